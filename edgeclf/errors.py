@@ -1,0 +1,81 @@
+"""Every error that edgeclf raises on purpose.
+
+    EdgeclfError                 exit code 1: failed while running
+    ├── RunFailedError           1: disk full, a worker died, a measurement that could not be made
+    └── InputError               2: bad input or usage
+        ├── DataError            a data set that cannot be used
+        ├── ImageError           an image that cannot be read
+        ├── ModelError           a model that cannot be used
+        │   ├── DamagedModelError    a cut file, a flipped bit
+        │   └── UntrustedModelError  a file that would run foreign code when loaded
+        ├── OutputError          exists already, or cannot be written
+        ├── UnknownNameError     a misspelt name; carries the nearest known one
+        └── MissingExtraError    an extra is not installed; carries the install command
+
+The message of each is one line: what is wrong, what was expected and what came, what to do. The command line prints that
+line and exits with `exit_code`.
+"""
+
+from __future__ import annotations
+
+import difflib
+from collections.abc import Iterable
+
+
+class EdgeclfError(Exception):
+    """Base of all errors that edgeclf raises on purpose."""
+
+    exit_code = 1
+
+
+class RunFailedError(EdgeclfError):
+    """The input was fine, and still the work could not be finished."""
+
+
+class InputError(EdgeclfError, ValueError):
+    """Bad input or usage."""
+
+    exit_code = 2
+
+
+class DataError(InputError):
+    """A data set that cannot be used."""
+
+
+class ImageError(InputError):
+    """An image that cannot be read. The message is the reason alone, without the path."""
+
+
+class ModelError(InputError):
+    """A model that cannot be used."""
+
+
+class DamagedModelError(ModelError):
+    """A model file that is not what was written: cut, or with changed bits."""
+
+
+class UntrustedModelError(ModelError):
+    """A model file that would run foreign code when loaded."""
+
+
+class OutputError(InputError):
+    """An output that exists already, or a place that cannot be written."""
+
+
+class UnknownNameError(InputError):
+    """A name that is not known."""
+
+    def __init__(self, kind: str, name: str, known: Iterable[str]) -> None:
+        choices = sorted(known)
+        nearest = difflib.get_close_matches(name.lower(), choices, n=1)
+        hint = f"did you mean {nearest[0]!r}?" if nearest else f"known: {', '.join(choices)}"
+        super().__init__(f"unknown {kind} {name!r}; {hint}")
+        self.nearest = nearest[0] if nearest else None
+
+
+class MissingExtraError(InputError):
+    """An optional part of edgeclf is not installed."""
+
+    def __init__(self, what: str, extra: str, missing: str) -> None:
+        super().__init__(f'{what} needs {missing}, which is not installed; run: pip install "edgeclf[{extra}]"')
+        self.extra = extra
