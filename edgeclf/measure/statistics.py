@@ -1,0 +1,148 @@
+"""What can be concluded from correct and wrong answers: intervals and paired tests, in NumPy and `math` alone."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+
+import numpy as np
+import numpy.typing as npt
+
+BoolArray = npt.NDArray[np.bool_]
+Interval = tuple[float, float]
+
+Z_95 = 1.959963984540054
+"""The 97.5 % quantile of the standard normal distribution."""
+
+_EXACT_UP_TO = 4096
+"""Discordant pairs up to which the binomial tail is summed in whole numbers."""
+
+
+def wilson_interval(successes: int, trials: int, z: float = Z_95) -> Interval:
+    """Score interval of a proportion; unlike the textbook's `p ± z·s` it stays inside 0..1 and holds near both ends.
+
+    Args:
+        successes: images answered rightly.
+        trials: images asked, at least 1.
+        z: normal quantile; the default gives 95 %.
+
+    Returns:
+        Lower and upper bound, as fractions.
+
+    Raises:
+        ValueError: `trials` is below 1 or `successes` outside 0..trials.
+
+    Source: E. B. Wilson, "Probable inference, the law of succession, and statistical inference", JASA 22 (1927).
+    """
+    if trials < 1 or not 0 <= successes <= trials:
+        raise ValueError(f"successes must lie in 0..trials with trials >= 1, got {successes} of {trials}")
+    share = successes / trials
+    scale = 1.0 / (1.0 + z * z / trials)
+    centre = scale * (share + z * z / (2 * trials))
+    half = scale * z * math.sqrt(share * (1 - share) / trials + z * z / (4.0 * trials * trials))
+    # At both ends the bound is exact in theory, and rounding must not push it to the wrong side of the share.
+    low = 0.0 if successes == 0 else min(max(0.0, centre - half), share)
+    high = 1.0 if successes == trials else max(min(1.0, centre + half), share)
+    return low, high
+
+
+def mcnemar_p(lost: int, gained: int) -> float:
+    """Exact two-sided p of McNemar's test: could the changed answers be the throws of a fair coin?
+
+    Args:
+        lost: images that the first classifier answers rightly and the second wrongly.
+        gained: images the other way round. Images on which both are right or both wrong carry no information.
+
+    Returns:
+        The probability, under a fair coin, of a split at least as uneven as this one; 1.0 where nothing changed.
+
+    Raises:
+        ValueError: a count is negative.
+
+    Source: Q. McNemar, Psychometrika 12 (1947); the exact (binomial) form, not the chi-squared approximation.
+    """
+    if lost < 0 or gained < 0:
+        raise ValueError(f"counts must not be negative, got {lost} and {gained}")
+    pairs, fewer = lost + gained, min(lost, gained)
+    if lost == gained:
+        return 1.0
+    if pairs <= _EXACT_UP_TO:
+        # Python divides whole numbers of any length with one correct rounding.
+        return min(1.0, 2 * _binomial_head(pairs, fewer) / 2**pairs)
+    terms = [math.lgamma(pairs + 1) - math.lgamma(k + 1) - math.lgamma(pairs - k + 1) for k in range(fewer + 1)]
+    largest = max(terms)
+    log_tail = largest + math.log(math.fsum(math.exp(t - largest) for t in terms))
+    return min(1.0, math.exp(math.log(2) + log_tail - pairs * math.log(2)))
+
+
+def paired_difference(baseline: BoolArray, model: BoolArray) -> float:
+    """Accuracy of `model` minus that of `baseline` (both bool[N], right or wrong on the same N images), a fraction."""
+    lost, gained = discordant(baseline, model)
+    return (gained - lost) / len(baseline)
+
+
+def discordant(baseline: BoolArray, model: BoolArray) -> tuple[int, int]:
+    """How many images were lost and how many gained from `baseline` to `model`, both bool[N].
+
+    Raises:
+        ValueError: the two are not about the same images, or there are none.
+    """
+    baseline, model = np.asarray(baseline, bool), np.asarray(model, bool)
+    if baseline.shape != model.shape or baseline.ndim != 1 or not len(baseline):
+        raise ValueError(f"expected two bool[N] of the same images, got shapes {baseline.shape} and {model.shape}")
+    return int(np.sum(baseline & ~model)), int(np.sum(~baseline & model))
+
+
+def bootstrap_interval(
+    baseline: BoolArray, model: BoolArray, *, seed: int = 0, resamples: int = 10_000, confidence: float = 0.95
+) -> Interval:
+    """Percentile bootstrap interval of the paired difference in accuracy (model minus baseline).
+
+    Images are drawn with replacement, each with both of its answers. Since an image contributes -1, 0 or +1, drawing N
+    images is one draw of three counts from a multinomial distribution: the same bootstrap, without N x resamples numbers.
+
+    Args:
+        baseline: bool[N], right or wrong.
+        model: bool[N], the same images in the same order.
+        seed: of the random generator; the same seed gives the same interval.
+        resamples: bootstrap samples.
+        confidence: share of the samples inside the interval.
+
+    Returns:
+        Lower and upper bound, as fractions. Where no image changed sides, both are 0.
+
+    Raises:
+        ValueError: as `discordant`.
+
+    Source: B. Efron, R. Tibshirani, "An Introduction to the Bootstrap" (1993), chapter 13.
+    """
+    lost, gained = discordant(baseline, model)
+    total = len(baseline)
+    shares = [lost / total, gained / total, (total - lost - gained) / total]
+    counts = np.random.default_rng(seed).multinomial(total, shares, size=resamples)
+    differences = (counts[:, 1] - counts[:, 0]) / total
+    tail = (1 - confidence) / 2
+    low, high = np.quantile(differences, [tail, 1 - tail])
+    return float(low), float(high)
+
+
+def holm(p_values: Sequence[float]) -> tuple[float, ...]:
+    """Adjust p-values for having asked several questions at once, in the order given.
+
+    Source: S. Holm, "A simple sequentially rejective multiple test procedure", Scand. J. Statistics 6 (1979).
+    """
+    order = sorted(range(len(p_values)), key=lambda i: p_values[i])
+    adjusted = [1.0] * len(p_values)
+    highest = 0.0
+    for rank, index in enumerate(order):
+        highest = max(highest, min(1.0, (len(p_values) - rank) * p_values[index]))
+        adjusted[index] = highest
+    return tuple(adjusted)
+
+
+def _binomial_head(trials: int, last: int) -> int:
+    term = total = 1
+    for k in range(1, last + 1):
+        term = term * (trials - k + 1) // k
+        total += term
+    return total
