@@ -1,0 +1,24 @@
+"""`edgeclf inspect`."""
+
+from __future__ import annotations
+
+import typer
+
+from edgeclf.cli.commands import register
+from edgeclf.cli.options import Model
+from edgeclf.cli.session import Outcome, Session
+
+
+def inspect(session: Session, model: Model) -> Outcome:
+    """Tell what a model file is, without running it."""
+    from edgeclf import api
+    from edgeclf.cli.rendering import render_inspection
+
+    report = api.inspect(model).to_dict()
+    return Outcome(report, lambda console: render_inspection(console, report, session.verbose))
+
+
+def add_to(app: typer.Typer) -> None:
+    """Add the command."""
+    examples = ["edgeclf inspect cifar10", "edgeclf inspect model.tflite --verbose", "edgeclf inspect cifar10 --json"]
+    register(app, "inspect", inspect, examples=examples)

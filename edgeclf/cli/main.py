@@ -1,0 +1,112 @@
+"""The `edgeclf` command: its options, its commands, and its usage errors in one line each."""
+
+from __future__ import annotations
+
+import difflib
+import sys
+from typing import Any
+
+import typer
+from typer.core import TyperGroup
+
+from edgeclf.cli import audit, bench, compress, inspect, predict, train, verify
+from edgeclf.cli.commands import Debug, Json, Quiet, Verbose, Version
+from edgeclf.cli.session import Session, fail
+
+# typer ships click inside itself since 0.26 and depends on it before: these are the same classes in both.
+_UsageError, _ClickException = typer.BadParameter.__mro__[1:3]
+
+
+class OneLineGroup(TyperGroup):
+    """A group whose usage errors are one line, with the nearest known name, instead of a box of six."""
+
+    def main(self, *args: Any, standalone_mode: bool = True, **extra: Any) -> Any:
+        """Parse and run; leave by `SystemExit` with the exit code, as click does."""
+        given = args[0] if args else extra.get("args")
+        arguments = [str(a) for a in (sys.argv[1:] if given is None else given)]
+        session = Session("--json" in arguments, False, False, "--debug" in arguments, sys.stderr)
+        try:
+            code = super().main(*args, standalone_mode=False, **extra)
+        except _ClickException as error:
+            code = fail(session, _usage(error, arguments), 2)
+        except (typer.Abort, KeyboardInterrupt):
+            code = fail(session, "interrupted", 130)
+        if not standalone_mode:
+            return code
+        sys.exit(code if isinstance(code, int) else 0)
+
+
+_EXPECTED = {
+    "Input should be a valid integer": "must be a whole number",
+    "Input should be a valid number": "must be a number",
+    "Input should be greater than or equal to": "must be at least",
+}
+
+
+def _usage(error: Any, arguments: list[str]) -> str:
+    message = str(error.format_message()).rstrip(".")
+    context = getattr(error, "ctx", None)
+    path = context.command_path if context is not None else "edgeclf"
+    if hasattr(error, "option_name") and hasattr(error, "possibilities"):
+        known = [name for p in context.command.get_params(context) for name in p.opts] if context is not None else []
+        near = difflib.get_close_matches(error.option_name, known, n=1)
+        message = f"no such option {error.option_name!r}" + (f"; did you mean {near[0]!r}?" if near else "")
+    elif message.startswith("No such command") and context is not None:
+        name = message.split("'")[1]
+        commands = context.command.list_commands(context)
+        near = difflib.get_close_matches(name.lower(), commands, n=1)
+        hint = f"did you mean {near[0]!r}?" if near else f"commands: {', '.join(commands)}"
+        return f"no such command {name!r}; {hint}"
+    for told, expected in _EXPECTED.items():
+        names = getattr(getattr(error, "param", None), "opts", [])
+        if told in message and names:
+            bound = message.rpartition(told)[2] if told.endswith("to") else ""
+            return f"{names[0]} {expected}{bound}, got {_given(arguments, names)!r} (see {path} --help)"
+    return f"{message[:1].lower()}{message[1:]} (see {path} --help)"
+
+
+def _given(arguments: list[str], names: list[str]) -> str:
+    for position, argument in enumerate(arguments):
+        name, separator, value = argument.partition("=")
+        if name in names:
+            return value if separator else next(iter(arguments[position + 1 :]), "")
+    return ""
+
+
+app = typer.Typer(
+    name="edgeclf",
+    cls=OneLineGroup,
+    rich_markup_mode="rich",
+    pretty_exceptions_enable=False,
+    context_settings={"help_option_names": ["--help", "-h"]},
+)
+
+
+@app.callback(
+    invoke_without_command=True,
+    epilog="Examples:\n\n  edgeclf train digits\n\n  edgeclf compress runs/digits --int8\n\n"
+    "  edgeclf predict cifar10 cat.jpg",
+)
+def edgeclf(
+    context: typer.Context,
+    json: Json = False,
+    quiet: Quiet = False,
+    verbose: Verbose = False,
+    debug: Debug = False,
+    version: Version = False,
+) -> None:
+    """From a folder of labelled photos to an int8 TFLite classifier whose numbers can be trusted."""
+    context.obj = {"json": json, "quiet": quiet, "verbose": verbose, "debug": debug}
+    if context.invoked_subcommand is None:
+        print(context.get_help(), file=sys.stderr)
+        raise typer.Exit(2)
+
+
+for _module in (audit, train, compress, bench, predict, inspect, verify):
+    _module.add_to(app)
+
+
+def main() -> int:
+    """Run the command line on the process's arguments; the exit code."""
+    code = typer.main.get_command(app).main(prog_name="edgeclf", standalone_mode=False)
+    return code if isinstance(code, int) else 0

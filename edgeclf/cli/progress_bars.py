@@ -1,0 +1,112 @@
+"""`edgeclf.progress.Progress` on stderr: bars on a terminal, a few plain lines in a log."""
+
+from __future__ import annotations
+
+import contextlib
+import time
+from collections.abc import Iterator
+from typing import IO, TYPE_CHECKING
+
+from edgeclf.cli.session import one_line
+
+if TYPE_CHECKING:
+    from rich.progress import Progress as Bars
+    from rich.progress import TaskID
+
+    from edgeclf.progress import Task
+
+LINE_EVERY = 10.0  # seconds between two lines of one task in a log
+
+
+class _Bar:
+    def __init__(self, bars: Bars, task: TaskID) -> None:
+        self._bars, self._task = bars, task
+
+    def advance(self, steps: int = 1, note: str = "") -> None:
+        self._bars.update(self._task, advance=steps, **({"note": one_line(note)} if note else {}))
+
+
+class ConsoleProgress:
+    """Rich bars, one a task, that vanish when their task ends."""
+
+    def __init__(self, stream: IO[str]) -> None:
+        from rich.console import Console
+
+        self._console = Console(file=stream, highlight=False, emoji=False, markup=False)
+        self._bars: Bars | None = None
+        self._open = 0
+
+    @contextlib.contextmanager
+    def task(self, description: str, total: int | None) -> Iterator[Task]:
+        """Open a bar; bars may nest."""
+        bars = self._bars if self._bars is not None else self._start()
+        identity = bars.add_task(one_line(description), total=total, note="")
+        self._open += 1
+        try:
+            yield _Bar(bars, identity)
+        finally:
+            bars.remove_task(identity)
+            self._open -= 1
+            if self._open == 0:
+                bars.stop()
+                self._bars = None
+
+    def say(self, line: str) -> None:
+        """A line above the bars."""
+        self._console.print(one_line(line), soft_wrap=True)
+
+    def warn(self, line: str) -> None:
+        """A yellow line above the bars."""
+        self._console.print(f"warning: {one_line(line)}", style="yellow", soft_wrap=True)
+
+    def _start(self) -> Bars:
+        from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
+        from rich.progress import TimeRemainingColumn as Remaining
+
+        columns = (
+            TextColumn("{task.description}", markup=False),
+            BarColumn(bar_width=24),
+            MofNCompleteColumn(),
+            TimeElapsedColumn(),
+            Remaining(compact=True),
+            TextColumn("{task.fields[note]}", markup=False),
+        )
+        self._bars = Progress(*columns, console=self._console, transient=True, redirect_stdout=False)
+        self._bars.start()
+        return self._bars
+
+
+class _LineTask:
+    def __init__(self, progress: LineProgress, description: str, total: int | None) -> None:
+        self._progress, self._description, self._total = progress, description, total
+        self._done = 0
+        self._last = time.monotonic()
+
+    def advance(self, steps: int = 1, note: str = "") -> None:
+        self._done += steps
+        now = time.monotonic()
+        if now - self._last < LINE_EVERY:
+            return
+        self._last = now
+        of = "" if self._total is None else f" of {self._total}"
+        self._progress.say(f"{self._description}: {self._done}{of}{f' ({note})' if note else ''}")
+
+
+class LineProgress:
+    """Plain lines, at most one in ten seconds and task, for logs and pipes."""
+
+    def __init__(self, stream: IO[str]) -> None:
+        self._stream = stream
+
+    @contextlib.contextmanager
+    def task(self, description: str, total: int | None) -> Iterator[Task]:
+        """Tell about a task only when it takes longer than ten seconds."""
+        yield _LineTask(self, one_line(description), total)
+
+    def say(self, line: str) -> None:
+        """A line."""
+        print(one_line(line), file=self._stream, flush=True)
+
+    def warn(self, line: str) -> None:
+        """A line that begins with «warning»."""
+        self.say(f"warning: {line}")

@@ -1,0 +1,191 @@
+"""How reports look on a screen: percent and bytes for people, nothing rounded to look better than it is."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from rich.console import Console
+from rich.table import Table
+
+from edgeclf.cli.session import one_line
+
+SHOWN = 10  # entries of a long list; the rest is counted, and is whole in --json
+
+
+def percent(share: float | None, digits: int = 1) -> str:
+    """0.842 as «84.2 %», None as a dash."""
+    return "–" if share is None else f"{100 * share:.{digits}f} %"
+
+
+def points(difference: float | None) -> str:
+    """-0.0031 as «-0.31»: percentage points, with a sign."""
+    return "–" if difference is None else f"{100 * difference:+.2f}"
+
+
+def size(count: int | None) -> str:
+    """Bytes with thousands separators up to a million, then MB."""
+    if count is None:
+        return "–"
+    return f"{count:,} B" if count < 1_000_000 else f"{count / 1e6:.1f} MB"
+
+
+def number(value: float | None) -> str:
+    """A whole number with thousands separators."""
+    return "–" if value is None else f"{value:,}"
+
+
+def table(title: str, *columns: str, left: int = 1) -> Table:
+    """A table whose first `left` columns are text and the others numbers."""
+    made = Table(title=title, title_justify="left", title_style="bold", header_style="bold", show_edge=False)
+    for position, column in enumerate(columns):
+        made.add_column(column, justify="left" if position < left else "right", overflow="fold")
+    return made
+
+
+def line(console: Console, text: str, style: str | None = None) -> None:
+    """One line that is never wrapped, so that a script may read it."""
+    console.print(one_line(text), style=style, soft_wrap=True)
+
+
+def show_list(console: Console, heading: str, entries: Sequence[str]) -> None:
+    """A heading and the first entries; how many more there are is said."""
+    if not entries:
+        return
+    line(console, f"{heading} ({len(entries):,}):", "bold")
+    for entry in entries[:SHOWN]:
+        line(console, f"  {entry}")
+    if len(entries) > SHOWN:
+        line(console, f"  ... and {len(entries) - SHOWN:,} more (all with --json)")
+
+
+def render_audit(console: Console, report: Mapping[str, Any]) -> None:
+    """Counts a class and split, then findings."""
+    splits = report["splits"]
+    shown = table(f"{len(report['classes'])} classes", "class", *splits)
+    for name in report["classes"]:
+        shown.add_row(one_line(name), *(number(part["per_class"].get(name, 0)) for part in splits.values()))
+    shown.add_section()
+    shown.add_row("all", *(number(part["images"]) for part in splits.values()))
+    console.print(shown)
+    imbalance = report.get("imbalance")
+    if isinstance(imbalance, (int, float)) and imbalance > 1.5:
+        line(console, f"The largest class has {imbalance:.1f} times the images of the smallest (--balance weights).")
+    show_list(console, "Unreadable, left out", [_reason(e) for e in report["unreadable"]])
+    show_list(console, "Odd, but used", [_reason(e) for e in report.get("odd") or ()])
+    show_list(
+        console, "The same image under several classes", [_joined(e) for e in report.get("label_conflicts") or ()]
+    )
+    show_list(console, "Exact duplicates", [_joined(e) for e in report["duplicates"]])
+    show_list(console, "Near duplicates", [_joined(e) for e in report.get("near_duplicates") or ()])
+    show_list(console, "The same image in two splits", [_joined(e) for e in report["leaks"]])
+    findings = ("unreadable", "odd", "label_conflicts", "duplicates", "near_duplicates", "leaks")
+    if not any(report.get(name) for name in findings):
+        line(console, "Nothing to complain about.", "green")
+
+
+def _reason(entry: Mapping[str, Any]) -> str:
+    return f"{entry['path']}: {entry['reason']}"
+
+
+def _joined(entry: Any) -> str:
+    if isinstance(entry, Mapping):
+        paths = entry.get("paths")
+        rest = ", ".join(f"{k} {_short(v)}" for k, v in entry.items() if k != "paths" and v not in (None, [], ""))
+        return f"{' = '.join(map(str, paths))}{f' ({rest})' if rest else ''}" if paths else rest
+    return " = ".join(map(str, entry)) if isinstance(entry, (list, tuple)) else str(entry)
+
+
+def _short(value: Any) -> str:
+    return " / ".join(map(str, value)) if isinstance(value, (list, tuple)) else str(value)
+
+
+def render_predictions(console: Console, report: Mapping[str, Any]) -> None:
+    """One line an image."""
+    for prediction in report["predictions"]:
+        labels = ", ".join(f"{entry['label']} {percent(entry['probability'])}" for entry in prediction["labels"])
+        line(console, f"{prediction['path']}: {labels}")
+
+
+def render_inspection(console: Console, report: Mapping[str, Any], verbose: bool = False) -> None:
+    """What a model file is, on one screen; every tensor with --verbose."""
+    facts = Table.grid(padding=(0, 2))
+    for key, value in _facts(report):
+        facts.add_row(key, one_line(value))
+    console.print(facts)
+    operators = table("Operators", "operator", "count")
+    for name, count in sorted(_counted(report["operators"]).items(), key=lambda item: (-item[1], item[0])):
+        operators.add_row(name, number(count))
+    console.print(operators)
+    if verbose and report.get("tensors"):
+        tensors = table("Tensors", "name", "type", "shape", "scales", "zeros", "distinct", left=3)
+        for t in report["tensors"]:
+            shape = "x".join(map(str, t.get("shape") or ()))
+            scales = t.get("scales")
+            count = len(scales) if isinstance(scales, (list, tuple)) else scales
+            distinct = number(t.get("distinct_weights") or t.get("distinct"))
+            name, kind = one_line(str(t.get("name"))), str(t.get("dtype"))
+            tensors.add_row(name, kind, shape, number(count), percent(t.get("sparsity")), distinct)
+        console.print(tensors)
+
+
+def _facts(report: Mapping[str, Any]) -> list[tuple[str, str]]:
+    labels = report.get("labels") or []
+    shown = ", ".join(labels[:SHOWN]) + (f", ... ({len(labels)} in all)" if len(labels) > SHOWN else "")
+    facts = [
+        ("inputs", "; ".join(map(_tensor, report["inputs"]))),
+        ("outputs", "; ".join(map(_tensor, report["outputs"]))),
+        ("labels", shown or "none: predictions are class numbers"),
+        ("parameters", number(report.get("parameters"))),
+        ("MACs", number(report.get("macs"))),
+    ]
+    if report.get("size_bytes") is not None:
+        facts.append(("file", size(report["size_bytes"])))
+    if report.get("sparsity") is not None:
+        facts.append(("zero weights", percent(report["sparsity"])))
+    integrity = {"unverified": "unverified (not made by edgeclf, so there is no checksum)"}
+    facts.append(("integrity", integrity.get(report["integrity"], report["integrity"])))
+    provenance = report.get("provenance") or {}
+    for key, heading in (("recipe", "recipe"), ("metrics", "metrics at birth"), ("created_by", "made by")):
+        if provenance.get(key):
+            facts.append((heading, _inline(provenance[key])))
+    source = (provenance.get("data") or {}).get("source")
+    return [*facts, ("data", str(source))] if source else facts
+
+
+def _inline(value: Any) -> str:
+    if isinstance(value, Mapping):
+        return ", ".join(f"{k} {_inline(v)}" for k, v in value.items() if v not in (None, [], {}, ""))
+    if isinstance(value, float):
+        return f"{value:.4g}"
+    return _short(value)
+
+
+def _tensor(tensor: Mapping[str, Any]) -> str:
+    text = f"{tensor.get('name')} {tensor.get('dtype')}[{', '.join(map(str, tensor.get('shape') or ()))}]"
+    scale = tensor.get("scale")
+    if scale is None and len(tensor.get("scales") or ()) == 1:
+        scale = tensor["scales"][0]
+    zero = tensor.get("zero_point")
+    if zero is None and len(tensor.get("zero_points") or ()) == 1:
+        zero = tensor["zero_points"][0]
+    return text if not scale else f"{text}, scale {scale:.6g}, zero point {zero}"
+
+
+def _counted(operators: Any) -> dict[str, int]:
+    if isinstance(operators, Mapping):
+        return {str(name): int(count) for name, count in operators.items()}
+    counts: dict[str, int] = {}
+    for entry in operators:
+        name = str(entry.get("name") if isinstance(entry, Mapping) else entry)
+        counts[name] = counts.get(name, 0) + (int(entry.get("count", 1)) if isinstance(entry, Mapping) else 1)
+    return counts
+
+
+def render_verification(console: Console, report: Mapping[str, Any]) -> None:
+    """One line: same or different, and by how much."""
+    details = ", ".join(f"{k.replace('_', ' ')} {_inline(v)}" for k, v in report.items() if k != "ok" and v is not None)
+    if report["ok"]:
+        line(console, f"This device computes what was computed when the model was made. ({details})", "green")
+    else:
+        line(console, f"This device computes something else than when the model was made. ({details})", "red")

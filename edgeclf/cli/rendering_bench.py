@@ -1,0 +1,108 @@
+"""How the report of `bench` looks on a screen."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from rich.console import Console
+
+from edgeclf.cli.rendering import line, number, percent, points, size, table
+
+
+def render_bench(console: Console, report: Mapping[str, Any]) -> None:
+    """The machine, the baseline, one row a model and thread count, and what the figures do not say by themselves."""
+    machine = report["machine"]
+    line(console, "Measured on " + ", ".join(_machine(machine)))
+    data = report.get("data")
+    if data:
+        line(console, f"Data: {data['name']}, {data['split']}, {data['images']:,} images")
+    judged = any(model["top1"] is not None for model in report["models"])
+    columns = ["top-1", "95 %", "points", "95 %", "p"] if judged else []
+    shown = table("", "model", *columns, "file", "gzip", "params", "median", "p90", "p99", "load", "memory")
+    shown.title = None
+    baseline = report.get("baseline")
+    if baseline:
+        shown.add_row(*_baseline(baseline, judged))
+    several = len({model["threads"] for model in report["models"]}) > 1
+    for model in report["models"]:
+        shown.add_row(*_model(model, judged, several))
+    console.print(shown)
+    for remark in _remarks(report, judged):
+        line(console, remark)
+
+
+def _machine(machine: Mapping[str, Any]) -> list[str]:
+    names = ("board", "model", "cpu", "processor")
+    found = [str(machine[name]) for name in names if machine.get(name)]
+    cores = machine.get("cores") or machine.get("cpus") or machine.get("logical_cores")
+    return [*found[:1], *([f"{cores} cores"] if cores else [])] or ["this machine"]
+
+
+def _baseline(baseline: Mapping[str, Any], judged: bool) -> list[str]:
+    latency = baseline.get("latency_ms") or {}
+    accuracy = [percent(baseline["top1"], 2), _interval(baseline.get("top1_interval")), "", "", ""] if judged else []
+    return [
+        f"{baseline['name']} (float, {baseline['device']})",
+        *accuracy,
+        size(baseline.get("size_bytes")),
+        "",
+        number(baseline.get("parameters")),
+        *(milliseconds(latency.get(key)) for key in ("median", "p90", "p99")),
+        "",
+        "",
+    ]
+
+
+def _model(model: Mapping[str, Any], judged: bool, several: bool) -> list[str]:
+    latency = model["latency_ms"]
+    name = str(model.get("name") or model["path"])
+    accuracy = [
+        percent(model["top1"], 2),
+        _interval(model["top1_interval"]),
+        points(model["difference"]),
+        _interval(model["difference_interval"], sign=True),
+        "–" if model["p_value"] is None else f"{model['p_value']:.2g}",
+    ]
+    return [
+        f"{name}, {model['threads']} threads" if several else name,
+        *(accuracy if judged else []),
+        size(model["size_bytes"]),
+        size(model["gzip_bytes"]),
+        number(model["parameters"]),
+        *(milliseconds(latency[key]) for key in ("median", "p90", "p99")),
+        milliseconds(model["load_ms"]),
+        size(model["peak_memory_bytes"]),
+    ]
+
+
+def milliseconds(value: float | None) -> str:
+    """Three significant digits, in microseconds below one millisecond."""
+    if value is None:
+        return "–"
+    return f"{1000 * value:.0f} µs" if value < 1 else f"{value:.3g} ms"
+
+
+def _interval(interval: Any, sign: bool = False) -> str:
+    if not interval:
+        return ""
+    return " to ".join(f"{100 * bound:{'+' if sign else ''}.2f}" for bound in interval)
+
+
+def _remarks(report: Mapping[str, Any], judged: bool) -> list[str]:
+    models = report["models"]
+    remarks = [f"Runtime: {name}." for name in dict.fromkeys(_runtime(model) for model in models)]
+    if not judged:
+        remarks.append("No data, so no accuracy: name it with --data.")
+    elif not report.get("baseline"):
+        remarks.append("No float baseline, so no differences: name one with --baseline.")
+    for model in models:
+        if model.get("steady") is False:
+            remarks.append(f"{model.get('name')}: calls were still getting faster when timing began.")
+        if model.get("integrity") == "unverified":
+            remarks.append(f"{model.get('name')}: unverified, not made by edgeclf.")
+    return list(dict.fromkeys(remarks))
+
+
+def _runtime(model: Mapping[str, Any]) -> str:
+    return f"{model['runtime']} {model.get('runtime_version') or ''}".strip()

@@ -1,0 +1,54 @@
+"""How the reports of `train` and `compress` look on a screen."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from rich.console import Console
+
+from edgeclf.cli.rendering import line, number, percent, size, table
+
+
+def render_training(console: Console, report: Mapping[str, Any]) -> None:
+    """Figures a split, and what to do next."""
+    metrics = report["metrics"]
+    head = f"{report['model']}, {number(report['parameters'])} parameters, {report['image_size']} px"
+    shown = table(head, "split", "top-1", "top-5", "calibration error")
+    for split, figures in metrics.items():
+        if figures is None:
+            shown.add_row(split, "no such split", "", "")
+            continue
+        error = figures.get("expected_calibration_error", figures.get("ece"))
+        shown.add_row(split, percent(figures["top1"], 2), percent(figures.get("top5"), 2), percent(error))
+    console.print(shown)
+    for remark in report.get("remarks") or ():
+        line(console, str(remark))
+    line(console, f"{report['run']} (after {duration(report['seconds'])}); next: edgeclf compress {report['run']}")
+
+
+def duration(seconds: float) -> str:
+    """Seconds, minutes or hours, in the unit that suits."""
+    if seconds < 120:
+        return f"{seconds:.0f} s"
+    return f"{seconds / 60:.1f} min" if seconds < 7200 else f"{seconds / 3600:.1f} h"
+
+
+def render_compression(console: Console, report: Mapping[str, Any]) -> None:
+    """One row a model, then what a person should know about each."""
+    shown = table("Models", "recipe", "top-1", "file", "gzip", "zeros", "distinct weights")
+    for model in report["models"]:
+        split = f" ({model['split']})" if model.get("split") else ""
+        shown.add_row(
+            model["recipe"],
+            percent(model.get("top1"), 2) + split,
+            size(model["size_bytes"]),
+            size(model["gzip_bytes"]),
+            percent(model.get("sparsity")),
+            number(model.get("distinct_weights_max")),
+        )
+    console.print(shown)
+    for model in report["models"]:
+        line(console, model["path"])
+        for remark in model.get("remarks") or model.get("notes") or ():
+            line(console, f"  {remark}")

@@ -1,0 +1,223 @@
+"""What one run of the command line shares: the global options, where output goes, what happens when it fails."""
+
+from __future__ import annotations
+
+import contextlib
+import errno
+import json
+import os
+import signal
+import sys
+import tempfile
+import traceback
+import warnings
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from types import FrameType
+from typing import IO, TYPE_CHECKING, Any
+
+import typer
+
+from edgeclf.errors import EdgeclfError
+
+if TYPE_CHECKING:
+    from rich.console import Console
+
+    from edgeclf.progress import Progress
+
+PIPED_WIDTH = 140  # columns of a table that goes into a file or a pipe, where there is no terminal to ask
+
+
+@dataclass(frozen=True)
+class Session:
+    """The global options, and the streams of one command.
+
+    While a command works, the process's descriptors 1 and 2 point away (see `working`), because TensorFlow, LiteRT and
+    OpenCV write to them from C++ whenever they like. `stderr` is the real one.
+    """
+
+    json: bool
+    quiet: bool
+    verbose: bool
+    debug: bool
+    stderr: IO[str]
+
+    def progress(self) -> Progress:
+        """Bars on a terminal, lines elsewhere, nothing with --quiet."""
+        from edgeclf.cli.progress_bars import ConsoleProgress, LineProgress
+        from edgeclf.progress import SILENT
+
+        if self.quiet:
+            return SILENT
+        return ConsoleProgress(self.stderr) if self.stderr.isatty() else LineProgress(self.stderr)
+
+    def warn(self, line: str) -> None:
+        """One line on stderr, also with --quiet: something was left out of the result."""
+        print(one_line(line), file=self.stderr, flush=True)
+
+
+class Outcome:
+    """What a command gives back: a JSON document, how a person sees it, and the exit code."""
+
+    def __init__(self, document: dict[str, Any], render: Callable[[Console], None], exit_code: int = 0) -> None:
+        self.document = document
+        self.render = render
+        self.exit_code = exit_code
+
+
+def run(session: Session, work: Callable[[Session], Outcome], interrupted: str) -> None:
+    """Do the work of one command, show its outcome, and leave with its exit code (by `typer.Exit`)."""
+    try:
+        with terminated_like_interrupted(), working(session) as inner:
+            outcome = work(inner)
+        show(session, outcome)
+    except EdgeclfError as error:
+        code = fail(session, str(error), error.exit_code)
+    except KeyboardInterrupt:
+        code = fail(session, interrupted, 130)
+    except BrokenPipeError:
+        # Whoever read our output has left: nobody is there to be told.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), 1)
+        code = 1
+    except MemoryError:
+        code = fail(session, "out of memory; smaller --image-size or --batch-size values need less", 1)
+    except OSError as error:
+        code = fail(session, explain(error), 1)
+    except typer.Exit as leaving:
+        code = leaving.exit_code
+    except Exception as error:  # noqa: BLE001 - the last line of defence: a person gets one line, --debug the traceback
+        code = fail(session, f"unexpected {type(error).__name__}: {error} (--debug shows where)", 1)
+    else:
+        code = outcome.exit_code
+    raise typer.Exit(code)
+
+
+def show(session: Session, outcome: Outcome) -> None:
+    """Write the outcome to stdout."""
+    if session.json:
+        sys.stdout.write(json.dumps(outcome.document, ensure_ascii=False, allow_nan=False) + "\n")
+    else:
+        from rich.console import Console
+
+        terminal = sys.stdout.isatty()
+        outcome.render(Console(width=None if terminal else PIPED_WIDTH, highlight=False, emoji=False, markup=False))
+    sys.stdout.flush()
+
+
+def fail(session: Session, message: str, code: int) -> int:
+    """Tell the failure in one line on stderr; with --json also as the one document on stdout."""
+    if session.debug and sys.exc_info()[0] is not None:
+        traceback.print_exc()
+    print(f"edgeclf: {one_line(message)}", file=sys.stderr, flush=True)
+    if session.json:
+        with contextlib.suppress(BrokenPipeError):
+            print(json.dumps({"error": one_line(message), "exit_code": code}, ensure_ascii=False), flush=True)
+    return code
+
+
+def explain(error: OSError) -> str:
+    """One line for an error of the operating system that the library let through."""
+    place = f"{error.filename}: " if error.filename else ""
+    if error.errno in (errno.ENOSPC, errno.EDQUOT):
+        return f"{place}the disk is full; free some space and run the command again"
+    return f"{place}{(error.strerror or str(error)).lower()}"
+
+
+def one_line(message: str) -> str:
+    """`message` without line breaks and control characters, which a file name may carry."""
+    joined = " ".join(message.split())
+    return "".join(c if c.isprintable() else "\N{REPLACEMENT CHARACTER}" for c in joined)
+
+
+@contextlib.contextmanager
+def working(session: Session) -> Iterator[Session]:
+    """Keep stdout for the result, and stderr for what edgeclf itself says, while a command works.
+
+    Descriptor 1 becomes descriptor 2. Unless --verbose or --debug is given, descriptor 2 goes to a temporary file whose
+    last lines are shown when something unexpected fails: TensorFlow, absl, LiteRT and OpenCV tell every user about
+    missing GPUs and created delegates, and no setting silences them all.
+    """
+    loud = session.verbose or session.debug
+    if not loud:
+        os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
+        os.environ.setdefault("OPENCV_LOG_LEVEL", "SILENT")
+    with contextlib.ExitStack() as stack:
+        stderr = stack.enter_context(_own_stderr())
+        stack.enter_context(_redirected(1, 2))
+        stack.enter_context(contextlib.redirect_stdout(sys.stderr))
+        if not loud:
+            chatter = stack.enter_context(_scratch())
+            stack.enter_context(_redirected(2, chatter.fileno()))
+            stack.enter_context(warnings.catch_warnings())
+            warnings.simplefilter("ignore")
+            stack.push(lambda kind, error, trace: _replay(chatter, error, stderr))
+        yield Session(session.json, session.quiet, session.verbose, session.debug, stderr)
+
+
+def _replay(chatter: IO[bytes], error: BaseException | None, stderr: IO[str]) -> None:
+    expected = (EdgeclfError, KeyboardInterrupt, OSError, MemoryError, typer.Exit)
+    if error is None or isinstance(error, expected):
+        return
+    chatter.seek(0)
+    for line in chatter.read().decode(errors="replace").splitlines()[-10:]:
+        print(line, file=stderr)
+
+
+@contextlib.contextmanager
+def _own_stderr() -> Iterator[IO[str]]:
+    """A stream to where stderr leads now, which later redirections of descriptor 2 do not touch."""
+    try:
+        descriptor = os.dup(sys.stderr.fileno())
+    except (OSError, ValueError, AttributeError):
+        yield sys.stderr  # a test's stand-in without a descriptor, or a daemon without stderr
+        return
+    with os.fdopen(descriptor, "w", encoding="utf-8", errors="replace", buffering=1) as stream:
+        yield stream
+
+
+@contextlib.contextmanager
+def _redirected(descriptor: int, target: int) -> Iterator[None]:
+    try:
+        saved = os.dup(descriptor)
+    except OSError:  # closed from the start: nothing can be written there anyway
+        yield
+        return
+    _flush()
+    os.dup2(target, descriptor)
+    try:
+        yield
+    finally:
+        _flush()
+        os.dup2(saved, descriptor)
+        os.close(saved)
+
+
+def _flush() -> None:
+    for stream in (sys.__stdout__, sys.__stderr__, sys.stdout, sys.stderr):
+        if stream is not None and not stream.closed:
+            stream.flush()
+
+
+def _scratch() -> contextlib.AbstractContextManager[IO[bytes]]:
+    try:
+        return tempfile.TemporaryFile()
+    except OSError:  # no temporary folder can be written: a full disk must not stop `predict`
+        return open(os.devnull, "w+b")
+
+
+@contextlib.contextmanager
+def terminated_like_interrupted() -> Iterator[None]:
+    """Let SIGTERM (systemd, `kill`, a container's stop) end the work the way Ctrl-C does, with the state saved."""
+
+    def interrupt(number: int, frame: FrameType | None) -> None:
+        raise KeyboardInterrupt
+
+    try:
+        before = signal.signal(signal.SIGTERM, interrupt)
+    except ValueError:  # not the main thread: a test, or an embedding program that has its own signals
+        yield
+        return
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGTERM, before)

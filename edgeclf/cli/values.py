@@ -1,0 +1,105 @@
+"""From what a person typed to values: `KEY=VALUE` settings by a record's types, `LO,HI` ranges, lists of integers."""
+
+from __future__ import annotations
+
+import dataclasses
+import types
+import typing
+from collections.abc import Sequence
+from typing import Any
+
+from edgeclf.errors import InputError, UnknownNameError
+
+_TRUE = ("true", "yes", "on", "1")
+_FALSE = ("false", "no", "off", "0")
+
+
+def parse_settings(pairs: Sequence[str], record: type) -> dict[str, Any]:
+    """The fields of `record` that `KEY=VALUE` pairs set, converted by the fields' types.
+
+    Raises:
+        UnknownNameError: `record` has no such field.
+        InputError: there is no «=», or the value is not of the field's type.
+    """
+    hints = typing.get_type_hints(record)
+    known = [field.name for field in dataclasses.fields(record) if field.init]
+    values: dict[str, Any] = {}
+    for pair in pairs:
+        key, separator, text = pair.partition("=")
+        name = key.strip().replace("-", "_")
+        if not separator:
+            raise InputError(f"--set takes KEY=VALUE, got {pair!r}")
+        if name not in known:
+            raise UnknownNameError("setting", name, known)
+        values[name] = convert(text.strip(), hints[name], f"--set {name}")
+    return values
+
+
+def convert(text: str, hint: Any, argument: str) -> Any:
+    """`text` as a value of the type `hint`."""
+    origin, arguments = typing.get_origin(hint), typing.get_args(hint)
+    if origin in (typing.Union, types.UnionType):
+        return _convert_union(text, arguments, argument)
+    if origin is typing.Literal:
+        if text not in arguments:
+            raise InputError(f"{argument} must be one of {', '.join(map(str, arguments))}, got {text!r}")
+        return text
+    if origin in (tuple, list):
+        inner = arguments[0] if arguments else str
+        return tuple(convert(part.strip(), inner, argument) for part in text.split(",") if part.strip())
+    if hint is bool:
+        return _convert_bool(text, argument)
+    if hint in (int, float):
+        try:
+            return hint(text)
+        except ValueError:
+            expected = "a whole number" if hint is int else "a number"
+            raise InputError(f"{argument} must be {expected}, got {text!r}") from None
+    if hint is str:
+        return text
+    raise InputError(f"{argument} cannot be set on the command line")
+
+
+def _convert_union(text: str, arguments: tuple[Any, ...], argument: str) -> Any:
+    if type(None) in arguments and text.lower() in ("none", "null", ""):
+        return None
+    inner = [a for a in arguments if a is not type(None)]
+    for position, hint in enumerate(inner):
+        try:
+            return convert(text, hint, argument)
+        except InputError:
+            if position == len(inner) - 1:
+                raise
+    raise InputError(f"{argument} must be none, got {text!r}")
+
+
+def _convert_bool(text: str, argument: str) -> bool:
+    if text.lower() in _TRUE:
+        return True
+    if text.lower() in _FALSE:
+        return False
+    raise InputError(f"{argument} must be true or false, got {text!r}")
+
+
+def parse_range(text: str | None) -> tuple[float, float] | None:
+    """`LO,HI` as two numbers, LO below HI."""
+    if text is None:
+        return None
+    try:
+        low, high = (float(part) for part in text.split(","))
+    except ValueError:
+        raise InputError(f"--input-range takes LO,HI such as 0,1 or -1,1, got {text!r}") from None
+    if not low < high:
+        raise InputError(f"--input-range: LO must be below HI, got {text!r}")
+    return low, high
+
+
+def parse_counts(text: str, option: str) -> tuple[int, ...]:
+    """Comma-separated positive whole numbers, such as `1,2,4`."""
+    try:
+        counts = tuple(int(part) for part in text.split(","))
+    except ValueError:
+        counts = ()
+    if not counts or min(counts) < 1:
+        raise InputError(f"{option} takes positive whole numbers such as 1 or 1,2,4, got {text!r}")
+    return counts
