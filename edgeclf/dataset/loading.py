@@ -1,0 +1,199 @@
+"""From a source to a data set that can be trained on."""
+
+from __future__ import annotations
+
+import hashlib
+import os
+from collections.abc import Iterable, Sequence
+from pathlib import Path
+from types import MappingProxyType
+
+import numpy as np
+
+from edgeclf.dataset.contents import content_hashes
+from edgeclf.dataset.decoded import decoded_images
+from edgeclf.dataset.manifest import list_manifest
+from edgeclf.dataset.named import NAMED, list_named
+from edgeclf.dataset.sources import Listing, list_folder, shown
+from edgeclf.dataset.splitting import OWN_SHARES, SPLIT_SEED, VALIDATION_SHARES, assign_splits, split_problems
+from edgeclf.dataset.types import SPLITS, Dataset, ImageView, Split, Unreadable
+from edgeclf.errors import DataError, InputError, UnknownNameError
+from edgeclf.progress import SILENT, Progress
+
+
+def load_dataset(
+    source: str | Path,
+    *,
+    image_size: int | tuple[int, int],
+    split_seed: int = SPLIT_SEED,
+    progress: Progress = SILENT,
+) -> Dataset:
+    """Load a data set at one image size, decoding it the first time and opening the cache from then on.
+
+    Args:
+        source: a folder of class folders, a folder of split folders, a CSV manifest, or a name of `NAMED`. A name wins
+            over a folder of the same name; write `./digits` for the folder.
+        image_size: side in pixels, or (height, width).
+        split_seed: seed of edgeclf's own split; sources that bring their splits do not use it.
+        progress: told about downloads, decoding and files left out.
+
+    Raises:
+        DataError: there are not two classes, or a class has no usable image in a split.
+        UnknownNameError: neither a path nor a known name.
+        RunFailedError: the disk is full.
+    """
+    height, width = checked_size(image_size)
+    listing = list_source(source, progress)
+    check_classes(listing)
+    hashes, reasons = content_hashes(listing, progress)
+    images, row_of, unreadable = decoded_images(listing, hashes, height, width, progress)
+    left_out, usable = sort_out(listing, hashes, reasons, unreadable)
+    if left_out:
+        example = f"{left_out[0].path}: {left_out[0].reason}"
+        progress.warn(f"{len(left_out)} of {len(listing.items)} images cannot be read and are left out, e.g. {example}")
+    labels = [listing.items[number].label for number in usable]
+    contents = [hashes[number] or "" for number in usable]
+    splits, names = place(listing, usable, contents, split_seed)
+    problems = explained_problems(listing, names, labels, splits, contents)
+    if problems:
+        more = f" (and {len(problems) - 1} more like it)" if len(problems) > 1 else ""
+        raise DataError(f"{listing.source}: {problems[0]}{more}")
+    index = {name: number for number, name in enumerate(listing.class_names)}
+    members: dict[str, Split] = {}
+    for name in names:
+        here = [number for number, split in enumerate(splits) if split == name]
+        members[name] = Split(
+            ImageView(images, np.array([row_of[contents[number]] for number in here], np.int64)),
+            np.array([index[labels[number]] for number in here], np.int64),
+            tuple(shown(listing.items[usable[number]].path) for number in here),
+            tuple(contents[number] for number in here),
+        )
+    return Dataset(
+        listing.name,
+        listing.source,
+        listing.class_names,
+        MappingProxyType(members),
+        height,
+        width,
+        fingerprint(contents, labels, splits),
+        split_seed,
+        left_out,
+    )
+
+
+def list_source(source: str | Path, progress: Progress = SILENT) -> Listing:
+    """What lies in a source, whichever kind it is.
+
+    Raises:
+        DataError: the path does not exist, or is neither a folder nor a CSV file.
+        UnknownNameError: a single word that is neither a path nor a known name.
+    """
+    text, path = str(source), Path(source).expanduser()
+    if text in NAMED and (isinstance(source, str) or not path.exists()):
+        return list_named(text, progress)
+    if path.is_dir():
+        return list_folder(path)
+    if path.is_file():
+        if path.suffix.lower() in (".csv", ".tsv"):
+            return list_manifest(path)
+        raise DataError(f"{shown(text)}: expected a folder, a .csv manifest or one of {', '.join(sorted(NAMED))}")
+    if path.exists() or os.sep in text or "/" in text or "." in text or isinstance(source, Path):
+        raise DataError(f"{shown(text)}: does not exist" if not path.exists() else f"{shown(text)}: is not a folder")
+    raise UnknownNameError("folder or data set", text, NAMED)
+
+
+def checked_size(image_size: int | tuple[int, int]) -> tuple[int, int]:
+    """(height, width) in pixels.
+
+    Raises:
+        InputError: not one or two whole numbers of at least 1.
+    """
+    height, width = (image_size, image_size) if isinstance(image_size, int) else tuple(image_size)
+    if not all(isinstance(side, int) and not isinstance(side, bool) and side >= 1 for side in (height, width)):
+        raise InputError(f"image_size must be a whole number of pixels or (height, width), got {image_size!r}")
+    return height, width
+
+
+def check_classes(listing: Listing) -> None:
+    """Raise DataError where no file needs to be opened to see that nothing can be trained."""
+    if not listing.items:
+        raise DataError(
+            f"{listing.source}: no images found; expected a folder for each class with images inside, such as "
+            f"{listing.source.rstrip('/')}/cat/1.jpg"
+        )
+    if len(listing.class_names) < 2:
+        raise DataError(
+            f"{listing.source}: only one class ({listing.class_names[0]!r}); expected a folder with images for each of "
+            "at least two classes"
+        )
+
+
+def sort_out(
+    listing: Listing, hashes: Sequence[str | None], reasons: dict[str, str], unreadable: dict[str, str]
+) -> tuple[tuple[Unreadable, ...], list[int]]:
+    """Files that cannot be read, and the numbers of the items that can.
+
+    Args:
+        hashes: content hash of each item.
+        reasons: why a file could not be opened, by path.
+        unreadable: why a content could not be decoded, by content hash.
+    """
+    left_out, usable = [], []
+    for number, (item, content) in enumerate(zip(listing.items, hashes, strict=True)):
+        reason = reasons.get(item.path, "cannot be read") if content is None else unreadable.get(content)
+        if reason is None:
+            usable.append(number)
+        else:
+            left_out.append(Unreadable(shown(item.path), reason))
+    return tuple(left_out), usable
+
+
+def place(
+    listing: Listing, usable: Sequence[int], contents: Sequence[str], split_seed: int = SPLIT_SEED
+) -> tuple[list[str], tuple[str, ...]]:
+    """The split of each usable item, and the splits that the data set has.
+
+    A source without splits is split by edgeclf; a source without validation has a tenth of `train` split off; a source
+    with splits but without test has none.
+    """
+    items = [listing.items[number] for number in usable]
+    if not listing.splits:
+        return assign_splits([item.label for item in items], contents, OWN_SHARES, split_seed), SPLITS
+    splits = [item.split or "train" for item in items]
+    if "validation" not in listing.splits:
+        train = [number for number, split in enumerate(splits) if split == "train"]
+        labels = [items[number].label for number in train]
+        made = assign_splits(labels, [contents[number] for number in train], VALIDATION_SHARES, split_seed)
+        for number, split in zip(train, made, strict=True):
+            splits[number] = split
+    return splits, tuple(s for s in SPLITS if s == "validation" or s in listing.splits)
+
+
+def explained_problems(
+    listing: Listing, names: Sequence[str], labels: Sequence[str], splits: Sequence[str], contents: Sequence[str]
+) -> list[str]:
+    """What stands in the way of training, one line each, with the number of images where edgeclf made the split."""
+    problems = split_problems(listing.class_names, names, zip(labels, splits, strict=True))
+    made = 3 if not listing.splits else 2 if "validation" not in listing.splits else 0
+    if not made:
+        return problems
+    explained = []
+    for problem in problems:
+        name = next((c for c in listing.class_names if problem.startswith(f"class {c!r} ")), None)
+        pool = {
+            content
+            for content, label, split in zip(contents, labels, splits, strict=True)
+            if label == name and (made == 3 or split != "test")
+        }
+        if 0 < len(pool) < made:
+            problem += f": it has {len(pool)} different image{'s' if len(pool) > 1 else ''}, at least {made} are needed"
+        explained.append(problem)
+    return explained
+
+
+def fingerprint(contents: Iterable[str], labels: Iterable[str], splits: Iterable[str]) -> str:
+    """32 hexadecimal digits over the sorted (content hash, class name, split) of all images."""
+    digest = hashlib.blake2b(digest_size=16)
+    for entry in sorted(zip(contents, labels, splits, strict=True)):
+        digest.update("\0".join(entry).encode() + b"\n")
+    return digest.hexdigest()

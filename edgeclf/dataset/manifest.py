@@ -1,0 +1,103 @@
+"""CSV manifests: `path,label[,split]`, one image a line."""
+
+from __future__ import annotations
+
+import csv
+import io
+import os
+from pathlib import Path
+
+from edgeclf.dataset.sources import SPLIT_FOLDERS, Item, Listing, class_name, file_stamp, passed_over, shown
+from edgeclf.dataset.types import SPLITS, OddFile
+from edgeclf.errors import DataError
+
+_PATH_TITLES = ("path", "file", "filename", "image")
+_LABEL_TITLES = ("label", "class")
+
+
+def list_manifest(manifest: Path) -> Listing:
+    """List the images of a CSV file with the columns `path,label[,split]`.
+
+    The header may be left out where the columns stand in that order. Commas, semicolons and tabs separate; the text is
+    UTF-8. Relative paths start at the manifest's folder. The split is `train`, `validation` (`val`, `valid`) or `test`,
+    given on every line or on none.
+
+    Raises:
+        DataError: not readable as such a table; the message names the line.
+    """
+    where = shown(str(manifest))
+    rows = _rows(manifest)
+    columns, first = _columns(where, rows)
+    items: list[Item] = []
+    odd: list[OddFile] = []
+    seen: set[tuple[str, str, str | None]] = set()
+    unsplit: list[int] = []
+    for line, row in rows[first:]:
+        if len(row) <= max(columns["path"], columns["label"]) or not row[columns["path"]]:
+            raise DataError(f"{where}, line {line}: expected a path and a label, got {', '.join(row)!r}")
+        path, label = row[columns["path"]], class_name(row[columns["label"]], f"{manifest}, line {line}")
+        split = _split(row[columns["split"]], where, line) if len(row) > columns.get("split", 99) else None
+        if split is None:
+            unsplit.append(line)
+        if (path, label, split) in seen:
+            odd.append(OddFile(path, f"listed again in line {line} of {where}; taken once"))
+            continue
+        seen.add((path, label, split))
+        if reason := passed_over(os.path.basename(path)):
+            odd.append(OddFile(path, reason))
+            continue
+        full = manifest.parent / path
+        items.append(Item(str(full), path, label, split, file_stamp(full)))
+    if unsplit and any(item.split for item in items):
+        raise DataError(f"{where}, line {unsplit[0]}: has no split, but others have; give it on every line or on none")
+    splits = tuple(s for s in SPLITS if any(item.split == s for item in items))
+    if splits and "train" not in splits:
+        raise DataError(f"{where}: no line has the split train")
+    names = tuple(sorted({label for _, label, _ in seen}))
+    return Listing(shown(manifest.stem), where, str(manifest.resolve()), names, splits, items, tuple(odd))
+
+
+def _rows(manifest: Path) -> list[tuple[int, list[str]]]:
+    try:
+        text = manifest.read_text("utf-8-sig")
+    except OSError as error:
+        raise DataError(f"{shown(str(manifest))}: cannot be read ({(error.strerror or str(error)).lower()})") from error
+    except UnicodeDecodeError as error:
+        raise DataError(f"{shown(str(manifest))}: is not UTF-8 text; save it as CSV in UTF-8") from error
+    head = text.split("\n", 1)[0]
+    delimiter = max(",;\t", key=head.count)
+    reader = csv.reader(io.StringIO(text, newline=""), delimiter=delimiter, strict=True)
+    rows = []
+    try:
+        for row in reader:
+            cells = [cell.strip() for cell in row]
+            if any(cells):
+                rows.append((reader.line_num, cells))
+    except csv.Error as error:
+        raise DataError(f"{shown(str(manifest))}, line {reader.line_num}: is not CSV ({error})") from error
+    if not rows:
+        raise DataError(f"{shown(str(manifest))}: is empty; expected lines path,label[,split]")
+    return rows
+
+
+def _columns(where: str, rows: list[tuple[int, list[str]]]) -> tuple[dict[str, int], int]:
+    """Column of each field, and the index of the first row that is an image."""
+    titles = [cell.lower() for cell in rows[0][1]]
+    path = next((titles.index(t) for t in _PATH_TITLES if t in titles), None)
+    label = next((titles.index(t) for t in _LABEL_TITLES if t in titles), None)
+    if path is not None and label is not None:
+        columns = {"path": path, "label": label}
+        if "split" in titles:
+            columns["split"] = titles.index("split")
+        return columns, 1
+    if len(titles) in (2, 3) and passed_over(os.path.basename(titles[0])) is None:
+        return dict(zip(("path", "label", "split"), range(len(titles)), strict=False)), 0
+    raise DataError(f"{where}, line {rows[0][0]}: expected the header path,label[,split], got {','.join(rows[0][1])!r}")
+
+
+def _split(text: str, where: str, line: int) -> str | None:
+    if not text:
+        return None
+    if text.lower() not in SPLIT_FOLDERS:
+        raise DataError(f"{where}, line {line}: split must be train, validation (val, valid) or test, got {text!r}")
+    return SPLIT_FOLDERS[text.lower()]

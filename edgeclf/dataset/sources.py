@@ -1,0 +1,209 @@
+"""What lies in a source, before any image is opened: a folder, a CSV manifest or a named set becomes a `Listing`."""
+
+from __future__ import annotations
+
+import os
+import unicodedata
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import numpy.typing as npt
+
+from edgeclf.dataset.types import OddFile
+from edgeclf.errors import DataError
+from edgeclf.runtime.image import IMAGE_SUFFIXES
+
+SPLIT_FOLDERS = {
+    "train": "train",
+    "validation": "validation",
+    "val": "validation",
+    "valid": "validation",
+    "test": "test",
+}
+_NOT_DATA = {"__MACOSX"}
+
+
+@dataclass(frozen=True, slots=True)
+class Item:
+    """One labelled image: a file, or one of the arrays of a named set.
+
+    Attributes:
+        path: what opens it from the current folder; `name/index` in a named set.
+        key: path relative to the source.
+        label: class name.
+        split: as the source has it, or None.
+        stamp: size and times that tell whether a file is still the same one; all zero where there is no file.
+    """
+
+    path: str
+    key: str
+    label: str
+    split: str | None
+    stamp: tuple[int, int, int] = (0, 0, 0)
+
+
+@dataclass(frozen=True)
+class Listing:
+    """All labelled images of a source, in a fixed order.
+
+    Attributes:
+        name: short name of the data set.
+        source: what the caller gave.
+        root: absolute path of the source; the name of a named set.
+        class_names: sorted; may hold classes without any image.
+        splits: those that the source has itself; empty where edgeclf is to split.
+        items: the images.
+        odd: files that were passed over, each with its reason.
+        pixels: `uint8[N, h, w]` or `uint8[N, h, w, 3]` of a named set, in the order of `items`; None for files.
+        contents: content hashes of a named set, in the order of `items`.
+    """
+
+    name: str
+    source: str
+    root: str
+    class_names: tuple[str, ...]
+    splits: tuple[str, ...]
+    items: Sequence[Item]
+    odd: tuple[OddFile, ...] = ()
+    pixels: npt.NDArray[np.uint8] | None = None
+    contents: tuple[str, ...] = ()
+
+
+def list_folder(folder: Path) -> Listing:
+    """List a folder of class folders, or of split folders (`train`, `validation` or `val` or `valid`, `test`) of them.
+
+    It is the second kind where a folder `train` holds no images of its own; so a class of photos may be called "train".
+    A class is a folder of the first level; images in folders below it belong to it too. Hidden files, files without an
+    image's suffix and files outside any class folder are passed over and listed as odd.
+
+    Raises:
+        DataError: the folder cannot be listed, has `validation` or `test` without `train`, or two folders for a split.
+    """
+    files, folders = _entries(folder)
+    odd: list[OddFile] = []
+    split_folders = {entry.name: SPLIT_FOLDERS[entry.name.lower()] for entry in folders if _names_split(entry)}
+    if "train" in split_folders.values() and all(_holds_classes(e) for e in folders if e.name in split_folders):
+        _refuse_doubles(folder, split_folders)
+        class_folders: list[tuple[os.DirEntry[str], str | None]] = []
+        for entry in folders:
+            if entry.name not in split_folders:
+                odd.append(OddFile(shown(entry.path), "folder beside the splits; passed over"))
+                continue
+            inner_files, inner_folders = _entries(Path(entry.path))
+            odd.extend(_stray(inner_files))
+            class_folders.extend((inner, split_folders[entry.name]) for inner in inner_folders)
+        splits = tuple(s for s in ("train", "validation", "test") if s in split_folders.values())
+    elif split_folders and len(split_folders) == len(folders) and all(map(_holds_classes, folders)):
+        raise DataError(f"{shown(str(folder))}: has {' and '.join(split_folders)}, but no train folder")
+    else:
+        class_folders, splits = [(entry, None) for entry in folders], ()
+    odd.extend(_stray(files))
+    items: list[Item] = []
+    names: set[str] = set()
+    for entry, split in class_folders:
+        if entry.name.startswith(".") or entry.name in _NOT_DATA:
+            odd.append(OddFile(shown(entry.path), "hidden folder; passed over"))
+            continue
+        label = class_name(entry.name, entry.path)
+        names.add(label)
+        for file in _walk(entry, odd):
+            items.append(Item(file.path, os.path.relpath(file.path, folder), label, split, file_stamp(file)))
+    name = folder.resolve().name or "data"
+    return Listing(
+        shown(name), shown(str(folder)), str(folder.resolve()), tuple(sorted(names)), splits, items, tuple(odd)
+    )
+
+
+def class_name(text: str, where: str) -> str:
+    """A class name in its composed Unicode form, since file systems disagree about the form of the same letters.
+
+    Raises:
+        DataError: it is empty, not UTF-8, or holds control characters, which a labels file could not carry.
+    """
+    name = unicodedata.normalize("NFC", text)
+    if not name.strip():
+        raise DataError(f"{shown(where)}: the class name is empty")
+    if any(unicodedata.category(c) in ("Cc", "Cs", "Zl", "Zp") for c in name):
+        raise DataError(f"{shown(where)}: the class name holds a control character or bytes that are not UTF-8")
+    return name
+
+
+def shown(path: str) -> str:
+    """A path as text that JSON and terminals can carry, also where its bytes are not UTF-8."""
+    return path.encode("utf-8", "surrogateescape").decode("utf-8", "backslashreplace")
+
+
+def file_stamp(file: os.DirEntry[str] | Path) -> tuple[int, int, int]:
+    """Size in bytes, time of the last write and of the last change (nanoseconds); -1 where there is no file."""
+    try:
+        status = file.stat()
+    except OSError:
+        return (-1, -1, -1)
+    return (status.st_size, status.st_mtime_ns, status.st_ctime_ns)
+
+
+def passed_over(name: str) -> str | None:
+    """Why a file of this name is not taken for an image, or None."""
+    if name.startswith("."):
+        return "hidden file; passed over"
+    suffix = os.path.splitext(name)[1].lower()
+    if suffix in IMAGE_SUFFIXES:
+        return None
+    return f"not an image by its name ({suffix or 'no suffix'}); passed over"
+
+
+def _entries(folder: Path) -> tuple[list[os.DirEntry[str]], list[os.DirEntry[str]]]:
+    """Files and folders directly inside `folder`, each sorted by name."""
+    try:
+        with os.scandir(folder) as entries:
+            found = sorted(entries, key=lambda entry: entry.name)
+    except OSError as error:
+        raise DataError(f"{shown(str(folder))}: cannot be listed ({(error.strerror or str(error)).lower()})") from error
+    return [e for e in found if not e.is_dir()], [e for e in found if e.is_dir()]
+
+
+def _names_split(entry: os.DirEntry[str]) -> bool:
+    return entry.name.lower() in SPLIT_FOLDERS
+
+
+def _holds_classes(entry: os.DirEntry[str]) -> bool:
+    files, folders = _entries(Path(entry.path))
+    return bool(folders or not files) and all(passed_over(file.name) for file in files)
+
+
+def _refuse_doubles(folder: Path, split_folders: dict[str, str]) -> None:
+    owner: dict[str, str] = {}
+    for name, split in split_folders.items():
+        if split in owner:
+            raise DataError(f"{shown(str(folder))}: {owner[split]}/ and {name}/ both stand for {split}; keep one")
+        owner[split] = name
+
+
+def _stray(files: Sequence[os.DirEntry[str]]) -> list[OddFile]:
+    return [OddFile(shown(f.path), passed_over(f.name) or "outside any class folder; passed over") for f in files]
+
+
+def _walk(top: os.DirEntry[str], odd: list[OddFile]) -> Iterator[os.DirEntry[str]]:
+    """Image files in `top` and below, sorted; a link that leads back up is not followed twice."""
+    seen: set[tuple[int, int]] = set()
+    waiting = [top]
+    while waiting:
+        current = waiting.pop()
+        status = os.stat(current.path)
+        if (status.st_dev, status.st_ino) in seen:
+            odd.append(OddFile(shown(current.path), "link to a folder that was read already; passed over"))
+            continue
+        seen.add((status.st_dev, status.st_ino))
+        files, folders = _entries(Path(current.path))
+        for file in files:
+            if reason := passed_over(file.name):
+                odd.append(OddFile(shown(file.path), reason))
+            else:
+                yield file
+        for inner in reversed(folders):
+            if inner.name.startswith(".") or inner.name in _NOT_DATA:
+                odd.append(OddFile(shown(inner.path), "hidden folder; passed over"))
+            else:
+                waiting.append(inner)

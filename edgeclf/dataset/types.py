@@ -1,0 +1,132 @@
+"""What a loaded data set is: images as lazily read arrays, labels, and where each came from."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from edgeclf.records import Record
+
+SPLITS = ("train", "validation", "test")
+
+
+@dataclass(frozen=True)
+class Unreadable(Record):
+    """A file that was expected to be an image and cannot be read."""
+
+    path: str
+    reason: str
+
+
+@dataclass(frozen=True)
+class OddFile(Record):
+    """A file that is used although something is unusual about it, or that was passed over."""
+
+    path: str
+    reason: str
+
+
+class ImageView(Sequence[npt.NDArray[np.uint8]]):
+    """Some rows of a memory-mapped `uint8[M, H, W, 3]`, read from the disk when they are asked for.
+
+    Indexing with an integer gives `uint8[H, W, 3]`, with a slice or an index array `uint8[n, H, W, 3]`, always a copy
+    in memory of its own. `np.asarray(view)` reads all rows at once: mind the size.
+    """
+
+    dtype = np.dtype(np.uint8)
+    ndim = 4
+
+    def __init__(self, stored: npt.NDArray[np.uint8], rows: npt.NDArray[np.int64]) -> None:
+        self._stored = stored
+        self._rows = rows
+
+    @property
+    def shape(self) -> tuple[int, int, int, int]:
+        """`(N, H, W, 3)`."""
+        return (len(self._rows), *self._stored.shape[1:])  # type: ignore[return-value]
+
+    @property
+    def nbytes(self) -> int:
+        """Bytes that all images would take in memory."""
+        return int(np.prod(self.shape, dtype=np.int64))
+
+    def __len__(self) -> int:
+        return len(self._rows)
+
+    def __getitem__(self, key: Any) -> npt.NDArray[np.uint8]:
+        return np.array(np.asarray(self._stored)[self._rows[key]])
+
+    def __iter__(self) -> Iterator[npt.NDArray[np.uint8]]:
+        return (self[index] for index in range(len(self)))
+
+    def __array__(self, dtype: npt.DTypeLike | None = None, copy: bool | None = None) -> npt.NDArray[Any]:
+        return self[:] if dtype is None else self[:].astype(dtype, copy=False)
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        # A worker process opens the file itself instead of being sent gigabytes.
+        if isinstance(self._stored, np.memmap) and self._stored.filename is not None:
+            return _reopen, (str(self._stored.filename), self._rows)
+        return ImageView, (self._stored, self._rows)
+
+
+def _reopen(path: str, rows: npt.NDArray[np.int64]) -> ImageView:
+    return ImageView(np.load(path, mmap_mode="r"), rows)
+
+
+@dataclass(frozen=True)
+class Split:
+    """The images of one split, in a fixed order.
+
+    Attributes:
+        images: `uint8[N, H, W, 3]` raw RGB.
+        labels: `int64[N]`, indices into the data set's class names.
+        paths: the file of each image, or `name/index` in a named set.
+        hashes: the content hash of each image's file.
+    """
+
+    images: ImageView
+    labels: npt.NDArray[np.int64]
+    paths: tuple[str, ...]
+    hashes: tuple[str, ...]
+
+    def __len__(self) -> int:
+        return len(self.labels)
+
+
+@dataclass(frozen=True)
+class Dataset:
+    """A data set at one image size.
+
+    Attributes:
+        name: short name, such as the folder's.
+        source: what the caller gave.
+        class_names: sorted; a label is an index into it.
+        splits: `train`, `validation` and, where there is one, `test`.
+        fingerprint: hash over the sorted (content hash, class name, split) of all images: independent of the image size
+            and of where the files lie.
+        split_seed: the seed that edgeclf's own split was made with.
+        unreadable: files left out, each with its reason.
+    """
+
+    name: str
+    source: str
+    class_names: tuple[str, ...]
+    splits: Mapping[str, Split]
+    height: int
+    width: int
+    fingerprint: str
+    split_seed: int
+    unreadable: tuple[Unreadable, ...] = ()
+
+    def per_class(self, split: str) -> dict[str, int]:
+        """Number of images of each class in `split`."""
+        counts = np.bincount(self.splits[split].labels, minlength=len(self.class_names))
+        return {name: int(count) for name, count in zip(self.class_names, counts, strict=True)}
+
+    def split_sizes(self) -> dict[str, dict[str, Any]]:
+        """`{split: {"images": N, "per_class": {class: n}}}`, ready for JSON."""
+        return {name: {"images": len(split), "per_class": self.per_class(name)} for name, split in self.splits.items()}
