@@ -12,7 +12,7 @@ from edgeclf.cli.options import complete_data, complete_path
 from edgeclf.cli.session import Outcome, Session
 from edgeclf.cli.values import parse_settings
 
-NETWORKS = ("tutorial-cnn", "resnet8", "resnet20", "mobilenet-v1", "mobilenet-v2")
+NETWORKS = ("cnn", "resnet8", "resnet20", "mobilenet-v1", "mobilenet-v2")
 
 
 def _choices(*names: str):  # type: ignore[no-untyped-def]

@@ -1,0 +1,35 @@
+#!/bin/sh
+# README's second command: installs what is missing and runs every check. Arguments go to pytest.
+set -eu
+cd "$(dirname "$0")/.."
+. tools/environment.sh
+
+base_packages
+system_packages libegl1 libgles2
+environment .venv -c constraints.txt -e '.[train,dev,heic]'
+bin=.venv/bin
+
+say "style, types, layers"
+"$bin/ruff" check --quiet .
+"$bin/ruff" format --check --quiet .
+"$bin/mypy"
+"$bin/lint-imports" >/dev/null || "$bin/lint-imports"
+
+# A device's environment: the wheel as users get it, and nothing of the host side.
+wheel=$(mktemp -d)
+trap 'rm -rf "$wheel"' EXIT
+quietly "$bin/python" -m pip wheel --disable-pip-version-check --no-deps --wheel-dir "$wheel" .
+environment .venv-edge -c constraints.txt typer rich numpy opencv-python ai-edge-litert
+quietly .venv-edge/bin/python -m pip install --disable-pip-version-check -c constraints.txt --force-reinstall --no-deps \
+    "$wheel"/edgeclf-*.whl
+.venv-edge/bin/python -m pip check >&2
+EDGECLF_EDGE_PYTHON=$PWD/.venv-edge/bin/python
+export EDGECLF_EDGE_PYTHON
+
+# An independent client of the emitted models. It pins what edgeclf does not, so it lives apart.
+environment .venv-mediapipe mediapipe==1.2.2
+EDGECLF_MEDIAPIPE_PYTHON=$PWD/.venv-mediapipe/bin/python
+export EDGECLF_MEDIAPIPE_PYTHON
+
+say "tests"
+"$bin/python" -m pytest -q "$@"
