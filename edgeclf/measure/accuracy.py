@@ -1,0 +1,113 @@
+"""What a model answers on a split, with every core at work and the same answers as one plain loop."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
+from pathlib import Path
+from queue import SimpleQueue
+
+import numpy as np
+import numpy.typing as npt
+
+from edgeclf.errors import DataError
+from edgeclf.measure.machine import usable_cores
+from edgeclf.progress import SILENT, Progress
+from edgeclf.runtime.classifier import Classifier
+
+IntArray = npt.NDArray[np.int64]
+Images = npt.NDArray[np.uint8]
+
+_CHUNK = 64
+
+
+def predict_split(
+    model: Path,
+    images: Images,
+    *,
+    runtime: str = "litert",
+    input_range: tuple[float, float] | None = None,
+    workers: int | None = None,
+    progress: Progress = SILENT,
+) -> IntArray:
+    """Index of the highest raw output for each image; ties go to the lowest index.
+
+    Each worker thread has an interpreter of its own with one thread; the interpreter lets go of Python's lock while it
+    computes. Images go through one at a time, as on a device: a batch may round differently.
+
+    Args:
+        model: a `.tflite` file.
+        images: uint8[N, H, W, 3] of the model's own size, or anything that slices into that.
+        runtime: name of the runtime.
+        input_range: what the network wants to see, (low, high); None lets the classifier decide.
+        workers: worker threads; None takes one for each core that this process may use.
+        progress: is told.
+
+    Returns:
+        int64[N], indices into the model's own outputs.
+
+    Raises:
+        ModelError: the model cannot be opened.
+    """
+    total = len(images)
+    starts = range(0, total, _CHUNK)
+    count = max(1, min(workers or usable_cores(), len(starts)))
+    first = Classifier(model, runtime=runtime, threads=1, input_range=input_range)
+    idle: SimpleQueue[Classifier] = SimpleQueue()
+    idle.put(first)
+    for _ in range(count - 1):
+        idle.put(Classifier(model, runtime=runtime, threads=1, input_range=input_range))
+    answers = np.empty(total, np.int64)
+
+    def answer(start: int) -> int:
+        classifier = idle.get()
+        try:
+            chunk = np.ascontiguousarray(images[start : start + _CHUNK])
+            answers[start : start + len(chunk)] = classifier.top1(chunk)
+            return len(chunk)
+        finally:
+            idle.put(classifier)
+
+    with ThreadPoolExecutor(count) as pool, progress.task(f"{model.name}: {total:,} images", total) as task:
+        pending: set[Future[int]] = {pool.submit(answer, start) for start in starts}
+        try:
+            while pending:
+                done, pending = wait(pending, return_when=FIRST_COMPLETED)
+                for future in done:
+                    task.advance(future.result())
+        finally:
+            for future in pending:
+                future.cancel()
+    return answers
+
+
+def class_indices(labels: Sequence[str], class_count: int, class_names: Sequence[str]) -> IntArray:
+    """Where each of the model's outputs stands among the data's classes: int64[class_count], -1 where nowhere.
+
+    A model with labels is matched by name (letter case and surrounding blanks aside), so that a network with another
+    order or with more classes is judged rightly; one without is taken to have the data's classes in their order.
+
+    Raises:
+        DataError: the model lacks one of the data's classes, or has no labels and another number of outputs.
+    """
+    if not labels:
+        if class_count != len(class_names):
+            raise DataError(
+                f"the model has {class_count} outputs without labels, but the data has {len(class_names)} classes"
+            )
+        return np.arange(class_count, dtype=np.int64)
+    positions = {_folded(name): index for index, name in enumerate(class_names)}
+    known = {_folded(label) for label in labels}
+    missing = [name for name in class_names if _folded(name) not in known]
+    if missing:
+        raise DataError(
+            f"the model does not know the class {missing[0]!r} of the data"
+            + (f" (nor {len(missing) - 1} more)" if len(missing) > 1 else "")
+            + f"; its labels: {', '.join(labels[:12])}{', ...' if len(labels) > 12 else ''}"
+        )
+    found = [positions.get(_folded(label), -1) for label in labels]
+    return np.array(found + [-1] * (class_count - len(found)), dtype=np.int64)[:class_count]
+
+
+def _folded(name: str) -> str:
+    return name.strip().casefold()

@@ -1,0 +1,156 @@
+"""What `bench` gives back, and the file it is kept in. Accuracies are fractions, times are milliseconds."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+
+from edgeclf import atomic
+from edgeclf.measure.latency import Percentiles
+from edgeclf.measure.machine import Machine
+from edgeclf.records import Record
+
+
+@dataclass(frozen=True)
+class BaselineResult(Record):
+    """The float network that the models are compared to; `top1` is None without data."""
+
+    name: str
+    device: str
+    top1: float | None
+    top1_interval: tuple[float, float] | None
+    latency_ms: Percentiles | None
+    parameters: int | None
+    size_bytes: int | None
+
+
+@dataclass(frozen=True)
+class BenchData(Record):
+    """The images that every model answered; `fingerprint` is that of the whole data set."""
+
+    name: str
+    source: str
+    split: str
+    images: int
+    class_names: tuple[str, ...]
+    fingerprint: str
+    split_seed: int
+
+
+@dataclass(frozen=True)
+class ModelResult(Record):
+    """One model at one thread count.
+
+    Differences are model minus baseline on the same images: `p_value` is McNemar's exact one, `difference_interval` a
+    paired bootstrap. All accuracy fields are None without data, the paired ones also without a baseline.
+
+    Attributes:
+        name: short, unique in the report; the key into `BenchReport.comparisons`.
+        input_size: height and width in pixels.
+        peak_memory_bytes: of a fresh process with Python, NumPy, the runtime and the model; `memory_kind` says what
+            counts.
+        model_memory_bytes: of which since the runtime was imported.
+        runs: timed calls behind `latency_ms`.
+        steady: whether calls had stopped getting faster when timing began.
+        spread: drift between rounds, relative to the median.
+        integrity: "verified", "unverified" (made by others) or "damaged".
+    """
+
+    path: str
+    name: str
+    runtime: str
+    runtime_version: str
+    threads: int
+    input_size: tuple[int, int]
+    top1: float | None
+    top1_interval: tuple[float, float] | None
+    difference: float | None
+    difference_interval: tuple[float, float] | None
+    p_value: float | None
+    size_bytes: int
+    gzip_bytes: int
+    parameters: int | None
+    macs: int | None
+    latency_ms: Percentiles
+    runs: int
+    warm_up_runs: int
+    steady: bool
+    spread: float
+    load_ms: float
+    preprocessing_ms: Percentiles | None
+    peak_memory_bytes: int
+    model_memory_bytes: int | None
+    memory_kind: str
+    integrity: str
+
+
+@dataclass(frozen=True)
+class ClassCost(Record):
+    """One class: what it pays. `p_value` is adjusted (Holm) for asking about every class at once."""
+
+    label: str
+    images: int
+    top1: float | None
+    baseline_top1: float | None
+    difference: float | None
+    difference_interval: tuple[float, float] | None
+    p_value: float | None
+
+
+@dataclass(frozen=True)
+class Flip(Record):
+    """An image that the model names otherwise than the baseline.
+
+    `kind`: "lost" (the baseline was right), "gained" (the model is), "changed" (neither). `index` counts in the split.
+    A model's answer may be a class that the data does not have; then its name in the model or its number.
+    """
+
+    path: str
+    index: int
+    label: str
+    baseline: str
+    model: str
+    kind: str
+
+
+@dataclass(frozen=True)
+class Comparison(Record):
+    """What belongs to a model whatever the thread count. `flips` is empty without a baseline."""
+
+    name: str
+    path: str
+    per_class: tuple[ClassCost, ...]
+    flips: tuple[Flip, ...]
+
+
+@dataclass(frozen=True)
+class BenchReport(Record):
+    """Everything that was measured, and on what."""
+
+    machine: Machine
+    data: BenchData | None
+    baseline: BaselineResult | None
+    models: tuple[ModelResult, ...]
+    comparisons: tuple[Comparison, ...]
+    seed: int
+    seconds: float
+
+    def comparison(self, name: str) -> Comparison | None:
+        """The comparison of the model with this `name`; None without data."""
+        return next((c for c in self.comparisons if c.name == name), None)
+
+
+def save_report(report: BenchReport, path: Path | str) -> Path:
+    """Write `report` as JSON, whole or not at all.
+
+    Raises:
+        OutputError: the place cannot be written.
+        RunFailedError: the disk is full.
+    """
+    atomic.write_text(path, report.to_json(indent=1) + "\n")
+    return Path(path)
+
+
+def load_report(path: Path | str) -> BenchReport:
+    """The report that `save_report` wrote."""
+    return BenchReport.from_json(Path(path).read_text(encoding="utf-8"))

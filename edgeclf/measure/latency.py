@@ -1,0 +1,259 @@
+"""How long one answer takes: single-stream latency of models that take turns, so that a drifting machine hurts all.
+
+**What is timed.** The interpreter's `invoke` alone, from Python: the input lies in its tensor already and the output
+stays in its tensor, as in the stopwatch that ships with LiteRT (`benchmark_litert_model`). Decoding and resizing photos
+is `preprocessing_latency`, measured apart, because it does not depend on the model's weights.
+
+**Order.** Each model is warmed up until its calls get no faster. Then come rounds: in each, every model in a newly
+drawn order makes a burst of timed calls. A burst begins with a few calls that do not count, in which caches and
+sleeping threads come back; the burst itself is back to back, as in a program that does nothing else.
+"""
+
+from __future__ import annotations
+
+import gc
+import time
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import numpy.typing as npt
+
+from edgeclf.errors import InputError
+from edgeclf.progress import SILENT, Progress
+from edgeclf.records import Record
+from edgeclf.runtime.image import load_image
+from edgeclf.runtime.interpreter import open_interpreter
+
+ROUNDS = 20
+LOADS = 5
+_WARM_UP_SECONDS = 3.0
+_WINDOW_SECONDS = 0.05
+_BURST_WARM_UP_SECONDS = 0.003
+_BUDGET_SECONDS = 4.0
+_FEWEST_RUNS, _MOST_RUNS = 100, 2000
+
+
+@dataclass(frozen=True)
+class Percentiles(Record):
+    """Milliseconds: half of the calls took at most `median`, 99 % at most `p99`."""
+
+    median: float
+    p90: float
+    p99: float
+
+
+@dataclass(frozen=True)
+class Latency(Record):
+    """Of one model at one thread count.
+
+    Attributes:
+        latency_ms: of the timed calls.
+        runs: timed calls.
+        warm_up_runs: calls before them.
+        steady: whether the warm-up ended because calls got no faster (else because its time was over).
+        load_ms: median milliseconds to open the file, check it and plan its memory, in a process that has the runtime
+            imported and the file in the page cache.
+        spread: half the range of the rounds' medians between their quartiles, relative to the median: how much the
+            machine drifted. Above about 0.05 the figures deserve a quieter machine.
+    """
+
+    path: str
+    threads: int
+    latency_ms: Percentiles
+    runs: int
+    warm_up_runs: int
+    steady: bool
+    load_ms: float
+    spread: float
+
+
+@dataclass
+class _Contender:
+    """A model under test: its invoke and the times so far, in nanoseconds."""
+
+    path: Path
+    threads: int
+    invoke: Callable[[], object]
+    load_ms: float
+    warm_up_runs: int
+    steady: bool
+    runs: int
+    rounds: list[npt.NDArray[np.int64]]
+
+
+def measure_latency(
+    models: Sequence[Path],
+    *,
+    threads: Sequence[int] = (1,),
+    runtime: str = "litert",
+    runs: int | None = None,
+    rounds: int = ROUNDS,
+    seed: int = 0,
+    progress: Progress = SILENT,
+) -> tuple[Latency, ...]:
+    """Time every model at every thread count.
+
+    Args:
+        models: `.tflite` files.
+        threads: thread counts, each at least 1. All models of one count take turns; counts come one after the other.
+        runtime: name of the runtime.
+        runs: timed calls of each model and count; None takes as many as fit about 4 seconds, between 100 and 2,000.
+        rounds: turns into which the calls are divided (fewer where there are fewer calls).
+        seed: of the order within the rounds.
+        progress: is told.
+
+    Returns:
+        One result for each pair of thread count and model: models in the order given, within them the counts in theirs.
+
+    Raises:
+        InputError: a count is below 1.
+        ModelError: a model cannot be opened.
+    """
+    if runs is not None and runs < 1:
+        raise InputError(f"runs must be at least 1, got {runs}")
+    if not threads or min(threads) < 1:
+        raise InputError(f"threads must be at least 1, got {', '.join(map(str, threads)) or 'none'}")
+    results: dict[tuple[int, int], Latency] = {}
+    for count in dict.fromkeys(threads):
+        measured = _measure_together(models, count, runtime, runs, rounds, seed, progress)
+        results.update({(index, count): latency for index, latency in enumerate(measured)})
+    return tuple(results[index, count] for index in range(len(models)) for count in dict.fromkeys(threads))
+
+
+def preprocessing_latency(
+    photos: Sequence[Path], height: int, width: int, *, progress: Progress = SILENT
+) -> Percentiles | None:
+    """Time decoding and resizing, from a file in the page cache to `uint8[height, width, 3]`; None without photos.
+
+    Each photo is read twice and the second time counts, so that the disk does not.
+
+    Raises:
+        ImageError: a photo cannot be read.
+    """
+    if not photos:
+        return None
+    times = np.empty(len(photos), np.int64)
+    with _undisturbed(), progress.task("timing pre-processing", len(photos)) as task:
+        for index, photo in enumerate(photos):
+            load_image(photo, height, width)
+            start = time.perf_counter_ns()
+            load_image(photo, height, width)
+            times[index] = time.perf_counter_ns() - start
+            task.advance()
+    return percentiles(times)
+
+
+def percentiles(nanoseconds: npt.NDArray[np.int64]) -> Percentiles:
+    """Median, 90 % and 99 % of int64[N] nanoseconds, in milliseconds."""
+    median, p90, p99 = np.percentile(nanoseconds, [50, 90, 99]) / 1e6
+    return Percentiles(median=float(median), p90=float(p90), p99=float(p99))
+
+
+def _measure_together(
+    models: Sequence[Path], threads: int, runtime: str, runs: int | None, rounds: int, seed: int, progress: Progress
+) -> list[Latency]:
+    noun = "thread" if threads == 1 else "threads"
+    order = np.random.default_rng(seed)
+    with _undisturbed(), progress.task(f"timing at {threads} {noun}", None) as task:
+        contenders = []
+        for path in models:
+            contenders.append(_enter(path, threads, runtime, runs))
+            task.advance(note=f"{path.name} is warm")
+        turns = max(1, min(rounds, *(c.runs for c in contenders)))
+        for turn in range(turns):
+            for index in order.permutation(len(contenders)):
+                contender = contenders[index]
+                # Calls that do not divide evenly go to the first rounds.
+                calls = contender.runs // turns + (turn < contender.runs % turns)
+                contender.rounds.append(_burst(contender.invoke, calls))
+                task.advance(note=f"round {turn + 1} of {turns}")
+    return [_conclude(contender) for contender in contenders]
+
+
+def _enter(path: Path, threads: int, runtime: str, runs: int | None) -> _Contender:
+    loads = []
+    for _ in range(LOADS):
+        start = time.perf_counter_ns()
+        interpreter = open_interpreter(path, runtime=runtime, threads=threads)
+        loads.append(time.perf_counter_ns() - start)
+    shape, dtype = interpreter.input.shape, np.dtype(interpreter.input.dtype)
+    interpreter.run(_noise(shape, dtype))
+    made, steady, seconds = _warm_up(interpreter.invoke)
+    wanted = runs or int(np.clip(_BUDGET_SECONDS / seconds, _FEWEST_RUNS, _MOST_RUNS))
+    return _Contender(path, threads, interpreter.invoke, float(np.median(loads)) / 1e6, made + 1, steady, wanted, [])
+
+
+def _warm_up(invoke: Callable[[], object]) -> tuple[int, bool, float]:
+    """Call until two windows in a row are not faster than the best before; gives calls, steadiness, seconds a call."""
+    deadline = time.perf_counter() + _WARM_UP_SECONDS
+    best, idle_windows, made = float("inf"), 0, 0
+    while idle_windows < 2:
+        window: list[int] = []
+        closes = time.perf_counter() + _WINDOW_SECONDS
+        while len(window) < 5 or time.perf_counter() < closes:
+            start = time.perf_counter_ns()
+            invoke()
+            window.append(time.perf_counter_ns() - start)
+        made += len(window)
+        median = float(np.median(window))
+        idle_windows = idle_windows + 1 if median > 0.98 * best else 0
+        best = min(best, median)
+        if time.perf_counter() > deadline:
+            return made, idle_windows >= 2, best / 1e9
+    return made, True, best / 1e9
+
+
+def _burst(invoke: Callable[[], object], calls: int) -> npt.NDArray[np.int64]:
+    times = np.empty(calls, np.int64)
+    clock = time.perf_counter_ns
+    ready = time.perf_counter() + _BURST_WARM_UP_SECONDS
+    invoke()
+    invoke()
+    while time.perf_counter() < ready:
+        invoke()
+    for index in range(calls):
+        start = clock()
+        invoke()
+        times[index] = clock() - start
+    return times
+
+
+def _conclude(contender: _Contender) -> Latency:
+    figures = percentiles(np.concatenate(contender.rounds))
+    low, high = np.percentile([np.median(r) for r in contender.rounds], [25, 75]) / 1e6
+    return Latency(
+        path=str(contender.path),
+        threads=contender.threads,
+        latency_ms=figures,
+        runs=contender.runs,
+        warm_up_runs=contender.warm_up_runs,
+        steady=contender.steady,
+        load_ms=contender.load_ms,
+        spread=float((high - low) / 2 / figures.median) if figures.median else 0.0,
+    )
+
+
+def _noise(shape: Sequence[int], dtype: np.dtype[np.generic]) -> npt.NDArray[np.generic]:
+    """A photo's worth of random values, since zeros can be faster than pictures in float arithmetic (denormals)."""
+    rng = np.random.default_rng(0)
+    if np.issubdtype(dtype, np.integer):
+        limits = np.iinfo(dtype)
+        low, high = max(limits.min, -128), min(limits.max, 255)
+        return rng.integers(low, high + 1, tuple(shape)).astype(dtype)
+    return rng.uniform(0, 1, tuple(shape)).astype(dtype)
+
+
+@contextmanager
+def _undisturbed() -> Iterator[None]:
+    """No garbage collection between two looks at the clock."""
+    was_on = gc.isenabled()
+    gc.collect()
+    gc.disable()
+    try:
+        yield
+    finally:
+        if was_on:
+            gc.enable()

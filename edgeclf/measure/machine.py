@@ -1,0 +1,131 @@
+"""The machine that a figure was measured on, as far as it tells."""
+
+from __future__ import annotations
+
+import importlib.metadata
+import os
+import platform
+from dataclasses import dataclass
+from pathlib import Path
+
+from edgeclf.records import Record
+
+_PACKAGES = ("ai-edge-litert", "tflite-runtime", "tensorflow", "tf-keras", "numpy", "opencv-python")
+# What decides whether eight-bit integers are fast: dot products of bytes on x86 and on Arm.
+_TELLING_FLAGS = ("avx2", "avx512f", "avx512_vnni", "avx_vnni", "amx_int8", "asimd", "asimddp", "i8mm", "sve")
+
+
+@dataclass(frozen=True)
+class Machine(Record):
+    """What was measured on. What the system does not tell is None.
+
+    `cores` counts the cores that this process may use; `load_average` is that of the last minute when measuring began,
+    0 on an idle machine.
+    """
+
+    cpu: str
+    architecture: str
+    cores: int
+    cpu_flags: tuple[str, ...]
+    memory_bytes: int | None
+    os: str
+    kernel: str
+    python: str
+    packages: dict[str, str]
+    governor: str | None
+    temperature_celsius: float | None
+    load_average: float | None
+
+
+def describe_machine() -> Machine:
+    """Ask the system; never fails, and starts no other program."""
+    return Machine(
+        cpu=_cpu_name(),
+        architecture=platform.machine(),
+        cores=usable_cores(),
+        cpu_flags=_cpu_flags(),
+        memory_bytes=_memory(),
+        os=_os_name(),
+        kernel=platform.release(),
+        python=platform.python_version(),
+        packages=_versions(),
+        governor=_first_line("/sys/devices/system/cpu/cpu0/cpufreq/scaling_governor"),
+        temperature_celsius=_temperature(),
+        load_average=_load(),
+    )
+
+
+def usable_cores() -> int:
+    """Cores that this process may run on: fewer than the machine has in a container or under taskset."""
+    if hasattr(os, "sched_getaffinity"):
+        return len(os.sched_getaffinity(0))
+    return os.cpu_count() or 1
+
+
+def _cpu_name() -> str:
+    board = _first_line("/proc/device-tree/model")
+    fields = _cpuinfo()
+    # Arm kernels give no model name; there the board says more than the instruction set.
+    return board or fields.get("model name") or fields.get("Model") or platform.processor() or platform.machine()
+
+
+def _cpu_flags() -> tuple[str, ...]:
+    fields = _cpuinfo()
+    known = set((fields.get("flags") or fields.get("Features") or "").split())
+    return tuple(flag for flag in _TELLING_FLAGS if flag in known)
+
+
+def _cpuinfo() -> dict[str, str]:
+    fields: dict[str, str] = {}
+    for line in _text("/proc/cpuinfo").splitlines():
+        key, _, value = line.partition(":")
+        fields.setdefault(key.strip(), value.strip())
+    return fields
+
+
+def _memory() -> int | None:
+    for line in _text("/proc/meminfo").splitlines():
+        if line.startswith("MemTotal:"):
+            return int(line.split()[1]) * 1024
+    return None
+
+
+def _os_name() -> str:
+    for line in _text("/etc/os-release").splitlines():
+        if line.startswith("PRETTY_NAME="):
+            return line.partition("=")[2].strip('"')
+    return f"{platform.system()} {platform.release()}"
+
+
+def _versions() -> dict[str, str]:
+    found: dict[str, str] = {}
+    for package in _PACKAGES:
+        try:
+            found[package] = importlib.metadata.version(package)
+        except importlib.metadata.PackageNotFoundError:
+            continue
+    return found
+
+
+def _temperature() -> float | None:
+    raw = _first_line("/sys/class/thermal/thermal_zone0/temp")
+    return int(raw) / 1000 if raw and raw.lstrip("-").isdigit() else None
+
+
+def _load() -> float | None:
+    try:
+        return round(os.getloadavg()[0], 2)
+    except OSError:
+        return None
+
+
+def _first_line(path: str) -> str | None:
+    lines = _text(path).splitlines()
+    return lines[0].strip("\0 \t") or None if lines else None
+
+
+def _text(path: str) -> str:
+    try:
+        return Path(path).read_text(errors="replace")
+    except OSError:
+        return ""

@@ -1,0 +1,53 @@
+"""From what a user names to what is measured: files, run folders and zoo names."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from edgeclf.artifact.locate import locate_model
+from edgeclf.artifact.run_folder import RunFolder
+from edgeclf.errors import ModelError
+
+
+@dataclass(frozen=True)
+class BenchSources:
+    """The models to measure, and the float networks that lie beside them.
+
+    Attributes:
+        models: `.tflite` files, each once, in the order named.
+        keras_models: the `model.keras` of each run folder named, in order: the first is the natural baseline.
+        run_folders: the run folders named, in order; the first one tells which data it was trained on.
+    """
+
+    models: tuple[Path, ...]
+    keras_models: tuple[Path, ...]
+    run_folders: tuple[Path, ...]
+
+
+def find_sources(sources: Sequence[str | Path]) -> BenchSources:
+    """A run folder stands for all its compressed models; anything else is a file or the name of a zoo model.
+
+    Raises:
+        ModelError: a run folder holds no compressed model, or a file is not there.
+        UnknownNameError: neither a file nor a known name.
+    """
+    models: list[Path] = []
+    keras_models: list[Path] = []
+    folders: list[Path] = []
+    for source in sources:
+        path = Path(source)
+        if not path.is_dir():
+            models.append(locate_model(source))
+            continue
+        folder = RunFolder(path)
+        found = folder.models()
+        if not found:
+            raise ModelError(f"{path}: no compressed model in it; run: edgeclf compress {path}")
+        models.extend(found)
+        folders.append(path)
+        if folder.keras_path.is_file():
+            keras_models.append(folder.keras_path)
+    unique = {path.resolve(): path for path in models}
+    return BenchSources(tuple(unique.values()), tuple(keras_models), tuple(folders))

@@ -1,0 +1,66 @@
+"""Answers over a split: all cores give what one plain loop gives, and classes are matched by name."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+from linear_models import Digits, fit, load_digits, write_float_model, write_int8_model
+
+from edgeclf.errors import DataError
+from edgeclf.measure.accuracy import class_indices, predict_split
+
+
+@pytest.fixture(scope="module")
+def digits() -> Digits:
+    return load_digits()
+
+
+def plain_loop(model: Path, images: np.ndarray) -> np.ndarray:
+    from ai_edge_litert.interpreter import Interpreter
+
+    interpreter = Interpreter(str(model), num_threads=1)
+    interpreter.allocate_tensors()
+    source, target = interpreter.get_input_details()[0], interpreter.get_output_details()[0]
+    answers = []
+    for image in images:
+        interpreter.set_tensor(source["index"], image[None].astype(source["dtype"]))
+        interpreter.invoke()
+        answers.append(int(interpreter.get_tensor(target["index"])[0].argmax()))
+    return np.array(answers)
+
+
+@pytest.mark.parametrize("write", [write_float_model, write_int8_model])
+@pytest.mark.parametrize("workers", [1, 2, 5])
+def test_threads_answer_exactly_as_a_plain_loop(write, workers: int, digits: Digits, tmp_path: Path) -> None:
+    model = write(tmp_path / "model.tflite", *fit(digits))
+    answers = predict_split(model, digits.test_images, input_range=(0, 255), workers=workers)
+    np.testing.assert_array_equal(answers, plain_loop(model, digits.test_images))
+    assert answers.dtype == np.int64
+    assert np.mean(answers == digits.test_labels) > 0.8
+
+
+def test_fewer_images_than_workers(digits: Digits, tmp_path: Path) -> None:
+    model = write_int8_model(tmp_path / "model.tflite", *fit(digits))
+    assert len(predict_split(model, digits.test_images[:1], workers=8)) == 1
+    assert len(predict_split(model, digits.test_images[:0], workers=8)) == 0
+
+
+def test_a_model_without_labels_has_the_datas_classes_in_order() -> None:
+    assert class_indices((), 3, ("a", "b", "c")).tolist() == [0, 1, 2]
+
+
+def test_classes_are_matched_by_name_not_by_place() -> None:
+    found = class_indices(("background", "Dog ", "cat"), 3, ("cat", "dog"))
+    assert found.tolist() == [-1, 1, 0]
+
+
+def test_a_class_that_the_model_does_not_know_is_named() -> None:
+    with pytest.raises(DataError, match="does not know the class 'owl' of the data; its labels: cat, dog"):
+        class_indices(("cat", "dog"), 2, ("cat", "owl"))
+
+
+def test_another_number_of_outputs_without_labels_is_refused() -> None:
+    with pytest.raises(DataError, match="5 outputs without labels, but the data has 3 classes"):
+        class_indices((), 5, ("a", "b", "c"))

@@ -1,0 +1,201 @@
+"""`bench` on real models of real digits: every figure against one that is computed apart."""
+
+from __future__ import annotations
+
+import gzip
+import json
+from dataclasses import replace
+from pathlib import Path
+
+import cv2
+import numpy as np
+import pytest
+from linear_models import Digits, fit, load_digits, write_float_model, write_int8_model
+
+from edgeclf.dataset import Dataset, ImageView, Split
+from edgeclf.errors import DataError, InputError, UnknownNameError
+from edgeclf.measure.baseline import Baseline
+from edgeclf.measure.bench import bench
+from edgeclf.measure.bench_report import BenchReport, load_report, save_report
+from edgeclf.measure.statistics import mcnemar_p, wilson_interval
+
+NAMES = tuple("0123456789")
+
+
+@pytest.fixture(scope="module")
+def digits() -> Digits:
+    return load_digits()
+
+
+@pytest.fixture(scope="module")
+def folder(digits: Digits, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Models, and the test photos as files."""
+    folder = tmp_path_factory.mktemp("bench")
+    weights, bias = fit(digits)
+    write_float_model(folder / "float.tflite", weights, bias)
+    write_int8_model(folder / "int8.tflite", weights, bias)
+    write_int8_model(folder / "int3.tflite", weights, bias, bits=3)
+    for index, image in enumerate(digits.test_images):
+        cv2.imwrite(str(folder / f"{index:03d}.png"), image[..., ::-1])
+    return folder
+
+
+@pytest.fixture(scope="module")
+def dataset(digits: Digits, folder: Path) -> Dataset:
+    count = len(digits.test_labels)
+    paths = tuple(str(folder / f"{index:03d}.png") for index in range(count))
+    view = ImageView(digits.test_images, np.arange(count))
+    split = Split(view, digits.test_labels, paths, tuple(map(str, range(count))))
+    return Dataset("digits", str(folder), NAMES, {"test": split}, 8, 8, "f00d", 1)
+
+
+@pytest.fixture(scope="module")
+def baseline(digits: Digits, dataset: Dataset) -> Baseline:
+    weights, bias = fit(digits)
+    scores = digits.test_images.reshape(len(digits.test_images), -1) / 255 @ weights.T + bias
+    return Baseline("ridge", "CPU (numpy)", scores.argmax(1), dataset.splits["test"].paths, parameters=1930)
+
+
+@pytest.fixture(scope="module")
+def report(folder: Path, dataset: Dataset, baseline: Baseline) -> BenchReport:
+    models = [folder / "int8.tflite", folder / "int3.tflite"]
+    return bench(models, dataset=dataset, baseline=baseline, threads=(1, 2), runs=40)
+
+
+def test_the_json_has_the_keys_that_scripts_read(report: BenchReport) -> None:
+    document = json.loads(report.to_json())
+    assert {"machine", "baseline", "models"} <= set(document)
+    assert {"name", "device", "top1"} <= set(document["baseline"])
+    expected = {
+        *("path", "runtime", "threads", "top1", "top1_interval", "difference", "difference_interval", "p_value"),
+        *("size_bytes", "gzip_bytes", "parameters", "macs", "latency_ms", "load_ms", "peak_memory_bytes"),
+    }
+    for model in document["models"]:
+        assert expected <= set(model)
+        assert set(model["latency_ms"]) == {"median", "p90", "p99"}
+    assert "\n" not in report.to_json()
+
+
+def test_each_model_at_each_thread_count(report: BenchReport) -> None:
+    assert [(m.name, m.threads) for m in report.models] == [("int8", 1), ("int8", 2), ("int3", 1), ("int3", 2)]
+
+
+def test_figures_equal_those_computed_apart(
+    report: BenchReport, digits: Digits, baseline: Baseline, folder: Path
+) -> None:
+    from ai_edge_litert.interpreter import Interpreter
+
+    for model in report.models:
+        interpreter = Interpreter(model.path)
+        interpreter.allocate_tensors()
+        answers = []
+        for image in digits.test_images:
+            interpreter.set_tensor(interpreter.get_input_details()[0]["index"], image[None])
+            interpreter.invoke()
+            answers.append(interpreter.get_tensor(interpreter.get_output_details()[0]["index"])[0].argmax())
+        right = np.array(answers) == digits.test_labels
+        before = baseline.predictions == digits.test_labels
+        assert model.top1 == right.mean()
+        assert model.top1_interval == wilson_interval(int(right.sum()), len(right))
+        assert model.difference == pytest.approx(right.mean() - before.mean(), abs=1e-12)
+        assert model.p_value == mcnemar_p(int((before & ~right).sum()), int((~before & right).sum()))
+        assert model.difference_interval is not None
+        assert model.difference_interval[0] <= model.difference <= model.difference_interval[1]
+        content = Path(model.path).read_bytes()
+        assert model.size_bytes == len(content)
+        assert model.gzip_bytes == len(gzip.compress(content, mtime=0))
+        assert model.input_size == (8, 8)
+    assert report.baseline is not None
+    assert report.baseline.top1 == np.mean(baseline.predictions == digits.test_labels)
+
+
+def test_macs_and_parameters_are_those_of_one_dense_layer(report: BenchReport) -> None:
+    # 8 x 8 x 3 inputs, 10 outputs; the bias adds 10 parameters and no multiplication.
+    assert report.models[0].macs == 192 * 10
+    assert report.models[0].parameters == 192 * 10 + 10
+
+
+def test_class_differences_add_up_to_the_whole(report: BenchReport) -> None:
+    for model in report.models:
+        comparison = report.comparison(model.name)
+        assert comparison is not None
+        assert [c.label for c in comparison.per_class] == list(NAMES)
+        total = sum(c.images for c in comparison.per_class)
+        weighted = sum((c.difference or 0.0) * c.images for c in comparison.per_class)
+        assert weighted / total == pytest.approx(model.difference, abs=1e-12)
+
+
+def test_flips_are_the_images_whose_answer_changed(report: BenchReport, digits: Digits) -> None:
+    comparison = report.comparison("int3")
+    assert comparison is not None
+    assert comparison.flips
+    kinds = [flip.kind for flip in comparison.flips]
+    assert report.models[2].difference == pytest.approx(
+        (kinds.count("gained") - kinds.count("lost")) / len(digits.test_labels), abs=1e-12
+    )
+    for flip in comparison.flips:
+        assert flip.baseline != flip.model
+        assert flip.path.endswith(f"/{flip.index:03d}.png")
+        assert flip.label == NAMES[digits.test_labels[flip.index]]
+        assert (flip.kind == "lost") == (flip.baseline == flip.label)
+        assert (flip.kind == "gained") == (flip.model == flip.label)
+
+
+def test_preprocessing_is_timed_on_the_files(report: BenchReport) -> None:
+    assert report.models[0].preprocessing_ms is not None
+    assert report.models[0].preprocessing_ms.median > 0
+
+
+def test_without_data_accuracy_is_null_and_the_rest_is_measured(folder: Path) -> None:
+    report = bench([folder / "int8.tflite"], runs=20)
+    model = report.models[0]
+    assert (report.data, report.baseline, report.comparisons) == (None, None, ())
+    assert (model.top1, model.top1_interval, model.difference, model.difference_interval, model.p_value) == (None,) * 5
+    assert model.preprocessing_ms is None
+    assert model.latency_ms.median > 0
+    assert model.peak_memory_bytes > 0
+
+
+def test_without_a_baseline_differences_are_null(folder: Path, dataset: Dataset) -> None:
+    report = bench([folder / "int8.tflite"], dataset=dataset, runs=20)
+    assert report.models[0].top1 is not None
+    assert report.models[0].difference is None
+    assert report.comparisons[0].flips == ()
+    assert report.comparisons[0].per_class[0].difference is None
+
+
+def test_a_baseline_on_other_images_is_refused(folder: Path, dataset: Dataset, baseline: Baseline) -> None:
+    other = replace(baseline, paths=("x.png", *baseline.paths[1:]))
+    with pytest.raises(DataError, match="answered other images"):
+        bench([folder / "int8.tflite"], dataset=dataset, baseline=other, runs=5)
+
+
+def test_models_of_another_size_need_a_loader(folder: Path, dataset: Dataset, baseline: Baseline) -> None:
+    with pytest.raises(DataError, match="takes images of 8x8 pixels, but the data was loaded at 9x9"):
+        bench([folder / "int8.tflite"], dataset=replace(dataset, height=9, width=9), runs=5)
+    asked: list[tuple[int, int]] = []
+
+    def load(height: int, width: int) -> Dataset:
+        asked.append((height, width))
+        return dataset
+
+    report = bench([folder / "int8.tflite"], dataset=load, baseline=baseline, runs=5)
+    assert asked == [(8, 8)]
+    assert report.models[0].top1 is not None
+
+
+def test_a_missing_split_and_no_model_are_refused(folder: Path, dataset: Dataset) -> None:
+    with pytest.raises(UnknownNameError, match="unknown split 'tset'; did you mean 'test'"):
+        bench([folder / "int8.tflite"], dataset=dataset, split="tset", runs=5)
+    with pytest.raises(InputError, match="at least one model"):
+        bench([])
+
+
+def test_the_same_file_twice_is_one_model(folder: Path) -> None:
+    assert len(bench([folder / "int8.tflite", folder / "." / "int8.tflite"], runs=5).models) == 1
+
+
+def test_the_report_survives_its_file(report: BenchReport, tmp_path: Path) -> None:
+    path = save_report(report, tmp_path / "bench" / "bench.json")
+    assert load_report(path) == report
+    assert [p.name for p in path.parent.iterdir()] == ["bench.json"]
