@@ -1,0 +1,189 @@
+"""What a model file is, without running it."""
+
+from __future__ import annotations
+
+import gzip
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from edgeclf.artifact import provenance as sealing
+from edgeclf.artifact.locate import locate_model
+from edgeclf.artifact.macs import count_macs, count_parameters, operator_macs, parameter_tensors
+from edgeclf.artifact.metadata import read_metadata
+from edgeclf.artifact.tflite import TensorInfo, TfliteModel, parse
+from edgeclf.errors import DamagedModelError, ModelError
+from edgeclf.records import Record
+
+_LEAST_WEIGHTS = 2  # dimensions: a bias is not counted as weights
+
+
+@dataclass(frozen=True)
+class InspectReport(Record):
+    """What a model file is.
+
+    Attributes:
+        path: the file.
+        size_bytes: of the file.
+        gzip_bytes: of the file compressed.
+        integrity: `verified`, `unverified` (not made by edgeclf) or `damaged`.
+        description: the file's own words.
+        inputs: name, shape, dtype, scale, zero_point of each.
+        outputs: likewise.
+        labels: class names in index order; None where the file has none.
+        normalization: mean and std that the metadata asks for; None where it says nothing.
+        parameters: elements of all weights and biases.
+        macs: multiply-accumulates for one inference.
+        operators: name, count and macs of each kind, in order of appearance.
+        sparsity: share of zeros among all weights.
+        distinct_weights_max: most distinct values in one weight tensor.
+        tensors: the weights and biases: name, shape, dtype, scales, zero_points, axis, sparsity, distinct_weights,
+            distinct_weights_per_channel (the most in one output channel).
+        provenance: how it was made, without the samples; None where edgeclf did not make it.
+        samples: number of embedded samples for `verify`.
+    """
+
+    path: str
+    size_bytes: int
+    gzip_bytes: int
+    integrity: str
+    description: str = ""
+    inputs: tuple[dict[str, Any], ...] = ()
+    outputs: tuple[dict[str, Any], ...] = ()
+    labels: tuple[str, ...] | None = None
+    normalization: dict[str, Any] | None = None
+    parameters: int = 0
+    macs: int = 0
+    operators: tuple[dict[str, Any], ...] = ()
+    sparsity: float | None = None
+    distinct_weights_max: int | None = None
+    tensors: tuple[dict[str, Any], ...] = ()
+    provenance: dict[str, Any] | None = None
+    samples: int = 0
+
+
+def inspect(model: str | Path) -> InspectReport:
+    """Look a model file over. A damaged one is reported as far as it can be read.
+
+    Raises:
+        ModelError: there is no such file, or it is no TFLite file.
+    """
+    path = locate_model(model)
+    try:
+        content = path.read_bytes()
+    except OSError as error:
+        raise ModelError(f"{path}: cannot be read ({(error.strerror or str(error)).lower()})") from error
+    return inspect_bytes(content, str(path))
+
+
+def inspect_bytes(content: bytes, path: str) -> InspectReport:
+    """Like `inspect`, for a file's content.
+
+    Raises:
+        ModelError: it is no TFLite file.
+    """
+    packed = len(gzip.compress(content, 6))
+    try:
+        graph = parse(content)
+    except DamagedModelError:
+        return InspectReport(path, len(content), packed, "damaged")
+    except ModelError as error:
+        if sealing.MARK in content or not content:
+            return InspectReport(path, len(content), packed, "damaged")
+        raise ModelError(f"{path}: {error}") from error
+    state = sealing.integrity(content, graph)
+    try:
+        standard, made = read_metadata(content, graph), sealing.read_provenance(content, graph)
+    except ModelError:
+        return InspectReport(path, len(content), packed, "damaged", **_facts(graph))
+    shown = None if made is None else made.to_dict()
+    samples = shown.pop("samples") if shown else None
+    return InspectReport(
+        path,
+        len(content),
+        packed,
+        state,
+        standard.description or graph.description,
+        labels=standard.labels,
+        normalization=standard.normalization.to_dict() if standard.normalization else None,
+        provenance=shown,
+        samples=len(samples["expected"]) if samples else 0,
+        **_facts(graph),
+    )
+
+
+def weight_statistics(tensor: TensorInfo) -> dict[str, Any]:
+    """Zeros and distinct values of a constant.
+
+    A quantized zero is the zero point. Batch norm folds into the weights channel by channel, so clustered weights are
+    counted for each output channel too.
+
+    Returns:
+        sparsity: share of zeros; distinct_weights: values in the tensor; distinct_weights_per_channel: the most in one
+        output channel. None each where the constant cannot be read.
+    """
+    values = tensor.values()
+    if values is None or values.size == 0:
+        return {"sparsity": None, "distinct_weights": None, "distinct_weights_per_channel": None}
+    axis = tensor.axis if len(tensor.scales) > 1 else _channel_axis(tensor)
+    rows = np.moveaxis(values, axis, 0).reshape(values.shape[axis], -1)
+    zeros = np.zeros(1, np.int64)
+    if len(tensor.zero_points) == len(rows):
+        zeros = tensor.zero_points[:, None]
+    elif len(tensor.zero_points) == 1:
+        zeros = tensor.zero_points
+    return {
+        "sparsity": float(np.mean(rows == zeros)),
+        "distinct_weights": len(np.unique(values)),
+        "distinct_weights_per_channel": max(len(np.unique(row)) for row in rows),
+    }
+
+
+def _channel_axis(tensor: TensorInfo) -> int:
+    # a depthwise kernel is [1, h, w, channels], the others have their output channels in front
+    return len(tensor.shape) - 1 if len(tensor.shape) == 4 and tensor.shape[0] == 1 else 0
+
+
+def _facts(graph: TfliteModel) -> dict[str, Any]:
+    constants = parameter_tensors(graph)
+    tensors = [{**_described(t), **weight_statistics(t)} for t in constants]
+    weights = [
+        (constant.elements, row["sparsity"], row["distinct_weights"])
+        for constant, row in zip(constants, tensors, strict=True)
+        if len(constant.shape) >= _LEAST_WEIGHTS and row["sparsity"] is not None
+    ]
+    total = sum(count for count, _, _ in weights)
+    return {
+        "inputs": tuple(_described(t) for t in graph.inputs),
+        "outputs": tuple(_described(t) for t in graph.outputs),
+        "parameters": count_parameters(graph),
+        "macs": count_macs(graph),
+        "operators": _operators(graph),
+        "sparsity": sum(count * zeros for count, zeros, _ in weights) / total if total else None,
+        "distinct_weights_max": max((distinct for _, _, distinct in weights), default=None),
+        "tensors": tuple(tensors),
+    }
+
+
+def _described(tensor: TensorInfo) -> dict[str, Any]:
+    return {
+        "name": tensor.name,
+        "shape": list(tensor.shape),
+        "dtype": tensor.dtype,
+        "scale": tensor.scale or None,
+        "zero_point": tensor.zero_point if tensor.scale else None,
+        "scales": [float(scale) for scale in tensor.scales],
+        "zero_points": [int(zero) for zero in tensor.zero_points],
+        "axis": tensor.axis if len(tensor.scales) > 1 else None,
+    }
+
+
+def _operators(graph: TfliteModel) -> tuple[dict[str, Any], ...]:
+    found: dict[str, dict[str, Any]] = {}
+    for operator in graph.operators:
+        row = found.setdefault(operator.name, {"name": operator.name, "count": 0, "macs": 0})
+        row["count"] += 1
+        row["macs"] += operator_macs(graph, operator)
+    return tuple(found.values())

@@ -1,0 +1,106 @@
+"""Reads the TFLite Metadata of a file: labels and normalization, with `struct` and `zipfile` alone.
+
+Format: https://ai.google.dev/edge/litert/models/metadata; the schema's tables are named beside each slot.
+"""
+
+from __future__ import annotations
+
+import io
+import zipfile
+import zlib
+from dataclasses import dataclass
+
+import numpy as np
+
+from edgeclf.artifact.flatbuffer import Reader, Table, damaged
+from edgeclf.artifact.pixels import Normalization
+from edgeclf.artifact.tflite import TfliteModel, parse
+
+BUFFER_NAME = "TFLITE_METADATA"
+IDENTIFIER = b"M001"
+LABELS_ON_AXIS, LABELS_AS_VALUES = 2, 3
+NORMALIZATION_OPTIONS = 1
+_LARGEST_LABEL_FILE = 1 << 24
+
+
+@dataclass(frozen=True)
+class Metadata:
+    """What a file says about itself in the standard way; None or empty where it says nothing."""
+
+    name: str = ""
+    description: str = ""
+    labels: tuple[str, ...] | None = None
+    normalization: Normalization | None = None
+
+
+def read_labels(content: bytes) -> tuple[str, ...] | None:
+    """The class names in index order, or None where the file carries none.
+
+    Raises:
+        ModelError: `content` is no TFLite file, or its metadata is damaged.
+    """
+    return read_metadata(content).labels
+
+
+def read_metadata(content: bytes, model: TfliteModel | None = None) -> Metadata:
+    """The standard metadata of a TFLite file.
+
+    Args:
+        content: the whole file.
+        model: the same, parsed, where the caller has it already.
+
+    Raises:
+        ModelError: `content` is no TFLite file, or its metadata is damaged.
+    """
+    model = model or parse(content)
+    buffer = model.metadata.get(BUFFER_NAME)
+    if not buffer:
+        return Metadata(description=model.description)
+    if buffer[4:8] != IDENTIFIER:
+        raise damaged(f"its metadata should start with {IDENTIFIER!r}, got {buffer[4:8]!r}")
+    root = Reader(buffer).root()
+    graphs = root.tables(3)  # ModelMetadata.subgraph_metadata
+    files = root.tables(6)  # ModelMetadata.associated_files
+    normalization = None
+    if graphs:
+        outputs = graphs[0].tables(3)  # SubGraphMetadata.output_tensor_metadata
+        files = [f for output in outputs for f in output.tables(6)] + graphs[0].tables(4) + files
+        inputs = graphs[0].tables(2)
+        normalization = _normalization(inputs[0]) if inputs else None
+    return Metadata(root.text(0), root.text(1), _labels(content, files), normalization)
+
+
+def _labels(content: bytes, files: list[Table]) -> tuple[str, ...] | None:
+    # AssociatedFile: name 0, type 2, locale 3; several locales may be listed, the first without one is the plain list
+    listed = [f for f in files if f.integer(2, "b") in (LABELS_ON_AXIS, LABELS_AS_VALUES)]
+    if not listed:
+        return None
+    name = min(listed, key=lambda f: bool(f.text(3))).text(0)
+    text = _member(content, name)
+    return None if text is None else tuple(line.rstrip("\r") for line in text.removesuffix("\n").split("\n"))
+
+
+def _member(content: bytes, name: str) -> str | None:
+    try:
+        with zipfile.ZipFile(io.BytesIO(content)) as archive:
+            member = next((m for m in archive.infolist() if m.filename == name), None)
+            if member is None:
+                raise damaged(f"its list of labels {name!r} is missing")
+            if member.file_size > _LARGEST_LABEL_FILE:
+                raise damaged(f"its list of labels would have {member.file_size} bytes")
+            return archive.read(member).decode("utf-8-sig")
+    except (zipfile.BadZipFile, zlib.error, EOFError, RuntimeError, NotImplementedError, UnicodeDecodeError) as error:
+        raise damaged(f"its list of labels cannot be read ({error})") from error
+
+
+def _normalization(tensor: Table) -> Normalization | None:
+    for unit in tensor.tables(4):  # TensorMetadata.process_units
+        options = unit.table(1)  # ProcessUnit.options, a union whose type is in slot 0
+        if unit.integer(0, "B") != NORMALIZATION_OPTIONS or options is None:
+            continue
+        mean, std = options.numbers(0, "f4"), options.numbers(1, "f4")
+        fine = np.isfinite(mean).all() and np.isfinite(std).all() and (std > 0).all()
+        if not fine or len(mean) != len(std) or len(mean) not in (1, 3):
+            raise damaged("its normalization is not one pair of numbers, or three")
+        return Normalization(tuple(map(float, mean)), tuple(map(float, std)))
+    return None

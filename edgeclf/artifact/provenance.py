@@ -1,0 +1,159 @@
+"""Where a model file comes from, and whether it still is what was written.
+
+The file carries a JSON buffer (`EDGECLF_PROVENANCE`) at its front and a trailer at its very end. Both hold the mark
+`edgeclf-sha256:` and the same 64 hexadecimal digits: SHA-256 over the whole file with both runs of digits set to zeros.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import hashlib
+import json
+import re
+from dataclasses import dataclass, field
+from typing import Any, Literal
+
+from edgeclf.artifact.flatbuffer import damaged
+from edgeclf.artifact.tflite import TfliteModel, parse
+from edgeclf.errors import DamagedModelError, ModelError
+from edgeclf.records import Record
+
+BUFFER_NAME = "EDGECLF_PROVENANCE"
+MARK = b"edgeclf-sha256:"
+EMPTY_SEAL = MARK + b"0" * 64
+
+Integrity = Literal["verified", "unverified", "damaged"]
+
+
+@dataclass(frozen=True)
+class Provenance(Record):
+    """How a model was made.
+
+    Attributes:
+        recipe: of the compression.
+        data: source, fingerprint, split_seed, class_names, indices of the calibration images.
+        metrics: at birth, by split; fractions.
+        versions: of the packages that made it.
+        preprocessing: color order, resize rule and its version.
+        input_range: what pixel values 0 and 255 become before they enter the graph; None: they enter as they are.
+        parameters: of the network.
+        macs: multiply-accumulates for one image.
+        samples: embedded samples for `verify`; see `edgeclf.artifact.samples`.
+        created_by: program and version.
+    """
+
+    recipe: dict[str, Any] = field(default_factory=dict)
+    data: dict[str, Any] = field(default_factory=dict)
+    metrics: dict[str, Any] = field(default_factory=dict)
+    versions: dict[str, Any] = field(default_factory=dict)
+    preprocessing: dict[str, Any] = field(default_factory=dict)
+    input_range: tuple[float, float] | None = None
+    parameters: int = 0
+    macs: int = 0
+    samples: dict[str, Any] | None = None
+    created_by: str = "edgeclf"
+
+
+def provenance_buffer(provenance: Provenance) -> bytes:
+    """The JSON buffer, its seal still empty."""
+    seal = EMPTY_SEAL.decode()
+    return json.dumps({"seal": seal, "format": 1, **provenance.to_dict()}, ensure_ascii=False, allow_nan=False).encode()
+
+
+def seal(content: bytes) -> bytes:
+    """Fill both empty seals of a finished file.
+
+    Raises:
+        ModelError: the file does not have exactly two of them, the second at its end.
+    """
+    places = _marks(content)
+    empty = [content[p : p + len(EMPTY_SEAL)] == EMPTY_SEAL for p in places]
+    if empty != [True, True] or places[1] + len(EMPTY_SEAL) != len(content):
+        raise ModelError(f"a file to be sealed must have two empty seals, got {sum(empty)} among {len(places)} marks")
+    digest = hashlib.sha256(content).hexdigest().encode()
+    sealed = bytearray(content)
+    for place in places:
+        sealed[place + len(MARK) : place + len(EMPTY_SEAL)] = digest
+    return bytes(sealed)
+
+
+def integrity(content: bytes, model: TfliteModel | None = None) -> Integrity:
+    """Whether a model file is what was written.
+
+    Args:
+        content: the whole file.
+        model: the same, parsed, where the caller has it already.
+
+    Returns:
+        `verified`: sealed by edgeclf, and every byte is as it was. `unverified`: no seal, and nothing speaks against
+        the structure. `damaged`: a seal that does not fit, one seal without the other, or a structure that does not
+        hold together.
+    """
+    places = _marks(content)
+    try:
+        model = model or parse(content)
+    except ModelError:
+        return "damaged"
+    buffer = model.metadata.get(BUFFER_NAME)
+    if not places and buffer is None and BUFFER_NAME.encode() not in content:
+        return "unverified"
+    if buffer is None or MARK not in buffer or len(places) != 2 or places[1] + len(EMPTY_SEAL) != len(content):
+        return "damaged"
+    plain = bytearray(content)
+    digits = []
+    for place in places:
+        start, end = place + len(MARK), place + len(EMPTY_SEAL)
+        digits.append(content[start:end])
+        plain[start:end] = b"0" * 64
+    digest = hashlib.sha256(plain).hexdigest().encode()
+    return "verified" if digits == [digest, digest] else "damaged"
+
+
+def check_integrity(content: bytes, name: str) -> Integrity:
+    """Like `integrity`, for those who are about to run the file.
+
+    Args:
+        content: the whole file.
+        name: what the message calls it.
+
+    Raises:
+        DamagedModelError: it is damaged.
+        ModelError: it is no TFLite file.
+    """
+    if not content:
+        raise DamagedModelError(f"{name}: the file is empty; copy it again from where it was made")
+    try:
+        state = integrity(content, parse(content))
+    except DamagedModelError as error:
+        raise DamagedModelError(f"{name}: {error}") from error
+    except ModelError as error:
+        if _marks(content):
+            raise DamagedModelError(f"{name}: its first bytes are not as they were written; copy it again") from error
+        raise ModelError(f"{name}: {error}") from error
+    if state == "damaged":
+        raise DamagedModelError(f"{name}: the checksum inside does not fit (cut, or bits changed); copy it again")
+    return state
+
+
+def read_provenance(content: bytes, model: TfliteModel | None = None) -> Provenance | None:
+    """What the file says about its making, or None where edgeclf did not write it.
+
+    Raises:
+        ModelError: `content` is no TFLite file, or its provenance is damaged.
+    """
+    buffer = (model or parse(content)).metadata.get(BUFFER_NAME)
+    if buffer is None:
+        return None
+    try:
+        values = json.loads(buffer)
+    except ValueError as error:
+        raise damaged(f"its provenance is no JSON ({error})") from error
+    if not isinstance(values, dict):
+        raise damaged("its provenance is no JSON object")
+    # a later version may have written more than this one knows
+    known = {f.name for f in dataclasses.fields(Provenance)}
+    return Provenance.from_dict({key: value for key, value in values.items() if key in known})
+
+
+def _marks(content: bytes) -> list[int]:
+    return [match.start() for match in re.finditer(re.escape(MARK), content)]

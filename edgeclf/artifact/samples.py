@@ -1,0 +1,78 @@
+"""Samples that a model file carries without carrying images: each comes from a formula in whole numbers.
+
+`sample_image(i, H, W)` is the same on every machine: only integer additions, multiplications and shifts are used.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+FORMULA = "cells-and-ramp-1"
+CANDIDATES = 48
+WANTED = 8
+VALUES = 12
+"""How many of a sample's values are kept: the highest ones."""
+
+
+def sample_image(index: int, height: int, width: int) -> npt.NDArray[np.uint8]:
+    """Sample number `index`: uint8[height, width, 3], a few coloured cells over a ramp.
+
+    With n = 1 + index mod 5 cells a side, cell (v, u) = (n*y // height, n*x // width) and channel c:
+    h(a, b) = ((2654435761 * (index + 1) + 40503 * a + 65599 * b) mod 2**32) * 2246822519 mod 2**32 >> 16,
+    pixel = (3 * (h(n*v + u, c) mod 256) + (h(97, c) mod 256 * y // height + h(98, c) mod 256 * x // width) mod 256)
+    // 4.
+    """
+    cells = 1 + index % 5
+    y = np.arange(height, dtype=np.int64)[:, None, None]
+    x = np.arange(width, dtype=np.int64)[None, :, None]
+    channel = np.arange(3, dtype=np.int64)[None, None, :]
+    number = cells * (cells * y // height) + cells * x // width
+    colour = _scatter(index, number, channel) % 256
+    ramp = (_scatter(index, 97, channel) % 256 * y // height + _scatter(index, 98, channel) % 256 * x // width) % 256
+    return ((3 * colour + ramp) // 4).astype(np.uint8)
+
+
+def _scatter(index: int, a: npt.NDArray[np.int64] | int, b: npt.NDArray[np.int64]) -> npt.NDArray[np.int64]:
+    mixed = (2654435761 * (index + 1) + 40503 * np.asarray(a, np.int64) + 65599 * b) & 0xFFFFFFFF
+    product = (mixed.astype(np.uint64) * np.uint64(2246822519)) & np.uint64(0xFFFFFFFF)
+    return (product >> np.uint64(16)).astype(np.int64)
+
+
+def choose_samples(outputs: npt.NDArray[Any], step: float) -> dict[str, Any]:
+    """What `verify` compares with: the samples whose best class leads most clearly, each class once if possible.
+
+    A lead of one step may turn round between two processors without anything being wrong; a clear one may not.
+
+    Args:
+        outputs: raw output of samples 0 to N-1, [N, C].
+        step: the output's quantization step in raw units (1 for integers).
+    """
+    wide = outputs.astype(np.float64)
+    order = np.argsort(-wide, axis=1, kind="stable")
+    ranked = np.take_along_axis(wide, order, axis=1)
+    lead = ranked[:, 0] - ranked[:, 1]
+    chosen: list[int] = []
+    seen: set[int] = set()
+    by_lead = [int(i) for i in np.argsort(-lead, kind="stable")]
+    for fresh in (True, False):
+        for i in by_lead:
+            label = int(order[i, 0])
+            if len(chosen) < WANTED and i not in chosen and (label not in seen or not fresh):
+                chosen.append(i)
+                seen.add(label)
+    integers = np.issubdtype(outputs.dtype, np.integer)
+    return {
+        "formula": FORMULA,
+        "step": step,
+        "expected": [
+            {
+                "index": i,
+                "classes": [int(c) for c in order[i, :VALUES]],
+                "values": [int(v) if integers else round(float(v), 6) for v in ranked[i, :VALUES]],
+            }
+            for i in sorted(chosen)
+        ],
+    }

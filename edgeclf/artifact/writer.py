@@ -1,0 +1,117 @@
+"""Makes of a bare `.tflite` the one file that needs no companion: labels, provenance, samples, checksum.
+
+Host side: needs `flatbuffers`, and the default runtime for the expected outputs of the samples.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import io
+import zipfile
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from edgeclf.artifact import metadata, metadata_writer
+from edgeclf.artifact import provenance as sealing
+from edgeclf.artifact.classifier_shape import ClassifierShape, classifier_shape
+from edgeclf.artifact.extend import add_metadata
+from edgeclf.artifact.macs import count_macs, count_parameters
+from edgeclf.artifact.pixels import RAW, Normalization, apply_table, pixel_table
+from edgeclf.artifact.provenance import Provenance
+from edgeclf.artifact.samples import CANDIDATES, choose_samples, sample_image
+from edgeclf.artifact.tflite import parse
+from edgeclf.errors import ModelError, RunFailedError
+
+FLOAT_STEP = 1 / 256
+"""The step of a float output in `verify`: that of the 8-bit probabilities it could have been."""
+
+
+def package_model(
+    flat: bytes, *, labels: Sequence[str], provenance: Provenance, description: str, runtime_check: bool = True
+) -> bytes:
+    """Add TFLite metadata with the labels, the provenance with embedded samples, and the checksum.
+
+    The graph's own bytes stay as they are.
+
+    Args:
+        flat: what the converter returned.
+        labels: class names in index order; line breaks in them become spaces.
+        provenance: `samples`, `macs` and `parameters` are filled in where they are empty.
+        description: one line about the model.
+        runtime_check: run the finished file on the samples and compare it with `flat`.
+
+    Raises:
+        ModelError: `flat` is no image classifier, is packaged already, or the labels do not fit its classes.
+        RunFailedError: the finished file does not compute what `flat` computes.
+    """
+    flat = _without_archive(flat)
+    model = parse(flat)
+    if sealing.BUFFER_NAME in model.metadata:
+        raise ModelError("this file carries a provenance already; package what the converter returned")
+    shape = classifier_shape(model)
+    names = _checked_labels(labels, shape.classes)
+    given = None if provenance.input_range is None else Normalization.from_range(*provenance.input_range)
+    images = [sample_image(i, shape.height, shape.width) for i in range(CANDIDATES)]
+    outputs = _run(flat, shape, given, images)
+    step = 1 if np.issubdtype(outputs.dtype, np.integer) else FLOAT_STEP
+    complete = dataclasses.replace(
+        provenance,
+        samples=provenance.samples or choose_samples(outputs, step),
+        macs=provenance.macs or count_macs(model),
+        parameters=provenance.parameters or count_parameters(model),
+    )
+    content = _assemble(flat, shape, names, complete, given or RAW, description)
+    if runtime_check and not np.array_equal(_run(content, shape, given, images), outputs):
+        raise RunFailedError("the packaged model does not compute what the converted one computes; this is a bug")
+    return content
+
+
+def _assemble(
+    flat: bytes, shape: ClassifierShape, labels: list[str], made: Provenance, given: Normalization, description: str
+) -> bytes:
+    name = description.split("\n")[0]
+    standard = metadata_writer.metadata_buffer(name, description, shape.height, shape.width, shape.channels, given)
+    buffers = {sealing.BUFFER_NAME: sealing.provenance_buffer(made), metadata.BUFFER_NAME: standard}
+    extended = add_metadata(flat, buffers, description)
+    return sealing.seal(metadata_writer.append_labels(extended, labels, sealing.EMPTY_SEAL))
+
+
+def _checked_labels(labels: Sequence[str], classes: int) -> list[str]:
+    if len(labels) != classes:
+        raise ModelError(f"labels must name the {classes} classes of the output, got {len(labels)}")
+    mark = sealing.MARK.decode()
+    names = [" ".join(label.splitlines()) for label in labels]
+    for index, label in enumerate(names):
+        if not label.strip() or mark in label:
+            raise ModelError(f"label {index} must be a name, got {label!r}")
+    return names
+
+
+def _without_archive(content: bytes) -> bytes:
+    """The FlatBuffer alone, where an earlier writer appended a zip."""
+    stream = io.BytesIO(content)
+    if not zipfile.is_zipfile(stream):
+        return content
+    with zipfile.ZipFile(stream) as archive:
+        starts = [member.header_offset for member in archive.infolist()]
+    return content[: min(starts)] if starts else content
+
+
+def _run(
+    content: bytes, shape: ClassifierShape, given: Normalization | None, images: list[npt.NDArray[np.uint8]]
+) -> npt.NDArray[Any]:
+    from ai_edge_litert.interpreter import Interpreter
+
+    interpreter = Interpreter(model_content=content, num_threads=1)
+    interpreter.allocate_tensors()
+    place, result = interpreter.get_input_details()[0]["index"], interpreter.get_output_details()[0]["index"]
+    table = pixel_table(shape.dtype, shape.scale, shape.zero_point, given if shape.dtype == "float32" else None)
+    outputs = []
+    for image in images:
+        interpreter.set_tensor(place, apply_table(table, image[..., : shape.channels])[None])
+        interpreter.invoke()
+        outputs.append(interpreter.get_tensor(result).reshape(-1).copy())
+    return np.stack(outputs)

@@ -1,0 +1,39 @@
+"""Keeps the chatter of native libraries off stderr, and lets everything else through."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import tempfile
+import threading
+from collections.abc import Iterator
+
+_STDERR = 2
+_ONE_AT_A_TIME = threading.Lock()
+
+
+@contextlib.contextmanager
+def without_chatter(*known: bytes) -> Iterator[None]:
+    """Drop the lines that C code writes to stderr inside the block and that contain one of `known`.
+
+    The runtimes announce their delegates on the process' own stderr, where `edgeclf` shows progress; they have no
+    setting for it. Other lines, also those of other threads, come out when the block ends.
+    """
+    with contextlib.ExitStack() as stack:
+        stack.enter_context(_ONE_AT_A_TIME)
+        try:
+            saved = os.dup(_STDERR)
+        except OSError:  # started without a stderr: nothing to keep clean
+            yield
+            return
+        stack.callback(os.close, saved)
+        caught = stack.enter_context(tempfile.TemporaryFile())
+        os.dup2(caught.fileno(), _STDERR)
+        try:
+            yield
+        finally:
+            os.dup2(saved, _STDERR)
+            caught.seek(0)
+            for line in caught.readlines():
+                if not any(words in line for words in known):
+                    os.write(saved, line)

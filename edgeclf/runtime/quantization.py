@@ -1,0 +1,31 @@
+"""From raw outputs to probabilities."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+
+def dequantize(raw: npt.NDArray[Any], scale: float, zero_point: int) -> npt.NDArray[np.float32]:
+    """Real values of a tensor: `(raw - zero_point) * scale`, or the values themselves where `scale` is 0."""
+    if scale <= 0:
+        return raw.astype(np.float32)
+    # 8-bit numbers are widened first: 5 - 128 does not fit into uint8
+    return ((raw.astype(np.int32) - zero_point) * np.float32(scale)).astype(np.float32)
+
+
+def probabilities(values: npt.NDArray[np.float32], scores: str) -> npt.NDArray[np.float32]:
+    """Probabilities `float32[..., C]` of real outputs.
+
+    Args:
+        values: real outputs `float32[..., C]`.
+        scores: what they are: `probabilities`, `log probabilities` or `logits`.
+    """
+    if scores == "probabilities":
+        return values
+    if scores == "log probabilities":
+        return np.exp(values)
+    powers = np.exp(values - values.max(axis=-1, keepdims=True))
+    return np.asarray(powers / powers.sum(axis=-1, keepdims=True), np.float32)

@@ -1,0 +1,95 @@
+"""Reads the first directory of a TIFF file, which is also what EXIF is made of (TIFF 6.0, section 2)."""
+
+from __future__ import annotations
+
+import struct
+
+_WIDTH, _HEIGHT, _BITS, _PHOTOMETRIC, _OFFSETS, _ORIENTATION, _SAMPLES, _COUNTS = 256, 257, 258, 262, 273, 274, 277, 279
+_TILE_OFFSETS, _TILE_COUNTS, _EXTRA_SAMPLES, _SAMPLE_FORMAT = 324, 325, 338, 339
+_KINDS = {1: "B", 3: "H", 4: "I"}
+_MOST_VALUES = 1 << 20
+
+
+class TiffDirectory:
+    """Numbers by tag.
+
+    Attributes:
+        values: of the tags with whole numbers.
+        more: whether another directory (another page) follows.
+
+    Raises:
+        ValueError: it is no TIFF structure, or it is cut.
+    """
+
+    def __init__(self, content: bytes) -> None:
+        if content[:2] not in (b"II", b"MM"):
+            raise ValueError("no TIFF byte order")
+        self._order = "<" if content[:2] == b"II" else ">"
+        self._content = content
+        magic, start = self._unpack("HI", 2)
+        if magic != 42:
+            raise ValueError("not TIFF version 42")
+        count = self._unpack("H", start)[0]
+        self.values: dict[int, tuple[int, ...]] = {}
+        for place in range(start + 2, start + 2 + 12 * count, 12):
+            tag, kind, number = self._unpack("HHI", place)
+            if kind in _KINDS and number <= _MOST_VALUES:
+                code = f"{number}{_KINDS[kind]}"
+                size = struct.calcsize(self._order + code)
+                at = place + 8 if size <= 4 else self._unpack("I", place + 8)[0]
+                self.values[tag] = self._unpack(code, at)
+        self.more = self._unpack("I", start + 2 + 12 * count)[0] != 0
+
+    def _unpack(self, code: str, place: int) -> tuple[int, ...]:
+        try:
+            return struct.unpack_from(self._order + code, self._content, place)
+        except struct.error:
+            raise ValueError("cut inside its directory") from None
+
+    def first(self, tag: int, default: int) -> int:
+        """The first number of a tag."""
+        found = self.values.get(tag)
+        return found[0] if found else default
+
+    @property
+    def size(self) -> tuple[int, int]:
+        """Height and width in pixels."""
+        return self.first(_HEIGHT, 0), self.first(_WIDTH, 0)
+
+    @property
+    def bits(self) -> int:
+        """Bits of the widest sample."""
+        return max(self.values.get(_BITS, (1,)))
+
+    @property
+    def floating(self) -> bool:
+        """Whether samples are floating-point numbers."""
+        return self.first(_SAMPLE_FORMAT, 1) == 3
+
+    @property
+    def mode(self) -> str:
+        """Kind of pixels: `gray`, `RGB`, `RGBA`, `palette`, `CMYK` or `other`."""
+        names = {0: "gray", 1: "gray", 2: "RGB", 3: "palette", 5: "CMYK"}
+        mode = names.get(self.first(_PHOTOMETRIC, 2), "other")
+        return "RGBA" if mode == "RGB" and self.first(_SAMPLES, 3) > 3 else mode
+
+    @property
+    def orientation(self) -> int:
+        """EXIF orientation, 1 to 8."""
+        found = self.first(_ORIENTATION, 1)
+        return found if 1 <= found <= 8 else 1
+
+    @property
+    def end(self) -> int:
+        """Where the last strip or tile of pixels ends in the file."""
+        starts = self.values.get(_OFFSETS) or self.values.get(_TILE_OFFSETS) or ()
+        sizes = self.values.get(_COUNTS) or self.values.get(_TILE_COUNTS) or ()
+        return max((start + size for start, size in zip(starts, sizes, strict=False)), default=0)
+
+
+def exif_orientation(exif: bytes) -> int:
+    """Orientation, 1 to 8, in an EXIF block that starts with its TIFF header; 1 where it says nothing readable."""
+    try:
+        return TiffDirectory(exif).orientation
+    except ValueError:
+        return 1
