@@ -5,31 +5,24 @@ Host modules (TensorFlow, scikit-learn, matplotlib, ...) are imported inside the
 
 from __future__ import annotations
 
-import contextlib
-import importlib.util
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
-from edgeclf.errors import MissingExtraError
+from edgeclf.extras import extras, require
 from edgeclf.progress import SILENT, Progress
 
 if TYPE_CHECKING:
+    from edgeclf.compression import CompressReport
     from edgeclf.artifact.inspection import InspectReport
     from edgeclf.dataset.auditing import AuditReport
+    from edgeclf.measure.bench_report import BenchReport
     from edgeclf.runtime.photos import PredictReport
     from edgeclf.runtime.verification import VerifyReport
+    from edgeclf.training.config import TrainConfig
+    from edgeclf.training.run import TrainReport
 
-_EXTRA_OF = {
-    "flatbuffers": "train",
-    "jinja2": "train",
-    "matplotlib": "train",
-    "sklearn": "train",
-    "tensorflow": "train",
-    "tensorflow_model_optimization": "train",
-    "tf_keras": "train",
-    "tflite_runtime": "tflite-runtime",
-}
+_HOST = ("tensorflow", "tf_keras", "tensorflow_model_optimization", "sklearn", "matplotlib")
 
 
 def audit(data: str | Path, *, progress: Progress = SILENT) -> AuditReport:
@@ -44,8 +37,112 @@ def audit(data: str | Path, *, progress: Progress = SILENT) -> AuditReport:
     """
     from edgeclf.dataset import audit as audit_data
 
-    with _extras("audit"):
+    with extras("audit"):
         return audit_data(data, progress=progress)
+
+
+def train(
+    data: str | Path | None = None,
+    config: TrainConfig | None = None,
+    *,
+    out: str | Path | None = None,
+    resume: bool = False,
+    overwrite: bool = False,
+    trust_model: bool = False,
+    progress: Progress = SILENT,
+    **settings: Any,
+) -> TrainReport:
+    """Train a float Keras network into a run folder.
+
+    Args:
+        data: a folder, a manifest or a name; None: the embedded `digits`.
+        config: how; what it leaves open is chosen by the data.
+        out: the run folder; None: `runs/NAME`.
+        resume: start where there is nothing, continue where there is a checkpoint, report where the run is finished.
+        overwrite: replace an earlier run in `out`.
+        trust_model: load a `weights` file even if that runs code from it.
+        progress: where bars are shown.
+        settings: fields of `TrainConfig`, over those of `config`: `edgeclf.train("photos", epochs=30)`.
+
+    Raises:
+        InputError: data, configuration or output cannot be used.
+        MissingExtraError: TensorFlow is not installed.
+        RunFailedError: the training diverged, or the disk is full.
+    """
+    require("train", *_HOST)
+    from edgeclf.dataset import probe
+    from edgeclf.training.config import TrainConfig
+
+    with extras("train"):
+        config = (config or TrainConfig()).replace(**settings) if settings else config or TrainConfig()
+        # A misspelt folder is told before the seconds that an import of TensorFlow takes.
+        probe("digits" if data is None else data)
+        from edgeclf.training.run import train as train_network
+
+        return train_network(
+            data, config, out=out, resume=resume, overwrite=overwrite, trust_model=trust_model, progress=progress
+        )
+
+
+def bench(
+    sources: str | Path | Sequence[str | Path],
+    *,
+    data: str | Path | None = None,
+    split: str = "test",
+    baseline: str | Path | None = None,
+    threads: Sequence[int] = (1,),
+    runtime: str = "litert",
+    runs: int | None = None,
+    input_range: tuple[float, float] | None = None,
+    trust_model: bool = False,
+    report: str | Path | None = None,
+    out: str | Path | None = None,
+    overwrite: bool = False,
+    progress: Progress = SILENT,
+) -> BenchReport:
+    """Measure accuracy, size, latency and memory of models on this machine, paired with the float network.
+
+    Args:
+        sources: `.tflite` files, zoo names, run folders (all their compressed models).
+        data: images to be right about; None: no accuracy.
+        split: which of its splits.
+        baseline: a `.keras` or `.h5` network; None: the `model.keras` of the first run folder.
+        threads: thread counts to time.
+        runtime: `litert`, `tflite-runtime` or `tensorflow`.
+        runs: timed calls of each model; None: decided by its speed.
+        input_range: input values that networks made elsewhere expect, such as (-1, 1).
+        trust_model: load a baseline even if that runs code from its file.
+        report: HTML file to write.
+        out: folder or `.json` file for the figures; None: a run folder's `bench/`, else nowhere.
+        overwrite: replace existing output.
+        progress: where bars are shown.
+
+    Raises:
+        InputError: a model, the data or an output cannot be used.
+        MissingExtraError: the baseline or the report needs a package that is not installed.
+    """
+    if baseline is not None:
+        require("--baseline", "tensorflow", "tf_keras")
+    if report is not None:
+        require("--report", "matplotlib", "jinja2")
+    from edgeclf.benching import run_bench
+
+    with extras("bench"):
+        return run_bench(
+            [sources] if isinstance(sources, (str, Path)) else sources,
+            data=data,
+            split=split,
+            baseline=baseline,
+            threads=threads,
+            runtime=runtime,
+            runs=runs,
+            input_range=input_range,
+            trust_model=trust_model,
+            report=None if report is None else Path(report),
+            out=None if out is None else Path(out),
+            overwrite=overwrite,
+            progress=progress,
+        )
 
 
 def predict(
@@ -75,7 +172,7 @@ def predict(
     from edgeclf.runtime.classifier import Classifier
     from edgeclf.runtime.photos import predict_photos
 
-    with _extras(f"--runtime {runtime}"):
+    with extras(f"--runtime {runtime}"):
         classifier = Classifier(model, runtime=runtime, threads=threads, input_range=input_range)
     return predict_photos(classifier, images, top=top, progress=progress)
 
@@ -99,24 +196,5 @@ def verify(model: str | Path, *, runtime: str = "litert") -> VerifyReport:
     """
     from edgeclf.runtime.verification import verify as verify_model
 
-    with _extras(f"--runtime {runtime}"):
+    with extras(f"--runtime {runtime}"):
         return verify_model(model, runtime=runtime)
-
-
-def _require(what: str, *modules: str) -> None:
-    """Raise MissingExtraError at once, without the seconds that an import of TensorFlow takes."""
-    for module in modules:
-        if importlib.util.find_spec(module) is None:
-            raise MissingExtraError(what, _EXTRA_OF[module], module)
-
-
-@contextlib.contextmanager
-def _extras(what: str) -> Iterator[None]:
-    """Turn a failed import of an optional package into the install command."""
-    try:
-        yield
-    except ModuleNotFoundError as error:
-        module = (error.name or "").partition(".")[0]
-        if module not in _EXTRA_OF:
-            raise
-        raise MissingExtraError(what, _EXTRA_OF[module], module) from error

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import difflib
 import sys
 from typing import Any
@@ -98,7 +99,8 @@ def edgeclf(
     """From a folder of labelled photos to an int8 TFLite classifier whose numbers can be trusted."""
     context.obj = {"json": json, "quiet": quiet, "verbose": verbose, "debug": debug}
     if context.invoked_subcommand is None:
-        print(context.get_help(), file=sys.stderr)
+        with contextlib.redirect_stdout(sys.stderr):  # rich prints the help instead of returning it
+            print(context.get_help())
         raise typer.Exit(2)
 
 

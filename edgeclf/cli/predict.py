@@ -36,6 +36,7 @@ def predict(
     from edgeclf.cli.rendering import render_predictions
 
     interval = parse_range(input_range)
+    progress = session.progress()
     report = api.predict(
         model,
         images,
@@ -43,8 +44,10 @@ def predict(
         runtime=runtime,
         threads=threads,
         input_range=interval,
-        progress=session.progress(),
+        progress=progress,
     )
+    for note in report.notes:
+        progress.say(note)
     for unreadable in report.unreadable:
         session.warn(f"{unreadable.path}: {unreadable.reason}")
     document = report.to_dict()

@@ -23,6 +23,11 @@ def points(difference: float | None) -> str:
     return "–" if difference is None else f"{100 * difference:+.2f}"
 
 
+def interval(bounds: Sequence[float] | None, sign: bool = False) -> str:
+    """(0.81, 0.85) as «81.00 to 85.00», without the unit that its column has."""
+    return " to ".join(f"{100 * bound:{'+' if sign else ''}.2f}" for bound in bounds) if bounds else ""
+
+
 def size(count: int | None) -> str:
     """Bytes with thousands separators up to a million, then MB."""
     if count is None:

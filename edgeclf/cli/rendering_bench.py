@@ -7,7 +7,7 @@ from typing import Any
 
 from rich.console import Console
 
-from edgeclf.cli.rendering import line, number, percent, points, size, table
+from edgeclf.cli.rendering import interval, line, number, percent, points, size, table
 
 
 def render_bench(console: Console, report: Mapping[str, Any]) -> None:
@@ -33,15 +33,17 @@ def render_bench(console: Console, report: Mapping[str, Any]) -> None:
 
 
 def _machine(machine: Mapping[str, Any]) -> list[str]:
-    names = ("board", "model", "cpu", "processor")
-    found = [str(machine[name]) for name in names if machine.get(name)]
-    cores = machine.get("cores") or machine.get("cpus") or machine.get("logical_cores")
-    return [*found[:1], *([f"{cores} cores"] if cores else [])] or ["this machine"]
+    known = [str(machine[name]) for name in ("cpu", "os") if machine.get(name)]
+    facts = [*known, f"{machine['cores']} cores"]
+    load = machine.get("load_average")
+    if load is not None and load > 0.5:
+        facts.append(f"busy with other work (load {load:.1f}): take latencies with a grain of salt")
+    return facts
 
 
 def _baseline(baseline: Mapping[str, Any], judged: bool) -> list[str]:
     latency = baseline.get("latency_ms") or {}
-    accuracy = [percent(baseline["top1"], 2), _interval(baseline.get("top1_interval")), "", "", ""] if judged else []
+    accuracy = [percent(baseline["top1"], 2), interval(baseline.get("top1_interval")), "", "", ""] if judged else []
     return [
         f"{baseline['name']} (float, {baseline['device']})",
         *accuracy,
@@ -59,9 +61,9 @@ def _model(model: Mapping[str, Any], judged: bool, several: bool) -> list[str]:
     name = str(model.get("name") or model["path"])
     accuracy = [
         percent(model["top1"], 2),
-        _interval(model["top1_interval"]),
+        interval(model["top1_interval"]),
         points(model["difference"]),
-        _interval(model["difference_interval"], sign=True),
+        interval(model["difference_interval"], sign=True),
         "–" if model["p_value"] is None else f"{model['p_value']:.2g}",
     ]
     return [
@@ -81,12 +83,6 @@ def milliseconds(value: float | None) -> str:
     if value is None:
         return "–"
     return f"{1000 * value:.0f} µs" if value < 1 else f"{value:.3g} ms"
-
-
-def _interval(interval: Any, sign: bool = False) -> str:
-    if not interval:
-        return ""
-    return " to ".join(f"{100 * bound:{'+' if sign else ''}.2f}" for bound in interval)
 
 
 def _remarks(report: Mapping[str, Any], judged: bool) -> list[str]:

@@ -7,22 +7,28 @@ from typing import Any
 
 from rich.console import Console
 
-from edgeclf.cli.rendering import line, number, percent, size, table
+from edgeclf.cli.rendering import interval, line, number, percent, size, table
 
 
 def render_training(console: Console, report: Mapping[str, Any]) -> None:
     """Figures a split, and what to do next."""
     metrics = report["metrics"]
     head = f"{report['model']}, {number(report['parameters'])} parameters, {report['image_size']} px"
-    shown = table(head, "split", "top-1", "top-5", "calibration error")
+    shown = table(head, "split", "images", "top-1", "95 %", "top-5", "calibration error")
     for split, figures in metrics.items():
         if figures is None:
-            shown.add_row(split, "no such split", "", "")
+            shown.add_row(split, "none", "", "", "", "")
             continue
-        error = figures.get("expected_calibration_error", figures.get("ece"))
-        shown.add_row(split, percent(figures["top1"], 2), percent(figures.get("top5"), 2), percent(error))
+        shown.add_row(
+            split,
+            number(figures["images"]),
+            percent(figures["top1"], 2),
+            interval(figures.get("top1_interval")),
+            percent(figures.get("top5"), 2),
+            percent(figures.get("calibration_error")),
+        )
     console.print(shown)
-    for remark in report.get("remarks") or ():
+    for remark in report.get("notes") or ():
         line(console, str(remark))
     line(console, f"{report['run']} (after {duration(report['seconds'])}); next: edgeclf compress {report['run']}")
 

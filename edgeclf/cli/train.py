@@ -78,6 +78,9 @@ def train(
         bool, typer.Option("--resume", help="Continue an interrupted run; reprint the report of a finished one.")
     ] = False,
     overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace an existing run folder.")] = False,
+    trust_model: Annotated[
+        bool, typer.Option("--trust-model", help="Load --weights that run code of their own, such as a Lambda.")
+    ] = False,
     settings: Annotated[
         list[str] | None,
         typer.Option("--set", metavar="KEY=VALUE", help="Any other setting, such as --set label_smoothing=0.1."),
@@ -105,7 +108,15 @@ def train(
     }
     chosen = {key: value for key, value in named.items() if value is not None}
     config = TrainConfig(**{**parse_settings(settings or [], TrainConfig), **chosen})
-    report = api.train(data, config, out=out, resume=resume, overwrite=overwrite, progress=session.progress()).to_dict()
+    report = api.train(
+        data,
+        config,
+        out=out,
+        resume=resume,
+        overwrite=overwrite,
+        trust_model=trust_model,
+        progress=session.progress(),
+    ).to_dict()
     return Outcome(report, lambda console: render_training(console, report))
 
 

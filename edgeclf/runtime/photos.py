@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -10,7 +11,9 @@ from edgeclf.errors import ImageError
 from edgeclf.progress import SILENT, Progress
 from edgeclf.records import Record
 from edgeclf.runtime.classifier import Classifier, LabelScore
-from edgeclf.runtime.image import IMAGE_SUFFIXES
+from edgeclf.runtime.image import IMAGE_SUFFIXES, load_image
+
+RANGE_PHOTOS = 32
 
 
 @dataclass(frozen=True)
@@ -38,12 +41,15 @@ class PredictReport(Record):
         runtime: what ran it; results differ between runtimes.
         predictions: one a file that could be read.
         unreadable: the others, and folders without images.
+        notes: what the user should know about how the model is read, a line each.
     """
 
     model: str
     runtime: str
+    runtime_version: str
     predictions: tuple[PhotoLabels, ...]
     unreadable: tuple[UnreadablePhoto, ...]
+    notes: tuple[str, ...]
 
 
 def predict_photos(
@@ -67,14 +73,34 @@ def predict_photos(
             unreadable.append(
                 UnreadablePhoto(str(source), "a folder without image files (subfolders are not searched)")
             )
-    with progress.task("Predicting", len(photos)) as task:
+    _settle_input_range(classifier, photos)
+    with progress.task("predicting", len(photos)) as task:
         for photo in photos:
             try:
                 predictions.append(PhotoLabels(str(photo), classifier.predict(photo, top=top).labels))
             except ImageError as error:
                 unreadable.append(UnreadablePhoto(str(photo), str(error)))
             task.advance()
-    return PredictReport(str(classifier.path), classifier.runtime, tuple(predictions), tuple(unreadable))
+    return PredictReport(
+        str(classifier.path),
+        classifier.runtime,
+        classifier.runtime_version,
+        tuple(predictions),
+        tuple(unreadable),
+        classifier.notes,
+    )
+
+
+def _settle_input_range(classifier: Classifier, photos: Sequence[Path]) -> None:
+    """Decide what range the network wants on many photos at once, so that it does not hang on the first one."""
+    if classifier.input_range is not None:
+        return
+    readable = []
+    for photo in photos[:: max(1, len(photos) // RANGE_PHOTOS)][:RANGE_PHOTOS]:
+        with contextlib.suppress(ImageError):
+            readable.append(load_image(photo, classifier.height, classifier.width))
+    if readable:
+        classifier.choose_input_range(readable)
 
 
 def _image_files(folder: Path) -> list[Path]:

@@ -1,0 +1,54 @@
+"""Optional packages: which extra brings each, and the install command where one is missing."""
+
+from __future__ import annotations
+
+import contextlib
+import importlib.util
+from collections.abc import Iterator
+
+from edgeclf.errors import MissingExtraError
+
+EXTRA_OF = {
+    "flatbuffers": "train",
+    "jinja2": "train",
+    "matplotlib": "train",
+    "pillow_heif": "heic",
+    "sklearn": "train",
+    "tensorboard": "train",
+    "tensorflow": "train",
+    "tensorflow_model_optimization": "train",
+    "tf_keras": "train",
+    "tflite_runtime": "tflite-runtime",
+}
+"""Import name of each optional package, and the extra that installs it."""
+
+
+def installed(module: str) -> bool:
+    """Whether `module` can be found, without the seconds that importing TensorFlow takes."""
+    try:
+        return importlib.util.find_spec(module) is not None
+    except ImportError:
+        return False
+
+
+def require(what: str, *modules: str) -> None:
+    """Raise MissingExtraError at once where one of `modules` is not installed."""
+    for module in modules:
+        if not installed(module):
+            raise MissingExtraError(what, EXTRA_OF[module], module)
+
+
+@contextlib.contextmanager
+def extras(what: str) -> Iterator[None]:
+    """Turn the failed import of an optional package into the install command.
+
+    Raises:
+        MissingExtraError: an optional package is missing.
+    """
+    try:
+        yield
+    except ModuleNotFoundError as error:
+        module = (error.name or "").partition(".")[0]
+        if module not in EXTRA_OF:
+            raise
+        raise MissingExtraError(what, EXTRA_OF[module], module) from error

@@ -1,0 +1,161 @@
+"""What the command line says about itself and about what it does not understand."""
+
+from __future__ import annotations
+
+import json
+import os
+import resource
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+from typer.testing import CliRunner, Result
+
+import edgeclf
+from edgeclf.cli.main import app
+
+COMMANDS = ("audit", "train", "compress", "bench", "predict", "inspect", "verify")
+
+
+def run(*arguments: str) -> Result:
+    return CliRunner().invoke(app, list(arguments), prog_name="edgeclf")
+
+
+@pytest.mark.parametrize("arguments", [["--version"], ["predict", "--version"], ["--json", "--version"]])
+def test_version_stands_alone_before_and_after_the_command(arguments: list[str]) -> None:
+    result = run(*arguments)
+    assert (result.exit_code, result.stdout) == (0, f"edgeclf {edgeclf.__version__}\n")
+
+
+@pytest.mark.parametrize("command", COMMANDS)
+def test_help_of_each_command_has_its_options_and_an_example(command: str) -> None:
+    result = run(command, "--help")
+    assert result.exit_code == 0
+    assert f"edgeclf {command} " in result.stdout.partition("Examples:")[2]
+    for option in ("--json", "--quiet", "--verbose", "--debug", "--version"):
+        assert option in result.stdout
+
+
+@pytest.mark.parametrize(
+    ("command", "options"),
+    [
+        (
+            "train",
+            "--model --width --image-size --epochs --batch-size --learning-rate --augment --balance --weights --seed "
+            "--out --resume --overwrite --set",
+        ),
+        (
+            "compress",
+            "--int8 --float16 --dynamic --int16x8 --qat --prune --cluster --data --calibration --io --out "
+            "--input-range --trust-model --overwrite --seed",
+        ),
+        ("bench", "--data --split --baseline --threads --runtime --runs --report --out --overwrite --input-range"),
+        ("predict", "--top --threads --runtime --input-range"),
+        ("verify", "--runtime"),
+    ],
+)
+def test_options_that_scripts_rely_on_exist(command: str, options: str) -> None:
+    shown = run(command, "--help").stdout
+    assert [option for option in options.split() if option not in shown] == []
+
+
+def test_without_a_command_help_goes_to_stderr() -> None:
+    result = run()
+    assert result.exit_code == 2
+    assert result.stdout == ""
+    assert "predict" in result.stderr
+
+
+@pytest.mark.parametrize(
+    ("arguments", "line"),
+    [
+        ("trian photos", "edgeclf: no such command 'trian'; did you mean 'train'?"),
+        ("zzz", "edgeclf: no such command 'zzz'; commands: audit, train, compress, bench, predict, inspect, verify"),
+        ("predict m.tflite a.jpg --tpo 1", "edgeclf: no such option '--tpo'; did you mean '--top'?"),
+        ("train --epoch 3", "edgeclf: no such option '--epoch'; did you mean '--epochs'?"),
+        ("predict", "edgeclf: missing argument 'MODEL'"),
+        ("predict m.tflite", "edgeclf: missing argument 'IMAGE'"),
+        ("predict m.tflite a.jpg --top many", "edgeclf: --top must be a whole number, got 'many'"),
+        ("predict m.tflite a.jpg --top=0", "edgeclf: --top must be at least 1, got '0'"),
+        ("train --epochs 3.5", "edgeclf: --epochs must be a whole number, got '3.5'"),
+        ("train --learning-rate fast", "edgeclf: --learning-rate must be a number, got 'fast'"),
+        (
+            "train --set label_smooting=0.1",
+            "edgeclf: unknown setting 'label_smooting'; did you mean 'label_smoothing'?",
+        ),
+        ("train --set momentum", "edgeclf: --set takes KEY=VALUE, got 'momentum'"),
+        ("train --set momentum=high", "edgeclf: --set momentum must be a number, got 'high'"),
+        ("train --image-size 30", "edgeclf: image_size must be a multiple of 8, got 30"),
+        ("train --augment strnog", "edgeclf: unknown augment 'strnog'; did you mean 'strong'?"),
+        ("predict m.tflite a.jpg --input-range 1", "edgeclf: --input-range takes LO,HI such as 0,1 or -1,1, got '1'"),
+        ("predict m.tflite a.jpg --input-range 1,-1", "edgeclf: --input-range: LO must be below HI, got '1,-1'"),
+        ("bench m.tflite --threads 0", "edgeclf: --threads takes positive whole numbers such as 1 or 1,2,4, got '0'"),
+    ],
+)
+def test_misuse_is_one_line_and_exits_with_2(arguments: str, line: str) -> None:
+    result = run(*arguments.split())
+    assert result.exit_code == 2
+    assert result.stdout == ""
+    assert result.stderr.count("\n") == 1
+    assert result.stderr.startswith(line)
+
+
+@pytest.mark.parametrize("position", ["before", "after"])
+def test_json_failure_is_one_document_on_stdout_and_one_line_on_stderr(position: str, tmp_path: Path) -> None:
+    missing = str(tmp_path / "nothing.tflite")
+    arguments = ["--json", "inspect", missing] if position == "before" else ["inspect", missing, "--json"]
+    result = run(*arguments)
+    assert result.exit_code == 2
+    assert result.stdout.count("\n") == 1
+    document = json.loads(result.stdout)
+    assert document["exit_code"] == 2
+    assert result.stderr == f"edgeclf: {document['error']}\n"
+    assert "nothing.tflite" in document["error"]
+
+
+def test_debug_shows_where(tmp_path: Path) -> None:
+    result = run("inspect", str(tmp_path / "nothing.tflite"), "--debug")
+    assert result.exit_code == 2
+    assert "Traceback" in result.stderr
+    assert result.stderr.splitlines()[-1].startswith("edgeclf: ")
+
+
+def test_an_error_line_stays_one_line_whatever_the_name_holds(tmp_path: Path) -> None:
+    result = run("inspect", str(tmp_path / "two\nlines\x1b[31m.tflite"))
+    assert result.exit_code == 2
+    assert result.stderr.count("\n") == 1
+    assert "\x1b" not in result.stderr
+
+
+@pytest.mark.slow
+def test_help_starts_in_less_than_half_a_second_and_imports_nothing_heavy() -> None:
+    command = [sys.executable, "-X", "importtime", "-m", "edgeclf", "--help"]
+    seconds = []
+    for _ in range(3):
+        before = resource.getrusage(resource.RUSAGE_CHILDREN)
+        done = subprocess.run(command, capture_output=True, text=True, check=True)
+        after = resource.getrusage(resource.RUSAGE_CHILDREN)
+        # Processor time: what a busy machine adds is not ours.
+        seconds.append(after.ru_utime + after.ru_stime - before.ru_utime - before.ru_stime)
+    imported = {line.rpartition("|")[2].strip().partition(".")[0] for line in done.stderr.splitlines()}
+    assert imported.isdisjoint({"numpy", "cv2", "ai_edge_litert", "tensorflow", "sklearn", "matplotlib"})
+    assert min(seconds) < 0.5
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(
+    ("words", "expected"),
+    [
+        ("edgeclf pre", "predict"),
+        ("edgeclf predict m.tflite a.jpg --inp", "--input-range"),
+        ("edgeclf train dig", "digits"),
+    ],
+)
+def test_shell_completion(words: str, expected: str) -> None:
+    position = str(len(words.split()) - 1)
+    environment = {**os.environ, "_EDGECLF_COMPLETE": "complete_bash", "COMP_WORDS": words, "COMP_CWORD": position}
+    command = [sys.executable, "-c", "from edgeclf.cli.main import main; main()"]
+    done = subprocess.run(command, env=environment, capture_output=True, text=True, check=False)
+    assert expected in done.stdout.split()
+    assert done.stderr == ""
