@@ -10,12 +10,18 @@ from edgeclf.cli.session import Outcome, Session
 
 
 def inspect(session: Session, model: Model) -> Outcome:
-    """Tell what a model file is, without running it."""
+    """Tell what a model file is, without running it.
+
+    Of a damaged file as much as can be read is told; the exit code is then 2.
+    """
     from edgeclf import api
     from edgeclf.cli.rendering import render_inspection
 
     report = api.inspect(model).to_dict()
-    return Outcome(report, lambda console: render_inspection(console, report, session.verbose))
+    damaged = report["integrity"] == "damaged"
+    if damaged:
+        session.warn(f"{report['path']}: damaged: the file is not what was written; copy or make it again")
+    return Outcome(report, lambda console: render_inspection(console, report, session.verbose), 2 if damaged else 0)
 
 
 def add_to(app: typer.Typer) -> None:

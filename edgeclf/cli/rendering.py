@@ -118,19 +118,21 @@ def render_inspection(console: Console, report: Mapping[str, Any], verbose: bool
     for key, value in _facts(report):
         facts.add_row(key, one_line(value))
     console.print(facts)
-    operators = table("Operators", "operator", "count")
-    for name, count in sorted(_counted(report["operators"]).items(), key=lambda item: (-item[1], item[0])):
-        operators.add_row(name, number(count))
+    operators = table("Operators", "operator", "count", "MACs")
+    for operator in sorted(report["operators"], key=lambda entry: (-(entry.get("macs") or 0), entry["name"])):
+        operators.add_row(operator["name"], number(operator["count"]), number(operator.get("macs") or None))
     console.print(operators)
-    if verbose and report.get("tensors"):
-        tensors = table("Tensors", "name", "type", "shape", "scales", "zeros", "distinct", left=3)
-        for t in report["tensors"]:
-            shape = "x".join(map(str, t.get("shape") or ()))
-            scales = t.get("scales")
-            count = len(scales) if isinstance(scales, (list, tuple)) else scales
-            distinct = number(t.get("distinct_weights") or t.get("distinct"))
-            name, kind = one_line(str(t.get("name"))), str(t.get("dtype"))
-            tensors.add_row(name, kind, shape, number(count), percent(t.get("sparsity")), distinct)
+    if verbose:
+        tensors = table("Constant tensors", "name", "type", "shape", "scales", "zeros", "distinct", left=3)
+        for tensor in report["tensors"]:
+            tensors.add_row(
+                one_line(tensor["name"]),
+                tensor["dtype"],
+                "x".join(map(str, tensor["shape"])),
+                number(len(tensor["scales"]) or None),
+                percent(tensor["sparsity"]),
+                number(tensor["distinct_weights"]),
+            )
         console.print(tensors)
 
 
@@ -144,10 +146,9 @@ def _facts(report: Mapping[str, Any]) -> list[tuple[str, str]]:
         ("parameters", number(report.get("parameters"))),
         ("MACs", number(report.get("macs"))),
     ]
-    if report.get("size_bytes") is not None:
-        facts.append(("file", size(report["size_bytes"])))
-    if report.get("sparsity") is not None:
-        facts.append(("zero weights", percent(report["sparsity"])))
+    facts.append(("file", f"{size(report['size_bytes'])} ({size(report['gzip_bytes'])} as gzip)"))
+    facts.append(("zero weights", percent(report["sparsity"])))
+    facts.append(("distinct weights", f"at most {number(report['distinct_weights_max'])} a tensor"))
     integrity = {"unverified": "unverified (not made by edgeclf, so there is no checksum)"}
     facts.append(("integrity", integrity.get(report["integrity"], report["integrity"])))
     provenance = report.get("provenance") or {}
@@ -167,30 +168,17 @@ def _inline(value: Any) -> str:
 
 
 def _tensor(tensor: Mapping[str, Any]) -> str:
-    text = f"{tensor.get('name')} {tensor.get('dtype')}[{', '.join(map(str, tensor.get('shape') or ()))}]"
-    scale = tensor.get("scale")
-    if scale is None and len(tensor.get("scales") or ()) == 1:
-        scale = tensor["scales"][0]
-    zero = tensor.get("zero_point")
-    if zero is None and len(tensor.get("zero_points") or ()) == 1:
-        zero = tensor["zero_points"][0]
-    return text if not scale else f"{text}, scale {scale:.6g}, zero point {zero}"
-
-
-def _counted(operators: Any) -> dict[str, int]:
-    if isinstance(operators, Mapping):
-        return {str(name): int(count) for name, count in operators.items()}
-    counts: dict[str, int] = {}
-    for entry in operators:
-        name = str(entry.get("name") if isinstance(entry, Mapping) else entry)
-        counts[name] = counts.get(name, 0) + (int(entry.get("count", 1)) if isinstance(entry, Mapping) else 1)
-    return counts
+    text = f"{tensor['name']} {tensor['dtype']}[{', '.join(map(str, tensor['shape']))}]"
+    return f"{text}, scale {tensor['scale']:.6g}, zero point {tensor['zero_point']}" if tensor["scale"] else text
 
 
 def render_verification(console: Console, report: Mapping[str, Any]) -> None:
-    """One line: same or different, and by how much."""
-    details = ", ".join(f"{k.replace('_', ' ')} {_inline(v)}" for k, v in report.items() if k != "ok" and v is not None)
+    """Same or different, by how much, and on which runtime."""
     if report["ok"]:
-        line(console, f"This device computes what was computed when the model was made. ({details})", "green")
+        line(console, "This device computes what was computed where the model was made.", "green")
     else:
-        line(console, f"This device computes something else than when the model was made. ({details})", "red")
+        line(console, "This device computes something else than was computed where the model was made.", "red")
+    line(console, f"{report['labels_equal']} of {report['samples']} samples have the same label.")
+    steps = f", at most {report['largest_difference']:.3g} steps apart" if report["values_different"] else ""
+    line(console, f"{report['values_different']} of {report['values']} output values differ{steps}.")
+    line(console, f"Runtime: {report['runtime']} {report['runtime_version']} (runtimes differ among themselves).")
