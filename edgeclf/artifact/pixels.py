@@ -70,18 +70,21 @@ def pixel_table(
         return pixels.astype(np.uint8) if dtype == "uint8" else (pixels - 128).astype(np.int8)
     wanted = normalization or RAW
     mean, std = np.array(wanted.mean), np.array(wanted.std)
-    real = (pixels[:, None] - mean) / std
+    real: npt.NDArray[np.float64] = (pixels[:, None] - mean) / std
     real = real[:, 0] if real.shape[1] == 1 else real
     if dtype == "float32":
         return real.astype(np.float32)
     if scale <= 0:
         raise ModelError(f"the input is {dtype} without a quantization scale; only float32 works without one")
     limits = np.iinfo(np.dtype(dtype))
-    return np.clip(np.rint(real / scale) + zero_point, limits.min, limits.max).astype(dtype)
+    numbers = np.clip(np.rint(real / scale) + zero_point, limits.min, limits.max)
+    table: npt.NDArray[Any] = numbers.astype(np.dtype(dtype))
+    return table
 
 
 def apply_table(table: npt.NDArray[Any], image: npt.NDArray[np.uint8]) -> npt.NDArray[Any]:
     """The tensor for `image` (`uint8[..., C]`)."""
     if table.ndim == 1:
         return np.ascontiguousarray(table[image])
-    return np.ascontiguousarray(table[image, np.arange(image.shape[-1])])
+    channels = np.arange(image.shape[-1])
+    return np.ascontiguousarray(table[image, channels])

@@ -32,13 +32,13 @@ def sample_image(index: int, height: int, width: int) -> npt.NDArray[np.uint8]:
     number = cells * (cells * y // height) + cells * x // width
     colour = _scatter(index, number, channel) % 256
     ramp = (_scatter(index, 97, channel) % 256 * y // height + _scatter(index, 98, channel) % 256 * x // width) % 256
-    return ((3 * colour + ramp) // 4).astype(np.uint8)
+    return np.asarray((3 * colour + ramp) // 4, np.uint8)
 
 
 def _scatter(index: int, a: npt.NDArray[np.int64] | int, b: npt.NDArray[np.int64]) -> npt.NDArray[np.int64]:
     mixed = (2654435761 * (index + 1) + 40503 * np.asarray(a, np.int64) + 65599 * b) & 0xFFFFFFFF
     product = (mixed.astype(np.uint64) * np.uint64(2246822519)) & np.uint64(0xFFFFFFFF)
-    return (product >> np.uint64(16)).astype(np.int64)
+    return np.asarray(product >> np.uint64(16), np.int64)
 
 
 def choose_samples(outputs: npt.NDArray[Any], step: float) -> dict[str, Any]:

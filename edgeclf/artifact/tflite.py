@@ -77,7 +77,7 @@ class TensorInfo:
             return np.asarray(pairs >> 4)[: self.elements].reshape(self.shape)
         if TYPE_BITS.get(self.dtype) is None or self.dtype in ("bfloat16", "int2", "uint4"):
             return None
-        return raw.view(np.dtype(self.dtype).newbyteorder("<")).reshape(self.shape)
+        return np.frombuffer(self.data, np.dtype(self.dtype).newbyteorder("<")).reshape(self.shape)
 
 
 @dataclass(frozen=True)

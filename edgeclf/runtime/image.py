@@ -26,10 +26,17 @@ IMAGE_SUFFIXES: frozenset[str] = frozenset(suffix for suffixes in SUFFIXES.value
 MAX_PIXELS = 1 << 28
 """268 million; the largest phone cameras have 200. Decoded it takes 3 bytes a pixel."""
 
+_UNREADABLE = "its data is damaged, or of a kind that OpenCV does not read"
 _MAX_FILE_BYTES = 1 << 30
 _INSTALL_HEIC = (
     'pip install "edgeclf[heic]", or set the phone to JPEG (iPhone: Settings, Camera, Formats, Most Compatible)'
 )
+
+# since OpenCV 4.11
+_READ_RGB: int | None = getattr(cv2, "IMREAD_COLOR_RGB", None)
+
+_LARGE = 1_500_000
+"""Pixels from which on a second copy of the picture is worth avoiding."""
 
 Image = npt.NDArray[np.uint8]
 
@@ -57,6 +64,11 @@ def decode(path: Path | str) -> Image:
         ImageError: it cannot be read; the message is the reason alone.
     """
     content = _read(Path(path))
+    header = read_header(content)
+    _check(header)
+    if _READ_RGB is not None and header.format in ("JPEG", "PNG") and header.height * header.width >= _LARGE:
+        del content
+        return _decode_large(path, header, _READ_RGB)
     return decode_bytes(content)
 
 
@@ -67,14 +79,15 @@ def decode_bytes(content: bytes) -> Image:
     if header.format == "HEIC":
         return _decode_heic(content)
     try:
-        pixels = cv2.imdecode(np.frombuffer(content, np.uint8), cv2.IMREAD_COLOR)
+        pixels = cv2.imdecode(np.frombuffer(content, np.uint8), cv2.IMREAD_COLOR if _READ_RGB is None else _READ_RGB)
     except cv2.error as error:
         raise ImageError(_reason(header, str(error.err or error))) from error
     except MemoryError as error:
         raise ImageError(f"not enough memory for {header.height} x {header.width} pixels") from error
     if pixels is None:
-        raise ImageError(_reason(header, "its data is damaged, or of a kind that OpenCV does not read"))
-    cv2.cvtColor(pixels, cv2.COLOR_BGR2RGB, dst=pixels)
+        raise ImageError(_reason(header, _UNREADABLE))
+    if _READ_RGB is None:
+        pixels = cv2.cvtColor(pixels, cv2.COLOR_BGR2RGB)
     return np.asarray(pixels, np.uint8)
 
 
@@ -174,6 +187,28 @@ def _reason(header: ImageHeader, detail: str) -> str:
     return f"the {header.format} cannot be decoded ({detail.strip()}){remedy}"
 
 
+def _decode_large(path: Path | str, header: ImageHeader, flags: int) -> Image:
+    """The same pixels with half the memory: `imdecode` holds two copies of a picture, this one."""
+    pixels = np.empty((header.height, header.width, 3), np.uint8)
+    try:
+        done = cv2.imread(os.fspath(path), pixels, flags | cv2.IMREAD_IGNORE_ORIENTATION)
+    except cv2.error as error:
+        raise ImageError(_reason(header, str(error.err or error))) from error
+    if done is None or done.shape != pixels.shape:
+        raise ImageError(_reason(header, _UNREADABLE))
+    return _upright(np.asarray(done, np.uint8), header.orientation)
+
+
+def _upright(stored: Image, orientation: int) -> Image:
+    """Turn as EXIF 2.3, table 6 says: from 5 on rows and columns are exchanged."""
+    turned: npt.NDArray[Any] = cv2.transpose(stored) if orientation >= 5 else stored
+    # the side on which the picture's first row and first column lie
+    flips = {2: 1, 3: -1, 4: 0, 6: 1, 7: -1, 8: 0}
+    if orientation in flips:
+        turned = cv2.flip(turned, flips[orientation])
+    return np.asarray(turned, np.uint8)
+
+
 def _decode_heic(content: bytes) -> Image:
     if importlib.util.find_spec("pillow_heif") is None:
         raise ImageError(f"HEIC, which OpenCV cannot read; run: {_INSTALL_HEIC}")
@@ -187,7 +222,7 @@ def _decode_heic(content: bytes) -> Image:
     except (ValueError, RuntimeError, SyntaxError, EOFError, OSError) as error:
         if isinstance(error, ImageError):
             raise
-        raise ImageError(f"the HEIC cannot be decoded ({error})") from error
+        raise ImageError(f"the HEIC cannot be decoded ({' '.join(str(error).split())})") from error
     return np.ascontiguousarray(_as_rgb((pixels >> 8).astype(np.uint8) if pixels.dtype == np.uint16 else pixels))
 
 

@@ -13,7 +13,7 @@ def dequantize(raw: npt.NDArray[Any], scale: float, zero_point: int) -> npt.NDAr
     if scale <= 0:
         return raw.astype(np.float32)
     # 8-bit numbers are widened first: 5 - 128 does not fit into uint8
-    return ((raw.astype(np.int32) - zero_point) * np.float32(scale)).astype(np.float32)
+    return np.asarray((raw.astype(np.int32) - zero_point) * np.float32(scale), np.float32)
 
 
 def probabilities(values: npt.NDArray[np.float32], scores: str) -> npt.NDArray[np.float32]:

@@ -38,7 +38,9 @@ class TiffDirectory:
                 size = struct.calcsize(self._order + code)
                 at = place + 8 if size <= 4 else self._unpack("I", place + 8)[0]
                 self.values[tag] = self._unpack(code, at)
-        self.more = self._unpack("I", start + 2 + 12 * count)[0] != 0
+        following = self._unpack("I", start + 2 + 12 * count)[0]
+        self.more = following != 0
+        self._next_end = following + 6 if following else 0
 
     def _unpack(self, code: str, place: int) -> tuple[int, ...]:
         try:
@@ -81,10 +83,11 @@ class TiffDirectory:
 
     @property
     def end(self) -> int:
-        """Where the last strip or tile of pixels ends in the file."""
+        """Where the last strip or tile of pixels ends in the file, or the next page starts."""
         starts = self.values.get(_OFFSETS) or self.values.get(_TILE_OFFSETS) or ()
         sizes = self.values.get(_COUNTS) or self.values.get(_TILE_COUNTS) or ()
-        return max((start + size for start, size in zip(starts, sizes, strict=False)), default=0)
+        pixels = max((start + size for start, size in zip(starts, sizes, strict=False)), default=0)
+        return max(pixels, self._next_end)
 
 
 def exif_orientation(exif: bytes) -> int:
