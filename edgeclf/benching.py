@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -67,7 +68,8 @@ def run_bench(
     if places.html is not None:
         from edgeclf.report.html import write_report
 
-        write_report(measured, load, places.html)
+        images = None if load is None else load(*measured.models[0].input_size).splits[split]
+        write_report(measured, places.html, images=images)
         progress.say(f"wrote {places.html}")
     return measured
 
@@ -114,6 +116,7 @@ def _loader(data: str | Path, found: BenchSources, progress: Progress) -> Loader
     if found.run_folders:
         seed = (RunFolder(found.run_folders[0]).run_json.get("data") or {}).get("split_seed", SPLIT_SEED)
 
+    @functools.cache
     def load(height: int, width: int) -> Dataset:
         return load_dataset(data, image_size=(height, width), split_seed=seed, progress=progress)
 

@@ -18,15 +18,16 @@ def render_bench(console: Console, report: Mapping[str, Any]) -> None:
     if data:
         line(console, f"Data: {data['name']}, {data['split']}, {data['images']:,} images")
     judged = any(model["top1"] is not None for model in report["models"])
-    columns = ["top-1", "95 %", "points", "95 %", "p"] if judged else []
+    paired = any(model["difference"] is not None for model in report["models"])
+    columns = ["top-1", "95 %", *(["points", "95 %", "p"] if paired else [])] if judged else []
     shown = table("", "model", *columns, "file", "gzip", "params", "median", "p90", "p99", "load", "memory")
     shown.title = None
     baseline = report.get("baseline")
     if baseline:
-        shown.add_row(*_baseline(baseline, judged))
+        shown.add_row(*_baseline(baseline, judged, paired))
     several = len({model["threads"] for model in report["models"]}) > 1
     for model in report["models"]:
-        shown.add_row(*_model(model, judged, several))
+        shown.add_row(*_model(model, judged, paired, several))
     console.print(shown)
     for remark in _remarks(report, judged):
         line(console, remark)
@@ -41,12 +42,13 @@ def _machine(machine: Mapping[str, Any]) -> list[str]:
     return facts
 
 
-def _baseline(baseline: Mapping[str, Any], judged: bool) -> list[str]:
+def _baseline(baseline: Mapping[str, Any], judged: bool, paired: bool) -> list[str]:
     latency = baseline.get("latency_ms") or {}
-    accuracy = [percent(baseline["top1"], 2), interval(baseline.get("top1_interval")), "", "", ""] if judged else []
+    accuracy = [percent(baseline["top1"], 2), interval(baseline.get("top1_interval"))] if judged else []
     return [
         f"{baseline['name']} (float, {baseline['device']})",
         *accuracy,
+        *([""] * 3 if paired else []),
         size(baseline.get("size_bytes")),
         "",
         number(baseline.get("parameters")),
@@ -56,12 +58,11 @@ def _baseline(baseline: Mapping[str, Any], judged: bool) -> list[str]:
     ]
 
 
-def _model(model: Mapping[str, Any], judged: bool, several: bool) -> list[str]:
+def _model(model: Mapping[str, Any], judged: bool, paired: bool, several: bool) -> list[str]:
     latency = model["latency_ms"]
     name = str(model.get("name") or model["path"])
-    accuracy = [
-        percent(model["top1"], 2),
-        interval(model["top1_interval"]),
+    accuracy = [percent(model["top1"], 2), interval(model["top1_interval"])]
+    difference = [
         points(model["difference"]),
         interval(model["difference_interval"], sign=True),
         "–" if model["p_value"] is None else f"{model['p_value']:.2g}",
@@ -69,6 +70,7 @@ def _model(model: Mapping[str, Any], judged: bool, several: bool) -> list[str]:
     return [
         f"{name}, {model['threads']} threads" if several else name,
         *(accuracy if judged else []),
+        *(difference if paired else []),
         size(model["size_bytes"]),
         size(model["gzip_bytes"]),
         number(model["parameters"]),
@@ -95,6 +97,7 @@ def _remarks(report: Mapping[str, Any], judged: bool) -> list[str]:
     for model in models:
         if model.get("steady") is False:
             remarks.append(f"{model.get('name')}: calls were still getting faster when timing began.")
+        remarks.extend(f"{model['name']}: {note}" for note in model.get("notes") or ())
         if model.get("integrity") == "unverified":
             remarks.append(f"{model.get('name')}: unverified, not made by edgeclf.")
     return list(dict.fromkeys(remarks))

@@ -1,0 +1,116 @@
+"""README's commands are executed as written, on small data; its Python too."""
+
+from __future__ import annotations
+
+import os
+import re
+import shlex
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+import cv2
+import numpy as np
+import pytest
+
+ROOT = Path(__file__).resolve().parents[1]
+README = (ROOT / "README.md").read_text(encoding="utf-8")
+NOT_HERE = {
+    "sh tools/try.sh": "makes an environment; CI runs what it runs",
+    "sh tools/check.sh": "runs these tests",
+    "scp ": "there is no Pi",
+    "python3 -m venv edge": "tests/test_edge_environment.py has an environment of its own",
+    "edge/bin/pip install ": "likewise",
+}
+
+
+def blocks(language: str) -> list[str]:
+    return re.findall(rf"^```{language}\n(.*?)^```", README, flags=re.DOTALL | re.MULTILINE)
+
+
+def commands() -> list[str]:
+    return [line for block in blocks("sh") for line in block.splitlines() if line and not line.startswith("#")]
+
+
+def make_photos(folder: Path) -> None:
+    """Sixty small photos of each of three classes, told apart by their colour; and what README's commands name."""
+    draw = np.random.default_rng(0)
+    for label, colour in (("bird", (220, 60, 40)), ("cat", (40, 200, 60)), ("dog", (50, 60, 220))):
+        (folder / "photos" / label).mkdir(parents=True)
+        for number in range(60):
+            noise = draw.normal(0, 40, (40, 48, 3)) + np.array(colour)
+            cv2.imwrite(str(folder / "photos" / label / f"{number}.jpg"), np.clip(noise, 0, 255).astype(np.uint8))
+    shutil.copy(folder / "photos" / "cat" / "1.jpg", folder / "cat.jpg")
+    (folder / "scans").mkdir()
+    shutil.copy(folder / "cat.jpg", folder / "scans" / "1.jpg")
+
+
+def substituted(command: str) -> list[str] | None:
+    """The command as it is run here: this interpreter's edgeclf, and few epochs; None where it cannot be run."""
+    if any(command.startswith(start) for start in NOT_HERE):
+        return None
+    words = shlex.split(command)
+    assert words[0] in ("edgeclf", "edge/bin/edgeclf"), f"README has a command that no test runs: {command}"
+    extra = {
+        "train": ["--epochs", "2", "--weights", "none", "--image-size", "32"],
+        "bench": ["--runs", "50"],
+        "compress": ["--set", "fine_tune_epochs=1"] if {"--qat", "--prune"} & set(words) else [],
+    }
+    return [sys.executable, "-m", "edgeclf", *words[1:], *extra.get(words[1], [])]
+
+
+def environment() -> dict[str, str]:
+    return {**os.environ, "PYTHONPATH": str(ROOT), "CUDA_VISIBLE_DEVICES": ""}
+
+
+@pytest.mark.slow
+def test_every_command_runs_in_order(tmp_path: Path) -> None:
+    make_photos(tmp_path)
+    ran = []
+    for command in commands():
+        words = substituted(command)
+        if words is None:
+            if command.startswith("scp "):
+                shutil.copy(tmp_path / command.split()[1], tmp_path)
+            continue
+        done = subprocess.run(words, cwd=tmp_path, env=environment(), capture_output=True, text=True, check=False)
+        assert done.returncode == 0, f"{command}\n{done.stderr}"
+        ran.append(command)
+    assert (tmp_path / "report.html").stat().st_size > 10_000
+    assert len(ran) >= 10
+
+
+@pytest.mark.slow
+def test_the_python_example_runs(tmp_path: Path) -> None:
+    make_photos(tmp_path)
+    (code,) = blocks("python")
+    quick = code.replace('out="runs/python"', 'out="runs/python", epochs=2, weights="none", image_size=32')
+    assert quick != code
+    command = [sys.executable, "-c", quick]
+    done = subprocess.run(command, cwd=tmp_path, env=environment(), capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
+    assert done.stdout.splitlines()[-1] in ("bird", "cat", "dog")
+
+
+def test_scripts_that_readme_names_exist_and_parse() -> None:
+    for script in ("tools/try.sh", "tools/check.sh", "tools/environment.sh"):
+        subprocess.run(["sh", "-n", str(ROOT / script)], check=True)
+
+
+def test_links_lead_somewhere() -> None:
+    for name in ("README.md", "CONTRIBUTING.md", "CHANGELOG.md"):
+        text = (ROOT / name).read_text(encoding="utf-8")
+        for target in re.findall(r"\]\(([^)#]+)[^)]*\)", text):
+            assert target.startswith("https://") or (ROOT / target).exists(), f"{name}: {target}"
+
+
+def test_constraints_hold_exact_versions_of_every_dependency() -> None:
+    names = set()
+    for file in ("constraints.txt", "constraints-tflite-runtime.txt"):
+        lines = [line for line in (ROOT / file).read_text(encoding="utf-8").splitlines() if not line.startswith("#")]
+        assert all(re.fullmatch(r"[A-Za-z0-9._-]+==[0-9][0-9A-Za-z.]*", line) for line in lines), file
+        names |= {line.partition("==")[0].lower().replace("_", "-") for line in lines}
+    project = (ROOT / "pyproject.toml").read_text(encoding="utf-8")
+    wanted = re.findall(r'^    "([A-Za-z0-9-]+)[><=]', project, flags=re.MULTILINE)
+    assert {name.lower() for name in wanted} <= names
