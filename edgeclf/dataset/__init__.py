@@ -2,9 +2,25 @@
 
 from __future__ import annotations
 
+from edgeclf.dataset.auditing import AuditReport, audit
 from edgeclf.dataset.loading import load_dataset
 from edgeclf.dataset.named import NAMED
+from edgeclf.dataset.probing import DataProbe, probe
 from edgeclf.dataset.splitting import SPLIT_SEED
 from edgeclf.dataset.types import SPLITS, Dataset, ImageView, OddFile, Split, Unreadable
 
-__all__ = ["NAMED", "SPLITS", "SPLIT_SEED", "Dataset", "ImageView", "OddFile", "Split", "Unreadable", "load_dataset"]
+__all__ = [
+    "NAMED",
+    "SPLITS",
+    "SPLIT_SEED",
+    "AuditReport",
+    "DataProbe",
+    "Dataset",
+    "ImageView",
+    "OddFile",
+    "Split",
+    "Unreadable",
+    "audit",
+    "load_dataset",
+    "probe",
+]

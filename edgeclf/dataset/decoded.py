@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from functools import partial
 from importlib.util import find_spec
 from pathlib import Path
@@ -13,26 +14,38 @@ import numpy.typing as npt
 
 from edgeclf.dataset.cache import array_writer, cache_folder, open_array
 from edgeclf.dataset.contents import content_hash, in_threads
-from edgeclf.dataset.sources import Item, Listing
+from edgeclf.dataset.sources import Listing
 from edgeclf.errors import DataError, ImageError
 from edgeclf.progress import SILENT, Progress
-from edgeclf.runtime.image import decode, resize
+from edgeclf.runtime.image import PREPROCESSING_VERSION, decode, resize
 
-# Change it with whatever changes the pixels that decode and resize give.
-PREPROCESSING_VERSION = 1
 _CHUNK_BYTES = 8 << 20
+
+
+@dataclass(frozen=True)
+class Decoded:
+    """The different images of a listing at one size.
+
+    Attributes:
+        images: `uint8[M, H, W, 3]`, memory-mapped.
+        rows: row of each readable content.
+        sizes: (height, width) in pixels before the resize, of each readable content.
+        unreadable: reason for each content that cannot be decoded.
+    """
+
+    images: npt.NDArray[np.uint8]
+    rows: Mapping[str, int]
+    sizes: Mapping[str, tuple[int, ...]]
+    unreadable: Mapping[str, str]
 
 
 def decoded_images(
     listing: Listing, hashes: Sequence[str | None], height: int, width: int, progress: Progress = SILENT
-) -> tuple[npt.NDArray[np.uint8], dict[str, int], dict[str, str]]:
+) -> Decoded:
     """All different images of a listing at one size.
 
     The array is found by the contents of the images, the size and the decoder, so it is never stale, and copies of a
     data set share it. Each content has one row.
-
-    Returns:
-        `uint8[M, H, W, 3]`, memory-mapped; the row of each readable content; the reason for each unreadable content.
 
     Raises:
         DataError: no file can be read.
@@ -56,7 +69,8 @@ def decoded_images(
     array, facts = stored
     unreadable: dict[str, str] = facts["unreadable"]
     rows = {content: row for row, content in enumerate(first) if content not in unreadable}
-    return array, rows, unreadable
+    sizes = {content: tuple(facts["sizes"][row]) for content, row in rows.items()}
+    return Decoded(array, rows, sizes, unreadable)
 
 
 def read_pixels(listing: Listing, number: int) -> npt.NDArray[np.uint8]:
@@ -66,17 +80,9 @@ def read_pixels(listing: Listing, number: int) -> npt.NDArray[np.uint8]:
         ImageError: it cannot be read.
     """
     if listing.pixels is None:
-        return read_file(listing.items[number])
-    image = np.asarray(listing.pixels[number])
+        return decode(listing.items[number].path)
+    image: npt.NDArray[np.uint8] = np.asarray(listing.pixels[number])
     return np.repeat(image[:, :, None], 3, axis=2) if image.ndim == 2 else image
-
-
-def read_file(item: Item) -> npt.NDArray[np.uint8]:
-    """Decode one file; a file that cannot be opened is an unreadable image too."""
-    try:
-        return decode(item.path)
-    except OSError as error:
-        raise ImageError((error.strerror or str(error)).lower()) from error
 
 
 def _store(
@@ -86,27 +92,32 @@ def _store(
     per_chunk = max(1, _CHUNK_BYTES // (height * width * 3))
     chunk = np.zeros((per_chunk, height, width, 3), np.uint8)
     unreadable: dict[str, str] = {}
+    sizes: list[tuple[int, int]] = []
     filled = 0
     work = partial(_at_size, listing, height, width)
     done = in_threads(work, list(first.values()), batch=max(1, min(64, per_chunk // 4)))
     with array_writer(path, shape) as writer, progress.task("Decoding images", shape[0]) as task:
-        for content, image in zip(first, done, strict=True):
-            if isinstance(image, str):
-                unreadable[content] = image
-                chunk[filled] = 0
+        for content, made in zip(first, done, strict=True):
+            if isinstance(made, str):
+                unreadable[content] = made
+                chunk[filled], size = 0, (0, 0)
             else:
-                chunk[filled] = image
+                chunk[filled], size = made
+            sizes.append(size)
             filled += 1
             if filled == per_chunk:
                 writer.append(chunk)
                 filled = 0
             task.advance()
         writer.append(chunk[:filled])
-        writer.facts({"unreadable": unreadable})
+        writer.facts({"unreadable": unreadable, "sizes": sizes})
 
 
-def _at_size(listing: Listing, height: int, width: int, number: int) -> npt.NDArray[np.uint8] | str:
+def _at_size(
+    listing: Listing, height: int, width: int, number: int
+) -> tuple[npt.NDArray[np.uint8], tuple[int, int]] | str:
     try:
-        return resize(read_pixels(listing, number), height, width)
+        image = read_pixels(listing, number)
     except ImageError as error:
         return str(error)
+    return resize(image, height, width), (image.shape[0], image.shape[1])

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import os
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from types import MappingProxyType
 
@@ -46,8 +46,8 @@ def load_dataset(
     listing = list_source(source, progress)
     check_classes(listing)
     hashes, reasons = content_hashes(listing, progress)
-    images, row_of, unreadable = decoded_images(listing, hashes, height, width, progress)
-    left_out, usable = sort_out(listing, hashes, reasons, unreadable)
+    decoded = decoded_images(listing, hashes, height, width, progress)
+    left_out, usable = sort_out(listing, hashes, reasons, decoded.unreadable)
     if left_out:
         example = f"{left_out[0].path}: {left_out[0].reason}"
         progress.warn(f"{len(left_out)} of {len(listing.items)} images cannot be read and are left out, e.g. {example}")
@@ -63,7 +63,7 @@ def load_dataset(
     for name in names:
         here = [number for number, split in enumerate(splits) if split == name]
         members[name] = Split(
-            ImageView(images, np.array([row_of[contents[number]] for number in here], np.int64)),
+            ImageView(decoded.images, np.array([decoded.rows[contents[number]] for number in here], np.int64)),
             np.array([index[labels[number]] for number in here], np.int64),
             tuple(shown(listing.items[usable[number]].path) for number in here),
             tuple(contents[number] for number in here),
@@ -129,7 +129,7 @@ def check_classes(listing: Listing) -> None:
 
 
 def sort_out(
-    listing: Listing, hashes: Sequence[str | None], reasons: dict[str, str], unreadable: dict[str, str]
+    listing: Listing, hashes: Sequence[str | None], reasons: Mapping[str, str], unreadable: Mapping[str, str]
 ) -> tuple[tuple[Unreadable, ...], list[int]]:
     """Files that cannot be read, and the numbers of the items that can.
 

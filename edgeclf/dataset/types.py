@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -30,7 +30,7 @@ class OddFile(Record):
     reason: str
 
 
-class ImageView(Sequence[npt.NDArray[np.uint8]]):
+class ImageView:
     """Some rows of a memory-mapped `uint8[M, H, W, 3]`, read from the disk when they are asked for.
 
     Indexing with an integer gives `uint8[H, W, 3]`, with a slice or an index array `uint8[n, H, W, 3]`, always a copy
@@ -47,7 +47,7 @@ class ImageView(Sequence[npt.NDArray[np.uint8]]):
     @property
     def shape(self) -> tuple[int, int, int, int]:
         """`(N, H, W, 3)`."""
-        return (len(self._rows), *self._stored.shape[1:])  # type: ignore[return-value]
+        return (len(self._rows), *self._stored.shape[1:4])  # type: ignore[return-value]
 
     @property
     def nbytes(self) -> int:
