@@ -1,0 +1,41 @@
+"""What to do about classes of unequal size: weigh the loss, or draw some classes more or less often."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import numpy as np
+
+
+def class_weights(labels: np.ndarray, classes: int) -> np.ndarray:
+    """Loss weights by inverse class frequency, float32[C], such that the mean over `labels` is 1.
+
+    A class without images weighs 0.
+    """
+    counts = np.bincount(labels, minlength=classes)
+    present = counts > 0
+    weights = np.zeros(classes, np.float32)
+    weights[present] = len(labels) / (present.sum() * counts[present])
+    return weights
+
+
+def epoch_order(labels: np.ndarray, balance: str, seed: Sequence[int]) -> np.ndarray:
+    """Indices of the images of one epoch, shuffled, int64[M].
+
+    Args:
+        labels: int64[N].
+        balance: `over` draws each class as often as the largest one (images of small classes repeat), `under` as often
+            as the smallest one; anything else leaves the counts as they are.
+        seed: of the draw.
+    """
+    random = np.random.default_rng(list(seed))
+    if balance not in ("over", "under"):
+        return random.permutation(len(labels))
+    members = [np.flatnonzero(labels == c) for c in np.unique(labels)]
+    sizes = [len(m) for m in members]
+    wanted = max(sizes) if balance == "over" else min(sizes)
+    parts = []
+    for member in members:
+        whole, rest = divmod(wanted, len(member))
+        parts += [np.tile(member, whole), random.choice(member, rest, replace=False)]
+    return random.permutation(np.concatenate(parts))

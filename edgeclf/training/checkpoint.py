@@ -1,0 +1,67 @@
+"""The state after the last whole epoch, in one file: what a resumed run needs to go on bit for bit."""
+
+from __future__ import annotations
+
+import json
+import zipfile
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import tf_keras
+
+from edgeclf.atomic import atomic_file
+from edgeclf.errors import ModelError
+from edgeclf.records import Record
+
+
+@dataclass(frozen=True)
+class TrainingState(Record):
+    """Where a run stands.
+
+    Args:
+        epoch: number of whole epochs done.
+        best_top1: best validation top-1 so far, fraction.
+        best_epoch: the epoch that reached it, from 1; 0: none yet.
+        seconds: time spent in all sessions of the run, seconds.
+        history: one dict an epoch.
+    """
+
+    epoch: int = 0
+    best_top1: float = -1.0
+    best_epoch: int = 0
+    seconds: float = 0.0
+    history: tuple[dict[str, Any], ...] = field(default=())
+
+
+def save_checkpoint(path: Path, model: tf_keras.Model, state: TrainingState) -> None:
+    """Write weights, optimizer and state to `path`, whole or not at all."""
+    arrays = {f"weight_{i}": w for i, w in enumerate(model.get_weights())}
+    arrays |= {f"optimizer_{i}": v.numpy() for i, v in enumerate(model.optimizer.variables)}
+    arrays["state"] = np.frombuffer(state.to_json().encode(), np.uint8)
+    with atomic_file(path) as stream:
+        np.savez(stream, **arrays)
+
+
+def load_checkpoint(path: Path, model: tf_keras.Model) -> TrainingState:
+    """Put the state in `path` into `model` and its optimizer.
+
+    Raises:
+        ModelError: the file is not a checkpoint of this network.
+    """
+    try:
+        with np.load(path) as file:
+            arrays = dict(file)
+        state = TrainingState.from_json(bytes(arrays["state"]).decode())
+        model.set_weights([arrays[f"weight_{i}"] for i in range(len(model.get_weights()))])
+        model.optimizer.build(model.trainable_variables)
+        variables = model.optimizer.variables
+        saved = [arrays[f"optimizer_{i}"] for i in range(sum(n.startswith("optimizer_") for n in arrays))]
+        if len(saved) != len(variables):
+            raise ValueError(f"{len(saved)} optimizer variables instead of {len(variables)}")
+        for variable, value in zip(variables, saved, strict=True):
+            variable.assign(value)
+    except (OSError, ValueError, KeyError, zipfile.BadZipFile, json.JSONDecodeError) as error:
+        raise ModelError(f"{path}: cannot be resumed ({error}); start again with --overwrite") from error
+    return state

@@ -1,0 +1,56 @@
+"""What the data say about settings that the user left open."""
+
+from __future__ import annotations
+
+from edgeclf.dataset.probing import DataProbe
+from edgeclf.training.config import TrainConfig
+
+SMALL_IMAGES = 48
+"""Images up to this side, pixels, are taken for icons, digits or thumbnails rather than photos."""
+STEPS_FROM_SCRATCH = 16_000
+STEPS_PRETRAINED = 2_500
+CHARACTER_SETS = ("digits", "mnist")
+
+
+def complete(config: TrainConfig, probe: DataProbe, *, pretrained: bool) -> TrainConfig:
+    """`config` with every open setting chosen.
+
+    Args:
+        config: what the user said.
+        probe: number and size of the images.
+        pretrained: the network starts from weights trained on other images.
+    """
+    side = min(probe.median_height, probe.median_width)
+    small = side <= SMALL_IMAGES
+    model = config.model or ("resnet8" if small else "mobilenet-v1")
+    size = config.image_size or _image_size(model, side, small)
+    images = max(1, round(probe.images * 0.7))
+    batch = config.batch_size or (128 if images >= 20_000 else 64 if images >= 4_000 else 32)
+    steps = max(1, images // batch)
+    wanted = STEPS_PRETRAINED if pretrained else STEPS_FROM_SCRATCH
+    epochs = config.epochs or int(min(60, max(15, wanted / steps)))
+    optimizer = config.optimizer or "sgd"
+    rate = {"sgd": 0.1, "adam": 2e-3, "adamw": 2e-3}[optimizer] * (batch / 128) ** 0.5
+    decay = {"sgd": 5e-4, "adam": 0.0, "adamw": 0.02}[optimizer]
+    characters = probe.name in CHARACTER_SETS
+    return config.replace(
+        model=model,
+        image_size=size,
+        batch_size=batch,
+        epochs=epochs,
+        optimizer=optimizer,
+        learning_rate=config.learning_rate or (rate * 0.3 if pretrained else rate),
+        weight_decay=decay if config.weight_decay is None else config.weight_decay,
+        warmup_epochs=min(2.0, epochs / 10) if config.warmup_epochs is None else config.warmup_epochs,
+        dropout=config.dropout if config.dropout is not None else (0.0 if small else 0.1),
+        augment=config.augment or ("strong" if not small else "light" if characters else "standard"),
+        flip=(not characters) if config.flip is None else config.flip,
+    )
+
+
+def _image_size(model: str, side: float, small: bool) -> int:
+    if model.startswith("mobilenet"):
+        return 32 * max(1, min(3, round(side / 32)))
+    if small:
+        return max(16, 8 * round(side / 8))
+    return 96

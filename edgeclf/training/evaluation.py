@@ -1,0 +1,93 @@
+"""How good a classifier is, beyond one number. Metrics are scikit-learn's; calibration error is Guo et al.'s."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+from sklearn.metrics import accuracy_score, confusion_matrix, precision_recall_fscore_support
+
+from edgeclf.measure.statistics import wilson_interval
+from edgeclf.records import Record
+
+OVERFITTING_GAP = 0.10
+
+
+@dataclass(frozen=True)
+class ClassMetrics(Record):
+    """Precision, recall and F1 of one class (fractions), and the number of its images."""
+
+    precision: float
+    recall: float
+    f1: float
+    images: int
+
+
+@dataclass(frozen=True)
+class SplitMetrics(Record):
+    """What a classifier does on one split.
+
+    Args:
+        images: number of images.
+        top1: share of images whose best class is right.
+        top1_interval: 95 % Wilson interval.
+        top5: share of images whose class is among the best five; None with five classes or fewer.
+        loss: mean cross-entropy, nats.
+        calibration_error: expected calibration error in 15 equal bins (Guo et al., 2017, arXiv:1706.04599), fraction.
+        per_class: by class name.
+        confusion: counts, row: true class, column: predicted class.
+    """
+
+    images: int
+    top1: float
+    top1_interval: tuple[float, float]
+    top5: float | None
+    loss: float
+    calibration_error: float
+    per_class: dict[str, ClassMetrics]
+    confusion: tuple[tuple[int, ...], ...]
+
+
+def evaluate(probabilities: np.ndarray, labels: np.ndarray, class_names: tuple[str, ...]) -> SplitMetrics:
+    """Metrics of `probabilities`, float32[N, C], against `labels`, int64[N]."""
+    predicted, classes = probabilities.argmax(1), np.arange(len(class_names))
+    precision, recall, f1, support = precision_recall_fscore_support(labels, predicted, labels=classes, zero_division=0)
+    of_truth = probabilities[np.arange(len(labels)), labels]
+    correct = int((predicted == labels).sum())
+    return SplitMetrics(
+        images=len(labels),
+        top1=float(accuracy_score(labels, predicted)),
+        top1_interval=wilson_interval(correct, len(labels)),
+        top5=_top5(probabilities, labels) if len(class_names) > 5 else None,
+        loss=float(-np.log(np.maximum(of_truth, 1e-12)).mean()),
+        calibration_error=calibration_error(probabilities, labels),
+        per_class={
+            name: ClassMetrics(float(precision[i]), float(recall[i]), float(f1[i]), int(support[i]))
+            for i, name in enumerate(class_names)
+        },
+        confusion=tuple(map(tuple, confusion_matrix(labels, predicted, labels=classes).tolist())),
+    )
+
+
+def calibration_error(probabilities: np.ndarray, labels: np.ndarray, bins: int = 15) -> float:
+    """Expected calibration error: mean gap between confidence and accuracy, weighted by bin, fraction."""
+    confidence, right = probabilities.max(1), probabilities.argmax(1) == labels
+    which = np.clip((confidence * bins).astype(int), 0, bins - 1)
+    gaps = [abs(right[which == b].mean() - confidence[which == b].mean()) * (which == b).mean() for b in np.unique(which)]
+    return float(sum(gaps))
+
+
+def generalization_note(train_top1: float, validation_top1: float) -> str:
+    """One sentence on the gap between the training and the validation split, called by its name."""
+    gap = train_top1 - validation_top1
+    text = f"training top-1 {train_top1:.1%}, validation {validation_top1:.1%}: a gap of {100 * gap:.1f} points"
+    if gap > OVERFITTING_GAP:
+        return f"{text}. The network is overfitting; more photos, stronger --augment or pretrained --weights help"
+    if train_top1 < 0.6 and gap < OVERFITTING_GAP / 2:
+        return f"{text}. The network is underfitting; more --epochs, a larger --model or weaker --augment help"
+    return f"{text}, which is healthy"
+
+
+def _top5(probabilities: np.ndarray, labels: np.ndarray) -> float:
+    best = np.argsort(-probabilities, axis=1, kind="stable")[:, :5]
+    return float((best == labels[:, None]).any(1).mean())

@@ -1,0 +1,206 @@
+"""The training loop: one `model.fit` an epoch, a whole checkpoint after each, the best network kept."""
+
+from __future__ import annotations
+
+import csv
+import io
+import time
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import tensorflow as tf
+import tf_keras
+
+from edgeclf.atomic import write_text
+from edgeclf.dataset.types import Dataset
+from edgeclf.errors import RunFailedError
+from edgeclf.progress import Progress, Task
+from edgeclf.training.checkpoint import TrainingState, load_checkpoint, save_checkpoint
+from edgeclf.training.config import TrainConfig
+from edgeclf.training.distribution import Devices
+from edgeclf.training.inference import predict_probabilities
+from edgeclf.training.pipeline import TrainingBatches
+from edgeclf.training.schedule import WarmupCosine, build_optimizer
+
+
+@dataclass(frozen=True)
+class Fitting:
+    """All that the loop needs.
+
+    Args:
+        config: complete.
+        dataset: with the splits `train` and `validation`.
+        batches: of the training split.
+        devices: to train on.
+        build: makes the network, freshly initialized or from pretrained weights.
+        keep: called with the network when it is the best so far.
+        folder: the run folder.
+        progress: where bars go.
+    """
+
+    config: TrainConfig
+    dataset: Dataset
+    batches: TrainingBatches
+    devices: Devices
+    build: Callable[[], tf_keras.Model]
+    keep: Callable[[tf_keras.Model], None]
+    folder: Path
+    progress: Progress
+
+    @property
+    def checkpoint(self) -> Path:
+        """The file with the state after the last whole epoch."""
+        return self.folder / "checkpoint" / "state.npz"
+
+    def run(self) -> TrainingState:
+        """Train to the end, from the checkpoint where there is one.
+
+        Raises:
+            RunFailedError: the loss is no longer a number.
+        """
+        config, validation = self.config, self.dataset.splits["validation"]
+        with self.devices.strategy.scope():
+            model = self._compiled()
+        state = load_checkpoint(self.checkpoint, model) if self.checkpoint.is_file() else TrainingState()
+        epochs = config.epochs or 1
+        first = state.epoch
+        if first:
+            self.progress.say(f"resuming after epoch {first} of {epochs}")
+        with self.progress.task("training", (epochs - first) * self.batches.steps) as task:
+            for epoch in range(first, epochs):
+                if self._stalled(state):
+                    self.progress.say(f"no better epoch for {config.early_stopping}: stopped after {state.epoch}")
+                    break
+                started = time.monotonic()
+                _reset_dropout(model, config.seed + epoch)
+                logs = self._epoch(model, epoch, task)
+                if not np.isfinite(logs["loss"]):
+                    raise RunFailedError(
+                        f"the loss is {logs['loss']} in epoch {epoch + 1}; lower --learning-rate, now "
+                        f"{config.learning_rate:g}, and run again with --overwrite"
+                    )
+                probabilities = predict_probabilities(model, validation.images)
+                row = _history_row(epoch, logs, probabilities, validation.labels, model, time.monotonic() - started)
+                better = row["validation_top1"] > state.best_top1
+                if better and self.devices.worker == 0:
+                    self.keep(model)
+                state = replace(
+                    state,
+                    epoch=epoch + 1,
+                    best_top1=row["validation_top1"] if better else state.best_top1,
+                    best_epoch=epoch + 1 if better else state.best_epoch,
+                    seconds=state.seconds + row["seconds"],
+                    history=(*state.history, row),
+                )
+                task.advance(0, f"epoch {epoch + 1}/{epochs}  validation {row['validation_top1']:.1%}")
+                if self.devices.worker == 0:
+                    self._record(model, state)
+        return state
+
+    def _compiled(self) -> tf_keras.Model:
+        config, steps = self.config, self.batches.steps
+        model = self.build()
+        schedule = WarmupCosine(
+            config.learning_rate or 0.1, (config.epochs or 1) * steps, round((config.warmup_epochs or 0) * steps)
+        )
+        optimizer = build_optimizer(
+            config.optimizer or "sgd", schedule, momentum=config.momentum, weight_decay=config.weight_decay or 0.0
+        )
+        model.compile(
+            optimizer,
+            tf_keras.losses.CategoricalCrossentropy(label_smoothing=config.label_smoothing),
+            weighted_metrics=[tf_keras.metrics.CategoricalAccuracy("top1")],
+            jit_compile=config.xla,
+        )
+        optimizer.build(model.trainable_variables)
+        return model
+
+    def _epoch(self, model: tf_keras.Model, epoch: int, task: Task) -> dict[str, float]:
+        size = image_size_at(self.config, epoch)
+        if self.devices.workers > 1:
+            # Each worker prepares its own share of every batch; together they are the one global batch.
+            share = (self.devices.worker, self.devices.workers)
+            data = self.devices.strategy.distribute_datasets_from_function(
+                lambda context: self.batches.epoch(epoch, size, *share)
+            )
+        else:
+            data = self.batches.epoch(epoch, size)
+        done = model.fit(
+            data,
+            initial_epoch=epoch,
+            epochs=epoch + 1,
+            steps_per_epoch=self.batches.steps,
+            verbose=0,
+            callbacks=[_Advance(task)],
+        )
+        return {key: float(values[-1]) for key, values in done.history.items()}
+
+    def _stalled(self, state: TrainingState) -> bool:
+        patience = self.config.early_stopping
+        return patience > 0 and state.epoch - state.best_epoch >= patience > 0
+
+    def _record(self, model: tf_keras.Model, state: TrainingState) -> None:
+        """History and logs first, the checkpoint last: what the checkpoint says exists."""
+        text = io.StringIO()
+        writer = csv.DictWriter(text, list(state.history[-1]))
+        writer.writeheader()
+        writer.writerows(state.history)
+        write_text(self.folder / "history.csv", text.getvalue())
+        log = tf.summary.create_file_writer(str(self.folder / "logs"))
+        with log.as_default(step=state.epoch):
+            for key, value in state.history[-1].items():
+                if key != "epoch":
+                    tf.summary.scalar(key, value)
+        log.close()
+        save_checkpoint(self.checkpoint, model, state)
+
+
+def image_size_at(config: TrainConfig, epoch: int) -> int:
+    """Side of the images of an epoch (from 0), pixels."""
+    whole, share = config.image_size or 32, epoch / (config.epochs or 1)
+    if not config.progressive or share >= 0.6:
+        return whole
+    return max(8, round(whole * (0.5 if share < 0.25 else 0.75) / 8) * 8)
+
+
+class _Advance(tf_keras.callbacks.Callback):  # type: ignore[misc]
+    _supports_tf_logs = True  # the logs are not read, so they need not be fetched from the device
+
+    def __init__(self, task: Task) -> None:
+        super().__init__()
+        self.task = task
+
+    def on_train_batch_end(self, batch: int, logs: Any = None) -> None:
+        self.task.advance()
+
+
+def _reset_dropout(model: tf_keras.Model, seed: int) -> None:
+    """The same masks in this epoch, whether the run was interrupted before it or not."""
+    for layer in model.layers:
+        if isinstance(layer, tf_keras.layers.Dropout) and layer.rate:
+            generator = layer._random_generator._generator
+            if generator is not None:
+                generator.reset_from_seed(seed)
+
+
+def _history_row(
+    epoch: int,
+    logs: dict[str, float],
+    probabilities: np.ndarray,
+    labels: np.ndarray,
+    model: tf_keras.Model,
+    seconds: float,
+) -> dict[str, Any]:
+    of_truth = probabilities[np.arange(len(labels)), labels]
+    return {
+        "epoch": epoch + 1,
+        "loss": logs["loss"],
+        "top1": logs["top1"],
+        "validation_loss": float(-np.log(np.maximum(of_truth, 1e-12)).mean()),
+        "validation_top1": float((probabilities.argmax(1) == labels).mean()),
+        "learning_rate": float(model.optimizer.learning_rate),
+        "seconds": round(seconds, 3),
+    }

@@ -1,0 +1,33 @@
+"""Probabilities of a Keras model over the images of a split, a batch at a time."""
+
+from __future__ import annotations
+
+import numpy as np
+import tensorflow as tf
+import tf_keras
+
+from edgeclf.progress import SILENT, Progress
+from edgeclf.training.pipeline import EVALUATION_BATCH, evaluation_batches
+
+
+def predict_probabilities(model: tf_keras.Model, images: np.ndarray, progress: Progress = SILENT) -> np.ndarray:
+    """Run `model` in inference mode.
+
+    Args:
+        model: from `float32[N, H, W, 3]`, 0..255, to probabilities.
+        images: uint8[N, H, W, 3].
+        progress: where the bar goes.
+
+    Returns:
+        float32[N, C].
+    """
+    step = getattr(model, "_edgeclf_inference", None)
+    if step is None:
+        step = tf.function(lambda batch: model(tf.cast(batch, tf.float32), training=False), reduce_retracing=True)
+        model._edgeclf_inference = step
+    parts = []
+    with progress.task("evaluating", len(images)) as task:
+        for batch in evaluation_batches(images):
+            parts.append(np.asarray(step(batch), np.float32))
+            task.advance(min(EVALUATION_BATCH, len(parts[-1])))
+    return np.concatenate(parts) if parts else np.empty((0, model.output_shape[-1]), np.float32)
