@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import difflib
 import sys
+from collections.abc import Sequence
 from typing import Any
 
 import typer
@@ -14,25 +15,25 @@ from edgeclf.cli import audit, bench, compress, inspect, predict, train, verify
 from edgeclf.cli.commands import Debug, Json, Quiet, Verbose, Version
 from edgeclf.cli.session import Session, fail
 
-# typer ships click inside itself since 0.26 and depends on it before: these are the same classes in both.
-_UsageError, _ClickException = typer.BadParameter.__mro__[1:3]
+# ClickException: newer typers carry click inside, older ones depend on it, and neither exports this class.
+_ClickException: type[Exception] = typer.BadParameter.__mro__[2]
 
 
 class OneLineGroup(TyperGroup):
     """A group whose usage errors are one line, with the nearest known name, instead of a box of six."""
 
-    def main(self, *args: Any, standalone_mode: bool = True, **extra: Any) -> Any:
+    def main(self, args: Sequence[str] | None = None, *rest: Any, **extra: Any) -> Any:
         """Parse and run; leave by `SystemExit` with the exit code, as click does."""
-        given = args[0] if args else extra.get("args")
-        arguments = [str(a) for a in (sys.argv[1:] if given is None else given)]
+        arguments = [str(a) for a in (sys.argv[1:] if args is None else args)]
+        standalone = extra.pop("standalone_mode", True)
         session = Session("--json" in arguments, False, False, "--debug" in arguments, sys.stderr)
         try:
-            code = super().main(*args, standalone_mode=False, **extra)
+            code = super().main(arguments, *rest, **{**extra, "standalone_mode": False})
         except _ClickException as error:
             code = fail(session, _usage(error, arguments), 2)
         except (typer.Abort, KeyboardInterrupt):
             code = fail(session, "interrupted", 130)
-        if not standalone_mode:
+        if not standalone:
             return code
         sys.exit(code if isinstance(code, int) else 0)
 

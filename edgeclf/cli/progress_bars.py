@@ -23,7 +23,9 @@ class _Bar:
         self._bars, self._task = bars, task
 
     def advance(self, steps: int = 1, note: str = "") -> None:
-        self._bars.update(self._task, advance=steps, **({"note": one_line(note)} if note else {}))
+        self._bars.advance(self._task, steps)
+        if note:
+            self._bars.update(self._task, note=one_line(note))
 
 
 class ConsoleProgress:

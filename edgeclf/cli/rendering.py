@@ -10,6 +10,7 @@ from rich.table import Table
 
 from edgeclf.cli.session import one_line
 
+UNEVEN = 1.5  # ratio of the largest to the smallest class from which on it is worth a word
 SHOWN = 10  # entries of a long list; the rest is counted, and is whole in --json
 
 
@@ -48,9 +49,9 @@ def table(title: str, *columns: str, left: int = 1) -> Table:
     return made
 
 
-def line(console: Console, text: str, style: str | None = None) -> None:
+def line(console: Console, text: str, style: str | None = None, indent: str = "") -> None:
     """One line that is never wrapped, so that a script may read it."""
-    console.print(one_line(text), style=style, soft_wrap=True)
+    console.print(indent + one_line(text), style=style, soft_wrap=True)
 
 
 def show_list(console: Console, heading: str, entries: Sequence[str]) -> None:
@@ -59,9 +60,9 @@ def show_list(console: Console, heading: str, entries: Sequence[str]) -> None:
         return
     line(console, f"{heading} ({len(entries):,}):", "bold")
     for entry in entries[:SHOWN]:
-        line(console, f"  {entry}")
+        line(console, entry, indent="  ")
     if len(entries) > SHOWN:
-        line(console, f"  ... and {len(entries) - SHOWN:,} more (all with --json)")
+        line(console, f"... and {len(entries) - SHOWN:,} more (all with --json)", indent="  ")
 
 
 def render_audit(console: Console, report: Mapping[str, Any]) -> None:
@@ -73,36 +74,40 @@ def render_audit(console: Console, report: Mapping[str, Any]) -> None:
     shown.add_section()
     shown.add_row("all", *(number(part["images"]) for part in splits.values()))
     console.print(shown)
-    imbalance = report.get("imbalance")
-    if isinstance(imbalance, (int, float)) and imbalance > 1.5:
-        line(console, f"The largest class has {imbalance:.1f} times the images of the smallest (--balance weights).")
-    show_list(console, "Unreadable, left out", [_reason(e) for e in report["unreadable"]])
-    show_list(console, "Odd, but used", [_reason(e) for e in report.get("odd") or ()])
-    show_list(
-        console, "The same image under several classes", [_joined(e) for e in report.get("label_conflicts") or ()]
-    )
-    show_list(console, "Exact duplicates", [_joined(e) for e in report["duplicates"]])
-    show_list(console, "Near duplicates", [_joined(e) for e in report.get("near_duplicates") or ()])
-    show_list(console, "The same image in two splits", [_joined(e) for e in report["leaks"]])
-    findings = ("unreadable", "odd", "label_conflicts", "duplicates", "near_duplicates", "leaks")
-    if not any(report.get(name) for name in findings):
+    low, middle, high = (report["sizes"][key] for key in ("smallest", "median", "largest"))
+    line(console, f"Image sizes: {_pixels(low)} to {_pixels(high)}, median {_pixels(middle)}.")
+    if (report["imbalance"] or 1) > UNEVEN:
+        ratio = f"{report['imbalance']:.1f}"
+        line(console, f"The largest class has {ratio} times the images of the smallest: train with --balance weights.")
+    findings = {
+        "Unreadable, left out": [_reason(e) for e in report["unreadable"]],
+        "The same image under several classes": [_alike(e) for e in report["label_conflicts"]],
+        "The same image in several splits": [_alike(e) for e in report["leaks"] if e["kind"] == "exact"],
+        "Nearly the same image in several splits": [_alike(e) for e in report["leaks"] if e["kind"] != "exact"],
+        "Exact duplicates": [" = ".join(paths) for paths in report["duplicates"]],
+        "Near duplicates": [_alike(e) for e in report["near_duplicates"]],
+        "Odd files": [_reason(e) for e in report["odd"]],
+    }
+    for heading, entries in findings.items():
+        show_list(console, heading, entries)
+    for problem in report["problems"]:
+        line(console, f"Cannot be trained on: {problem}", "red")
+    if not any(findings.values()) and not report["problems"]:
         line(console, "Nothing to complain about.", "green")
+
+
+def _pixels(height_width: Sequence[int]) -> str:
+    return f"{height_width[1]}×{height_width[0]}"
 
 
 def _reason(entry: Mapping[str, Any]) -> str:
     return f"{entry['path']}: {entry['reason']}"
 
 
-def _joined(entry: Any) -> str:
-    if isinstance(entry, Mapping):
-        paths = entry.get("paths")
-        rest = ", ".join(f"{k} {_short(v)}" for k, v in entry.items() if k != "paths" and v not in (None, [], ""))
-        return f"{' = '.join(map(str, paths))}{f' ({rest})' if rest else ''}" if paths else rest
-    return " = ".join(map(str, entry)) if isinstance(entry, (list, tuple)) else str(entry)
-
-
-def _short(value: Any) -> str:
-    return " / ".join(map(str, value)) if isinstance(value, (list, tuple)) else str(value)
+def _alike(entry: Mapping[str, Any]) -> str:
+    places = [dict.fromkeys(entry.get(key) or ()) for key in ("labels", "splits")]
+    said = "; ".join(" / ".join(names) for names in places if names)
+    return f"{' = '.join(entry['paths'])} ({said})"
 
 
 def render_predictions(console: Console, report: Mapping[str, Any]) -> None:
@@ -162,9 +167,9 @@ def _facts(report: Mapping[str, Any]) -> list[tuple[str, str]]:
 def _inline(value: Any) -> str:
     if isinstance(value, Mapping):
         return ", ".join(f"{k} {_inline(v)}" for k, v in value.items() if v not in (None, [], {}, ""))
-    if isinstance(value, float):
-        return f"{value:.4g}"
-    return _short(value)
+    if isinstance(value, (list, tuple)):
+        return " / ".join(map(_inline, value))
+    return f"{value:.4g}" if isinstance(value, float) else str(value)
 
 
 def _tensor(tensor: Mapping[str, Any]) -> str:

@@ -57,4 +57,4 @@ def render_compression(console: Console, report: Mapping[str, Any]) -> None:
     for model in report["models"]:
         line(console, model["path"])
         for remark in model.get("remarks") or model.get("notes") or ():
-            line(console, f"  {remark}")
+            line(console, str(remark), indent="  ")
