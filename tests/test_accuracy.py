@@ -31,11 +31,13 @@ def plain_loop(model: Path, images: np.ndarray) -> np.ndarray:
     return np.array(answers)
 
 
-@pytest.mark.parametrize("write", [write_float_model, write_int8_model])
+@pytest.mark.parametrize(("write", "input_range"), [(write_float_model, (0, 255)), (write_int8_model, None)])
 @pytest.mark.parametrize("workers", [1, 2, 5])
-def test_threads_answer_exactly_as_a_plain_loop(write, workers: int, digits: Digits, tmp_path: Path) -> None:
+def test_threads_answer_exactly_as_a_plain_loop(
+    write, input_range: tuple[float, float] | None, workers: int, digits: Digits, tmp_path: Path
+) -> None:
     model = write(tmp_path / "model.tflite", *fit(digits))
-    answers = predict_split(model, digits.test_images, input_range=(0, 255), workers=workers)
+    answers = predict_split(model, digits.test_images, input_range=input_range, workers=workers)
     np.testing.assert_array_equal(answers, plain_loop(model, digits.test_images))
     assert answers.dtype == np.int64
     assert np.mean(answers == digits.test_labels) > 0.8
@@ -49,6 +51,11 @@ def test_fewer_images_than_workers(digits: Digits, tmp_path: Path) -> None:
 
 def test_a_model_without_labels_has_the_datas_classes_in_order() -> None:
     assert class_indices((), 3, ("a", "b", "c")).tolist() == [0, 1, 2]
+    assert class_indices(("0", "1", "2"), 3, ("a", "b", "c")).tolist() == [0, 1, 2]
+
+
+def test_numbers_that_are_the_datas_own_names_are_names() -> None:
+    assert class_indices(("0", "1", "2"), 3, ("1", "2")).tolist() == [-1, 0, 1]
 
 
 def test_classes_are_matched_by_name_not_by_place() -> None:

@@ -191,6 +191,19 @@ def test_a_missing_split_and_no_model_are_refused(folder: Path, dataset: Dataset
         bench([])
 
 
+def test_a_given_input_range_is_for_the_models_that_do_not_know(folder: Path, dataset: Dataset) -> None:
+    report = bench([folder / "int8.tflite", folder / "float.tflite"], dataset=dataset, input_range=(0, 255), runs=5)
+    whole, real = report.models
+    assert real.input_range == (0, 255)
+    assert real.top1 == pytest.approx(whole.top1, abs=0.02)
+
+
+def test_an_unknown_input_range_is_measured_and_told(folder: Path, dataset: Dataset) -> None:
+    model = bench([folder / "float.tflite"], dataset=dataset, runs=5).models[0]
+    assert model.input_range is not None
+    assert any("measured" in note for note in model.notes)
+
+
 def test_the_same_file_twice_is_one_model(folder: Path) -> None:
     assert len(bench([folder / "int8.tflite", folder / "." / "int8.tflite"], runs=5).models) == 1
 

@@ -10,14 +10,16 @@ from queue import SimpleQueue
 import numpy as np
 import numpy.typing as npt
 
+from edgeclf.dataset import ImageView
 from edgeclf.errors import DataError
 from edgeclf.measure.machine import usable_cores
 from edgeclf.progress import SILENT, Progress
 from edgeclf.runtime.classifier import Classifier
 
 IntArray = npt.NDArray[np.int64]
-Images = npt.NDArray[np.uint8]
+Images = npt.NDArray[np.uint8] | ImageView
 
+RANGE_IMAGES = 64
 _CHUNK = 64
 
 
@@ -39,7 +41,8 @@ def predict_split(
         model: a `.tflite` file.
         images: uint8[N, H, W, 3] of the model's own size, or anything that slices into that.
         runtime: name of the runtime.
-        input_range: what the network wants to see, (low, high); None lets the classifier decide.
+        input_range: what the network wants to see, (low, high); None lets the file decide, or a measurement on up to 64
+            images of this split.
         workers: worker threads; None takes one for each core that this process may use.
         progress: is told.
 
@@ -52,11 +55,13 @@ def predict_split(
     total = len(images)
     starts = range(0, total, _CHUNK)
     count = max(1, min(workers or usable_cores(), len(starts)))
-    first = Classifier(model, runtime=runtime, threads=1, input_range=input_range)
     idle: SimpleQueue[Classifier] = SimpleQueue()
-    idle.put(first)
-    for _ in range(count - 1):
-        idle.put(Classifier(model, runtime=runtime, threads=1, input_range=input_range))
+    for _ in range(count):
+        classifier = Classifier(model, runtime=runtime, threads=1, input_range=input_range)
+        if classifier.input_range is None and total:
+            # All workers must come to the same result, so all measure on the same images.
+            classifier.choose_input_range(images[range_rows(total)])
+        idle.put(classifier)
     answers = np.empty(total, np.int64)
 
     def answer(start: int) -> int:
@@ -81,24 +86,30 @@ def predict_split(
     return answers
 
 
+def range_rows(total: int) -> IntArray:
+    """Rows of up to 64 images, spread over `total`, on which an unknown input range is measured."""
+    return np.linspace(0, total - 1, min(total, RANGE_IMAGES)).astype(np.int64)
+
+
 def class_indices(labels: Sequence[str], class_count: int, class_names: Sequence[str]) -> IntArray:
     """Where each of the model's outputs stands among the data's classes: int64[class_count], -1 where nowhere.
 
     A model with labels is matched by name (letter case and surrounding blanks aside), so that a network with another
-    order or with more classes is judged rightly; one without is taken to have the data's classes in their order.
+    order or with more classes is judged rightly; one without labels, or with mere numbers that are not the data's own
+    names, is taken to have the data's classes in their order.
 
     Raises:
         DataError: the model lacks one of the data's classes, or has no labels and another number of outputs.
     """
-    if not labels:
+    positions = {_folded(name): index for index, name in enumerate(class_names)}
+    known = {_folded(label) for label in labels}
+    missing = [name for name in class_names if _folded(name) not in known]
+    if missing and tuple(labels) == tuple(map(str, range(len(labels)))):
         if class_count != len(class_names):
             raise DataError(
                 f"the model has {class_count} outputs without labels, but the data has {len(class_names)} classes"
             )
         return np.arange(class_count, dtype=np.int64)
-    positions = {_folded(name): index for index, name in enumerate(class_names)}
-    known = {_folded(label) for label in labels}
-    missing = [name for name in class_names if _folded(name) not in known]
     if missing:
         raise DataError(
             f"the model does not know the class {missing[0]!r} of the data"

@@ -8,20 +8,17 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-import numpy as np
-import numpy.typing as npt
-
 from edgeclf.artifact.inspection import inspect
 from edgeclf.dataset import Dataset, Split
 from edgeclf.errors import DataError, InputError, UnknownNameError
-from edgeclf.measure.accuracy import class_indices, predict_split
+from edgeclf.measure.accuracy import class_indices, predict_split, range_rows
 from edgeclf.measure.baseline import Baseline
-from edgeclf.measure.bench_report import BaselineResult, BenchData, BenchReport, Comparison, ModelResult
-from edgeclf.measure.comparison import compare
+from edgeclf.measure.bench_report import BaselineResult, BenchData, BenchReport, ModelResult
+from edgeclf.measure.comparison import Verdict, compare, judge
 from edgeclf.measure.latency import Latency, Percentiles, measure_latency, preprocessing_latency
 from edgeclf.measure.machine import describe_machine
 from edgeclf.measure.memory import Memory, measure_memory
-from edgeclf.measure.statistics import bootstrap_interval, discordant, mcnemar_p, paired_difference, wilson_interval
+from edgeclf.measure.statistics import wilson_interval
 from edgeclf.progress import SILENT, Progress
 from edgeclf.runtime.classifier import Classifier
 
@@ -41,12 +38,10 @@ class _Subject:
     class_count: int
     runtime: str
     runtime_version: str
-
-
-@dataclass(frozen=True)
-class _Accuracy:
-    right: npt.NDArray[np.bool_]
-    comparison: Comparison
+    integrity: str
+    input_range: tuple[float, float] | None
+    imposed_range: tuple[float, float] | None
+    notes: tuple[str, ...]
 
 
 def bench(
@@ -73,7 +68,8 @@ def bench(
         threads: thread counts to time.
         runtime: name of the runtime, for everything.
         runs: timed calls of each model and thread count; None decides by the model's speed.
-        input_range: what third-party networks want to see; None lets the classifier decide.
+        input_range: what pixel values 0 and 255 become, for models with float inputs that edgeclf did not make; None
+            lets the file decide, or a measurement on images of the split.
         seed: of the bootstrap and of the order in which models take turns.
         progress: is told.
 
@@ -89,10 +85,10 @@ def bench(
     if not sources:
         raise InputError("bench needs at least one model, got none")
     machine = describe_machine()
-    subjects = _open_all([Path(source) for source in sources], runtime, input_range)
     load = _loader(dataset)
+    subjects = _open_all([Path(source) for source in sources], runtime, input_range, load, split)
     # Accuracy first: models that do not fit the data are refused before minutes of timing.
-    accuracies = [_judge(s, load, split, baseline, runtime, input_range, seed, progress) for s in subjects]
+    verdicts = [_judge(s, load, split, baseline, runtime, seed, progress) for s in subjects]
     pre_processing = {
         size: _time_photos(load, split, size, progress) for size in dict.fromkeys((s.height, s.width) for s in subjects)
     }
@@ -103,10 +99,10 @@ def bench(
     models: list[ModelResult] = []
     with progress.task("measuring memory", len(latencies)) as task:
         for index, latency in enumerate(latencies):
-            subject, accuracy = subjects[index // per_subject], accuracies[index // per_subject]
+            subject, verdict = subjects[index // per_subject], verdicts[index // per_subject]
             memory = measure_memory(subject.path, runtime=runtime, threads=latency.threads)
             photos = pre_processing[subject.height, subject.width]
-            models.append(_result(subject, accuracy, baseline, load, split, latency, memory, photos, seed))
+            models.append(_result(subject, verdict, latency, memory, photos))
             task.advance(note=subject.name)
     size = (subjects[0].height, subjects[0].width)
     return BenchReport(
@@ -114,19 +110,48 @@ def bench(
         data=_describe(load(*size), split) if load else None,
         baseline=_baseline_result(baseline, _split(load(*size), split) if load else None),
         models=tuple(models),
-        comparisons=tuple(a.comparison for a in accuracies if a),
+        comparisons=tuple(verdict.comparison for verdict in verdicts if verdict),
         seed=seed,
         seconds=round(time.monotonic() - began, 3),
     )
 
 
-def _open_all(paths: list[Path], runtime: str, input_range: tuple[float, float] | None) -> list[_Subject]:
+def _open_all(
+    paths: list[Path],
+    runtime: str,
+    input_range: tuple[float, float] | None,
+    load: DatasetLoader | None,
+    split: str,
+) -> list[_Subject]:
     unique = list({path.resolve(): path for path in paths}.values())
     subjects = []
     for path, name in zip(unique, _short_names(unique), strict=True):
-        one = Classifier(path, runtime=runtime, threads=1, input_range=input_range)
+        one = Classifier(path, runtime=runtime, threads=1)
+        # Models with 8-bit inputs or edgeclf's own words about themselves stand beside others that need to be told.
+        imposed = None
+        if input_range is not None and (one.input_range is None or one.input_range.source == "metadata"):
+            imposed = input_range
+            one = Classifier(path, runtime=runtime, threads=1, input_range=imposed)
+        chosen = one.input_range
+        if chosen is None and load is not None:
+            images = _split(load(one.height, one.width), split).images
+            chosen = one.choose_input_range(images[range_rows(len(images))])
+            imposed = (chosen.low, chosen.high)
         subjects.append(
-            _Subject(path, name, one.height, one.width, tuple(one.labels or ()), one.class_count, one.runtime, "")
+            _Subject(
+                path=path,
+                name=name,
+                height=one.height,
+                width=one.width,
+                labels=one.labels,
+                class_count=one.class_count,
+                runtime=one.runtime,
+                runtime_version=one.runtime_version,
+                integrity=one.integrity,
+                input_range=(chosen.low, chosen.high) if chosen else None,
+                imposed_range=imposed,
+                notes=one.notes,
+            )
         )
     return subjects
 
@@ -176,10 +201,9 @@ def _judge(
     split: str,
     baseline: Baseline | None,
     runtime: str,
-    input_range: tuple[float, float] | None,
     seed: int,
     progress: Progress,
-) -> _Accuracy | None:
+) -> Verdict | None:
     if load is None:
         return None
     data = load(subject.height, subject.width)
@@ -190,17 +214,14 @@ def _judge(
             f"the baseline {baseline.name} answered other images ({len(baseline.paths):,}) than those of the split "
             f"{split!r} ({len(images.paths):,}); compute it on the same data"
         )
-    answers = predict_split(subject.path, images.images, runtime=runtime, input_range=input_range, progress=progress)
+    answers = predict_split(
+        subject.path, images.images, runtime=runtime, input_range=subject.imposed_range, progress=progress
+    )
     indices = mapping[answers]
-    own = subject.labels or tuple(map(str, range(subject.class_count)))
-    names = [data.class_names[k] if k >= 0 else own[a] for k, a in zip(indices, answers, strict=True)]
-    return _Accuracy(
-        right=indices == images.labels,
-        comparison=compare(
-            subject.name, subject.path, images, data.class_names, indices, names,
-            baseline.predictions if baseline else None, seed,
-        ),
-    )  # fmt: skip
+    names = [data.class_names[k] if k >= 0 else subject.labels[a] for k, a in zip(indices, answers, strict=True)]
+    before = baseline.predictions if baseline else None
+    comparison = compare(subject.name, subject.path, images, data.class_names, indices, names, before, seed)
+    return judge(comparison, indices, images.labels, before, seed)
 
 
 def _time_photos(
@@ -217,23 +238,10 @@ def _time_photos(
 
 
 def _result(
-    subject: _Subject,
-    accuracy: _Accuracy | None,
-    baseline: Baseline | None,
-    load: DatasetLoader | None,
-    split: str,
-    latency: Latency,
-    memory: Memory,
-    photos: Percentiles | None,
-    seed: int,
+    subject: _Subject, verdict: Verdict | None, latency: Latency, memory: Memory, photos: Percentiles | None
 ) -> ModelResult:
     content = subject.path.read_bytes()
     looked = inspect(subject.path)
-    right = accuracy.right if accuracy else None
-    before: npt.NDArray[np.bool_] | None = None
-    if right is not None and load is not None and baseline is not None and baseline.predictions is not None:
-        before = baseline.predictions == _split(load(subject.height, subject.width), split).labels
-    paired = right is not None and before is not None
     return ModelResult(
         path=str(subject.path),
         name=subject.name,
@@ -241,11 +249,11 @@ def _result(
         runtime_version=subject.runtime_version,
         threads=latency.threads,
         input_size=(subject.height, subject.width),
-        top1=float(right.mean()) if right is not None else None,
-        top1_interval=wilson_interval(int(right.sum()), len(right)) if right is not None else None,
-        difference=paired_difference(before, right) if paired else None,
-        difference_interval=bootstrap_interval(before, right, seed=seed) if paired else None,
-        p_value=mcnemar_p(*discordant(before, right)) if paired else None,
+        top1=verdict.top1 if verdict else None,
+        top1_interval=verdict.top1_interval if verdict else None,
+        difference=verdict.difference if verdict else None,
+        difference_interval=verdict.difference_interval if verdict else None,
+        p_value=verdict.p_value if verdict else None,
         size_bytes=len(content),
         gzip_bytes=len(gzip.compress(content, compresslevel=9, mtime=0)),
         parameters=looked.parameters,
@@ -260,7 +268,9 @@ def _result(
         peak_memory_bytes=memory.peak_bytes,
         model_memory_bytes=memory.model_bytes,
         memory_kind=memory.kind,
-        integrity=looked.integrity,
+        input_range=subject.input_range,
+        integrity=subject.integrity,
+        notes=subject.notes,
     )
 
 

@@ -53,7 +53,9 @@ class ModelResult(Record):
         runs: timed calls behind `latency_ms`.
         steady: whether calls had stopped getting faster when timing began.
         spread: drift between rounds, relative to the median.
-        integrity: "verified", "unverified" (made by others) or "damaged".
+        input_range: what pixel values 0 and 255 become for this network; None where nothing decided it.
+        integrity: "verified", or "unverified" (made by others).
+        notes: what the user should know about how this file is read.
     """
 
     path: str
@@ -81,7 +83,9 @@ class ModelResult(Record):
     peak_memory_bytes: int
     model_memory_bytes: int | None
     memory_kind: str
+    input_range: tuple[float, float] | None
     integrity: str
+    notes: tuple[str, ...]
 
 
 @dataclass(frozen=True)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
@@ -11,12 +11,54 @@ import numpy.typing as npt
 
 from edgeclf.dataset import Split
 from edgeclf.measure.bench_report import ClassCost, Comparison, Flip
-from edgeclf.measure.statistics import bootstrap_interval, discordant, holm, mcnemar_p, paired_difference
+from edgeclf.measure.statistics import (
+    bootstrap_interval,
+    discordant,
+    holm,
+    mcnemar_p,
+    paired_difference,
+    wilson_interval,
+)
 
 OTHER = "(another class)"
 """What stands for an answer of the baseline that is none of the data's classes."""
 
 IntArray = npt.NDArray[np.int64]
+
+
+@dataclass(frozen=True)
+class Verdict:
+    """How right a model is on a split, and where it differs from the baseline; paired fields are None without one."""
+
+    top1: float
+    top1_interval: tuple[float, float]
+    difference: float | None
+    difference_interval: tuple[float, float] | None
+    p_value: float | None
+    comparison: Comparison
+
+
+def judge(
+    comparison: Comparison,
+    answers: IntArray,
+    labels: IntArray,
+    baseline: IntArray | None,
+    seed: int,
+) -> Verdict:
+    """Sum up `answers` (int64[N], -1 for none of the data's classes) against `labels` and the baseline's answers."""
+    right = answers == labels
+    interval = wilson_interval(int(right.sum()), len(right))
+    if baseline is None:
+        return Verdict(float(right.mean()), interval, None, None, None, comparison)
+    before = baseline == labels
+    return Verdict(
+        top1=float(right.mean()),
+        top1_interval=interval,
+        difference=paired_difference(before, right),
+        difference_interval=bootstrap_interval(before, right, seed=seed),
+        p_value=mcnemar_p(*discordant(before, right)),
+        comparison=comparison,
+    )
 
 
 def compare(
@@ -92,15 +134,15 @@ def _flips(
 ) -> tuple[Flip, ...]:
     flips = []
     for index in np.flatnonzero(answers != baseline):
-        label = images.labels[index]
+        label = int(images.labels[index])
         kind = "lost" if baseline[index] == label else "gained" if answers[index] == label else "changed"
         flips.append(
             Flip(
-                path=images.paths[index],
+                path=images.paths[int(index)],
                 index=int(index),
                 label=class_names[label],
-                baseline=class_names[baseline[index]] if baseline[index] >= 0 else OTHER,
-                model=answer_names[index],
+                baseline=class_names[int(baseline[index])] if baseline[index] >= 0 else OTHER,
+                model=answer_names[int(index)],
                 kind=kind,
             )
         )

@@ -17,6 +17,7 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -236,7 +237,7 @@ def _conclude(contender: _Contender) -> Latency:
     )
 
 
-def _noise(shape: Sequence[int], dtype: np.dtype[np.generic]) -> npt.NDArray[np.generic]:
+def _noise(shape: Sequence[int], dtype: np.dtype[Any]) -> npt.NDArray[Any]:
     """A photo's worth of random values, since zeros can be faster than pictures in float arithmetic (denormals)."""
     rng = np.random.default_rng(0)
     if np.issubdtype(dtype, np.integer):

@@ -68,7 +68,7 @@ def mcnemar_p(lost: int, gained: int) -> float:
         return 1.0
     if pairs <= _EXACT_UP_TO:
         # Python divides whole numbers of any length with one correct rounding.
-        return min(1.0, 2 * _binomial_head(pairs, fewer) / 2**pairs)
+        return min(1.0, 2 * _binomial_head(pairs, fewer) / (1 << pairs))
     terms = [math.lgamma(pairs + 1) - math.lgamma(k + 1) - math.lgamma(pairs - k + 1) for k in range(fewer + 1)]
     largest = max(terms)
     log_tail = largest + math.log(math.fsum(math.exp(t - largest) for t in terms))

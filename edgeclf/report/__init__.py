@@ -1,0 +1,1 @@
+"""Pages for people. Host side: needs jinja2 and matplotlib."""

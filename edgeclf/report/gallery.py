@@ -1,0 +1,94 @@
+"""Small pictures of the images whose answer changed."""
+
+from __future__ import annotations
+
+import base64
+from collections import Counter
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import cv2
+import numpy as np
+import numpy.typing as npt
+
+from edgeclf.dataset import Split
+from edgeclf.errors import RunFailedError
+from edgeclf.measure.bench_report import Comparison, Flip
+
+SIDE = 112
+SHOWN = {"lost": 24, "gained": 12, "changed": 12}
+_HEADINGS = {
+    "lost": "Lost: the float network was right",
+    "gained": "Gained: only this model is right",
+    "changed": "Changed: both are wrong, in different ways",
+}
+
+
+@dataclass(frozen=True)
+class Picture:
+    """One thumbnail; `source` is a data URI, or None where the pixels are not at hand."""
+
+    flip: Flip
+    source: str | None
+
+
+@dataclass(frozen=True)
+class Group:
+    """Pictures of one kind of change; `total` counts those not shown too."""
+
+    heading: str
+    kind: str
+    total: int
+    pictures: tuple[Picture, ...]
+
+
+@dataclass(frozen=True)
+class Gallery:
+    """What changed in one model, with the commonest changes of answer."""
+
+    name: str
+    groups: tuple[Group, ...]
+    commonest: tuple[tuple[str, str, int], ...]
+
+
+def make_gallery(comparison: Comparison, images: Split | None) -> Gallery:
+    """Choose and draw the pictures: a few of every kind, going round the classes so that none takes all places."""
+    groups = []
+    for kind, heading in _HEADINGS.items():
+        flips = [flip for flip in comparison.flips if flip.kind == kind]
+        if flips:
+            chosen = _around_classes(flips, SHOWN[kind])
+            pictures = tuple(Picture(flip, _thumbnail(flip, images)) for flip in chosen)
+            groups.append(Group(heading, kind, len(flips), pictures))
+    lost = Counter((flip.baseline, flip.model) for flip in comparison.flips if flip.kind == "lost")
+    commonest = tuple((before, after, count) for (before, after), count in lost.most_common(6) if count > 1)
+    return Gallery(comparison.name, tuple(groups), commonest)
+
+
+def _around_classes(flips: Sequence[Flip], limit: int) -> list[Flip]:
+    seen: Counter[str] = Counter()
+    turns = []
+    for flip in flips:
+        turns.append((seen[flip.label], flip.label, flip))
+        seen[flip.label] += 1
+    turns.sort(key=lambda turn: turn[:2])
+    return sorted((flip for _, _, flip in turns[:limit]), key=lambda flip: (flip.label, flip.index))
+
+
+def _thumbnail(flip: Flip, images: Split | None) -> str | None:
+    if images is None:
+        return None
+    return data_uri(images.images[flip.index])
+
+
+def data_uri(image: npt.NDArray[np.uint8]) -> str:
+    """A PNG of uint8[H, W, 3] RGB, as large as the network saw it or shrunk to fit 112 pixels."""
+    height, width = image.shape[:2]
+    scale = SIDE / max(height, width)
+    if scale < 1:
+        target = (max(1, round(width * scale)), max(1, round(height * scale)))
+        image = cv2.resize(image, target, interpolation=cv2.INTER_AREA).astype(np.uint8)
+    written, content = cv2.imencode(".png", cv2.cvtColor(np.ascontiguousarray(image), cv2.COLOR_RGB2BGR))
+    if not written:
+        raise RunFailedError(f"a thumbnail of {width}x{height} pixels could not be encoded as PNG")
+    return "data:image/png;base64," + base64.b64encode(content.tobytes()).decode()

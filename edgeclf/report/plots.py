@@ -1,0 +1,191 @@
+"""The report's plots as SVG text whose colours are CSS variables, so that one drawing serves light and dark pages."""
+
+from __future__ import annotations
+
+import io
+import re
+import warnings
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import matplotlib
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+from matplotlib.ticker import FuncFormatter, LogLocator, NullFormatter
+
+from edgeclf.measure.bench_report import BaselineResult, BenchReport, ClassCost, ModelResult
+from edgeclf.report.wording import milliseconds, size, threads
+
+# Stand-ins that matplotlib accepts; each is replaced by the CSS variable of the same meaning.
+INK, FAINT, GRID = "#010203", "#040506", "#070809"
+_VARIABLES = {INK: "var(--ink)", FAINT: "var(--faint)", GRID: "var(--grid)"}
+SERIES = 8
+_MARKERS = "osD^vPX*"
+SHOWN_CLASSES = 20
+
+
+def series_colour(index: int) -> str:
+    """The CSS colour of the model with this number."""
+    return f"var(--series-{index % SERIES})"
+
+
+def accuracy_against_size(report: BenchReport, order: Mapping[str, int]) -> str:
+    """Top-1 with 95 % intervals over file size in bytes, logarithmic."""
+    figure, axes = _canvas(5.6, 3.7)
+    _baseline_band(axes, report.baseline)
+    for name, index in order.items():
+        model = next(m for m in report.models if m.name == name)
+        _point(axes, model, model.size_bytes, index, "o")
+    _logarithmic(axes, [m.size_bytes for m in report.models], lambda value, _: size(round(value)))
+    axes.set_xlabel("file size")
+    axes.set_ylabel("top-1 accuracy, %")
+    return _svg(figure, "size", "Accuracy against file size")
+
+
+def accuracy_against_latency(report: BenchReport, order: Mapping[str, int]) -> str:
+    """Top-1 with 95 % intervals over the median latency, logarithmic; a whisker runs to the 90th percentile."""
+    figure, axes = _canvas(5.6, 3.7)
+    _baseline_band(axes, report.baseline)
+    counts = list(dict.fromkeys(m.threads for m in report.models))
+    for model in report.models:
+        marker = _MARKERS[counts.index(model.threads) % len(_MARKERS)]
+        _point(axes, model, model.latency_ms.median, order[model.name], marker, tail=model.latency_ms.p90)
+    if len(counts) > 1:
+        for position, count in enumerate(counts):
+            axes.plot([], [], _MARKERS[position % len(_MARKERS)], color=FAINT, label=threads(count), markersize=6)
+        axes.legend(frameon=False, labelcolor=INK, fontsize=9, loc="best")
+    ends = [m.latency_ms.median for m in report.models] + [m.latency_ms.p90 for m in report.models]
+    _logarithmic(axes, ends, lambda value, _: milliseconds(value))
+    axes.set_xlabel("median latency of one image (whisker: 90th percentile)")
+    axes.set_ylabel("top-1 accuracy, %")
+    return _svg(figure, "latency", "Accuracy against latency")
+
+
+def latency_bars(report: BenchReport, order: Mapping[str, int]) -> str:
+    """Median, 90th and 99th percentile of each model and thread count: what is shown where accuracy is unknown."""
+    figure, axes = _canvas(11.4, 0.8 + 0.36 * len(report.models))
+    for row, model in enumerate(report.models):
+        colour, times = _colour(order[model.name]), model.latency_ms
+        axes.plot([times.median, times.p99], [row, row], color=colour, linewidth=1.5, alpha=0.5)
+        axes.plot([times.median], [row], "o", color=colour, markersize=8)
+        axes.plot([times.p90, times.p99], [row, row], "|", color=colour, markersize=9, markeredgewidth=1.8)
+    names = [_shortened(f"{m.name}, {threads(m.threads)}", 40) for m in report.models]
+    axes.set_yticks(range(len(names)), names, parse_math=False)
+    axes.invert_yaxis()
+    ends = [v for m in report.models for v in (m.latency_ms.median, m.latency_ms.p99)]
+    _logarithmic(axes, ends, lambda value, _: milliseconds(value))
+    axes.set_xlabel("latency: median (dot), 90th and 99th percentile (ticks)")
+    return _svg(figure, "bars", "Latency of each model")
+
+
+def class_costs(report: BenchReport, order: Mapping[str, int]) -> tuple[str, int]:
+    """Differences by class with intervals, the classes that lose most first; also how many classes were left out."""
+    by_class: dict[str, list[tuple[int, ClassCost]]] = {}
+    for comparison in report.comparisons:
+        for cost in comparison.per_class:
+            if cost.difference is not None:
+                by_class.setdefault(cost.label, []).append((order[comparison.name], cost))
+    if not by_class:
+        return "", 0
+    ranked = sorted(by_class, key=lambda label: min(c.difference or 0.0 for _, c in by_class[label]))
+    shown = ranked[:SHOWN_CLASSES]
+    per_row = max(len(costs) for costs in by_class.values())
+    figure, axes = _canvas(11.4, 0.8 + len(shown) * (0.2 + 0.12 * per_row))
+    axes.axvline(0, color=FAINT, linewidth=1.2)
+    for row, label in enumerate(shown):
+        for index, cost in by_class[label]:
+            offset = (index - (per_row - 1) / 2) * 0.72 / per_row
+            _cost(axes, cost, row + offset, _colour(index))
+        if row % 2:
+            axes.axhspan(row - 0.5, row + 0.5, color=GRID, alpha=0.35, linewidth=0)
+    axes.set_yticks(range(len(shown)), [_shortened(label) for label in shown], parse_math=False)
+    axes.set_ylim(len(shown) - 0.5, -0.5)
+    axes.grid(axis="y", visible=False)
+    axes.set_xlabel("difference to the float network, percentage points (filled: beyond chance)")
+    return _svg(figure, "classes", "Difference by class"), len(ranked) - len(shown)
+
+
+def _cost(axes: Axes, cost: ClassCost, height: float, colour: str) -> None:
+    low, high = cost.difference_interval or (cost.difference, cost.difference)
+    axes.plot([100 * (low or 0), 100 * (high or 0)], [height, height], color=colour, linewidth=1.6, alpha=0.65)
+    sure = cost.p_value is not None and cost.p_value < 0.05
+    axes.plot(
+        [100 * (cost.difference or 0)], [height], "o", color=colour, markersize=5.5, markeredgewidth=1.4,
+        markerfacecolor=colour if sure else "none",
+    )  # fmt: skip
+
+
+def _point(axes: Axes, model: ModelResult, x: float, index: int, marker: str, tail: float | None = None) -> None:
+    if model.top1 is None or model.top1_interval is None:
+        return
+    low, high = model.top1_interval
+    top, colour = 100 * model.top1, _colour(index)
+    axes.plot([x, x], [100 * low, 100 * high], color=colour, linewidth=1.5, alpha=0.6)
+    if tail is not None:
+        axes.plot([x, tail], [top, top], color=colour, linewidth=1.5, alpha=0.6)
+    axes.plot([x], [top], marker, color=colour, markersize=8)
+
+
+def _baseline_band(axes: Axes, baseline: BaselineResult | None) -> None:
+    if baseline is None or baseline.top1 is None or baseline.top1_interval is None:
+        return
+    low, high = baseline.top1_interval
+    axes.axhspan(100 * low, 100 * high, color=FAINT, alpha=0.13, linewidth=0)
+    axes.axhline(100 * baseline.top1, color=FAINT, linewidth=1.2, linestyle=(0, (5, 3)))
+    axes.annotate(
+        "float network", (1, 100 * baseline.top1), xycoords=("axes fraction", "data"), xytext=(-4, 4),
+        textcoords="offset points", ha="right", va="bottom", color=FAINT, fontsize=9,
+    )  # fmt: skip
+
+
+def _logarithmic(axes: Axes, values: Sequence[float], label: Any) -> None:
+    low, high = min(values), max(values)
+    axes.set_xscale("log")
+    # Half an octave of air at either end, so that a single model does not stand on the frame.
+    axes.set_xlim(low / 1.5, high * 1.5)
+    subs = (1.0, 2.0, 5.0) if high / low < 300 else (1.0,)
+    axes.xaxis.set_major_locator(LogLocator(base=10, subs=subs))
+    axes.xaxis.set_major_formatter(FuncFormatter(label))
+    axes.xaxis.set_minor_formatter(NullFormatter())
+
+
+def _canvas(width: float, height: float) -> tuple[Figure, Axes]:
+    figure = Figure(figsize=(width, height), layout="constrained")
+    axes = figure.add_subplot()
+    axes.set_facecolor("none")
+    axes.tick_params(colors=INK, labelsize=9.5, length=0)
+    axes.tick_params(which="minor", length=0)
+    axes.grid(color=GRID, linewidth=0.8)
+    axes.set_axisbelow(True)
+    axes.xaxis.label.set_color(INK)
+    axes.yaxis.label.set_color(INK)
+    for spine in axes.spines.values():
+        spine.set_visible(False)
+    return figure, axes
+
+
+def _colour(index: int) -> str:
+    return f"#0a0b{0x10 + index % SERIES:02x}"
+
+
+def _shortened(label: str, limit: int = 28) -> str:
+    return label if len(label) <= limit else label[: limit - 1] + "…"
+
+
+def _svg(figure: Figure, name: str, title: str) -> str:
+    stream = io.StringIO()
+    # Text stays text: it can be read aloud, searched, and takes the page's font. The salt keeps the identifiers of
+    # several drawings on one page apart, and the same from run to run.
+    with matplotlib.rc_context({"svg.fonttype": "none", "svg.hashsalt": f"edgeclf-{name}"}), warnings.catch_warnings():
+        # The reader's browser brings the letters that matplotlib's own font lacks.
+        warnings.filterwarnings("ignore", message="Glyph")
+        figure.savefig(stream, format="svg", transparent=True, metadata={"Date": None, "Creator": None})
+    text = stream.getvalue()
+    text = text[text.index("<svg") :]
+    text = re.sub(r"<metadata>.*?</metadata>", "", text, flags=re.DOTALL)
+    text = re.sub(r'(<svg[^>]*?) width="[^"]*"', rf'\1 role="img" aria-label="{title}"', text, count=1)
+    text = re.sub(r'(<svg[^>]*?) height="[^"]*"', r"\1", text, count=1)
+    text = re.sub(r"font: ([0-9.]+px)[^;\"]*", r"font-size: \1", text)
+    for stand_in, variable in _VARIABLES.items():
+        text = text.replace(stand_in, variable)
+    return re.sub(r"#0a0b1([0-7])", r"var(--series-\1)", text)

@@ -1,0 +1,229 @@
+"""The page: one file that loads nothing, says what the figures say, and survives hostile class names."""
+
+from __future__ import annotations
+
+import base64
+import re
+from dataclasses import replace
+from html.parser import HTMLParser
+from pathlib import Path
+
+import cv2
+import numpy as np
+import pytest
+
+from edgeclf.dataset import ImageView, Split
+from edgeclf.measure.bench_report import (
+    BaselineResult,
+    BenchData,
+    BenchReport,
+    ClassCost,
+    Comparison,
+    Flip,
+    ModelResult,
+)
+from edgeclf.measure.latency import Percentiles
+from edgeclf.measure.machine import describe_machine
+from edgeclf.report import wording
+from edgeclf.report.html import render_report, write_report
+
+VOID = {"meta", "img", "br", "link", "input", "hr"}
+
+
+def model(name: str = "int8", **changes: object) -> ModelResult:
+    made = ModelResult(
+        path=f"runs/x/compressed/{name}.tflite", name=name, runtime="litert", runtime_version="2.3.0", threads=1,
+        input_size=(32, 32), top1=0.84, top1_interval=(0.83, 0.85), difference=-0.005,
+        difference_interval=(-0.008, -0.002), p_value=0.001, size_bytes=95_000, gzip_bytes=80_000, parameters=78_000,
+        macs=12_500_000, latency_ms=Percentiles(0.1, 0.12, 0.15), runs=1000, warm_up_runs=50, steady=True, spread=0.01,
+        load_ms=1.5, preprocessing_ms=Percentiles(0.2, 0.3, 0.4), peak_memory_bytes=20_000_000,
+        model_memory_bytes=1_000_000, memory_kind="anonymous", input_range=(0, 255), integrity="verified", notes=(),
+    )  # fmt: skip
+    return replace(made, **changes)  # type: ignore[arg-type]
+
+
+def report(names: tuple[str, ...] = ("cat", "dog"), models: tuple[ModelResult, ...] | None = None) -> BenchReport:
+    models = models or (model(),)
+    costs = tuple(ClassCost(n, 500, 0.84, 0.85, -0.01 * i, (-0.02 * i, 0.0), 0.5) for i, n in enumerate(names))
+    flips = (
+        Flip("a.jpg", 0, names[0], names[0], names[1], "lost"),
+        Flip("b.jpg", 1, names[1], names[0], names[1], "gained"),
+    )
+    return BenchReport(
+        machine=replace(describe_machine(), load_average=0.0, governor=None),
+        data=BenchData("photos", "photos", "test", 1000, names, "f00d", 1),
+        baseline=BaselineResult("x/model.keras", "CPU (test)", 0.845, (0.83, 0.86), None, 78_000, 400_000),
+        models=models,
+        comparisons=tuple(Comparison(m.name, m.path, costs, flips) for m in {m.name: m for m in models}.values()),
+        seed=0,
+        seconds=1.0,
+    )
+
+
+@pytest.fixture
+def images() -> Split:
+    pixels = np.random.default_rng(0).integers(0, 256, (2, 32, 32, 3), dtype=np.uint8)
+    return Split(ImageView(pixels, np.arange(2)), np.array([0, 1]), ("a.jpg", "b.jpg"), ("a", "b"))
+
+
+class Checker(HTMLParser):
+    """Open tags must close in order; notes what would be loaded from elsewhere."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.open: list[str] = []
+        self.loaded: list[str] = []
+        self.text = ""
+
+    def handle_starttag(self, tag: str, attributes: list[tuple[str, str | None]]) -> None:
+        if tag not in VOID:
+            self.open.append(tag)
+        self.loaded += [value or "" for key, value in attributes if key in ("src", "href", "srcset", "data")]
+
+    def handle_startendtag(self, tag: str, attributes: list[tuple[str, str | None]]) -> None:
+        self.loaded += [value or "" for key, value in attributes if key in ("src", "href")]
+
+    def handle_endtag(self, tag: str) -> None:
+        assert self.open.pop() == tag
+
+    def handle_data(self, data: str) -> None:
+        self.text += data
+
+
+def parsed(page: str) -> Checker:
+    checker = Checker()
+    checker.feed(page)
+    checker.close()
+    assert checker.open == []
+    return checker
+
+
+def test_the_page_is_whole_and_loads_nothing(images: Split) -> None:
+    page = render_report(report(), images=images)
+    checker = parsed(page)
+    assert all(value.startswith(("data:", "#")) for value in checker.loaded)
+    assert "@import" not in page
+    assert not re.search(r"url\((?!#)", page)
+    assert "<script" not in page
+    # Every colour of the plots follows the reader's light or dark setting.
+    assert not re.search(r"#0[0-9a-f]0[0-9a-f]{3}\b", "".join(re.findall(r"<svg.*?</svg>", page, re.DOTALL)))
+    assert page.count("<svg") == 3
+
+
+def test_figures_stand_in_the_table(images: Split) -> None:
+    text = parsed(render_report(report(), images=images)).text
+    for figure in (
+        "84.00 %",
+        "83.00 to 85.00",
+        "−0.50",
+        "−0.80 to −0.20",
+        "0.001",
+        "95 kB",
+        "100 µs",
+        "12.5 M",
+        "1.5 ms",
+    ):
+        assert figure in text, figure
+
+
+def test_pictures_are_the_images_themselves(images: Split) -> None:
+    page = render_report(report(), images=images)
+    found = re.findall(r'src="data:image/png;base64,([^"]+)"', page)
+    assert len(found) == 2
+    decoded = cv2.imdecode(np.frombuffer(base64.b64decode(found[0]), np.uint8), cv2.IMREAD_COLOR)
+    np.testing.assert_array_equal(decoded[..., ::-1], images.images[0])
+
+
+def test_class_names_are_text_and_never_markup(images: Split) -> None:
+    hostile = ('<script>alert("x")</script>', "кошка 猫 & $\\frac{a$ _^ {{ x }}")
+    page = render_report(report(hostile), images=images)
+    checker = parsed(page)
+    assert "<script>" not in page
+    assert hostile[0] in checker.text
+    assert hostile[1] in checker.text
+
+
+def test_without_data_latency_alone_is_drawn() -> None:
+    bare = model(
+        top1=None, top1_interval=None, difference=None, difference_interval=None, p_value=None, preprocessing_ms=None
+    )
+    empty = replace(report(), data=None, baseline=None, models=(bare,), comparisons=())
+    page = render_report(empty)
+    checker = parsed(page)
+    assert page.count("<svg") == 1
+    assert "Top-1" not in checker.text
+    assert "int8 takes 95 kB and 100 µs an image on 1 thread." in checker.text
+
+
+def test_without_a_baseline_nothing_is_compared() -> None:
+    alone = model(difference=None, difference_interval=None, p_value=None)
+    costs = (ClassCost("cat", 10, 0.9, None, None, None, None),)
+    page = render_report(
+        replace(report(), baseline=None, models=(alone,), comparisons=(Comparison("int8", "p", costs, ()),))
+    )
+    assert "Which classes pay" not in page
+    assert page.count("<svg") == 2
+
+
+def test_many_models_threads_and_classes_still_make_a_page() -> None:
+    models = tuple(
+        model(
+            f"m{i}", threads=t, latency_ms=Percentiles(0.1 * (i + 1), 0.2 * (i + 1), 3.0), size_bytes=10_000 * (i + 1)
+        )
+        for i in range(10)
+        for t in (1, 2, 4)
+    )
+    checker = parsed(render_report(report(tuple(f"class {i}" for i in range(100)), models)))
+    assert "80 more are in bench.json" in checker.text
+
+
+def test_sentences_say_what_the_figures_say() -> None:
+    lines = wording.summary(report())
+    assert lines[0] == (
+        "int8 gets 84.00 % of 1,000 test images right, 0.50 points fewer than the float network, more than chance "
+        "would explain (p = 0.001); it takes 95 kB (3.3 times less than 312 kB of float weights) and 100 µs an image "
+        "on 1 thread."
+    )
+    equal = wording.summary(report(models=(model(difference=0.0, p_value=1.0),)))[0]
+    assert "exactly as many as the float network;" in equal
+    doubtful = wording.summary(report(models=(model(difference=0.001, p_value=0.4),)))[0]
+    assert "0.10 points more than the float network, a difference that chance can explain (p = 0.4)" in doubtful
+
+
+def test_a_lead_within_the_noise_is_no_lead() -> None:
+    close = (model("a"), model("b", latency_ms=Percentiles(0.102, 0.12, 0.15), size_bytes=94_000))
+    assert "No model is clearly faster or smaller than the next." in wording.summary(report(models=close))
+    clear = (model("a"), model("b", latency_ms=Percentiles(0.2, 0.3, 0.4), size_bytes=200_000, top1=0.83))
+    lines = wording.summary(report(models=clear))
+    assert "a is clearly the fastest and smallest." in lines
+    assert "b gains nothing: a is smaller, faster and no less accurate." in lines
+
+
+def test_cautions_name_what_might_mislead() -> None:
+    assert wording.cautions(report()) == []
+    shaky = model(spread=0.2, steady=False, integrity="unverified", notes=("pixels enter as 0 to 1 (measured)",))
+    busy = replace(report(models=(shaky,)), machine=replace(report().machine, load_average=9.0, governor="powersave"))
+    told = " ".join(wording.cautions(busy))
+    for word in ("Other programs", "still getting faster", "±20 %", "Not made by edgeclf", "pixels enter", "powersave"):
+        assert word in told
+
+
+@pytest.mark.parametrize(
+    ("value", "written"),
+    [(0, "0 B"), (999, "999 B"), (95_568, "95.6 kB"), (1_500_000, "1.5 MB"), (2e9, "2 GB"), (None, "–")],
+)
+def test_sizes(value: int | None, written: str) -> None:
+    assert wording.size(value) == written
+
+
+def test_small_numbers() -> None:
+    assert wording.milliseconds(0.0864) == "86.4 µs"
+    assert wording.milliseconds(12.34) == "12.3 ms"
+    assert wording.points(-0.00001) == "±0.00"
+    assert wording.p_value(1e-9) == "< 0.0001"
+
+
+def test_the_file_is_written_whole(tmp_path: Path, images: Split) -> None:
+    path = write_report(report(), tmp_path / "deep" / "report.html", images=images)
+    assert path.read_text(encoding="utf-8").rstrip().endswith("</html>")
+    assert [p.name for p in path.parent.iterdir()] == ["report.html"]
