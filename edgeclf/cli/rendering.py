@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+from rich import box
 from rich.console import Console
 from rich.table import Table
 
@@ -42,10 +43,11 @@ def number(value: float | None) -> str:
 
 
 def table(title: str, *columns: str, left: int = 1) -> Table:
-    """A table whose first `left` columns are text and the others numbers."""
-    made = Table(title=title, title_justify="left", title_style="bold", header_style="bold", show_edge=False)
+    """A table whose first `left` columns are text and the others numbers; it fits 80 columns where it can."""
+    made = Table(title=title, title_justify="left", title_style="bold", box=box.SIMPLE_HEAD, pad_edge=False)
     for position, column in enumerate(columns):
-        made.add_column(column, justify="left" if position < left else "right", overflow="fold")
+        text = position < left
+        made.add_column(column, justify="left" if text else "right", overflow="fold", no_wrap=not text)
     return made
 
 

@@ -6,8 +6,9 @@ from collections.abc import Mapping
 from typing import Any
 
 from rich.console import Console
+from rich.table import Table
 
-from edgeclf.cli.rendering import interval, line, number, percent, points, size, table
+from edgeclf.cli.rendering import interval, line, percent, points, size, table
 
 
 def render_bench(console: Console, report: Mapping[str, Any]) -> None:
@@ -18,17 +19,9 @@ def render_bench(console: Console, report: Mapping[str, Any]) -> None:
     if data:
         line(console, f"Data: {data['name']}, {data['split']}, {data['images']:,} images")
     judged = any(model["top1"] is not None for model in report["models"])
-    paired = any(model["difference"] is not None for model in report["models"])
-    columns = ["top-1", "95 %", *(["points", "95 %", "p"] if paired else [])] if judged else []
-    shown = table("", "model", *columns, "file", "gzip", "params", "median", "p90", "p99", "load", "memory")
-    shown.title = None
-    baseline = report.get("baseline")
-    if baseline:
-        shown.add_row(*_baseline(baseline, judged, paired))
-    several = len({model["threads"] for model in report["models"]}) > 1
-    for model in report["models"]:
-        shown.add_row(*_model(model, judged, paired, several))
-    console.print(shown)
+    if judged:
+        console.print(_accuracy(report))
+    console.print(_cost(report))
     for remark in _remarks(report, judged):
         line(console, remark)
 
@@ -42,42 +35,41 @@ def _machine(machine: Mapping[str, Any]) -> list[str]:
     return facts
 
 
-def _baseline(baseline: Mapping[str, Any], judged: bool, paired: bool) -> list[str]:
-    latency = baseline.get("latency_ms") or {}
-    accuracy = [percent(baseline["top1"], 2), interval(baseline.get("top1_interval"))] if judged else []
-    return [
-        f"{baseline['name']} (float, {baseline['device']})",
-        *accuracy,
-        *([""] * 3 if paired else []),
-        size(baseline.get("size_bytes")),
-        "",
-        number(baseline.get("parameters")),
-        *(milliseconds(latency.get(key)) for key in ("median", "p90", "p99")),
-        "",
-        "",
-    ]
+def _accuracy(report: Mapping[str, Any]) -> Table:
+    paired = any(model["difference"] is not None for model in report["models"])
+    shown = table("Accuracy", "model", "top-1", "95 %", *(["points", "95 %", "p"] if paired else []))
+    baseline = report.get("baseline")
+    if baseline:
+        name = f"{baseline['name']} (float, {baseline['device']})"
+        shown.add_row(name, percent(baseline["top1"], 2), interval(baseline["top1_interval"]))
+    for model in {model["name"]: model for model in report["models"]}.values():
+        p_value = "–" if model["p_value"] is None else f"{model['p_value']:.2g}"
+        difference = [points(model["difference"]), interval(model["difference_interval"], sign=True), p_value]
+        accuracy = [percent(model["top1"], 2), interval(model["top1_interval"])]
+        shown.add_row(model["name"], *accuracy, *(difference if paired else []))
+    return shown
 
 
-def _model(model: Mapping[str, Any], judged: bool, paired: bool, several: bool) -> list[str]:
-    latency = model["latency_ms"]
-    name = str(model.get("name") or model["path"])
-    accuracy = [percent(model["top1"], 2), interval(model["top1_interval"])]
-    difference = [
-        points(model["difference"]),
-        interval(model["difference_interval"], sign=True),
-        "–" if model["p_value"] is None else f"{model['p_value']:.2g}",
-    ]
-    return [
-        f"{name}, {model['threads']} threads" if several else name,
-        *(accuracy if judged else []),
-        *(difference if paired else []),
-        size(model["size_bytes"]),
-        size(model["gzip_bytes"]),
-        number(model["parameters"]),
-        *(milliseconds(latency[key]) for key in ("median", "p90", "p99")),
-        milliseconds(model["load_ms"]),
-        size(model["peak_memory_bytes"]),
-    ]
+def _cost(report: Mapping[str, Any]) -> Table:
+    several = len({model["threads"] for model in report["models"]}) > 1
+    shown = table(
+        "Size, latency of one image, memory", "model", "file", "gzip", "median", "p90", "p99", "load", "memory"
+    )
+    baseline = report.get("baseline")
+    if baseline:
+        latency = baseline["latency_ms"] or {}
+        times = (milliseconds(latency.get(key)) for key in ("median", "p90", "p99"))
+        shown.add_row(f"{baseline['name']} (float)", size(baseline["size_bytes"]), "", *times)
+    for model in report["models"]:
+        shown.add_row(
+            f"{model['name']}, {model['threads']} threads" if several else model["name"],
+            size(model["size_bytes"]),
+            size(model["gzip_bytes"]),
+            *(milliseconds(model["latency_ms"][key]) for key in ("median", "p90", "p99")),
+            milliseconds(model["load_ms"]),
+            size(model["peak_memory_bytes"]),
+        )
+    return shown
 
 
 def milliseconds(value: float | None) -> str:
