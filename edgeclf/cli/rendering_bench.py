@@ -8,7 +8,7 @@ from typing import Any
 from rich.console import Console
 from rich.table import Table
 
-from edgeclf.cli.rendering import interval, line, percent, points, size, table
+from edgeclf.cli.rendering import interval, line, number, percent, points, size, table
 
 
 def render_bench(console: Console, report: Mapping[str, Any]) -> None:
@@ -59,12 +59,12 @@ def _cost(report: Mapping[str, Any]) -> Table:
     if baseline:
         latency = baseline["latency_ms"] or {}
         times = (milliseconds(latency.get(key)) for key in ("median", "p90", "p99"))
-        shown.add_row(f"{baseline['name']} (float)", size(baseline["size_bytes"]), "", *times)
+        shown.add_row(f"{baseline['name']} (float)", "", size(baseline["size_bytes"]), *times)
     for model in report["models"]:
         shown.add_row(
-            f"{model['name']}, {model['threads']} threads" if several else model["name"],
+            model["name"],
+            number(model["threads"]) if several else size(model["gzip_bytes"]),
             size(model["size_bytes"]),
-            size(model["gzip_bytes"]),
             *(milliseconds(model["latency_ms"][key]) for key in ("median", "p90", "p99")),
             milliseconds(model["load_ms"]),
             size(model["peak_memory_bytes"]),
