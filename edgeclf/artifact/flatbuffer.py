@@ -125,6 +125,11 @@ class Table:
         start, count = self._vector(slot, 1)
         return self.reader.span(start, count)
 
+    def data_position(self, slot: int) -> int | None:
+        """Where the bytes of a non-empty vector begin, or None."""
+        start, count = self._vector(slot, 1)
+        return start if count else None
+
     def numbers(self, slot: int, dtype: str) -> npt.NDArray[Any]:
         """A field that is a vector of numbers of the NumPy type `dtype`."""
         width = np.dtype(dtype).itemsize

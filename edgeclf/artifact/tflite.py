@@ -21,6 +21,7 @@ from edgeclf.errors import ModelError
 
 IDENTIFIER = b"TFL3"
 _LARGEST = 2**31
+_SMALLEST_SCALE = 1e-30  # the runtime divides scales by each other; a quotient beyond float32 ends the process
 
 # where the numbers of an operator's options lie: name -> (slot, struct code, default)
 _STRIDES = {"stride_w": (1, "i", 0), "stride_h": (2, "i", 0)}
@@ -209,8 +210,9 @@ def _quantization(
     scales = table.numbers(2, "f4").astype(np.float32)
     zeros = table.numbers(3, "i8").astype(np.int64)
     axis = table.integer(6, "i")
-    if not np.isfinite(scales).all() or (scales < 0).any():
-        raise damaged(f"tensor {index} has a scale that is no positive number")
+    used = scales[scales != 0]
+    if not ((used >= _SMALLEST_SCALE) & (used <= 1 / _SMALLEST_SCALE)).all():
+        raise damaged(f"tensor {index} has a scale that is no sensible number")
     if len(scales) > 1:
         if not 0 <= axis < max(len(shape), 1):
             raise damaged(f"tensor {index} is quantized along axis {axis} and has {len(shape)}")

@@ -19,8 +19,10 @@ from edgeclf.artifact import provenance as sealing
 from edgeclf.artifact.classifier_shape import ClassifierShape, classifier_shape
 from edgeclf.artifact.extend import add_metadata
 from edgeclf.artifact.macs import count_macs, count_parameters
+from edgeclf.artifact.native_stderr import RUNTIME_CHATTER, without_chatter
 from edgeclf.artifact.pixels import RAW, Normalization, apply_table, pixel_table
 from edgeclf.artifact.provenance import Provenance
+from edgeclf.artifact.realign import realigned
 from edgeclf.artifact.samples import CANDIDATES, choose_samples, sample_image
 from edgeclf.artifact.tflite import parse
 from edgeclf.errors import ModelError, RunFailedError
@@ -34,7 +36,7 @@ def package_model(
 ) -> bytes:
     """Add TFLite metadata with the labels, the provenance with embedded samples, and the checksum.
 
-    The graph's own bytes stay as they are.
+    The graph stays as it is; only where the converter left its weights unaligned they are moved to 16-byte boundaries.
 
     Args:
         flat: what the converter returned.
@@ -47,7 +49,7 @@ def package_model(
         ModelError: `flat` is no image classifier, is packaged already, or the labels do not fit its classes.
         RunFailedError: the finished file does not compute what `flat` computes.
     """
-    flat = _without_archive(flat)
+    flat = realigned(_without_archive(flat))
     model = parse(flat)
     if sealing.BUFFER_NAME in model.metadata:
         raise ModelError("this file carries a provenance already; package what the converter returned")
@@ -105,8 +107,9 @@ def _run(
 ) -> npt.NDArray[Any]:
     from ai_edge_litert.interpreter import Interpreter
 
-    interpreter = Interpreter(model_content=content, num_threads=1)
-    interpreter.allocate_tensors()
+    with without_chatter(*RUNTIME_CHATTER):
+        interpreter = Interpreter(model_content=content, num_threads=1)
+        interpreter.allocate_tensors()
     place, result = interpreter.get_input_details()[0]["index"], interpreter.get_output_details()[0]["index"]
     table = pixel_table(shape.dtype, shape.scale, shape.zero_point, given if shape.dtype == "float32" else None)
     outputs = []

@@ -78,6 +78,8 @@ def read_header(content: bytes) -> ImageHeader:
             return _bmp(content)
         if content[4:8] == b"ftyp":
             return _boxed(content)
+    except ImageError:
+        raise
     except (struct.error, IndexError, ValueError) as error:
         raise ImageError("the file is cut within its header") from error
     if not any(content[:4096]):

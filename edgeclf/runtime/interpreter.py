@@ -13,21 +13,14 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from edgeclf.artifact.native_stderr import RUNTIME_CHATTER, without_chatter
 from edgeclf.artifact.provenance import Integrity, check_integrity
 from edgeclf.artifact.tflite import TensorInfo, TfliteModel, parse
 from edgeclf.errors import InputError, MissingExtraError, ModelError, RunFailedError, UnknownNameError
-from edgeclf.runtime.native_stderr import without_chatter
 
 RUNTIMES = ("litert", "tflite-runtime", "tensorflow")
 
 _DISTRIBUTIONS = {"litert": "ai-edge-litert", "tflite-runtime": "tflite-runtime", "tensorflow": "tensorflow"}
-_CHATTER = (
-    b"XNNPACK delegate",
-    b"INFO: Initialized TensorFlow Lite runtime",
-    b"Applying ",
-    b"oneDNN",
-    b"interpreter.py",
-)
 
 
 @dataclass(frozen=True)
@@ -117,7 +110,7 @@ def open_interpreter(
         raise ModelError(f"{name}: the graph has {len(graph.inputs)} inputs and {len(graph.outputs)} outputs")
     factory = _factory(runtime)
     try:
-        with without_chatter(*_CHATTER):
+        with without_chatter(*RUNTIME_CHATTER):
             native = factory(model_content=content, num_threads=threads)
             native.allocate_tensors()
     except (RuntimeError, ValueError) as error:

@@ -9,6 +9,9 @@ import threading
 from collections.abc import Iterator
 
 _STDERR = 2
+RUNTIME_CHATTER = (b"XNNPACK delegate", b"INFO: Initialized TensorFlow Lite runtime", b"INFO: Applying ")
+"""What the TFLite runtimes say when all is well."""
+
 _ONE_AT_A_TIME = threading.Lock()
 
 

@@ -1,0 +1,226 @@
+"""Any image classifier in a TFLite file gives labels, whatever its input and output types."""
+
+from __future__ import annotations
+
+import io
+import zipfile
+from pathlib import Path
+
+import cv2
+import numpy as np
+import pytest
+import tflite_models
+from ai_edge_litert.interpreter import Interpreter
+
+from edgeclf.artifact.extend import add_metadata
+from edgeclf.artifact.metadata import BUFFER_NAME
+from edgeclf.artifact.metadata_writer import metadata_buffer
+from edgeclf.artifact.pixels import Normalization
+from edgeclf.errors import DamagedModelError, ImageError, InputError, MissingExtraError, ModelError, UnknownNameError
+from edgeclf.runtime.classifier import Classifier, Prediction
+from edgeclf.runtime.interpreter import open_interpreter
+
+IMAGES, LABELS = tflite_models.digits()
+
+
+def _file(name: str) -> Path:
+    return tflite_models.FOLDER / f"{name}.tflite"
+
+
+@pytest.fixture
+def packaged_file(tmp_path: Path) -> Path:
+    path = tmp_path / "digits.tflite"
+    path.write_bytes(tflite_models.packaged("uint8"))
+    return path
+
+
+@pytest.mark.parametrize(
+    ("name", "top1"),
+    [("uint8", 0.89), ("int8", 0.89), ("uint8_to_float", 0.89), ("int16x8", 0.89), ("float_0_255", 0.89),
+     ("float_0_1", 0.95), ("uint8_0_1", 0.95), ("float_-1_1", 0.93), ("int8_-1_1", 0.93), ("float_bare_0_255", 0.91),
+     ("float_logits", 0.925), ("gray_uint8", 0.945)],
+)  # fmt: skip
+def test_files_of_others_reach_what_they_reach_in_keras(name: str, top1: float) -> None:
+    """Float networks without a word about their input range are measured on the images."""
+    classifier = Classifier(_file(name))
+    assert (classifier.top1(IMAGES) == LABELS).mean() == pytest.approx(top1, abs=0.011)
+    assert classifier.labels == tuple("0123456789")
+    assert classifier.integrity == "unverified"
+
+
+def test_raw_output_is_what_a_plain_loop_gets() -> None:
+    native = Interpreter(model_path=str(_file("uint8")))
+    native.allocate_tensors()
+    classifier = Classifier(_file("uint8"))
+    for image in IMAGES[:50]:
+        native.set_tensor(native.get_input_details()[0]["index"], image[None])
+        native.invoke()
+        expected = native.get_tensor(native.get_output_details()[0]["index"])[0]
+        assert np.array_equal(classifier.raw(image), expected)
+
+
+def test_prediction_of_a_file_and_of_pixels_agree(packaged_file: Path, tmp_path: Path) -> None:
+    classifier = Classifier(packaged_file)
+    assert classifier.integrity == "verified"
+    assert (classifier.height, classifier.width, classifier.class_count) == (16, 16, 10)
+    path = tmp_path / "Größe 7.png"
+    cv2.imencode(".png", IMAGES[7][..., ::-1])[1].tofile(path)
+    from_file, from_pixels = classifier.predict(path, top=3), classifier.predict(IMAGES[7], top=3)
+    assert from_file == from_pixels
+    best = from_file.labels[0]
+    assert (best.label, best.index) == (f"digit {LABELS[7]}", LABELS[7])
+    assert 0.5 < best.probability <= 1
+    assert len(from_file.labels) == 3
+    assert Prediction.from_json(from_file.to_json()) == from_file
+
+
+def test_ties_go_to_the_lowest_index() -> None:
+    classifier = Classifier(_file("uint8"))
+    flat = np.full((16, 16, 3), 128, np.uint8)
+    raw = classifier.raw(flat)
+    order = [score.index for score in classifier.predict(flat, top=10).labels]
+    assert order == sorted(range(10), key=lambda i: (-int(raw[i]), i))
+    assert classifier.top1(flat[None])[0] == order[0] == np.argmax(raw)
+
+
+def test_logits_become_probabilities() -> None:
+    classifier = Classifier(_file("float_logits"), input_range=(0, 255))
+    probabilities = classifier.probabilities(IMAGES[:10])
+    assert probabilities.sum(axis=1) == pytest.approx(np.ones(10), abs=1e-5)
+    assert probabilities.min() >= 0
+
+
+def test_probabilities_of_no_images_are_an_empty_array() -> None:
+    classifier = Classifier(_file("float_0_1"))
+    assert classifier.probabilities(IMAGES[:0]).shape == (0, 10)
+    assert classifier.top1(IMAGES[:0]).shape == (0,)
+
+
+@pytest.mark.parametrize(
+    ("name", "low", "high"), [("float_0_1", 0, 1), ("float_-1_1", -1, 1), ("float_bare_0_255", 0, 255)]
+)
+def test_the_input_range_is_found_on_images(name: str, low: float, high: float) -> None:
+    for labels in (None, LABELS[:64]):
+        classifier = Classifier(_file(name))
+        assert classifier.input_range is None
+        chosen = classifier.choose_input_range(IMAGES[:64], labels)
+        assert (chosen.low, chosen.high, chosen.source) == (low, high, "measured")
+        assert chosen.scores is not None
+        assert set(chosen.scores) == {"0..1", "-1..1", "0..255"}
+        assert classifier.notes == (chosen.sentence,)
+        assert f"pixels enter as {low} to {high} (measured)" in chosen.sentence
+
+
+def test_a_given_input_range_is_taken() -> None:
+    classifier = Classifier(_file("float_-1_1"), input_range=(-1, 1))
+    assert classifier.input_range is not None
+    assert classifier.input_range.source == "given"
+    assert (classifier.top1(IMAGES) == LABELS).mean() == pytest.approx(0.93)
+    with pytest.raises(InputError, match=r"input_range must be two rising numbers such as \(0, 1\), got \(1, 0\)"):
+        Classifier(_file("float_0_1"), input_range=(1, 0))
+
+
+def test_the_input_range_in_the_provenance_is_taken(tmp_path: Path) -> None:
+    path = tmp_path / "model.tflite"
+    path.write_bytes(tflite_models.packaged("float_-1_1", (-1.0, 1.0)))
+    classifier = Classifier(path)
+    assert classifier.input_range is not None
+    assert (classifier.input_range.low, classifier.input_range.source) == (-1.0, "provenance")
+    assert (classifier.top1(IMAGES) == LABELS).mean() == pytest.approx(0.93)
+
+
+def _with_metadata(normalization: Normalization, labels: str) -> bytes:
+    buffer = metadata_buffer("digits", "someone's", 16, 16, 3, normalization)
+    stream = io.BytesIO(add_metadata(tflite_models.bare("float_-1_1"), {BUFFER_NAME: buffer}, "someone's"))
+    with zipfile.ZipFile(stream, "a", zipfile.ZIP_DEFLATED) as archive:
+        archive.writestr("labels.txt", labels)
+    return stream.getvalue()
+
+
+def test_other_peoples_metadata_is_read(tmp_path: Path) -> None:
+    path = tmp_path / "model.tflite"
+    labels = "\r\n".join(f"number {i}" for i in range(10))
+    path.write_bytes(_with_metadata(Normalization((127.5, 127.5, 127.5), (127.5, 127.5, 127.5)), labels))
+    classifier = Classifier(path)
+    assert classifier.integrity == "unverified"
+    assert classifier.labels[3] == "number 3"
+    assert classifier.input_range is not None
+    assert classifier.input_range.source == "metadata"
+    assert (classifier.top1(IMAGES) == LABELS).mean() == pytest.approx(0.93)
+
+
+def test_a_list_of_labels_of_another_length_is_not_used_and_said(tmp_path: Path) -> None:
+    path = tmp_path / "model.tflite"
+    path.write_bytes(_with_metadata(Normalization((127.5,), (127.5,)), "a\nb\nc\n"))
+    classifier = Classifier(path)
+    assert classifier.labels == tuple("0123456789")
+    assert classifier.notes == ("the file names 3 labels for 10 classes; class numbers are given instead",)
+
+
+@pytest.mark.parametrize(
+    ("name", "message"),
+    [
+        ("not_images", r"expected an input of shape \[1, height, width, channels\], got \[-1, 12\]"),
+        ("two_inputs", "expected one input and one output, got 2 and 1"),
+        ("picture_out", r"expected an output of shape \[1, classes\], got \[-1, 8, 8, 3\]"),
+        ("four_channels", r"expected an input with 1 or 3 channels at its end, got \[-1, 8, 8, 4\]"),
+    ],
+)
+def test_what_is_no_image_classifier_is_told(name: str, message: str) -> None:
+    with pytest.raises(ModelError, match=rf"^{name}\.tflite: not an image classifier: {message}$"):
+        Classifier(_file(name))
+
+
+def test_a_damaged_file_never_reaches_the_runtime(packaged_file: Path) -> None:
+    content = bytearray(packaged_file.read_bytes())
+    content[6000] ^= 1
+    packaged_file.write_bytes(content)
+    with pytest.raises(DamagedModelError, match=r"digits\.tflite: the checksum inside does not fit"):
+        Classifier(packaged_file)
+    with pytest.raises(DamagedModelError):
+        open_interpreter(packaged_file)
+
+
+def test_pixels_of_another_size_or_type_are_told() -> None:
+    classifier = Classifier(_file("uint8"))
+    with pytest.raises(ImageError, match=r"expected uint8\[16, 16, 3\], got uint8\[8, 8, 3\]"):
+        classifier.raw(np.zeros((8, 8, 3), np.uint8))
+    with pytest.raises(ImageError, match=r"expected uint8\[H, W, 3\] RGB pixels, got float32\[16, 16, 3\]"):
+        classifier.predict(np.zeros((16, 16, 3), np.float32))  # type: ignore[arg-type]
+
+
+def test_the_interpreter_names_what_it_wants() -> None:
+    ready = open_interpreter(_file("uint8"))
+    assert (ready.input.shape, ready.input.dtype, ready.input.scale) == ((1, 16, 16, 3), "uint8", 1.0)
+    assert (ready.output.shape, ready.output.zero_point) == ((1, 10), 0)
+    assert ready.runtime == "litert"
+    assert ready.runtime_version[0].isdigit()
+    with pytest.raises(InputError, match=r"the input must be uint8\[1, 16, 16, 3\], got float32\[1, 16, 16, 3\]"):
+        ready.run(np.zeros((1, 16, 16, 3), np.float32))
+
+
+def test_unknown_runtimes_and_thread_counts_are_told() -> None:
+    with pytest.raises(UnknownNameError, match="unknown runtime 'lite-rt'; did you mean 'litert'"):
+        open_interpreter(_file("uint8"), runtime="lite-rt")
+    with pytest.raises(InputError, match="threads must be at least 1, got 0"):
+        open_interpreter(_file("uint8"), threads=0)
+
+
+def test_a_runtime_that_is_not_there_comes_with_its_install_command(monkeypatch: pytest.MonkeyPatch) -> None:
+    import importlib.util
+
+    monkeypatch.setattr(importlib.util, "find_spec", lambda name: None)
+    with pytest.raises(MissingExtraError, match=r'pip install "edgeclf\[tflite-runtime\]"'):
+        open_interpreter(_file("uint8"), runtime="tflite-runtime")
+
+
+@pytest.mark.slow
+def test_tensorflow_is_a_runtime_too() -> None:
+    pytest.importorskip("tensorflow")
+    classifier = Classifier(_file("uint8"), runtime="tensorflow")
+    assert (classifier.top1(IMAGES) == LABELS).mean() == pytest.approx(0.89, abs=0.02)
+
+
+def test_native_chatter_stays_off_stderr(packaged_file: Path, capfd: pytest.CaptureFixture[str]) -> None:
+    Classifier(packaged_file).predict(IMAGES[0])
+    assert capfd.readouterr().err == ""

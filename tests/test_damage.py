@@ -1,0 +1,84 @@
+"""Damaged model files: each noticed, without a crash and without a hang."""
+
+from __future__ import annotations
+
+import random
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+import tflite_models
+
+from edgeclf.artifact.inspection import inspect_bytes
+from edgeclf.artifact.provenance import check_integrity, integrity
+from edgeclf.errors import ModelError
+
+DAMAGES = 200
+
+
+def damaged(content: bytes, seed: int) -> bytes:
+    """Cut, or with up to three bits flipped, or with a run of up to 4,096 bytes noise or zeros."""
+    dice = random.Random(seed)
+    while True:
+        changed = bytearray(content)
+        place = dice.randrange(len(content))
+        match seed % 4:
+            case 0:
+                del changed[place:]
+            case 1:
+                for _ in range(dice.randint(1, 3)):
+                    changed[dice.randrange(len(content))] ^= 1 << dice.randrange(8)
+            case 2:
+                size = len(changed[place : place + dice.randint(1, 400)])
+                changed[place : place + size] = dice.randbytes(size)
+            case _:
+                size = len(changed[place : place + dice.randint(1, 4096)])
+                changed[place : place + size] = bytes(size)
+        if changed != content:
+            return bytes(changed)
+
+
+@pytest.mark.parametrize("name", ["uint8", "float_0_255"])
+def test_each_damage_is_noticed(name: str) -> None:
+    content = tflite_models.packaged(name)
+    started = time.perf_counter()
+    for seed in range(DAMAGES):
+        broken = damaged(content, seed)
+        assert integrity(broken) == "damaged", f"damage {seed}"
+        with pytest.raises(ModelError):
+            check_integrity(broken, "model.tflite")
+        if broken[4:8] == b"TFL3":  # else it is no model at all
+            assert inspect_bytes(broken, "model.tflite").integrity == "damaged"
+    assert time.perf_counter() - started < 30
+
+
+def test_every_single_bit_counts() -> None:
+    content = tflite_models.packaged("uint8")
+    for place in range(0, len(content), 7):
+        flipped = bytearray(content)
+        flipped[place] ^= 1 << place % 8
+        assert integrity(bytes(flipped)) == "damaged", f"byte {place}"
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("name", ["uint8", "float_0_255"])
+def test_damaged_files_of_others_do_not_end_the_process(name: str, tmp_path: Path) -> None:
+    """Without a seal a changed weight cannot be noticed, but broken structure must not reach native code."""
+    content = tflite_models.bare(name)
+    for seed in range(DAMAGES):
+        (tmp_path / f"{seed:03}.tflite").write_bytes(damaged(content, seed))
+    program = (
+        "import sys, numpy as np; from pathlib import Path\n"
+        "from edgeclf.errors import EdgeclfError; from edgeclf.runtime.interpreter import open_interpreter\n"
+        "for path in sorted(Path(sys.argv[1]).iterdir()):\n"
+        "    print(path.name, flush=True)\n"
+        "    try:\n"
+        "        ready = open_interpreter(path)\n"
+        "        ready.run(np.zeros(ready.input.shape, ready.input.dtype))\n"
+        "    except EdgeclfError:\n"
+        "        pass\n"
+    )
+    done = subprocess.run([sys.executable, "-c", program, tmp_path], capture_output=True, text=True, timeout=300)
+    assert done.returncode == 0, (done.stdout.splitlines()[-1], done.stderr[-500:])

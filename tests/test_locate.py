@@ -1,0 +1,85 @@
+"""A path, a run folder or a zoo name becomes a model file."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import pytest
+import tflite_models
+
+from edgeclf.artifact import locate
+from edgeclf.artifact.locate import list_zoo, locate_model
+from edgeclf.artifact.run_folder import RunFolder
+from edgeclf.errors import InputError, ModelError, UnknownNameError
+
+
+@pytest.fixture
+def run_folder(tmp_path: Path) -> Path:
+    folder = tmp_path / "runs" / "cats"
+    (folder / "compressed").mkdir(parents=True)
+    values = {"name": "cats", "data": {"class_names": ["cat", "no cat"]}}
+    (folder / "run.json").write_text(json.dumps(values))
+    return folder
+
+
+def _add(folder: Path, *names: str) -> None:
+    for name in names:
+        (folder / "compressed" / f"{name}.tflite").write_bytes(tflite_models.bare("uint8"))
+
+
+def test_of_a_run_folder_the_plain_int8_model_is_taken(run_folder: Path) -> None:
+    _add(run_folder, "cats-float16", "cats-prune50-int8", "cats-int8", "cats-qat-int8")
+    assert locate_model(run_folder).name == "cats-int8.tflite"
+    run = RunFolder(run_folder)
+    assert (run.name, run.labels) == ("cats", ("cat", "no cat"))
+    assert [p.stem for p in run.models()] == ["cats-float16", "cats-int8", "cats-prune50-int8", "cats-qat-int8"]
+    assert run.keras_path == run_folder / "model.keras"
+
+
+def test_without_int8_the_first_is_taken(run_folder: Path) -> None:
+    _add(run_folder, "cats-float32", "cats-float16")
+    assert locate_model(run_folder).name == "cats-float16.tflite"
+
+
+def test_a_run_without_models_names_the_next_step(run_folder: Path) -> None:
+    with pytest.raises(ModelError, match=f"no .tflite file in this folder; run: edgeclf compress {run_folder}"):
+        locate_model(run_folder)
+
+
+def test_broken_run_folders_are_told(run_folder: Path, tmp_path: Path) -> None:
+    with pytest.raises(InputError, match="not a run folder, it has no run.json"):
+        RunFolder(tmp_path)
+    (run_folder / "run.json").write_text("{")
+    with pytest.raises(InputError, match=r"run\.json: cannot be read"):
+        RunFolder(run_folder)
+
+
+def test_a_missing_file_and_an_unknown_name_are_told_apart(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    package = tmp_path / "checkout" / "edgeclf" / "artifact"
+    zoo = tmp_path / "checkout" / "models" / "cifar10"
+    zoo.mkdir(parents=True)
+    (zoo / "cifar10-int8.tflite").write_bytes(tflite_models.bare("uint8"))
+    monkeypatch.setattr(locate, "__file__", str(package / "locate.py"))
+    assert list_zoo() == ["cifar10"]
+    assert locate_model("cifar10") == zoo / "cifar10-int8.tflite"
+    with pytest.raises(UnknownNameError, match="unknown model 'cifar'; did you mean 'cifar10'"):
+        locate_model("cifar")
+    with pytest.raises(ModelError, match=r"gone/model\.tflite: no such file"):
+        locate_model("gone/model.tflite")
+
+
+def test_the_zoo_in_a_wheel_comes_first(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    inside = tmp_path / "site-packages" / "edgeclf" / "zoo" / "digits"
+    inside.mkdir(parents=True)
+    (inside / "digits-int8.tflite").write_bytes(tflite_models.bare("uint8"))
+    place = tmp_path / "site-packages" / "edgeclf" / "artifact" / "locate.py"
+    monkeypatch.setattr(locate, "__file__", str(place))
+    assert locate_model("digits") == inside / "digits-int8.tflite"
+
+
+def test_an_own_folder_of_models_goes_before_the_zoo(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "digits").mkdir()
+    (tmp_path / "digits" / "mine.tflite").write_bytes(tflite_models.bare("uint8"))
+    assert locate_model("digits") == Path("digits/mine.tflite")

@@ -1,0 +1,115 @@
+"""An independent client, MediaPipe's ImageClassifier, opens the packaged file as it is and answers the same.
+
+EDGECLF_MEDIAPIPE_PYTHON names a Python with mediapipe installed (tested with 1.2.2).
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+from pathlib import Path
+from typing import Any
+
+import cv2
+import numpy as np
+import pytest
+import tflite_models
+
+from edgeclf.artifact.provenance import Provenance
+from edgeclf.artifact.writer import package_model
+from edgeclf.runtime.classifier import Classifier
+
+pytestmark = pytest.mark.slow
+
+CLIENT = Path(__file__).parent / "mediapipe_client.py"
+
+
+@pytest.fixture(scope="module")
+def mediapipe_python() -> str:
+    named = os.environ.get("EDGECLF_MEDIAPIPE_PYTHON")
+    if not named:
+        if os.environ.get("CI") == "true":
+            pytest.fail("EDGECLF_MEDIAPIPE_PYTHON must name a Python with mediapipe==1.2.2")
+        pytest.skip("EDGECLF_MEDIAPIPE_PYTHON is not set")
+    return named
+
+
+def _answers(python: str, model: Path, files: list[Path]) -> list[Any]:
+    listed = model.with_suffix(".list")
+    listed.write_text("\n".join(map(str, files)), encoding="utf-8")
+    done = subprocess.run([python, CLIENT, model, listed], capture_output=True, text=True, timeout=600, check=False)
+    assert done.returncode == 0, done.stderr[-2000:]
+    answers: list[Any] = json.loads(done.stdout)
+    return answers
+
+
+@pytest.fixture(scope="module")
+def cifar_model(cifar_folder: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A small network, trained for seconds: what matters is that its answers differ."""
+    tf = pytest.importorskip("tensorflow")
+    import tf_keras
+
+    layers = tf_keras.layers
+    names = sorted(path.name for path in (cifar_folder / "train").iterdir())
+    files = [
+        (path, label) for label, name in enumerate(names) for path in sorted((cifar_folder / "train" / name).iterdir())
+    ]
+    images = np.stack([cv2.imread(str(path))[..., ::-1] for path, _ in files])
+    labels = np.array([label for _, label in files])
+    tf_keras.utils.set_random_seed(0)
+    network = tf_keras.Sequential(
+        [layers.Input((32, 32, 3)), layers.Rescaling(1 / 255), layers.Conv2D(16, 3, 2, activation="relu"),
+         layers.Conv2D(32, 3, 2, activation="relu"), layers.Flatten(), layers.Dense(10, activation="softmax")]
+    )  # fmt: skip
+    network.compile("adam", "sparse_categorical_crossentropy")
+    network.fit(images.astype(np.float32), labels, epochs=8, batch_size=32, verbose=0)
+    converter = tf.lite.TFLiteConverter.from_keras_model(network)
+    converter.optimizations = [tf.lite.Optimize.DEFAULT]
+    converter.representative_dataset = lambda: ([image[None].astype(np.float32)] for image in images[::10])
+    converter.target_spec.supported_ops = [tf.lite.OpsSet.TFLITE_BUILTINS_INT8]
+    converter.inference_input_type = converter.inference_output_type = tf.uint8
+    content = package_model(
+        bytes(converter.convert()), labels=names, provenance=Provenance(), description="CIFAR-10, small network"
+    )
+    path = tmp_path_factory.mktemp("mediapipe") / "cifar.tflite"
+    path.write_bytes(content)
+    return path
+
+
+def test_the_same_labels_on_500_images_of_the_models_own_size(
+    mediapipe_python: str, cifar_model: Path, cifar_folder: Path
+) -> None:
+    files = sorted((cifar_folder / "test").glob("*/*"))
+    assert len(files) == 500
+    classifier = Classifier(cifar_model)
+    right = 0
+    for path, (label, index, score, order) in zip(files, _answers(mediapipe_python, cifar_model, files), strict=True):
+        best = classifier.predict(path, top=10).labels
+        assert (best[0].label, best[0].index) == (label, index), path
+        assert best[0].probability == pytest.approx(score, abs=1e-6), path
+        assert set(order) == set(classifier.labels)
+        right += label == path.parent.name
+    assert right > 125  # far from chance, so the answers mean something
+
+
+@pytest.mark.parametrize(
+    ("name", "input_range"),
+    [("uint8", None), ("uint8_to_float", None), ("float_0_255", None), ("float_-1_1", (-1.0, 1.0)),
+     ("float_0_1", (0.0, 1.0)), ("int16x8", None)],
+)  # fmt: skip
+def test_every_input_and_output_type_and_any_label(
+    name: str, input_range: tuple[float, float] | None, mediapipe_python: str, tmp_path: Path
+) -> None:
+    names = ("a b", "c/d", "Käse", "日本", "قطة", "50 %", "it's", '"quoted"', "zwei\tTabs", "🐈")
+    model = tmp_path / "model.tflite"
+    model.write_bytes(tflite_models.packaged(name, input_range, names))
+    images, _ = tflite_models.digits()
+    files = [tmp_path / f"{i:03}.png" for i in range(40)]
+    for path, image in zip(files, images[:40], strict=True):
+        cv2.imwrite(str(path), image[..., ::-1])
+    classifier = Classifier(model)
+    for path, (label, index, score, _) in zip(files, _answers(mediapipe_python, model, files), strict=True):
+        best = classifier.predict(path).labels[0]
+        assert (best.label, best.index) == (label, index)
+        assert best.probability == pytest.approx(score, abs=1e-5)

@@ -1,0 +1,39 @@
+"""The small TFLite files of `tests/tflite` (made by `make_models.py` there), and the same packaged by edgeclf."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import numpy.typing as npt
+
+from edgeclf.artifact.provenance import Provenance
+from edgeclf.artifact.writer import package_model
+
+FOLDER = Path(__file__).parent / "tflite"
+DIGIT_NAMES = tuple(f"digit {i}" for i in range(10))
+
+
+def bare(name: str) -> bytes:
+    """A file as the converter returned it."""
+    return (FOLDER / f"{name}.tflite").read_bytes()
+
+
+def digits() -> tuple[npt.NDArray[np.uint8], npt.NDArray[np.int64]]:
+    """uint8[200, 16, 16, 3] and int64[200]."""
+    with np.load(FOLDER / "digits.npz") as stored:
+        return np.repeat(stored["images"][..., None], 3, axis=3), stored["labels"]
+
+
+def packaged(name: str, input_range: tuple[float, float] | None = None, labels: tuple[str, ...] = DIGIT_NAMES) -> bytes:
+    """A file as `compress` writes it."""
+    made = Provenance(
+        recipe={"name": "int8", "io": "uint8"},
+        data={"source": "digits", "fingerprint": "abc", "split_seed": 7, "class_names": list(labels)},
+        metrics={"test": {"top1": 0.89}},
+        versions={"edgeclf": "0.1.0"},
+        preprocessing={"version": 1},
+        input_range=input_range,
+        created_by="edgeclf 0.1.0",
+    )
+    return package_model(bare(name), labels=labels, provenance=made, description="digits, small network")
