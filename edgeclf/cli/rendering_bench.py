@@ -52,9 +52,9 @@ def _accuracy(report: Mapping[str, Any]) -> Table:
 
 def _cost(report: Mapping[str, Any]) -> Table:
     several = len({model["threads"] for model in report["models"]}) > 1
-    shown = table(
-        "Size, latency of one image, memory", "model", "file", "gzip", "median", "p90", "p99", "load", "memory"
-    )
+    second = "threads" if several else "gzip"
+    columns = ("model", second, "file", "median", "p90", "p99", "load", "memory")
+    shown = table("Size, latency of one image, memory", *columns)
     baseline = report.get("baseline")
     if baseline:
         latency = baseline["latency_ms"] or {}
