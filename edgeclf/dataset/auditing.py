@@ -115,11 +115,6 @@ def audit(source: str | Path, progress: Progress = SILENT) -> AuditReport:
     hashes, reasons = content_hashes(listing, progress)
     decoded = decoded_images(listing, hashes, SIDE, SIDE, progress)
     unreadable, usable = sort_out(listing, hashes, reasons, decoded.unreadable)
-    if not usable:
-        raise DataError(
-            f"{listing.source}: not one of its {len(listing.items)} images can be read, "
-            f"e.g. {unreadable[0].path}: {unreadable[0].reason}"
-        )
     contents = [hashes[number] or "" for number in usable]
     items = [listing.items[number] for number in usable]
     labels = [item.label for item in items]
@@ -234,8 +229,9 @@ def _oddity(item: Item) -> str | None:
 
 
 def _imbalance(train: SplitCount | None) -> float | None:
-    counts = list(train.per_class.values()) if train else []
-    return max(counts) / min(counts) if counts and min(counts) else None
+    if train is None or not min(train.per_class.values()):
+        return None
+    return max(train.per_class.values()) / min(train.per_class.values())
 
 
 def _sizes(sizes: Sequence[Sequence[int]]) -> ImageSizes:

@@ -31,7 +31,7 @@ def content_hashes(listing: Listing, progress: Progress = SILENT) -> tuple[list[
     if listing.pixels is not None:
         return list(listing.contents), {}
     index = cache_folder() / "contents" / f"{content_hash(listing.root.encode('utf-8', 'surrogateescape'))}.json"
-    known: dict[str, list[object]] = read_facts(index).get("files", {})
+    known: dict[str, list[object]] = read_facts(index).get("files") or {}
     hashes: list[str | None] = [None] * len(listing.items)
     changed: list[int] = []
     for number, item in enumerate(listing.items):

@@ -19,6 +19,8 @@ from edgeclf.errors import DataError, ImageError
 from edgeclf.progress import SILENT, Progress
 from edgeclf.runtime.image import PREPROCESSING_VERSION, decode, resize
 
+# Counts up when other facts are stored beside the images.
+_FORMAT = 1
 _CHUNK_BYTES = 8 << 20
 
 
@@ -58,7 +60,7 @@ def decoded_images(
     if not first:
         raise DataError(f"{listing.source}: not one of its {len(listing.items)} images can be read")
     shape = (len(first), height, width, 3)
-    decoder = f"{PREPROCESSING_VERSION} {cv2.__version__} {find_spec('pillow_heif') is not None}"
+    decoder = f"{_FORMAT} {PREPROCESSING_VERSION} {cv2.__version__} {find_spec('pillow_heif') is not None}"
     path = cache_folder() / "images" / f"{content_hash(repr((decoder, shape, tuple(first))).encode())}.npy"
     stored = open_array(path, shape)
     if stored is None:

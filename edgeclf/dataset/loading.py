@@ -108,10 +108,11 @@ def checked_size(image_size: int | tuple[int, int]) -> tuple[int, int]:
     Raises:
         InputError: not one or two whole numbers of at least 1.
     """
-    height, width = (image_size, image_size) if isinstance(image_size, int) else tuple(image_size)
-    if not all(isinstance(side, int) and not isinstance(side, bool) and side >= 1 for side in (height, width)):
+    sides = tuple(image_size) if isinstance(image_size, (tuple, list)) else (image_size, image_size)
+    whole = all(isinstance(side, (int, np.integer)) and not isinstance(side, bool) and side >= 1 for side in sides)
+    if len(sides) != 2 or not whole:
         raise InputError(f"image_size must be a whole number of pixels or (height, width), got {image_size!r}")
-    return height, width
+    return int(sides[0]), int(sides[1])
 
 
 def check_classes(listing: Listing) -> None:
@@ -137,6 +138,9 @@ def sort_out(
         hashes: content hash of each item.
         reasons: why a file could not be opened, by path.
         unreadable: why a content could not be decoded, by content hash.
+
+    Raises:
+        DataError: no image is usable.
     """
     left_out, usable = [], []
     for number, (item, content) in enumerate(zip(listing.items, hashes, strict=True)):
@@ -145,6 +149,9 @@ def sort_out(
             usable.append(number)
         else:
             left_out.append(Unreadable(shown(item.path), reason))
+    if not usable:
+        example = f"{left_out[0].path}: {left_out[0].reason}"
+        raise DataError(f"{listing.source}: not one of its {len(left_out)} images can be read, e.g. {example}")
     return tuple(left_out), usable
 
 

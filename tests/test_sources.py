@@ -1,0 +1,211 @@
+from __future__ import annotations
+
+import os
+import unicodedata
+
+import numpy as np
+import pytest
+from photo_folders import make_folder, make_splits, photo, write
+
+from edgeclf.dataset import load_dataset
+from edgeclf.dataset.loading import list_source
+from edgeclf.errors import DataError, InputError, UnknownNameError
+
+
+def names(listing):
+    return sorted((item.label, item.split, os.path.basename(item.path)) for item in listing.items)
+
+
+def test_class_folders_are_split_by_content_with_sorted_classes(tmp_path):
+    folder = make_folder(tmp_path / "pets", {"dog": 30, "Cat": 20, "ant": 10})
+    data = load_dataset(folder, image_size=(16, 24))
+    assert data.name == "pets"
+    assert data.class_names == ("Cat", "ant", "dog")
+    assert list(data.splits) == ["train", "validation", "test"]
+    assert sum(map(len, data.splits.values())) == 60
+    train = data.splits["train"]
+    assert train.images.shape == (len(train), 16, 24, 3)
+    assert train.labels.dtype == np.int64
+    assert len(train.paths) == len(train.hashes) == len(train)
+    for path, label in zip(train.paths, train.labels, strict=True):
+        assert os.path.basename(os.path.dirname(path)) == data.class_names[label]
+    assert sum(sum(counts["per_class"].values()) for counts in data.split_sizes().values()) == 60
+
+
+@pytest.mark.parametrize("validation", ["validation", "val", "valid", "VAL"])
+def test_split_folders_are_used_as_they_are(tmp_path, validation):
+    folder = make_splits(tmp_path, ["train", validation, "test"], per_class=3)
+    data = load_dataset(folder, image_size=8)
+    assert {name: len(split) for name, split in data.splits.items()} == {"train": 6, "validation": 6, "test": 6}
+    for name, split in data.splits.items():
+        own = validation if name == "validation" else name
+        assert all(f"{os.sep}{own}{os.sep}" in path for path in split.paths)
+
+
+def test_a_missing_validation_is_split_off_train_and_a_missing_test_stays_missing(tmp_path):
+    folder = make_splits(tmp_path, ["train"], per_class=40)
+    data = load_dataset(folder, image_size=8)
+    assert set(data.splits) == {"train", "validation"}
+    assert 2 <= len(data.splits["validation"]) <= 20
+    assert not set(data.splits["train"].hashes) & set(data.splits["validation"].hashes)
+
+
+def test_a_class_may_be_called_train(tmp_path):
+    folder = make_folder(tmp_path, {"train": 8, "plane": 8, "test": 8})
+    assert load_dataset(folder, image_size=8).class_names == ("plane", "test", "train")
+
+
+def test_two_folders_for_one_split_are_refused(tmp_path):
+    folder = make_splits(tmp_path, ["train", "val", "valid"])
+    with pytest.raises(DataError, match="val/ and valid/ both stand for validation; keep one"):
+        list_source(folder)
+
+
+def test_a_test_folder_without_train_is_refused(tmp_path):
+    with pytest.raises(DataError, match="has test and val, but no train folder"):
+        list_source(make_splits(tmp_path, ["test", "val"]))
+
+
+def test_what_is_no_photo_is_passed_over_and_named(tmp_path):
+    folder = make_folder(tmp_path, {"cat": 4, "dog": 4})
+    (folder / ".DS_Store").write_bytes(b"x")
+    (folder / "cat" / ".DS_Store").write_bytes(b"x")
+    (folder / "cat" / "._000.png").write_bytes(b"x")
+    (folder / "dog" / "notes.txt").write_text("x")
+    (folder / "dog" / "Thumbs.db").write_bytes(b"x")
+    make_folder(folder / ".git", {"objects": 1})
+    write(folder / "stray.png", photo(99))
+    listing = list_source(folder)
+    assert len(listing.items) == 8
+    assert listing.class_names == ("cat", "dog")
+    reasons = {os.path.relpath(odd.path, folder): odd.reason for odd in listing.odd}
+    assert reasons == {
+        ".DS_Store": "hidden file; passed over",
+        ".git": "hidden folder; passed over",
+        "stray.png": "outside any class folder; passed over",
+        os.path.join("cat", ".DS_Store"): "hidden file; passed over",
+        os.path.join("cat", "._000.png"): "hidden file; passed over",
+        os.path.join("dog", "notes.txt"): "not an image by its name (.txt); passed over",
+        os.path.join("dog", "Thumbs.db"): "not an image by its name (.db); passed over",
+    }
+
+
+def test_folders_inside_a_class_belong_to_it(tmp_path):
+    folder = make_folder(tmp_path, {"cat/2023/summer": 2, "cat/2024": 2, "dog": 4})
+    assert [item.label for item in list_source(folder).items] == ["cat"] * 4 + ["dog"] * 4
+
+
+def test_a_link_that_leads_back_up_ends(tmp_path):
+    folder = make_folder(tmp_path, {"cat": 3, "dog": 3})
+    (folder / "cat" / "again").symlink_to(folder / "cat", target_is_directory=True)
+    listing = list_source(folder)
+    assert len(listing.items) == 6
+    assert "read already" in listing.odd[0].reason
+
+
+@pytest.mark.parametrize("name", ["t-shirt / top".replace("/", "\u2044"), "great white", "Кошка", "猫", "a:b", "naïve"])
+def test_class_names_in_any_script_with_spaces_and_slashes(tmp_path, name):
+    folder = make_folder(tmp_path, {name: 6, "dog": 6})
+    assert set(load_dataset(folder, image_size=8).class_names) == {unicodedata.normalize("NFC", name), "dog"}
+
+
+def test_two_forms_of_the_same_letter_are_one_class(tmp_path):
+    folder = tmp_path
+    for split, form in (("train", "NFC"), ("validation", "NFD")):
+        make_folder(folder / split, {unicodedata.normalize(form, "café"): 3, "bar": 3}, first_seed=ord(split[0]))
+    assert load_dataset(folder, image_size=8).class_names == ("bar", "café")
+
+
+@pytest.mark.parametrize("name", ["two\nlines", "tab\tbed"])
+def test_a_class_name_that_a_labels_file_cannot_hold_is_refused(tmp_path, name):
+    with pytest.raises(DataError, match="control character"):
+        list_source(make_folder(tmp_path, {name: 3, "dog": 3}))
+
+
+def test_a_file_name_that_is_not_utf8_is_shown_escaped(tmp_path):
+    folder = make_folder(tmp_path, {"cat": 3, "dog": 3})
+    os.rename(folder / "cat" / "000.png", os.fsencode(folder / "cat") + b"/caf\xe9.png")
+    data = load_dataset(folder, image_size=8)
+    paths = [path for split in data.splits.values() for path in split.paths]
+    assert any("\\xe9" in path or "\\udce9" in path for path in paths)
+    assert "".join(paths).encode()
+
+
+def test_a_manifest_with_splits(tmp_path):
+    make_splits(tmp_path / "photos", ["a", "b"], per_class=3)
+    rows = ["Path,Label,Split"]
+    for folder, split in (("a", "train"), ("b", "val")):
+        rows += [
+            f"photos/{folder}/{name}/{number:03}.png,{name}s/all,{split}"
+            for name in ("cat", "dog")
+            for number in range(3)
+        ]
+    manifest = tmp_path / "pets.csv"
+    manifest.write_text("\r\n".join(rows), "utf-8-sig")
+    data = load_dataset(manifest, image_size=8)
+    assert data.name == "pets"
+    assert data.class_names == ("cats/all", "dogs/all")
+    assert {name: len(split) for name, split in data.splits.items()} == {"train": 6, "validation": 6}
+
+
+@pytest.mark.parametrize("separator", [",", ";", "\t"])
+@pytest.mark.parametrize("header", [True, False])
+def test_a_manifest_without_splits_is_split_by_content(tmp_path, separator, header):
+    folder = make_folder(tmp_path, {"cat": 10, "dog": 10})
+    lines = [f"{name}/{number:03}.png{separator}{name}" for name in ("cat", "dog") for number in range(10)]
+    manifest = tmp_path / "all.csv"
+    manifest.write_text("\n".join((["path" + separator + "label"] if header else []) + lines))
+    data = load_dataset(manifest, image_size=8)
+    assert data.fingerprint == load_dataset(folder, image_size=8).fingerprint
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ("", "is empty; expected lines path,label"),
+        ("name,kind\nx,y", "line 1: expected the header path,label"),
+        ("path,label\ncat/000.png", "line 2: expected a path and a label, got 'cat/000.png'"),
+        ("path,label\ncat/000.png,", "line 2: the class name is empty"),
+        ("path,label,split\ncat/000.png,cat,tests", "line 2: split must be train, validation .* got 'tests'"),
+        ("path,label,split\ncat/000.png,cat,train\ncat/001.png,cat,", "line 3: has no split, but others have"),
+        ("path,label,split\ncat/000.png,cat,test\n", "no line has the split train"),
+    ],
+)
+def test_a_bad_manifest_names_the_line(tmp_path, text, message):
+    manifest = make_folder(tmp_path, {"cat": 3}) / "bad.csv"
+    manifest.write_text(text)
+    with pytest.raises(DataError, match=message):
+        list_source(manifest)
+
+
+def test_a_manifest_in_another_encoding_is_refused(tmp_path):
+    (tmp_path / "old.csv").write_bytes("path,label\ncafé.png,café".encode("latin-1"))
+    with pytest.raises(DataError, match="is not UTF-8"):
+        list_source(tmp_path / "old.csv")
+
+
+def test_files_that_a_manifest_names_and_nobody_has_are_unreadable(tmp_path):
+    folder = make_folder(tmp_path, {"cat": 4, "dog": 4})
+    lines = [f"{name}/{number:03}.png,{name}" for name in ("cat", "dog") for number in range(5)]
+    (folder / "all.csv").write_text("\n".join(lines))
+    data = load_dataset(folder / "all.csv", image_size=8)
+    assert [(os.path.basename(u.path), u.reason) for u in data.unreadable] == [
+        ("004.png", "no such file or directory")
+    ] * 2
+
+
+def test_an_unknown_name_gets_the_nearest(tmp_path):
+    with pytest.raises(UnknownNameError, match="unknown folder or data set 'cifar01'; did you mean 'cifar10'"):
+        load_dataset("cifar01", image_size=8)
+    with pytest.raises(DataError, match=r"nowhere/at/all: does not exist"):
+        load_dataset("nowhere/at/all", image_size=8)
+    with pytest.raises(DataError, match=r"photos\.csv: does not exist"):
+        load_dataset("photos.csv", image_size=8)
+    with pytest.raises(DataError, match=r"expected a folder, a \.csv manifest or one of cifar10"):
+        load_dataset(write(tmp_path / "one.png", photo(1)), image_size=8)
+
+
+@pytest.mark.parametrize("size", [0, -3, (8, 0), 1.5, True])
+def test_a_bad_image_size_is_named(tmp_path, size):
+    with pytest.raises(InputError, match="image_size must be"):
+        load_dataset(tmp_path, image_size=size)

@@ -1,0 +1,105 @@
+from __future__ import annotations
+
+from collections import Counter, defaultdict
+
+from hypothesis import given
+from hypothesis import strategies as st
+
+from edgeclf.dataset.splitting import OWN_SHARES, SPLIT_SEED, VALIDATION_SHARES, assign_splits, position, split_problems
+
+CONTENTS = st.integers(0, 10_000).map(lambda number: f"{number:032x}")
+IMAGES = st.lists(st.tuples(st.sampled_from("abc"), CONTENTS), min_size=1, max_size=80)
+
+
+def split_all(images, **options):
+    return assign_splits([label for label, _ in images], [content for _, content in images], **options)
+
+
+def natural(content, shares=OWN_SHARES):
+    below = 0.0
+    for split, share in shares[:-1]:
+        below += share
+        if position(content) < below:
+            return split
+    return shares[-1][0]
+
+
+def of_one_class(images):
+    """The same images, each content under the first class it came with."""
+    first = {}
+    return [(first.setdefault(content, label), content) for label, content in images]
+
+
+@given(IMAGES)
+def test_equal_contents_share_a_split_also_across_classes(images):
+    splits = defaultdict(set)
+    for (_, content), split in zip(images, split_all(images), strict=True):
+        splits[content].add(split)
+    assert all(len(found) == 1 for found in splits.values())
+
+
+@given(IMAGES, st.randoms())
+def test_the_order_of_the_images_does_not_matter(images, random):
+    by_image = dict(zip(images, split_all(images), strict=True))
+    shuffled = list(images)
+    random.shuffle(shuffled)
+    assert dict(zip(shuffled, split_all(shuffled), strict=True)) == by_image
+
+
+@given(IMAGES)
+def test_a_class_of_three_different_images_has_one_in_each_split(images):
+    images = of_one_class(images)
+    splits = defaultdict(set)
+    for (label, _), split in zip(images, split_all(images), strict=True):
+        splits[label].add(split)
+    for label, found in splits.items():
+        different = len({content for own, content in images if own == label})
+        assert len(found) == min(3, different)
+        assert "train" in found
+
+
+@given(IMAGES, IMAGES)
+def test_adding_images_moves_only_what_was_on_loan(images, more):
+    images, together = of_one_class(images), of_one_class(images + more)
+    classes = dict.fromkeys(label for label, _ in images)
+    sizes = {label: len({c for own, c in images if own == label}) for label in classes}
+    before = dict(zip(images, split_all(images), strict=True))
+    after = dict(zip(together, split_all(together), strict=True))
+    for image, split in before.items():
+        if sizes[image[0]] >= 3 and split == natural(image[1]):
+            assert after[image] == split
+        elif sizes[image[0]] >= 3 and after[image] != split:
+            # it may go only towards where its content puts it, so what was trained on is never tested later
+            order = [name for name, _ in OWN_SHARES]
+            at, to, home = order.index(split), order.index(after[image]), order.index(natural(image[1]))
+            assert at < to <= home or home <= to < at
+
+
+def test_the_shares_are_met_on_many_images():
+    contents = [f"{number:032x}" for number in range(20_000)]
+    counts = Counter(assign_splits(["a"] * len(contents), contents))
+    assert {name: round(count / len(contents), 2) for name, count in counts.items()} == dict(OWN_SHARES)
+    counts = Counter(assign_splits(["a"] * len(contents), contents, VALIDATION_SHARES))
+    assert round(counts["validation"] / len(contents), 2) == 0.10
+    assert counts["test"] == 0
+
+
+def test_the_seed_is_part_of_the_contract():
+    # Another value would move photos between splits under everyone's models.
+    assert SPLIT_SEED == 20240517
+    assert round(position("00" * 16), 6) == round(position("00" * 16, 20240517), 6)
+    assert position("00" * 16) != position("00" * 16, 1)
+
+
+def test_another_seed_gives_another_split():
+    contents = [f"{number:032x}" for number in range(200)]
+    assert assign_splits(["a"] * 200, contents) != assign_splits(["a"] * 200, contents, seed=1)
+
+
+def test_problems_name_the_class_and_the_splits():
+    pairs = [("cat", "train"), ("cat", "test"), ("dog", "train")]
+    assert split_problems(["cat", "dog", "eel"], ["train", "validation", "test"], pairs) == [
+        "class 'cat' has no usable image in validation",
+        "class 'dog' has no usable image in validation and test",
+        "class 'eel' has no usable image",
+    ]
