@@ -1,7 +1,7 @@
 """Augmentation: a frozen recipe a level, applied to batches on the host, never a part of the exported network.
 
-All draws come from a generator that the caller seeds by (seed, epoch, step): the same step of the same run always sees the same
-pixels, whatever thread prepares it and however often the run was interrupted.
+All draws come from a generator that the caller seeds by (seed, epoch, step): the same step of the same run always sees
+the same pixels, whatever thread prepares it and however often the run was interrupted.
 """
 
 from __future__ import annotations

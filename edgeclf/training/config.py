@@ -26,7 +26,7 @@ class TrainConfig(Record):
         learning_rate: peak of the schedule (linear warm-up, then half a cosine to zero; Loshchilov and Hutter, 2017).
         optimizer: `sgd` (Nesterov momentum), `adam` or `adamw`.
         momentum: of `sgd`.
-        weight_decay: decoupled (Loshchilov and Hutter, 2019), a step: `weight -= learning_rate * weight_decay * weight`.
+        weight_decay: decoupled (Loshchilov and Hutter, 2019): a step takes `learning_rate * weight_decay * weight` away.
         l1: L1 penalty on kernels.
         l2: L2 penalty on kernels.
         label_smoothing: share of the target spread over all classes (Szegedy et al., 2016).
@@ -39,8 +39,8 @@ class TrainConfig(Record):
         weights: file of a pretrained network, `auto` or `none`.
         mixed_precision: bfloat16 activations.
         xla: compile the step with XLA.
-        progressive: begin with small images: half the side in the first quarter of the epochs, three quarters until 60 %
-            (Howard et al., DAWNBench 2018; Tan and Le, 2021, arXiv:2104.00298). About a third less work.
+        progressive: begin with small images: half the side in the first quarter of the epochs, three quarters until
+            60 % (Howard et al., DAWNBench 2018; Tan and Le, 2021, arXiv:2104.00298). About a third less work.
         seed: of initialization, order and augmentation. Not of the split, which has its own.
         name: name of the run; None: data and network.
     """

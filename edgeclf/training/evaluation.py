@@ -73,7 +73,9 @@ def calibration_error(probabilities: np.ndarray, labels: np.ndarray, bins: int =
     """Expected calibration error: mean gap between confidence and accuracy, weighted by bin, fraction."""
     confidence, right = probabilities.max(1), probabilities.argmax(1) == labels
     which = np.clip((confidence * bins).astype(int), 0, bins - 1)
-    gaps = [abs(right[which == b].mean() - confidence[which == b].mean()) * (which == b).mean() for b in np.unique(which)]
+    gaps = [
+        abs(right[which == b].mean() - confidence[which == b].mean()) * (which == b).mean() for b in np.unique(which)
+    ]
     return float(sum(gaps))
 
 

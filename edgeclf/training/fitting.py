@@ -84,14 +84,17 @@ class Fitting:
                     )
                 probabilities = predict_probabilities(model, validation.images)
                 row = _history_row(epoch, logs, probabilities, validation.labels, model, time.monotonic() - started)
-                better = row["validation_top1"] > state.best_top1
+                # Small validation splits tie often; the lower loss tells which of two equals is surer of itself.
+                better = (row["validation_top1"], -row["validation_loss"]) > (state.best_top1, -state.best_loss)
                 if better and self.devices.worker == 0:
                     self.keep(model)
                 state = replace(
                     state,
                     epoch=epoch + 1,
                     best_top1=row["validation_top1"] if better else state.best_top1,
+                    best_loss=row["validation_loss"] if better else state.best_loss,
                     best_epoch=epoch + 1 if better else state.best_epoch,
+                    parameters=int(model.count_params()),
                     seconds=state.seconds + row["seconds"],
                     history=(*state.history, row),
                 )

@@ -1,6 +1,7 @@
 """The networks: flat functional tf-keras graphs that TFMOT can quantize, prune and cluster whole.
 
-Every network takes raw RGB (`uint8` or `float32[N, H, W, 3]`, 0..255), scales it inside (`Rescaling`) and ends in a softmax.
+Every network takes raw RGB (`uint8` or `float32[N, H, W, 3]`, 0..255), scales it inside (`Rescaling`) and ends in a
+softmax.
 Convolutions that batch normalization follows carry no bias, which the normalization would cancel.
 """
 
@@ -79,7 +80,12 @@ def build_network(
     penalty = tf_keras.regularizers.L1L2(l1, l2) if l1 or l2 else None
 
     def convolution(
-        x: Tensor, filters: int, kernel: int = 3, stride: int = 1, activation: str | None = "relu", normalize: bool = True
+        x: Tensor,
+        filters: int,
+        kernel: int = 3,
+        stride: int = 1,
+        activation: str | None = "relu",
+        normalize: bool = True,
     ) -> Tensor:
         x = layers.Conv2D(
             filters, kernel, stride, "same", use_bias=False, kernel_initializer="he_normal", kernel_regularizer=penalty
@@ -90,7 +96,7 @@ def build_network(
     x = layers.Rescaling(*rescaling)(inputs)
     x = network.build(x, width or network.default_width or 1.0, convolution)
     if dropout:
-        # A generator of its own, whose state can be set at the start of each epoch, so that a resumed run draws the same masks.
+        # A generator of its own, set anew at the start of each epoch, so that a resumed run draws the same masks.
         x = layers.Dropout(dropout, seed=seed, rng_type="stateful")(x)
     outputs = layers.Dense(classes, activation="softmax", kernel_regularizer=penalty)(x)
     return tf_keras.Model(inputs, outputs, name=name.replace("-", "_"))
@@ -159,7 +165,15 @@ def _divisible(channels: float) -> int:
 def _mobilenet_v2(x: Tensor, width: float, convolution: Callable[..., Tensor]) -> Tensor:
     x = convolution(x, _divisible(32 * width), stride=2, activation="relu6")
     channels = _divisible(32 * width)
-    settings = ((1, 16, 1, 1), (6, 24, 2, 2), (6, 32, 3, 2), (6, 64, 4, 2), (6, 96, 3, 1), (6, 160, 3, 2), (6, 320, 1, 1))
+    settings = (
+        (1, 16, 1, 1),
+        (6, 24, 2, 2),
+        (6, 32, 3, 2),
+        (6, 64, 4, 2),
+        (6, 96, 3, 1),
+        (6, 160, 3, 2),
+        (6, 320, 1, 1),
+    )
     for expansion, filters, repeats, first_stride in settings:
         for repeat in range(repeats):
             stride, shortcut = (first_stride if repeat == 0 else 1), x

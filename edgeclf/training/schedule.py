@@ -23,6 +23,7 @@ class WarmupCosine(tf_keras.optimizers.schedules.LearningRateSchedule):  # type:
         self.peak, self.total_steps, self.warmup_steps = peak, total_steps, warmup_steps
 
     def __call__(self, step: Any) -> Any:
+        """Learning rate at `step`, from 0."""
         step = tf.cast(step, tf.float32)
         rising = (step + 1) / max(1, self.warmup_steps)
         done = (step - self.warmup_steps) / max(1, self.total_steps - self.warmup_steps)

@@ -69,8 +69,8 @@ class StartingPoint:
 def find_start(config: TrainConfig, probe: DataProbe, *, trust_model: bool, progress: Progress) -> StartingPoint:
     """What `config.weights` means for these data.
 
-    `auto` starts photos from ImageNet weights where they can be had, else from the shipped backbone, unless the user named a
-    network that neither is; small images start from scratch.
+    `auto` starts photos from ImageNet weights where they can be had, else from the shipped backbone, unless the user
+    named a network that neither is; small images start from scratch.
     """
     if config.weights == "none":
         return StartingPoint(None)

@@ -109,7 +109,9 @@ def measure_input_range(base: tf_keras.Model, images: np.ndarray) -> tuple[str, 
     def misfit(scaling: tuple[float, float]) -> float:
         seen = np.asarray(probe(batch * scaling[0] + scaling[1]))
         seen = seen.reshape(-1, seen.shape[-1])
-        return float(np.mean(np.abs(np.log((seen.var(0) + 1e-6) / variance)) + np.abs(seen.mean(0) - mean) / variance**0.5))
+        return float(
+            np.mean(np.abs(np.log((seen.var(0) + 1e-6) / variance)) + np.abs(seen.mean(0) - mean) / variance**0.5)
+        )
 
     best = min(INPUT_RANGES, key=lambda name: misfit(INPUT_RANGES[name]))
     return best, INPUT_RANGES[best], "its batch normalization remembers"
@@ -131,7 +133,7 @@ def check_architecture(source: tf_keras.Model, name: str, width: float | None, o
 
 
 def imagenet_backbone(image_size: int, progress: Progress) -> tf_keras.Model | None:
-    """MobileNetV1 alpha 0.25 with tf-keras' ImageNet weights, from the cache or by an announced download; None offline."""
+    """MobileNetV1 alpha 0.25 with ImageNet weights, from the cache or by an announced download; None offline."""
     path = cache_folder() / "weights" / IMAGENET_FILE
     if not path.is_file() and not _downloaded(IMAGENET_FOLDER + IMAGENET_FILE, path, progress):
         return None
