@@ -1,0 +1,148 @@
+"""`train`, `compress` and `bench` through the real command line, on the embedded digits; also interrupted."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+pytestmark = pytest.mark.slow
+
+ROOT = Path(__file__).resolve().parents[1]
+QUICK = ("--epochs", "2", "--seed", "3")
+
+
+def start(folder: Path, *arguments: str) -> subprocess.Popen[str]:
+    command = [sys.executable, "-m", "edgeclf", *arguments]
+    environment = {
+        "EDGECLF_CACHE": str(folder / "cache"),
+        **os.environ,
+        "PYTHONPATH": str(ROOT),
+        "CUDA_VISIBLE_DEVICES": "",
+    }
+    return subprocess.Popen(
+        command, cwd=folder, env=environment, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
+    )
+
+
+def run(folder: Path, *arguments: str) -> tuple[int, str, str]:
+    process = start(folder, *arguments)
+    out, err = process.communicate(timeout=600)
+    return process.returncode, out, err
+
+
+def document(folder: Path, *arguments: str) -> dict[str, Any]:
+    code, out, err = run(folder, *arguments, "--json")
+    assert code == 0, err
+    assert out.count("\n") == 1
+    return dict(json.loads(out))
+
+
+@pytest.fixture(scope="module")
+def workplace(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A folder with a trained and compressed run of the digits in `runs/digits`."""
+    folder = tmp_path_factory.mktemp("workplace")
+    trained = document(folder, "train", "--out", "runs/digits", *QUICK)
+    assert trained["run"] == "runs/digits"
+    assert {"model", "parameters", "image_size", "seconds", "metrics"} <= set(trained)
+    assert 0 < trained["metrics"]["validation"]["top1"] <= 1
+    compressed = document(folder, "compress", "runs/digits", "--int8")
+    (model,) = compressed["models"]
+    assert Path(model["path"]) == Path("runs/digits/compressed/digits-int8.tflite")
+    assert model["recipe"] == "int8"
+    assert model["size_bytes"] == (folder / model["path"]).stat().st_size
+    return folder
+
+
+def test_bench_compares_with_the_float_network(workplace: Path) -> None:
+    measured = document(
+        workplace, "bench", "runs/digits", "--data", "digits", "--runs", "50", "--out", "b", "--report", "b/report.html"
+    )
+    (model,) = measured["models"]
+    assert measured["baseline"]["top1"] is not None
+    assert measured["baseline"]["device"]
+    assert model["difference"] == pytest.approx(model["top1"] - measured["baseline"]["top1"])
+    assert json.loads((workplace / "b" / "bench.json").read_text())["models"] == measured["models"]
+    assert "<html" in (workplace / "b" / "report.html").read_text(encoding="utf-8")
+
+
+def test_bench_without_data_leaves_accuracy_null(workplace: Path) -> None:
+    measured = document(workplace, "bench", "runs/digits/compressed/digits-int8.tflite", "--runs", "50")
+    assert measured["data"] is None
+    assert [measured["models"][0][key] for key in ("top1", "difference", "p_value")] == [None, None, None]
+
+
+def test_the_model_travels_alone(workplace: Path) -> None:
+    inspected = document(workplace, "inspect", "runs/digits")
+    assert inspected["integrity"] == "verified"
+    assert inspected["labels"] == [str(n) for n in range(10)]
+    assert document(workplace, "verify", "runs/digits")["ok"] is True
+
+
+def test_nothing_is_overwritten_unless_asked(workplace: Path) -> None:
+    for arguments in (("train", "--out", "runs/digits", *QUICK), ("compress", "runs/digits", "--int8")):
+        code, out, err = run(workplace, *arguments)
+        assert (code, out) == (2, "")
+        assert "--overwrite" in err.splitlines()[-1]
+    code, _, err = run(workplace, "bench", "runs/digits", "--runs", "50", "--out", "runs/digits/run.json")
+    assert code == 2
+    assert "run.json exists" in err
+
+
+def test_resume_of_a_finished_run_prints_its_report(workplace: Path) -> None:
+    first = json.loads((workplace / "runs" / "digits" / "run.json").read_text())
+    again = document(workplace, "train", "--out", "runs/digits", "--resume", *QUICK)
+    assert again["metrics"]["validation"]["top1"] == first["metrics"]["validation"]["top1"]
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_interrupted_training_resumes_to_the_same_weights(
+    workplace: Path, tmp_path: Path, number: signal.Signals
+) -> None:
+    process = start(tmp_path, "train", "--out", "run", "--json", *QUICK)
+    deadline = time.monotonic() + 300
+    while not list((tmp_path / "run").glob("checkpoint/*")) and time.monotonic() < deadline:
+        time.sleep(0.05)
+    process.send_signal(number)
+    out, err = process.communicate(timeout=120)
+    if process.returncode == 0:
+        pytest.skip("the run was finished before it could be interrupted")
+    assert process.returncode == 130
+    assert json.loads(out)["exit_code"] == 130
+    assert "--resume" in err.splitlines()[-1]
+    document(tmp_path, "train", "--out", "run", "--resume", *QUICK)
+    weights = [_weights(folder / "model.keras") for folder in (tmp_path / "run", workplace / "runs" / "digits")]
+    for resumed, undisturbed in zip(*weights, strict=True):
+        np.testing.assert_array_equal(resumed, undisturbed)
+
+
+def _weights(path: Path) -> list[np.ndarray]:
+    import tf_keras
+
+    return list(tf_keras.models.load_model(path, compile=False).get_weights())
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (("train", "no-such-folder/photos"), "no-such-folder/photos"),
+        (("train", "digitz"), "did you mean 'digits'?"),
+        (("train", "--model", "resnet9"), "did you mean 'resnet8'?"),
+        (("train", "--weights", "missing.h5"), "missing.h5"),
+        (("compress", "no-such-run"), "no-such-run"),
+        (("bench", "no-such-model.tflite"), "no-such-model.tflite"),
+    ],
+)
+def test_bad_input_is_one_line(tmp_path: Path, arguments: tuple[str, ...], message: str) -> None:
+    code, out, err = run(tmp_path, *arguments, "--quiet")
+    assert (code, out) == (2, "")
+    assert err.count("\n") == 1
+    assert message in err
