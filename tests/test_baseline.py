@@ -1,0 +1,87 @@
+"""The float baseline: the same answers as Keras' own `predict`, on a device that is named."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from edgeclf.dataset import Dataset, ImageView, Split
+from edgeclf.errors import DataError, ModelError
+
+pytestmark = pytest.mark.slow
+NAMES = ("ant", "bee", "cow")
+
+
+@pytest.fixture(scope="module")
+def network(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    tf_keras = pytest.importorskip("tf_keras")
+    tf_keras.utils.set_random_seed(1)
+    layers = tf_keras.layers
+    image = layers.Input((8, 8, 3))
+    hidden = layers.Conv2D(4, 3, activation="relu")(layers.Rescaling(1 / 255)(image))
+    answer = layers.Dense(3, activation="softmax", kernel_initializer="glorot_normal")(layers.Flatten()(hidden))
+    path = tmp_path_factory.mktemp("run") / "model.keras"
+    tf_keras.Model(image, answer).save(path)
+    return path
+
+
+@pytest.fixture(scope="module")
+def dataset() -> Dataset:
+    count = 300
+    pixels = np.random.default_rng(0).integers(0, 256, (count, 8, 8, 3), dtype=np.uint8)
+    labels = np.arange(count, dtype=np.int64) % 3
+    paths = tuple(f"{index}.png" for index in range(count))
+    split = Split(ImageView(pixels, np.arange(count)), labels, paths, paths)
+    return Dataset("noise", "noise", NAMES, {"test": split}, 8, 8, "f00d", 1)
+
+
+def test_answers_are_those_of_keras(network: Path, dataset: Dataset) -> None:
+    import tensorflow as tf
+    import tf_keras
+
+    from edgeclf.compression.baseline import float_baseline
+
+    found = float_baseline(network, dataset=lambda height, width: dataset)
+    images = dataset.splits["test"].images
+    expected = tf_keras.models.load_model(network).predict(images[:].astype(np.float32), verbose=0).argmax(1)
+    np.testing.assert_array_equal(found.predictions, expected)
+    assert found.paths == dataset.splits["test"].paths
+    assert found.top1(dataset.splits["test"].labels) == np.mean(expected == dataset.splits["test"].labels)
+    # 3 x 3 x 3 x 4 + 4 in the convolution, 6 x 6 x 4 x 3 + 3 in the dense layer.
+    assert found.parameters == 112 + 435
+    assert found.latency_ms is not None
+    assert 0 < found.latency_ms.median <= found.latency_ms.p99
+    assert found.device.startswith("GPU" if tf.config.list_physical_devices("GPU") else "CPU")
+
+
+def test_outputs_in_another_order_are_matched_by_name(network: Path, dataset: Dataset) -> None:
+    from edgeclf.compression.baseline import float_baseline
+
+    plain = float_baseline(network, dataset=dataset)
+    turned = float_baseline(network, dataset=dataset, class_names=("cow", "bee", "ant"))
+    np.testing.assert_array_equal(turned.predictions, 2 - plain.predictions)
+
+
+def test_without_data_only_latency(network: Path) -> None:
+    from edgeclf.compression.baseline import float_baseline
+
+    found = float_baseline(network)
+    assert found.predictions is None
+    assert found.latency_ms is not None
+
+
+def test_a_network_that_does_not_fit_is_refused(network: Path, dataset: Dataset, tmp_path: Path) -> None:
+    import dataclasses
+
+    import tf_keras
+
+    from edgeclf.compression.baseline import float_baseline
+
+    with pytest.raises(DataError, match="loaded at 9x9"):
+        float_baseline(network, dataset=dataclasses.replace(dataset, height=9, width=9))
+    flat = tmp_path / "flat.keras"
+    tf_keras.Sequential([tf_keras.layers.Input((5,)), tf_keras.layers.Dense(3)]).save(flat)
+    with pytest.raises(ModelError, match="expected a network on images"):
+        float_baseline(flat)
