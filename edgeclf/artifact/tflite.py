@@ -199,6 +199,10 @@ def _tensor(index: int, table: Table, buffers: list[memoryview | None]) -> Tenso
         if len(data) != wanted:
             raise damaged(f"tensor {index} should have {wanted} bytes, got {len(data)}")
     scales, zeros, axis = _quantization(index, table.table(4), shape)
+    if dtype in ("uint8", "int8", "int16"):
+        limits = np.iinfo(np.dtype(dtype))
+        if ((zeros < limits.min) | (zeros > limits.max)).any():
+            raise damaged(f"tensor {index} has a zero point outside of {dtype}")
     return TensorInfo(index, table.text(3), shape, dtype, scales, zeros, axis, table.integers(7) or shape, sparse, data)
 
 
