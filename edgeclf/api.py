@@ -13,8 +13,8 @@ from edgeclf.extras import extras, require
 from edgeclf.progress import SILENT, Progress
 
 if TYPE_CHECKING:
-    from edgeclf.compression import CompressReport
     from edgeclf.artifact.inspection import InspectReport
+    from edgeclf.compression.compress import CompressReport
     from edgeclf.dataset.auditing import AuditReport
     from edgeclf.measure.bench_report import BenchReport
     from edgeclf.runtime.photos import PredictReport
@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from edgeclf.training.config import TrainConfig
     from edgeclf.training.run import TrainReport
 
-_HOST = ("tensorflow", "tf_keras", "tensorflow_model_optimization", "sklearn", "matplotlib")
+_HOST = ("tensorflow", "tf_keras", "tensorflow_model_optimization", "sklearn", "matplotlib", "flatbuffers")
 
 
 def audit(data: str | Path, *, progress: Progress = SILENT) -> AuditReport:
@@ -81,6 +81,79 @@ def train(
 
         return train_network(
             data, config, out=out, resume=resume, overwrite=overwrite, trust_model=trust_model, progress=progress
+        )
+
+
+def compress(
+    source: str | Path,
+    *,
+    int8: bool = False,
+    float16: bool = False,
+    dynamic: bool = False,
+    int16x8: bool = False,
+    float32: bool = False,
+    qat: bool = False,
+    prune: float | str | None = None,
+    cluster: int | None = None,
+    data: str | Path | None = None,
+    calibration: int = 500,
+    io: str = "uint8",
+    input_range: tuple[float, float] | None = None,
+    out: str | Path | None = None,
+    trust_model: bool = False,
+    overwrite: bool = False,
+    seed: int = 0,
+    progress: Progress = SILENT,
+    **settings: Any,
+) -> CompressReport:
+    """Turn a float network into TFLite models: one a format, each with all the changes.
+
+    Args:
+        source: a run folder, a `.keras` or `.h5` file, a SavedModel.
+        int8: full integer.
+        float16: weights in float16.
+        dynamic: weights in int8, activations in float.
+        int16x8: weights in int8, activations in int16.
+        float32: unchanged numbers.
+        qat: quantization-aware training; implies `int8`.
+        prune: share of zeros among the weights, or `2:4`.
+        cluster: number of distinct weights a tensor.
+        data: for calibration and training; None: the run's own.
+        calibration: number of training images that set quantization ranges.
+        io: type of input and output of int8 models: `uint8`, `int8` or `float32`.
+        input_range: input values that a network made elsewhere expects, such as (-1, 1).
+        out: folder for the models; None: the run's `compressed/`.
+        trust_model: load a file even if that runs code from it.
+        overwrite: replace existing models.
+        seed: of the calibration draw and of training.
+        progress: where bars are shown.
+        settings: other fields of `Recipe`, such as `qat_epochs`.
+
+    Raises:
+        InputError: the source, the data, the flags or the output cannot be used.
+        MissingExtraError: TensorFlow is not installed.
+    """
+    require("compress", *_HOST)
+    from edgeclf.compression.recipe import choose_recipes
+
+    flags = {"float32": float32, "float16": float16, "dynamic": dynamic, "int8": int8, "int16x8": int16x8}
+    formats = [name for name, wanted in flags.items() if wanted]
+    with extras("compress"):
+        recipes = choose_recipes(formats, qat=qat, prune=prune, cluster=cluster, **settings)
+        from edgeclf.compression.compress import compress as compress_network
+
+        return compress_network(
+            source,
+            recipes,
+            data=data,
+            calibration=calibration,
+            io=io,
+            input_range=input_range,
+            out=out,
+            trust_model=trust_model,
+            overwrite=overwrite,
+            seed=seed,
+            progress=progress,
         )
 
 

@@ -55,7 +55,7 @@ def substituted(command: str) -> list[str] | None:
     extra = {
         "train": ["--epochs", "2", "--weights", "none", "--image-size", "32"],
         "bench": ["--runs", "50"],
-        "compress": ["--set", "fine_tune_epochs=1"] if {"--qat", "--prune"} & set(words) else [],
+        "compress": ["--set", "qat_epochs=1", "--set", "prune_epochs=1"],
     }
     return [sys.executable, "-m", "edgeclf", *words[1:], *extra.get(words[1], [])]
 

@@ -10,7 +10,7 @@ import typer
 from edgeclf.cli.commands import register
 from edgeclf.cli.options import InputRange, complete_data, complete_path
 from edgeclf.cli.session import Outcome, Session
-from edgeclf.cli.values import parse_range
+from edgeclf.cli.values import parse_range, parse_settings
 
 _FORMATS = "Formats (one model each)"
 _CHANGES = "Changes (to all of them)"
@@ -93,12 +93,16 @@ def compress(
     """
     from edgeclf import api
     from edgeclf.cli.rendering_host import render_compression
+    from edgeclf.compression.recipe import Recipe
 
     interval = parse_range(input_range)
-    formats = {"float32": float32, "float16": float16, "dynamic": dynamic, "int8": int8, "int16x8": int16x8}
     report = api.compress(
         source,
-        formats=[name for name, wanted in formats.items() if wanted],
+        float32=float32,
+        float16=float16,
+        dynamic=dynamic,
+        int8=int8,
+        int16x8=int16x8,
         qat=qat,
         prune=prune,
         cluster=cluster,
@@ -110,8 +114,8 @@ def compress(
         trust_model=trust_model,
         seed=seed,
         overwrite=overwrite,
-        settings=settings or [],
         progress=session.progress(),
+        **parse_settings(settings or [], Recipe, without=("format", "qat", "prune", "pattern", "cluster")),
     ).to_dict()
     return Outcome(report, lambda console: render_compression(console, report))
 

@@ -14,15 +14,17 @@ _TRUE = ("true", "yes", "on", "1")
 _FALSE = ("false", "no", "off", "0")
 
 
-def parse_settings(pairs: Sequence[str], record: type) -> dict[str, Any]:
+def parse_settings(pairs: Sequence[str], record: type, without: Sequence[str] = ()) -> dict[str, Any]:
     """The fields of `record` that `KEY=VALUE` pairs set, converted by the fields' types.
+
+    Fields in `without` are not known here, for they have options of their own.
 
     Raises:
         UnknownNameError: `record` has no such field.
         InputError: there is no «=», or the value is not of the field's type.
     """
     hints = typing.get_type_hints(record)
-    known = [field.name for field in dataclasses.fields(record) if field.init]
+    known = [field.name for field in dataclasses.fields(record) if field.init and field.name not in without]
     values: dict[str, Any] = {}
     for pair in pairs:
         key, separator, text = pair.partition("=")
