@@ -26,7 +26,7 @@ class TrainConfig(Record):
         learning_rate: peak of the schedule (linear warm-up, then half a cosine to zero; Loshchilov and Hutter, 2017).
         optimizer: `sgd` (Nesterov momentum), `adam` or `adamw`.
         momentum: of `sgd`.
-        weight_decay: decoupled (Loshchilov and Hutter, 2019): a step takes `learning_rate * weight_decay * weight` away.
+        weight_decay: decoupled (Loshchilov and Hutter, 2019): a step takes `learning_rate * weight_decay * weight`.
         l1: L1 penalty on kernels.
         l2: L2 penalty on kernels.
         label_smoothing: share of the target spread over all classes (Szegedy et al., 2016).

@@ -55,6 +55,13 @@ class Fitting:
         """The file with the state after the last whole epoch."""
         return self.folder / "checkpoint" / "state.npz"
 
+    @property
+    def schedule(self) -> WarmupCosine:
+        """Learning rate by step."""
+        config, steps = self.config, self.batches.steps
+        warmup = round((config.warmup_epochs or 0) * steps)
+        return WarmupCosine(config.learning_rate or 0.1, (config.epochs or 1) * steps, warmup)
+
     def run(self) -> TrainingState:
         """Train to the end, from the checkpoint where there is one.
 
@@ -83,7 +90,9 @@ class Fitting:
                         f"{config.learning_rate:g}, and run again with --overwrite"
                     )
                 probabilities = predict_probabilities(model, validation.images)
-                row = _history_row(epoch, logs, probabilities, validation.labels, model, time.monotonic() - started)
+                row = _history_row(epoch, logs, probabilities, validation.labels)
+                row["learning_rate"] = float(self.schedule((epoch + 1) * self.batches.steps - 1))
+                row["seconds"] = round(time.monotonic() - started, 3)
                 # Small validation splits tie often; the lower loss tells which of two equals is surer of itself.
                 better = (row["validation_top1"], -row["validation_loss"]) > (state.best_top1, -state.best_loss)
                 if better and self.devices.worker == 0:
@@ -104,13 +113,10 @@ class Fitting:
         return state
 
     def _compiled(self) -> tf_keras.Model:
-        config, steps = self.config, self.batches.steps
+        config = self.config
         model = self.build()
-        schedule = WarmupCosine(
-            config.learning_rate or 0.1, (config.epochs or 1) * steps, round((config.warmup_epochs or 0) * steps)
-        )
         optimizer = build_optimizer(
-            config.optimizer or "sgd", schedule, momentum=config.momentum, weight_decay=config.weight_decay or 0.0
+            config.optimizer or "sgd", self.schedule, momentum=config.momentum, weight_decay=config.weight_decay or 0.0
         )
         model.compile(
             optimizer,
@@ -189,14 +195,7 @@ def _reset_dropout(model: tf_keras.Model, seed: int) -> None:
                 generator.reset_from_seed(seed)
 
 
-def _history_row(
-    epoch: int,
-    logs: dict[str, float],
-    probabilities: np.ndarray,
-    labels: np.ndarray,
-    model: tf_keras.Model,
-    seconds: float,
-) -> dict[str, Any]:
+def _history_row(epoch: int, logs: dict[str, float], probabilities: np.ndarray, labels: np.ndarray) -> dict[str, Any]:
     of_truth = probabilities[np.arange(len(labels)), labels]
     return {
         "epoch": epoch + 1,
@@ -204,6 +203,4 @@ def _history_row(
         "top1": logs["top1"],
         "validation_loss": float(-np.log(np.maximum(of_truth, 1e-12)).mean()),
         "validation_top1": float((probabilities.argmax(1) == labels).mean()),
-        "learning_rate": float(model.optimizer.learning_rate),
-        "seconds": round(seconds, 3),
     }

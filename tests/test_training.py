@@ -1,0 +1,124 @@
+"""Training on real digits: what the run folder holds, and that an interrupted run ends like an undisturbed one."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+pytest.importorskip("tensorflow")
+
+from edgeclf.errors import InputError, OutputError, UnknownNameError
+from edgeclf.training.config import TrainConfig
+from edgeclf.training.evaluation import calibration_error, evaluate, generalization_note
+from edgeclf.training.run import TrainReport, train
+
+QUICK = TrainConfig(model="resnet8", image_size=8, epochs=3, batch_size=128, dropout=0.2, augment="strong")
+
+
+@pytest.fixture(scope="module")
+def digits_run(tmp_path_factory: pytest.TempPathFactory, test_cache: Path) -> tuple[Path, TrainReport]:
+    os.environ["EDGECLF_CACHE"] = str(test_cache)
+    folder = tmp_path_factory.mktemp("runs") / "digits"
+    return folder, train("digits", QUICK, out=folder)
+
+
+def weights_of(folder: Path) -> list[np.ndarray]:
+    import tf_keras
+
+    return tf_keras.models.load_model(folder / "model.keras", compile=False).get_weights()
+
+
+@pytest.mark.slow
+def test_the_run_folder_holds_what_the_contract_lists(digits_run: tuple[Path, TrainReport]) -> None:
+    folder, report = digits_run
+    record = json.loads((folder / "run.json").read_text())
+    assert record["finished"]
+    assert record["config"]["model"] == "resnet8"
+    assert record["data"]["class_names"] == list("0123456789")
+    assert (folder / "labels.txt").read_text().split() == list("0123456789")
+    assert len((folder / "history.csv").read_text().splitlines()) == 1 + 3
+    for name in ("curves", "confusion-validation", "confusion-test", "worst-mistakes"):
+        assert (folder / "plots" / f"{name}.png").stat().st_size > 5_000
+    assert list((folder / "logs").iterdir())
+    assert report.metrics["test"] is not None
+    assert record["metrics"]["test"]["top1"] == report.metrics["test"].top1
+    assert not list(folder.glob(".*"))
+    assert TrainReport.from_json(report.to_json()) == report
+
+
+@pytest.mark.slow
+def test_a_finished_run_is_reported_again_and_never_changed(digits_run: tuple[Path, TrainReport]) -> None:
+    folder, report = digits_run
+    assert train("digits", QUICK, out=folder, resume=True) == report
+    with pytest.raises(OutputError, match="holds a run already"):
+        train("digits", QUICK, out=folder)
+    with pytest.raises(InputError, match="epochs 3, not 9; --resume cannot change it"):
+        train("digits", QUICK.replace(epochs=9), out=folder, resume=True)
+
+
+@pytest.mark.slow
+def test_a_killed_run_resumes_to_the_same_weights(digits_run: tuple[Path, TrainReport], tmp_path: Path) -> None:
+    folder, _ = digits_run
+    again = tmp_path / "again"
+    program = (
+        "import sys\nfrom pathlib import Path\nfrom edgeclf.training.config import TrainConfig\n"
+        "from edgeclf.training.run import train\n"
+        "train('digits', TrainConfig.from_json(sys.argv[1]), out=sys.argv[2], resume=True)\n"
+    )
+    command = [sys.executable, "-c", program, QUICK.to_json(), str(again)]
+    process = subprocess.Popen(command, stderr=subprocess.DEVNULL)
+    # The first checkpoint is the sign that one epoch is done; the second epoch is under way when the process dies.
+    while not (again / "checkpoint" / "state.npz").exists():
+        assert process.poll() is None
+    process.send_signal(signal.SIGKILL)
+    process.wait()
+    assert not json.loads((again / "run.json").read_text())["finished"]
+    train("digits", QUICK, out=again, resume=True)
+    for undisturbed, resumed in zip(weights_of(folder), weights_of(again), strict=True):
+        np.testing.assert_array_equal(undisturbed, resumed)
+
+
+def test_names_are_checked_before_anything_is_written(tmp_path: Path) -> None:
+    with pytest.raises(UnknownNameError, match="did you mean 'resnet8'"):
+        train("digits", TrainConfig(model="resnet-8"), out=tmp_path / "run")
+    with pytest.raises(UnknownNameError, match="did you mean 'digits'"):
+        train("digit", out=tmp_path / "run")
+    assert not (tmp_path / "run").exists()
+
+
+@pytest.mark.parametrize(
+    ("setting", "message"),
+    [
+        ({"image_size": 30}, "image_size must be a multiple of 8, got 30"),
+        ({"epochs": 0}, "epochs must be between 1 and 100000, got 0"),
+        ({"augment": "standrad"}, "did you mean 'standard'"),
+    ],
+)
+def test_a_wrong_setting_is_named(setting: dict[str, object], message: str) -> None:
+    with pytest.raises(InputError, match=message):
+        TrainConfig(**setting)  # type: ignore[arg-type]
+
+
+def test_metrics_agree_with_arithmetic_by_hand() -> None:
+    probabilities = np.array([[0.9, 0.1], [0.6, 0.4], [0.2, 0.8], [0.7, 0.3]], np.float32)
+    metrics = evaluate(probabilities, np.array([0, 1, 1, 0]), ("no", "yes"))
+    assert metrics.top1 == 3 / 4
+    assert metrics.confusion == ((2, 0), (1, 1))
+    assert metrics.per_class["yes"].recall == 1 / 2
+    assert metrics.per_class["no"].precision == pytest.approx(2 / 3)
+    assert metrics.top5 is None
+    # Four bins of one image each: |1 - 0.9|, |0 - 0.6|, |1 - 0.8|, |1 - 0.7|, each weighing a quarter.
+    assert calibration_error(probabilities, np.array([0, 1, 1, 0])) == pytest.approx((0.1 + 0.6 + 0.2 + 0.3) / 4)
+
+
+def test_overfitting_is_called_by_its_name() -> None:
+    assert "overfitting" in generalization_note(0.99, 0.70)
+    assert "underfitting" in generalization_note(0.40, 0.39)
+    assert "healthy" in generalization_note(0.90, 0.88)

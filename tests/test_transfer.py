@@ -1,0 +1,50 @@
+"""Starting from the person-detection network on the clothing photos."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+tf_keras = pytest.importorskip("tf_keras")
+
+from edgeclf.dataset import load_dataset
+from edgeclf.errors import InputError
+from edgeclf.training.weights import check_architecture, measure_input_range, transfer
+
+
+@pytest.fixture(scope="module")
+def person_network(shared_data: Path) -> tf_keras.Model:
+    return tf_keras.models.load_model(shared_data / "vww_96.h5", compile=False)
+
+
+def test_head_and_scaling_are_replaced_and_features_kept(person_network: tf_keras.Model, clothing_folder: Path) -> None:
+    images = load_dataset(clothing_folder, image_size=96).splits["train"].images[:32]
+    made = transfer(person_network, origin="vww_96.h5", images=images, image_size=96, classes=10, dropout=0.1, seed=0)
+    assert made.model.output_shape == (None, 10)
+    assert "remembers an input of 0..1" in " ".join(made.notes)
+    assert "2 classes apart; that head was dropped" in " ".join(made.notes)
+    old = tf_keras.Model(person_network.input, person_network.layers[-4].output)
+    new = tf_keras.Model(made.model.input, made.model.layers[-4].output)
+    batch = images[:4].astype(np.float32)
+    np.testing.assert_allclose(new(batch), old(batch / 255), atol=1e-4)
+
+
+@pytest.mark.parametrize(
+    ("span", "scaling"), [("0..1", (1 / 255, 0.0)), ("-1..1", (1 / 127.5, -1.0)), ("0..255", (1.0, 0.0))]
+)
+def test_the_input_range_is_measured(span: str, scaling: tuple[float, float], clothing_folder: Path) -> None:
+    layers = tf_keras.layers
+    inputs = tf_keras.Input((32, 32, 3))
+    x = layers.Conv2D(8, 3, use_bias=False)(inputs)
+    network = tf_keras.Model(inputs, layers.BatchNormalization(momentum=0.0)(x))
+    images = load_dataset(clothing_folder, image_size=32).splits["train"].images[:32]
+    network(images.astype(np.float32) * scaling[0] + scaling[1], training=True)
+    assert measure_input_range(network, images)[:2] == (span, scaling)
+
+
+def test_a_network_that_is_not_what_was_asked_for_is_refused(person_network: tf_keras.Model) -> None:
+    check_architecture(person_network, "mobilenet-v1", None, "vww_96.h5")
+    with pytest.raises(InputError, match="vww_96.h5 is not a mobilenet-v2"):
+        check_architecture(person_network, "mobilenet-v2", None, "vww_96.h5")
