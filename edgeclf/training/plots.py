@@ -57,18 +57,22 @@ def plot_confusion(confusion: Sequence[Sequence[int]], class_names: Sequence[str
 def plot_mistakes(
     images: np.ndarray, labels: np.ndarray, probabilities: np.ndarray, class_names: Sequence[str], path: Path
 ) -> None:
-    """The images that the network got wrong with the most confidence, at most 24."""
-    predicted, confidence = probabilities.argmax(1), probabilities.max(1)
-    wrong = np.flatnonzero(predicted != labels)
-    worst = wrong[np.argsort(-confidence[wrong], kind="stable")][:24]
-    figure = Figure(figsize=(12, 2.1 * max(1, -(-len(worst) // 6)) + 0.5), layout="constrained")
-    figure.suptitle(f"{len(wrong)} of {len(labels)} wrong; the most confident mistakes", fontsize=11)
+    """The 24 images whose true class got the least probability: mistakes first, then what was nearly one."""
+    of_truth = probabilities[np.arange(len(labels)), labels]
+    predicted = probabilities.argmax(1)
+    worst = np.argsort(of_truth, kind="stable")[:24]
+    rows = max(1, -(-len(worst) // 6))
+    figure = Figure(figsize=(12, 2.2 * rows + 0.5), layout="constrained")
+    figure.suptitle(
+        f"{(predicted != labels).sum()} of {len(labels)} wrong; the images it had most trouble with", fontsize=11
+    )
     for place, index in enumerate(worst):
-        axes = figure.add_subplot(max(1, -(-len(worst) // 6)), 6, place + 1)
+        axes = figure.add_subplot(rows, 6, place + 1)
         axes.imshow(images[index])
-        axes.set_title(
-            f"{class_names[predicted[index]]} {confidence[index]:.0%}\nis {class_names[labels[index]]}", fontsize=8
-        )
+        wrong = predicted[index] != labels[index]
+        said = f"said {class_names[predicted[index]]} {probabilities[index].max():.0%}"
+        title = f"is {class_names[labels[index]]} {of_truth[index]:.0%}\n{said if wrong else 'right'}"
+        axes.set_title(title, fontsize=8, color=ORANGE if wrong else GREY)
         axes.axis("off")
     _save(figure, path)
 
