@@ -100,6 +100,7 @@ def list_folder(folder: Path) -> Listing:
     else:
         class_folders, splits = [(entry, None) for entry in folders], ()
     odd.extend(_stray(files))
+    below = len(os.path.join(folder, ""))  # where a path inside the folder starts
     items: list[Item] = []
     names: set[str] = set()
     for entry, split in class_folders:
@@ -109,7 +110,7 @@ def list_folder(folder: Path) -> Listing:
         label = class_name(entry.name, entry.path)
         names.add(label)
         for file in _walk(entry, odd):
-            items.append(Item(file.path, os.path.relpath(file.path, folder), label, split, file_stamp(file)))
+            items.append(Item(file.path, file.path[below:], label, split, file_stamp(file)))
     name = folder.resolve().name or "data"
     return Listing(
         shown(name), shown(str(folder)), str(folder.resolve()), tuple(sorted(names)), splits, items, tuple(odd)
