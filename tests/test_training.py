@@ -122,3 +122,12 @@ def test_overfitting_is_called_by_its_name() -> None:
     assert "overfitting" in generalization_note(0.99, 0.70)
     assert "underfitting" in generalization_note(0.40, 0.39)
     assert "healthy" in generalization_note(0.90, 0.88)
+
+
+@pytest.mark.slow
+def test_the_example_with_own_photos_runs(clothing_folder: Path, tmp_path: Path) -> None:
+    example = Path(__file__).resolve().parents[1] / "examples" / "own_photos.py"
+    command = [sys.executable, str(example), str(clothing_folder), str(tmp_path / "run"), "1"]
+    done = subprocess.run(command, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
+    assert "points to float" in done.stdout.splitlines()[-1]

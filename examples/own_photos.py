@@ -1,0 +1,36 @@
+#!/usr/bin/env python3
+"""From your own photos to a measured int8 model, with the Python API alone.
+
+    python examples/own_photos.py PHOTOS RUN [EPOCHS]
+
+PHOTOS is a folder of class folders. Needs `pip install "edgeclf[train]"`.
+"""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+
+import edgeclf
+
+
+def main(photos: Path, run: Path, epochs: int | None = None) -> None:
+    """Audit, train, compress, measure; print what a person decides by."""
+    seen = edgeclf.audit(photos)
+    print(
+        f"{len(seen.classes)} classes; {len(seen.unreadable)} unreadable files, {len(seen.leaks)} leaks between splits"
+    )
+
+    trained = edgeclf.train(photos, out=run, resume=True, **({"epochs": epochs} if epochs else {}))
+    made = edgeclf.compress(trained.run, int8=True, overwrite=True)
+    report = edgeclf.bench([model.path for model in made.models], data=photos, baseline=run / "model.keras")
+    for model in report.models:
+        low, high = model.difference_interval
+        print(
+            f"{Path(model.path).name}: top-1 {model.top1:.1%}, {100 * model.difference:+.1f} points to float "
+            f"({100 * low:+.1f} to {100 * high:+.1f}), {model.size_bytes / 1000:.0f} kB, {model.latency_ms.median:.2f} ms"
+        )
+
+
+if __name__ == "__main__":
+    main(Path(sys.argv[1]), Path(sys.argv[2]), int(sys.argv[3]) if len(sys.argv) > 3 else None)
