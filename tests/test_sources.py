@@ -205,6 +205,18 @@ def test_an_unknown_name_gets_the_nearest(tmp_path):
         load_dataset(write(tmp_path / "one.png", photo(1)), image_size=8)
 
 
+@pytest.mark.parametrize("source", [".", "./", "../pets", "../pets/"])
+def test_the_way_a_folder_is_written_does_not_matter(tmp_path, monkeypatch, source):
+    folder = make_folder(tmp_path / "pets", {"cat": 5, "rat": 5, "t": 5})
+    monkeypatch.chdir(folder)
+    listing = list_source(source)
+    assert listing.name == "pets"
+    assert [item.key for item in listing.items] == [item.key for item in list_source(folder).items]
+    assert {item.key for item in listing.items} == {str(path.relative_to(folder)) for path in folder.rglob("*.png")}
+    assert all(os.path.isfile(item.path) for item in listing.items)
+    assert load_dataset(source, image_size=8).fingerprint == load_dataset(folder, image_size=8).fingerprint
+
+
 @pytest.mark.parametrize("size", [0, -3, (8, 0), 1.5, True])
 def test_a_bad_image_size_is_named(tmp_path, size):
     with pytest.raises(InputError, match="image_size must be"):

@@ -91,7 +91,7 @@ def list_folder(folder: Path) -> Listing:
             if entry.name not in split_folders:
                 odd.append(OddFile(shown(entry.path), "folder beside the splits; passed over"))
                 continue
-            inner_files, inner_folders = _entries(Path(entry.path))
+            inner_files, inner_folders = _entries(entry.path)
             odd.extend(_stray(inner_files))
             class_folders.extend((inner, split_folders[entry.name]) for inner in inner_folders)
         splits = tuple(s for s in ("train", "validation", "test") if s in split_folders.values())
@@ -155,7 +155,7 @@ def passed_over(name: str) -> str | None:
     return f"not an image by its name ({suffix or 'no suffix'}); passed over"
 
 
-def _entries(folder: Path) -> tuple[list[os.DirEntry[str]], list[os.DirEntry[str]]]:
+def _entries(folder: Path | str) -> tuple[list[os.DirEntry[str]], list[os.DirEntry[str]]]:
     """Files and folders directly inside `folder`, each sorted by name."""
     try:
         with os.scandir(folder) as entries:
@@ -170,7 +170,7 @@ def _names_split(entry: os.DirEntry[str]) -> bool:
 
 
 def _holds_classes(entry: os.DirEntry[str]) -> bool:
-    files, folders = _entries(Path(entry.path))
+    files, folders = _entries(entry.path)
     return bool(folders or not files) and all(passed_over(file.name) for file in files)
 
 
@@ -197,7 +197,7 @@ def _walk(top: os.DirEntry[str], odd: list[OddFile]) -> Iterator[os.DirEntry[str
             odd.append(OddFile(shown(current.path), "link to a folder that was read already; passed over"))
             continue
         seen.add((status.st_dev, status.st_ino))
-        files, folders = _entries(Path(current.path))
+        files, folders = _entries(current.path)
         for file in files:
             if reason := passed_over(file.name):
                 odd.append(OddFile(shown(file.path), reason))
