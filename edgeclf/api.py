@@ -14,7 +14,7 @@ from edgeclf.progress import SILENT, Progress
 
 if TYPE_CHECKING:
     from edgeclf.artifact.inspection import InspectReport
-    from edgeclf.compression.compress import CompressReport
+    from edgeclf.compression.compress_report import CompressReport
     from edgeclf.dataset.auditing import AuditReport
     from edgeclf.measure.bench_report import BenchReport
     from edgeclf.runtime.photos import PredictReport

@@ -42,19 +42,24 @@ def duration(seconds: float) -> str:
 
 def render_compression(console: Console, report: Mapping[str, Any]) -> None:
     """One row a model, then what a person should know about each."""
-    shown = table("Models", "recipe", "top-1", "file", "gzip", "zeros", "distinct weights")
-    for model in report["models"]:
-        split = f" ({model['split']})" if model.get("split") else ""
+    models = report["models"]
+    split = next((model["split"] for model in models if model["split"]), None)
+    accuracy = f"top-1 ({split})" if split else "top-1"
+    shown = table("Models", "recipe", accuracy, "float", "file", "gzip", "zeros", "distinct weights")
+    for model in models:
         shown.add_row(
             model["recipe"],
-            percent(model.get("top1"), 2) + split,
+            percent(model["top1"], 2),
+            percent(model["float_top1"], 2),
             size(model["size_bytes"]),
             size(model["gzip_bytes"]),
-            percent(model.get("sparsity")),
-            number(model.get("distinct_weights_max")),
+            percent(model["sparsity"]),
+            number(model["distinct_weights_max"]),
         )
     console.print(shown)
-    for model in report["models"]:
+    for model in models:
         line(console, model["path"])
-        for remark in model.get("remarks") or model.get("notes") or ():
-            line(console, str(remark), indent="  ")
+        for note in model["notes"]:
+            line(console, note, indent="  ")
+    for note in report["notes"]:
+        line(console, note)
