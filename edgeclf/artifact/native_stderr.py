@@ -12,7 +12,8 @@ _STDERR = 2
 RUNTIME_CHATTER = (b"XNNPACK delegate", b"INFO: Initialized TensorFlow Lite runtime", b"INFO: Applying ")
 """What the TFLite runtimes say when all is well."""
 
-_ONE_AT_A_TIME = threading.Lock()
+# Blocks nest: the converter's chatter is kept off around an interpreter's.
+_ONE_AT_A_TIME = threading.RLock()
 
 
 @contextlib.contextmanager
