@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from edgeclf.runtime.photos import PredictReport
     from edgeclf.runtime.verification import VerifyReport
     from edgeclf.training.config import TrainConfig
-    from edgeclf.training.run import TrainReport
+    from edgeclf.training.run_record import TrainReport
 
 _HOST = ("tensorflow", "tf_keras", "tensorflow_model_optimization", "sklearn", "matplotlib", "flatbuffers")
 

@@ -127,7 +127,8 @@ def _mixed(
     count, height, width, _ = images.shape
     partner = random.permutation(count)
     use_cutmix = recipe.cutmix > 0 and (recipe.mixup == 0 or random.random() < 0.5)
-    keep = random.beta(*(2 * [recipe.cutmix if use_cutmix else recipe.mixup]))
+    alpha = recipe.cutmix if use_cutmix else recipe.mixup
+    keep = random.beta(alpha, alpha)
     if use_cutmix:
         side = np.sqrt(1 - keep)
         tall, wide = round(side * height), round(side * width)

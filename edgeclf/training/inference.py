@@ -6,11 +6,14 @@ import numpy as np
 import tensorflow as tf
 import tf_keras
 
+from edgeclf.dataset.types import ImageView
 from edgeclf.progress import SILENT, Progress
 from edgeclf.training.pipeline import EVALUATION_BATCH, evaluation_batches
 
 
-def predict_probabilities(model: tf_keras.Model, images: np.ndarray, progress: Progress = SILENT) -> np.ndarray:
+def predict_probabilities(
+    model: tf_keras.Model, images: ImageView | np.ndarray, progress: Progress = SILENT
+) -> np.ndarray:
     """Run `model` in inference mode.
 
     Args:

@@ -11,7 +11,7 @@ import cv2
 import numpy as np
 import tensorflow as tf
 
-from edgeclf.dataset.types import Split
+from edgeclf.dataset.types import ImageView, Split
 from edgeclf.training.augmentation import Augmentation, augment
 from edgeclf.training.balancing import class_weights, epoch_order
 
@@ -87,7 +87,7 @@ class TrainingBatches:
         return dataset.prefetch(2).with_options(options)
 
 
-def evaluation_batches(images: np.ndarray, batch_size: int = EVALUATION_BATCH) -> tf.data.Dataset:
+def evaluation_batches(images: ImageView | np.ndarray, batch_size: int = EVALUATION_BATCH) -> tf.data.Dataset:
     """All images of a split in their own order, uint8[B, H, W, 3], read a batch at a time."""
 
     def batch(start: np.int64) -> np.ndarray:

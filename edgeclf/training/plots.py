@@ -11,6 +11,7 @@ import numpy as np
 from matplotlib.figure import Figure
 
 from edgeclf.atomic import write_bytes
+from edgeclf.dataset.types import ImageView
 
 BLUE, ORANGE, GREY = "#1f6feb", "#d9730d", "#6e7781"
 
@@ -55,7 +56,7 @@ def plot_confusion(confusion: Sequence[Sequence[int]], class_names: Sequence[str
 
 
 def plot_mistakes(
-    images: np.ndarray, labels: np.ndarray, probabilities: np.ndarray, class_names: Sequence[str], path: Path
+    images: ImageView, labels: np.ndarray, probabilities: np.ndarray, class_names: Sequence[str], path: Path
 ) -> None:
     """The 24 images whose true class got the least probability: mistakes first, then what was nearly one."""
     of_truth = probabilities[np.arange(len(labels)), labels]
