@@ -3,8 +3,9 @@
 
     python tools/benchmarks/training_memory.py FOLDER_FOR_THE_IMAGES
 
-Makes the images (1.66 GB of noise, a memory-mapped file like the one that edgeclf decodes into), trains two epochs of a small
-network on them in this process, and prints as JSON the peak of `RssAnon` minus that after TensorFlow's start, in bytes, and the limit.
+Makes the images (1.66 GB of noise, a memory-mapped file like the one that edgeclf decodes into), trains two epochs of a
+small network on them in this process, and prints as JSON the peak of `RssAnon` minus that after TensorFlow's start, in
+bytes, and the limit.
 """
 
 from __future__ import annotations
