@@ -81,17 +81,18 @@ class ConsoleProgress:
 class _LineTask:
     def __init__(self, progress: LineProgress, description: str, total: int | None) -> None:
         self._progress, self._description, self._total = progress, description, total
-        self._done = 0
+        self._done, self._note = 0, ""
         self._last = time.monotonic()
 
     def advance(self, steps: int = 1, note: str = "") -> None:
         self._done += steps
+        self._note = note or self._note
         now = time.monotonic()
         if now - self._last < LINE_EVERY:
             return
         self._last = now
         of = "" if self._total is None else f" of {self._total}"
-        self._progress.say(f"{self._description}: {self._done}{of}{f' ({note})' if note else ''}")
+        self._progress.say(f"{self._description}: {self._done}{of}{f' ({self._note})' if self._note else ''}")
 
 
 class LineProgress:

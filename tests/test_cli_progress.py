@@ -1,0 +1,53 @@
+"""What progress looks like: bars on a terminal, few lines in a log."""
+
+from __future__ import annotations
+
+import io
+
+import pytest
+
+from edgeclf.cli import progress_bars
+from edgeclf.cli.progress_bars import ConsoleProgress, LineProgress
+
+
+class Terminal(io.StringIO):
+    def isatty(self) -> bool:
+        return True
+
+
+def test_a_log_gets_lines_only_from_tasks_that_take_long(monkeypatch: pytest.MonkeyPatch) -> None:
+    log = io.StringIO()
+    progress = LineProgress(log)
+    with progress.task("decoding", 3) as task:
+        task.advance(2, "quick")
+    assert log.getvalue() == ""
+    monkeypatch.setattr(progress_bars, "LINE_EVERY", 0.0)
+    with progress.task("decoding", 3) as task:
+        task.advance(2, "loss 0.5")
+        task.advance()
+    with progress.task("timing", None) as task:
+        task.advance()
+    assert log.getvalue().splitlines() == [
+        "decoding: 2 of 3 (loss 0.5)",
+        "decoding: 3 of 3 (loss 0.5)",
+        "timing: 1",
+    ]
+
+
+def test_warnings_are_marked_and_lines_stay_single() -> None:
+    log = io.StringIO()
+    LineProgress(log).warn("a file\nwith a [bold]name[/bold]")
+    assert log.getvalue() == "warning: a file with a [bold]name[/bold]\n"
+
+
+def test_bars_nest_and_vanish_and_take_names_literally() -> None:
+    screen = Terminal()
+    progress = ConsoleProgress(screen)
+    with progress.task("outer [red]", 2) as outer:
+        with progress.task("inner", None) as inner:
+            inner.advance(5, "note [1]")
+        outer.advance()
+        progress.say("said [in] between")
+    with progress.task("again", 1) as task:
+        task.advance()
+    assert "said [in] between" in screen.getvalue()
