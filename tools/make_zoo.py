@@ -33,7 +33,7 @@ ResNet-8 (He et al., 2016, in the form of MLPerf Tiny), int8, {size} pixels, {cl
 | | float Keras | int8 file |
 |---|---|---|
 | top-1 on the test split ({images:,} images) | {float_top1:.2%} | {top1:.2%} (95 % interval {low:.2%} to {high:.2%}) |
-| difference, paired | | {difference:+.2f} points ({difference_low:+.2f} to {difference_high:+.2f}; McNemar p = {p:.2g}) |
+| difference, paired | | {difference:+.2f} points ({lower:+.2f} to {upper:+.2f}; McNemar p = {p:.2g}) |
 | file | | {bytes:,} bytes |
 | median latency, one thread | {float_latency} | {latency:.0f} µs |
 | MACs, parameters | | {macs:,}, {parameters:,} |
@@ -42,7 +42,8 @@ Latency on {machine}, {runtime}.
 
 - **Data:** {data}. Fingerprint `{fingerprint}`. The data are not part of this repository.
 - **Recipe:** {epochs} epochs of SGD with Nesterov momentum, one cosine, label smoothing, shifts, flips where they make
-  sense; then post-training int8 with 500 calibration images out of the training split. `edgeclf inspect {name}` shows all of it.
+  sense; then post-training int8 with 500 calibration images out of the training split. `edgeclf inspect {name}`
+  shows all of it.
 - **Made by:** `python tools/make_zoo.py {name}{arguments}`
 - **Licence:** the weights are part of edgeclf (Apache-2.0).
 """
@@ -78,8 +79,8 @@ def main() -> None:
         low=model.top1_interval[0],
         high=model.top1_interval[1],
         difference=100 * model.difference,
-        difference_low=100 * model.difference_interval[0],
-        difference_high=100 * model.difference_interval[1],
+        lower=100 * model.difference_interval[0],
+        upper=100 * model.difference_interval[1],
         p=model.p_value,
         bytes=model.size_bytes,
         float_latency=""

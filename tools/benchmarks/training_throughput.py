@@ -5,7 +5,7 @@
     python tools/benchmarks/training_throughput.py photos CLOTHING_FOLDER
 
 `small`: ResNet-8 at 32x32 with the standard augmentation, against `model.fit` of the same network on arrays in memory
-without augmentation. `photos`: MobileNetV1 at 96x96 from the files, against `image_dataset_from_directory` with the same
+without augmentation. `photos`: MobileNetV1 at 96x96 from files, against `image_dataset_from_directory` with the same
 kinds of augmentation as Keras layers; the first epoch, which decodes, is not counted on either side. Prints one line of
 JSON: images a second of each round, medians and their ratio (edgeclf over plain).
 """
