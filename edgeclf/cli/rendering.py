@@ -158,12 +158,14 @@ def _facts(report: Mapping[str, Any]) -> list[tuple[str, str]]:
     facts.append(("distinct weights", f"at most {number(report['distinct_weights_max'])} a tensor"))
     integrity = {"unverified": "unverified (not made by edgeclf, so there is no checksum)"}
     facts.append(("integrity", integrity.get(report["integrity"], report["integrity"])))
-    provenance = report.get("provenance") or {}
-    for key, heading in (("recipe", "recipe"), ("metrics", "metrics at birth"), ("created_by", "made by")):
-        if provenance.get(key):
-            facts.append((heading, _inline(provenance[key])))
-    source = (provenance.get("data") or {}).get("source")
-    return [*facts, ("data", str(source))] if source else facts
+    provenance = report["provenance"] or {}
+    if provenance:
+        data = provenance["data"]
+        facts.append(("recipe", str(provenance["recipe"].get("name", _inline(provenance["recipe"])))))
+        facts.append(("data", f"{data.get('source', 'unknown')}, fingerprint {data.get('fingerprint', 'unknown')}"))
+        facts.append(("at birth", _inline(provenance["metrics"]) or "not measured"))
+        facts.append(("made by", f"{provenance['created_by']} {provenance['versions'].get('edgeclf', '')}".strip()))
+    return facts
 
 
 def _inline(value: Any) -> str:
