@@ -1,0 +1,143 @@
+"""Which training images set the quantization ranges, and whether they are fit to."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+
+from edgeclf.errors import InputError
+from edgeclf.records import Record
+
+FEW_IMAGES = 100
+HALVES_AGREE = 1.5
+"""Ranges of the two halves that differ by more than this factor are reported."""
+
+
+@dataclass(frozen=True)
+class CalibrationSet(Record):
+    """The images that ranges come from.
+
+    Attributes:
+        indices: into the training split, ascending.
+        per_class: number of images of each class.
+        seed: of the draw.
+        low: smallest pixel value.
+        high: largest pixel value.
+        halves_worst: largest ratio between the activation ranges of two disjoint halves; None before it is measured.
+        halves_tensor: where it was.
+        findings: what a person should know, one line each.
+    """
+
+    indices: tuple[int, ...]
+    per_class: dict[str, int]
+    seed: int
+    low: int
+    high: int
+    halves_worst: float | None = None
+    halves_tensor: str | None = None
+    findings: tuple[str, ...] = ()
+
+    @property
+    def gaps(self) -> str:
+        """The indices in few bytes: the first one, then the distance of each to the one before it."""
+        return " ".join(str(int(gap)) for gap in np.diff(self.indices, prepend=0))
+
+
+def draw_indices(labels: np.ndarray, count: int, seed: int) -> np.ndarray:
+    """A class-balanced draw without repetition.
+
+    Classes take turns; one that has run out passes. The same labels, count and seed always give the same draw.
+
+    Args:
+        labels: int64[N].
+        count: number of images; all where there are fewer.
+        seed: of the draw.
+
+    Returns:
+        int64[n], ascending.
+
+    Raises:
+        InputError: `count` is below 1.
+    """
+    if count < 1:
+        raise InputError(f"calibration must be at least 1 image, got {count}")
+    random = np.random.default_rng([seed, 0xCA11])
+    turns = np.empty(len(labels), np.int64)
+    for label in np.unique(labels):
+        members = np.flatnonzero(labels == label)
+        turns[random.permutation(members)] = np.arange(len(members))
+    order = np.lexsort((random.permutation(len(labels)), turns))
+    return np.sort(order[:count])
+
+
+def describe_draw(
+    images: np.ndarray, labels: np.ndarray, indices: np.ndarray, class_names: Sequence[str], seed: int
+) -> CalibrationSet:
+    """Lint a draw before it is used.
+
+    Args:
+        images: uint8[n, H, W, 3], the drawn ones.
+        labels: int64[N] of the whole training split.
+        indices: int64[n].
+        class_names: of the data.
+        seed: of the draw.
+    """
+    counts = np.bincount(labels[indices], minlength=len(class_names))
+    low, high = int(images.min()), int(images.max())
+    findings = []
+    missing = [name for name, n in zip(class_names, counts, strict=True) if n == 0]
+    if missing:
+        findings.append(f"calibration has no image of {', '.join(missing[:5])}; take more with --calibration")
+    elif counts.max() > 2 * counts.min():
+        findings.append(f"calibration is uneven: {counts.min()} to {counts.max()} images a class (few photos there)")
+    if len(indices) < FEW_IMAGES:
+        findings.append(f"{len(indices)} calibration images are few; {FEW_IMAGES} and more give steadier ranges")
+    if low > 32 or high < 223:
+        findings.append(f"calibration pixels reach from {low} to {high} only, of 0 to 255; the photos lack contrast")
+    per_class = {name: int(n) for name, n in zip(class_names, counts, strict=True)}
+    return CalibrationSet(tuple(int(i) for i in indices), per_class, seed, low, high, findings=tuple(findings))
+
+
+def full_range(images: np.ndarray) -> np.ndarray:
+    """The same images with one value at 0 and one at 255, so that the input's scale is exact.
+
+    Only where no pixel reaches the end of the range, the most extreme one is moved there.
+
+    Args:
+        images: uint8[n, H, W, 3].
+    """
+    flat = images.reshape(-1)
+    if flat.min() == 0 and flat.max() == 255:
+        return images
+    moved = flat.copy()
+    moved[flat.argmin()], moved[flat.argmax()] = 0, 255
+    return moved.reshape(images.shape)
+
+
+def compare_halves(
+    names: Sequence[str], lows: np.ndarray, highs: np.ndarray
+) -> tuple[float | None, str | None, tuple[str, ...]]:
+    """How far two disjoint halves of the calibration images agree about the activations' ranges.
+
+    Args:
+        names: of the T tensors.
+        lows: float32[n, T], smallest value of each image.
+        highs: float32[n, T], largest.
+
+    Returns:
+        the largest ratio of the halves' ranges, the tensor it was at, and findings.
+    """
+    if len(lows) < 4 or not names:
+        return None, None, ()
+    spans = [highs[part::2].max(0) - np.minimum(lows[part::2].min(0), 0) for part in (0, 1)]
+    ratio = np.maximum(spans[0], spans[1]) / np.maximum(np.minimum(spans[0], spans[1]), 1e-9)
+    worst = int(np.argmax(ratio))
+    findings = ()
+    if ratio[worst] > HALVES_AGREE:
+        findings = (
+            f"two halves of the calibration images disagree by a factor of {ratio[worst]:.1f} about the range of "
+            f"{names[worst]}; take more images with --calibration",
+        )
+    return round(float(ratio[worst]), 4), names[worst], findings

@@ -1,0 +1,208 @@
+"""From a float network to TFLite: one function a format."""
+
+from __future__ import annotations
+
+import contextlib
+import dataclasses
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass
+from types import MappingProxyType
+from typing import Any
+
+import numpy as np
+import tensorflow as tf
+
+from edgeclf.artifact.native_stderr import without_chatter
+from edgeclf.compression.bias_correction import correct_biases
+from edgeclf.compression.calibration import full_range
+from edgeclf.compression.flatfile import (
+    rescaled_input,
+    weighted_operators,
+    with_ranges,
+    with_short_names,
+    without_scaling,
+)
+from edgeclf.compression.observation import Observer, Ranges, observe_ranges
+from edgeclf.errors import InputError, ModelError
+from edgeclf.progress import SILENT, Progress
+
+_CHATTER = (
+    *(b"WARNING: All log messages", b"W0000", b"I0000", b"INFO:", b"fully_quantize:", b"Summary on the non-converted"),
+    *(b" non-converted", b"-----", b"(f32:", b"(uq_8:", b"Accepted dialects", b"Non-Converted Ops", b"* "),
+)
+CORRECTION_IMAGES = 256
+"""Images that bias correction looks at; each is run once for each layer."""
+
+
+@dataclass(frozen=True)
+class Conversion:
+    """What is to be converted.
+
+    Attributes:
+        function: from `float32[1, H, W, 3]`, 0..`high`, to `float32[1, C]`.
+        holder: the object that owns its variables.
+        height: pixels.
+        width: pixels.
+        high: what pixel value 255 becomes before it enters `function`; 0 stays 0.
+        images: uint8[n, H, W, 3] for calibration; None where the format needs none.
+        io: `uint8`, `int8` or `float32`.
+        trained_ranges: the graph carries its ranges from quantization-aware training.
+        bias_correction: correct biases after calibration.
+        progress: where bars go.
+    """
+
+    function: Callable[[Any], Any]
+    holder: Any
+    height: int
+    width: int
+    high: float
+    images: np.ndarray | None = None
+    io: str = "uint8"
+    trained_ranges: bool = False
+    bias_correction: bool = True
+    progress: Progress = SILENT
+
+
+@dataclass(frozen=True)
+class Converted:
+    """A bare TFLite file.
+
+    Attributes:
+        flat: its content.
+        input_range: what pixel values 0 and 255 must become before they enter the graph; None: they enter raw.
+        ranges: what calibration saw; None where nothing was calibrated.
+    """
+
+    flat: bytes
+    input_range: tuple[float, float] | None = None
+    ranges: Ranges | None = None
+
+
+def convert(format: str, job: Conversion) -> Converted:
+    """Convert to one of the formats.
+
+    Raises:
+        ModelError: the converter refuses the network.
+    """
+    converted = FORMAT_CONVERTERS[format](job)
+    return dataclasses.replace(converted, flat=with_short_names(converted.flat))
+
+
+@contextlib.contextmanager
+def quiet() -> Iterator[None]:
+    """Keep the converter's chatter off stderr."""
+    with without_chatter(*_CHATTER):
+        yield
+
+
+def _float32(job: Conversion) -> Converted:
+    return Converted(_converted(_pixel_converter(job)))
+
+
+def _float16(job: Conversion) -> Converted:
+    converter = _pixel_converter(job)
+    converter.optimizations = [tf.lite.Optimize.DEFAULT]
+    converter.target_spec.supported_types = [tf.float16]
+    return Converted(_converted(converter))
+
+
+def _dynamic(job: Conversion) -> Converted:
+    converter = _pixel_converter(job)
+    converter.optimizations = [tf.lite.Optimize.DEFAULT]
+    return Converted(_converted(converter))
+
+
+def _int16x8(job: Conversion) -> Converted:
+    images = _calibration_images(job)
+    converter = _pixel_converter(job)
+    converter.optimizations = [tf.lite.Optimize.DEFAULT]
+    dtype = np.float32 if job.io == "float32" else np.uint8
+    converter.representative_dataset = lambda: ([image[None].astype(dtype)] for image in images)
+    converter.target_spec.supported_ops = [
+        tf.lite.OpsSet.EXPERIMENTAL_TFLITE_BUILTINS_ACTIVATIONS_INT16_WEIGHTS_INT8,
+        tf.lite.OpsSet.TFLITE_BUILTINS,
+    ]
+    return Converted(_converted(converter))
+
+
+def _int8(job: Conversion) -> Converted:
+    if job.trained_ranges:
+        return _from_trained_ranges(job)
+    from tensorflow.lite.python.convert import mlir_quantize
+
+    images = _calibration_images(job)
+    flat, factor = without_scaling(float_graph(job))
+    high = job.high * factor
+    observer = Observer(flat)
+    scale = np.float32(high / 255)
+
+    def feed(image: np.ndarray) -> np.ndarray:
+        return image[None].astype(np.float32) * scale
+
+    ranges, _ = observe_ranges(observer, images, feed, progress=job.progress)
+    noted = {
+        int(index): (float(low), float(high))
+        for index, low, high in zip(ranges.indices, ranges.lows.min(0), ranges.highs.max(0), strict=True)
+    }
+    noted[observer.model.input_indices[0]] = (0.0, high)
+    with quiet():
+        quantized = bytes(mlir_quantize(with_ranges(flat, noted)))
+    if job.bias_correction:
+        part = images[np.linspace(0, len(images) - 1, min(len(images), CORRECTION_IMAGES)).astype(np.int64)]
+        means = observe_ranges(observer, part, feed, weighted_operators(observer.model))[1]
+        quantized = correct_biases(quantized, flat, means, part, feed, job.progress)
+    return _with_io(quantized, dataclasses.replace(job, high=high), ranges)
+
+
+def _from_trained_ranges(job: Conversion) -> Converted:
+    converter = _converter(job, job.function, tf.float32)
+    converter.optimizations = [tf.lite.Optimize.DEFAULT]
+    return _with_io(_converted(converter), job, None)
+
+
+def _with_io(quantized: bytes, job: Conversion, ranges: Ranges | None) -> Converted:
+    """Give an integer graph with float ends the wanted ones."""
+    from tensorflow.lite.python.util import modify_model_io_type
+
+    if job.io != "float32":
+        wanted = {"uint8": tf.uint8, "int8": tf.int8}[job.io]
+        return Converted(bytes(modify_model_io_type(quantized, wanted, wanted)), None, ranges)
+    raw = rescaled_input(quantized, 255 / job.high)
+    return Converted(quantized, (0.0, job.high), ranges) if raw is None else Converted(raw, None, ranges)
+
+
+def float_graph(job: Conversion) -> bytes:
+    """The float graph on scaled pixels, one image at a time."""
+    return _converted(_converter(job, job.function, tf.float32))
+
+
+def _pixel_converter(job: Conversion) -> Any:
+    scale = np.float32(job.high / 255)
+    dtype = tf.float32 if job.io == "float32" else tf.uint8
+    return _converter(job, lambda pixels: job.function(tf.cast(pixels, tf.float32) * scale), dtype)
+
+
+def _converter(job: Conversion, function: Callable[[Any], Any], dtype: Any) -> Any:
+    signature = [tf.TensorSpec((1, job.height, job.width, 3), dtype, name="image")]
+    concrete = tf.function(function, input_signature=signature).get_concrete_function()
+    return tf.lite.TFLiteConverter.from_concrete_functions([concrete], job.holder)
+
+
+def _converted(converter: Any) -> bytes:
+    try:
+        with quiet():
+            return bytes(converter.convert())
+    except (ValueError, RuntimeError, tf.errors.OpError) as error:
+        first = next((line.strip() for line in str(error).splitlines() if line.strip()), type(error).__name__)
+        raise ModelError(f"the TFLite converter refuses this network: {first[:200]}") from error
+
+
+def _calibration_images(job: Conversion) -> np.ndarray:
+    if job.images is None or len(job.images) == 0:
+        raise InputError("int8 and int16x8 need training images for calibration; name them with --data")
+    return full_range(np.asarray(job.images))
+
+
+FORMAT_CONVERTERS: Mapping[str, Callable[[Conversion], Converted]] = MappingProxyType(
+    {"float32": _float32, "float16": _float16, "dynamic": _dynamic, "int8": _int8, "int16x8": _int16x8}
+)

@@ -1,0 +1,74 @@
+"""Pruning, clustering and quantization-aware training, one on top of the other."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from edgeclf.compression.cluster import cluster
+from edgeclf.compression.fine_tune import Lessons
+from edgeclf.compression.graph import Core
+from edgeclf.compression.prune import prune
+from edgeclf.compression.qat import quantize_aware, with_quantizers
+from edgeclf.compression.recipe import Recipe
+from edgeclf.dataset import Dataset
+from edgeclf.errors import UnknownNameError
+from edgeclf.progress import Progress
+from edgeclf.training.augmentation import LEVELS
+
+
+def train_stages(
+    recipe: Recipe,
+    core: Core,
+    data: Dataset,
+    images: np.ndarray | None,
+    *,
+    balance: str,
+    seed: int,
+    progress: Progress,
+) -> tuple[Core, tuple[str, ...]]:
+    """Train what the recipe asks for; each stage preserves what the ones before it made.
+
+    Args:
+        recipe: what is asked for.
+        core: the float network; it stays as it is, and teaches.
+        data: images and labels.
+        images: uint8[n, H, W, 3], calibration images, for the ranges that quantization-aware training starts from.
+        balance: of the classes, as the network was trained.
+        seed: of order and augmentation.
+        progress: where bars go.
+
+    Returns:
+        the trained network, and what a person should know about it.
+
+    Raises:
+        ModelError: a layer cannot be quantized; it is raised before any training.
+    """
+    if recipe.augment not in LEVELS:
+        raise UnknownNameError("augmentation level", recipe.augment, LEVELS)
+    lessons = Lessons(
+        train=data.splits["train"],
+        validation=data.splits.get("validation"),
+        classes=len(data.class_names),
+        teacher=core,
+        distill=recipe.distill,
+        batch_size=recipe.batch_size,
+        augment=recipe.augment,
+        balance=balance,
+        seed=seed,
+        progress=progress,
+    )
+    if recipe.qat and (recipe.prune is not None or recipe.cluster is not None):
+        # what TFMOT refuses is found here, before the long stages
+        with_quantizers(core, Recipe(qat=True))
+    notes: tuple[str, ...] = ()
+    result = core
+    if recipe.prune is not None:
+        result, found = prune(result, recipe, lessons)
+        notes += found
+    if recipe.cluster is not None:
+        result, found = cluster(result, recipe, lessons)
+        notes += found
+    if recipe.qat:
+        assert images is not None
+        result = quantize_aware(result, recipe, lessons, images)
+    return result, notes

@@ -1,0 +1,116 @@
+"""Refuses model files that would run foreign code, before anything in them is run.
+
+tf-keras executes a `Lambda` found in an `.h5` while loading it, and a configuration may name any Python module to be
+imported. So each class a configuration names is looked up in a list of what image classifiers are made of.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Any
+
+from edgeclf.errors import UntrustedModelError
+
+# ruff: noqa: SIM905  # word lists read better
+MODELS = frozenset({"Functional", "Model", "Sequential"})
+LAYERS = frozenset(
+    """
+    Activation ActivityRegularization Add AlphaDropout Average AveragePooling1D AveragePooling2D AvgPool2D
+    BatchNormalization CenterCrop Concatenate Conv1D Conv2D Conv2DTranspose Convolution2D Cropping2D Dense
+    DepthwiseConv2D Dot Dropout ELU Flatten GaussianDropout GaussianNoise GlobalAveragePooling2D GlobalAvgPool2D
+    GlobalMaxPool2D GlobalMaxPooling2D GroupNormalization InputLayer LayerNormalization LeakyReLU MaxPool2D MaxPooling2D
+    Maximum Minimum Multiply Normalization PReLU Permute RandomBrightness RandomContrast RandomCrop RandomFlip
+    RandomHeight RandomRotation RandomTranslation RandomWidth RandomZoom ReLU RepeatVector Rescaling Reshape Resizing
+    SeparableConv2D SeparableConvolution2D Softmax SpatialDropout2D Subtract SyncBatchNormalization ThresholdedReLU
+    UnitNormalization UpSampling2D ZeroPadding2D
+    """.split()
+)
+PARTS = frozenset(
+    """
+    Constant GlorotNormal GlorotUniform HeNormal HeUniform Identity LecunNormal LecunUniform Ones Orthogonal
+    RandomNormal RandomUniform TruncatedNormal VarianceScaling Zeros L1 L2 L1L2 OrthogonalRegularizer MaxNorm
+    MinMaxNorm NonNeg RadialConstraint UnitNorm Policy DTypePolicy FloatDTypePolicy PolicyV1 TensorShape
+    __keras_tensor__ __tensor__ __tuple__ CategoricalCrossentropy
+    """.split()
+)
+ACTIVATIONS = frozenset(
+    """
+    elu exponential gelu hard_sigmoid hard_silu hard_swish leaky_relu linear log_softmax mish relu relu6 selu sigmoid
+    silu softmax softplus softsign swish tanh
+    """.split()
+)
+_SAVED_MODEL_DENIED = (
+    "PyFunc", "EagerPyFunc", "PyFuncStateless", "ReadFile", "WriteFile", "MatchingFiles", "SavedModelExtract",
+    "LoadLibrary", "OpenFile", "DebugIdentity", "PrintV2", "WholeFileReader", "WholeFileReaderV2", "TextLineReader",
+    "ImmutableConst", "RpcCall", "RemoteCall", "RemoteFusedGraphExecute",
+)  # fmt: skip
+
+
+def check_configuration(config: Any, file: str) -> None:
+    """Look a Keras `model_config` over before it is handed to a loader.
+
+    Args:
+        config: the parsed JSON.
+        file: its name, for the message.
+
+    Raises:
+        UntrustedModelError: it names a class, module or function that is not on the list.
+    """
+    for entry in _dictionaries(config):
+        name = entry.get("class_name")
+        if name is not None:
+            _check_class(entry, str(name), file)
+        for key, value in entry.items():
+            if key.endswith("activation") and isinstance(value, str) and value not in ACTIVATIONS:
+                raise _refused(file, f"the activation function {value!r}")
+
+
+def _check_class(entry: dict[str, Any], name: str, file: str) -> None:
+    if name in ("function", "builtin_function_or_method"):
+        function = entry.get("config")
+        if function in ACTIVATIONS and _own_module(entry.get("module")):
+            return
+        raise _refused(file, f"the function {function!r}")
+    if name not in MODELS | LAYERS | PARTS:
+        label = (entry.get("config") or {}).get("name") if isinstance(entry.get("config"), dict) else None
+        kind = "a Lambda layer" if "lambda" in name.lower() else f"the class {name!r}"
+        raise _refused(file, kind + (f" (layer {label!r})" if label else ""))
+    if not _own_module(entry.get("module")):
+        raise _refused(file, f"the Python module {entry['module']!r}")
+    registered = entry.get("registered_name")
+    if registered not in (None, name):
+        raise _refused(file, f"the registered object {registered!r}")
+
+
+def _own_module(module: Any) -> bool:
+    if module is None or module == "builtins":
+        return True
+    return isinstance(module, str) and module.split(".")[0] in ("keras", "tf_keras")
+
+
+def _dictionaries(value: Any) -> Iterator[dict[str, Any]]:
+    waiting = [value]
+    while waiting:
+        current = waiting.pop()
+        if isinstance(current, dict):
+            yield current
+            waiting.extend(current.values())
+        elif isinstance(current, (list, tuple)):
+            waiting.extend(current)
+
+
+def check_saved_model_operators(names: set[str], file: str) -> None:
+    """Look the operators of a SavedModel over.
+
+    Raises:
+        UntrustedModelError: one reads or writes files, or calls into Python.
+    """
+    for name in sorted(names):
+        if name in _SAVED_MODEL_DENIED or "Dataset" in name or "PyFunc" in name:
+            raise _refused(file, f"the operator {name!r}")
+
+
+def _refused(file: str, what: str) -> UntrustedModelError:
+    return UntrustedModelError(
+        f"{file} holds {what}, which could run code from the file; if you trust where it comes from, add --trust-model"
+    )

@@ -1,0 +1,282 @@
+"""From a tiny trained network to files: what was asked for is in the file, counted there."""
+
+from __future__ import annotations
+
+import json
+import shutil
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+from edgeclf.artifact.provenance import integrity, read_provenance
+from edgeclf.artifact.run_folder import RunFolder
+from edgeclf.artifact.tflite import TfliteModel, parse
+from edgeclf.dataset.types import Dataset, ImageView, Split
+from edgeclf.errors import DataError, InputError, ModelError, OutputError
+from edgeclf.runtime.classifier import Classifier
+
+tf_keras = pytest.importorskip("tf_keras")
+pytest.importorskip("tensorflow_model_optimization")
+from edgeclf.compression.compress import compress  # noqa: E402
+from edgeclf.compression.flatfile import float_operators  # noqa: E402
+from edgeclf.compression.recipe import Recipe  # noqa: E402
+
+pytestmark = pytest.mark.slow
+layers = tf_keras.layers
+COLORS = np.array([[200, 40, 40], [40, 200, 40], [40, 40, 200]])
+NAMES = ("blue/sky", "green tea", "紅")
+SHORT = {"prune_epochs": 2, "cluster_epochs": 1, "qat_epochs": 1, "batch_size": 16}
+
+
+def colored_split(per_class: int, seed: int) -> Split:
+    random = np.random.default_rng(seed)
+    labels = np.repeat(np.arange(3), per_class)
+    noise = random.normal(0, 40, (len(labels), 16, 16, 3))
+    images = np.clip(COLORS[labels][:, None, None] + noise, 0, 255).astype(np.uint8)
+    rows = np.arange(len(labels))
+    return Split(
+        ImageView(images, rows), labels, tuple(f"{seed}/{i}" for i in rows), tuple(f"{seed}-{i}" for i in rows)
+    )
+
+
+@pytest.fixture(scope="module")
+def data() -> Dataset:
+    splits = {name: colored_split(n, seed) for seed, (name, n) in enumerate({"train": 40, "validation": 10}.items())}
+    return Dataset("colors", "colors", NAMES, splits, 16, 16, "f" * 32, 1)
+
+
+@pytest.fixture(scope="module")
+def network(data: Dataset) -> Any:
+    tf_keras.utils.set_random_seed(0)
+    x = inputs = layers.Input((16, 16, 3))
+    x = layers.Rescaling(1 / 255)(x)
+    x = layers.Conv2D(8, 3, strides=2, padding="same", use_bias=False)(x)
+    x = layers.ReLU()(layers.BatchNormalization(momentum=0.7)(x))
+    y = layers.Conv2D(8, 3, padding="same", use_bias=False)(x)
+    y = layers.BatchNormalization(momentum=0.7)(y)
+    x = layers.ReLU()(layers.Add()([x, y]))
+    x = layers.GlobalAveragePooling2D()(x)
+    model = tf_keras.Model(inputs, layers.Dense(3, activation="softmax")(x))
+    model.compile(tf_keras.optimizers.Adam(0.02), "sparse_categorical_crossentropy")
+    train = data.splits["train"]
+    model.fit(np.asarray(train.images), train.labels, epochs=8, batch_size=16, verbose=0)
+    return model
+
+
+@pytest.fixture(scope="module")
+def source(network: Any, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    path = tmp_path_factory.mktemp("net") / "net.keras"
+    network.save(path)
+    return path
+
+
+def graph(path: str) -> TfliteModel:
+    return parse(Path(path).read_bytes())
+
+
+def weights_of(model: TfliteModel) -> list[Any]:
+    kinds = ("CONV_2D", "FULLY_CONNECTED")
+    return [model.tensors[op.inputs[1]] for op in model.operators if op.name in kinds]
+
+
+@pytest.mark.parametrize("name", ["float32", "float16", "dynamic", "int8", "int16x8"])
+def test_each_format(source: Path, data: Dataset, tmp_path: Path, name: str) -> None:
+    (made,) = compress(source, name, data=data, calibration=30, out=tmp_path).models
+    assert made.path == str(tmp_path / f"net-{name}.tflite")
+    content = Path(made.path).read_bytes()
+    assert integrity(content) == "verified"
+    assert made.size_bytes == len(content)
+    assert made.gzip_bytes <= made.size_bytes
+    assert made.split == "validation"
+    assert made.top1 is not None
+    assert made.top1 >= 0.9
+    classifier = Classifier(made.path)
+    assert classifier.labels == NAMES
+    assert parse(content).inputs[0].dtype == "uint8"
+    validation = data.splits["validation"]
+    assert (classifier.top1(np.asarray(validation.images)) == validation.labels).mean() == made.top1
+    stored = json.loads((tmp_path / f"net-{name}.json").read_text(encoding="utf-8"))
+    assert Recipe.from_dict(stored["recipe"]).name == name
+    assert stored["model"]["top1"] == made.top1
+
+
+@pytest.mark.parametrize("io", ["uint8", "int8", "float32"])
+@pytest.mark.parametrize("name", ["int8", "qat-int8"])
+def test_the_inner_graph_is_integer(source: Path, data: Dataset, tmp_path: Path, io: str, name: str) -> None:
+    recipe = Recipe(qat=name.startswith("qat"), **SHORT)
+    (made,) = compress(source, recipe, data=data, calibration=30, io=io, out=tmp_path).models
+    model = graph(made.path)
+    assert (model.inputs[0].dtype, model.outputs[0].dtype) == (io, io)
+    assert model.inputs[0].shape == (1, 16, 16, 3)
+    assert float_operators(model) == ()
+    inner = [op.name for op in model.operators]
+    edges = {"uint8": ("QUANTIZE", "QUANTIZE"), "float32": ("QUANTIZE", "DEQUANTIZE")}.get(io)
+    if edges:
+        assert (inner[0], inner[-1]) == edges
+        inner = inner[1:-1]
+    assert not {"QUANTIZE", "DEQUANTIZE", "MUL", "CAST"} & set(inner)
+    if io == "uint8":
+        assert model.inputs[0].scale == pytest.approx(1 / 255, rel=1e-6)
+        assert model.inputs[0].zero_point == 0
+    if io == "float32":
+        assert read_provenance(Path(made.path).read_bytes()).input_range is None  # type: ignore[union-attr]
+    assert made.top1 is not None
+    assert made.top1 >= 0.9
+
+
+@pytest.mark.parametrize("qat", [False, True])
+def test_zeros_reach_the_file(source: Path, data: Dataset, tmp_path: Path, qat: bool) -> None:
+    (made,) = compress(source, Recipe(prune=0.5, qat=qat, **SHORT), data=data, calibration=30, out=tmp_path).models
+    assert made.sparsity is not None
+    assert made.sparsity >= 0.5
+    for tensor in weights_of(graph(made.path)):
+        assert (tensor.values() == 0).mean() >= 0.5
+    assert any("zeros make the file neither smaller nor faster" in note for note in made.notes)
+
+
+def test_two_of_four(source: Path, data: Dataset, tmp_path: Path) -> None:
+    (made,) = compress(source, Recipe(pattern="2:4", **SHORT), data=data, calibration=30, out=tmp_path).models
+    assert made.recipe == "prune2of4-int8"
+    checked = 0
+    for tensor in weights_of(graph(made.path)):
+        if tensor.shape[-1] % 4 == 0:
+            assert ((tensor.values().reshape(-1, 4) == 0).sum(axis=1) >= 2).all()
+            checked += 1
+    assert checked == 2
+    assert any("input channels in fours" in note for note in made.notes)
+
+
+@pytest.mark.parametrize("qat", [False, True])
+@pytest.mark.parametrize("prune", [None, 0.5])
+def test_clusters_reach_the_file(source: Path, data: Dataset, tmp_path: Path, qat: bool, prune: float | None) -> None:
+    recipe = Recipe(cluster=8, qat=qat, prune=prune, **SHORT)
+    (made,) = compress(source, recipe, data=data, calibration=30, out=tmp_path).models
+    assert made.distinct_weights_per_channel_max is not None
+    assert made.distinct_weights_per_channel_max <= 8
+    if prune:
+        assert made.sparsity is not None
+        assert made.sparsity >= prune
+
+
+def test_formats_share_one_training(source: Path, data: Dataset, tmp_path: Path) -> None:
+    recipes = [Recipe(format=name, prune=0.5, **SHORT) for name in ("float32", "float16")]
+    first, second = compress(source, recipes, data=data, out=tmp_path).models
+    assert [first.recipe, second.recipe] == ["prune50-float32", "prune50-float16"]
+    assert first.sparsity is not None
+    assert min(first.sparsity, second.sparsity or 0) >= 0.5
+
+
+def test_the_same_call_gives_the_same_bytes(source: Path, data: Dataset, tmp_path: Path) -> None:
+    (one,) = compress(source, "int8", data=data, calibration=30, out=tmp_path / "1").models
+    (two,) = compress(source, "int8", data=data, calibration=30, out=tmp_path / "2").models
+    assert Path(one.path).read_bytes() == Path(two.path).read_bytes()
+
+
+def test_a_run_folder_brings_its_own_data(source: Path, tmp_path: Path) -> None:
+    run = tmp_path / "runs" / "colors"
+    photos = tmp_path / "photos"
+    import cv2
+
+    for label, name in enumerate(("a", "b", "c")):
+        for split, count in {"train": 12, "validation": 4}.items():
+            (photos / split / name).mkdir(parents=True)
+            for number in range(count):
+                noise = np.random.default_rng([label, number, count]).integers(-30, 30, (16, 16, 3))
+                pixels = np.clip(COLORS[label] + noise, 0, 255).astype(np.uint8)
+                cv2.imwrite(str(photos / split / name / f"{number}.png"), pixels[..., ::-1])
+    run.mkdir(parents=True)
+    shutil.copy(source, run / "model.keras")
+    record = {"name": "colors", "data": {"source": str(photos), "class_names": ["a", "b", "c"]}, "finished": True}
+    (run / "run.json").write_text(json.dumps(record))
+    (made,) = compress(run, "int8").models
+    assert made.path == str(run / "compressed" / "colors-int8.tflite")
+    assert [path.name for path in RunFolder(run).models()] == ["colors-int8.tflite"]
+    assert sorted(path.name for path in (run / "compressed").iterdir()) == ["colors-int8.json", "colors-int8.tflite"]
+    assert Classifier(made.path).labels == ("a", "b", "c")
+
+
+def test_networks_without_scaling_are_measured_or_told(data: Dataset, tmp_path: Path) -> None:
+    tf_keras.utils.set_random_seed(0)
+    model = tf_keras.Sequential(
+        [
+            layers.InputLayer((16, 16, 3)),
+            layers.Conv2D(8, 3, activation="relu"),
+            layers.GlobalAveragePooling2D(),
+            layers.Dense(3, activation="softmax"),
+        ]
+    )
+    model.compile(tf_keras.optimizers.Adam(0.02), "sparse_categorical_crossentropy")
+    train = data.splits["train"]
+    model.fit(np.asarray(train.images) / 127.5 - 1, train.labels, epochs=10, batch_size=16, verbose=0)
+    model.save(tmp_path / "foreign.h5")
+    with pytest.raises(InputError, match="does not say which input values it expects"):
+        compress(tmp_path / "foreign.h5", "float32", out=tmp_path)
+    report = compress(tmp_path / "foreign.h5", ["int8", "float32"], data=data, calibration=30, out=tmp_path)
+    assert all(made.top1 is not None and made.top1 >= 0.9 for made in report.models)
+    given = compress(
+        tmp_path / "foreign.h5", "int8", data=data, calibration=30, input_range=(-1, 1), out=tmp_path / "given"
+    )
+    assert given.models[0].top1 == report.models[0].top1
+    assert float_operators(graph(given.models[0].path)) == ()
+
+
+def test_a_saved_model_gets_the_same_clean_graph(source: Path, network: Any, data: Dataset, tmp_path: Path) -> None:
+    network.export(tmp_path / "exported")
+    (made,) = compress(tmp_path / "exported", "int8", data=data, calibration=30, out=tmp_path).models
+    model = graph(made.path)
+    assert "MUL" not in [op.name for op in model.operators]
+    assert model.inputs[0].scale == pytest.approx(1 / 255, rel=1e-6)
+    assert made.top1 is not None
+    assert made.top1 >= 0.9
+    with pytest.raises(ModelError, match="needs a tf-keras"):
+        compress(tmp_path / "exported", "qat-int8", data=data, out=tmp_path)
+
+
+def test_nothing_is_overwritten_unasked(source: Path, data: Dataset, tmp_path: Path) -> None:
+    compress(source, "float32", data=data, out=tmp_path)
+    with pytest.raises(OutputError, match="exists; replace it with --overwrite"):
+        compress(source, "float32", data=data, out=tmp_path)
+    compress(source, "float32", data=data, out=tmp_path, overwrite=True)
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["net-float32.json", "net-float32.tflite"]
+
+
+def test_an_interrupted_call_goes_on(
+    source: Path, data: Dataset, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    import edgeclf.compression.compress as module
+
+    real = module.write_bytes
+
+    def dies(path: Path, content: bytes) -> None:
+        if "float16" in path.name:
+            raise KeyboardInterrupt
+        real(path, content)
+
+    monkeypatch.setattr(module, "write_bytes", dies)
+    with pytest.raises(KeyboardInterrupt):
+        compress(source, ["float32", "float16"], data=data, out=tmp_path)
+    monkeypatch.setattr(module, "write_bytes", real)
+    stamp = (tmp_path / "net-float32.tflite").stat().st_mtime_ns
+    with pytest.raises(OutputError, match="exists"):
+        compress(source, "float32", data=data, out=tmp_path)
+    report = compress(source, ["float32", "float16"], data=data, out=tmp_path)
+    assert [made.recipe for made in report.models] == ["float32", "float16"]
+    assert (tmp_path / "net-float32.tflite").stat().st_mtime_ns == stamp
+    assert not list(tmp_path.glob(".*"))
+
+
+def test_bad_input_is_one_clear_line(source: Path, data: Dataset, tmp_path: Path) -> None:
+    with pytest.raises(InputError, match="int8 needs training images"):
+        compress(source, "int8", out=tmp_path)
+    with pytest.raises(InputError, match="--io int8 goes with int8 models, got float16"):
+        compress(source, "float16", io="int8", data=data, out=tmp_path)
+    with pytest.raises(InputError, match="unknown io 'int9'"):
+        compress(source, "int8", io="int9", data=data, out=tmp_path)
+    with pytest.raises(InputError, match="given twice"):
+        compress(source, ["int8", "int8"], data=data, out=tmp_path)
+    few = Dataset("two", "two", ("a", "b"), data.splits, 16, 16, "0", 1)
+    with pytest.raises(DataError, match="2 classes, but the network tells 3 apart"):
+        compress(source, "int8", data=few, out=tmp_path)
+    assert not list(tmp_path.glob("*.tflite"))

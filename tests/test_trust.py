@@ -1,0 +1,149 @@
+"""Files that would run foreign code are refused before anything in them is run; damaged ones are named in one line."""
+
+from __future__ import annotations
+
+import io
+import json
+import zipfile
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from edgeclf.compression.source import load_float_model, load_source, read_configuration
+from edgeclf.compression.trust import check_configuration, check_saved_model_operators
+from edgeclf.errors import ModelError, UntrustedModelError
+
+tf_keras = pytest.importorskip("tf_keras")
+layers = tf_keras.layers
+
+
+def small_network(*extra: Any) -> Any:
+    return tf_keras.Sequential(
+        [
+            layers.InputLayer((8, 8, 3)),
+            layers.Rescaling(1 / 255),
+            layers.Conv2D(4, 3, activation="relu", kernel_regularizer="l2"),
+            layers.BatchNormalization(),
+            layers.ReLU(6.0),
+            *extra,
+            layers.GlobalAveragePooling2D(),
+            layers.Dense(2, activation="softmax"),
+        ]
+    )
+
+
+def layer(name: str, **more: Any) -> dict[str, Any]:
+    return {"class_name": "Sequential", "config": {"layers": [{"class_name": name, "config": {"name": "x"}, **more}]}}
+
+
+@pytest.mark.parametrize("suffix", [".keras", ".h5"])
+def test_own_networks_load(tmp_path: Path, suffix: str) -> None:
+    small_network().save(tmp_path / f"net{suffix}")
+    assert load_float_model(tmp_path / f"net{suffix}").output_shape == (None, 2)
+    source = load_source(tmp_path / f"net{suffix}")
+    assert (source.kind, source.height, source.width, source.classes) == ("tf-keras", 8, 8, 2)
+
+
+@pytest.mark.parametrize("suffix", [".keras", ".h5"])
+def test_a_lambda_is_refused_before_it_runs(tmp_path: Path, suffix: str) -> None:
+    mark = tmp_path / "ran"
+    code = f"lambda x: (open({str(mark)!r}, 'w').close(), x)[1]"
+    path = tmp_path / f"net{suffix}"
+    small_network(layers.Lambda(eval(code))).save(path)
+    mark.unlink(missing_ok=True)
+    with pytest.raises(UntrustedModelError, match=r"holds a Lambda layer .*--trust-model"):
+        load_float_model(path)
+    assert not mark.exists()
+    load_float_model(path, trust=True)
+    assert mark.exists()
+
+
+@pytest.mark.parametrize(
+    "config",
+    [
+        layer("Lambda"),
+        layer("TFOpLambda"),
+        layer("MyLayer"),
+        layer("Dense", module="os"),
+        layer("Dense", module="keras.layers", registered_name="evil>Dense"),
+        layer("function", module="builtins") | {},
+        {"class_name": "function", "module": "os", "config": "system"},
+        {"class_name": "__lambda__", "config": {"value": "AAAA"}},
+        {"class_name": "Dense", "config": {"activation": "my_fn"}},
+        {"class_name": "Dense", "config": {"kernel_initializer": {"class_name": "get_file", "module": "keras.utils"}}},
+    ],
+)
+def test_what_is_not_on_the_list_is_refused(config: dict[str, Any]) -> None:
+    with pytest.raises(UntrustedModelError, match="net.h5 holds"):
+        check_configuration(config, "net.h5")
+
+
+def test_registered_functions_and_wrapped_layers_are_refused(tmp_path: Path) -> None:
+    wrapped = layers.TimeDistributed(layers.Dense(3))
+    network = tf_keras.Sequential([layers.InputLayer((4, 3)), wrapped])
+    network.save(tmp_path / "net.h5")
+    with pytest.raises(UntrustedModelError, match="TimeDistributed"):
+        load_float_model(tmp_path / "net.h5")
+
+
+def test_a_saved_model_that_reads_files_is_refused() -> None:
+    check_saved_model_operators({"Conv2D", "RestoreV2", "VarHandleOp"}, "net")
+    for name in ("ReadFile", "EagerPyFunc", "TFRecordDataset"):
+        with pytest.raises(UntrustedModelError, match=name):
+            check_saved_model_operators({"Conv2D", name}, "net")
+
+
+def test_damaged_files_are_named(tmp_path: Path) -> None:
+    whole = tmp_path / "net.keras"
+    small_network().save(whole)
+    small_network().save(tmp_path / "net.h5")
+    content, hdf5 = whole.read_bytes(), (tmp_path / "net.h5").read_bytes()
+    broken = bytearray(content)
+    broken[len(broken) // 2] ^= 0xFF
+    for name, piece in {
+        "cut.keras": content[: len(content) // 2],
+        "flipped.keras": bytes(broken),
+        "cut.h5": hdf5[: len(hdf5) // 2],
+        "text.keras": b"hello, this is no network",
+        "empty.keras": b"",
+    }.items():
+        path = tmp_path / name
+        path.write_bytes(piece)
+        with pytest.raises(ModelError, match=name) as caught:
+            load_float_model(path)
+        assert "\n" not in str(caught.value)
+    with pytest.raises(ModelError, match="no such file"):
+        load_float_model(tmp_path / "missing.keras")
+    with pytest.raises(ModelError, match="neither a run folder"):
+        load_source(tmp_path)
+
+
+def test_weights_alone_are_not_enough(tmp_path: Path) -> None:
+    small_network().save_weights(tmp_path / "only.h5")
+    with pytest.raises(ModelError, match="weights alone"):
+        read_configuration(tmp_path / "only.h5")
+
+
+def test_keras_3_is_named_where_tf_keras_is_needed(tmp_path: Path) -> None:
+    path = tmp_path / "three.keras"
+    stream = io.BytesIO()
+    with zipfile.ZipFile(stream, "w") as archive:
+        archive.writestr("metadata.json", json.dumps({"keras_version": "3.15.1"}))
+        archive.writestr("config.json", json.dumps(layer("Dense", module="keras.layers")))
+        archive.writestr("model.weights.h5", b"")
+    path.write_bytes(stream.getvalue())
+    assert read_configuration(path)[0] == "Keras 3"
+    with pytest.raises(ModelError, match="saved by Keras 3; training needs tf-keras"):
+        load_float_model(path)
+
+
+def test_networks_that_are_no_image_classifiers_are_named(tmp_path: Path) -> None:
+    tf_keras.Sequential([layers.InputLayer((5,)), layers.Dense(2)]).save(tmp_path / "table.keras")
+    with pytest.raises(ModelError, match=r"expected \[N, height, width, 3\]"):
+        load_source(tmp_path / "table.keras")
+    inputs = layers.InputLayer((None, None, 3))
+    network = tf_keras.Sequential([inputs, layers.GlobalAveragePooling2D(), layers.Dense(2)])
+    network.save(tmp_path / "open.keras")
+    with pytest.raises(ModelError, match="input size is open"):
+        load_source(tmp_path / "open.keras")
