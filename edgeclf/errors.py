@@ -12,8 +12,8 @@
         ├── UnknownNameError     a misspelt name; carries the nearest known one
         └── MissingExtraError    an extra is not installed; carries the install command
 
-The message of each is one line: what is wrong, what was expected and what came, what to do. The command line prints that
-line and exits with `exit_code`.
+The message of each is one line: what is wrong, what was expected and what came, what to do. The command line prints
+that line and exits with `exit_code`.
 """
 
 from __future__ import annotations

@@ -37,13 +37,14 @@ class SilentProgress:
 
     @contextlib.contextmanager
     def task(self, description: str, total: int | None) -> Iterator[Task]:
+        """A bar that is not drawn."""
         yield _SilentTask()
 
     def say(self, line: str) -> None:
-        pass
+        """Nothing."""
 
     def warn(self, line: str) -> None:
-        pass
+        """Nothing."""
 
 
 SILENT: Progress = SilentProgress()

@@ -16,8 +16,8 @@ Self = TypeVar("Self", bound="Record")
 class Record:
     """Mixin for frozen dataclasses: `to_dict`, `to_json`, `from_dict`, `from_json`.
 
-    Fields may be of JSON's own types, tuples, dicts with string keys, optional values and other records. Unknown keys are
-    refused by name, so that a misspelt setting is never taken in silence.
+    Fields may be of JSON's own types, tuples, dicts with string keys, optional values and other records. Unknown keys
+    are refused by name, so that a misspelt setting is never taken in silence.
     """
 
     def to_dict(self) -> dict[str, Any]:

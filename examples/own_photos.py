@@ -28,7 +28,8 @@ def main(photos: Path, run: Path, epochs: int | None = None) -> None:
         low, high = model.difference_interval
         print(
             f"{Path(model.path).name}: top-1 {model.top1:.1%}, {100 * model.difference:+.1f} points to float "
-            f"({100 * low:+.1f} to {100 * high:+.1f}), {model.size_bytes / 1000:.0f} kB, {model.latency_ms.median:.2f} ms"
+            f"({100 * low:+.1f} to {100 * high:+.1f}), {model.size_bytes / 1000:.0f} kB, "
+            f"{model.latency_ms.median:.2f} ms"
         )
 
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import itertools
+
 import pytest
 
 pytest.importorskip("tensorflow")
@@ -34,7 +36,7 @@ def test_resnet8() -> None:
 def test_mobilenet_v1_quarter_width() -> None:
     widths = [8, 16, 32, 32, 64, 64, 128, 128, 128, 128, 128, 128, 256, 256]
     expected = convolution(3, 3, 8)
-    for channels, filters in zip(widths, widths[1:], strict=False):
+    for channels, filters in itertools.pairwise(widths):
         expected += 9 * channels + NORMALIZATION * channels + convolution(1, channels, filters)
     expected += (256 + 1) * 10
     assert build_network("mobilenet-v1", image_size=96, classes=10, width=0.25).count_params() == expected

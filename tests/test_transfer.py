@@ -7,7 +7,9 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-tf_keras = pytest.importorskip("tf_keras")
+pytest.importorskip("tensorflow")
+
+import tf_keras
 
 from edgeclf.dataset import load_dataset
 from edgeclf.errors import InputError

@@ -10,9 +10,9 @@ from typing import Any
 
 import pytest
 
-from edgeclf.compression.source import load_float_model, load_source, read_configuration
-from edgeclf.compression.trust import check_configuration, check_saved_model_operators
 from edgeclf.errors import ModelError, UntrustedModelError
+from edgeclf.foreign.source import load_float_model, load_source, read_configuration
+from edgeclf.foreign.trust import check_configuration, check_saved_model_operators
 
 tf_keras = pytest.importorskip("tf_keras")
 layers = tf_keras.layers

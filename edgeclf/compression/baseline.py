@@ -9,9 +9,9 @@ from typing import Any
 
 import numpy as np
 
-from edgeclf.compression.source import load_float_model
 from edgeclf.dataset import Dataset
 from edgeclf.errors import DataError, ModelError
+from edgeclf.foreign.source import load_float_model
 from edgeclf.measure.accuracy import class_indices
 from edgeclf.measure.baseline import Baseline
 from edgeclf.measure.bench import DatasetLoader

@@ -27,10 +27,10 @@ from edgeclf.compression.graph import Core, check_quantizable, prepare_core
 from edgeclf.compression.journal import Journal
 from edgeclf.compression.recipe import DEFAULT_FORMATS, IO_TYPES, Recipe, parse_recipe
 from edgeclf.compression.remarks import remarks
-from edgeclf.compression.source import FloatSource, load_source
 from edgeclf.compression.training_data import decide_input_range, find_data, scored_split
 from edgeclf.dataset import Dataset
 from edgeclf.errors import DataError, InputError, ModelError, UnknownNameError
+from edgeclf.foreign.source import FloatSource, load_source
 from edgeclf.progress import SILENT, Progress
 from edgeclf.runtime.classifier import Classifier
 from edgeclf.runtime.image import PREPROCESSING_VERSION

@@ -7,10 +7,10 @@ from pathlib import Path
 import numpy as np
 
 from edgeclf.compression.recipe import Recipe
-from edgeclf.compression.source import FloatSource
 from edgeclf.dataset import Dataset, load_dataset
 from edgeclf.dataset.types import Split
 from edgeclf.errors import DataError, InputError
+from edgeclf.foreign.source import FloatSource
 from edgeclf.progress import Progress
 from edgeclf.runtime.input_range import measure_input_range
 

@@ -11,6 +11,7 @@ import tf_keras
 from edgeclf.dataset.probing import DataProbe
 from edgeclf.dataset.types import Dataset
 from edgeclf.errors import InputError
+from edgeclf.foreign.source import load_float_model
 from edgeclf.progress import Progress
 from edgeclf.training.backbone import shipped_backbone
 from edgeclf.training.config import TrainConfig
@@ -93,8 +94,6 @@ def find_start(config: TrainConfig, probe: DataProbe, *, trust_model: bool, prog
 
 
 def _from_file(path: Path, config: TrainConfig, *, trust_model: bool) -> StartingPoint:
-    from edgeclf.compression.source import load_float_model
-
     source = load_float_model(path, trust=trust_model)
     if config.model:
         check_architecture(source, config.model, config.width, path.name)

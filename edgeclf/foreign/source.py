@@ -11,8 +11,8 @@ from pathlib import Path
 from typing import Any
 
 from edgeclf.artifact.run_folder import RunFolder
-from edgeclf.compression.trust import check_configuration, check_saved_model_operators
 from edgeclf.errors import ModelError
+from edgeclf.foreign.trust import check_configuration, check_saved_model_operators
 
 _HDF5 = b"\x89HDF\r\n\x1a\n"
 _ZIP = b"PK\x03\x04"
