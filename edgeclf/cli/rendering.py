@@ -162,7 +162,8 @@ def _facts(report: Mapping[str, Any]) -> list[tuple[str, str]]:
     if provenance:
         data = provenance["data"]
         facts.append(("recipe", str(provenance["recipe"].get("name", _inline(provenance["recipe"])))))
-        facts.append(("data", f"{data.get('source') or data.get('name') or 'unknown'}, fingerprint {data.get('fingerprint', 'unknown')}"))
+        source = data.get("source") or data.get("name") or "unknown"
+        facts.append(("data", f"{source}, fingerprint {data.get('fingerprint', 'unknown')}"))
         facts.append(("at birth", _inline(provenance["metrics"]) or "not measured"))
         facts.append(("made by", f"{provenance['created_by']} {provenance['versions'].get('edgeclf') or ''}".strip()))
     return facts
