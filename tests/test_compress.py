@@ -227,7 +227,8 @@ def test_a_saved_model_gets_the_same_clean_graph(source: Path, network: Any, dat
     (made,) = compress(tmp_path / "exported", "int8", data=data, calibration=30, out=tmp_path).models
     model = graph(made.path)
     assert "MUL" not in [op.name for op in model.operators]
-    assert model.inputs[0].scale == pytest.approx(1 / 255, rel=1e-6)
+    # The exporter folds the scaling into the first convolution; else it is the input's own quantization.
+    assert any(model.inputs[0].scale == pytest.approx(scale, rel=1e-6) for scale in (1, 1 / 255))
     assert made.top1 is not None
     assert made.top1 >= 0.9
     with pytest.raises(ModelError, match="needs a tf-keras"):

@@ -6,6 +6,7 @@ from typing import Any
 
 import tensorflow_model_optimization as tfmot
 import tf_keras
+from tensorflow_model_optimization.python.core.clustering.keras.experimental import cluster as sparsity_preserving
 
 from edgeclf.compression.fine_tune import Lessons, automatic_epochs, fine_tune
 from edgeclf.compression.graph import SCALING_LAYER, Core, wrapped
@@ -33,7 +34,7 @@ def cluster(core: Core, recipe: Recipe, lessons: Lessons) -> tuple[Core, tuple[s
     }
     cluster_layer = tfmot.clustering.keras.cluster_weights
     if recipe.prune is not None:
-        cluster_layer = tfmot.clustering.keras.experimental.cluster.cluster_weights
+        cluster_layer = sparsity_preserving.cluster_weights
         settings["preserve_sparsity"] = True
     model = wrapped(
         copied(core.model), lambda layer: layer.name in names, lambda layer: cluster_layer(layer, **settings)
@@ -48,7 +49,7 @@ def cluster(core: Core, recipe: Recipe, lessons: Lessons) -> tuple[Core, tuple[s
     notes = ()
     if any(isinstance(layer, layers.DepthwiseConv2D) and layer.name != SCALING_LAYER for layer in core.model.layers):
         notes = ("depthwise kernels are not clustered: they are few, and it costs much",)
-    return Core(tfmot.clustering.keras.strip_clustering(model), core.high), notes
+    return Core(copied(tfmot.clustering.keras.strip_clustering(model)), core.high), notes
 
 
 def _clusterable(layer: Any, number: int) -> bool:

@@ -72,11 +72,14 @@ def prune(core: Core, recipe: Recipe, lessons: Lessons) -> tuple[Core, tuple[str
     bare = tfmot.sparsity.keras.strip_pruning(model)
     for name in chosen:
         _finish(bare.get_layer(name), goal, recipe.pattern)
-    return Core(bare, core.high), tuple(notes)
+    return Core(copied(bare), core.high), tuple(notes)
 
 
 def copied(model: tf_keras.Model) -> tf_keras.Model:
-    """A copy with layers of its own, so that training one leaves the other as it is."""
+    """A copy with layers of its own, so that training one leaves the other as it is.
+
+    It is also a graph of its own: what TFMOT strips keeps the connections of the wrapped model beside the new ones.
+    """
     copy = tf_keras.models.clone_model(model)
     copy.set_weights(model.get_weights())
     return copy

@@ -56,7 +56,9 @@ def check_configuration(config: Any, file: str) -> None:
     Raises:
         UntrustedModelError: it names a class, module or function that is not on the list.
     """
-    for entry in _dictionaries(config):
+    # The loaders are told not to compile, so the outermost optimizer and losses are never made; nested ones are.
+    network = {key: value for key, value in config.items() if key != "compile_config"}
+    for entry in _dictionaries(network):
         name = entry.get("class_name")
         if name is not None:
             _check_class(entry, str(name), file)
@@ -68,7 +70,7 @@ def check_configuration(config: Any, file: str) -> None:
 def _check_class(entry: dict[str, Any], name: str, file: str) -> None:
     if name in ("function", "builtin_function_or_method"):
         function = entry.get("config")
-        if function in ACTIVATIONS and _own_module(entry.get("module")):
+        if isinstance(function, str) and function in ACTIVATIONS and _own_module(entry.get("module")):
             return
         raise _refused(file, f"the function {function!r}")
     if name not in MODELS | LAYERS | PARTS:
