@@ -164,12 +164,18 @@ def test_a_reader_that_leaves_early_is_no_error(scans: Path) -> None:
 @pytest.mark.slow
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
 def test_interruption_is_one_line_and_exits_with_130(scans: Path, number: signal.Signals) -> None:
-    images = [str(scans / "0.png")] * 20_000
+    large = scans / "large.png"
+    cv2.imwrite(str(large), np.zeros((4000, 4000, 3), np.uint8))
     process = subprocess.Popen(
-        [sys.executable, "-m", "edgeclf", "predict", MODEL, *images], stdout=subprocess.PIPE, stderr=subprocess.PIPE
+        [sys.executable, "-m", "edgeclf", "predict", MODEL, *[str(large)] * 5000],
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
     )
-    time.sleep(2)
+    mapped = Path(f"/proc/{process.pid}/maps")
+    while process.poll() is None and "ai_edge_litert" not in mapped.read_text():
+        time.sleep(0.05)
+    time.sleep(0.5)
     os.kill(process.pid, number)
-    out, err = process.communicate(timeout=30)
+    out, err = process.communicate(timeout=60)
     assert (process.returncode, out) == (130, b"")
     assert err.decode().splitlines()[-1].startswith("edgeclf: interrupted")

@@ -142,11 +142,11 @@ def _int8(job: Conversion) -> Converted:
     ranges, _ = observe_ranges(observer, images, feed, progress=job.progress)
     noted = {
         int(index): (float(low), float(high))
-        for index, low, high in zip(ranges.indices, ranges.lows.min(0), ranges.highs.max(0), strict=True)
+        for index, low, high in zip(ranges.indices, *ranges.without_extremes(), strict=True)
     }
     noted[observer.model.input_indices[0]] = (0.0, high)
     with quiet():
-        quantized = bytes(mlir_quantize(with_ranges(flat, noted)))
+        quantized = bytes(mlir_quantize(with_ranges(flat, noted), disable_per_channel_for_dense_layers=True))
     if job.bias_correction:
         part = images[np.linspace(0, len(images) - 1, min(len(images), CORRECTION_IMAGES)).astype(np.int64)]
         means = observe_ranges(observer, part, feed, weighted_operators(observer.model))[1]
@@ -185,7 +185,10 @@ def _pixel_converter(job: Conversion) -> Any:
 def _converter(job: Conversion, function: Callable[[Any], Any], dtype: Any) -> Any:
     signature = [tf.TensorSpec((1, job.height, job.width, 3), dtype, name="image")]
     concrete = tf.function(function, input_signature=signature).get_concrete_function()
-    return tf.lite.TFLiteConverter.from_concrete_functions([concrete], job.holder)
+    converter = tf.lite.TFLiteConverter.from_concrete_functions([concrete], job.holder)
+    # Runtimes of 2023 (tflite-runtime 2.14) know one scale a dense layer; more came later.
+    converter._experimental_disable_per_channel_quantization_for_dense_layers = True
+    return converter
 
 
 def _converted(converter: Any) -> bytes:

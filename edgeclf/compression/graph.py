@@ -102,6 +102,8 @@ def _rewired(model: tf_keras.Model, removed: Any, inserted: Any) -> tf_keras.Mod
         node = {"class_name": "DepthwiseConv2D", "config": inserted.get_config(), "name": inserted.name}
         kept.insert(1, node | {"inbound_nodes": [[[entry, 0, 0, {}]]]})
     config["layers"] = kept
+    # Tensors in the file are named after the network; an automatic name counts up with each network of the process.
+    config["name"] = "network"
     copy = tf_keras.Model.from_config(config)
     for layer in copy.layers:
         if layer.name != SCALING_LAYER and layer.weights:

@@ -13,6 +13,9 @@ from edgeclf.artifact.tflite import OperatorInfo, TfliteModel, parse
 from edgeclf.compression.flatfile import activations
 from edgeclf.progress import SILENT, Progress
 
+FEWEST_FOR_EXTREMES = 100
+"""Images below which none is called extreme."""
+
 
 @dataclass(frozen=True)
 class Ranges:
@@ -29,6 +32,15 @@ class Ranges:
     names: tuple[str, ...]
     lows: np.ndarray
     highs: np.ndarray
+
+    def without_extremes(self) -> tuple[np.ndarray, np.ndarray]:
+        """Lowest and highest value of each activation, float32[T] each, without the most extreme 1 % of the images.
+
+        A single odd image would else decide how coarse the steps of all others are.
+        """
+        if len(self.lows) < FEWEST_FOR_EXTREMES:
+            return self.lows.min(axis=0), self.highs.max(axis=0)
+        return np.percentile(self.lows, 1, axis=0), np.percentile(self.highs, 99, axis=0)
 
 
 class Observer:
