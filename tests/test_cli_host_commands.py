@@ -112,7 +112,7 @@ def test_interrupted_training_resumes_to_the_same_weights(
     while not list((tmp_path / "run").glob("checkpoint/*")) and time.monotonic() < deadline:
         time.sleep(0.05)
     process.send_signal(number)
-    out, err = process.communicate(timeout=120)
+    out, err = process.communicate(timeout=300)
     if process.returncode == 0:
         pytest.skip("the run was finished before it could be interrupted")
     assert process.returncode == 130
