@@ -176,6 +176,9 @@ def test_interruption_is_one_line_and_exits_with_130(scans: Path, number: signal
         time.sleep(0.05)
     time.sleep(0.5)
     os.kill(process.pid, number)
-    out, err = process.communicate(timeout=60)
+    try:
+        out, err = process.communicate(timeout=60)
+    finally:
+        process.kill()
     assert (process.returncode, out) == (130, b"")
     assert err.decode().splitlines()[-1].startswith("edgeclf: interrupted")
