@@ -105,7 +105,13 @@ def test_bootstrap_is_repeatable_bounded_and_mirrors(pairs: list[tuple[bool, boo
     assert (low, high) == bootstrap_interval(baseline, model, seed=seed, resamples=400)
     assert -1.0 <= low <= high <= 1.0
     if (baseline == model).all():
-        assert (low, high) == (0.0, 0.0)
+        assert low == -high < 0
+
+
+def test_no_change_at_all_is_no_proof_of_equality() -> None:
+    right = np.ones(300, bool)
+    # 300 images without a change have the probability (1 - r)^300 at a true rate of r: 5 % at r = 0.00994.
+    assert bootstrap_interval(right, right) == pytest.approx((-0.00994, 0.00994), abs=1e-5)
 
 
 def test_bootstrap_equals_scipys_on_the_images_themselves() -> None:

@@ -14,9 +14,9 @@ from edgeclf.errors import DataError, ModelError
 from edgeclf.foreign.source import load_float_model
 from edgeclf.measure.accuracy import class_indices
 from edgeclf.measure.baseline import Baseline
-from edgeclf.measure.bench import DatasetLoader
 from edgeclf.measure.latency import Percentiles, percentiles
 from edgeclf.measure.machine import describe_machine
+from edgeclf.measure.subjects import DatasetLoader
 from edgeclf.progress import SILENT, Progress
 
 LATENCY_SECONDS = 3.0

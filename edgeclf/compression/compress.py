@@ -4,54 +4,30 @@ from __future__ import annotations
 
 import dataclasses
 import json
-import platform
-import tempfile
 import time
 from collections.abc import Sequence
-from dataclasses import dataclass
-from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
-from edgeclf.artifact.provenance import Provenance
-from edgeclf.artifact.tflite import parse
-from edgeclf.artifact.writer import package_model
 from edgeclf.atomic import write_bytes, write_text
-from edgeclf.compression.calibration import CalibrationSet, compare_halves, describe_draw, draw_indices
+from edgeclf.compression.calibration import compare_halves, describe_draw, draw_indices
 from edgeclf.compression.compress_report import CompressedModel, CompressReport
-from edgeclf.compression.convert import Conversion, Converted, convert
+from edgeclf.compression.convert import Conversion, convert
 from edgeclf.compression.emitted import read_facts
 from edgeclf.compression.graph import Core, check_quantizable, prepare_core
+from edgeclf.compression.job import Job
 from edgeclf.compression.journal import Journal
+from edgeclf.compression.packaging import PACKAGES, package, package_version
 from edgeclf.compression.recipe import DEFAULT_FORMATS, IO_TYPES, Recipe, parse_recipe
 from edgeclf.compression.remarks import remarks
-from edgeclf.compression.training_data import decide_input_range, find_data, scored_split
+from edgeclf.compression.scoring import emitted_top1, float_top1
+from edgeclf.compression.training_data import decide_input_range, find_data
 from edgeclf.dataset import Dataset
-from edgeclf.errors import DataError, InputError, ModelError, UnknownNameError
+from edgeclf.errors import InputError, ModelError, UnknownNameError
 from edgeclf.foreign.source import FloatSource, load_source
 from edgeclf.progress import SILENT, Progress
-from edgeclf.runtime.classifier import Classifier
-from edgeclf.runtime.image import PREPROCESSING_VERSION
-
-RESIZE_RULE = "area when shrinking, else bilinear; stretched"
-PACKAGES = ("edgeclf", "tensorflow", "tf-keras", "tensorflow-model-optimization", "ai-edge-litert", "numpy")
-
-
-@dataclass(frozen=True)
-class _Job:
-    source: FloatSource
-    data: Dataset | None
-    core: Core | None
-    input_range: tuple[float, float] | None
-    calibration: CalibrationSet | None
-    images: np.ndarray | None
-    labels: tuple[str, ...]
-    io: str
-    seed: int
-    float_top1: float | None
-    progress: Progress
 
 
 def compress(
@@ -142,7 +118,7 @@ def _request(
         "source": [str(source.path.resolve()), state.st_size, state.st_mtime_ns],
         "recipes": [recipe.to_dict() for recipe in recipes],
         "data": data.fingerprint if isinstance(data, Dataset) else None if data is None else str(data),
-        "settings": [calibration, io, span, seed, *(_version(name) for name in PACKAGES)],
+        "settings": [calibration, io, span, seed, *(package_version(name) for name in PACKAGES)],
     }
 
 
@@ -155,7 +131,7 @@ def _prepare(
     given_range: tuple[float, float] | None,
     seed: int,
     progress: Progress,
-) -> _Job:
+) -> Job:
     found = find_data(source, data, recipes, progress)
     span = decide_input_range(source, given_range, found, progress)
     core = prepare_core(source.network, span) if source.network is not None else None
@@ -171,28 +147,12 @@ def _prepare(
             progress.warn(finding)
     run_labels = source.run.labels if source.run is not None else ()
     labels = run_labels or (found.class_names if found is not None else tuple(str(i) for i in range(source.classes)))
-    top1 = _float_top1(core, found, progress)
-    return _Job(source, found, core, span, drawn, images, labels, io, seed, top1, progress)
-
-
-def _float_top1(core: Core | None, data: Dataset | None, progress: Progress) -> float | None:
-    scored = scored_split(data)
-    if core is None or scored is None:
-        return None
-    import tensorflow as tf
-
-    split, right = scored[1], 0
-    answer = tf.function(core.on_pixels, reduce_retracing=True)
-    with progress.task("float network", len(split)) as task:
-        for start in range(0, len(split), 200):
-            part = split.images[start : start + 200]
-            right += int((np.argmax(answer(tf.constant(part)), axis=1) == split.labels[start : start + 200]).sum())
-            task.advance(len(part))
-    return right / len(split)
+    top1 = float_top1(core, found, progress)
+    return Job(source, found, core, span, drawn, images, labels, io, seed, top1, progress)
 
 
 def _make(
-    recipe: Recipe, job: _Job, journal: Journal, trained: dict[str, tuple[Core, tuple[str, ...]]]
+    recipe: Recipe, job: Job, journal: Journal, trained: dict[str, tuple[Core, tuple[str, ...]]]
 ) -> CompressedModel:
     start = time.monotonic()
     core, notes = job.core, ()
@@ -206,8 +166,8 @@ def _make(
         calibration = dataclasses.replace(
             calibration, halves_worst=worst, halves_tensor=where, findings=calibration.findings + findings
         )
-    top1, split = _measured_top1(converted, job)
-    content = _packaged(recipe, converted, calibration, top1, split, job)
+    top1, split = emitted_top1(converted, job)
+    content = package(recipe, converted, calibration, top1, split, job)
     facts = read_facts(content)
     path = journal.model_path(recipe.name)
     model = CompressedModel(
@@ -237,7 +197,7 @@ def _make(
 
 
 def _trained(
-    recipe: Recipe, core: Core, job: _Job, done: dict[str, tuple[Core, tuple[str, ...]]]
+    recipe: Recipe, core: Core, job: Job, done: dict[str, tuple[Core, tuple[str, ...]]]
 ) -> tuple[Core, tuple[str, ...]]:
     """The network after the recipe's training; formats that share a training share its result."""
     if not recipe.trains:
@@ -255,7 +215,7 @@ def _trained(
     return done[key]
 
 
-def _conversion(recipe: Recipe, core: Core | None, job: _Job) -> Conversion:
+def _conversion(recipe: Recipe, core: Core | None, job: Job) -> Conversion:
     source = job.source
     common = {
         "height": source.height,
@@ -274,62 +234,3 @@ def _conversion(recipe: Recipe, core: Core | None, job: _Job) -> Conversion:
         return Conversion(source.function, source.holder, high=high, **common)
     span = np.float32(high - low)
     return Conversion(lambda x: source.function(x * span + np.float32(low)), source.holder, high=1.0, **common)
-
-
-def _measured_top1(converted: Converted, job: _Job) -> tuple[float | None, str | None]:
-    scored = scored_split(job.data)
-    if scored is None:
-        return None, None
-    name, split = scored
-    with tempfile.TemporaryDirectory() as folder:
-        path = Path(folder) / "model.tflite"
-        path.write_bytes(converted.flat)
-        is_float = parse(converted.flat).inputs[0].dtype == "float32"
-        classifier = Classifier(path, input_range=(converted.input_range or (0.0, 255.0)) if is_float else None)
-        right = 0
-        with job.progress.task(f"top-1 on {name}", len(split)) as task:
-            for start in range(0, len(split), 100):
-                part = slice(start, start + 100)
-                right += int((classifier.top1(split.images[part]) == split.labels[part]).sum())
-                task.advance(len(split.labels[part]))
-    return right / len(split), name
-
-
-def _packaged(
-    recipe: Recipe,
-    converted: Converted,
-    calibration: CalibrationSet | None,
-    top1: float | None,
-    split: str | None,
-    job: _Job,
-) -> bytes:
-    data: dict[str, Any] = {"class_names": list(job.labels)}
-    if job.data is not None:
-        data |= {
-            "name": job.data.name,
-            "fingerprint": job.data.fingerprint,
-            "split_seed": job.data.split_seed,
-            "calibration": calibration and {"seed": calibration.seed, "gaps": calibration.gaps},
-        }
-    metrics = {} if split is None else {split: {"top1": top1, "float_top1": job.float_top1}}
-    made = Provenance(
-        recipe={"name": recipe.name, "io": job.io, "seed": job.seed, **recipe.to_dict()},
-        data=data,
-        metrics=metrics,
-        versions={"python": platform.python_version()} | {name: _version(name) for name in PACKAGES},
-        preprocessing={"color": "RGB", "resize": RESIZE_RULE, "version": PREPROCESSING_VERSION},
-        input_range=converted.input_range,
-        created_by=f"edgeclf {_version('edgeclf') or ''}".strip(),
-    )
-    description = f"{job.source.name} {recipe.name}: image classifier with {len(job.labels)} classes, made by edgeclf"
-    try:
-        return package_model(converted.flat, labels=job.labels, provenance=made, description=description)
-    except ModelError as error:
-        raise DataError(f"{job.source.name}-{recipe.name}: {error}") from error
-
-
-def _version(package: str) -> str | None:
-    try:
-        return version(package)
-    except PackageNotFoundError:
-        return None

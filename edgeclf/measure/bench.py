@@ -4,14 +4,13 @@ from __future__ import annotations
 
 import gzip
 import time
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from collections.abc import Sequence
 from pathlib import Path
 
 from edgeclf.artifact.inspection import inspect
 from edgeclf.dataset import Dataset, Split
-from edgeclf.errors import DataError, InputError, UnknownNameError
-from edgeclf.measure.accuracy import class_indices, predict_split, range_rows
+from edgeclf.errors import DataError, InputError
+from edgeclf.measure.accuracy import class_indices, predict_split
 from edgeclf.measure.baseline import Baseline
 from edgeclf.measure.bench_report import BaselineResult, BenchData, BenchReport, ModelResult
 from edgeclf.measure.comparison import Verdict, compare, judge
@@ -19,29 +18,10 @@ from edgeclf.measure.latency import Latency, Percentiles, measure_latency, prepr
 from edgeclf.measure.machine import describe_machine
 from edgeclf.measure.memory import Memory, measure_memory
 from edgeclf.measure.statistics import wilson_interval
+from edgeclf.measure.subjects import DatasetLoader, Subject, at_size, open_subjects, split_of
 from edgeclf.progress import SILENT, Progress
-from edgeclf.runtime.classifier import Classifier
-
-DatasetLoader = Callable[[int, int], Dataset]
-"""Gives the same data at another image size: (height, width) -> Dataset."""
 
 PREPROCESSING_PHOTOS = 100
-
-
-@dataclass(frozen=True)
-class _Subject:
-    path: Path
-    name: str
-    height: int
-    width: int
-    labels: tuple[str, ...]
-    class_count: int
-    runtime: str
-    runtime_version: str
-    integrity: str
-    input_range: tuple[float, float] | None
-    imposed_range: tuple[float, float] | None
-    notes: tuple[str, ...]
 
 
 def bench(
@@ -85,8 +65,8 @@ def bench(
     if not sources:
         raise InputError("bench needs at least one model, got none")
     machine = describe_machine()
-    load = _loader(dataset)
-    subjects = _open_all([Path(source) for source in sources], runtime, input_range, load, split)
+    load = at_size(dataset)
+    subjects = open_subjects([Path(source) for source in sources], runtime, input_range, load, split)
     # Accuracy first: models that do not fit the data are refused before minutes of timing.
     verdicts = [_judge(s, load, split, baseline, runtime, seed, progress) for s in subjects]
     pre_processing = {
@@ -108,7 +88,7 @@ def bench(
     return BenchReport(
         machine=machine,
         data=_describe(load(*size), split) if load else None,
-        baseline=_baseline_result(baseline, _split(load(*size), split) if load else None),
+        baseline=_baseline_result(baseline, split_of(load(*size), split) if load else None),
         models=tuple(models),
         comparisons=tuple(verdict.comparison for verdict in verdicts if verdict),
         seed=seed,
@@ -116,87 +96,8 @@ def bench(
     )
 
 
-def _open_all(
-    paths: list[Path],
-    runtime: str,
-    input_range: tuple[float, float] | None,
-    load: DatasetLoader | None,
-    split: str,
-) -> list[_Subject]:
-    unique = list({path.resolve(): path for path in paths}.values())
-    subjects = []
-    for path, name in zip(unique, _short_names(unique), strict=True):
-        one = Classifier(path, runtime=runtime, threads=1)
-        # Models with 8-bit inputs or edgeclf's own words about themselves stand beside others that need to be told.
-        imposed = None
-        if input_range is not None and (one.input_range is None or one.input_range.source == "metadata"):
-            imposed = input_range
-            one = Classifier(path, runtime=runtime, threads=1, input_range=imposed)
-        chosen = one.input_range
-        if chosen is None and load is not None:
-            images = _split(load(one.height, one.width), split).images
-            chosen = one.choose_input_range(images[range_rows(len(images))])
-            imposed = (chosen.low, chosen.high)
-        subjects.append(
-            _Subject(
-                path=path,
-                name=name,
-                height=one.height,
-                width=one.width,
-                labels=one.labels,
-                class_count=one.class_count,
-                runtime=one.runtime,
-                runtime_version=one.runtime_version,
-                integrity=one.integrity,
-                input_range=(chosen.low, chosen.high) if chosen else None,
-                imposed_range=imposed,
-                notes=one.notes,
-            )
-        )
-    return subjects
-
-
-def _short_names(paths: list[Path]) -> list[str]:
-    """File names without suffix; those that two files share get their folder in front."""
-    stems = [path.stem for path in paths]
-    return [
-        stem if stems.count(stem) == 1 else f"{path.resolve().parent.name}/{stem}"
-        for path, stem in zip(paths, stems, strict=True)
-    ]
-
-
-def _loader(dataset: Dataset | DatasetLoader | None) -> DatasetLoader | None:
-    if dataset is None:
-        return None
-    given: dict[tuple[int, int], Dataset] = {}
-
-    def load(height: int, width: int) -> Dataset:
-        if (height, width) not in given:
-            if not isinstance(dataset, Dataset):
-                given[height, width] = dataset(height, width)
-            elif (dataset.height, dataset.width) == (height, width):
-                given[height, width] = dataset
-            else:
-                raise DataError(
-                    f"a model takes images of {width}x{height} pixels, but the data was loaded at "
-                    f"{dataset.width}x{dataset.height}"
-                )
-        return given[height, width]
-
-    return load
-
-
-def _split(data: Dataset, split: str) -> Split:
-    if split not in data.splits:
-        raise UnknownNameError("split", split, data.splits)
-    found = data.splits[split]
-    if not len(found.labels):
-        raise DataError(f"{data.source}: the split {split!r} holds no image")
-    return found
-
-
 def _judge(
-    subject: _Subject,
+    subject: Subject,
     load: DatasetLoader | None,
     split: str,
     baseline: Baseline | None,
@@ -207,7 +108,7 @@ def _judge(
     if load is None:
         return None
     data = load(subject.height, subject.width)
-    images = _split(data, split)
+    images = split_of(data, split)
     mapping = class_indices(subject.labels, subject.class_count, data.class_names)
     if baseline is not None and baseline.predictions is not None and baseline.paths != images.paths:
         raise DataError(
@@ -230,7 +131,7 @@ def _time_photos(
     if load is None:
         return None
     data = load(*size)
-    paths = _split(data, split).paths
+    paths = split_of(data, split).paths
     step = max(1, len(paths) // PREPROCESSING_PHOTOS)
     candidates = map(Path, paths[::step][:PREPROCESSING_PHOTOS])
     # Named data sets come as arrays and have no files.
@@ -238,7 +139,7 @@ def _time_photos(
 
 
 def _result(
-    subject: _Subject, verdict: Verdict | None, latency: Latency, memory: Memory, photos: Percentiles | None
+    subject: Subject, verdict: Verdict | None, latency: Latency, memory: Memory, photos: Percentiles | None
 ) -> ModelResult:
     content = subject.path.read_bytes()
     looked = inspect(subject.path)

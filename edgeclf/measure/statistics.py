@@ -109,15 +109,20 @@ def bootstrap_interval(
         confidence: share of the samples inside the interval.
 
     Returns:
-        Lower and upper bound, as fractions. Where no image changed sides, both are 0.
+        Lower and upper bound, as fractions. Where no image changed sides, resampling knows nothing of what other images
+        would have done; the bounds are then those on the share of changes that N images without one leave possible.
 
     Raises:
         ValueError: as `discordant`.
 
-    Source: B. Efron, R. Tibshirani, "An Introduction to the Bootstrap" (1993), chapter 13.
+    Source: B. Efron, R. Tibshirani, "An Introduction to the Bootstrap" (1993), chapter 13; for no change at all the
+    "rule of three", J. Hanley, A. Lippman-Hand, "If nothing goes wrong, is everything all right?", JAMA 249 (1983).
     """
     lost, gained = discordant(baseline, model)
     total = len(baseline)
+    if not lost + gained:
+        possible = 1 - (1 - confidence) ** (1 / total)
+        return -possible, possible
     shares = [lost / total, gained / total, (total - lost - gained) / total]
     counts = np.random.default_rng(seed).multinomial(total, shares, size=resamples)
     differences = (counts[:, 1] - counts[:, 0]) / total

@@ -1,0 +1,44 @@
+"""What all recipes of one compression share."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from edgeclf.compression.calibration import CalibrationSet
+from edgeclf.compression.graph import Core
+from edgeclf.dataset import Dataset
+from edgeclf.foreign.source import FloatSource
+from edgeclf.progress import Progress
+
+
+@dataclass(frozen=True)
+class Job:
+    """One source on its way through all its recipes.
+
+    Args:
+        source: the float network as it was found.
+        data: images for calibration, training and top-1.
+        core: the part of the network that training and quantization work on; None: the source is no tf-keras network.
+        input_range: what pixel values 0 and 255 become.
+        calibration: the record of the calibration draw.
+        images: uint8[N, H, W, 3], that draw.
+        labels: of the classes, in the order of the outputs.
+        io: input and output type.
+        seed: of the draw and of training.
+        float_top1: of the source on the scored split, as a fraction.
+        progress: where bars go.
+    """
+
+    source: FloatSource
+    data: Dataset | None
+    core: Core | None
+    input_range: tuple[float, float] | None
+    calibration: CalibrationSet | None
+    images: np.ndarray | None
+    labels: tuple[str, ...]
+    io: str
+    seed: int
+    float_top1: float | None
+    progress: Progress

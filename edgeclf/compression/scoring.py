@@ -1,0 +1,54 @@
+"""Top-1 at birth: of the float network, and of the emitted file in the runtime that ships."""
+
+from __future__ import annotations
+
+import tempfile
+from pathlib import Path
+
+import numpy as np
+
+from edgeclf.artifact.tflite import parse
+from edgeclf.compression.convert import Converted
+from edgeclf.compression.graph import Core
+from edgeclf.compression.job import Job
+from edgeclf.compression.training_data import scored_split
+from edgeclf.dataset import Dataset
+from edgeclf.progress import Progress
+from edgeclf.runtime.classifier import Classifier
+
+
+def float_top1(core: Core | None, data: Dataset | None, progress: Progress) -> float | None:
+    """Top-1 of the float network on the split that is scored, as a fraction; None without network or images."""
+    scored = scored_split(data)
+    if core is None or scored is None:
+        return None
+    import tensorflow as tf
+
+    split, right = scored[1], 0
+    answer = tf.function(core.on_pixels, reduce_retracing=True)
+    with progress.task("float network", len(split)) as task:
+        for start in range(0, len(split), 200):
+            part = split.images[start : start + 200]
+            right += int((np.argmax(answer(tf.constant(part)), axis=1) == split.labels[start : start + 200]).sum())
+            task.advance(len(part))
+    return right / len(split)
+
+
+def emitted_top1(converted: Converted, job: Job) -> tuple[float | None, str | None]:
+    """Top-1 of the emitted graph, as a fraction, and the split it was measured on; None without images."""
+    scored = scored_split(job.data)
+    if scored is None:
+        return None, None
+    name, split = scored
+    with tempfile.TemporaryDirectory() as folder:
+        path = Path(folder) / "model.tflite"
+        path.write_bytes(converted.flat)
+        is_float = parse(converted.flat).inputs[0].dtype == "float32"
+        classifier = Classifier(path, input_range=(converted.input_range or (0.0, 255.0)) if is_float else None)
+        right = 0
+        with job.progress.task(f"top-1 on {name}", len(split)) as task:
+            for start in range(0, len(split), 100):
+                part = slice(start, start + 100)
+                right += int((classifier.top1(split.images[part]) == split.labels[part]).sum())
+                task.advance(len(split.labels[part]))
+    return right / len(split), name

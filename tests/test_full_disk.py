@@ -1,0 +1,67 @@
+"""A disk that runs full while a command writes: one clear line, exit code 1, and nothing that looks whole but is not."""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+pytestmark = pytest.mark.slow
+ROOT = Path(__file__).resolve().parents[1]
+
+
+@pytest.fixture
+def disk(tmp_path: Path) -> Iterator[Path]:
+    """An empty folder on a file system of 300 kB."""
+    folder = tmp_path / "disk"
+    folder.mkdir()
+    mount = ["mount", "-t", "tmpfs", "-o", "size=300k", "tmpfs", str(folder)]
+    if shutil.which("mount") is None or subprocess.run(mount, capture_output=True).returncode:
+        pytest.skip("a small file system cannot be mounted here")
+    try:
+        yield folder
+    finally:
+        subprocess.run(["umount", folder], check=True)
+
+
+def run(*arguments: object) -> subprocess.CompletedProcess[str]:
+    environment = {**os.environ, "PYTHONPATH": str(ROOT), "CUDA_VISIBLE_DEVICES": ""}
+    command = [sys.executable, "-m", "edgeclf", *map(str, arguments)]
+    return subprocess.run(command, env=environment, capture_output=True, text=True, timeout=600)
+
+
+def assert_full(done: subprocess.CompletedProcess[str]) -> None:
+    assert done.returncode == 1, done.stderr
+    assert "disk is full" in done.stderr.splitlines()[-1]
+    assert "Traceback" not in done.stderr
+
+
+def test_training_can_go_on_elsewhere(disk: Path, tmp_path: Path) -> None:
+    quick = ("--epochs", "1", "--quiet")
+    assert_full(run("train", "digits", "--out", disk / "run", *quick))
+    assert not list(disk.rglob("*.partial"))
+    assert "report" not in json.loads((disk / "run" / "run.json").read_text(encoding="utf-8"))
+    shutil.copytree(disk / "run", tmp_path / "roomy")
+    done = run("train", "digits", "--out", tmp_path / "roomy", "--resume", *quick)
+    assert done.returncode == 0, done.stderr
+    assert (tmp_path / "roomy" / "model.keras").is_file()
+
+
+def test_compressing_and_measuring(disk: Path, tmp_path: Path) -> None:
+    run_folder = tmp_path / "run"
+    assert run("train", "digits", "--out", run_folder, "--epochs", "1", "--quiet").returncode == 0
+    assert_full(run("compress", run_folder, "--float16", "--int8", "--out", disk / "models", "--quiet"))
+    # What is there is whole; what is not there is not half there.
+    assert not list(disk.rglob("*.partial"))
+    for path in disk.rglob("*.tflite"):
+        assert run("inspect", path).returncode == 0
+    model = ROOT / "models" / "digits" / "digits-int8.tflite"
+    (disk / "ballast").write_bytes(bytes(max(0, shutil.disk_usage(disk).free - 8192)))
+    assert_full(run("bench", model, "--data", "digits", "--runs", "5", "--report", disk / "report.html", "--quiet"))
+    assert not (disk / "report.html").exists()
