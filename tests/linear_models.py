@@ -5,9 +5,11 @@ from __future__ import annotations
 from dataclasses import dataclass
 from pathlib import Path
 
-import flatbuffers
 import numpy as np
+import pytest
 from ai_edge_litert import schema_py_generated as schema
+
+flatbuffers = pytest.importorskip("flatbuffers")
 
 SIDE, CLASSES = 8, 10
 _Array = np.ndarray

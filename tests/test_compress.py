@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import shutil
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -233,6 +234,24 @@ def test_a_saved_model_gets_the_same_clean_graph(source: Path, network: Any, dat
     assert made.top1 >= 0.9
     with pytest.raises(ModelError, match="needs a tf-keras"):
         compress(tmp_path / "exported", "qat-int8", data=data, out=tmp_path)
+
+
+@pytest.mark.parametrize(("name", "mirrored"), [("colors", True), ("digits", False)])
+def test_written_characters_are_not_mirrored(
+    source: Path, data: Dataset, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, name: str, mirrored: bool
+) -> None:
+    from edgeclf.compression import fine_tune
+
+    seen = []
+    real = fine_tune.augment
+
+    def watched(images: Any, targets: Any, recipe: Any, random: Any) -> Any:
+        seen.append(recipe.flip)
+        return real(images, targets, recipe, random)
+
+    monkeypatch.setattr(fine_tune, "augment", watched)
+    compress(source, Recipe(qat=True, **SHORT), data=replace(data, name=name), calibration=30, out=tmp_path)
+    assert set(seen) == {mirrored}
 
 
 def test_nothing_is_overwritten_unasked(source: Path, data: Dataset, tmp_path: Path) -> None:

@@ -1,4 +1,4 @@
-"""A disk that runs full while a command writes: one clear line, exit code 1, and nothing that looks whole but is not."""
+"""A disk that runs full while a command writes: one clear line, exit code 1, nothing that only looks whole."""
 
 from __future__ import annotations
 

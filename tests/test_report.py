@@ -12,6 +12,9 @@ import cv2
 import numpy as np
 import pytest
 
+pytest.importorskip("jinja2")
+pytest.importorskip("matplotlib")
+
 from edgeclf.dataset import ImageView, Split
 from edgeclf.measure.bench_report import (
     BaselineResult,

@@ -23,7 +23,7 @@ ENTRIES = {
     "digits": ("scikit-learn's 8x8 scans of handwritten digits (UCI ML repository)", TrainConfig(model="resnet8")),
     "cifar10": (
         "CIFAR-10 (Krizhevsky, 2009), re-coded as JPEG files of 32x32 pixels, which costs some accuracy",
-        TrainConfig(model="resnet8", weights="none", epochs=36, progressive=True, weight_decay=3e-4),
+        TrainConfig(model="resnet8"),
     ),
 }
 CARD = """# {name}

@@ -28,6 +28,7 @@ from edgeclf.dataset import Dataset
 from edgeclf.errors import InputError, ModelError, UnknownNameError
 from edgeclf.foreign.source import FloatSource, load_source
 from edgeclf.progress import SILENT, Progress
+from edgeclf.training.defaults import CHARACTER_SETS
 
 
 def compress(
@@ -207,10 +208,17 @@ def _trained(
     key = dataclasses.replace(recipe, format="int8").to_json()
     if key not in done:
         assert job.data is not None
-        run = {} if job.source.run is None else job.source.run.run_json
-        balance = str(run.get("config", {}).get("balance") or "none")
+        config = {} if job.source.run is None else job.source.run.run_json.get("config", {})
+        flip = config.get("flip")
         done[key] = train_stages(
-            recipe, core, job.data, job.images, balance=balance, seed=job.seed, progress=job.progress
+            recipe,
+            core,
+            job.data,
+            job.images,
+            balance=str(config.get("balance") or "none"),
+            flip=job.data.name not in CHARACTER_SETS if flip is None else bool(flip),
+            seed=job.seed,
+            progress=job.progress,
         )
     return done[key]
 

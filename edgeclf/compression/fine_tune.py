@@ -15,7 +15,7 @@ from edgeclf.compression.graph import Core
 from edgeclf.dataset.types import Split
 from edgeclf.errors import RunFailedError
 from edgeclf.progress import Progress, Task
-from edgeclf.training.augmentation import LEVELS, augment
+from edgeclf.training.augmentation import Augmentation, augment
 from edgeclf.training.balancing import class_weights, epoch_order
 from edgeclf.training.schedule import WarmupCosine
 
@@ -35,7 +35,7 @@ class Lessons:
         teacher: the float network, whose answers are part of the targets.
         distill: their share.
         batch_size: images a step.
-        augment: level of the augmentation.
+        augmentation: what may happen to an image.
         balance: of the classes, as the float network was trained.
         seed: of order and augmentation.
         progress: where bars go.
@@ -47,7 +47,7 @@ class Lessons:
     teacher: Core
     distill: float
     batch_size: int
-    augment: str
+    augmentation: Augmentation
     balance: str
     seed: int
     progress: Progress
@@ -73,7 +73,7 @@ class Lessons:
             targets = np.eye(self.classes, dtype=np.float32)[labels]
             random = np.random.default_rng([self.seed, epoch, int(step)])
             pixels = np.ascontiguousarray(self.train.images[chosen])
-            images, targets = augment(pixels, targets, LEVELS[self.augment], random)
+            images, targets = augment(pixels, targets, self.augmentation, random)
             weight = weights[labels] if self.balance == "weights" else np.ones(len(labels), np.float32)
             return images, targets, weight
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import dataclasses
+
 import numpy as np
 
 from edgeclf.compression.cluster import cluster
@@ -23,6 +25,7 @@ def train_stages(
     images: np.ndarray | None,
     *,
     balance: str,
+    flip: bool,
     seed: int,
     progress: Progress,
 ) -> tuple[Core, tuple[str, ...]]:
@@ -34,6 +37,7 @@ def train_stages(
         data: images and labels.
         images: uint8[n, H, W, 3], calibration images, for the ranges that quantization-aware training starts from.
         balance: of the classes, as the network was trained.
+        flip: whether a mirrored image still is what its label says.
         seed: of order and augmentation.
         progress: where bars go.
 
@@ -45,6 +49,7 @@ def train_stages(
     """
     if recipe.augment not in LEVELS:
         raise UnknownNameError("augmentation level", recipe.augment, LEVELS)
+    augmentation = LEVELS[recipe.augment]
     lessons = Lessons(
         train=data.splits["train"],
         validation=data.splits.get("validation"),
@@ -52,7 +57,7 @@ def train_stages(
         teacher=core,
         distill=recipe.distill,
         batch_size=recipe.batch_size,
-        augment=recipe.augment,
+        augmentation=dataclasses.replace(augmentation, flip=augmentation.flip and flip),
         balance=balance,
         seed=seed,
         progress=progress,

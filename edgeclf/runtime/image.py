@@ -35,14 +35,17 @@ _INSTALL_HEIC = (
 # since OpenCV 4.11
 _READ_RGB: int | None = getattr(cv2, "IMREAD_COLOR_RGB", None)
 
+_SILENT = 0
+"""OpenCV's log level for nothing at all."""
+
 _LARGE = 1_500_000
 """Pixels from which on a second copy of the picture is worth avoiding."""
 
 Image = npt.NDArray[np.uint8]
 
 if "OPENCV_LOG_LEVEL" not in os.environ:
-    # what OpenCV would log about a bad file is in the ImageError
-    cv2.utils.logging.setLogLevel(cv2.utils.logging.LOG_LEVEL_SILENT)
+    # What OpenCV would log about a bad file is in the ImageError. OpenCV 4 has the setting elsewhere than OpenCV 5.
+    (getattr(cv2, "setLogLevel", None) or cv2.utils.logging.setLogLevel)(_SILENT)
 
 
 def load_image(path: Path | str, height: int, width: int) -> Image:

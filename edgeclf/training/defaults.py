@@ -7,7 +7,8 @@ from edgeclf.training.config import TrainConfig
 
 SMALL_IMAGES = 48
 """Images up to this side, pixels, are taken for icons, digits or thumbnails rather than photos."""
-STEPS_FROM_SCRATCH = 16_000
+STEPS_FROM_SCRATCH = 22_000
+MOST_EPOCHS = 80
 STEPS_PRETRAINED = 2_500
 CHARACTER_SETS = ("digits", "mnist")
 
@@ -28,10 +29,10 @@ def complete(config: TrainConfig, probe: DataProbe, *, pretrained: bool) -> Trai
     batch = config.batch_size or (128 if images >= 20_000 else 64 if images >= 4_000 else 32)
     steps = max(1, images // batch)
     wanted = STEPS_PRETRAINED if pretrained else STEPS_FROM_SCRATCH
-    epochs = config.epochs or int(min(60, max(15, wanted / steps)))
+    epochs = config.epochs or int(min(MOST_EPOCHS, max(15, wanted / steps)))
     optimizer = config.optimizer or "sgd"
     rate = {"sgd": 0.1, "adam": 2e-3, "adamw": 2e-3}[optimizer] * (batch / 128) ** 0.5
-    decay = {"sgd": 5e-4, "adam": 0.0, "adamw": 0.02}[optimizer]
+    decay = {"sgd": 1.5e-3, "adam": 0.0, "adamw": 0.02}[optimizer]
     characters = probe.name in CHARACTER_SETS
     return config.replace(
         model=model,
