@@ -45,7 +45,7 @@ def package(
         recipe={"name": recipe.name, "io": job.io, "seed": job.seed, **recipe.to_dict()},
         data=data,
         metrics=metrics,
-        versions={"python": platform.pythonpackage_version()} | {name: package_version(name) for name in PACKAGES},
+        versions={"python": platform.python_version()} | {name: package_version(name) for name in PACKAGES},
         preprocessing={"color": "RGB", "resize": RESIZE_RULE, "version": PREPROCESSING_VERSION},
         input_range=converted.input_range,
         created_by=f"edgeclf {package_version('edgeclf') or ''}".strip(),
