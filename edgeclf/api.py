@@ -77,7 +77,8 @@ def train(
         config = (config or TrainConfig()).replace(**settings) if settings else config or TrainConfig()
         # A misspelt folder is told before the seconds that an import of TensorFlow takes.
         probe("digits" if data is None else data)
-        from edgeclf.training.run import train as train_network
+        with progress.task("loading TensorFlow", None):
+            from edgeclf.training.run import train as train_network
 
         return train_network(
             data, config, out=out, resume=resume, overwrite=overwrite, trust_model=trust_model, progress=progress
@@ -140,7 +141,8 @@ def compress(
     formats = [name for name, wanted in flags.items() if wanted]
     with extras("compress"):
         recipes = choose_recipes(formats, qat=qat, prune=prune, cluster=cluster, **settings)
-        from edgeclf.compression.compress import compress as compress_network
+        with progress.task("loading TensorFlow", None):
+            from edgeclf.compression.compress import compress as compress_network
 
         return compress_network(
             source,

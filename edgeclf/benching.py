@@ -18,6 +18,7 @@ from edgeclf.measure.bench import bench
 from edgeclf.measure.bench_report import BenchReport, save_report
 from edgeclf.measure.sources import BenchSources, find_sources
 from edgeclf.progress import Progress
+from edgeclf.runtime.interpreter import interpreter_factory
 
 Loader = Callable[[int, int], Dataset]
 
@@ -50,7 +51,8 @@ def run_bench(
     found = find_sources(sources)
     places = find_places(found.run_folders, out=out, report=report, overwrite=overwrite)
     load = None if data is None else _loader(data, found, progress)
-    compared = _baseline(baseline, found, load, split, trust_model, progress)
+    interpreter_factory(runtime)
+    compared, notes = _baseline(baseline, found, load, split, input_range, trust_model, progress)
     measured = bench(
         found.models,
         dataset=load,
@@ -60,6 +62,7 @@ def run_bench(
         runtime=runtime,
         runs=runs,
         input_range=input_range,
+        notes=notes,
         progress=progress,
     )
     if places.json is not None:
@@ -89,7 +92,7 @@ def find_places(run_folders: Sequence[Path], *, out: Path | None, report: Path |
     elif out is None and run_folders:
         folder = run_folders[0] / "bench"
         number = 1
-        while not overwrite and (folder / _numbered("bench.json", number)).exists():
+        while not overwrite and any((folder / _numbered(n, number)).exists() for n in ("bench.json", "report.html")):
             number += 1
         json = folder / _numbered("bench.json", number)
         if report is None and installed("matplotlib") and installed("jinja2"):
@@ -128,26 +131,35 @@ def _baseline(
     found: BenchSources,
     load: Loader | None,
     split: str,
+    input_range: tuple[float, float] | None,
     trust_model: bool,
     progress: Progress,
-) -> Baseline | None:
+) -> tuple[Baseline | None, tuple[str, ...]]:
     path = Path(named) if named is not None else next(iter(found.keras_models), None)
     if path is None:
-        return None
+        return None, ()
     if named is None and not installed("tensorflow"):
-        progress.warn(f'{path}: not compared with, for TensorFlow is not installed; run: pip install "edgeclf[train]"')
-        return None
-    from edgeclf.compression.baseline import float_baseline
+        note = f'{path}: not compared with, for TensorFlow is not installed; run: pip install "edgeclf[train]"'
+        return None, (note,)
+    with progress.task("loading TensorFlow", None):
+        from edgeclf.compression.baseline import float_baseline
 
-    class_names = _class_names(path)
-    return float_baseline(
-        path, dataset=load, split=split, class_names=class_names, trust=trust_model, progress=progress
+    compared = float_baseline(
+        path,
+        dataset=load,
+        split=split,
+        class_names=_class_names(path),
+        input_range=input_range,
+        trust=trust_model,
+        progress=progress,
     )
+    return compared, ()
 
 
 def _class_names(path: Path) -> tuple[str, ...] | None:
     """What the outputs of a run folder's network mean; None for a network from elsewhere."""
-    if not (path.parent / "run.json").is_file():
+    folder = path if path.is_dir() else path.parent
+    if not RunFolder.is_one(folder):
         return None
-    names = (RunFolder(path.parent).run_json.get("data") or {}).get("class_names")
+    names = (RunFolder(folder).run_json.get("data") or {}).get("class_names")
     return tuple(names) if names else None

@@ -53,7 +53,63 @@ def test_answers_are_those_of_keras(network: Path, dataset: Dataset) -> None:
     assert found.parameters == 112 + 435
     assert found.latency_ms is not None
     assert 0 < found.latency_ms.median <= found.latency_ms.p99
-    assert found.device.startswith("GPU" if tf.config.list_physical_devices("GPU") else "CPU")
+    on_gpu = bool(tf.config.list_physical_devices("GPU"))
+    assert found.device.startswith("GPU" if on_gpu else "CPU")
+    assert (found.threads is None) == on_gpu
+    assert found.input_range is None
+
+
+@pytest.mark.parametrize("span", [(0.0, 1.0), (-1.0, 1.0)])
+def test_a_network_without_a_scaling_inside_gets_what_it_wants(
+    network: Path, dataset: Dataset, tmp_path: Path, span: tuple[float, float]
+) -> None:
+    import tf_keras
+
+    from edgeclf.compression.baseline import float_baseline
+
+    whole = tf_keras.models.load_model(network)
+    image = tf_keras.layers.Input((8, 8, 3))
+    low, high = span
+    convolution = tf_keras.layers.Conv2D(4, 3, activation="relu")
+    hidden = tf_keras.layers.Flatten()(convolution(image))
+    bare = tf_keras.Model(image, tf_keras.layers.Dense(3, activation="softmax")(hidden))
+    kernel, bias, *rest = whole.get_weights()
+    # The whole network sees x = (y - low) / (high - low) where this one sees y.
+    bare.set_weights([kernel / (high - low), bias - low * kernel.sum((0, 1, 2)) / (high - low), *rest])
+    bare.save(tmp_path / "bare.h5")
+    expected = float_baseline(network, dataset=dataset)
+    found = float_baseline(tmp_path / "bare.h5", dataset=dataset, input_range=span)
+    assert found.input_range == span
+    assert np.mean(found.predictions == expected.predictions) > 0.99  # the sums are rounded in another order
+    assert (
+        np.mean(
+            float_baseline(tmp_path / "bare.h5", dataset=dataset, input_range=(0.0, 255.0)).predictions
+            == expected.predictions
+        )
+        < 0.9
+    )
+
+
+def test_a_keras_3_network_and_a_saved_model_are_baselines_too(network: Path, dataset: Dataset, tmp_path: Path) -> None:
+    import tensorflow as tf
+    import tf_keras
+
+    from edgeclf.compression.baseline import float_baseline
+
+    whole = tf_keras.models.load_model(network)
+    expected = float_baseline(network, dataset=dataset)
+    tf.saved_model.save(whole, str(tmp_path / "saved"))
+    found = float_baseline(tmp_path / "saved", dataset=dataset, input_range=(0.0, 255.0))
+    np.testing.assert_array_equal(found.predictions, expected.predictions)
+    keras = pytest.importorskip("keras")
+    entry = keras.Input((8, 8, 3))
+    hidden = keras.layers.Conv2D(4, 3, activation="relu")(keras.layers.Rescaling(1 / 255)(entry))
+    answer = keras.layers.Dense(3, activation="softmax")(keras.layers.Flatten()(hidden))
+    other = keras.Model(entry, answer)
+    other.set_weights(whole.get_weights())
+    other.save(tmp_path / "other.keras")
+    found = float_baseline(tmp_path / "other.keras", dataset=dataset, input_range=(0.0, 255.0))
+    np.testing.assert_array_equal(found.predictions, expected.predictions)
 
 
 def test_outputs_in_another_order_are_matched_by_name(network: Path, dataset: Dataset) -> None:
@@ -83,5 +139,5 @@ def test_a_network_that_does_not_fit_is_refused(network: Path, dataset: Dataset,
         float_baseline(network, dataset=dataclasses.replace(dataset, height=9, width=9))
     flat = tmp_path / "flat.keras"
     tf_keras.Sequential([tf_keras.layers.Input((5,)), tf_keras.layers.Dense(3)]).save(flat)
-    with pytest.raises(ModelError, match="expected a network on images"):
+    with pytest.raises(ModelError, match="expected \\[N, height, width, 3\\] in"):
         float_baseline(flat)

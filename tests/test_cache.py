@@ -13,6 +13,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 from photo_folders import make_folder, photo, write
+from small_disk import small_file_system
 
 from edgeclf.dataset import cache, load_dataset
 from edgeclf.errors import OutputError, RunFailedError
@@ -191,11 +192,7 @@ def test_a_folder_that_cannot_be_written_names_the_remedy(monkeypatch, pets, tmp
 
 
 def test_a_full_disk_is_one_line_and_leaves_nothing(monkeypatch, pets, tmp_path):
-    disk = tmp_path / "disk"
-    disk.mkdir()
-    if subprocess.run(["mount", "-t", "tmpfs", "-o", "size=256k", "tmpfs", disk], capture_output=True).returncode:
-        pytest.skip("a small file system cannot be mounted here")
-    try:
+    with small_file_system(tmp_path / "disk", "256k") as disk:
         monkeypatch.setenv("EDGECLF_CACHE", str(disk))
         with pytest.raises(RunFailedError, match=r"the disk is full \(the decoded images take 1 MB\)") as caught:
             load_dataset(pets, image_size=128)
@@ -203,8 +200,6 @@ def test_a_full_disk_is_one_line_and_leaves_nothing(monkeypatch, pets, tmp_path)
         assert "EDGECLF_CACHE" in str(caught.value)
         assert not list(disk.glob("images/*.npy"))
         assert not list(disk.glob("images/.*"))
-    finally:
-        subprocess.run(["umount", disk], check=True)
 
 
 def test_what_killed_processes_left_is_removed_and_what_living_ones_hold_is_not(own_cache):

@@ -240,16 +240,16 @@ def test_a_saved_model_gets_the_same_clean_graph(source: Path, network: Any, dat
 def test_written_characters_are_not_mirrored(
     source: Path, data: Dataset, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, name: str, mirrored: bool
 ) -> None:
-    from edgeclf.compression import fine_tune
+    from edgeclf.training import pipeline
 
     seen = []
-    real = fine_tune.augment
+    real = pipeline.augment
 
     def watched(images: Any, targets: Any, recipe: Any, random: Any) -> Any:
         seen.append(recipe.flip)
         return real(images, targets, recipe, random)
 
-    monkeypatch.setattr(fine_tune, "augment", watched)
+    monkeypatch.setattr(pipeline, "augment", watched)
     compress(source, Recipe(qat=True, **SHORT), data=replace(data, name=name), calibration=30, out=tmp_path)
     assert set(seen) == {mirrored}
 

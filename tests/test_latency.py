@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import time
 from pathlib import Path
+from typing import Any
 
 import cv2
 import numpy as np
@@ -10,7 +12,8 @@ import pytest
 from linear_models import fit, load_digits, write_float_model, write_int8_model
 
 from edgeclf.errors import InputError, ModelError
-from edgeclf.measure.latency import Latency, measure_latency, percentiles, preprocessing_latency
+from edgeclf.measure import latency
+from edgeclf.measure.latency import Latency, measure_latency, percentiles, preprocessing_latency, warm_up
 from edgeclf.measure.machine import describe_machine
 from edgeclf.measure.memory import measure_memory
 
@@ -34,13 +37,37 @@ def test_each_model_and_thread_count_is_timed_once_in_order(models: tuple[Path, 
         # 1,920 multiplications take microseconds, whatever else the machine does.
         assert result.latency_ms.median < 1.0
         assert result.load_ms > result.latency_ms.median
-        assert result.warm_up_runs >= 15
+        assert result.warm_up_runs >= 6
         assert result == Latency.from_json(result.to_json())
 
 
 def test_runs_are_kept_exactly_when_they_do_not_divide_into_rounds(models: tuple[Path, Path]) -> None:
     for runs in (1, 19, 41):
         assert measure_latency(models[:1], runs=runs)[0].runs == runs
+
+
+def test_warming_up_tells_a_slow_model_from_one_that_gets_faster() -> None:
+    durations = iter([0.2] * 100)
+    made, steady, seconds = warm_up(lambda: time.sleep(next(durations)))
+    assert steady
+    assert made <= 8
+    assert 0.2 <= seconds < 0.3
+
+
+def test_models_take_turns(models: tuple[Path, Path], monkeypatch: pytest.MonkeyPatch) -> None:
+    order: list[int] = []
+    real = latency._burst
+
+    def watched(invoke: Any, calls: int) -> Any:
+        order.append(id(invoke.__self__))
+        return real(invoke, calls)
+
+    monkeypatch.setattr(latency, "_burst", watched)
+    measure_latency(models, runs=60, rounds=10)
+    assert len(order) == 20
+    rounds = [order[i : i + 2] for i in range(0, 20, 2)]
+    assert all(len(set(pair)) == 2 for pair in rounds)  # each round has both
+    assert len({tuple(pair) for pair in rounds}) == 2  # and either may come first
 
 
 def test_percentiles_are_in_milliseconds() -> None:
@@ -74,6 +101,8 @@ def test_memory_is_that_of_a_lean_process(models: tuple[Path, Path]) -> None:
     assert 2e6 < memory.peak_bytes < 100e6
     if memory.kind == "anonymous":
         assert memory.model_bytes is not None
+        # 1,920 weights: what is left is the interpreter itself, not the runtime's import.
+        assert memory.model_bytes < 4e6
         assert memory.model_bytes < memory.peak_bytes <= memory.peak_resident_bytes
 
 

@@ -90,7 +90,10 @@ def test_the_python_example_runs(tmp_path: Path) -> None:
     command = [sys.executable, "-c", quick]
     done = subprocess.run(command, cwd=tmp_path, env=environment(), capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stderr
-    assert done.stdout.splitlines()[-1] in ("bird", "cat", "dog")
+    *measured, label = done.stdout.splitlines()
+    assert label in ("bird", "cat", "dog")
+    assert measured
+    assert "None" not in done.stdout
 
 
 def test_scripts_that_readme_names_exist_and_parse() -> None:

@@ -55,7 +55,7 @@ def report(names: tuple[str, ...] = ("cat", "dog"), models: tuple[ModelResult, .
     return BenchReport(
         machine=replace(describe_machine(), load_average=0.0, governor=None),
         data=BenchData("photos", "photos", "test", 1000, names, "f00d", 1),
-        baseline=BaselineResult("x/model.keras", "CPU (test)", 0.845, (0.83, 0.86), None, 78_000, 400_000),
+        baseline=BaselineResult("x/model.keras", "CPU (test)", 2, None, 0.845, (0.83, 0.86), None, 78_000, 400_000),
         models=models,
         comparisons=tuple(Comparison(m.name, m.path, costs, flips) for m in {m.name: m for m in models}.values()),
         seed=0,

@@ -7,6 +7,7 @@ import os
 import tempfile
 import threading
 from collections.abc import Iterator
+from typing import IO
 
 _STDERR = 2
 RUNTIME_CHATTER = (b"XNNPACK delegate", b"INFO: Initialized TensorFlow Lite runtime", b"INFO: Applying ")
@@ -14,6 +15,17 @@ RUNTIME_CHATTER = (b"XNNPACK delegate", b"INFO: Initialized TensorFlow Lite runt
 
 # Blocks nest: the converter's chatter is kept off around an interpreter's.
 _ONE_AT_A_TIME = threading.RLock()
+
+
+def scratch_file() -> IO[bytes]:
+    """A file that is gone when it is closed; where none can be made, one that forgets what is written.
+
+    A full or read-only disk must not stop what only reads.
+    """
+    try:
+        return tempfile.TemporaryFile()
+    except OSError:
+        return open(os.devnull, "w+b")
 
 
 @contextlib.contextmanager
@@ -31,7 +43,7 @@ def without_chatter(*known: bytes) -> Iterator[None]:
             yield
             return
         stack.callback(os.close, saved)
-        caught = stack.enter_context(tempfile.TemporaryFile())
+        caught = stack.enter_context(scratch_file())
         os.dup2(caught.fileno(), _STDERR)
         try:
             yield

@@ -23,7 +23,9 @@ def render_bench(console: Console, report: Mapping[str, Any]) -> None:
     judged = any(model["top1"] is not None for model in report["models"])
     baseline = report.get("baseline")
     if baseline:
-        line(console, f"Float baseline: {baseline['name']} on {baseline['device']}")
+        threads = baseline.get("threads")
+        how = f", {threads} thread{'s' if threads > 1 else ''}" if threads else ""
+        line(console, f"Float baseline: {baseline['name']} on {baseline['device']}{how}")
     if judged:
         console.print(_accuracy(report))
     console.print(_cost(report))
@@ -88,8 +90,9 @@ def _remarks(report: Mapping[str, Any], judged: bool) -> list[str]:
     remarks = [f"Runtime: {name}." for name in dict.fromkeys(_runtime(model) for model in models)]
     if not judged:
         remarks.append("No data, so no accuracy: name it with --data.")
-    elif not report.get("baseline"):
+    elif not report.get("baseline") and not report.get("notes"):
         remarks.append("No float baseline, so no differences: name one with --baseline.")
+    remarks.extend(report.get("notes") or ())
     for model in models:
         if model.get("steady") is False:
             remarks.append(f"{model.get('name')}: calls were still getting faster when timing began.")

@@ -8,7 +8,6 @@ import json
 import os
 import signal
 import sys
-import tempfile
 import traceback
 import warnings
 from collections.abc import Callable, Iterator
@@ -18,6 +17,7 @@ from typing import IO, TYPE_CHECKING, Any
 
 import typer
 
+from edgeclf.artifact.native_stderr import scratch_file
 from edgeclf.errors import EdgeclfError
 
 if TYPE_CHECKING:
@@ -146,7 +146,7 @@ def working(session: Session) -> Iterator[Session]:
         stack.enter_context(_redirected(1, 2))
         stack.enter_context(contextlib.redirect_stdout(sys.stderr))
         if not loud:
-            chatter = stack.enter_context(_scratch())
+            chatter = stack.enter_context(scratch_file())
             stack.enter_context(_redirected(2, chatter.fileno()))
             stack.enter_context(warnings.catch_warnings())
             warnings.simplefilter("ignore")
@@ -196,13 +196,6 @@ def _flush() -> None:
     for stream in (sys.__stdout__, sys.__stderr__, sys.stdout, sys.stderr):
         if stream is not None and not stream.closed:
             stream.flush()
-
-
-def _scratch() -> contextlib.AbstractContextManager[IO[bytes]]:
-    try:
-        return tempfile.TemporaryFile()
-    except OSError:  # no temporary folder can be written: a full disk must not stop `predict`
-        return open(os.devnull, "w+b")
 
 
 @contextlib.contextmanager

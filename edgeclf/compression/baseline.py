@@ -3,21 +3,24 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
 import numpy as np
+import tensorflow as tf
 
+from edgeclf.compression.training_data import decide_input_range
 from edgeclf.dataset import Dataset
-from edgeclf.errors import DataError, ModelError
-from edgeclf.foreign.source import load_float_model
+from edgeclf.errors import DataError, UnknownNameError
+from edgeclf.foreign.source import FloatSource, load_source
 from edgeclf.measure.accuracy import class_indices
 from edgeclf.measure.baseline import Baseline
-from edgeclf.measure.latency import Percentiles, percentiles
+from edgeclf.measure.latency import Percentiles, percentiles, warm_up
 from edgeclf.measure.machine import describe_machine
 from edgeclf.measure.subjects import DatasetLoader
 from edgeclf.progress import SILENT, Progress
+from edgeclf.training.inference import answer_all
 
 LATENCY_SECONDS = 3.0
 
@@ -28,16 +31,18 @@ def float_baseline(
     dataset: Dataset | DatasetLoader | None = None,
     split: str = "test",
     class_names: Sequence[str] | None = None,
+    input_range: tuple[float, float] | None = None,
     trust: bool = False,
     progress: Progress = SILENT,
 ) -> Baseline:
     """Run the float network over a split.
 
     Args:
-        path: a `.keras` or `.h5` file whose network takes `float32[N, H, W, 3]` raw 0..255 and scales inside.
+        path: what `compress` takes: a run folder, a `.keras` or `.h5` file, a SavedModel.
         dataset: the images, or a function that gives them at a (height, width); None measures latency alone.
         split: which of its splits.
         class_names: of the network's outputs in their order; None takes those of the data.
+        input_range: what pixel values 0 and 255 must become for a network that scales nothing inside; None: measured.
         trust: load layers that may carry code.
         progress: is told.
 
@@ -49,32 +54,41 @@ def float_baseline(
         DataError: the network does not fit the data.
         UntrustedModelError: the file would run foreign code.
     """
-    path = Path(path)
-    network = load_float_model(path, trust=trust)
-    shape = network.input_shape
-    if len(shape) != 4 or None in shape[1:] or shape[3] != 3:
-        raise ModelError(f"{path}: expected a network on images [N, height, width, 3], got input shape {shape}")
-    height, width = int(shape[1]), int(shape[2])
+    source = load_source(path, trust=trust)
+    path, size = source.path, (source.height, source.width)
+    data = dataset if dataset is None or isinstance(dataset, Dataset) else dataset(*size)
+    if data is not None and split not in data.splits:
+        raise UnknownNameError("split", split, data.splits)
+    if data is not None and (data.height, data.width) != size:
+        raise DataError(
+            f"{path}: takes images of {size[1]}x{size[0]} pixels, but the data was loaded at {data.width}x{data.height}"
+        )
+    span = input_range if data is None else decide_input_range(source, input_range, data, progress)
+    answer = tf.function(_on_pixels(source, span), reduce_retracing=True)
     device, name = float_device()
     predictions, paths = None, ()
-    if dataset is not None:
-        data = dataset if isinstance(dataset, Dataset) else dataset(height, width)
-        predictions, paths = _answers(path, network, data, split, class_names, device, progress)
+    if data is not None:
+        mapping = class_indices(class_names or (), source.classes, data.class_names)
+        # A SavedModel may know one batch size only.
+        batch = {"batch_size": 1} if source.kind == "SavedModel" else {}
+        with tf.device(device):
+            answers = answer_all(answer, data.splits[split].images, source.classes, progress, **batch).argmax(axis=-1)
+        predictions, paths = mapping[answers], data.splits[split].paths
     return Baseline(
         name=f"{path.parent.name}/{path.name}" if path.parent.name else path.name,
         device=name,
+        threads=None if device.startswith("/GPU") else _threads(),
         predictions=predictions,
         paths=paths,
-        latency_ms=_latency(network, (height, width), device, progress),
-        parameters=int(network.count_params()),
+        input_range=span,
+        latency_ms=_latency(answer, size, device, progress),
+        parameters=None if source.kind == "SavedModel" else int(source.holder.count_params()),
         size_bytes=path.stat().st_size if path.is_file() else None,
     )
 
 
 def float_device() -> tuple[str, str]:
     """TensorFlow's name of the device that the float network runs on, and one for people with the hardware's name."""
-    import tensorflow as tf
-
     processors = tf.config.list_physical_devices("GPU")
     if processors:
         details = tf.config.experimental.get_device_details(processors[0])
@@ -82,44 +96,31 @@ def float_device() -> tuple[str, str]:
     return "/CPU:0", f"CPU ({describe_machine().cpu})"
 
 
-def _answers(
-    path: Path,
-    network: Any,
-    data: Dataset,
-    split: str,
-    class_names: Sequence[str] | None,
-    device: str,
-    progress: Progress,
-) -> tuple[np.ndarray, tuple[str, ...]]:
-    import tensorflow as tf
-
-    from edgeclf.training.inference import predict_probabilities
-
-    if split not in data.splits:
-        raise DataError(f"{data.source}: no split {split!r}; it has: {', '.join(data.splits)}")
-    if (data.height, data.width) != tuple(network.input_shape[1:3]):
-        raise DataError(
-            f"{path}: takes images of {network.input_shape[2]}x{network.input_shape[1]} pixels, but the data was "
-            f"loaded at {data.width}x{data.height}"
-        )
-    mapping = class_indices(class_names or (), int(network.output_shape[-1]), data.class_names)
-    with tf.device(device):
-        probabilities = predict_probabilities(network, data.splits[split].images, progress)
-    answers = probabilities.argmax(axis=-1)
-    return mapping[answers], data.splits[split].paths
+def _threads() -> int:
+    """How many threads TensorFlow computes one operator with."""
+    return tf.config.threading.get_intra_op_parallelism_threads() or describe_machine().cores
 
 
-def _latency(network: Any, size: tuple[int, int], device: str, progress: Progress) -> Percentiles:
+def _on_pixels(source: FloatSource, span: tuple[float, float] | None) -> Callable[[Any], Any]:
+    """The network on raw pixels `[N, H, W, 3]`, 0..255, of any type."""
+    low, high = span or (0.0, 255.0)
+    scale, offset = np.float32((high - low) / 255), np.float32(low)
+
+    def answer(pixels: Any) -> Any:
+        entry = tf.cast(pixels, tf.float32)
+        return source.function(entry if span is None else entry * scale + offset)
+
+    return answer
+
+
+def _latency(answer: Any, size: tuple[int, int], device: str, progress: Progress) -> Percentiles:
     """Of one image a call through a compiled function, until the result is on the host."""
-    import tensorflow as tf
-
-    image = np.random.default_rng(0).uniform(0, 255, (1, *size, 3)).astype(np.float32)
+    image = np.random.default_rng(0).integers(0, 256, (1, *size, 3)).astype(np.uint8)
     times: list[int] = []
     with tf.device(device), progress.task("timing the float baseline", None) as task:
         constant = tf.constant(image)
-        call = tf.function(lambda x: network(x, training=False))
-        for _ in range(10):
-            call(constant).numpy()
+        call = answer.get_concrete_function(tf.TensorSpec(image.shape, tf.uint8))
+        warm_up(lambda: call(constant).numpy())
         deadline = time.perf_counter() + LATENCY_SECONDS
         while len(times) < 30 or (time.perf_counter() < deadline and len(times) < 1000):
             start = time.perf_counter_ns()

@@ -15,8 +15,7 @@ from edgeclf.compression.graph import Core
 from edgeclf.dataset.types import Split
 from edgeclf.errors import RunFailedError
 from edgeclf.progress import Progress, Task
-from edgeclf.training.augmentation import Augmentation, augment
-from edgeclf.training.balancing import class_weights, epoch_order
+from edgeclf.training.pipeline import TrainingBatches
 from edgeclf.training.schedule import WarmupCosine
 
 VALIDATION_IMAGES = 2000
@@ -29,64 +28,33 @@ class Lessons:
     """What a network is fine-tuned on.
 
     Attributes:
-        train: the training split.
+        batches: of the training split, augmented and balanced as the float network was trained.
         validation: the split that chooses the best epoch; None: the last epoch is kept.
-        classes: number of classes.
         teacher: the float network, whose answers are part of the targets.
         distill: their share.
-        batch_size: images a step.
-        augmentation: what may happen to an image.
-        balance: of the classes, as the float network was trained.
-        seed: of order and augmentation.
         progress: where bars go.
     """
 
-    train: Split
+    batches: TrainingBatches
     validation: Split | None
-    classes: int
     teacher: Core
     distill: float
-    batch_size: int
-    augmentation: Augmentation
-    balance: str
-    seed: int
     progress: Progress
 
     @property
     def steps(self) -> int:
         """Steps an epoch."""
-        return max(1, len(epoch_order(self.train.labels, self.balance, [self.seed, 0])) // self._whole)
-
-    @property
-    def _whole(self) -> int:
-        return min(self.batch_size, len(self.train.labels))
+        return self.batches.steps
 
     def epoch(self, epoch: int) -> tf.data.Dataset:
         """Batches of one epoch: scaled images, targets, weights."""
-        order = epoch_order(self.train.labels, self.balance, [self.seed, epoch])
-        weights, whole = class_weights(self.train.labels, self.classes), self._whole
-        shape = tuple(self.train.images.shape[1:])
 
-        def batch(step: np.int64) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-            chosen = order[step * whole : (step + 1) * whole]
-            labels = self.train.labels[chosen]
-            targets = np.eye(self.classes, dtype=np.float32)[labels]
-            random = np.random.default_rng([self.seed, epoch, int(step)])
-            pixels = np.ascontiguousarray(self.train.images[chosen])
-            images, targets = augment(pixels, targets, self.augmentation, random)
-            weight = weights[labels] if self.balance == "weights" else np.ones(len(labels), np.float32)
-            return images, targets, weight
-
-        def mapped(step: Any) -> Any:
-            images, targets, weight = tf.numpy_function(batch, [step], [tf.uint8, tf.float32, tf.float32])
-            images.set_shape((whole, *shape))
-            targets.set_shape((whole, self.classes))
-            weight.set_shape((whole,))
+        def taught(images: Any, targets: Any, weight: Any) -> Any:
             if self.distill:
                 targets = (1 - self.distill) * targets + self.distill * self._teach(images)
             return tf.cast(images, tf.float32) * np.float32(self.teacher.high / 255), targets, weight
 
-        return tf.data.Dataset.range(self.steps).map(mapped, num_parallel_calls=2, deterministic=True).prefetch(2)
+        return self.batches.epoch(epoch).map(taught, num_parallel_calls=2, deterministic=True).prefetch(2)
 
     def _teach(self, pixels: Any) -> Any:
         answers = self.teacher.on_pixels(pixels)

@@ -16,6 +16,7 @@ from edgeclf.dataset import Dataset
 from edgeclf.errors import UnknownNameError
 from edgeclf.progress import Progress
 from edgeclf.training.augmentation import LEVELS
+from edgeclf.training.pipeline import TrainingBatches
 
 
 def train_stages(
@@ -50,18 +51,15 @@ def train_stages(
     if recipe.augment not in LEVELS:
         raise UnknownNameError("augmentation level", recipe.augment, LEVELS)
     augmentation = LEVELS[recipe.augment]
-    lessons = Lessons(
-        train=data.splits["train"],
-        validation=data.splits.get("validation"),
+    batches = TrainingBatches(
+        split=data.splits["train"],
         classes=len(data.class_names),
-        teacher=core,
-        distill=recipe.distill,
         batch_size=recipe.batch_size,
-        augmentation=dataclasses.replace(augmentation, flip=augmentation.flip and flip),
+        recipe=dataclasses.replace(augmentation, flip=augmentation.flip and flip),
         balance=balance,
         seed=seed,
-        progress=progress,
     )
+    lessons = Lessons(batches, data.splits.get("validation"), core, recipe.distill, progress)
     if recipe.qat and (recipe.prune is not None or recipe.cluster is not None):
         # what TFMOT refuses is found here, before the long stages
         with_quantizers(core, Recipe(qat=True))

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
 from pathlib import Path
 from queue import SimpleQueue
@@ -94,16 +94,17 @@ def range_rows(total: int) -> IntArray:
 def class_indices(labels: Sequence[str], class_count: int, class_names: Sequence[str]) -> IntArray:
     """Where each of the model's outputs stands among the data's classes: int64[class_count], -1 where nowhere.
 
-    A model with labels is matched by name (letter case and surrounding blanks aside), so that a network with another
-    order or with more classes is judged rightly; one without labels, or with mere numbers that are not the data's own
-    names, is taken to have the data's classes in their order.
+    A model with labels is matched by name (surrounding blanks aside, and letter case where it tells no classes apart),
+    so that a network with another order or with more classes is judged rightly; one without labels, or with mere
+    numbers that are not the data's own names, is taken to have the data's classes in their order.
 
     Raises:
         DataError: the model lacks one of the data's classes, or has no labels and another number of outputs.
     """
-    positions = {_folded(name): index for index, name in enumerate(class_names)}
-    known = {_folded(label) for label in labels}
-    missing = [name for name in class_names if _folded(name) not in known]
+    as_known = _spelling(labels, class_names)
+    positions = {as_known(name): index for index, name in enumerate(class_names)}
+    known = {as_known(label) for label in labels}
+    missing = [name for name in class_names if as_known(name) not in known]
     if missing and tuple(labels) == tuple(map(str, range(len(labels)))):
         if class_count != len(class_names):
             raise DataError(
@@ -116,9 +117,15 @@ def class_indices(labels: Sequence[str], class_count: int, class_names: Sequence
             + (f" (nor {len(missing) - 1} more)" if len(missing) > 1 else "")
             + f"; its labels: {', '.join(labels[:12])}{', ...' if len(labels) > 12 else ''}"
         )
-    found = [positions.get(_folded(label), -1) for label in labels]
+    found = [positions.get(as_known(label), -1) for label in labels]
     return np.array(found + [-1] * (class_count - len(found)), dtype=np.int64)[:class_count]
 
 
-def _folded(name: str) -> str:
-    return name.strip().casefold()
+def _spelling(labels: Sequence[str], class_names: Sequence[str]) -> Callable[[str], str]:
+    """How names are compared: without regard to letter case, unless that would take two of one side for the same."""
+
+    def folded(name: str) -> str:
+        return name.strip().casefold()
+
+    distinct = all(len(set(map(folded, names))) == len(set(names)) for names in (labels, class_names))
+    return folded if distinct else str.strip

@@ -35,6 +35,7 @@ def bench(
     runs: int | None = None,
     input_range: tuple[float, float] | None = None,
     seed: int = 0,
+    notes: Sequence[str] = (),
     progress: Progress = SILENT,
 ) -> BenchReport:
     """Measure every model the same way, latency in turns.
@@ -51,6 +52,7 @@ def bench(
         input_range: what pixel values 0 and 255 become, for models with float inputs that edgeclf did not make; None
             lets the file decide, or a measurement on images of the split.
         seed: of the bootstrap and of the order in which models take turns.
+        notes: for the report, on what was left out before.
         progress: is told.
 
     Returns:
@@ -92,6 +94,7 @@ def bench(
         models=tuple(models),
         comparisons=tuple(verdict.comparison for verdict in verdicts if verdict),
         seed=seed,
+        notes=tuple(notes),
         seconds=round(time.monotonic() - began, 3),
     )
 
@@ -185,6 +188,8 @@ def _baseline_result(baseline: Baseline | None, images: Split | None) -> Baselin
     return BaselineResult(
         name=baseline.name,
         device=baseline.device,
+        threads=baseline.threads,
+        input_range=baseline.input_range,
         top1=top1,
         top1_interval=interval,
         latency_ms=baseline.latency_ms,

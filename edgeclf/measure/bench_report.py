@@ -13,10 +13,12 @@ from edgeclf.records import Record
 
 @dataclass(frozen=True)
 class BaselineResult(Record):
-    """The float network that the models are compared to; `top1` is None without data."""
+    """The float network that the models are compared to; `top1` is None without data, `threads` on a GPU."""
 
     name: str
     device: str
+    threads: int | None
+    input_range: tuple[float, float] | None
     top1: float | None
     top1_interval: tuple[float, float] | None
     latency_ms: Percentiles | None
@@ -129,7 +131,7 @@ class Comparison(Record):
 
 @dataclass(frozen=True)
 class BenchReport(Record):
-    """Everything that was measured, and on what."""
+    """Everything that was measured, and on what; `notes` say what was left out and why."""
 
     machine: Machine
     data: BenchData | None
@@ -138,6 +140,7 @@ class BenchReport(Record):
     comparisons: tuple[Comparison, ...]
     seed: int
     seconds: float
+    notes: tuple[str, ...] = ()
 
     def comparison(self, name: str) -> Comparison | None:
         """The comparison of the model with this `name`; None without data."""

@@ -32,6 +32,7 @@ ROUNDS = 20
 LOADS = 5
 _WARM_UP_SECONDS = 3.0
 _WINDOW_SECONDS = 0.05
+_FEWEST_WINDOWS = 3
 _BURST_WARM_UP_SECONDS = 0.003
 _BUDGET_SECONDS = 4.0
 _FEWEST_RUNS, _MOST_RUNS = 100, 2000
@@ -182,27 +183,33 @@ def _enter(path: Path, threads: int, runtime: str, runs: int | None) -> _Contend
         loads.append(time.perf_counter_ns() - start)
     shape, dtype = interpreter.input.shape, np.dtype(interpreter.input.dtype)
     interpreter.run(_noise(shape, dtype))
-    made, steady, seconds = _warm_up(interpreter.invoke)
+    made, steady, seconds = warm_up(interpreter.invoke)
     wanted = runs or int(np.clip(_BUDGET_SECONDS / seconds, _FEWEST_RUNS, _MOST_RUNS))
     return _Contender(path, threads, interpreter.invoke, float(np.median(loads)) / 1e6, made + 1, steady, wanted, [])
 
 
-def _warm_up(invoke: Callable[[], object]) -> tuple[int, bool, float]:
-    """Call until two windows in a row are not faster than the best before; gives calls, steadiness, seconds a call."""
+def warm_up(invoke: Callable[[], object]) -> tuple[int, bool, float]:
+    """Call until two windows in a row are not faster than the best before, or time is over.
+
+    Three windows are always waited for, whatever they take: less says nothing about whether calls get faster.
+
+    Returns:
+        calls made, whether they had stopped getting faster, seconds a call.
+    """
     deadline = time.perf_counter() + _WARM_UP_SECONDS
-    best, idle_windows, made = float("inf"), 0, 0
+    best, windows, idle_windows, made = float("inf"), 0, 0, 0
     while idle_windows < 2:
         window: list[int] = []
         closes = time.perf_counter() + _WINDOW_SECONDS
-        while len(window) < 5 or time.perf_counter() < closes:
+        while len(window) < 2 or time.perf_counter() < closes:
             start = time.perf_counter_ns()
             invoke()
             window.append(time.perf_counter_ns() - start)
-        made += len(window)
+        made, windows = made + len(window), windows + 1
         median = float(np.median(window))
         idle_windows = idle_windows + 1 if median > 0.98 * best else 0
         best = min(best, median)
-        if time.perf_counter() > deadline:
+        if windows >= _FEWEST_WINDOWS and time.perf_counter() > deadline:
             return made, idle_windows >= 2, best / 1e9
     return made, True, best / 1e9
 

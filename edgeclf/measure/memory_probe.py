@@ -30,11 +30,12 @@ def main(arguments: list[str] | None = None) -> int:
 
     import numpy as np
 
-    from edgeclf.runtime.interpreter import open_interpreter
+    from edgeclf.runtime.interpreter import interpreter_factory, open_interpreter
 
-    before = _status()
-    largest = before.get("RssAnon", 0)
     try:
+        interpreter_factory(options.runtime)  # imports it, so that what follows is the model's share
+        before = _status()
+        largest = before.get("RssAnon", 0)
         interpreter = open_interpreter(options.model, runtime=options.runtime, threads=options.threads)
         largest = max(largest, _status().get("RssAnon", 0))
         image = np.zeros(interpreter.input.shape, interpreter.input.dtype)

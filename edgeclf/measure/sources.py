@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from edgeclf.artifact.locate import locate_model
+from edgeclf.artifact.locate import folder_models, locate_model
 from edgeclf.artifact.run_folder import RunFolder
 from edgeclf.errors import ModelError
 
@@ -27,10 +27,10 @@ class BenchSources:
 
 
 def find_sources(sources: Sequence[str | Path]) -> BenchSources:
-    """A run folder stands for all its compressed models; anything else is a file or the name of a zoo model.
+    """A folder stands for all models in it, a run folder also for its float network; else a file or a zoo model's name.
 
     Raises:
-        ModelError: a run folder holds no compressed model, or a file is not there.
+        ModelError: a folder holds no model, or a file is not there.
         UnknownNameError: neither a file nor a known name.
     """
     models: list[Path] = []
@@ -38,8 +38,8 @@ def find_sources(sources: Sequence[str | Path]) -> BenchSources:
     folders: list[Path] = []
     for source in sources:
         path = Path(source)
-        if not path.is_dir():
-            models.append(locate_model(source))
+        if not RunFolder.is_one(path):
+            models.extend((folder_models(path) if path.is_dir() else []) or [locate_model(source)])
             continue
         folder = RunFolder(path)
         found = folder.models()

@@ -73,8 +73,8 @@ def summary(report: BenchReport) -> list[str]:
 
 
 def cautions(report: BenchReport) -> list[str]:
-    """Why a figure might mislead."""
-    found = []
+    """Why a figure might mislead, or is missing."""
+    found = [f"{note}." for note in report.notes]
     load = report.machine.load_average
     if load is not None and load > BUSY_LOAD_PER_CORE * report.machine.cores:
         found.append(

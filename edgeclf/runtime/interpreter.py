@@ -5,6 +5,7 @@ from __future__ import annotations
 import importlib
 import importlib.metadata
 import importlib.util
+import sys
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
@@ -108,7 +109,7 @@ def open_interpreter(
     graph = graph or parse(content)
     if not graph.inputs or not graph.outputs:
         raise ModelError(f"{name}: the graph has {len(graph.inputs)} inputs and {len(graph.outputs)} outputs")
-    factory = _factory(runtime)
+    factory = interpreter_factory(runtime)
     try:
         with without_chatter(*RUNTIME_CHATTER):
             native = factory(model_content=content, num_threads=threads)
@@ -131,12 +132,20 @@ def read_model(path: Path) -> bytes:
         raise ModelError(f"{path}: cannot be read ({(error.strerror or str(error)).lower()})") from error
 
 
-def _factory(runtime: str) -> Callable[..., Any]:
+def interpreter_factory(runtime: str) -> Callable[..., Any]:
+    """The interpreter class of `runtime`, one of `RUNTIMES`, imported.
+
+    Raises:
+        MissingExtraError: it is not installed.
+        InputError: it does not work in this environment.
+    """
     package, module = {
         "litert": ("ai_edge_litert", "ai_edge_litert.interpreter"),
         "tflite-runtime": ("tflite_runtime", "tflite_runtime.interpreter"),
         "tensorflow": ("tensorflow", "tensorflow"),
     }[runtime]
+    if runtime == "tflite-runtime" and sys.version_info >= (3, 12):
+        raise InputError("tflite-runtime ended with Python 3.11, and this is a later one; leave --runtime out (litert)")
     if importlib.util.find_spec(package) is None:
         extra = "train" if runtime == "tensorflow" else runtime
         raise MissingExtraError(f"--runtime {runtime}", extra, _DISTRIBUTIONS[runtime])

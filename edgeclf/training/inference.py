@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from typing import Any
+
 import numpy as np
 import tensorflow as tf
 import tf_keras
@@ -28,9 +31,31 @@ def predict_probabilities(
     if step is None:
         step = tf.function(lambda batch: model(tf.cast(batch, tf.float32), training=False), reduce_retracing=True)
         model._edgeclf_inference = step
+    return answer_all(step, images, int(model.output_shape[-1]), progress)
+
+
+def answer_all(
+    answer: Callable[[Any], Any],
+    images: ImageView | np.ndarray,
+    classes: int,
+    progress: Progress = SILENT,
+    batch_size: int = EVALUATION_BATCH,
+) -> np.ndarray:
+    """Run a function over images, a batch at a time.
+
+    Args:
+        answer: from uint8[B, H, W, 3] to float32[B, C].
+        images: uint8[N, H, W, 3].
+        classes: C.
+        progress: where the bar goes.
+        batch_size: largest B.
+
+    Returns:
+        float32[N, C].
+    """
     parts = []
     with progress.task("evaluating", len(images)) as task:
-        for batch in evaluation_batches(images):
-            parts.append(np.asarray(step(batch), np.float32))
-            task.advance(min(EVALUATION_BATCH, len(parts[-1])))
-    return np.concatenate(parts) if parts else np.empty((0, model.output_shape[-1]), np.float32)
+        for batch in evaluation_batches(images, batch_size):
+            parts.append(np.asarray(answer(batch), np.float32))
+            task.advance(len(parts[-1]))
+    return np.concatenate(parts) if parts else np.empty((0, classes), np.float32)

@@ -48,17 +48,18 @@ class TrainingBatches:
         """`batch_size`, or the whole split where that is smaller."""
         return min(self.batch_size, len(self.split.labels))
 
-    def epoch(self, epoch: int, size: int, part: int = 0, parts: int = 1) -> tf.data.Dataset:
-        """The batches of one epoch: images uint8[B, size, size, 3], targets float32[B, C], weights float32[B].
+    def epoch(self, epoch: int, size: int | None = None, part: int = 0, parts: int = 1) -> tf.data.Dataset:
+        """The batches of one epoch: images uint8[B, H, W, 3], targets float32[B, C], weights float32[B].
 
         Args:
             epoch: number of the epoch, from 0.
-            size: side of the images, pixels; those of the split are resized when it differs.
+            size: side that the images are resized to, pixels; None: they stay as they are.
             part: which share of each batch, for one worker of several.
             parts: number of workers.
         """
         order = epoch_order(self.split.labels, self.balance, [self.seed, epoch])
         whole, weights = self.effective_batch_size, class_weights(self.split.labels, self.classes)
+        height, width = (size, size) if size else self.split.images.shape[1:3]
         share = slice(part * whole // parts, (part + 1) * whole // parts)
 
         def batch(step: np.int64) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
@@ -68,15 +69,15 @@ class TrainingBatches:
             targets = np.eye(self.classes, dtype=np.float32)[labels]
             random = np.random.default_rng([self.seed, epoch, int(step)])
             images, targets = augment(images, targets, self.recipe, random)
-            if images.shape[1] != size:
-                images = np.stack([cv2.resize(i, (size, size), interpolation=cv2.INTER_AREA) for i in images])
+            if images.shape[1:3] != (height, width):
+                images = np.stack([cv2.resize(i, (width, height), interpolation=cv2.INTER_AREA) for i in images])
             weight = weights[labels] if self.balance == "weights" else np.ones(len(labels), np.float32)
             return images[share], targets[share], weight[share]
 
         def mapped(step: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor, tf.Tensor]:
             images, targets, weight = tf.numpy_function(batch, [step], [tf.uint8, tf.float32, tf.float32])
             count = share.stop - share.start
-            images.set_shape((count, size, size, 3))
+            images.set_shape((count, height, width, 3))
             targets.set_shape((count, self.classes))
             weight.set_shape((count,))
             return images, targets, weight
