@@ -19,7 +19,7 @@ from edgeclf.compression.emitted import read_facts
 from edgeclf.compression.graph import Core, check_quantizable, prepare_core
 from edgeclf.compression.job import Job
 from edgeclf.compression.journal import Journal
-from edgeclf.compression.packaging import PACKAGES, package, package_version
+from edgeclf.compression.packaging import PACKAGES, package
 from edgeclf.compression.recipe import DEFAULT_FORMATS, IO_TYPES, Recipe, parse_recipe
 from edgeclf.compression.remarks import remarks
 from edgeclf.compression.scoring import emitted_top1, float_top1
@@ -29,6 +29,7 @@ from edgeclf.errors import InputError, ModelError, UnknownNameError
 from edgeclf.foreign.source import FloatSource, load_source
 from edgeclf.progress import SILENT, Progress
 from edgeclf.training.defaults import CHARACTER_SETS
+from edgeclf.versions import package_version
 
 
 def compress(

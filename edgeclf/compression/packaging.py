@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import platform
-from importlib.metadata import PackageNotFoundError, version
 from typing import Any
 
 from edgeclf.artifact.provenance import Provenance
@@ -14,6 +13,7 @@ from edgeclf.compression.job import Job
 from edgeclf.compression.recipe import Recipe
 from edgeclf.errors import DataError, ModelError
 from edgeclf.runtime.image import PREPROCESSING_VERSION
+from edgeclf.versions import package_version
 
 RESIZE_RULE = "area when shrinking, else bilinear; stretched"
 PACKAGES = ("edgeclf", "tensorflow", "tf-keras", "tensorflow-model-optimization", "ai-edge-litert", "numpy")
@@ -55,11 +55,3 @@ def package(
         return package_model(converted.flat, labels=job.labels, provenance=made, description=description)
     except ModelError as error:
         raise DataError(f"{job.source.name}-{recipe.name}: {error}") from error
-
-
-def package_version(package: str) -> str | None:
-    """The installed version of `package`; None: not installed."""
-    try:
-        return version(package)
-    except PackageNotFoundError:
-        return None
