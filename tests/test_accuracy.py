@@ -54,6 +54,13 @@ def test_a_model_without_labels_has_the_datas_classes_in_order() -> None:
     assert class_indices(("0", "1", "2"), 3, ("a", "b", "c")).tolist() == [0, 1, 2]
 
 
+def test_letter_case_is_disregarded_unless_it_tells_classes_apart() -> None:
+    assert class_indices(("Cat", " dog"), 2, ("dog", "cat")).tolist() == [1, 0]
+    assert class_indices(("A", "a", "b"), 3, ("A", "a", "b")).tolist() == [0, 1, 2]
+    with pytest.raises(DataError, match="does not know the class 'a'"):
+        class_indices(("A", "B"), 2, ("A", "a"))
+
+
 def test_numbers_that_are_the_datas_own_names_are_names() -> None:
     assert class_indices(("0", "1", "2"), 3, ("1", "2")).tolist() == [-1, 0, 1]
 

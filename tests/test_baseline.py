@@ -20,8 +20,10 @@ def network(tmp_path_factory: pytest.TempPathFactory) -> Path:
     tf_keras.utils.set_random_seed(1)
     layers = tf_keras.layers
     image = layers.Input((8, 8, 3))
-    hidden = layers.Conv2D(4, 3, activation="relu")(layers.Rescaling(1 / 255)(image))
-    answer = layers.Dense(3, activation="softmax", kernel_initializer="glorot_normal")(layers.Flatten()(hidden))
+    # Without biases the answers would not depend on the scale of the input.
+    biases = tf_keras.initializers.RandomNormal(stddev=0.7)
+    hidden = layers.Conv2D(4, 3, activation="relu", bias_initializer=biases)(layers.Rescaling(1 / 255)(image))
+    answer = layers.Dense(3, activation="softmax", bias_initializer=biases)(layers.Flatten()(hidden))
     path = tmp_path_factory.mktemp("run") / "model.keras"
     tf_keras.Model(image, answer).save(path)
     return path

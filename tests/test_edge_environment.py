@@ -94,6 +94,18 @@ def test_bench_judges_accuracy_without_the_host_side(edge_python: str, tmp_path:
     assert measured["baseline"] is None
 
 
+def test_a_run_folder_is_measured_without_its_float_network(edge_python: str, tmp_path: Path) -> None:
+    (tmp_path / "run" / "compressed").mkdir(parents=True)
+    (tmp_path / "run" / "run.json").write_text("{}")
+    (tmp_path / "run" / "model.keras").write_bytes(b"")
+    (tmp_path / "run" / "compressed" / "run-int8.tflite").write_bytes((TFLITE / "uint8.tflite").read_bytes())
+    measured = document(edgeclf(edge_python, tmp_path, "bench", "run", "--runs", "20", "--json", "--quiet"))
+    assert measured["baseline"] is None
+    (note,) = measured["notes"]  # type: ignore[misc]
+    assert 'pip install "edgeclf[train]"' in note
+    assert 'pip install "edgeclf[train]"' in edgeclf(edge_python, tmp_path, "bench", "run", "--runs", "20").stdout
+
+
 def test_predict_starts_fast_and_stays_small(edge_python: str, photo: Path, tmp_path: Path) -> None:
     code = """
 import resource, subprocess, sys, time
