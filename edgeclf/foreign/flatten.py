@@ -1,0 +1,95 @@
+"""Networks inside networks, taken apart: one flat graph that can be walked, quantized and given a new head.
+
+The usual way to fine-tune in Keras calls a whole network as one layer of another: `base(x, training=False)`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Any
+
+import tensorflow as tf
+import tf_keras
+
+from edgeclf.errors import ModelError
+
+
+def flattened(network: tf_keras.Model) -> tf_keras.Model:
+    """`network` with every functional or sequential network inside it replaced by its layers.
+
+    The layers are copies with the same weights, also where one is used in several places. A layer whose name is taken
+    gets the name of its network in front. The argument `training` of a call is left out, so that the layers of a base
+    that was called with `training=False` train again; inference is the same.
+
+    Args:
+        network: a functional or sequential tf-keras network.
+
+    Returns:
+        a functional network, not compiled, or `network` itself where nothing is nested.
+
+    Raises:
+        ModelError: `network`, or one inside it, is neither functional nor sequential.
+    """
+    if not any(isinstance(layer, tf_keras.Model) for layer in network.layers):
+        return network
+    copies = _Copies()
+    inputs = []
+    for entry in _graph(network).inputs:
+        layer = entry._keras_history.layer
+        copies.names.add(layer.name)
+        inputs.append(tf_keras.Input(batch_shape=entry.shape.as_list(), dtype=entry.dtype, name=layer.name))
+    outputs = copies.through(network, inputs)
+    flat = tf_keras.Model(inputs, outputs, name=network.name)
+    for layer, copy in copies.made.values():
+        copy.set_weights(layer.get_weights())
+    return flat
+
+
+class _Copies:
+    """Copies of layers, one each, by the identity of the original."""
+
+    def __init__(self) -> None:
+        self.made: dict[int, tuple[Any, Any]] = {}
+        self.names: set[str] = set()
+
+    def through(self, network: Any, inputs: list[Any], inside: str = "") -> list[Any]:
+        """The outputs of the copied layers of `network` on the tensors `inputs`."""
+        tensors: dict[str, Any] = {
+            str(id(known)): given for known, given in zip(_graph(network).inputs, inputs, strict=True)
+        }
+        for node in _nodes(network):
+            if node.is_input:
+                continue
+            if isinstance(node.layer, tf_keras.Model):
+                entering = [tensors[str(id(tensor))] for tensor in node.keras_inputs]
+                made: Any = self.through(node.layer, entering, f"{inside}{node.layer.name}_")
+            else:
+                given = node.flat_input_ids  # keras takes each tensor out of its list, once for each use
+                arguments, named = node.map_arguments({key: [tensors[key]] * len(given) for key in given})
+                named.pop("training", None)
+                made = self.of(node.layer, inside)(*arguments, **named)
+            tensors.update(zip(node.flat_output_ids, tf.nest.flatten(made), strict=True))
+        return [tensors[str(id(tensor))] for tensor in network.outputs]
+
+    def of(self, layer: Any, inside: str) -> Any:
+        """The copy of `layer`."""
+        if id(layer) not in self.made:
+            config = layer.get_config()
+            name = config["name"] if config["name"] not in self.names else f"{inside}{config['name']}"
+            while name in self.names:
+                name += "_again"
+            self.names.add(name)
+            self.made[id(layer)] = (layer, type(layer).from_config(config | {"name": name}))
+        return self.made[id(layer)][1]
+
+
+def _graph(network: Any) -> Any:
+    if not getattr(network, "_is_graph_network", False):
+        raise ModelError(f"a functional or sequential network was expected, got {type(network).__name__}")
+    return network
+
+
+def _nodes(network: Any) -> Iterator[Any]:
+    """Calls of layers, in an order in which they can be made."""
+    for depth in sorted(network._nodes_by_depth, reverse=True):
+        yield from network._nodes_by_depth[depth]
