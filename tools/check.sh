@@ -26,6 +26,14 @@ quietly .venv-edge/bin/python -m pip install --disable-pip-version-check -c cons
 EDGECLF_EDGE_PYTHON=$PWD/.venv-edge/bin/python
 export EDGECLF_EDGE_PYTHON
 
+# The older runtime wants older packages around it.
+environment .venv-tflite-runtime -c constraints-tflite-runtime.txt typer rich numpy opencv-python ai-edge-litert tflite-runtime
+quietly .venv-tflite-runtime/bin/python -m pip install --disable-pip-version-check -c constraints-tflite-runtime.txt \
+    --force-reinstall --no-deps "$wheel"/edgeclf-*.whl
+.venv-tflite-runtime/bin/python -m pip check >&2
+EDGECLF_TFLITE_RUNTIME_PYTHON=$PWD/.venv-tflite-runtime/bin/python
+export EDGECLF_TFLITE_RUNTIME_PYTHON
+
 # An independent client of the emitted models. It pins what edgeclf does not, so it lives apart.
 environment .venv-mediapipe mediapipe==1.2.2
 EDGECLF_MEDIAPIPE_PYTHON=$PWD/.venv-mediapipe/bin/python
