@@ -8,13 +8,15 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+import colored_squares
 import numpy as np
 import pytest
+from colored_squares import COLORS, NAMES, SHORT
 
 from edgeclf.artifact.provenance import integrity, read_provenance
 from edgeclf.artifact.run_folder import RunFolder
 from edgeclf.artifact.tflite import TfliteModel, parse
-from edgeclf.dataset.types import Dataset, ImageView, Split
+from edgeclf.dataset.types import Dataset
 from edgeclf.errors import DataError, InputError, ModelError, OutputError
 from edgeclf.runtime.classifier import Classifier
 
@@ -26,44 +28,16 @@ from edgeclf.compression.recipe import Recipe  # noqa: E402
 
 pytestmark = pytest.mark.slow
 layers = tf_keras.layers
-COLORS = np.array([[200, 40, 40], [40, 200, 40], [40, 40, 200]])
-NAMES = ("blue/sky", "green tea", "紅")
-SHORT = {"prune_epochs": 2, "cluster_epochs": 1, "qat_epochs": 1, "batch_size": 16}
-
-
-def colored_split(per_class: int, seed: int) -> Split:
-    random = np.random.default_rng(seed)
-    labels = np.repeat(np.arange(3), per_class)
-    noise = random.normal(0, 40, (len(labels), 16, 16, 3))
-    images = np.clip(COLORS[labels][:, None, None] + noise, 0, 255).astype(np.uint8)
-    rows = np.arange(len(labels))
-    return Split(
-        ImageView(images, rows), labels, tuple(f"{seed}/{i}" for i in rows), tuple(f"{seed}-{i}" for i in rows)
-    )
 
 
 @pytest.fixture(scope="module")
 def data() -> Dataset:
-    splits = {name: colored_split(n, seed) for seed, (name, n) in enumerate({"train": 40, "validation": 10}.items())}
-    return Dataset("colors", "colors", NAMES, splits, 16, 16, "f" * 32, 1)
+    return colored_squares.dataset()
 
 
 @pytest.fixture(scope="module")
 def network(data: Dataset) -> Any:
-    tf_keras.utils.set_random_seed(0)
-    x = inputs = layers.Input((16, 16, 3))
-    x = layers.Rescaling(1 / 255)(x)
-    x = layers.Conv2D(8, 3, strides=2, padding="same", use_bias=False)(x)
-    x = layers.ReLU()(layers.BatchNormalization(momentum=0.7)(x))
-    y = layers.Conv2D(8, 3, padding="same", use_bias=False)(x)
-    y = layers.BatchNormalization(momentum=0.7)(y)
-    x = layers.ReLU()(layers.Add()([x, y]))
-    x = layers.GlobalAveragePooling2D()(x)
-    model = tf_keras.Model(inputs, layers.Dense(3, activation="softmax")(x))
-    model.compile(tf_keras.optimizers.Adam(0.02), "sparse_categorical_crossentropy")
-    train = data.splits["train"]
-    model.fit(np.asarray(train.images), train.labels, epochs=8, batch_size=16, verbose=0)
-    return model
+    return colored_squares.network(data)
 
 
 @pytest.fixture(scope="module")
@@ -265,7 +239,7 @@ def test_nothing_is_overwritten_unasked(source: Path, data: Dataset, tmp_path: P
 def test_an_interrupted_call_goes_on(
     source: Path, data: Dataset, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    import edgeclf.compression.compress as module
+    import edgeclf.compression.journal as module
 
     real = module.write_bytes
 

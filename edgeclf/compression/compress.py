@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import dataclasses
-import json
 import time
 from collections.abc import Sequence
 from pathlib import Path
@@ -11,7 +10,6 @@ from typing import Any
 
 import numpy as np
 
-from edgeclf.atomic import write_bytes, write_text
 from edgeclf.compression.calibration import compare_halves, describe_draw, draw_indices
 from edgeclf.compression.compress_report import CompressedModel, CompressReport
 from edgeclf.compression.convert import Conversion, convert
@@ -73,12 +71,16 @@ def compress(
     folder = Path(out) if out is not None else _default_folder(loaded)
     request = _request(loaded, recipes, data, calibration, io, input_range, seed)
     journal = Journal(folder, loaded.name, request, [r.name for r in recipes], overwrite=overwrite)
-    job = _prepare(loaded, recipes, data, calibration, io, input_range, seed, progress)
     trained: dict[str, tuple[Core, tuple[str, ...]]] = {}
     models = []
-    for recipe in recipes:
-        made = journal.finished(recipe.name)
-        models.append(made or _make(recipe, job, journal, trained))
+    try:
+        job = _prepare(loaded, recipes, data, calibration, io, input_range, seed, progress)
+        for recipe in recipes:
+            made = journal.finished(recipe.name, job.fingerprint)
+            models.append(made or _make(recipe, job, journal, trained))
+    except Exception:
+        journal.give_up()
+        raise
     journal.close()
     return CompressReport(tuple(models))
 
@@ -116,10 +118,13 @@ def _request(
 ) -> dict[str, Any]:
     file = source.path if source.path.is_file() else source.path / "saved_model.pb"
     state = file.stat()
+    run = {} if source.run is None else source.run.run_json
+    own = [run.get("data", {}).get(key) for key in ("source", "fingerprint", "split_seed")]
     return {
         "source": [str(source.path.resolve()), state.st_size, state.st_mtime_ns],
         "recipes": [recipe.to_dict() for recipe in recipes],
-        "data": data.fingerprint if isinstance(data, Dataset) else None if data is None else str(data),
+        "data": data.fingerprint if isinstance(data, Dataset) else own if data is None else str(data),
+        "training": run.get("config"),
         "settings": [calibration, io, span, seed, *(package_version(name) for name in PACKAGES)],
     }
 
@@ -171,9 +176,8 @@ def _make(
     top1, split = emitted_top1(converted, job)
     content = package(recipe, converted, calibration, top1, split, job)
     facts = read_facts(content)
-    path = journal.model_path(recipe.name)
     model = CompressedModel(
-        path=str(path),
+        path=str(journal.model_path(recipe.name)),
         recipe=recipe.name,
         size_bytes=facts.size_bytes,
         gzip_bytes=facts.gzip_bytes,
@@ -192,9 +196,7 @@ def _make(
         "recipe": recipe.to_dict(),
         "calibration": None if calibration is None else calibration.to_dict(),
     }
-    # the model comes last: where it is, its figures are
-    write_text(journal.record_path(recipe.name), json.dumps(record, indent=1, ensure_ascii=False) + "\n")
-    write_bytes(path, content)
+    journal.keep(recipe.name, content, record, job.fingerprint)
     return model
 
 

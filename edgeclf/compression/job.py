@@ -42,3 +42,8 @@ class Job:
     seed: int
     float_top1: float | None
     progress: Progress
+
+    @property
+    def fingerprint(self) -> str | None:
+        """Of the data; None without."""
+        return None if self.data is None else self.data.fingerprint
