@@ -52,3 +52,12 @@ def test_headers_suffice_for_large_photos(tmp_path):
     started = time.process_time()
     assert probe(tmp_path).median_width == 4000
     assert time.process_time() - started < 5, "100 photos of 12 million pixels take longer than that to decode"
+
+
+def test_the_images_looked_at_are_spread_over_all_classes(tmp_path):
+    small, large = write(tmp_path / "small.png", photo(1, 20, 20)), write(tmp_path / "large.png", photo(2, 90, 90))
+    for name, path in (("ant", small), ("bee", large), ("cow", large)):
+        (tmp_path / "set" / name).mkdir(parents=True)
+        for number in range(130):
+            os.link(path, tmp_path / "set" / name / f"{number}.png")
+    assert probe(tmp_path / "set").median_height == 90

@@ -10,6 +10,7 @@ from photo_folders import make_folder, make_splits, photo, write
 from edgeclf.dataset import load_dataset
 from edgeclf.dataset.loading import list_source
 from edgeclf.errors import DataError, InputError, UnknownNameError
+from edgeclf.progress import SILENT
 
 
 def names(listing):
@@ -221,3 +222,63 @@ def test_the_way_a_folder_is_written_does_not_matter(tmp_path, monkeypatch, sour
 def test_a_bad_image_size_is_named(tmp_path, size):
     with pytest.raises(InputError, match="image_size must be"):
         load_dataset(tmp_path, image_size=size)
+
+
+class Told:
+    """A progress that remembers its warnings."""
+
+    def __init__(self):
+        self.warnings = []
+
+    def task(self, description, total):
+        return SILENT.task(description, total)
+
+    def say(self, line):
+        pass
+
+    def warn(self, line):
+        self.warnings.append(line)
+
+
+def test_a_stray_image_among_the_classes_of_train_leaves_the_splits_alone(tmp_path):
+    folder = make_splits(tmp_path, ["train", "val"], per_class=3)
+    write(folder / "train" / "stray.png", photo(1))
+    listing = list_source(folder)
+    assert listing.class_names == ("cat", "dog")
+    assert listing.splits == ("train", "validation")
+    assert [(os.path.relpath(odd.path, folder), odd.reason) for odd in listing.odd] == [
+        (os.path.join("train", "stray.png"), "outside any class folder; passed over")
+    ]
+    told = Told()
+    assert len(load_dataset(folder, image_size=8, progress=told).splits["train"]) == 6
+    assert told.warnings == [f"1 file passed over, e.g. {folder}/train/stray.png (outside any class folder)"]
+
+
+def test_files_that_are_no_images_by_their_names_are_said(tmp_path):
+    folder = make_folder(tmp_path, {"cat": 4, "dog": 4})
+    for name in ("one.raw", "two.raw"):
+        (folder / "dog" / name).write_bytes(b"?")
+    (folder / ".DS_Store").write_bytes(b"?")
+    told = Told()
+    load_dataset(folder, image_size=8, progress=told)
+    assert told.warnings == [f"2 files passed over, e.g. {folder}/dog/one.raw (not an image by its name (.raw))"]
+
+
+def test_without_images_the_error_says_what_was_there(tmp_path):
+    for name in ("cat", "dog"):
+        (tmp_path / name).mkdir()
+        (tmp_path / name / "1.raw").write_bytes(b"?")
+    with pytest.raises(DataError, match=r"no images found \(2 files passed over, e\.g\. .*1\.raw"):
+        load_dataset(tmp_path, image_size=8)
+
+
+def test_what_a_manifest_names_is_an_image_by_whatever_name(tmp_path):
+    folder = make_folder(tmp_path, {"cat": 4, "dog": 4})
+    os.rename(folder / "cat" / "000.png", folder / "cat" / "scan.0001")
+    (folder / "dog" / "000.png").write_bytes(b"?")
+    os.rename(folder / "dog" / "000.png", folder / "dog" / "notes.txt")
+    lines = ["path,label"] + [f"{path.relative_to(folder)},{path.parent.name}" for path in folder.glob("*/*")]
+    (folder / "all.csv").write_text("\n".join(lines))
+    data = load_dataset(folder / "all.csv", image_size=8)
+    assert sum(map(len, data.splits.values())) == 7
+    assert [os.path.basename(u.path) for u in data.unreadable] == ["notes.txt"]

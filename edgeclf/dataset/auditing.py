@@ -111,7 +111,10 @@ def audit(source: str | Path, progress: Progress = SILENT) -> AuditReport:
     """
     listing = list_source(source, progress)
     if not listing.items:
-        raise DataError(f"{listing.source}: no images found; expected a folder for each class with images inside")
+        found = f" ({passed_over})" if (passed_over := listing.passed_over()) else ""
+        raise DataError(
+            f"{listing.source}: no images found{found}; expected a folder for each class with images inside"
+        )
     hashes, reasons = content_hashes(listing, progress)
     decoded = decoded_images(listing, hashes, SIDE, SIDE, progress)
     unreadable, usable = sort_out(listing, hashes, reasons, decoded.unreadable)

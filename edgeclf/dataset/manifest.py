@@ -20,7 +20,7 @@ def list_manifest(manifest: Path) -> Listing:
 
     The header may be left out where the columns stand in that order. Commas, semicolons and tabs separate; the text is
     UTF-8. Relative paths start at the manifest's folder. The split is `train`, `validation` (`val`, `valid`) or `test`,
-    given on every line or on none.
+    given on every line or on none. Whatever the table names is taken for an image, also by an unusual file name.
 
     Raises:
         DataError: not readable as such a table; the message names the line.
@@ -43,9 +43,6 @@ def list_manifest(manifest: Path) -> Listing:
             odd.append(OddFile(path, f"listed again in line {line} of {where}; taken once"))
             continue
         seen.add((path, label, split))
-        if reason := passed_over(os.path.basename(path)):
-            odd.append(OddFile(path, reason))
-            continue
         full = manifest.parent / path
         items.append(Item(str(full), path, label, split, file_stamp(full)))
     if unsplit and any(item.split for item in items):

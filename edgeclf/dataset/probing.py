@@ -7,6 +7,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from statistics import median_low
 
+import numpy as np
+
 from edgeclf.dataset.contents import in_threads
 from edgeclf.dataset.loading import check_classes, list_source
 from edgeclf.dataset.sources import Item
@@ -51,8 +53,8 @@ def probe(source: str | Path, progress: Progress = SILENT) -> DataProbe:
     if listing.pixels is not None:
         sizes = [listing.pixels.shape[1:3]]
     else:
-        step = max(1, len(listing.items) // _LOOKED_AT)
-        sampled = list(listing.items[::step][:_LOOKED_AT])
+        spread = np.linspace(0, len(listing.items) - 1, min(_LOOKED_AT, len(listing.items))).astype(int)
+        sampled = [listing.items[number] for number in spread]
         sizes = [size for size in in_threads(_size, sampled, batch=8) if size is not None]
     if not sizes:
         raise DataError(f"{listing.source}: not one of the {len(sampled)} images looked at can be read")

@@ -70,12 +70,21 @@ class Listing:
     pixels: npt.NDArray[np.uint8] | None = None
     contents: tuple[str, ...] = ()
 
+    def passed_over(self) -> str | None:
+        """How many visible files were not taken for images, with an example and its reason; None: not one."""
+        left = [o for o in self.odd if o.reason.endswith("; passed over") and not o.reason.startswith("hidden")]
+        if not left:
+            return None
+        count = f"{len(left)} files" if len(left) > 1 else "1 file"
+        return f"{count} passed over, e.g. {left[0].path} ({left[0].reason.removesuffix('; passed over')})"
+
 
 def list_folder(folder: Path) -> Listing:
     """List a folder of class folders, or of split folders (`train`, `validation` or `val` or `valid`, `test`) of them.
 
     It is the second kind where a folder `train` holds no images of its own; so a class of photos may be called "train".
-    A class is a folder of the first level; images in folders below it belong to it too. Hidden files, files without an
+    It is so too where every folder has the name of a split and `train` has folders inside: images that lie beside those
+    are strays. A class is a folder of the first level; images in folders below it belong to it too. Hidden files, files without an
     image's suffix and files outside any class folder are passed over and listed as odd.
 
     Raises:
@@ -84,7 +93,7 @@ def list_folder(folder: Path) -> Listing:
     files, folders = _entries(folder)
     odd: list[OddFile] = []
     split_folders = {entry.name: SPLIT_FOLDERS[entry.name.lower()] for entry in folders if _names_split(entry)}
-    if "train" in split_folders.values() and all(_holds_classes(e) for e in folders if e.name in split_folders):
+    if _are_splits(folders, split_folders):
         _refuse_doubles(folder, split_folders)
         class_folders: list[tuple[os.DirEntry[str], str | None]] = []
         for entry in folders:
@@ -104,7 +113,7 @@ def list_folder(folder: Path) -> Listing:
     items: list[Item] = []
     names: set[str] = set()
     for entry, split in class_folders:
-        if entry.name.startswith(".") or entry.name in _NOT_DATA:
+        if _is_hidden(entry):
             odd.append(OddFile(shown(entry.path), "hidden folder; passed over"))
             continue
         label = class_name(entry.name, entry.path)
@@ -169,6 +178,21 @@ def _names_split(entry: os.DirEntry[str]) -> bool:
     return entry.name.lower() in SPLIT_FOLDERS
 
 
+def _are_splits(folders: Sequence[os.DirEntry[str]], split_folders: dict[str, str]) -> bool:
+    if "train" not in split_folders.values():
+        return False
+    if all(_holds_classes(entry) for entry in folders if entry.name in split_folders):
+        return True
+    visible = [entry for entry in folders if not _is_hidden(entry)]
+    train = [entry for entry in visible if split_folders.get(entry.name) == "train"]
+    inside = [inner for entry in train for inner in _entries(entry.path)[1] if not _is_hidden(inner)]
+    return bool(inside) and all(entry.name in split_folders for entry in visible)
+
+
+def _is_hidden(entry: os.DirEntry[str]) -> bool:
+    return entry.name.startswith(".") or entry.name in _NOT_DATA
+
+
 def _holds_classes(entry: os.DirEntry[str]) -> bool:
     files, folders = _entries(entry.path)
     return bool(folders or not files) and all(passed_over(file.name) for file in files)
@@ -204,7 +228,7 @@ def _walk(top: os.DirEntry[str], odd: list[OddFile]) -> Iterator[os.DirEntry[str
             else:
                 yield file
         for inner in reversed(folders):
-            if inner.name.startswith(".") or inner.name in _NOT_DATA:
+            if _is_hidden(inner):
                 odd.append(OddFile(shown(inner.path), "hidden folder; passed over"))
             else:
                 waiting.append(inner)

@@ -60,6 +60,10 @@ class ImageView:
     def __getitem__(self, key: Any) -> npt.NDArray[np.uint8]:
         return np.array(np.asarray(self._stored)[self._rows[key]])
 
+    def subset(self, rows: npt.NDArray[np.int64]) -> ImageView:
+        """The images `rows`, int64[n], in that order; nothing is read yet."""
+        return ImageView(self._stored, self._rows[rows])
+
     def __iter__(self) -> Iterator[npt.NDArray[np.uint8]]:
         return (self[index] for index in range(len(self)))
 
