@@ -79,6 +79,35 @@ def test_what_is_not_on_the_list_is_refused(config: dict[str, Any]) -> None:
         check_configuration(config, "net.h5")
 
 
+@pytest.mark.parametrize("suffix", [".h5", ".keras", ".hdf5"])
+def test_a_file_of_two_kinds_is_refused(tmp_path: Path, suffix: str) -> None:
+    mark = tmp_path / "ran"
+    code = f"lambda x: (open({str(mark)!r}, 'w').close(), x)[1]"
+    hidden = small_network(layers.Lambda(eval(code)))
+    for kind in ("keras", "h5"):
+        hidden.save(tmp_path / f"hidden.{kind}")
+        small_network().save(tmp_path / f"shown.{kind}")
+    mark.unlink(missing_ok=True)
+    # An archive in the part that HDF5 leaves to its users: the loader of .h5 finds HDF5 at a multiple of 512 bytes.
+    path = tmp_path / f"front{suffix}"
+    archive = (tmp_path / "shown.keras").read_bytes()
+    room = 512
+    while room < len(archive):
+        room *= 2
+    path.write_bytes(archive.ljust(room, b"\0") + (tmp_path / "hidden.h5").read_bytes())
+    if suffix == ".keras":  # here the loader takes the archive, which is what was looked over
+        load_source(path)
+    else:
+        with pytest.raises(ModelError, match="a name that ends in .keras was expected"):
+            load_source(path)
+    # An archive at the end, where zip looks for one, behind HDF5.
+    path = tmp_path / f"back{suffix}"
+    path.write_bytes((tmp_path / "shown.h5").read_bytes() + (tmp_path / "hidden.keras").read_bytes())
+    with pytest.raises(ModelError, match="holds HDF5 and a zip archive in one file"):
+        load_float_model(path)
+    assert not mark.exists()
+
+
 def test_registered_functions_and_wrapped_layers_are_refused(tmp_path: Path) -> None:
     wrapped = layers.TimeDistributed(layers.Dense(3))
     network = tf_keras.Sequential([layers.InputLayer((4, 3)), wrapped])

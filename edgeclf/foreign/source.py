@@ -119,6 +119,7 @@ def read_configuration(path: Path) -> tuple[str, dict[str, Any]]:
         raise ModelError(f"{path}: cannot be read ({reason})") from error
     if not start:
         raise ModelError(f"{path}: the file is empty")
+    _check_one_kind(path, start)
     try:
         if start.startswith(_ZIP):
             version, config = _zip_configuration(path)
@@ -133,6 +134,19 @@ def read_configuration(path: Path) -> tuple[str, dict[str, Any]]:
     if not isinstance(config, dict):
         raise ModelError(f"{path}: holds weights alone, without the network; save the whole model")
     return ("Keras 3" if version.split(".")[0] not in ("", "1", "2") else "tf-keras"), config
+
+
+def _check_one_kind(path: Path, start: bytes) -> None:
+    """A file can be a zip archive and HDF5 at once: what is looked over must be what the loaders will open.
+
+    They take the archive where the name ends in `.keras` and there is one, else HDF5 wherever in the file it begins.
+    """
+    if start.startswith(_ZIP) and not path.name.endswith(".keras"):
+        raise ModelError(f"{path}: is a zip archive by its content; a name that ends in .keras was expected, rename it")
+    if start == _HDF5 and zipfile.is_zipfile(path):
+        raise ModelError(
+            f"{path}: holds HDF5 and a zip archive in one file; a file of one kind was expected, do not use it"
+        )
 
 
 def _zip_configuration(path: Path) -> tuple[str, Any]:
