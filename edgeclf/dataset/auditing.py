@@ -111,10 +111,8 @@ def audit(source: str | Path, progress: Progress = SILENT) -> AuditReport:
     """
     listing = list_source(source, progress)
     if not listing.items:
-        found = f" ({passed_over})" if (passed_over := listing.passed_over()) else ""
-        raise DataError(
-            f"{listing.source}: no images found{found}; expected a folder for each class with images inside"
-        )
+        left = f" ({passed_over})" if (passed_over := listing.passed_over()) else ""
+        raise DataError(f"{listing.source}: no images found{left}; expected a folder for each class with images inside")
     hashes, reasons = content_hashes(listing, progress)
     decoded = decoded_images(listing, hashes, SIDE, SIDE, progress)
     unreadable, usable = sort_out(listing, hashes, reasons, decoded.unreadable)

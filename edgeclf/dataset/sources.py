@@ -84,8 +84,8 @@ def list_folder(folder: Path) -> Listing:
 
     It is the second kind where a folder `train` holds no images of its own; so a class of photos may be called "train".
     It is so too where every folder has the name of a split and `train` has folders inside: images that lie beside those
-    are strays. A class is a folder of the first level; images in folders below it belong to it too. Hidden files, files without an
-    image's suffix and files outside any class folder are passed over and listed as odd.
+    are strays. A class is a folder of the first level; images in folders below it belong to it too. Hidden files, files
+    without an image's suffix and files outside any class folder are passed over and listed as odd.
 
     Raises:
         DataError: the folder cannot be listed, has `validation` or `test` without `train`, or two folders for a split.
