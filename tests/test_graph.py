@@ -1,11 +1,9 @@
-"""Input scaling leaves the network and stays right; layers that cannot be quantized are named early."""
+"""Input scaling leaves the network and stays right, and so do layers that only training needs."""
 
 from __future__ import annotations
 
 import numpy as np
 import pytest
-
-from edgeclf.errors import ModelError
 
 tf_keras = pytest.importorskip("tf_keras")
 graph = pytest.importorskip("edgeclf.compression.graph")
@@ -86,17 +84,54 @@ def test_the_original_stays_as_it_is() -> None:
     assert np.abs(model.layers[2].get_weights()[0]).max() > 0
 
 
-def test_layers_that_cannot_be_quantized_are_named() -> None:
-    graph.check_quantizable(graph.prepare_core(network(layers.Rescaling(1 / 255))))
-    bad = network(layers.Rescaling(1 / 255), tail=(layers.PReLU(name="odd_one"), layers.ELU(name="odd_two")))
-    with pytest.raises(ModelError, match=r"odd_one \(PReLU\), odd_two \(ELU\)"):
-        graph.check_quantizable(graph.prepare_core(bad))
-    strange = network(layers.Rescaling(1 / 255), tail=(layers.Activation("selu", name="odd_three"),))
-    with pytest.raises(ModelError, match=r"odd_three \(activation selu\)"):
-        graph.check_quantizable(graph.prepare_core(strange))
+def test_layers_of_training_alone_leave_and_scalings_behind_them_are_found() -> None:
+    """The start of the image classification tutorial of Keras, and two scalings in a row."""
+    model = tf_keras.Sequential(
+        [
+            layers.RandomFlip("horizontal", input_shape=(8, 8, 3)),
+            layers.RandomRotation(0.1),
+            layers.RandomZoom(0.1),
+            layers.RandomContrast(0.2),
+            layers.RandomBrightness(0.2),
+            layers.Rescaling(1 / 255),
+            layers.GaussianNoise(0.1),
+            layers.Normalization(mean=[0.4, 0.5, 0.6], variance=[0.1, 0.2, 0.3]),
+            layers.Conv2D(4, 3),
+            layers.ActivityRegularization(0.1),
+            layers.MaxPooling2D(),
+            layers.Flatten(),
+            layers.Dense(3, activation="softmax"),
+        ]
+    )
+    core = graph.prepare_core(model)
+    expected = ["InputLayer", "DepthwiseConv2D", "Conv2D", "MaxPooling2D", "Flatten", "Dense"]
+    assert names(core) == expected
+    np.testing.assert_allclose(
+        core.on_pixels(PIXELS).numpy(), model(PIXELS.astype(np.float32), training=False).numpy(), atol=1e-5
+    )
 
 
-def test_a_loose_batch_normalization_is_named() -> None:
-    loose = network(layers.Rescaling(1 / 255), tail=(layers.BatchNormalization(name="loose"),))
-    with pytest.raises(ModelError, match="loose"):
-        graph.check_quantizable(graph.prepare_core(loose))
+def test_a_layer_of_training_alone_may_be_the_last_or_between_branches() -> None:
+    x = inputs = layers.Input((8, 8, 3))
+    x = layers.Conv2D(4, 3, padding="same")(x)
+    y = layers.GaussianNoise(0.1)(x)
+    x = layers.Add()([x, y])
+    x = layers.Dense(3)(layers.Flatten()(x))
+    model = tf_keras.Model(inputs, layers.GaussianDropout(0.1)(x))
+    core = graph.prepare_core(model)
+    assert names(core) == ["InputLayer", "Conv2D", "Add", "Flatten", "Dense"]
+    np.testing.assert_allclose(
+        core.on_pixels(PIXELS).numpy(), model(PIXELS.astype(np.float32), training=False).numpy(), rtol=1e-4, atol=1e-3
+    )
+
+
+def test_a_base_as_one_layer_becomes_flat() -> None:
+    base = tf_keras.Sequential([layers.Rescaling(1 / 255, input_shape=(8, 8, 3)), layers.Conv2D(4, 3)], name="base")
+    inputs = layers.Input((8, 8, 3))
+    x = layers.GlobalAveragePooling2D()(base(layers.RandomFlip()(inputs), training=False))
+    model = tf_keras.Model(inputs, layers.Dense(3, activation="softmax")(x))
+    core = graph.prepare_core(model)
+    assert names(core) == ["InputLayer", "Conv2D", "GlobalAveragePooling2D", "Dense"]
+    assert core.high == pytest.approx(1.0)
+    expected = model(PIXELS.astype(np.float32), training=False).numpy()
+    np.testing.assert_allclose(core.on_pixels(PIXELS).numpy(), expected, atol=1e-5)

@@ -14,10 +14,11 @@ from edgeclf.compression.calibration import compare_halves, describe_draw, draw_
 from edgeclf.compression.compress_report import CompressedModel, CompressReport
 from edgeclf.compression.convert import Conversion, convert
 from edgeclf.compression.emitted import read_facts
-from edgeclf.compression.graph import Core, check_quantizable, prepare_core
+from edgeclf.compression.graph import Core, prepare_core
 from edgeclf.compression.job import Job
 from edgeclf.compression.journal import Journal
 from edgeclf.compression.packaging import PACKAGES, package
+from edgeclf.compression.quantizable import quantizable
 from edgeclf.compression.recipe import DEFAULT_FORMATS, IO_TYPES, Recipe, parse_recipe
 from edgeclf.compression.remarks import remarks
 from edgeclf.compression.scoring import emitted_top1, float_top1
@@ -143,7 +144,7 @@ def _prepare(
     span = decide_input_range(source, given_range, found, progress)
     core = prepare_core(source.network, span) if source.network is not None else None
     if core is not None and any(recipe.qat for recipe in recipes):
-        check_quantizable(core)
+        quantizable(core)  # a layer that cannot be quantized is named before anything is trained
     drawn, images = None, None
     if found is not None and any(recipe.calibrates for recipe in recipes):
         split = found.splits["train"]

@@ -15,8 +15,9 @@ from tensorflow_model_optimization.python.core.quantization.keras import quantiz
 from tensorflow_model_optimization.python.core.quantization.keras.collab_opts.cluster_preserve import cluster_utils
 
 from edgeclf.compression.fine_tune import Lessons, automatic_epochs, fine_tune
-from edgeclf.compression.graph import SCALING_LAYER, Core, check_quantizable
+from edgeclf.compression.graph import SCALING_LAYER, Core
 from edgeclf.compression.prune import copied
+from edgeclf.compression.quantizable import quantizable
 from edgeclf.compression.recipe import Recipe
 from edgeclf.errors import ModelError
 
@@ -36,6 +37,7 @@ def quantize_aware(core: Core, recipe: Recipe, lessons: Lessons, images: np.ndar
     Raises:
         ModelError: a layer cannot be quantized.
     """
+    core = quantizable(core)
     model = with_quantizers(core, recipe)
     start_ranges(model, core, images)
     fine_tune(
@@ -57,7 +59,7 @@ def with_quantizers(core: Core, recipe: Recipe) -> tf_keras.Model:
     Raises:
         ModelError: a layer cannot be quantized.
     """
-    check_quantizable(core)
+    core = quantizable(core)
     combine = tfmot.experimental.combine
     scheme: Any = None
     if recipe.cluster is not None:

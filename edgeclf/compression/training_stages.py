@@ -11,6 +11,7 @@ from edgeclf.compression.fine_tune import Lessons
 from edgeclf.compression.graph import Core
 from edgeclf.compression.prune import prune
 from edgeclf.compression.qat import quantize_aware, with_quantizers
+from edgeclf.compression.quantizable import quantizable
 from edgeclf.compression.recipe import Recipe
 from edgeclf.dataset import Dataset
 from edgeclf.errors import UnknownNameError
@@ -60,11 +61,11 @@ def train_stages(
         seed=seed,
     )
     lessons = Lessons(batches, data.splits.get("validation"), core, recipe.distill, progress)
+    result = quantizable(core) if recipe.qat else core
     if recipe.qat and (recipe.prune is not None or recipe.cluster is not None):
         # what TFMOT refuses is found here, before the long stages
-        with_quantizers(core, Recipe(qat=True))
+        with_quantizers(result, Recipe(qat=True))
     notes: tuple[str, ...] = ()
-    result = core
     if recipe.prune is not None:
         result, found = prune(result, recipe, lessons)
         notes += found

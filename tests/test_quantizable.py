@@ -1,0 +1,153 @@
+"""What quantization-aware training takes is trained and converted; what it cannot take is named before."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import colored_squares
+import numpy as np
+import pytest
+
+from edgeclf.artifact.tflite import parse
+from edgeclf.dataset.types import Dataset
+from edgeclf.errors import ModelError
+
+tf_keras = pytest.importorskip("tf_keras")
+pytest.importorskip("tensorflow_model_optimization")
+from edgeclf.compression.compress import compress  # noqa: E402
+from edgeclf.compression.flatfile import float_operators  # noqa: E402
+from edgeclf.compression.graph import prepare_core  # noqa: E402
+from edgeclf.compression.qat import with_quantizers  # noqa: E402
+from edgeclf.compression.quantizable import quantizable  # noqa: E402
+from edgeclf.compression.recipe import Recipe  # noqa: E402
+
+layers = tf_keras.layers
+PIXELS = np.random.default_rng(0).integers(0, 256, (4, 16, 16, 3), dtype=np.uint8)
+
+
+def network(*middle: Any) -> Any:
+    tf_keras.utils.set_random_seed(0)
+    parts = [layers.Rescaling(1 / 255, input_shape=(16, 16, 3)), layers.Conv2D(8, 3, strides=2), *middle]
+    return tf_keras.Sequential([*parts, layers.GlobalAveragePooling2D(), layers.Dense(3, activation="softmax")])
+
+
+@pytest.fixture(scope="module")
+def data() -> Dataset:
+    return colored_squares.dataset()
+
+
+@pytest.mark.parametrize(
+    ("middle", "words"),
+    [
+        ([layers.PReLU(name="odd"), layers.ELU(name="too")], r"odd \(PReLU\), too \(ELU\)"),
+        ([layers.Activation("selu", name="odd")], r"odd \(activation selu\)"),
+        ([layers.Conv2D(8, 3, activation="elu", name="odd")], r"odd \(activation elu\)"),
+        ([layers.DepthwiseConv2D(3, activation="relu6", name="odd")], r"odd \(activation relu6\)"),
+        ([layers.Dense(8, activation="selu", name="odd")], r"odd \(activation selu\)"),
+        ([layers.SeparableConv2D(8, 3, activation="softplus", name="odd")], r"odd \(activation softplus\)"),
+    ],
+)
+def test_layers_that_cannot_be_quantized_are_named(middle: list[Any], words: str) -> None:
+    with pytest.raises(ModelError, match=words):
+        quantizable(prepare_core(network(*middle)))
+
+
+def test_a_normalization_of_vectors_is_named() -> None:
+    model = tf_keras.Sequential(
+        [
+            layers.Conv2D(4, 3, input_shape=(16, 16, 3)),
+            layers.GlobalAveragePooling2D(),
+            layers.BatchNormalization(name="loose"),
+            layers.Dense(3),
+        ]
+    )
+    with pytest.raises(ModelError, match=r"loose \(BatchNormalization\)"):
+        quantizable(prepare_core(model))
+
+
+LOOSE = {
+    "behind an activation": [layers.Conv2D(8, 3, activation="relu"), layers.BatchNormalization()],
+    "behind a pooling": [layers.MaxPooling2D(), layers.BatchNormalization(scale=False, center=False), layers.ReLU()],
+    "inner scaling": [layers.Rescaling(0.5, 0.1), layers.Conv2D(8, 3)],
+    "inner normalization": [layers.Normalization(mean=[0.1] * 8, variance=[2.0] * 8), layers.Conv2D(8, 3)],
+    "fused": [layers.BatchNormalization(), layers.ReLU(), layers.DepthwiseConv2D(3), layers.BatchNormalization()],
+}
+
+
+@pytest.mark.parametrize("which", LOOSE)
+def test_loose_normalizations_and_scalings_become_convolutions(which: str) -> None:
+    model = network(*(type(layer).from_config(layer.get_config()) for layer in LOOSE[which]))
+    for layer in model.layers:
+        if isinstance(layer, layers.BatchNormalization):
+            random = np.random.default_rng(1)
+            layer.set_weights([random.uniform(0.5, 2, weight.shape) for weight in layer.get_weights()])
+    core = prepare_core(model)
+    changed = quantizable(core)
+    assert (changed is core) == (which == "fused")
+    np.testing.assert_allclose(changed.on_pixels(PIXELS).numpy(), core.on_pixels(PIXELS).numpy(), atol=1e-5)
+    with_quantizers(core, Recipe(qat=True))
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("name", ["relu6", "swish", "gelu", "sigmoid", "tanh"])
+@pytest.mark.parametrize("batch_norm", [False, True])
+def test_activations_that_tfmot_knows_are_trained_and_converted(
+    name: str, batch_norm: bool, data: Dataset, tmp_path: Path
+) -> None:
+    middle = [layers.BatchNormalization(momentum=0.7)] if batch_norm else []
+    model = network(*middle, layers.Activation(name))
+    colored_squares.trained(model, data, epochs=10).save(tmp_path / "net.keras")
+    recipe = Recipe(qat=True, **colored_squares.SHORT)
+    (made,) = compress(tmp_path / "net.keras", recipe, data=data, calibration=60, out=tmp_path).models
+    assert made.top1 is not None
+    assert made.top1 >= 0.9
+    assert float_operators(parse(Path(made.path).read_bytes())) == ()
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(
+    "recipe",
+    [
+        Recipe(prune=0.5, **colored_squares.SHORT),
+        Recipe(cluster=8, **colored_squares.SHORT),
+        Recipe(qat=True, **colored_squares.SHORT),
+        Recipe(prune=0.5, cluster=8, qat=True, **colored_squares.SHORT),
+    ],
+    ids=lambda recipe: recipe.name,
+)
+def test_a_base_used_as_one_layer(recipe: Recipe, data: Dataset, tmp_path: Path) -> None:
+    """The way of Keras' transfer learning guide: augmentation, scaling, a base called as a layer, a head."""
+    base = tf_keras.Sequential(
+        [layers.Conv2D(8, 3, strides=2, use_bias=False, input_shape=(16, 16, 3)),
+         layers.BatchNormalization(momentum=0.7), layers.ReLU(), layers.Conv2D(8, 3, activation="relu"), layers.BatchNormalization(momentum=0.7)], name="base",
+    )  # fmt: skip
+    inputs = layers.Input((16, 16, 3))
+    augmented = tf_keras.Sequential([layers.RandomFlip(), layers.RandomRotation(0.1)], name="augmentation")(inputs)
+    x = base(layers.Rescaling(1 / 127.5, -1)(augmented))
+    x = layers.Dropout(0.1)(layers.GlobalAveragePooling2D()(x))
+    model = tf_keras.Model(inputs, layers.Dense(3, activation="softmax")(x))
+    colored_squares.trained(model, data, epochs=10).save(tmp_path / "nested.keras")
+    (made,) = compress(tmp_path / "nested.keras", recipe, data=data, calibration=60, out=tmp_path).models
+    assert made.top1 is not None
+    assert made.top1 >= 0.8
+    assert float_operators(parse(Path(made.path).read_bytes())) == ()
+    if recipe.prune:
+        assert made.sparsity is not None
+        assert made.sparsity >= 0.5
+
+
+@pytest.mark.slow
+def test_the_network_of_the_tutorial(data: Dataset, tmp_path: Path) -> None:
+    model = tf_keras.Sequential(
+        [layers.RandomFlip(input_shape=(16, 16, 3)), layers.RandomRotation(0.1), layers.Rescaling(1 / 255),
+         layers.Conv2D(8, 3, activation="relu"), layers.MaxPooling2D(), layers.Flatten(), layers.Dense(3, "softmax")]
+    )  # fmt: skip
+    colored_squares.trained(model, data, epochs=10).save(tmp_path / "tutorial.keras")
+    recipes = ["int8", Recipe(qat=True, **colored_squares.SHORT)]
+    for made in compress(tmp_path / "tutorial.keras", recipes, data=data, calibration=60, out=tmp_path).models:
+        assert made.top1 is not None
+        assert made.top1 >= 0.9
+        graph = parse(Path(made.path).read_bytes())
+        assert float_operators(graph) == ()
+        assert graph.inputs[0].scale == pytest.approx(1 / 255, rel=1e-6)
