@@ -23,7 +23,7 @@ def _network(low: float, high: float) -> object:
 
     def predict(tensors: npt.NDArray[np.float32]) -> npt.NDArray[np.float32]:
         level = (tensors.mean(axis=(1, 2, 3)) - low) / (high - low)
-        logit = 8 * (level - 0.5)
+        logit = np.where((level > -0.05) & (level < 1.05), 8 * (level - 0.5), 0)
         bright = 1 / (1 + np.exp(-logit))
         return np.stack([1 - bright, bright], axis=1).astype(np.float32)
 
@@ -51,3 +51,34 @@ def test_the_choice_has_a_json_round_trip_and_a_sentence() -> None:
     chosen = InputRange(-1.0, 1.0, "given")
     assert InputRange.from_json(chosen.to_json()) == chosen
     assert chosen.sentence == "pixels enter as -1 to 1 (given)"
+
+
+@pytest.mark.parametrize(("low", "high"), [(0.0, 1.0), (-1.0, 1.0)])
+def test_classes_in_another_order_are_noticed_and_the_answers_themselves_decide(low: float, high: float) -> None:
+    labels = np.array([1, 1, 1, 0, 0, 0])  # each answer is wrong at the right range
+    chosen = measure_input_range(_network(low, high), IMAGES, labels)  # type: ignore[arg-type]
+    assert (chosen.low, chosen.high) == (low, high)
+    assert "labels are right, which could be chance" in chosen.doubt
+    assert InputRange.from_json(chosen.to_json()) == chosen
+
+
+def test_equal_shares_of_right_answers_are_decided_by_information() -> None:
+    """A network that only compares channels is right at any range, but sure of it at one alone."""
+
+    def predict(tensors: npt.NDArray[np.float32]) -> npt.NDArray[np.float32]:
+        red = tensors[..., 0].mean(axis=(1, 2)) - tensors[..., 1].mean(axis=(1, 2))
+        bright = 1 / (1 + np.exp(-np.clip(red, -2, 2)))
+        return np.stack([1 - bright, bright], axis=1).astype(np.float32)
+
+    images = np.zeros((20, 4, 4, 3), np.uint8)
+    images[:10, ..., 1], images[10:, ..., 0] = 255, 255
+    labels = np.repeat([0, 1], 10)
+    chosen = measure_input_range(predict, images, labels)
+    assert chosen.scores == {"0..1": 1.0, "-1..1": 1.0, "0..255": 1.0}
+    assert (chosen.low, chosen.high) == (-1.0, 1.0)
+    assert chosen.doubt == ""
+
+
+def test_with_one_class_alone_right_answers_say_nothing() -> None:
+    chosen = measure_input_range(_network(0, 1), IMAGES[:3], np.zeros(3, np.int64))  # type: ignore[arg-type]
+    assert "could be chance" in chosen.doubt

@@ -156,7 +156,7 @@ class Classifier:
         stack = np.stack(list(images))
         chosen = measure_input_range(self._answers, self._gray(stack) if self._shape.channels == 1 else stack, labels)
         self._keep(chosen, Normalization.from_range(chosen.low, chosen.high))
-        self.notes = (*self.notes, chosen.sentence)
+        self.notes = (*self.notes, chosen.sentence, *([chosen.doubt] if chosen.doubt else []))
         return chosen
 
     def _decide(self, given: tuple[float, float] | None, standard: Metadata, made: Provenance | None) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from types import MappingProxyType
@@ -27,14 +28,17 @@ class InputRange(Record):
     Attributes:
         low: what 0 becomes.
         high: what 255 becomes.
-        source: who said so: `given`, `provenance`, `metadata`, `8-bit input` or `measured`.
+        source: who said so: `given`, `provenance`, `metadata`, `network` (it scales inside), `8-bit input` or
+            `measured`.
         scores: of a measurement, by candidate.
+        doubt: a sentence where the right answers of a measurement were too few to decide by; else empty.
     """
 
     low: float
     high: float
     source: str
     scores: dict[str, float] | None = None
+    doubt: str = ""
 
     @property
     def sentence(self) -> str:
@@ -51,10 +55,11 @@ def measure_input_range(
 ) -> InputRange:
     """Try the usual ranges on images, and take the one under which the network answers best.
 
-    With `labels` the score is the share of right answers. Without, it is the mutual information between image and
-    answer in nats (Bridle, Heading and MacKay 1991): high where each answer is sure and the answers differ. A network
-    that gets numbers 255 times too large is sure of everything, so 0..255 must not only win but find the others
-    almost mute.
+    With `labels` the score is the share of right answers. Without, and where even the best share could be chance
+    because the network numbers its classes in another order, it is the mutual information between image and answer in
+    nats (Bridle, Heading and MacKay 1991): high where each answer is sure and the answers differ. A network that gets
+    numbers 255 times too large is sure of everything, so 0..255 must not only win but find the others almost mute.
+    Equal shares are decided by that information too.
 
     Args:
         predict: takes float32[N, H, W, C] in the range tried, returns probabilities float32[N, K].
@@ -66,15 +71,26 @@ def measure_input_range(
     """
     if len(images) == 0:
         raise InputError("to find out the input range, images are needed; or say it with --input-range LO,HI")
-    scores: dict[str, float] = {}
-    for name, (low, high) in CANDIDATES.items():
-        answers = predict(images.astype(np.float32) * np.float32((high - low) / 255) + np.float32(low))
-        scores[name] = _right(answers, labels) if labels is not None else information(answers)
-    best = max(scores, key=lambda name: scores[name])
-    if labels is None:
-        best = _without_saturation(scores)
+    answers = {
+        name: predict(images.astype(np.float32) * np.float32((high - low) / 255) + np.float32(low))
+        for name, (low, high) in CANDIDATES.items()
+    }
+    scores = {name: information(given) for name, given in answers.items()}
+    best, doubt = _without_saturation(scores), ""
+    if labels is not None:
+        right = {name: int((given.argmax(axis=1) == labels).sum()) for name, given in answers.items()}
+        most = max(right.values())
+        if _could_be_chance(most, labels, next(iter(answers.values())).shape[1]):
+            doubt = (
+                f"at best {most} of {len(labels)} labels are right, which could be chance: the network may number its "
+                "classes in another order than these photos"
+            )
+        else:
+            tied = [name for name in right if right[name] == most]
+            best = best if best in tied else tied[0]
+            scores = {name: count / len(labels) for name, count in right.items()}
     low, high = CANDIDATES[best]
-    return InputRange(low, high, "measured", {name: round(score, 4) for name, score in scores.items()})
+    return InputRange(low, high, "measured", {name: round(score, 4) for name, score in scores.items()}, doubt)
 
 
 def information(answers: npt.NDArray[np.float32]) -> float:
@@ -94,8 +110,14 @@ def _without_saturation(scores: Mapping[str, float]) -> str:
     return "0..255" if scores["0..255"] > 4 * max(scores[small], 0.0) and scores["0..255"] > 0 else small
 
 
-def _right(answers: npt.NDArray[np.float32], labels: npt.NDArray[np.int64]) -> float:
-    return float((answers.argmax(axis=1) == labels).mean())
+def _could_be_chance(right: int, labels: npt.NDArray[np.int64], classes: int) -> bool:
+    """Whether guessing, or always saying the most frequent class, gives as many right answers in 1 of 20 cases."""
+    count = len(labels)
+    share = max(1 / classes, float(np.bincount(labels).max()) / count)
+    if share >= 1:
+        return True
+    tail = sum(math.comb(count, k) * share**k * (1 - share) ** (count - k) for k in range(right, count + 1))
+    return tail > 0.05
 
 
 def _entropy(p: npt.NDArray[np.float64]) -> Any:
