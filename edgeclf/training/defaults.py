@@ -40,11 +40,11 @@ def complete(config: TrainConfig, probe: DataProbe, *, pretrained: bool) -> Trai
         batch_size=batch,
         epochs=epochs,
         optimizer=optimizer,
-        learning_rate=config.learning_rate or (rate * 0.3 if pretrained else rate),
+        learning_rate=config.learning_rate or rate,
         weight_decay=decay if config.weight_decay is None else config.weight_decay,
         warmup_epochs=min(2.0, epochs / 10) if config.warmup_epochs is None else config.warmup_epochs,
         dropout=config.dropout if config.dropout is not None else (0.0 if small else 0.1),
-        augment=config.augment or ("strong" if not small else "light" if characters else "standard"),
+        augment=config.augment or ("light" if characters else "standard"),
         flip=(not characters) if config.flip is None else config.flip,
     )
 
