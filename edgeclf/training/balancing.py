@@ -19,6 +19,14 @@ def class_weights(labels: np.ndarray, classes: int) -> np.ndarray:
     return weights
 
 
+def epoch_length(labels: np.ndarray, balance: str) -> int:
+    """Number of images that `epoch_order` draws, M."""
+    if balance not in ("over", "under"):
+        return len(labels)
+    _, sizes = np.unique(labels, return_counts=True)
+    return len(sizes) * int(sizes.max() if balance == "over" else sizes.min())
+
+
 def epoch_order(labels: np.ndarray, balance: str, seed: Sequence[int]) -> np.ndarray:
     """Indices of the images of one epoch, shuffled, int64[M].
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import zipfile
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -39,13 +40,24 @@ class TrainingState(Record):
     history: tuple[dict[str, Any], ...] = field(default=())
 
 
-def save_checkpoint(path: Path, model: tf_keras.Model, state: TrainingState) -> None:
-    """Write weights, optimizer and state to `path`, whole or not at all."""
-    arrays = {f"weight_{i}": w for i, w in enumerate(model.get_weights())}
-    arrays |= {f"optimizer_{i}": v.numpy() for i, v in enumerate(model.optimizer.variables)}
+def save_checkpoint(
+    path: Path, weights: Sequence[np.ndarray], optimizer: Sequence[np.ndarray], state: TrainingState
+) -> None:
+    """Write the network's weights, the optimizer's variables and the state to `path`, whole or not at all."""
+    arrays = {f"weight_{i}": value for i, value in enumerate(weights)}
+    arrays |= {f"optimizer_{i}": value for i, value in enumerate(optimizer)}
     arrays["state"] = np.frombuffer(state.to_json().encode(), np.uint8)
     with atomic_file(path) as stream:
         np.savez(stream, **arrays)
+
+
+def epochs_done(path: Path) -> int:
+    """Number of whole epochs in the checkpoint `path`; 0 where there is none, or none that can be read."""
+    try:
+        with np.load(path) as file:
+            return TrainingState.from_json(bytes(file["state"]).decode()).epoch
+    except (OSError, ValueError, KeyError, zipfile.BadZipFile):
+        return 0
 
 
 def load_checkpoint(path: Path, model: tf_keras.Model) -> TrainingState:

@@ -21,6 +21,7 @@ from edgeclf.progress import Progress, Task
 from edgeclf.training.checkpoint import TrainingState, load_checkpoint, save_checkpoint
 from edgeclf.training.config import TrainConfig
 from edgeclf.training.distribution import Devices
+from edgeclf.training.earlier_run import CHECKPOINT
 from edgeclf.training.inference import predict_probabilities
 from edgeclf.training.pipeline import TrainingBatches
 from edgeclf.training.schedule import WarmupCosine, build_optimizer
@@ -36,7 +37,7 @@ class Fitting:
         batches: of the training split.
         devices: to train on.
         build: makes the network, freshly initialized or from pretrained weights.
-        keep: called with the network when it is the best so far.
+        keep: called with the network and its weights when it is the best so far, on worker 0.
         folder: the run folder.
         progress: where bars go.
     """
@@ -46,14 +47,14 @@ class Fitting:
     batches: TrainingBatches
     devices: Devices
     build: Callable[[], tf_keras.Model]
-    keep: Callable[[tf_keras.Model], None]
+    keep: Callable[[tf_keras.Model, list[np.ndarray]], None]
     folder: Path
     progress: Progress
 
     @property
     def checkpoint(self) -> Path:
         """The file with the state after the last whole epoch."""
-        return self.folder / "checkpoint" / "state.npz"
+        return self.folder / CHECKPOINT
 
     @property
     def schedule(self) -> WarmupCosine:
@@ -95,8 +96,11 @@ class Fitting:
                 row["seconds"] = round(time.monotonic() - started, 3)
                 # Small validation splits tie often; the lower loss tells which of two equals is surer of itself.
                 better = (row["validation_top1"], -row["validation_loss"]) > (state.best_top1, -state.best_loss)
+                # On every worker: statistics of batch normalization are the mean over all of them, which is asked for
+                # together, or the one that asks waits for ever.
+                values, optimizer = model.get_weights(), [v.numpy() for v in model.optimizer.variables]
                 if better and self.devices.worker == 0:
-                    self.keep(model)
+                    self.keep(model, values)
                 state = replace(
                     state,
                     epoch=epoch + 1,
@@ -109,7 +113,7 @@ class Fitting:
                 )
                 task.advance(0, f"epoch {epoch + 1}/{epochs}  validation {row['validation_top1']:.1%}")
                 if self.devices.worker == 0:
-                    self._record(model, state)
+                    self._record(values, optimizer, state)
         return state
 
     def _compiled(self) -> tf_keras.Model:
@@ -131,7 +135,7 @@ class Fitting:
         size = image_size_at(self.config, epoch)
         if self.devices.workers > 1:
             # Each worker prepares its own share of every batch; together they are the one global batch.
-            share = (self.devices.worker, self.devices.workers)
+            share = (self.devices.worker, self.devices.workers, self.devices.replicas // self.devices.workers)
             data = self.devices.strategy.distribute_datasets_from_function(
                 lambda context: self.batches.epoch(epoch, size, *share)
             )
@@ -151,7 +155,7 @@ class Fitting:
         patience = self.config.early_stopping
         return patience > 0 and state.epoch - state.best_epoch >= patience > 0
 
-    def _record(self, model: tf_keras.Model, state: TrainingState) -> None:
+    def _record(self, values: list[np.ndarray], optimizer: list[np.ndarray], state: TrainingState) -> None:
         """History and logs first, the checkpoint last: what the checkpoint says exists."""
         text = io.StringIO()
         writer = csv.DictWriter(text, list(state.history[-1]))
@@ -164,7 +168,7 @@ class Fitting:
                 if key != "epoch":
                     tf.summary.scalar(key, value)
         log.close()
-        save_checkpoint(self.checkpoint, model, state)
+        save_checkpoint(self.checkpoint, values, optimizer, state)
 
 
 def image_size_at(config: TrainConfig, epoch: int) -> int:

@@ -29,12 +29,14 @@ class Network:
         paper: where it comes from.
         default_width: width multiplier when none is given; None: the network has no such knob.
         multiple: the input's side must be a multiple of this, pixels.
+        any_size: it can be built without a fixed input size.
     """
 
     build: Callable[[Tensor, float, Callable[..., Tensor]], Tensor]
     paper: str
     default_width: float | None
     multiple: int
+    any_size: bool = True
 
 
 def build_network(
@@ -98,7 +100,8 @@ def build_network(
     if dropout:
         # A generator of its own, set anew at the start of each epoch, so that a resumed run draws the same masks.
         x = layers.Dropout(dropout, seed=seed, rng_type="stateful")(x)
-    outputs = layers.Dense(classes, activation="softmax", kernel_regularizer=penalty)(x)
+    # In mixed precision too, probabilities are told apart in 32 bits.
+    outputs = layers.Dense(classes, activation="softmax", kernel_regularizer=penalty, dtype="float32")(x)
     return tf_keras.Model(inputs, outputs, name=name.replace("-", "_"))
 
 
@@ -189,7 +192,7 @@ def _mobilenet_v2(x: Tensor, width: float, convolution: Callable[..., Tensor]) -
 
 
 NETWORKS: dict[str, Network] = {
-    "cnn": Network(_cnn, "LeCun et al., 1998, in the form of the classic two-layer tutorial", None, 8),
+    "cnn": Network(_cnn, "LeCun et al., 1998, in the form of the classic two-layer tutorial", None, 8, False),
     "resnet8": Network(_resnet8, "He et al., 2016 (arXiv:1512.03385); MLPerf Tiny, Banbury et al., 2021", None, 8),
     "resnet20": Network(_resnet20, "He et al., 2016 (arXiv:1512.03385), section 4.2", None, 8),
     "mobilenet-v1": Network(_mobilenet_v1, "Howard et al., 2017 (arXiv:1704.04861)", 0.25, 32),

@@ -13,7 +13,7 @@ import tensorflow as tf
 
 from edgeclf.dataset.types import ImageView, Split
 from edgeclf.training.augmentation import Augmentation, augment
-from edgeclf.training.balancing import class_weights, epoch_order
+from edgeclf.training.balancing import class_weights, epoch_length, epoch_order
 
 EVALUATION_BATCH = 256
 
@@ -41,14 +41,16 @@ class TrainingBatches:
     @property
     def steps(self) -> int:
         """Whole batches an epoch; the rest of the order is left out, another rest in each epoch."""
-        return max(1, len(epoch_order(self.split.labels, self.balance, [self.seed, 0])) // self.effective_batch_size)
+        return epoch_length(self.split.labels, self.balance) // self.effective_batch_size
 
     @property
     def effective_batch_size(self) -> int:
-        """`batch_size`, or the whole split where that is smaller."""
-        return min(self.batch_size, len(self.split.labels))
+        """`batch_size`, or the whole split, or all that an epoch draws of it, where that is smaller."""
+        return min(self.batch_size, len(self.split.labels), epoch_length(self.split.labels, self.balance))
 
-    def epoch(self, epoch: int, size: int | None = None, part: int = 0, parts: int = 1) -> tf.data.Dataset:
+    def epoch(
+        self, epoch: int, size: int | None = None, part: int = 0, parts: int = 1, replicas: int = 1
+    ) -> tf.data.Dataset:
         """The batches of one epoch: images uint8[B, H, W, 3], targets float32[B, C], weights float32[B].
 
         Args:
@@ -56,6 +58,8 @@ class TrainingBatches:
             size: side that the images are resized to, pixels; None: they stay as they are.
             part: which share of each batch, for one worker of several.
             parts: number of workers.
+            replicas: devices of this worker. With several, each element of the result is what one of them takes, and
+                `replicas` elements are one step.
         """
         order = epoch_order(self.split.labels, self.balance, [self.seed, epoch])
         whole, weights = self.effective_batch_size, class_weights(self.split.labels, self.classes)
@@ -85,6 +89,8 @@ class TrainingBatches:
         options = tf.data.Options()
         options.experimental_distribute.auto_shard_policy = tf.data.experimental.AutoShardPolicy.OFF
         dataset = tf.data.Dataset.range(self.steps).map(mapped, num_parallel_calls=2, deterministic=True)
+        if replicas > 1:
+            dataset = dataset.unbatch().batch((share.stop - share.start) // replicas, drop_remainder=True)
         return dataset.prefetch(2).with_options(options)
 
 

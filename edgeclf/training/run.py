@@ -2,29 +2,25 @@
 
 from __future__ import annotations
 
-import dataclasses
 from pathlib import Path
 
 import numpy as np
 import tensorflow as tf
 import tf_keras
 
-from edgeclf.dataset import load_dataset, probe
 from edgeclf.dataset.types import Dataset
-from edgeclf.errors import InputError, UnknownNameError
+from edgeclf.errors import RunFailedError
 from edgeclf.progress import SILENT, Progress
-from edgeclf.training.augmentation import LEVELS
 from edgeclf.training.config import TrainConfig
-from edgeclf.training.defaults import complete
-from edgeclf.training.distribution import choose_devices
+from edgeclf.training.distribution import choose_devices, synchronized
 from edgeclf.training.evaluation import SplitMetrics, evaluate, generalization_note
 from edgeclf.training.fitting import Fitting
 from edgeclf.training.inference import predict_probabilities
-from edgeclf.training.networks import NETWORKS, build_network
-from edgeclf.training.pipeline import TrainingBatches
+from edgeclf.training.networks import build_network
 from edgeclf.training.plots import plot_confusion, plot_curves, plot_mistakes
-from edgeclf.training.run_record import TrainReport, check_same, prepare, record_end, record_start, save_model
-from edgeclf.training.starting import StartingPoint, find_start
+from edgeclf.training.preparing import open_run, prepare_run
+from edgeclf.training.run_record import TrainReport, record_end, save_model
+from edgeclf.training.starting import StartingPoint
 
 
 def train(
@@ -53,40 +49,19 @@ def train(
         RunFailedError: the training diverged, or the disk is full.
     """
     config = config or TrainConfig()
-    if config.model is not None and config.model not in NETWORKS:
-        raise UnknownNameError("model", config.model, NETWORKS)
     data = "digits" if data is None else data
     # Before all else: TensorFlow wants to know of the other workers before it computes anything.
     devices = choose_devices()
-    chief = devices.worker == 0
-    if devices.workers > 1 and overwrite:
-        raise InputError(
-            "--overwrite cannot be used with several workers, whose starts it would race; choose a new --out"
-        )
-    seen = probe(data)
-    start = find_start(config, seen, trust_model=trust_model, progress=progress)
-    config = complete(start.adapted(config), seen, pretrained=start.source is not None)
-    folder = Path(out) if out else Path("runs") / (config.name or f"{seen.name}-{config.model}")
-    finished = prepare(folder, resume=resume, overwrite=overwrite) if chief else None
-    if finished is not None:
-        check_same(finished, config, folder)
+    opening = open_run(data, config, devices, out=out, resume=resume, overwrite=overwrite)
+    folder = opening.folder
+    if opening.report is not None:
         progress.say(f"{folder} is finished; this is its report")
-        return TrainReport.from_dict(finished["report"])
-    size = config.image_size or 32
-    dataset = load_dataset(data, image_size=size, progress=progress)
-    if (config.batch_size or 1) % devices.workers:
-        raise InputError(f"batch_size must be a multiple of the {devices.workers} workers, got {config.batch_size}")
-    if chief:
-        record_start(folder, config, dataset, resume=resume)
+        return TrainReport.from_dict(opening.report)
+    prepared = prepare_run(data, opening, devices, trust_model=trust_model, progress=progress)
+    config, start, dataset = prepared.config, prepared.start, prepared.dataset
     tf_keras.utils.set_random_seed(config.seed)
     if devices.workers == 1:
         tf.config.experimental.enable_op_determinism()
-
-    recipe = LEVELS[config.augment or "standard"]
-    recipe = dataclasses.replace(recipe, flip=recipe.flip and bool(config.flip))
-    batches = TrainingBatches(
-        dataset.splits["train"], len(dataset.class_names), config.batch_size or 1, recipe, config.balance, config.seed
-    )
     notes: list[str] = list(start.notes)
 
     def build() -> tf_keras.Model:
@@ -94,17 +69,27 @@ def train(
         policy = "mixed_bfloat16" if config.mixed_precision else "float32"
         tf_keras.mixed_precision.set_global_policy(policy)
         try:
-            return _network(config, dataset, start, notes, any_size=config.progressive)
+            made = _network(config, dataset, start, notes, any_size=config.progressive)
+            return synchronized(made) if devices.replicas > 1 else made
         finally:
             tf_keras.mixed_precision.set_global_policy("float32")
 
-    def keep(model: tf_keras.Model) -> None:
-        changed = config.mixed_precision or config.progressive
-        save_model(_as_shipped(model, config, dataset, start) if changed else model, folder)
+    def keep(model: tf_keras.Model, values: list[np.ndarray]) -> None:
+        # The run folder holds the network as one device runs it, in float32 and with a fixed input size.
+        changed = config.mixed_precision or config.progressive or devices.replicas > 1
+        save_model(_network(config, dataset, start, []) if changed else model, values, folder)
 
-    fitting = Fitting(config, dataset, batches, devices, build, keep, folder, progress)
-    state = fitting.run()
+    fitting = Fitting(config, dataset, prepared.batches, devices, build, keep, folder, progress)
+    try:
+        state = fitting.run()
+    except tf.errors.OpError as error:
+        if devices.workers == 1:
+            raise
+        raise RunFailedError(
+            f"another worker was lost ({_one_line(error)}); start all of them again with --resume"
+        ) from error
     metrics: dict[str, SplitMetrics | None] = {}
+    chief = devices.worker == 0
     if chief:
         model = tf_keras.models.load_model(folder / "model.keras", compile=False)
         metrics, gap = _evaluate(model, dataset, folder, progress)
@@ -113,7 +98,7 @@ def train(
         run=str(folder),
         model=config.model or "",
         parameters=state.parameters,
-        image_size=size,
+        image_size=config.image_size or 32,
         seconds=round(state.seconds, 3),
         epochs=state.epoch,
         best_epoch=state.best_epoch,
@@ -123,7 +108,7 @@ def train(
     )
     if chief:
         plot_curves(state.history, state.best_epoch, folder / "plots" / "curves.png")
-        record_end(folder, config, dataset, report)
+        record_end(folder, config, dataset, start.identity(), report)
     return report
 
 
@@ -146,13 +131,6 @@ def _network(
     return made.model
 
 
-def _as_shipped(model: tf_keras.Model, config: TrainConfig, dataset: Dataset, start: StartingPoint) -> tf_keras.Model:
-    """The same network in float32 and with a fixed input size, as the run folder holds it."""
-    plain = _network(config, dataset, start, [])
-    plain.set_weights(model.get_weights())
-    return plain
-
-
 def _evaluate(
     model: tf_keras.Model, dataset: Dataset, folder: Path, progress: Progress
 ) -> tuple[dict[str, SplitMetrics | None], str]:
@@ -171,8 +149,12 @@ def _evaluate(
             plot_mistakes(images, labels, probabilities, names, folder / "plots" / "worst-mistakes.png")
     training = dataset.splits["train"]
     sample = np.linspace(0, len(training.labels) - 1, min(len(training.labels), 5000)).astype(int)
-    seen = predict_probabilities(model, training.images[sample], progress)
+    seen = predict_probabilities(model, training.images.subset(sample), progress)
     train_top1 = float((seen.argmax(1) == training.labels[sample]).mean())
     validation = metrics["validation"]
     note = generalization_note(train_top1, validation.top1 if validation else 0.0)
     return dict(sorted(metrics.items(), reverse=True)), note
+
+
+def _one_line(error: tf.errors.OpError) -> str:
+    return (str(error.message).splitlines() or [type(error).__name__])[0][:160]

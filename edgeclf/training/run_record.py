@@ -5,33 +5,24 @@ from __future__ import annotations
 import json
 import os
 import platform
-import shutil
 import tempfile
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import tf_keras
 
 from edgeclf.atomic import check_writable, explained, sync_folder, write_text
 from edgeclf.dataset.types import Dataset
-from edgeclf.errors import InputError, ModelError, OutputError
+from edgeclf.errors import InputError
 from edgeclf.records import Record
 from edgeclf.training.config import TrainConfig
+from edgeclf.training.earlier_run import clear
 from edgeclf.training.evaluation import SplitMetrics
 
-RUN_FILES = (
-    "run.json",
-    "model.keras",
-    "labels.txt",
-    "history.csv",
-    "plots",
-    "checkpoint",
-    "logs",
-    "compressed",
-    "bench",
-)
 PACKAGES = (
     "edgeclf",
     "tensorflow",
@@ -72,78 +63,42 @@ class TrainReport(Record):
     notes: tuple[str, ...]
 
 
-def prepare(folder: Path, *, resume: bool, overwrite: bool) -> dict[str, Any] | None:
-    """Check that a run may be written into `folder`; nothing is removed yet.
-
-    Returns:
-        the record of a finished run, when `resume` finds one to report.
-
-    Raises:
-        OutputError: there is a run already, or the folder cannot be written.
-    """
-    if folder.exists() and not folder.is_dir():
-        raise OutputError(f"{folder}: is a file; a run folder was expected; choose another place with --out")
-    if not resume and not overwrite and any((folder / name).exists() for name in RUN_FILES):
-        raise OutputError(
-            f"{folder}: holds a run already; go on with --resume, replace it with --overwrite, or use --out"
-        )
-    check_writable(folder)
-    record = _read(folder) if resume else None
-    return record if record and record.get("finished") else None
-
-
-def _read(folder: Path) -> dict[str, Any] | None:
-    path = folder / "run.json"
-    if not path.is_file():
-        return None
-    try:
-        record: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
-    except ValueError as error:
-        raise ModelError(f"{path}: is not JSON ({error}); start again with --overwrite") from error
-    return record
-
-
-def _clear(folder: Path, names: tuple[str, ...]) -> None:
-    # A killed process leaves its temporary files behind; nobody else writes into this folder.
-    for path in [folder / name for name in names] + list(folder.glob(".*.partial")):
-        with explained(path):
-            if path.is_dir() and not path.is_symlink():
-                shutil.rmtree(path)
-            else:
-                path.unlink(missing_ok=True)
-
-
-def check_same(record: dict[str, Any], config: TrainConfig, folder: Path) -> None:
-    """Raise InputError where a resumed run was configured otherwise, naming the first setting that differs."""
-    now = config.to_dict()
-    for name, value in record.get("config", {}).items():
-        if name in now and now[name] != value:
-            raise InputError(
-                f"{folder} was trained with {name} {value}, not {now[name]}; --resume cannot change it, "
-                "choose another --out or start again with --overwrite"
-            )
-
-
-def record_start(folder: Path, config: TrainConfig, dataset: Dataset, *, resume: bool) -> None:
+def record_start(
+    folder: Path,
+    config: TrainConfig,
+    dataset: Dataset,
+    start: Mapping[str, Any],
+    earlier: Mapping[str, Any] | None,
+) -> None:
     """Write `run.json` and `labels.txt` of a run that begins, in place of what an earlier one left.
 
+    Args:
+        folder: the run folder.
+        config: complete.
+        dataset: to train on.
+        start: what the network starts from.
+        earlier: the record of the run that goes on; it stays as it is.
+
     Raises:
-        InputError: a resumed run had another configuration or other photos.
+        InputError: the run that goes on had other photos.
+        OutputError: the folder cannot be written.
     """
-    record = _read(folder) if resume else None
-    _clear(folder, () if resume else RUN_FILES)
-    if record is not None:
-        check_same(record, config, folder)
-        if record["data"]["fingerprint"] != dataset.fingerprint:
+    check_writable(folder)
+    if earlier is not None:
+        if earlier["data"]["fingerprint"] != dataset.fingerprint:
             raise InputError(f"{folder}: the photos have changed since the run began; start again with --overwrite")
+        clear(folder, everything=False)
         return
+    clear(folder, everything=True)
     write_text(folder / "labels.txt", "".join(f"{name}\n" for name in dataset.class_names))
-    record_end(folder, config, dataset, None)
+    record_end(folder, config, dataset, start, None)
 
 
-def record_end(folder: Path, config: TrainConfig, dataset: Dataset, report: TrainReport | None) -> None:
+def record_end(
+    folder: Path, config: TrainConfig, dataset: Dataset, start: Mapping[str, Any], report: TrainReport | None
+) -> None:
     """Write `run.json`: finished where there is a report."""
-    record = _record(folder, config, dataset, report)
+    record = _record(folder, config, dataset, report) | {"start": dict(start)}
     write_text(folder / "run.json", json.dumps(record, indent=1, ensure_ascii=False))
 
 
@@ -180,13 +135,13 @@ def _version(package: str) -> str | None:
         return None
 
 
-def save_model(model: tf_keras.Model, folder: Path) -> None:
-    """Write `model.keras` into `folder`, whole or not at all."""
+def save_model(model: tf_keras.Model, values: Sequence[np.ndarray], folder: Path) -> None:
+    """Write `model.keras` into `folder`: the network `model` with the weights `values`, whole or not at all."""
     with explained(folder), tempfile.TemporaryDirectory(prefix=".model.", suffix=".partial", dir=folder) as temporary:
         path = Path(temporary) / "model.keras"
         # A copy that was never compiled: the optimizer's state belongs in the checkpoint, its schedule to nobody else.
         plain = tf_keras.models.clone_model(model)
-        plain.set_weights(model.get_weights())
+        plain.set_weights(values)
         plain.save(path)
         with path.open("rb") as stream:
             os.fsync(stream.fileno())

@@ -45,9 +45,9 @@ def build_optimizer(
     optimizers = tf_keras.optimizers
     made = {
         "sgd": lambda: optimizers.SGD(schedule, momentum=momentum, nesterov=True, weight_decay=weight_decay or None),
-        "adam": lambda: optimizers.Adam(schedule),
+        "adam": lambda: optimizers.Adam(schedule, weight_decay=weight_decay or None),
         "adamw": lambda: optimizers.AdamW(schedule, weight_decay=weight_decay),
     }[name]()
-    if weight_decay and name != "adam":
+    if weight_decay:
         made.exclude_from_weight_decay(var_names=["bias", "gamma", "beta"])
     return made

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-import urllib.error
+import contextlib
+import http.client
 import urllib.request
 from dataclasses import dataclass
 from pathlib import Path
@@ -14,6 +15,7 @@ import tf_keras
 from edgeclf.atomic import atomic_file
 from edgeclf.dataset.cache import cache_folder
 from edgeclf.errors import InputError, ModelError
+from edgeclf.foreign.flatten import flattened
 from edgeclf.progress import Progress
 from edgeclf.training.networks import NETWORKS, UNIT_RANGE, build_network
 
@@ -24,6 +26,8 @@ INPUT_RANGES = {"0..1": UNIT_RANGE, "-1..1": (1 / 127.5, -1.0), "0..255": (1.0, 
 IMAGENET_FOLDER = "https://storage.googleapis.com/tensorflow/keras-applications/mobilenet/"
 IMAGENET_FILE = "mobilenet_2_5_128_tf_no_top.h5"
 IMAGENET_TIMEOUT = 10
+IMAGENET_RANGE = "-1..1"
+HDF5 = b"\x89HDF\r\n\x1a\n"
 
 
 @dataclass(frozen=True)
@@ -48,17 +52,20 @@ def transfer(
     classes: int,
     dropout: float,
     seed: int,
+    input_range: str | None = None,
 ) -> TransferredNetwork:
-    """Put a new head for `classes` classes on the features of `source`.
+    """Put a new head for `classes` classes on the features of `source`. All of them are trained, frozen ones too.
 
     Args:
-        source: a functional or sequential tf-keras image classifier with one input and one output.
+        source: a functional or sequential tf-keras image classifier with one input and one output; networks inside it
+            are taken apart.
         origin: its file's name, for the notes.
         images: uint8[N, H, W, 3], training images from which the input scaling is measured.
         image_size: side of the new network's input, pixels.
         classes: number of classes.
         dropout: rate before the new head.
         seed: of the dropout.
+        input_range: key of `INPUT_RANGES` that the network is known to expect; None: measured.
 
     Raises:
         ModelError: the file holds no network of that kind.
@@ -67,13 +74,19 @@ def transfer(
         raise ModelError(f"{origin}: an image classifier with one input [N, H, W, 3] and one output was expected")
     if source.inputs[0].shape[-1] != 3:
         raise ModelError(f"{origin}: takes {source.inputs[0].shape[-1]} channels, RGB (3) was expected")
+    source = flattened(source)
     base = tf_keras.Model(source.inputs, _features(source, origin))
     notes = [f"weights from {origin}: {base.count_params():,} parameters taken over, new head for {classes} classes"]
     if source.outputs[0].shape.rank == 2 and source.outputs[0].shape[-1] != classes:
         notes.append(f"{origin} tells {source.outputs[0].shape[-1]} classes apart; that head was dropped")
+    if frozen := sum(1 for layer in base.layers if layer.weights and not layer.trainable):
+        notes.append(f"{frozen} layers that {origin} keeps frozen are trained like the others")
     scaling = None
     if not any(isinstance(layer, (layers.Rescaling, layers.Normalization)) for layer in base.layers):
-        span, scaling, how = measure_input_range(base, images)
+        if input_range is None:
+            span, scaling, how = measure_input_range(base, images)
+        else:
+            span, scaling, how = input_range, INPUT_RANGES[input_range], "it was trained with"
         notes.append(f"{origin} has no Rescaling inside; {how} an input of {span}, so one was put in front")
     body = _rebuilt(base, image_size, scaling)
     x = body.output
@@ -81,7 +94,9 @@ def transfer(
         x = layers.GlobalAveragePooling2D()(x)
     if dropout:
         x = layers.Dropout(dropout, seed=seed, rng_type="stateful")(x)
-    model = tf_keras.Model(body.inputs, layers.Dense(classes, activation="softmax", name="edgeclf_head")(x))
+    # In mixed precision too, probabilities are told apart in 32 bits.
+    head_layer = layers.Dense(classes, activation="softmax", name="edgeclf_head", dtype="float32")
+    model = tf_keras.Model(body.inputs, head_layer(x))
     head = model.get_layer("edgeclf_head").get_weights()
     model.set_weights([*base.get_weights(), *head])
     old_size = source.inputs[0].shape[1]
@@ -133,7 +148,10 @@ def check_architecture(source: tf_keras.Model, name: str, width: float | None, o
 
 
 def imagenet_backbone(image_size: int, progress: Progress) -> tf_keras.Model | None:
-    """MobileNetV1 alpha 0.25 with ImageNet weights, from the cache or by an announced download; None offline."""
+    """MobileNetV1 alpha 0.25 with ImageNet weights, from the cache or by an announced download.
+
+    None where they cannot be had, offline or because something else came; that is told.
+    """
     path = cache_folder() / "weights" / IMAGENET_FILE
     if not path.is_file() and not _downloaded(IMAGENET_FOLDER + IMAGENET_FILE, path, progress):
         return None
@@ -141,8 +159,11 @@ def imagenet_backbone(image_size: int, progress: Progress) -> tf_keras.Model | N
     model = tf_keras.applications.MobileNet((size, size, 3), alpha=0.25, include_top=False, weights=None)
     try:
         model.load_weights(path)
-    except (OSError, ValueError) as error:
-        raise ModelError(f"{path}: is not what was downloaded ({error}); remove it and run again") from error
+    except (OSError, ValueError, LookupError) as error:
+        progress.warn(f"{path} holds other weights than expected ({_first_line(error)}) and is removed")
+        with contextlib.suppress(OSError):
+            path.unlink()
+        return None
     return model
 
 
@@ -151,12 +172,18 @@ def _downloaded(url: str, path: Path, progress: Progress) -> bool:
     try:
         with urllib.request.urlopen(url, timeout=IMAGENET_TIMEOUT) as answer:
             content = answer.read()
-    except (urllib.error.URLError, TimeoutError, ConnectionError) as error:
-        progress.say(f"the download failed ({getattr(error, 'reason', error)}); going on without ImageNet weights")
+        if not content.startswith(HDF5):
+            raise OSError(f"something else than weights came, beginning with {content[:15]!r}")
+    except (OSError, http.client.HTTPException) as error:
+        progress.say(f"the download failed ({_first_line(error)}); going on without ImageNet weights")
         return False
     with atomic_file(path) as stream:
         stream.write(content)
     return True
+
+
+def _first_line(error: BaseException) -> str:
+    return (str(getattr(error, "reason", error)).splitlines() or [type(error).__name__])[0]
 
 
 def _features(source: tf_keras.Model, origin: str) -> object:
@@ -174,13 +201,18 @@ def _features(source: tf_keras.Model, origin: str) -> object:
 
 
 def _rebuilt(base: tf_keras.Model, image_size: int, scaling: tuple[float, float] | None) -> tf_keras.Model:
-    """The same graph at another input size, with a `Rescaling` behind the input where `scaling` is given."""
+    """The same graph at another input size, trainable, in the precision that is set for new layers.
+
+    A `Rescaling` comes behind the input where `scaling` is given.
+    """
     config = base.get_config()
     (entry,) = config["input_layers"]
     for layer in config["layers"]:
         if layer["name"] == entry[0]:
             layer["config"]["batch_input_shape"] = (None, image_size, image_size, 3)
-        elif scaling is not None:
+            continue
+        layer["config"] |= {"trainable": True, "dtype": tf_keras.mixed_precision.global_policy().name}
+        if scaling is not None:
             layer["inbound_nodes"] = _renamed(layer["inbound_nodes"], entry[0], "edgeclf_rescaling")
     if scaling is not None:
         rescaling = layers.Rescaling(*scaling, name="edgeclf_rescaling")
