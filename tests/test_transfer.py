@@ -13,6 +13,8 @@ import tf_keras
 
 from edgeclf.dataset import load_dataset
 from edgeclf.errors import InputError
+from edgeclf.foreign.flatten import flattened
+from edgeclf.training.networks import build_network
 from edgeclf.training.weights import check_architecture, measure_input_range, transfer
 
 
@@ -50,3 +52,47 @@ def test_a_network_that_is_not_what_was_asked_for_is_refused(person_network: tf_
     check_architecture(person_network, "mobilenet-v1", None, "vww_96.h5")
     with pytest.raises(InputError, match="vww_96.h5 is not a mobilenet-v2"):
         check_architecture(person_network, "mobilenet-v2", None, "vww_96.h5")
+
+
+def nested_file(path: Path) -> Path:
+    """The usual way to fine-tune in Keras: a frozen base is one layer of the network."""
+    layers = tf_keras.layers
+    tf_keras.utils.set_random_seed(0)
+    base = build_network("resnet8", image_size=32, classes=7)
+    base = tf_keras.Model(base.input, base.layers[-3].output, name="base")
+    base.trainable = False
+    inputs = tf_keras.Input((32, 32, 3))
+    x = layers.GlobalAveragePooling2D()(base(inputs, training=False))
+    tf_keras.Model(inputs, layers.Dense(5, activation="softmax")(layers.Dropout(0.2)(x))).save(path)
+    return path
+
+
+@pytest.mark.parametrize("suffix", [".h5", ".keras"])
+def test_a_base_inside_a_network_is_taken_over_and_trained(tmp_path: Path, suffix: str) -> None:
+    source = tf_keras.models.load_model(nested_file(tmp_path / f"net{suffix}"), compile=False)
+    images = np.random.default_rng(0).integers(0, 256, (4, 32, 32, 3)).astype(np.float32)
+    made = transfer(source, origin="net", images=images, image_size=32, classes=2, dropout=0.0, seed=0)
+    assert not any(isinstance(layer, tf_keras.Model) for layer in made.model.layers)
+    kernels = [layer for layer in made.model.layers if isinstance(layer, tf_keras.layers.Conv2D)]
+    assert len(kernels) == 1 + 3 * 2 + 2  # stem, two in each of three blocks, two shortcuts
+    assert len(made.model.trainable_weights) == 9 + 7 * 2 + 2  # kernels, scale and offset of 7 normalizations, head
+    assert any("16 layers that net keeps frozen are trained" in note for note in made.notes)
+    assert not any("has no Rescaling" in note for note in made.notes)
+    old = source.get_layer("base")(images)
+    new = tf_keras.Model(made.model.input, made.model.layers[-3].output)(images)
+    np.testing.assert_allclose(new, old, atol=1e-4)
+    check_architecture(flattened(source), "resnet8", None, "net")
+
+
+def test_mixed_precision_reaches_what_is_taken_over_but_not_the_probabilities(tmp_path: Path) -> None:
+    source = tf_keras.models.load_model(nested_file(tmp_path / "net.h5"), compile=False)
+    tf_keras.mixed_precision.set_global_policy("mixed_bfloat16")
+    try:
+        images = np.zeros((4, 32, 32, 3), np.uint8)
+        made = transfer(source, origin="net", images=images, image_size=32, classes=2, dropout=0.0, seed=0)
+        ours = build_network("resnet8", image_size=32, classes=2)
+    finally:
+        tf_keras.mixed_precision.set_global_policy("float32")
+    for model in (made.model, ours):
+        assert model.output.dtype == "float32"
+        assert model.layers[-2].compute_dtype == "bfloat16"

@@ -1,0 +1,242 @@
+"""Where photos start from when nobody says it: ImageNet weights by an announced download, the backbone, or scratch."""
+
+from __future__ import annotations
+
+import http.client
+import http.server
+import threading
+import urllib.request
+from collections.abc import Iterator
+from pathlib import Path
+
+import numpy as np
+import pytest
+from photo_folders import photo, write
+
+pytest.importorskip("tensorflow")
+import tf_keras
+
+from edgeclf.dataset import load_dataset, probe
+from edgeclf.dataset.cache import cache_folder
+from edgeclf.errors import InputError
+from edgeclf.progress import SILENT
+from edgeclf.training import starting, weights
+from edgeclf.training.backbone import load_backbone, save_backbone, shipped_backbone
+from edgeclf.training.config import TrainConfig
+from edgeclf.training.networks import build_network
+from edgeclf.training.run import train
+
+pytestmark = pytest.mark.slow
+needs_backbone = pytest.mark.skipif(shipped_backbone() is None, reason="this checkout carries no backbone")
+
+
+class Told:
+    """A progress that remembers what it was told."""
+
+    def __init__(self) -> None:
+        self.lines: list[str] = []
+
+    def task(self, description: str, total: int | None) -> object:
+        return SILENT.task(description, total)
+
+    def say(self, line: str) -> None:
+        self.lines.append(line)
+
+    warn = say
+
+
+@pytest.fixture(scope="module")
+def photos(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    top, seed = tmp_path_factory.mktemp("photos"), 0
+    for split in ("train", "validation"):
+        for name in ("cat", "dog"):
+            for number in range(4):
+                seed += 1
+                write(top / split / name / f"{number}.png", photo(seed, 80, 90))
+    return top
+
+
+@pytest.fixture
+def server(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
+    """A folder that is served on loopback as if it were tf-keras' own address."""
+    folder = tmp_path / "served"
+    folder.mkdir()
+
+    class Handler(http.server.SimpleHTTPRequestHandler):
+        def __init__(self, *arguments: object, **named: object) -> None:
+            super().__init__(*arguments, directory=str(folder), **named)  # type: ignore[arg-type, misc]
+
+        def log_message(self, *_: object) -> None:
+            pass
+
+    with http.server.ThreadingHTTPServer(("127.0.0.1", 0), Handler) as serving:
+        monkeypatch.setattr(weights, "IMAGENET_FOLDER", f"http://127.0.0.1:{serving.server_port}/")
+        threading.Thread(target=serving.serve_forever, daemon=True).start()
+        yield folder
+        serving.shutdown()
+
+
+@pytest.fixture
+def own_cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("EDGECLF_CACHE", str(tmp_path / "cache"))
+
+
+def start(photos: Path, told: Told) -> starting.StartingPoint:
+    return starting.find_start(TrainConfig(image_size=64), probe(photos), trust_model=False, progress=told)
+
+
+@pytest.mark.usefixtures("own_cache")
+def test_the_download_is_announced_and_cached(server: Path, photos: Path) -> None:
+    published = tf_keras.applications.MobileNet((64, 64, 3), alpha=0.25, include_top=False, weights=None)
+    published.save_weights(server / weights.IMAGENET_FILE)
+    told = Told()
+    found = start(photos, told)
+    assert found.origin == "tf-keras' ImageNet weights"
+    assert "downloading ImageNet weights" in told.lines[0]
+    assert found.source is not None
+    for ours, theirs in zip(found.source.get_weights(), published.get_weights(), strict=True):
+        np.testing.assert_array_equal(ours, theirs)
+    (server / weights.IMAGENET_FILE).unlink()
+    told = Told()
+    assert start(photos, told).origin == "tf-keras' ImageNet weights"
+    assert told.lines == []
+    dataset = load_dataset(photos, image_size=64)
+    made = found.transferred(found.adapted(TrainConfig(image_size=64)), dataset)
+    assert made.model.output_shape == (None, 2)
+    assert any("it was trained with an input of -1..1" in note for note in made.notes)
+
+
+@pytest.mark.usefixtures("own_cache")
+def test_a_download_that_is_something_else_is_not_kept(server: Path, photos: Path) -> None:
+    (server / weights.IMAGENET_FILE).write_text("<html>please log in</html>")
+    told = Told()
+    assert start(photos, told).origin != starting.IMAGENET
+    assert "the download failed (something else than weights came, beginning with b'<html>please lo')" in told.lines[1]
+    assert not (cache_folder() / "weights" / weights.IMAGENET_FILE).exists()
+
+
+@pytest.mark.usefixtures("own_cache")
+def test_a_download_that_breaks_off_is_not_kept(photos: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def broken(*_: object, **__: object) -> object:
+        raise http.client.IncompleteRead(b"\x89HDF", 2_000_000)
+
+    monkeypatch.setattr(urllib.request, "urlopen", broken)
+    told = Told()
+    assert start(photos, told).origin != starting.IMAGENET
+    assert "the download failed (IncompleteRead" in told.lines[1]
+
+
+@pytest.mark.usefixtures("own_cache")
+def test_other_weights_in_the_cache_are_removed(photos: Path) -> None:
+    cached = cache_folder() / "weights" / weights.IMAGENET_FILE
+    cached.parent.mkdir(parents=True)
+    tf_keras.applications.MobileNet((64, 64, 3), alpha=0.5, include_top=False, weights=None).save_weights(cached)
+    told = Told()
+    assert start(photos, told).origin != starting.IMAGENET
+    assert "holds other weights than expected" in told.lines[0]
+    assert not cached.exists()
+
+
+@needs_backbone
+@pytest.mark.usefixtures("own_cache", "server")
+def test_without_a_download_the_shipped_backbone_is_taken(photos: Path) -> None:
+    told = Told()
+    found = start(photos, told)
+    assert found.origin == "edgeclf's backbone"
+    assert any("the download failed" in line for line in told.lines)
+    assert any("backbone" in line for line in told.lines[1:])
+    assert not list(cache_folder().rglob("*.partial"))
+    dataset = load_dataset(photos, image_size=64)
+    made = found.transferred(found.adapted(TrainConfig(image_size=64)), dataset)
+    assert made.model.input_shape == (None, 64, 64, 3)
+    assert made.model.output_shape == (None, 2)
+
+
+@pytest.mark.usefixtures("own_cache", "server")
+def test_without_either_the_cost_is_said(photos: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(starting, "shipped_backbone", lambda: None)
+    told = Told()
+    found = start(photos, told)
+    assert found.source is None
+    assert found.notes == (starting.SCRATCH_COST,)
+    assert told.lines[-1] == starting.SCRATCH_COST
+
+
+def test_the_backbone_survives_its_file(tmp_path: Path) -> None:
+    trained = build_network("mobilenet-v1", image_size=64, classes=10, width=0.25)
+    save_backbone(trained, tmp_path / "backbone.npz")
+    loaded = load_backbone(tmp_path / "backbone.npz")
+    for before, after in zip(trained.get_weights()[:-2], loaded.get_weights()[:-2], strict=True):
+        np.testing.assert_allclose(after, before, rtol=1e-3, atol=1e-6)
+
+
+@needs_backbone
+def test_the_shipped_backbone_tells_images_apart() -> None:
+    shipped = shipped_backbone()
+    assert shipped is not None
+    images = np.random.default_rng(0).integers(0, 256, (8, 64, 64, 3)).astype(np.float32)
+    features = tf_keras.Model(shipped.input, shipped.layers[-2].output)(images)
+    assert np.isfinite(features).all()
+    assert (np.asarray(features).std(0) > 0).mean() > 0.5
+
+
+def pretrained_file(path: Path, seed: int = 0, size: int = 16) -> Path:
+    tf_keras.utils.set_random_seed(seed)
+    build_network("resnet8", image_size=size, classes=3).save(path)
+    return path
+
+
+def test_a_run_goes_on_from_what_it_began_with_or_not_at_all(photos: Path, tmp_path: Path) -> None:
+    config = TrainConfig(weights=str(pretrained_file(tmp_path / "net.h5")), epochs=1, batch_size=4)
+    report = train(photos, config, out=tmp_path / "run")
+    (tmp_path / "net.h5").unlink()
+    assert train(photos, config, out=tmp_path / "run", resume=True) == report, "a report needs no weights"
+    record = tmp_path / "run" / "run.json"
+    text = record.read_text()
+    assert '"origin": "net.h5"' in text
+    record.write_text(text.replace('"finished": true', '"finished": false'))
+    pretrained_file(tmp_path / "net.h5", seed=1)
+    with pytest.raises(
+        InputError, match="the run began from net.h5, and these weights cannot be had now or are others"
+    ):
+        train(photos, config, out=tmp_path / "run", resume=True)
+    pretrained_file(tmp_path / "net.h5")
+    assert train(photos, config, out=tmp_path / "run", resume=True).metrics == report.metrics
+
+
+@pytest.mark.usefixtures("own_cache", "server")
+def test_a_run_from_imagenet_does_not_go_on_from_elsewhere(photos: Path) -> None:
+    earlier = {"origin": starting.IMAGENET, "sha256": "0" * 64}
+    config = TrainConfig(image_size=64)
+    with pytest.raises(InputError, match="the run began from tf-keras' ImageNet weights"):
+        starting.find_start(config, probe(photos), trust_model=False, progress=Told(), earlier=earlier)
+    scratch = {"origin": None, "sha256": None}
+    told = Told()
+    found = starting.find_start(config, probe(photos), trust_model=False, progress=told, earlier=scratch)
+    assert found.source is None
+    assert told.lines == [], "what began from scratch asks for no download"
+
+
+@pytest.mark.parametrize("setting", ["l1", "l2", "progressive"])
+def test_settings_for_scratch_are_refused_before_anything_is_read(photos: Path, tmp_path: Path, setting: str) -> None:
+    file = str(pretrained_file(tmp_path / "net.h5"))
+    value = True if setting == "progressive" else 1e-4
+    for weight in (file, "auto"):
+        config = TrainConfig(weights=weight, image_size=64, **{setting: value})
+        with pytest.raises(InputError, match=f"{setting} can be set for training from scratch only"):
+            train(photos, config, out=tmp_path / "run")
+    assert not (tmp_path / "run").exists()
+
+
+def test_progressive_needs_a_network_for_any_size(photos: Path, tmp_path: Path) -> None:
+    with pytest.raises(InputError, match="progressive needs a network for images of any size; cnn wants one size"):
+        train(photos, TrainConfig(model="cnn", weights="none", progressive=True), out=tmp_path / "run")
+    assert not (tmp_path / "run").exists()
+
+
+@pytest.mark.parametrize(("known", "used"), [(30, 32), (100, 96), (64, 64), (5, 8)])
+def test_a_size_that_is_no_multiple_of_8_becomes_the_nearest(known: int, used: int) -> None:
+    source = tf_keras.Sequential([tf_keras.layers.InputLayer((8, 8, 3))])
+    found = starting.StartingPoint(source, "net.h5", "net", known)
+    assert found.adapted(TrainConfig()).image_size == used
+    assert found.adapted(TrainConfig(image_size=48)).image_size == 48
