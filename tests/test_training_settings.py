@@ -1,0 +1,171 @@
+"""Settings away from the default train to the end, and do what they say."""
+
+from __future__ import annotations
+
+import contextlib
+import csv
+import json
+from collections.abc import Iterator
+from pathlib import Path
+
+import numpy as np
+import pytest
+from photo_folders import make_folder, photo, write
+
+pytest.importorskip("tensorflow")
+import tf_keras
+
+from edgeclf.dataset import load_dataset
+from edgeclf.errors import InputError
+from edgeclf.progress import SILENT, Task
+from edgeclf.training.augmentation import LEVELS
+from edgeclf.training.config import TrainConfig
+from edgeclf.training.pipeline import TrainingBatches
+from edgeclf.training.run import train
+from edgeclf.training.schedule import WarmupCosine, build_optimizer
+
+QUICK = TrainConfig(model="resnet8", image_size=8, epochs=2, batch_size=128, augment="light")
+
+
+class InterruptedIn:
+    """A progress in which the user presses Ctrl-C in a step of the training."""
+
+    def __init__(self, step: int) -> None:
+        self.left = step
+
+    @contextlib.contextmanager
+    def task(self, description: str, total: int | None) -> Iterator[Task]:
+        with SILENT.task(description, total) as task:
+            yield self if description == "training" else task  # type: ignore[misc]
+
+    def advance(self, steps: int = 1, note: str = "") -> None:
+        self.left -= steps
+        if self.left <= 0:
+            raise KeyboardInterrupt
+
+    def say(self, line: str) -> None:
+        pass
+
+    warn = say
+
+
+def weights_of(folder: Path) -> list[np.ndarray]:
+    values: list[np.ndarray] = tf_keras.models.load_model(folder / "model.keras", compile=False).get_weights()
+    return values
+
+
+def history(folder: Path) -> list[dict[str, str]]:
+    with (folder / "history.csv").open() as stream:
+        return list(csv.DictReader(stream))
+
+
+@pytest.fixture
+def uneven(tmp_path: Path) -> Path:
+    return make_folder(tmp_path / "photos", {"cat": 60, "dog": 12, "eel": 6})
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("balance", ["none", "weights", "over", "under"])
+def test_every_balance_trains_to_the_end(uneven: Path, tmp_path: Path, balance: str) -> None:
+    # An undersampled epoch has fewer images than the batch.
+    report = train(uneven, QUICK.replace(balance=balance, batch_size=32), out=tmp_path / "run")
+    assert report.epochs == 2
+    assert len(history(tmp_path / "run")) == 2
+
+
+def test_what_an_epoch_draws_is_counted_right(uneven: Path) -> None:
+    split = load_dataset(uneven, image_size=8).splits["train"]
+    sizes = np.bincount(split.labels)
+    seen = {}
+    for balance in ("none", "over", "under"):
+        batches = TrainingBatches(split, 3, 8, LEVELS["none"], balance, 0)
+        labels = np.concatenate([np.asarray(targets).argmax(1) for _, targets, _ in batches.epoch(0)])
+        seen[balance] = np.bincount(labels, minlength=3)
+        whole = {"none": sizes.sum(), "over": 3 * sizes.max(), "under": 3 * sizes.min()}[balance]
+        assert len(labels) == batches.steps * batches.effective_batch_size
+        assert whole - 8 < len(labels) <= whole
+    assert seen["over"].min() > sizes.max() - 8
+    assert seen["under"].max() <= sizes.min()
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("optimizer", ["adam", "adamw", "sgd"])
+def test_an_interrupted_run_ends_like_an_undisturbed_one(tmp_path: Path, optimizer: str) -> None:
+    config = QUICK.replace(optimizer=optimizer, dropout=0.2, augment="strongest")
+    train("digits", config, out=tmp_path / "calm")
+    steps = 1797 * 7 // 10 // 128
+    with pytest.raises(KeyboardInterrupt):
+        train("digits", config, out=tmp_path / "run", progress=InterruptedIn(steps + 3))
+    assert len(history(tmp_path / "run")) == 1
+    train("digits", config, out=tmp_path / "run", resume=True)
+    for undisturbed, resumed in zip(weights_of(tmp_path / "calm"), weights_of(tmp_path / "run"), strict=True):
+        np.testing.assert_array_equal(undisturbed, resumed)
+
+
+@pytest.mark.parametrize("name", ["sgd", "adam", "adamw"])
+def test_weight_decay_takes_its_share_of_kernels_alone(name: str) -> None:
+    kernel, bias = (
+        tf_keras.backend.variable(np.ones(2), name="kernel"),
+        tf_keras.backend.variable(np.ones(2), name="bias"),
+    )
+    optimizer = build_optimizer(name, WarmupCosine(0.5, 10), momentum=0.9, weight_decay=0.1)
+    optimizer.build([kernel, bias])
+    zero = tf_keras.backend.zeros(2)
+    optimizer.apply_gradients([(zero, kernel), (zero, bias)])
+    # The first step is at the peak of the cosine: 1 - 0.5 * 0.1.
+    np.testing.assert_allclose(np.asarray(kernel), 0.95, rtol=1e-6)
+    np.testing.assert_array_equal(np.asarray(bias), 1)
+
+
+@pytest.mark.slow
+def test_training_stops_early_where_nothing_gets_better(tmp_path: Path) -> None:
+    # A learning rate of nearly nothing: once the statistics of batch normalization are there, no epoch is better.
+    config = QUICK.replace(epochs=40, early_stopping=2, learning_rate=1e-8, weight_decay=0.0)
+    report = train("digits", config, out=tmp_path / "run")
+    assert report.epochs == report.best_epoch + 2 < 40
+    assert len(history(tmp_path / "run")) == report.epochs
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("setting", ["mixed_precision", "xla", "progressive"])
+def test_faster_ways_to_train_give_an_ordinary_network(tmp_path: Path, setting: str) -> None:
+    config = QUICK.replace(**{setting: True}, image_size=16, epochs=4)
+    report = train("digits", config, out=tmp_path / "run")
+    assert report.metrics["test"] is not None
+    assert report.metrics["test"].top1 > 0.3  # a tenth by chance
+    model = tf_keras.models.load_model(tmp_path / "run" / "model.keras", compile=False)
+    assert model.input_shape == (None, 16, 16, 3)
+    assert {layer.compute_dtype for layer in model.layers} == {"float32"}
+
+
+@pytest.mark.slow
+def test_what_a_resumed_run_leaves_open_is_kept_and_changed_photos_are_named(tmp_path: Path) -> None:
+    photos = make_folder(tmp_path / "photos", {"cat": 20, "dog": 20})
+    report = train(photos, QUICK, out=tmp_path / "run")
+    assert train(photos, TrainConfig(), out=tmp_path / "run", resume=True) == report
+    with pytest.raises(InputError, match="epochs 2, not 3; --resume cannot change it"):
+        train(photos, TrainConfig(epochs=3), out=tmp_path / "run", resume=True)
+    record = json.loads((tmp_path / "run" / "run.json").read_text())
+    (tmp_path / "run" / "run.json").write_text(json.dumps(record | {"finished": False}))
+    for number in range(60):  # so many that other settings would be chosen for them
+        write(photos / "cat" / f"new{number}.png", photo(900 + number, 90, 90))
+    with pytest.raises(InputError, match="the photos have changed since the run began"):
+        train(photos, TrainConfig(), out=tmp_path / "run", resume=True)
+
+
+@pytest.mark.slow
+def test_a_folder_with_logs_of_the_users_is_trained_into(tmp_path: Path) -> None:
+    (tmp_path / "run" / "logs").mkdir(parents=True)
+    (tmp_path / "run" / "logs" / "mine.txt").write_text("keep me")
+    train("digits", QUICK.replace(epochs=1), out=tmp_path / "run")
+    assert (tmp_path / "run" / "logs" / "mine.txt").read_text() == "keep me"
+
+
+def test_a_subset_of_a_view_reads_nothing_until_asked() -> None:
+    images = load_dataset("digits", image_size=8).splits["train"].images
+    rows = np.array([5, 0, 7])
+    subset = images.subset(rows)
+    assert type(subset) is type(images)
+    assert subset.shape == (3, 8, 8, 3)
+    np.testing.assert_array_equal(np.asarray(subset), images[rows])
+    np.testing.assert_array_equal(subset[1:], images[rows[1:]])
