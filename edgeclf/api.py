@@ -123,7 +123,7 @@ def compress(
         calibration: number of training images that set quantization ranges.
         io: type of input and output of int8 models: `uint8`, `int8` or `float32`.
         input_range: input values that a network made elsewhere expects, such as (-1, 1).
-        out: folder for the models; None: the run's `compressed/`.
+        out: folder for the models; None: the run's `compressed/`, else a folder `compressed` beside `source`.
         trust_model: load a file even if that runs code from it.
         overwrite: replace existing models.
         seed: of the calibration draw and of training.
@@ -136,11 +136,14 @@ def compress(
     """
     require("compress", *_HOST)
     from edgeclf.compression.recipe import choose_recipes
+    from edgeclf.compression.request import check_request
 
     flags = {"float32": float32, "float16": float16, "dynamic": dynamic, "int8": int8, "int16x8": int16x8}
     formats = [name for name, wanted in flags.items() if wanted]
     with extras("compress"):
-        recipes = choose_recipes(formats, qat=qat, prune=prune, cluster=cluster, **settings)
+        recipes = choose_recipes(formats, qat=qat, prune=prune, cluster=cluster, io=io, **settings)
+        # What cannot work is told before the seconds that an import of TensorFlow takes.
+        check_request(source, recipes, data=data, calibration=calibration, io=io, trust=trust_model, progress=progress)
         with progress.task("loading TensorFlow", None):
             from edgeclf.compression.compress import compress as compress_network
 

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from edgeclf.records import Record
+from edgeclf.runtime.input_range import InputRange
 
 
 @dataclass(frozen=True)
@@ -26,6 +27,7 @@ class CompressedModel(Record):
         tensors: each weight tensor's name, elements, sparsity, distinct values in all and per channel.
         notes: what a person should know, one line each.
         seconds: that it took.
+        network_input: what pixel values 0 and 255 become before they enter the float network, and who says so.
     """
 
     path: str
@@ -41,6 +43,7 @@ class CompressedModel(Record):
     tensors: tuple[dict[str, Any], ...] = ()
     notes: tuple[str, ...] = ()
     seconds: float = 0.0
+    network_input: InputRange | None = None
 
 
 @dataclass(frozen=True)

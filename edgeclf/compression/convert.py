@@ -12,7 +12,9 @@ from typing import Any
 import numpy as np
 import tensorflow as tf
 
+from edgeclf.artifact.macs import count_macs
 from edgeclf.artifact.native_stderr import without_chatter
+from edgeclf.artifact.tflite import parse
 from edgeclf.compression.bias_correction import correct_biases
 from edgeclf.compression.calibration import full_range
 from edgeclf.compression.flatfile import (
@@ -31,7 +33,12 @@ _CHATTER = (
     *(b" non-converted", b"-----", b"(f32:", b"(uq_8:", b"Accepted dialects", b"Non-Converted Ops", b"* "),
 )
 CORRECTION_IMAGES = 256
-"""Images that bias correction looks at; each is run once for each layer."""
+"""Images that bias correction looks at in small networks; each is run once for each layer."""
+FEWEST_CORRECTION_IMAGES = 32
+SMALL_NETWORK = 30
+"""Layers up to which all of them are looked at."""
+CORRECTION_MACS = 10**12
+"""Multiply-accumulates that the correction of larger networks may take: minutes on one core."""
 
 
 @dataclass(frozen=True)
@@ -40,7 +47,7 @@ class Conversion:
 
     Attributes:
         function: from `float32[1, H, W, 3]`, 0..`high`, to `float32[1, C]`.
-        holder: the object that owns its variables.
+        holder: the object that owns its variables, where the converter shall keep them as such; None: as constants.
         height: pixels.
         width: pixels.
         high: what pixel value 255 becomes before it enters `function`; 0 stays 0.
@@ -48,6 +55,7 @@ class Conversion:
         io: `uint8`, `int8` or `float32`.
         trained_ranges: the graph carries its ranges from quantization-aware training.
         bias_correction: correct biases after calibration.
+        observed: what `observe` gave for the same function and images, where it is known already.
         progress: where bars go.
     """
 
@@ -60,7 +68,23 @@ class Conversion:
     io: str = "uint8"
     trained_ranges: bool = False
     bias_correction: bool = True
+    observed: FloatObservation | None = None
     progress: Progress = SILENT
+
+
+@dataclass(frozen=True)
+class FloatObservation:
+    """The float graph that ranges are noted in, and what flows through it on the calibration images.
+
+    Attributes:
+        flat: the graph, without a multiplication of its whole input.
+        factor: of that multiplication.
+        ranges: of its activations.
+    """
+
+    flat: bytes
+    factor: float
+    ranges: Ranges
 
 
 @dataclass(frozen=True)
@@ -70,12 +94,10 @@ class Converted:
     Attributes:
         flat: its content.
         input_range: what pixel values 0 and 255 must become before they enter the graph; None: they enter raw.
-        ranges: what calibration saw; None where nothing was calibrated.
     """
 
     flat: bytes
     input_range: tuple[float, float] | None = None
-    ranges: Ranges | None = None
 
 
 def convert(format: str, job: Conversion) -> Converted:
@@ -117,12 +139,32 @@ def _int16x8(job: Conversion) -> Converted:
     converter = _pixel_converter(job)
     converter.optimizations = [tf.lite.Optimize.DEFAULT]
     dtype = np.float32 if job.io == "float32" else np.uint8
-    converter.representative_dataset = lambda: ([image[None].astype(dtype)] for image in images)
+
+    def samples() -> Iterator[list[np.ndarray]]:
+        with job.progress.task("calibrating int16x8", len(images)) as task:
+            for image in images:
+                yield [image[None].astype(dtype)]
+                task.advance()
+
+    converter.representative_dataset = samples
     converter.target_spec.supported_ops = [
         tf.lite.OpsSet.EXPERIMENTAL_TFLITE_BUILTINS_ACTIVATIONS_INT16_WEIGHTS_INT8,
         tf.lite.OpsSet.TFLITE_BUILTINS,
     ]
     return Converted(_converted(converter))
+
+
+def observe(job: Conversion) -> FloatObservation:
+    """Run the float graph on the calibration images.
+
+    Raises:
+        ModelError: the converter refuses the network.
+    """
+    flat, factor = without_scaling(float_graph(job))
+    ranges, _ = observe_ranges(
+        Observer(flat), _calibration_images(job), _feeder(job.high * factor), progress=job.progress
+    )
+    return FloatObservation(flat, factor, ranges)
 
 
 def _int8(job: Conversion) -> Converted:
@@ -131,44 +173,60 @@ def _int8(job: Conversion) -> Converted:
     from tensorflow.lite.python.convert import mlir_quantize
 
     images = _calibration_images(job)
-    flat, factor = without_scaling(float_graph(job))
-    high = job.high * factor
-    observer = Observer(flat)
-    scale = np.float32(high / 255)
-
-    def feed(image: np.ndarray) -> np.ndarray:
-        return image[None].astype(np.float32) * scale
-
-    ranges, _ = observe_ranges(observer, images, feed, progress=job.progress)
+    observed = job.observed or observe(job)
+    flat, high, ranges = observed.flat, job.high * observed.factor, observed.ranges
+    model = parse(flat)
     noted = {
         int(index): (float(low), float(high))
         for index, low, high in zip(ranges.indices, *ranges.without_extremes(), strict=True)
     }
-    noted[observer.model.input_indices[0]] = (0.0, high)
-    with quiet():
+    noted[model.input_indices[0]] = (0.0, high)
+    with _refusals():
         quantized = bytes(mlir_quantize(with_ranges(flat, noted), disable_per_channel_for_dense_layers=True))
     if job.bias_correction:
-        part = images[np.linspace(0, len(images) - 1, min(len(images), CORRECTION_IMAGES)).astype(np.int64)]
-        means = observe_ranges(observer, part, feed, weighted_operators(observer.model))[1]
+        weighted = weighted_operators(model)
+        count = min(len(images), correction_images(len(weighted), count_macs(model)))
+        part = images[np.linspace(0, len(images) - 1, count).astype(np.int64)]
+        feed = _feeder(high)
+        means = observe_ranges(Observer(flat), part, feed, weighted)[1]
         quantized = correct_biases(quantized, flat, means, part, feed, job.progress)
-    return _with_io(quantized, dataclasses.replace(job, high=high), ranges)
+    return _with_io(quantized, dataclasses.replace(job, high=high))
+
+
+def correction_images(weighted: int, macs: int) -> int:
+    """How many images bias correction looks at: fewer where each is run once for each of many layers.
+
+    Args:
+        weighted: number of layers with weights.
+        macs: multiply-accumulates for one image.
+    """
+    if weighted <= SMALL_NETWORK:
+        return CORRECTION_IMAGES
+    affordable = min(CORRECTION_IMAGES * SMALL_NETWORK // weighted, CORRECTION_MACS // max(1, weighted * macs))
+    return max(FEWEST_CORRECTION_IMAGES, affordable)
+
+
+def _feeder(high: float) -> Callable[[np.ndarray], np.ndarray]:
+    scale = np.float32(high / 255)
+    return lambda image: image[None].astype(np.float32) * scale
 
 
 def _from_trained_ranges(job: Conversion) -> Converted:
     converter = _converter(job, job.function, tf.float32)
     converter.optimizations = [tf.lite.Optimize.DEFAULT]
-    return _with_io(_converted(converter), job, None)
+    return _with_io(_converted(converter), job)
 
 
-def _with_io(quantized: bytes, job: Conversion, ranges: Ranges | None) -> Converted:
+def _with_io(quantized: bytes, job: Conversion) -> Converted:
     """Give an integer graph with float ends the wanted ones."""
     from tensorflow.lite.python.util import modify_model_io_type
 
     if job.io != "float32":
         wanted = {"uint8": tf.uint8, "int8": tf.int8}[job.io]
-        return Converted(bytes(modify_model_io_type(quantized, wanted, wanted)), None, ranges)
+        with _refusals():
+            return Converted(bytes(modify_model_io_type(quantized, wanted, wanted)))
     raw = rescaled_input(quantized, 255 / job.high)
-    return Converted(quantized, (0.0, job.high), ranges) if raw is None else Converted(raw, None, ranges)
+    return Converted(quantized, (0.0, job.high)) if raw is None else Converted(raw)
 
 
 def float_graph(job: Conversion) -> bytes:
@@ -192,10 +250,19 @@ def _converter(job: Conversion, function: Callable[[Any], Any], dtype: Any) -> A
 
 
 def _converted(converter: Any) -> bytes:
+    with _refusals():
+        return bytes(converter.convert())
+
+
+@contextlib.contextmanager
+def _refusals() -> Iterator[None]:
+    """Keep the converter quiet, and turn what it raises into one line."""
+    from tensorflow.lite.python.convert_phase import ConverterError
+
     try:
         with quiet():
-            return bytes(converter.convert())
-    except (ValueError, RuntimeError, tf.errors.OpError) as error:
+            yield
+    except (ValueError, RuntimeError, ConverterError, tf.errors.OpError) as error:
         first = next((line.strip() for line in str(error).splitlines() if line.strip()), type(error).__name__)
         raise ModelError(f"the TFLite converter refuses this network: {first[:200]}") from error
 

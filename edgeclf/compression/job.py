@@ -7,10 +7,12 @@ from dataclasses import dataclass
 import numpy as np
 
 from edgeclf.compression.calibration import CalibrationSet
+from edgeclf.compression.convert import FloatObservation
 from edgeclf.compression.graph import Core
 from edgeclf.dataset import Dataset
 from edgeclf.foreign.source import FloatSource
 from edgeclf.progress import Progress
+from edgeclf.runtime.input_range import InputRange
 
 
 @dataclass(frozen=True)
@@ -21,9 +23,10 @@ class Job:
         source: the float network as it was found.
         data: images for calibration, training and top-1.
         core: the part of the network that training and quantization work on; None: the source is no tf-keras network.
-        input_range: what pixel values 0 and 255 become.
+        input_choice: what pixel values 0 and 255 become before they enter the network, and who says so.
         calibration: the record of the calibration draw.
         images: uint8[N, H, W, 3], that draw.
+        observed: the float graph and what flows through it on `images`.
         labels: of the classes, in the order of the outputs.
         io: input and output type.
         seed: of the draw and of training.
@@ -34,9 +37,10 @@ class Job:
     source: FloatSource
     data: Dataset | None
     core: Core | None
-    input_range: tuple[float, float] | None
+    input_choice: InputRange
     calibration: CalibrationSet | None
     images: np.ndarray | None
+    observed: FloatObservation | None
     labels: tuple[str, ...]
     io: str
     seed: int

@@ -42,7 +42,13 @@ def package(
         }
     metrics = {} if split is None else {split: {"top1": top1, "float_top1": job.float_top1}}
     made = Provenance(
-        recipe={"name": recipe.name, "io": job.io, "seed": job.seed, **recipe.to_dict()},
+        recipe={
+            "name": recipe.name,
+            "io": job.io,
+            "seed": job.seed,
+            "network_input": job.input_choice.to_dict(),
+            **recipe.to_dict(),
+        },
         data=data,
         metrics=metrics,
         versions={"python": platform.python_version()} | {name: package_version(name) for name in PACKAGES},

@@ -9,6 +9,7 @@ from typing import Any
 
 from edgeclf.errors import InputError, UnknownNameError
 from edgeclf.records import Record
+from edgeclf.training.config import AUGMENT_LEVELS
 
 FORMATS = ("float32", "float16", "dynamic", "int8", "int16x8")
 DEFAULT_FORMATS = ("int8", "float16")
@@ -75,6 +76,8 @@ class Recipe(Record):
             raise InputError(f"cluster must be 3 to 256 distinct weights, got {self.cluster}")
         if not 0 <= self.distill <= 1:
             raise InputError(f"distill must be 0 to 1, got {self.distill:g}")
+        if self.augment not in AUGMENT_LEVELS:
+            raise UnknownNameError("augmentation level", self.augment, AUGMENT_LEVELS)
         if self.batch_size < 1:
             raise InputError(f"batch_size must be at least 1, got {self.batch_size}")
         for name in ("prune", "cluster", "qat"):
@@ -140,21 +143,23 @@ def choose_recipes(
     qat: bool = False,
     prune: str | float | None = None,
     cluster: int | None = None,
+    io: str = "uint8",
     **settings: Any,
 ) -> tuple[Recipe, ...]:
     """What the flags of the command line stand for: one recipe a format, each with all changes.
 
     Args:
-        formats: of `FORMATS`; none: int8 where something is changed, else `DEFAULT_FORMATS`.
+        formats: of `FORMATS`; none: int8 where something is changed or `io` is int8, else `DEFAULT_FORMATS`.
         qat: quantization-aware training.
         prune: share of zeros, or `2:4`.
         cluster: number of distinct weights a tensor.
+        io: input and output type; `int8` goes with int8 models alone.
         settings: other fields of `Recipe`.
 
     Raises:
         InputError: the flags do not go together.
     """
-    changed = qat or prune is not None or cluster is not None
+    changed = qat or prune is not None or cluster is not None or io == "int8"
     chosen = tuple(dict.fromkeys(formats)) or (("int8",) if changed else DEFAULT_FORMATS)
     values = {"qat": qat, "cluster": cluster, **_pruning(prune), **settings}
     return tuple(Recipe(format=name, **values) for name in chosen)

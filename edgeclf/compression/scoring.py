@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import tempfile
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
@@ -13,23 +14,46 @@ from edgeclf.compression.graph import Core
 from edgeclf.compression.job import Job
 from edgeclf.compression.training_data import scored_split
 from edgeclf.dataset import Dataset
+from edgeclf.foreign.source import FloatSource
 from edgeclf.progress import Progress
 from edgeclf.runtime.classifier import Classifier
 
 
-def float_top1(core: Core | None, data: Dataset | None, progress: Progress) -> float | None:
-    """Top-1 of the float network on the split that is scored, as a fraction; None without network or images."""
+def float_top1(
+    source: FloatSource,
+    core: Core | None,
+    input_range: tuple[float, float] | None,
+    data: Dataset | None,
+    progress: Progress,
+) -> float | None:
+    """Top-1 of the float network on the split that is scored, as a fraction; None without images.
+
+    Args:
+        source: the network as it was found.
+        core: the same, prepared; None: it is no tf-keras network.
+        input_range: what pixel values 0 and 255 must become before they enter `source`; None: they enter raw.
+        data: with the images.
+        progress: where the bar goes.
+    """
     scored = scored_split(data)
-    if core is None or scored is None:
+    if scored is None:
         return None
     import tensorflow as tf
 
+    low, high = input_range or (0.0, 255.0)
+    scale, offset = np.float32((high - low) / 255), np.float32(low)
+
+    def foreign(pixels: Any) -> Any:
+        return source.function(tf.cast(pixels, tf.float32) * scale + offset)
+
+    # a SavedModel may know one batch size alone
+    batch = 1 if source.kind == "SavedModel" else 200
     split, right = scored[1], 0
-    answer = tf.function(core.on_pixels, reduce_retracing=True)
+    answer = tf.function(foreign if core is None else core.on_pixels, reduce_retracing=True)
     with progress.task("float network", len(split)) as task:
-        for start in range(0, len(split), 200):
-            part = split.images[start : start + 200]
-            right += int((np.argmax(answer(tf.constant(part)), axis=1) == split.labels[start : start + 200]).sum())
+        for start in range(0, len(split), batch):
+            part = split.images[start : start + batch]
+            right += int((np.argmax(answer(tf.constant(part)), axis=1) == split.labels[start : start + batch]).sum())
             task.advance(len(part))
     return right / len(split)
 

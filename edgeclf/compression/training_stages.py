@@ -14,7 +14,6 @@ from edgeclf.compression.qat import quantize_aware, with_quantizers
 from edgeclf.compression.quantizable import quantizable
 from edgeclf.compression.recipe import Recipe
 from edgeclf.dataset import Dataset
-from edgeclf.errors import UnknownNameError
 from edgeclf.progress import Progress
 from edgeclf.training.augmentation import LEVELS
 from edgeclf.training.pipeline import TrainingBatches
@@ -49,8 +48,6 @@ def train_stages(
     Raises:
         ModelError: a layer cannot be quantized; it is raised before any training.
     """
-    if recipe.augment not in LEVELS:
-        raise UnknownNameError("augmentation level", recipe.augment, LEVELS)
     augmentation = LEVELS[recipe.augment]
     batches = TrainingBatches(
         split=data.splits["train"],

@@ -1,0 +1,262 @@
+"""Where a compression's network, images and input range come from, and what is refused before any work."""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import colored_squares
+import pytest
+
+from edgeclf import api
+from edgeclf.artifact.provenance import read_provenance
+from edgeclf.dataset.types import Dataset
+from edgeclf.errors import DataError, InputError, ModelError, UnknownNameError
+
+tf_keras = pytest.importorskip("tf_keras")
+pytest.importorskip("tensorflow_model_optimization")
+from edgeclf.compression.compress import compress  # noqa: E402
+from edgeclf.compression.compress_report import CompressedModel  # noqa: E402
+from edgeclf.compression.recipe import Recipe, choose_recipes  # noqa: E402
+from edgeclf.compression.request import asked_recipes, check_request  # noqa: E402
+
+layers = tf_keras.layers
+
+
+class Listener:
+    """Remembers what it is told."""
+
+    def __init__(self) -> None:
+        self.tasks: list[str] = []
+        self.said: list[str] = []
+        self.warned: list[str] = []
+
+    @contextlib.contextmanager
+    def task(self, description: str, total: int | None) -> Iterator[Any]:
+        self.tasks.append(description)
+        yield self
+
+    def advance(self, steps: int = 1, note: str = "") -> None:
+        pass
+
+    def say(self, line: str) -> None:
+        self.said.append(line)
+
+    def warn(self, line: str) -> None:
+        self.warned.append(line)
+
+
+@pytest.fixture(scope="module")
+def data() -> Dataset:
+    return colored_squares.dataset()
+
+
+@pytest.fixture(scope="module")
+def network(data: Dataset) -> Any:
+    return colored_squares.network(data)
+
+
+@pytest.fixture(scope="module")
+def source(network: Any, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    path = tmp_path_factory.mktemp("net") / "net.keras"
+    network.save(path)
+    return path
+
+
+@pytest.fixture(scope="module")
+def foreign(data: Dataset, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A network that wants -1 to 1 and scales nothing inside."""
+    tf_keras.utils.set_random_seed(0)
+    model = tf_keras.Sequential(
+        [layers.Conv2D(8, 3, activation="relu", input_shape=(16, 16, 3)), layers.GlobalAveragePooling2D(),
+         layers.Dense(3, activation="softmax")]
+    )  # fmt: skip
+    path = tmp_path_factory.mktemp("foreign") / "foreign.h5"
+    colored_squares.trained(model, data, low=-1, high=1, epochs=10).save(path)
+    return path
+
+
+@pytest.mark.slow
+def test_the_input_range_that_was_given_is_said_and_kept(foreign: Path, data: Dataset, tmp_path: Path) -> None:
+    heard = Listener()
+    (made,) = compress(foreign, "float32", data=data, input_range=(-1, 1), out=tmp_path, progress=heard).models
+    assert "pixels enter as -1 to 1 (given)" in heard.said
+    assert made.network_input is not None
+    assert (made.network_input.low, made.network_input.high, made.network_input.source) == (-1, 1, "given")
+    stored = json.loads((tmp_path / "foreign-float32.json").read_text(encoding="utf-8"))
+    assert CompressedModel.from_dict(stored["model"]) == made
+    provenance = read_provenance(Path(made.path).read_bytes())
+    assert provenance is not None
+    assert provenance.recipe["network_input"]["source"] == "given"
+
+
+@pytest.mark.slow
+def test_the_input_range_that_was_measured_is_kept_with_its_scores(
+    foreign: Path, data: Dataset, tmp_path: Path
+) -> None:
+    (made,) = compress(foreign, "float32", data=data, out=tmp_path).models
+    assert made.network_input is not None
+    assert made.network_input.source == "measured"
+    assert set(made.network_input.scores or ()) == {"0..1", "-1..1", "0..255"}
+
+
+@pytest.mark.slow
+def test_classes_in_another_order_than_the_folders_are_warned_of(data: Dataset, tmp_path: Path) -> None:
+    tf_keras.utils.set_random_seed(0)
+    model = tf_keras.Sequential(
+        [layers.Conv2D(8, 3, activation="relu", input_shape=(16, 16, 3)), layers.GlobalAveragePooling2D(),
+         layers.Dense(3, activation="softmax")]
+    )  # fmt: skip
+    colored_squares.trained(model, data, low=-1, high=1, epochs=10)
+    kernel, bias = model.layers[-1].get_weights()
+    model.layers[-1].set_weights([kernel[:, [1, 2, 0]], bias[[1, 2, 0]]])
+    model.save(tmp_path / "shuffled.h5")
+    heard = Listener()
+    compress(tmp_path / "shuffled.h5", "float32", data=data, out=tmp_path, progress=heard)
+    assert any("may number its classes in another order" in line for line in heard.warned)
+
+
+@pytest.mark.slow
+def test_scaling_twice_is_warned_of(source: Path, data: Dataset, tmp_path: Path) -> None:
+    heard = Listener()
+    compress(source, "float32", data=data, input_range=(0, 1), out=tmp_path, progress=heard)
+    assert any("scales its input inside" in line for line in heard.warned)
+
+
+@pytest.mark.slow
+def test_the_float_top1_of_a_saved_model(source: Path, network: Any, data: Dataset, tmp_path: Path) -> None:
+    (plain,) = compress(source, "float32", data=data, out=tmp_path).models
+    network.export(tmp_path / "exported")
+    (made,) = compress(tmp_path / "exported", "float32", data=data, out=tmp_path).models
+    assert plain.float_top1 is not None
+    assert made.float_top1 == plain.float_top1
+
+
+@pytest.mark.slow
+def test_the_float_top1_of_a_keras_3_network(foreign: Path, data: Dataset, tmp_path: Path) -> None:
+    keras = pytest.importorskip("keras", minversion="3")
+    known = tf_keras.models.load_model(foreign, compile=False)
+    model = keras.Sequential(
+        [keras.layers.Input((16, 16, 3)), keras.layers.Conv2D(8, 3, activation="relu"),
+         keras.layers.GlobalAveragePooling2D(), keras.layers.Dense(3, activation="softmax")]
+    )  # fmt: skip
+    model.set_weights(known.get_weights())
+    model.save(tmp_path / "three.keras")
+    (made,) = compress(tmp_path / "three.keras", "float32", data=data, input_range=(-1, 1), out=tmp_path).models
+    assert made.float_top1 is not None
+    assert made.float_top1 >= 0.9
+    assert made.top1 == made.float_top1
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("name", ["int8", "int16x8", "qat-int8"])
+def test_two_halves_of_the_calibration_are_always_compared(
+    name: str, source: Path, data: Dataset, tmp_path: Path
+) -> None:
+    heard = Listener()
+    recipe = Recipe(**colored_squares.SHORT, qat=True) if name.startswith("qat") else name
+    (made,) = compress(source, recipe, data=data, calibration=30, out=tmp_path, progress=heard).models
+    stored = json.loads((tmp_path / f"net-{name}.json").read_text(encoding="utf-8"))["calibration"]
+    assert stored["halves_worst"] >= 1
+    assert stored["halves_tensor"]
+    assert any("calibration images are few" in note for note in made.notes)
+    if name == "int16x8":
+        assert "calibrating int16x8" in heard.tasks
+    if name == "qat-int8":
+        assert heard.tasks.index("calibrating") < heard.tasks.index("quantization-aware training")
+    if name == "int8":
+        assert heard.tasks.count("calibrating") == 1
+
+
+@pytest.mark.slow
+def test_halves_that_disagree_are_told_before_training(
+    source: Path, data: Dataset, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from edgeclf.compression import preparation, training_stages
+
+    heard = Listener()
+
+    def stop(*_: Any, **__: Any) -> Any:
+        raise InputError("training begins")
+
+    monkeypatch.setattr(preparation, "compare_halves", lambda *_: (2.0, "conv", ("two halves disagree",)))
+    monkeypatch.setattr(training_stages, "train_stages", stop)
+    with pytest.raises(InputError, match="training begins"):
+        compress(source, Recipe(qat=True), data=data, calibration=30, out=tmp_path, progress=heard)
+    assert "two halves disagree" in heard.warned
+
+
+def test_int8_ends_make_int8_models_alone() -> None:
+    assert [recipe.name for recipe in choose_recipes(io="int8")] == ["int8"]
+    assert [recipe.name for recipe in asked_recipes(None, "int8")] == ["int8"]
+    assert [recipe.name for recipe in asked_recipes(None, "uint8")] == ["int8", "float16"]
+    with pytest.raises(InputError, match="--io int8 goes with int8 models, got float16"):
+        asked_recipes(choose_recipes(["float16"], io="int8"), "int8")
+
+
+def test_an_unknown_augmentation_is_refused_by_the_recipe() -> None:
+    with pytest.raises(UnknownNameError, match="unknown augmentation level 'hevy'"):
+        Recipe(qat=True, augment="hevy")
+
+
+def test_what_cannot_work_is_told_before_the_network_is_loaded(source: Path, tmp_path: Path) -> None:
+    int8, qat = (Recipe(),), (Recipe(qat=True),)
+    photos = tmp_path / "photos"
+    photos.mkdir()
+    with pytest.raises(ModelError, match="no such file or folder"):
+        check_request(tmp_path / "nothing.keras", int8, data="digits")
+    with pytest.raises(ModelError, match="neither a run folder"):
+        check_request(photos, int8, data="digits")
+    with pytest.raises(UnknownNameError, match="unknown io 'int9'"):
+        check_request(source, int8, data="digits", io="int9")
+    with pytest.raises(InputError, match="calibration must be at least 1"):
+        check_request(source, int8, data="digits", calibration=0)
+    with pytest.raises(InputError, match="int8 needs training images, and net.keras names none"):
+        check_request(source, int8)
+    with pytest.raises(DataError, match="photos"):
+        check_request(source, int8, data=photos)
+    with pytest.raises(UnknownNameError, match="did you mean 'digits'"):
+        check_request(source, int8, data="digitz")
+    run = tmp_path / "run"
+    run.mkdir()
+    (run / "run.json").write_text(json.dumps({"data": {"source": str(tmp_path / "moved")}}))
+    with pytest.raises(ModelError, match="has no model.keras yet"):
+        check_request(run, int8)
+    (run / "model.keras").write_bytes(source.read_bytes())
+    with pytest.raises(DataError, match="the data of this run: .*name other data with --data"):
+        check_request(run, int8)
+    exported = tmp_path / "exported"
+    exported.mkdir()
+    (exported / "saved_model.pb").write_bytes(b"x")
+    with pytest.raises(ModelError, match="exported is a SavedModel network; qat-int8 needs a tf-keras"):
+        check_request(exported, qat, data="digits")
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    [{"source": "nothing.keras"}, {"source": "net.keras", "io": "int9"}, {"source": "net.keras", "data": "digitz"},
+     {"source": "net.keras", "data": "digits", "qat": True, "augment": "hevy"}],
+)  # fmt: skip
+def test_a_mistake_costs_no_import_of_tensorflow(arguments: dict[str, Any], source: Path) -> None:
+    code = (
+        "import sys\nfrom edgeclf import api, errors\n"
+        f"try:\n    api.compress(**{arguments!r})\n"
+        "except errors.InputError as error:\n    print(error)\n"
+        "else:\n    raise SystemExit('accepted')\n"
+        "assert 'tensorflow' not in sys.modules\n"
+    )
+    done = subprocess.run([sys.executable, "-c", code], cwd=source.parent, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
+    assert len(done.stdout.splitlines()) == 1
+
+
+@pytest.mark.slow
+def test_without_data_float_formats_are_made(source: Path, tmp_path: Path) -> None:
+    report = api.compress(source, float32=True, out=tmp_path / "out")
+    assert [made.recipe for made in report.models] == ["float32"]
+    assert report.models[0].top1 is None
