@@ -5,8 +5,10 @@
 
 Trains a small network on the embedded digits, compresses and measures it, each `--times` times, with `kill -9` after a
 random share of the time that the command takes undisturbed. After each kill every file with a final name must be whole:
-JSON parses, models are verified, `model.keras` and the checkpoint load. The resumed training must end with the weights
-of an undisturbed one. Prints one line of JSON; exit code 1 where something was wrong.
+JSON parses, models are verified, `model.keras` and the checkpoint load. The command that is run again must make what it
+is for: the resumed training ends with the weights of an undisturbed one, the model is there and verified, the figures
+are there. What an earlier round made is removed first, so that it cannot stand in for it. Prints one line of JSON; exit
+code 1 where something was wrong.
 """
 
 from __future__ import annotations
@@ -15,11 +17,13 @@ import argparse
 import json
 import os
 import random
+import shutil
 import subprocess
 import sys
 import tempfile
 import time
 import zipfile
+import zlib
 from pathlib import Path
 
 import numpy as np
@@ -58,9 +62,17 @@ def damages(folder: Path) -> list[str]:
                     [arrays[name] for name in arrays]
             elif path.suffix == ".keras":
                 assert zipfile.ZipFile(path).testzip() is None
-        except (ValueError, OSError, AssertionError) as error:
-            found.append(f"{path}: {error}")
+        except (ValueError, OSError, EOFError, KeyError, AssertionError, zipfile.BadZipFile, zlib.error) as error:
+            found.append(f"{path}: {error!r}")
     return found
+
+
+def missing(folder: Path, name: str) -> list[str]:
+    """What the command `name` should have made and has not."""
+    if name == "train":
+        return [] if json.loads((folder / "run.json").read_text())["finished"] else ["the run is not finished"]
+    wanted = {"compress": "compressed/*.tflite", "bench": "bench/bench.json"}[name]
+    return [] if list(folder.glob(wanted)) else [f"no {wanted}"]
 
 
 def weights(folder: Path) -> list[np.ndarray]:
@@ -80,6 +92,7 @@ def main() -> int:
         "compress": lambda folder: ["compress", str(folder), "--int8", "--overwrite"],
         "bench": lambda folder: ["bench", str(folder), "--data", "digits", "--runs", "200", "--overwrite"],
     }
+    made = {"compress": "compressed", "bench": "bench"}
     seconds = {}
     for name, command in steps.items():
         status, seconds[name] = run(command(calm))
@@ -89,13 +102,15 @@ def main() -> int:
     for name, command in steps.items():
         for number in range(arguments.times):
             folder = root / f"train-{number}" if name == "train" else calm
+            if name in made:
+                shutil.rmtree(folder / made[name])
             status, _ = run(command(folder), kill_after=draw.uniform(0.05, 1.0) * seconds[name])
             kills[name] += status == -9
             wrong += [f"{name} {number}: {damage}" for damage in damages(folder)]
             status, _ = run(command(folder))
             if status:
                 wrong.append(f"{name} {number}: running it again gave exit code {status}")
-            wrong += [f"{name} {number}, again: {damage}" for damage in damages(folder)]
+            wrong += [f"{name} {number}, again: {problem}" for problem in damages(folder) + missing(folder, name)]
             if name == "train" and not all(map(np.array_equal, weights(folder), weights(calm))):
                 wrong.append(f"train {number}: other weights than undisturbed")
     print(json.dumps({"kills": kills, "seconds": seconds, "wrong": wrong}))
