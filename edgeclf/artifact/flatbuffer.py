@@ -14,6 +14,8 @@ import numpy.typing as npt
 
 from edgeclf.errors import DamagedModelError
 
+DAMAGED = "the model file is cut or damaged: "
+
 
 class Reader:
     """The bytes of one FlatBuffer.
@@ -162,4 +164,4 @@ class Table:
 
 def damaged(what: str) -> DamagedModelError:
     """The error for a file whose structure does not hold together."""
-    return DamagedModelError(f"the model file is cut or damaged: {what}; copy it again from where it was made")
+    return DamagedModelError(f"{DAMAGED}{what}; copy it again from where it was made")

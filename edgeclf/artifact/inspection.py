@@ -12,7 +12,7 @@ import numpy as np
 from edgeclf.artifact import provenance as sealing
 from edgeclf.artifact.locate import locate_model
 from edgeclf.artifact.macs import count_macs, count_parameters, operator_macs, parameter_tensors
-from edgeclf.artifact.metadata import read_metadata
+from edgeclf.artifact.metadata import read_foreign_metadata, read_metadata
 from edgeclf.artifact.tflite import TensorInfo, TfliteModel, parse
 from edgeclf.errors import DamagedModelError, ModelError
 from edgeclf.records import Record
@@ -43,6 +43,8 @@ class InspectReport(Record):
             distinct_weights_per_channel (the most in one output channel).
         provenance: how it was made, without the samples; None where edgeclf did not make it.
         samples: number of embedded samples for `verify`.
+        activations: name, shape, dtype, scale, zero_point of each quantized tensor that is computed or comes in.
+        notes: what could not be read, one line each.
     """
 
     path: str
@@ -62,6 +64,8 @@ class InspectReport(Record):
     tensors: tuple[dict[str, Any], ...] = ()
     provenance: dict[str, Any] | None = None
     samples: int = 0
+    activations: tuple[dict[str, Any], ...] = ()
+    notes: tuple[str, ...] = ()
 
 
 def inspect(model: str | Path) -> InspectReport:
@@ -94,8 +98,13 @@ def inspect_bytes(content: bytes, path: str) -> InspectReport:
             return InspectReport(path, len(content), packed, "damaged")
         raise ModelError(f"{path}: {error}") from error
     state = sealing.integrity(content, graph)
+    notes: tuple[str, ...] = ()
     try:
-        standard, made = read_metadata(content, graph), sealing.read_provenance(content, graph)
+        made = sealing.read_provenance(content, graph)
+        if state == "unverified":
+            standard, notes = read_foreign_metadata(content, graph)
+        else:
+            standard = read_metadata(content, graph)
     except ModelError:
         return InspectReport(path, len(content), packed, "damaged", **_facts(graph))
     shown = None if made is None else made.to_dict()
@@ -110,6 +119,7 @@ def inspect_bytes(content: bytes, path: str) -> InspectReport:
         normalization=standard.normalization.to_dict() if standard.normalization else None,
         provenance=shown,
         samples=len(samples["expected"]) if samples else 0,
+        notes=notes,
         **_facts(graph),
     )
 
@@ -164,6 +174,7 @@ def _facts(graph: TfliteModel) -> dict[str, Any]:
         "sparsity": sum(count * zeros for count, zeros, _ in weights) / total if total else None,
         "distinct_weights_max": max((distinct for _, _, distinct in weights), default=None),
         "tensors": tuple(tensors),
+        "activations": tuple(_described(t) for t in graph.tensors if t.data is None and t.scale),
     }
 
 

@@ -12,9 +12,10 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from edgeclf.artifact.flatbuffer import Reader, Table, damaged
+from edgeclf.artifact.flatbuffer import DAMAGED, Reader, Table, damaged
 from edgeclf.artifact.pixels import Normalization
 from edgeclf.artifact.tflite import TfliteModel, parse
+from edgeclf.errors import DamagedModelError
 
 BUFFER_NAME = "TFLITE_METADATA"
 IDENTIFIER = b"M001"
@@ -53,21 +54,59 @@ def read_metadata(content: bytes, model: TfliteModel | None = None) -> Metadata:
         ModelError: `content` is no TFLite file, or its metadata is damaged.
     """
     model = model or parse(content)
+    tables = _tables(model)
+    if tables is None:
+        return Metadata(description=model.description)
+    root, inputs, files = tables
+    return Metadata(root.text(0), root.text(1), _labels(content, files), _normalization(inputs[0]) if inputs else None)
+
+
+def read_foreign_metadata(content: bytes, model: TfliteModel) -> tuple[Metadata, tuple[str, ...]]:
+    """Like `read_metadata`, for files without a seal: what cannot be read is left out and noted, a line each.
+
+    Other people's tools write metadata of other versions, and lists of labels get lost on the way; the network works
+    without them.
+    """
+    try:
+        tables = _tables(model)
+        if tables is None:
+            return Metadata(description=model.description), ()
+        root, inputs, files = tables
+        name, description = root.text(0), root.text(1)
+    except DamagedModelError as error:
+        return Metadata(description=model.description), (_left_out("the metadata", error),)
+    labels, normalization, notes = None, None, []
+    try:
+        labels = _labels(content, files)
+    except DamagedModelError as error:
+        notes.append(_left_out("the list of labels", error))
+    try:
+        normalization = _normalization(inputs[0]) if inputs else None
+    except DamagedModelError as error:
+        notes.append(_left_out("the normalization", error))
+    return Metadata(name, description, labels, normalization), tuple(notes)
+
+
+def _left_out(what: str, error: DamagedModelError) -> str:
+    reason = str(error).removeprefix(DAMAGED).partition(";")[0]
+    return f"{what} of this file cannot be read and is left out: {reason}"
+
+
+def _tables(model: TfliteModel) -> tuple[Table, list[Table], list[Table]] | None:
+    """The root, the inputs' metadata, and the associated files, those of outputs first; None: there is no metadata."""
     buffer = model.metadata.get(BUFFER_NAME)
     if not buffer:
-        return Metadata(description=model.description)
+        return None
     if buffer[4:8] != IDENTIFIER:
         raise damaged(f"its metadata should start with {IDENTIFIER!r}, got {buffer[4:8]!r}")
     root = Reader(buffer).root()
     graphs = root.tables(3)  # ModelMetadata.subgraph_metadata
     files = root.tables(6)  # ModelMetadata.associated_files
-    normalization = None
-    if graphs:
-        outputs = graphs[0].tables(3)  # SubGraphMetadata.output_tensor_metadata
-        files = [f for output in outputs for f in output.tables(6)] + graphs[0].tables(4) + files
-        inputs = graphs[0].tables(2)
-        normalization = _normalization(inputs[0]) if inputs else None
-    return Metadata(root.text(0), root.text(1), _labels(content, files), normalization)
+    if not graphs:
+        return root, [], files
+    outputs = graphs[0].tables(3)  # SubGraphMetadata.output_tensor_metadata
+    files = [f for output in outputs for f in output.tables(6)] + graphs[0].tables(4) + files
+    return root, graphs[0].tables(2), files
 
 
 def _labels(content: bytes, files: list[Table]) -> tuple[str, ...] | None:

@@ -2,11 +2,16 @@
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
+
 import typer
 
 from edgeclf.cli.commands import register
 from edgeclf.cli.options import Model
 from edgeclf.cli.session import Outcome, Session
+
+if TYPE_CHECKING:
+    from rich.console import Console
 
 
 def inspect(session: Session, model: Model) -> Outcome:
@@ -16,12 +21,21 @@ def inspect(session: Session, model: Model) -> Outcome:
     """
     from edgeclf import api
     from edgeclf.cli.rendering import render_inspection
+    from edgeclf.cli.rendering_activations import render_activations
 
     report = api.inspect(model).to_dict()
     damaged = report["integrity"] == "damaged"
     if damaged:
         session.warn(f"{report['path']}: damaged: the file is not what was written; copy or make it again")
-    return Outcome(report, lambda console: render_inspection(console, report, session.verbose), 2 if damaged else 0)
+    for note in report["notes"]:
+        session.warn(note)
+
+    def render(console: Console) -> None:
+        render_inspection(console, report, session.verbose)
+        if session.verbose:
+            render_activations(console, report)
+
+    return Outcome(report, render, 2 if damaged else 0)
 
 
 def add_to(app: typer.Typer) -> None:

@@ -13,7 +13,7 @@ import numpy.typing as npt
 
 from edgeclf.artifact.classifier_shape import classifier_shape
 from edgeclf.artifact.locate import locate_model
-from edgeclf.artifact.metadata import Metadata, read_metadata
+from edgeclf.artifact.metadata import Metadata, read_foreign_metadata, read_metadata
 from edgeclf.artifact.pixels import RAW, Normalization, apply_table, pixel_table
 from edgeclf.artifact.provenance import Provenance, check_integrity, read_provenance
 from edgeclf.artifact.tflite import parse
@@ -90,9 +90,14 @@ class Classifier:
         self._shape = shape
         self.height, self.width, self.class_count = shape.height, shape.width, shape.classes
         self.runtime, self.runtime_version = runtime, self._interpreter.runtime_version
-        standard, made = read_metadata(content, graph), read_provenance(content, graph)
+        made = read_provenance(content, graph)
+        unreadable: tuple[str, ...] = ()
+        if self.integrity == "verified":
+            standard = read_metadata(content, graph)
+        else:
+            standard, unreadable = read_foreign_metadata(content, graph)
         self.labels, notes = _labels(standard, made, shape.classes)
-        self.notes: tuple[str, ...] = notes
+        self.notes: tuple[str, ...] = (*unreadable, *notes)
         self.input_range: InputRange | None = None
         self._table: npt.NDArray[Any] | None = None
         self._decide(input_range, standard, made)

@@ -19,6 +19,8 @@ from edgeclf.errors import ModelError
 from edgeclf.records import Record
 from edgeclf.runtime.interpreter import open_interpreter, read_model
 
+LARGEST_SHOWN = 1e9
+
 
 @dataclass(frozen=True)
 class VerifyReport(Record):
@@ -33,7 +35,8 @@ class VerifyReport(Record):
         labels_equal: of how many the best class is the expected one.
         values: how many output values were compared.
         values_different: how many of them are not exactly equal.
-        largest_difference: in quantization steps of the output (1/256 for float outputs).
+        largest_difference: in quantization steps of the output (1/256 for float outputs), at most `LARGEST_SHOWN`,
+            which also stands for outputs that are no numbers.
     """
 
     ok: bool
@@ -81,6 +84,8 @@ def verify(model: str | Path, runtime: str = "litert", threads: int = 1) -> Veri
         raw = interpreter.run(apply_table(table, image)[None]).reshape(-1)
         wanted = np.array(expected["values"], np.float64)
         steps = np.abs(raw[expected["classes"]].astype(np.float64) - wanted) / step
+        # what is no number is infinitely far from any
+        steps = np.where(np.isfinite(steps), steps, np.inf)
         labels += _label_equal(raw, expected["classes"][0], wanted, step)
         values += len(steps)
         different += int((steps > 1e-3).sum())
@@ -96,11 +101,13 @@ def verify(model: str | Path, runtime: str = "litert", threads: int = 1) -> Veri
         labels_equal=labels,
         values=values,
         values_different=different,
-        largest_difference=round(largest, 4),
+        largest_difference=round(min(largest, LARGEST_SHOWN), 4),
     )
 
 
 def _label_equal(raw: npt.NDArray[Any], label: int, wanted: npt.NDArray[np.float64], step: float) -> bool:
+    if not np.isfinite(raw.astype(np.float64)).all():
+        return False
     if int(np.argmax(raw)) == label:
         return True
     close = wanted[0] - wanted[1] <= step

@@ -1,0 +1,71 @@
+"""`inspect` tells the quantization of every tensor, also of those that are computed; `verify` passes no non-numbers."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import tflite_models
+
+from edgeclf.artifact.inspection import InspectReport, inspect_bytes
+from edgeclf.artifact.tflite import parse
+from edgeclf.runtime import verification
+
+
+def test_each_activation_of_an_integer_graph_has_its_scale_and_zero_point() -> None:
+    content = tflite_models.packaged("uint8")
+    report = inspect_bytes(content, "model.tflite")
+    graph = parse(content)
+    computed = [t for t in graph.tensors if t.data is None and t.scale]
+    assert len(report.activations) == len(computed) >= len(graph.operators)
+    for shown, tensor in zip(report.activations, computed, strict=True):
+        assert (shown["name"], shown["scale"], shown["zero_point"]) == (tensor.name, tensor.scale, tensor.zero_point)
+    assert InspectReport.from_json(report.to_json()) == report
+
+
+def test_a_float_graph_has_none() -> None:
+    assert inspect_bytes(tflite_models.bare("float_0_255"), "model.tflite").activations == ()
+
+
+@pytest.mark.parametrize("bad", [np.nan, np.inf, -np.inf])
+@pytest.mark.parametrize("everywhere", [True, False])
+def test_what_is_no_number_never_passes(
+    bad: float, everywhere: bool, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path = tmp_path / "model.tflite"
+    path.write_bytes(tflite_models.packaged("float_0_255"))
+    assert verification.verify(path).ok
+    real = verification.open_interpreter
+
+    def broken(*arguments: Any, **settings: Any) -> Any:
+        interpreter = real(*arguments, **settings)
+        run = interpreter.run
+
+        def spoiled(tensor: Any) -> Any:
+            result = np.array(run(tensor))
+            flat = result.reshape(-1)
+            flat[slice(None) if everywhere else int(flat.argmin())] = bad
+            return result
+
+        monkeypatch.setattr(type(interpreter), "run", lambda self, tensor: spoiled(tensor))
+        return interpreter
+
+    monkeypatch.setattr(verification, "open_interpreter", broken)
+    report = verification.verify(path)
+    assert not report.ok
+    assert verification.VerifyReport.from_json(report.to_json()) == report
+
+
+def test_the_command_shows_them_with_verbose_alone(tmp_path: Path) -> None:
+    from typer.testing import CliRunner
+
+    from edgeclf.cli.main import app
+
+    path = tmp_path / "model.tflite"
+    path.write_bytes(tflite_models.packaged("uint8"))
+    for arguments, wanted in {("--verbose",): True, (): False}.items():
+        result = CliRunner().invoke(app, ["inspect", str(path), *arguments], prog_name="edgeclf")
+        assert result.exit_code == 0
+        assert ("Computed tensors" in result.stdout) == wanted
