@@ -70,7 +70,7 @@ def compress(
     request = _request(loaded, recipes, data, calibration, io, input_range, seed)
     journal = Journal(folder, loaded.name, request, [r.name for r in recipes], overwrite=overwrite)
     trained: dict[str, tuple[Core, tuple[str, ...]]] = {}
-    models = []
+    models: list[CompressedModel] = []
     try:
         job = prepare(
             *(loaded, recipes, data),
@@ -82,7 +82,7 @@ def compress(
         )
         for recipe in recipes:
             made = journal.finished(recipe.name, job.fingerprint)
-            models.append(made or _make(recipe, job, journal, trained))
+            models.append(made or _make(recipe, job, journal, trained, models))
     except Exception:
         journal.give_up()
         raise
@@ -111,7 +111,11 @@ def _request(
 
 
 def _make(
-    recipe: Recipe, job: Job, journal: Journal, trained: dict[str, tuple[Core, tuple[str, ...]]]
+    recipe: Recipe,
+    job: Job,
+    journal: Journal,
+    trained: dict[str, tuple[Core, tuple[str, ...]]],
+    others: Sequence[CompressedModel],
 ) -> CompressedModel:
     start = time.monotonic()
     core, notes = job.core, ()
@@ -122,6 +126,7 @@ def _make(
     top1, split = emitted_top1(converted, job)
     content = package(recipe, converted, calibration, top1, split, job)
     facts = read_facts(content)
+    plain = next((other.gzip_bytes for other in others if other.recipe == recipe.format), None)
     model = CompressedModel(
         path=str(journal.model_path(recipe.name)),
         recipe=recipe.name,
@@ -134,7 +139,7 @@ def _make(
         distinct_weights_per_channel_max=facts.distinct_weights_per_channel_max,
         float_top1=job.float_top1,
         tensors=facts.tensors,
-        notes=(*notes, *(calibration.findings if calibration else ()), *remarks(recipe, facts)),
+        notes=(*notes, *(calibration.findings if calibration else ()), *remarks(recipe, facts, plain)),
         seconds=round(time.monotonic() - start, 1),
         network_input=job.input_choice,
     )

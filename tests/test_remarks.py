@@ -1,0 +1,59 @@
+"""What is said about an emitted file: where it falls short of the recipe, and sizes that were measured."""
+
+from __future__ import annotations
+
+import dataclasses
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from edgeclf.compression.recipe import Recipe
+
+pytest.importorskip("tensorflow")
+import linear_models
+
+from edgeclf.compression.convert import CORRECTION_IMAGES, FEWEST_CORRECTION_IMAGES, correction_images
+from edgeclf.compression.emitted import EmittedFacts, read_facts
+from edgeclf.compression.remarks import remarks
+
+FACTS = EmittedFacts(1000, 700, 0.5, 30, 16, (), ())
+
+
+def said(recipe: Recipe, facts: EmittedFacts = FACTS, plain: int | None = None) -> str:
+    return "\n".join(remarks(recipe, facts, plain))
+
+
+def test_what_was_asked_for_and_is_there_is_no_shortfall() -> None:
+    assert "asked for" not in said(Recipe(prune=0.5))
+    assert "asked for" not in said(Recipe(cluster=16))
+    assert "asked for" not in said(Recipe(pattern="2:4"))
+
+
+def test_shortfalls_are_said() -> None:
+    assert "asked for 60.0% zeros, but the file has 50.00%" in said(Recipe(prune=0.6))
+    assert "asked for 8 distinct weights, but the file has up to 16 in one output channel" in said(Recipe(cluster=8))
+    broken = dataclasses.replace(FACTS, groups=100, groups_off_pattern=7)
+    assert "asked for 2:4, but 7 of 100 groups of four input channels" in said(Recipe(pattern="2:4"), broken)
+
+
+def test_gzip_is_compared_only_with_what_was_made() -> None:
+    assert "after gzip 700)" in said(Recipe(prune=0.5))
+    assert "after gzip 700, 900 of plain int8)" in said(Recipe(prune=0.5), plain=900)
+    assert "help" not in said(Recipe(prune=0.5, cluster=16))
+
+
+@pytest.mark.parametrize("broken", [0, 3])
+def test_two_of_four_is_counted_along_the_input_channels(broken: int, tmp_path: Path) -> None:
+    weights = np.tile([0.5, 0.0, 0.0, 0.25], (10, 48))
+    weights[0, 1 : 1 + 4 * broken : 4] = 0.125
+    path = linear_models.write_int8_model(tmp_path / "model.tflite", weights, np.zeros(10))
+    facts = read_facts(path.read_bytes())
+    assert (facts.groups, facts.groups_off_pattern) == (480, broken)
+
+
+def test_bias_correction_looks_at_fewer_images_in_deep_and_large_networks() -> None:
+    assert correction_images(10, 12_500_000) == correction_images(30, 10**10) == CORRECTION_IMAGES == 256
+    assert correction_images(60, 10**6) == 128
+    assert correction_images(53, 300_000_000) == 62
+    assert correction_images(200, 10**10) == FEWEST_CORRECTION_IMAGES == 32
