@@ -11,6 +11,7 @@ import subprocess
 from pathlib import Path
 from typing import Any
 
+import colored_squares
 import cv2
 import numpy as np
 import pytest
@@ -120,3 +121,42 @@ def test_every_input_and_output_type_and_any_label(
         best = classifier.predict(path).labels[0]
         assert (best.label, best.index) == (label, index)
         assert best.probability == pytest.approx(score, abs=1e-5)
+
+
+@pytest.fixture(scope="module")
+def squares(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Any]:
+    """A small trained network and its data."""
+    pytest.importorskip("tensorflow_model_optimization")
+    data = colored_squares.dataset()
+    path = tmp_path_factory.mktemp("squares") / "squares.keras"
+    colored_squares.network(data).save(path)
+    return path, data
+
+
+@pytest.mark.parametrize(
+    ("recipe", "io"), [("int8", "uint8"), ("int8", "float32"), ("float16", "uint8"), ("qat-int8", "uint8")]
+)
+def test_what_compress_writes(
+    recipe: str, io: str, mediapipe_python: str, squares: tuple[Path, Any], tmp_path: Path
+) -> None:
+    from edgeclf.compression import Recipe
+    from edgeclf.compression.compress import compress
+
+    source, data = squares
+    asked = Recipe(qat=True, **colored_squares.SHORT) if recipe == "qat-int8" else recipe
+    (made,) = compress(source, asked, data=data, calibration=60, io=io, out=tmp_path).models
+    assert made.recipe == recipe
+    validation = data.splits["validation"]
+    files = [tmp_path / f"{i:03}.png" for i in range(len(validation))]
+    for path, image in zip(files, validation.images[: len(files)], strict=True):
+        cv2.imwrite(str(path), image[..., ::-1])
+    classifier = Classifier(made.path)
+    right = 0
+    answers = _answers(mediapipe_python, Path(made.path), files)
+    for path, true, (label, index, score, order) in zip(files, validation.labels, answers, strict=True):
+        best = classifier.predict(path).labels[0]
+        assert (best.label, best.index) == (label, index)
+        assert best.probability == pytest.approx(score, abs=1e-5)
+        assert set(order) == set(colored_squares.NAMES)
+        right += index == true
+    assert right >= 0.9 * len(files)
