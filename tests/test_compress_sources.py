@@ -260,3 +260,35 @@ def test_without_data_float_formats_are_made(source: Path, tmp_path: Path) -> No
     report = api.compress(source, float32=True, out=tmp_path / "out")
     assert [made.recipe for made in report.models] == ["float32"]
     assert report.models[0].top1 is None
+
+
+def with_code(function: Any, path: Path) -> Path:
+    parts = [layers.Rescaling(1 / 255, input_shape=(16, 16, 3)), layers.Lambda(function), layers.Flatten()]
+    tf_keras.Sequential([*parts, layers.Dense(3)]).save(path)
+    return path
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("suffix", ["keras", "h5"])
+def test_a_trusted_network_may_carry_code(suffix: str, data: Dataset, tmp_path: Path) -> None:
+    path = with_code(lambda pixels: pixels * 0.5, tmp_path / f"code.{suffix}")
+    for name in ("float32", "int8"):
+        (made,) = compress(path, name, data=data, calibration=30, out=tmp_path, trust_model=True).models
+        assert made.top1 is not None
+    with pytest.raises(ModelError, match="--trust-model"):
+        compress(path, "float32", data=data, out=tmp_path / "again")
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("name", ["float32", "int8", "int16x8"])
+def test_what_the_converter_refuses_is_one_line(name: str, data: Dataset, tmp_path: Path) -> None:
+    def odd(pixels: Any) -> Any:
+        import tensorflow as tf
+
+        return tf.math.digamma(pixels + 1.0)
+
+    path = with_code(odd, tmp_path / "odd.h5")
+    with pytest.raises(ModelError, match="the TFLite converter refuses this network: .*Digamma") as caught:
+        compress(path, name, data=data, calibration=30, out=tmp_path / "out", trust_model=True)
+    assert "\n" not in str(caught.value)
+    assert not list((tmp_path / "out").iterdir())

@@ -8,6 +8,8 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
+from tf_keras.src.saving.serialization_lib import SafeModeScope
+
 from edgeclf.compression.compress_report import CompressedModel, CompressReport
 from edgeclf.compression.convert import convert
 from edgeclf.compression.emitted import read_facts
@@ -72,17 +74,19 @@ def compress(
     trained: dict[str, tuple[Core, tuple[str, ...]]] = {}
     models: list[CompressedModel] = []
     try:
-        job = prepare(
-            *(loaded, recipes, data),
-            calibration=calibration,
-            io=io,
-            given_range=input_range,
-            seed=seed,
-            progress=progress,
-        )
-        for recipe in recipes:
-            made = journal.finished(recipe.name, job.fingerprint)
-            models.append(made or _make(recipe, job, journal, trained, models))
+        # layers with code of their own are copied with the network
+        with SafeModeScope(safe_mode=not trust_model):
+            job = prepare(
+                *(loaded, recipes, data),
+                calibration=calibration,
+                io=io,
+                given_range=input_range,
+                seed=seed,
+                progress=progress,
+            )
+            for recipe in recipes:
+                made = journal.finished(recipe.name, job.fingerprint)
+                models.append(made or _make(recipe, job, journal, trained, models))
     except Exception:
         journal.give_up()
         raise

@@ -31,6 +31,8 @@ from edgeclf.progress import SILENT, Progress
 _CHATTER = (
     *(b"WARNING: All log messages", b"W0000", b"I0000", b"INFO:", b"fully_quantize:", b"Summary on the non-converted"),
     *(b" non-converted", b"-----", b"(f32:", b"(uq_8:", b"Accepted dialects", b"Non-Converted Ops", b"* "),
+    # what a refusal says at length; the error that is raised carries the point
+    *(b"loc(", b"error: ", b"implement custom ops", b"Custom ops: ", b"Flex ops: ", b"Details:", b"\ttf."),
 )
 CORRECTION_IMAGES = 256
 """Images that bias correction looks at in small networks; each is run once for each layer."""
