@@ -139,22 +139,23 @@ def test_workers_that_find_a_run_end_together(two: Path, tmp_path: Path) -> None
 
 
 @pytest.mark.slow
-def test_two_killed_workers_resume(alone: Path, tmp_path: Path) -> None:
+def test_a_killed_worker_ends_the_other_and_both_resume(alone: Path, tmp_path: Path) -> None:
     folder = tmp_path / "run"
-    killed = start(PROGRAM, [folder, folder])
+    left, killed = start(PROGRAM, [folder, folder])
     waited = time.monotonic()
     while not (folder / "checkpoint" / "state.npz").exists():
         assert time.monotonic() < waited + 300
         time.sleep(0.05)
-    for process in killed:
-        process.kill()
-        process.communicate()
+    killed.kill()
+    killed.communicate()
+    (said,) = finish([left], 1)
+    assert "RunFailedError: another worker was lost" in said
     done = len(curve(folder))
     assert 0 < done < CONFIG.epochs
     copied = shutil.copytree(folder, tmp_path / "copied")
     shutil.rmtree(copied / "checkpoint")
-    said = finish(start(PROGRAM, [folder, copied], "resume"), 1)
-    assert all(f"different runs there ({done} epochs, 0 epochs)" in text for text in said)
+    both = finish(start(PROGRAM, [folder, copied], "resume"), 1)
+    assert all(f"different runs there ({done} epochs, 0 epochs)" in text for text in both)
     finish(start(PROGRAM, [folder, folder], "resume"))
     assert curve(folder) == pytest.approx(curve(alone), abs=LOSS_TOLERANCE)
 

@@ -85,9 +85,10 @@ def test_half_written_files_of_killed_processes_go(tmp_path: Path) -> None:
 def test_a_file_in_the_way_and_a_broken_record_are_named(tmp_path: Path) -> None:
     with pytest.raises(OutputError, match="is a file; a run folder was expected"):
         find_earlier(make(tmp_path, "file") / "file", resume=False, overwrite=True)
-    (tmp_path / "run.json").write_text("{")
-    with pytest.raises(ModelError, match=r"run\.json: is not JSON"):
-        find_earlier(tmp_path, resume=True, overwrite=False)
+    for broken in ("{", "[]"):
+        (tmp_path / "run.json").write_text(broken)
+        with pytest.raises(ModelError, match=r"run\.json: is not JSON of a run"):
+            find_earlier(tmp_path, resume=True, overwrite=False)
 
 
 def test_open_settings_are_those_of_the_run_that_goes_on(tmp_path: Path) -> None:

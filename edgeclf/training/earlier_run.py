@@ -54,9 +54,11 @@ def read_record(folder: Path) -> dict[str, Any]:
     """
     path = folder / "run.json"
     try:
-        record: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
+        record = json.loads(path.read_text(encoding="utf-8"))
+        if not isinstance(record, dict):
+            raise ValueError(f"a {type(record).__name__} instead of an object")
     except (OSError, ValueError) as error:
-        raise ModelError(f"{path}: is not JSON ({error}); start again with --overwrite") from error
+        raise ModelError(f"{path}: is not JSON of a run ({error}); start again with --overwrite") from error
     return record
 
 

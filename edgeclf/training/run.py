@@ -157,4 +157,5 @@ def _evaluate(
 
 
 def _one_line(error: tf.errors.OpError) -> str:
-    return (str(error.message).splitlines() or [type(error).__name__])[0][:160]
+    text = str(error.message).rsplit("}} ", 1)[-1]  # behind the name of the node
+    return (text.splitlines() or [type(error).__name__])[0][:160]

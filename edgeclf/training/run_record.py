@@ -85,7 +85,7 @@ def record_start(
     """
     check_writable(folder)
     if earlier is not None:
-        if earlier["data"]["fingerprint"] != dataset.fingerprint:
+        if earlier.get("data", {}).get("fingerprint") != dataset.fingerprint:
             raise InputError(f"{folder}: the photos have changed since the run began; start again with --overwrite")
         clear(folder, everything=False)
         return
