@@ -120,7 +120,8 @@ def test_a_base_used_as_one_layer(recipe: Recipe, data: Dataset, tmp_path: Path)
     """The way of Keras' transfer learning guide: augmentation, scaling, a base called as a layer, a head."""
     base = tf_keras.Sequential(
         [layers.Conv2D(8, 3, strides=2, use_bias=False, input_shape=(16, 16, 3)),
-         layers.BatchNormalization(momentum=0.7), layers.ReLU(), layers.Conv2D(8, 3, activation="relu"), layers.BatchNormalization(momentum=0.7)], name="base",
+         layers.BatchNormalization(momentum=0.7), layers.ReLU(), layers.Conv2D(8, 3, activation="relu"),
+         layers.BatchNormalization(momentum=0.7)], name="base",
     )  # fmt: skip
     inputs = layers.Input((16, 16, 3))
     augmented = tf_keras.Sequential([layers.RandomFlip(), layers.RandomRotation(0.1)], name="augmentation")(inputs)
