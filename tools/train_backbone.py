@@ -23,7 +23,7 @@ import tf_keras  # isort: skip  (after edgeclf.training has set TensorFlow's env
 
 ROOT = Path(__file__).resolve().parents[1]
 CONFIG = TrainConfig(
-    model=NETWORK, width=WIDTH, image_size=IMAGE_SIZE, epochs=20, batch_size=128, augment="strong", weights="none"
+    model=NETWORK, width=WIDTH, image_size=IMAGE_SIZE, epochs=8, batch_size=128, augment="standard", weights="none"
 )
 CARD = """# backbone
 
@@ -32,7 +32,7 @@ tf-keras' ImageNet weights cannot be downloaded. No model for devices, hence not
 
 - **Data:** CIFAR-10 (Krizhevsky, 2009), re-coded as JPEG files of 32x32 pixels, enlarged to {size}. Fingerprint
   `{fingerprint}`. The data are not part of this repository.
-- **Recipe:** {epochs} epochs of SGD with Nesterov momentum, strong augmentation. With its head it reached
+- **Recipe:** {epochs} epochs of SGD with Nesterov momentum, standard augmentation. With its head it reached
   {validation:.1%} top-1 on validation and {test:.1%} on test ({images:,} images).
 - **What it is worth:** run `python tools/benchmarks/transfer.py PHOTOS`.
 - **Made by:** `python tools/train_backbone.py CIFAR10_JPEG_FOLDER`
