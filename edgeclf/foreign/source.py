@@ -216,9 +216,11 @@ def _load_saved_model(path: Path, trust: bool) -> FloatSource:
         raise ModelError(f"{path}: expected one input and one output, got {len(keywords)} and {len(outputs)}")
     (entry, spec), (result, answer) = *keywords.items(), *outputs.items()
     height, width, classes = _image_classifier(path, tuple(spec.shape), tuple(answer.shape))
-    return FloatSource(
-        path, path.name, None, None, lambda x: call(**{entry: x})[result], loaded, height, width, classes, "SavedModel"
-    )  # fmt: skip
+
+    def answer_to(images: Any) -> Any:
+        return call(**{entry: tf.cast(images, spec.dtype)})[result]
+
+    return FloatSource(path, path.name, None, None, answer_to, loaded, height, width, classes, "SavedModel")
 
 
 def _image_classifier(path: Path, taken: Any, given: Any) -> tuple[int, int, int]:

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import importlib.metadata
 import os
 import platform
 from dataclasses import dataclass
 from pathlib import Path
 
 from edgeclf.records import Record
+from edgeclf.versions import package_version
 
 _PACKAGES = ("ai-edge-litert", "tflite-runtime", "tensorflow", "tf-keras", "numpy", "opencv-python")
 # What decides whether eight-bit integers are fast: dot products of bytes on x86 and on Arm.
@@ -98,13 +98,8 @@ def _os_name() -> str:
 
 
 def _versions() -> dict[str, str]:
-    found: dict[str, str] = {}
-    for package in _PACKAGES:
-        try:
-            found[package] = importlib.metadata.version(package)
-        except importlib.metadata.PackageNotFoundError:
-            continue
-    return found
+    found = {package: package_version(package) for package in _PACKAGES}
+    return {package: version for package, version in found.items() if version is not None}
 
 
 def _temperature() -> float | None:

@@ -8,7 +8,6 @@ import platform
 import tempfile
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any
 
@@ -22,6 +21,7 @@ from edgeclf.records import Record
 from edgeclf.training.config import TrainConfig
 from edgeclf.training.earlier_run import clear
 from edgeclf.training.evaluation import SplitMetrics
+from edgeclf.versions import package_version
 
 PACKAGES = (
     "edgeclf",
@@ -108,7 +108,7 @@ def _record(folder: Path, config: TrainConfig, dataset: Dataset, report: TrainRe
     return {
         "name": folder.resolve().name,
         "finished": report is not None,
-        "edgeclf_version": _version("edgeclf"),
+        "edgeclf_version": package_version("edgeclf"),
         "config": config.to_dict(),
         "seed": config.seed,
         "data": {
@@ -123,16 +123,9 @@ def _record(folder: Path, config: TrainConfig, dataset: Dataset, report: TrainRe
         "parameters": report.parameters if report else None,
         "seconds": report.seconds if report else None,
         "metrics": report.to_dict()["metrics"] if report else None,
-        "versions": {"python": platform.python_version()} | {name: _version(name) for name in PACKAGES},
+        "versions": {"python": platform.python_version()} | {name: package_version(name) for name in PACKAGES},
         "report": report.to_dict() if report else None,
     }
-
-
-def _version(package: str) -> str | None:
-    try:
-        return version(package)
-    except PackageNotFoundError:
-        return None
 
 
 def save_model(model: tf_keras.Model, values: Sequence[np.ndarray], folder: Path) -> None:
