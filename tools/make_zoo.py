@@ -35,7 +35,7 @@ ResNet-8 (He et al., 2016, in the form of MLPerf Tiny), int8, {size} pixels, {cl
 | top-1 on the test split ({images:,} images) | {float_top1:.2%} | {top1:.2%} (95 % interval {low:.2%} to {high:.2%}) |
 | difference, paired | | {difference:+.2f} points ({lower:+.2f} to {upper:+.2f}; McNemar p = {p:.2g}) |
 | file | | {bytes:,} bytes |
-| median latency, one thread | {float_latency} | {latency:.0f} µs |
+| median latency | {float_latency} | {latency:.0f} µs, one thread |
 | MACs, parameters | | {macs:,}, {parameters:,} |
 
 Latency on {machine}, {runtime}.
@@ -85,7 +85,7 @@ def main() -> None:
         bytes=model.size_bytes,
         float_latency=""
         if report.baseline.latency_ms is None
-        else f"{1000 * report.baseline.latency_ms.median:.0f} µs",
+        else f"{1000 * report.baseline.latency_ms.median:.0f} µs, {report.baseline.threads} threads",
         latency=1000 * model.latency_ms.median,
         macs=model.macs,
         parameters=model.parameters,
