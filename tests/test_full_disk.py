@@ -50,7 +50,7 @@ def test_training_can_go_on_elsewhere(disk: Path, tmp_path: Path) -> None:
 def test_compressing_and_measuring(disk: Path, tmp_path: Path) -> None:
     run_folder = tmp_path / "run"
     assert run("train", "digits", "--out", run_folder, "--epochs", "1", "--quiet").returncode == 0
-    assert_full(run("compress", run_folder, "--float16", "--int8", "--out", disk / "models", "--quiet"))
+    assert_full(run("compress", run_folder, "--float32", "--float16", "--int8", "--out", disk / "models", "--quiet"))
     # What is there is whole; what is not there is not half there.
     assert not list(disk.rglob("*.partial"))
     for path in disk.rglob("*.tflite"):

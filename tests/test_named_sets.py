@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import gzip
 import sys
+import urllib.request
 
 import numpy as np
 import pytest
@@ -36,6 +37,8 @@ def empty_home(tmp_path, monkeypatch):
     for name in ("http_proxy", "https_proxy", "HTTP_PROXY", "HTTPS_PROXY"):
         monkeypatch.setenv(name, "http://127.0.0.1:9")
     monkeypatch.delenv("no_proxy", raising=False)
+    # urllib reads these once a process, and would go on believing them in the tests that follow.
+    monkeypatch.setattr(urllib.request, "_opener", None)
     return home
 
 

@@ -70,6 +70,7 @@ def server(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
             pass
 
     with http.server.ThreadingHTTPServer(("127.0.0.1", 0), Handler) as serving:
+        monkeypatch.setattr(urllib.request, "_opener", None)
         monkeypatch.setattr(weights, "IMAGENET_FOLDER", f"http://127.0.0.1:{serving.server_port}/")
         threading.Thread(target=serving.serve_forever, daemon=True).start()
         yield folder
