@@ -13,8 +13,10 @@ JSON: images a second of each round, medians and their ratio (edgeclf over plain
 from __future__ import annotations
 
 import argparse
+import contextlib
 import json
 import statistics
+import sys
 import time
 from collections.abc import Callable
 from pathlib import Path
@@ -69,9 +71,8 @@ def photos(folder: Path, steps: int) -> tuple[Callable[[], int], Callable[[], in
     batches = TrainingBatches(train, classes, batch, LEVELS["standard"], "none", 0)
     layers = tf_keras.layers
     augmentation = tf_keras.Sequential([layers.RandomFlip("horizontal"), layers.RandomTranslation(0.125, 0.125)])
-    files = tf_keras.utils.image_dataset_from_directory(
-        folder / "train", image_size=(96, 96), batch_size=batch, verbose=0
-    )
+    with contextlib.redirect_stdout(sys.stderr):
+        files = tf_keras.utils.image_dataset_from_directory(folder / "train", image_size=(96, 96), batch_size=batch)
     files = files.map(lambda x, y: (augmentation(x, training=True), y), num_parallel_calls=2).prefetch(2)
     epoch = iter(range(1_000))
 
