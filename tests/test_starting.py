@@ -27,7 +27,6 @@ from edgeclf.training.networks import build_network
 from edgeclf.training.run import train
 
 pytestmark = pytest.mark.slow
-needs_backbone = pytest.mark.skipif(shipped_backbone() is None, reason="this checkout carries no backbone")
 
 
 class Told:
@@ -138,7 +137,6 @@ def test_other_weights_in_the_cache_are_removed(photos: Path) -> None:
     assert not cached.exists()
 
 
-@needs_backbone
 @pytest.mark.usefixtures("own_cache", "server")
 def test_without_a_download_the_shipped_backbone_is_taken(photos: Path) -> None:
     told = Told()
@@ -171,7 +169,6 @@ def test_the_backbone_survives_its_file(tmp_path: Path) -> None:
         np.testing.assert_allclose(after, before, rtol=1e-3, atol=1e-6)
 
 
-@needs_backbone
 def test_the_shipped_backbone_tells_images_apart() -> None:
     shipped = shipped_backbone()
     assert shipped is not None
