@@ -5,12 +5,11 @@ from __future__ import annotations
 from collections.abc import Sequence
 from pathlib import Path
 
-from edgeclf.artifact.run_folder import RunFolder
 from edgeclf.compression.recipe import DEFAULT_FORMATS, IO_TYPES, Recipe, parse_recipe
 from edgeclf.compression.training_data import data_of_the_run, data_source
 from edgeclf.dataset import Dataset, probe
 from edgeclf.errors import InputError, ModelError, UnknownNameError
-from edgeclf.foreign.source import read_configuration
+from edgeclf.foreign.source import find_network, read_configuration
 from edgeclf.foreign.trust import check_configuration
 from edgeclf.progress import SILENT, Progress
 
@@ -64,12 +63,7 @@ def check_request(
     asked_recipes(recipes, io)
     if calibration < 1:
         raise InputError(f"calibration must be at least 1 image, got {calibration}")
-    path, run = Path(source), None
-    if path.is_dir() and RunFolder.is_one(path):
-        run = RunFolder(path)
-        path = run.keras_path
-        if not path.is_file():
-            raise ModelError(f"{run.path}: has no model.keras yet; finish the training with --resume")
+    path, run = find_network(source)
     if path.is_dir():
         if not (path / "saved_model.pb").is_file():
             raise ModelError(f"{path}: neither a run folder (run.json) nor a SavedModel (saved_model.pb)")

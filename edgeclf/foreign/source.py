@@ -48,6 +48,21 @@ class FloatSource:
     kind: str
 
 
+def find_network(source: str | Path) -> tuple[Path, RunFolder | None]:
+    """The file or folder that holds the network, and the run folder that `source` is, if it is one.
+
+    Raises:
+        ModelError: the run has no network yet.
+    """
+    path = Path(source)
+    if not RunFolder.is_one(path):
+        return path, None
+    run = RunFolder(path)
+    if not run.keras_path.is_file():
+        raise ModelError(f"{run.path}: has no model.keras yet; finish the training with --resume")
+    return run.keras_path, run
+
+
 def load_source(source: str | Path, *, trust: bool = False) -> FloatSource:
     """Load a run folder's network, a `.keras` or `.h5` file, or a SavedModel.
 
@@ -55,12 +70,7 @@ def load_source(source: str | Path, *, trust: bool = False) -> FloatSource:
         ModelError: there is nothing to load, it is damaged, or it is no image classifier with a fixed input size.
         UntrustedModelError: it would run foreign code, and `trust` is off.
     """
-    path, run = Path(source), None
-    if path.is_dir() and RunFolder.is_one(path):
-        run = RunFolder(path)
-        path = run.keras_path
-        if not path.is_file():
-            raise ModelError(f"{run.path}: has no model.keras yet; finish the training with --resume")
+    path, run = find_network(source)
     if path.is_dir():
         return _load_saved_model(path, trust)
     kind, config = read_configuration(path)
