@@ -5,7 +5,7 @@ from collections import Counter, defaultdict
 from hypothesis import given
 from hypothesis import strategies as st
 
-from edgeclf.dataset.splitting import OWN_SHARES, SPLIT_SEED, VALIDATION_SHARES, assign_splits, position, split_problems
+from edgeclf.dataset.splitting import OWN_SHARES, SPLIT_SEED, assign_splits, position, split_problems, validation_shares
 
 CONTENTS = st.integers(0, 10_000).map(lambda number: f"{number:032x}")
 IMAGES = st.lists(st.tuples(st.sampled_from("abc"), CONTENTS), min_size=1, max_size=80)
@@ -79,7 +79,7 @@ def test_the_shares_are_met_on_many_images():
     contents = [f"{number:032x}" for number in range(20_000)]
     counts = Counter(assign_splits(["a"] * len(contents), contents))
     assert {name: round(count / len(contents), 2) for name, count in counts.items()} == dict(OWN_SHARES)
-    counts = Counter(assign_splits(["a"] * len(contents), contents, VALIDATION_SHARES))
+    counts = Counter(assign_splits(["a"] * len(contents), contents, validation_shares(len(contents))))
     assert round(counts["validation"] / len(contents), 2) == 0.10
     assert counts["test"] == 0
 

@@ -15,7 +15,7 @@ from edgeclf.dataset.decoded import decoded_images
 from edgeclf.dataset.manifest import list_manifest
 from edgeclf.dataset.named import NAMED, list_named
 from edgeclf.dataset.sources import Listing, list_folder, shown
-from edgeclf.dataset.splitting import OWN_SHARES, SPLIT_SEED, VALIDATION_SHARES, assign_splits, split_problems
+from edgeclf.dataset.splitting import OWN_SHARES, SPLIT_SEED, assign_splits, split_problems, validation_shares
 from edgeclf.dataset.types import SPLITS, Dataset, ImageView, Split, Unreadable
 from edgeclf.errors import DataError, InputError, UnknownNameError
 from edgeclf.progress import SILENT, Progress
@@ -163,8 +163,8 @@ def place(
 ) -> tuple[list[str], tuple[str, ...]]:
     """The split of each usable item, and the splits that the data set has.
 
-    A source without splits is split by edgeclf; a source without validation has a tenth of `train` split off; a source
-    with splits but without test has none.
+    A source without splits is split by edgeclf; a source without validation has a share of `train` split off
+    (`splitting.validation_shares`); a source with splits but without test has none.
     """
     items = [listing.items[number] for number in usable]
     if not listing.splits:
@@ -173,7 +173,7 @@ def place(
     if "validation" not in listing.splits:
         train = [number for number, split in enumerate(splits) if split == "train"]
         labels = [items[number].label for number in train]
-        made = assign_splits(labels, [contents[number] for number in train], VALIDATION_SHARES, split_seed)
+        made = assign_splits(labels, [contents[number] for number in train], validation_shares(len(train)), split_seed)
         for number, split in zip(train, made, strict=True):
             splits[number] = split
     return splits, tuple(s for s in SPLITS if s == "validation" or s in listing.splits)

@@ -9,8 +9,21 @@ from collections.abc import Iterable, Sequence
 # Fixed and apart from the training seed: whoever splits the same photos, whenever, gets the same test images.
 SPLIT_SEED = 20240517
 
+LARGE_SET = 40_000
+"""From this many training images on, validation takes a smaller share."""
+
 OWN_SHARES: tuple[tuple[str, float], ...] = (("test", 0.15), ("validation", 0.15), ("train", 0.70))
-VALIDATION_SHARES: tuple[tuple[str, float], ...] = (("validation", 0.10), ("train", 0.90))
+
+
+def validation_shares(images: int) -> tuple[tuple[str, float], ...]:
+    """What is split off `images` of training for validation, where a source brings its own test split.
+
+    A tenth; of a large set less, since more than about two thousand images tell little more about the training, and the
+    network learns from them otherwise. A set that grows past the line gives validation images back to training; none
+    comes near test.
+    """
+    share = 0.10 if images < LARGE_SET else 0.04
+    return ("validation", share), ("train", 1 - share)
 
 
 def position(content: str, seed: int = SPLIT_SEED) -> float:

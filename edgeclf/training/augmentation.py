@@ -87,8 +87,9 @@ def augment(
 def _shifted(images: np.ndarray, mirrored: np.ndarray, share: float, random: np.random.Generator) -> np.ndarray:
     count, height, width, _ = images.shape
     down, right = round(share * height), round(share * width)
-    padded = np.zeros((count, height + 2 * down, width + 2 * right, 3), np.uint8)
-    padded[:, down : down + height, right : right + width] = images
+    # Mirrored rather than black: black borders shift the statistics of batch normalization away from those of images
+    # that are never shifted, which is what a network meets from then on.
+    padded = np.pad(images, ((0, 0), (down, down), (right, right), (0, 0)), mode="reflect")
     tops, lefts = random.integers(0, 2 * down + 1, count), random.integers(0, 2 * right + 1, count)
     result = np.empty_like(images)
     for index in range(count):

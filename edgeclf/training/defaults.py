@@ -7,7 +7,7 @@ from edgeclf.training.config import TrainConfig
 
 SMALL_IMAGES = 48
 """Images up to this side, pixels, are taken for icons, digits or thumbnails rather than photos."""
-STEPS_FROM_SCRATCH = 22_000
+STEPS_FROM_SCRATCH = 20_000
 MOST_EPOCHS = 80
 STEPS_PRETRAINED = 2_500
 CHARACTER_SETS = ("digits", "mnist")
@@ -32,7 +32,7 @@ def complete(config: TrainConfig, probe: DataProbe, *, pretrained: bool) -> Trai
     epochs = config.epochs or int(min(MOST_EPOCHS, max(15, wanted / steps)))
     optimizer = config.optimizer or "sgd"
     rate = {"sgd": 0.1, "adam": 2e-3, "adamw": 2e-3}[optimizer] * (batch / 128) ** 0.5
-    decay = {"sgd": 1.5e-3, "adam": 0.0, "adamw": 0.02}[optimizer]
+    decay = {"sgd": 3e-3, "adam": 0.0, "adamw": 0.02}[optimizer]
     characters = probe.name in CHARACTER_SETS
     return config.replace(
         model=model,
