@@ -12,13 +12,16 @@ EXTRA_OF = {
     "flatbuffers": "train",
     "jinja2": "train",
     "matplotlib": "train",
+    "paho": "mqtt",
     "pillow_heif": "heic",
     "sklearn": "train",
+    "starlette": "web",
     "tensorboard": "train",
     "tensorflow": "train",
     "tensorflow_model_optimization": "train",
     "tf_keras": "train",
     "tflite_runtime": "tflite-runtime",
+    "uvicorn": "web",
 }
 """Import name of each optional package, and the extra that installs it."""
 
