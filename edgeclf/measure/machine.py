@@ -7,6 +7,7 @@ import platform
 from dataclasses import dataclass
 from pathlib import Path
 
+from edgeclf.measure.board import read_temperature
 from edgeclf.records import Record
 from edgeclf.versions import package_version
 
@@ -50,7 +51,7 @@ def describe_machine() -> Machine:
         python=platform.python_version(),
         packages=_versions(),
         governor=_first_line("/sys/devices/system/cpu/cpu0/cpufreq/scaling_governor"),
-        temperature_celsius=_temperature(),
+        temperature_celsius=read_temperature(),
         load_average=_load(),
     )
 
@@ -100,11 +101,6 @@ def _os_name() -> str:
 def _versions() -> dict[str, str]:
     found = {package: package_version(package) for package in _PACKAGES}
     return {package: version for package, version in found.items() if version is not None}
-
-
-def _temperature() -> float | None:
-    raw = _first_line("/sys/class/thermal/thermal_zone0/temp")
-    return int(raw) / 1000 if raw and raw.lstrip("-").isdigit() else None
 
 
 def _load() -> float | None:
