@@ -144,8 +144,12 @@ class Classifier:
     def probabilities(self, images: Images) -> npt.NDArray[np.float32]:
         """Probabilities float32[N, C] of uint8[N, height, width, 3]."""
         self._settle(images)
-        found = [self._to_probabilities(self.raw(image)) for image in images]
+        found = [self.scores(image) for image in images]
         return np.stack(found) if found else np.empty((0, self.class_count), np.float32)
+
+    def scores(self, image: Images) -> npt.NDArray[np.float32]:
+        """Probabilities float32[C] of one uint8[height, width, 3]."""
+        return self._to_probabilities(self.raw(image))
 
     def choose_input_range(
         self, images: Images | Sequence[Images], labels: npt.NDArray[np.int64] | None = None
