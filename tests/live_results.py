@@ -1,0 +1,46 @@
+"""Results and pictures made in the test, and a way to wait for something without sleeping blindly."""
+
+from __future__ import annotations
+
+import datetime
+import threading
+import time
+from collections.abc import Callable
+
+import numpy as np
+
+from edgeclf.live.frame import Frame
+from edgeclf.live.geometry import Geometry, Picture
+from edgeclf.live.result import Result
+from edgeclf.runtime.classifier import LabelScore
+
+
+def picture(pixels: np.ndarray, *, number: int = 0, captured: float = 0.0, geometry: Geometry | None = None) -> Picture:
+    """A captured frame of uint8[H, W, 3] BGR pixels."""
+    return Picture(Frame(number, pixels, captured, 1_700_000_000 + captured), geometry or Geometry())
+
+
+def result(
+    label: str = "cat",
+    probability: float = 0.9,
+    *,
+    number: int = 0,
+    captured: float = 0.0,
+    raw_label: str | None = None,
+    others: dict[str, float] | None = None,
+) -> Result:
+    """A result in a two-class world of `cat` and `dog`, unless `others` tells the other classes."""
+    when = datetime.datetime.fromtimestamp(1_700_000_000 + captured, datetime.timezone.utc)
+    scores = {label: probability, **(others if others is not None else {"other": round(1 - probability, 4)})}
+    ordered = sorted(scores.items(), key=lambda pair: -pair[1])
+    top = tuple(LabelScore(name, index, score) for index, (name, score) in enumerate(ordered))
+    raw = raw_label or label
+    return Result(number, when.isoformat(), label, probability, raw, probability, 41.5, 3.2, 20.0, top)
+
+
+def wait_for(condition: Callable[[], bool], seconds: float = 20.0) -> None:
+    """Until `condition` holds; fails after `seconds`."""
+    give_up = time.monotonic() + seconds
+    while not condition():
+        assert time.monotonic() < give_up, "waited in vain"
+        threading.Event().wait(0.005)
