@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     from edgeclf.api import bench as bench
     from edgeclf.api import compress as compress
     from edgeclf.api import inspect as inspect
+    from edgeclf.api import live as live
     from edgeclf.api import predict as predict
     from edgeclf.api import train as train
     from edgeclf.api import verify as verify
@@ -37,6 +38,7 @@ __all__ = [
     "compress",
     "errors",
     "inspect",
+    "live",
     "predict",
     "train",
     "verify",
@@ -44,7 +46,7 @@ __all__ = [
 
 _MODULE_OF = {
     "Classifier": "edgeclf.runtime.classifier",
-    **dict.fromkeys(("audit", "bench", "compress", "inspect", "predict", "train", "verify"), "edgeclf.api"),
+    **dict.fromkeys(("audit", "bench", "compress", "inspect", "live", "predict", "train", "verify"), "edgeclf.api"),
 }
 
 

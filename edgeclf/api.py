@@ -5,10 +5,14 @@ Host modules (TensorFlow, scikit-learn, matplotlib, ...) are imported inside the
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import contextlib
+import dataclasses
+import threading
+from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import IO, TYPE_CHECKING, Any
 
+from edgeclf.errors import UnknownNameError
 from edgeclf.extras import extras, require
 from edgeclf.progress import SILENT, Progress
 
@@ -16,6 +20,9 @@ if TYPE_CHECKING:
     from edgeclf.artifact.inspection import InspectReport
     from edgeclf.compression.compress_report import CompressReport
     from edgeclf.dataset.auditing import AuditReport
+    from edgeclf.live.result import LiveSummary
+    from edgeclf.live.settings import LiveSettings
+    from edgeclf.live.state import LiveState, Output
     from edgeclf.measure.bench_report import BenchReport
     from edgeclf.runtime.photos import PredictReport
     from edgeclf.runtime.verification import VerifyReport
@@ -253,6 +260,57 @@ def predict(
     with extras(f"--runtime {runtime}"):
         classifier = Classifier(model, runtime=runtime, threads=threads, input_range=input_range)
     return predict_photos(classifier, images, top=top, progress=progress)
+
+
+def live(
+    model: str | Path,
+    settings: LiveSettings | None = None,
+    *,
+    stop: threading.Event | None = None,
+    outputs: Sequence[Output] = (),
+    json_lines: IO[str] | None = None,
+    watch: Callable[[LiveState], contextlib.AbstractContextManager[object]] | None = None,
+    progress: Progress = SILENT,
+    **changes: Any,
+) -> LiveSummary:
+    """Classify a camera, a stream or a video until it ends or is stopped.
+
+        edgeclf.live("photos.tflite", camera="0", web="8765")
+
+    Args:
+        model: a `.tflite` file, a run folder, or the name of a zoo model.
+        settings: how; None: as `LiveSettings` has it.
+        stop: set it, from another thread or an output, to end.
+        outputs: objects with `take(result, picture)` and `close()`, called from the loop: they must not wait.
+        json_lines: gets one JSON document a result, one a line.
+        watch: a view of one's own; entered with the state that views read while the loop works.
+        progress: told what was chosen, and what goes wrong on the way.
+        changes: fields of `LiveSettings`, over those of `settings`.
+
+    Raises:
+        InputError: model, source, or an output cannot be used.
+        MissingExtraError: the page or the broker needs a package that is not installed.
+        RunFailedError: the source is lost for good.
+    """
+    from edgeclf.live.run import run_live
+    from edgeclf.live.settings import LiveSettings
+
+    chosen = settings or LiveSettings()
+    if changes:
+        known = {field.name for field in dataclasses.fields(LiveSettings)}
+        for name in changes:
+            if name not in known:
+                raise UnknownNameError("setting", name, known)
+        chosen = dataclasses.replace(chosen, **changes)
+    return run_live(
+        model,
+        chosen,
+        stop=stop or threading.Event(),
+        progress=progress,
+        json_lines=json_lines,
+        outputs=outputs,
+        watch=watch,
+    )
 
 
 def inspect(model: str | Path) -> InspectReport:

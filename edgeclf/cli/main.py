@@ -11,7 +11,7 @@ from typing import Any
 import typer
 from typer.core import TyperGroup
 
-from edgeclf.cli import audit, bench, compress, inspect, predict, train, verify
+from edgeclf.cli import audit, bench, compress, inspect, live, predict, train, verify
 from edgeclf.cli.commands import Debug, Json, Quiet, Verbose, Version
 from edgeclf.cli.session import Session, fail
 
@@ -105,7 +105,7 @@ def edgeclf(
         raise typer.Exit(2)
 
 
-for _module in (audit, train, compress, bench, predict, inspect, verify):
+for _module in (audit, train, compress, bench, predict, live, inspect, verify):
     _module.add_to(app)
 
 

@@ -11,7 +11,7 @@ import sys
 import traceback
 import warnings
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
 from types import FrameType
 from typing import IO, TYPE_CHECKING, Any
 
@@ -33,7 +33,7 @@ class Session:
     """The global options, and the streams of one command.
 
     While a command works, the process's descriptors 1 and 2 point away (see `working`), because TensorFlow, LiteRT and
-    OpenCV write to them from C++ whenever they like. `stderr` is the real one.
+    OpenCV write to them from C++ whenever they like. `stderr` and `stdout` are the real ones.
     """
 
     json: bool
@@ -41,6 +41,7 @@ class Session:
     verbose: bool
     debug: bool
     stderr: IO[str]
+    stdout: IO[str] = field(default_factory=lambda: sys.stdout)
 
     def progress(self) -> Progress:
         """Bars on a terminal, lines elsewhere, nothing with --quiet."""
@@ -142,7 +143,8 @@ def working(session: Session) -> Iterator[Session]:
         os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
         os.environ.setdefault("OPENCV_LOG_LEVEL", "SILENT")
     with contextlib.ExitStack() as stack:
-        stderr = stack.enter_context(_own_stderr())
+        stderr = stack.enter_context(_own_stream(sys.stderr))
+        stdout = stack.enter_context(_own_stream(sys.stdout))
         stack.enter_context(_redirected(1, 2))
         stack.enter_context(contextlib.redirect_stdout(sys.stderr))
         if not loud:
@@ -151,7 +153,7 @@ def working(session: Session) -> Iterator[Session]:
             stack.enter_context(warnings.catch_warnings())
             warnings.simplefilter("ignore")
             stack.push(lambda kind, error, trace: _replay(chatter, error, stderr))
-        yield Session(session.json, session.quiet, session.verbose, session.debug, stderr)
+        yield replace(session, stderr=stderr, stdout=stdout)
 
 
 def _replay(chatter: IO[bytes], error: BaseException | None, stderr: IO[str]) -> None:
@@ -164,12 +166,13 @@ def _replay(chatter: IO[bytes], error: BaseException | None, stderr: IO[str]) ->
 
 
 @contextlib.contextmanager
-def _own_stderr() -> Iterator[IO[str]]:
-    """A stream to where stderr leads now, which later redirections of descriptor 2 do not touch."""
+def _own_stream(standard: IO[str]) -> Iterator[IO[str]]:
+    """A stream to where `standard` leads now, which later redirections of its descriptor do not touch."""
     try:
-        descriptor = os.dup(sys.stderr.fileno())
+        standard.flush()
+        descriptor = os.dup(standard.fileno())
     except (OSError, ValueError, AttributeError):
-        yield sys.stderr  # a test's stand-in without a descriptor, or a daemon without stderr
+        yield standard  # a test's stand-in without a descriptor, or a daemon without one
         return
     with os.fdopen(descriptor, "w", encoding="utf-8", errors="replace", buffering=1) as stream:
         yield stream

@@ -105,3 +105,49 @@ def parse_counts(text: str, option: str) -> tuple[int, ...]:
     if not counts or min(counts) < 1:
         raise InputError(f"{option} takes positive whole numbers such as 1 or 1,2,4, got {text!r}")
     return counts
+
+
+def parse_count_or_auto(text: str, option: str) -> int | None:
+    """A positive whole number, or None for `auto`."""
+    if text.lower() == "auto":
+        return None
+    if not text.isascii() or not text.isdigit() or int(text) < 1:
+        raise InputError(f"{option} takes a positive whole number or auto, got {text!r}")
+    return int(text)
+
+
+def parse_size(text: str | None) -> tuple[int, int] | None:
+    """`WIDTHxHEIGHT` as two whole numbers, pixels."""
+    if text is None:
+        return None
+    width, sign, height = text.lower().partition("x")
+    if not (sign and width.isascii() and width.isdigit() and height.isascii() and height.isdigit()):
+        raise InputError(f"--size takes WIDTHxHEIGHT such as 640x480, got {text!r}")
+    return int(width), int(height)
+
+
+def parse_roi(text: str | None) -> tuple[float, float, float, float] | None:
+    """`X,Y,W,H` as four numbers."""
+    if text is None:
+        return None
+    try:
+        x, y, width, height = (float(part) for part in text.split(","))
+    except ValueError:
+        raise InputError(f"--roi takes X,Y,WIDTH,HEIGHT such as 0.25,0.25,0.5,0.5, got {text!r}") from None
+    return x, y, width, height
+
+
+_UNITS = {"": 1, "B": 1, "KB": 10**3, "MB": 10**6, "GB": 10**9, "TB": 10**12}
+
+
+def parse_bytes(text: str, option: str) -> int:
+    """A size such as `500MB` in bytes."""
+    number = text.strip().upper().rstrip("KMGTB")
+    unit = text.strip().upper()[len(number) :]
+    try:
+        size = float(number) * _UNITS[unit if unit in ("", "B") else unit.rstrip("B") + "B"]
+    except (ValueError, KeyError):
+        raise InputError(f"{option} takes a size such as 500MB or 2GB, got {text!r}") from None
+    if not 1 <= size < 2**63:
+        raise InputError(f"{option} must be at least 1 byte, got {text!r}")
+    return int(size)

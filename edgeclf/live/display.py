@@ -16,8 +16,8 @@ _SECONDS = 10.0
 def window_possible() -> bool:
     """Whether a window can be opened: OpenCV has a window system, a display is named, and it answers.
 
-    The last is tried in a process of its own: a display that is named but gone (an SSH session, a stopped desktop) makes
-    Qt and GTK abort.
+    The last is tried in a process of its own: a display that is named but gone (an SSH session, a stopped desktop)
+    makes Qt and GTK abort.
     """
     if sys.platform.startswith("linux") and not (os.environ.get("DISPLAY") or os.environ.get("WAYLAND_DISPLAY")):
         return False

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 
 import numpy as np
@@ -36,8 +37,9 @@ class Geometry(Record):
             raise InputError(f"rotate must be one of {', '.join(map(str, ROTATIONS))}, got {self.rotate}")
         if self.flip not in FLIPS:
             raise InputError(f"flip must be one of {', '.join(FLIPS)}, got {self.flip!r}")
-        if self.roi is not None and (min(self.roi) < 0 or min(self.roi[2:]) <= 0):
-            raise InputError(f"roi must be X,Y,WIDTH,HEIGHT with a width and height above 0, got {self.roi}")
+        roi = self.roi
+        if roi is not None and not (all(math.isfinite(n) and n >= 0 for n in roi) and min(roi[2:]) > 0):
+            raise InputError(f"roi must be X,Y,WIDTH,HEIGHT with a width and height above 0, got {roi}")
 
     def turned(self, pixels: Pixels) -> Pixels:
         """The whole picture the way up that people see it: a view of `pixels`, not a copy."""

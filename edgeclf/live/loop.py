@@ -93,6 +93,7 @@ class Loop:
         self._ages, self._rate = AgeTally(), Rate()
         self._classified = 0
         self._first: float | None = None
+        self._last = 0.0
 
     def run(self, stop: threading.Event) -> str:
         """Work until the end; the reason: `interrupted`, `end of source` or `limit reached`.
@@ -132,7 +133,7 @@ class Loop:
             frames_captured=capture.captured,
             frames_classified=self._classified,
             frames_dropped=capture.dropped,
-            seconds=0.0 if self._first is None else round(time.monotonic() - self._first, 3),
+            seconds=0.0 if self._first is None else round(self._last - self._first, 3),
             reconnects=capture.reconnects,
             frame_age_ms=self._ages.ages(),
             ended=ended,
@@ -148,6 +149,7 @@ class Loop:
         done = time.monotonic()
         if self._first is None:
             self._first = frame.captured
+        self._last = done
         raw = int(scores.argmax())
         at = frame.captured if self._paced else frame.number / NOMINAL_RATE
         named, probability = self._smoother.update(scores, at)

@@ -56,7 +56,7 @@ class LiveSummary(Record):
         frames_captured: that the source showed.
         frames_classified: of which the loop took.
         frames_dropped: of which it left out, because a newer one was there.
-        seconds: from the first frame to the end.
+        seconds: from the capture of the first frame to the last result.
         reconnects: how often the source was opened anew.
         frame_age_ms: how old results were.
         ended: why it ended: `end of source`, `interrupted`, `window closed`, `limit reached`.

@@ -1,7 +1,8 @@
-"""The view where there is a display: one window, drawn by the thread that may, at most thirty times a second."""
+"""The view where there is a display: one window, drawn by the main thread, at most thirty times a second."""
 
 from __future__ import annotations
 
+import dataclasses
 import time
 
 import cv2
@@ -9,10 +10,11 @@ import numpy as np
 
 from edgeclf.live.annotate import annotate
 from edgeclf.live.frame import Pixels
-from edgeclf.live.state import LiveState
+from edgeclf.live.geometry import Picture
+from edgeclf.live.state import LiveState, Shown, SourceState
 
 REFRESH_SECONDS = 1 / 30
-_QUIT = (27, ord("q"))  # Escape
+_ESCAPE, _CLOSE = 27, ord("q")
 
 
 class Window:
@@ -27,31 +29,21 @@ class Window:
 
     def __init__(self, state: LiveState, title: str) -> None:
         self._state, self._title = state, title
-        self._seen = 0
+        self._drawn: tuple[int, SourceState] | None = None
         self._drawn_at = 0.0
-        self._shown: Pixels | None = None
         cv2.namedWindow(title, cv2.WINDOW_NORMAL | cv2.WINDOW_KEEPRATIO)
 
     def refresh(self) -> bool:
-        """Draw what is new; whether the window is still open. Returns within a refresh."""
+        """Draw what is new; whether the window is still open."""
         now = time.monotonic()
         shown, source = self._state.latest(), self._state.source()
-        quiet = source.status in ("stalled", "lost")
-        if now - self._drawn_at >= REFRESH_SECONDS and (quiet or (shown is not None and shown.sequence != self._seen)):
-            self._drawn_at = now
-            if shown is not None:
-                self._seen = shown.sequence
-                if quiet:
-                    note = f"{source.name}: {source.detail}"
-                    picture = annotate(_dimmed(shown.picture.pixels()), note, None)
-                else:
-                    picture = annotate(shown.picture.pixels(), caption(shown.result), shown.picture.box())
-                cv2.imshow(self._title, picture)
-                self._shown = picture
-        key = cv2.waitKey(5)
-        if key & 0xFF in _QUIT and key >= 0:
+        if shown is not None and now - self._drawn_at >= REFRESH_SECONDS and self._drawn != (shown.sequence, source):
+            self._drawn, self._drawn_at = (shown.sequence, source), now
+            cv2.imshow(self._title, picture_of(shown, source))
+        if cv2.pollKey() & 0xFF in (_ESCAPE, _CLOSE):
             return False
-        return self._shown is None or cv2.getWindowProperty(self._title, cv2.WND_PROP_VISIBLE) >= 1
+        # Before the first picture some window systems call a window invisible.
+        return self._drawn is None or cv2.getWindowProperty(self._title, cv2.WND_PROP_VISIBLE) >= 1
 
     def close(self) -> None:
         """Take the window away."""
@@ -59,5 +51,11 @@ class Window:
         cv2.pollKey()
 
 
-def _dimmed(pixels: Pixels) -> Pixels:
-    return np.asarray(pixels // 3, np.uint8)
+def picture_of(shown: Shown, source: SourceState) -> Pixels:
+    """uint8[H, W, 3] BGR: the newest picture; darkened, with the reason on it, where the source gives none."""
+    if source.status not in ("stalled", "lost"):
+        return annotate(shown.picture, shown.result)
+    frame = shown.picture.frame
+    dark = dataclasses.replace(frame, pixels=np.asarray(frame.pixels // 3, np.uint8))
+    reason = dataclasses.replace(shown.result, label=f"{source.name}: {source.detail}", probability=0.0, top=())
+    return annotate(Picture(dark, shown.picture.geometry), reason)
