@@ -1,0 +1,23 @@
+"""When the frames of a recording are due."""
+
+from __future__ import annotations
+
+import time
+
+
+class Pace:
+    """Turns seconds inside a recording into moments of `time.monotonic()`, from the first frame on."""
+
+    def __init__(self) -> None:
+        self._zero: float | None = None
+
+    def due(self, seconds: float) -> float:
+        """The moment of the frame that lies `seconds` into the recording; the first one asked for is due now."""
+        if self._zero is None:
+            self.restart(seconds)
+        assert self._zero is not None
+        return self._zero + seconds
+
+    def restart(self, seconds: float) -> None:
+        """The frame that lies `seconds` into the recording is due now, and those after it accordingly."""
+        self._zero = time.monotonic() - seconds
