@@ -1,0 +1,259 @@
+// Shows what /api/events tells and /stream.mjpg shows. Nothing is kept here that a reload would not bring back.
+
+import { HistoryChart } from "/chart.js";
+import { Labelling } from "/labelling.js";
+import { PictureStream } from "/stream.js";
+
+const SILENCE = 6000; // milliseconds without an event; the server sends one every two seconds in any case
+const STALE = 2000; // milliseconds without a result, after which the picture counts as old
+const element = (id) => document.getElementById(id);
+const percent = (share) => `${(share * 100).toFixed(1)} %`;
+
+const chart = new HistoryChart(element("chart"));
+const labelling = new Labelling();
+const stream = new PictureStream(element("picture"), pictureShown, (text) => notice("stream", text));
+const now = { frozen: false, sequence: 0, fps: 0, source: null, shown: null };
+const heard = { event: performance.now(), result: performance.now(), serverTime: 0, at: 0 };
+const notices = {};
+let events = null;
+let retry = null;
+
+function connect() {
+  disconnect();
+  heard.event = performance.now();
+  events = new EventSource("/api/events");
+  events.addEventListener("state", (event) => begin(JSON.parse(event.data)));
+  events.onmessage = (event) => update(JSON.parse(event.data));
+  events.onerror = () => lost(events.readyState === EventSource.CLOSED);
+  if (!now.frozen) stream.start();
+}
+
+function disconnect() {
+  clearTimeout(retry);
+  if (events) events.close();
+  events = null;
+  stream.stop();
+}
+
+function lost(over) {
+  notice("connection", "Connection lost. Trying again …");
+  greyed();
+  if (!over) return;
+  clearTimeout(retry);
+  retry = setTimeout(async () => {
+    const answer = await fetch("/api/state").catch(() => null);
+    if (answer && answer.status === 401) location.reload();
+    else connect();
+  }, 2000);
+}
+
+function begin(state) {
+  element("model").textContent = state.model;
+  chart.begin(state.history, state.labels);
+  now.sequence = 0;
+  if (state.collecting) labelling.start();
+  update(state);
+}
+
+function update(state) {
+  heard.event = performance.now();
+  heard.serverTime = Date.parse(state.time) / 1000;
+  heard.at = heard.event;
+  notice("connection", "");
+  showSource(state.source);
+  showProblems(state.problems);
+  if (state.sequence !== now.sequence) {
+    now.sequence = state.sequence;
+    heard.result = heard.event;
+    if (state.result) {
+      now.fps = state.result.fps;
+      chart.add(Date.parse(state.result.time) / 1000, state.result.label, state.result.probability);
+    }
+  }
+  if (!now.frozen) showResult(state);
+  greyed();
+}
+
+function showResult(state) {
+  if (state.changes) showChanges(state.changes);
+  showBoard(state.board);
+  showRegion(state.picture);
+  const counts = state.counts;
+  element("counts").textContent =
+    `${counts.frames_classified.toLocaleString()} frames classified, ` +
+    `${counts.frames_dropped.toLocaleString()} passed over for newer ones, ` +
+    `${state.source.reconnects} reconnects`;
+  const result = state.result;
+  if (!result) return;
+  now.shown = result;
+  if (element("label").textContent !== result.label) element("label").textContent = result.label;
+  element("label").classList.toggle("unknown", result.label === "unknown");
+  document.title = `${result.label} – edgeclf live`;
+  element("probability").textContent =
+    result.label === "unknown" ? `best guess ${result.top[0].label}, ${percent(result.probability)}` : percent(result.probability);
+  element("fps").textContent = result.fps.toFixed(1);
+  element("frame-age").textContent = `${result.frame_age_ms.toFixed(0)} ms`;
+  element("inference").textContent = `${result.inference_ms.toFixed(1)} ms`;
+  showTop(result.top);
+}
+
+function showTop(top) {
+  const list = element("top");
+  while (list.children.length > top.length) list.lastChild.remove();
+  while (list.children.length < top.length) {
+    const row = document.createElement("li");
+    row.innerHTML = '<span class="name"></span><span class="percent"></span><span class="track" aria-hidden="true"><span></span></span>';
+    list.append(row);
+  }
+  top.forEach((score, place) => {
+    const [name, share, track] = list.children[place].children;
+    name.textContent = score.label;
+    share.textContent = percent(score.probability);
+    track.firstChild.style.width = percent(score.probability).replace(" ", "");
+  });
+}
+
+function showChanges(changes) {
+  const rows = changes.slice().reverse().map((change) => {
+    const row = document.createElement("li");
+    const when = document.createElement("time");
+    when.dateTime = change.time;
+    when.textContent = new Date(change.time).toLocaleTimeString();
+    const name = document.createElement("span");
+    name.className = "name";
+    name.textContent = change.label;
+    const share = document.createElement("span");
+    share.className = "percent";
+    share.textContent = percent(change.probability);
+    row.append(when, name, share);
+    return row;
+  });
+  element("changes").replaceChildren(...rows);
+}
+
+function showBoard(board) {
+  const has = { temperature: false, clock: false, throttled: false };
+  if (board) {
+    has.temperature = board.temperature_celsius !== null;
+    if (has.temperature) element("temperature").textContent = `${board.temperature_celsius.toFixed(0)} °C`;
+    has.clock = board.clock_mhz !== null;
+    if (has.clock) element("clock").textContent = `${board.clock_mhz.toFixed(0)} MHz`;
+    has.throttled = true;
+    element("throttled").textContent = board.throttled.join(", ") || "no";
+    element("throttled").parentElement.classList.toggle("alarm", board.throttled.length > 0);
+  }
+  for (const [id, shown] of Object.entries(has)) element(id).parentElement.hidden = !shown;
+}
+
+function showRegion(picture) {
+  if (!picture) return;
+  element("view").style.setProperty("--ratio", picture.width / picture.height);
+  element("region").toggleAttribute("hidden", !picture.box); // an SVG element has no property for it
+  if (!picture.box) return;
+  const [left, top, right, bottom] = picture.box;
+  const { width, height } = picture;
+  element("region").setAttribute("viewBox", `0 0 ${width} ${height}`);
+  element("region-shade").setAttribute("d", `M0 0H${width}V${height}H0ZM${left} ${top}H${right}V${bottom}H${left}Z`);
+  const box = element("region-box");
+  for (const [name, value] of Object.entries({ x: left, y: top, width: right - left, height: bottom - top })) {
+    box.setAttribute(name, value);
+  }
+}
+
+function showSource(source) {
+  now.source = source;
+  element("source").dataset.status = source.status;
+  element("source-name").textContent = source.name;
+  element("source-status").textContent = source.status;
+  const words = {
+    lost: `${source.name} is lost, looking for it`,
+    stalled: `${source.name} gives no pictures`,
+    ended: `${source.name} has ended`,
+  };
+  const text = words[source.status] ? [words[source.status], source.detail].filter(Boolean).join(": ") : "";
+  const banner = element("banner");
+  if (banner.textContent !== text) banner.textContent = text;
+  banner.hidden = !text;
+}
+
+function showProblems(problems) {
+  const list = element("problems");
+  const text = JSON.stringify(problems);
+  if (list.dataset.text === text) return;
+  list.dataset.text = text;
+  list.replaceChildren(
+    ...Object.entries(problems).map(([part, line]) => {
+      const row = document.createElement("li");
+      const name = document.createElement("strong");
+      name.textContent = part;
+      row.append(name, `: ${line}`);
+      return row;
+    }),
+  );
+}
+
+function notice(kind, text) {
+  notices[kind] = text;
+  const whole = notices.connection || notices.stream || "";
+  const place = element("connection");
+  if (place.textContent !== whole) place.textContent = whole;
+  place.hidden = !whole;
+}
+
+function greyed() {
+  const silent = performance.now() - heard.result > Math.max(STALE, now.fps > 0 ? 3000 / now.fps : 0);
+  const unwell = now.source && ["lost", "stalled", "ended"].includes(now.source.status);
+  element("view").classList.toggle("stale", !now.frozen && Boolean(silent || unwell || notices.connection));
+}
+
+function pictureShown() {
+  element("picture").hidden = false;
+  element("waiting").hidden = true;
+}
+
+function freeze() {
+  now.frozen = !now.frozen;
+  const button = element("freeze");
+  button.textContent = now.frozen ? "Live again" : "Freeze";
+  button.setAttribute("aria-pressed", String(now.frozen));
+  element("frozen-mark").hidden = !now.frozen;
+  if (now.frozen) stream.stop();
+  else connect();
+  greyed();
+}
+
+function snapshot(event) {
+  if (!now.frozen || !stream.blob) return; // the link leads to the newest picture in full size
+  event.preventDefault();
+  const link = document.createElement("a");
+  link.href = URL.createObjectURL(stream.blob);
+  const moment = (now.shown ? now.shown.time : new Date().toISOString()).replace(/[^0-9T]/g, "").slice(0, 15);
+  link.download = `edgeclf-${moment}-${(now.shown ? now.shown.label : "picture").replace(/[^A-Za-z0-9]+/g, "-")}.jpg`;
+  link.click();
+  setTimeout(() => URL.revokeObjectURL(link.href), 10000);
+}
+
+function tick() {
+  if (document.hidden) return;
+  if (events && performance.now() - heard.event > SILENCE) {
+    lost(false);
+    connect();
+  }
+  greyed();
+  if (!now.frozen && heard.at) chart.draw(heard.serverTime + (performance.now() - heard.at) / 1000);
+}
+
+element("freeze").addEventListener("click", freeze);
+element("snapshot").addEventListener("click", snapshot);
+document.addEventListener("visibilitychange", () => {
+  if (document.hidden) {
+    disconnect();
+    labelling.stop();
+  } else {
+    connect();
+  }
+});
+window.addEventListener("pagehide", disconnect);
+window.addEventListener("pageshow", (event) => event.persisted && connect());
+setInterval(tick, 200);
+if (!document.hidden) connect();
