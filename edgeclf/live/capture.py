@@ -257,7 +257,7 @@ class Capture:
     def _conclude(self, attempt: _Attempt, now: float) -> None:
         failure = attempt.failure
         if isinstance(failure, EndOfSourceError):
-            if self._endless and self.captured:
+            if self._endless:
                 self._lose(SourceError("the stream has ended"), now)
                 return
             if not self.captured:
