@@ -111,8 +111,8 @@ def audit(source: str | Path, progress: Progress = SILENT) -> AuditReport:
     """
     listing = list_source(source, progress)
     if not listing.items:
-        left = f" ({passed_over})" if (passed_over := listing.passed_over()) else ""
-        raise DataError(f"{listing.source}: no images found{left}; expected a folder for each class with images inside")
+        empty = f"{listing.source}: no images found{listing.why_empty()}"
+        raise DataError(f"{empty}; expected a folder for each class with images inside")
     hashes, reasons = content_hashes(listing, progress)
     decoded = decoded_images(listing, hashes, SIDE, SIDE, progress)
     unreadable, usable = sort_out(listing, hashes, reasons, decoded.unreadable)

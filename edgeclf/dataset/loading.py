@@ -47,6 +47,8 @@ def load_dataset(
     check_classes(listing)
     if passed_over := listing.passed_over():
         progress.warn(passed_over)
+    if listing.unsorted:
+        progress.warn(listing.unsorted)
     hashes, reasons = content_hashes(listing, progress)
     decoded = decoded_images(listing, hashes, height, width, progress)
     left_out, usable = sort_out(listing, hashes, reasons, decoded.unreadable)
@@ -120,10 +122,9 @@ def checked_size(image_size: int | tuple[int, int]) -> tuple[int, int]:
 def check_classes(listing: Listing) -> None:
     """Raise DataError where no file needs to be opened to see that nothing can be trained."""
     if not listing.items:
-        found = f" ({passed_over})" if (passed_over := listing.passed_over()) else ""
         raise DataError(
-            f"{listing.source}: no images found{found}; expected a folder for each class with images inside, such as "
-            f"{listing.source.rstrip('/')}/cat/1.jpg"
+            f"{listing.source}: no images found{listing.why_empty()}; expected a folder for each class with images "
+            f"inside, such as {listing.source.rstrip('/')}/cat/1.jpg"
         )
     if len(listing.class_names) < 2:
         raise DataError(

@@ -11,6 +11,7 @@ from pathlib import Path
 import numpy as np
 import numpy.typing as npt
 
+from edgeclf.dataset.collected import is_unsorted, still_unsorted, waiting
 from edgeclf.dataset.types import OddFile
 from edgeclf.errors import DataError
 from edgeclf.runtime.image import IMAGE_SUFFIXES
@@ -58,6 +59,7 @@ class Listing:
         odd: files that were passed over, each with its reason.
         pixels: `uint8[N, h, w]` or `uint8[N, h, w, 3]` of a named set, in the order of `items`; None for files.
         contents: content hashes of a named set, in the order of `items`.
+        unsorted: what to say about collected images that wait for a class; empty where none do.
     """
 
     name: str
@@ -69,6 +71,12 @@ class Listing:
     odd: tuple[OddFile, ...] = ()
     pixels: npt.NDArray[np.uint8] | None = None
     contents: tuple[str, ...] = ()
+    unsorted: str = ""
+
+    def why_empty(self) -> str:
+        """In brackets, what lies there instead of images in class folders; empty where nothing does."""
+        found = self.unsorted or self.passed_over()
+        return f" ({found})" if found else ""
 
     def passed_over(self) -> str | None:
         """How many visible files were not taken for images, with an example and its reason; None: not one."""
@@ -85,13 +93,20 @@ def list_folder(folder: Path) -> Listing:
     It is the second kind where a folder `train` holds no images of its own; so a class of photos may be called "train".
     It is so too where every folder has the name of a split and `train` has folders inside: images that lie beside those
     are strays. A class is a folder of the first level; images in folders below it belong to it too. Hidden files, files
-    without an image's suffix and files outside any class folder are passed over and listed as odd.
+    without an image's suffix and files outside any class folder are passed over and listed as odd. So is the folder in
+    which `edgeclf live --collect` keeps what nobody has sorted yet.
 
     Raises:
         DataError: the folder cannot be listed, has `validation` or `test` without `train`, or two folders for a split.
     """
     files, folders = _entries(folder)
     odd: list[OddFile] = []
+    unsorted = ""
+    for entry in [entry for entry in folders if is_unsorted(entry.path)]:
+        folders.remove(entry)
+        if count := waiting(entry.path):
+            odd.append(OddFile(shown(entry.path), still_unsorted(count)))
+            unsorted = f"{odd[-1].path}: {odd[-1].reason}"
     split_folders = {entry.name: SPLIT_FOLDERS[entry.name.lower()] for entry in folders if _names_split(entry)}
     if _are_splits(folders, split_folders):
         _refuse_doubles(folder, split_folders)
@@ -122,7 +137,14 @@ def list_folder(folder: Path) -> Listing:
             items.append(Item(file.path, file.path[below:], label, split, file_stamp(file)))
     name = folder.resolve().name or "data"
     return Listing(
-        shown(name), shown(str(folder)), str(folder.resolve()), tuple(sorted(names)), splits, items, tuple(odd)
+        shown(name),
+        shown(str(folder)),
+        str(folder.resolve()),
+        tuple(sorted(names)),
+        splits,
+        items,
+        tuple(odd),
+        unsorted=unsorted,
     )
 
 

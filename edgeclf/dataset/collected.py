@@ -1,0 +1,65 @@
+"""A folder that `edgeclf live --collect` fills: images that wait in `unsorted/`, and class folders beside it.
+
+DIR/unsorted/collected.jsonl       what is known of each image, a line each; the first line marks the folder as ours
+DIR/unsorted/20260105-073012-250.jpg
+DIR/cat/20260105-073009-100.jpg    sorted; a class like any other
+"""
+
+from __future__ import annotations
+
+import os
+import unicodedata
+from pathlib import Path
+
+from edgeclf.errors import InputError
+
+UNSORTED = "unsorted"
+INDEX = "collected.jsonl"
+HEADER = '{"edgeclf": "collected images", "version": 1}'
+_SLASH = "\u2044"
+_MOST_BYTES = 200
+
+
+def is_unsorted(folder: str | Path) -> bool:
+    """Whether `folder` is the one where collected images wait, and not a class that happens to be called so."""
+    if os.path.basename(folder) != UNSORTED:
+        return False
+    try:
+        with open(os.path.join(folder, INDEX), encoding="utf-8") as stream:
+            return stream.readline().rstrip("\n") == HEADER
+    except (OSError, UnicodeDecodeError):
+        return False
+
+
+def waiting(folder: str | Path) -> int:
+    """How many images wait in an `unsorted` folder."""
+    try:
+        return sum(1 for name in os.listdir(folder) if name.endswith(".jpg") and not name.startswith("."))
+    except OSError:
+        return 0
+
+
+def still_unsorted(count: int) -> str:
+    """What is said about images that wait."""
+    images, are = ("image", "is") if count == 1 else ("images", "are")
+    return f"{count} collected {images} {are} not sorted into a class yet, and left out"
+
+
+def class_folder_name(label: str) -> str:
+    """Name of the folder for a class: the class name itself, a slash in it written as the fraction slash.
+
+    Raises:
+        InputError: no folder can have that name, or its images would not be found in it again.
+    """
+    name = unicodedata.normalize("NFC", label).strip().replace("/", _SLASH)
+    if not name:
+        raise InputError("the class name is empty")
+    if any(unicodedata.category(c) in ("Cc", "Cs", "Zl", "Zp") for c in name):
+        raise InputError(f"class name {label!r}: control characters cannot be part of it")
+    if name.startswith(".") or name == "__MACOSX":
+        raise InputError(f"class name {label!r}: a folder of this name would be passed over; choose another name")
+    if name.casefold() == UNSORTED:
+        raise InputError(f"class name {label!r}: this is where unsorted images wait; choose another name")
+    if len(name.encode()) > _MOST_BYTES:
+        raise InputError(f"the class name has {len(name.encode())} bytes, at most {_MOST_BYTES} are possible")
+    return name
