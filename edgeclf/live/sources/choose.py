@@ -25,7 +25,9 @@ EXPECTED = (
     "an address (rtsp://, http://), a GStreamer pipeline (with ' ! ' between its elements), or picamera2"
 )
 
-_VIDEO_SUFFIXES = frozenset(".3gp .avi .flv .h264 .m4v .mkv .mov .mp4 .mpeg .mpg .mts .ogv .ts .webm .wmv".split())
+_VIDEO_SUFFIXES = (".avi", ".m4v", ".mkv", ".mov", ".mp4", ".mpeg", ".mpg", ".ogv", ".webm", ".wmv")
+"""Files among the addresses: played at their own rate, where a camera's stream is shown as it comes."""
+
 _LARGEST_SIDE = 1 << 14
 
 

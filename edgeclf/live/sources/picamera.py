@@ -5,15 +5,15 @@ from __future__ import annotations
 import contextlib
 import importlib.util
 import shutil
-import threading
 import time
-from collections.abc import Callable
+from collections.abc import Iterator
 from typing import Any
 
-from edgeclf.errors import InputError
+from edgeclf.errors import EdgeclfError, InputError
 from edgeclf.live.frame import Shot
 from edgeclf.live.source import SourceError
 from edgeclf.live.sources.bgr import as_bgr
+from edgeclf.live.sources.one_inside import OneInside
 
 SIZE = (640, 480)
 INSTALL = (
@@ -49,8 +49,7 @@ class PicameraSource:
     def __init__(self, number: int = 0, *, size: tuple[int, int] | None = None, rate: float | None = None) -> None:
         self.name = f"picamera2:{number}" if number else "picamera2"
         self._number, self._size, self._rate = number, size or SIZE, rate
-        self._inside = threading.Lock()
-        self._closing = False
+        self._device = OneInside(self._stop)
         self._camera: Any = None
 
     def open(self) -> None:
@@ -60,18 +59,19 @@ class PicameraSource:
             InputError: picamera2 is not installed, or there is no such camera.
             SourceError: the camera does not start.
         """
-        Picamera2 = _import()  # noqa: N806 - a class
-        with self._inside:
-            self._closing = False
-            cameras = Picamera2.global_camera_info()
+        module = _import()
+        self._device = device = OneInside(self._stop)
+        with device.entered():
+            with _told():
+                cameras = module.Picamera2.global_camera_info()
             if self._number >= len(cameras):
                 found = ", ".join(f"{i} ({info.get('Model', '?')})" for i, info in enumerate(cameras)) or "none"
                 raise InputError(
                     f"{self.name}: libcamera sees no camera {self._number} (it sees {found}); "
                     "is the cable in, and does rpicam-hello --list-cameras show it?"
                 )
-            with _told(self._failed):
-                self._camera = camera = Picamera2(self._number)
+            with _told():
+                self._camera = camera = module.Picamera2(self._number)
                 # picamera2 names its formats from the highest byte down: "RGB888" lies in memory as B, G, R, which is
                 # what is wanted here; "BGR888" would exchange red and blue.
                 settings: dict[str, Any] = {"main": {"format": "RGB888", "size": self._size}}
@@ -79,7 +79,6 @@ class PicameraSource:
                     settings["controls"] = {"FrameRate": self._rate}
                 camera.configure(camera.create_video_configuration(**settings))
                 camera.start()
-        self._after()
 
     def read(self) -> Shot:
         """The next frame; `captured` is the sensor's own time where the driver tells it.
@@ -87,62 +86,48 @@ class PicameraSource:
         Raises:
             SourceError: the camera failed, or was closed.
         """
-        with self._inside:
-            if self._closing or self._camera is None:
+        with self._device.entered(), _told():
+            if self._camera is None:
                 raise SourceError("is not open")
-            with _told(self._failed):
-                (pixels,), metadata = self._camera.capture_arrays(["main"])
-                captured = _captured(metadata)
-        self._after()
+            (pixels,), metadata = self._camera.capture_arrays(["main"])
+            captured = _captured(metadata)
         return Shot(as_bgr(pixels), captured)
 
     def close(self) -> None:
         """Stop the camera, or have it stopped by the call that is inside."""
-        self._closing = True
-        if self._inside.acquire(blocking=False):
-            try:
-                self._stop()
-            finally:
-                self._inside.release()
-
-    def _after(self) -> None:
-        if self._closing:
-            self.close()
-            raise SourceError("was closed")
-
-    def _failed(self) -> None:
-        self._stop()
+        self._device.close()
 
     def _stop(self) -> None:
         camera, self._camera = self._camera, None
         if camera is not None:
-            try:
-                camera.stop()
-            finally:
-                camera.close()  # else libcamera refuses the next opening: "camera in use"
+            with _told():
+                try:
+                    camera.stop()
+                finally:
+                    camera.close()  # else libcamera refuses the next opening: the camera would still be in use
 
 
 def _import() -> Any:
     if not picamera2_installed():
         raise InputError(f"--camera picamera2: picamera2 is not installed; {INSTALL}")
     try:
-        from picamera2 import Picamera2
+        import picamera2
     except (ImportError, ValueError, AttributeError) as error:
         # apt's picamera2 is built for apt's numpy; a newer one in the virtual environment breaks its parts.
         reason = " ".join(str(error).split())
         raise InputError(
             f"--camera picamera2: picamera2 is installed but cannot be imported ({reason}); {INSTALL}"
         ) from error
-    return Picamera2
+    return picamera2
 
 
 @contextlib.contextmanager
-def _told(failed: Callable[[], None]) -> Any:
+def _told() -> Iterator[None]:
     try:
         yield
     except (RuntimeError, OSError, IndexError, ValueError, KeyError, TimeoutError) as error:
-        with contextlib.suppress(RuntimeError, OSError):
-            failed()
+        if isinstance(error, EdgeclfError):
+            raise
         raise SourceError(f"libcamera: {' '.join(str(error).split()) or type(error).__name__}") from error
 
 

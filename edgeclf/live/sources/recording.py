@@ -101,8 +101,8 @@ def _read_times(folder: Path) -> tuple[list[Path], list[float]]:
             if next(rows, None) != _HEADER:
                 raise InputError(f"{path}: the first line must be {','.join(_HEADER)!r}")
             for row in rows:
-                file, seconds = _row(path, rows.line_num, row)
-                files.append(folder / file)
+                name, seconds = _row(path, rows.line_num, row)
+                files.append(folder / name)
                 times.append(seconds)
     except (OSError, UnicodeDecodeError, csv.Error) as error:
         reason = getattr(error, "strerror", None) or "it is no CSV text"
@@ -115,11 +115,11 @@ def _read_times(folder: Path) -> tuple[list[Path], list[float]]:
 
 def _row(path: Path, line: int, row: list[str]) -> tuple[str, float]:
     try:
-        file, text = row
+        name, text = row
         seconds = float(text)
     except ValueError:
-        file, seconds = "", math.nan
+        name, seconds = "", math.nan
     # A name with a folder in it could lead anywhere on the disk.
-    if not file or Path(file).name != file or not math.isfinite(seconds):
+    if not name or Path(name).name != name or not math.isfinite(seconds):
         raise InputError(f"{path}: line {line}: expected a file name and its seconds, got {','.join(row)!r}")
-    return file, seconds
+    return name, seconds

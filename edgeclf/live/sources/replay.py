@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import threading
 import time
 from collections.abc import Sequence
@@ -61,7 +62,7 @@ class ReplaySource:
             raise InputError(f"{name}: rate must be above 0 and loop_count at least 1, got {rate:g} and {loop_count}")
         if times is not None and len(times) != len(frames):
             raise InputError(f"{name}: expected a time for each of {len(frames)} frames, got {len(times)}")
-        if times is not None and any(after < before for before, after in zip(times, times[1:], strict=False)):
+        if times is not None and any(after < before for before, after in itertools.pairwise(times)):
             raise InputError(f"{name}: the times of the frames must not fall")
         self.name, self.endless = name, endless
         self._frames, self._flat_out = frames, flat_out
