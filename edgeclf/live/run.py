@@ -62,9 +62,26 @@ def run_live(
         RunFailedError: the source is lost for good.
         ReaderLeftError: nobody reads `json_lines` any more.
     """
-    classifier = _open_model(model, settings, progress)
-    problems = Problems(progress.warn)
     notifier = Notifier.from_environment()
+    problems = Problems(progress.warn)
+    state: LiveState | None = None
+
+    def on_state(source: SourceState) -> None:
+        if state is not None:
+            _tell_source(source, state, notifier, progress)
+
+    capture = Capture(
+        lambda: choose_source(
+            settings.camera,
+            every_frame=settings.every_frame,
+            size=settings.size,
+            rate=settings.rate,
+            tell=progress.say,
+        ),
+        on_state=on_state,
+        every_frame=settings.every_frame,
+    )
+    classifier = _open_model(model, settings, progress)
     with contextlib.ExitStack() as stack:
         # Opened first, released last: outputs finish writing while frames have stopped already.
         state = LiveState(classifier.path.stem, classifier.labels, settings.camera, problems)
@@ -74,13 +91,6 @@ def run_live(
             lines = JsonLines(json_lines, problems, stop, every_frame=settings.every_frame)
             stack.callback(lines.close)
             made.append(lines)
-        capture = Capture(
-            lambda: choose_source(
-                settings.camera, every_frame=settings.every_frame, size=settings.size, rate=settings.rate
-            ),
-            on_state=lambda source: _tell_source(source, state, notifier, progress),
-            every_frame=settings.every_frame,
-        )
         state.set_source(capture.state)
         with_window = settings.window and window_possible()
         _serve(settings, with_window, json_lines is not None, state, stack, progress)
