@@ -183,6 +183,8 @@ def bench(
     report: str | Path | None = None,
     out: str | Path | None = None,
     overwrite: bool = False,
+    against: str | Path | None = None,
+    sustain: float | None = None,
     progress: Progress = SILENT,
 ) -> BenchReport:
     """Measure accuracy, size, latency and memory of models on this machine, paired with the float network.
@@ -200,6 +202,8 @@ def bench(
         report: HTML file to write.
         out: folder or `.json` file for the figures; None: a run folder's `bench/`, else nowhere.
         overwrite: replace existing output.
+        against: the `bench.json` of another machine, to be put beside this one's figures.
+        sustain: minutes for which the models are kept running at the end; the first and the last are compared.
         progress: where bars are shown.
 
     Raises:
@@ -226,6 +230,8 @@ def bench(
             report=None if report is None else Path(report),
             out=None if out is None else Path(out),
             overwrite=overwrite,
+            against=None if against is None else Path(against),
+            sustain=sustain,
             progress=progress,
         )
 

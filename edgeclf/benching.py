@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import functools
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from edgeclf.artifact.run_folder import RunFolder
@@ -13,9 +13,10 @@ from edgeclf.dataset import Dataset, load_dataset
 from edgeclf.dataset.splitting import SPLIT_SEED
 from edgeclf.errors import OutputError
 from edgeclf.extras import installed
+from edgeclf.measure.against import check_against, put_beside
 from edgeclf.measure.baseline import Baseline
 from edgeclf.measure.bench import bench
-from edgeclf.measure.bench_report import BenchReport, save_report
+from edgeclf.measure.bench_report import BenchReport, load_report, save_report
 from edgeclf.measure.sources import BenchSources, find_sources
 from edgeclf.progress import Progress
 from edgeclf.runtime.interpreter import interpreter_factory
@@ -45,11 +46,17 @@ def run_bench(
     report: Path | None,
     out: Path | None,
     overwrite: bool,
+    against: Path | None,
+    sustain: float | None,
     progress: Progress,
 ) -> BenchReport:
     """Measure `sources` and write what was asked for; see `edgeclf.bench` for the arguments."""
     found = find_sources(sources)
     places = find_places(found.run_folders, out=out, report=report, overwrite=overwrite)
+    other = None
+    if against is not None:
+        other = load_report(against)
+        check_against(other, against, found.models)
     load = None if data is None else _loader(data, found, progress)
     interpreter_factory(runtime)
     compared, notes = _baseline(baseline, found, load, split, input_range, trust_model, progress)
@@ -62,9 +69,12 @@ def run_bench(
         runtime=runtime,
         runs=runs,
         input_range=input_range,
+        sustain=sustain,
         notes=notes,
         progress=progress,
     )
+    if other is not None and against is not None:
+        measured = replace(measured, against=put_beside(measured, other, against))
     if places.json is not None:
         save_report(measured, places.json)
         progress.say(f"wrote {places.json}")

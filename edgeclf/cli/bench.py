@@ -47,6 +47,14 @@ def bench(
     trust_model: Annotated[
         bool, typer.Option("--trust-model", help="Load a baseline that runs code of its own, such as a Lambda.")
     ] = False,
+    against: Annotated[
+        Path | None,
+        typer.Option(metavar="bench.json", help="Another machine's figures of these models, to put beside this one's."),
+    ] = None,
+    sustain: Annotated[
+        float | None,
+        typer.Option(metavar="MINUTES", help="Keep the models running; compare the first minute with the last."),
+    ] = None,
     report: Annotated[
         Path | None, typer.Option(metavar="FILE.html", help="Write a report with plots and flipped images.")
     ] = None,
@@ -58,7 +66,8 @@ def bench(
 ) -> Outcome:
     """Measure accuracy, size, latency and memory, against the float network.
 
-    Differences are model minus baseline on the same images. Latencies are taken in turns over all models.
+    Differences are model minus baseline on the same images. Latencies are taken in turns over all models. Ctrl-C ends
+    --sustain early, with what was measured until then (exit code 130).
     """
     from edgeclf import api
     from edgeclf.cli.rendering_bench import render_bench
@@ -76,9 +85,12 @@ def bench(
         report=report,
         out=out,
         overwrite=overwrite,
+        against=against,
+        sustain=sustain,
         progress=session.progress(),
-    ).to_dict()
-    return Outcome(measured, lambda console: render_bench(console, measured))
+    )
+    document = measured.to_dict()
+    return Outcome(document, lambda console: render_bench(console, document), 130 if measured.interrupted else 0)
 
 
 def add_to(app: typer.Typer) -> None:
@@ -87,5 +99,6 @@ def add_to(app: typer.Typer) -> None:
         "edgeclf bench runs/digits --data digits",
         "edgeclf bench cifar10 other.tflite --threads 1,2 --runs 1000",
         "edgeclf bench runs/photos --data photos --report report.html",
+        "edgeclf bench photos-int8.tflite --against bench.json --sustain 10",
     ]
     register(app, "bench", bench, examples=examples)

@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from rich.console import Console
 from rich.table import Table
 
 from edgeclf.cli.rendering import interval, line, number, percent, points, size, table
+from edgeclf.cli.rendering_device import beside, board_table, device_remarks, first_and_last, milliseconds
 
+WIDEST = 1000  # columns: wider than any table
 FLOAT = "float"  # the baseline's name in tables, whose own name is too long for them
 
 
@@ -28,7 +30,14 @@ def render_bench(console: Console, report: Mapping[str, Any]) -> None:
         line(console, f"Float baseline: {baseline['name']} on {baseline['device']}{how}")
     if judged:
         console.print(_accuracy(report))
-    console.print(_cost(report))
+    console.print(_cost(report, console))
+    if report.get("against"):
+        console.print(beside(report))
+    if report.get("sustained"):
+        console.print(first_and_last(report["sustained"]))
+    sensors = board_table(report)
+    if sensors is not None:
+        console.print(sensors)
     for remark in _remarks(report, judged):
         line(console, remark)
 
@@ -56,33 +65,36 @@ def _accuracy(report: Mapping[str, Any]) -> Table:
     return shown
 
 
-def _cost(report: Mapping[str, Any]) -> Table:
+def _cost(report: Mapping[str, Any], console: Console) -> Table:
+    whole = _cost_table(report, ("parameters", "macs"))
+    # Asked within the console's own width, a table answers that it fits by folding.
+    wanted = console.measure(whole, options=console.options.update(max_width=WIDEST)).maximum
+    return whole if wanted <= console.width else _cost_table(report, ())
+
+
+def _cost_table(report: Mapping[str, Any], counts: Sequence[str]) -> Table:
     several = len({model["threads"] for model in report["models"]}) > 1
     second = "threads" if several else "gzip"
-    columns = ("model", second, "file", "median", "p90", "p99", "load", "memory")
+    titles = {"parameters": "parameters", "macs": "MACs"}
+    columns = ("model", second, "file", *map(titles.__getitem__, counts), "median", "p90", "p99", "load", "memory")
     shown = table("Size, latency of one image, memory", *columns)
     baseline = report.get("baseline")
     if baseline:
         latency = baseline["latency_ms"] or {}
         times = (milliseconds(latency.get(key)) for key in ("median", "p90", "p99"))
-        shown.add_row(FLOAT, "", size(baseline["size_bytes"]), *times)
+        counted = (number(baseline.get(key)) for key in counts)
+        shown.add_row(FLOAT, "", size(baseline["size_bytes"]), *counted, *times)
     for model in report["models"]:
         shown.add_row(
             model["name"],
             number(model["threads"]) if several else size(model["gzip_bytes"]),
             size(model["size_bytes"]),
+            *(number(model[key]) for key in counts),
             *(milliseconds(model["latency_ms"][key]) for key in ("median", "p90", "p99")),
             milliseconds(model["load_ms"]),
             size(model["peak_memory_bytes"]),
         )
     return shown
-
-
-def milliseconds(value: float | None) -> str:
-    """Three significant digits, in microseconds below one millisecond."""
-    if value is None:
-        return "–"
-    return f"{1000 * value:.0f} µs" if value < 1 else f"{value:.3g} ms"
 
 
 def _remarks(report: Mapping[str, Any], judged: bool) -> list[str]:
@@ -99,6 +111,7 @@ def _remarks(report: Mapping[str, Any], judged: bool) -> list[str]:
         remarks.extend(f"{model['name']}: {note}" for note in model.get("notes") or ())
         if model.get("integrity") == "unverified":
             remarks.append(f"{model.get('name')}: unverified, not made by edgeclf.")
+    remarks.extend(device_remarks(report))
     return list(dict.fromkeys(remarks))
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import gzip
+import hashlib
 import time
 from collections.abc import Sequence
 from pathlib import Path
@@ -12,13 +13,15 @@ from edgeclf.dataset import Dataset, Split
 from edgeclf.errors import DataError, InputError
 from edgeclf.measure.accuracy import class_indices, predict_split
 from edgeclf.measure.baseline import Baseline
-from edgeclf.measure.bench_report import BaselineResult, BenchData, BenchReport, ModelResult
+from edgeclf.measure.bench_report import BaselineResult, BenchData, BenchReport, BoardReadings, ModelResult
+from edgeclf.measure.board import read_board
 from edgeclf.measure.comparison import Verdict, compare, judge
 from edgeclf.measure.latency import Latency, Percentiles, measure_latency, preprocessing_latency
 from edgeclf.measure.machine import describe_machine
 from edgeclf.measure.memory import Memory, measure_memory
 from edgeclf.measure.statistics import wilson_interval
 from edgeclf.measure.subjects import DatasetLoader, Subject, at_size, open_subjects, split_of
+from edgeclf.measure.sustained import Sustained, check_minutes, measure_sustained
 from edgeclf.progress import SILENT, Progress
 
 PREPROCESSING_PHOTOS = 100
@@ -34,6 +37,7 @@ def bench(
     runtime: str = "litert",
     runs: int | None = None,
     input_range: tuple[float, float] | None = None,
+    sustain: float | None = None,
     seed: int = 0,
     notes: Sequence[str] = (),
     progress: Progress = SILENT,
@@ -51,6 +55,8 @@ def bench(
         runs: timed calls of each model and thread count; None decides by the model's speed.
         input_range: what pixel values 0 and 255 become, for models with float inputs that edgeclf did not make; None
             lets the file decide, or a measurement on images of the split.
+        sustain: minutes for which the models are kept running at the end, to see what heat does; Ctrl-C ends that
+            early.
         seed: of the bootstrap and of the order in which models take turns.
         notes: for the report, on what was left out before.
         progress: is told.
@@ -66,7 +72,9 @@ def bench(
     began = time.monotonic()
     if not sources:
         raise InputError("bench needs at least one model, got none")
-    machine = describe_machine()
+    if sustain is not None:
+        check_minutes(sustain)
+    machine, before = describe_machine(), read_board()
     load = at_size(dataset)
     subjects = open_subjects([Path(source) for source in sources], runtime, input_range, load, split)
     # Accuracy first: models that do not fit the data are refused before minutes of timing.
@@ -87,6 +95,7 @@ def bench(
             models.append(_result(subject, verdict, latency, memory, photos))
             task.advance(note=subject.name)
     size = (subjects[0].height, subjects[0].width)
+    sustained, told = _sustain(models, sustain, runtime, progress)
     return BenchReport(
         machine=machine,
         data=_describe(load(*size), split) if load else None,
@@ -94,9 +103,24 @@ def bench(
         models=tuple(models),
         comparisons=tuple(verdict.comparison for verdict in verdicts if verdict),
         seed=seed,
-        notes=tuple(notes),
+        notes=(*notes, *told),
         seconds=round(time.monotonic() - began, 3),
+        board=BoardReadings(before, read_board()) if before.tells_anything() else None,
+        sustained=sustained,
+        interrupted=sustain is not None and (sustained is None or sustained.interrupted),
     )
+
+
+def _sustain(
+    models: Sequence[ModelResult], minutes: float | None, runtime: str, progress: Progress
+) -> tuple[Sustained | None, tuple[str, ...]]:
+    if minutes is None:
+        return None, ()
+    at_work = [(model.name, Path(model.path), model.threads) for model in models]
+    sustained = measure_sustained(at_work, minutes, runtime=runtime, progress=progress)
+    if sustained is None:
+        return None, ("sustained work: interrupted before every model had its turn, so nothing is told about it",)
+    return sustained, ()
 
 
 def _judge(
@@ -175,6 +199,7 @@ def _result(
         input_range=subject.input_range,
         integrity=subject.integrity,
         notes=subject.notes,
+        sha256=hashlib.sha256(content).hexdigest(),
     )
 
 

@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+import json
 from dataclasses import dataclass
 from pathlib import Path
 
 from edgeclf import atomic
+from edgeclf.errors import InputError
+from edgeclf.measure.board import BoardReading
 from edgeclf.measure.latency import Percentiles
 from edgeclf.measure.machine import Machine
+from edgeclf.measure.sustained import Sustained
 from edgeclf.records import Record
 
 
@@ -58,6 +62,7 @@ class ModelResult(Record):
         input_range: what pixel values 0 and 255 become for this network; None where nothing decided it.
         integrity: "verified", or "unverified" (made by others).
         notes: what the user should know about how this file is read.
+        sha256: of the file, as `sha256sum` gives it; None in reports of earlier versions.
     """
 
     path: str
@@ -88,6 +93,7 @@ class ModelResult(Record):
     input_range: tuple[float, float] | None
     integrity: str
     notes: tuple[str, ...]
+    sha256: str | None = None
 
 
 @dataclass(frozen=True)
@@ -130,8 +136,59 @@ class Comparison(Record):
 
 
 @dataclass(frozen=True)
+class BoardReadings(Record):
+    """The board's sensors before the first and after the last measurement."""
+
+    before: BoardReading
+    after: BoardReading
+
+
+@dataclass(frozen=True)
+class Counterpart(Record):
+    """The same model in another machine's report.
+
+    Attributes:
+        name: of the model in this report, with `threads` the key into `BenchReport.models`.
+        same_file: whether both measured the same bytes; None where the other report does not tell.
+        there: what the other machine measured, at the same thread count where it has that one.
+        times: median latency here over there.
+        notes: what makes the two hard to compare.
+    """
+
+    name: str
+    threads: int
+    same_file: bool | None
+    there: ModelResult
+    times: float
+    notes: tuple[str, ...]
+
+
+@dataclass(frozen=True)
+class Against(Record):
+    """Another machine's report beside this one.
+
+    Attributes:
+        path: the file that was named.
+        machine: on which it was measured.
+        data: what its accuracies are of.
+        models: those of this report that it has too, in this report's order.
+        missing: names of those that it does not have.
+    """
+
+    path: str
+    machine: Machine
+    data: BenchData | None
+    models: tuple[Counterpart, ...]
+    missing: tuple[str, ...]
+
+
+@dataclass(frozen=True)
 class BenchReport(Record):
-    """Everything that was measured, and on what; `notes` say what was left out and why."""
+    """Everything that was measured, and on what; `notes` say what was left out and why.
+
+    `board` is None where the board has no sensors, `against` and `sustained` where they were not asked for;
+    `interrupted`: before `sustained` had its time.
+    """
 
     machine: Machine
     data: BenchData | None
@@ -141,6 +198,10 @@ class BenchReport(Record):
     seed: int
     seconds: float
     notes: tuple[str, ...] = ()
+    board: BoardReadings | None = None
+    against: Against | None = None
+    sustained: Sustained | None = None
+    interrupted: bool = False
 
     def comparison(self, name: str) -> Comparison | None:
         """The comparison of the model with this `name`; None without data."""
@@ -159,5 +220,21 @@ def save_report(report: BenchReport, path: Path | str) -> Path:
 
 
 def load_report(path: Path | str) -> BenchReport:
-    """The report that `save_report` wrote."""
-    return BenchReport.from_json(Path(path).read_text(encoding="utf-8"))
+    """The report that `save_report` wrote, or that `bench --json` printed.
+
+    Raises:
+        InputError: it cannot be read, or is something else.
+    """
+    expected = "expected the bench.json of `edgeclf bench --out`, or what `edgeclf bench --json` prints"
+    try:
+        values = json.loads(Path(path).read_text(encoding="utf-8"))
+    except OSError as error:
+        raise InputError(f"{path}: {(error.strerror or str(error)).lower()}; {expected}") from error
+    except (ValueError, RecursionError) as error:
+        raise InputError(f"{path}: not a JSON file; {expected}") from error
+    if not isinstance(values, dict) or not isinstance(values.get("models"), list):
+        raise InputError(f"{path}: not a report of `edgeclf bench`; {expected}")
+    try:
+        return BenchReport.from_dict(values)
+    except (InputError, TypeError, ValueError, AttributeError, KeyError, IndexError) as error:
+        raise InputError(f"{path}: not a whole report of `edgeclf bench` ({error}); {expected}") from error

@@ -26,7 +26,7 @@ from edgeclf.errors import InputError
 from edgeclf.progress import SILENT, Progress
 from edgeclf.records import Record
 from edgeclf.runtime.image import load_image
-from edgeclf.runtime.interpreter import open_interpreter
+from edgeclf.runtime.interpreter import Interpreter, open_interpreter
 
 ROUNDS = 20
 LOADS = 5
@@ -138,7 +138,7 @@ def preprocessing_latency(
     if not photos:
         return None
     times = np.empty(len(photos), np.int64)
-    with _undisturbed(), progress.task("timing pre-processing", len(photos)) as task:
+    with undisturbed(), progress.task("timing pre-processing", len(photos)) as task:
         for index, photo in enumerate(photos):
             load_image(photo, height, width)
             start = time.perf_counter_ns()
@@ -159,7 +159,7 @@ def _measure_together(
 ) -> list[Latency]:
     noun = "thread" if threads == 1 else "threads"
     order = np.random.default_rng(seed)
-    with _undisturbed(), progress.task(f"timing at {threads} {noun}", None) as task:
+    with undisturbed(), progress.task(f"timing at {threads} {noun}", None) as task:
         contenders = []
         for path in models:
             contenders.append(_enter(path, threads, runtime, runs))
@@ -181,11 +181,24 @@ def _enter(path: Path, threads: int, runtime: str, runs: int | None) -> _Contend
         start = time.perf_counter_ns()
         interpreter = open_interpreter(path, runtime=runtime, threads=threads)
         loads.append(time.perf_counter_ns() - start)
-    shape, dtype = interpreter.input.shape, np.dtype(interpreter.input.dtype)
-    interpreter.run(_noise(shape, dtype))
-    made, steady, seconds = warm_up(interpreter.invoke)
+    made, steady, seconds = _warm(interpreter)
     wanted = runs or int(np.clip(_BUDGET_SECONDS / seconds, _FEWEST_RUNS, _MOST_RUNS))
     return _Contender(path, threads, interpreter.invoke, float(np.median(loads)) / 1e6, made + 1, steady, wanted, [])
+
+
+def prepared(path: Path, threads: int, runtime: str) -> tuple[Callable[[], object], float]:
+    """A warm model with a picture in its input tensor: its invoke, and the seconds that a call takes.
+
+    Raises:
+        ModelError: the model cannot be opened.
+    """
+    interpreter = open_interpreter(path, runtime=runtime, threads=threads)
+    return interpreter.invoke, _warm(interpreter)[2]
+
+
+def _warm(interpreter: Interpreter) -> tuple[int, bool, float]:
+    interpreter.run(_noise(interpreter.input.shape, np.dtype(interpreter.input.dtype)))
+    return warm_up(interpreter.invoke)
 
 
 def warm_up(invoke: Callable[[], object]) -> tuple[int, bool, float]:
@@ -215,13 +228,18 @@ def warm_up(invoke: Callable[[], object]) -> tuple[int, bool, float]:
 
 
 def _burst(invoke: Callable[[], object], calls: int) -> npt.NDArray[np.int64]:
-    times = np.empty(calls, np.int64)
-    clock = time.perf_counter_ns
     ready = time.perf_counter() + _BURST_WARM_UP_SECONDS
     invoke()
     invoke()
     while time.perf_counter() < ready:
         invoke()
+    return time_calls(invoke, calls)
+
+
+def time_calls(invoke: Callable[[], object], calls: int) -> npt.NDArray[np.int64]:
+    """int64[calls] nanoseconds that each of `calls` calls takes, back to back."""
+    times = np.empty(calls, np.int64)
+    clock = time.perf_counter_ns
     for index in range(calls):
         start = clock()
         invoke()
@@ -255,7 +273,7 @@ def _noise(shape: Sequence[int], dtype: np.dtype[Any]) -> npt.NDArray[Any]:
 
 
 @contextmanager
-def _undisturbed() -> Iterator[None]:
+def undisturbed() -> Iterator[None]:
     """No garbage collection between two looks at the clock."""
     was_on = gc.isenabled()
     gc.collect()

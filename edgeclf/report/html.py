@@ -8,8 +8,9 @@ import jinja2
 
 from edgeclf import atomic
 from edgeclf.dataset import Split
+from edgeclf.measure import device_words
 from edgeclf.measure.bench_report import BenchReport
-from edgeclf.report import plots, wording
+from edgeclf.report import device, plots, wording
 from edgeclf.report.gallery import make_gallery
 
 
@@ -53,12 +54,16 @@ def render_report(report: BenchReport, *, images: Split | None = None) -> str:
         number=wording.number,
         p_value=wording.p_value,
         threads=wording.threads,
+        celsius=device_words.celsius,
+        duration=device_words.duration,
+        megahertz=device_words.megahertz,
+        slowed=device_words.slowed,
     )
     return environment.get_template("report.html.j2").render(
         report=report,
         title=report.data.name if report.data else ", ".join(order),
         summary=wording.summary(report),
-        cautions=wording.cautions(report),
+        cautions=[*wording.cautions(report), *device.cautions(report)],
         judged=judged,
         paired=paired,
         several_counts=len({model.threads for model in report.models}) > 1,
@@ -68,6 +73,9 @@ def render_report(report: BenchReport, *, images: Split | None = None) -> str:
         classes_left_out=left_out,
         class_sentences=[s for s in map(wording.class_sentence, report.comparisons) if s] if paired else [],
         galleries=galleries,
+        beside=device.pairs(report),
+        judged_there=any(pair.there.top1 is not None for _, pair in device.pairs(report)),
+        readings=device.readings(report),
         photos=next((m.preprocessing_ms for m in report.models if m.preprocessing_ms), None),
     )
 
