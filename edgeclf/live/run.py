@@ -21,6 +21,7 @@ from edgeclf.live.problems import Problems
 from edgeclf.live.result import LiveSummary
 from edgeclf.live.settings import LiveSettings
 from edgeclf.live.sources.choose import choose_source
+from edgeclf.live.sources.file_rate import file_rate
 from edgeclf.live.state import LiveState, Output, SourceState
 from edgeclf.live.threads import choose_threads
 from edgeclf.progress import Progress
@@ -152,7 +153,7 @@ def _make_outputs(
     if settings.record is not None:
         from edgeclf.live.record import Recorder
 
-        rate = settings.rate if settings.every_frame else None
+        rate = (settings.rate or file_rate(settings.camera)) if settings.every_frame else None
         add(
             Recorder(
                 settings.record,
