@@ -102,3 +102,11 @@ class Scene:
                 pixels = self._paint(self.label, number)
                 publish(self.state, self.label, number, pixels, self._geometry, self.probability)
                 number += 1
+
+
+def eventually(condition: Callable[[], object], seconds: float = 20.0) -> None:
+    """Wait until `condition` holds; a test fails where it does not within `seconds`."""
+    pause, deadline = threading.Event(), time.monotonic() + seconds
+    while not condition():
+        assert time.monotonic() < deadline, f"not within {seconds:g} s"
+        pause.wait(0.01)

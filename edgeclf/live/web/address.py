@@ -10,6 +10,7 @@ from typing import NamedTuple
 from edgeclf.errors import InputError, RunFailedError
 
 DEFAULT_HOST = "127.0.0.1"
+BACKLOG = 1024
 LOOPBACK = ("127.0.0.1", "::1")
 
 
@@ -83,7 +84,7 @@ def listen(address: Address, send_buffer_bytes: int) -> socket.socket:
         listener = socket.create_server(
             (address.host, address.port),
             family=address.family,
-            backlog=128,
+            backlog=BACKLOG,
             dualstack_ipv6=address.host == "::" and socket.has_dualstack_ipv6(),
         )
     except OSError as error:

@@ -26,12 +26,9 @@ def bounded_protocol(limits: Limits) -> type[asyncio.Protocol]:
             super().connection_made(transport)
             # A write counts as unfinished until the kernel has all of it, so that what comes next is the newest.
             transport.set_write_buffer_limits(0)
-            if len(self.connections) > limits.connections:
-                others = (c for c in self.connections if isinstance(c, BoundedProtocol) and c is not self)
-                idle = [c for c in others if c._is_idle()]
-                oldest = min(idle, key=lambda c: c._since, default=self)
-                oldest.transport.abort()
             self._since = self.loop.time()
+            if len(self.connections) > limits.connections:
+                self._make_room()
             self._watch_request()
 
         def connection_lost(self, exc: Exception | None) -> None:
@@ -51,6 +48,13 @@ def bounded_protocol(limits: Limits) -> type[asyncio.Protocol]:
             super().resume_writing()
             if self._reader_timer is not None:
                 self._reader_timer.cancel()
+
+        def _make_room(self) -> None:
+            # Those that are aborted already stay in the set until the event loop's next turn.
+            there = [c for c in self.connections if isinstance(c, BoundedProtocol) and not c.transport.is_closing()]
+            if len(there) > limits.connections:
+                idle = (c for c in there if c is not self and c._is_idle())
+                min(idle, key=lambda c: c._since, default=self).transport.abort()
 
         def _is_idle(self) -> bool:
             return self.cycle is None or self.cycle.response_complete

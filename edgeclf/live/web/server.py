@@ -15,7 +15,7 @@ from edgeclf.extras import require
 from edgeclf.live.background import one_line
 from edgeclf.live.state import LiveState
 from edgeclf.live.web.access import Access
-from edgeclf.live.web.address import listen, reachable_host, resolve
+from edgeclf.live.web.address import BACKLOG, listen, reachable_host, resolve
 from edgeclf.live.web.app import PageApplication
 from edgeclf.live.web.collected import CollectedImages
 from edgeclf.live.web.connections import bounded_protocol
@@ -145,7 +145,7 @@ class WebView:
             access_log=False,
             proxy_headers=False,
             server_header=False,
-            backlog=128,
+            backlog=BACKLOG,
             timeout_keep_alive=round(self._limits.request_seconds),
             timeout_graceful_shutdown=1,
             h11_max_incomplete_event_size=self._limits.head_bytes,

@@ -203,7 +203,12 @@ function notice(kind, text) {
 function greyed() {
   const silent = performance.now() - heard.result > Math.max(STALE, now.fps > 0 ? 3000 / now.fps : 0);
   const unwell = now.source && ["lost", "stalled", "ended"].includes(now.source.status);
-  element("view").classList.toggle("stale", !now.frozen && Boolean(silent || unwell || notices.connection));
+  const stale = !now.frozen && Boolean(silent || unwell || notices.connection);
+  element("view").classList.toggle("stale", stale);
+  element("result").classList.toggle("stale", stale);
+  if (stale && now.shown) {
+    element("frame-age").textContent = `${Math.round((performance.now() - heard.result) / 1000)} s`;
+  }
 }
 
 function pictureShown() {
