@@ -15,6 +15,7 @@ from edgeclf.live.state import LiveState, Shown, SourceState
 
 REFRESH_SECONDS = 1 / 30
 _ESCAPE, _CLOSE = 27, ord("q")
+_FIRST_SIZE = (800, 600)
 
 
 class Window:
@@ -31,7 +32,8 @@ class Window:
         self._state, self._title = state, title
         self._drawn: tuple[int, SourceState] | None = None
         self._drawn_at = 0.0
-        cv2.namedWindow(title, cv2.WINDOW_NORMAL | cv2.WINDOW_KEEPRATIO)
+        cv2.namedWindow(title, cv2.WINDOW_NORMAL | cv2.WINDOW_KEEPRATIO | cv2.WINDOW_GUI_NORMAL)
+        cv2.resizeWindow(title, *_FIRST_SIZE)
 
     def refresh(self) -> bool:
         """Draw what is new; whether the window is still open."""
