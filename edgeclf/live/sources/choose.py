@@ -62,7 +62,7 @@ def choose_source(
         return UsbCameraSource(f"/dev/video{int(camera)}", size=size, rate=rate, tell=tell)
     if camera.startswith("/dev/") and not _is_file(path):
         return UsbCameraSource(camera, size=size, rate=rate, tell=tell)
-    if _exists(path):
+    if camera.strip() and _exists(path):
         return _from_path(path, every_frame, rate, tell)
     if re.search(r"\s!\s", camera):
         return gstreamer_source(camera, every_frame=every_frame)

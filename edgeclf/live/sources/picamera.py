@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import importlib.util
+import os
 import shutil
 import time
 from collections.abc import Iterator
@@ -110,6 +111,7 @@ class PicameraSource:
 def _import() -> Any:
     if not picamera2_installed():
         raise InputError(f"--camera picamera2: picamera2 is not installed; {INSTALL}")
+    os.environ.setdefault("LIBCAMERA_LOG_LEVELS", "*:ERROR")  # else it tells of each camera and mode on stderr
     try:
         import picamera2
     except (ImportError, ValueError, AttributeError) as error:
@@ -128,7 +130,9 @@ def _told() -> Iterator[None]:
     except (RuntimeError, OSError, IndexError, ValueError, KeyError, TimeoutError) as error:
         if isinstance(error, EdgeclfError):
             raise
-        raise SourceError(f"libcamera: {' '.join(str(error).split()) or type(error).__name__}") from error
+        # picamera2 says only that its constructor failed; the error before that says why.
+        first = error.__context__ if isinstance(error.__context__, Exception) else error
+        raise SourceError(f"libcamera: {' '.join(str(first).split()) or type(first).__name__}") from error
 
 
 def _captured(metadata: dict[str, Any]) -> float:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import time
 
 import cv2
@@ -12,12 +11,11 @@ from edgeclf.live.source import EndOfSourceError, SourceError
 from edgeclf.live.sources.address import shown_address, split_address
 from edgeclf.live.sources.video_handle import VideoHandle
 
-TIMEOUT_MS = 5000
-SETTINGS = (cv2.CAP_PROP_OPEN_TIMEOUT_MSEC, TIMEOUT_MS, cv2.CAP_PROP_READ_TIMEOUT_MSEC, TIMEOUT_MS)
-
-_OPTIONS = "OPENCV_FFMPEG_CAPTURE_OPTIONS"
-# UDP loses packets, and a picture with holes gets a wrong label; without the buffer the first frame is the newest.
-_LOW_LATENCY = "rtsp_transport;tcp|fflags;nobuffer"
+OPENING_MS = 5000
+SILENCE_MS = 4000
+SETTINGS = (cv2.CAP_PROP_OPEN_TIMEOUT_MSEC, OPENING_MS, cv2.CAP_PROP_READ_TIMEOUT_MSEC, SILENCE_MS)
+# FFmpeg's `nobuffer` is not asked for: it throws away the key frame that it looked at while opening, and then nothing
+# can be decoded until the next one, seconds later. What has gathered meanwhile is read within milliseconds.
 
 
 class StreamSource:
@@ -41,14 +39,13 @@ class StreamSource:
         Raises:
             SourceError: nobody answers there, or not with a video.
         """
-        os.environ.setdefault(_OPTIONS, _LOW_LATENCY)
         self._handle = handle = VideoHandle()
         began = time.monotonic()
         if handle.open(self._address, cv2.CAP_FFMPEG, SETTINGS):
             return
         self.close()
-        if time.monotonic() - began > 0.9 * TIMEOUT_MS / 1000:
-            raise SourceError(f"does not answer within {TIMEOUT_MS / 1000:.0f} s")
+        if time.monotonic() - began > 0.9 * OPENING_MS / 1000:
+            raise SourceError(f"does not answer within {OPENING_MS / 1000:.0f} s")
         raise SourceError("cannot be opened: nobody listens there, the password is wrong, or it is no video")
 
     def read(self) -> Shot:
@@ -64,8 +61,8 @@ class StreamSource:
         began = time.monotonic()
         if not handle.grab():
             # OpenCV says no more than that; a stream that breaks off is not told from one that ends.
-            if time.monotonic() - began > 0.9 * TIMEOUT_MS / 1000:
-                raise SourceError(f"no data for {TIMEOUT_MS / 1000:.0f} s")
+            if time.monotonic() - began > 0.9 * SILENCE_MS / 1000:
+                raise SourceError(f"no data for {SILENCE_MS / 1000:.0f} s")
             raise EndOfSourceError
         captured = time.monotonic()
         return Shot(handle.retrieve(), captured)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import re
 import time
 from collections.abc import Callable
 from pathlib import Path
@@ -74,8 +73,6 @@ class UsbCameraSource:
         if not picamera2_installed():
             raise InputError(f"{self.name}: {reason}; for a CSI camera {INSTALL}")
         self._tell(f"{self.name}: {reason}; trying picamera2")
-        number = re.fullmatch(r"/dev/video(\d)", node)
-        del number
         self._instead = PicameraSource(size=self._size, rate=self._rate)
         self._instead.open()
 

@@ -18,6 +18,8 @@ _ENVIRONMENT = {
     "OPENCV_FFMPEG_LOGLEVEL": "-8",  # nothing: what FFmpeg would say about a bad file is in the error
     "OPENCV_VIDEOIO_V4L_SELECT_TIMEOUT": "3",  # seconds that a camera may be silent; OpenCV waits for 10
 }
+for _name, _value in _ENVIRONMENT.items():
+    os.environ.setdefault(_name, _value)  # OpenCV reads them once, when it opens or writes its first video
 
 
 class VideoHandle:
@@ -33,8 +35,6 @@ class VideoHandle:
         Raises:
             SourceError: closed meanwhile.
         """
-        for name, value in _ENVIRONMENT.items():
-            os.environ.setdefault(name, value)
         with self._entered():
             return bool(self._capture.open(place, backend, list(settings)))
 
