@@ -1,0 +1,398 @@
+"""The live page in a real browser."""
+
+from __future__ import annotations
+
+import os
+import re
+import shutil
+from collections.abc import Iterator
+from typing import TYPE_CHECKING, Any
+
+import cv2
+import pytest
+from live_scene import COLORS, Scene, eventually, new_state, picture_of, publish
+
+from edgeclf.errors import UnknownNameError
+from edgeclf.live.geometry import Geometry
+from edgeclf.live.state import BoardState, LiveState, SourceState
+from edgeclf.live.web.collected import CollectedImage
+from edgeclf.live.web.server import WebView
+
+if TYPE_CHECKING:
+    from playwright.sync_api import Browser, Page
+
+SIZES = {"desktop": (1280, 900), "phone": (360, 740)}
+
+COLOR_IN_THE_MIDDLE = """image => {
+    const canvas = document.createElement("canvas");
+    canvas.width = canvas.height = 1;
+    const pen = canvas.getContext("2d");
+    pen.drawImage(image, image.naturalWidth / 4, image.naturalHeight / 4, 1, 1, 0, 0, 1, 1);
+    return [...pen.getImageData(0, 0, 1, 1).data].slice(0, 3);
+}"""
+
+
+NEWS_OF = """label => new Promise((done) => {
+    const events = new EventSource("/api/events");
+    let count = 0;
+    events.onmessage = (event) => {
+        if (JSON.parse(event.data).result.label === label && ++count === 3) {
+            events.close();
+            done();
+        }
+    };
+})"""
+"""Waits until the page was told three times that the scene has this label."""
+
+
+@pytest.fixture(scope="module")
+def browser() -> Iterator[Browser]:
+    """Headless Chromium; without one the tests skip on a user's machine and fail in CI."""
+    found = next(filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome"))), None)
+    try:
+        from playwright.sync_api import sync_playwright
+    except ImportError:
+        found = None
+    if found is None:
+        if os.environ.get("CI") == "true":
+            pytest.fail("Chromium or playwright is missing")
+        pytest.skip("Chromium or playwright is missing")
+    with sync_playwright() as playwright:
+        browser = playwright.chromium.launch(executable_path=found, args=["--no-sandbox"])
+        yield browser
+        browser.close()
+
+
+@pytest.fixture
+def page(browser: Browser) -> Iterator[Page]:
+    """A page in which every error counts."""
+    context = browser.new_context(viewport={"width": 1280, "height": 900})
+    context.set_default_timeout(20_000)
+    page = context.new_page()
+    errors: list[str] = []
+    page.on("pageerror", lambda error: errors.append(str(error)))
+    page.on("console", lambda line: errors.append(line.text) if line.type == "error" else None)
+    page.errors = errors  # type: ignore[attr-defined]
+    yield page
+    context.close()
+    assert not [line for line in errors if "Failed to load resource" not in line]
+
+
+@pytest.fixture
+def state() -> LiveState:
+    state = new_state()
+    state.set_source(SourceState("/dev/video0", "running"))
+    return state
+
+
+@pytest.fixture
+def view(state: LiveState) -> Iterator[WebView]:
+    view = WebView(state, host="127.0.0.1", port=0)
+    view.start()
+    yield view
+    view.close()
+
+
+@pytest.fixture
+def scene(state: LiveState) -> Iterator[Scene]:
+    with Scene(state) as scene:
+        yield scene
+
+
+def shows(page: Page, color: str) -> bool:
+    """Whether the picture on the page has the color that the scene calls so."""
+    picture = page.locator("#picture")
+    if not picture.is_visible():
+        return False
+    rgb = picture.evaluate(COLOR_IN_THE_MIDDLE)
+    return max(abs(seen - made) for seen, made in zip(rgb, reversed(COLORS[color]), strict=True)) < 16
+
+
+def text(page: Page, selector: str) -> str:
+    return page.locator(selector).inner_text().strip()
+
+
+def picture_number(page: Page) -> Any:
+    return page.locator("#picture").evaluate("image => image.src")
+
+
+def test_picture_and_label_follow_the_scene(page: Page, view: WebView, scene: Scene) -> None:
+    page.goto(view.url)
+    for color in ("red", "blue", "green", "red"):
+        scene.label = color
+        eventually(lambda color=color: text(page, "#label") == color)  # type: ignore[misc]
+        eventually(lambda color=color: shows(page, color))  # type: ignore[misc]
+        assert page.title().startswith(color)
+    assert text(page, "#probability") == "90.0 %"
+    assert text(page, "#top li >> nth=0").split() == ["red", "90.0", "%"]
+    assert page.locator("#top li").count() == 3
+    widths = page.locator("#top .track span").evaluate_all("bars => bars.map((bar) => parseFloat(bar.style.width))")
+    assert widths == [90, 5, 5]
+    assert text(page, "#fps") == "25.0"
+    assert text(page, "#frame-age") == "13 ms"
+    changes = page.locator("#changes .name").all_inner_texts()
+    assert changes[:4] == ["red", "green", "blue", "red"]
+    before = picture_number(page)
+    eventually(lambda: picture_number(page) != before)
+
+
+def test_freeze_keeps_picture_and_label_until_live_again(page: Page, view: WebView, scene: Scene) -> None:
+    page.goto(view.url)
+    eventually(lambda: shows(page, "red"))
+    page.get_by_role("button", name="Freeze").click()
+    assert page.locator("#freeze").get_attribute("aria-pressed") == "true"
+    eventually(lambda: view.viewers == 0)  # nobody looks, so nothing is sent
+    frozen = picture_number(page)
+    scene.label = "blue"
+    page.evaluate(NEWS_OF, "blue")
+    assert text(page, "#label") == "red"
+    assert shows(page, "red")
+    assert picture_number(page) == frozen
+    with page.expect_download() as download:
+        page.locator("#snapshot").click()
+    assert re.fullmatch(r"edgeclf-[0-9T]+-red\.jpg", download.value.suggested_filename)
+    kept = cv2.imread(str(download.value.path()))
+    assert abs(kept[60, 80].astype(int) - COLORS["red"]).max() < 16
+    page.get_by_role("button", name="Live again").click()
+    eventually(lambda: text(page, "#label") == "blue")
+    eventually(lambda: shows(page, "blue"))
+
+
+def test_a_snapshot_is_downloaded_under_a_name_that_says_what_it_is(page: Page, view: WebView, scene: Scene) -> None:
+    page.goto(view.url)
+    eventually(lambda: shows(page, "red"))
+    with page.expect_download() as download:
+        page.locator("#snapshot").click()
+    assert re.fullmatch(r"edgeclf-\d{8}-\d{6}-\d{3}-red-90\.jpg", download.value.suggested_filename)
+    assert cv2.imread(str(download.value.path())).shape == (240, 320, 3)
+
+
+def test_the_token_is_asked_for_and_then_remembered(page: Page, state: LiveState, scene: Scene) -> None:
+    view = WebView(state, host="0.0.0.0", port=0)
+    view.start()
+    try:
+        address = f"http://127.0.0.1:{view.port}/"
+        page.goto(address)
+        assert page.locator("#picture").count() == 0
+        page.get_by_label("This page asks for its token").fill("not-the-right-token")
+        page.get_by_role("button", name="Open").click()
+        eventually(lambda: page.locator("#wrong").is_visible())
+        assert view.token is not None
+        page.locator("#token").fill(view.token)
+        page.get_by_role("button", name="Open").click()
+        eventually(lambda: shows(page, "red"))
+        assert view.token not in page.url
+        page.goto(address)
+        eventually(lambda: shows(page, "red"))
+        assert page.evaluate("document.cookie") == ""
+    finally:
+        view.close()
+
+
+def test_the_printed_address_opens_the_page_at_once(page: Page, state: LiveState, scene: Scene) -> None:
+    view = WebView(state, host="0.0.0.0", port=0)
+    view.start()
+    try:
+        page.goto(f"http://127.0.0.1:{view.port}/{view.url.rpartition('/')[2]}")
+        eventually(lambda: shows(page, "red"))
+        assert page.url == f"http://127.0.0.1:{view.port}/"
+    finally:
+        view.close()
+
+
+def test_a_lost_source_is_named_over_a_greyed_picture_and_comes_back(
+    page: Page, view: WebView, state: LiveState, scene: Scene
+) -> None:
+    page.goto(view.url)
+    eventually(lambda: shows(page, "red"))
+    assert page.locator("#banner").is_hidden()
+    scene.paused = True
+    state.set_source(SourceState("/dev/video0", "lost", "no such device; trying again"))
+    state.problems.begin("disk", "/home/pi/frames: the disk is full")
+    banner = page.get_by_role("alert").filter(has_text="lost")
+    eventually(banner.is_visible, 2)
+    assert text(page, "#banner") == "/dev/video0 is lost, looking for it: no such device; trying again"
+    assert "grayscale" in page.locator("#picture").evaluate("image => getComputedStyle(image).filter")
+    assert text(page, "#problems") == "disk: /home/pi/frames: the disk is full".capitalize()
+    scene.paused = False
+    state.set_source(SourceState("/dev/video0", "running", "", 1))
+    state.problems.end("disk")
+    eventually(lambda: page.locator("#banner").is_hidden() and not text(page, "#problems"))
+    eventually(lambda: page.locator("#picture").evaluate("image => getComputedStyle(image).filter") == "none")
+
+
+def test_a_picture_without_successor_is_greyed_though_the_source_says_it_runs(
+    page: Page, view: WebView, state: LiveState
+) -> None:
+    publish(state, "red", 0)
+    page.goto(view.url)
+    eventually(lambda: shows(page, "red"))
+    eventually(lambda: page.locator("#view.stale").count() == 1)
+    assert re.fullmatch(r"\d+ s", text(page, "#frame-age"))
+
+
+def test_the_page_finds_the_server_again(page: Page, state: LiveState, scene: Scene) -> None:
+    view = WebView(state, host="127.0.0.1", port=0)
+    view.start()
+    page.goto(view.url)
+    eventually(lambda: shows(page, "red"))
+    view.close()
+    eventually(lambda: page.get_by_text("Connection lost").is_visible())
+    scene.label = "blue"
+    again = WebView(state, host="127.0.0.1", port=view.port)
+    again.start()
+    try:
+        eventually(lambda: text(page, "#label") == "blue" and shows(page, "blue"))
+        eventually(lambda: page.get_by_text("Connection lost").is_hidden())
+    finally:
+        again.close()
+    page.errors.clear()  # type: ignore[attr-defined] - the browser's own words on the lost connection
+
+
+def test_a_hidden_page_stops_the_stream(page: Page, view: WebView, scene: Scene) -> None:
+    page.goto(view.url)
+    eventually(lambda: shows(page, "red") and view.viewers == 1)
+    hide = """hidden => {
+        Object.defineProperty(document, "hidden", { configurable: true, get: () => hidden });
+        document.dispatchEvent(new Event("visibilitychange"));
+    }"""
+    page.evaluate(hide, True)
+    eventually(lambda: view.viewers == 0)
+    scene.label = "green"
+    page.evaluate(hide, False)
+    eventually(lambda: shows(page, "green") and text(page, "#label") == "green")
+
+
+def test_region_board_and_unknown_are_shown(page: Page, state: LiveState, view: WebView) -> None:
+    state.set_board(BoardState(81.4, None, ("under-voltage", "frequency capped")))
+    publish(state, "unknown", 0, geometry=Geometry(roi=(0.25, 0.25, 0.5, 0.5)), probability=0.41)
+    page.goto(view.url)
+    eventually(lambda: text(page, "#label") == "unknown")
+    assert "unknown" in (page.locator("#label").get_attribute("class") or "")
+    box = page.locator("#region-box").bounding_box()
+    whole = page.locator("#view").bounding_box()
+    assert box is not None
+    assert whole is not None
+    assert abs(box["width"] / whole["width"] - 0.5) < 0.02
+    assert abs((box["x"] - whole["x"]) / whole["width"] - 0.25) < 0.02
+    assert text(page, "#temperature") == "81 °C"
+    assert text(page, "#throttled") == "under-voltage, frequency capped"
+    assert page.locator("#clock").is_hidden()
+
+
+def test_the_chart_draws_the_last_minute(page: Page, view: WebView, scene: Scene) -> None:
+    page.goto(view.url)
+    eventually(lambda: shows(page, "red"))
+    count = """canvas => new Set(new Uint32Array(
+        canvas.getContext("2d").getImageData(0, 0, canvas.width, canvas.height).data.buffer)).size"""
+    chart = page.locator("#chart")
+    eventually(lambda: chart.evaluate(count) > 5)
+    assert page.get_by_role("img", name="Label and probability over the last 60 seconds").count() == 1
+
+
+class Shelf:
+    """Collected frames in memory."""
+
+    def __init__(self) -> None:
+        self.waiting = ["one", "two", "three"]
+        self.sorted: list[tuple[str, str]] = []
+
+    def labels(self) -> list[str]:
+        return ["red", "blue", "green"]
+
+    def pending(self, limit: int) -> list[CollectedImage]:
+        return [
+            CollectedImage(name, "2026-01-31T12:00:00+00:00", "unsure: red or blue", {"blue": 0.5, "red": 0.4})
+            for name in self.waiting[:limit]
+        ]
+
+    def jpeg(self, name: str) -> bytes:
+        return cv2.imencode(".jpg", picture_of("blue", 0))[1].tobytes()
+
+    def label(self, name: str, label: str) -> None:
+        self.discard(name)
+        self.sorted.append((name, label))
+
+    def discard(self, name: str) -> None:
+        if name not in self.waiting:
+            raise UnknownNameError("image", name, self.waiting)
+        self.waiting.remove(name)
+
+
+@pytest.mark.parametrize("size", SIZES)
+def test_one_click_labels_a_collected_frame(page: Page, state: LiveState, size: str) -> None:
+    shelf = Shelf()
+    publish(state, "red", 0)
+    view = WebView(state, host="127.0.0.1", port=0, collected=shelf)
+    view.start()
+    try:
+        page.set_viewport_size(dict(zip(("width", "height"), SIZES[size], strict=True)))  # type: ignore[arg-type]
+        page.goto(view.url)
+        cards = page.locator("#collected > li")
+        eventually(lambda: cards.count() == 3)
+        cards.first.locator("img").scroll_into_view_if_needed()
+        eventually(lambda: cards.first.locator("img").evaluate("image => image.naturalWidth") == 320)
+        cards.first.get_by_role("button", name="red").click()
+        eventually(lambda: shelf.sorted == [("one", "red")])
+        eventually(lambda: cards.count() == 2)
+        assert text(page, "#labelling-status") == "Sorted into red."
+        cards.first.get_by_label("Another label").fill("cat")
+        page.keyboard.press("Enter")
+        eventually(lambda: shelf.sorted[1:] == [("two", "cat")])
+        eventually(lambda: cards.count() == 1)
+        cards.first.get_by_role("button", name="Delete").click()
+        eventually(lambda: cards.count() == 0)
+        assert shelf.waiting == []
+        eventually(lambda: "No frame waits" in text(page, "#labelling-note"))
+    finally:
+        view.close()
+
+
+def test_without_collecting_there_is_nothing_to_label(page: Page, view: WebView, scene: Scene) -> None:
+    page.goto(view.url)
+    eventually(lambda: shows(page, "red"))
+    assert page.locator("#labelling").is_hidden()
+
+
+@pytest.mark.parametrize("scheme", ["light", "dark"])
+def test_it_fits_a_phone_and_a_desk(browser: Browser, state: LiveState, scheme: str) -> None:
+    long = "a-class-name-that-is-much-longer-than-anybody-would-like-it-to-be-on-a-phone"
+    state.set_source(
+        SourceState("rtsp://camera.example.org/a/very/long/path/to/some/stream/that/goes/on", "lost", long)
+    )
+    state.set_board(BoardState(81.4, 1500.0, ("under-voltage", "frequency capped")))
+    state.problems.begin("record", "/" + "very-long-name/" * 20)
+    publish(state, long, 0, probability=0.5)
+    view = WebView(state, host="127.0.0.1", port=0, collected=Shelf())
+    view.start()
+    try:
+        for width, height in SIZES.values():
+            context = browser.new_context(
+                viewport={"width": width, "height": height},
+                color_scheme=scheme,  # type: ignore[arg-type]
+            )
+            page = context.new_page()
+            page.goto(view.url)
+            eventually(lambda page=page: text(page, "#label") == long)  # type: ignore[misc]
+            eventually(lambda page=page: page.locator("#collected > li").count() == 3)  # type: ignore[misc]
+            assert page.evaluate("document.documentElement.scrollWidth") <= width
+            wide = "all => all.filter((e) => e.getBoundingClientRect().right > innerWidth + 1).map((e) => e.id)"
+            assert page.locator("body *:visible").evaluate_all(wide) == []
+            paper = page.evaluate("getComputedStyle(document.body).backgroundColor")
+            assert paper == {"light": "rgb(244, 245, 243)", "dark": "rgb(16, 20, 19)"}[scheme]
+            context.close()
+    finally:
+        view.close()
+
+
+def test_the_keyboard_reaches_everything(page: Page, view: WebView, scene: Scene) -> None:
+    page.goto(view.url)
+    eventually(lambda: shows(page, "red"))
+    reached = []
+    for _ in range(3):
+        page.keyboard.press("Tab")
+        reached.append(page.evaluate("document.activeElement.id"))
+    assert reached == ["freeze", "snapshot", "changes"]
+    page.locator("#freeze").focus()
+    page.keyboard.press("Space")
+    assert text(page, "#freeze") == "Live again"
