@@ -27,6 +27,7 @@ def result(
     number: int = 0,
     captured: float = 0.0,
     raw_label: str | None = None,
+    raw_probability: float | None = None,
     others: dict[str, float] | None = None,
 ) -> Result:
     """A result in a two-class world of `cat` and `dog`, unless `others` tells the other classes."""
@@ -34,8 +35,8 @@ def result(
     scores = {label: probability, **(others if others is not None else {"other": round(1 - probability, 4)})}
     ordered = sorted(scores.items(), key=lambda pair: -pair[1])
     top = tuple(LabelScore(name, index, score) for index, (name, score) in enumerate(ordered))
-    raw = raw_label or label
-    return Result(number, when.isoformat(), label, probability, raw, probability, 41.5, 3.2, 20.0, top)
+    raw, raw_score = raw_label or label, probability if raw_probability is None else raw_probability
+    return Result(number, when.isoformat(), label, probability, raw, raw_score, 41.5, 3.2, 20.0, top)
 
 
 def wait_for(condition: Callable[[], bool], seconds: float = 20.0) -> None:

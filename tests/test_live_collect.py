@@ -80,6 +80,8 @@ def test_what_the_model_is_unsure_of_is_kept_with_its_scores(tmp_path):
     camera.show(bgr(4), 0.95)
     camera.show(bgr(5), 0.95, label="dog")  # changing
     camera.show(bgr(6), 0.95, label="dog")
+    # the frame is sure; that the smoothed scores pass by each other is no doubt of the model's
+    camera.show(bgr(7), 0.52, label="dog", others={"cat": 0.48}, raw_probability=0.95)
     camera.close()
     assert reasons(tmp_path) == ["unsure", "close", "changing"]
     assert len(files(tmp_path)) == 3
@@ -89,6 +91,23 @@ def test_what_the_model_is_unsure_of_is_kept_with_its_scores(tmp_path):
     assert entry.time == "2023-11-14T22:31:00+00:00"  # 1,700,000,000 s are 22:13:20; 1,060 s later
     assert files(tmp_path)[0] == "20231114-223100-000"
     assert sorted(p.name for p in (tmp_path / "unsorted").iterdir() if p.suffix != ".jpg") == [".lock", INDEX]
+
+
+def test_scores_are_those_of_the_frame_where_the_smoothed_ones_lag_behind(tmp_path):
+    camera = Camera(tmp_path)
+    camera.show(bgr(1), 0.9)
+    camera.show(bgr(2), 0.9, raw_label="dog", raw_probability=0.97)
+    camera.close()
+    (entry,) = read_index(tmp_path / "unsorted")
+    assert (entry.reason, entry.label, entry.scores) == ("changing", "cat", {"dog": 0.97})
+
+
+def test_a_video_that_is_read_as_fast_as_possible_has_its_own_time(tmp_path):
+    camera = Camera(tmp_path, step=0.0, paced=False)
+    for number in range(300):
+        camera.show(bgr(number, 12, 16))
+    camera.close()
+    assert [entry.frame for entry in read_index(tmp_path / "unsorted")] == [0, 60, 120, 180, 240]
 
 
 def test_with_two_classes_the_bound_is_higher(tmp_path):

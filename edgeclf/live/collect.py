@@ -28,6 +28,7 @@ _RANDOM_EVERY = 60.0
 _AT_ONCE_AN_HOUR = 30
 _LATER_EVERY = 12.0
 _QUALITY = 95
+_NOMINAL_RATE = 30.0
 
 
 class Collector:
@@ -47,6 +48,8 @@ class Collector:
         margin_below: bound for the difference between the two best.
         random_share: probability that a frame is kept although the model is sure.
         seed: of the random sample.
+        paced: frames have times that mean something; else each stands for a thirtieth of a second, as where a video
+            is classified as fast as it can be.
 
     Raises:
         InputError: another process collects into `folder`, or a number is out of its range.
@@ -64,6 +67,7 @@ class Collector:
         margin_below: float = 0.2,
         random_share: float = 0.001,
         seed: int | None = None,
+        paced: bool = True,
     ) -> None:
         for name, share in (("unsure_below", unsure_below), ("random_share", random_share), ("margin", margin_below)):
             if not 0 <= share <= 1:
@@ -71,7 +75,7 @@ class Collector:
         if quota_bytes < 1:
             raise InputError(f"the quota must be at least 1 byte, got {quota_bytes}")
         self._unsure_below = max(unsure_below, 0.75) if unsure_below and len(labels) == 2 else unsure_below
-        self._margin_below, self._random_share = margin_below, random_share
+        self._margin_below, self._random_share, self._paced = margin_below, random_share, paced
         self._random = random.Random(seed)
         self._raw_label: str | None = None
         self._next_look = self._next_random = float("-inf")
@@ -84,7 +88,7 @@ class Collector:
 
     def take(self, result: Result, picture: Picture) -> None:
         """Look whether a result is worth keeping; a microsecond where it is not."""
-        captured = picture.frame.captured
+        captured = self._seconds(picture)
         reason = self._reason(result, captured)
         self._raw_label = result.raw_label
         if reason is None or captured < self._next_look:
@@ -105,11 +109,17 @@ class Collector:
         if self._background.close(2.0):
             self._images.close()
 
+    def _seconds(self, picture: Picture) -> float:
+        return picture.frame.captured if self._paced else picture.frame.number / _NOMINAL_RATE
+
     def _reason(self, result: Result, captured: float) -> str | None:
         if result.raw_probability < self._unsure_below:
             return "unsure"
         top = result.top
-        if len(top) > 1 and top[0].probability - top[1].probability < self._margin_below:
+        # `top` is smoothed, so after each change of the scene two classes pass by each other; it is the frame that
+        # counts, whose two best can lie this close only where the first has little more than half
+        undecided = result.raw_probability < (1 + self._margin_below) / 2
+        if undecided and len(top) > 1 and top[0].probability - top[1].probability < self._margin_below:
             return "close"
         if self._raw_label is not None and result.raw_label != self._raw_label:
             return "changing"
@@ -137,12 +147,12 @@ class Collector:
             result.label,
             result.raw_label,
             round(result.raw_probability, 4),
-            {score.label: round(score.probability, 4) for score in result.top},
+            _scores(result),
             base64.b64encode(view.tobytes()).decode(),
         )
         self._images.add(entry, encode_jpeg(pixels))
         self._seen.append(view)
-        captured = picture.frame.captured
+        captured = self._seconds(picture)
         self._kept.append(captured)
         busy = len(self._kept) == _AT_ONCE_AN_HOUR and captured - self._kept[0] < 3600
         self._next_look = captured + (_LATER_EVERY if busy else _KEEP_EVERY)
@@ -157,6 +167,13 @@ def encode_jpeg(pixels: Pixels) -> bytes:
     if not done:
         raise RunFailedError(f"a picture of {pixels.shape[1]} x {pixels.shape[0]} pixels cannot be saved as JPEG")
     return content.tobytes()
+
+
+def _scores(result: Result) -> dict[str, float]:
+    """Of the best classes, smoothed; where the frame itself names another class than those of before, that alone."""
+    if result.top and result.top[0].label != result.raw_label:
+        return {result.raw_label: round(result.raw_probability, 4)}
+    return {score.label: round(score.probability, 4) for score in result.top}
 
 
 def _view(entry: Entry) -> Pixels | None:
