@@ -42,6 +42,10 @@ def make_photos(folder: Path) -> None:
             noise = draw.normal(0, 40, (40, 48, 3)) + np.array(colour)
             cv2.imwrite(str(folder / "photos" / label / f"{number}.jpg"), np.clip(noise, 0, 255).astype(np.uint8))
     shutil.copy(folder / "photos" / "cat" / "1.jpg", folder / "cat.jpg")
+    writer = cv2.VideoWriter(str(folder / "street.mp4"), cv2.VideoWriter.fourcc(*"mp4v"), 10, (96, 96))
+    for number in range(20):
+        writer.write(np.full((96, 96, 3), (220, 60, 40) if number < 10 else (50, 60, 220), np.uint8))
+    writer.release()
     (folder / "scans").mkdir()
     shutil.copy(folder / "cat.jpg", folder / "scans" / "1.jpg")
 
@@ -52,9 +56,12 @@ def substituted(command: str) -> list[str] | None:
         return None
     words = shlex.split(command)
     assert words[0] in ("edgeclf", "edge/bin/edgeclf"), f"README has a command that no test runs: {command}"
+    if "--camera" in words and words[words.index("--camera") + 1] == "0":
+        words[words.index("--camera") + 1 :] = ["street.mp4", "--web", "0"]  # there is no camera
     extra = {
         "train": ["--epochs", "2", "--weights", "none", "--image-size", "32"],
         "bench": ["--runs", "50"],
+        "live": ["--no-window", "--overwrite"],
         "compress": ["--set", "qat_epochs=1", "--set", "prune_epochs=1"],
     }
     return [sys.executable, "-m", "edgeclf", *words[1:], *extra.get(words[1], [])]
