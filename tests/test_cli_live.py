@@ -151,6 +151,8 @@ def bad_inputs() -> Iterator[tuple[list[str], str]]:
     yield ["digits", "--camera", "digits.avi", "--size", "big"], "--size takes WIDTHxHEIGHT such as 640x480, got 'big'"
     yield ["digits", "--camera", "digits.avi", "--threads", "many"], "--threads takes a positive whole number or auto"
     yield ["digits", "--camera", "digits.avi", "--threshold", "2"], "threshold must be between 0 and 1, got 2"
+    yield ["digits", "--camera", "digits.avi", "--max-fps", "0"], "max-fps must be above 0, got 0"
+    yield ["digits", "--camera", "digits.avi", "--duration", "-1"], "duration must be above 0, got -1"
     yield ["digits", "--camera", "digits.avi", "--collect-quota", "lots"], "--collect-quota takes a size such as 500MB"
     yield ["digits", "--camera", "digits.avi", "--web", "a:b:c"], "an IPv6 address stands in brackets"
     yield ["digits", "--camera", "digits.avi", "--token", "x" * 20], "give --web [HOST:]PORT as well"

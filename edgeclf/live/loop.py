@@ -15,6 +15,7 @@ from typing import Protocol
 import numpy as np
 import numpy.typing as npt
 
+from edgeclf.errors import InputError
 from edgeclf.live.capture import Capture
 from edgeclf.live.frame import Frame
 from edgeclf.live.geometry import Geometry, Picture
@@ -22,6 +23,7 @@ from edgeclf.live.result import UNKNOWN, LiveSummary, Result
 from edgeclf.live.smoothing import Smoother, Smoothing
 from edgeclf.live.state import LiveState, Output
 from edgeclf.live.tally import AgeTally, Rate
+from edgeclf.records import Record
 from edgeclf.runtime.classifier import LabelScore
 from edgeclf.runtime.image import resize
 
@@ -44,18 +46,24 @@ class Labels(Protocol):
 
 
 @dataclass(frozen=True)
-class Limits:
+class Limits(Record):
     """When the loop ends by itself; None: never.
 
     Args:
-        frames: results.
-        seconds: since the loop began.
+        frames: after so many results.
+        seconds: after so long.
         max_fps: results a second at most.
     """
 
     frames: int | None = None
     seconds: float | None = None
     max_fps: float | None = None
+
+    def __post_init__(self) -> None:
+        for name, shown in (("frames", "frames"), ("seconds", "duration"), ("max_fps", "max-fps")):
+            value = getattr(self, name)
+            if value is not None and not value > 0:
+                raise InputError(f"{shown} must be above 0, got {value:g}")
 
 
 class Loop:
