@@ -10,6 +10,7 @@ from pathlib import Path
 import cv2
 import numpy as np
 import pytest
+from digit_video import write_video
 
 pytestmark = pytest.mark.slow
 
@@ -118,6 +119,19 @@ print(time.perf_counter() - began, resource.getrusage(resource.RUSAGE_CHILDREN).
     seconds, megabytes = zip(*(map(float, one.stdout.split()) for one in tries), strict=True)
     assert min(seconds) < SECONDS
     assert max(megabytes) < MEGABYTES
+
+
+def test_live_on_a_video_without_the_page(edge_python: str, tmp_path: Path) -> None:
+    truth = [str(number) for number in write_video(tmp_path / "digits.avi", (3, 1, 4), 5)]
+    arguments = ["live", "digits", "--camera", "digits.avi", "--every-frame", "--no-window", "--smoothing", "0"]
+    done = edgeclf(edge_python, tmp_path, *arguments, "--json")
+    assert done.returncode == 0, done.stderr
+    *results, last = [json.loads(line) for line in done.stdout.splitlines()]
+    assert [result["label"] for result in results] == truth
+    assert last["summary"]["frames_classified"] == 15
+    told = edgeclf(edge_python, tmp_path, *arguments)
+    assert told.returncode == 0
+    assert 'pip install "edgeclf[web]"' in told.stderr
 
 
 def test_host_commands_name_the_install_command(edge_python: str, tmp_path: Path) -> None:

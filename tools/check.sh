@@ -5,7 +5,8 @@ cd "$(dirname "$0")/.."
 . tools/environment.sh
 
 base_packages
-system_packages libegl1 libgles2
+# MediaPipe's; then what the live tests are tried with: a browser, a display in memory, a broker, pipelines, systemd.
+system_packages libegl1 libgles2 chromium xvfb xdotool mosquitto gstreamer1.0-tools gstreamer1.0-plugins-base systemd
 environment .venv -c constraints.txt -e '.[train,dev,heic]'
 bin=.venv/bin
 
