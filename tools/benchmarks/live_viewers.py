@@ -300,9 +300,8 @@ def main() -> int:
     for name, flat_out in (("camera", False), ("flat out", True)):
         print(name, file=sys.stderr)
         told[name] = measure(options.model, flat_out, options)
-    print(
-        f"{'load':9} {'who':10} {'results/s':>10} {'cost':>7} {'age median':>11} {'p95':>9} {'max':>9}   of a core: loop, server, encoder"
-    )
+    title = f"{'load':9} {'who':10} {'results/s':>10} {'cost':>7} {'age median':>11} {'p95':>9} {'max':>9}"
+    print(f"{title}   of a core: loop, server, encoder")
     for name, figures in told.items():
         for kind in ("nobody", "viewers", "strangers"):
             row = figures[kind]
