@@ -14,7 +14,8 @@ from hypothesis import strategies as st
 from scripted_source import ColorNames, Kept, ScriptedSource, card
 
 from edgeclf.errors import InputError, RunFailedError
-from edgeclf.live.capture import Capture, Patience
+from edgeclf.live.attempt import Patience
+from edgeclf.live.capture import Capture
 from edgeclf.live.geometry import Geometry
 from edgeclf.live.loop import Limits, Loop
 from edgeclf.live.problems import Problems

@@ -14,11 +14,9 @@ import threading
 import time
 from collections import deque
 from collections.abc import Callable
-from dataclasses import dataclass
 
-import cv2
-
-from edgeclf.errors import EdgeclfError, InputError, RunFailedError
+from edgeclf.errors import InputError, RunFailedError
+from edgeclf.live.attempt import Attempt, Patience
 from edgeclf.live.background import one_line
 from edgeclf.live.frame import Frame, Shot
 from edgeclf.live.source import EndOfSourceError, Source, SourceError
@@ -27,41 +25,8 @@ from edgeclf.live.state import SourceState
 AHEAD = 8
 """Frames that may wait where every frame is wanted; the source waits then, so nothing gets late."""
 
-
-@dataclass(frozen=True)
-class Patience:
-    """Seconds.
-
-    Args:
-        stalled: without a frame until a running source is called stalled.
-        reopen: until it is closed and opened anew.
-        opening: until an opening that does not come back is given up.
-        first: how long the very first frame is tried for, before the source counts as one that does not work.
-        delays: pauses before the next attempts; the last one stays.
-    """
-
-    stalled: float = 1.5
-    reopen: float = 5.0
-    opening: float = 15.0
-    first: float = 4.0
-    delays: tuple[float, ...] = (0.2, 0.5, 1.0, 2.0, 5.0)
-
-
 MOST_LEFT_BEHIND = 3
 """Threads that may hang in a driver at a time; with more, the driver is waited for."""
-
-
-class _Attempt:
-    """One opening of the source, with the thread that reads from it."""
-
-    def __init__(self, source: Source, name: str) -> None:
-        self.source = source
-        self.began = time.monotonic()
-        self.last = self.began  # of the newest frame
-        self.frames = 0
-        self.failure: BaseException | None = None
-        self.over = False
-        self.thread = threading.Thread(target=lambda: None, name=name, daemon=True)
 
 
 class Capture:
@@ -100,7 +65,7 @@ class Capture:
         self._change = threading.Condition()
         self._hungry = False  # somebody waits for a frame
         self._full = False  # the source waits for room
-        self._attempt: _Attempt | None = None
+        self._attempt: Attempt | None = None
         self._left_behind: list[threading.Thread] = []
         self._began = time.monotonic()
         self._failures = 0
@@ -151,7 +116,7 @@ class Capture:
             attempt, self._attempt = self._attempt, None
             self._change.notify_all()
         if attempt is not None:
-            self._part_with(attempt)
+            attempt.part_with()
             if attempt.thread.is_alive():
                 attempt.thread.join(seconds)
 
@@ -196,24 +161,19 @@ class Capture:
             self._next_attempt = now + self._patience.delays[-1]
             return
         source, self._first = self._first or self._make(), None
-        attempt = _Attempt(source, f"edgeclf capture {self.name}")
-        attempt.thread = threading.Thread(
-            target=self._read, args=(attempt,), name=f"edgeclf capture {self.name}", daemon=True
-        )
+        attempt = Attempt(source, self._read)
         if not self.captured:
             self._tell("opening")
         with self._change:
             self._attempt = attempt
         attempt.thread.start()
 
-    def _read(self, attempt: _Attempt) -> None:
+    def _read(self, attempt: Attempt) -> None:
         source = attempt.source
         try:
             source.open()
             while self._put(attempt, source.read()):
                 pass
-        except (EdgeclfError, EndOfSourceError, OSError, ValueError, RuntimeError, cv2.error) as failure:
-            attempt.failure = failure
         except Exception as failure:  # noqa: BLE001 - drivers raise what they like; the camera is lost, not the program
             attempt.failure = failure
         finally:
@@ -234,7 +194,7 @@ class Capture:
         except IndexError:
             return None
 
-    def _put(self, attempt: _Attempt, shot: Shot) -> bool:
+    def _put(self, attempt: Attempt, shot: Shot) -> bool:
         if self._every_frame and len(self._frames) >= AHEAD:
             with self._change:
                 self._full = True
@@ -254,7 +214,7 @@ class Capture:
                 self._change.notify_all()
         return True
 
-    def _conclude(self, attempt: _Attempt, now: float) -> None:
+    def _conclude(self, attempt: Attempt, now: float) -> None:
         failure = attempt.failure
         if isinstance(failure, EndOfSourceError):
             if self._endless:
@@ -292,26 +252,15 @@ class Capture:
             self.ended = True
         self._tell("ended")
 
-    def _part_with(self, attempt: _Attempt) -> None:
-        # Some sources wait on something that their close() ends; a driver's read does not, hence the thread of its own.
-        closer = threading.Thread(target=_close_quietly, args=(attempt.source,), name="edgeclf closing", daemon=True)
-        closer.start()
-        closer.join(0.5)
-
-    def _leave_behind(self, attempt: _Attempt) -> None:
+    def _leave_behind(self, attempt: Attempt) -> None:
         with self._change:
             self._attempt = None
             self._change.notify_all()
         self._left_behind.append(attempt.thread)
-        self._part_with(attempt)
+        attempt.part_with()
 
     def _tell(self, status: str, detail: str = "") -> None:
         state = SourceState(self.name, status, detail, self.reconnects)
         if state != self._state:
             self._state = state
             self._on_state(state)
-
-
-def _close_quietly(source: Source) -> None:
-    with contextlib.suppress(Exception):
-        source.close()
