@@ -177,6 +177,17 @@ def test_endless_stderr_neither_blocks_nor_grows(problems, told, monkeypatch):
     assert told == ["on-change: sh took more than 1 seconds and was ended"]
 
 
+def test_of_a_long_stderr_only_the_end_is_kept(problems, told):
+    code = "import sys; sys.stderr.write(' '.join(map(str, range(100_000)))); sys.exit(3)"
+    output = OnChange(python(code), problems)
+    show(output, "a")
+    wait_for(lambda: bool(told))
+    output.close()
+    assert len(told[0]) < 400
+    assert "exit code 3 (" in told[0]
+    assert "0 1 2 3" not in told[0]
+
+
 def test_after_the_time_out_the_whole_group_is_killed(tmp_path, problems, told, monkeypatch):
     monkeypatch.setattr(on_change, "TIME_OUT", 1.0)
     pids = tmp_path / "pids"
@@ -234,10 +245,10 @@ listening = socket.create_server(("127.0.0.1", 0))
 listening.set_inheritable(True)
 out = Path(sys.argv[1])
 told = []
-script = "ls -l /proc/self/fd > %s; cat /proc/self/status >> %s; cat; echo spoken" % (out, out)
-output = OnChange(f"sh -c '{script}'", Problems(told.append))
-output.take(result("a"), picture(np.zeros((4, 4, 3), np.uint8)))
-output.close()
+for command in (f"sh -c 'ls -l /proc/self/fd > {out}; cat; echo spoken'", f"cp /proc/self/status {out}.status"):
+    output = OnChange(command, Problems(told.append))
+    output.take(result("a"), picture(np.zeros((4, 4, 3), np.uint8)))
+    output.close()
 assert told == [], told
 """
     out = tmp_path / "out"
@@ -246,9 +257,11 @@ assert told == [], told
     done = subprocess.run(command, env=environment, capture_output=True, text=True, input="ours")
     assert done.returncode == 0, done.stderr
     assert done.stdout == ""
-    shown = out.read_text()
-    assert "socket:" not in shown
-    fields = dict(line.split(":\t", 1) for line in shown.splitlines() if ":\t" in line)
+    listed = out.read_text()
+    assert "0 -> pipe:" in listed
+    assert "socket:" not in listed
+    status = Path(f"{out}.status").read_text()
+    fields = dict(line.split(":\t", 1) for line in status.splitlines() if ":\t" in line)
     assert int(fields["SigBlk"], 16) == 0
     assert int(fields["SigIgn"], 16) & (1 << (signal.SIGPIPE - 1)) == 0
     assert int(fields["SigCgt"], 16) == 0
