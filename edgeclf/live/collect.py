@@ -13,7 +13,7 @@ import numpy as np
 
 from edgeclf.dataset.near_duplicates import GLIMPSE_SIDE, glimpse, unmoved
 from edgeclf.errors import InputError, RunFailedError
-from edgeclf.live.background import Background
+from edgeclf.live.background import Background, one_line
 from edgeclf.live.frame import Pixels
 from edgeclf.live.geometry import Picture
 from edgeclf.live.problems import Problems
@@ -130,6 +130,8 @@ class Collector:
     def _keep(self, item: tuple[Picture, Result, str]) -> None:
         try:
             self._look(*item)
+        except cv2.error as error:
+            raise RunFailedError(one_line(error)) from error
         finally:
             self._done += 1
 

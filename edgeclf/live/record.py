@@ -115,9 +115,12 @@ class Recorder:
             raise RunFailedError(self._why)
         try:
             self._place(item)
-        except (RunFailedError, OSError) as error:
+        except (RunFailedError, OSError, MemoryError, cv2.error) as error:
             self._ended, self._why = True, one_line(error)
-            self._finish()
+            try:
+                self._finish()
+            except (RunFailedError, OSError) as another:
+                self._why += f"; {one_line(another)}"
             raise RunFailedError(self._why) from error
 
     def _place(self, item: tuple[Picture, Result]) -> None:
@@ -203,7 +206,7 @@ class Recorder:
 
     def _encode_seconds(self, item: tuple[Picture, Result]) -> float:
         """What a frame costs, by a few of them in a file that is thrown away."""
-        with tempfile.TemporaryDirectory(dir=self._partial.parent, prefix=".edgeclf-") as folder:
+        with tempfile.TemporaryDirectory(prefix="edgeclf-") as folder:
             writer = self._open(Path(folder) / self.path.name)
             spent = []
             for _ in range(4):
