@@ -5,8 +5,8 @@ Both run the same commands on the same files: `verify` with every zoo model, `pr
 `live` on two videos of them. One is lossless, so that both machines see the same pixels. The other is MJPEG, as a
 camera sends it, whose decoder may round otherwise on another processor.
 
-A label that differs is explained when the scores that decide are within one step of the output (the softmax of a uint8
-model may round either way), or when the decoded pixels differ: these are compared apart.
+A label that differs is explained when the network, computed here on the pixels that each machine decoded, gives each
+its answer within one step of the output (the softmax of a uint8 model may round either way).
 
 One JSON document on stdout; exit code 0 where everything is equal or explained and the fast kernels are used, else 1.
 """
@@ -127,8 +127,8 @@ def compare_model(model: str, desk: Machine, board: Machine, here: dict[str, Any
         compare = _compare_predictions if source == "frames" else _compare_live
         compared = compare(here[source], there[source])
         for entry in compared["differences"]:
-            if not entry["explained_by"] and entry["frame"] < len(theirs):
-                _blame_pixels(entry, classifier, ours[entry["frame"]], theirs[entry["frame"]])
+            number = entry["frame"]
+            entry["explained_by"] = _explain(entry, classifier, ours[number], theirs[number])
         steps = np.abs(ours.astype(np.int16) - theirs)
         figures[name] = {
             "frames": len(theirs),
@@ -143,16 +143,19 @@ def compare_model(model: str, desk: Machine, board: Machine, here: dict[str, Any
     return {"model": model, "ok": whole and verified.returncode == 0, "verify": verify, **figures}
 
 
-def _blame_pixels(entry: dict[str, Any], classifier: Classifier, ours: Any, theirs: Any) -> None:
-    """The decoder is to blame when this machine, shown the board's pixels, says what the board said (within a step)."""
-    if np.array_equal(ours, theirs):
-        return
-    scores = {score.label: score.probability for score in classifier.predict(theirs, top=ALL_CLASSES).labels}
-    best = max(scores, key=scores.__getitem__)
-    board_best = entry["board"]["best"]
-    near = abs(scores[board_best] - entry["board"]["probability"]) / STEP <= 1 + EQUAL
-    if near and (scores[best] - scores[board_best]) / STEP <= 1 + EQUAL:
-        entry["explained_by"] = "decoded pixels"
+def _explain(entry: dict[str, Any], classifier: Classifier, ours: Any, theirs: Any) -> str | None:
+    """Why the label differs; None where the pixels that each machine decoded do not lead to what it said."""
+    if not (_follows(entry["here"], classifier, ours) and _follows(entry["board"], classifier, theirs)):
+        return None
+    return "one step of the output" if np.array_equal(ours, theirs) else "decoded pixels"
+
+
+def _follows(said: dict[str, Any], classifier: Classifier, pixels: Any) -> bool:
+    """Whether the network on `pixels` gives that class that score, within a step, and no class a better one."""
+    scores = {score.label: score.probability for score in classifier.predict(pixels, top=ALL_CLASSES).labels}
+    score = scores.get(said["best"], -1.0)
+    nearest = abs(score - said["probability"]) / STEP <= 1 + EQUAL
+    return nearest and (max(scores.values()) - score) / STEP <= 1 + EQUAL
 
 
 def _compare_predictions(here: list[Any], there: list[Any]) -> dict[str, Any]:
@@ -165,12 +168,9 @@ def _compare_predictions(here: list[Any], there: list[Any]) -> dict[str, Any]:
         values += len(steps)
         different += sum(step > EQUAL for step in steps)
         largest = max(largest, *steps)
-        first, second = ours[0][0], theirs[0][0]
-        if first != second:
-            tie = all(abs(scores[first] - scores[second]) / STEP <= 1 + EQUAL for scores in (mine, other))
+        if ours[0][0] != theirs[0][0]:
             said = [{"best": best, "probability": probability} for best, probability in (ours[0], theirs[0])]
-            why = "one step" if tie else None
-            found.append({"frame": number, "here": said[0], "board": said[1], "explained_by": why})
+            found.append({"frame": number, "here": said[0], "board": said[1]})
     return {
         "answers": len(there),
         "values": values,
@@ -190,19 +190,8 @@ def _compare_live(here: dict[int, dict[str, Any]], there: dict[int, dict[str, An
         steps = abs(ours["raw_probability"] - theirs["raw_probability"]) / STEP
         largest = max(largest, steps)
         if (ours["raw_label"], ours["label"]) != (theirs["raw_label"], theirs["label"]):
-            why = _one_step(ours, theirs)
-            found.append({"frame": number, "here": _said(ours), "board": _said(theirs), "explained_by": why})
+            found.append({"frame": number, "here": _said(ours), "board": _said(theirs)})
     return {"answers": len(there), "largest_difference_steps": round(largest, 3), "differences": found}
-
-
-def _one_step(ours: dict[str, Any], theirs: dict[str, Any]) -> str | None:
-    """Both machines give the two labels, or label and threshold, scores that are within one step of each other."""
-    scores = [{entry["label"]: entry["probability"] for entry in result["top"]} for result in (ours, theirs)]
-    labels = (ours["raw_label"], theirs["raw_label"])
-    known = all(label in found for found in scores for label in labels)
-    near = known and all(abs(found[labels[0]] - found[labels[1]]) / STEP <= 1 + EQUAL for found in scores)
-    same_scores = abs(ours["raw_probability"] - theirs["raw_probability"]) / STEP <= 1 + EQUAL
-    return "one step" if near and same_scores else None
 
 
 def _said(result: dict[str, Any]) -> dict[str, Any]:
