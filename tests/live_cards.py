@@ -75,6 +75,12 @@ def all_shots(source: Source) -> list[Shot]:
     return shots
 
 
+def read_on(source: Source, most: int = 1000) -> None:
+    """Read until the source fails, or for `most` frames."""
+    for _ in range(most):
+        source.read()
+
+
 def first_shot(source: Source) -> Shot:
     """The first frame of a source; closed afterwards."""
     source.open()

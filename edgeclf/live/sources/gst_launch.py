@@ -105,10 +105,9 @@ class GstLaunchSource:
 
     def close(self) -> None:
         """End the child; from any thread, also while another one reads."""
-        child = self._child
-        if child is not None:
-            child.stop()
         self._device.close()
+        if self._child is not None:
+            self._child.stop()
 
     def _failure(self, child: _Child) -> Exception:
         child.over.wait(_STOPPING_SECONDS)  # its last words come after its last frame
