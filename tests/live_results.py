@@ -2,12 +2,19 @@
 
 from __future__ import annotations
 
+import contextlib
 import datetime
+import os
+import resource
+import shutil
+import socket
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from typing import NoReturn
 
 import numpy as np
+import pytest
 
 from edgeclf.live.frame import Frame
 from edgeclf.live.geometry import Geometry, Picture
@@ -37,6 +44,37 @@ def result(
     top = tuple(LabelScore(name, index, score) for index, (name, score) in enumerate(ordered))
     raw, raw_score = raw_label or label, probability if raw_probability is None else raw_probability
     return Result(number, when.isoformat(), label, probability, raw, raw_score, 41.5, 3.2, 20.0, top)
+
+
+def refuse(reason: str) -> NoReturn:
+    """Skip a test that cannot run here; in CI, fail it."""
+    if os.environ.get("CI") == "true":
+        pytest.fail(reason)
+    pytest.skip(reason)
+
+
+def needed(program: str) -> str:
+    """Path of a program that a test needs."""
+    found = shutil.which(program, path=f"{os.environ.get('PATH', '')}:/usr/sbin")
+    if found is None:
+        refuse(f"{program} is not installed")
+    return found
+
+
+@contextlib.contextmanager
+def many_descriptors() -> Iterator[None]:
+    """With 1100 sockets open, so that the next descriptors lie above 1023, as with a thousand viewers."""
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    if hard < 1300:
+        refuse("no more than 1300 descriptors are allowed here")
+    resource.setrlimit(resource.RLIMIT_NOFILE, (min(hard, 4096), hard))
+    held = [socket.socket() for _ in range(1100)]
+    try:
+        yield
+    finally:
+        for one in held:
+            one.close()
+        resource.setrlimit(resource.RLIMIT_NOFILE, (soft, hard))
 
 
 def wait_for(condition: Callable[[], bool], seconds: float = 20.0) -> None:

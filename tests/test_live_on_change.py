@@ -6,7 +6,6 @@ import json
 import os
 import shlex
 import signal
-import socket
 import subprocess
 import sys
 import time
@@ -14,7 +13,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from live_results import picture, result, wait_for
+from live_results import many_descriptors, picture, result, wait_for
 
 from edgeclf.errors import InputError
 from edgeclf.live import on_change
@@ -281,21 +280,9 @@ def test_descriptors_do_not_leak(problems, told):
 
 
 def test_many_open_connections_are_no_hindrance(tmp_path, problems, told):
-    """Descriptors above 1023, as with a thousand viewers."""
-    import resource
-
-    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
-    if hard < 1300:
-        pytest.skip("no more than 1300 descriptors are allowed here")
-    resource.setrlimit(resource.RLIMIT_NOFILE, (min(hard, 4096), hard))
-    held = [socket.socket() for _ in range(1100)]
-    try:
+    with many_descriptors():
         output = OnChange(append_to(tmp_path / "events"), problems)
         show(output, "a")
         output.close()
-    finally:
-        for one in held:
-            one.close()
-        resource.setrlimit(resource.RLIMIT_NOFILE, (soft, hard))
     assert told == []
     assert (tmp_path / "events").exists()
