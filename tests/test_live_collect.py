@@ -205,6 +205,21 @@ def test_the_oldest_unsorted_make_place_and_sorted_ones_stay(tmp_path):
     assert (tmp_path / "cat" / f"{first}.jpg").exists()
 
 
+def test_what_was_sorted_meanwhile_takes_no_place(tmp_path):
+    size = max(len(encode_jpeg(bgr(number))) for number in range(8))
+    camera = Camera(tmp_path, quota_bytes=5 * size)
+    for number in range(5):
+        camera.show(bgr(number))
+    oldest, *others = files(tmp_path)
+    for name in others:
+        Collected(tmp_path, LABELS).label(name, "cat")
+    for number in range(5, 8):
+        camera.show(bgr(number))
+    camera.close()
+    assert len(files(tmp_path)) == 4
+    assert files(tmp_path)[0] == oldest
+
+
 def test_files_of_others_in_the_folder_are_not_deleted(tmp_path):
     (tmp_path / "unsorted").mkdir()
     mine = tmp_path / "unsorted" / "mine.png"
