@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 import subprocess
@@ -323,18 +324,17 @@ def disk(tmp_path: Path) -> Iterator[Path]:
 
 
 def test_a_full_disk_is_said_once_and_lived_through(disk, told):
-    camera = Camera(disk, told)
-    camera.show(bgr(1))
-    assert len(files(disk)) == 1
-    (disk / "ballast").write_bytes(bytes(4 << 20))
-    for number in range(2, 8):
-        camera.show(bgr(number))
-        camera.show(bgr(1))  # nothing new: does not look as if it worked
-    assert len(told) == 1
-    assert "disk is full" in told[0]
-    (disk / "ballast").unlink()
-    camera.show(bgr(9))
-    camera.close()
+    with contextlib.closing(Camera(disk, told)) as camera:
+        camera.show(bgr(1))
+        assert len(files(disk)) == 1
+        (disk / "ballast").write_bytes(bytes(4 << 20))
+        for number in range(2, 8):
+            camera.show(bgr(number))
+            camera.show(bgr(1))  # nothing new: does not look as if it worked
+        assert len(told) == 1
+        assert "disk is full" in told[0]
+        (disk / "ballast").unlink()
+        camera.show(bgr(9))
     assert told[1:] == ["collect: works again"]
     assert len(files(disk)) == 2
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import signal
 import subprocess
@@ -291,14 +292,14 @@ def test_a_full_disk_ends_the_recording_and_what_is_there_plays(disk, problems, 
     recorder = Recorder(path, problems, rate=30, every_frame=True)
     noise = np.random.default_rng(0)
     pictures = [noise.integers(0, 255, (480, 640, 3)).astype(np.uint8) for _ in range(8)]
-    for number in range(400):
-        recorder.take(result(), picture(pictures[number % 8]))
-        if problems.now():
-            break
-    assert problems.now(), "6 MB were never filled"
-    for _ in range(20):
-        recorder.take(result(), picture(pictures[0]))
-    recorder.close()
+    with contextlib.closing(recorder):
+        for number in range(400):
+            recorder.take(result(), picture(pictures[number % 8]))
+            if problems.now():
+                break
+        assert problems.now(), "6 MB were never filled"
+        for _ in range(20):
+            recorder.take(result(), picture(pictures[0]))
     assert len(told) == 1
     assert "disk is full" in told[0]
     frames, _ = read(path)
