@@ -98,13 +98,13 @@ def test_the_same_files_are_found_by_their_checksum_under_another_name(desk: Ben
         ("photos", 2, "int8", 2),
     ]
     for pair in against.models:
-        assert (pair.same_file, pair.notes, pair.times, pair.there.top1) == (True, (), 1.0, 0.9)
+        assert (pair.same_file, pair.notes, pair.ratio, pair.there.top1) == (True, (), 1.0, 0.9)
 
 
-def test_times_are_here_over_there(desk: BenchReport) -> None:
+def test_the_ratio_is_here_over_there(desk: BenchReport) -> None:
     here = changed(desk, latency_ms=Percentiles(3.0, 4.0, 5.0))
     there = changed(desk, latency_ms=Percentiles(0.5, 0.6, 0.7))
-    assert [pair.times for pair in beside(here, there)[1].models] == [6.0] * 4
+    assert [pair.ratio for pair in beside(here, there)[1].models] == [6.0] * 4
 
 
 def test_a_file_of_the_same_name_that_differs_is_said_to(desk: BenchReport) -> None:
@@ -393,7 +393,7 @@ def test_the_page_tells_all_of_it(device: BenchReport) -> None:
         "Beside another machine",
         "Desk CPU",
         "90.00 %",
-        "The first minute and the last",
+        "Sustained work",
         "The board",
         "82.1 °C",
         "600 MHz",
@@ -404,7 +404,7 @@ def test_the_page_tells_all_of_it(device: BenchReport) -> None:
     ):
         assert text in page, text
     plain = render_report(replace(device, board=None, against=None, sustained=None))
-    for text in ("Beside another machine", "The first minute and the last", "The board"):
+    for text in ("Beside another machine", "Sustained work", "The board"):
         assert text not in plain
 
 

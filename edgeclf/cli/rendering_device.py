@@ -28,7 +28,7 @@ def board_table(report: Mapping[str, Any]) -> Table | None:
     rows.append(("after", board.get("after")))
     if not any(reading for _, reading in rows):
         return None
-    shown = table("Board", "when", "temperature", "clock", "slowed down by", "since its start")
+    shown = table("Board", "when", "temperature", "clock", "slowed down", "since its start")
     for when, reading in rows:
         if reading:
             words = (slowed(reading[key]) for key in ("throttled", "throttled_since_start"))
@@ -55,7 +55,7 @@ def beside(report: Mapping[str, Any]) -> Table:
             size(here["size_bytes"]),
             milliseconds(there["latency_ms"]["median"]),
             milliseconds(here["latency_ms"]["median"]),
-            f"{pair['times']:.3g}",
+            f"{pair['ratio']:.3g}",
         )
     return shown
 
@@ -92,5 +92,5 @@ def device_remarks(report: Mapping[str, Any]) -> list[str]:
             f"Interrupted after {duration(sustained['seconds'])} of {60 * sustained['minutes']:.0f} s of work."
         )
     if sustained and sustained["throttled"]:
-        remarks.append(f"On the way the board was slowed down by {slowed(sustained['throttled'])}.")
+        remarks.append(f"On the way the board was slowed down: {slowed(sustained['throttled'])}.")
     return remarks

@@ -64,7 +64,7 @@ def _counterpart(here: ModelResult, there: ModelResult) -> Counterpart:
         threads=here.threads,
         same_file=same,
         there=there,
-        times=round(here.latency_ms.median / there.latency_ms.median, 4),
+        ratio=round(here.latency_ms.median / there.latency_ms.median, 4),
         notes=tuple(notes),
     )
 

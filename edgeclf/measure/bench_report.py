@@ -151,7 +151,7 @@ class Counterpart(Record):
         name: of the model in this report, with `threads` the key into `BenchReport.models`.
         same_file: whether both measured the same bytes; None where the other report does not tell.
         there: what the other machine measured, at the same thread count where it has that one.
-        times: median latency here over there.
+        ratio: median latency here over there.
         notes: what makes the two hard to compare.
     """
 
@@ -159,7 +159,7 @@ class Counterpart(Record):
     threads: int
     same_file: bool | None
     there: ModelResult
-    times: float
+    ratio: float
     notes: tuple[str, ...]
 
 
