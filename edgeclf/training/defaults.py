@@ -7,7 +7,7 @@ from edgeclf.training.config import TrainConfig
 
 SMALL_IMAGES = 48
 """Images up to this side, pixels, are taken for icons, digits or thumbnails rather than photos."""
-STEPS_FROM_SCRATCH = 20_000
+STEPS_FROM_SCRATCH = 40_000
 MOST_EPOCHS = 80
 STEPS_PRETRAINED = 2_500
 CHARACTER_SETS = ("digits", "mnist")
@@ -26,13 +26,13 @@ def complete(config: TrainConfig, probe: DataProbe, *, pretrained: bool) -> Trai
     model = config.model or ("resnet8" if small else "mobilenet-v1")
     size = config.image_size or _image_size(model, side, small)
     images = max(1, round(probe.images * 0.7))
-    batch = config.batch_size or (128 if images >= 20_000 else 64 if images >= 4_000 else 32)
+    batch = config.batch_size or (64 if images >= 4_000 else 32)
     steps = max(1, images // batch)
     wanted = STEPS_PRETRAINED if pretrained else STEPS_FROM_SCRATCH
     epochs = config.epochs or int(min(MOST_EPOCHS, max(15, wanted / steps)))
     optimizer = config.optimizer or "sgd"
     rate = {"sgd": 0.1, "adam": 2e-3, "adamw": 2e-3}[optimizer] * (batch / 128) ** 0.5
-    decay = {"sgd": 3e-3, "adam": 0.0, "adamw": 0.02}[optimizer]
+    decay = {"sgd": 2e-3, "adam": 0.0, "adamw": 0.02}[optimizer]
     characters = probe.name in CHARACTER_SETS
     return config.replace(
         model=model,
