@@ -184,6 +184,25 @@ def test_a_bad_pipeline_is_told_in_the_words_of_gstreamer(
     assert capfd.readouterr().err == ""
 
 
+def test_a_pipeline_whose_size_is_lost_is_started_again(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    # gst-launch sometimes sends frames and never says how large they are.
+    program = tmp_path / "gst-launch-1.0"
+    program.write_text(
+        f"#!{sys.executable}\n"
+        "import os, pathlib, sys\n"
+        f"runs = pathlib.Path({str(tmp_path / 'runs')!r})\n"
+        "runs.write_text(runs.read_text() + 'x' if runs.exists() else 'x')\n"
+        "if len(runs.read_text()) == 2:\n"
+        "    print(':edgeclf_bgr.GstPad:src: caps = video/x-raw, width=(int)4, height=(int)2', flush=True)\n"
+        "while True:\n"
+        "    os.write(int(sys.argv[-1].partition('=')[2]), bytes(24))\n"
+    )
+    program.chmod(0o755)
+    monkeypatch.setenv("PATH", str(tmp_path))
+    assert first_shot(gstreamer_source("camera ! x", in_opencv=False)).pixels.shape == (2, 4, 3)
+    assert (tmp_path / "runs").read_text() == "xx"
+
+
 def test_passwords_of_a_pipeline_are_not_shown(gst: None) -> None:
     pipeline = 'rtspsrc location=rtsp://me:secret1@127.0.0.1:1/x user-pw=secret2 user-id="secret 3" ! nosuchelement'
     source = choose_source(pipeline)
@@ -243,13 +262,18 @@ def test_the_child_does_not_outlive_a_process_that_is_killed(gst: None) -> None:
         "source.read()\n"
     )
     command = [sys.executable, "-c", program, SLOW_PIPELINE]
-    with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as process:
+    process = subprocess.Popen(command, stdout=subprocess.PIPE, text=True)
+    watchdog = threading.Timer(60, process.kill)
+    watchdog.start()
+    try:
         assert process.stdout is not None
         child = int(process.stdout.readline())
         assert not gone(child, 0.1)
+    finally:
+        watchdog.cancel()
         process.send_signal(signal.SIGKILL)
-        process.wait()
-        assert gone(child)
+        process.communicate()
+    assert gone(child)
 
 
 def test_pictures_that_change_their_size(gst: None, tmp_path: Path) -> None:

@@ -17,7 +17,11 @@ class EndOfSourceError(Exception):
 
 
 class Source(Protocol):
-    """Where frames come from. One thread opens, reads and closes it; another may be abandoned inside a call that hangs.
+    """Where frames come from. One thread opens and reads it; any thread may close it, also while another is inside.
+
+    Making one is cheap and opens nothing. One whose `open` or `read` hangs in a driver is closed and left behind: it
+    releases the device when the call comes back. For the next attempt another one is made, or, where nothing hangs,
+    the same one opened again.
 
     Attributes:
         name: how it is called in lines and views, such as `/dev/video0`.
@@ -44,4 +48,7 @@ class Source(Protocol):
         """
 
     def close(self) -> None:
-        """Release the device; harmless where nothing is open."""
+        """Release the device and end a `read` that waits, with SourceError; harmless where nothing is open.
+
+        Waits for no driver: where a call is inside one, the device is released when it comes back.
+        """

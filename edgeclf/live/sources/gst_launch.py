@@ -33,8 +33,11 @@ INSTALL = (
     "(and gstreamer1.0-libcamera for libcamerasrc)"
 )
 
-_SINK = "edgeclf_frames"
-_CAPS = re.compile(rf":{_SINK}\.GstPad:sink: caps = .*width=\(int\)(\d+).*height=\(int\)(\d+)")
+# About one line in a hundred about a pad is lost in gst-launch; that of any of our elements will do, since none of them
+# changes the size. Where all are lost, the pipeline is started again.
+_CAPS = re.compile(r":edgeclf_\w+\.GstPad:\w+: caps = .*width=\(int\)(\d+).*height=\(int\)(\d+)")
+_ATTEMPTS = 3
+_LATE_SECONDS = 1.0
 _HOPELESS = re.compile(r"(?:WARNING: erroneous pipeline|ERROR: pipeline could not be constructed): (.*)")
 _FAILED = re.compile(r"ERROR: (?:from element \S*?:?([\w-]+): )?(.*)")
 _DETAIL = re.compile(r"streaming stopped, reason (.*)")
@@ -57,11 +60,11 @@ class GstLaunchSource:
     ) -> None:
         self.name, self.endless = name, endless
         # In time first, then a leaky queue that holds the newest frame only: it must not let a file rush through.
-        in_time = "! identity sync=true " if synced else ""
-        newest = "! queue leaky=downstream max-size-buffers=1 max-size-bytes=0 max-size-time=0 "
+        in_time = "! identity name=edgeclf_in_time sync=true " if synced else ""
+        newest = "! queue name=edgeclf_newest leaky=downstream max-size-buffers=1 max-size-bytes=0 max-size-time=0 "
         self._pipeline = (
-            f"{pipeline} {in_time}{newest if synced or endless else ''}! videoconvert ! video/x-raw,format=BGR ! "
-            f"fdsink name={_SINK} sync=false"
+            f"{pipeline} {in_time}{newest if synced or endless else ''}! videoconvert name=edgeclf_bgr ! "
+            "video/x-raw,format=BGR ! fdsink name=edgeclf_frames sync=false"
         )
         self._hide = hide
         self._child: _Child | None = None
@@ -74,16 +77,22 @@ class GstLaunchSource:
             InputError: the pipeline is none; says GStreamer's own reason.
             SourceError: it does not run now; says GStreamer's own reason.
         """
-        self._child = child = _Child(self._pipeline)
-        self._device = device = OneInside(child.release)
-        with device.entered():
-            child.known.wait()  # a child that is killed says nothing more, which also counts as known
-            if child.size is None:
-                failure = self._failure(child)
-                if isinstance(failure, SourceError) and not self.endless:
-                    raise InputError(f"--camera: {failure}")
-                raise failure
-            self._size = child.size
+        for _ in range(_ATTEMPTS):
+            self._child = child = _Child(self._pipeline)
+            self._device = device = OneInside(child.release)
+            with device.entered():
+                if not child.size_known():
+                    child.stop()
+                elif child.size is None:
+                    failure = self._failure(child)
+                    if isinstance(failure, SourceError) and not self.endless:
+                        raise InputError(f"--camera: {failure}")
+                    raise failure
+                else:
+                    self._size = child.size
+                    return
+            device.close()
+        raise SourceError("GStreamer does not tell the size of its pictures")
 
     def read(self) -> Shot:
         """The next frame.
@@ -160,6 +169,19 @@ class _Child:
         threading.Thread(
             target=self._listen, args=(self._process.stdout,), name="edgeclf gst-launch", daemon=True
         ).start()
+
+    def size_known(self) -> bool:
+        """Wait until the size is known, or never will be; False where frames come and nothing was said of their size.
+
+        A child that is killed says nothing more, which also counts as known.
+        """
+        late: float | None = None
+        while not self.known.wait(0.1 if late else 0.5):
+            if late is None and select.select([self._frames], [], [], 0)[0]:
+                late = time.monotonic() + _LATE_SECONDS
+            if late is not None and time.monotonic() > late:
+                return self.known.is_set()
+        return True
 
     def frame(self, height: int, width: int) -> Shot | None:
         """The next frame; None where the pipe ends."""
