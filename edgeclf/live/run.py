@@ -166,7 +166,8 @@ def _make_outputs(
     if settings.collect is not None:
         from edgeclf.live.collect import Collector
 
-        add(Collector(Path(settings.collect), problems, labels=classifier.labels, quota_bytes=settings.collect_quota))
+        quota, paced = settings.collect_quota, not settings.every_frame
+        add(Collector(settings.collect, problems, labels=classifier.labels, quota_bytes=quota, paced=paced))
     if settings.on_change is not None:
         from edgeclf.live.on_change import OnChange
 
