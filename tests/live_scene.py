@@ -8,6 +8,7 @@ import time
 from collections.abc import Callable
 
 import cv2
+import httpx
 import numpy as np
 
 from edgeclf.live.frame import Frame, Pixels
@@ -15,6 +16,7 @@ from edgeclf.live.geometry import Geometry, Picture
 from edgeclf.live.problems import Problems
 from edgeclf.live.result import Result
 from edgeclf.live.state import LiveState
+from edgeclf.live.web.server import WebView
 from edgeclf.runtime.classifier import LabelScore
 
 COLORS = {"red": (40, 40, 200), "blue": (200, 60, 40), "green": (60, 160, 60)}
@@ -110,3 +112,9 @@ def eventually(condition: Callable[[], object], seconds: float = 20.0) -> None:
     while not condition():
         assert time.monotonic() < deadline, f"not within {seconds:g} s"
         pause.wait(0.01)
+
+
+def ask(view: WebView, path: str, method: str = "GET", **options: object) -> httpx.Response:
+    """One request without cookies, and without the certificates that loading takes longest."""
+    address = f"http://127.0.0.1:{view.port}{path}"
+    return httpx.request(method, address, verify=False, trust_env=False, timeout=30, **options)  # type: ignore[arg-type]

@@ -5,9 +5,8 @@ from __future__ import annotations
 import socket
 from collections.abc import Iterator
 
-import httpx
 import pytest
-from live_scene import new_state, publish
+from live_scene import ask, new_state, publish
 
 from edgeclf.errors import InputError, MissingExtraError, RunFailedError
 from edgeclf.live.web.access import Access
@@ -37,10 +36,6 @@ def local() -> Iterator[WebView]:
     view.start()
     yield view
     view.close()
-
-
-def get(view: WebView, path: str, **options: object) -> httpx.Response:
-    return httpx.get(f"http://127.0.0.1:{view.port}{path}", timeout=20, **options)  # type: ignore[arg-type]
 
 
 @pytest.mark.parametrize(
@@ -170,7 +165,7 @@ PATHS = ("/", "/page.js", "/stream.mjpg", "/snapshot.jpg", "/api/state", "/api/e
 )
 def test_without_the_token_nothing_is_shown(guarded: WebView, path: str, headers: dict[str, str]) -> None:
     for query in ("", "?token=", "?token=wrong", f"?token={TOKEN[:-1]}", f"?tokens={TOKEN}", "?token=%FF%00"):
-        answer = get(guarded, path + query, headers=headers)
+        answer = ask(guarded, path + query, headers=headers)
         assert answer.status_code == 401
         assert answer.headers["www-authenticate"] == "Bearer"
         assert "set-cookie" not in answer.headers
@@ -179,35 +174,35 @@ def test_without_the_token_nothing_is_shown(guarded: WebView, path: str, headers
 
 
 def test_the_page_asks_for_the_token(guarded: WebView) -> None:
-    asked = get(guarded, "/")
+    asked = ask(guarded, "/")
     assert 'name="token"' in asked.text
     assert 'id="wrong" hidden' in asked.text
-    assert 'id="wrong">' in get(guarded, "/?token=wrong").text
-    assert get(guarded, "/page.css").status_code == 200
-    assert "a token is needed" in get(guarded, "/api/state").json()["error"]
+    assert 'id="wrong">' in ask(guarded, "/?token=wrong").text
+    assert ask(guarded, "/page.css").status_code == 200
+    assert "a token is needed" in ask(guarded, "/api/state").json()["error"]
 
 
 def test_the_token_becomes_a_cookie_and_leaves_the_address(guarded: WebView) -> None:
-    answer = get(guarded, f"/?token={TOKEN}&x=1")
+    answer = ask(guarded, f"/?token={TOKEN}&x=1")
     assert answer.status_code == 303
     assert answer.headers["location"] == "/?x=1"
     cookie = answer.headers["set-cookie"]
     assert {"HttpOnly", "SameSite=Strict", "Path=/"} <= set(cookie.split("; "))
     assert TOKEN not in cookie
     pair = cookie.partition(";")[0]
-    assert get(guarded, "/api/state", headers={"Cookie": f"other=1; {pair}"}).status_code == 200
-    assert get(guarded, "/api/state", headers={"Cookie": pair[:-1]}).status_code == 401
+    assert ask(guarded, "/api/state", headers={"Cookie": f"other=1; {pair}"}).status_code == 200
+    assert ask(guarded, "/api/state", headers={"Cookie": pair[:-1]}).status_code == 401
 
 
 def test_programs_show_the_token_with_each_request(guarded: WebView) -> None:
-    assert get(guarded, "/api/state", headers={"Authorization": f"Bearer {TOKEN}"}).status_code == 200
-    assert get(guarded, "/api/state", headers={"Authorization": f"bearer {TOKEN}"}).status_code == 200
-    assert get(guarded, f"/snapshot.jpg?token={TOKEN}").headers["content-type"] == "image/jpeg"
+    assert ask(guarded, "/api/state", headers={"Authorization": f"Bearer {TOKEN}"}).status_code == 200
+    assert ask(guarded, "/api/state", headers={"Authorization": f"bearer {TOKEN}"}).status_code == 200
+    assert ask(guarded, f"/snapshot.jpg?token={TOKEN}").headers["content-type"] == "image/jpeg"
 
 
 def test_health_needs_no_token_and_tells_nothing_else(guarded: WebView) -> None:
     publish(guarded._state, "red", 1)
-    assert get(guarded, "/healthz").json() == {"status": "ok"}
+    assert ask(guarded, "/healthz").json() == {"status": "ok"}
 
 
 @pytest.mark.parametrize(
@@ -215,14 +210,14 @@ def test_health_needs_no_token_and_tells_nothing_else(guarded: WebView) -> None:
 )
 def test_a_foreign_name_for_this_machine_is_refused(local: WebView, name: str) -> None:
     for path in (*PATHS, "/healthz"):
-        answer = get(local, path, headers={"Host": name})
+        answer = ask(local, path, headers={"Host": name})
         assert answer.status_code == 421
         assert "answers to 127.0.0.1, ::1, localhost only" in answer.text
 
 
 @pytest.mark.parametrize("name", ["127.0.0.1", "localhost", "LOCALHOST:9", "[::1]:8080", "127.0.0.1:8080"])
 def test_its_own_names_are_known(local: WebView, name: str) -> None:
-    assert get(local, "/api/state", headers={"Host": name}).status_code == 200
+    assert ask(local, "/api/state", headers={"Host": name}).status_code == 200
 
 
 @pytest.mark.parametrize(
@@ -237,14 +232,14 @@ def test_its_own_names_are_known(local: WebView, name: str) -> None:
 )
 def test_other_pages_can_ask_for_nothing(local: WebView, headers: dict[str, str]) -> None:
     for path in ("/stream.mjpg", "/snapshot.jpg", "/api/state", "/api/events"):
-        assert get(local, path, headers=headers).status_code == 403
-    answer = httpx.post(f"http://127.0.0.1:{local.port}/api/collected/a/discard", json={}, headers=headers)
+        assert ask(local, path, headers=headers).status_code == 403
+    answer = ask(local, "/api/collected/a/discard", "POST", json={}, headers=headers)
     assert answer.status_code == 403
 
 
 def test_every_answer_forbids_what_the_page_does_not_need(guarded: WebView) -> None:
     for path in (*PATHS, "/healthz"):
-        headers = get(guarded, path).headers
+        headers = ask(guarded, path).headers
         assert "default-src 'none'" in headers["content-security-policy"]
         assert "unsafe" not in headers["content-security-policy"]
         assert headers["x-content-type-options"] == "nosniff"
@@ -257,6 +252,6 @@ def test_every_answer_forbids_what_the_page_does_not_need(guarded: WebView) -> N
 
 def test_the_page_loads_nothing_from_elsewhere(local: WebView) -> None:
     for path in ("/", "/page.css", "/page.js", "/chart.js", "/labelling.js", "/stream.js", "/icon.svg"):
-        text = get(local, path).text.replace("http://www.w3.org/2000/svg", "")
+        text = ask(local, path).text.replace("http://www.w3.org/2000/svg", "")
         assert "://" not in text
         assert "url(" not in text
