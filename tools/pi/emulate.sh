@@ -3,10 +3,10 @@
 #
 #     sh tools/pi/emulate.sh [--images FOLDER] [--frames N]
 #
-# Builds, once, a Debian arm64 root that qemu runs; then, each time, builds
-# the wheel, installs it there into a new environment, and runs `verify`, `predict` and `live` on both machines (compare.py).
-# Ends with one JSON document on stdout, and exit code 0 where every label is equal or explained, else 1. It proves that
-# edgeclf installs, runs and computes the same on a board; it says nothing about speed.
+# Builds, once, a Debian arm64 root that qemu runs; then, each time, builds the wheel, installs it there into a new environment,
+# and runs `verify`, `predict` and `live` on both machines (compare.py). Ends with one JSON document on stdout, and exit code 0
+# where every label is equal or explained, else 1. It proves that edgeclf installs, runs and computes the same on a board; it
+# says nothing about speed.
 #
 # PI="4 5"          boards to compare: Cortex-A72, Cortex-A76.
 # SUITE=bookworm    the system: bookworm (Debian 12, Python 3.11, as 64-bit Raspberry Pi OS Bookworm) or trixie (Debian 13, 3.13).
@@ -55,6 +55,9 @@ build_root() {
     chmod 1777 "$root.new/tmp"
     echo root:x:0:0:root:/root:/bin/sh >"$root.new/etc/passwd"
     echo root:x:0: >"$root.new/etc/group"
+    # What the script of ca-certificates would do: pip looks for it, even when it fetches nothing.
+    mkdir -p "$root.new/etc/ssl/certs"
+    cat "$root.new"/usr/share/ca-certificates/mozilla/*.crt >"$root.new/etc/ssl/certs/ca-certificates.crt"
     touch "$root.new/.built"
     mv "$root.new" "$root"
     rm -rf "$cache/debs"
