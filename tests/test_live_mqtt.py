@@ -11,7 +11,7 @@ import subprocess
 import sys
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import numpy as np
@@ -106,10 +106,22 @@ class Subscriber:
 
 
 @pytest.fixture
-def broker(tmp_path: Path) -> Iterator[Broker]:
-    running = Broker(tmp_path)
-    yield running
-    running.kill()
+def make_broker(tmp_path: Path) -> Iterator[Callable[..., Broker]]:
+    """Starts brokers, and kills them all at the end."""
+    made: list[Broker] = []
+
+    def make(*lines: str) -> Broker:
+        made.append(Broker(tmp_path, *lines))
+        return made[-1]
+
+    yield make
+    for broker in made:
+        broker.kill()
+
+
+@pytest.fixture
+def broker(make_broker: Callable[..., Broker]) -> Broker:
+    return make_broker()
 
 
 @pytest.fixture
@@ -250,8 +262,7 @@ def test_no_discovery_where_it_is_not_wanted(broker, told, rigs):
     assert {topic.split("/")[0] for _, topic, _ in heard.messages} == {"edgeclf"}
 
 
-def test_a_broker_that_comes_goes_and_comes_again(tmp_path, told, rigs):
-    broker = Broker(tmp_path)
+def test_a_broker_that_comes_goes_and_comes_again(broker, told, rigs):
     broker.kill()
     rig = start(rigs, f"mqtt://127.0.0.1:{broker.port}/{TOPIC}", told)
     rig.show("cat")
@@ -279,7 +290,6 @@ def test_a_broker_that_comes_goes_and_comes_again(tmp_path, told, rigs):
     assert len(heard.of(f"{TOPIC}/label")) == 1
     rig.output.close()
     heard.close()
-    broker.kill()
     assert len(told) == 4
     assert told[2] == f"mqtt: no connection to mqtt://127.0.0.1:{broker.port} (the connection was lost); trying again"
 
@@ -360,12 +370,12 @@ def test_a_name_that_nobody_has(told, rigs):
     assert told[0].startswith("mqtt: no connection to mqtt://no-such-host.invalid:1883 (")
 
 
-def test_user_and_password_and_neither_is_shown(tmp_path, told, rigs, monkeypatch):
+def test_user_and_password_and_neither_is_shown(tmp_path, make_broker, told, rigs, monkeypatch):
     passwords = tmp_path / "passwords"
     subprocess.run(
         [needed("mosquitto_passwd"), "-c", "-b", passwords, "pi", "s3cret/ä"], check=True, capture_output=True
     )
-    broker = Broker(tmp_path, "allow_anonymous false", f"password_file {passwords}")
+    broker = make_broker("allow_anonymous false", f"password_file {passwords}")
     heard = Subscriber(broker.port, "pi", "s3cret/ä")
     wrong = start(rigs, f"mqtt://pi:wr0ng@127.0.0.1:{broker.port}/{TOPIC}", told)
     wait_for(lambda: bool(told))
@@ -382,16 +392,15 @@ def test_user_and_password_and_neither_is_shown(tmp_path, told, rigs, monkeypatc
     heard.close()
     for rig in rigs:
         rig.output.close()
-    broker.kill()
     assert len(told) == 1
 
 
-def test_tls_checks_the_certificate(tmp_path, told, rigs, monkeypatch):
+def test_tls_checks_the_certificate(tmp_path, make_broker, told, rigs, monkeypatch):
     key, certificate = tmp_path / "key.pem", tmp_path / "certificate.pem"
     made = [needed("openssl"), "req", "-x509", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:prime256v1", "-nodes"]
     names = ["-days", "2", "-subj", "/CN=localhost", "-addext", "subjectAltName=IP:127.0.0.1"]
     subprocess.run([*made, "-keyout", key, "-out", certificate, *names], check=True, capture_output=True)
-    broker = Broker(tmp_path, f"certfile {certificate}", f"keyfile {key}", "allow_anonymous true")
+    broker = make_broker(f"certfile {certificate}", f"keyfile {key}", "allow_anonymous true")
     url = f"mqtts://127.0.0.1:{broker.port}/{TOPIC}"
     refused = start(rigs, url, told)
     wait_for(lambda: bool(told))
@@ -403,7 +412,6 @@ def test_tls_checks_the_certificate(tmp_path, told, rigs, monkeypatch):
     trusted.show("cat")
     wait_for(lambda: trusted.output.connected)
     trusted.output.close()
-    broker.kill()
     assert len(told) == 1
 
 
