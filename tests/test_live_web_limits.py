@@ -101,7 +101,7 @@ def test_a_head_without_end_is_cut_off(serve: Serve) -> None:
 )
 def test_a_body_that_nobody_wants_ends_the_connection(serve: Serve, head: bytes, body: bytes, status: bytes) -> None:
     request = head + b" HTTP/1.1\r\nHost: localhost\r\nContent-Type: application/json\r\n" + body
-    assert answer_to(serve(), request).startswith(b"HTTP/1.1 " + status)
+    assert answer_to(serve(request_seconds=1000), request).startswith(b"HTTP/1.1 " + status)
 
 
 def test_garbage_changes_nothing(state: LiveState, serve: Serve) -> None:
