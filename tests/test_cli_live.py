@@ -149,6 +149,7 @@ def bad_inputs() -> Iterator[tuple[list[str], str]]:
     yield ["digits", "--camera", "digits.avi", "--rotate", "45"], "rotate must be one of 0, 90, 180, 270, got 45"
     yield ["digits", "--camera", "digits.avi", "--roi", "1,2"], "--roi takes X,Y,WIDTH,HEIGHT"
     yield ["digits", "--camera", "digits.avi", "--size", "big"], "--size takes WIDTHxHEIGHT such as 640x480, got 'big'"
+    yield ["digits", "--camera", "digits.avi", "--size", "64x48"], "--size is asked of cameras; digits.avi has a size"
     yield ["digits", "--camera", "digits.avi", "--threads", "many"], "--threads takes a positive whole number or auto"
     yield ["digits", "--camera", "digits.avi", "--threshold", "2"], "threshold must be between 0 and 1, got 2"
     yield ["digits", "--camera", "digits.avi", "--max-fps", "0"], "max-fps must be above 0, got 0"

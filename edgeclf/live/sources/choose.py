@@ -62,7 +62,12 @@ def choose_source(
         return UsbCameraSource(f"/dev/video{int(camera)}", size=size, rate=rate, tell=tell)
     if camera.startswith("/dev/") and not _is_file(path):
         return UsbCameraSource(camera, size=size, rate=rate, tell=tell)
-    if camera.strip() and _exists(path):
+    there = bool(camera.strip()) and _exists(path)
+    if size is not None and (there or re.search(r"\s!\s|://", camera)):
+        raise InputError(
+            f"--size is asked of cameras; {shown_address(camera) if '://' in camera else camera} has a size of its own"
+        )
+    if there:
         return _from_path(path, every_frame, rate, tell)
     if re.search(r"\s!\s", camera):
         return gstreamer_source(camera, every_frame=every_frame)
