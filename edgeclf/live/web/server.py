@@ -96,7 +96,7 @@ class WebView:
         self._address = self._address._replace(port=listener.getsockname()[1])
         self._thread = threading.Thread(target=self._run, args=(listener,), name="edgeclf web", daemon=True)
         self._thread.start()
-        if not self._ready.wait(START_SECONDS) or not self._server.started:
+        if not self._ready.wait(START_SECONDS) or self._server is None or not self._server.started:
             self.close()
             raise RunFailedError(f"--web: the server did not start within {START_SECONDS:g} s")
 
