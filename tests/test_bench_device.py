@@ -214,11 +214,11 @@ class Hours:
 
     def __init__(self, milliseconds: Sequence[float]) -> None:
         self.seconds = 0.0
-        self.by_minute = milliseconds
+        self.milliseconds, self.change_every = milliseconds, 60.0
 
     def call(self) -> None:
-        minute = min(int(self.seconds / 60), len(self.by_minute) - 1)
-        self.seconds += self.by_minute[minute] / 1000
+        part = min(int(self.seconds / self.change_every), len(self.milliseconds) - 1)
+        self.seconds += self.milliseconds[part] / 1000
 
     def monotonic(self) -> float:
         return self.seconds
@@ -264,12 +264,15 @@ def test_the_first_minute_and_the_last_are_compared(hours: Hours) -> None:
 
 
 def test_less_than_two_minutes_are_compared_by_halves(hours: Hours) -> None:
-    found = measure_sustained([("a", Path("a.tflite"), 1)], 1.5, board=lambda: NO_SENSORS)
+    hours.change_every = 20.0  # 10 ms a call, then 11, 13 and 15
+    found = measure_sustained([("a", Path("a.tflite"), 1)], 1, board=lambda: NO_SENSORS)
     assert found is not None
-    assert found.window_seconds == pytest.approx(45, abs=0.2)
+    assert found.window_seconds == pytest.approx(30, abs=0.2)
     assert (found.board_first, found.board_last, found.hottest_celsius) == (None, None, None)
-    # The first 45 s are all of the first minute; of the last 45 s half a minute is of the second.
-    assert (found.models[0].first_ms.median, found.models[0].last_ms.median) == (10, 11)
+    # 20 s at 10 ms and 10 s at 11 ms; then 10 s at 11 ms and 20 s at 13 ms.
+    first, last = found.models[0].first_ms, found.models[0].last_ms
+    assert (first.median, first.p99) == (10, pytest.approx(11))
+    assert (last.median, last.p99) == (13, pytest.approx(13))
 
 
 def test_memory_does_not_grow_with_the_hours(hours: Hours) -> None:
