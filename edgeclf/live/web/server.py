@@ -22,7 +22,7 @@ from edgeclf.live.web.connections import bounded_protocol
 from edgeclf.live.web.encoder import PART
 from edgeclf.live.web.limits import Limits
 
-START_SECONDS = 10.0
+START_SECONDS = 60.0
 FAREWELL_SECONDS = 0.3
 CLOSE_SECONDS = 2.0
 
@@ -63,6 +63,7 @@ class WebView:
         self._application: PageApplication | None = None
         self._server: Any = None
         self._ready = threading.Event()
+        self._closing = False
 
     @property
     def token(self) -> str | None:
@@ -104,6 +105,7 @@ class WebView:
         """End within two seconds, whoever is watching; harmless when it is over already."""
         if self._thread is None:
             return
+        self._closing = True
         if self._loop is not None:
             with contextlib.suppress(RuntimeError):  # the loop is over
                 self._loop.call_soon_threadsafe(self._end)
@@ -151,6 +153,8 @@ class WebView:
             h11_max_incomplete_event_size=self._limits.head_bytes,
         )
         self._server = uvicorn.Server(config)
+        if self._closing:
+            self._end()
         serving = asyncio.create_task(self._server.serve(sockets=[listener]))
         while not (self._server.started or serving.done()):
             await asyncio.sleep(0.005)
