@@ -189,8 +189,8 @@ def test_who_reads_slowly_misses_pictures_and_then_sees_the_newest(state: LiveSt
                 read += fast.recv(65536)
         while newest not in received:
             received += slow.recv(65536)
-    # One that was on its way, one that the kernel held; what came between was dropped.
-    assert received.count(b"X-Sequence: ") <= 4
+    # The first, the one that was on its way when the kernel was full, and the newest; what came between was dropped.
+    assert received.count(b"X-Sequence: ") <= 3
 
 
 def test_a_reader_that_stopped_is_left(state: LiveState, serve: Serve) -> None:
