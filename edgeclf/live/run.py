@@ -85,7 +85,7 @@ def run_live(
     classifier = _open_model(model, settings, progress)
     with contextlib.ExitStack() as stack:
         # Opened first, released last: outputs finish writing while frames have stopped already.
-        state = LiveState(classifier.path.stem, classifier.labels, settings.camera, problems)
+        state = LiveState(classifier.path.stem, classifier.labels, capture.name, problems)
         made = _make_outputs(settings, classifier, state, problems, stack)
         lines = None
         if json_lines is not None:
