@@ -20,12 +20,12 @@ if TYPE_CHECKING:
     from edgeclf.artifact.inspection import InspectReport
     from edgeclf.compression.compress_report import CompressReport
     from edgeclf.dataset.auditing import AuditReport
-    from edgeclf.live.result import LiveSummary
-    from edgeclf.live.settings import LiveSettings
-    from edgeclf.live.state import LiveState, Output
     from edgeclf.measure.bench_report import BenchReport
     from edgeclf.runtime.photos import PredictReport
     from edgeclf.runtime.verification import VerifyReport
+    from edgeclf.streaming.result import LiveSummary
+    from edgeclf.streaming.settings import LiveSettings
+    from edgeclf.streaming.state import LiveState, Output
     from edgeclf.training.config import TrainConfig
     from edgeclf.training.run_record import TrainReport
 
@@ -298,8 +298,8 @@ def live(
         MissingExtraError: the page or the broker needs a package that is not installed.
         RunFailedError: the source is lost for good.
     """
-    from edgeclf.live.run import run_live
-    from edgeclf.live.settings import LiveSettings
+    from edgeclf.streaming.run import run_live
+    from edgeclf.streaming.settings import LiveSettings
 
     chosen = settings or LiveSettings()
     if changes:

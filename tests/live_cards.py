@@ -10,10 +10,10 @@ import numpy as np
 import numpy.typing as npt
 from linear_models import SIDE, write_float_model
 
-from edgeclf.live.frame import Shot
-from edgeclf.live.source import EndOfSourceError, Source
 from edgeclf.runtime.classifier import Classifier
 from edgeclf.runtime.image import resize
+from edgeclf.streaming.frame import Shot
+from edgeclf.streaming.source import EndOfSourceError, Source
 
 Picture = npt.NDArray[np.uint8]
 COLORS = {"red": (0, 0, 255), "blue": (255, 0, 0)}

@@ -16,10 +16,10 @@ from typing import NoReturn
 import numpy as np
 import pytest
 
-from edgeclf.live.frame import Frame
-from edgeclf.live.geometry import Geometry, Picture
-from edgeclf.live.result import Result
 from edgeclf.runtime.classifier import LabelScore
+from edgeclf.streaming.frame import Frame
+from edgeclf.streaming.geometry import Geometry, Picture
+from edgeclf.streaming.result import Result
 
 
 def picture(pixels: np.ndarray, *, number: int = 0, captured: float = 0.0, geometry: Geometry | None = None) -> Picture:

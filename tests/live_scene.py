@@ -11,13 +11,13 @@ import cv2
 import httpx
 import numpy as np
 
-from edgeclf.live.frame import Frame, Pixels
-from edgeclf.live.geometry import Geometry, Picture
-from edgeclf.live.problems import Problems
-from edgeclf.live.result import Result
-from edgeclf.live.state import LiveState
-from edgeclf.live.web.server import WebView
 from edgeclf.runtime.classifier import LabelScore
+from edgeclf.streaming.frame import Frame, Pixels
+from edgeclf.streaming.geometry import Geometry, Picture
+from edgeclf.streaming.problems import Problems
+from edgeclf.streaming.result import Result
+from edgeclf.streaming.state import LiveState
+from edgeclf.streaming.web.server import WebView
 
 COLORS = {"red": (40, 40, 200), "blue": (200, 60, 40), "green": (60, 160, 60)}
 LABELS = (*COLORS, "gray")

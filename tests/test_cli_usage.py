@@ -15,7 +15,7 @@ from typer.testing import CliRunner, Result
 import edgeclf
 from edgeclf.cli.main import app
 
-COMMANDS = ("audit", "train", "compress", "bench", "predict", "inspect", "verify")
+COMMANDS = ("audit", "train", "compress", "bench", "predict", "live", "inspect", "verify")
 
 
 def run(*arguments: str) -> Result:
@@ -51,6 +51,13 @@ def test_help_of_each_command_has_its_options_and_an_example(command: str) -> No
             "--input-range --trust-model --overwrite --seed",
         ),
         ("bench", "--data --split --baseline --threads --runtime --runs --report --out --overwrite --input-range"),
+        ("bench", "--against --sustain"),
+        (
+            "live",
+            "--camera --size --rate --every-frame --roi --center-crop --rotate --flip --threshold --smoothing "
+            "--hysteresis --max-fps --threads --runtime --input-range --web --token --no-window --record --overwrite "
+            "--collect --collect-quota --on-change --mqtt --duration --frames",
+        ),
         ("predict", "--top --threads --runtime --input-range"),
         ("verify", "--runtime"),
     ],
@@ -71,7 +78,10 @@ def test_without_a_command_help_goes_to_stderr() -> None:
     ("arguments", "line"),
     [
         ("trian photos", "edgeclf: no such command 'trian'; did you mean 'train'?"),
-        ("zzz", "edgeclf: no such command 'zzz'; commands: audit, train, compress, bench, predict, inspect, verify"),
+        (
+            "zzz",
+            "edgeclf: no such command 'zzz'; commands: audit, train, compress, bench, predict, live, inspect, verify",
+        ),
         ("predict m.tflite a.jpg --tpo 1", "edgeclf: no such option '--tpo'; did you mean '--top'?"),
         ("train --epoch 3", "edgeclf: no such option '--epoch'; did you mean '--epochs'?"),
         ("predict", "edgeclf: missing argument 'MODEL'"),

@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 EDGECLF = Path(__file__).resolve().parents[1] / "edgeclf"
-EDGE = ("artifact", "runtime", "dataset", "measure", "live", "cli")
+EDGE = ("artifact", "runtime", "dataset", "measure", "streaming", "cli")
 HOST = ("tensorflow", "tf_keras", "keras", "sklearn", "matplotlib", "PIL", "jinja2", "tensorflow_model_optimization")
 
 REFUSE = f"""
@@ -65,6 +65,12 @@ def test_host_commands_name_the_install_command(command: list[str], expected: st
     assert done.returncode == 2
     assert done.stderr.count("\n") == 1
     assert expected in done.stderr
+
+
+def test_no_public_function_has_the_name_of_a_package() -> None:
+    # Importing edgeclf.NAME, the package, would put it in the place of the function.
+    packages = {path.stem for path in EDGECLF.iterdir() if path.is_dir() or path.suffix == ".py"}
+    assert packages.isdisjoint({"audit", "bench", "compress", "inspect", "live", "predict", "train", "verify"})
 
 
 def test_public_names_are_lazy_and_complete() -> None:

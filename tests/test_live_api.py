@@ -13,12 +13,12 @@ from scripted_source import Kept
 
 import edgeclf
 from edgeclf.errors import InputError, UnknownNameError
-from edgeclf.live.background import Background
-from edgeclf.live.json_lines import JsonLines
-from edgeclf.live.problems import Problems
-from edgeclf.live.result import Result
-from edgeclf.live.settings import LiveSettings
-from edgeclf.live.threads import choose_threads, fewest_worthwhile, thread_counts
+from edgeclf.streaming.background import Background
+from edgeclf.streaming.json_lines import JsonLines
+from edgeclf.streaming.problems import Problems
+from edgeclf.streaming.result import Result
+from edgeclf.streaming.settings import LiveSettings
+from edgeclf.streaming.threads import choose_threads, fewest_worthwhile, thread_counts
 
 RESULT = Result(7, "2026-01-01T00:00:00+00:00", "cat", 0.91234, "dog", 0.5, 12.0, 3.0, 30.0, ())
 

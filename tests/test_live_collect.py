@@ -22,12 +22,12 @@ from edgeclf.dataset.auditing import audit
 from edgeclf.dataset.collected import INDEX, class_folder_name
 from edgeclf.dataset.loading import list_source, load_dataset
 from edgeclf.errors import DataError, InputError, OutputError, UnknownNameError
-from edgeclf.live.collect import Collector, encode_jpeg
-from edgeclf.live.collected import Collected
-from edgeclf.live.geometry import Geometry
-from edgeclf.live.problems import Problems
-from edgeclf.live.unsorted import read_index
 from edgeclf.runtime.classifier import Classifier
+from edgeclf.streaming.collect import Collector, encode_jpeg
+from edgeclf.streaming.collected import Collected
+from edgeclf.streaming.geometry import Geometry
+from edgeclf.streaming.problems import Problems
+from edgeclf.streaming.unsorted import read_index
 
 ROOT = Path(__file__).resolve().parents[1]
 LABELS = ("cat", "dog", "other")

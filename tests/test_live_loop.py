@@ -14,15 +14,15 @@ from hypothesis import strategies as st
 from scripted_source import ColorNames, Kept, ScriptedSource, card
 
 from edgeclf.errors import InputError, RunFailedError
-from edgeclf.live.attempt import Patience
-from edgeclf.live.capture import Capture
-from edgeclf.live.geometry import Geometry
-from edgeclf.live.loop import Limits, Loop
-from edgeclf.live.problems import Problems
-from edgeclf.live.result import LiveSummary
-from edgeclf.live.smoothing import Smoothing
-from edgeclf.live.source import SourceError
-from edgeclf.live.state import LiveState, SourceState
+from edgeclf.streaming.attempt import Patience
+from edgeclf.streaming.capture import Capture
+from edgeclf.streaming.geometry import Geometry
+from edgeclf.streaming.loop import Limits, Loop
+from edgeclf.streaming.problems import Problems
+from edgeclf.streaming.result import LiveSummary
+from edgeclf.streaming.smoothing import Smoothing
+from edgeclf.streaming.source import SourceError
+from edgeclf.streaming.state import LiveState, SourceState
 
 QUICK = Patience(stalled=0.05, reopen=0.15, opening=0.4, first=0.6, delays=(0.005, 0.01))
 AT_ONCE = Smoothing(seconds=0, threshold=0.5)

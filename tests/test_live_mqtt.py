@@ -20,12 +20,12 @@ from live_results import many_descriptors, needed, picture, result, wait_for
 
 import edgeclf
 from edgeclf.errors import InputError, MissingExtraError
-from edgeclf.live import mqtt
-from edgeclf.live.home_assistant import discovery, node_id
-from edgeclf.live.mqtt import Mqtt
-from edgeclf.live.mqtt_address import parse_mqtt_url
-from edgeclf.live.problems import Problems
-from edgeclf.live.state import LiveState, SourceState
+from edgeclf.streaming import mqtt
+from edgeclf.streaming.home_assistant import discovery, node_id
+from edgeclf.streaming.mqtt import Mqtt
+from edgeclf.streaming.mqtt_address import parse_mqtt_url
+from edgeclf.streaming.problems import Problems
+from edgeclf.streaming.state import LiveState, SourceState
 
 try:
     import paho.mqtt.client as paho
@@ -418,9 +418,9 @@ def test_tls_checks_the_certificate(tmp_path, make_broker, told, rigs, monkeypat
 def test_the_broker_says_offline_for_a_process_that_died(broker):
     code = """
 import os, signal, sys
-from edgeclf.live.mqtt import Mqtt
-from edgeclf.live.problems import Problems
-from edgeclf.live.state import LiveState
+from edgeclf.streaming.mqtt import Mqtt
+from edgeclf.streaming.problems import Problems
+from edgeclf.streaming.state import LiveState
 from live_results import wait_for
 problems = Problems()
 output = Mqtt(sys.argv[1], LiveState("m", ["a"], "s", problems), problems)

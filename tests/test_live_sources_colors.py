@@ -17,12 +17,12 @@ from live_installed import need
 from live_servers import MjpegServer, rtsp_available, rtsp_server
 from live_v4l2 import plugged_in
 
-from edgeclf.live.frame import Shot
-from edgeclf.live.source import Source
-from edgeclf.live.sources.choose import choose_source
-from edgeclf.live.sources.recording import write_recording
-from edgeclf.live.sources.replay import ReplaySource
 from edgeclf.runtime.classifier import Classifier
+from edgeclf.streaming.frame import Shot
+from edgeclf.streaming.source import Source
+from edgeclf.streaming.sources.choose import choose_source
+from edgeclf.streaming.sources.recording import write_recording
+from edgeclf.streaming.sources.replay import ReplaySource
 
 Opener = Callable[[str, Path, pytest.MonkeyPatch], contextlib.AbstractContextManager[Source]]
 

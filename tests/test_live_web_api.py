@@ -15,9 +15,9 @@ import numpy as np
 import pytest
 from live_scene import Scene, ask, eventually, new_state, picture_of, publish
 
-from edgeclf.live.geometry import Geometry
-from edgeclf.live.state import BoardState, LiveState, SourceState
-from edgeclf.live.web.server import WebView
+from edgeclf.streaming.geometry import Geometry
+from edgeclf.streaming.state import BoardState, LiveState, SourceState
+from edgeclf.streaming.web.server import WebView
 
 
 @pytest.fixture

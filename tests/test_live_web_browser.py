@@ -13,10 +13,10 @@ import pytest
 from live_scene import COLORS, Scene, eventually, new_state, picture_of, publish
 
 from edgeclf.errors import UnknownNameError
-from edgeclf.live.geometry import Geometry
-from edgeclf.live.state import BoardState, LiveState, SourceState
-from edgeclf.live.web.collected import CollectedImage
-from edgeclf.live.web.server import WebView
+from edgeclf.streaming.geometry import Geometry
+from edgeclf.streaming.state import BoardState, LiveState, SourceState
+from edgeclf.streaming.web.collected import CollectedImage
+from edgeclf.streaming.web.server import WebView
 
 if TYPE_CHECKING:
     from playwright.sync_api import Browser, Page

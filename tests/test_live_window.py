@@ -14,7 +14,7 @@ import pytest
 from digit_video import write_video
 
 EDGECLF = Path(sys.executable).with_name("edgeclf")
-ASK = "from edgeclf.live.display import window_possible; print(window_possible())"
+ASK = "from edgeclf.streaming.display import window_possible; print(window_possible())"
 
 
 @pytest.fixture(scope="module")

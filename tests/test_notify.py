@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 
-from edgeclf.live.notify import Notifier
+from edgeclf.streaming.notify import Notifier
 
 
 class Manager:

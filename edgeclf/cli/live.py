@@ -155,11 +155,11 @@ def live(
     130). With --json a line for each result, and a summary as the last line.
     """
     from edgeclf import api
-    from edgeclf.live.geometry import Geometry
-    from edgeclf.live.loop import Limits
-    from edgeclf.live.run import ReaderLeftError
-    from edgeclf.live.settings import LiveSettings
-    from edgeclf.live.smoothing import Smoothing
+    from edgeclf.streaming.geometry import Geometry
+    from edgeclf.streaming.loop import Limits
+    from edgeclf.streaming.run import ReaderLeftError
+    from edgeclf.streaming.settings import LiveSettings
+    from edgeclf.streaming.smoothing import Smoothing
 
     settings = LiveSettings(
         camera=camera,

@@ -12,9 +12,9 @@ from edgeclf.cli.session import one_line
 if TYPE_CHECKING:
     from rich.console import Console
 
-    from edgeclf.live.geometry import Picture
-    from edgeclf.live.result import Result
-    from edgeclf.live.state import LiveState
+    from edgeclf.streaming.geometry import Picture
+    from edgeclf.streaming.result import Result
+    from edgeclf.streaming.state import LiveState
 
 REFRESHES_A_SECOND = 8
 _BAR = 20

@@ -24,13 +24,13 @@ from pathlib import Path
 import numpy as np
 
 from edgeclf import Classifier
-from edgeclf.live.capture import Capture
-from edgeclf.live.loop import Limits, Loop
-from edgeclf.live.problems import Problems
-from edgeclf.live.result import LiveSummary, Result
-from edgeclf.live.sources.replay import ReplaySource
-from edgeclf.live.state import LiveState
 from edgeclf.runtime.image import resize
+from edgeclf.streaming.capture import Capture
+from edgeclf.streaming.loop import Limits, Loop
+from edgeclf.streaming.problems import Problems
+from edgeclf.streaming.result import LiveSummary, Result
+from edgeclf.streaming.sources.replay import ReplaySource
+from edgeclf.streaming.state import LiveState
 
 RATE = 30.0
 

@@ -35,13 +35,13 @@ import cv2
 import numpy as np
 
 from edgeclf import Classifier
-from edgeclf.live.capture import Capture
-from edgeclf.live.loop import Loop
-from edgeclf.live.problems import Problems
-from edgeclf.live.result import Result
-from edgeclf.live.sources.replay import ReplaySource
-from edgeclf.live.state import LiveState
-from edgeclf.live.web.server import WebView
+from edgeclf.streaming.capture import Capture
+from edgeclf.streaming.loop import Loop
+from edgeclf.streaming.problems import Problems
+from edgeclf.streaming.result import Result
+from edgeclf.streaming.sources.replay import ReplaySource
+from edgeclf.streaming.state import LiveState
+from edgeclf.streaming.web.server import WebView
 
 RATE = 30.0
 MOST_COST = 0.05

@@ -1,0 +1,291 @@
+"""A whole run of `live`: everything is opened, the loop works, and everything is released again, whatever happens."""
+
+from __future__ import annotations
+
+import contextlib
+import threading
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import IO
+
+from edgeclf.artifact.locate import locate_model
+from edgeclf.errors import MissingExtraError, RunFailedError
+from edgeclf.extras import extras, require
+from edgeclf.progress import Progress
+from edgeclf.runtime.classifier import Classifier
+from edgeclf.streaming.board_watch import BoardWatch
+from edgeclf.streaming.capture import Capture
+from edgeclf.streaming.display import window_possible
+from edgeclf.streaming.json_lines import JsonLines
+from edgeclf.streaming.loop import Loop
+from edgeclf.streaming.notify import Notifier
+from edgeclf.streaming.problems import Problems
+from edgeclf.streaming.result import LiveSummary
+from edgeclf.streaming.settings import LiveSettings
+from edgeclf.streaming.sources.choose import choose_source
+from edgeclf.streaming.sources.file_rate import file_rate
+from edgeclf.streaming.state import LiveState, Output, SourceState
+from edgeclf.streaming.threads import choose_threads
+
+DEFAULT_PORT = 8765
+_LOOP_ENDS_WITHIN = 3.0
+
+
+class ReaderLeftError(Exception):
+    """Whoever read the JSON lines closed the pipe."""
+
+
+def run_live(
+    model: str | Path,
+    settings: LiveSettings,
+    *,
+    stop: threading.Event,
+    progress: Progress,
+    json_lines: IO[str] | None = None,
+    outputs: Sequence[Output] = (),
+    watch: Callable[[LiveState], contextlib.AbstractContextManager[object]] | None = None,
+) -> LiveSummary:
+    """Classify frames until `stop` is set, the source ends, a limit is reached, or the window is closed.
+
+    To be called from the main thread where a window may be opened.
+
+    Args:
+        model: a file, a run folder, or a zoo name.
+        settings: how.
+        stop: ends it.
+        progress: told what was chosen, and what goes wrong on the way.
+        json_lines: gets a line for each result.
+        outputs: what else takes each result.
+        watch: a further view, such as a terminal's line, open while the loop works.
+
+    Raises:
+        InputError: model, source, or an output cannot be used.
+        RunFailedError: the source is lost for good.
+        ReaderLeftError: nobody reads `json_lines` any more.
+    """
+    notifier = Notifier.from_environment()
+    problems = Problems(progress.warn)
+    state: LiveState | None = None
+
+    def on_state(source: SourceState) -> None:
+        if state is not None:
+            _tell_source(source, state, notifier, progress)
+
+    capture = Capture(
+        lambda: choose_source(
+            settings.camera,
+            every_frame=settings.every_frame,
+            size=settings.size,
+            rate=settings.rate,
+            tell=progress.say,
+        ),
+        on_state=on_state,
+        every_frame=settings.every_frame,
+    )
+    classifier = _open_model(model, settings, progress)
+    with contextlib.ExitStack() as stack:
+        # Opened first, released last: outputs finish writing while frames have stopped already.
+        state = LiveState(classifier.path.stem, classifier.labels, capture.name, problems)
+        made = _make_outputs(settings, classifier, state, problems, stack)
+        lines = None
+        if json_lines is not None:
+            lines = JsonLines(json_lines, problems, stop, every_frame=settings.every_frame)
+            stack.callback(lines.close)
+            made.append(lines)
+        state.set_source(capture.state)
+        with_window = settings.window and window_possible()
+        _serve(settings, with_window, json_lines is not None, state, stack, progress)
+        board = BoardWatch(state)
+        stack.callback(board.close)
+        board.start()
+        loop = Loop(
+            capture,
+            classifier,
+            state,
+            geometry=settings.geometry,
+            smoothing=settings.smoothing,
+            outputs=(*made, *outputs, _Ready(notifier)),
+            limits=settings.limits,
+            paced=not settings.every_frame,
+            beat=notifier.beat,
+        )
+        if watch is not None:
+            stack.enter_context(watch(state))
+        try:
+            ended = _work(loop, stop, state if with_window else None, f"edgeclf: {state.model}")
+        finally:
+            notifier.stopping()
+            capture.close()
+    if lines is not None and lines.reader_left:
+        raise ReaderLeftError
+    return loop.summary(ended)
+
+
+def _open_model(model: str | Path, settings: LiveSettings, progress: Progress) -> Classifier:
+    path = locate_model(model)
+    threads = settings.threads
+    with extras(f"--runtime {settings.runtime}"):
+        if threads is None:
+            threads, medians = choose_threads(path, runtime=settings.runtime, input_range=settings.input_range)
+            if len(medians) > 1:
+                tried = ", ".join(f"{count}: {median:.2f} ms" for count, median in medians.items())
+                progress.say(f"threads: {threads} (measured {tried})")
+        classifier = Classifier(path, runtime=settings.runtime, threads=threads, input_range=settings.input_range)
+    for note in classifier.notes:
+        progress.say(note)
+    return classifier
+
+
+def _make_outputs(
+    settings: LiveSettings,
+    classifier: Classifier,
+    state: LiveState,
+    problems: Problems,
+    stack: contextlib.ExitStack,
+) -> list[Output]:
+    """What the user asked for, each checked before the first frame, and closed at the end."""
+    made: list[Output] = []
+
+    def add(output: Output) -> None:
+        stack.callback(output.close)
+        made.append(output)
+
+    if settings.record is not None:
+        from edgeclf.streaming.record import Recorder
+
+        rate = (settings.rate or file_rate(settings.camera)) if settings.every_frame else None
+        add(
+            Recorder(
+                settings.record,
+                problems,
+                rate=rate,
+                overwrite=settings.overwrite,
+                every_frame=settings.every_frame,
+            )
+        )
+    if settings.collect is not None:
+        from edgeclf.streaming.collect import Collector
+
+        quota, paced = settings.collect_quota, not settings.every_frame
+        add(Collector(settings.collect, problems, labels=classifier.labels, quota_bytes=quota, paced=paced))
+    if settings.on_change is not None:
+        from edgeclf.streaming.on_change import OnChange
+
+        add(OnChange(settings.on_change, problems))
+    if settings.mqtt is not None:
+        require("--mqtt", "paho")
+        from edgeclf.streaming.mqtt import Mqtt
+
+        add(Mqtt(settings.mqtt, state, problems))
+    return made
+
+
+def _serve(
+    settings: LiveSettings,
+    with_window: bool,
+    with_lines: bool,
+    state: LiveState,
+    stack: contextlib.ExitStack,
+    progress: Progress,
+) -> None:
+    """The page: where it is asked for, and where there is nothing else to look at."""
+    wanted = settings.web is not None
+    if not wanted and (with_window or with_lines):
+        return
+    if wanted:
+        require("--web", "starlette", "uvicorn")
+    else:
+        try:
+            require("the page", "starlette", "uvicorn")
+        except MissingExtraError as error:
+            progress.say(str(error))
+            return
+    from edgeclf.streaming.web.address import parse_address
+    from edgeclf.streaming.web.server import WebView
+
+    host, port = parse_address(settings.web or str(DEFAULT_PORT))
+    collected = None
+    if settings.collect is not None:
+        from edgeclf.streaming.collected import Collected
+
+        collected = Collected(Path(settings.collect), state.labels)
+    try:
+        view = WebView(state, host=host, port=port, token=settings.token, collected=collected)
+        view.start()
+    except RunFailedError:
+        if wanted:
+            raise
+        view = WebView(state, host=host, port=0, collected=collected)  # the port is taken: any other will do
+        view.start()
+    stack.callback(view.close)
+    progress.say(f"page: {view.url}")
+    if not wanted:
+        progress.say(f"for this machine alone; --web 0.0.0.0:{DEFAULT_PORT} serves others too, who need its token then")
+
+
+def _work(loop: Loop, stop: threading.Event, windowed: LiveState | None, title: str) -> str:
+    """Run the loop in a thread of its own; the main thread draws the window, or waits and hears signals."""
+    ended: list[str] = []
+    failure: list[BaseException] = []
+    done = threading.Event()
+
+    def work() -> None:
+        try:
+            ended.append(loop.run(stop))
+        except BaseException as error:  # noqa: BLE001 - raised again by the thread that waits
+            failure.append(error)
+        finally:
+            done.set()
+
+    thread = threading.Thread(target=work, name="edgeclf loop", daemon=True)
+    thread.start()
+    closed = False
+    if windowed is not None:
+        from edgeclf.streaming.window import Window
+
+        window = Window(windowed, title)
+        try:
+            while not done.wait(0.005):
+                if not window.refresh():
+                    closed = True
+                    stop.set()
+                    break
+        finally:
+            window.close()
+    while not done.wait(0.1):
+        if stop.is_set():
+            done.wait(_LOOP_ENDS_WITHIN)
+            break
+    if failure:
+        raise failure[0]
+    if not ended:
+        raise RunFailedError("the network does not come back; what was written is whole")
+    return "window closed" if closed else ended[0]
+
+
+def _tell_source(source: SourceState, state: LiveState, notifier: Notifier, progress: Progress) -> None:
+    before = state.source()
+    state.set_source(source)
+    if source.status in ("stalled", "lost"):
+        notifier.status(f"{source.name}: {source.status}, {source.detail}")
+        if before.status not in ("stalled", "lost") or (before.status, source.status) == ("stalled", "lost"):
+            progress.warn(f"{source.name}: {source.detail}")
+    elif source.status == "running":
+        notifier.status(f"{source.name}: running")
+        if before.status in ("stalled", "lost"):
+            progress.say(f"{source.name}: frames again")
+
+
+class _Ready:
+    """Tells systemd with the first result: until then a camera may be missing."""
+
+    def __init__(self, notifier: Notifier) -> None:
+        self._notifier, self._told = notifier, False
+
+    def take(self, result: object, picture: object) -> None:
+        if not self._told:
+            self._told = True
+            self._notifier.ready()
+
+    def close(self) -> None:
+        pass
