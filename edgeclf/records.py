@@ -6,6 +6,7 @@ import dataclasses
 import json
 import types
 import typing
+from collections.abc import Sequence
 from typing import Any, TypeVar
 
 from edgeclf.errors import InputError
@@ -57,7 +58,7 @@ def _plain(value: Any) -> Any:
         return value.to_dict()
     if isinstance(value, dict):
         return {str(k): _plain(v) for k, v in value.items()}
-    if isinstance(value, (list, tuple)):
+    if isinstance(value, Sequence) and not isinstance(value, (str, bytes)):
         return [_plain(v) for v in value]
     return value
 
@@ -69,6 +70,8 @@ def _typed(value: Any, hint: Any) -> Any:
     if origin in (typing.Union, types.UnionType):
         inner = [a for a in arguments if a is not type(None)]
         return _typed(value, inner[0]) if len(inner) == 1 else value
+    if origin is Sequence:
+        return tuple(_typed(v, arguments[0]) for v in value)
     if origin is tuple:
         if len(arguments) == 2 and arguments[1] is Ellipsis:
             return tuple(_typed(v, arguments[0]) for v in value)

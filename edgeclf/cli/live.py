@@ -20,6 +20,8 @@ from edgeclf.cli.values import parse_bytes, parse_count_or_auto, parse_range, pa
 if TYPE_CHECKING:
     from rich.console import Console
 
+    from edgeclf.progress import Progress
+
 _SOURCE, _PICTURE, _LABELS, _VIEWS, _OUTPUTS = "Source", "Picture", "Labels", "Views", "Outputs"
 
 
@@ -183,30 +185,43 @@ def live(
         on_change=on_change,
         mqtt=mqtt,
     )
+    progress = session.progress()
     with stopped_by_signals() as stop:
         try:
-            summary = api.live(model, settings, stop=stop, progress=session.progress(), **_views(session))
+            summary = api.live(
+                model, settings, stop=stop, progress=progress, **_views(session, progress, stop, every_frame)
+            )
         except ReaderLeftError as error:
             raise BrokenPipeError from error
-    document = {"summary": summary.to_dict()}
+        read = _somebody_reads(session, stop)
+    document = {"summary": summary.to_dict()} if read else None
     exit_code = 130 if summary.ended == "interrupted" else 0
-    return Outcome(document, lambda console: render_summary(console, document["summary"]), exit_code)
+    return Outcome(document, lambda console: render_summary(console, summary.to_dict()), exit_code)
 
 
-def _views(session: Session) -> dict[str, Any]:
+def _views(session: Session, progress: Progress, stop: threading.Event, every_frame: bool) -> dict[str, Any]:
     """What is seen in the terminal: JSON lines, a line that is rewritten, or a line at each change."""
     from edgeclf.cli.live_lines import ChangeLines, terminal_line
+    from edgeclf.cli.progress_bars import ConsoleProgress
 
     if session.json:
         return {"json_lines": session.stdout}
     if session.quiet:
         return {}
-    if session.stderr.isatty():
-        from rich.console import Console
+    if isinstance(progress, ConsoleProgress):
+        return {"watch": terminal_line(progress.console)}
+    return {"outputs": [ChangeLines(session.stdout, stop if every_frame else None)]}
 
-        console = Console(file=session.stderr, highlight=False, emoji=False, markup=False)
-        return {"watch": terminal_line(console)}
-    return {"outputs": [ChangeLines(session.stdout)]}
+
+def _somebody_reads(session: Session, stop: threading.Event) -> bool:
+    """Wait for room on stdout for the summary; False where it was to stop and nobody reads."""
+    from edgeclf.streaming.lines import has_room
+
+    while not has_room(session.stdout, 0.3):
+        if stop.is_set():
+            session.warn("edgeclf: nobody reads stdout; the summary is left out")
+            return False
+    return True
 
 
 @contextlib.contextmanager

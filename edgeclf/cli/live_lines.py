@@ -8,27 +8,35 @@ from collections.abc import Callable, Iterator
 from typing import IO, TYPE_CHECKING
 
 from edgeclf.cli.session import one_line
+from edgeclf.streaming.lines import has_room
 
 if TYPE_CHECKING:
     from rich.console import Console
+    from rich.text import Text
 
     from edgeclf.streaming.geometry import Picture
     from edgeclf.streaming.result import Result
     from edgeclf.streaming.state import LiveState
 
 REFRESHES_A_SECOND = 8
-_BAR = 20
+_BAR, _LABEL = 20, 16
 
 
 class ChangeLines:
-    """An output that writes a line when the label changes: for logs and pipes, where nothing can be rewritten."""
+    """An output that writes a line when the label changes: for logs and pipes, where nothing can be rewritten.
 
-    def __init__(self, stream: IO[str]) -> None:
+    Args:
+        stream: where to.
+        patient_until: wait for a slow reader until this is set; None: leave changes out for him.
+    """
+
+    def __init__(self, stream: IO[str], patient_until: threading.Event | None = None) -> None:
         self._stream, self._label = stream, ""
+        self._patient_until = patient_until
 
     def take(self, result: Result, picture: Picture) -> None:
         """A result."""
-        if result.label == self._label:
+        if result.label == self._label or not self._has_room():
             return
         self._label = result.label
         age, label = f"{result.frame_age_ms:.0f} ms", one_line(result.label)
@@ -37,6 +45,13 @@ class ChangeLines:
 
     def close(self) -> None:
         """Nothing to end."""
+
+    def _has_room(self) -> bool:
+        wanted = self._patient_until
+        while not has_room(self._stream, 0.1 if wanted else 0):
+            if wanted is None or wanted.is_set():
+                return False
+        return True
 
 
 def terminal_line(console: Console) -> Callable[[LiveState], contextlib.AbstractContextManager[object]]:
@@ -51,7 +66,7 @@ def terminal_line(console: Console) -> Callable[[LiveState], contextlib.Abstract
 
             def work() -> None:
                 while not closing.wait(1 / REFRESHES_A_SECOND):
-                    live.update(status_line(state), refresh=True)
+                    live.update(status_line(state, console.width), refresh=True)
 
             thread = threading.Thread(target=work, name="edgeclf terminal", daemon=True)
             thread.start()
@@ -64,15 +79,23 @@ def terminal_line(console: Console) -> Callable[[LiveState], contextlib.Abstract
     return watch
 
 
-def status_line(state: LiveState) -> str:
-    """Label, bar, results a second, frame age; or what the source lacks."""
+def status_line(state: LiveState, width: int) -> Text:
+    """Label, bar, results a second, frame age; or what the source lacks: in one line of `width` columns."""
+    from rich.text import Text
+
     source, shown = state.source(), state.latest()
     if source.status in ("stalled", "lost", "opening") or shown is None:
-        return f"{source.name}: {source.status}{f', {source.detail}' if source.detail else ''}"
+        detail = f", {source.detail}" if source.detail else ""
+        return Text(one_line(f"{source.name}: {source.status}{detail}"), no_wrap=True, overflow="ellipsis")
     result = shown.result
     full = round(_BAR * max(0.0, min(1.0, result.probability)))
     bar = "█" * full + "░" * (_BAR - full)
-    return (
-        f"{one_line(result.label):<16} {bar} {result.probability:6.1%}   {result.fps:5.1f} results/s   "
-        f"{result.frame_age_ms:.0f} ms old"
-    )
+    figures = f" {result.probability:6.1%}   {result.fps:5.1f} results/s   {result.frame_age_ms:.0f} ms old"
+    label = Text(one_line(result.label))
+    # The figures are worth more than the end of a long name, and than the bar.
+    room = width - len(figures)
+    if room >= _BAR + 1 + _LABEL:
+        figures, room = f" {bar}{figures}", room - _BAR - 1
+    label.truncate(max(_LABEL, room), overflow="ellipsis")
+    label.pad_right(max(0, _LABEL - label.cell_len))
+    return Text.assemble(label, figures, no_wrap=True, overflow="ellipsis")

@@ -29,12 +29,16 @@ class _Bar:
 
 
 class ConsoleProgress:
-    """Rich bars, one a task, that vanish when their task ends."""
+    """Rich bars, one a task, that vanish when their task ends.
+
+    Attributes:
+        console: for whoever else rewrites lines of this terminal: what is said then goes above them.
+    """
 
     def __init__(self, stream: IO[str]) -> None:
         from rich.console import Console
 
-        self._console = Console(file=stream, highlight=False, emoji=False, markup=False)
+        self.console = Console(file=stream, highlight=False, emoji=False, markup=False)
         self._bars: Bars | None = None
         self._open = 0
 
@@ -55,11 +59,11 @@ class ConsoleProgress:
 
     def say(self, line: str) -> None:
         """A line above the bars."""
-        self._console.print(one_line(line), soft_wrap=True)
+        self.console.print(one_line(line), soft_wrap=True)
 
     def warn(self, line: str) -> None:
         """A yellow line above the bars."""
-        self._console.print(f"warning: {one_line(line)}", style="yellow", soft_wrap=True)
+        self.console.print(f"warning: {one_line(line)}", style="yellow", soft_wrap=True)
 
     def _start(self) -> Bars:
         from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
@@ -73,7 +77,7 @@ class ConsoleProgress:
             Remaining(compact=True),
             TextColumn("{task.fields[note]}", markup=False),
         )
-        self._bars = Progress(*columns, console=self._console, transient=True, redirect_stdout=False)
+        self._bars = Progress(*columns, console=self.console, transient=True, redirect_stdout=False)
         self._bars.start()
         return self._bars
 

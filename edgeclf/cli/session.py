@@ -58,9 +58,12 @@ class Session:
 
 
 class Outcome:
-    """What a command gives back: a JSON document, how a person sees it, and the exit code."""
+    """What a command gives back: a JSON document, how a person sees it, and the exit code.
 
-    def __init__(self, document: dict[str, Any], render: Callable[[Console], None], exit_code: int = 0) -> None:
+    No document: nothing is written, since nobody reads.
+    """
+
+    def __init__(self, document: dict[str, Any] | None, render: Callable[[Console], None], exit_code: int = 0) -> None:
         self.document = document
         self.render = render
         self.exit_code = exit_code
@@ -95,6 +98,8 @@ def run(session: Session, work: Callable[[Session], Outcome], interrupted: str) 
 
 def show(session: Session, outcome: Outcome) -> None:
     """Write the outcome to stdout."""
+    if outcome.document is None:
+        return
     if session.json:
         sys.stdout.write(json.dumps(outcome.document, ensure_ascii=False, allow_nan=False) + "\n")
     else:

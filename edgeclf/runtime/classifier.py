@@ -21,7 +21,7 @@ from edgeclf.errors import ImageError, ModelError
 from edgeclf.records import Record
 from edgeclf.runtime.image import load_image, resize
 from edgeclf.runtime.input_range import InputRange, measure_input_range
-from edgeclf.runtime.interpreter import open_interpreter, read_model
+from edgeclf.runtime.interpreter import TensorSpec, open_interpreter, read_model
 from edgeclf.runtime.quantization import dequantize, probabilities
 
 Images = npt.NDArray[np.uint8]
@@ -98,6 +98,7 @@ class Classifier:
             standard, unreadable = read_foreign_metadata(content, graph)
         self.labels, notes = _labels(standard, made, shape.classes)
         self.notes: tuple[str, ...] = (*unreadable, *notes)
+        self._reals = _real_values(self._interpreter.output)
         self.input_range: InputRange | None = None
         self._table: npt.NDArray[Any] | None = None
         self._decide(input_range, standard, made)
@@ -209,7 +210,18 @@ class Classifier:
 
     def _to_probabilities(self, raw: npt.NDArray[Any]) -> npt.NDArray[np.float32]:
         output = self._interpreter.output
-        return probabilities(dequantize(raw, output.scale, output.zero_point), self._shape.scores)
+        if self._reals is not None:
+            values = self._reals[raw.view(np.uint8)]
+        else:
+            values = dequantize(raw, output.scale, output.zero_point)
+        return probabilities(values, self._shape.scores)
+
+
+def _real_values(output: TensorSpec) -> npt.NDArray[np.float32] | None:
+    """What each of the 256 numbers of an 8-bit output stands for, by its bits; None for other types."""
+    if output.dtype not in ("uint8", "int8"):
+        return None
+    return dequantize(np.arange(256, dtype=np.uint8).view(output.dtype), output.scale, output.zero_point)
 
 
 def _labels(standard: Metadata, made: Provenance | None, classes: int) -> tuple[tuple[str, ...], tuple[str, ...]]:

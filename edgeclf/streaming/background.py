@@ -7,10 +7,11 @@ from collections import deque
 from collections.abc import Callable
 from typing import Generic, TypeVar
 
-from edgeclf.errors import EdgeclfError
 from edgeclf.streaming.problems import Problems
 
 Item = TypeVar("Item")
+
+_LOOK_EVERY = 0.1
 
 
 class Background(Generic[Item]):
@@ -24,6 +25,7 @@ class Background(Generic[Item]):
         problems: where failures are told.
         capacity: items that may wait; with more, the oldest is dropped and counted.
         patient: `offer` waits for a place instead: for files, where nothing may be lost and nobody waits.
+        stop: set it to end all patience.
     """
 
     def __init__(
@@ -34,9 +36,10 @@ class Background(Generic[Item]):
         *,
         capacity: int = 8,
         patient: bool = False,
+        stop: threading.Event | None = None,
     ) -> None:
         self._part, self._work, self._problems = part, work, problems
-        self._capacity, self._patient = capacity, patient
+        self._capacity, self._patient, self._stop = capacity, patient, stop or threading.Event()
         self._items: deque[Item] = deque()
         self._change = threading.Condition()
         self._closing = False
@@ -49,7 +52,8 @@ class Background(Generic[Item]):
         with self._change:
             if len(self._items) >= self._capacity:
                 if self._patient:
-                    self._change.wait_for(lambda: len(self._items) < self._capacity or self._closing)
+                    while len(self._items) >= self._capacity and not (self._closing or self._stop.is_set()):
+                        self._change.wait(_LOOK_EVERY)
                 else:
                     self._items.popleft()
                     self.dropped += 1
@@ -74,7 +78,7 @@ class Background(Generic[Item]):
                 self._change.notify_all()
             try:
                 self._work(item)
-            except (EdgeclfError, OSError, ValueError, RuntimeError) as error:
+            except Exception as error:  # noqa: BLE001 - with a dead thread a patient loop would wait for ever
                 self._problems.begin(self._part, one_line(error))
             else:
                 self._problems.end(self._part)

@@ -1,7 +1,8 @@
 """Frames from a source, taken in a thread of their own, and only the newest kept: what is shown is never behind.
 
 A queue between camera and network grows whenever the network is slower, and then every label is late by the whole of
-it. Here a frame that nobody took is replaced by the next one and counted as dropped.
+it. Here a frame that nobody took is replaced by the next one and counted as dropped. Where every frame of a file is
+wanted, the thread reads a few ahead; frames that come faster than threads take turns are read by the loop itself.
 
 A camera may fail, or hang inside its driver, where no thread can be woken. Such a thread is left behind: it holds
 nothing that a new attempt needs, what it returns later is thrown away, and it closes its device then.
@@ -24,6 +25,9 @@ from edgeclf.streaming.state import SourceState
 
 AHEAD = 8
 """Frames that may wait where every frame is wanted; the source waits then, so nothing gets late."""
+
+AT_ONCE = 0.0003
+"""Seconds: a frame that is read in less is not worth a thread, whose turn costs a third of that."""
 
 MOST_LEFT_BEHIND = 3
 """Threads that may hang in a driver at a time; with more, the driver is waited for."""
@@ -65,6 +69,7 @@ class Capture:
         self._change = threading.Condition()
         self._hungry = False  # somebody waits for a frame
         self._full = False  # the source waits for room
+        self._direct: Attempt | None = None  # read by who takes the frames
         self._attempt: Attempt | None = None
         self._left_behind: list[threading.Thread] = []
         self._began = time.monotonic()
@@ -83,7 +88,7 @@ class Capture:
     @property
     def dropped(self) -> int:
         """Captured frames that nobody took, and nobody will."""
-        return self.captured - self._taken - len(self._frames)
+        return max(0, self.captured - self._taken - len(self._frames))
 
     def take(self, seconds: float) -> Frame | None:
         """The newest frame that was not taken yet; None where none comes within `seconds`, or the source has ended.
@@ -95,7 +100,8 @@ class Capture:
         try:
             frame: Frame | None = self._frames.popleft()
         except IndexError:
-            frame = self._wait_for_frame(seconds)
+            direct = self._direct
+            frame = self._wait_for_frame(seconds) if direct is None else self._read_here(direct)
         if frame is not None:
             self._taken += 1
             if self._full and len(self._frames) <= AHEAD // 2:
@@ -108,6 +114,15 @@ class Capture:
             self._supervise(now)
         return frame
 
+    def look_after(self) -> None:
+        """See how the source is; to be called some ten times a second while no frame is taken.
+
+        Raises:
+            InputError: the source cannot be used at all.
+            RunFailedError: it gave no first frame, or a file broke.
+        """
+        self._supervise(time.monotonic())
+
     def close(self, seconds: float = 2.0) -> None:
         """Release the source. A thread that hangs in a driver is waited for `seconds` at most."""
         with self._change:
@@ -119,6 +134,7 @@ class Capture:
             attempt.part_with()
             if attempt.thread.is_alive():
                 attempt.thread.join(seconds)
+        self._frames.clear()  # one may have been on its way
 
     def hanging(self) -> int:
         """Threads that still hang inside a driver."""
@@ -146,8 +162,9 @@ class Capture:
             if quiet < (self._patience.stalled if self._endless else self._patience.reopen):
                 self._tell("running")
             elif quiet < self._patience.reopen or not self._endless:
-                waiting = self._every_frame and len(self._frames) >= AHEAD
-                self._tell(*(("running",) if waiting else ("stalled", f"no frame for {quiet:.0f} s")))
+                # A file whose frames are taken slowly waits itself.
+                waits = not self._endless and (self._full or bool(self._frames))
+                self._tell(*(("running",) if waits else ("stalled", f"no frame for {quiet:.0f} s")))
             else:
                 self._leave_behind(attempt)
                 self._lose(SourceError(f"no frame for {quiet:.0f} s"), now)
@@ -165,25 +182,47 @@ class Capture:
         if not self.captured:
             self._tell("opening")
         with self._change:
+            if self._closed:
+                return
             self._attempt = attempt
-        attempt.thread.start()
+            attempt.thread.start()
 
     def _read(self, attempt: Attempt) -> None:
-        source = attempt.source
+        source, reading = attempt.source, 0.0
         try:
             source.open()
-            while self._put(attempt, source.read()):
-                pass
+            while True:
+                began = time.perf_counter()
+                shot = source.read()
+                reading += time.perf_counter() - began
+                if not self._put(attempt, shot):
+                    break
+                if self._every_frame and attempt.frames == AHEAD and reading < AHEAD * AT_ONCE:
+                    self._direct = attempt
+                    break
         except Exception as failure:  # noqa: BLE001 - drivers raise what they like; the camera is lost, not the program
             attempt.failure = failure
-        finally:
-            with contextlib.suppress(Exception):
-                source.close()
-            with self._change:
-                attempt.over = True
-                self._change.notify_all()
+        if self._direct is not attempt:
+            self._finish(attempt)
+        with self._change:
+            self._change.notify_all()
+
+    def _finish(self, attempt: Attempt) -> None:
+        with contextlib.suppress(Exception):
+            attempt.source.close()
+        attempt.over = True
+
+    def _read_here(self, attempt: Attempt) -> Frame | None:
+        try:
+            self._put(attempt, attempt.source.read())
+        except Exception as failure:  # noqa: BLE001 - as in the thread
+            attempt.failure, self._direct = failure, None
+            self._finish(attempt)
+        return self._frames.popleft() if self._frames else None
 
     def _wait_for_frame(self, seconds: float) -> Frame | None:
+        if self._attempt is None:
+            self._supervise(time.monotonic())  # at the very first, so that nobody waits for what has not begun
         with self._change:
             self._hungry = True  # before the look, so that a frame that comes in between wakes us
             if not self._frames and not self.ended:

@@ -17,12 +17,11 @@ import numpy.typing as npt
 
 from edgeclf.errors import InputError
 from edgeclf.records import Record
-from edgeclf.runtime.classifier import LabelScore
 from edgeclf.runtime.image import resize
 from edgeclf.streaming.capture import Capture
 from edgeclf.streaming.frame import Frame
 from edgeclf.streaming.geometry import Geometry, Picture
-from edgeclf.streaming.result import UNKNOWN, LiveSummary, Result
+from edgeclf.streaming.result import UNKNOWN, LiveSummary, Result, Standing
 from edgeclf.streaming.smoothing import Smoother, Smoothing
 from edgeclf.streaming.state import LiveState, Output
 from edgeclf.streaming.tally import AgeTally, Rate
@@ -121,6 +120,9 @@ class Loop:
             if limits.max_fps is not None:
                 if now < due:
                     stop.wait(min(due - now, IDLE_SECONDS))
+                    capture.look_after()  # the next frame may be wanted in a minute only
+                    if capture.ended:
+                        return "end of source"
                     continue
                 due = max(due + 1 / limits.max_fps, now)
             frame = capture.take(IDLE_SECONDS)
@@ -175,17 +177,12 @@ class Loop:
             frame_age_ms=round(age, 3),
             inference_ms=round((done - began) * 1000, 3),
             fps=round(self._rate.add(done), 2),
-            top=self._top(labels),
+            top=Standing(labels, self._smoother.scores, TOP),
         )
         picture = Picture(frame, self._geometry)
         self._state.publish(result, picture, self._capture.captured, self._capture.dropped)
         for output in self._outputs:
             output.take(result, picture)
-
-    def _top(self, labels: tuple[str, ...]) -> tuple[LabelScore, ...]:
-        scores = self._smoother.scores
-        best = np.argsort(-scores, kind="stable")[:TOP]
-        return tuple(LabelScore(labels[i], i, p) for i, p in zip(best.tolist(), scores[best].tolist(), strict=True))
 
 
 def _iso(seconds: float) -> str:

@@ -2,7 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from typing import overload
+
+import numpy as np
+import numpy.typing as npt
 
 from edgeclf.records import Record
 from edgeclf.runtime.classifier import LabelScore
@@ -36,7 +41,46 @@ class Result(Record):
     frame_age_ms: float
     inference_ms: float
     fps: float
-    top: tuple[LabelScore, ...]
+    top: Sequence[LabelScore]
+
+
+class Standing(Sequence[LabelScore]):
+    """The best classes, best first, sorted out when somebody looks: most results are looked at by nobody.
+
+    Args:
+        labels: class names.
+        scores: float64[C], never written to again.
+        count: how many classes.
+    """
+
+    __slots__ = ("_best", "_count", "_labels", "_scores")
+
+    def __init__(self, labels: tuple[str, ...], scores: npt.NDArray[np.float64], count: int) -> None:
+        self._labels, self._scores, self._count = labels, scores, count
+        self._best: tuple[LabelScore, ...] | None = None
+
+    @overload
+    def __getitem__(self, place: int, /) -> LabelScore: ...
+    @overload
+    def __getitem__(self, place: slice, /) -> Sequence[LabelScore]: ...
+    def __getitem__(self, place: int | slice, /) -> LabelScore | Sequence[LabelScore]:
+        """The class at a place, from 0."""
+        return self._sorted()[place]
+
+    def __len__(self) -> int:
+        """How many there are."""
+        return min(self._count, len(self._scores))
+
+    def __iter__(self) -> Iterator[LabelScore]:
+        """Best first."""
+        return iter(self._sorted())
+
+    def _sorted(self) -> tuple[LabelScore, ...]:
+        if self._best is None:
+            scores = self._scores
+            best = np.argsort(-scores, kind="stable")[: self._count].tolist()
+            self._best = tuple(LabelScore(self._labels[i], i, float(scores[i])) for i in best)
+        return self._best
 
 
 @dataclass(frozen=True)

@@ -15,6 +15,7 @@ from edgeclf.progress import Progress
 from edgeclf.runtime.classifier import Classifier
 from edgeclf.streaming.board_watch import BoardWatch
 from edgeclf.streaming.capture import Capture
+from edgeclf.streaming.closing import Closing
 from edgeclf.streaming.display import window_possible
 from edgeclf.streaming.json_lines import JsonLines
 from edgeclf.streaming.loop import Loop
@@ -28,7 +29,7 @@ from edgeclf.streaming.state import LiveState, Output, SourceState
 from edgeclf.streaming.threads import choose_threads
 
 DEFAULT_PORT = 8765
-_LOOP_ENDS_WITHIN = 3.0
+_LOOP_ENDS_WITHIN = 2.5
 
 
 class ReaderLeftError(Exception):
@@ -55,7 +56,7 @@ def run_live(
         stop: ends it.
         progress: told what was chosen, and what goes wrong on the way.
         json_lines: gets a line for each result.
-        outputs: what else takes each result.
+        outputs: what else takes each result; closed at the end, also where it never began.
         watch: a further view, such as a terminal's line, open while the loop works.
 
     Raises:
@@ -71,32 +72,34 @@ def run_live(
         if state is not None:
             _tell_source(source, state, notifier, progress)
 
-    capture = Capture(
-        lambda: choose_source(
-            settings.camera,
+    with Closing() as closing:
+        for output in outputs:
+            closing.add(output.close)
+        capture = Capture(
+            lambda: choose_source(
+                settings.camera,
+                every_frame=settings.every_frame,
+                size=settings.size,
+                rate=settings.rate,
+                tell=progress.say,
+            ),
+            on_state=on_state,
             every_frame=settings.every_frame,
-            size=settings.size,
-            rate=settings.rate,
-            tell=progress.say,
-        ),
-        on_state=on_state,
-        every_frame=settings.every_frame,
-    )
-    classifier = _open_model(model, settings, progress)
-    with contextlib.ExitStack() as stack:
-        # Opened first, released last: outputs finish writing while frames have stopped already.
+        )
+        closing.add(capture.close)
+        classifier = _open_model(model, settings, progress)
         state = LiveState(classifier.path.stem, classifier.labels, capture.name, problems)
-        made = _make_outputs(settings, classifier, state, problems, stack)
+        made = _make_outputs(settings, classifier, state, problems, closing)
         lines = None
         if json_lines is not None:
             lines = JsonLines(json_lines, problems, stop, every_frame=settings.every_frame)
-            stack.callback(lines.close)
+            closing.add(lines.close)
             made.append(lines)
         state.set_source(capture.state)
-        with_window = settings.window and window_possible()
-        _serve(settings, with_window, json_lines is not None, state, stack, progress)
+        with_window = settings.window and window_possible(stop)
+        _serve(settings, with_window, json_lines is not None, state, closing, progress)
         board = BoardWatch(state)
-        stack.callback(board.close)
+        closing.add(board.close)
         board.start()
         loop = Loop(
             capture,
@@ -109,13 +112,11 @@ def run_live(
             paced=not settings.every_frame,
             beat=notifier.beat,
         )
-        if watch is not None:
-            stack.enter_context(watch(state))
-        try:
-            ended = _work(loop, stop, state if with_window else None, f"edgeclf: {state.model}")
-        finally:
-            notifier.stopping()
-            capture.close()
+        with contextlib.nullcontext() if watch is None else watch(state):
+            try:
+                ended = _work(loop, stop, state if with_window else None, f"edgeclf: {state.model}")
+            finally:
+                notifier.stopping()
     if lines is not None and lines.reader_left:
         raise ReaderLeftError
     return loop.summary(ended)
@@ -141,13 +142,13 @@ def _make_outputs(
     classifier: Classifier,
     state: LiveState,
     problems: Problems,
-    stack: contextlib.ExitStack,
+    closing: Closing,
 ) -> list[Output]:
     """What the user asked for, each checked before the first frame, and closed at the end."""
     made: list[Output] = []
 
     def add(output: Output) -> None:
-        stack.callback(output.close)
+        closing.add(output.close)
         made.append(output)
 
     if settings.record is not None:
@@ -185,7 +186,7 @@ def _serve(
     with_window: bool,
     with_lines: bool,
     state: LiveState,
-    stack: contextlib.ExitStack,
+    closing: Closing,
     progress: Progress,
 ) -> None:
     """The page: where it is asked for, and where there is nothing else to look at."""
@@ -211,13 +212,14 @@ def _serve(
         collected = Collected(Path(settings.collect), state.labels)
     try:
         view = WebView(state, host=host, port=port, token=settings.token, collected=collected)
+        closing.add(view.close)
         view.start()
     except RunFailedError:
         if wanted:
             raise
         view = WebView(state, host=host, port=0, collected=collected)  # the port is taken: any other will do
+        closing.add(view.close)
         view.start()
-    stack.callback(view.close)
     progress.say(f"page: {view.url}")
     if not wanted:
         progress.say(f"for this machine alone; --web 0.0.0.0:{DEFAULT_PORT} serves others too, who need its token then")
@@ -240,27 +242,35 @@ def _work(loop: Loop, stop: threading.Event, windowed: LiveState | None, title: 
     thread = threading.Thread(target=work, name="edgeclf loop", daemon=True)
     thread.start()
     closed = False
-    if windowed is not None:
-        from edgeclf.streaming.window import Window
-
-        window = Window(windowed, title)
-        try:
-            while not done.wait(0.005):
-                if not window.refresh():
-                    closed = True
-                    stop.set()
-                    break
-        finally:
-            window.close()
-    while not done.wait(0.1):
-        if stop.is_set():
+    try:
+        if windowed is not None:
+            closed = _show(windowed, title, done, stop)
+        while not done.wait(0.1) and not stop.is_set():
+            pass
+    finally:
+        if not done.is_set():
+            stop.set()  # whatever it was that ended the waiting: the loop must be out of the outputs before they close
             done.wait(_LOOP_ENDS_WITHIN)
-            break
     if failure:
         raise failure[0]
     if not ended:
-        raise RunFailedError("the network does not come back; what was written is whole")
+        raise RunFailedError("the network, or an output, does not come back; what was written is whole")
     return "window closed" if closed else ended[0]
+
+
+def _show(state: LiveState, title: str, done: threading.Event, stop: threading.Event) -> bool:
+    """Draw the window until all ends; whether it was closed, which ends the rest."""
+    from edgeclf.streaming.window import Window
+
+    window = Window(state, title)
+    try:
+        while not done.wait(0.005) and not stop.is_set():
+            if not window.refresh():
+                stop.set()
+                return True
+    finally:
+        window.close()
+    return False
 
 
 def _tell_source(source: SourceState, state: LiveState, notifier: Notifier, progress: Progress) -> None:

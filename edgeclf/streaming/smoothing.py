@@ -39,7 +39,7 @@ class Smoother:
     """The mean so far and the class that is named.
 
     Attributes:
-        scores: float64[C], the smoothed probabilities.
+        scores: float64[C], the smoothed probabilities; a new array with each update.
         named: index of the class that is named; None: unknown.
     """
 
@@ -61,7 +61,7 @@ class Smoother:
         else:
             # A frame that comes late counts for all the time that it stands for.
             weight = -math.expm1(-max(0.0, at - self._at) / seconds)
-            self.scores += weight * (scores - self.scores)
+            self.scores = self.scores + weight * (scores - self.scores)
         self._at = at
         best = int(self.scores.argmax())
         self.named = self._choose(best, float(self.scores[best]))

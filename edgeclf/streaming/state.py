@@ -92,7 +92,7 @@ class LiveState:
 
     def __init__(self, model: str, labels: Sequence[str], source: str, problems: Problems) -> None:
         self.model, self.labels, self.problems = model, tuple(labels), problems
-        self.started = time.time()
+        self._began = time.monotonic()  # a board without a clock of its own gets the time some seconds later
         self._source = SourceState(source, "opening")
         self._board: BoardState | None = None
         self._shown: Shown | None = None
@@ -144,7 +144,7 @@ class LiveState:
         now = datetime.datetime.now(datetime.timezone.utc).astimezone().isoformat(timespec="milliseconds")
         return {
             "time": now,
-            "uptime_seconds": round(time.time() - self.started, 1),
+            "uptime_seconds": round(time.monotonic() - self._began, 1),
             "model": self.model,
             "labels": list(self.labels),
             "source": source.to_dict(),
