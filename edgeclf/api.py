@@ -287,7 +287,8 @@ def live(
         model: a `.tflite` file, a run folder, or the name of a zoo model.
         settings: how; None: as `LiveSettings` has it.
         stop: set it, from another thread or an output, to end.
-        outputs: objects with `take(result, picture)` and `close()`, called from the loop: they must not wait.
+        outputs: objects with `take(result, picture)`, called from the loop, which must not wait, and `close()`, called
+            at the end, whatever ends it.
         json_lines: gets one JSON document a result, one a line.
         watch: a view of one's own; entered with the state that views read while the loop works.
         progress: told what was chosen, and what goes wrong on the way.

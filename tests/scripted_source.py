@@ -84,6 +84,7 @@ class Kept:
 
     def __init__(self) -> None:
         self.results: list = []
+        self.closed = False
         self.arrived = threading.Condition()
 
     def take(self, result: object, picture: object) -> None:
@@ -92,7 +93,7 @@ class Kept:
             self.arrived.notify_all()
 
     def close(self) -> None:
-        pass
+        self.closed = True
 
     def wait_for(self, count: int, seconds: float = 20.0) -> None:
         with self.arrived:

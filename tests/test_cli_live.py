@@ -2,11 +2,20 @@
 
 from __future__ import annotations
 
+import contextlib
+import fcntl
+import io
 import json
 import os
+import pty
+import re
 import signal
+import struct
 import subprocess
 import sys
+import termios
+import threading
+import time
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -14,8 +23,16 @@ import cv2
 import numpy as np
 import pytest
 from digit_video import RATE, SHOWN, digit, write_video
+from live_results import picture, wait_for
+from live_results import result as a_result
+from live_servers import MjpegServer
+from rich.console import Console
 
 from edgeclf import Classifier
+from edgeclf.cli.live_lines import ChangeLines, status_line
+from edgeclf.streaming.lines import has_room
+from edgeclf.streaming.problems import Problems
+from edgeclf.streaming.state import LiveState, SourceState
 
 EDGECLF = Path(sys.executable).with_name("edgeclf")
 KEYS = {"frame", "time", "label", "probability", "raw_label", "frame_age_ms", "inference_ms", "fps"}
@@ -29,11 +46,10 @@ def live(folder: Path, *arguments: str | Path, **more: object) -> subprocess.Com
     )  # type: ignore[call-overload, no-any-return]
 
 
-def start(folder: Path, *arguments: str | Path) -> subprocess.Popen[str]:
+def start(folder: Path, *arguments: str | Path, **streams: int) -> subprocess.Popen[str]:
     command = [EDGECLF, "live", *map(str, arguments)]
-    return subprocess.Popen(
-        command, cwd=folder, env=HEADLESS, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
-    )
+    piped = {"stdout": subprocess.PIPE, "stderr": subprocess.PIPE, **streams}
+    return subprocess.Popen(command, cwd=folder, env={**HEADLESS, "TERM": "xterm"}, text=True, **piped)
 
 
 def documents(stdout: str) -> tuple[list[dict[str, object]], dict[str, object]]:
@@ -142,6 +158,94 @@ def test_a_reader_that_leaves_ends_it_quietly(tmp_path: Path) -> None:
     assert process.stderr.read() == ""
 
 
+@pytest.mark.parametrize("arguments", [["--json"], ["--json", "--every-frame"], ["--smoothing", "0"]])
+def test_who_never_reads_cannot_keep_it_from_stopping(arguments: list[str], tmp_path: Path) -> None:
+    write_video(tmp_path / "long.avi", SHOWN, 400, side=32)
+    reading, writing = os.pipe()
+    fcntl.fcntl(writing, fcntl.F_SETPIPE_SZ, 4096)
+    process = start(tmp_path, "digits", "--camera", "long.avi", *arguments, stdout=writing)
+    try:
+        with os.fdopen(writing, "w") as pipe, os.fdopen(reading):
+            wait_for(lambda: not has_room(pipe, 0), 60)
+            process.send_signal(signal.SIGTERM)
+            _, complaint = process.communicate(timeout=30)
+    finally:
+        process.kill()
+    assert process.returncode == 130, complaint
+    assert "edgeclf: nobody reads stdout; the summary is left out" in complaint
+    assert "Traceback" not in complaint
+
+
+def test_changes_wait_for_a_reader_who_is_behind_and_hold_up_nothing() -> None:
+    reading, writing = os.pipe()
+    fcntl.fcntl(writing, fcntl.F_SETPIPE_SZ, 4096)
+    shown = picture(np.zeros((4, 4, 3), np.uint8))
+    with os.fdopen(reading) as reader, os.fdopen(writing, "w") as stream:
+        lines = ChangeLines(stream)
+        for label in ("cat", "dog", "cow"):  # the pipe takes one
+            lines.take(a_result(label), shown)
+        assert reader.readline().split()[1] == "cat"
+        lines.take(a_result("cow"), shown)  # no news, but not told so far
+        assert reader.readline().split()[1] == "cow"
+        stop = threading.Event()
+        patient = ChangeLines(stream, stop)
+        patient.take(a_result("cat"), shown)
+        waiting = threading.Thread(target=lambda: patient.take(a_result("dog"), shown), daemon=True)
+        waiting.start()
+        assert reader.readline().split()[1] == "cat"
+        assert reader.readline().split()[1] == "dog"
+        waiting.join(20)
+        patient.take(a_result("cow"), shown)
+        stop.set()
+        patient.take(a_result("dog"), shown)  # returns, though nobody reads
+
+
+@pytest.mark.parametrize("width", [20, 40, 60, 80, 200])
+@pytest.mark.parametrize("label", ["3", "猫" * 30, "Cardigan, Cardigan Welsh corgi " * 4])
+def test_the_line_in_a_terminal_is_one_line(width: int, label: str) -> None:
+    shown = LiveState("digits", (label,), "a camera with a name that is longer than the terminal", Problems())
+    console = Console(file=io.StringIO(), width=width, force_terminal=True, markup=False)
+    assert len(console.render_lines(status_line(shown, width))) == 1
+    shown.set_source(SourceState("0", "running"))
+    shown.publish(a_result(label), picture(np.zeros((4, 4, 3), np.uint8)), 1, 0)
+    line = status_line(shown, width)
+    assert len(console.render_lines(line)) == 1
+    if width >= 60:
+        assert line.plain.rstrip().endswith("ms old")
+        assert line.cell_len <= width
+    assert ("█" in line.plain) == (width >= 80)
+
+
+def test_a_stalled_camera_is_told_above_the_line_that_is_rewritten(tmp_path: Path) -> None:
+    controlling, terminal = pty.openpty()
+    fcntl.ioctl(terminal, termios.TIOCSWINSZ, struct.pack("HHHH", 24, 70, 0, 0))
+    seen, deadline = "", time.monotonic() + 60
+    with MjpegServer([digit(3)]) as server:
+        process = start(tmp_path, "digits", "--camera", server.address, stdin=terminal, stderr=terminal)
+        steps = [
+            ("ms old", server.paused.set),
+            ("warning: ", server.paused.clear),
+            (": frames again", lambda: process.send_signal(signal.SIGINT)),
+        ]
+        try:
+            os.close(terminal)
+            with contextlib.suppress(OSError):  # once the other end is closed
+                while True:
+                    assert time.monotonic() < deadline, seen
+                    seen += os.read(controlling, 4096).decode(errors="replace")
+                    if steps and steps[0][0] in seen:
+                        steps.pop(0)[1]()
+            output, _ = process.communicate(timeout=30)
+        finally:
+            process.kill()
+            os.close(controlling)
+    assert process.returncode == 130, seen
+    assert output.startswith("interrupted: ")
+    beginning = r"(?:\n|\x1b\[2K)(?:\x1b\[[0-9;]*m)*"  # of a line, or of one that was wiped
+    assert re.search(rf"{beginning}warning: http://[\w.:/]*: no frame for 2 s", seen), seen
+    assert re.search(rf"{beginning}http://[\w.:/]*: frames again", seen), seen
+
+
 def bad_inputs() -> Iterator[tuple[list[str], str]]:
     yield ["digits", "--camera", "nothere.mp4"], "'nothere.mp4': no such file or folder"
     yield ["digits", "--camera", "7"], "/dev/video7: no such camera"
@@ -158,6 +262,7 @@ def bad_inputs() -> Iterator[tuple[list[str], str]]:
     yield ["digits", "--camera", "digits.avi", "--web", "a:b:c"], "an IPv6 address stands in brackets"
     yield ["digits", "--camera", "digits.avi", "--token", "x" * 20], "give --web [HOST:]PORT as well"
     yield ["digits", "--camera", "digits.avi", "--web", "0.0.0.0:0", "--token", "short"], "at least 16 characters"
+    yield ["digits", "--camera", "digits.avi", "--web", "0.0.0.0:0"], "nobody would be told the one made for it"
     yield (
         ["digits", "--camera", "digits.avi", "--record", "seen.gif"],
         "--record seen.gif: expected a name that ends in",

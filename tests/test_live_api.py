@@ -4,23 +4,32 @@ from __future__ import annotations
 
 import io
 import json
+import os
 import threading
 from pathlib import Path
 
+import cv2
 import pytest
 from digit_video import write_video
 from scripted_source import Kept
 
 import edgeclf
 from edgeclf.errors import InputError, UnknownNameError
+from edgeclf.streaming import display, json_lines, run, state
 from edgeclf.streaming.background import Background
+from edgeclf.streaming.closing import Closing
 from edgeclf.streaming.json_lines import JsonLines
 from edgeclf.streaming.problems import Problems
 from edgeclf.streaming.result import Result
 from edgeclf.streaming.settings import LiveSettings
+from edgeclf.streaming.state import LiveState
 from edgeclf.streaming.threads import choose_threads, fewest_worthwhile, thread_counts
 
 RESULT = Result(7, "2026-01-01T00:00:00+00:00", "cat", 0.91234, "dog", 0.5, 12.0, 3.0, 30.0, ())
+
+
+def live_threads() -> list[str]:
+    return [thread.name for thread in threading.enumerate() if thread.name.startswith("edgeclf")]
 
 
 def test_a_video_is_classified_by_the_function(tmp_path: Path) -> None:
@@ -33,7 +42,8 @@ def test_a_video_is_classified_by_the_function(tmp_path: Path) -> None:
     assert summary.frames_classified == 10
     assert summary.ended == "end of source"
     assert type(summary).from_json(summary.to_json()) == summary
-    assert not [thread.name for thread in threading.enumerate() if thread.name.startswith("edgeclf")]
+    assert not live_threads()
+    assert kept.closed
 
 
 def test_an_event_stops_it(tmp_path: Path) -> None:
@@ -50,6 +60,76 @@ def test_an_event_stops_it(tmp_path: Path) -> None:
     assert len(kept.results) == 1
 
 
+def test_a_window_that_cannot_be_opened_ends_the_loop_too(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    write_video(tmp_path / "long.avi", (3,), 600, side=32)
+
+    def refuse(*_: object) -> None:
+        raise cv2.error("no window")
+
+    monkeypatch.setattr(run, "window_possible", lambda stop: True)
+    monkeypatch.setattr(cv2, "namedWindow", refuse)
+    kept = Kept()
+    with pytest.raises(cv2.error, match="no window"):
+        edgeclf.live("digits", camera=str(tmp_path / "long.avi"), outputs=[kept])
+    assert not live_threads()
+    assert kept.closed
+
+
+def test_outputs_are_closed_where_nothing_came_of_it() -> None:
+    kept = Kept()
+    with pytest.raises(InputError, match="no such file"):
+        edgeclf.live("digits", camera="nothere.mp4", outputs=[kept])
+    assert kept.closed
+
+
+def test_all_is_released_at_once_and_a_failure_is_told() -> None:
+    together = threading.Barrier(3)
+
+    def fail() -> None:
+        together.wait(20)
+        raise OSError("the camera is stuck")
+
+    def work(error: Exception | None) -> None:
+        with Closing() as closing:
+            closing.add(fail)
+            closing.add(lambda: together.wait(20) and None)
+            closing.add(lambda: together.wait(20) and None)
+            if error is not None:
+                raise error
+
+    with pytest.raises(OSError, match="stuck"):
+        work(None)
+    with pytest.raises(KeyError, match="the first one"):
+        work(KeyError("the first one"))
+
+
+def test_a_token_that_nobody_would_be_told_is_no_token(tmp_path: Path) -> None:
+    write_video(tmp_path / "digits.avi", (3,), 5)
+    asked = {"camera": tmp_path / "digits.avi", "web": "0.0.0.0:0", "window": False}
+    with pytest.raises(InputError, match="nobody would be told"):
+        edgeclf.live("digits", **asked)
+    assert edgeclf.live("digits", **asked, token="a token of my own".replace(" ", "-")).ended == "end of source"
+
+
+def test_a_display_that_does_not_answer_does_not_delay_a_stop(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("DISPLAY", ":1789")
+    monkeypatch.setattr(cv2, "getBuildInformation", lambda: "    GUI:    QT5\n")
+    monkeypatch.setattr(display, "_TRY", "import time; time.sleep(600)")
+    monkeypatch.setattr(display, "_SECONDS", 600.0)
+    stop, answers = threading.Event(), []
+    thread = threading.Thread(target=lambda: answers.append(display.window_possible(stop)), daemon=True)
+    thread.start()
+    stop.set()
+    thread.join(20)
+    assert answers == [False]
+
+
+def test_the_time_since_the_start_is_right_though_the_clock_is_set(monkeypatch: pytest.MonkeyPatch) -> None:
+    shown = LiveState("digits", ("3",), "0", Problems())
+    monkeypatch.setattr(state.time, "time", lambda: 0.0)
+    assert 0 <= shown.to_dict()["uptime_seconds"] < 60
+
+
 def test_settings_are_checked_by_name_and_value() -> None:
     with pytest.raises(UnknownNameError, match="did you mean 'camera'"):
         edgeclf.live("digits", camra="0")
@@ -57,6 +137,8 @@ def test_settings_are_checked_by_name_and_value() -> None:
         LiveSettings(rate=-1)
     with pytest.raises(InputError, match="size must be WIDTHxHEIGHT"):
         LiveSettings(size=(0, 480))
+    assert LiveSettings(camera=0, web=8765) == LiveSettings(camera="0", web="8765")  # type: ignore[arg-type]
+    assert LiveSettings(camera=Path("x.mp4")).camera == "x.mp4"  # type: ignore[arg-type]
     settings = LiveSettings(camera="x", record="y.mp4")
     assert LiveSettings.from_json(settings.to_json()) == settings
 
@@ -79,6 +161,50 @@ def test_a_slow_reader_of_json_lines_misses_some_and_is_told() -> None:
     assert 1000 <= len(written) < 1500
     assert problems.ever()["json"].startswith(f"{1500 - len(written)} lines left out")
     assert json.loads(written[0])["probability"] == 0.9123
+
+
+def test_a_slow_reader_of_a_whole_file_gets_all_of_it(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(json_lines, "_CLOSE_SECONDS", 0.01)
+    reading, writing = os.pipe()
+    with os.fdopen(writing, "w") as stream, os.fdopen(reading) as reader:
+        problems = Problems()
+        lines = JsonLines(stream, problems, threading.Event(), every_frame=True)
+        for _ in range(900):  # three times what the pipe holds
+            lines.take(RESULT, None)  # type: ignore[arg-type]
+        closing = threading.Thread(target=lines.close, daemon=True)
+        closing.start()
+        closing.join(0.7)
+        assert closing.is_alive()  # it waits for the reader
+        for _ in range(900):
+            assert json.loads(reader.readline())["label"] == "cat"
+        closing.join(20)
+        assert not closing.is_alive()
+        assert problems.ever() == {}
+
+
+@pytest.mark.parametrize("every_frame", [False, True])
+def test_a_reader_who_never_reads_holds_up_nothing(every_frame: bool) -> None:
+    reading, writing = os.pipe()
+    stop, problems = threading.Event(), Problems()
+    with os.fdopen(reading), os.fdopen(writing, "w") as stream:
+        lines = JsonLines(stream, problems, stop, every_frame=every_frame)
+
+        def fill() -> None:
+            for _ in range(3000):
+                lines.take(RESULT, None)  # type: ignore[arg-type]
+
+        filling = threading.Thread(target=fill, daemon=True)
+        filling.start()
+        filling.join(0.5)
+        assert filling.is_alive() == every_frame  # it waits for the reader, or leaves lines out
+        stop.set()
+        filling.join(20)
+        closing = threading.Thread(target=lines.close, daemon=True)
+        closing.start()
+        closing.join(20)
+        assert not filling.is_alive()
+        assert not closing.is_alive()
+        assert "lines left out" in problems.ever()["json"]
 
 
 def test_a_reader_that_left_stops_the_loop() -> None:
@@ -112,6 +238,34 @@ def test_work_beside_the_loop_fails_and_recovers_in_one_line_each() -> None:
     assert told == ["record: seen.mkv: no space left on device", "record: works again"]
     assert problems.now() == {}
     assert list(problems.ever()) == ["record"]
+
+
+def test_work_that_fails_as_nobody_thought_goes_on() -> None:
+    worked: list[int] = []
+    problems = Problems()
+
+    def work(number: int) -> None:
+        worked.append(number)
+        if number == 0:
+            raise KeyError("top")
+
+    background = Background("collect", work, problems, capacity=1, patient=True)
+    for number in range(5):
+        background.offer(number)
+    assert background.close(20)
+    assert worked == [0, 1, 2, 3, 4]
+    assert list(problems.ever()) == ["collect"]
+
+
+def test_a_log_that_nobody_reads_any_more_ends_nothing() -> None:
+    def tell(line: str) -> None:
+        raise BrokenPipeError
+
+    problems = Problems(tell)
+    problems.begin("record", "the disk is full")
+    assert problems.now() == {"record": "the disk is full"}
+    problems.end("record")
+    assert problems.now() == {}
 
 
 def test_work_that_hangs_is_left_behind() -> None:

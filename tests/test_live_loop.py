@@ -169,6 +169,33 @@ def test_the_rate_can_be_capped() -> None:
     assert 1 <= summary.frames_classified <= 11  # 20 a second for half a second, and the first one
 
 
+def test_a_camera_that_stalls_is_told_though_the_next_result_is_wanted_much_later() -> None:
+    script: Iterator[object] = iter(["frame", "frame", "stall"])
+    with Run(lambda: ScriptedSource(script), limits=Limits(max_fps=0.01)) as run:
+        run.wait_until(lambda: run.told("lost"))
+        run.wait_until(run.runs_again)
+        assert len(run.kept.results) == 1
+
+
+def test_the_end_of_a_file_is_seen_though_the_next_result_is_wanted_much_later() -> None:
+    script: Iterator[object] = iter(["frame"])
+    with Run(lambda: ScriptedSource(script, endless=False), limits=Limits(max_fps=0.01)) as run:
+        assert run.finish().frames_classified == 1
+    assert run.ended == "end of source"
+
+
+def test_a_file_that_waits_for_a_slow_network_has_not_stalled() -> None:
+    script, slow, limits = pictures(40), ColorNames(0.7), Limits(frames=6)
+    patience = dataclasses.replace(QUICK, reopen=0.6)  # less than the network takes
+
+    def make() -> ScriptedSource:
+        return ScriptedSource(script, endless=False)
+
+    with Run(make, slow, every_frame=True, limits=limits, patience=patience) as run:
+        run.finish()
+    assert not run.told("stalled")
+
+
 def test_the_beat_goes_on_while_the_camera_is_gone() -> None:
     beats = []
     script: Iterator[object] = iter(["frame", "dead"])

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import threading
 from collections.abc import Callable
 
@@ -10,7 +11,8 @@ class Problems:
     """One line for each part that has a problem. Safe to use from any thread.
 
     Args:
-        tell: called once when a problem begins, and with `... again` when it is over.
+        tell: called once when a problem begins, and with `... again` when it is over; where it fails with an OSError,
+            as a log does that nobody reads any more, that is lived with too.
     """
 
     def __init__(self, tell: Callable[[str], None] = lambda line: None) -> None:
@@ -25,14 +27,14 @@ class Problems:
             news = self._now.get(part) != line
             self._now[part] = self._ever[part] = line
         if news:
-            self._tell(f"{part}: {line}")
+            self._say(f"{part}: {line}")
 
     def end(self, part: str) -> None:
         """`part` works again; nothing is told where it always did."""
         with self._lock:
             over = self._now.pop(part, None)
         if over is not None:
-            self._tell(f"{part}: works again")
+            self._say(f"{part}: works again")
 
     def now(self) -> dict[str, str]:
         """The problems of this moment, by part."""
@@ -43,3 +45,7 @@ class Problems:
         """The last problem of each part that had one, over or not."""
         with self._lock:
             return dict(self._ever)
+
+    def _say(self, line: str) -> None:
+        with contextlib.suppress(OSError):
+            self._tell(line)

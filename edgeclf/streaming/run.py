@@ -9,9 +9,9 @@ from pathlib import Path
 from typing import IO
 
 from edgeclf.artifact.locate import locate_model
-from edgeclf.errors import MissingExtraError, RunFailedError
+from edgeclf.errors import InputError, MissingExtraError, RunFailedError
 from edgeclf.extras import extras, require
-from edgeclf.progress import Progress
+from edgeclf.progress import SILENT, Progress
 from edgeclf.runtime.classifier import Classifier
 from edgeclf.streaming.board_watch import BoardWatch
 from edgeclf.streaming.capture import Capture
@@ -70,7 +70,8 @@ def run_live(
 
     def on_state(source: SourceState) -> None:
         if state is not None:
-            _tell_source(source, state, notifier, progress)
+            with contextlib.suppress(OSError):  # whoever read the log has left: no reason to end
+                _tell_source(source, state, notifier, progress)
 
     with Closing() as closing:
         for output in outputs:
@@ -212,6 +213,8 @@ def _serve(
         collected = Collected(Path(settings.collect), state.labels)
     try:
         view = WebView(state, host=host, port=port, token=settings.token, collected=collected)
+        if settings.token is None and view.token is not None and progress is SILENT:
+            raise InputError("the page needs a token, and nobody would be told the one made for it: give --token")
         closing.add(view.close)
         view.start()
     except RunFailedError:

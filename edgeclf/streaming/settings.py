@@ -60,6 +60,9 @@ class LiveSettings(Record):
     mqtt: str | None = None
 
     def __post_init__(self) -> None:
+        # In Python one writes camera=0, as with OpenCV, or a Path, and web=8765.
+        object.__setattr__(self, "camera", str(self.camera))
+        object.__setattr__(self, "web", None if self.web is None else str(self.web))
         if self.rate is not None and not 0 < self.rate <= 1000:
             raise InputError(f"rate must be between 0 and 1000 frames a second, got {self.rate:g}")
         if self.size is not None and not all(1 <= side <= 16_384 for side in self.size):
