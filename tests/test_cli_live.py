@@ -133,7 +133,7 @@ def test_what_is_seen_is_recorded(video: Path, tmp_path: Path) -> None:
     assert live(tmp_path, *arguments, "--overwrite").returncode == 0
 
 
-@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM, signal.SIGHUP])
 def test_signals_end_it_with_the_summary_as_last_line(number: signal.Signals, tmp_path: Path) -> None:
     write_video(tmp_path / "long.avi", (3,), 3000, side=32)
     process = start(tmp_path, "digits", "--camera", "long.avi", "--json")
@@ -254,6 +254,7 @@ def bad_inputs() -> Iterator[tuple[list[str], str]]:
     yield ["digits", "--camera", "digits.avi", "--roi", "1,2"], "--roi takes X,Y,WIDTH,HEIGHT"
     yield ["digits", "--camera", "digits.avi", "--size", "big"], "--size takes WIDTHxHEIGHT such as 640x480, got 'big'"
     yield ["digits", "--camera", "digits.avi", "--size", "64x48"], "--size is asked of cameras; digits.avi has a size"
+    yield ["digits", "--camera", "digits.avi", "--rate", "5"], "--rate is asked of cameras and folders of images"
     yield ["digits", "--camera", "digits.avi", "--threads", "many"], "--threads takes a positive whole number or auto"
     yield ["digits", "--camera", "digits.avi", "--threshold", "2"], "threshold must be between 0 and 1, got 2"
     yield ["digits", "--camera", "digits.avi", "--max-fps", "0"], "max-fps must be above 0, got 0"

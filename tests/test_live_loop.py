@@ -262,6 +262,31 @@ def test_a_file_that_breaks_ends_with_its_reason() -> None:
     assert str(run.failure) == "scripted: the device was unplugged"
 
 
+def test_a_quick_file_is_read_by_the_loop_itself_and_breaks_as_others_do() -> None:
+    script: Iterator[object] = iter(["frame"] * 40 + ["read fails"])
+    with Run(lambda: ScriptedSource(script, endless=False, rate=1e9), every_frame=True) as run:
+        summary = run.finish()
+    assert str(run.failure) == "scripted: the device was unplugged"
+    assert [result.frame for result in run.kept.results] == list(range(40))
+    assert (summary.frames_captured, summary.frames_dropped) == (40, 0)
+
+
+def test_what_is_not_a_number_does_not_stay() -> None:
+    class Broken(ColorNames):
+        calls = 0
+
+        def scores(self, image: np.ndarray) -> np.ndarray:
+            self.calls += 1
+            return super().scores(image) if self.calls != 2 else np.full(3, np.nan, np.float32)
+
+    script = pictures(4)
+    smoothing = Smoothing(seconds=0.01, threshold=0.5)
+    with Run(lambda: ScriptedSource(script, endless=False), Broken(), every_frame=True, smoothing=smoothing) as run:
+        run.finish()
+    told = [(result.label, result.raw_probability > 0) for result in run.kept.results]
+    assert told == [("red", True), ("unknown", False), ("red", True), ("red", True)]
+
+
 def test_an_empty_file_is_an_error() -> None:
     with Run(lambda: ScriptedSource(iter(()), endless=False)) as run:
         run.finish()

@@ -22,6 +22,7 @@ if TYPE_CHECKING:
 
     from edgeclf.progress import Progress
 
+_SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 _SOURCE, _PICTURE, _LABELS, _VIEWS, _OUTPUTS = "Source", "Picture", "Labels", "Views", "Outputs"
 
 
@@ -226,7 +227,7 @@ def _somebody_reads(session: Session, stop: threading.Event) -> bool:
 
 @contextlib.contextmanager
 def stopped_by_signals() -> Iterator[threading.Event]:
-    """An event that Ctrl-C and SIGTERM set; a second Ctrl-C interrupts as usual."""
+    """An event that Ctrl-C, SIGTERM and a closed terminal set; a second Ctrl-C interrupts as usual."""
     stop = threading.Event()
 
     def ask(number: int, frame: FrameType | None) -> None:
@@ -235,7 +236,9 @@ def stopped_by_signals() -> Iterator[threading.Event]:
         stop.set()
 
     try:
-        before = {number: signal.signal(number, ask) for number in (signal.SIGINT, signal.SIGTERM)}
+        # What was started with nohup goes on when its terminal is closed.
+        heard = [number for number in _SIGNALS if signal.getsignal(number) is not signal.SIG_IGN]
+        before = {number: signal.signal(number, ask) for number in heard}
     except ValueError:  # not the main thread: an embedding program has its own signals
         yield stop
         return

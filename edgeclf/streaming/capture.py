@@ -197,7 +197,9 @@ class Capture:
                 reading += time.perf_counter() - began
                 if not self._put(attempt, shot):
                     break
-                if self._every_frame and attempt.frames == AHEAD and reading < AHEAD * AT_ONCE:
+                # Over a network a later read may take seconds, which the loop must not spend in it.
+                quick = attempt.frames == AHEAD and reading < AHEAD * AT_ONCE and "://" not in self.name
+                if self._every_frame and quick:
                     self._direct = attempt
                     break
         except Exception as failure:  # noqa: BLE001 - drivers raise what they like; the camera is lost, not the program

@@ -161,6 +161,8 @@ class Loop:
             self._first = frame.captured
         self._last = done
         raw = int(scores.argmax())
+        if scores[raw] != scores[raw]:  # not a number, which would stay in the mean for ever
+            scores, raw = np.zeros_like(scores), 0
         at = frame.captured if self._paced else frame.number / NOMINAL_RATE
         named, probability = self._smoother.update(scores, at)
         labels = classifier.labels

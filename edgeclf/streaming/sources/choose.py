@@ -90,6 +90,8 @@ def _from_path(path: Path, every_frame: bool, rate: float | None, tell: Callable
         return ImageFolderSource(path, rate=rate or IMAGES_A_SECOND, every_frame=every_frame, tell=tell)
     if not path.is_file():
         raise InputError(f"{path}: is neither a file nor a folder; {EXPECTED}")
+    if rate is not None:
+        raise InputError(f"--rate is asked of cameras and folders of images; {path} has a rate of its own")
     return VideoFileSource(path, every_frame=every_frame, tell=tell)
 
 
