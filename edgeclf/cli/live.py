@@ -253,7 +253,7 @@ def render_summary(console: Console, summary: dict[str, Any]) -> None:
     """The whole run in a few lines."""
     ages = summary["frame_age_ms"]
     seconds, classified = summary["seconds"], summary["frames_classified"]
-    rate = f", {classified / seconds:.1f} a second" if seconds else ""
+    rate = f", {classified / seconds:.1f} a second" if seconds >= 1 else ""  # below it says nothing
     console.print(f"{summary['ended']}: {classified} results in {seconds:.1f} s{rate}")
     console.print(
         f"frames: {summary['frames_captured']} captured, {summary['frames_dropped']} left out for newer ones, "
