@@ -46,10 +46,17 @@ def live(folder: Path, *arguments: str | Path, **more: object) -> subprocess.Com
     )  # type: ignore[call-overload, no-any-return]
 
 
+def _heard() -> None:
+    """What runs the tests may have been started with nohup."""
+    signal.signal(signal.SIGHUP, signal.SIG_DFL)
+
+
 def start(folder: Path, *arguments: str | Path, **streams: int) -> subprocess.Popen[str]:
     command = [EDGECLF, "live", *map(str, arguments)]
     piped = {"stdout": subprocess.PIPE, "stderr": subprocess.PIPE, **streams}
-    return subprocess.Popen(command, cwd=folder, env={**HEADLESS, "TERM": "xterm"}, text=True, **piped)
+    return subprocess.Popen(
+        command, cwd=folder, env={**HEADLESS, "TERM": "xterm"}, text=True, preexec_fn=_heard, **piped
+    )
 
 
 def documents(stdout: str) -> tuple[list[dict[str, object]], dict[str, object]]:
