@@ -79,3 +79,11 @@ class MissingExtraError(InputError):
     def __init__(self, what: str, extra: str, missing: str) -> None:
         super().__init__(f'{what} needs {missing}, which is not installed; run: pip install "edgeclf[{extra}]"')
         self.extra = extra
+
+
+def one_line(error: BaseException) -> str:
+    """The message of an error without line breaks; its kind where it has none."""
+    if isinstance(error, OSError) and error.strerror:
+        place = f"{error.filename}: " if error.filename else ""
+        return f"{place}{error.strerror.lower()}"
+    return " ".join(str(error).split()) or type(error).__name__

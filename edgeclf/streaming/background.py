@@ -7,6 +7,7 @@ from collections import deque
 from collections.abc import Callable
 from typing import Generic, TypeVar
 
+from edgeclf.errors import one_line
 from edgeclf.streaming.problems import Problems
 
 Item = TypeVar("Item")
@@ -82,11 +83,3 @@ class Background(Generic[Item]):
                 self._problems.begin(self._part, one_line(error))
             else:
                 self._problems.end(self._part)
-
-
-def one_line(error: BaseException) -> str:
-    """The message of an error without line breaks; its kind where it has none."""
-    if isinstance(error, OSError) and error.strerror:
-        place = f"{error.filename}: " if error.filename else ""
-        return f"{place}{error.strerror.lower()}"
-    return " ".join(str(error).split()) or type(error).__name__

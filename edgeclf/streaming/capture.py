@@ -16,9 +16,8 @@ import time
 from collections import deque
 from collections.abc import Callable
 
-from edgeclf.errors import InputError, RunFailedError
+from edgeclf.errors import InputError, RunFailedError, one_line
 from edgeclf.streaming.attempt import Attempt, Patience
-from edgeclf.streaming.background import one_line
 from edgeclf.streaming.frame import Frame, Shot
 from edgeclf.streaming.source import EndOfSourceError, Source, SourceError
 from edgeclf.streaming.state import SourceState

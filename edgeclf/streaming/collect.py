@@ -12,8 +12,8 @@ import cv2
 import numpy as np
 
 from edgeclf.dataset.near_duplicates import GLIMPSE_SIDE, glimpse, unmoved
-from edgeclf.errors import InputError, RunFailedError
-from edgeclf.streaming.background import Background, one_line
+from edgeclf.errors import InputError, RunFailedError, one_line
+from edgeclf.streaming.background import Background
 from edgeclf.streaming.frame import Pixels
 from edgeclf.streaming.geometry import Picture
 from edgeclf.streaming.problems import Problems

@@ -15,9 +15,8 @@ import threading
 import time
 from typing import Any
 
-from edgeclf.errors import RunFailedError
+from edgeclf.errors import RunFailedError, one_line
 from edgeclf.extras import extras
-from edgeclf.streaming.background import one_line
 from edgeclf.streaming.geometry import Picture
 from edgeclf.streaming.home_assistant import discovery
 from edgeclf.streaming.mqtt_address import MqttAddress, checked_topic, parse_mqtt_url

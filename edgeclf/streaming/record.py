@@ -13,9 +13,9 @@ from statistics import median
 import cv2
 import numpy as np
 
-from edgeclf.errors import InputError, OutputError, RunFailedError
+from edgeclf.errors import InputError, OutputError, RunFailedError, one_line
 from edgeclf.streaming.annotate import annotate
-from edgeclf.streaming.background import Background, one_line
+from edgeclf.streaming.background import Background
 from edgeclf.streaming.frame import Pixels
 from edgeclf.streaming.geometry import Picture
 from edgeclf.streaming.problems import Problems

@@ -6,7 +6,7 @@
 # PI=4|5            whose processor: Cortex-A72 (default) or Cortex-A76. It is always named: with qemu's own "max" model
 #                   int8 results are those of no board.
 # SUITE=bookworm    or trixie.
-# WORK=FOLDER       seen on the board as /work, for reading and writing.
+# WORK=FOLDER       seen on the board as /board, for reading and writing.
 # EDGECLF_PI_CACHE  where the root lies; default ~/.cache/edgeclf-pi.
 #
 # Nothing outside is changed: a user and mount namespace of its own holds the mounts and the registration of qemu. Where the kernel
@@ -29,7 +29,7 @@ esac
     echo "$root: no board there; build it with tools/pi/emulate.sh" >&2
     exit 2
 }
-mkdir -p "$work"
+mkdir -p "$work" "$root/board"
 
 # Inside the namespace: bind what the board needs, and become it.
 if [ "${1:-}" = --inside ]; then
@@ -40,8 +40,8 @@ if [ "${1:-}" = --inside ]; then
     for folder in proc dev sys; do mount --rbind "/$folder" "$root/$folder"; done
     # With this machine's own cpuinfo the runtime looks for x86 features on Arm, and crashes.
     mount --bind "$here/cpuinfo.pi${PI:-4}" "$root/proc/cpuinfo"
-    mount --bind "$work" "$root/work"
-    exec chroot "$root" /usr/bin/env -i -C /work PATH=/usr/bin:/bin HOME=/root LANG=C.UTF-8 QEMU_CPU=$cpu "$@"
+    mount --bind "$work" "$root/board"
+    exec chroot "$root" /usr/bin/env -i -C /board PATH=/usr/bin:/bin HOME=/root LANG=C.UTF-8 QEMU_CPU=$cpu "$@"
 fi
 
 if [ "${ENGINE:-namespace}" = namespace ] && unshare --user --map-root-user --mount --propagation private \
@@ -49,4 +49,4 @@ if [ "${ENGINE:-namespace}" = namespace ] && unshare --user --map-root-user --mo
     exec unshare --user --map-root-user --mount --propagation private sh "$here/board.sh" --inside "$@"
 fi
 exec proot -0 -q qemu-aarch64-static -r "$root" -b /proc -b /dev -b /sys -b "$here/cpuinfo.pi${PI:-4}:/proc/cpuinfo" \
-    -b "$work:/work" -w /work /usr/bin/env -i PATH=/usr/bin:/bin HOME=/root LANG=C.UTF-8 QEMU_CPU=$cpu "$@"
+    -b "$work:/board" -w /board /usr/bin/env -i PATH=/usr/bin:/bin HOME=/root LANG=C.UTF-8 QEMU_CPU=$cpu "$@"

@@ -56,7 +56,7 @@ class Machine:
             command = [str(Path(sys.executable).parent / program), *arguments]
             environment = dict(os.environ)
         else:
-            command = ["sh", str(HERE / "board.sh"), f"/work/edge/bin/{program}", *arguments]
+            command = ["sh", str(HERE / "board.sh"), f"/board/edge/bin/{program}", *arguments]
             environment = {**os.environ, "PI": self.pi, "WORK": str(self.work)}
         done = subprocess.run(
             command,
@@ -223,7 +223,7 @@ def compare_board(pi: str, desk: Machine, here: dict[str, Any], frames: int) -> 
 
 def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--work", type=Path, required=True, help="folder that the board sees as /work")
+    parser.add_argument("--work", type=Path, required=True, help="folder that the board sees as /board")
     parser.add_argument("--pi", nargs="+", choices=("4", "5"), default=("4", "5"), help="boards")
     parser.add_argument("--frames", type=int, default=200, metavar="N", help="pictures, and frames of the video")
     parser.add_argument("--images", type=Path, metavar="FOLDER", help="photos to take instead of drawing pictures")

@@ -51,7 +51,7 @@ build_root() {
     for package in "$cache"/debs/var/cache/apt/archives/*.deb; do
         dpkg-deb --fsys-tarfile "$package" | tar -C "$root.new" -x --keep-directory-symlink --no-same-owner
     done
-    for folder in proc dev sys work root tmp; do mkdir -p "$root.new/$folder"; done
+    for folder in proc dev sys root tmp; do mkdir -p "$root.new/$folder"; done
     chmod 1777 "$root.new/tmp"
     echo root:x:0:0:root:/root:/bin/sh >"$root.new/etc/passwd"
     echo root:x:0: >"$root.new/etc/group"
@@ -94,10 +94,10 @@ quietly "$desk" -m pip install --disable-pip-version-check --force-reinstall --n
 
 # A user's install, but for the byte code, which an emulated processor is slow to compile.
 say "installing it on the board, into a new environment"
-quietly sh tools/pi/board.sh python3 -m venv /work/edge
-quietly sh tools/pi/board.sh /work/edge/bin/pip install --disable-pip-version-check --no-compile --no-index \
-    --find-links /work/wheels edgeclf
-quietly sh tools/pi/board.sh /work/edge/bin/pip check
+quietly sh tools/pi/board.sh python3 -m venv /board/edge
+quietly sh tools/pi/board.sh /board/edge/bin/pip install --disable-pip-version-check --no-compile --no-index \
+    --find-links /board/wheels edgeclf
+quietly sh tools/pi/board.sh /board/edge/bin/pip check
 
 say "comparing the board with this machine"
 status=0

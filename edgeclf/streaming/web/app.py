@@ -9,9 +9,8 @@ from concurrent.futures import Executor
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from edgeclf.errors import EdgeclfError, InputError, UnknownNameError
+from edgeclf.errors import EdgeclfError, InputError, UnknownNameError, one_line
 from edgeclf.extras import extras
-from edgeclf.streaming.background import one_line
 from edgeclf.streaming.state import LiveState
 from edgeclf.streaming.web.access import Access
 from edgeclf.streaming.web.collected import CollectedImages

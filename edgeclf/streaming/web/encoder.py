@@ -11,7 +11,7 @@ from typing import NamedTuple
 
 import cv2
 
-from edgeclf.streaming.background import one_line
+from edgeclf.errors import one_line
 from edgeclf.streaming.frame import Pixels
 from edgeclf.streaming.state import LiveState, Shown
 

@@ -10,9 +10,8 @@ from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 from urllib.parse import quote
 
-from edgeclf.errors import RunFailedError
+from edgeclf.errors import RunFailedError, one_line
 from edgeclf.extras import require
-from edgeclf.streaming.background import one_line
 from edgeclf.streaming.state import LiveState
 from edgeclf.streaming.web.access import Access
 from edgeclf.streaming.web.address import BACKLOG, listen, reachable_host, resolve
