@@ -9,9 +9,9 @@ from pathlib import Path
 from typing import IO
 
 from edgeclf.artifact.locate import locate_model
-from edgeclf.errors import InputError, MissingExtraError, RunFailedError
-from edgeclf.extras import extras, require
-from edgeclf.progress import SILENT, Progress
+from edgeclf.errors import RunFailedError
+from edgeclf.extras import extras
+from edgeclf.progress import Progress
 from edgeclf.runtime.classifier import Classifier
 from edgeclf.streaming.board_watch import BoardWatch
 from edgeclf.streaming.capture import Capture
@@ -20,15 +20,14 @@ from edgeclf.streaming.display import window_possible
 from edgeclf.streaming.json_lines import JsonLines
 from edgeclf.streaming.loop import Loop
 from edgeclf.streaming.notify import Notifier
+from edgeclf.streaming.opening import make_outputs, serve_page
 from edgeclf.streaming.problems import Problems
 from edgeclf.streaming.result import LiveSummary
 from edgeclf.streaming.settings import LiveSettings
 from edgeclf.streaming.sources.choose import choose_source
-from edgeclf.streaming.sources.file_rate import file_rate
 from edgeclf.streaming.state import LiveState, Output, SourceState
 from edgeclf.streaming.threads import choose_threads
 
-DEFAULT_PORT = 8765
 _LOOP_ENDS_WITHIN = 2.5
 
 
@@ -90,7 +89,7 @@ def run_live(
         closing.add(capture.close)
         classifier = _open_model(model, settings, progress)
         state = LiveState(classifier.path.stem, classifier.labels, capture.name, problems)
-        made = _make_outputs(settings, classifier, state, problems, closing)
+        made = make_outputs(settings, classifier, state, problems, closing)
         lines = None
         if json_lines is not None:
             lines = JsonLines(json_lines, problems, stop, every_frame=settings.every_frame)
@@ -98,7 +97,7 @@ def run_live(
             made.append(lines)
         state.set_source(capture.state)
         with_window = settings.window and window_possible(stop)
-        _serve(settings, with_window, json_lines is not None, state, closing, progress)
+        serve_page(settings, with_window, json_lines is not None, state, closing, progress)
         board = BoardWatch(state)
         closing.add(board.close)
         board.start()
@@ -136,96 +135,6 @@ def _open_model(model: str | Path, settings: LiveSettings, progress: Progress) -
     for note in classifier.notes:
         progress.say(note)
     return classifier
-
-
-def _make_outputs(
-    settings: LiveSettings,
-    classifier: Classifier,
-    state: LiveState,
-    problems: Problems,
-    closing: Closing,
-) -> list[Output]:
-    """What the user asked for, each checked before the first frame, and closed at the end."""
-    made: list[Output] = []
-
-    def add(output: Output) -> None:
-        closing.add(output.close)
-        made.append(output)
-
-    if settings.record is not None:
-        from edgeclf.streaming.record import Recorder
-
-        rate = (settings.rate or file_rate(settings.camera)) if settings.every_frame else None
-        add(
-            Recorder(
-                settings.record,
-                problems,
-                rate=rate,
-                overwrite=settings.overwrite,
-                every_frame=settings.every_frame,
-            )
-        )
-    if settings.collect is not None:
-        from edgeclf.streaming.collect import Collector
-
-        quota, paced = settings.collect_quota, not settings.every_frame
-        add(Collector(settings.collect, problems, labels=classifier.labels, quota_bytes=quota, paced=paced))
-    if settings.on_change is not None:
-        from edgeclf.streaming.on_change import OnChange
-
-        add(OnChange(settings.on_change, problems))
-    if settings.mqtt is not None:
-        require("--mqtt", "paho")
-        from edgeclf.streaming.mqtt import Mqtt
-
-        add(Mqtt(settings.mqtt, state, problems))
-    return made
-
-
-def _serve(
-    settings: LiveSettings,
-    with_window: bool,
-    with_lines: bool,
-    state: LiveState,
-    closing: Closing,
-    progress: Progress,
-) -> None:
-    """The page: where it is asked for, and where there is nothing else to look at."""
-    wanted = settings.web is not None
-    if not wanted and (with_window or with_lines):
-        return
-    if wanted:
-        require("--web", "starlette", "uvicorn")
-    else:
-        try:
-            require("the page", "starlette", "uvicorn")
-        except MissingExtraError as error:
-            progress.say(str(error))
-            return
-    from edgeclf.streaming.web.address import parse_address
-    from edgeclf.streaming.web.server import WebView
-
-    host, port = parse_address(settings.web or str(DEFAULT_PORT))
-    collected = None
-    if settings.collect is not None:
-        from edgeclf.streaming.collected import Collected
-
-        collected = Collected(Path(settings.collect), state.labels)
-    try:
-        view = WebView(state, host=host, port=port, token=settings.token, collected=collected)
-        if settings.token is None and view.token is not None and progress is SILENT:
-            raise InputError("the page needs a token, and nobody would be told the one made for it: give --token")
-        closing.add(view.close)
-        view.start()
-    except RunFailedError:
-        if wanted:
-            raise
-        view = WebView(state, host=host, port=0, collected=collected)  # the port is taken: any other will do
-        closing.add(view.close)
-        view.start()
-    progress.say(f"page: {view.url}")
-    if not wanted:
-        progress.say(f"for this machine alone; --web 0.0.0.0:{DEFAULT_PORT} serves others too, who need its token then")
 
 
 def _work(loop: Loop, stop: threading.Event, windowed: LiveState | None, title: str) -> str:
