@@ -4,17 +4,14 @@ from __future__ import annotations
 
 import contextlib
 import datetime
-import os
 import resource
-import shutil
 import socket
 import threading
 import time
 from collections.abc import Callable, Iterator
-from typing import NoReturn
 
 import numpy as np
-import pytest
+from presence import refuse
 
 from edgeclf.runtime.classifier import LabelScore
 from edgeclf.streaming.frame import Frame
@@ -44,21 +41,6 @@ def result(
     top = tuple(LabelScore(name, index, score) for index, (name, score) in enumerate(ordered))
     raw, raw_score = raw_label or label, probability if raw_probability is None else raw_probability
     return Result(number, when.isoformat(), label, probability, raw, raw_score, 41.5, 3.2, 20.0, top)
-
-
-def refuse(reason: str) -> NoReturn:
-    """Skip a test that cannot run here; in CI, fail it."""
-    if os.environ.get("CI") == "true":
-        pytest.fail(reason)
-    pytest.skip(reason)
-
-
-def needed(program: str) -> str:
-    """Path of a program that a test needs."""
-    found = shutil.which(program, path=f"{os.environ.get('PATH', '')}:/usr/sbin")
-    if found is None:
-        refuse(f"{program} is not installed")
-    return found
 
 
 @contextlib.contextmanager

@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 import contextlib
-import os
 import shutil
 import subprocess
 from collections.abc import Iterator
 from pathlib import Path
 
-import pytest
+from presence import refuse
 
 
 @contextlib.contextmanager
@@ -18,7 +17,6 @@ def small_file_system(folder: Path, size: str) -> Iterator[Path]:
     folder.mkdir()
     mount = ["mount", "-t", "tmpfs", "-o", f"size={size}", "tmpfs", str(folder)]
     if shutil.which("mount") is None or subprocess.run(mount, capture_output=True).returncode:
-        refuse = pytest.fail if os.environ.get("CI") == "true" else pytest.skip
         refuse("a small file system cannot be mounted here")
     try:
         yield folder

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import importlib
 import os
-import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -13,6 +12,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+from presence import needed
 
 from edgeclf.artifact.locate import locate_model
 from edgeclf.runtime.classifier import Classifier
@@ -136,11 +136,6 @@ def test_without_a_board_there_is_one_line(tmp_path: Path, environment: dict[str
 
 
 def test_the_scripts_are_clean_shell() -> None:
-    program = shutil.which("shellcheck")
-    if program is None:
-        if os.environ.get("CI") == "true":
-            pytest.fail("shellcheck is missing")
-        pytest.skip("shellcheck is missing")
-    command = [program, "-x", "tools/pi/emulate.sh", "tools/pi/board.sh"]
+    command = [needed("shellcheck"), "-x", "tools/pi/emulate.sh", "tools/pi/board.sh"]
     done = subprocess.run(command, cwd=TOOLS.parents[1], capture_output=True, text=True)
     assert done.returncode == 0, done.stdout

@@ -16,7 +16,8 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from live_results import many_descriptors, needed, picture, result, wait_for
+from live_results import many_descriptors, picture, result, wait_for
+from presence import needed
 
 import edgeclf
 from edgeclf.errors import InputError, MissingExtraError

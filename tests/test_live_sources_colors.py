@@ -13,9 +13,9 @@ import live_picamera2
 import numpy as np
 import pytest
 from live_cards import LABEL_OF, card, first_shot, label_of_file, label_of_frame, red_or_blue, write_video
-from live_installed import need
 from live_servers import MjpegServer, rtsp_available, rtsp_server
 from live_v4l2 import plugged_in
+from presence import need
 
 from edgeclf.runtime.classifier import Classifier
 from edgeclf.streaming.frame import Shot

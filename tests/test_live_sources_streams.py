@@ -16,8 +16,8 @@ import cv2
 import numpy as np
 import pytest
 from live_cards import Picture, all_shots, card, first_shot, read_on, write_video
-from live_installed import need
 from live_servers import MjpegServer
+from presence import need
 
 from edgeclf.errors import InputError
 from edgeclf.streaming.source import EndOfSourceError, Source, SourceError

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import re
 import shutil
 from collections.abc import Iterator
@@ -11,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 import cv2
 import pytest
 from live_scene import COLORS, Scene, eventually, new_state, picture_of, publish
+from presence import need
 
 from edgeclf.errors import UnknownNameError
 from edgeclf.streaming.geometry import Geometry
@@ -53,10 +53,7 @@ def browser() -> Iterator[Browser]:
         from playwright.sync_api import sync_playwright
     except ImportError:
         found = None
-    if found is None:
-        if os.environ.get("CI") == "true":
-            pytest.fail("Chromium or playwright is missing")
-        pytest.skip("Chromium or playwright is missing")
+    need(found is not None, "Chromium or playwright")
     with sync_playwright() as playwright:
         browser = playwright.chromium.launch(executable_path=found, args=["--no-sandbox"])
         yield browser

@@ -5,7 +5,6 @@ from __future__ import annotations
 import contextlib
 import json
 import os
-import shutil
 import subprocess
 import sys
 import time
@@ -14,6 +13,7 @@ from pathlib import Path
 
 import pytest
 from digit_video import write_video
+from presence import needed
 
 EDGECLF = Path(sys.executable).with_name("edgeclf")
 ASK = "from edgeclf.streaming.display import window_possible; print(window_possible())"
@@ -22,11 +22,8 @@ ASK = "from edgeclf.streaming.display import window_possible; print(window_possi
 @pytest.fixture(scope="module")
 def display() -> Iterator[str]:
     """A display of its own, such as `:3`."""
-    missing = [tool for tool in ("Xvfb", "xdotool") if shutil.which(tool) is None]
-    if missing:
-        if os.environ.get("CI") == "true":
-            pytest.fail(f"{missing} not installed")
-        pytest.skip(f"{missing} not installed")
+    for tool in ("Xvfb", "xdotool"):
+        needed(tool)
     reading, writing = os.pipe()
     command = ["Xvfb", "-displayfd", str(writing), "-screen", "0", "1024x768x24"]
     server = subprocess.Popen(command, pass_fds=[writing], stderr=subprocess.DEVNULL)

@@ -5,7 +5,6 @@ from __future__ import annotations
 import os
 import re
 import shlex
-import shutil
 import signal
 import socket
 import subprocess
@@ -18,6 +17,7 @@ import cv2
 import numpy as np
 import pytest
 import typer
+from presence import needed
 
 from edgeclf.cli.main import app
 
@@ -26,16 +26,6 @@ EXAMPLE = ROOT / "examples" / "raspberry-pi"
 UNIT = EXAMPLE / "edgeclf-live.service"
 README = (EXAMPLE / "README.md").read_text(encoding="utf-8")
 INSTALLED = "/opt/edgeclf/bin/edgeclf"
-
-
-def tool(name: str) -> str:
-    """A program of the system: a test that needs it skips on a user's machine and fails in CI without it."""
-    found = shutil.which(name)
-    if found is None:
-        if os.environ.get("CI") == "true":
-            pytest.fail(f"{name} is missing")
-        pytest.skip(f"{name} is missing")
-    return found
 
 
 def settings(section: str) -> dict[str, list[str]]:
@@ -79,7 +69,7 @@ def command_line(environment: Mapping[str, str]) -> list[str]:
 
 
 def test_systemd_takes_the_unit(tmp_path: Path) -> None:
-    analyze = tool("systemd-analyze")
+    analyze = needed("systemd-analyze")
     text = UNIT.read_text(encoding="utf-8")
     assert INSTALLED in text
     unit = tmp_path / UNIT.name
@@ -89,7 +79,7 @@ def test_systemd_takes_the_unit(tmp_path: Path) -> None:
 
 
 def test_the_unit_may_do_little(tmp_path: Path) -> None:
-    analyze = tool("systemd-analyze")
+    analyze = needed("systemd-analyze")
     # From 0, no exposure, to 10; threshold in tenths.
     command = [analyze, "security", "--offline=true", "--threshold=25", "--no-pager", str(UNIT)]
     done = subprocess.run(command, capture_output=True, text=True)
@@ -243,7 +233,7 @@ def test_files_that_are_linked_are_there() -> None:
 
 
 def test_the_installer_is_clean_shell() -> None:
-    done = subprocess.run([tool("shellcheck"), str(EXAMPLE / "install.sh")], capture_output=True, text=True)
+    done = subprocess.run([needed("shellcheck"), str(EXAMPLE / "install.sh")], capture_output=True, text=True)
     assert done.returncode == 0, done.stdout
 
 
