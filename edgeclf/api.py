@@ -63,7 +63,7 @@ def train(
 
     Args:
         data: a folder, a manifest or a name; None: the embedded `digits`.
-        config: how; what it leaves open is chosen by the data.
+        config: how; what it leaves open is chosen by the data and the machine.
         out: the run folder; None: `runs/NAME`.
         resume: start where there is nothing, continue where there is a checkpoint, report where the run is finished.
         overwrite: replace an earlier run in `out`.

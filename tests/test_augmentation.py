@@ -11,6 +11,8 @@ pytest.importorskip("tensorflow")
 
 from edgeclf.training.augmentation import LEVELS, Augmentation, augment
 from edgeclf.training.balancing import class_weights, epoch_order
+from edgeclf.training.config import TrainConfig
+from edgeclf.training.curriculum import augmentation_at
 
 
 def batch(count: int = 6, side: int = 16) -> tuple[np.ndarray, np.ndarray]:
@@ -43,6 +45,24 @@ def test_no_augmentation_leaves_the_pixels_as_they_are() -> None:
     images, targets = batch()
     made, _ = augment(images, targets, LEVELS["none"], np.random.default_rng(0))
     np.testing.assert_array_equal(made, images)
+
+
+@pytest.mark.parametrize("level", LEVELS)
+def test_settled_images_are_the_photos_or_their_mirror_images(level: str) -> None:
+    images, targets = batch()
+    made, mixed = augment(images, targets, LEVELS[level].settled(), np.random.default_rng(3))
+    for image, result in zip(images, made, strict=True):
+        assert any(np.array_equal(result, as_it_is) for as_it_is in (image, image[:, ::-1]))
+    np.testing.assert_array_equal(mixed, targets)
+
+
+@pytest.mark.parametrize(
+    ("epochs", "settle", "settled"), [(10, 0.2, 2), (60, 0.2, 12), (2, 0.2, 0), (5, 0, 0), (3, 1, 3)]
+)
+def test_the_last_epochs_settle(epochs: int, settle: float, settled: int) -> None:
+    config = TrainConfig(epochs=epochs, settle=settle)
+    seen = [augmentation_at(config, LEVELS["standard"], epoch) for epoch in range(epochs)]
+    assert seen == [LEVELS["standard"]] * (epochs - settled) + [Augmentation(flip=True)] * settled
 
 
 def test_flip_mirrors_about_half_of_the_images() -> None:

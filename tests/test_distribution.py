@@ -29,7 +29,14 @@ from edgeclf.training.pipeline import TrainingBatches
 # whose masks are others on each device.
 LOSS_TOLERANCE = 1e-3
 CONFIG = TrainConfig(
-    model="resnet8", image_size=8, epochs=3, batch_size=64, learning_rate=0.007, augment="light", dropout=0.0
+    model="resnet8",
+    image_size=8,
+    epochs=3,
+    batch_size=64,
+    learning_rate=0.007,
+    augment="light",
+    dropout=0.0,
+    mixed_precision=False,
 )
 PROGRAM = """
 import sys

@@ -91,6 +91,13 @@ def test_a_file_in_the_way_and_a_broken_record_are_named(tmp_path: Path) -> None
             find_earlier(tmp_path, resume=True, overwrite=False)
 
 
+def test_a_run_that_an_older_version_began_is_not_gone_on_with(tmp_path: Path) -> None:
+    began = TrainConfig().to_dict()
+    del began["settle"]  # a setting that came later would be another now than it was in the first epochs
+    with pytest.raises(InputError, match=r"was trained by an older edgeclf, which knew no settle; .* --overwrite"):
+        continued(TrainConfig(), {"config": began}, tmp_path)
+
+
 def test_open_settings_are_those_of_the_run_that_goes_on(tmp_path: Path) -> None:
     record = json.loads(json.dumps({"config": TrainConfig(model="resnet8", epochs=3, learning_rate=0.1).to_dict()}))
     went_on = continued(TrainConfig(epochs=3), record, tmp_path)

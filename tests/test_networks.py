@@ -7,6 +7,7 @@ import itertools
 import pytest
 
 pytest.importorskip("tensorflow")
+import tf_keras
 
 from edgeclf.errors import InputError, UnknownNameError
 from edgeclf.training.networks import NETWORKS, build_network
@@ -52,6 +53,13 @@ def test_every_network_ends_in_as_many_probabilities_as_classes(name: str) -> No
     assert made.shape == (2, 7)
     np.testing.assert_allclose(made.sum(1), 1, atol=1e-5)
     assert [type(layer).__name__ for layer in network.layers[:2]] == ["InputLayer", "Rescaling"]
+
+
+@pytest.mark.parametrize("name", NETWORKS)
+def test_what_is_said_about_depthwise_convolutions_is_so(name: str) -> None:
+    built = build_network(name, image_size=32, classes=10)
+    found = any(isinstance(layer, tf_keras.layers.DepthwiseConv2D) for layer in built.layers)
+    assert found == NETWORKS[name].depthwise
 
 
 def test_a_misspelt_network_names_the_nearest() -> None:

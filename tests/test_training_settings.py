@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import csv
 import json
+import math
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -20,6 +21,7 @@ from edgeclf.errors import InputError
 from edgeclf.progress import SILENT, Task
 from edgeclf.training.augmentation import LEVELS
 from edgeclf.training.config import TrainConfig
+from edgeclf.training.fitting import within_chance
 from edgeclf.training.pipeline import TrainingBatches
 from edgeclf.training.run import train
 from edgeclf.training.schedule import WarmupCosine, build_optimizer
@@ -122,8 +124,36 @@ def test_training_stops_early_where_nothing_gets_better(tmp_path: Path) -> None:
     # A learning rate of nearly nothing: once the statistics of batch normalization are there, no epoch is better.
     config = QUICK.replace(epochs=40, early_stopping=2, learning_rate=1e-8, weight_decay=0.0)
     report = train("digits", config, out=tmp_path / "run")
-    assert report.epochs == report.best_epoch + 2 < 40
-    assert len(history(tmp_path / "run")) == report.epochs
+    rows = history(tmp_path / "run")
+    best = max(rows, key=lambda row: (float(row["validation_top1"]), -float(row["validation_loss"])))
+    assert report.epochs == len(rows) == int(best["epoch"]) + 2 < 40
+
+
+@pytest.mark.slow
+def test_the_latest_epoch_is_kept_that_validation_cannot_tell_from_the_best(tmp_path: Path) -> None:
+    report = train("digits", QUICK.replace(epochs=6), out=tmp_path / "run")
+    scores = [float(row["validation_top1"]) for row in history(tmp_path / "run")]
+    images = load_dataset("digits", image_size=8).splits["validation"]
+    lowest = max(scores) - math.sqrt(max(scores) * (1 - max(scores)) / len(images))
+    assert report.kept_epoch == max(epoch for epoch, score in enumerate(scores, 1) if score >= lowest)
+    assert report.metrics["validation"] is not None
+    assert report.metrics["validation"].top1 == pytest.approx(scores[report.kept_epoch - 1])
+
+
+def test_chance_is_one_standard_error_of_the_best() -> None:
+    assert within_chance(0.8, 400) == pytest.approx(0.8 - 0.02)  # sqrt(0.8 * 0.2 / 400) = 0.4 / 20
+    assert within_chance(1.0, 400) == 1.0  # none better can be told from it, and none worse is as good
+    assert within_chance(-1.0, 400) == -1.0  # before the first epoch: whatever comes is kept
+
+
+@pytest.mark.slow
+def test_what_is_validated_is_the_network_that_is_kept(tmp_path: Path) -> None:
+    # Trained in bfloat16, kept in float32: the figure of the epoch is that of the file, to the last digit.
+    report = train("digits", QUICK.replace(mixed_precision=True, epochs=3), out=tmp_path / "run")
+    validation, row = report.metrics["validation"], history(tmp_path / "run")[report.kept_epoch - 1]
+    assert validation is not None
+    assert validation.top1 == float(row["validation_top1"])
+    assert validation.loss == pytest.approx(float(row["validation_loss"]), rel=1e-6)
 
 
 @pytest.mark.slow

@@ -10,6 +10,7 @@ With `--run` an existing run folder is used (a finished one is not trained again
 from __future__ import annotations
 
 import argparse
+import json
 import shutil
 import sys
 from pathlib import Path
@@ -41,9 +42,9 @@ ResNet-8 (He et al., 2016, in the form of MLPerf Tiny), int8, {size} pixels, {cl
 Latency on {machine}, {runtime}.
 
 - **Data:** {data}. Fingerprint `{fingerprint}`. The data are not part of this repository.
-- **Recipe:** {epochs} epochs of SGD with Nesterov momentum, one cosine, label smoothing, shifts, flips where they make
-  sense; then post-training int8 with 500 calibration images out of the training split. `edgeclf inspect {name}`
-  shows all of it.
+- **Recipe:** {epochs} epochs of SGD with Nesterov momentum in {precision}, one cosine, label smoothing, flips where
+  they make sense, and shifts except in the last {settle:.0%} of the epochs; then post-training int8 with 500
+  calibration images out of the training split. `edgeclf inspect {name}` shows all of it.
 - **Made by:** `python tools/make_zoo.py {name}{arguments}`
 - **Licence:** the weights are part of edgeclf (Apache-2.0).
 """
@@ -68,6 +69,7 @@ def main() -> None:
     report = edgeclf.bench(path, data=data, baseline=run / "model.keras", progress=progress)
     (model,) = report.models
     details = edgeclf.inspect(path)
+    settings = json.loads((run / "run.json").read_text(encoding="utf-8"))["config"]
     card = CARD.format(
         name=arguments.name,
         size=trained.image_size,
@@ -94,6 +96,8 @@ def main() -> None:
         data=described,
         fingerprint=details.provenance["data"]["fingerprint"],
         epochs=trained.epochs,
+        precision="bfloat16" if settings["mixed_precision"] else "float32",
+        settle=settings["settle"],
         arguments=" --data CIFAR10_JPEG_FOLDER" if arguments.data else "",
     )
     (folder / "README.md").write_text(card, encoding="utf-8")

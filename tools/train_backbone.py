@@ -23,7 +23,14 @@ import tf_keras  # isort: skip  (after edgeclf.training has set TensorFlow's env
 
 ROOT = Path(__file__).resolve().parents[1]
 CONFIG = TrainConfig(
-    model=NETWORK, width=WIDTH, image_size=IMAGE_SIZE, epochs=8, batch_size=128, augment="standard", weights="none"
+    model=NETWORK,
+    width=WIDTH,
+    image_size=IMAGE_SIZE,
+    epochs=8,
+    batch_size=128,
+    augment="standard",
+    settle=0.0,
+    weights="none",
 )
 CARD = """# backbone
 

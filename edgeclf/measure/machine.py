@@ -40,11 +40,12 @@ class Machine(Record):
 
 def describe_machine() -> Machine:
     """Ask the system; never fails, and starts no other program."""
+    known = processor_flags()
     return Machine(
         cpu=_cpu_name(),
         architecture=platform.machine(),
         cores=usable_cores(),
-        cpu_flags=_cpu_flags(),
+        cpu_flags=tuple(flag for flag in _TELLING_FLAGS if flag in known),
         memory_bytes=_memory(),
         os=_os_name(),
         kernel=platform.release(),
@@ -63,17 +64,17 @@ def usable_cores() -> int:
     return os.cpu_count() or 1
 
 
+def processor_flags() -> frozenset[str]:
+    """Names of the instruction sets that the processor has, as the kernel calls them."""
+    fields = _cpuinfo()
+    return frozenset((fields.get("flags") or fields.get("Features") or "").split())
+
+
 def _cpu_name() -> str:
     board = _first_line("/proc/device-tree/model")
     fields = _cpuinfo()
     # Arm kernels give no model name; there the board says more than the instruction set.
     return board or fields.get("model name") or fields.get("Model") or platform.processor() or platform.machine()
-
-
-def _cpu_flags() -> tuple[str, ...]:
-    fields = _cpuinfo()
-    known = set((fields.get("flags") or fields.get("Features") or "").split())
-    return tuple(flag for flag in _TELLING_FLAGS if flag in known)
 
 
 def _cpuinfo() -> dict[str, str]:

@@ -38,6 +38,10 @@ class Augmentation(Record):
     mixup: float = 0.0
     cutmix: float = 0.0
 
+    def settled(self) -> Augmentation:
+        """What is left of it at the end of training: the flips, whose results are photos like any other."""
+        return Augmentation(flip=self.flip)
+
 
 LEVELS: dict[str, Augmentation] = {
     "none": Augmentation(),

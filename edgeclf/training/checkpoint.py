@@ -26,6 +26,7 @@ class TrainingState(Record):
         best_top1: best validation top-1 so far, fraction.
         best_loss: validation loss of that epoch, nats.
         best_epoch: the epoch that reached it, from 1; 0: none yet.
+        kept_epoch: the epoch whose network is kept (see `fitting.within_chance`), from 1; 0: none yet.
         parameters: of the network, batch normalization included.
         seconds: time spent in all sessions of the run, seconds.
         history: one dict an epoch.
@@ -35,6 +36,7 @@ class TrainingState(Record):
     best_top1: float = -1.0
     best_loss: float = 1e30
     best_epoch: int = 0
+    kept_epoch: int = 0
     parameters: int = 0
     seconds: float = 0.0
     history: tuple[dict[str, Any], ...] = field(default=())

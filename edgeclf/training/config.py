@@ -15,7 +15,8 @@ OPTIMIZERS = ("sgd", "adam", "adamw")
 
 @dataclass(frozen=True)
 class TrainConfig(Record):
-    """How a network is trained. None means: chosen by the data (see `defaults.complete`), and recorded as chosen.
+    """How a network is trained. None means: chosen by the data (see `defaults.complete`; `mixed_precision` by the
+    processor), and recorded as chosen.
 
     Args:
         model: name of a network (`networks.NETWORKS`).
@@ -32,12 +33,15 @@ class TrainConfig(Record):
         label_smoothing: share of the target spread over all classes (Szegedy et al., 2016).
         dropout: rate before the classifier.
         warmup_epochs: length of the linear warm-up; may be a fraction.
-        early_stopping: epochs without a better validation top-1 after which training ends; 0: never.
+        early_stopping: epochs without a better validation top-1 after which training ends; 0: never. The epochs that
+            would have come after it do not settle.
         augment: level of `augmentation.LEVELS`.
+        settle: share of the epochs, the last ones, that see images as they are, flips apart, since what the network
+            meets later is neither shifted nor erased (He et al., 2019, arXiv:1909.09148).
         flip: horizontal flips; None: as the level says, except for written characters.
         balance: `weights` (loss by inverse class frequency), `over` or `under` (sampling), or `none`.
         weights: file of a pretrained network, `auto` or `none`.
-        mixed_precision: bfloat16 activations.
+        mixed_precision: bfloat16 activations; None: where that trains faster (see `precision`).
         xla: compile the step with XLA.
         progressive: begin with small images: half the side in the first quarter of the epochs, three quarters until
             60 % (Howard et al., DAWNBench 2018; Tan and Le, 2021, arXiv:2104.00298). About a third less work.
@@ -61,10 +65,11 @@ class TrainConfig(Record):
     warmup_epochs: float | None = None
     early_stopping: int = 0
     augment: str | None = None
+    settle: float = 0.2
     flip: bool | None = None
     balance: str = "none"
     weights: str = "auto"
-    mixed_precision: bool = False
+    mixed_precision: bool | None = None
     xla: bool = False
     progressive: bool = False
     seed: int = 0
@@ -86,6 +91,7 @@ class TrainConfig(Record):
         _check_range("dropout", self.dropout, 0, 0.95)
         _check_range("warmup_epochs", self.warmup_epochs, 0, 1000)
         _check_range("early_stopping", self.early_stopping, 0, 100_000)
+        _check_range("settle", self.settle, 0, 1)
         _check_range("seed", self.seed, 0, 2**31 - 1)
         for name in ("weight_decay", "l1", "l2"):
             _check_range(name, getattr(self, name), 0, 1)

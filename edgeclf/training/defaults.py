@@ -7,8 +7,8 @@ from edgeclf.training.config import TrainConfig
 
 SMALL_IMAGES = 48
 """Images up to this side, pixels, are taken for icons, digits or thumbnails rather than photos."""
-STEPS_FROM_SCRATCH = 40_000
-MOST_EPOCHS = 80
+STEPS_FROM_SCRATCH = 60_000
+MOST_EPOCHS = 90
 STEPS_PRETRAINED = 2_500
 CHARACTER_SETS = ("digits", "mnist")
 

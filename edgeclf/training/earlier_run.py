@@ -66,16 +66,22 @@ def continued(config: TrainConfig, record: dict[str, Any], folder: Path) -> Trai
     """The configuration that a run began with, where `config` does not contradict it; what that leaves open is kept.
 
     Raises:
-        InputError: a setting differs; the first one is named.
+        InputError: a setting differs, or was not known when the run began; the first one is named.
     """
     now, began = config.to_dict(), record.get("config", {})
+    unknown = [name for name in now if name not in began]
+    if unknown:
+        raise InputError(
+            f"{folder} was trained by an older edgeclf, which knew no {unknown[0]}; "
+            "choose another --out or start again with --overwrite"
+        )
     for name, value in began.items():
         if name in now and now[name] is not None and now[name] != value:
             raise InputError(
                 f"{folder} was trained with {name} {value}, not {now[name]}; --resume cannot change it, "
                 "choose another --out or start again with --overwrite"
             )
-    return TrainConfig.from_dict(now | {name: value for name, value in began.items() if name in now})
+    return TrainConfig.from_dict({name: began[name] for name in now})
 
 
 def clear(folder: Path, *, everything: bool) -> None:

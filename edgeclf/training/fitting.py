@@ -1,9 +1,10 @@
-"""The training loop: one `model.fit` an epoch, a whole checkpoint after each, the best network kept."""
+"""The training loop: one `model.fit` an epoch, a whole checkpoint after each; validation chooses the network kept."""
 
 from __future__ import annotations
 
 import csv
 import io
+import math
 import time
 from collections.abc import Callable
 from dataclasses import dataclass, replace
@@ -20,10 +21,12 @@ from edgeclf.errors import RunFailedError
 from edgeclf.progress import Progress, Task
 from edgeclf.training.checkpoint import TrainingState, load_checkpoint, save_checkpoint
 from edgeclf.training.config import TrainConfig
+from edgeclf.training.curriculum import augmentation_at, image_size_at
 from edgeclf.training.distribution import Devices
 from edgeclf.training.earlier_run import CHECKPOINT
 from edgeclf.training.inference import predict_probabilities
 from edgeclf.training.pipeline import TrainingBatches
+from edgeclf.training.run_record import save_model
 from edgeclf.training.schedule import WarmupCosine, build_optimizer
 
 
@@ -36,8 +39,9 @@ class Fitting:
         dataset: with the splits `train` and `validation`.
         batches: of the training split.
         devices: to train on.
-        build: makes the network, freshly initialized or from pretrained weights.
-        keep: called with the network and its weights when it is the best so far, on worker 0.
+        build: makes the network that learns, freshly initialized or from pretrained weights.
+        plain: the same network as one device runs it, in float32 and with a fixed input size: it takes the weights of
+            each epoch, is validated, and goes into the run folder.
         folder: the run folder.
         progress: where bars go.
     """
@@ -47,7 +51,7 @@ class Fitting:
     batches: TrainingBatches
     devices: Devices
     build: Callable[[], tf_keras.Model]
-    keep: Callable[[tf_keras.Model, list[np.ndarray]], None]
+    plain: tf_keras.Model
     folder: Path
     progress: Progress
 
@@ -90,28 +94,32 @@ class Fitting:
                         f"the loss is {logs['loss']} in epoch {epoch + 1}; lower --learning-rate, now "
                         f"{config.learning_rate:g}, and run again with --overwrite"
                     )
-                probabilities = predict_probabilities(model, validation.images)
-                row = _history_row(epoch, logs, probabilities, validation.labels)
-                row["learning_rate"] = float(self.schedule((epoch + 1) * self.batches.steps - 1))
-                row["seconds"] = round(time.monotonic() - started, 3)
-                # Small validation splits tie often; the lower loss tells which of two equals is surer of itself.
-                better = (row["validation_top1"], -row["validation_loss"]) > (state.best_top1, -state.best_loss)
                 # On every worker: statistics of batch normalization are the mean over all of them, which is asked for
                 # together, or the one that asks waits for ever.
                 values, optimizer = model.get_weights(), [v.numpy() for v in model.optimizer.variables]
-                if better and self.devices.worker == 0:
-                    self.keep(model, values)
+                self.plain.set_weights(values)
+                probabilities = predict_probabilities(self.plain, validation.images)
+                row = _history_row(epoch, logs, probabilities, validation.labels)
+                row["learning_rate"] = float(self.schedule((epoch + 1) * self.batches.steps - 1))
+                row["seconds"] = round(time.monotonic() - started, 3)
+                top1 = row["validation_top1"]
+                # Small validation splits tie often; the lower loss tells which of two equals is surer of itself.
+                better = (top1, -row["validation_loss"]) > (state.best_top1, -state.best_loss)
+                kept = better or top1 >= within_chance(state.best_top1, len(validation.labels))
+                if kept and self.devices.worker == 0:
+                    save_model(self.plain, self.folder)
                 state = replace(
                     state,
                     epoch=epoch + 1,
-                    best_top1=row["validation_top1"] if better else state.best_top1,
+                    best_top1=top1 if better else state.best_top1,
                     best_loss=row["validation_loss"] if better else state.best_loss,
                     best_epoch=epoch + 1 if better else state.best_epoch,
+                    kept_epoch=epoch + 1 if kept else state.kept_epoch,
                     parameters=int(model.count_params()),
                     seconds=state.seconds + row["seconds"],
                     history=(*state.history, row),
                 )
-                task.advance(0, f"epoch {epoch + 1}/{epochs}  validation {row['validation_top1']:.1%}")
+                task.advance(0, f"epoch {epoch + 1}/{epochs}  validation {top1:.1%}")
                 if self.devices.worker == 0:
                     self._record(values, optimizer, state)
         return state
@@ -133,14 +141,15 @@ class Fitting:
 
     def _epoch(self, model: tf_keras.Model, epoch: int, task: Task) -> dict[str, float]:
         size = image_size_at(self.config, epoch)
+        batches = replace(self.batches, recipe=augmentation_at(self.config, self.batches.recipe, epoch))
         if self.devices.workers > 1:
             # Each worker prepares its own share of every batch; together they are the one global batch.
             share = (self.devices.worker, self.devices.workers, self.devices.replicas // self.devices.workers)
             data = self.devices.strategy.distribute_datasets_from_function(
-                lambda context: self.batches.epoch(epoch, size, *share)
+                lambda context: batches.epoch(epoch, size, *share)
             )
         else:
-            data = self.batches.epoch(epoch, size)
+            data = batches.epoch(epoch, size)
         done = model.fit(
             data,
             initial_epoch=epoch,
@@ -171,12 +180,15 @@ class Fitting:
         save_checkpoint(self.checkpoint, values, optimizer, state)
 
 
-def image_size_at(config: TrainConfig, epoch: int) -> int:
-    """Side of the images of an epoch (from 0), pixels."""
-    whole, share = config.image_size or 32, epoch / (config.epochs or 1)
-    if not config.progressive or share >= 0.6:
-        return whole
-    return max(8, round(whole * (0.5 if share < 0.25 else 0.75) / 8) * 8)
+def within_chance(best: float, images: int) -> float:
+    """The lowest validation top-1 that `images` images cannot tell from `best`, the highest so far; both fractions.
+
+    The best of many epochs is in part the luckiest one, and the learning rate falls: of two epochs that are alike, the
+    later one has settled more. So the latest is kept that lies within one standard error of the best (Breiman et al.,
+    Classification and Regression Trees, 1984, section 3.4.3).
+    """
+    share = min(max(best, 0.0), 1.0)
+    return best - math.sqrt(share * (1 - share) / max(1, images))
 
 
 class _Advance(tf_keras.callbacks.Callback):  # type: ignore[misc]

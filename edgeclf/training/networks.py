@@ -30,6 +30,7 @@ class Network:
         default_width: width multiplier when none is given; None: the network has no such knob.
         multiple: the input's side must be a multiple of this, pixels.
         any_size: it can be built without a fixed input size.
+        depthwise: it has depthwise convolutions.
     """
 
     build: Callable[[Tensor, float, Callable[..., Tensor]], Tensor]
@@ -37,6 +38,7 @@ class Network:
     default_width: float | None
     multiple: int
     any_size: bool = True
+    depthwise: bool = False
 
 
 def build_network(
@@ -192,9 +194,9 @@ def _mobilenet_v2(x: Tensor, width: float, convolution: Callable[..., Tensor]) -
 
 
 NETWORKS: dict[str, Network] = {
-    "cnn": Network(_cnn, "LeCun et al., 1998, in the form of the classic two-layer tutorial", None, 8, False),
+    "cnn": Network(_cnn, "LeCun et al., 1998, in the form of the classic two-layer tutorial", None, 8, any_size=False),
     "resnet8": Network(_resnet8, "He et al., 2016 (arXiv:1512.03385); MLPerf Tiny, Banbury et al., 2021", None, 8),
     "resnet20": Network(_resnet20, "He et al., 2016 (arXiv:1512.03385), section 4.2", None, 8),
-    "mobilenet-v1": Network(_mobilenet_v1, "Howard et al., 2017 (arXiv:1704.04861)", 0.25, 32),
-    "mobilenet-v2": Network(_mobilenet_v2, "Sandler et al., 2018 (arXiv:1801.04381)", 0.25, 32),
+    "mobilenet-v1": Network(_mobilenet_v1, "Howard et al., 2017 (arXiv:1704.04861)", 0.25, 32, depthwise=True),
+    "mobilenet-v2": Network(_mobilenet_v2, "Sandler et al., 2018 (arXiv:1801.04381)", 0.25, 32, depthwise=True),
 }

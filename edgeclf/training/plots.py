@@ -16,15 +16,15 @@ from edgeclf.dataset.types import ImageView
 BLUE, ORANGE, GREY = "#1f6feb", "#d9730d", "#6e7781"
 
 
-def plot_curves(history: Sequence[dict[str, Any]], best_epoch: int, path: Path) -> None:
+def plot_curves(history: Sequence[dict[str, Any]], kept_epoch: int, path: Path) -> None:
     """Loss, top-1 and learning rate by epoch."""
     figure = Figure(figsize=(11, 3.6), layout="constrained")
     loss, top1, rate = figure.subplots(1, 3)
     epochs = [row["epoch"] for row in history]
     for axes, key, title in ((loss, "loss", "Loss"), (top1, "top1", "Top-1")):
-        axes.plot(epochs, [row[key] for row in history], color=GREY, label="training (augmented)")
+        axes.plot(epochs, [row[key] for row in history], color=GREY, label="training (as augmented)")
         axes.plot(epochs, [row[f"validation_{key}"] for row in history], color=BLUE, label="validation")
-        axes.axvline(best_epoch, color=ORANGE, linewidth=1, linestyle="--", label=f"kept: epoch {best_epoch}")
+        axes.axvline(kept_epoch, color=ORANGE, linewidth=1, linestyle="--", label=f"kept: epoch {kept_epoch}")
         axes.set(title=title, xlabel="epoch")
         axes.grid(alpha=0.25)
     top1.yaxis.set_major_formatter(lambda value, _: f"{value:.0%}")

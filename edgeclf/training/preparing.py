@@ -20,6 +20,7 @@ from edgeclf.training.distribution import Devices
 from edgeclf.training.earlier_run import CHECKPOINT, continued, find_earlier
 from edgeclf.training.networks import NETWORKS
 from edgeclf.training.pipeline import TrainingBatches
+from edgeclf.training.precision import FASTER, bfloat16_is_faster
 from edgeclf.training.run_record import record_start
 from edgeclf.training.starting import StartingPoint, file_model, find_start
 
@@ -112,6 +113,13 @@ def prepare_run(
             earlier=earlier.get("start") if earlier else None,
         )
         config = complete(start.adapted(opening.config), seen, pretrained=start.source is not None)
+        if config.mixed_precision is None:
+            # Several machines may differ in what they are fast at, and must train alike.
+            alone = devices.workers == 1
+            faster = alone and start.source is None and bfloat16_is_faster(config.model or "")
+            config = config.replace(mixed_precision=faster)
+            if faster:
+                progress.say(FASTER)
         if config.progressive and not NETWORKS[config.model or ""].any_size:
             raise InputError(f"progressive needs a network for images of any size; {config.model} wants one size")
         _check_shares(config.batch_size or 1, devices)

@@ -19,7 +19,7 @@ from edgeclf.training.inference import predict_probabilities
 from edgeclf.training.networks import build_network
 from edgeclf.training.plots import plot_confusion, plot_curves, plot_mistakes
 from edgeclf.training.preparing import open_run, prepare_run
-from edgeclf.training.run_record import TrainReport, record_end, save_model
+from edgeclf.training.run_record import TrainReport, record_end
 from edgeclf.training.starting import StartingPoint
 
 
@@ -64,22 +64,20 @@ def train(
         tf.config.experimental.enable_op_determinism()
     notes: list[str] = list(start.notes)
 
-    def build() -> tf_keras.Model:
+    def network(policy: str, any_size: bool) -> tf_keras.Model:
         tf_keras.utils.set_random_seed(config.seed)
-        policy = "mixed_bfloat16" if config.mixed_precision else "float32"
         tf_keras.mixed_precision.set_global_policy(policy)
         try:
-            made = _network(config, dataset, start, notes, any_size=config.progressive)
-            return synchronized(made) if devices.replicas > 1 else made
+            return _network(config, dataset, start, notes, any_size)
         finally:
             tf_keras.mixed_precision.set_global_policy("float32")
 
-    def keep(model: tf_keras.Model, values: list[np.ndarray]) -> None:
-        # The run folder holds the network as one device runs it, in float32 and with a fixed input size.
-        changed = config.mixed_precision or config.progressive or devices.replicas > 1
-        save_model(_network(config, dataset, start, []) if changed else model, values, folder)
+    def build() -> tf_keras.Model:
+        made = network("mixed_bfloat16" if config.mixed_precision else "float32", config.progressive)
+        return synchronized(made) if devices.replicas > 1 else made
 
-    fitting = Fitting(config, dataset, prepared.batches, devices, build, keep, folder, progress)
+    plain = network("float32", any_size=False)
+    fitting = Fitting(config, dataset, prepared.batches, devices, build, plain, folder, progress)
     try:
         state = fitting.run()
     except tf.errors.OpError as error:
@@ -101,19 +99,19 @@ def train(
         image_size=config.image_size or 32,
         seconds=round(state.seconds, 3),
         epochs=state.epoch,
-        best_epoch=state.best_epoch,
+        kept_epoch=state.kept_epoch,
         device=devices.description,
         metrics=metrics,
         notes=tuple(dict.fromkeys(notes)),
     )
     if chief:
-        plot_curves(state.history, state.best_epoch, folder / "plots" / "curves.png")
+        plot_curves(state.history, state.kept_epoch, folder / "plots" / "curves.png")
         record_end(folder, config, dataset, start.identity(), report)
     return report
 
 
 def _network(
-    config: TrainConfig, dataset: Dataset, start: StartingPoint, notes: list[str], any_size: bool = False
+    config: TrainConfig, dataset: Dataset, start: StartingPoint, notes: list[str], any_size: bool
 ) -> tf_keras.Model:
     if start.source is None:
         return build_network(

@@ -6,12 +6,11 @@ import json
 import os
 import platform
 import tempfile
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import tf_keras
 
 from edgeclf.atomic import check_writable, explained, sync_folder, write_text
@@ -45,7 +44,7 @@ class TrainReport(Record):
         image_size: side of the input, pixels.
         seconds: time spent training, in all sessions of the run.
         epochs: whole epochs done.
-        best_epoch: the epoch whose network was kept, by validation top-1.
+        kept_epoch: the epoch whose network was kept: the latest that validation cannot tell from the best.
         device: what it was trained on.
         metrics: by split; `test` is None where the data have none.
         notes: what the user should know, one sentence each.
@@ -57,7 +56,7 @@ class TrainReport(Record):
     image_size: int
     seconds: float
     epochs: int
-    best_epoch: int
+    kept_epoch: int
     device: str
     metrics: dict[str, SplitMetrics | None]
     notes: tuple[str, ...]
@@ -128,14 +127,11 @@ def _record(folder: Path, config: TrainConfig, dataset: Dataset, report: TrainRe
     }
 
 
-def save_model(model: tf_keras.Model, values: Sequence[np.ndarray], folder: Path) -> None:
-    """Write `model.keras` into `folder`: the network `model` with the weights `values`, whole or not at all."""
+def save_model(model: tf_keras.Model, folder: Path) -> None:
+    """Write `model` into `folder` as `model.keras`, whole or not at all."""
     with explained(folder), tempfile.TemporaryDirectory(prefix=".model.", suffix=".partial", dir=folder) as temporary:
         path = Path(temporary) / "model.keras"
-        # A copy that was never compiled: the optimizer's state belongs in the checkpoint, its schedule to nobody else.
-        plain = tf_keras.models.clone_model(model)
-        plain.set_weights(values)
-        plain.save(path)
+        model.save(path)
         with path.open("rb") as stream:
             os.fsync(stream.fileno())
         os.replace(path, folder / "model.keras")

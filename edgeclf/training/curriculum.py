@@ -1,0 +1,20 @@
+"""What an epoch sees of the images: how large they are, and what happens to them."""
+
+from __future__ import annotations
+
+from edgeclf.training.augmentation import Augmentation
+from edgeclf.training.config import TrainConfig
+
+
+def image_size_at(config: TrainConfig, epoch: int) -> int:
+    """Side of the images of an epoch (from 0), pixels."""
+    whole, share = config.image_size or 32, epoch / (config.epochs or 1)
+    if not config.progressive or share >= 0.6:
+        return whole
+    return max(8, round(whole * (0.5 if share < 0.25 else 0.75) / 8) * 8)
+
+
+def augmentation_at(config: TrainConfig, recipe: Augmentation, epoch: int) -> Augmentation:
+    """The augmentation of an epoch (from 0)."""
+    epochs = config.epochs or 1
+    return recipe.settled() if epoch >= epochs - round(config.settle * epochs) else recipe
