@@ -11,7 +11,6 @@ pytest.importorskip("tensorflow")
 
 from edgeclf.training.augmentation import LEVELS, Augmentation, augment
 from edgeclf.training.balancing import class_weights, epoch_order
-from edgeclf.training.config import TrainConfig
 from edgeclf.training.curriculum import augmentation_at
 
 
@@ -60,8 +59,7 @@ def test_settled_images_are_the_photos_or_their_mirror_images(level: str) -> Non
     ("epochs", "settle", "settled"), [(10, 0.2, 2), (60, 0.2, 12), (2, 0.2, 0), (5, 0, 0), (3, 1, 3)]
 )
 def test_the_last_epochs_settle(epochs: int, settle: float, settled: int) -> None:
-    config = TrainConfig(epochs=epochs, settle=settle)
-    seen = [augmentation_at(config, LEVELS["standard"], epoch) for epoch in range(epochs)]
+    seen = [augmentation_at(LEVELS["standard"], epoch, epochs, settle) for epoch in range(epochs)]
     assert seen == [LEVELS["standard"]] * (epochs - settled) + [Augmentation(flip=True)] * settled
 
 

@@ -60,6 +60,7 @@ def test_settings_reach_the_recipe() -> None:
         ({"prune": 0.0}, "prune must be between 0 and 1"),
         ({"cluster": 2}, "cluster must be 3 to 256 distinct weights, got 2"),
         ({"distill": 2.0}, "distill must be 0 to 1"),
+        ({"settle": -0.1}, "settle must be 0 to 1"),
         ({"batch_size": 0}, "batch_size must be at least 1"),
         ({"qat_epochs": -1}, "qat_epochs must be at least 0, got -1"),
         ({"qat_learning_rate": 0.0}, "qat_learning_rate must be above 0"),

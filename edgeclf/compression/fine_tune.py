@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -15,6 +15,7 @@ from edgeclf.compression.graph import Core
 from edgeclf.dataset.types import Split
 from edgeclf.errors import RunFailedError
 from edgeclf.progress import Progress, Task
+from edgeclf.training.curriculum import augmentation_at
 from edgeclf.training.pipeline import TrainingBatches
 from edgeclf.training.schedule import WarmupCosine
 
@@ -32,6 +33,7 @@ class Lessons:
         validation: the split that chooses the best epoch; None: the last epoch is kept.
         teacher: the float network, whose answers are part of the targets.
         distill: their share.
+        settle: share of the epochs, at the end, that see images as they are, flips apart, as in the float training.
         progress: where bars go.
     """
 
@@ -39,6 +41,7 @@ class Lessons:
     validation: Split | None
     teacher: Core
     distill: float
+    settle: float
     progress: Progress
 
     @property
@@ -46,15 +49,16 @@ class Lessons:
         """Steps an epoch."""
         return self.batches.steps
 
-    def epoch(self, epoch: int) -> tf.data.Dataset:
-        """Batches of one epoch: scaled images, targets, weights."""
+    def epoch(self, epoch: int, epochs: int) -> tf.data.Dataset:
+        """Batches of one epoch of `epochs`: scaled images, targets, weights."""
+        batches = replace(self.batches, recipe=augmentation_at(self.batches.recipe, epoch, epochs, self.settle))
 
         def taught(images: Any, targets: Any, weight: Any) -> Any:
             if self.distill:
                 targets = (1 - self.distill) * targets + self.distill * self._teach(images)
             return tf.cast(images, tf.float32) * np.float32(self.teacher.high / 255), targets, weight
 
-        return self.batches.epoch(epoch).map(taught, num_parallel_calls=2, deterministic=True).prefetch(2)
+        return batches.epoch(epoch).map(taught, num_parallel_calls=2, deterministic=True).prefetch(2)
 
     def _teach(self, pixels: Any) -> Any:
         answers = self.teacher.on_pixels(pixels)
@@ -115,7 +119,7 @@ def fine_tune(
         reporter = _Reporter(task)
         for epoch in range(epochs):
             model.fit(
-                lessons.epoch(epoch),
+                lessons.epoch(epoch, epochs),
                 epochs=epoch + 1,
                 initial_epoch=epoch,
                 steps_per_epoch=steps,

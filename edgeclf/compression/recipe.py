@@ -39,6 +39,7 @@ class Recipe(Record):
         distill: share of the float network's own probabilities in the training targets (Hinton et al., 2015,
             arXiv:1503.02531); 0: labels alone.
         augment: level of the augmentation while training.
+        settle: share of the epochs, at the end of each training, that see images as they are, flips apart.
         bias_correction: after calibration, take back the mean error that rounding left in each layer.
 
     Raises:
@@ -59,6 +60,7 @@ class Recipe(Record):
     batch_size: int = 128
     distill: float = 0.7
     augment: str = "light"
+    settle: float = 0.4
     bias_correction: bool = True
 
     def __post_init__(self) -> None:
@@ -78,6 +80,8 @@ class Recipe(Record):
             raise InputError(f"distill must be 0 to 1, got {self.distill:g}")
         if self.augment not in AUGMENT_LEVELS:
             raise UnknownNameError("augmentation level", self.augment, AUGMENT_LEVELS)
+        if not 0 <= self.settle <= 1:
+            raise InputError(f"settle must be 0 to 1, got {self.settle:g}")
         if self.batch_size < 1:
             raise InputError(f"batch_size must be at least 1, got {self.batch_size}")
         for name in ("prune", "cluster", "qat"):

@@ -57,7 +57,7 @@ def train_stages(
         balance=balance,
         seed=seed,
     )
-    lessons = Lessons(batches, data.splits.get("validation"), core, recipe.distill, progress)
+    lessons = Lessons(batches, data.splits.get("validation"), core, recipe.distill, recipe.settle, progress)
     result = quantizable(core) if recipe.qat else core
     if recipe.qat and (recipe.prune is not None or recipe.cluster is not None):
         # what TFMOT refuses is found here, before the long stages

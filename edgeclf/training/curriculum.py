@@ -14,7 +14,13 @@ def image_size_at(config: TrainConfig, epoch: int) -> int:
     return max(8, round(whole * (0.5 if share < 0.25 else 0.75) / 8) * 8)
 
 
-def augmentation_at(config: TrainConfig, recipe: Augmentation, epoch: int) -> Augmentation:
-    """The augmentation of an epoch (from 0)."""
-    epochs = config.epochs or 1
-    return recipe.settled() if epoch >= epochs - round(config.settle * epochs) else recipe
+def augmentation_at(recipe: Augmentation, epoch: int, epochs: int, settle: float) -> Augmentation:
+    """The augmentation of an epoch.
+
+    Args:
+        recipe: of the training.
+        epoch: from 0.
+        epochs: of the whole training.
+        settle: share of them, at the end, that see images as they are, flips apart.
+    """
+    return recipe.settled() if epoch >= epochs - round(settle * epochs) else recipe

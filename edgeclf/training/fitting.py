@@ -141,7 +141,8 @@ class Fitting:
 
     def _epoch(self, model: tf_keras.Model, epoch: int, task: Task) -> dict[str, float]:
         size = image_size_at(self.config, epoch)
-        batches = replace(self.batches, recipe=augmentation_at(self.config, self.batches.recipe, epoch))
+        recipe = augmentation_at(self.batches.recipe, epoch, self.config.epochs or 1, self.config.settle)
+        batches = replace(self.batches, recipe=recipe)
         if self.devices.workers > 1:
             # Each worker prepares its own share of every batch; together they are the one global batch.
             share = (self.devices.worker, self.devices.workers, self.devices.replicas // self.devices.workers)
