@@ -23,4 +23,9 @@ def augmentation_at(recipe: Augmentation, epoch: int, epochs: int, settle: float
         epochs: of the whole training.
         settle: share of them, at the end, that see images as they are, flips apart.
     """
-    return recipe.settled() if epoch >= epochs - round(settle * epochs) else recipe
+    return recipe.settled() if epoch >= first_settled(epochs, settle) else recipe
+
+
+def first_settled(epochs: int, settle: float) -> int:
+    """The epoch (from 0) from which on images are seen as they are; `epochs` where none are."""
+    return epochs - round(settle * epochs)

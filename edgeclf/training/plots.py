@@ -16,8 +16,15 @@ from edgeclf.dataset.types import ImageView
 BLUE, ORANGE, GREY = "#1f6feb", "#d9730d", "#6e7781"
 
 
-def plot_curves(history: Sequence[dict[str, Any]], kept_epoch: int, path: Path) -> None:
-    """Loss, top-1 and learning rate by epoch."""
+def plot_curves(history: Sequence[dict[str, Any]], kept_epoch: int, settled: int, path: Path) -> None:
+    """Loss, top-1 and learning rate by epoch.
+
+    Args:
+        history: one row an epoch.
+        kept_epoch: whose network is kept.
+        settled: the first epoch that saw images as they are; drawn where it was reached after others.
+        path: of the PNG.
+    """
     figure = Figure(figsize=(11, 3.6), layout="constrained")
     loss, top1, rate = figure.subplots(1, 3)
     epochs = [row["epoch"] for row in history]
@@ -25,10 +32,12 @@ def plot_curves(history: Sequence[dict[str, Any]], kept_epoch: int, path: Path) 
         axes.plot(epochs, [row[key] for row in history], color=GREY, label="training (as augmented)")
         axes.plot(epochs, [row[f"validation_{key}"] for row in history], color=BLUE, label="validation")
         axes.axvline(kept_epoch, color=ORANGE, linewidth=1, linestyle="--", label=f"kept: epoch {kept_epoch}")
+        if 1 < settled <= len(history):
+            axes.axvline(settled, color=GREY, linewidth=1, linestyle=":", label=f"images as they are: from {settled}")
         axes.set(title=title, xlabel="epoch")
         axes.grid(alpha=0.25)
     top1.yaxis.set_major_formatter(lambda value, _: f"{value:.0%}")
-    loss.legend(frameon=False, fontsize=8)
+    loss.legend(facecolor="white", edgecolor="none", framealpha=1, fontsize=8)
     rate.plot(epochs, [row["learning_rate"] for row in history], color=ORANGE)
     rate.set(title="Learning rate", xlabel="epoch", ylim=(0, None))
     rate.grid(alpha=0.25)

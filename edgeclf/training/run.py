@@ -12,6 +12,7 @@ from edgeclf.dataset.types import Dataset
 from edgeclf.errors import RunFailedError
 from edgeclf.progress import SILENT, Progress
 from edgeclf.training.config import TrainConfig
+from edgeclf.training.curriculum import first_settled
 from edgeclf.training.distribution import choose_devices, synchronized
 from edgeclf.training.evaluation import SplitMetrics, evaluate, generalization_note
 from edgeclf.training.fitting import Fitting
@@ -105,7 +106,8 @@ def train(
         notes=tuple(dict.fromkeys(notes)),
     )
     if chief:
-        plot_curves(state.history, state.kept_epoch, folder / "plots" / "curves.png")
+        settled = 1 + first_settled(config.epochs or 1, config.settle)
+        plot_curves(state.history, state.kept_epoch, settled, folder / "plots" / "curves.png")
         record_end(folder, config, dataset, start.identity(), report)
     return report
 
