@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import sys
 import zipfile
 from pathlib import Path
 
@@ -210,7 +211,11 @@ def test_a_runtime_that_is_not_there_comes_with_its_install_command(monkeypatch:
     import importlib.util
 
     monkeypatch.setattr(importlib.util, "find_spec", lambda name: None)
-    with pytest.raises(MissingExtraError, match=r'pip install "edgeclf\[tflite-runtime\]"'):
+    with pytest.raises(MissingExtraError, match=r'pip install "edgeclf\[train\]"'):
+        open_interpreter(_file("uint8"), runtime="tensorflow")
+    ended = sys.version_info >= (3, 12)  # nothing to install can help there
+    message = "tflite-runtime ended with Python 3.11" if ended else r'pip install "edgeclf\[tflite-runtime\]"'
+    with pytest.raises(InputError, match=message):
         open_interpreter(_file("uint8"), runtime="tflite-runtime")
 
 

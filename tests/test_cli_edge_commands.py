@@ -114,7 +114,9 @@ def test_a_missing_runtime_is_named_with_its_install_command(scans: Path) -> Non
     except ImportError:
         result = run("predict", MODEL, scans / "0.png", "--runtime", "tflite-runtime")
         assert result.exit_code == 2
-        assert 'pip install "edgeclf[tflite-runtime]"' in result.stderr
+        ended = sys.version_info >= (3, 12)  # nothing to install can help there
+        message = "tflite-runtime ended with Python 3.11" if ended else 'pip install "edgeclf[tflite-runtime]"'
+        assert message in result.stderr
 
 
 def test_inspect_tells_what_a_file_is() -> None:
