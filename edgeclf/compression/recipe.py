@@ -39,7 +39,8 @@ class Recipe(Record):
         distill: share of the float network's own probabilities in the training targets (Hinton et al., 2015,
             arXiv:1503.02531); 0: labels alone.
         augment: level of the augmentation while training.
-        settle: share of the epochs, at the end of each training, that see images as they are, flips apart.
+        settle: share of the epochs, at the end of each training, that see images as they are, flips apart; more than in
+            the float training, since on large data there are but three to five of them.
         bias_correction: after calibration, take back the mean error that rounding left in each layer.
 
     Raises:

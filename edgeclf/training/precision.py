@@ -1,7 +1,7 @@
 """Whether bfloat16 activations make a network train faster here; its weights are 32 bits wide either way.
 
 Measured with `tools/benchmarks/training_precision.py` on two cores of an Intel processor with AMX: 1.5 to 2.0 times as
-many images a second for `resnet8`, `resnet20` and `cnn`, but 0.3 to 0.9 times for the mobilenets, whose depthwise
+many images a second for `resnet8`, `resnet20` and `cnn`, but 0.3 to 0.6 times for the mobilenets, whose depthwise
 convolutions are slow in it. XLA makes none of them faster.
 """
 
