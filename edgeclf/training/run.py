@@ -65,7 +65,7 @@ def train(
         tf.config.experimental.enable_op_determinism()
     notes: list[str] = list(start.notes)
 
-    def network(policy: str, any_size: bool) -> tf_keras.Model:
+    def network(policy: str, any_size: bool, notes: list[str]) -> tf_keras.Model:
         tf_keras.utils.set_random_seed(config.seed)
         tf_keras.mixed_precision.set_global_policy(policy)
         try:
@@ -74,10 +74,10 @@ def train(
             tf_keras.mixed_precision.set_global_policy("float32")
 
     def build() -> tf_keras.Model:
-        made = network("mixed_bfloat16" if config.mixed_precision else "float32", config.progressive)
+        made = network("mixed_bfloat16" if config.mixed_precision else "float32", config.progressive, [])
         return synchronized(made) if devices.replicas > 1 else made
 
-    plain = network("float32", any_size=False)
+    plain = network("float32", False, notes)  # what it says of its start is said once, and true of both
     fitting = Fitting(config, dataset, prepared.batches, devices, build, plain, folder, progress)
     try:
         state = fitting.run()
