@@ -26,7 +26,7 @@ if TYPE_CHECKING:
     from edgeclf.api import predict as predict
     from edgeclf.api import train as train
     from edgeclf.api import verify as verify
-    from edgeclf.runtime.classifier import Classifier as Classifier
+    from edgeclf.inference.classifier import Classifier as Classifier
 
 __version__ = "0.1.0"
 
@@ -45,7 +45,7 @@ __all__ = [
 ]
 
 _MODULE_OF = {
-    "Classifier": "edgeclf.runtime.classifier",
+    "Classifier": "edgeclf.inference.classifier",
     **dict.fromkeys(("audit", "bench", "compress", "inspect", "live", "predict", "train", "verify"), "edgeclf.api"),
 }
 

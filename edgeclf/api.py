@@ -20,9 +20,9 @@ if TYPE_CHECKING:
     from edgeclf.artifact.inspection import InspectReport
     from edgeclf.compression.compress_report import CompressReport
     from edgeclf.dataset.auditing import AuditReport
+    from edgeclf.inference.photos import PredictReport
+    from edgeclf.inference.verification import VerifyReport
     from edgeclf.measure.bench_report import BenchReport
-    from edgeclf.runtime.photos import PredictReport
-    from edgeclf.runtime.verification import VerifyReport
     from edgeclf.streaming.result import LiveSummary
     from edgeclf.streaming.settings import LiveSettings
     from edgeclf.streaming.state import LiveState, Output
@@ -142,8 +142,8 @@ def compress(
         MissingExtraError: TensorFlow is not installed.
     """
     require("compress", *_HOST)
+    from edgeclf.compression.pipeline.request import check_request
     from edgeclf.compression.recipe import choose_recipes
-    from edgeclf.compression.request import check_request
 
     flags = {"float32": float32, "float16": float16, "dynamic": dynamic, "int8": int8, "int16x8": int16x8}
     formats = [name for name, wanted in flags.items() if wanted]
@@ -152,7 +152,7 @@ def compress(
         # What cannot work is told before the seconds that an import of TensorFlow takes.
         check_request(source, recipes, data=data, calibration=calibration, io=io, trust=trust_model, progress=progress)
         with progress.task("loading TensorFlow", None):
-            from edgeclf.compression.compress import compress as compress_network
+            from edgeclf.compression.pipeline.compress import compress as compress_network
 
         return compress_network(
             source,
@@ -260,8 +260,8 @@ def predict(
     Raises:
         ModelError: the model cannot be used.
     """
-    from edgeclf.runtime.classifier import Classifier
-    from edgeclf.runtime.photos import predict_photos
+    from edgeclf.inference.classifier import Classifier
+    from edgeclf.inference.photos import predict_photos
 
     with extras(f"--runtime {runtime}"):
         classifier = Classifier(model, runtime=runtime, threads=threads, input_range=input_range)
@@ -337,7 +337,7 @@ def verify(model: str | Path, *, runtime: str = "litert") -> VerifyReport:
     Raises:
         ModelError: the model cannot be used, or carries no samples.
     """
-    from edgeclf.runtime.verification import verify as verify_model
+    from edgeclf.inference.verification import verify as verify_model
 
     with extras(f"--runtime {runtime}"):
         return verify_model(model, runtime=runtime)

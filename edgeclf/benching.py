@@ -13,13 +13,13 @@ from edgeclf.dataset import Dataset, load_dataset
 from edgeclf.dataset.splitting import SPLIT_SEED
 from edgeclf.errors import OutputError
 from edgeclf.extras import installed
+from edgeclf.inference.interpreter import interpreter_factory
 from edgeclf.measure.against import check_against, put_beside
 from edgeclf.measure.baseline import Baseline
 from edgeclf.measure.bench import bench
 from edgeclf.measure.bench_report import BenchReport, load_report, save_report
 from edgeclf.measure.sources import BenchSources, find_sources
 from edgeclf.progress import Progress
-from edgeclf.runtime.interpreter import interpreter_factory
 
 Loader = Callable[[int, int], Dataset]
 

@@ -10,8 +10,8 @@ import numpy as np
 import numpy.typing as npt
 from linear_models import SIDE, write_float_model
 
-from edgeclf.runtime.classifier import Classifier
-from edgeclf.runtime.image import resize
+from edgeclf.image.decoding import resize
+from edgeclf.inference.classifier import Classifier
 from edgeclf.streaming.frame import Shot
 from edgeclf.streaming.source import EndOfSourceError, Source
 

@@ -13,7 +13,7 @@ from collections.abc import Callable, Iterator
 import numpy as np
 from presence import refuse
 
-from edgeclf.runtime.classifier import LabelScore
+from edgeclf.inference.classifier import LabelScore
 from edgeclf.streaming.frame import Frame
 from edgeclf.streaming.geometry import Geometry, Picture
 from edgeclf.streaming.result import Result

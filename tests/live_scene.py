@@ -11,7 +11,7 @@ import cv2
 import httpx
 import numpy as np
 
-from edgeclf.runtime.classifier import LabelScore
+from edgeclf.inference.classifier import LabelScore
 from edgeclf.streaming.frame import Frame, Pixels
 from edgeclf.streaming.geometry import Geometry, Picture
 from edgeclf.streaming.problems import Problems

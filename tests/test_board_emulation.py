@@ -15,8 +15,8 @@ import pytest
 from presence import needed
 
 from edgeclf.artifact.locate import locate_model
-from edgeclf.runtime.classifier import Classifier
-from edgeclf.runtime.image import load_image
+from edgeclf.image.decoding import load_image
+from edgeclf.inference.classifier import Classifier
 
 TOOLS = Path(__file__).resolve().parents[1] / "tools" / "pi"
 

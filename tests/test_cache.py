@@ -17,7 +17,7 @@ from small_disk import small_file_system
 
 from edgeclf.dataset import cache, load_dataset
 from edgeclf.errors import OutputError, RunFailedError
-from edgeclf.runtime.image import load_image
+from edgeclf.image.decoding import load_image
 
 LOAD = (
     "import sys; from edgeclf.dataset import load_dataset; print(load_dataset(sys.argv[1], image_size=64).fingerprint)"

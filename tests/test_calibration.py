@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from edgeclf.compression.calibration import compare_halves, describe_draw, draw_indices, full_range
+from edgeclf.compression.export.calibration import compare_halves, describe_draw, draw_indices, full_range
 from edgeclf.errors import InputError
 
 LABELS = np.repeat([0, 1, 2], [100, 40, 5])

@@ -18,8 +18,8 @@ from edgeclf.artifact.metadata import BUFFER_NAME
 from edgeclf.artifact.metadata_writer import metadata_buffer
 from edgeclf.artifact.pixels import Normalization
 from edgeclf.errors import DamagedModelError, ImageError, InputError, MissingExtraError, ModelError, UnknownNameError
-from edgeclf.runtime.classifier import Classifier, Prediction
-from edgeclf.runtime.interpreter import open_interpreter
+from edgeclf.inference.classifier import Classifier, Prediction
+from edgeclf.inference.interpreter import open_interpreter
 
 IMAGES, LABELS = tflite_models.digits()
 

@@ -18,12 +18,12 @@ from edgeclf.artifact.run_folder import RunFolder
 from edgeclf.artifact.tflite import TfliteModel, parse
 from edgeclf.dataset.types import Dataset
 from edgeclf.errors import DataError, InputError, ModelError, OutputError
-from edgeclf.runtime.classifier import Classifier
+from edgeclf.inference.classifier import Classifier
 
 tf_keras = pytest.importorskip("tf_keras")
 pytest.importorskip("tensorflow_model_optimization")
-from edgeclf.compression.compress import compress  # noqa: E402
-from edgeclf.compression.flatfile import float_operators  # noqa: E402
+from edgeclf.compression.export.tflite_editor import float_operators  # noqa: E402
+from edgeclf.compression.pipeline.compress import compress  # noqa: E402
 from edgeclf.compression.recipe import Recipe  # noqa: E402
 
 pytestmark = pytest.mark.slow
@@ -239,7 +239,7 @@ def test_nothing_is_overwritten_unasked(source: Path, data: Dataset, tmp_path: P
 def test_an_interrupted_call_goes_on(
     source: Path, data: Dataset, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    import edgeclf.compression.journal as module
+    import edgeclf.compression.pipeline.journal as module
 
     real = module.write_bytes
 

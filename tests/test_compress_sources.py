@@ -20,10 +20,10 @@ from edgeclf.errors import DataError, InputError, ModelError, UnknownNameError
 
 tf_keras = pytest.importorskip("tf_keras")
 pytest.importorskip("tensorflow_model_optimization")
-from edgeclf.compression.compress import compress  # noqa: E402
 from edgeclf.compression.compress_report import CompressedModel  # noqa: E402
+from edgeclf.compression.pipeline.compress import compress  # noqa: E402
+from edgeclf.compression.pipeline.request import asked_recipes, check_request  # noqa: E402
 from edgeclf.compression.recipe import Recipe, choose_recipes  # noqa: E402
-from edgeclf.compression.request import asked_recipes, check_request  # noqa: E402
 
 layers = tf_keras.layers
 

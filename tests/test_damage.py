@@ -71,7 +71,7 @@ def test_damaged_files_of_others_do_not_end_the_process(name: str, tmp_path: Pat
         (tmp_path / f"{seed:03}.tflite").write_bytes(damaged(content, seed))
     program = (
         "import sys, numpy as np; from pathlib import Path\n"
-        "from edgeclf.errors import EdgeclfError; from edgeclf.runtime.interpreter import open_interpreter\n"
+        "from edgeclf.errors import EdgeclfError; from edgeclf.inference.interpreter import open_interpreter\n"
         "for path in sorted(Path(sys.argv[1]).iterdir()):\n"
         "    print(path.name, flush=True)\n"
         "    try:\n"

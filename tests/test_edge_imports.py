@@ -38,7 +38,7 @@ def python(code: str) -> subprocess.CompletedProcess[str]:
 
 def test_every_edge_module_imports_without_the_host_side() -> None:
     names = edge_modules()
-    assert "edgeclf.runtime.classifier" in names
+    assert "edgeclf.inference.classifier" in names
     # memory_probe is a program of its own that measures its process: importing it is running it.
     code = f"""
 import importlib

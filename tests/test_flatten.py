@@ -9,7 +9,7 @@ import pytest
 
 tf_keras = pytest.importorskip("tf_keras")
 from edgeclf.errors import ModelError  # noqa: E402
-from edgeclf.foreign.flatten import flattened  # noqa: E402
+from edgeclf.graph.flatten import flattened  # noqa: E402
 
 layers = tf_keras.layers
 IMAGES = np.random.default_rng(0).uniform(0, 255, (3, 16, 16, 3)).astype(np.float32)

@@ -11,7 +11,7 @@ from edgeclf.artifact.inspection import inspect
 from edgeclf.artifact.metadata import IDENTIFIER
 from edgeclf.artifact.provenance import BUFFER_NAME, MARK
 from edgeclf.errors import DamagedModelError
-from edgeclf.runtime.classifier import Classifier
+from edgeclf.inference.classifier import Classifier
 
 ZIP = b"PK\x03\x04"
 

@@ -11,13 +11,13 @@ import pytest
 from edgeclf.artifact.tflite import parse
 from edgeclf.dataset.types import Dataset, ImageView, Split
 from edgeclf.errors import ModelError, UntrustedModelError
-from edgeclf.runtime.classifier import Classifier
+from edgeclf.inference.classifier import Classifier
 
 tf_keras = pytest.importorskip("tf_keras")
 keras = pytest.importorskip("keras", minversion="3")
 pytest.importorskip("tensorflow_model_optimization")
-from edgeclf.compression.compress import compress  # noqa: E402
-from edgeclf.compression.flatfile import float_operators  # noqa: E402
+from edgeclf.compression.export.tflite_editor import float_operators  # noqa: E402
+from edgeclf.compression.pipeline.compress import compress  # noqa: E402
 
 pytestmark = pytest.mark.slow
 HEIGHT, WIDTH = 12, 20

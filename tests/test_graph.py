@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 tf_keras = pytest.importorskip("tf_keras")
-graph = pytest.importorskip("edgeclf.compression.graph")
+graph = pytest.importorskip("edgeclf.graph.prepared_network")
 layers = tf_keras.layers
 PIXELS = np.random.default_rng(0).integers(0, 256, (4, 8, 8, 3), dtype=np.uint8)
 

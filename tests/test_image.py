@@ -15,7 +15,7 @@ import pytest
 from PIL import Image, ImageOps
 
 from edgeclf.errors import ImageError
-from edgeclf.runtime.image import (
+from edgeclf.image.decoding import (
     IMAGE_SUFFIXES,
     MAX_PIXELS,
     decode,
@@ -25,7 +25,7 @@ from edgeclf.runtime.image import (
     oddity,
     resize,
 )
-from edgeclf.runtime.image_header import read_header
+from edgeclf.image.header import read_header
 
 HEIGHT, WIDTH = 60, 90
 

@@ -7,7 +7,7 @@ import numpy.typing as npt
 import pytest
 
 from edgeclf.errors import InputError
-from edgeclf.runtime.input_range import InputRange, information, measure_input_range
+from edgeclf.inference.input_range import InputRange, information, measure_input_range
 
 
 def test_information_is_highest_for_sure_and_different_answers() -> None:

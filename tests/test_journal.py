@@ -10,7 +10,7 @@ import colored_squares
 import pytest
 
 from edgeclf.compression.compress_report import CompressedModel
-from edgeclf.compression.journal import Journal
+from edgeclf.compression.pipeline.journal import Journal
 from edgeclf.errors import OutputError, RunFailedError
 
 REQUEST: dict[str, Any] = {"calibration": 30}
@@ -75,7 +75,7 @@ def test_after_a_full_disk_the_same_command_goes_on(tmp_path: Path) -> None:
 @pytest.mark.slow
 def test_overwriting_with_another_calibration_survives_a_kill(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     pytest.importorskip("tf_keras")
-    import edgeclf.compression.compress as module
+    import edgeclf.compression.pipeline.compress as module
     from edgeclf.artifact.provenance import read_provenance
 
     data = colored_squares.dataset()
@@ -102,7 +102,7 @@ def test_overwriting_with_another_calibration_survives_a_kill(tmp_path: Path, mo
 @pytest.mark.slow
 def test_an_error_in_a_call_leaves_no_note(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     pytest.importorskip("tf_keras")
-    import edgeclf.compression.compress as module
+    import edgeclf.compression.pipeline.compress as module
 
     data = colored_squares.dataset()
     colored_squares.network(data).save(tmp_path / "net.keras")

@@ -22,7 +22,7 @@ from edgeclf.dataset.auditing import audit
 from edgeclf.dataset.collected import INDEX, class_folder_name
 from edgeclf.dataset.loading import list_source, load_dataset
 from edgeclf.errors import DataError, InputError, OutputError, UnknownNameError
-from edgeclf.runtime.classifier import Classifier
+from edgeclf.inference.classifier import Classifier
 from edgeclf.streaming.collect import Collector, encode_jpeg
 from edgeclf.streaming.collected import Collected
 from edgeclf.streaming.geometry import Geometry

@@ -17,7 +17,7 @@ from live_servers import MjpegServer, rtsp_available, rtsp_server
 from live_v4l2 import plugged_in
 from presence import need
 
-from edgeclf.runtime.classifier import Classifier
+from edgeclf.inference.classifier import Classifier
 from edgeclf.streaming.frame import Shot
 from edgeclf.streaming.source import Source
 from edgeclf.streaming.sources.choose import choose_source

@@ -21,7 +21,7 @@ from presence import refuse
 from edgeclf.artifact.locate import locate_model
 from edgeclf.artifact.provenance import Provenance
 from edgeclf.artifact.writer import package_model
-from edgeclf.runtime.classifier import Classifier
+from edgeclf.inference.classifier import Classifier
 
 pytestmark = pytest.mark.slow
 
@@ -139,7 +139,7 @@ def test_what_compress_writes(
     recipe: str, io: str, mediapipe_python: str, squares: tuple[Path, Any], tmp_path: Path
 ) -> None:
     from edgeclf.compression import Recipe
-    from edgeclf.compression.compress import compress
+    from edgeclf.compression.pipeline.compress import compress
 
     source, data = squares
     asked = Recipe(qat=True, **colored_squares.SHORT) if recipe == "qat-int8" else recipe

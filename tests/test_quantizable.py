@@ -15,12 +15,12 @@ from edgeclf.errors import ModelError
 
 tf_keras = pytest.importorskip("tf_keras")
 pytest.importorskip("tensorflow_model_optimization")
-from edgeclf.compression.compress import compress  # noqa: E402
-from edgeclf.compression.flatfile import float_operators  # noqa: E402
-from edgeclf.compression.graph import prepare_core  # noqa: E402
-from edgeclf.compression.qat import with_quantizers  # noqa: E402
-from edgeclf.compression.quantizable import quantizable  # noqa: E402
+from edgeclf.compression.export.tflite_editor import float_operators  # noqa: E402
+from edgeclf.compression.pipeline.compress import compress  # noqa: E402
 from edgeclf.compression.recipe import Recipe  # noqa: E402
+from edgeclf.compression.steps.qat import with_quantizers  # noqa: E402
+from edgeclf.graph.prepared_network import prepare_core  # noqa: E402
+from edgeclf.graph.quantizable import quantizable  # noqa: E402
 
 layers = tf_keras.layers
 PIXELS = np.random.default_rng(0).integers(0, 256, (4, 16, 16, 3), dtype=np.uint8)

@@ -11,7 +11,7 @@ import tflite_models
 
 from edgeclf.artifact.inspection import InspectReport, inspect_bytes
 from edgeclf.artifact.tflite import parse
-from edgeclf.runtime import verification
+from edgeclf.inference import verification
 
 
 def test_each_activation_of_an_integer_graph_has_its_scale_and_zero_point() -> None:

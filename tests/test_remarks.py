@@ -13,9 +13,9 @@ from edgeclf.compression.recipe import Recipe
 pytest.importorskip("tensorflow")
 import linear_models
 
-from edgeclf.compression.convert import CORRECTION_IMAGES, FEWEST_CORRECTION_IMAGES, correction_images
-from edgeclf.compression.emitted import EmittedFacts, read_facts
-from edgeclf.compression.remarks import remarks
+from edgeclf.compression.export.convert import CORRECTION_IMAGES, FEWEST_CORRECTION_IMAGES, correction_images
+from edgeclf.compression.export.model_file_stats import EmittedFacts, read_facts
+from edgeclf.compression.pipeline.remarks import remarks
 
 FACTS = EmittedFacts(1000, 700, 0.5, 30, 16, (), ())
 

@@ -13,7 +13,7 @@ import tf_keras
 
 from edgeclf.dataset import load_dataset
 from edgeclf.errors import InputError
-from edgeclf.foreign.flatten import flattened
+from edgeclf.graph.flatten import flattened
 from edgeclf.training.networks import build_network
 from edgeclf.training.weights import check_architecture, measure_input_range, transfer
 

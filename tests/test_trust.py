@@ -11,8 +11,8 @@ from typing import Any
 import pytest
 
 from edgeclf.errors import ModelError, UntrustedModelError
-from edgeclf.foreign.source import load_float_model, load_source, read_configuration
-from edgeclf.foreign.trust import check_configuration, check_saved_model_operators
+from edgeclf.keras_files.loading import load_float_model, load_source, read_configuration
+from edgeclf.keras_files.trust import check_configuration, check_saved_model_operators
 
 tf_keras = pytest.importorskip("tf_keras")
 layers = tf_keras.layers

@@ -14,7 +14,7 @@ from edgeclf.artifact.provenance import EMPTY_SEAL, MARK, seal
 from edgeclf.artifact.samples import sample_image
 from edgeclf.artifact.tflite import parse
 from edgeclf.errors import DamagedModelError, ModelError
-from edgeclf.runtime.verification import VerifyReport, verify
+from edgeclf.inference.verification import VerifyReport, verify
 
 
 @pytest.mark.parametrize(

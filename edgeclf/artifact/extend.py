@@ -10,7 +10,7 @@ from __future__ import annotations
 import struct
 from collections.abc import Mapping
 
-from edgeclf.artifact.flatbuffer import Reader, Table
+from edgeclf.artifact.flatbuffer_reader import Reader, Table
 from edgeclf.artifact.tflite import IDENTIFIER
 from edgeclf.errors import ModelError
 

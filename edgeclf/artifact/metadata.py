@@ -12,7 +12,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from edgeclf.artifact.flatbuffer import DAMAGED, Reader, Table, damaged
+from edgeclf.artifact.flatbuffer_reader import DAMAGED, Reader, Table, damaged
 from edgeclf.artifact.pixels import Normalization
 from edgeclf.artifact.tflite import TfliteModel, parse
 from edgeclf.errors import DamagedModelError

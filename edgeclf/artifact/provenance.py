@@ -13,7 +13,7 @@ import re
 from dataclasses import dataclass, field
 from typing import Any, Literal
 
-from edgeclf.artifact.flatbuffer import damaged
+from edgeclf.artifact.flatbuffer_reader import damaged
 from edgeclf.artifact.tflite import TfliteModel, parse
 from edgeclf.errors import DamagedModelError, ModelError
 from edgeclf.records import Record

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from edgeclf.artifact.flatbuffer import Reader
+from edgeclf.artifact.flatbuffer_reader import Reader
 from edgeclf.artifact.tflite import IDENTIFIER
 
 ALIGNMENT = 16

@@ -15,7 +15,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from edgeclf.artifact.flatbuffer import Reader, Table, damaged
+from edgeclf.artifact.flatbuffer_reader import Reader, Table, damaged
 from edgeclf.artifact.operators import CUSTOM, TENSOR_TYPES, TYPE_BITS, operator_name
 from edgeclf.errors import ModelError
 

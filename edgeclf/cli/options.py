@@ -9,7 +9,7 @@ import typer
 
 def complete_runtime(incomplete: str) -> list[str]:
     """Names of runtimes."""
-    from edgeclf.runtime.interpreter import RUNTIMES
+    from edgeclf.inference.interpreter import RUNTIMES
 
     return [name for name in RUNTIMES if name.startswith(incomplete)]
 

@@ -10,10 +10,10 @@ from typing import Any
 import numpy as np
 import tensorflow as tf
 
-from edgeclf.compression.training_data import decide_input_range
+from edgeclf.compression.pipeline.training_data import decide_input_range
 from edgeclf.dataset import Dataset
 from edgeclf.errors import DataError, UnknownNameError
-from edgeclf.foreign.source import FloatSource, load_source
+from edgeclf.keras_files.loading import FloatSource, load_source
 from edgeclf.measure.accuracy import class_indices
 from edgeclf.measure.baseline import Baseline
 from edgeclf.measure.latency import Percentiles, percentiles, warm_up

@@ -5,8 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any
 
+from edgeclf.inference.input_range import InputRange
 from edgeclf.records import Record
-from edgeclf.runtime.input_range import InputRange
 
 
 @dataclass(frozen=True)

@@ -16,9 +16,9 @@ from edgeclf.dataset.near_duplicates import SIDE, groups, near_pairs
 from edgeclf.dataset.sources import Item, Listing, shown
 from edgeclf.dataset.types import OddFile, Unreadable
 from edgeclf.errors import DataError, ImageError
+from edgeclf.image.decoding import oddity
 from edgeclf.progress import SILENT, Progress
 from edgeclf.records import Record
-from edgeclf.runtime.image import oddity
 
 # Below this many pixels different things look alike, handwritten digits above all.
 _SMALLEST_JUDGED = 16

@@ -16,8 +16,8 @@ from edgeclf.dataset.cache import array_writer, cache_folder, open_array
 from edgeclf.dataset.contents import content_hash, in_threads
 from edgeclf.dataset.sources import Listing
 from edgeclf.errors import DataError, ImageError
+from edgeclf.image.decoding import PREPROCESSING_VERSION, decode, resize
 from edgeclf.progress import SILENT, Progress
-from edgeclf.runtime.image import PREPROCESSING_VERSION, decode, resize
 
 # Counts up when other facts are stored beside the images.
 _FORMAT = 1

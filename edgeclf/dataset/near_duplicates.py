@@ -15,7 +15,7 @@ from typing import TypeVar
 import numpy as np
 import numpy.typing as npt
 
-from edgeclf.runtime.image import resize
+from edgeclf.image.decoding import resize
 
 SIDE = 32
 # Of the 1.8e9 pairs in CIFAR-10 1,851 pass the first limit and 954 both; all that were looked at show the same object.

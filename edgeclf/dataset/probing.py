@@ -13,9 +13,9 @@ from edgeclf.dataset.contents import in_threads
 from edgeclf.dataset.loading import check_classes, list_source
 from edgeclf.dataset.sources import Item
 from edgeclf.errors import DataError, ImageError
+from edgeclf.image.decoding import image_size
 from edgeclf.progress import SILENT, Progress
 from edgeclf.records import Record
-from edgeclf.runtime.image import image_size
 
 _LOOKED_AT = 200
 

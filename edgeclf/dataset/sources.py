@@ -14,7 +14,7 @@ import numpy.typing as npt
 from edgeclf.dataset.collected import is_unsorted, still_unsorted, waiting
 from edgeclf.dataset.types import OddFile
 from edgeclf.errors import DataError
-from edgeclf.runtime.image import IMAGE_SUFFIXES
+from edgeclf.image.decoding import IMAGE_SUFFIXES
 
 SPLIT_FOLDERS = {
     "train": "train",

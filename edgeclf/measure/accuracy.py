@@ -12,9 +12,9 @@ import numpy.typing as npt
 
 from edgeclf.dataset import ImageView
 from edgeclf.errors import DataError
+from edgeclf.inference.classifier import Classifier
 from edgeclf.measure.machine import usable_cores
 from edgeclf.progress import SILENT, Progress
-from edgeclf.runtime.classifier import Classifier
 
 IntArray = npt.NDArray[np.int64]
 Images = npt.NDArray[np.uint8] | ImageView

@@ -23,10 +23,10 @@ import numpy as np
 import numpy.typing as npt
 
 from edgeclf.errors import InputError
+from edgeclf.image.decoding import load_image
+from edgeclf.inference.interpreter import Interpreter, open_interpreter
 from edgeclf.progress import SILENT, Progress
 from edgeclf.records import Record
-from edgeclf.runtime.image import load_image
-from edgeclf.runtime.interpreter import Interpreter, open_interpreter
 
 ROUNDS = 20
 LOADS = 5

@@ -30,7 +30,7 @@ def main(arguments: list[str] | None = None) -> int:
 
     import numpy as np
 
-    from edgeclf.runtime.interpreter import interpreter_factory, open_interpreter
+    from edgeclf.inference.interpreter import interpreter_factory, open_interpreter
 
     try:
         interpreter_factory(options.runtime)  # imports it, so that what follows is the model's share

@@ -8,8 +8,8 @@ from pathlib import Path
 
 from edgeclf.dataset import Dataset, Split
 from edgeclf.errors import DataError, UnknownNameError
+from edgeclf.inference.classifier import Classifier
 from edgeclf.measure.accuracy import range_rows
-from edgeclf.runtime.classifier import Classifier
 
 DatasetLoader = Callable[[int, int], Dataset]
 """Gives the same data at another image size: (height, width) -> Dataset."""

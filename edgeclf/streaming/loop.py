@@ -16,8 +16,8 @@ import numpy as np
 import numpy.typing as npt
 
 from edgeclf.errors import InputError
+from edgeclf.image.decoding import resize
 from edgeclf.records import Record
-from edgeclf.runtime.image import resize
 from edgeclf.streaming.capture import Capture
 from edgeclf.streaming.frame import Frame
 from edgeclf.streaming.geometry import Geometry, Picture

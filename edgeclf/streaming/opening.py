@@ -6,8 +6,8 @@ from pathlib import Path
 
 from edgeclf.errors import InputError, MissingExtraError, RunFailedError
 from edgeclf.extras import require
+from edgeclf.inference.classifier import Classifier
 from edgeclf.progress import SILENT, Progress
-from edgeclf.runtime.classifier import Classifier
 from edgeclf.streaming.closing import Closing
 from edgeclf.streaming.problems import Problems
 from edgeclf.streaming.settings import LiveSettings

@@ -9,8 +9,8 @@ from typing import overload
 import numpy as np
 import numpy.typing as npt
 
+from edgeclf.inference.classifier import LabelScore
 from edgeclf.records import Record
-from edgeclf.runtime.classifier import LabelScore
 
 UNKNOWN = "unknown"
 

@@ -11,8 +11,8 @@ from typing import IO
 from edgeclf.artifact.locate import locate_model
 from edgeclf.errors import RunFailedError
 from edgeclf.extras import extras
+from edgeclf.inference.classifier import Classifier
 from edgeclf.progress import Progress
-from edgeclf.runtime.classifier import Classifier
 from edgeclf.streaming.board_watch import BoardWatch
 from edgeclf.streaming.capture import Capture
 from edgeclf.streaming.closing import Closing

@@ -9,8 +9,8 @@ from pathlib import Path
 
 import numpy as np
 
+from edgeclf.inference.classifier import Classifier
 from edgeclf.measure.machine import usable_cores
-from edgeclf.runtime.classifier import Classifier
 
 SECONDS_EACH = 0.12
 WORTH_A_THREAD = 0.9

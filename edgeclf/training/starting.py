@@ -15,8 +15,8 @@ import tf_keras
 from edgeclf.dataset.probing import DataProbe
 from edgeclf.dataset.types import Dataset
 from edgeclf.errors import InputError
-from edgeclf.foreign.flatten import flattened
-from edgeclf.foreign.source import load_float_model
+from edgeclf.graph.flatten import flattened
+from edgeclf.keras_files.loading import load_float_model
 from edgeclf.progress import Progress
 from edgeclf.training.backbone import shipped_backbone
 from edgeclf.training.config import TrainConfig

@@ -15,7 +15,7 @@ import tf_keras
 from edgeclf.atomic import atomic_file
 from edgeclf.dataset.cache import cache_folder
 from edgeclf.errors import InputError, ModelError
-from edgeclf.foreign.flatten import flattened
+from edgeclf.graph.flatten import flattened
 from edgeclf.progress import Progress
 from edgeclf.training.networks import NETWORKS, UNIT_RANGE, build_network
 

@@ -22,7 +22,7 @@ import numpy as np
 
 import edgeclf
 from edgeclf.cli.progress_bars import LineProgress
-from edgeclf.compression.compress import compress
+from edgeclf.compression.pipeline.compress import compress
 from edgeclf.dataset import load_dataset
 from edgeclf.measure.latency import measure_latency
 

@@ -24,7 +24,7 @@ from pathlib import Path
 import numpy as np
 
 from edgeclf import Classifier
-from edgeclf.runtime.image import resize
+from edgeclf.image.decoding import resize
 from edgeclf.streaming.capture import Capture
 from edgeclf.streaming.loop import Limits, Loop
 from edgeclf.streaming.problems import Problems

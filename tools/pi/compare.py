@@ -27,7 +27,7 @@ import numpy as np
 from frames import write_frames, write_video
 
 from edgeclf.artifact.locate import list_zoo, locate_model
-from edgeclf.runtime.classifier import Classifier
+from edgeclf.inference.classifier import Classifier
 
 HERE = Path(__file__).resolve().parent
 STEP = 1 / 256

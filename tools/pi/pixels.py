@@ -16,7 +16,7 @@ from typing import Any
 import cv2
 import numpy as np
 
-from edgeclf.runtime.image import load_image
+from edgeclf.image.decoding import load_image
 
 
 def video_frames(path: str) -> list[Any]:

@@ -8,7 +8,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 from edgeclf.errors import InputError
-from edgeclf.runtime.image import IMAGE_SUFFIXES
+from edgeclf.image.decoding import IMAGE_SUFFIXES
 from edgeclf.streaming.source import Source
 from edgeclf.streaming.sources.address import shown_address, split_address
 from edgeclf.streaming.sources.gstreamer import gstreamer_source

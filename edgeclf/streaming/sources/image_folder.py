@@ -11,7 +11,7 @@ import cv2
 import numpy as np
 
 from edgeclf.errors import ImageError, InputError
-from edgeclf.runtime.image import IMAGE_SUFFIXES, decode
+from edgeclf.image.decoding import IMAGE_SUFFIXES, decode
 from edgeclf.streaming.frame import Pixels, Shot
 from edgeclf.streaming.source import EndOfSourceError, SourceError
 from edgeclf.streaming.sources.pace import Pace

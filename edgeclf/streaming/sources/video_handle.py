@@ -8,7 +8,7 @@ from collections.abc import Iterator, Sequence
 
 import cv2
 
-import edgeclf.runtime.image  # noqa: F401 - keeps OpenCV's own log lines off stderr
+import edgeclf.image.decoding  # noqa: F401 - keeps OpenCV's own log lines off stderr
 from edgeclf.streaming.frame import Pixels
 from edgeclf.streaming.source import SourceError
 from edgeclf.streaming.sources.bgr import as_bgr

@@ -1,0 +1,1 @@
+"""From a float network to a model file."""

@@ -1,0 +1,83 @@
+"""Takes back the mean error that rounding left in each layer (Nagel et al., 2019, arXiv:1906.04721, section 4.2).
+
+A layer's outputs are off by `E[W x] - E[Wq xq]` on average: rounded weights, and inputs that come out of rounded and
+clipped layers. The mean is over the calibration images and is linear in the mean patch that the weights see. Layers
+are corrected in the order of computation, each on inputs that the corrected layers before it produce.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import numpy as np
+
+from edgeclf.artifact.tflite import OperatorInfo, TensorInfo, parse
+from edgeclf.compression.export.observation import Observer, mean_patch
+from edgeclf.compression.export.tflite_editor import weighted_operators, with_biases
+from edgeclf.progress import SILENT, Progress
+
+
+def correct_biases(
+    quantized: bytes,
+    float_flat: bytes,
+    float_means: dict[int, np.ndarray],
+    images: np.ndarray,
+    feed: Callable[[np.ndarray], np.ndarray],
+    progress: Progress = SILENT,
+) -> bytes:
+    """Correct the int32 biases of an int8 graph.
+
+    Args:
+        quantized: the int8 graph; its tensors carry the names of the float ones.
+        float_flat: the float graph.
+        float_means: by the float graph's weight tensor number, what `mean_patch` gave on the same images.
+        images: uint8[n, H, W, 3].
+        feed: makes the int8 input tensor of one image.
+        progress: where the bar goes.
+    """
+    float_model = parse(float_flat)
+    by_name = {float_model.tensors[op.inputs[1]].name: op for op in weighted_operators(float_model)}
+    operators = weighted_operators(parse(quantized))
+    with progress.task("correcting biases", len(operators)) as task:
+        for place in range(len(operators)):
+            observer = Observer(quantized)
+            model = observer.model
+            op = weighted_operators(model)[place]
+            task.advance()
+            twin = by_name.get(model.tensors[op.inputs[1]].name)
+            if twin is None or twin.inputs[1] not in float_means:
+                continue
+            total = 0.0
+            for image in images:
+                observer.run(feed(image))
+                total = total + mean_patch(observer, op)
+            weight, bias, entry = (model.tensors[op.inputs[i]] for i in (1, 2, 0))
+            wanted = response(op, real_weights(float_model.tensors[twin.inputs[1]]), float_means[twin.inputs[1]])
+            got = response(op, real_weights(weight), total / len(images))
+            step = np.float64(entry.scale) * weight.scales.astype(np.float64)
+            values = np.asarray(bias.values(), np.int64) + np.rint((wanted - got) / step).astype(np.int64)
+            quantized = with_biases(quantized, {bias.index: np.clip(values, -(2**31), 2**31 - 1)})
+    return quantized
+
+
+def response(op: OperatorInfo, weights: np.ndarray, patch: np.ndarray) -> np.ndarray:
+    """What weights answer to a mean patch, without bias: float64[O]."""
+    if op.name == "FULLY_CONNECTED":
+        return weights @ patch
+    if op.name == "DEPTHWISE_CONV_2D":
+        multiplier = weights.shape[-1] // patch.shape[-1]
+        return (weights[0] * np.repeat(patch, multiplier, axis=-1)).sum(axis=(0, 1))
+    return np.einsum("oijc,ijc->o", weights, patch)
+
+
+def real_weights(tensor: TensorInfo) -> np.ndarray:
+    """A constant as the real numbers that it stands for: float64 of the tensor's shape."""
+    values = np.asarray(tensor.values(), np.float64)
+    if not len(tensor.scales):
+        return values
+    shape = [1] * values.ndim
+    shape[tensor.axis] = -1
+    scales, zeros = (np.asarray(x, np.float64) for x in (tensor.scales, tensor.zero_points))
+    return (values - zeros.reshape(shape if len(zeros) > 1 else ())) * (
+        scales.reshape(shape) if len(scales) > 1 else scales[0]
+    )

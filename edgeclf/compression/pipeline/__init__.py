@@ -1,0 +1,1 @@
+"""One compression from the request to the report."""

@@ -1,0 +1,1 @@
+"""What can be done to a float network before it is exported: a file each."""

@@ -1,0 +1,119 @@
+"""Which layers quantization-aware training can take, told before any training, and others made into such.
+
+TFMOT knows a batch normalization only right behind a linear convolution or dense layer, and no scaling at all. Both are
+one multiplication and one addition a channel: a 1x1 depthwise convolution, which every tool knows.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import tf_keras
+
+from edgeclf.errors import ModelError
+from edgeclf.graph.prepared_network import SCALING_KINDS, Core, scale_and_offset
+from edgeclf.graph.rewire import rewired
+
+layers = tf_keras.layers
+
+
+def quantizable(core: Core) -> Core:
+    """The same network, each loose batch normalization and inner scaling a depthwise convolution.
+
+    Raises:
+        ModelError: there are layers that quantization-aware training cannot take; each is named.
+    """
+    fused = _fused_normalizations(core.model)
+    replaced = {}
+    for layer in core.model.layers:
+        if isinstance(layer, (layers.BatchNormalization, *SCALING_KINDS)) and layer.name not in fused:
+            shape = layer.get_input_shape_at(0)
+            if len(shape) == 4 and (not hasattr(layer, "axis") or _axes(layer) in ([3], [])):
+                replaced[layer.name] = _as_convolution(layer, int(shape[3]))
+    if replaced:
+        core = Core(rewired(core.model, replaced=replaced), core.high)
+    _check(core)
+    return core
+
+
+def _check(core: Core) -> None:
+    from tensorflow_model_optimization.python.core.quantization.keras.default_8bit import (
+        default_8bit_quantize_registry as registry,
+    )
+
+    known = registry.Default8BitQuantizeRegistry()
+    fused = _fused_normalizations(core.model)
+    bad = []
+    for layer in core.model.layers:
+        if isinstance(layer, layers.InputLayer) or layer.name in fused:
+            continue
+        activation = _refused_activation(layer, known)
+        if not (known.supports(layer) or _separable(layer)):
+            bad.append(f"{layer.name} ({type(layer).__name__})")
+        elif activation is not None:
+            bad.append(f"{layer.name} (activation {activation})")
+    if bad:
+        listed = ", ".join(bad[:5]) + (f" and {len(bad) - 5} more" if len(bad) > 5 else "")
+        raise ModelError(f"quantization-aware training cannot take the layers {listed}; use --int8 without --qat")
+
+
+def _refused_activation(layer: Any, known: Any) -> str | None:
+    """The name of the layer's activation function where TFMOT has no rule for it."""
+    from tensorflow_model_optimization.python.core.quantization.keras.quantize_aware_activation import (
+        QuantizeAwareActivation as Rules,
+    )
+
+    function = getattr(layer, "activation", None)
+    if function is None:
+        return None
+    name = str(getattr(function, "__name__", type(function).__name__))
+    if isinstance(layer, layers.Activation):
+        try:
+            known.get_quantize_config(layer).get_output_quantizers(layer)
+        except ValueError:
+            return name
+        return None
+    return None if name in Rules._PRE_QUANT_ACTIVATIONS | Rules._POST_QUANT_ACTIVATIONS else name
+
+
+def _separable(layer: Any) -> bool:
+    return isinstance(layer, (layers.SeparableConv1D, layers.SeparableConv2D))
+
+
+def _fused_normalizations(model: tf_keras.Model) -> set[str]:
+    """Batch normalizations right behind a linear convolution or dense layer: TFMOT fuses them."""
+    before = (layers.Conv2D, layers.DepthwiseConv2D, layers.Dense, layers.SeparableConv2D)
+    found = set()
+    for layer in model.layers:
+        if not isinstance(layer, layers.BatchNormalization) or len(layer._inbound_nodes) != 1:
+            continue
+        behind = layer.input._keras_history.layer
+        if isinstance(behind, layers.Reshape) and len(behind._outbound_nodes) == 1:
+            behind = behind.input._keras_history.layer
+        if (
+            isinstance(behind, before)
+            and not isinstance(behind, layers.Conv2DTranspose)
+            and len(behind._outbound_nodes) == 1
+            and getattr(behind.activation, "__name__", "") == "linear"
+        ):
+            found.add(layer.name)
+    return found
+
+
+def _axes(layer: Any) -> list[int]:
+    axes = layer.axis if isinstance(layer.axis, (list, tuple)) else [layer.axis]
+    return [axis % 4 for axis in axes if axis is not None]
+
+
+def _as_convolution(layer: Any, channels: int) -> tuple[Any, list[np.ndarray]]:
+    if isinstance(layer, SCALING_KINDS):
+        scale, offset = scale_and_offset(layer)
+    else:
+        mean, variance = (np.asarray(value, np.float64) for value in (layer.moving_mean, layer.moving_variance))
+        gamma = np.asarray(layer.gamma, np.float64) if layer.scale else 1.0
+        scale = gamma / np.sqrt(variance + layer.epsilon)
+        offset = (np.asarray(layer.beta, np.float64) if layer.center else 0.0) - mean * scale
+    weights = [np.broadcast_to(scale, channels).reshape(1, 1, channels, 1), np.broadcast_to(offset, channels)]
+    made = layers.DepthwiseConv2D(1, use_bias=True, trainable=isinstance(layer, layers.BatchNormalization))
+    return made, [weight.astype(np.float32) for weight in weights]

@@ -1,0 +1,1 @@
+"""Edge side: decoding, orientation, resizing; one preprocessing for training and for the device."""

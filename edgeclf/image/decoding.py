@@ -1,0 +1,238 @@
+"""The one preprocessing: decode, RGB, resize, raw uint8[H, W, 3].
+
+Training, calibration, bench, predict and live use it. Scaling to other ranges belongs inside the network, so that no
+device can get it wrong.
+"""
+
+from __future__ import annotations
+
+import importlib.util
+import os
+from pathlib import Path
+from typing import Any
+
+import cv2
+import numpy as np
+import numpy.typing as npt
+
+from edgeclf.errors import ImageError
+from edgeclf.image.header import SUFFIXES, ImageHeader, read_header
+
+PREPROCESSING_VERSION = 1
+"""Counts up when the same file would give other pixels."""
+
+IMAGE_SUFFIXES: frozenset[str] = frozenset(suffix for suffixes in SUFFIXES.values() for suffix in suffixes)
+
+MAX_PIXELS = 1 << 28
+"""268 million; the largest phone cameras have 200. Decoded it takes 3 bytes a pixel."""
+
+_UNREADABLE = "its data is damaged, or of a kind that OpenCV does not read"
+_MAX_FILE_BYTES = 1 << 30
+_INSTALL_HEIC = (
+    'pip install "edgeclf[heic]", or set the phone to JPEG (iPhone: Settings, Camera, Formats, Most Compatible)'
+)
+
+# since OpenCV 4.11
+_READ_RGB: int | None = getattr(cv2, "IMREAD_COLOR_RGB", None)
+
+_SILENT = 0
+"""OpenCV's log level for nothing at all."""
+
+_LARGE = 1_500_000
+"""Pixels from which on a second copy of the picture is worth avoiding."""
+
+Image = npt.NDArray[np.uint8]
+
+if "OPENCV_LOG_LEVEL" not in os.environ:
+    # What OpenCV would log about a bad file is in the ImageError. OpenCV 4 has the setting elsewhere than OpenCV 5.
+    (getattr(cv2, "setLogLevel", None) or cv2.utils.logging.setLogLevel)(_SILENT)
+
+
+def load_image(path: Path | str, height: int, width: int) -> Image:
+    """Decode a file and resize it: uint8[height, width, 3] RGB.
+
+    Raises:
+        ImageError: it cannot be read; the message is the reason alone.
+    """
+    return resize(decode(path), height, width)
+
+
+def decode(path: Path | str) -> Image:
+    """The pixels of a file as uint8[H, W, 3] RGB, turned as EXIF says.
+
+    Gray becomes three equal channels, an alpha channel is dropped, 16 bits become 8, CMYK and palettes become RGB; of
+    an animation the first frame is taken.
+
+    Raises:
+        ImageError: it cannot be read; the message is the reason alone.
+    """
+    content = _read(Path(path))
+    header = read_header(content)
+    _check(header)
+    if _READ_RGB is not None and header.format in ("JPEG", "PNG") and header.height * header.width >= _LARGE:
+        del content
+        return _decode_large(path, header, _READ_RGB)
+    return decode_bytes(content)
+
+
+def decode_bytes(content: bytes) -> Image:
+    """Like `decode`, for a file's content."""
+    header = read_header(content)
+    _check(header)
+    if header.format == "HEIC":
+        return _decode_heic(content)
+    try:
+        pixels = cv2.imdecode(np.frombuffer(content, np.uint8), cv2.IMREAD_COLOR if _READ_RGB is None else _READ_RGB)
+    except cv2.error as error:
+        raise ImageError(_reason(header, str(error.err or error))) from error
+    except MemoryError as error:
+        raise ImageError(f"not enough memory for {header.height} x {header.width} pixels") from error
+    if pixels is None:
+        raise ImageError(_reason(header, _UNREADABLE))
+    if _READ_RGB is None:
+        pixels = cv2.cvtColor(pixels, cv2.COLOR_BGR2RGB)
+    return np.asarray(pixels, np.uint8)
+
+
+def resize(image: npt.NDArray[Any], height: int, width: int) -> Image:
+    """Stretch to uint8[height, width, 3], as MediaPipe does: the aspect ratio is not kept.
+
+    Where a side shrinks, pixels are averaged over their area; where it grows, interpolation is bilinear.
+
+    Args:
+        image: uint8[H, W, 3] RGB; gray ([H, W] or [H, W, 1]) and alpha ([H, W, 4]) become RGB.
+        height: of the result, pixels.
+        width: of the result, pixels.
+
+    Raises:
+        ImageError: `image` is nothing of the kind.
+    """
+    rgb: npt.NDArray[Any] = _as_rgb(image)
+    down = min(height, rgb.shape[0]), min(width, rgb.shape[1])
+    if down != rgb.shape[:2]:
+        rgb = cv2.resize(rgb, (down[1], down[0]), interpolation=cv2.INTER_AREA)
+    if down != (height, width):
+        rgb = cv2.resize(rgb, (width, height), interpolation=cv2.INTER_LINEAR)
+    return np.asarray(rgb, np.uint8)
+
+
+def image_size(path: Path | str) -> tuple[int, int]:
+    """Height and width after EXIF rotation, from the file's header where that suffices.
+
+    Raises:
+        ImageError: it cannot be read.
+    """
+    header = read_header(_read(Path(path)))
+    if header.height and header.width:
+        return header.shown_size
+    height, width = decode(path).shape[:2]
+    return height, width
+
+
+def oddity(path: Path | str) -> str | None:
+    """What is unusual about a readable file, in words separated by commas, or None.
+
+    Raises:
+        ImageError: it cannot be read.
+    """
+    header = read_header(_read(Path(path)))
+    found = []
+    suffix = Path(path).suffix.lower()
+    if suffix not in SUFFIXES[header.format]:
+        found.append(f"is {header.format} but named {suffix or 'without an ending'}")
+    if header.orientation != 1:
+        found.append(f"EXIF orientation {header.orientation}")
+    if header.bits > 8:
+        found.append(f"{header.bits} bits a channel")
+    if header.mode in ("gray", "CMYK", "palette") and header.format not in ("GIF", "BMP"):
+        found.append({"gray": "grayscale"}.get(header.mode, header.mode))
+    if header.mode in ("RGBA", "gray+alpha"):
+        found.append("alpha channel")
+    if header.animated:
+        found.append("several pages" if header.format == "TIFF" else "animated")
+    return ", ".join(found) or None
+
+
+def _read(path: Path) -> bytes:
+    try:
+        if path.is_dir():
+            raise ImageError("it is a folder")
+        if path.exists() and not path.is_file():
+            raise ImageError("not a regular file")
+        if path.stat().st_size > _MAX_FILE_BYTES:
+            raise ImageError(
+                f"the file has {path.stat().st_size >> 20} MB, more than any photo ({_MAX_FILE_BYTES >> 20} MB)"
+            )
+        return path.read_bytes()
+    except FileNotFoundError as error:
+        raise ImageError("no such file") from error
+    except (OSError, ValueError) as error:
+        if isinstance(error, ImageError):
+            raise
+        raise ImageError(f"cannot be read ({getattr(error, 'strerror', None) or error})".lower()) from error
+
+
+def _check(header: ImageHeader) -> None:
+    if header.damage:
+        raise ImageError(header.damage)
+    if header.format in ("HEIC", "AVIF"):
+        return
+    if header.height < 1 or header.width < 1:
+        raise ImageError(f"the {header.format} says it has {header.height} x {header.width} pixels")
+    if header.height * header.width > MAX_PIXELS:
+        raise ImageError(
+            f"{header.height} x {header.width} pixels are too many (limit {MAX_PIXELS:,}); make the picture smaller"
+        )
+
+
+def _reason(header: ImageHeader, detail: str) -> str:
+    remedy = "; a newer opencv-python may read it" if header.format in ("GIF", "AVIF") else ""
+    return f"the {header.format} cannot be decoded ({detail.strip()}){remedy}"
+
+
+def _decode_large(path: Path | str, header: ImageHeader, flags: int) -> Image:
+    """The same pixels with half the memory: `imdecode` holds two copies of a picture, this one."""
+    pixels = np.empty((header.height, header.width, 3), np.uint8)
+    try:
+        done = cv2.imread(os.fspath(path), pixels, flags | cv2.IMREAD_IGNORE_ORIENTATION)
+    except cv2.error as error:
+        raise ImageError(_reason(header, str(error.err or error))) from error
+    if done is None or done.shape != pixels.shape:
+        raise ImageError(_reason(header, _UNREADABLE))
+    return _upright(np.asarray(done, np.uint8), header.orientation)
+
+
+def _upright(stored: Image, orientation: int) -> Image:
+    """Turn as EXIF 2.3, table 6 says: from 5 on rows and columns are exchanged."""
+    turned: npt.NDArray[Any] = cv2.transpose(stored) if orientation >= 5 else stored
+    # the side on which the picture's first row and first column lie
+    flips = {2: 1, 3: -1, 4: 0, 6: 1, 7: -1, 8: 0}
+    if orientation in flips:
+        turned = cv2.flip(turned, flips[orientation])
+    return np.asarray(turned, np.uint8)
+
+
+def _decode_heic(content: bytes) -> Image:
+    if importlib.util.find_spec("pillow_heif") is None:
+        raise ImageError(f"HEIC, which OpenCV cannot read; run: {_INSTALL_HEIC}")
+    import pillow_heif
+
+    try:
+        picture = pillow_heif.read_heif(content)
+        if picture.size[0] * picture.size[1] > MAX_PIXELS:
+            raise ImageError(f"{picture.size[1]} x {picture.size[0]} pixels are too many (limit {MAX_PIXELS:,})")
+        pixels = np.asarray(picture)
+    except (ValueError, RuntimeError, SyntaxError, EOFError, OSError) as error:
+        if isinstance(error, ImageError):
+            raise
+        raise ImageError(f"the HEIC cannot be decoded ({' '.join(str(error).split())})") from error
+    return np.ascontiguousarray(_as_rgb((pixels >> 8).astype(np.uint8) if pixels.dtype == np.uint16 else pixels))
+
+
+def _as_rgb(image: npt.NDArray[Any]) -> Image:
+    channels = 1 if image.ndim == 2 else image.shape[-1] if image.ndim == 3 else 0
+    if image.dtype != np.uint8 or channels not in (1, 3, 4) or 0 in image.shape:
+        raise ImageError(f"expected uint8[H, W, 3] RGB pixels, got {image.dtype}{list(image.shape)}")
+    if channels == 1:
+        return np.repeat(image.reshape(*image.shape[:2], 1), 3, axis=2)
+    return np.ascontiguousarray(image[..., :3])

@@ -1,0 +1,226 @@
+"""Reads what a picture file is from its first bytes, and whether its end is there, without decoding a pixel.
+
+Decoders are lenient: OpenCV returns the upper half of a cut JPEG as if it were whole. So each format's own end is
+looked for.
+"""
+
+from __future__ import annotations
+
+import re
+import struct
+import zlib
+from dataclasses import dataclass
+
+from edgeclf.errors import ImageError
+from edgeclf.image.tiff_header import TiffDirectory, exif_orientation
+
+
+@dataclass(frozen=True)
+class ImageHeader:
+    """What a picture file says about itself.
+
+    Attributes:
+        format: `JPEG`, `PNG`, `GIF`, `BMP`, `WebP`, `TIFF`, `HEIC` or `AVIF`.
+        height: pixels as stored, before EXIF rotation; 0 where the header was not read (HEIC, AVIF).
+        width: likewise.
+        mode: `RGB`, `RGBA`, `gray`, `gray+alpha`, `palette`, `CMYK` or `other`.
+        bits: of one channel.
+        orientation: EXIF, 1 to 8.
+        animated: more than one frame or page.
+        damage: why the file is not whole, or None.
+    """
+
+    format: str
+    height: int
+    width: int
+    mode: str = "RGB"
+    bits: int = 8
+    orientation: int = 1
+    animated: bool = False
+    damage: str | None = None
+
+    @property
+    def shown_size(self) -> tuple[int, int]:
+        """Height and width after EXIF rotation."""
+        return (self.width, self.height) if self.orientation >= 5 else (self.height, self.width)
+
+
+SUFFIXES = {
+    "JPEG": (".jpg", ".jpeg", ".jpe", ".jfif"), "PNG": (".png", ".apng"), "GIF": (".gif",), "BMP": (".bmp", ".dib"),
+    "WebP": (".webp",), "TIFF": (".tif", ".tiff"), "HEIC": (".heic", ".heif", ".hif"), "AVIF": (".avif",),
+}  # fmt: skip
+"""Usual file name endings of each format."""
+
+_START_OF_FRAME = {0xC0, 0xC1, 0xC2, 0xC3, 0xC5, 0xC6, 0xC7, 0xC9, 0xCA, 0xCB, 0xCD, 0xCE, 0xCF}
+_MARKER = re.compile(rb"\xff[^\x00\xff\xd0-\xd7]")
+
+
+def read_header(content: bytes) -> ImageHeader:
+    """What the file with this content is.
+
+    Raises:
+        ImageError: it is empty, of no known format, or cut within its header.
+    """
+    if not content:
+        raise ImageError("the file is empty (zero bytes)")
+    try:
+        if content[:3] == b"\xff\xd8\xff":
+            return _jpeg(content)
+        if content[:8] == b"\x89PNG\r\n\x1a\n":
+            return _png(content)
+        if content[:6] in (b"GIF87a", b"GIF89a"):
+            return _gif(content)
+        if content[:4] == b"RIFF" and content[8:12] == b"WEBP":
+            return _webp(content)
+        if content[:4] in (b"II*\0", b"MM\0*"):
+            return _tiff(content)
+        if content[:2] == b"BM" and len(content) > 26:
+            return _bmp(content)
+        if content[4:8] == b"ftyp":
+            return _boxed(content)
+    except ImageError:
+        raise
+    except (struct.error, IndexError, ValueError) as error:
+        raise ImageError("the file is cut within its header") from error
+    if not any(content[:4096]):
+        raise ImageError("not an image: the file holds nothing but zeros")
+    raise ImageError("not an image: its content is of no known format (JPEG, PNG, GIF, BMP, WebP, TIFF, HEIC)")
+
+
+def _jpeg(content: bytes) -> ImageHeader:
+    """ITU-T T.81, annex B: segments up to the end marker; embedded thumbnails have end markers of their own."""
+    height = width = bits = components = 0
+    orientation, position = 1, 2
+    damage: str | None = "the file is cut: the JPEG's end marker is missing"
+    while True:
+        found = _MARKER.search(content, position)
+        if found is None:
+            break
+        marker, position = content[found.start() + 1], found.end()
+        if marker == 0xD9:
+            damage = None
+            break
+        if marker in (0x01, 0xD8):
+            continue
+        if position + 2 > len(content):
+            break
+        size = struct.unpack_from(">H", content, position)[0]
+        segment = content[position + 2 : position + size]
+        if marker in _START_OF_FRAME and len(segment) >= 6:
+            bits, height, width, components = struct.unpack_from(">BHHB", segment)
+        if marker == 0xE1 and segment[:6] == b"Exif\0\0":
+            orientation = exif_orientation(segment[6:])
+        position += max(size, 2)
+    if not width:
+        raise ImageError(damage or "the JPEG has no picture in it")
+    mode = {1: "gray", 3: "RGB", 4: "CMYK"}.get(components, "other")
+    return ImageHeader("JPEG", height, width, mode, bits, orientation, False, damage)
+
+
+def _png(content: bytes) -> ImageHeader:
+    """Portable Network Graphics 3rd edition: chunks with a checksum each, IEND at the end."""
+    width, height, bits, colour = struct.unpack_from(">IIBB", content, 16)
+    mode = {0: "gray", 2: "RGB", 3: "palette", 4: "gray+alpha", 6: "RGBA"}.get(colour, "other")
+    orientation, animated, position = 1, False, 8
+    damage: str | None = "the file is cut: the PNG's last chunk is missing"
+    while position + 12 <= len(content):
+        size, kind = struct.unpack_from(">I4s", content, position)
+        end = position + 12 + size
+        if end > len(content):
+            break
+        body = memoryview(content)[position + 4 : end - 4]
+        if zlib.crc32(body) != struct.unpack_from(">I", content, end - 4)[0]:
+            damage = f"the file is damaged: the checksum of its {kind.decode('latin-1')} chunk does not fit"
+            break
+        if kind == b"IEND":
+            damage = None
+            break
+        if kind == b"acTL":
+            animated = struct.unpack_from(">I", body, 4)[0] > 1
+        if kind == b"eXIf":
+            orientation = exif_orientation(bytes(body[4:]))
+        if kind == b"tRNS" and mode == "RGB":
+            mode = "RGBA"
+        position = end
+    return ImageHeader("PNG", height, width, mode, bits, orientation, animated, damage)
+
+
+def _gif(content: bytes) -> ImageHeader:
+    """GIF89a: blocks up to the trailer 0x3B."""
+    width, height, packed = struct.unpack_from("<HHB", content, 6)
+    position = 13 + (3 << (packed & 7) + 1 if packed & 0x80 else 0)
+    frames, damage = 0, "the file is cut: the GIF's trailer is missing"
+    while position < len(content):
+        kind = content[position]
+        if kind == 0x3B:
+            return ImageHeader("GIF", height, width, "palette", animated=frames > 1)
+        if kind == 0x2C:
+            frames += 1
+            local = content[position + 9] if position + 9 < len(content) else 0
+            position += 11 + (3 << (local & 7) + 1 if local & 0x80 else 0)
+        elif kind == 0x21:
+            position += 2
+        else:
+            damage = "the file is damaged: a GIF block of unknown kind"
+            break
+        while position < len(content) and content[position]:
+            position += content[position] + 1
+        position += 1
+    return ImageHeader("GIF", height, width, "palette", animated=frames > 1, damage=damage)
+
+
+def _webp(content: bytes) -> ImageHeader:
+    """RIFF container with VP8, VP8L or VP8X (RFC 9649)."""
+    whole = struct.unpack_from("<I", content, 4)[0] + 8
+    damage = None if len(content) >= whole else f"the file is cut: {len(content)} of {whole} bytes are there"
+    kind, orientation, animated, mode = content[12:16], 1, False, "RGB"
+    if kind == b"VP8X":
+        flags = content[20]
+        width = int.from_bytes(content[24:27], "little") + 1
+        height = int.from_bytes(content[27:30], "little") + 1
+        animated, mode = bool(flags & 0x02), "RGBA" if flags & 0x10 else "RGB"
+        place = content.find(b"EXIF", 30) if flags & 0x08 else -1
+        if place > 0:
+            exif = content[place + 8 : place + 8 + struct.unpack_from("<I", content, place + 4)[0]]
+            orientation = exif_orientation(exif.removeprefix(b"Exif\0\0"))
+    elif kind == b"VP8L":
+        packed = struct.unpack_from("<I", content, 21)[0]
+        width, height = (packed & 0x3FFF) + 1, (packed >> 14 & 0x3FFF) + 1
+        mode = "RGBA" if packed >> 28 & 1 else "RGB"
+    else:
+        width, height = (value & 0x3FFF for value in struct.unpack_from("<HH", content, 26))
+    return ImageHeader("WebP", height, width, mode, 8, orientation, animated, damage)
+
+
+def _tiff(content: bytes) -> ImageHeader:
+    directory = TiffDirectory(content)
+    height, width = directory.size
+    damage = None
+    if directory.end > len(content):
+        damage = f"the file is cut: {len(content)} of at least {directory.end} bytes are there"
+    elif directory.floating:
+        damage = "a TIFF of floating-point numbers has no brightness of its own; save it with 8 or 16 bits"
+    return ImageHeader(
+        "TIFF", height, width, directory.mode, directory.bits, directory.orientation, directory.more, damage
+    )
+
+
+def _bmp(content: bytes) -> ImageHeader:
+    start = struct.unpack_from("<I", content, 10)[0]
+    width, height, _, bits, packing = struct.unpack_from("<iiHHI", content, 18)
+    height, width = abs(height), abs(width)
+    wanted = start + ((bits * width + 31) // 32 * 4) * height if packing == 0 else start
+    damage = None if len(content) >= wanted else f"the file is cut: {len(content)} of {wanted} bytes are there"
+    mode = {32: "RGBA", 24: "RGB", 16: "RGB"}.get(bits, "palette")
+    return ImageHeader("BMP", height, width, mode, damage=damage)
+
+
+def _boxed(content: bytes) -> ImageHeader:
+    """ISO/IEC 23008-12: the brand tells HEIC from AVIF."""
+    size = struct.unpack_from(">I", content)[0]
+    brands = content[8 : max(size, 16)]
+    if b"avif" in brands or b"avis" in brands:
+        return ImageHeader("AVIF", 0, 0)
+    if any(brand in brands for brand in (b"heic", b"heix", b"hevc", b"mif1", b"msf1", b"heim", b"heis")):
+        return ImageHeader("HEIC", 0, 0)
+    raise ImageError("not an image: its content is a video or of another kind")

@@ -1,0 +1,1 @@
+"""Edge side: engines, predictors, and the classifier of a model file."""

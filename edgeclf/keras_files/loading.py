@@ -1,0 +1,246 @@
+"""Loads float networks: run folders, tf-keras `.keras` and `.h5`, Keras 3 `.keras`, SavedModels."""
+
+from __future__ import annotations
+
+import json
+import zipfile
+import zlib
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from edgeclf.artifact.run_folder import RunFolder
+from edgeclf.errors import ModelError
+from edgeclf.keras_files.trust import check_configuration, check_saved_model_operators
+
+_HDF5 = b"\x89HDF\r\n\x1a\n"
+_ZIP = b"PK\x03\x04"
+_READING_ERRORS = (OSError, ValueError, LookupError, TypeError, AttributeError, EOFError, RuntimeError, ImportError)
+
+
+@dataclass(frozen=True)
+class FloatSource:
+    """A float network that is about to be compressed.
+
+    Attributes:
+        path: the file or folder that holds the network.
+        name: for the files made of it.
+        run: the run folder that it lies in, if any.
+        network: tf-keras model; None where another framework made it.
+        function: `float32[1, H, W, 3]` to `float32[1, C]`.
+        holder: the object that owns the variables.
+        height: of the input, pixels.
+        width: of the input, pixels.
+        classes: number of outputs.
+        kind: `tf-keras`, `Keras 3` or `SavedModel`.
+    """
+
+    path: Path
+    name: str
+    run: RunFolder | None
+    network: Any
+    function: Callable[[Any], Any]
+    holder: Any
+    height: int
+    width: int
+    classes: int
+    kind: str
+
+
+def find_network(source: str | Path) -> tuple[Path, RunFolder | None]:
+    """The file or folder that holds the network, and the run folder that `source` is, if it is one.
+
+    Raises:
+        ModelError: the run has no network yet.
+    """
+    path = Path(source)
+    if not RunFolder.is_one(path):
+        return path, None
+    run = RunFolder(path)
+    if not run.keras_path.is_file():
+        raise ModelError(f"{run.path}: has no model.keras yet; finish the training with --resume")
+    return run.keras_path, run
+
+
+def load_source(source: str | Path, *, trust: bool = False) -> FloatSource:
+    """Load a run folder's network, a `.keras` or `.h5` file, or a SavedModel.
+
+    Raises:
+        ModelError: there is nothing to load, it is damaged, or it is no image classifier with a fixed input size.
+        UntrustedModelError: it would run foreign code, and `trust` is off.
+    """
+    path, run = find_network(source)
+    if path.is_dir():
+        return _load_saved_model(path, trust)
+    kind, config = read_configuration(path)
+    if not trust:
+        check_configuration(config, path.name)
+    network = _load_tf_keras(path, trust) if kind == "tf-keras" else _load_keras3(path, trust)
+    height, width, classes = _image_classifier(path, network.input_shape, network.output_shape)
+    name = path.stem if run is None else run.name
+    return FloatSource(
+        path, name, run, network if kind == "tf-keras" else None, lambda x: network(x, training=False), network,
+        height, width, classes, kind,
+    )  # fmt: skip
+
+
+def load_float_model(path: str | Path, trust: bool = False) -> Any:
+    """Load a tf-keras model after checking that it runs no foreign code.
+
+    Args:
+        path: a `.keras` or `.h5` file, or a run folder.
+        trust: load it even if it does.
+
+    Returns:
+        a `tf_keras.Model`, not compiled.
+
+    Raises:
+        ModelError: the file is not there, is damaged, or was made by Keras 3.
+        UntrustedModelError: it would run foreign code, and `trust` is off.
+    """
+    path = Path(path)
+    if path.is_dir() and RunFolder.is_one(path):
+        path = RunFolder(path).keras_path
+    if path.is_dir():
+        raise ModelError(f"{path}: is a folder; a tf-keras .keras or .h5 file was expected")
+    kind, config = read_configuration(path)
+    if kind != "tf-keras":
+        raise ModelError(
+            f"{path.name} was saved by Keras 3; training needs tf-keras. Save it with tf-keras (import tf_keras), "
+            "or compress it after training alone (int8, float16, dynamic, int16x8)"
+        )
+    if not trust:
+        check_configuration(config, path.name)
+    return _load_tf_keras(path, trust)
+
+
+def read_configuration(path: Path) -> tuple[str, dict[str, Any]]:
+    """Who saved a Keras file (`tf-keras` or `Keras 3`), and its `model_config`; nothing in the file is run.
+
+    Raises:
+        ModelError: there is no such file, or it is damaged.
+    """
+    try:
+        with path.open("rb") as stream:
+            start = stream.read(8)
+    except OSError as error:
+        reason = "no such file or folder" if not path.exists() else (error.strerror or str(error)).lower()
+        raise ModelError(f"{path}: cannot be read ({reason})") from error
+    if not start:
+        raise ModelError(f"{path}: the file is empty")
+    _check_one_kind(path, start)
+    try:
+        if start.startswith(_ZIP):
+            version, config = _zip_configuration(path)
+        elif start == _HDF5:
+            version, config = _hdf5_configuration(path)
+        else:
+            raise ModelError(f"{path}: neither a .keras nor an .h5 file (it starts with {start[:4]!r})")
+    except (zipfile.BadZipFile, zlib.error, *_READING_ERRORS) as error:
+        if isinstance(error, ModelError):
+            raise
+        raise ModelError(f"{path}: is cut or damaged ({_one_line(error)}); copy it again") from error
+    if not isinstance(config, dict):
+        raise ModelError(f"{path}: holds weights alone, without the network; save the whole model")
+    return ("Keras 3" if version.split(".")[0] not in ("", "1", "2") else "tf-keras"), config
+
+
+def _check_one_kind(path: Path, start: bytes) -> None:
+    """A file can be a zip archive and HDF5 at once: what is looked over must be what the loaders will open.
+
+    They take the archive where the name ends in `.keras` and there is one, else HDF5 wherever in the file it begins.
+    """
+    if start.startswith(_ZIP) and not path.name.endswith(".keras"):
+        raise ModelError(f"{path}: is a zip archive by its content; a name that ends in .keras was expected, rename it")
+    if start == _HDF5 and zipfile.is_zipfile(path):
+        raise ModelError(
+            f"{path}: holds HDF5 and a zip archive in one file; a file of one kind was expected, do not use it"
+        )
+
+
+def _zip_configuration(path: Path) -> tuple[str, Any]:
+    with zipfile.ZipFile(path) as archive:
+        broken = archive.testzip()
+        if broken is not None:
+            raise ValueError(f"checksum of {broken}")
+        version = json.loads(archive.read("metadata.json")).get("keras_version", "")
+        return str(version), json.loads(archive.read("config.json"))
+
+
+def _hdf5_configuration(path: Path) -> tuple[str, Any]:
+    import h5py
+
+    with h5py.File(path, "r") as file:
+        text, version = file.attrs.get("model_config"), file.attrs.get("keras_version", "")
+        version = version.decode() if isinstance(version, bytes) else str(version)
+        return version, None if text is None else json.loads(text)
+
+
+def _load_tf_keras(path: Path, trust: bool) -> Any:
+    import tf_keras
+
+    try:
+        if trust:
+            return tf_keras.models.load_model(path, compile=False, safe_mode=False)
+        return tf_keras.models.load_model(path, compile=False)
+    except _READING_ERRORS as error:
+        raise ModelError(f"{path}: tf-keras cannot load it ({_one_line(error)})") from error
+
+
+def _load_keras3(path: Path, trust: bool) -> Any:
+    import keras  # noqa: TID251  # the only place where a Keras 3 file is opened
+
+    try:
+        return keras.models.load_model(path, compile=False, safe_mode=not trust)
+    except _READING_ERRORS as error:
+        raise ModelError(f"{path}: Keras 3 cannot load it ({_one_line(error)})") from error
+
+
+def _load_saved_model(path: Path, trust: bool) -> FloatSource:
+    if not (path / "saved_model.pb").is_file():
+        raise ModelError(f"{path}: neither a run folder (run.json) nor a SavedModel (saved_model.pb)")
+    import tensorflow as tf
+    from google.protobuf.message import DecodeError
+    from tensorflow.core.protobuf import saved_model_pb2
+
+    try:
+        stored = saved_model_pb2.SavedModel.FromString((path / "saved_model.pb").read_bytes())
+    except (DecodeError, OSError) as error:
+        raise ModelError(f"{path}: saved_model.pb is cut or damaged ({_one_line(error)}); copy it again") from error
+    if not trust:
+        names = {node.op for graph in stored.meta_graphs for node in graph.graph_def.node}
+        for graph in stored.meta_graphs:
+            names |= {node.op for function in graph.graph_def.library.function for node in function.node_def}
+        check_saved_model_operators(names, path.name)
+    try:
+        loaded = tf.saved_model.load(str(path))
+    except (*_READING_ERRORS, tf.errors.OpError) as error:
+        raise ModelError(f"{path}: TensorFlow cannot load it ({_one_line(error)})") from error
+    signatures = dict(loaded.signatures)
+    call = signatures.get("serving_default") or next(iter(signatures.values()), None)
+    if call is None:
+        raise ModelError(f"{path}: has no signature to call; export it with model.export(FOLDER)")
+    (_, keywords), outputs = call.structured_input_signature, call.structured_outputs
+    if len(keywords) != 1 or len(outputs) != 1:
+        raise ModelError(f"{path}: expected one input and one output, got {len(keywords)} and {len(outputs)}")
+    (entry, spec), (result, answer) = *keywords.items(), *outputs.items()
+    height, width, classes = _image_classifier(path, tuple(spec.shape), tuple(answer.shape))
+
+    def answer_to(images: Any) -> Any:
+        return call(**{entry: tf.cast(images, spec.dtype)})[result]
+
+    return FloatSource(path, path.name, None, None, answer_to, loaded, height, width, classes, "SavedModel")
+
+
+def _image_classifier(path: Path, taken: Any, given: Any) -> tuple[int, int, int]:
+    if isinstance(taken, list) or isinstance(given, list) or len(taken) != 4 or len(given) != 2 or taken[3] != 3:
+        raise ModelError(f"{path}: expected [N, height, width, 3] in and [N, classes] out, got {taken} and {given}")
+    if taken[1] is None or taken[2] is None or given[1] is None:
+        raise ModelError(f"{path}: its input size is open {taken}; save the network with a fixed height and width")
+    return int(taken[1]), int(taken[2]), int(given[1])
+
+
+def _one_line(error: BaseException) -> str:
+    text = " ".join(str(error).split())
+    return (text[:160] + "...") if len(text) > 160 else text or type(error).__name__
