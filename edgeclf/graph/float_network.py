@@ -1,0 +1,96 @@
+"""A float network and all that must travel with it from one compression step to the next."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from types import MappingProxyType
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from edgeclf.artifact.pixels import Normalization
+
+
+@dataclass(frozen=True)
+class InputSpec:
+    """What a network takes.
+
+    Attributes:
+        height: pixels.
+        width: pixels.
+        normalization: `(pixel - mean) / std`, per channel, applied to raw RGB before it enters the network.
+        channel_order: of the network's input tensor, `RGB` or `BGR`; mean and std stand in this order.
+    """
+
+    height: int
+    width: int
+    normalization: Normalization
+    channel_order: str = "RGB"
+
+    @property
+    def input_max(self) -> float | None:
+        """What pixel value 255 becomes where 0 stays 0 in every channel of an RGB input; None for other scalings."""
+        mean, std = self.normalization.mean, self.normalization.std
+        highest = {(255.0 - m) / s for m, s in zip(mean, std, strict=True)}
+        if self.channel_order != "RGB" or any(mean) or len(highest) != 1:
+            return None
+        return highest.pop()
+
+
+@dataclass(frozen=True)
+class Invariants:
+    """What a step made of a network and later steps must preserve.
+
+    Attributes:
+        masks: by layer name, bool of the kernel's shape: False where a weight was pruned and must stay zero.
+        pattern: structured sparsity of these masks, such as `2:4`; None: unstructured.
+        clusters: number of distinct values in each clustered weight tensor; None: not clustered.
+        trained_ranges: the graph carries quantization ranges from quantization-aware training.
+    """
+
+    masks: Mapping[str, npt.NDArray[np.bool_]] = field(default_factory=lambda: MappingProxyType({}))
+    pattern: str | None = None
+    clusters: int | None = None
+    trained_ranges: bool = False
+
+    @property
+    def sparse(self) -> bool:
+        """Whether there are zeros to preserve."""
+        return bool(self.masks)
+
+
+@dataclass(frozen=True)
+class FloatNetwork:
+    """A float network.
+
+    Attributes:
+        model: flat functional tf-keras model; None where another framework made the network.
+        call: from `float32[N, H, W, 3]`, scaled as `input` says, to `float32[N, C]`, in inference mode.
+        trackable: the object that owns the variables of `call`; None: the converter takes them as constants.
+        input: size, scaling and channel order of what `call` takes.
+        classes: class names in the order of the outputs.
+        invariants: what later steps must preserve.
+        notes: warnings and remarks from the steps so far, a line each.
+    """
+
+    model: Any
+    call: Callable[[Any], Any]
+    trackable: Any
+    input: InputSpec
+    classes: tuple[str, ...]
+    invariants: Invariants = field(default_factory=Invariants)
+    notes: tuple[str, ...] = ()
+
+    def on_pixels(self, pixels: Any) -> Any:
+        """Run on raw RGB pixels `[N, H, W, 3]`, 0..255, of any type: `float32[N, C]`."""
+        import tensorflow as tf
+
+        values = tf.cast(pixels, tf.float32)
+        if self.input.channel_order == "BGR":
+            values = values[..., ::-1]
+        mean, std = (
+            np.asarray(part, np.float32) for part in (self.input.normalization.mean, self.input.normalization.std)
+        )
+        return self.call((values - mean) / std)
