@@ -1,8 +1,15 @@
 #!/bin/sh
-# README's second command: installs what is missing and runs every check. Arguments go to pytest.
+# README's second command: installs what is missing and runs every check. `--fast` leaves out the slow tests and those that
+# need an environment of their own. Other arguments go to pytest.
 set -eu
 cd "$(dirname "$0")/.."
 . tools/environment.sh
+
+fast=
+if [ "${1:-}" = --fast ]; then
+    fast=yes
+    shift
+fi
 
 base_packages
 system_packages libegl1 libgles2
@@ -18,29 +25,47 @@ say "style, types, layers"
 "$bin/mypy"
 "$bin/lint-imports" >/dev/null || "$bin/lint-imports"
 
-# A device's environment: the wheel as users get it, and nothing of the host side.
-wheel=$(mktemp -d)
-trap 'rm -rf "$wheel"' EXIT
-quietly "$bin/python" -m pip wheel --disable-pip-version-check --no-deps --wheel-dir "$wheel" .
-environment .venv-edge -c constraints.txt typer rich numpy opencv-python ai-edge-litert
-quietly .venv-edge/bin/python -m pip install --disable-pip-version-check -c constraints.txt --force-reinstall --no-deps \
-    "$wheel"/edgeclf-*.whl
-.venv-edge/bin/python -m pip check >&2
-EDGECLF_EDGE_PYTHON=$PWD/.venv-edge/bin/python
-export EDGECLF_EDGE_PYTHON
+if [ -z "$fast" ]; then
+    # A device's environment: the wheel as users get it, and nothing of the host side.
+    wheel=$(mktemp -d)
+    trap 'rm -rf "$wheel"' EXIT
+    quietly "$bin/python" -m pip wheel --disable-pip-version-check --no-deps --wheel-dir "$wheel" .
+    environment .venv-edge -c constraints.txt typer rich numpy opencv-python ai-edge-litert platformdirs
+    quietly .venv-edge/bin/python -m pip install --disable-pip-version-check -c constraints.txt --force-reinstall --no-deps \
+        "$wheel"/edgeclf-*.whl
+    .venv-edge/bin/python -m pip check >&2
+    EDGECLF_EDGE_PYTHON=$PWD/.venv-edge/bin/python
+    export EDGECLF_EDGE_PYTHON
 
-# The older runtime wants older packages around it.
-environment .venv-tflite-runtime -c constraints-tflite-runtime.txt typer rich numpy opencv-python ai-edge-litert tflite-runtime
-quietly .venv-tflite-runtime/bin/python -m pip install --disable-pip-version-check -c constraints-tflite-runtime.txt \
-    --force-reinstall --no-deps "$wheel"/edgeclf-*.whl
-.venv-tflite-runtime/bin/python -m pip check >&2
-EDGECLF_TFLITE_RUNTIME_PYTHON=$PWD/.venv-tflite-runtime/bin/python
-export EDGECLF_TFLITE_RUNTIME_PYTHON
+    # The older runtime wants older packages around it.
+    environment .venv-tflite-runtime -c constraints-tflite-runtime.txt typer rich numpy opencv-python ai-edge-litert \
+        tflite-runtime platformdirs
+    quietly .venv-tflite-runtime/bin/python -m pip install --disable-pip-version-check -c constraints-tflite-runtime.txt \
+        --force-reinstall --no-deps "$wheel"/edgeclf-*.whl
+    .venv-tflite-runtime/bin/python -m pip check >&2
+    EDGECLF_TFLITE_RUNTIME_PYTHON=$PWD/.venv-tflite-runtime/bin/python
+    export EDGECLF_TFLITE_RUNTIME_PYTHON
 
-# An independent client of the emitted models. It pins what edgeclf does not, so it lives apart.
-environment .venv-mediapipe mediapipe==1.2.2
-EDGECLF_MEDIAPIPE_PYTHON=$PWD/.venv-mediapipe/bin/python
-export EDGECLF_MEDIAPIPE_PYTHON
+    # An independent client of the emitted models. It pins what edgeclf does not, so it lives apart.
+    environment .venv-mediapipe mediapipe==1.2.2
+    EDGECLF_MEDIAPIPE_PYTHON=$PWD/.venv-mediapipe/bin/python
+    export EDGECLF_MEDIAPIPE_PYTHON
+fi
 
 say "tests"
-"$bin/python" -m pytest -q "$@"
+# Two at a time, a file at a time, so that a file's networks are trained once; then, alone, what measures time or load.
+run_tests() {
+    kind=$1
+    shift
+    if [ -n "$fast" ]; then
+        kind="$kind and not slow"
+    fi
+    status=0
+    "$bin/python" -m pytest -q -m "$kind" "$@" || status=$?
+    # 5: no test of this kind among those that were named
+    [ "$status" = 0 ] || [ "$status" = 5 ] || failed=yes
+}
+failed=
+run_tests "not alone" -n 2 --dist loadfile "$@"
+run_tests "alone" "$@"
+[ -z "$failed" ]

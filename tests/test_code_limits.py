@@ -1,0 +1,74 @@
+"""Limits that keep the code readable: length and parameters of functions, length of modules, words of the field."""
+
+from __future__ import annotations
+
+import ast
+import re
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+PACKAGE = Path(__file__).resolve().parents[1] / "edgeclf"
+MODULES = sorted(PACKAGE.rglob("*.py"))
+LINES_OF_A_FUNCTION, PARAMETERS, LINES_OF_A_MODULE = 60, 8, 300
+KEYWORD_FUNCTIONS = PACKAGE / "api.py"
+"""Its functions take keywords, and build one plan of them."""
+
+PRIVATE_WORDS = r"told|tells|answers?|the desk|at birth|he|his|him|Lessons|taught|flatfile|holder|oddity|sort_out|put_beside"
+"""Words that CONTRIBUTING's glossary replaces by the field's own."""
+
+Function = ast.FunctionDef | ast.AsyncFunctionDef
+
+
+def _functions(tree: ast.Module) -> Iterator[Function]:
+    for node in ast.walk(tree):
+        if isinstance(node, Function):
+            yield node
+
+
+def _lines(function: Function) -> int:
+    """From `def` to the end, without the docstring."""
+    last = function.end_lineno or function.lineno
+    first = function.body[0]
+    docstring = 0
+    if ast.get_docstring(function) is not None:
+        docstring = (first.end_lineno or first.lineno) - first.lineno + 1
+    return last - function.lineno + 1 - docstring
+
+
+def _parameters(function: Function) -> int:
+    taken = function.args
+    named = [*taken.posonlyargs, *taken.args, *taken.kwonlyargs]
+    return len([parameter for parameter in named if parameter.arg not in ("self", "cls")])
+
+
+def test_there_is_something_to_count() -> None:
+    assert len(MODULES) > 200
+    assert sum(1 for path in MODULES for _ in _functions(ast.parse(path.read_text(encoding="utf-8")))) > 1000
+
+
+@pytest.mark.parametrize("path", MODULES, ids=lambda path: str(path.relative_to(PACKAGE)))
+def test_functions_and_modules_stay_small(path: Path) -> None:
+    text = path.read_text(encoding="utf-8")
+    too_long, too_many = [], []
+    for function in _functions(ast.parse(text)):
+        if _lines(function) > LINES_OF_A_FUNCTION:
+            too_long.append(f"{function.name}: {_lines(function)} lines")
+        if _parameters(function) > PARAMETERS and path != KEYWORD_FUNCTIONS:
+            too_many.append(f"{function.name}: {_parameters(function)} parameters")
+    assert not too_long
+    assert not too_many
+    assert len(text.splitlines()) <= LINES_OF_A_MODULE
+
+
+@pytest.mark.parametrize("path", MODULES, ids=lambda path: str(path.relative_to(PACKAGE)))
+def test_the_words_are_those_of_the_field(path: Path) -> None:
+    found = re.findall(rf"\b(?:{PRIVATE_WORDS})\b.*", path.read_text(encoding="utf-8"))
+    assert not found
+
+
+def test_the_count_sees_what_is_too_large() -> None:
+    long = "def f(self, a, b, *, c):\n" + '    """One.\n\n    Two.\n    """\n' + "    x = 1\n" * 60
+    function = next(_functions(ast.parse(long)))
+    assert (_lines(function), _parameters(function)) == (61, 3)
