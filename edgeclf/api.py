@@ -14,6 +14,7 @@ from typing import IO, TYPE_CHECKING, Any
 
 from edgeclf.errors import UnknownNameError
 from edgeclf.extras import extras, require
+from edgeclf.plugins import with_plugins
 from edgeclf.progress import SILENT, Progress
 
 if TYPE_CHECKING:
@@ -48,6 +49,7 @@ def audit(data: str | Path, *, progress: Progress = SILENT) -> AuditReport:
         return audit_data(data, progress=progress)
 
 
+@with_plugins
 def train(
     data: str | Path | None = None,
     config: TrainConfig | None = None,
@@ -92,6 +94,7 @@ def train(
         )
 
 
+@with_plugins
 def compress(
     source: str | Path,
     *,
@@ -169,6 +172,7 @@ def compress(
         )
 
 
+@with_plugins
 def bench(
     sources: str | Path | Sequence[str | Path],
     *,
@@ -236,6 +240,7 @@ def bench(
         )
 
 
+@with_plugins
 def predict(
     model: str | Path,
     images: Sequence[str | Path],
@@ -268,6 +273,7 @@ def predict(
     return predict_photos(classifier, images, top=top, progress=progress)
 
 
+@with_plugins
 def live(
     model: str | Path,
     settings: LiveSettings | None = None,
@@ -320,6 +326,7 @@ def live(
     )
 
 
+@with_plugins
 def inspect(model: str | Path) -> InspectReport:
     """Tell what a model file is: inputs, outputs, operators, labels, provenance, integrity.
 
@@ -331,6 +338,7 @@ def inspect(model: str | Path) -> InspectReport:
     return inspect_model(model)
 
 
+@with_plugins
 def verify(model: str | Path, *, runtime: str = "litert") -> VerifyReport:
     """Run a model's embedded samples: does this device compute what the desk computed?
 

@@ -12,6 +12,7 @@ import typer
 
 from edgeclf.cli.options import Table
 from edgeclf.cli.session import Outcome, Session, run
+from edgeclf.plugins import load_plugins
 
 _PANEL = "Every command"
 
@@ -92,6 +93,7 @@ class Command:
         return command
 
     def _work(self, session: Session, typed: dict[str, Any]) -> Outcome:
+        load_plugins(lambda line: session.progress().warn(line))
         values: dict[str, Any] = {}
         for table in self.tables:
             values |= table.read(typed)

@@ -10,6 +10,7 @@ from edgeclf.cli.commands import Command
 from edgeclf.cli.options import UNSET, Option, Table, complete_data, complete_from, complete_path, take_fields
 from edgeclf.cli.session import Outcome, Session
 from edgeclf.cli.values import parse_settings
+from edgeclf.plugins import load_plugins
 
 
 def _config() -> type:
@@ -21,6 +22,7 @@ def _config() -> type:
 def _networks() -> Iterable[str]:
     from edgeclf.training.networks import NETWORKS
 
+    load_plugins(warn=lambda line: None)
     return NETWORKS
 
 
