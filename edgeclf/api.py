@@ -328,7 +328,7 @@ def live(
 
 @with_plugins
 def inspect(model: str | Path) -> InspectReport:
-    """Tell what a model file is: inputs, outputs, operators, labels, provenance, integrity.
+    """Describe a model file: inputs, outputs, operators, labels, provenance, integrity.
 
     Raises:
         ModelError: `model` is not a TFLite file.
@@ -340,7 +340,7 @@ def inspect(model: str | Path) -> InspectReport:
 
 @with_plugins
 def verify(model: str | Path, *, runtime: str = "litert") -> VerifyReport:
-    """Run a model's embedded samples: does this device compute what the desk computed?
+    """Run the samples embedded in a model: does this device compute what the host computed?
 
     Raises:
         ModelError: the model cannot be used, or carries no samples.

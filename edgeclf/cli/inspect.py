@@ -14,9 +14,9 @@ if TYPE_CHECKING:
 
 
 def inspect(session: Session, values: dict[str, Any]) -> Outcome:
-    """Tell what a model file is, without running it.
+    """Describe a model file, without running it.
 
-    Of a damaged file as much as can be read is told; the exit code is then 2.
+    Of a damaged file, what can be read is shown; the exit code is then 2.
     """
     from edgeclf.cli.rendering import render_inspection
     from edgeclf.cli.rendering_activations import render_activations

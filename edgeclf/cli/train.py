@@ -80,7 +80,7 @@ CONFIG = (
         default=UNSET,
         complete=complete_path,
     ),
-    Option("seed", "Of initialization, order and augmentation.", metavar="N", default=UNSET),
+    Option("seed", "Seed of initialization, order and augmentation.", metavar="N", default=UNSET),
 )
 RUN = (
     Option("out", "The run folder. Default: runs/NAME.", metavar="DIR"),
