@@ -81,13 +81,7 @@ class KerasPredictor:
         with tf.device(self._place):
             image = tf.constant(pixels)
             compiled = self._step.get_concrete_function(tf.TensorSpec(pixels.shape, tf.uint8))
-        place = self._place
-
-        def call() -> object:
-            with tf.device(place):
-                return compiled(image).numpy()
-
-        return call
+        return lambda: compiled(image).numpy()
 
 
 def float_device() -> tuple[str, str]:

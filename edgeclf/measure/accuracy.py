@@ -101,7 +101,7 @@ def class_indices(labels: Sequence[str], class_count: int, class_names: Sequence
     """Map each of the model's outputs to its index among the data's classes: int64[class_count], -1 where it has none.
 
     A model with labels is matched by name (surrounding blanks aside, and letter case where no two classes differ by it
-    alone), so that a network with another order or with more classes is scored rightly; one without labels, or with mere
+    alone), so that a network with another order or with more classes is scored rightly; one without labels, or with
     numbers that are not the data's own names, is taken to have the data's classes in their order.
 
     Raises:

@@ -72,7 +72,7 @@ def read_temperature(root: Path | str = "/") -> float | None:
 
 
 def throttle_bits(root: Path | str = "/") -> int | None:
-    """Read the firmware's bits from the kernel, else from `vcgencmd`; None on other boards, and where neither has them."""
+    """Read the firmware's bits from the kernel, else from `vcgencmd`; None where neither has them."""
     for path in sorted(Path(root).glob(_FIRMWARE_FILES)):
         bits = _hexadecimal(_text(path))
         if bits is not None:

@@ -50,7 +50,7 @@ class ModelPredictions:
 
 @dataclass(frozen=True)
 class Verdict:
-    """How accurate a model is on a split, and where it differs from the baseline; paired fields are None without one."""
+    """A model's accuracy on a split, and how it differs from the baseline; paired fields are None without one."""
 
     top1: float
     top1_interval: tuple[float, float]

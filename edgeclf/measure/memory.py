@@ -21,7 +21,8 @@ class Memory(Record):
     Attributes:
         kind: "anonymous" (Linux: heap and stacks, without mapped files) or "resident" (elsewhere: with them).
         peak_bytes: at its peak.
-        model_bytes: of which since the runtime was imported: the part of the model itself; None where the kind is "resident".
+        model_bytes: of which since the runtime was imported: what the model itself takes; None where the kind is
+            "resident".
         peak_resident_bytes: at its peak, with the pages of mapped files and shared libraries.
     """
 

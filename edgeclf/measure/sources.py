@@ -27,7 +27,10 @@ class BenchSources:
 
 
 def find_sources(sources: Sequence[str | Path]) -> BenchSources:
-    """Find models: a folder stands for all models in it, a run folder also for its float network; else a file or a zoo model's name.
+    """Find models and the float networks beside them.
+
+    A folder stands for all models in it, a run folder also for its float network; else a source is a file or the name
+    of a zoo model.
 
     Raises:
         ModelError: a folder holds no model, or a file is not there.
