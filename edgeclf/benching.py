@@ -13,7 +13,7 @@ from edgeclf.dataset import Dataset, load_dataset
 from edgeclf.dataset.splitting import SPLIT_SEED
 from edgeclf.errors import OutputError
 from edgeclf.extras import installed
-from edgeclf.inference.interpreter import interpreter_factory
+from edgeclf.inference.engine import find_engine
 from edgeclf.measure.against import check_against, put_beside
 from edgeclf.measure.baseline import Baseline
 from edgeclf.measure.bench import bench
@@ -58,7 +58,7 @@ def run_bench(
         other = load_report(against)
         check_against(other, against, found.models)
     load = None if data is None else _loader(data, found, progress)
-    interpreter_factory(runtime)
+    find_engine(runtime)
     compared, notes = _baseline(baseline, found, load, split, input_range, trust_model, progress)
     measured = bench(
         found.models,

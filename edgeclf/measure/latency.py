@@ -22,9 +22,10 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from edgeclf.artifact.model_file import ModelFile
 from edgeclf.errors import InputError
 from edgeclf.image.decoding import load_image
-from edgeclf.inference.interpreter import Interpreter, open_interpreter
+from edgeclf.inference.engine import Session, find_engine
 from edgeclf.progress import SILENT, Progress
 from edgeclf.records import Record
 
@@ -179,7 +180,7 @@ def _enter(path: Path, threads: int, runtime: str, runs: int | None) -> _Contend
     loads = []
     for _ in range(LOADS):
         start = time.perf_counter_ns()
-        interpreter = open_interpreter(path, runtime=runtime, threads=threads)
+        interpreter = find_engine(runtime).open(ModelFile.read(path), threads=threads)
         loads.append(time.perf_counter_ns() - start)
     made, steady, seconds = _warm(interpreter)
     wanted = runs or int(np.clip(_BUDGET_SECONDS / seconds, _FEWEST_RUNS, _MOST_RUNS))
@@ -192,11 +193,11 @@ def prepared(path: Path, threads: int, runtime: str) -> tuple[Callable[[], objec
     Raises:
         ModelError: the model cannot be opened.
     """
-    interpreter = open_interpreter(path, runtime=runtime, threads=threads)
+    interpreter = find_engine(runtime).open(ModelFile.read(path), threads=threads)
     return interpreter.invoke, _warm(interpreter)[2]
 
 
-def _warm(interpreter: Interpreter) -> tuple[int, bool, float]:
+def _warm(interpreter: Session) -> tuple[int, bool, float]:
     interpreter.run(_noise(interpreter.input.shape, np.dtype(interpreter.input.dtype)))
     return warm_up(interpreter.invoke)
 
