@@ -262,7 +262,7 @@ def _write_page(report: BenchReport, path: Path, images: Split | None) -> None:
 
 def predict(
     model: str | Path,
-    images: Sequence[str | Path],
+    images: str | Path | Sequence[str | Path],
     *,
     top: int = 5,
     runtime: str = "litert",
@@ -274,15 +274,17 @@ def predict(
 
     Args:
         model: a `.tflite` file, a run folder, or the name of a zoo model.
-        images: files and folders; their order is kept.
+        images: files and folders, or a single one; their order is kept.
         top: number of labels a file.
         runtime: `litert`, `tflite-runtime` or `tensorflow`.
         threads: number of threads of the interpreter.
-        input_range: input values that a network made elsewhere expects, such as (-1, 1).
+        input_range: input values that a network made elsewhere expects, such as (-1, 1); a model that knows its range
+            refuses another.
         progress: where a bar is shown.
 
     Raises:
         ModelError: the model cannot be used.
+        InputError: the model knows another input range.
     """
     from edgeclf.inference.classifier import Classifier
     from edgeclf.inference.photos import predict_photos
@@ -345,7 +347,7 @@ def live(
 
 
 def inspect(model: str | Path) -> InspectReport:
-    """Tell what a model file is: inputs, outputs, operators, labels, provenance, integrity.
+    """Describe a model file: inputs, outputs, operators, labels, provenance, integrity.
 
     Raises:
         ModelError: `model` is not a TFLite file.
@@ -356,7 +358,7 @@ def inspect(model: str | Path) -> InspectReport:
 
 
 def verify(model: str | Path, *, runtime: str = "litert") -> VerifyReport:
-    """Run a model's embedded samples: does this device compute what the desk computed?
+    """Run a model's embedded samples, and check that this device computes what the host computed.
 
     Raises:
         ModelError: the model cannot be used, or carries no samples.

@@ -15,9 +15,9 @@ if TYPE_CHECKING:
 
 
 def inspect(session: Session, model: Model) -> Outcome:
-    """Tell what a model file is, without running it.
+    """Describe a model file without running it.
 
-    Of a damaged file as much as can be read is told; the exit code is then 2.
+    Of a damaged file as much as can be read is shown; the exit code is then 2.
     """
     from edgeclf import api
     from edgeclf.cli.rendering import render_inspection

@@ -9,9 +9,9 @@ import typer
 
 def complete_runtime(incomplete: str) -> list[str]:
     """Names of runtimes."""
-    from edgeclf.inference.interpreter import RUNTIMES
+    from edgeclf.inference.engine import ENGINES
 
-    return [name for name in RUNTIMES if name.startswith(incomplete)]
+    return [name for name in ENGINES if name.startswith(incomplete)]
 
 
 def complete_model(context: typer.Context, arguments: list[str], incomplete: str) -> list[str]:
@@ -52,7 +52,8 @@ InputRange = Annotated[
     Optional[str],  # noqa: UP045 - typer evaluates this at run time
     typer.Option(
         metavar="LO,HI",
-        help="Input values that the network expects, such as 0,1 or -1,1. Default: its metadata, or a measurement.",
+        help="Input values that the network expects, such as 0,1 or -1,1. Default: its metadata, or a measurement. "
+        "A model that knows its range refuses another.",
     ),
 ]
 Model = Annotated[

@@ -1,4 +1,4 @@
-"""How the quantization of computed tensors looks on a screen: `inspect --verbose`."""
+"""Shows the quantization of computed tensors on a screen: `inspect --verbose`."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from edgeclf.cli.session import one_line
 
 
 def render_activations(console: Console, report: Mapping[str, Any]) -> None:
-    """A row for each quantized tensor that comes in or is computed; nothing for a float graph."""
+    """Print a row for each quantized tensor that comes in or is computed; nothing for a float graph."""
     if not report["activations"]:
         return
     shown = table("Computed tensors", "name", "type", "shape", "scale", "zero point", left=3)

@@ -10,7 +10,7 @@ from edgeclf.cli.session import Outcome, Session
 
 
 def verify(session: Session, model: Model, runtime: Runtime = "litert") -> Outcome:
-    """Check that this device computes what the desk computed, on samples inside the model.
+    """Check that this device computes what the host computed, on samples inside the model.
 
     The exit code is 0 when all labels are equal and all values within one step, else 1.
     """

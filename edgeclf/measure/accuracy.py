@@ -23,11 +23,6 @@ RANGE_IMAGES = 64
 _CHUNK = 64
 
 
-def open_classifier(file: ModelFile, runtime: str, input_range: tuple[float, float] | None) -> Classifier:
-    """Open a classifier of `file` with one thread."""
-    return Classifier(file.path or file.name, runtime=runtime, threads=1, input_range=input_range)
-
-
 def predict_split(
     model: ModelFile,
     images: Images,
@@ -63,7 +58,7 @@ def predict_split(
     idle: SimpleQueue[Classifier] = SimpleQueue()
     count = max(1, min(workers or usable_cores(), len(starts)))
     for _ in range(count):
-        classifier = open_classifier(model, runtime, input_range)
+        classifier = Classifier(model, runtime=runtime, threads=1, input_range=input_range)
         if classifier.input_range is None and total:
             # All workers must come to the same result, so all measure on the same images.
             classifier.choose_input_range(images[range_rows(total)])

@@ -26,7 +26,7 @@ import numpy.typing as npt
 from edgeclf.artifact.model_file import ModelFile
 from edgeclf.errors import InputError
 from edgeclf.image.decoding import load_image
-from edgeclf.inference.interpreter import Interpreter, open_interpreter
+from edgeclf.inference.engine import Session, find_engine
 from edgeclf.progress import SILENT, Progress
 from edgeclf.records import Record
 
@@ -200,25 +200,16 @@ def _measure_together(
 
 
 def _enter(file: ModelFile, threads: int, runtime: str, runs: int | None) -> _Contender:
-    loads = []
+    loads, engine = [], find_engine(runtime)
     for _ in range(LOADS):
         start = time.perf_counter_ns()
         # Reading, checking and parsing are part of loading, so a file that was read before is read again.
         fresh = ModelFile.read(file.path) if file.path else ModelFile(file.content, file.name)
-        interpreter = open_file(fresh, threads, runtime)
+        session = engine.open(fresh, threads=threads)
         loads.append(time.perf_counter_ns() - start)
-    made, steady, seconds = _warm(interpreter)
+    made, steady, seconds = _warm(session)
     count = runs or int(np.clip(_BUDGET_SECONDS / seconds, _FEWEST_RUNS, _MOST_RUNS))
-    return _Contender(file, threads, interpreter.invoke, float(np.median(loads)) / 1e6, made + 1, steady, count, [])
-
-
-def open_file(file: ModelFile, threads: int, runtime: str) -> Interpreter:
-    """Make a model ready to run.
-
-    Raises:
-        ModelError: it cannot be opened.
-    """
-    return open_interpreter(file.content, runtime=runtime, threads=threads, graph=file.graph)
+    return _Contender(file, threads, session.invoke, float(np.median(loads)) / 1e6, made + 1, steady, count, [])
 
 
 def prepare_call(file: ModelFile, threads: int, runtime: str) -> tuple[Callable[[], object], float]:
@@ -227,13 +218,13 @@ def prepare_call(file: ModelFile, threads: int, runtime: str) -> tuple[Callable[
     Raises:
         ModelError: the model cannot be opened.
     """
-    interpreter = open_file(file, threads, runtime)
-    return interpreter.invoke, _warm(interpreter)[2]
+    session = find_engine(runtime).open(file, threads=threads)
+    return session.invoke, _warm(session)[2]
 
 
-def _warm(interpreter: Interpreter) -> tuple[int, bool, float]:
-    interpreter.run(_noise(interpreter.input.shape, np.dtype(interpreter.input.dtype)))
-    return warm_up(interpreter.invoke)
+def _warm(session: Session) -> tuple[int, bool, float]:
+    session.run(_noise(session.input.shape, np.dtype(session.input.dtype)))
+    return warm_up(session.invoke)
 
 
 def warm_up(invoke: Callable[[], object]) -> tuple[int, bool, float]:

@@ -30,17 +30,18 @@ def main(arguments: list[str] | None = None) -> int:
 
     import numpy as np
 
-    from edgeclf.inference.interpreter import interpreter_factory, open_interpreter
+    from edgeclf.artifact.model_file import ModelFile
+    from edgeclf.inference.engine import find_engine
 
     try:
-        interpreter_factory(options.runtime)  # imports it, so that what follows is what the model adds
+        engine = find_engine(options.runtime)  # imports it, so that what follows is what the model adds
         before = _status()
         largest = before.get("RssAnon", 0)
-        interpreter = open_interpreter(options.model, runtime=options.runtime, threads=options.threads)
+        session = engine.open(ModelFile.read(options.model), threads=options.threads)
         largest = max(largest, _status().get("RssAnon", 0))
-        image = np.zeros(interpreter.input.shape, interpreter.input.dtype)
+        image = np.zeros(session.input.shape, session.input.dtype)
         for _ in range(RUNS):
-            interpreter.run(image)
+            session.run(image)
             largest = max(largest, _status().get("RssAnon", 0))
     except EdgeclfError as error:
         sys.stderr.write(f"{error}\n")

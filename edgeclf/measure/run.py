@@ -11,7 +11,7 @@ from edgeclf.artifact.model_file import ModelFile
 from edgeclf.artifact.run_folder import RunFolder
 from edgeclf.dataset import Dataset, Split, load_dataset
 from edgeclf.dataset.splitting import SPLIT_SEED
-from edgeclf.inference.interpreter import interpreter_factory
+from edgeclf.inference.engine import find_engine
 from edgeclf.measure.baseline import Baseline, OpenBaseline, measure_baseline
 from edgeclf.measure.bench import bench, find_photos
 from edgeclf.measure.outputs import find_outputs
@@ -64,7 +64,7 @@ def run_bench(
         other = load_report(plan.against)
         check_comparable(other, plan.against, files)
     load = None if plan.data is None else _loader(plan.data, found, progress)
-    interpreter_factory(plan.runtime)
+    find_engine(plan.runtime)
     target = target or Local(find_photos(load, plan.split))
     baseline, notes = _baseline(plan, found, load, host, progress)
     report = bench(plan, files, dataset=load, baseline=baseline, target=target, notes=notes, progress=progress)

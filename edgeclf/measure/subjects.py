@@ -9,7 +9,8 @@ from pathlib import Path
 from edgeclf.artifact.model_file import ModelFile
 from edgeclf.dataset import Dataset, Split
 from edgeclf.errors import DataError, UnknownNameError
-from edgeclf.measure.accuracy import open_classifier, range_rows
+from edgeclf.inference.classifier import Classifier
+from edgeclf.measure.accuracy import range_rows
 from edgeclf.measure.plan import BenchPlan
 
 DatasetLoader = Callable[[int, int], Dataset]
@@ -67,7 +68,7 @@ def open_subjects(files: Sequence[ModelFile], plan: BenchPlan, load: DatasetLoad
 
 
 def _open(file: ModelFile, name: str, plan: BenchPlan, load: DatasetLoader | None) -> Subject:
-    one = open_classifier(file, plan.runtime, plan.input_range)
+    one = Classifier(file, runtime=plan.runtime, threads=1, input_range=plan.input_range)
     chosen, given = one.input_range, plan.input_range
     if chosen is None and load is not None:
         images = split_of(load(one.height, one.width), plan.split).images

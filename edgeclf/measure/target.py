@@ -7,7 +7,6 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Protocol
 
-from edgeclf.artifact.classifier_shape import classifier_shape
 from edgeclf.artifact.model_file import ModelFile
 from edgeclf.errors import InputError
 from edgeclf.measure.board import BoardReading, BoardReadings, read_board
@@ -108,8 +107,7 @@ class Local:
     def _preprocessing(self, files: Sequence[ModelFile], progress: Progress) -> tuple[Percentiles | None, ...]:
         if self._photos is None:
             return (None,) * len(files)
-        shapes = [classifier_shape(file.graph) for file in files]
-        sizes = [(shape.height, shape.width) for shape in shapes]
+        sizes = [(file.shape.height, file.shape.width) for file in files]
         by_size = {
             size: preprocessing_latency(self._photos(*size), *size, progress=progress) for size in dict.fromkeys(sizes)
         }
