@@ -14,6 +14,7 @@ from typing import IO, TYPE_CHECKING, Any
 
 from edgeclf.errors import UnknownNameError
 from edgeclf.extras import extras, installed, require
+from edgeclf.plugins import with_plugins
 from edgeclf.progress import SILENT, Progress
 
 if TYPE_CHECKING:
@@ -52,6 +53,7 @@ def audit(data: str | Path, *, progress: Progress = SILENT) -> AuditReport:
         return audit_data(data, progress=progress)
 
 
+@with_plugins
 def train(
     data: str | Path | None = None,
     config: TrainConfig | None = None,
@@ -96,6 +98,7 @@ def train(
         )
 
 
+@with_plugins
 def compress(
     source: str | Path,
     *,
@@ -173,6 +176,7 @@ def compress(
         )
 
 
+@with_plugins
 def bench(
     sources: str | Path | Sequence[str | Path],
     *,
@@ -260,6 +264,7 @@ def _write_page(report: BenchReport, path: Path, images: Split | None) -> None:
     write_report(report, path, images=images)
 
 
+@with_plugins
 def predict(
     model: str | Path,
     images: str | Path | Sequence[str | Path],
@@ -294,6 +299,7 @@ def predict(
     return predict_photos(classifier, images, top=top, progress=progress)
 
 
+@with_plugins
 def live(
     model: str | Path,
     settings: LiveSettings | None = None,
@@ -346,6 +352,7 @@ def live(
     )
 
 
+@with_plugins
 def inspect(model: str | Path) -> InspectReport:
     """Describe a model file: inputs, outputs, operators, labels, provenance, integrity.
 
@@ -357,6 +364,7 @@ def inspect(model: str | Path) -> InspectReport:
     return inspect_model(model)
 
 
+@with_plugins
 def verify(model: str | Path, *, runtime: str = "litert") -> VerifyReport:
     """Run a model's embedded samples, and check that this device computes what the host computed.
 

@@ -61,10 +61,9 @@ def test_a_value_of_the_wrong_type_is_named(pair: str, message: str) -> None:
 
 
 def test_ranges_and_counts() -> None:
-    assert parse_range(None) is None
-    assert parse_range("-1,1") == (-1.0, 1.0)
+    assert parse_range("-1,1", "--input-range") == (-1.0, 1.0)
     assert parse_counts("1,2,4", "--threads") == (1, 2, 4)
     with pytest.raises(InputError, match="LO must be below HI, got '1,0'"):
-        parse_range("1,0")
+        parse_range("1,0", "--input-range")
     with pytest.raises(InputError, match="--threads takes positive whole numbers"):
         parse_counts("two", "--threads")

@@ -2,28 +2,26 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
-import typer
-
-from edgeclf.cli.commands import register
-from edgeclf.cli.options import Model
+from edgeclf import api
+from edgeclf.cli.commands import Command
+from edgeclf.cli.options import MODEL, Table
 from edgeclf.cli.session import Outcome, Session
 
 if TYPE_CHECKING:
     from rich.console import Console
 
 
-def inspect(session: Session, model: Model) -> Outcome:
+def inspect(session: Session, values: dict[str, Any]) -> Outcome:
     """Describe a model file without running it.
 
     Of a damaged file as much as can be read is shown; the exit code is then 2.
     """
-    from edgeclf import api
     from edgeclf.cli.rendering import render_inspection
     from edgeclf.cli.rendering_activations import render_activations
 
-    report = api.inspect(model).to_dict()
+    report = api.inspect(**values).to_dict()
     damaged = report["integrity"] == "damaged"
     if damaged:
         session.warn(f"{report['path']}: damaged: the file is not what was written; copy or make it again")
@@ -38,7 +36,8 @@ def inspect(session: Session, model: Model) -> Outcome:
     return Outcome(report, render, 2 if damaged else 0)
 
 
-def add_to(app: typer.Typer) -> None:
-    """Add the command."""
-    examples = ["edgeclf inspect cifar10", "edgeclf inspect model.tflite --verbose", "edgeclf inspect cifar10 --json"]
-    register(app, "inspect", inspect, examples=examples)
+COMMAND = Command(
+    inspect,
+    (Table(lambda: api.inspect, (MODEL,)),),
+    examples=("edgeclf inspect cifar10", "edgeclf inspect model.tflite --verbose", "edgeclf inspect cifar10 --json"),
+)

@@ -83,16 +83,14 @@ def _convert_bool(text: str, argument: str) -> bool:
     raise InputError(f"{argument} must be true or false, got {text!r}")
 
 
-def parse_range(text: str | None) -> tuple[float, float] | None:
+def parse_range(text: str, option: str) -> tuple[float, float]:
     """`LO,HI` as two numbers, LO below HI."""
-    if text is None:
-        return None
     try:
         low, high = (float(part) for part in text.split(","))
     except ValueError:
-        raise InputError(f"--input-range takes LO,HI such as 0,1 or -1,1, got {text!r}") from None
+        raise InputError(f"{option} takes LO,HI such as 0,1 or -1,1, got {text!r}") from None
     if not low < high:
-        raise InputError(f"--input-range: LO must be below HI, got {text!r}")
+        raise InputError(f"{option}: LO must be below HI, got {text!r}")
     return low, high
 
 
@@ -107,6 +105,11 @@ def parse_counts(text: str, option: str) -> tuple[int, ...]:
     return counts
 
 
+def show_counts(counts: Sequence[int]) -> str:
+    """The text from which `parse_counts` makes `counts`."""
+    return ",".join(map(str, counts))
+
+
 def parse_count_or_auto(text: str, option: str) -> int | None:
     """A positive whole number, or None for `auto`."""
     if text.lower() == "auto":
@@ -116,24 +119,25 @@ def parse_count_or_auto(text: str, option: str) -> int | None:
     return int(text)
 
 
-def parse_size(text: str | None) -> tuple[int, int] | None:
+def show_count_or_auto(count: int | None) -> str:
+    """The text from which `parse_count_or_auto` makes `count`."""
+    return "auto" if count is None else str(count)
+
+
+def parse_size(text: str, option: str) -> tuple[int, int]:
     """`WIDTHxHEIGHT` as two whole numbers, pixels."""
-    if text is None:
-        return None
     width, sign, height = text.lower().partition("x")
     if not (sign and width.isascii() and width.isdigit() and height.isascii() and height.isdigit()):
-        raise InputError(f"--size takes WIDTHxHEIGHT such as 640x480, got {text!r}")
+        raise InputError(f"{option} takes WIDTHxHEIGHT such as 640x480, got {text!r}")
     return int(width), int(height)
 
 
-def parse_roi(text: str | None) -> tuple[float, float, float, float] | None:
+def parse_roi(text: str, option: str) -> tuple[float, float, float, float]:
     """`X,Y,W,H` as four numbers."""
-    if text is None:
-        return None
     try:
         x, y, width, height = (float(part) for part in text.split(","))
     except ValueError:
-        raise InputError(f"--roi takes X,Y,WIDTH,HEIGHT such as 0.25,0.25,0.5,0.5, got {text!r}") from None
+        raise InputError(f"{option} takes X,Y,WIDTH,HEIGHT such as 0.25,0.25,0.5,0.5, got {text!r}") from None
     return x, y, width, height
 
 
@@ -151,3 +155,9 @@ def parse_bytes(text: str, option: str) -> int:
     if not 1 <= size < 2**63:
         raise InputError(f"{option} must be at least 1 byte, got {text!r}")
     return int(size)
+
+
+def show_bytes(size: int) -> str:
+    """The shortest text from which `parse_bytes` makes `size`."""
+    unit = max((unit for unit, factor in _UNITS.items() if size % factor == 0), key=_UNITS.__getitem__)
+    return f"{size // _UNITS[unit]}{unit}"
