@@ -69,8 +69,8 @@ def p_value(p: float | None) -> str:
 
 
 def ratio(value: float, digits: int = 3) -> str:
-    """Write a ratio with `digits` significant digits."""
-    return f"{value:.{digits}g}"
+    """Write a ratio with `digits` significant digits, and never fewer than its whole part has."""
+    return f"{value:.{digits}g}" if value < 10**digits - 0.5 else f"{value:,.0f}"
 
 
 def threads(count: int) -> str:

@@ -8,7 +8,8 @@ from pathlib import Path
 
 from edgeclf import atomic
 from edgeclf.errors import InputError
-from edgeclf.measure.board import BoardReadings
+from edgeclf.measure.board import BoardReading, BoardReadings
+from edgeclf.measure.formatting import duration
 from edgeclf.measure.latency import Percentiles
 from edgeclf.measure.machine import Machine
 from edgeclf.measure.sustained import Sustained
@@ -205,6 +206,20 @@ class BenchReport(Record):
     def comparison(self, name: str) -> Comparison | None:
         """Find the comparison of the model with this `name`; None without data."""
         return next((c for c in self.comparisons if c.name == name), None)
+
+
+def board_readings(report: BenchReport) -> list[tuple[str, BoardReading]]:
+    """List the sensors before and after everything, and around sustained work; empty where the board has none."""
+    found: list[tuple[str, BoardReading | None]] = []
+    board, sustained = report.board, report.sustained
+    if board is not None:
+        found.append(("before", board.before))
+    if sustained is not None:
+        found.append((f"after {duration(sustained.window_seconds)} of work", sustained.board_first))
+        found.append((f"after {duration(sustained.seconds)} of work", sustained.board_last))
+    if board is not None:
+        found.append(("after", board.after))
+    return [(when, reading) for when, reading in found if reading is not None]
 
 
 def save_report(report: BenchReport, path: Path | str) -> Path:

@@ -100,7 +100,8 @@ def bootstrap_interval(
     """Percentile bootstrap interval of the paired difference in accuracy (model minus baseline).
 
     Images are drawn with replacement, each with both of its predictions. Since an image contributes -1, 0 or +1,
-    drawing N images is one draw of three counts from a multinomial distribution: the same bootstrap without N random numbers.
+    drawing N images is one draw of three counts from a multinomial distribution: the same bootstrap without N random
+    numbers.
 
     Args:
         baseline: bool[N], right or wrong.
