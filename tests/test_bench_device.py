@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import io
+import itertools
 import json
 import math
 import os
@@ -335,7 +336,7 @@ def test_an_interruption_before_the_first_turns_gives_nothing(hours: Hours) -> N
 def device(models: Path, host: BenchReport, tmp_path_factory: pytest.TempPathFactory) -> BenchReport:
     """What a board measured that got hot."""
     path = save_report(host, tmp_path_factory.mktemp("host") / "bench.json")
-    readings = iter([COOL, HOT])
+    readings = itertools.chain([COOL], itertools.repeat(HOT))
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(target_module, "read_board", lambda: next(readings))
         sources = [models / "float.tflite", models / "int8.tflite"]

@@ -10,8 +10,8 @@ from edgeclf.measure import formatting
 @pytest.mark.parametrize(
     ("value", "written"),
     [
-        *((0, "0 B"), (999, "999 B"), (95_568, "95.6 kB"), (999_400, "999 kB"), (999_600, "1 MB")),
-        *((1_500_000, "1.5 MB"), (2_000_000_000, "2 GB"), (None, "–")),
+        *((0, "0 B"), (999, "999 B"), (95_568, "95.6 kB"), (999_400, "999 kB"), (999_600, "1.00 MB")),
+        *((1_500_000, "1.50 MB"), (2_000_000_000, "2.00 GB"), (None, "–")),
     ],
 )
 def test_sizes(value: int | None, written: str) -> None:

@@ -122,7 +122,7 @@ def test_figures_stand_in_the_table(images: Split) -> None:
         "−0.50",
         "−0.80 to −0.20",
         "0.001",
-        "95 kB",
+        "95.0 kB",
         "100 µs",
         "12.5 M",
         "1.5 ms",
@@ -161,7 +161,7 @@ def test_page_and_terminal_write_the_same_numbers() -> None:
     for figure in ("0.4 µs", "12.3 µs", "1.23 ms", "98.8 kB", "80.1 kB", "< 0.0001", "12.5 M", "78,000", "1.5 ms"):
         assert figure in page, figure
         assert figure in terminal, figure
-    for figure in ("84.00 %", "83.00 to 85.00", "−0.50", "−0.80 to −0.20", "20 MB"):
+    for figure in ("84.00 %", "83.00 to 85.00", "−0.50", "−0.80 to −0.20", "20.0 MB"):
         assert figure in page, figure
         assert figure in terminal, figure
 
@@ -210,7 +210,7 @@ def test_without_data_latency_alone_is_drawn() -> None:
     checker = parsed(page)
     assert page.count("<svg") == 1
     assert "Top-1" not in checker.text
-    assert "int8 takes 95 kB and 100 µs an image on 1 thread." in checker.text
+    assert "int8 takes 95.0 kB and 100 µs an image on 1 thread." in checker.text
 
 
 def test_without_a_baseline_nothing_is_compared() -> None:
@@ -239,7 +239,7 @@ def test_sentences_say_what_the_figures_say() -> None:
     lines = wording.summary(report())
     assert lines[0] == (
         "int8 gets 84.00 % of 1,000 test images right, 0.50 points fewer than the float network, more than chance "
-        "would explain (p = 0.001); it takes 95 kB (3.3 times less than 312 kB of float weights) and 100 µs an image "
+        "would explain (p = 0.001); it takes 95.0 kB (3.3 times less than 312 kB of float weights) and 100 µs an image "
         "on 1 thread."
     )
     equal = wording.summary(report(models=(model(difference=0.0, p_value=1.0),)))[0]

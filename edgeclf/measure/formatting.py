@@ -28,16 +28,16 @@ def interval(bounds: Sequence[float] | None, *, signed: bool = False) -> str:
 
 
 def size(count: int | None) -> str:
-    """Write a number of bytes with a decimal unit and three significant digits: 98,833 is `98.8 kB`."""
+    """Write a number of bytes with a decimal unit and three significant digits: 97,993 is `98.0 kB`."""
     if count is None:
         return MISSING
     value = float(count)
     for unit in ("B", "kB", "MB"):
         # 999.6 kB is written as 1 MB, not as 1e+03 kB.
         if value < 999.5:
-            return f"{value:.0f} {unit}" if unit == "B" else f"{value:.3g} {unit}"
+            return f"{value:.0f} B" if unit == "B" else f"{_three_digits(value)} {unit}"
         value /= 1000
-    return f"{value:.3g} GB"
+    return f"{_three_digits(value)} GB"
 
 
 def milliseconds(value: float | None) -> str:
@@ -98,6 +98,10 @@ def duration(seconds: float) -> str:
     if seconds < 120:
         return f"{seconds:.0f} s"
     return f"{seconds / 60:.3g} min" if seconds < 7200 else f"{seconds / 3600:.3g} h"
+
+
+def _three_digits(value: float) -> str:
+    return f"{value:#.3g}".rstrip(".") if value < 999.5 else f"{value:,.0f}"
 
 
 def _billions(count: int) -> str:
