@@ -25,6 +25,9 @@ EXTRA_OF = {
 }
 """Import name of each optional package, and the extra that installs it."""
 
+ENGINE_MODULES = {"tensorflow": "edgeclf.keras_files.tensorflow_engine"}
+"""Names of the engines that live on the host side, and the module that registers each when it is imported."""
+
 
 def installed(module: str) -> bool:
     """Return whether `module` is installed, without importing it, which takes seconds for TensorFlow."""

@@ -27,8 +27,8 @@ def audit(session: Session, values: dict[str, Any]) -> Outcome:
     """
     from edgeclf.cli.rendering import render_audit
 
-    report = api.audit(**values, progress=session.progress()).to_dict()
-    return Outcome(report, lambda console: render_audit(console, report))
+    report = api.audit(**values, progress=session.progress())
+    return Outcome(report.to_dict(), lambda console: render_audit(console, report))
 
 
 COMMAND = Command(

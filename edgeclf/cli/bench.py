@@ -34,7 +34,7 @@ OPTIONS = (
     Option("runs", "Timed calls a model. Default: by its speed.", metavar="N", minimum=1),
     INPUT_RANGE,
     Option("trust_model", "Load a baseline that runs code of its own, such as a Lambda."),
-    Option("against", "Another machine's figures of these models, to compare with this one's.", metavar="bench.json"),
+    Option("against", "Another machine's figures of these models, to compare with.", metavar="bench.json"),
     Option("sustain", "Keep the models running; compare the first minute with the last.", metavar="MINUTES"),
     Option("report", "Write a report with plots and flipped images.", metavar="FILE.html"),
     Option("out", "Write bench.json here (a folder, or FILE.json). Default: a run's bench/.", metavar="PATH"),
@@ -50,9 +50,8 @@ def bench(session: Session, values: dict[str, Any]) -> Outcome:
     """
     from edgeclf.cli.rendering_bench import render_bench
 
-    measured = api.bench(**values, progress=session.progress())
-    document = measured.to_dict()
-    return Outcome(document, lambda console: render_bench(console, document), 130 if measured.interrupted else 0)
+    report = api.bench(**values, progress=session.progress())
+    return Outcome(report.to_dict(), lambda console: render_bench(console, report), 130 if report.interrupted else 0)
 
 
 COMMAND = Command(

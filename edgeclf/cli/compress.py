@@ -84,8 +84,8 @@ def compress(session: Session, values: dict[str, Any]) -> Outcome:
     from edgeclf.cli.rendering_host import render_compression
 
     settings = values.pop("settings", {})
-    report = api.compress(**values, **settings, progress=session.progress()).to_dict()
-    return Outcome(report, lambda console: render_compression(console, report))
+    report = api.compress(**values, **settings, progress=session.progress())
+    return Outcome(report.to_dict(), lambda console: render_compression(console, report))
 
 
 COMMAND = Command(

@@ -14,18 +14,18 @@ if TYPE_CHECKING:
 
 
 def inspect(session: Session, values: dict[str, Any]) -> Outcome:
-    """Describe a model file, without running it.
+    """Describe a model file without running it.
 
-    Of a damaged file, what can be read is shown; the exit code is then 2.
+    Of a damaged file as much as can be read is shown; the exit code is then 2.
     """
     from edgeclf.cli.rendering import render_inspection
     from edgeclf.cli.rendering_activations import render_activations
 
-    report = api.inspect(**values).to_dict()
-    damaged = report["integrity"] == "damaged"
+    report = api.inspect(**values)
+    damaged = report.integrity == "damaged"
     if damaged:
-        session.warn(f"{report['path']}: damaged: the file is not what was written; copy or make it again")
-    for note in report["notes"]:
+        session.warn(f"{report.path}: damaged: the file is not what was written; copy or make it again")
+    for note in report.notes:
         session.warn(note)
 
     def render(console: Console) -> None:
@@ -33,7 +33,7 @@ def inspect(session: Session, values: dict[str, Any]) -> Outcome:
         if session.verbose:
             render_activations(console, report)
 
-    return Outcome(report, render, 2 if damaged else 0)
+    return Outcome(report.to_dict(), render, 2 if damaged else 0)
 
 
 COMMAND = Command(

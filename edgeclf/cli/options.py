@@ -227,9 +227,9 @@ def _files(incomplete: str) -> list[str]:
 
 
 def _runtimes() -> Iterable[str]:
-    from edgeclf.inference.interpreter import RUNTIMES
+    from edgeclf.inference.engine import ENGINES
 
-    return RUNTIMES
+    return ENGINES
 
 
 MODEL = Option(
@@ -247,7 +247,8 @@ RUNTIME = Option(
 )
 INPUT_RANGE = Option(
     "input_range",
-    "Input values that the network expects, such as 0,1 or -1,1. Default: its metadata, or a measurement.",
+    "Input values that the network expects, such as 0,1 or -1,1. Default: its metadata, or a measurement. "
+    "A model that knows its range refuses another.",
     metavar="LO,HI",
     parse=parse_range,
 )

@@ -38,8 +38,8 @@ def predict(session: Session, values: dict[str, Any]) -> Outcome:
         progress.say(note)
     for unreadable in report.unreadable:
         session.warn(f"{unreadable.path}: {unreadable.reason}")
-    document = report.to_dict()
-    return Outcome(document, lambda console: render_predictions(console, document), 0 if report.predictions else 2)
+    exit_code = 0 if report.predictions else 2
+    return Outcome(report.to_dict(), lambda console: render_predictions(console, report), exit_code)
 
 
 COMMAND = Command(

@@ -113,8 +113,8 @@ def train(session: Session, values: dict[str, Any]) -> Outcome:
 
     settings = values.pop("settings", {})
     config = _config()(**{**settings, **take_fields(values, _config())})
-    report = api.train(**values, config=config, progress=session.progress()).to_dict()
-    return Outcome(report, lambda console: render_training(console, report))
+    report = api.train(**values, config=config, progress=session.progress())
+    return Outcome(report.to_dict(), lambda console: render_training(console, report))
 
 
 COMMAND = Command(

@@ -18,8 +18,7 @@ def verify(session: Session, values: dict[str, Any]) -> Outcome:
     from edgeclf.cli.rendering import render_verification
 
     report = api.verify(**values)
-    document = report.to_dict()
-    return Outcome(document, lambda console: render_verification(console, document), 0 if report.ok else 1)
+    return Outcome(report.to_dict(), lambda console: render_verification(console, report), 0 if report.ok else 1)
 
 
 COMMAND = Command(
