@@ -13,16 +13,21 @@ from pathlib import Path
 from typing import IO, TYPE_CHECKING, Any
 
 from edgeclf.errors import UnknownNameError
-from edgeclf.extras import extras, require
+from edgeclf.extras import extras, installed, require
+from edgeclf.plugins import with_plugins
 from edgeclf.progress import SILENT, Progress
 
 if TYPE_CHECKING:
     from edgeclf.artifact.inspection import InspectReport
     from edgeclf.compression.compress_report import CompressReport
+    from edgeclf.dataset import Dataset, Split
     from edgeclf.dataset.auditing import AuditReport
     from edgeclf.inference.photos import PredictReport
     from edgeclf.inference.verification import VerifyReport
-    from edgeclf.measure.bench_report import BenchReport
+    from edgeclf.measure.baseline import BaselineNetwork
+    from edgeclf.measure.plan import BenchPlan
+    from edgeclf.measure.report import BenchReport
+    from edgeclf.measure.subjects import DatasetLoader
     from edgeclf.streaming.result import LiveSummary
     from edgeclf.streaming.settings import LiveSettings
     from edgeclf.streaming.state import LiveState, Output
@@ -48,6 +53,7 @@ def audit(data: str | Path, *, progress: Progress = SILENT) -> AuditReport:
         return audit_data(data, progress=progress)
 
 
+@with_plugins
 def train(
     data: str | Path | None = None,
     config: TrainConfig | None = None,
@@ -92,6 +98,7 @@ def train(
         )
 
 
+@with_plugins
 def compress(
     source: str | Path,
     *,
@@ -169,6 +176,7 @@ def compress(
         )
 
 
+@with_plugins
 def bench(
     sources: str | Path | Sequence[str | Path],
     *,
@@ -191,7 +199,7 @@ def bench(
 
     Args:
         sources: `.tflite` files, zoo names, run folders (all their compressed models).
-        data: images to be right about; None: no accuracy.
+        data: labelled images to measure accuracy on; None: no accuracy.
         split: which of its splits.
         baseline: a `.keras` or `.h5` network; None: the `model.keras` of the first run folder.
         threads: thread counts to time.
@@ -202,7 +210,7 @@ def bench(
         report: HTML file to write.
         out: folder or `.json` file for the figures; None: a run folder's `bench/`, else nowhere.
         overwrite: replace existing output.
-        against: the `bench.json` of another machine, to be put beside this one's figures.
+        against: the `bench.json` of another machine, to compare with.
         sustain: minutes for which the models are kept running at the end; the first and the last are compared.
         progress: where bars are shown.
 
@@ -214,31 +222,52 @@ def bench(
         require("--baseline", "tensorflow", "tf_keras")
     if report is not None:
         require("--report", "matplotlib", "jinja2")
-    from edgeclf.benching import run_bench
+    from edgeclf.measure.plan import BenchPlan
+    from edgeclf.measure.run import HostParts, run_bench
 
+    plan = BenchPlan(
+        models=(str(sources),) if isinstance(sources, (str, Path)) else tuple(map(str, sources)),
+        data=None if data is None else str(data),
+        split=split,
+        baseline=None if baseline is None else str(baseline),
+        threads=tuple(threads),
+        runtime=runtime,
+        runs=runs,
+        input_range=input_range,
+        trust_model=trust_model,
+        sustain=sustain,
+        out=None if out is None else str(out),
+        report=None if report is None else str(report),
+        overwrite=overwrite,
+        against=None if against is None else str(against),
+    )
+    host = HostParts(
+        open_baseline=_open_baseline if installed("tensorflow") else None,
+        write_page=_write_page if installed("matplotlib") and installed("jinja2") else None,
+    )
     with extras("bench"):
-        return run_bench(
-            [sources] if isinstance(sources, (str, Path)) else sources,
-            data=data,
-            split=split,
-            baseline=baseline,
-            threads=threads,
-            runtime=runtime,
-            runs=runs,
-            input_range=input_range,
-            trust_model=trust_model,
-            report=None if report is None else Path(report),
-            out=None if out is None else Path(out),
-            overwrite=overwrite,
-            against=None if against is None else Path(against),
-            sustain=sustain,
-            progress=progress,
-        )
+        return run_bench(plan, host, progress=progress)
 
 
+def _open_baseline(
+    path: Path, plan: BenchPlan, data: Dataset | DatasetLoader | None, progress: Progress
+) -> BaselineNetwork:
+    with progress.task("loading TensorFlow", None):
+        from edgeclf.compression.float_baseline import open_baseline
+
+    return open_baseline(path, plan, data, progress)
+
+
+def _write_page(report: BenchReport, path: Path, images: Split | None) -> None:
+    from edgeclf.report.html import write_report
+
+    write_report(report, path, images=images)
+
+
+@with_plugins
 def predict(
     model: str | Path,
-    images: Sequence[str | Path],
+    images: str | Path | Sequence[str | Path],
     *,
     top: int = 5,
     runtime: str = "litert",
@@ -250,15 +279,17 @@ def predict(
 
     Args:
         model: a `.tflite` file, a run folder, or the name of a zoo model.
-        images: files and folders; their order is kept.
+        images: files and folders, or a single one; their order is kept.
         top: number of labels a file.
         runtime: `litert`, `tflite-runtime` or `tensorflow`.
         threads: number of threads of the interpreter.
-        input_range: input values that a network made elsewhere expects, such as (-1, 1).
+        input_range: input values that a network made elsewhere expects, such as (-1, 1); a model that knows its range
+            refuses another.
         progress: where a bar is shown.
 
     Raises:
         ModelError: the model cannot be used.
+        InputError: the model knows another input range.
     """
     from edgeclf.inference.classifier import Classifier
     from edgeclf.inference.photos import predict_photos
@@ -268,6 +299,7 @@ def predict(
     return predict_photos(classifier, images, top=top, progress=progress)
 
 
+@with_plugins
 def live(
     model: str | Path,
     settings: LiveSettings | None = None,
@@ -320,8 +352,9 @@ def live(
     )
 
 
+@with_plugins
 def inspect(model: str | Path) -> InspectReport:
-    """Tell what a model file is: inputs, outputs, operators, labels, provenance, integrity.
+    """Describe a model file: inputs, outputs, operators, labels, provenance, integrity.
 
     Raises:
         ModelError: `model` is not a TFLite file.
@@ -331,8 +364,9 @@ def inspect(model: str | Path) -> InspectReport:
     return inspect_model(model)
 
 
+@with_plugins
 def verify(model: str | Path, *, runtime: str = "litert") -> VerifyReport:
-    """Run a model's embedded samples: does this device compute what the desk computed?
+    """Run a model's embedded samples, and check that this device computes what the host computed.
 
     Raises:
         ModelError: the model cannot be used, or carries no samples.

@@ -25,9 +25,12 @@ EXTRA_OF = {
 }
 """Import name of each optional package, and the extra that installs it."""
 
+ENGINE_MODULES = {"tensorflow": "edgeclf.keras_files.tensorflow_engine"}
+"""Names of the engines that live on the host side, and the module that registers each when it is imported."""
+
 
 def installed(module: str) -> bool:
-    """Whether `module` can be found, without the seconds that importing TensorFlow takes."""
+    """Return whether `module` is installed, without importing it, which takes seconds for TensorFlow."""
     try:
         return importlib.util.find_spec(module) is not None
     except ImportError:
@@ -35,7 +38,7 @@ def installed(module: str) -> bool:
 
 
 def require(what: str, *modules: str) -> None:
-    """Raise MissingExtraError at once where one of `modules` is not installed."""
+    """Raise MissingExtraError where one of `modules` is not installed."""
     for module in modules:
         if not installed(module):
             raise MissingExtraError(what, EXTRA_OF[module], module)

@@ -1,4 +1,4 @@
-"""Answers over a split: all cores give what one plain loop gives, and classes are matched by name."""
+"""Predictions over a split: all cores give what one plain loop gives, and classes are matched by name."""
 
 from __future__ import annotations
 
@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 from linear_models import Digits, fit, load_digits, write_float_model, write_int8_model
 
+from edgeclf.artifact.model_file import ModelFile
 from edgeclf.errors import DataError
 from edgeclf.measure.accuracy import class_indices, predict_split
 
@@ -23,30 +24,30 @@ def plain_loop(model: Path, images: np.ndarray) -> np.ndarray:
     interpreter = Interpreter(str(model), num_threads=1)
     interpreter.allocate_tensors()
     source, target = interpreter.get_input_details()[0], interpreter.get_output_details()[0]
-    answers = []
+    predictions = []
     for image in images:
         interpreter.set_tensor(source["index"], image[None].astype(source["dtype"]))
         interpreter.invoke()
-        answers.append(int(interpreter.get_tensor(target["index"])[0].argmax()))
-    return np.array(answers)
+        predictions.append(int(interpreter.get_tensor(target["index"])[0].argmax()))
+    return np.array(predictions)
 
 
 @pytest.mark.parametrize(("write", "input_range"), [(write_float_model, (0, 255)), (write_int8_model, None)])
 @pytest.mark.parametrize("workers", [1, 2, 5])
-def test_threads_answer_exactly_as_a_plain_loop(
+def test_threads_predict_exactly_as_a_plain_loop(
     write, input_range: tuple[float, float] | None, workers: int, digits: Digits, tmp_path: Path
 ) -> None:
     model = write(tmp_path / "model.tflite", *fit(digits))
-    answers = predict_split(model, digits.test_images, input_range=input_range, workers=workers)
-    np.testing.assert_array_equal(answers, plain_loop(model, digits.test_images))
-    assert answers.dtype == np.int64
-    assert np.mean(answers == digits.test_labels) > 0.8
+    predictions = predict_split(ModelFile.read(model), digits.test_images, input_range=input_range, workers=workers)
+    np.testing.assert_array_equal(predictions, plain_loop(model, digits.test_images))
+    assert predictions.dtype == np.int64
+    assert np.mean(predictions == digits.test_labels) > 0.8
 
 
 def test_fewer_images_than_workers(digits: Digits, tmp_path: Path) -> None:
     model = write_int8_model(tmp_path / "model.tflite", *fit(digits))
-    assert len(predict_split(model, digits.test_images[:1], workers=8)) == 1
-    assert len(predict_split(model, digits.test_images[:0], workers=8)) == 0
+    assert len(predict_split(ModelFile.read(model), digits.test_images[:1], workers=8)) == 1
+    assert len(predict_split(ModelFile.read(model), digits.test_images[:0], workers=8)) == 0
 
 
 def test_a_model_without_labels_has_the_datas_classes_in_order() -> None:
@@ -54,7 +55,7 @@ def test_a_model_without_labels_has_the_datas_classes_in_order() -> None:
     assert class_indices(("0", "1", "2"), 3, ("a", "b", "c")).tolist() == [0, 1, 2]
 
 
-def test_letter_case_is_disregarded_unless_it_tells_classes_apart() -> None:
+def test_letter_case_is_disregarded_unless_classes_differ_by_it_alone() -> None:
     assert class_indices(("Cat", " dog"), 2, ("dog", "cat")).tolist() == [1, 0]
     assert class_indices(("A", "a", "b"), 3, ("A", "a", "b")).tolist() == [0, 1, 2]
     with pytest.raises(DataError, match="does not know the class 'a'"):

@@ -1,14 +1,20 @@
-"""The float baseline: the same answers as Keras' own `predict`, on a device that is named."""
+"""The float baseline: the same predictions as Keras' own `predict`, on a device that is named."""
 
 from __future__ import annotations
 
+import json
+import shutil
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
 
 from edgeclf.dataset import Dataset, ImageView, Split
 from edgeclf.errors import DataError, ModelError
+from edgeclf.measure.baseline import Baseline, measure_baseline
+from edgeclf.measure.plan import BenchPlan
+from edgeclf.measure.subjects import at_size
 
 pytestmark = pytest.mark.slow
 NAMES = ("ant", "bee", "cow")
@@ -39,11 +45,18 @@ def dataset() -> Dataset:
     return Dataset("noise", "noise", NAMES, {"test": split}, 8, 8, "f00d", 1)
 
 
-def test_answers_are_those_of_keras(network: Path, dataset: Dataset) -> None:
+def float_baseline(path: Path, dataset: Any = None, input_range: tuple[float, float] | None = None) -> Baseline:
+    """As `bench` does it."""
+    from edgeclf.compression.float_baseline import open_baseline
+
+    load = at_size(dataset)
+    network = open_baseline(path, BenchPlan(("model.tflite",), input_range=input_range), load)
+    return measure_baseline(network, dataset=load)
+
+
+def test_predictions_are_those_of_keras(network: Path, dataset: Dataset) -> None:
     import tensorflow as tf
     import tf_keras
-
-    from edgeclf.compression.baseline import float_baseline
 
     found = float_baseline(network, dataset=lambda height, width: dataset)
     images = dataset.splits["test"].images
@@ -66,8 +79,6 @@ def test_a_network_without_a_scaling_inside_gets_what_it_wants(
     network: Path, dataset: Dataset, tmp_path: Path, span: tuple[float, float]
 ) -> None:
     import tf_keras
-
-    from edgeclf.compression.baseline import float_baseline
 
     whole = tf_keras.models.load_model(network)
     image = tf_keras.layers.Input((8, 8, 3))
@@ -96,8 +107,6 @@ def test_a_keras_3_network_and_a_saved_model_are_baselines_too(network: Path, da
     import tensorflow as tf
     import tf_keras
 
-    from edgeclf.compression.baseline import float_baseline
-
     whole = tf_keras.models.load_model(network)
     expected = float_baseline(network, dataset=dataset)
     tf.saved_model.save(whole, str(tmp_path / "saved"))
@@ -114,17 +123,37 @@ def test_a_keras_3_network_and_a_saved_model_are_baselines_too(network: Path, da
     np.testing.assert_array_equal(found.predictions, expected.predictions)
 
 
-def test_outputs_in_another_order_are_matched_by_name(network: Path, dataset: Dataset) -> None:
-    from edgeclf.compression.baseline import float_baseline
-
+def test_outputs_in_another_order_are_matched_by_name(network: Path, dataset: Dataset, tmp_path: Path) -> None:
     plain = float_baseline(network, dataset=dataset)
-    turned = float_baseline(network, dataset=dataset, class_names=("cow", "bee", "ant"))
+    run = tmp_path / "run"
+    run.mkdir()
+    shutil.copyfile(network, run / "model.keras")
+    (run / "run.json").write_text(json.dumps({"data": {"class_names": ["cow", "bee", "ant"]}}))
+    turned = float_baseline(run, dataset=dataset)
     np.testing.assert_array_equal(turned.predictions, 2 - plain.predictions)
 
 
-def test_without_data_only_latency(network: Path) -> None:
-    from edgeclf.compression.baseline import float_baseline
+def test_a_keras_predictor_gives_the_networks_own_outputs(network: Path, dataset: Dataset) -> None:
+    import tf_keras
 
+    from edgeclf.artifact.pixels import Normalization
+    from edgeclf.graph.float_network import FloatNetwork, InputSpec
+    from edgeclf.keras_files.predictor import KerasPredictor
+
+    whole = tf_keras.models.load_model(network)
+    spec = InputSpec(8, 8, Normalization((255.0, 255.0, 255.0), (-1.0, -1.0, -1.0)), "BGR")
+    found = KerasPredictor(FloatNetwork(whole, whole, whole, spec, NAMES), batch_size=7)
+    images = dataset.splits["test"].images
+    # A negative in another channel order, to see that the input's scaling is applied.
+    expected = whole.predict(255.0 - images[:][..., ::-1].astype(np.float32), verbose=0)
+    np.testing.assert_allclose(found.probabilities(images), expected, atol=1e-6)
+    assert found.probabilities(images).dtype == np.float32
+    np.testing.assert_array_equal(found.top1(images), expected.argmax(1))
+    assert found.probabilities(images[:0]).shape == (0, 3)
+    assert (found.labels, found.size, found.parameters) == (NAMES, (8, 8), whole.count_params())
+
+
+def test_without_data_only_latency(network: Path) -> None:
     found = float_baseline(network)
     assert found.predictions is None
     assert found.latency_ms is not None
@@ -134,8 +163,6 @@ def test_a_network_that_does_not_fit_is_refused(network: Path, dataset: Dataset,
     import dataclasses
 
     import tf_keras
-
-    from edgeclf.compression.baseline import float_baseline
 
     with pytest.raises(DataError, match="loaded at 9x9"):
         float_baseline(network, dataset=dataclasses.replace(dataset, height=9, width=9))

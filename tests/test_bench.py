@@ -4,22 +4,59 @@ from __future__ import annotations
 
 import gzip
 import json
+from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import cv2
 import numpy as np
 import pytest
 from linear_models import Digits, fit, load_digits, write_float_model, write_int8_model
 
+from edgeclf.artifact import model_file
+from edgeclf.artifact.model_file import ModelFile
 from edgeclf.dataset import Dataset, ImageView, Split
 from edgeclf.errors import DataError, InputError, UnknownNameError
+from edgeclf.measure import bench as bench_module
 from edgeclf.measure.baseline import Baseline
-from edgeclf.measure.bench import bench
-from edgeclf.measure.bench_report import BenchReport, load_report, save_report
+from edgeclf.measure.latency import Latency, Percentiles
+from edgeclf.measure.machine import describe_machine
+from edgeclf.measure.memory import Memory
+from edgeclf.measure.plan import BenchPlan
+from edgeclf.measure.report import BenchReport, load_report, save_report
 from edgeclf.measure.statistics import mcnemar_p, wilson_interval
+from edgeclf.measure.subjects import DatasetLoader
+from edgeclf.measure.target import Measurements
+from edgeclf.progress import Progress
 
 NAMES = tuple("0123456789")
+
+
+def bench(
+    models: Sequence[Path],
+    *,
+    dataset: Dataset | DatasetLoader | None = None,
+    baseline: Baseline | None = None,
+    **settings: Any,
+) -> BenchReport:
+    plan = BenchPlan(tuple(map(str, models)), **settings)
+    files = [ModelFile.read(model) for model in models]
+    return bench_module.bench(plan, files, dataset=dataset, baseline=baseline)
+
+
+class Recorded:
+    """A target that measures nothing, and records what it was asked for."""
+
+    def __init__(self) -> None:
+        self.asked: list[tuple[BenchPlan, tuple[ModelFile, ...]]] = []
+
+    def measure(self, plan: BenchPlan, files: Sequence[ModelFile], progress: Progress) -> Measurements:
+        self.asked.append((plan, tuple(files)))
+        times = Percentiles(1.0, 2.0, 3.0)
+        latencies = tuple(Latency(str(f.path), 1, times, 10, 5, True, 0.5, 0.01) for f in files)
+        memories = (Memory("anonymous", 2_000_000, 1_000_000, 3_000_000),) * len(files)
+        return Measurements(describe_machine(), latencies, memories, (None,) * len(files))
 
 
 @pytest.fixture(scope="module")
@@ -88,12 +125,12 @@ def test_figures_equal_those_computed_apart(
     for model in report.models:
         interpreter = Interpreter(model.path)
         interpreter.allocate_tensors()
-        answers = []
+        predictions = []
         for image in digits.test_images:
             interpreter.set_tensor(interpreter.get_input_details()[0]["index"], image[None])
             interpreter.invoke()
-            answers.append(interpreter.get_tensor(interpreter.get_output_details()[0]["index"])[0].argmax())
-        right = np.array(answers) == digits.test_labels
+            predictions.append(interpreter.get_tensor(interpreter.get_output_details()[0]["index"])[0].argmax())
+        right = np.array(predictions) == digits.test_labels
         before = baseline.predictions == digits.test_labels
         assert model.top1 == right.mean()
         assert model.top1_interval == wilson_interval(int(right.sum()), len(right))
@@ -103,7 +140,7 @@ def test_figures_equal_those_computed_apart(
         assert model.difference_interval[0] <= model.difference <= model.difference_interval[1]
         content = Path(model.path).read_bytes()
         assert model.size_bytes == len(content)
-        assert model.gzip_bytes == len(gzip.compress(content, mtime=0))
+        assert model.gzip_bytes == len(gzip.compress(content, compresslevel=9, mtime=0))
         assert model.input_size == (8, 8)
     assert report.baseline is not None
     assert report.baseline.top1 == np.mean(baseline.predictions == digits.test_labels)
@@ -125,7 +162,7 @@ def test_class_differences_add_up_to_the_whole(report: BenchReport) -> None:
         assert weighted / total == pytest.approx(model.difference, abs=1e-12)
 
 
-def test_flips_are_the_images_whose_answer_changed(report: BenchReport, digits: Digits) -> None:
+def test_flips_are_the_images_whose_prediction_changed(report: BenchReport, digits: Digits) -> None:
     comparison = report.comparison("int3")
     assert comparison is not None
     assert comparison.flips
@@ -166,7 +203,7 @@ def test_without_a_baseline_differences_are_null(folder: Path, dataset: Dataset)
 
 def test_a_baseline_on_other_images_is_refused(folder: Path, dataset: Dataset, baseline: Baseline) -> None:
     other = replace(baseline, paths=("x.png", *baseline.paths[1:]))
-    with pytest.raises(DataError, match="answered other images"):
+    with pytest.raises(DataError, match="was run on other images"):
         bench([folder / "int8.tflite"], dataset=dataset, baseline=other, runs=5)
 
 
@@ -192,16 +229,37 @@ def test_a_missing_split_and_no_model_are_refused(folder: Path, dataset: Dataset
 
 
 def test_a_given_input_range_is_for_the_models_that_do_not_know(folder: Path, dataset: Dataset) -> None:
-    report = bench([folder / "int8.tflite", folder / "float.tflite"], dataset=dataset, input_range=(0, 255), runs=5)
-    whole, real = report.models
+    real = bench([folder / "float.tflite"], dataset=dataset, input_range=(0, 255), runs=5).models[0]
+    whole = bench([folder / "int8.tflite"], dataset=dataset, input_range=(0, 1), runs=5).models[0]
     assert real.input_range == (0, 255)
     assert real.top1 == pytest.approx(whole.top1, abs=0.02)
 
 
-def test_an_unknown_input_range_is_measured_and_told(folder: Path, dataset: Dataset) -> None:
+def test_an_unknown_input_range_is_measured_and_noted(folder: Path, dataset: Dataset) -> None:
     model = bench([folder / "float.tflite"], dataset=dataset, runs=5).models[0]
     assert model.input_range is not None
     assert any("measured" in note for note in model.notes)
+
+
+def test_a_model_that_states_its_input_range_refuses_another(folder: Path, dataset: Dataset) -> None:
+    models = [folder / "float.tflite", folder / "int8.tflite"]
+    with pytest.raises(InputError, match=r"int8\.tflite knows its input range: expected 0,1 .*, got 0,255"):
+        bench(models, dataset=dataset, input_range=(0, 255), runs=5)
+
+
+def test_each_file_is_read_and_parsed_once_for_accuracy(
+    folder: Path, dataset: Dataset, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    parsed: list[int] = []
+    real = model_file.parse
+    monkeypatch.setattr(model_file, "parse", lambda content: (parsed.append(len(content)), real(content))[1])
+    file = ModelFile.read(folder / "int8.tflite")
+    target = Recorded()
+    plan = BenchPlan((str(folder / "int8.tflite"),))
+    report = bench_module.bench(plan, [file], dataset=dataset, target=target)
+    assert parsed == [len(file.content)]
+    assert target.asked == [(plan, (file,))]
+    assert report.models[0].latency_ms == Percentiles(1.0, 2.0, 3.0)
 
 
 def test_the_same_file_twice_is_one_model(folder: Path) -> None:

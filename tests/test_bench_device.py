@@ -1,9 +1,10 @@
-"""`bench` on a device: the board's sensors, another machine's figures beside its own, the first minute and the last."""
+"""`bench` on a device: the board's sensors, a comparison with another machine, the first minute and the last."""
 
 from __future__ import annotations
 
 import hashlib
 import io
+import itertools
 import json
 import math
 import os
@@ -21,17 +22,19 @@ from linear_models import fit, load_digits, write_float_model, write_int8_model
 from rich.console import Console
 
 from edgeclf import api
+from edgeclf.artifact.model_file import ModelFile
 from edgeclf.cli.rendering_bench import render_bench
 from edgeclf.errors import InputError
-from edgeclf.measure import bench as bench_module
 from edgeclf.measure import sustained as sustained_module
-from edgeclf.measure.against import put_beside
-from edgeclf.measure.bench_report import Against, BenchReport, BoardReadings, load_report, save_report
-from edgeclf.measure.board import BoardReading
+from edgeclf.measure import target as target_module
+from edgeclf.measure.board import BoardReading, BoardReadings
 from edgeclf.measure.latency import Percentiles
+from edgeclf.measure.report import BenchReport, ReportComparison, load_report, save_report
+from edgeclf.measure.report_comparison import compare_reports
 from edgeclf.measure.sustained import measure_sustained
 
 ROOT = Path(__file__).resolve().parents[1]
+A_FILE = ModelFile(b"", "a.tflite")
 COOL = BoardReading(48.3, 1800.0, (), ())
 HOT = BoardReading(82.1, 600.0, ("soft temperature limit",), ("throttled", "soft temperature limit"))
 NO_SENSORS = BoardReading(None, None, None, None)
@@ -48,16 +51,16 @@ def models(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.fixture(scope="module")
-def desk(models: Path) -> BenchReport:
-    """What a desk measured, with accuracies as if it had had data."""
+def host(models: Path) -> BenchReport:
+    """What a host measured, with accuracies as if it had had data."""
     measured = api.bench([models / "int8.tflite", models / "int3.tflite"], threads=(1, 2), runs=20)
     judged = tuple(replace(m, top1=0.9, top1_interval=(0.88, 0.92), difference=-0.01) for m in measured.models)
-    return replace(measured, models=judged, machine=replace(measured.machine, cpu="Desk CPU", os="Desk OS"))
+    return replace(measured, models=judged, machine=replace(measured.machine, cpu="Host CPU", os="Host OS"))
 
 
 @pytest.fixture
-def desk_file(desk: BenchReport, tmp_path: Path) -> Path:
-    return save_report(desk, tmp_path / "desk" / "bench.json")
+def host_file(host: BenchReport, tmp_path: Path) -> Path:
+    return save_report(host, tmp_path / "host" / "bench.json")
 
 
 def changed(report: BenchReport, **changes: Any) -> BenchReport:
@@ -67,32 +70,32 @@ def changed(report: BenchReport, **changes: Any) -> BenchReport:
 def shown(report: BenchReport, width: int = 140) -> str:
     console = Console(width=width, file=io.StringIO())
     with console.capture() as capture:
-        render_bench(console, json.loads(report.to_json()))
+        render_bench(console, BenchReport.from_json(report.to_json()))
     return capture.get()
 
 
 # The checksum
 
 
-def test_each_model_carries_its_checksum(desk: BenchReport, models: Path) -> None:
-    for model in desk.models:
+def test_each_model_carries_its_checksum(host: BenchReport, models: Path) -> None:
+    for model in host.models:
         assert model.sha256 == hashlib.sha256((models / f"{model.name}.tflite").read_bytes()).hexdigest()
 
 
 # --against
 
 
-def beside(here: BenchReport, there: BenchReport) -> tuple[BenchReport, Against]:
-    """`here` with `there` beside it, after a round trip through JSON."""
-    made = put_beside(here, there, "desk.json")
-    return replace(here, against=Against.from_json(made.to_json())), made
+def compared(here: BenchReport, there: BenchReport) -> tuple[BenchReport, ReportComparison]:
+    """`here` compared with `there`, after a round trip through JSON."""
+    made = compare_reports(here, there, "host.json")
+    return replace(here, against=ReportComparison.from_json(made.to_json())), made
 
 
-def test_the_same_files_are_found_by_their_checksum_under_another_name(desk: BenchReport) -> None:
-    here = changed(replace(desk, models=desk.models[:2]), name="photos", path="photos.tflite")
-    report, against = beside(here, desk)
+def test_the_same_files_are_found_by_their_checksum_under_another_name(host: BenchReport) -> None:
+    here = changed(replace(host, models=host.models[:2]), name="photos", path="photos.tflite")
+    report, against = compared(here, host)
     assert report.against == against
-    assert (against.path, against.machine.cpu, against.missing) == ("desk.json", "Desk CPU", ())
+    assert (against.path, against.machine.cpu, against.missing) == ("host.json", "Host CPU", ())
     assert [(p.name, p.threads, p.there.name, p.there.threads) for p in against.models] == [
         ("photos", 1, "int8", 1),
         ("photos", 2, "int8", 2),
@@ -101,67 +104,67 @@ def test_the_same_files_are_found_by_their_checksum_under_another_name(desk: Ben
         assert (pair.same_file, pair.notes, pair.ratio, pair.there.top1) == (True, (), 1.0, 0.9)
 
 
-def test_the_ratio_is_here_over_there(desk: BenchReport) -> None:
-    here = changed(desk, latency_ms=Percentiles(3.0, 4.0, 5.0))
-    there = changed(desk, latency_ms=Percentiles(0.5, 0.6, 0.7))
-    assert [pair.ratio for pair in beside(here, there)[1].models] == [6.0] * 4
+def test_the_ratio_is_here_over_there(host: BenchReport) -> None:
+    here = changed(host, latency_ms=Percentiles(3.0, 4.0, 5.0))
+    there = changed(host, latency_ms=Percentiles(0.5, 0.6, 0.7))
+    assert [pair.ratio for pair in compared(here, there)[1].models] == [6.0] * 4
 
 
-def test_a_file_of_the_same_name_that_differs_is_said_to(desk: BenchReport) -> None:
-    report, against = beside(changed(desk, sha256="0" * 64), desk)
+def test_a_file_of_the_same_name_that_differs_is_said_to(host: BenchReport) -> None:
+    report, against = compared(changed(host, sha256="0" * 64), host)
     for pair in against.models:
         assert pair.same_file is False
         assert pair.notes[0].startswith("another file than there")
     assert "int8: another file than there" in shown(report)
 
 
-def test_reports_without_checksums_are_matched_by_name(desk: BenchReport, tmp_path: Path) -> None:
-    old = json.loads(desk.to_json())
+def test_reports_without_checksums_are_matched_by_name(host: BenchReport, tmp_path: Path) -> None:
+    old = json.loads(host.to_json())
     for model in old["models"]:
         del model["sha256"]
     for key in ("board", "against", "sustained", "interrupted"):
         del old[key]
     path = tmp_path / "old.json"
     path.write_text(json.dumps(old))
-    for pair in beside(desk, load_report(path))[1].models:
+    for pair in compared(host, load_report(path))[1].models:
         assert pair.same_file is None
         assert "no checksum" in pair.notes[0]
     path.write_text(json.dumps({**old, "models": [{**model, "size_bytes": 7} for model in old["models"]]}))
-    for pair in beside(desk, load_report(path))[1].models:
+    for pair in compared(host, load_report(path))[1].models:
         assert pair.same_file is False
 
 
-def test_other_runtimes_and_thread_counts_are_named(desk: BenchReport) -> None:
-    here = replace(desk, models=desk.models[:1])
+def test_other_runtimes_and_thread_counts_are_named(host: BenchReport) -> None:
+    here = replace(host, models=host.models[:1])
     version = here.models[0].runtime_version
-    there = changed(desk, runtime="tflite-runtime", runtime_version="2.14.0", threads=4)
-    assert beside(here, there)[1].models[0].notes == (
+    there = changed(host, runtime="tflite-runtime", runtime_version="2.14.0", threads=4)
+    assert compared(here, there)[1].models[0].notes == (
         f"litert {version} here, tflite-runtime 2.14.0 there: int8 results differ between runtimes",
         "1 thread here, 4 threads there",
     )
-    older = changed(desk, runtime_version="0.1")
-    assert beside(here, older)[1].models[0].notes == (f"litert {version} here, 0.1 there",)
+    older = changed(host, runtime_version="0.1")
+    assert compared(here, older)[1].models[0].notes == (f"litert {version} here, 0.1 there",)
 
 
-def test_the_nearest_thread_count_stands_for_one_that_is_missing(desk: BenchReport) -> None:
-    here = changed(replace(desk, models=desk.models[:1]), threads=4)
-    assert beside(here, desk)[1].models[0].there.threads == 2
+def test_the_nearest_thread_count_stands_for_one_that_is_missing(host: BenchReport) -> None:
+    here = changed(replace(host, models=host.models[:1]), threads=4)
+    assert compared(here, host)[1].models[0].there.threads == 2
 
 
-def test_models_that_the_other_report_lacks_are_named(desk: BenchReport) -> None:
-    report, against = beside(desk, replace(desk, models=desk.models[2:]))
+def test_models_that_the_other_report_lacks_are_named(host: BenchReport) -> None:
+    report, against = compared(host, replace(host, models=host.models[2:]))
     assert against.missing == ("int8",)
     assert [pair.name for pair in against.models] == ["int3", "int3"]
-    assert "int8: not in desk.json." in shown(report)
+    assert "int8: not in host.json." in shown(report)
 
 
-def test_the_table_puts_both_machines_side_by_side(desk: BenchReport) -> None:
-    here = changed(replace(desk, machine=replace(desk.machine, cpu="Raspberry Pi 4")), top1=None, difference=None)
-    text = shown(beside(here, desk)[0])
-    assert "There: Desk CPU; here: Raspberry Pi 4" in text
-    lines = text.split("There: Desk")[1].splitlines()
+def test_the_table_puts_both_machines_side_by_side(host: BenchReport) -> None:
+    here = changed(replace(host, machine=replace(host.machine, cpu="Raspberry Pi 4")), top1=None, difference=None)
+    text = shown(compared(here, host)[0])
+    assert "There: Host CPU; here: Raspberry Pi 4" in text
+    lines = text.split("There: Host")[1].splitlines()
     row = next(line.split() for line in lines if line.strip().startswith("int8"))
-    assert row[:6] == ["int8", "1", "90.00", "%", "-1.00", "–"]
+    assert row[:6] == ["int8", "1", "90.00", "%", "−1.00", "–"]
     assert row[-1] == "1"
 
 
@@ -184,7 +187,7 @@ def test_the_table_puts_both_machines_side_by_side(desk: BenchReport) -> None:
 def test_a_file_that_is_no_report_is_one_line_before_anything_is_measured(
     models: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, content: bytes | None, said: str
 ) -> None:
-    monkeypatch.setattr("edgeclf.benching.bench", lambda *_, **__: pytest.fail("measured all the same"))
+    monkeypatch.setattr("edgeclf.measure.run.bench", lambda *_, **__: pytest.fail("measured all the same"))
     path = tmp_path / "other.json"
     if content is not None:
         path.write_bytes(content)
@@ -196,10 +199,10 @@ def test_a_file_that_is_no_report_is_one_line_before_anything_is_measured(
 
 
 def test_a_report_of_other_models_is_refused_before_anything_is_measured(
-    models: Path, desk: BenchReport, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    models: Path, host: BenchReport, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("edgeclf.benching.bench", lambda *_, **__: pytest.fail("measured all the same"))
-    path = save_report(desk, tmp_path / "bench.json")
+    monkeypatch.setattr("edgeclf.measure.run.bench", lambda *_, **__: pytest.fail("measured all the same"))
+    path = save_report(host, tmp_path / "bench.json")
     with pytest.raises(
         InputError, match=r"has none of these models \(float.tflite\); it has int8.tflite, int3.tflite:"
     ):
@@ -231,7 +234,7 @@ class Hours:
 def hours(monkeypatch: pytest.MonkeyPatch) -> Hours:
     """A board that takes 10 ms a call in its first minute, and from the fourth on 15 ms."""
     made = Hours([10, 11, 13, 15])
-    monkeypatch.setattr(sustained_module, "prepared", lambda *_: (made.call, 0.01))
+    monkeypatch.setattr(sustained_module, "prepare_call", lambda *_: (made.call, 0.01))
     monkeypatch.setattr(time, "monotonic", made.monotonic)
     monkeypatch.setattr(time, "perf_counter_ns", made.perf_counter_ns)
     return made
@@ -243,7 +246,7 @@ def sensors(clock: Hours) -> BoardReading:
 
 
 def test_the_first_minute_and_the_last_are_compared(hours: Hours) -> None:
-    at_work = [("a", Path("a.tflite"), 1), ("b", Path("b.tflite"), 2)]
+    at_work = [("a", A_FILE, 1), ("b", Path("b.tflite"), 2)]
     found = measure_sustained(at_work, 5, board=lambda: sensors(hours))
     assert found is not None
     assert (found.minutes, found.interrupted, found.window_seconds) == (5, False, 60)
@@ -265,7 +268,7 @@ def test_the_first_minute_and_the_last_are_compared(hours: Hours) -> None:
 
 def test_less_than_two_minutes_are_compared_by_halves(hours: Hours) -> None:
     hours.change_every = 20.0  # 10 ms a call, then 11, 13 and 15
-    found = measure_sustained([("a", Path("a.tflite"), 1)], 1, board=lambda: NO_SENSORS)
+    found = measure_sustained([("a", A_FILE, 1)], 1, board=lambda: NO_SENSORS)
     assert found is not None
     assert found.window_seconds == pytest.approx(30, abs=0.2)
     assert (found.board_first, found.board_last, found.hottest_celsius) == (None, None, None)
@@ -285,7 +288,7 @@ def test_memory_does_not_grow_with_the_hours(hours: Hours) -> None:
 
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(sustained_module, "_keep", keep)
-        measure_sustained([("a", Path("a.tflite"), 1)], 30, board=lambda: NO_SENSORS)
+        measure_sustained([("a", A_FILE, 1)], 30, board=lambda: NO_SENSORS)
     # Two windows of one minute at 10 ms a call, which are the same at the end of the first minute.
     assert max(kept) == pytest.approx(2 * 60 / 0.010, rel=0.02)
 
@@ -305,7 +308,7 @@ def test_an_interruption_gives_what_there_is(hours: Hours) -> None:
                 signal.raise_signal(number)
         return NO_SENSORS
 
-    found = measure_sustained([("a", Path("a.tflite"), 1)], 60, board=board)
+    found = measure_sustained([("a", A_FILE, 1)], 60, board=board)
     assert found is not None
     assert found.interrupted
     assert 200 < found.seconds < 205
@@ -322,20 +325,20 @@ def test_an_interruption_before_the_first_turns_gives_nothing(hours: Hours) -> N
             signal.raise_signal(signal.SIGINT)
 
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(sustained_module, "prepared", lambda *_: (invoke, 0.01))
-        assert measure_sustained([("a", Path("a.tflite"), 1)], 60, board=lambda: NO_SENSORS) is None
+        patch.setattr(sustained_module, "prepare_call", lambda *_: (invoke, 0.01))
+        assert measure_sustained([("a", A_FILE, 1)], 60, board=lambda: NO_SENSORS) is None
 
 
 # All of it together, on real models
 
 
 @pytest.fixture(scope="module")
-def device(models: Path, desk: BenchReport, tmp_path_factory: pytest.TempPathFactory) -> BenchReport:
+def device(models: Path, host: BenchReport, tmp_path_factory: pytest.TempPathFactory) -> BenchReport:
     """What a board measured that got hot."""
-    path = save_report(desk, tmp_path_factory.mktemp("desk") / "bench.json")
-    readings = iter([COOL, HOT])
+    path = save_report(host, tmp_path_factory.mktemp("host") / "bench.json")
+    readings = itertools.chain([COOL], itertools.repeat(HOT))
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(bench_module, "read_board", lambda: next(readings))
+        patch.setattr(target_module, "read_board", lambda: next(readings))
         sources = [models / "float.tflite", models / "int8.tflite"]
         return api.bench(sources, runs=20, against=path, sustain=0.03)
 
@@ -383,7 +386,7 @@ def test_a_board_without_sensors_has_no_table(device: BenchReport) -> None:
     assert "Board" not in shown(replace(device, board=None, sustained=still))
 
 
-def test_the_page_tells_all_of_it(device: BenchReport) -> None:
+def test_the_page_has_all_of_it(device: BenchReport) -> None:
     pytest.importorskip("jinja2")
     pytest.importorskip("matplotlib")
     from edgeclf.report.html import render_report
@@ -393,8 +396,8 @@ def test_the_page_tells_all_of_it(device: BenchReport) -> None:
     sustained = replace(device.sustained, throttled=("under-voltage",), interrupted=True, minutes=10)
     page = render_report(replace(device, sustained=sustained))
     for text in (
-        "Beside another machine",
-        "Desk CPU",
+        "Compared with another machine",
+        "Host CPU",
         "90.00 %",
         "Sustained work",
         "The board",
@@ -403,11 +406,11 @@ def test_the_page_tells_all_of_it(device: BenchReport) -> None:
         "soft temperature limit",
         "The board was slowed down while it was measured: soft temperature limit, under-voltage.",
         f"float: not in {device.against.path}.",
-        "of 10 minutes.",
+        "of 10 min.",
     ):
         assert text in page, text
     plain = render_report(replace(device, board=None, against=None, sustained=None))
-    for text in ("Beside another machine", "Sustained work", "The board"):
+    for text in ("Compared with another machine", "Sustained work", "The board"):
         assert text not in plain
 
 
@@ -439,18 +442,18 @@ def test_ctrl_c_prints_the_report_and_leaves_with_130(models: Path, tmp_path: Pa
     assert load_report(tmp_path / "b" / "bench.json").sustained is not None
 
 
-def test_the_command_takes_another_machines_report(models: Path, desk_file: Path, tmp_path: Path) -> None:
+def test_the_command_takes_another_machines_report(models: Path, host_file: Path, tmp_path: Path) -> None:
     command = [sys.executable, "-m", "edgeclf", "bench", str(models / "int8.tflite"), "--runs", "20"]
     environment = {**os.environ, "PYTHONPATH": str(ROOT)}
     done = subprocess.run(
-        [*command, "--against", str(desk_file)],
+        [*command, "--against", str(host_file)],
         cwd=tmp_path,
         env=environment,
         capture_output=True,
         text=True,
         check=True,
     )
-    assert "There: Desk CPU; here:" in done.stdout
+    assert "There: Host CPU; here:" in done.stdout
     refused = subprocess.run(
         [*command, "--against", "no.json", "--json"], cwd=tmp_path, env=environment, capture_output=True, text=True
     )
@@ -462,8 +465,8 @@ def test_the_command_takes_another_machines_report(models: Path, desk_file: Path
 # The screen
 
 
-def test_parameters_and_macs_stand_in_the_table_where_it_is_wide_enough(desk: BenchReport) -> None:
-    wide, narrow = shown(desk, 140), shown(desk, 80)
+def test_parameters_and_macs_stand_in_the_table_where_it_is_wide_enough(host: BenchReport) -> None:
+    wide, narrow = shown(host, 140), shown(host, 80)
     header = next(line for line in wide.splitlines() if "median" in line)
     assert header.split() == [
         "model",

@@ -99,7 +99,7 @@ def test_a_vcgencmd_that_does_not_work_tells_nothing(tmp_path: Path, script: str
 def test_no_sensor_is_no_trouble(tmp_path: Path) -> None:
     reading = read_board(tmp_path)
     assert reading == NOTHING
-    assert not reading.tells_anything()
+    assert not reading.has_sensors()
     assert read_board(tmp_path / "missing") == NOTHING
 
 

@@ -16,16 +16,23 @@ from ai_edge_litert.interpreter import Interpreter
 from edgeclf.artifact.extend import add_metadata
 from edgeclf.artifact.metadata import BUFFER_NAME
 from edgeclf.artifact.metadata_writer import metadata_buffer
+from edgeclf.artifact.model_file import ModelFile
 from edgeclf.artifact.pixels import Normalization
 from edgeclf.errors import DamagedModelError, ImageError, InputError, MissingExtraError, ModelError, UnknownNameError
 from edgeclf.inference.classifier import Classifier, Prediction
-from edgeclf.inference.interpreter import open_interpreter
+from edgeclf.inference.engine import ENGINES, Session, find_engine
+from edgeclf.inference.litert import LITERT
+from edgeclf.inference.predictor import Predictor
 
 IMAGES, LABELS = tflite_models.digits()
 
 
 def _file(name: str) -> Path:
     return tflite_models.FOLDER / f"{name}.tflite"
+
+
+def _open(path: Path, runtime: str = "litert", threads: int = 1) -> Session:
+    return find_engine(runtime).open(ModelFile.read(path), threads=threads)
 
 
 @pytest.fixture
@@ -84,6 +91,20 @@ def test_ties_go_to_the_lowest_index() -> None:
     assert classifier.top1(flat[None])[0] == order[0] == np.argmax(raw)
 
 
+def test_a_classifier_is_a_predictor() -> None:
+    predictor: Predictor = Classifier(_file("uint8"))
+    assert predictor.size == (16, 16)
+    assert predictor.probabilities(IMAGES[:3]).shape == (3, len(predictor.labels))
+
+
+def test_a_file_that_is_read_already_gives_the_same(packaged_file: Path) -> None:
+    file = ModelFile.read(packaged_file)
+    from_file, from_path = Classifier(file), Classifier(packaged_file)
+    assert np.array_equal(from_file.probabilities(IMAGES[:5]), from_path.probabilities(IMAGES[:5]))
+    assert from_file.path == from_path.path
+    assert Classifier(ModelFile(file.content, "unwritten")).path == Path("unwritten")
+
+
 def test_logits_become_probabilities() -> None:
     classifier = Classifier(_file("float_logits"), input_range=(0, 255))
     probabilities = classifier.probabilities(IMAGES[:10])
@@ -121,6 +142,39 @@ def test_a_given_input_range_is_taken() -> None:
         Classifier(_file("float_0_1"), input_range=(1, 0))
 
 
+@pytest.mark.parametrize(
+    ("name", "given", "expected"),
+    [
+        ("uint8", (0, 1), r"0,255 \(quantization of its uint8 input\), got 0,1"),
+        ("uint8_0_1", (0, 255), r"0,1 \(quantization of its uint8 input\), got 0,255"),
+        ("int8_-1_1", (0, 1), r"-0.996078,1.00392 \(quantization of its int8 input\), got 0,1"),
+    ],
+)
+def test_an_8_bit_model_refuses_another_input_range(name: str, given: tuple[float, float], expected: str) -> None:
+    message = rf"^{name}\.tflite knows its input range: expected {expected}; leave --input-range out$"
+    with pytest.raises(InputError, match=message):
+        Classifier(_file(name), input_range=given)
+
+
+@pytest.mark.parametrize(("name", "given"), [("uint8", (0, 255)), ("uint8_0_1", (0, 1)), ("int8_-1_1", (-1, 1))])
+def test_an_8_bit_model_accepts_the_range_of_its_quantization(name: str, given: tuple[float, float]) -> None:
+    plain, agreeing = Classifier(_file(name)), Classifier(_file(name), input_range=given)
+    assert agreeing.input_range == plain.input_range
+    assert np.array_equal(agreeing.raw(IMAGES[0]), plain.raw(IMAGES[0]))
+
+
+@pytest.mark.parametrize("name", ["uint8", "float_0_255", "int16x8"])
+def test_a_model_of_edgeclf_refuses_another_input_range(name: str, tmp_path: Path) -> None:
+    path = tmp_path / "model.tflite"
+    path.write_bytes(tflite_models.packaged(name))
+    expected = (
+        r"^model\.tflite knows its input range: expected 0,255 \(provenance\), got -1,1; leave --input-range out$"
+    )
+    with pytest.raises(InputError, match=expected):
+        Classifier(path, input_range=(-1, 1))
+    assert Classifier(path, input_range=(0, 255)).input_range == Classifier(path).input_range
+
+
 def test_the_input_range_in_the_provenance_is_taken(tmp_path: Path) -> None:
     path = tmp_path / "model.tflite"
     path.write_bytes(tflite_models.packaged("float_-1_1", (-1.0, 1.0)))
@@ -147,6 +201,15 @@ def test_other_peoples_metadata_is_read(tmp_path: Path) -> None:
     assert classifier.labels[3] == "number 3"
     assert classifier.input_range is not None
     assert classifier.input_range.source == "metadata"
+    assert (classifier.top1(IMAGES) == LABELS).mean() == pytest.approx(0.93)
+
+
+def test_a_given_range_goes_before_other_peoples_metadata(tmp_path: Path) -> None:
+    path = tmp_path / "model.tflite"
+    path.write_bytes(_with_metadata(Normalization((0.0,), (1.0,)), "\n".join("abcdefghij")))
+    classifier = Classifier(path, input_range=(-1, 1))
+    assert classifier.input_range is not None
+    assert (classifier.input_range.low, classifier.input_range.source) == (-1.0, "given")
     assert (classifier.top1(IMAGES) == LABELS).mean() == pytest.approx(0.93)
 
 
@@ -179,7 +242,7 @@ def test_a_damaged_file_never_reaches_the_runtime(packaged_file: Path) -> None:
     with pytest.raises(DamagedModelError, match=r"digits\.tflite: the checksum inside does not fit"):
         Classifier(packaged_file)
     with pytest.raises(DamagedModelError):
-        open_interpreter(packaged_file)
+        _open(packaged_file)
 
 
 def test_pixels_of_another_size_or_type_are_told() -> None:
@@ -190,21 +253,21 @@ def test_pixels_of_another_size_or_type_are_told() -> None:
         classifier.predict(np.zeros((16, 16, 3), np.float32))  # type: ignore[arg-type]
 
 
-def test_the_interpreter_names_what_it_wants() -> None:
-    ready = open_interpreter(_file("uint8"))
+def test_a_session_names_what_it_expects() -> None:
+    ready = _open(_file("uint8"))
     assert (ready.input.shape, ready.input.dtype, ready.input.scale) == ((1, 16, 16, 3), "uint8", 1.0)
     assert (ready.output.shape, ready.output.zero_point) == ((1, 10), 0)
-    assert ready.runtime == "litert"
-    assert ready.runtime_version[0].isdigit()
+    assert ready.engine == "litert"
+    assert ready.engine_version[0].isdigit()
     with pytest.raises(InputError, match=r"the input must be uint8\[1, 16, 16, 3\], got float32\[1, 16, 16, 3\]"):
         ready.run(np.zeros((1, 16, 16, 3), np.float32))
 
 
 def test_unknown_runtimes_and_thread_counts_are_told() -> None:
     with pytest.raises(UnknownNameError, match="unknown runtime 'lite-rt'; did you mean 'litert'"):
-        open_interpreter(_file("uint8"), runtime="lite-rt")
+        _open(_file("uint8"), runtime="lite-rt")
     with pytest.raises(InputError, match="threads must be at least 1, got 0"):
-        open_interpreter(_file("uint8"), threads=0)
+        _open(_file("uint8"), threads=0)
 
 
 def test_a_runtime_that_is_not_there_comes_with_its_install_command(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -212,11 +275,34 @@ def test_a_runtime_that_is_not_there_comes_with_its_install_command(monkeypatch:
 
     monkeypatch.setattr(importlib.util, "find_spec", lambda name: None)
     with pytest.raises(MissingExtraError, match=r'pip install "edgeclf\[train\]"'):
-        open_interpreter(_file("uint8"), runtime="tensorflow")
+        _open(_file("uint8"), runtime="tensorflow")
     ended = sys.version_info >= (3, 12)  # nothing to install can help there
     message = "tflite-runtime ended with Python 3.11" if ended else r'pip install "edgeclf\[tflite-runtime\]"'
     with pytest.raises(InputError, match=message):
-        open_interpreter(_file("uint8"), runtime="tflite-runtime")
+        _open(_file("uint8"), runtime="tflite-runtime")
+
+
+def test_engines_are_named_in_one_place(monkeypatch: pytest.MonkeyPatch) -> None:
+    """What is registered is found by name, completed on the command line, and listed in messages."""
+    from edgeclf.cli.options import complete_runtime
+
+    assert {"litert", "tflite-runtime", "tensorflow"} <= set(ENGINES)
+    monkeypatch.setitem(ENGINES, "litert-twin", LITERT)
+    assert (Classifier(_file("uint8"), runtime="litert-twin").top1(IMAGES) == LABELS).mean() > 0.8
+    assert complete_runtime("litert") == ["litert", "litert-twin"]
+    with pytest.raises(UnknownNameError, match=r"known: litert, litert-twin, tensorflow, tflite-runtime"):
+        find_engine("???")
+
+
+def test_what_is_inside_a_graph_can_be_read() -> None:
+    file = ModelFile.read(_file("float_0_1"))
+    session = LITERT.open(file, preserve_all_tensors=True, use_default_delegates=False)
+    result = session.run(IMAGES[:1].astype(np.float32) / 255)
+    last = file.graph.producer(file.graph.output_indices[0])
+    assert last is not None
+    assert last.name == "SOFTMAX"
+    powers = np.exp(session.read(last.inputs[0]))
+    assert powers / powers.sum() == pytest.approx(result, abs=1e-6)
 
 
 @pytest.mark.slow

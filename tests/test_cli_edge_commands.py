@@ -89,7 +89,24 @@ def test_given_input_range_is_used(scans: Path) -> None:
     assert sum(label == truth for label, truth in zip(named, "0123", strict=True)) >= 3
 
 
-def test_measured_input_range_is_told(scans: Path) -> None:
+def test_a_model_that_knows_its_input_range_refuses_another(scans: Path) -> None:
+    result = run("predict", MODEL, scans, "--input-range=-1,1")
+    assert result.exit_code == 2
+    expected = "edgeclf: uint8.tflite knows its input range: expected 0,255 (quantization of its uint8 input), got -1,1"
+    assert result.stderr.startswith(expected)
+    assert result.stderr.count("\n") == 1
+    assert run("predict", MODEL, scans / "0.png", "--input-range", "0,255").exit_code == 0
+
+
+def test_a_single_path_is_one_file(scans: Path) -> None:
+    import edgeclf
+
+    for one in (scans / "0.png", str(scans / "0.png")):
+        (found,) = edgeclf.predict(MODEL, one).predictions
+        assert found.path == str(one)
+
+
+def test_measured_input_range_is_reported(scans: Path) -> None:
     result = run("predict", TFLITE / "float_0_1.tflite", scans, "--json")
     assert result.exit_code == 0
     assert "--input-range" in result.stderr
@@ -119,7 +136,7 @@ def test_a_missing_runtime_is_named_with_its_install_command(scans: Path) -> Non
         assert message in result.stderr
 
 
-def test_inspect_tells_what_a_file_is() -> None:
+def test_inspect_describes_a_file() -> None:
     document = json.loads(run("inspect", MODEL, "--json").stdout)
     assert document["integrity"] == "unverified"
     assert document["inputs"][0]["shape"] == [1, 16, 16, 3]
@@ -138,7 +155,7 @@ def test_inspect_of_something_else_is_one_line(tmp_path: Path) -> None:
     assert "photo.tflite" in result.stderr
 
 
-def test_verify_says_when_there_are_no_samples() -> None:
+def test_verify_refuses_files_without_samples() -> None:
     result = run("verify", MODEL)
     assert result.exit_code == 2
     assert "no samples" in result.stderr

@@ -15,7 +15,7 @@ from edgeclf.records import Record
 class Settings(Record):
     count: int = 1
     rate: float | None = None
-    wanted: bool = False
+    xla: bool = False
     name: str | None = None
     sizes: tuple[int, ...] = ()
 
@@ -26,8 +26,8 @@ class Settings(Record):
         ("count=3", {"count": 3}),
         ("rate=1e-3", {"rate": 1e-3}),
         ("rate=none", {"rate": None}),
-        ("wanted=yes", {"wanted": True}),
-        ("wanted=False", {"wanted": False}),
+        ("xla=yes", {"xla": True}),
+        ("xla=False", {"xla": False}),
         ("name=a=b", {"name": "a=b"}),
         ("sizes=1, 2,3", {"sizes": (1, 2, 3)}),
     ],
@@ -51,7 +51,7 @@ def test_unknown_setting_names_the_nearest() -> None:
     [
         ("count=1.5", "--set count must be a whole number, got '1.5'"),
         ("rate=fast", "--set rate must be a number, got 'fast'"),
-        ("wanted=perhaps", "--set wanted must be true or false, got 'perhaps'"),
+        ("xla=perhaps", "--set xla must be true or false, got 'perhaps'"),
         ("sizes=1,x", "--set sizes must be a whole number, got 'x'"),
     ],
 )
@@ -61,10 +61,9 @@ def test_a_value_of_the_wrong_type_is_named(pair: str, message: str) -> None:
 
 
 def test_ranges_and_counts() -> None:
-    assert parse_range(None) is None
-    assert parse_range("-1,1") == (-1.0, 1.0)
+    assert parse_range("-1,1", "--input-range") == (-1.0, 1.0)
     assert parse_counts("1,2,4", "--threads") == (1, 2, 4)
     with pytest.raises(InputError, match="LO must be below HI, got '1,0'"):
-        parse_range("1,0")
+        parse_range("1,0", "--input-range")
     with pytest.raises(InputError, match="--threads takes positive whole numbers"):
         parse_counts("two", "--threads")

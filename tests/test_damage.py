@@ -11,8 +11,9 @@ from pathlib import Path
 import pytest
 import tflite_models
 
-from edgeclf.artifact.inspection import inspect_bytes
-from edgeclf.artifact.provenance import check_integrity, integrity
+from edgeclf.artifact.inspection import inspect_file
+from edgeclf.artifact.model_file import ModelFile
+from edgeclf.artifact.provenance import integrity
 from edgeclf.errors import ModelError
 
 DAMAGES = 200
@@ -48,9 +49,9 @@ def test_each_damage_is_noticed(name: str) -> None:
         broken = damaged(content, seed)
         assert integrity(broken) == "damaged", f"damage {seed}"
         with pytest.raises(ModelError):
-            check_integrity(broken, "model.tflite")
+            ModelFile(broken, "model.tflite").check()
         if broken[4:8] == b"TFL3":  # else it is no model at all
-            assert inspect_bytes(broken, "model.tflite").integrity == "damaged"
+            assert inspect_file(ModelFile(broken, "model.tflite")).integrity == "damaged"
     assert time.perf_counter() - started < 30
 
 
@@ -71,11 +72,12 @@ def test_damaged_files_of_others_do_not_end_the_process(name: str, tmp_path: Pat
         (tmp_path / f"{seed:03}.tflite").write_bytes(damaged(content, seed))
     program = (
         "import sys, numpy as np; from pathlib import Path\n"
-        "from edgeclf.errors import EdgeclfError; from edgeclf.inference.interpreter import open_interpreter\n"
+        "from edgeclf.artifact.model_file import ModelFile; from edgeclf.errors import EdgeclfError\n"
+        "from edgeclf.inference.engine import find_engine\n"
         "for path in sorted(Path(sys.argv[1]).iterdir()):\n"
         "    print(path.name, flush=True)\n"
         "    try:\n"
-        "        ready = open_interpreter(path)\n"
+        "        ready = find_engine('litert').open(ModelFile.read(path))\n"
         "        ready.run(np.zeros(ready.input.shape, ready.input.dtype))\n"
         "    except EdgeclfError:\n"
         "        pass\n"

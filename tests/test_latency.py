@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -11,6 +12,7 @@ import numpy as np
 import pytest
 from linear_models import fit, load_digits, write_float_model, write_int8_model
 
+from edgeclf.artifact.model_file import ModelFile
 from edgeclf.errors import InputError, ModelError
 from edgeclf.measure import latency
 from edgeclf.measure.latency import Latency, measure_latency, percentiles, preprocessing_latency, warm_up
@@ -28,8 +30,12 @@ def models(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Path]:
     )
 
 
+def files(paths: Sequence[Path]) -> list[ModelFile]:
+    return [ModelFile.read(path) for path in paths]
+
+
 def test_each_model_and_thread_count_is_timed_once_in_order(models: tuple[Path, Path]) -> None:
-    results = measure_latency(models, threads=(1, 2), runs=60, rounds=7)
+    results = measure_latency(files(models), threads=(1, 2), runs=60, rounds=7)
     assert [(r.path, r.threads) for r in results] == [(str(m), t) for m in models for t in (1, 2)]
     for result in results:
         assert result.runs == 60
@@ -43,10 +49,10 @@ def test_each_model_and_thread_count_is_timed_once_in_order(models: tuple[Path, 
 
 def test_runs_are_kept_exactly_when_they_do_not_divide_into_rounds(models: tuple[Path, Path]) -> None:
     for runs in (1, 19, 41):
-        assert measure_latency(models[:1], runs=runs)[0].runs == runs
+        assert measure_latency(files(models[:1]), runs=runs)[0].runs == runs
 
 
-def test_warming_up_tells_a_slow_model_from_one_that_gets_faster() -> None:
+def test_warming_up_does_not_take_a_slow_model_for_one_that_gets_faster() -> None:
     durations = iter([0.2] * 100)
     made, steady, seconds = warm_up(lambda: time.sleep(next(durations)))
     assert steady
@@ -63,7 +69,7 @@ def test_models_take_turns(models: tuple[Path, Path], monkeypatch: pytest.Monkey
         return real(invoke, calls)
 
     monkeypatch.setattr(latency, "_burst", watched)
-    measure_latency(models, runs=60, rounds=10)
+    measure_latency(files(models), runs=60, rounds=10)
     assert len(order) == 20
     rounds = [order[i : i + 2] for i in range(0, 20, 2)]
     assert all(len(set(pair)) == 2 for pair in rounds)  # each round has both
@@ -78,7 +84,7 @@ def test_percentiles_are_in_milliseconds() -> None:
 @pytest.mark.parametrize(("threads", "runs"), [((0,), 5), ((), 5), ((1,), 0)])
 def test_impossible_counts_are_refused(models: tuple[Path, Path], threads: tuple[int, ...], runs: int) -> None:
     with pytest.raises(InputError, match="must be at least 1"):
-        measure_latency(models, threads=threads, runs=runs)
+        measure_latency(files(models), threads=threads, runs=runs)
 
 
 def test_preprocessing_is_timed_per_photo_and_grows_with_the_photo(tmp_path: Path) -> None:

@@ -75,12 +75,3 @@ def test_a_width_for_a_network_without_one_is_refused() -> None:
 def test_an_image_size_that_does_not_fit_is_refused() -> None:
     with pytest.raises(InputError, match="multiple of 32, got 40"):
         build_network("mobilenet-v1", image_size=40, classes=10)
-
-
-def test_the_command_line_offers_what_there_is() -> None:
-    """It must not import TensorFlow to complete a word, so it has the names a second time."""
-    from edgeclf.cli import options, train
-    from edgeclf.dataset.named import NAMED
-
-    assert tuple(NETWORKS) == train.NETWORKS
-    assert set(NAMED) <= set(options.complete_data(None, [], ""))  # type: ignore[arg-type]

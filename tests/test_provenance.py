@@ -8,7 +8,8 @@ import pytest
 import tflite_models
 
 from edgeclf.artifact.inspection import inspect
-from edgeclf.artifact.provenance import EMPTY_SEAL, MARK, check_integrity, integrity, read_provenance, seal
+from edgeclf.artifact.model_file import ModelFile
+from edgeclf.artifact.provenance import EMPTY_SEAL, MARK, integrity, read_provenance, seal
 from edgeclf.errors import DamagedModelError, ModelError
 
 
@@ -71,13 +72,13 @@ def test_the_message_names_the_file(content: bytes) -> None:
     flipped = bytearray(content)
     flipped[5000] ^= 4
     with pytest.raises(DamagedModelError, match=r"^cats\.tflite: the checksum inside does not fit"):
-        check_integrity(bytes(flipped), "cats.tflite")
+        ModelFile(bytes(flipped), "cats.tflite").check()
     with pytest.raises(DamagedModelError, match=r"^cats\.tflite: the file is empty"):
-        check_integrity(b"", "cats.tflite")
+        ModelFile(b"", "cats.tflite").check()
     with pytest.raises(DamagedModelError, match=r"^cats\.tflite: its first bytes are not as they were written"):
-        check_integrity(bytes(8) + content[8:], "cats.tflite")
+        ModelFile(bytes(8) + content[8:], "cats.tflite").check()
     with pytest.raises(ModelError, match=r"^cats\.tflite: not a TFLite model"):
-        check_integrity(b"just some text, no model", "cats.tflite")
+        ModelFile(b"just some text, no model", "cats.tflite").check()
 
 
 def test_inspect_tells_damage_instead_of_failing(content: bytes, tmp_path: Path) -> None:

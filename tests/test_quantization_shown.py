@@ -9,14 +9,16 @@ import numpy as np
 import pytest
 import tflite_models
 
-from edgeclf.artifact.inspection import InspectReport, inspect_bytes
+from edgeclf.artifact.inspection import InspectReport, inspect_file
+from edgeclf.artifact.model_file import ModelFile
 from edgeclf.artifact.tflite import parse
 from edgeclf.inference import verification
+from edgeclf.inference.tflite_session import TFLiteSession
 
 
 def test_each_activation_of_an_integer_graph_has_its_scale_and_zero_point() -> None:
     content = tflite_models.packaged("uint8")
-    report = inspect_bytes(content, "model.tflite")
+    report = inspect_file(ModelFile(content, "model.tflite"))
     graph = parse(content)
     computed = [t for t in graph.tensors if t.data is None and t.scale]
     assert len(report.activations) == len(computed) >= len(graph.operators)
@@ -26,7 +28,7 @@ def test_each_activation_of_an_integer_graph_has_its_scale_and_zero_point() -> N
 
 
 def test_a_float_graph_has_none() -> None:
-    assert inspect_bytes(tflite_models.bare("float_0_255"), "model.tflite").activations == ()
+    assert inspect_file(ModelFile(tflite_models.bare("float_0_255"), "model.tflite")).activations == ()
 
 
 @pytest.mark.parametrize("bad", [np.nan, np.inf, -np.inf])
@@ -37,22 +39,15 @@ def test_what_is_no_number_never_passes(
     path = tmp_path / "model.tflite"
     path.write_bytes(tflite_models.packaged("float_0_255"))
     assert verification.verify(path).ok
-    real = verification.open_interpreter
+    real = TFLiteSession.run
 
-    def broken(*arguments: Any, **settings: Any) -> Any:
-        interpreter = real(*arguments, **settings)
-        run = interpreter.run
+    def spoiled(session: TFLiteSession, tensor: Any) -> Any:
+        result = np.array(real(session, tensor))
+        flat = result.reshape(-1)
+        flat[slice(None) if everywhere else int(flat.argmin())] = bad
+        return result
 
-        def spoiled(tensor: Any) -> Any:
-            result = np.array(run(tensor))
-            flat = result.reshape(-1)
-            flat[slice(None) if everywhere else int(flat.argmin())] = bad
-            return result
-
-        monkeypatch.setattr(type(interpreter), "run", lambda self, tensor: spoiled(tensor))
-        return interpreter
-
-    monkeypatch.setattr(verification, "open_interpreter", broken)
+    monkeypatch.setattr(TFLiteSession, "run", spoiled)
     report = verification.verify(path)
     assert not report.ok
     assert verification.VerifyReport.from_json(report.to_json()) == report

@@ -16,10 +16,9 @@ from pathlib import Path
 import cv2
 import numpy as np
 import pytest
-import typer
 from presence import needed
 
-from edgeclf.cli.main import app
+from edgeclf.cli.main import COMMANDS
 
 ROOT = Path(__file__).resolve().parents[1]
 EXAMPLE = ROOT / "examples" / "raspberry-pi"
@@ -192,10 +191,8 @@ def blocks() -> list[str]:
 
 
 def options_of(command: str) -> set[str]:
-    group = typer.main.get_command(app)
-    return {
-        name for parameter in group.commands[command].params for name in (*parameter.opts, *parameter.secondary_opts)
-    }
+    parameters = COMMANDS[command].build().params
+    return {name for parameter in parameters for name in (*parameter.opts, *parameter.secondary_opts)}
 
 
 def test_every_block_is_shell() -> None:

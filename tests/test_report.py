@@ -16,7 +16,10 @@ pytest.importorskip("jinja2")
 pytest.importorskip("matplotlib")
 
 from edgeclf.dataset import ImageView, Split
-from edgeclf.measure.bench_report import (
+from edgeclf.measure.comparison import ModelPredictions, compare_models
+from edgeclf.measure.latency import Percentiles
+from edgeclf.measure.machine import describe_machine
+from edgeclf.measure.report import (
     BaselineResult,
     BenchData,
     BenchReport,
@@ -25,8 +28,6 @@ from edgeclf.measure.bench_report import (
     Flip,
     ModelResult,
 )
-from edgeclf.measure.latency import Percentiles
-from edgeclf.measure.machine import describe_machine
 from edgeclf.report import wording
 from edgeclf.report.html import render_report, write_report
 
@@ -121,7 +122,7 @@ def test_figures_stand_in_the_table(images: Split) -> None:
         "−0.50",
         "−0.80 to −0.20",
         "0.001",
-        "95 kB",
+        "95.0 kB",
         "100 µs",
         "12.5 M",
         "1.5 ms",
@@ -146,6 +147,60 @@ def test_class_names_are_text_and_never_markup(images: Split) -> None:
     assert hostile[1] in checker.text
 
 
+def test_page_and_terminal_write_the_same_numbers() -> None:
+    from rich.console import Console
+
+    from edgeclf.cli.rendering_bench import render_bench
+
+    fast = model(latency_ms=Percentiles(0.0004, 0.0123, 1.234), size_bytes=98_833, gzip_bytes=80_123, p_value=1e-9)
+    made = report(models=(fast,))
+    console = Console(width=200)
+    with console.capture() as capture:
+        render_bench(console, made)
+    page, terminal = parsed(render_report(made)).text, capture.get()
+    for figure in ("0.4 µs", "12.3 µs", "1.23 ms", "98.8 kB", "80.1 kB", "< 0.0001", "12.5 M", "78,000", "1.5 ms"):
+        assert figure in page, figure
+        assert figure in terminal, figure
+    for figure in ("84.00 %", "83.00 to 85.00", "−0.50", "−0.80 to −0.20", "20.0 MB"):
+        assert figure in page, figure
+        assert figure in terminal, figure
+
+
+def test_a_class_interval_agrees_with_its_verdict(images: Split) -> None:
+    """Forty pairs of class and model, one of which would pass alone."""
+    names = tuple(f"class {k}" for k in range(20))
+    labels = np.repeat(np.arange(20), 100)
+    baseline = labels.copy()
+    first = labels.copy()
+    first[:7] = 1  # 7 of 100 images of class 0 lost: p = 0.016 alone, 0.31 among 20, 0.63 among 40
+    second = labels.copy()
+    second[:30] = 1  # 30 lost: beyond chance in any company
+    view = ImageView(np.zeros((1, 4, 4, 3), np.uint8), np.zeros(len(labels), np.int64))
+    paths = tuple(map(str, range(len(labels))))
+    split = Split(view, labels, paths, paths)
+
+    def predictions(name: str, indices: np.ndarray) -> ModelPredictions:
+        return ModelPredictions(name, f"{name}.tflite", split, names, indices, tuple(names[k] for k in indices))
+
+    both = compare_models([predictions("a", first), predictions("b", second)], baseline, 0)
+    for verdict in both:
+        for cost in verdict.comparison.per_class:
+            assert cost.p_value is not None
+            assert cost.difference_interval is not None
+            low, high = cost.difference_interval
+            assert low <= (cost.difference or 0.0) <= high
+            assert (low > 0 or high < 0) == (cost.p_value < 0.05) == wording.is_significant(cost)
+    lost = both[0].comparison.per_class[0]
+    assert lost.difference == -0.07
+    assert lost.p_value == pytest.approx(39 * 2 / 2**7)  # the second smallest of forty
+    assert "no single class loses more than chance" in wording.class_sentence(both[0].comparison)
+    assert "beyond chance" in wording.class_sentence(both[1].comparison)
+    # The model's own figures do not depend on its company.
+    alone = compare_models([predictions("a", first)], baseline, 0)[0]
+    assert (alone.p_value, alone.difference_interval) == (both[0].p_value, both[0].difference_interval)
+    assert alone.comparison.per_class[0].p_value == pytest.approx(20 * 2 / 2**7)
+
+
 def test_without_data_latency_alone_is_drawn() -> None:
     bare = model(
         top1=None, top1_interval=None, difference=None, difference_interval=None, p_value=None, preprocessing_ms=None
@@ -155,7 +210,7 @@ def test_without_data_latency_alone_is_drawn() -> None:
     checker = parsed(page)
     assert page.count("<svg") == 1
     assert "Top-1" not in checker.text
-    assert "int8 takes 95 kB and 100 µs an image on 1 thread." in checker.text
+    assert "int8 takes 95.0 kB and 100 µs an image on 1 thread." in checker.text
 
 
 def test_without_a_baseline_nothing_is_compared() -> None:
@@ -164,7 +219,7 @@ def test_without_a_baseline_nothing_is_compared() -> None:
     page = render_report(
         replace(report(), baseline=None, models=(alone,), comparisons=(Comparison("int8", "p", costs, ()),))
     )
-    assert "Which classes pay" not in page
+    assert "Differences by class" not in page
     assert page.count("<svg") == 2
 
 
@@ -184,7 +239,7 @@ def test_sentences_say_what_the_figures_say() -> None:
     lines = wording.summary(report())
     assert lines[0] == (
         "int8 gets 84.00 % of 1,000 test images right, 0.50 points fewer than the float network, more than chance "
-        "would explain (p = 0.001); it takes 95 kB (3.3 times less than 312 kB of float weights) and 100 µs an image "
+        "would explain (p = 0.001); it takes 95.0 kB (3.3 times less than 312 kB of float weights) and 100 µs an image "
         "on 1 thread."
     )
     equal = wording.summary(report(models=(model(difference=0.0, p_value=1.0),)))[0]
@@ -199,34 +254,19 @@ def test_a_lead_within_the_noise_is_no_lead() -> None:
     clear = (model("a"), model("b", latency_ms=Percentiles(0.2, 0.3, 0.4), size_bytes=200_000, top1=0.83))
     lines = wording.summary(report(models=clear))
     assert "a is clearly the fastest and smallest." in lines
-    assert "b gains nothing: a is smaller, faster and no less accurate." in lines
+    assert "b is dominated by a, which is smaller, faster and no less accurate." in lines
 
 
-def test_cautions_name_what_might_mislead() -> None:
-    assert wording.cautions(report()) == []
+def test_warnings_name_what_might_mislead() -> None:
+    assert wording.list_warnings(report()) == []
     shaky = model(spread=0.2, steady=False, integrity="unverified", notes=("pixels enter as 0 to 1 (measured)",))
     busy = replace(report(models=(shaky,)), machine=replace(report().machine, load_average=9.0, governor="powersave"))
-    told = " ".join(wording.cautions(busy))
+    warnings = " ".join(wording.list_warnings(busy))
     for word in ("Other programs", "still getting faster", "±20 %", "Not made by edgeclf", "pixels enter", "powersave"):
-        assert word in told
+        assert word in warnings
 
 
-@pytest.mark.parametrize(
-    ("value", "written"),
-    [(0, "0 B"), (999, "999 B"), (95_568, "95.6 kB"), (1_500_000, "1.5 MB"), (2e9, "2 GB"), (None, "–")],
-)
-def test_sizes(value: int | None, written: str) -> None:
-    assert wording.size(value) == written
-
-
-def test_small_numbers() -> None:
-    assert wording.milliseconds(0.0864) == "86.4 µs"
-    assert wording.milliseconds(12.34) == "12.3 ms"
-    assert wording.points(-0.00001) == "±0.00"
-    assert wording.p_value(1e-9) == "< 0.0001"
-
-
-def test_the_file_is_written_whole(tmp_path: Path, images: Split) -> None:
+def test_the_file_is_written_atomically(tmp_path: Path, images: Split) -> None:
     path = write_report(report(), tmp_path / "deep" / "report.html", images=images)
     assert path.read_text(encoding="utf-8").rstrip().endswith("</html>")
     assert [p.name for p in path.parent.iterdir()] == ["report.html"]

@@ -1,4 +1,4 @@
-"""Intervals and tests against scipy's, and the laws that they must obey for any counts."""
+"""Intervals and tests against those of scipy, and the laws that they must obey for any counts."""
 
 from __future__ import annotations
 
@@ -11,19 +11,22 @@ from hypothesis import strategies as st
 
 from edgeclf.measure.statistics import (
     bootstrap_interval,
+    clopper_pearson_interval,
+    difference_interval,
     discordant,
     holm,
+    holm_levels,
     mcnemar_p,
     paired_difference,
     wilson_interval,
 )
 
 counts = st.integers(1, 20_000).flatmap(lambda n: st.tuples(st.integers(0, n), st.just(n)))
-answers = st.lists(st.tuples(st.booleans(), st.booleans()), min_size=1, max_size=300)
+predictions = st.lists(st.tuples(st.booleans(), st.booleans()), min_size=1, max_size=300)
 
 
 @given(counts)
-def test_wilson_contains_the_share_and_stays_a_share(case: tuple[int, int]) -> None:
+def test_wilson_contains_the_fraction_and_stays_a_fraction(case: tuple[int, int]) -> None:
     successes, trials = case
     low, high = wilson_interval(successes, trials)
     assert 0.0 <= low <= successes / trials <= high <= 1.0
@@ -88,7 +91,7 @@ def test_mcnemar_is_a_symmetric_probability(lost: int, gained: int) -> None:
         assert mcnemar_p(lost + 1, gained) <= p
 
 
-@given(answers)
+@given(predictions)
 @settings(deadline=None)
 def test_difference_is_the_difference_of_the_accuracies(pairs: list[tuple[bool, bool]]) -> None:
     baseline, model = np.array(pairs).T
@@ -97,7 +100,7 @@ def test_difference_is_the_difference_of_the_accuracies(pairs: list[tuple[bool, 
     assert lost + gained == int((baseline != model).sum())
 
 
-@given(answers, st.integers(0, 2**32 - 1))
+@given(predictions, st.integers(0, 2**32 - 1))
 @settings(deadline=None, max_examples=40)
 def test_bootstrap_is_repeatable_bounded_and_mirrors(pairs: list[tuple[bool, bool]], seed: int) -> None:
     baseline, model = np.array(pairs).T
@@ -127,7 +130,7 @@ def test_bootstrap_equals_scipys_on_the_images_themselves() -> None:
     assert bootstrap_interval(baseline, model) == pytest.approx((expected.low, expected.high), abs=tolerance)
 
 
-def test_bootstrap_covers_the_truth_about_as_often_as_it_says() -> None:
+def test_bootstrap_covers_the_truth_about_as_often_as_promised() -> None:
     rng = np.random.default_rng(11)
     lost, gained, size, trials = 0.05, 0.03, 1500, 400
     covered = 0
@@ -136,11 +139,11 @@ def test_bootstrap_covers_the_truth_about_as_often_as_it_says() -> None:
         baseline, model = draw >= gained, (draw < gained) | (draw >= gained + lost)
         low, high = bootstrap_interval(baseline, model, seed=trial, resamples=1000)
         covered += low <= gained - lost <= high
-    # Four standard errors of a share of 0.95 among 400 trials.
+    # Four standard errors of a fraction of 0.95 among 400 trials.
     assert abs(covered / trials - 0.95) < 4 * math.sqrt(0.95 * 0.05 / trials)
 
 
-def test_answers_about_different_images_are_refused() -> None:
+def test_predictions_of_different_images_are_refused() -> None:
     with pytest.raises(ValueError, match="same images"):
         discordant(np.ones(3, bool), np.ones(4, bool))
     with pytest.raises(ValueError, match="same images"):
@@ -158,3 +161,44 @@ def test_holm_never_lowers_a_p_value_and_keeps_the_order(p_values: list[float]) 
     assert all(a >= p for a, p in zip(adjusted, p_values, strict=True))
     order = np.argsort(p_values, kind="stable")
     assert (np.diff(np.array(adjusted)[order]) >= 0).all()
+
+
+@given(st.lists(st.floats(0, 1), min_size=1, max_size=20))
+def test_holm_levels_are_those_at_which_holm_decides(p_values: list[float]) -> None:
+    decided = [p < 0.05 for p in holm(p_values)]
+    levels = holm_levels(p_values)
+    assert [p < level for p, level in zip(p_values, levels, strict=True)] == decided
+
+
+def test_holm_levels_by_hand() -> None:
+    # 0.01 passes 0.05 / 3; 0.03 fails 0.05 / 2, where the procedure stops.
+    assert holm_levels([0.01, 0.04, 0.03]) == pytest.approx((0.05 / 3, 0.05 / 2, 0.05 / 2))
+
+
+@given(counts, st.sampled_from([0.05, 0.01, 0.05 / 1000]))
+@settings(max_examples=50, deadline=None)
+def test_clopper_pearson_equals_scipy(case: tuple[int, int], alpha: float) -> None:
+    stats = pytest.importorskip("scipy.stats")
+    expected = stats.binomtest(*case).proportion_ci(1 - alpha, method="exact")
+    assert clopper_pearson_interval(*case, alpha) == pytest.approx((expected.low, expected.high), abs=1e-9)
+
+
+@given(st.integers(0, 60), st.integers(0, 60), st.integers(1, 500), st.sampled_from([0.05, 0.05 / 7, 0.05 / 300]))
+@settings(deadline=None)
+def test_a_difference_interval_excludes_zero_exactly_where_the_test_rejects(
+    lost: int, gained: int, unchanged: int, alpha: float
+) -> None:
+    total = lost + gained + unchanged
+    low, high = difference_interval(lost, gained, total, alpha)
+    assert -1 <= low <= (gained - lost) / total <= high <= 1
+    assert (low > 0 or high < 0) == (mcnemar_p(lost, gained) < alpha)
+
+
+def test_a_difference_interval_covers_the_truth_at_least_as_often_as_promised() -> None:
+    rng = np.random.default_rng(5)
+    for lost, gained, size in ((0.005, 0.0, 300), (0.05, 0.03, 500), (0.02, 0.0, 100)):
+        draws = rng.multinomial(size, [lost, gained, 1 - lost - gained], size=300)
+        bounds = [difference_interval(int(a), int(b), size, 0.05) for a, b, _ in draws]
+        covered = np.mean([low <= gained - lost <= high for low, high in bounds])
+        # Three standard errors below 0.95 among 300 trials.
+        assert covered > 0.95 - 3 * math.sqrt(0.95 * 0.05 / 300)

@@ -1,20 +1,19 @@
-"""What a model file is, without running it."""
+"""Describes a model file without running it."""
 
 from __future__ import annotations
 
-import gzip
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
-from edgeclf.artifact import provenance as sealing
+from edgeclf.artifact.compressed_size import gzip_size
 from edgeclf.artifact.locate import locate_model
 from edgeclf.artifact.macs import count_macs, count_parameters, operator_macs, parameter_tensors
-from edgeclf.artifact.metadata import read_foreign_metadata, read_metadata
-from edgeclf.artifact.tflite import TensorInfo, TfliteModel, parse
-from edgeclf.errors import DamagedModelError, ModelError
+from edgeclf.artifact.model_file import ModelFile
+from edgeclf.artifact.tflite import TensorInfo, TfliteModel
+from edgeclf.errors import ModelError
 from edgeclf.records import Record
 
 _LEAST_WEIGHTS = 2  # dimensions: a bias is not counted as weights
@@ -22,22 +21,22 @@ _LEAST_WEIGHTS = 2  # dimensions: a bias is not counted as weights
 
 @dataclass(frozen=True)
 class InspectReport(Record):
-    """What a model file is.
+    """Description of a model file.
 
     Attributes:
         path: the file.
         size_bytes: of the file.
         gzip_bytes: of the file compressed.
         integrity: `verified`, `unverified` (not made by edgeclf) or `damaged`.
-        description: the file's own words.
+        description: as the file itself has it.
         inputs: name, shape, dtype, scale, zero_point of each.
         outputs: likewise.
         labels: class names in index order; None where the file has none.
-        normalization: mean and std that the metadata asks for; None where it says nothing.
+        normalization: mean and std that the metadata asks for; None where it names none.
         parameters: elements of all weights and biases.
         macs: multiply-accumulates for one inference.
         operators: name, count and macs of each kind, in order of appearance.
-        sparsity: share of zeros among all weights.
+        sparsity: fraction of zeros among all weights.
         distinct_weights_max: most distinct values in one weight tensor.
         tensors: the weights and biases: name, shape, dtype, scales, zero_points, axis, sparsity, distinct_weights,
             distinct_weights_per_channel (the most in one output channel).
@@ -69,70 +68,54 @@ class InspectReport(Record):
 
 
 def inspect(model: str | Path) -> InspectReport:
-    """Look a model file over. A damaged one is reported as far as it can be read.
+    """Describe a model file; a damaged one as far as it can be read.
 
     Raises:
         ModelError: there is no such file, or it is no TFLite file.
     """
-    path = locate_model(model)
-    try:
-        content = path.read_bytes()
-    except OSError as error:
-        raise ModelError(f"{path}: cannot be read ({(error.strerror or str(error)).lower()})") from error
-    return inspect_bytes(content, str(path))
+    return inspect_file(ModelFile.read(locate_model(model)))
 
 
-def inspect_bytes(content: bytes, path: str) -> InspectReport:
-    """Like `inspect`, for a file's content.
+def inspect_file(file: ModelFile) -> InspectReport:
+    """Describe a model file that is read already.
 
     Raises:
         ModelError: it is no TFLite file.
     """
-    packed = len(gzip.compress(content, 6))
+    shown = (str(file.path or file.name), len(file.content), gzip_size(file.content))
+    state = file.seal_state
     try:
-        graph = parse(content)
-    except DamagedModelError:
-        return InspectReport(path, len(content), packed, "damaged")
-    except ModelError as error:
-        if sealing.MARK in content or not content:
-            return InspectReport(path, len(content), packed, "damaged")
-        raise ModelError(f"{path}: {error}") from error
-    state = sealing.integrity(content, graph)
-    notes: tuple[str, ...] = ()
-    try:
-        made = sealing.read_provenance(content, graph)
-        if state == "unverified":
-            standard, notes = read_foreign_metadata(content, graph)
-        else:
-            standard = read_metadata(content, graph)
+        graph = file.graph
     except ModelError:
-        return InspectReport(path, len(content), packed, "damaged", **_facts(graph))
-    shown = None if made is None else made.to_dict()
-    samples = shown.pop("samples") if shown else None
+        return InspectReport(*shown, "damaged")
+    try:
+        made, standard, notes = file.provenance, file.metadata, file.metadata_notes
+    except ModelError:
+        return InspectReport(*shown, "damaged", **_graph_facts(graph))
+    origin = None if made is None else made.to_dict()
+    samples = origin.pop("samples") if origin else None
     return InspectReport(
-        path,
-        len(content),
-        packed,
+        *shown,
         state,
         standard.description or graph.description,
         labels=standard.labels,
         normalization=standard.normalization.to_dict() if standard.normalization else None,
-        provenance=shown,
+        provenance=origin,
         samples=len(samples["expected"]) if samples else 0,
         notes=notes,
-        **_facts(graph),
+        **_graph_facts(graph),
     )
 
 
 def weight_statistics(tensor: TensorInfo) -> dict[str, Any]:
-    """Zeros and distinct values of a constant.
+    """Count the zeros and distinct values of a constant.
 
     A quantized zero is the zero point. Batch norm folds into the weights channel by channel, so clustered weights are
     counted for each output channel too.
 
     Returns:
-        sparsity: share of zeros; distinct_weights: values in the tensor; distinct_weights_per_channel: the most in one
-        output channel. None each where the constant cannot be read.
+        sparsity: fraction of zeros; distinct_weights: values in the tensor; distinct_weights_per_channel: the most in
+        one output channel. None each where the constant cannot be read.
     """
     values = tensor.values()
     if values is None or values.size == 0:
@@ -156,7 +139,7 @@ def _channel_axis(tensor: TensorInfo) -> int:
     return len(tensor.shape) - 1 if len(tensor.shape) == 4 and tensor.shape[0] == 1 else 0
 
 
-def _facts(graph: TfliteModel) -> dict[str, Any]:
+def _graph_facts(graph: TfliteModel) -> dict[str, Any]:
     constants = parameter_tensors(graph)
     tensors = [{**_described(t), **weight_statistics(t)} for t in constants]
     weights = [

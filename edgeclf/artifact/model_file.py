@@ -1,15 +1,18 @@
-"""A model file: its content, read and parsed once."""
+"""A model file: its content, read, parsed and hashed once."""
 
 from __future__ import annotations
 
 import hashlib
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
 
-from edgeclf.artifact.provenance import Integrity, Provenance, check_integrity, read_provenance
+from edgeclf.artifact import provenance as sealing
+from edgeclf.artifact.classifier_shape import ClassifierShape, classifier_shape
+from edgeclf.artifact.metadata import Metadata, read_foreign_metadata, read_metadata
+from edgeclf.artifact.provenance import Integrity, Provenance
 from edgeclf.artifact.tflite import TfliteModel, parse
-from edgeclf.errors import ModelError
+from edgeclf.errors import DamagedModelError, ModelError
 
 
 @dataclass(frozen=True)
@@ -22,7 +25,7 @@ class ModelFile:
         path: where it lies; None: it was not written yet.
     """
 
-    content: bytes
+    content: bytes = field(repr=False)
     name: str
     path: Path | None = None
 
@@ -44,11 +47,34 @@ class ModelFile:
         """The parsed FlatBuffer.
 
         Raises:
+            DamagedModelError: its structure does not hold together.
             ModelError: it is no TFLite file.
         """
-        return parse(self.content)
+        try:
+            return parse(self.content)
+        except DamagedModelError as error:
+            raise DamagedModelError(f"{self.name}: {error}") from error
+        except ModelError as error:
+            raise ModelError(f"{self.name}: {error}") from error
 
     @cached_property
+    def seal_state(self) -> Integrity:
+        """`verified`, `unverified` or `damaged`.
+
+        Raises:
+            ModelError: it is no TFLite file, and never was one.
+        """
+        try:
+            graph = self.graph
+        except DamagedModelError:
+            return "damaged"
+        except ModelError:
+            if sealing.MARK in self.content or not self.content:
+                return "damaged"
+            raise
+        return sealing.integrity(self.content, graph)
+
+    @property
     def integrity(self) -> Integrity:
         """`verified` or `unverified`.
 
@@ -56,12 +82,70 @@ class ModelFile:
             DamagedModelError: the file is not what was written.
             ModelError: it is no TFLite file.
         """
-        return check_integrity(self.content, self.name)
+        self.check()
+        return self.seal_state
+
+    def check(self) -> None:
+        """Refuse a damaged file, and what is no TFLite file.
+
+        Raises:
+            DamagedModelError: the file is not what was written.
+            ModelError: it is no TFLite file.
+        """
+        if self.seal_state != "damaged":
+            return
+        if not self.content:
+            raise DamagedModelError(f"{self.name}: the file is empty; copy it again from where it was made")
+        try:
+            self.graph  # noqa: B018 - its error names what is damaged
+        except DamagedModelError:
+            raise
+        except ModelError as error:
+            message = f"{self.name}: its first bytes are not as they were written; copy it again"
+            raise DamagedModelError(message) from error
+        raise DamagedModelError(f"{self.name}: the checksum inside does not fit (cut, or bits changed); copy it again")
 
     @cached_property
     def provenance(self) -> Provenance | None:
-        """How the file was made; None where edgeclf did not make it."""
-        return read_provenance(self.content, self.graph)
+        """How the file was made; None where edgeclf did not make it.
+
+        Raises:
+            DamagedModelError: it cannot be read.
+        """
+        return sealing.read_provenance(self.content, self.graph)
+
+    @property
+    def metadata(self) -> Metadata:
+        """Labels and normalization in the standard format; of a file without seal, as much as can be read.
+
+        Raises:
+            DamagedModelError: the file has a seal, and its metadata cannot be read.
+        """
+        return self._metadata[0]
+
+    @property
+    def metadata_notes(self) -> tuple[str, ...]:
+        """What of the metadata cannot be read and is left out, a line each."""
+        return self._metadata[1]
+
+    @cached_property
+    def _metadata(self) -> tuple[Metadata, tuple[str, ...]]:
+        if self.seal_state == "unverified":
+            return read_foreign_metadata(self.content, self.graph)
+        return read_metadata(self.content, self.graph), ()
+
+    @cached_property
+    def shape(self) -> ClassifierShape:
+        """What goes into the classifier and what comes out.
+
+        Raises:
+            ModelError: it is no image classifier.
+        """
+        graph = self.graph
+        try:
+            return classifier_shape(graph)
+        except ModelError as error:
+            raise ModelError(f"{self.name}: {error}") from error
 
     @cached_property
     def sha256(self) -> str:

@@ -1,4 +1,4 @@
-"""Where a model file comes from, and whether it still is what was written.
+"""Reads where a model file comes from, and whether it still is what was written.
 
 The file carries a JSON buffer (`EDGECLF_PROVENANCE`) at its front and a trailer at its very end. Both hold the mark
 `edgeclf-sha256:` and the same 64 hexadecimal digits: SHA-256 over the whole file with both runs of digits set to zeros.
@@ -15,7 +15,7 @@ from typing import Any, Literal
 
 from edgeclf.artifact.flatbuffer_reader import damaged
 from edgeclf.artifact.tflite import TfliteModel, parse
-from edgeclf.errors import DamagedModelError, ModelError
+from edgeclf.errors import ModelError
 from edgeclf.records import Record
 
 BUFFER_NAME = "EDGECLF_PROVENANCE"
@@ -32,7 +32,7 @@ class Provenance(Record):
     Attributes:
         recipe: of the compression.
         data: source, fingerprint, split_seed, class_names, indices of the calibration images.
-        metrics: at birth, by split; fractions.
+        metrics: when exported, by split; fractions.
         versions: of the packages that made it.
         preprocessing: color order, resize rule and its version.
         input_range: what pixel values 0 and 255 become before they enter the graph; None: they enter as they are.
@@ -55,7 +55,7 @@ class Provenance(Record):
 
 
 def provenance_buffer(provenance: Provenance) -> bytes:
-    """The JSON buffer, its seal still empty."""
+    """Encode the JSON buffer, its seal still empty."""
     seal = EMPTY_SEAL.decode()
     return json.dumps({"seal": seal, "format": 1, **provenance.to_dict()}, ensure_ascii=False, allow_nan=False).encode()
 
@@ -78,7 +78,7 @@ def seal(content: bytes) -> bytes:
 
 
 def integrity(content: bytes, model: TfliteModel | None = None) -> Integrity:
-    """Whether a model file is what was written.
+    """Find out whether a model file is what was written.
 
     Args:
         content: the whole file.
@@ -109,34 +109,8 @@ def integrity(content: bytes, model: TfliteModel | None = None) -> Integrity:
     return "verified" if digits == [digest, digest] else "damaged"
 
 
-def check_integrity(content: bytes, name: str) -> Integrity:
-    """Like `integrity`, for those who are about to run the file.
-
-    Args:
-        content: the whole file.
-        name: what the message calls it.
-
-    Raises:
-        DamagedModelError: it is damaged.
-        ModelError: it is no TFLite file.
-    """
-    if not content:
-        raise DamagedModelError(f"{name}: the file is empty; copy it again from where it was made")
-    try:
-        state = integrity(content, parse(content))
-    except DamagedModelError as error:
-        raise DamagedModelError(f"{name}: {error}") from error
-    except ModelError as error:
-        if _marks(content):
-            raise DamagedModelError(f"{name}: its first bytes are not as they were written; copy it again") from error
-        raise ModelError(f"{name}: {error}") from error
-    if state == "damaged":
-        raise DamagedModelError(f"{name}: the checksum inside does not fit (cut, or bits changed); copy it again")
-    return state
-
-
 def read_provenance(content: bytes, model: TfliteModel | None = None) -> Provenance | None:
-    """What the file says about its making, or None where edgeclf did not write it.
+    """Read how a file was made; None where edgeclf did not write it.
 
     Raises:
         ModelError: `content` is no TFLite file, or its provenance is damaged.

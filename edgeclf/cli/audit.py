@@ -2,36 +2,37 @@
 
 from __future__ import annotations
 
-from typing import Annotated
+from typing import Any
 
-import typer
-
-from edgeclf.cli.commands import register
-from edgeclf.cli.options import complete_data
+from edgeclf import api
+from edgeclf.cli.commands import Command
+from edgeclf.cli.options import Option, Table, complete_data
 from edgeclf.cli.session import Outcome, Session
 
-Data = Annotated[
-    str,
-    typer.Argument(
+OPTIONS = (
+    Option(
+        "data",
+        "A folder of class folders, one with train/ validation/ test/, a CSV manifest, or a name.",
         metavar="DATA",
-        help="A folder of class folders, one with train/ validation/ test/, a CSV manifest, or a name.",
-        autocompletion=complete_data,
+        complete=complete_data,
+        argument=True,
     ),
-]
+)
 
 
-def audit(session: Session, data: Data) -> Outcome:
-    """Look a data set over before training: counts, bad files, duplicates, leaks.
+def audit(session: Session, values: dict[str, Any]) -> Outcome:
+    """Examine a data set before training: counts, bad files, duplicates, leaks.
 
-    Findings are not a failure: the exit code is 0, and 2 when nothing is usable.
+    Findings are no failure: the exit code is 0, and 2 when nothing is usable.
     """
-    from edgeclf import api
     from edgeclf.cli.rendering import render_audit
 
-    report = api.audit(data, progress=session.progress()).to_dict()
-    return Outcome(report, lambda console: render_audit(console, report))
+    report = api.audit(**values, progress=session.progress())
+    return Outcome(report.to_dict(), lambda console: render_audit(console, report))
 
 
-def add_to(app: typer.Typer) -> None:
-    """Add the command."""
-    register(app, "audit", audit, examples=["edgeclf audit photos", "edgeclf audit photos.csv --json"])
+COMMAND = Command(
+    audit,
+    (Table(lambda: api.audit, OPTIONS),),
+    examples=("edgeclf audit photos", "edgeclf audit photos.csv --json"),
+)

@@ -1,23 +1,24 @@
-"""How a command is made: its own options, the global ones, its examples, and one place where errors end."""
+"""How a command is made: from its table of options, the global ones, its examples, and one place where errors end."""
 
 from __future__ import annotations
 
-import functools
 import inspect
 import sys
-import typing
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
+from dataclasses import dataclass
 from typing import Annotated, Any
 
 import typer
 
+from edgeclf.cli.options import Table
 from edgeclf.cli.session import Outcome, Session, run
+from edgeclf.plugins import load_plugins
 
 _PANEL = "Every command"
 
 
-def _show_version(wanted: bool) -> None:
-    if wanted:
+def _show_version(asked: bool) -> None:
+    if asked:
         from edgeclf import __version__
 
         print(f"edgeclf {__version__}")
@@ -40,33 +41,64 @@ GLOBAL_OPTIONS: dict[str, Any] = {"json": Json, "quiet": Quiet, "verbose": Verbo
 _PREFIX = "global_"
 
 
-def register(
-    app: typer.Typer,
-    name: str,
-    function: Callable[..., Outcome],
-    *,
-    examples: Sequence[str],
-    interrupted: str = "interrupted; nothing half-written is left behind",
-) -> None:
-    """Add `function(session, ...)` to `app` as the command `name`, with the global options after its own."""
-    hints = typing.get_type_hints(function, include_extras=True)
-    own = [p.replace(annotation=hints[p.name]) for p in inspect.signature(function).parameters.values()][1:]
+@dataclass(frozen=True)
+class Command:
+    """One command.
 
-    def command(**values: Any) -> None:
-        context: typer.Context = values.pop("context")
-        given = {key: values.pop(_PREFIX + key) or (context.obj or {}).get(key, False) for key in GLOBAL_OPTIONS}
-        given.pop("version")
-        run(Session(**given, stderr=sys.stderr), lambda session: function(session, **values), interrupted)
+    Args:
+        function: gets the session and the options' values by field; its name is the command's, its docstring the help.
+        tables: of its options.
+        examples: whole command lines.
+        interrupted: what Ctrl-C prints.
+    """
 
-    keyword = inspect.Parameter.KEYWORD_ONLY
-    parameters = [
-        inspect.Parameter("context", keyword, annotation=typer.Context),
-        *(p.replace(kind=keyword) for p in own),
-        *(inspect.Parameter(_PREFIX + k, keyword, default=False, annotation=a) for k, a in GLOBAL_OPTIONS.items()),
-    ]
-    functools.update_wrapper(command, function)
-    del command.__wrapped__  # type: ignore[attr-defined]  # typer must see the parameters below, not the function's own
-    command.__annotations__ = {p.name: p.annotation for p in parameters}
-    command.__signature__ = inspect.Signature(parameters)  # type: ignore[attr-defined]
-    shown = "\n\n".join(["Examples:", *(f"  {line}" for line in examples)]).replace("[", "\\[")
-    app.command(name, epilog=shown, no_args_is_help=False)(command)
+    function: Callable[[Session, dict[str, Any]], Outcome]
+    tables: tuple[Table, ...]
+    examples: tuple[str, ...]
+    interrupted: str = "interrupted; nothing half-written is left behind"
+
+    @property
+    def name(self) -> str:
+        """What is typed after `edgeclf`."""
+        return self.function.__name__
+
+    def add_to(self, app: typer.Typer) -> None:
+        """Add name and help to `app`; the options are made by `build`, for the one command that is used."""
+        app.command(self.name, help=self.function.__doc__)(_no_options)
+
+    def build(self) -> Any:
+        """Make the click command with all its options, the global ones after its own."""
+        app = typer.Typer(add_completion=False, rich_markup_mode="rich")
+        shown = "\n\n".join(["Examples:", *(f"  {line}" for line in self.examples)]).replace("[", "\\[")
+        app.command(self.name, help=self.function.__doc__, epilog=shown)(self._typer_function())
+        return typer.main.get_command(app)
+
+    def _typer_function(self) -> Callable[..., None]:
+        """Make a function with the signature that Typer reads."""
+
+        def command(**typed: Any) -> None:
+            context: typer.Context = typed.pop("context")
+            chosen = {key: typed.pop(_PREFIX + key) or (context.obj or {}).get(key, False) for key in GLOBAL_OPTIONS}
+            chosen.pop("version")
+            run(Session(**chosen, stderr=sys.stderr), lambda session: self._work(session, typed), self.interrupted)
+
+        keyword = inspect.Parameter.KEYWORD_ONLY
+        parameters = [
+            inspect.Parameter("context", keyword, annotation=typer.Context),
+            *(parameter for table in self.tables for parameter in table.parameters()),
+            *(inspect.Parameter(_PREFIX + k, keyword, default=False, annotation=a) for k, a in GLOBAL_OPTIONS.items()),
+        ]
+        command.__annotations__ = {parameter.name: parameter.annotation for parameter in parameters}
+        command.__signature__ = inspect.Signature(parameters)  # type: ignore[attr-defined]
+        return command
+
+    def _work(self, session: Session, typed: dict[str, Any]) -> Outcome:
+        load_plugins(lambda line: session.progress().warn(line))
+        values: dict[str, Any] = {}
+        for table in self.tables:
+            values |= table.read(typed)
+        return self.function(session, values)
+
+
+def _no_options() -> None:
+    """Stand for a command in the list of commands."""

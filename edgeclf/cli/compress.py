@@ -2,130 +2,99 @@
 
 from __future__ import annotations
 
-from pathlib import Path
-from typing import Annotated
+from collections.abc import Iterable
+from typing import Any
 
-import typer
-
-from edgeclf.cli.commands import register
-from edgeclf.cli.options import InputRange, complete_data, complete_path
+from edgeclf import api
+from edgeclf.cli.commands import Command
+from edgeclf.cli.options import INPUT_RANGE, UNSET, Option, Table, complete_data, complete_from, complete_path
 from edgeclf.cli.session import Outcome, Session
-from edgeclf.cli.values import parse_range, parse_settings
+from edgeclf.cli.values import parse_settings
 
 _FORMATS = "Formats (one model each)"
 _CHANGES = "Changes (to all of them)"
 
 
-def _complete_io(incomplete: str) -> list[str]:
-    return [name for name in ("uint8", "int8", "float32") if name.startswith(incomplete)]
+def _io_types() -> Iterable[str]:
+    from edgeclf.compression.recipe import IO_TYPES
+
+    return IO_TYPES
 
 
-def compress(
-    session: Session,
-    source: Annotated[
-        str,
-        typer.Argument(
-            metavar="SOURCE", help="A run folder, a .keras or .h5 file, a SavedModel.", autocompletion=complete_path
-        ),
-    ],
-    int8: Annotated[
-        bool, typer.Option("--int8", help="Full integer: small and fast.", rich_help_panel=_FORMATS)
-    ] = False,
-    float16: Annotated[
-        bool, typer.Option("--float16", help="Half the size; computes in float.", rich_help_panel=_FORMATS)
-    ] = False,
-    dynamic: Annotated[
-        bool, typer.Option("--dynamic", help="int8 weights; slower than float here.", rich_help_panel=_FORMATS)
-    ] = False,
-    int16x8: Annotated[
-        bool, typer.Option("--int16x8", help="int16 activations; precise, very slow.", rich_help_panel=_FORMATS)
-    ] = False,
-    float32: Annotated[
-        bool, typer.Option("--float32", help="Unchanged numbers, for comparison.", rich_help_panel=_FORMATS)
-    ] = False,
-    qat: Annotated[
-        bool,
-        typer.Option("--qat", help="Train with quantization in the loop; implies --int8.", rich_help_panel=_CHANGES),
-    ] = False,
-    prune: Annotated[
-        str | None,
-        typer.Option(metavar="SHARE", help="Zeros among the weights: 0.5, or 2:4.", rich_help_panel=_CHANGES),
-    ] = None,
-    cluster: Annotated[
-        int | None,
-        typer.Option(metavar="N", help="Distinct weights a tensor, such as 16.", rich_help_panel=_CHANGES),
-    ] = None,
-    data: Annotated[
-        str | None,
-        typer.Option(
-            metavar="DATA", help="For calibration and fine-tuning. Default: the run's.", autocompletion=complete_data
-        ),
-    ] = None,
-    calibration: Annotated[
-        int, typer.Option(min=1, metavar="N", help="Training images that set the quantization ranges.")
-    ] = 500,
-    io: Annotated[
-        str,
-        typer.Option(
-            metavar="TYPE",
-            help="Input and output of int8 models: uint8, int8 (TFLite Micro) or float32.",
-            autocompletion=_complete_io,
-        ),
-    ] = "uint8",
-    input_range: InputRange = None,
-    out: Annotated[
-        Path | None,
-        typer.Option(metavar="DIR", help="Where NAME-<recipe>.tflite go. Default: the run's compressed/."),
-    ] = None,
-    trust_model: Annotated[
-        bool, typer.Option("--trust-model", help="Load a file that runs code of its own, such as a Lambda.")
-    ] = False,
-    seed: Annotated[int, typer.Option(metavar="N", help="Of the calibration draw and of fine-tuning.")] = 0,
-    overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace existing models.")] = False,
-    settings: Annotated[
-        list[str] | None,
-        typer.Option("--set", metavar="KEY=VALUE", help="Any other setting, such as --set qat_epochs=5."),
-    ] = None,
-) -> Outcome:
+def _parse_settings(pairs: list[str], option: str) -> dict[str, Any]:
+    from edgeclf.compression.recipe import Recipe
+
+    return parse_settings(pairs, Recipe, without=("format", "qat", "prune", "pattern", "cluster"))
+
+
+OPTIONS = (
+    Option(
+        "source",
+        "A run folder, a .keras or .h5 file, a SavedModel.",
+        metavar="SOURCE",
+        complete=complete_path,
+        argument=True,
+    ),
+    Option("int8", "Full integer: small and fast.", panel=_FORMATS),
+    Option("float16", "Half the size; computes in float.", panel=_FORMATS),
+    Option("dynamic", "int8 weights; slower than float here.", panel=_FORMATS),
+    Option("int16x8", "int16 activations; precise, very slow.", panel=_FORMATS),
+    Option("float32", "Unchanged numbers, for comparison.", panel=_FORMATS),
+    Option("qat", "Train with quantization in the loop; implies --int8.", panel=_CHANGES),
+    Option("prune", "Fraction of zero weights: 0.5, or 2:4.", metavar="FRACTION", panel=_CHANGES),
+    Option("cluster", "Distinct weights a tensor, such as 16.", metavar="N", panel=_CHANGES),
+    Option(
+        "recipes",
+        "A recipe by name, such as prune50-qat-int8; repeatable.",
+        metavar="NAME",
+        type=list[str],
+        default=UNSET,
+        flag="--recipe",
+    ),
+    Option("data", "For calibration and fine-tuning. Default: the run's.", metavar="DATA", complete=complete_data),
+    Option("calibration", "Training images that set the quantization ranges.", metavar="N", minimum=1),
+    Option(
+        "io",
+        "Input and output of int8 models: uint8, int8 (TFLite Micro) or float32.",
+        metavar="TYPE",
+        complete=complete_from(_io_types),
+    ),
+    INPUT_RANGE,
+    Option("out", "Where NAME-<recipe>.tflite go. Default: the run's compressed/.", metavar="DIR"),
+    Option("trust_model", "Load a file that runs code of its own, such as a Lambda."),
+    Option("seed", "Seed of the choice of calibration images and of fine-tuning.", metavar="N"),
+    Option("overwrite", "Replace existing models."),
+    Option(
+        "settings",
+        "Any other setting, such as --set qat_epochs=5.",
+        metavar="KEY=VALUE",
+        type=list[str],
+        default=UNSET,
+        parse=_parse_settings,
+        flag="--set",
+    ),
+)
+
+
+def compress(session: Session, values: dict[str, Any]) -> Outcome:
     """Turn a float network into TFLite models: quantized, pruned, clustered.
 
     Without a format, a sensible set is made. Changes combine; zeros and clusters survive --qat.
     """
-    from edgeclf import api
     from edgeclf.cli.rendering_host import render_compression
-    from edgeclf.compression.recipe import Recipe
 
-    interval = parse_range(input_range)
-    report = api.compress(
-        source,
-        float32=float32,
-        float16=float16,
-        dynamic=dynamic,
-        int8=int8,
-        int16x8=int16x8,
-        qat=qat,
-        prune=prune,
-        cluster=cluster,
-        data=data,
-        calibration=calibration,
-        io=io,
-        input_range=interval,
-        out=out,
-        trust_model=trust_model,
-        seed=seed,
-        overwrite=overwrite,
-        progress=session.progress(),
-        **parse_settings(settings or [], Recipe, without=("format", "qat", "prune", "pattern", "cluster")),
-    ).to_dict()
-    return Outcome(report, lambda console: render_compression(console, report))
+    settings = values.pop("settings", {})
+    report = api.compress(**values, **settings, progress=session.progress())
+    return Outcome(report.to_dict(), lambda console: render_compression(console, report))
 
 
-def add_to(app: typer.Typer) -> None:
-    """Add the command."""
-    examples = [
+COMMAND = Command(
+    compress,
+    (Table(lambda: api.compress, OPTIONS),),
+    examples=(
         "edgeclf compress runs/digits",
         "edgeclf compress runs/photos --int8 --float16",
         "edgeclf compress runs/photos --qat --prune 0.5",
         "edgeclf compress network.h5 --int8 --data photos --out models",
-    ]
-    register(app, "compress", compress, examples=examples)
+    ),
+)

@@ -2,32 +2,30 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
-import typer
-
-from edgeclf.cli.commands import register
-from edgeclf.cli.options import Model
+from edgeclf import api
+from edgeclf.cli.commands import Command
+from edgeclf.cli.options import MODEL, Table
 from edgeclf.cli.session import Outcome, Session
 
 if TYPE_CHECKING:
     from rich.console import Console
 
 
-def inspect(session: Session, model: Model) -> Outcome:
-    """Tell what a model file is, without running it.
+def inspect(session: Session, values: dict[str, Any]) -> Outcome:
+    """Describe a model file without running it.
 
-    Of a damaged file as much as can be read is told; the exit code is then 2.
+    Of a damaged file as much as can be read is shown; the exit code is then 2.
     """
-    from edgeclf import api
     from edgeclf.cli.rendering import render_inspection
     from edgeclf.cli.rendering_activations import render_activations
 
-    report = api.inspect(model).to_dict()
-    damaged = report["integrity"] == "damaged"
+    report = api.inspect(**values)
+    damaged = report.integrity == "damaged"
     if damaged:
-        session.warn(f"{report['path']}: damaged: the file is not what was written; copy or make it again")
-    for note in report["notes"]:
+        session.warn(f"{report.path}: damaged: the file is not what was written; copy or make it again")
+    for note in report.notes:
         session.warn(note)
 
     def render(console: Console) -> None:
@@ -35,10 +33,11 @@ def inspect(session: Session, model: Model) -> Outcome:
         if session.verbose:
             render_activations(console, report)
 
-    return Outcome(report, render, 2 if damaged else 0)
+    return Outcome(report.to_dict(), render, 2 if damaged else 0)
 
 
-def add_to(app: typer.Typer) -> None:
-    """Add the command."""
-    examples = ["edgeclf inspect cifar10", "edgeclf inspect model.tflite --verbose", "edgeclf inspect cifar10 --json"]
-    register(app, "inspect", inspect, examples=examples)
+COMMAND = Command(
+    inspect,
+    (Table(lambda: api.inspect, (MODEL,)),),
+    examples=("edgeclf inspect cifar10", "edgeclf inspect model.tflite --verbose", "edgeclf inspect cifar10 --json"),
+)

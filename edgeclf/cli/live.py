@@ -3,195 +3,166 @@
 from __future__ import annotations
 
 import contextlib
+import operator
 import os
 import signal
 import threading
 from collections.abc import Iterator
 from types import FrameType
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Any
 
-import typer
-
-from edgeclf.cli.commands import register
-from edgeclf.cli.options import InputRange, Model, Runtime, complete_path
+from edgeclf import api
+from edgeclf.cli.commands import Command
+from edgeclf.cli.options import INPUT_RANGE, MODEL, RUNTIME, Option, Table, complete_path, make_plan
 from edgeclf.cli.session import Outcome, Session
-from edgeclf.cli.values import parse_bytes, parse_count_or_auto, parse_range, parse_roi, parse_size
+from edgeclf.cli.values import (
+    parse_bytes,
+    parse_count_or_auto,
+    parse_roi,
+    parse_size,
+    show_bytes,
+    show_count_or_auto,
+)
 
 if TYPE_CHECKING:
     from rich.console import Console
 
     from edgeclf.progress import Progress
+    from edgeclf.streaming.settings import LiveSettings
 
+_TOKEN = "EDGECLF_TOKEN"
 _SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 _SOURCE, _PICTURE, _LABELS, _VIEWS, _OUTPUTS = "Source", "Picture", "Labels", "Views", "Outputs"
 
 
-def live(
-    session: Session,
-    model: Model,
-    camera: Annotated[
-        str,
-        typer.Option(
-            metavar="SOURCE",
-            help="0, /dev/video0, a video, a folder of images, rtsp:// or http://, picamera2, a GStreamer pipeline.",
-            autocompletion=complete_path,
-            rich_help_panel=_SOURCE,
-        ),
-    ] = "0",
-    size: Annotated[
-        str | None,
-        typer.Option(metavar="WIDTHxHEIGHT", help="Picture size to ask of the camera.", rich_help_panel=_SOURCE),
-    ] = None,
-    rate: Annotated[
-        float | None,
-        typer.Option(metavar="FPS", help="Frames a second to ask of the camera.", rich_help_panel=_SOURCE),
-    ] = None,
-    every_frame: Annotated[
-        bool,
-        typer.Option(
-            "--every-frame",
-            help="Classify every frame of a file. Default: at its own rate, newest frame only.",
-            rich_help_panel=_SOURCE,
-        ),
-    ] = False,
-    roi: Annotated[
-        str | None,
-        typer.Option(
-            metavar="X,Y,W,H",
-            help="Look at this region only: pixels, or shares if all are at most 1.",
-            rich_help_panel=_PICTURE,
-        ),
-    ] = None,
-    center_crop: Annotated[
-        bool,
-        typer.Option(
-            "--center-crop", help="Look at the middle square instead of stretching.", rich_help_panel=_PICTURE
-        ),
-    ] = False,
-    rotate: Annotated[
-        int, typer.Option(metavar="DEGREES", help="Turn clockwise: 0, 90, 180, 270.", rich_help_panel=_PICTURE)
-    ] = 0,
-    flip: Annotated[
-        str,
-        typer.Option(metavar="WAY", help="Mirror: none, horizontal, vertical, both.", rich_help_panel=_PICTURE),
-    ] = "none",
-    threshold: Annotated[
-        float,
-        typer.Option(metavar="P", help="Below this probability the label is «unknown».", rich_help_panel=_LABELS),
-    ] = 0.5,
-    smoothing: Annotated[
-        float,
-        typer.Option(metavar="SECONDS", help="Average labels over this time; 0: not at all.", rich_help_panel=_LABELS),
-    ] = 0.3,
-    hysteresis: Annotated[
-        float,
-        typer.Option(metavar="P", help="How far another label must lead to replace one.", rich_help_panel=_LABELS),
-    ] = 0.1,
-    max_fps: Annotated[
-        float | None,
-        typer.Option(metavar="FPS", help="Results a second at most; saves power.", rich_help_panel=_LABELS),
-    ] = None,
-    threads: Annotated[
-        str,
-        typer.Option(metavar="N|auto", help="Threads of the interpreter; auto measures.", rich_help_panel=_LABELS),
-    ] = "auto",
-    runtime: Runtime = "litert",
-    input_range: InputRange = None,
-    web: Annotated[
-        str | None,
-        typer.Option(
-            metavar="[HOST:]PORT",
-            help="Serve the page here. Other hosts than 127.0.0.1 ask for a token, which is printed.",
-            rich_help_panel=_VIEWS,
-        ),
-    ] = None,
-    token: Annotated[
-        str | None,
-        typer.Option(
-            metavar="TEXT",
-            help="Token of the page, 16 characters or more. Default: a new one.",
-            envvar="EDGECLF_TOKEN",
-            show_envvar=True,
-            rich_help_panel=_VIEWS,
-        ),
-    ] = None,
-    no_window: Annotated[
-        bool, typer.Option("--no-window", help="No window, even with a display.", rich_help_panel=_VIEWS)
-    ] = False,
-    record: Annotated[
-        str | None,
-        typer.Option(metavar="FILE", help="Write the annotated video: .mp4, .mkv, .avi.", rich_help_panel=_OUTPUTS),
-    ] = None,
-    overwrite: Annotated[
-        bool, typer.Option("--overwrite", help="Replace an existing video.", rich_help_panel=_OUTPUTS)
-    ] = False,
-    collect: Annotated[
-        str | None,
-        typer.Option(
-            metavar="DIR",
-            help="Keep frames that the model is unsure of, to sort and train on.",
-            rich_help_panel=_OUTPUTS,
-        ),
-    ] = None,
-    collect_quota: Annotated[
-        str,
-        typer.Option(metavar="SIZE", help="Disk space for unsorted ones, such as 500MB.", rich_help_panel=_OUTPUTS),
-    ] = "500MB",
-    on_change: Annotated[
-        str | None,
-        typer.Option(
-            metavar="CMD",
-            help="Run this when the label changes; the event is JSON on its stdin.",
-            rich_help_panel=_OUTPUTS,
-        ),
-    ] = None,
-    mqtt: Annotated[
-        str | None,
-        typer.Option(metavar="URL", help="Tell a broker: mqtt://USER@HOST:1883/TOPIC.", rich_help_panel=_OUTPUTS),
-    ] = None,
-    duration: Annotated[float | None, typer.Option(metavar="SECONDS", help="Stop after this time.")] = None,
-    frames: Annotated[int | None, typer.Option(min=1, metavar="N", help="Stop after so many results.")] = None,
-) -> Outcome:
+OPTIONS = (
+    Option(
+        "camera",
+        "0, /dev/video0, a video, a folder of images, rtsp:// or http://, picamera2, a GStreamer pipeline.",
+        metavar="SOURCE",
+        complete=complete_path,
+        panel=_SOURCE,
+    ),
+    Option("size", "Picture size to ask of the camera.", metavar="WIDTHxHEIGHT", parse=parse_size, panel=_SOURCE),
+    Option("rate", "Frames a second to ask of the camera.", metavar="FPS", panel=_SOURCE),
+    Option(
+        "every_frame",
+        "Classify every frame of a file. Default: at its own rate, newest frame only.",
+        panel=_SOURCE,
+    ),
+    Option(
+        "roi",
+        "Look at this region only: pixels, or fractions if all are at most 1.",
+        metavar="X,Y,W,H",
+        field="geometry.roi",
+        parse=parse_roi,
+        panel=_PICTURE,
+    ),
+    Option(
+        "center_crop", "Look at the middle square instead of stretching.", field="geometry.center_crop", panel=_PICTURE
+    ),
+    Option("rotate", "Turn clockwise: 0, 90, 180, 270.", metavar="DEGREES", field="geometry.rotate", panel=_PICTURE),
+    Option("flip", "Mirror: none, horizontal, vertical, both.", metavar="WAY", field="geometry.flip", panel=_PICTURE),
+    Option(
+        "threshold",
+        "Below this probability the label is «unknown».",
+        metavar="P",
+        field="smoothing.threshold",
+        panel=_LABELS,
+    ),
+    Option(
+        "smoothing",
+        "Average labels over this time; 0: not at all.",
+        metavar="SECONDS",
+        field="smoothing.seconds",
+        panel=_LABELS,
+    ),
+    Option(
+        "hysteresis",
+        "How far another label must lead to replace one.",
+        metavar="P",
+        field="smoothing.hysteresis",
+        panel=_LABELS,
+    ),
+    Option("max_fps", "Results a second at most; saves power.", metavar="FPS", field="limits.max_fps", panel=_LABELS),
+    Option(
+        "threads",
+        "Threads of the interpreter; auto measures.",
+        metavar="N|auto",
+        parse=parse_count_or_auto,
+        show=show_count_or_auto,
+        panel=_LABELS,
+    ),
+    RUNTIME,
+    INPUT_RANGE,
+    Option(
+        "web",
+        "Serve the page here. Other hosts than 127.0.0.1 ask for a token, which is printed.",
+        metavar="[HOST:]PORT",
+        panel=_VIEWS,
+    ),
+    Option(
+        "token",
+        "Token of the page, 16 characters or more. Default: a new one.",
+        metavar="TEXT",
+        envvar=_TOKEN,
+        panel=_VIEWS,
+    ),
+    Option(
+        "no_window",
+        "No window, even with a display.",
+        type=bool,
+        field="window",
+        parse=lambda off, option: not off,
+        show=operator.not_,
+        panel=_VIEWS,
+    ),
+    Option("record", "Write the annotated video: .mp4, .mkv, .avi.", metavar="FILE", panel=_OUTPUTS),
+    Option("overwrite", "Replace an existing video.", panel=_OUTPUTS),
+    Option("collect", "Keep frames that the model is unsure of, to sort and train on.", metavar="DIR", panel=_OUTPUTS),
+    Option(
+        "collect_quota",
+        "Disk space for unsorted ones, such as 500MB.",
+        metavar="SIZE",
+        parse=parse_bytes,
+        show=show_bytes,
+        panel=_OUTPUTS,
+    ),
+    Option(
+        "on_change",
+        "Run this when the label changes; the event is JSON on its stdin.",
+        metavar="CMD",
+        panel=_OUTPUTS,
+    ),
+    Option("mqtt", "Publish to a broker: mqtt://USER@HOST:1883/TOPIC.", metavar="URL", panel=_OUTPUTS),
+    Option("duration", "Stop after this time.", metavar="SECONDS", field="limits.seconds"),
+    Option("frames", "Stop after so many results.", metavar="N", field="limits.frames", minimum=1),
+)
+
+
+def _settings() -> type[LiveSettings]:
+    from edgeclf.streaming.settings import LiveSettings
+
+    return LiveSettings
+
+
+def live(session: Session, values: dict[str, Any]) -> Outcome:
     """Classify a camera, a stream or a video, live.
 
     Always the newest frame, never a queue. A window where there is a display, else a page. Ctrl-C ends it (exit code
     130). With --json a line for each result, and a summary as the last line.
     """
-    from edgeclf import api
-    from edgeclf.streaming.geometry import Geometry
-    from edgeclf.streaming.loop import Limits
     from edgeclf.streaming.run import ReaderLeftError
-    from edgeclf.streaming.settings import LiveSettings
-    from edgeclf.streaming.smoothing import Smoothing
 
-    settings = LiveSettings(
-        camera=camera,
-        size=parse_size(size),
-        rate=rate,
-        every_frame=every_frame,
-        geometry=Geometry(rotate, flip, parse_roi(roi), center_crop),
-        smoothing=Smoothing(smoothing, threshold, hysteresis),
-        limits=Limits(frames, duration, max_fps),
-        threads=parse_count_or_auto(threads, "--threads"),
-        runtime=runtime,
-        input_range=parse_range(input_range),
-        web=web,
-        # In the environment of a service the token may be there for a page that is not asked for.
-        token=None if web is None and token == os.environ.get("EDGECLF_TOKEN") else token,
-        window=not no_window,
-        record=record,
-        overwrite=overwrite,
-        collect=collect,
-        collect_quota=parse_bytes(collect_quota, "--collect-quota"),
-        on_change=on_change,
-        mqtt=mqtt,
-    )
+    model = values.pop("model")
+    if values["web"] is None and values["token"] == os.environ.get(_TOKEN):
+        values["token"] = None  # in the environment of a service it may be there for a page that is not asked for
+    settings = make_plan(_settings(), values)
     progress = session.progress()
     with stopped_by_signals() as stop:
+        views = _views(session, progress, stop, settings.every_frame)
         try:
-            summary = api.live(
-                model, settings, stop=stop, progress=progress, **_views(session, progress, stop, every_frame)
-            )
+            summary = api.live(model, settings, stop=stop, progress=progress, **views)
         except ReaderLeftError as error:
             raise BrokenPipeError from error
         read = _somebody_reads(session, stop)
@@ -201,7 +172,7 @@ def live(
 
 
 def _views(session: Session, progress: Progress, stop: threading.Event, every_frame: bool) -> dict[str, Any]:
-    """What is seen in the terminal: JSON lines, a line that is rewritten, or a line at each change."""
+    """Choose what the terminal shows: JSON lines, one line that is rewritten, or a line at each change."""
     from edgeclf.cli.live_lines import ChangeLines, terminal_line
     from edgeclf.cli.progress_bars import ConsoleProgress
 
@@ -215,7 +186,7 @@ def _views(session: Session, progress: Progress, stop: threading.Event, every_fr
 
 
 def _somebody_reads(session: Session, stop: threading.Event) -> bool:
-    """Wait for room on stdout for the summary; False where it was to stop and nobody reads."""
+    """Wait for room on stdout for the summary; False where the run was stopped and nobody reads."""
     from edgeclf.streaming.lines import has_room
 
     while not has_room(session.stdout, 0.3):
@@ -227,7 +198,7 @@ def _somebody_reads(session: Session, stop: threading.Event) -> bool:
 
 @contextlib.contextmanager
 def stopped_by_signals() -> Iterator[threading.Event]:
-    """An event that Ctrl-C, SIGTERM and a closed terminal set; a second Ctrl-C interrupts as usual."""
+    """Yield an event that Ctrl-C, SIGTERM and a closed terminal set; a second Ctrl-C interrupts as usual."""
     stop = threading.Event()
 
     def ask(number: int, frame: FrameType | None) -> None:
@@ -236,10 +207,10 @@ def stopped_by_signals() -> Iterator[threading.Event]:
         stop.set()
 
     try:
-        # What was started with nohup goes on when its terminal is closed.
+        # A process started with nohup continues when its terminal is closed.
         heard = [number for number in _SIGNALS if signal.getsignal(number) is not signal.SIG_IGN]
         before = {number: signal.signal(number, ask) for number in heard}
-    except ValueError:  # not the main thread: an embedding program has its own signals
+    except ValueError:  # not the main thread: an embedding program handles signals itself
         yield stop
         return
     try:
@@ -250,10 +221,12 @@ def stopped_by_signals() -> Iterator[threading.Event]:
 
 
 def render_summary(console: Console, summary: dict[str, Any]) -> None:
-    """The whole run in a few lines."""
+    """Print the summary of a run in a few lines."""
     ages = summary["frame_age_ms"]
     seconds, classified = summary["seconds"], summary["frames_classified"]
-    rate = f", {classified / seconds:.1f} a second" if seconds >= 1 else ""  # below it says nothing
+    rate = (
+        f", {classified / seconds:.1f} a second" if seconds >= 1 else ""
+    )  # over less than a second a rate means little
     console.print(f"{summary['ended']}: {classified} results in {seconds:.1f} s{rate}")
     console.print(
         f"frames: {summary['frames_captured']} captured, {summary['frames_dropped']} left out for newer ones, "
@@ -265,12 +238,13 @@ def render_summary(console: Console, summary: dict[str, Any]) -> None:
         console.print(f"{part}: {line}")
 
 
-def add_to(app: typer.Typer) -> None:
-    """Add the command."""
-    examples = [
+COMMAND = Command(
+    live,
+    (Table(lambda: api.live, (MODEL,)), Table(_settings, OPTIONS)),
+    examples=(
         "edgeclf live photos-int8.tflite --camera 0",
         "edgeclf live cifar10 --camera picamera2 --web 0.0.0.0:8765",
         "edgeclf live runs/photos --camera street.mp4 --every-frame --json",
         "edgeclf live runs/photos --roi 0.25,0.25,0.5,0.5 --collect seen --record seen.mp4",
-    ]
-    register(app, "live", live, examples=examples)
+    ),
+)

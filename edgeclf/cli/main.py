@@ -12,15 +12,25 @@ import typer
 from typer.core import TyperGroup
 
 from edgeclf.cli import audit, bench, compress, inspect, live, predict, train, verify
-from edgeclf.cli.commands import Debug, Json, Quiet, Verbose, Version
+from edgeclf.cli.commands import Command, Debug, Json, Quiet, Verbose, Version
 from edgeclf.cli.session import Session, fail
 
 # ClickException: newer typers carry click inside, older ones depend on it, and neither exports this class.
 _ClickException: type[Exception] = typer.BadParameter.__mro__[2]
 
 
+COMMANDS: dict[str, Command] = {
+    module.COMMAND.name: module.COMMAND for module in (audit, train, compress, bench, predict, live, inspect, verify)
+}
+
+
 class OneLineGroup(TyperGroup):
-    """A group whose usage errors are one line, with the nearest known name, instead of a box of six."""
+    """The commands; usage errors are one line, with the nearest known name, instead of a box of six."""
+
+    def resolve_command(self, ctx: Any, args: list[str]) -> tuple[str | None, Any, list[str]]:
+        """Find the command that is used, and make its options: for this one only, since that takes time."""
+        name, command, rest = super().resolve_command(ctx, args)
+        return name, COMMANDS[name].build() if name in COMMANDS else command, rest
 
     def main(self, args: Sequence[str] | None = None, *rest: Any, **extra: Any) -> Any:
         """Parse and run; leave by `SystemExit` with the exit code, as click does."""
@@ -59,10 +69,10 @@ def _usage(error: Any, arguments: list[str]) -> str:
         near = difflib.get_close_matches(name.lower(), commands, n=1)
         hint = f"did you mean {near[0]!r}?" if near else f"commands: {', '.join(commands)}"
         return f"no such command {name!r}; {hint}"
-    for told, expected in _EXPECTED.items():
+    for text, expected in _EXPECTED.items():
         names = getattr(getattr(error, "param", None), "opts", [])
-        if told in message and names:
-            bound = message.rpartition(told)[2] if told.endswith("to") else ""
+        if text in message and names:
+            bound = message.rpartition(text)[2] if text.endswith("to") else ""
             return f"{names[0]} {expected}{bound}, got {_given(arguments, names)!r} (see {path} --help)"
     return f"{message[:1].lower()}{message[1:]} (see {path} --help)"
 
@@ -105,8 +115,8 @@ def edgeclf(
         raise typer.Exit(2)
 
 
-for _module in (audit, train, compress, bench, predict, live, inspect, verify):
-    _module.add_to(app)
+for _command in COMMANDS.values():
+    _command.add_to(app)
 
 
 def main() -> int:

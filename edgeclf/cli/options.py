@@ -1,35 +1,221 @@
-"""Options and arguments that several commands share, with their shell completion."""
+"""Options of the commands, each one entry of a table; types and defaults come from the plan that takes the values."""
 
 from __future__ import annotations
 
-from typing import Annotated, Optional
+import dataclasses
+import inspect
+import types
+import typing
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Annotated, Any
 
 import typer
 
+from edgeclf.cli.values import parse_range
 
-def complete_runtime(incomplete: str) -> list[str]:
-    """Names of runtimes."""
-    from edgeclf.inference.interpreter import RUNTIMES
+FROM_PLAN = object()
+"""Default of an option: the one that its field or parameter has; it stands in the help."""
+UNSET = object()
+"""Default of an option: none; a value is handed on only where one was given, so that the plan's own default holds."""
 
-    return [name for name in RUNTIMES if name.startswith(incomplete)]
+
+@dataclass(frozen=True)
+class Option:
+    """One option, or argument, of a command.
+
+    Args:
+        name: `trust_model` is typed as `--trust-model`.
+        help: one sentence.
+        metavar: what stands for the value in the help.
+        type: of the typed word, as Typer knows it; None: the plan's, or str where there is a parser.
+        default: as typed, `FROM_PLAN` or `UNSET`.
+        field: where the value goes in the plan, such as `smoothing.threshold`; empty: a field called `name`.
+        panel: group in the help.
+        parse: makes the value out of the typed word and the option's name, which its error messages carry.
+        show: makes the typed word out of the plan's default; needed where the default is not its own text.
+        complete: names that continue an incomplete word.
+        envvar: environment variable that is read where the option is not given.
+        minimum: the least number that is accepted.
+        flag: what is typed where that is not `--name`.
+        argument: a word without a name, by its position.
+    """
+
+    name: str
+    help: str
+    metavar: str | None = None
+    type: Any = None
+    default: Any = FROM_PLAN
+    field: str = ""
+    panel: str | None = None
+    parse: Callable[[Any, str], Any] | None = None
+    show: Callable[[Any], Any] | None = None
+    complete: Callable[..., list[str]] | None = None
+    envvar: str | None = None
+    minimum: int | None = None
+    flag: str = ""
+    argument: bool = False
+
+    @property
+    def target(self) -> str:
+        """Path of the field that takes the value."""
+        return self.field or self.name
+
+    @property
+    def typed(self) -> str:
+        """What a user types, such as `--trust-model`."""
+        return self.flag or "--" + self.name.replace("_", "-")
+
+    def parameter(self, plan: Plan) -> inspect.Parameter:
+        """Return the parameter of the function that Typer sees."""
+        hint, default = self.type or (str if self.parse else None), self.default
+        if hint is None or default is FROM_PLAN:
+            declared = _look_up(plan, self.target)
+            hint = hint or _typed_as(declared.annotation, self.typed)
+            if default is FROM_PLAN:
+                default = declared.default
+                if self.show is not None:
+                    default = self.show(default)
+        if default is UNSET:
+            default = None
+        if default is None:
+            hint = hint | None
+        common: dict[str, Any] = {
+            "metavar": self.metavar,
+            "help": self.help,
+            "rich_help_panel": self.panel,
+            "autocompletion": self.complete,
+            "envvar": self.envvar,
+            "min": self.minimum,
+        }
+        info: Any = typer.Argument(**common) if self.argument else typer.Option(self.typed, **common)
+        return inspect.Parameter(
+            self.name, inspect.Parameter.KEYWORD_ONLY, default=default, annotation=Annotated[hint, info]
+        )
+
+
+Plan = Callable[..., Any]
+"""A function or a frozen dataclass whose parameters or fields take the options' values."""
+
+
+@dataclass(frozen=True)
+class Table:
+    """Options whose values go to one plan.
+
+    Args:
+        plan: imports and returns it; called only when the command is used, so that a start stays quick.
+        options: in the order of the help.
+    """
+
+    plan: Callable[[], Plan]
+    options: tuple[Option, ...]
+
+    def parameters(self) -> list[inspect.Parameter]:
+        """Return what Typer sees of these options."""
+        plan = self.plan()
+        return [option.parameter(plan) for option in self.options]
+
+    def read(self, typed: Mapping[str, Any]) -> dict[str, Any]:
+        """Parse the typed words, by name, to values by field.
+
+        Raises:
+            InputError: a word cannot be parsed.
+        """
+        values = {}
+        for option in self.options:
+            value = typed[option.name]
+            if value is None and option.default is UNSET:
+                continue
+            values[option.target] = (
+                value if option.parse is None or value is None else option.parse(value, option.typed)
+            )
+        return values
+
+
+Record = typing.TypeVar("Record")
+
+
+def make_plan(plan: type[Record], values: Mapping[str, Any]) -> Record:
+    """Make a frozen dataclass from values by field; `smoothing.threshold` is a field of its field `smoothing`.
+
+    Fields that have no value keep their defaults.
+
+    Raises:
+        InputError: the plan refuses a value.
+    """
+    nested: dict[str, dict[str, Any]] = {}
+    own: dict[str, Any] = {}
+    for path, value in values.items():
+        first, separator, rest = path.partition(".")
+        if separator:
+            nested.setdefault(first, {})[rest] = value
+        else:
+            own[first] = value
+    hints = typing.get_type_hints(plan)
+    return plan(**own, **{name: make_plan(hints[name], inner) for name, inner in nested.items()})
+
+
+def take_fields(values: dict[str, Any], plan: type) -> dict[str, Any]:
+    """Remove from `values` those that are fields of the dataclass `plan`, and return them."""
+    names = {field.name for field in dataclasses.fields(plan)}
+    return {name: values.pop(name) for name in [name for name in values if name in names]}
+
+
+def _look_up(plan: Plan, path: str) -> inspect.Parameter:
+    """Find type and default of a field of a dataclass, along a path, or of a parameter of a function."""
+    for name in path.split(".")[:-1]:
+        plan = typing.get_type_hints(plan)[name]
+    plan, name = inspect.unwrap(plan), path.rpartition(".")[2]
+    parameter = inspect.signature(plan).parameters[name]
+    if not isinstance(parameter.annotation, str):
+        return parameter
+    module = vars(inspect.getmodule(plan))
+    holder = types.SimpleNamespace(__annotations__={name: parameter.annotation})
+    return parameter.replace(annotation=typing.get_type_hints(holder, globalns=module)[name])
+
+
+def _typed_as(hint: Any, option: str) -> Any:
+    """Return the type by which Typer reads a word for a value of the type `hint`."""
+    if hint in (bool, int, float, str):
+        return hint
+    if hint is Path:
+        return str
+    origin, arguments = typing.get_origin(hint), typing.get_args(hint)
+    if origin in (typing.Union, types.UnionType):
+        kinds = {_typed_as(a, option) for a in arguments if a is not type(None)}
+        return str if str in kinds else kinds.pop()
+    if origin in (list, Sequence):
+        return list[str]
+    raise TypeError(f"{option} needs a type or a parser, for a value of the type {hint}")
+
+
+def complete_from(names: Callable[[], Iterable[str]]) -> Callable[[str], list[str]]:
+    """Return a function that completes a word to one of `names()`."""
+
+    def complete(incomplete: str) -> list[str]:
+        return [name for name in names() if name.startswith(incomplete)]
+
+    return complete
 
 
 def complete_model(context: typer.Context, arguments: list[str], incomplete: str) -> list[str]:
-    """Zoo names, and files and folders that begin so."""
+    """Complete to zoo names, files and folders."""
     from edgeclf.artifact.locate import list_zoo
 
     return [*(name for name in list_zoo() if name.startswith(incomplete)), *_files(incomplete)]
 
 
 def complete_path(context: typer.Context, arguments: list[str], incomplete: str) -> list[str]:
-    """Files and folders."""
+    """Complete to files and folders."""
     return _files(incomplete)
 
 
 def complete_data(context: typer.Context, arguments: list[str], incomplete: str) -> list[str]:
-    """Named data sets, and files and folders that begin so."""
-    names = ("digits", "cifar10", "cifar100", "mnist", "fashion_mnist")
-    return [*(name for name in names if name.startswith(incomplete)), *_files(incomplete)]
+    """Complete to named data sets, files and folders."""
+    from edgeclf.dataset.named import NAMED
+
+    return [*(name for name in NAMED if name.startswith(incomplete)), *_files(incomplete)]
 
 
 def _files(incomplete: str) -> list[str]:
@@ -40,22 +226,29 @@ def _files(incomplete: str) -> list[str]:
     return [path + "/" if os.path.isdir(path) else path for path in found]
 
 
-Runtime = Annotated[
-    str,
-    typer.Option(
-        help="litert, tflite-runtime or tensorflow. Results differ between runtimes.",
-        metavar="NAME",
-        autocompletion=complete_runtime,
-    ),
-]
-InputRange = Annotated[
-    Optional[str],  # noqa: UP045 - typer evaluates this at run time
-    typer.Option(
-        metavar="LO,HI",
-        help="Input values that the network expects, such as 0,1 or -1,1. Default: its metadata, or a measurement.",
-    ),
-]
-Model = Annotated[
-    str,
-    typer.Argument(help="A .tflite file, a run folder, or a zoo name.", metavar="MODEL", autocompletion=complete_model),
-]
+def _runtimes() -> Iterable[str]:
+    from edgeclf.inference.engine import ENGINES
+
+    return ENGINES
+
+
+MODEL = Option(
+    "model",
+    "A .tflite file, a run folder, or a zoo name.",
+    metavar="MODEL",
+    complete=complete_model,
+    argument=True,
+)
+RUNTIME = Option(
+    "runtime",
+    "litert, tflite-runtime or tensorflow. Results differ between runtimes.",
+    metavar="NAME",
+    complete=complete_from(_runtimes),
+)
+INPUT_RANGE = Option(
+    "input_range",
+    "Input values that the network expects, such as 0,1 or -1,1. Default: its metadata, or a measurement. "
+    "A model that knows its range refuses another.",
+    metavar="LO,HI",
+    parse=parse_range,
+)

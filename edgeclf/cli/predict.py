@@ -2,63 +2,52 @@
 
 from __future__ import annotations
 
-from typing import Annotated
+from typing import Any
 
-import typer
-
-from edgeclf.cli.commands import register
-from edgeclf.cli.options import InputRange, Model, Runtime, complete_path
+from edgeclf import api
+from edgeclf.cli.commands import Command
+from edgeclf.cli.options import INPUT_RANGE, MODEL, RUNTIME, Option, Table, complete_path
 from edgeclf.cli.session import Outcome, Session
-from edgeclf.cli.values import parse_range
 
-Images = Annotated[
-    list[str],
-    typer.Argument(
-        metavar="IMAGE", help="Image files, or folders of them (not searched deeper).", autocompletion=complete_path
+OPTIONS = (
+    MODEL,
+    Option(
+        "images",
+        "Image files, or folders of them (not searched deeper).",
+        metavar="IMAGE",
+        complete=complete_path,
+        argument=True,
     ),
-]
+    Option("top", "Labels an image.", metavar="N", default=3, minimum=1),
+    RUNTIME,
+    Option("threads", "Threads of the interpreter.", metavar="N", minimum=1),
+    INPUT_RANGE,
+)
 
 
-def predict(
-    session: Session,
-    model: Model,
-    images: Images,
-    top: Annotated[int, typer.Option(min=1, metavar="N", help="Labels an image.")] = 3,
-    runtime: Runtime = "litert",
-    threads: Annotated[int, typer.Option(min=1, metavar="N", help="Threads of the interpreter.")] = 1,
-    input_range: InputRange = None,
-) -> Outcome:
+def predict(session: Session, values: dict[str, Any]) -> Outcome:
     """Label images, one line each.
 
     The exit code is 0 if any image was read; those that were not are named on stderr.
     """
-    from edgeclf import api
     from edgeclf.cli.rendering import render_predictions
 
-    interval = parse_range(input_range)
     progress = session.progress()
-    report = api.predict(
-        model,
-        images,
-        top=top,
-        runtime=runtime,
-        threads=threads,
-        input_range=interval,
-        progress=progress,
-    )
+    report = api.predict(**values, progress=progress)
     for note in report.notes:
         progress.say(note)
     for unreadable in report.unreadable:
         session.warn(f"{unreadable.path}: {unreadable.reason}")
-    document = report.to_dict()
-    return Outcome(document, lambda console: render_predictions(console, document), 0 if report.predictions else 2)
+    exit_code = 0 if report.predictions else 2
+    return Outcome(report.to_dict(), lambda console: render_predictions(console, report), exit_code)
 
 
-def add_to(app: typer.Typer) -> None:
-    """Add the command."""
-    examples = [
+COMMAND = Command(
+    predict,
+    (Table(lambda: api.predict, OPTIONS),),
+    examples=(
         "edgeclf predict cifar10 cat.jpg",
         "edgeclf predict runs/photos new-photos --top 1",
         "edgeclf predict mobilenet.tflite cat.jpg dog.jpg --input-range=-1,1 --json",
-    ]
-    register(app, "predict", predict, examples=examples)
+    ),
+)

@@ -1,49 +1,30 @@
-"""How reports look on a screen: percent and bytes for people, nothing rounded to look better than it is."""
+"""Shows the reports of `audit`, `predict`, `inspect` and `verify` on a screen, and holds what all such views use."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from rich import box
 from rich.console import Console
 from rich.table import Table
 
 from edgeclf.cli.session import one_line
+from edgeclf.measure.formatting import exact, percent, size
 
-UNEVEN = 1.5  # ratio of the largest to the smallest class from which on it is worth a word
-SHOWN = 10  # entries of a long list; the rest is counted, and is whole in --json
+if TYPE_CHECKING:
+    from edgeclf.artifact.inspection import InspectReport
+    from edgeclf.dataset import OddFile, Unreadable
+    from edgeclf.dataset.auditing import AuditReport, LabelConflict, Leak, LookAlikes
+    from edgeclf.inference.photos import PredictReport
+    from edgeclf.inference.verification import VerifyReport
 
-
-def percent(share: float | None, digits: int = 1) -> str:
-    """0.842 as «84.2 %», None as a dash."""
-    return "–" if share is None else f"{100 * share:.{digits}f} %"
-
-
-def points(difference: float | None) -> str:
-    """-0.0031 as «-0.31»: percentage points, with a sign."""
-    return "–" if difference is None else f"{100 * difference:+.2f}"
-
-
-def interval(bounds: Sequence[float] | None, sign: bool = False) -> str:
-    """(0.81, 0.85) as «81.00 to 85.00», without the unit that its column has."""
-    return " to ".join(f"{100 * bound:{'+' if sign else ''}.2f}" for bound in bounds) if bounds else ""
-
-
-def size(count: int | None) -> str:
-    """Bytes with thousands separators up to a million, then MB."""
-    if count is None:
-        return "–"
-    return f"{count:,} B" if count < 1_000_000 else f"{count / 1e6:.1f} MB"
-
-
-def number(value: float | None) -> str:
-    """A whole number with thousands separators."""
-    return "–" if value is None else f"{value:,}"
+UNEVEN = 1.5  # ratio of the largest to the smallest class from which on it is worth a remark
+SHOWN = 10  # entries of a long list; the rest is counted, and is complete in --json
 
 
 def table(title: str, *columns: str, left: int = 1) -> Table:
-    """A table whose first `left` columns are text and the others numbers; it fits 80 columns where it can."""
+    """Make a table whose first `left` columns are text and the others numbers; it fits 80 columns where it can."""
     made = Table(title=title, title_justify="left", title_style="bold", box=box.SIMPLE_HEAD, pad_edge=False)
     for position, column in enumerate(columns):
         text = position < left
@@ -52,12 +33,12 @@ def table(title: str, *columns: str, left: int = 1) -> Table:
 
 
 def line(console: Console, text: str, style: str | None = None, indent: str = "") -> None:
-    """One line that is never wrapped, so that a script may read it."""
+    """Print one line that is never wrapped, so that a script may read it."""
     console.print(indent + one_line(text), style=style, soft_wrap=True)
 
 
 def show_list(console: Console, heading: str, entries: Sequence[str]) -> None:
-    """A heading and the first entries; how many more there are is said."""
+    """Print a heading, the first entries, and how many more there are."""
     if not entries:
         return
     line(console, f"{heading} ({len(entries):,}):", "bold")
@@ -67,104 +48,107 @@ def show_list(console: Console, heading: str, entries: Sequence[str]) -> None:
         line(console, f"... and {len(entries) - SHOWN:,} more (all with --json)", indent="  ")
 
 
-def render_audit(console: Console, report: Mapping[str, Any]) -> None:
-    """Counts a class and split, then findings."""
-    splits = report["splits"]
-    shown = table(f"{len(report['classes'])} classes", "class", *splits)
-    for name in report["classes"]:
-        shown.add_row(one_line(name), *(number(part["per_class"].get(name, 0)) for part in splits.values()))
+def render_audit(console: Console, report: AuditReport) -> None:
+    """Print counts by class and split, then findings."""
+    shown = table(f"{len(report.classes)} classes", "class", *report.splits)
+    for name in report.classes:
+        shown.add_row(one_line(name), *(exact(part.per_class.get(name, 0)) for part in report.splits.values()))
     shown.add_section()
-    shown.add_row("all", *(number(part["images"]) for part in splits.values()))
+    shown.add_row("all", *(exact(part.images) for part in report.splits.values()))
     console.print(shown)
-    low, middle, high = (report["sizes"][key] for key in ("smallest", "median", "largest"))
-    line(console, f"Image sizes: {_pixels(low)} to {_pixels(high)}, median {_pixels(middle)}.")
-    if (report["imbalance"] or 1) > UNEVEN:
-        ratio = f"{report['imbalance']:.1f}"
-        line(console, f"The largest class has {ratio} times the images of the smallest: train with --balance weights.")
+    sizes = report.sizes
+    low, middle, high = map(_pixels, (sizes.smallest, sizes.median, sizes.largest))
+    line(console, f"Image sizes: {low} to {high}, median {middle}.")
+    if (report.imbalance or 1) > UNEVEN:
+        line(
+            console,
+            f"The largest class has {report.imbalance:.1f} times the images of the smallest: "
+            "train with --balance weights.",
+        )
     findings = {
-        "Unreadable, left out": [_reason(e) for e in report["unreadable"]],
-        "The same image under several classes": [_alike(e) for e in report["label_conflicts"]],
-        "The same image in several splits": [_alike(e) for e in report["leaks"] if e["kind"] == "exact"],
-        "Nearly the same image in several splits": [_alike(e) for e in report["leaks"] if e["kind"] != "exact"],
-        "Exact duplicates": [" = ".join(paths) for paths in report["duplicates"]],
-        "Near duplicates": [_alike(e) for e in report["near_duplicates"]],
-        "Odd files": [_reason(e) for e in report["odd"]],
+        "Unreadable, left out": [_reason(e) for e in report.unreadable],
+        "The same image under several classes": [_alike(e) for e in report.label_conflicts],
+        "The same image in several splits": [_alike(e) for e in report.leaks if e.kind == "exact"],
+        "Nearly the same image in several splits": [_alike(e) for e in report.leaks if e.kind != "exact"],
+        "Exact duplicates": [" = ".join(paths) for paths in report.duplicates],
+        "Near duplicates": [_alike(e) for e in report.near_duplicates],
+        "Irregular files": [_reason(e) for e in report.odd],
     }
     for heading, entries in findings.items():
         show_list(console, heading, entries)
-    for problem in report["problems"]:
+    for problem in report.problems:
         line(console, f"Cannot be trained on: {problem}", "red")
-    if not any(findings.values()) and not report["problems"]:
-        line(console, "Nothing to complain about.", "green")
+    if not any(findings.values()) and not report.problems:
+        line(console, "No problems found.", "green")
 
 
 def _pixels(height_width: Sequence[int]) -> str:
     return f"{height_width[1]}×{height_width[0]}"
 
 
-def _reason(entry: Mapping[str, Any]) -> str:
-    return f"{entry['path']}: {entry['reason']}"
+def _reason(entry: Unreadable | OddFile) -> str:
+    return f"{entry.path}: {entry.reason}"
 
 
-def _alike(entry: Mapping[str, Any]) -> str:
-    places = [dict.fromkeys(entry.get(key) or ()) for key in ("labels", "splits")]
-    said = "; ".join(" / ".join(names) for names in places if names)
-    return f"{' = '.join(entry['paths'])} ({said})"
+def _alike(entry: LabelConflict | Leak | LookAlikes) -> str:
+    places = [dict.fromkeys(getattr(entry, name, ())) for name in ("labels", "splits")]
+    named = "; ".join(" / ".join(names) for names in places if names)
+    return f"{' = '.join(entry.paths)} ({named})"
 
 
-def render_predictions(console: Console, report: Mapping[str, Any]) -> None:
-    """One line an image."""
-    for prediction in report["predictions"]:
-        labels = ", ".join(f"{entry['label']} {percent(entry['probability'])}" for entry in prediction["labels"])
-        line(console, f"{prediction['path']}: {labels}")
+def render_predictions(console: Console, report: PredictReport) -> None:
+    """Print one line an image."""
+    for photo in report.predictions:
+        labels = ", ".join(f"{score.label} {percent(score.probability, 1)}" for score in photo.labels)
+        line(console, f"{photo.path}: {labels}")
 
 
-def render_inspection(console: Console, report: Mapping[str, Any], verbose: bool = False) -> None:
-    """What a model file is, on one screen; every tensor with --verbose."""
+def render_inspection(console: Console, report: InspectReport, verbose: bool = False) -> None:
+    """Print what a model file is, on one screen; every tensor if `verbose`."""
     facts = Table.grid(padding=(0, 2))
     for key, value in _facts(report):
         facts.add_row(key, one_line(value))
     console.print(facts)
     operators = table("Operators", "operator", "count", "MACs")
-    for operator in sorted(report["operators"], key=lambda entry: (-(entry.get("macs") or 0), entry["name"])):
-        operators.add_row(operator["name"], number(operator["count"]), number(operator.get("macs") or None))
+    for operator in sorted(report.operators, key=lambda entry: (-(entry.get("macs") or 0), entry["name"])):
+        operators.add_row(operator["name"], exact(operator["count"]), exact(operator.get("macs") or None))
     console.print(operators)
     if verbose:
         tensors = table("Constant tensors", "name", "type", "shape", "scales", "zeros", "distinct", left=3)
-        for tensor in report["tensors"]:
+        for tensor in report.tensors:
             tensors.add_row(
                 one_line(tensor["name"]),
                 tensor["dtype"],
                 "x".join(map(str, tensor["shape"])),
-                number(len(tensor["scales"]) or None),
-                percent(tensor["sparsity"]),
-                number(tensor["distinct_weights"]),
+                exact(len(tensor["scales"]) or None),
+                percent(tensor["sparsity"], 1),
+                exact(tensor["distinct_weights"]),
             )
         console.print(tensors)
 
 
-def _facts(report: Mapping[str, Any]) -> list[tuple[str, str]]:
-    labels = report.get("labels") or []
+def _facts(report: InspectReport) -> list[tuple[str, str]]:
+    labels = report.labels or ()
     shown = ", ".join(labels[:SHOWN]) + (f", ... ({len(labels)} in all)" if len(labels) > SHOWN else "")
+    unverified = "unverified (not made by edgeclf, so there is no checksum)"
     facts = [
-        ("inputs", "; ".join(map(_tensor, report["inputs"]))),
-        ("outputs", "; ".join(map(_tensor, report["outputs"]))),
+        ("inputs", "; ".join(map(_tensor, report.inputs))),
+        ("outputs", "; ".join(map(_tensor, report.outputs))),
         ("labels", shown or "none: predictions are class numbers"),
-        ("parameters", number(report.get("parameters"))),
-        ("MACs", number(report.get("macs"))),
+        ("parameters", exact(report.parameters)),
+        ("MACs", exact(report.macs)),
+        ("file", f"{size(report.size_bytes)} ({size(report.gzip_bytes)} as gzip)"),
+        ("zero weights", percent(report.sparsity, 1)),
+        ("distinct weights", f"at most {exact(report.distinct_weights_max)} a tensor"),
+        ("integrity", unverified if report.integrity == "unverified" else report.integrity),
     ]
-    facts.append(("file", f"{size(report['size_bytes'])} ({size(report['gzip_bytes'])} as gzip)"))
-    facts.append(("zero weights", percent(report["sparsity"])))
-    facts.append(("distinct weights", f"at most {number(report['distinct_weights_max'])} a tensor"))
-    integrity = {"unverified": "unverified (not made by edgeclf, so there is no checksum)"}
-    facts.append(("integrity", integrity.get(report["integrity"], report["integrity"])))
-    provenance = report["provenance"] or {}
+    provenance = report.provenance
     if provenance:
         data = provenance["data"]
         facts.append(("recipe", str(provenance["recipe"].get("name", _inline(provenance["recipe"])))))
         source = data.get("source") or data.get("name") or "unknown"
         facts.append(("data", f"{source}, fingerprint {data.get('fingerprint', 'unknown')}"))
-        facts.append(("at birth", _inline(provenance["metrics"]) or "not measured"))
+        facts.append(("when exported", _inline(provenance["metrics"]) or "not measured"))
         facts.append(("made by", f"{provenance['created_by']} {provenance['versions'].get('edgeclf') or ''}".strip()))
     return facts
 
@@ -182,13 +166,13 @@ def _tensor(tensor: Mapping[str, Any]) -> str:
     return f"{text}, scale {tensor['scale']:.6g}, zero point {tensor['zero_point']}" if tensor["scale"] else text
 
 
-def render_verification(console: Console, report: Mapping[str, Any]) -> None:
-    """Same or different, by how much, and on which runtime."""
-    if report["ok"]:
+def render_verification(console: Console, report: VerifyReport) -> None:
+    """Print whether the results are the same, by how much they differ, and on which runtime."""
+    if report.ok:
         line(console, "This device computes what was computed where the model was made.", "green")
     else:
         line(console, "This device computes something else than was computed where the model was made.", "red")
-    line(console, f"{report['labels_equal']} of {report['samples']} samples have the same label.")
-    steps = f", at most {report['largest_difference']:.3g} steps apart" if report["values_different"] else ""
-    line(console, f"{report['values_different']} of {report['values']} output values differ{steps}.")
-    line(console, f"Runtime: {report['runtime']} {report['runtime_version']} (runtimes differ among themselves).")
+    line(console, f"{report.labels_equal} of {report.samples} samples have the same label.")
+    steps = f", at most {report.largest_difference:.3g} steps apart" if report.values_different else ""
+    line(console, f"{report.values_different} of {report.values} output values differ{steps}.")
+    line(console, f"Runtime: {report.runtime} {report.runtime_version} (runtimes differ among themselves).")

@@ -2,130 +2,128 @@
 
 from __future__ import annotations
 
-from pathlib import Path
-from typing import Annotated
+from collections.abc import Iterable
+from typing import Any
 
-import typer
-
-from edgeclf.cli.commands import register
-from edgeclf.cli.options import complete_data, complete_path
+from edgeclf import api
+from edgeclf.cli.commands import Command
+from edgeclf.cli.options import UNSET, Option, Table, complete_data, complete_from, complete_path, take_fields
 from edgeclf.cli.session import Outcome, Session
 from edgeclf.cli.values import parse_settings
-
-NETWORKS = ("cnn", "resnet8", "resnet20", "mobilenet-v1", "mobilenet-v2")
-
-
-def _choices(*names: str):  # type: ignore[no-untyped-def]
-    def complete(incomplete: str) -> list[str]:
-        return [name for name in names if name.startswith(incomplete)]
-
-    return complete
+from edgeclf.plugins import load_plugins
 
 
-def train(
-    session: Session,
-    data: Annotated[
-        str | None,
-        typer.Argument(
-            metavar="[DATA]",
-            help="A folder of class folders, one with train/ validation/ test/, a CSV manifest, or a name. "
-            "Default: digits, which needs no download.",
-            autocompletion=complete_data,
-        ),
-    ] = None,
-    model: Annotated[
-        str | None,
-        typer.Option(metavar="NAME", help="Network. Default: chosen by the data.", autocompletion=_choices(*NETWORKS)),
-    ] = None,
-    width: Annotated[
-        float | None, typer.Option(metavar="X", help="Width multiplier of the mobilenets. Default: 0.25.")
-    ] = None,
-    image_size: Annotated[
-        int | None, typer.Option(metavar="PIXELS", help="Side of the square input. Default: chosen by the data.")
-    ] = None,
-    epochs: Annotated[int | None, typer.Option(metavar="N", help="Passes over the training images.")] = None,
-    batch_size: Annotated[int | None, typer.Option(metavar="N", help="Images a step.")] = None,
-    learning_rate: Annotated[float | None, typer.Option(metavar="X", help="Peak of the schedule.")] = None,
-    augment: Annotated[
-        str | None,
-        typer.Option(
-            metavar="LEVEL",
-            help="none, light, standard, strong or strongest.",
-            autocompletion=_choices("none", "light", "standard", "strong", "strongest"),
-        ),
-    ] = None,
-    balance: Annotated[
-        str | None,
-        typer.Option(
-            metavar="MODE",
-            help="Uneven classes: weights, over (sample rare ones more), under (frequent ones less) or none.",
-            autocompletion=_choices("none", "weights", "over", "under"),
-        ),
-    ] = None,
-    weights: Annotated[
-        str | None,
-        typer.Option(
-            metavar="FILE",
-            help="Start from this .h5 or .keras network; auto or none.",
-            autocompletion=complete_path,
-        ),
-    ] = None,
-    seed: Annotated[int | None, typer.Option(metavar="N", help="Of initialization, order and augmentation.")] = None,
-    out: Annotated[
-        Path | None, typer.Option(metavar="DIR", help="The run folder. Default: runs/NAME.", show_default=False)
-    ] = None,
-    resume: Annotated[
-        bool, typer.Option("--resume", help="Continue an interrupted run; reprint the report of a finished one.")
-    ] = False,
-    overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace an existing run folder.")] = False,
-    trust_model: Annotated[
-        bool, typer.Option("--trust-model", help="Load --weights that run code of their own, such as a Lambda.")
-    ] = False,
-    settings: Annotated[
-        list[str] | None,
-        typer.Option("--set", metavar="KEY=VALUE", help="Any other setting, such as --set label_smoothing=0.1."),
-    ] = None,
-) -> Outcome:
+def _config() -> type:
+    from edgeclf.training.config import TrainConfig
+
+    return TrainConfig
+
+
+def _complete_network(incomplete: str) -> list[str]:
+    from edgeclf.training.networks import NETWORKS
+
+    load_plugins(warn=lambda line: None)
+    return [name for name in NETWORKS if name.startswith(incomplete)]
+
+
+def _augment_levels() -> Iterable[str]:
+    from edgeclf.training.config import AUGMENT_LEVELS
+
+    return AUGMENT_LEVELS
+
+
+def _balance_modes() -> Iterable[str]:
+    from edgeclf.training.config import BALANCE_MODES
+
+    return BALANCE_MODES
+
+
+DATA = Option(
+    "data",
+    "A folder of class folders, one with train/ validation/ test/, a CSV manifest, or a name. "
+    "Default: digits, which needs no download.",
+    metavar="[DATA]",
+    complete=complete_data,
+    argument=True,
+)
+CONFIG = (
+    Option(
+        "model",
+        "Network. Default: chosen by the data.",
+        metavar="NAME",
+        default=UNSET,
+        complete=_complete_network,
+    ),
+    Option(
+        "width",
+        "Width multiplier, for networks that have one. Default: that of the network.",
+        metavar="X",
+        default=UNSET,
+    ),
+    Option("image_size", "Side of the square input. Default: chosen by the data.", metavar="PIXELS", default=UNSET),
+    Option("epochs", "Passes over the training images.", metavar="N", default=UNSET),
+    Option("batch_size", "Images a step.", metavar="N", default=UNSET),
+    Option("learning_rate", "Peak of the schedule.", metavar="X", default=UNSET),
+    Option(
+        "augment",
+        "none, light, standard, strong or strongest.",
+        metavar="LEVEL",
+        default=UNSET,
+        complete=complete_from(_augment_levels),
+    ),
+    Option(
+        "balance",
+        "Uneven classes: weights, over (sample rare ones more), under (frequent ones less) or none.",
+        metavar="MODE",
+        default=UNSET,
+        complete=complete_from(_balance_modes),
+    ),
+    Option(
+        "weights",
+        "Start from this .h5 or .keras network; auto or none.",
+        metavar="FILE",
+        default=UNSET,
+        complete=complete_path,
+    ),
+    Option("seed", "Seed of initialization, order and augmentation.", metavar="N", default=UNSET),
+)
+RUN = (
+    Option("out", "The run folder. Default: runs/NAME.", metavar="DIR"),
+    Option("resume", "Continue an interrupted run; reprint the report of a finished one."),
+    Option("overwrite", "Replace an existing run folder."),
+    Option("trust_model", "Load --weights that run code of their own, such as a Lambda."),
+    Option(
+        "settings",
+        "Any other setting, such as --set label_smoothing=0.1.",
+        metavar="KEY=VALUE",
+        type=list[str],
+        default=UNSET,
+        parse=lambda pairs, option: parse_settings(pairs, _config()),
+        flag="--set",
+    ),
+)
+
+
+def train(session: Session, values: dict[str, Any]) -> Outcome:
     """Train a float Keras network into a run folder.
 
     Ctrl-C keeps the finished epochs: the same command with --resume continues.
     """
-    from edgeclf import api
     from edgeclf.cli.rendering_host import render_training
-    from edgeclf.training.config import TrainConfig
 
-    named = {
-        "model": model,
-        "width": width,
-        "image_size": image_size,
-        "epochs": epochs,
-        "batch_size": batch_size,
-        "learning_rate": learning_rate,
-        "augment": augment,
-        "balance": balance,
-        "weights": weights,
-        "seed": seed,
-    }
-    chosen = {key: value for key, value in named.items() if value is not None}
-    config = TrainConfig(**{**parse_settings(settings or [], TrainConfig), **chosen})
-    report = api.train(
-        data,
-        config,
-        out=out,
-        resume=resume,
-        overwrite=overwrite,
-        trust_model=trust_model,
-        progress=session.progress(),
-    ).to_dict()
-    return Outcome(report, lambda console: render_training(console, report))
+    settings = values.pop("settings", {})
+    config = _config()(**{**settings, **take_fields(values, _config())})
+    report = api.train(**values, config=config, progress=session.progress())
+    return Outcome(report.to_dict(), lambda console: render_training(console, report))
 
 
-def add_to(app: typer.Typer) -> None:
-    """Add the command."""
-    examples = [
+COMMAND = Command(
+    train,
+    (Table(lambda: api.train, (DATA,)), Table(_config, CONFIG), Table(lambda: api.train, RUN)),
+    examples=(
         "edgeclf train",
         "edgeclf train photos --epochs 30 --balance weights",
         "edgeclf train cifar10 --model resnet8 --out runs/cifar --resume",
-    ]
-    interrupted = "interrupted; finished epochs are saved: the same command with --resume continues"
-    register(app, "train", train, examples=examples, interrupted=interrupted)
+    ),
+    interrupted="interrupted; finished epochs are saved: the same command with --resume continues",
+)

@@ -1,4 +1,4 @@
-"""From what a person typed to values: `KEY=VALUE` settings by a record's types, `LO,HI` ranges, lists of integers."""
+"""Parse typed words: `KEY=VALUE` settings by the types of a record, `LO,HI` ranges, counts, sizes."""
 
 from __future__ import annotations
 
@@ -15,9 +15,15 @@ _FALSE = ("false", "no", "off", "0")
 
 
 def parse_settings(pairs: Sequence[str], record: type, without: Sequence[str] = ()) -> dict[str, Any]:
-    """The fields of `record` that `KEY=VALUE` pairs set, converted by the fields' types.
+    """Convert `KEY=VALUE` pairs by the types of the fields of `record`.
 
-    Fields in `without` are not known here, for they have options of their own.
+    Args:
+        pairs: as typed.
+        record: a dataclass.
+        without: fields that are refused, since they have options of their own.
+
+    Returns:
+        values by field; the last of several for one field.
 
     Raises:
         UnknownNameError: `record` has no such field.
@@ -38,7 +44,7 @@ def parse_settings(pairs: Sequence[str], record: type, without: Sequence[str] = 
 
 
 def convert(text: str, hint: Any, argument: str) -> Any:
-    """`text` as a value of the type `hint`."""
+    """Convert `text` to the type `hint`."""
     origin, arguments = typing.get_origin(hint), typing.get_args(hint)
     if origin in (typing.Union, types.UnionType):
         return _convert_union(text, arguments, argument)
@@ -83,21 +89,19 @@ def _convert_bool(text: str, argument: str) -> bool:
     raise InputError(f"{argument} must be true or false, got {text!r}")
 
 
-def parse_range(text: str | None) -> tuple[float, float] | None:
-    """`LO,HI` as two numbers, LO below HI."""
-    if text is None:
-        return None
+def parse_range(text: str, option: str) -> tuple[float, float]:
+    """Parse `LO,HI`: two numbers, LO below HI."""
     try:
         low, high = (float(part) for part in text.split(","))
     except ValueError:
-        raise InputError(f"--input-range takes LO,HI such as 0,1 or -1,1, got {text!r}") from None
+        raise InputError(f"{option} takes LO,HI such as 0,1 or -1,1, got {text!r}") from None
     if not low < high:
-        raise InputError(f"--input-range: LO must be below HI, got {text!r}")
+        raise InputError(f"{option}: LO must be below HI, got {text!r}")
     return low, high
 
 
 def parse_counts(text: str, option: str) -> tuple[int, ...]:
-    """Comma-separated positive whole numbers, such as `1,2,4`."""
+    """Parse comma-separated positive whole numbers, such as `1,2,4`."""
     try:
         counts = tuple(int(part) for part in text.split(","))
     except ValueError:
@@ -107,8 +111,13 @@ def parse_counts(text: str, option: str) -> tuple[int, ...]:
     return counts
 
 
+def show_counts(counts: Sequence[int]) -> str:
+    """Write `counts` as `parse_counts` reads them."""
+    return ",".join(map(str, counts))
+
+
 def parse_count_or_auto(text: str, option: str) -> int | None:
-    """A positive whole number, or None for `auto`."""
+    """Parse a positive whole number, or `auto` to None."""
     if text.lower() == "auto":
         return None
     if not text.isascii() or not text.isdigit() or int(text) < 1:
@@ -116,24 +125,25 @@ def parse_count_or_auto(text: str, option: str) -> int | None:
     return int(text)
 
 
-def parse_size(text: str | None) -> tuple[int, int] | None:
-    """`WIDTHxHEIGHT` as two whole numbers, pixels."""
-    if text is None:
-        return None
+def show_count_or_auto(count: int | None) -> str:
+    """Write `count` as `parse_count_or_auto` reads it."""
+    return "auto" if count is None else str(count)
+
+
+def parse_size(text: str, option: str) -> tuple[int, int]:
+    """Parse `WIDTHxHEIGHT`: two whole numbers, pixels."""
     width, sign, height = text.lower().partition("x")
     if not (sign and width.isascii() and width.isdigit() and height.isascii() and height.isdigit()):
-        raise InputError(f"--size takes WIDTHxHEIGHT such as 640x480, got {text!r}")
+        raise InputError(f"{option} takes WIDTHxHEIGHT such as 640x480, got {text!r}")
     return int(width), int(height)
 
 
-def parse_roi(text: str | None) -> tuple[float, float, float, float] | None:
-    """`X,Y,W,H` as four numbers."""
-    if text is None:
-        return None
+def parse_roi(text: str, option: str) -> tuple[float, float, float, float]:
+    """Parse `X,Y,W,H`: four numbers."""
     try:
         x, y, width, height = (float(part) for part in text.split(","))
     except ValueError:
-        raise InputError(f"--roi takes X,Y,WIDTH,HEIGHT such as 0.25,0.25,0.5,0.5, got {text!r}") from None
+        raise InputError(f"{option} takes X,Y,WIDTH,HEIGHT such as 0.25,0.25,0.5,0.5, got {text!r}") from None
     return x, y, width, height
 
 
@@ -141,7 +151,7 @@ _UNITS = {"": 1, "B": 1, "KB": 10**3, "MB": 10**6, "GB": 10**9, "TB": 10**12}
 
 
 def parse_bytes(text: str, option: str) -> int:
-    """A size such as `500MB` in bytes."""
+    """Parse a size such as `500MB` to bytes."""
     number = text.strip().upper().rstrip("KMGTB")
     unit = text.strip().upper()[len(number) :]
     try:
@@ -151,3 +161,9 @@ def parse_bytes(text: str, option: str) -> int:
     if not 1 <= size < 2**63:
         raise InputError(f"{option} must be at least 1 byte, got {text!r}")
     return int(size)
+
+
+def show_bytes(size: int) -> str:
+    """Write `size` as `parse_bytes` reads it, in the largest unit that divides it."""
+    unit = max((unit for unit, factor in _UNITS.items() if size % factor == 0), key=_UNITS.__getitem__)
+    return f"{size // _UNITS[unit]}{unit}"

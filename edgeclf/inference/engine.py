@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any, Protocol
@@ -9,6 +10,8 @@ from typing import Any, Protocol
 import numpy.typing as npt
 
 from edgeclf.artifact.model_file import ModelFile
+from edgeclf.errors import UnknownNameError
+from edgeclf.extras import ENGINE_MODULES, extras
 
 
 @dataclass(frozen=True)
@@ -42,7 +45,12 @@ class Session(Protocol):
     invoke: Callable[[], object]
 
     def run(self, tensor: npt.NDArray[Any]) -> npt.NDArray[Any]:
-        """Compute the graph on a tensor of the input's shape and type; returns a copy of the raw output."""
+        """Compute the graph on a tensor of the input's shape and type; returns a copy of the raw output.
+
+        Raises:
+            InputError: the tensor has another shape or type.
+            RunFailedError: the engine fails.
+        """
         ...
 
 
@@ -56,13 +64,62 @@ class Engine(Protocol):
     name: str
 
     def check_available(self) -> None:
-        """Raise InputError or MissingExtraError where it cannot be used in this environment."""
+        """Import the runtime's packages; raise InputError or MissingExtraError where it cannot be used here."""
         ...
 
     def open(self, file: ModelFile, *, threads: int = 1) -> Session:
-        """Make a model ready to run."""
+        """Check the file's integrity, and make it ready to run.
+
+        Raises:
+            DamagedModelError: the file is not what was written.
+            ModelError: it is no TFLite file, or the runtime refuses it.
+            InputError: `threads` is below 1, or the runtime cannot be used here.
+        """
         ...
 
 
-ENGINES: dict[str, Engine] = {}
-"""By name. The edge registers its own when `edgeclf.inference` is imported, host modules add theirs."""
+class DeferredEngine:
+    """Stands in `ENGINES` for an engine whose module is imported at its first use.
+
+    Args:
+        name: key in `ENGINES`.
+        module: puts the engine itself under this name when it is imported.
+    """
+
+    def __init__(self, name: str, module: str) -> None:
+        self.name = name
+        self._module = module
+
+    def check_available(self) -> None:
+        """Import the module and check the engine that it registered."""
+        self._load().check_available()
+
+    def open(self, file: ModelFile, *, threads: int = 1) -> Session:
+        """Open the file with the engine that the module registered."""
+        return self._load().open(file, threads=threads)
+
+    def _load(self) -> Engine:
+        with extras(f"--runtime {self.name}"):
+            importlib.import_module(self._module)
+        loaded = ENGINES[self.name]
+        if isinstance(loaded, DeferredEngine):
+            raise RuntimeError(f"{self._module} did not register the engine {self.name!r}")
+        return loaded
+
+
+ENGINES: dict[str, Engine] = {name: DeferredEngine(name, module) for name, module in ENGINE_MODULES.items()}
+"""By name. The edge side adds its own when `edgeclf.inference` is imported; plugins may add more."""
+
+
+def find_engine(name: str) -> Engine:
+    """Return the engine of this name, with its packages imported.
+
+    Raises:
+        UnknownNameError: there is none.
+        MissingExtraError: it is not installed.
+        InputError: it does not work in this environment.
+    """
+    if name not in ENGINES:
+        raise UnknownNameError("runtime", name, ENGINES)
+    ENGINES[name].check_available()
+    return ENGINES[name]

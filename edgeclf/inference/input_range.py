@@ -1,4 +1,4 @@
-"""Which range of input values a network from elsewhere wants, when nothing in its file says so."""
+"""Decides which range of input values a network expects: what its file says, what the user says, or a measurement."""
 
 from __future__ import annotations
 
@@ -11,6 +11,9 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from edgeclf.artifact.classifier_shape import ClassifierShape
+from edgeclf.artifact.model_file import ModelFile
+from edgeclf.artifact.pixels import RAW, Normalization
 from edgeclf.errors import InputError
 from edgeclf.records import Record
 
@@ -28,10 +31,10 @@ class InputRange(Record):
     Attributes:
         low: what 0 becomes.
         high: what 255 becomes.
-        source: who said so: `given`, `provenance`, `metadata`, `network` (it scales inside), `8-bit input` or
+        source: where it comes from: `given`, `provenance`, `metadata`, `network` (it scales inside), `8-bit input` or
             `measured`.
         scores: of a measurement, by candidate.
-        doubt: a sentence where the right answers of a measurement were too few to decide by; else empty.
+        doubt: a sentence where too few predictions of a measurement were right to decide by; else empty.
     """
 
     low: float
@@ -50,16 +53,73 @@ class InputRange(Record):
         return f"{line}; scores: {figures}; --input-range LO,HI overrules it"
 
 
+def resolve_input_range(
+    file: ModelFile, given: tuple[float, float] | None = None
+) -> tuple[InputRange, Normalization | None] | None:
+    """Decide what pixel values 0 and 255 become before they enter a model, from its file and from what was given.
+
+    One rule for every command: a model that knows its input range refuses another. A model of edgeclf's own knows it
+    from its provenance, one with an 8-bit input from its quantization; what is given to them must be equal within one
+    step of 1/255. Otherwise what is given goes before the metadata, which other programs wrote.
+
+    Args:
+        file: the model.
+        given: what 0 and 255 become according to the user; None: not given.
+
+    Returns:
+        the range, and the normalization to apply (None: an 8-bit input takes the pixels as they are). None where
+        neither the file nor the user names it, and it has to be measured.
+
+    Raises:
+        InputError: `given` is no range, or the model knows that it is another.
+    """
+    imposed = None if given is None else Normalization.from_range(*given)
+    shape, made = file.shape, file.provenance
+    eight_bit = shape.dtype in ("uint8", "int8")
+    if not eight_bit and made is None:
+        if given is not None:
+            return InputRange(*given, "given"), imposed
+        found = file.metadata.normalization
+        return None if found is None else (InputRange(*found.range, "metadata"), found)
+    own = None if made is None else made.input_range or RAW.range
+    if given is not None:
+        known = [own] if own is not None else []
+        if eight_bit:
+            known.append(_quantized_range(shape))
+        if not any(_equal(given, one) for one in known):
+            origin = "provenance" if own is not None else f"quantization of its {shape.dtype} input"
+            (low, high), (given_low, given_high) = known[0], given
+            raise InputError(
+                f"{file.name} knows its input range: expected {low:g},{high:g} ({origin}), "
+                f"got {given_low:g},{given_high:g}; leave --input-range out"
+            )
+    if eight_bit:
+        return InputRange(0.0, 255.0, "8-bit input"), None
+    norm = RAW if made is None or made.input_range is None else Normalization.from_range(*made.input_range)
+    return InputRange(*norm.range, "provenance"), norm
+
+
+def _quantized_range(shape: ClassifierShape) -> tuple[float, float]:
+    """Compute the real values of the lowest and the highest number of an 8-bit input."""
+    limits, scale = np.iinfo(np.dtype(shape.dtype)), shape.scale or 1.0
+    return (int(limits.min) - shape.zero_point) * scale, (int(limits.max) - shape.zero_point) * scale
+
+
+def _equal(given: tuple[float, float], known: tuple[float, float]) -> bool:
+    step = (known[1] - known[0]) / 255
+    return all(abs(one - other) <= step * 1.001 for one, other in zip(given, known, strict=True))
+
+
 def measure_input_range(
     predict: Predict, images: npt.NDArray[np.uint8], labels: npt.NDArray[np.int64] | None = None
 ) -> InputRange:
-    """Try the usual ranges on images, and take the one under which the network answers best.
+    """Try the usual ranges on images, and take the one under which the network predicts best.
 
-    With `labels` the score is the share of right answers. Without, and where even the best share could be chance
-    because the network numbers its classes in another order, it is the mutual information between image and answer in
-    nats (Bridle, Heading and MacKay 1991): high where each answer is sure and the answers differ. A network that gets
-    numbers 255 times too large is sure of everything, so 0..255 must not only win but find the others almost mute.
-    Equal shares are decided by that information too.
+    With `labels` the score is the fraction of right predictions. Without, and where even the best fraction could be
+    chance because the network numbers its classes in another order, it is the mutual information between image and
+    prediction in nats (Bridle, Heading and MacKay 1991): high where each prediction is confident and the predictions
+    differ. A network that gets numbers 255 times too large is confident of everything, so 0..255 must not only win but
+    find the others almost without information. Equal fractions are decided by that information too.
 
     Args:
         predict: takes float32[N, H, W, C] in the range tried, returns probabilities float32[N, K].
@@ -70,17 +130,17 @@ def measure_input_range(
         InputError: there are no images.
     """
     if len(images) == 0:
-        raise InputError("to find out the input range, images are needed; or say it with --input-range LO,HI")
-    answers = {
+        raise InputError("to measure the input range, images are needed; or give it with --input-range LO,HI")
+    predictions = {
         name: predict(images.astype(np.float32) * np.float32((high - low) / 255) + np.float32(low))
         for name, (low, high) in CANDIDATES.items()
     }
-    scores = {name: information(given) for name, given in answers.items()}
+    scores = {name: information(found) for name, found in predictions.items()}
     best, doubt = _without_saturation(scores), ""
     if labels is not None:
-        right = {name: int((given.argmax(axis=1) == labels).sum()) for name, given in answers.items()}
+        right = {name: int((found.argmax(axis=1) == labels).sum()) for name, found in predictions.items()}
         most = max(right.values())
-        if _could_be_chance(most, labels, next(iter(answers.values())).shape[1]):
+        if _could_be_chance(most, labels, next(iter(predictions.values())).shape[1]):
             doubt = (
                 f"at best {most} of {len(labels)} labels are right, which could be chance: the network may number its "
                 "classes in another order than these photos"
@@ -93,12 +153,16 @@ def measure_input_range(
     return InputRange(low, high, "measured", {name: round(score, 4) for name, score in scores.items()}, doubt)
 
 
-def information(answers: npt.NDArray[np.float32]) -> float:
-    """Mutual information between image and answer, nats: entropy of the mean minus mean entropy of float32[N, K].
+def information(probabilities: npt.NDArray[np.float32]) -> float:
+    """Compute the mutual information between image and prediction: entropy of the mean minus mean entropy.
 
-    Of a single image it is the negative of its entropy.
+    Args:
+        probabilities: float32[N, K].
+
+    Returns:
+        nats; of a single image the negative of its entropy.
     """
-    wide = answers.astype(np.float64)
+    wide = probabilities.astype(np.float64)
     wide = wide / np.maximum(wide.sum(axis=1, keepdims=True), 1e-12)
     if len(wide) == 1:
         return -float(_entropy(wide)[0])
@@ -111,12 +175,12 @@ def _without_saturation(scores: Mapping[str, float]) -> str:
 
 
 def _could_be_chance(right: int, labels: npt.NDArray[np.int64], classes: int) -> bool:
-    """Whether guessing, or always saying the most frequent class, gives as many right answers in 1 of 20 cases."""
+    """Whether guessing, or always naming the most frequent class, is right as often in 1 of 20 cases."""
     count = len(labels)
-    share = max(1 / classes, float(np.bincount(labels).max()) / count)
-    if share >= 1:
+    chance = max(1 / classes, float(np.bincount(labels).max()) / count)
+    if chance >= 1:
         return True
-    tail = sum(math.comb(count, k) * share**k * (1 - share) ** (count - k) for k in range(right, count + 1))
+    tail = sum(math.comb(count, k) * chance**k * (1 - chance) ** (count - k) for k in range(right, count + 1))
     return tail > 0.05
 
 

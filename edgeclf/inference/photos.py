@@ -1,4 +1,4 @@
-"""Labels for files and folders, in the order they were named; what cannot be read is told apart, never dropped."""
+"""Labels files and folders in the order they were named; what cannot be read is listed with the reason."""
 
 from __future__ import annotations
 
@@ -34,14 +34,15 @@ class UnreadablePhoto(Record):
 
 @dataclass(frozen=True)
 class PredictReport(Record):
-    """What a model said about some files.
+    """Predictions of a model for some files.
 
     Attributes:
         model: the model file.
         runtime: what ran it; results differ between runtimes.
+        runtime_version: of its package.
         predictions: one a file that could be read.
         unreadable: the others, and folders without images.
-        notes: what the user should know about how the model is read, a line each.
+        notes: warnings about how the model is read, a line each.
     """
 
     model: str
@@ -53,27 +54,25 @@ class PredictReport(Record):
 
 
 def predict_photos(
-    classifier: Classifier, sources: Sequence[Path | str], *, top: int = 5, progress: Progress = SILENT
+    classifier: Classifier, paths: Path | str | Sequence[Path | str], *, top: int = 5, progress: Progress = SILENT
 ) -> PredictReport:
-    """Label every file in `sources`; of a folder its image files (not those of its subfolders) in sorted order.
+    """Label every file in `paths`; of a folder its image files (not those of its subfolders) in sorted order.
 
     Args:
         classifier: the model.
-        sources: files and folders; their order is kept.
+        paths: files and folders, or a single one; their order is kept.
         top: number of labels a file.
         progress: where a bar is shown.
     """
     predictions: list[PhotoLabels] = []
     unreadable: list[UnreadablePhoto] = []
     photos: list[Path] = []
-    for source in map(Path, sources):
-        found = _image_files(source) if source.is_dir() else [source]
+    for path in [Path(paths)] if isinstance(paths, (str, Path)) else map(Path, paths):
+        found = _image_files(path) if path.is_dir() else [path]
         photos.extend(found)
         if not found:
-            unreadable.append(
-                UnreadablePhoto(str(source), "a folder without image files (subfolders are not searched)")
-            )
-    _settle_input_range(classifier, photos)
+            unreadable.append(UnreadablePhoto(str(path), "a folder without image files (subfolders are not searched)"))
+    _measure_input_range(classifier, photos)
     with progress.task("predicting", len(photos)) as task:
         for photo in photos:
             try:
@@ -91,8 +90,8 @@ def predict_photos(
     )
 
 
-def _settle_input_range(classifier: Classifier, photos: Sequence[Path]) -> None:
-    """Decide what range the network wants on many photos at once, so that it does not hang on the first one."""
+def _measure_input_range(classifier: Classifier, photos: Sequence[Path]) -> None:
+    """Measure the input range, unless it is known, on many photos at once: the first one alone may mislead."""
     if classifier.input_range is not None:
         return
     readable = []

@@ -9,16 +9,18 @@ import numpy.typing as npt
 
 
 class Predictor(Protocol):
-    """A network together with its preprocessing.
+    """A network together with its preprocessing."""
 
-    Attributes:
-        labels: class names in the order of the outputs.
-        size: height and width of the images that it takes, pixels.
-    """
+    @property
+    def labels(self) -> tuple[str, ...]:
+        """Class names in the order of the outputs."""
+        ...
 
-    labels: tuple[str, ...]
-    size: tuple[int, int]
+    @property
+    def size(self) -> tuple[int, int]:
+        """Height and width of the images that it takes, pixels."""
+        ...
 
     def probabilities(self, images: npt.NDArray[np.uint8]) -> npt.NDArray[np.float32]:
-        """Probabilities float32[N, C] of raw RGB images uint8[N, H, W, 3] of this size."""
+        """Compute the probabilities float32[N, C] of raw RGB images uint8[N, H, W, 3] of this size."""
         ...

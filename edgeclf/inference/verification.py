@@ -1,4 +1,4 @@
-"""Does this device compute what was computed where the model was made?"""
+"""Checks that this device computes what the host computed where the model was made."""
 
 from __future__ import annotations
 
@@ -9,14 +9,12 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from edgeclf.artifact.classifier_shape import classifier_shape
 from edgeclf.artifact.locate import locate_model
+from edgeclf.artifact.model_file import ModelFile
 from edgeclf.artifact.pixels import Normalization, apply_table, pixel_table
-from edgeclf.artifact.provenance import check_integrity, read_provenance
 from edgeclf.artifact.samples import FORMULA, sample_image
-from edgeclf.artifact.tflite import parse
 from edgeclf.errors import ModelError
-from edgeclf.inference.interpreter import open_interpreter, read_model
+from edgeclf.inference.engine import find_engine
 from edgeclf.records import Record
 
 LARGEST_SHOWN = 1e9
@@ -24,7 +22,7 @@ LARGEST_SHOWN = 1e9
 
 @dataclass(frozen=True)
 class VerifyReport(Record):
-    """What came of running the embedded samples.
+    """Outcome of running the embedded samples.
 
     Attributes:
         ok: all labels are equal and all values within one step.
@@ -50,8 +48,8 @@ class VerifyReport(Record):
     largest_difference: float
 
 
-def verify(model: str | Path, runtime: str = "litert", threads: int = 1) -> VerifyReport:
-    """Run a model's embedded samples and compare with what they gave where the model was made.
+def verify(model: str | Path | ModelFile, runtime: str = "litert", threads: int = 1) -> VerifyReport:
+    """Run a model's embedded samples and compare their outputs with those of the host that made the model.
 
     Labels must be equal, except where the two best classes were within one step of each other; values must be within
     one step.
@@ -60,55 +58,62 @@ def verify(model: str | Path, runtime: str = "litert", threads: int = 1) -> Veri
         DamagedModelError: the file is not what was written.
         ModelError: it carries no samples, or samples of a formula that this version does not know.
     """
-    path = locate_model(model)
-    content = read_model(path)
-    check_integrity(content, path.name)
-    graph = parse(content)
-    made = read_provenance(content, graph)
-    if made is None or not made.samples:
-        raise ModelError(f"{path.name}: carries no samples to verify (it was not made by edgeclf compress)")
-    if made.samples.get("formula") != FORMULA:
-        came = made.samples.get("formula")
-        raise ModelError(f"{path.name}: its samples come from the formula {came!r}, this version knows {FORMULA!r}")
-    shape = classifier_shape(graph)
-    given = (
-        None if made.input_range is None or shape.dtype != "float32" else Normalization.from_range(*made.input_range)
-    )
-    table = pixel_table(shape.dtype, shape.scale, shape.zero_point, given)
-    interpreter = open_interpreter(content, runtime=runtime, threads=threads, graph=graph)
-    step = float(made.samples["step"])
-    labels = values = different = 0
+    file = model if isinstance(model, ModelFile) else ModelFile.read(locate_model(model))
+    samples = _read_samples(file)
+    shape, table = file.shape, _pixel_table(file)
+    session = find_engine(runtime).open(file, threads=threads)
+    step = float(samples["step"])
+    labels_equal = values = different = 0
     largest = 0.0
-    for expected in made.samples["expected"]:
+    for expected in samples["expected"]:
         image = sample_image(int(expected["index"]), shape.height, shape.width)[..., : shape.channels]
-        raw = interpreter.run(apply_table(table, image)[None]).reshape(-1)
-        wanted = np.array(expected["values"], np.float64)
-        steps = np.abs(raw[expected["classes"]].astype(np.float64) - wanted) / step
+        raw = session.run(apply_table(table, image)[None]).reshape(-1)
+        reference = np.array(expected["values"], np.float64)
+        steps = np.abs(raw[expected["classes"]].astype(np.float64) - reference) / step
         # what is no number is infinitely far from any
         steps = np.where(np.isfinite(steps), steps, np.inf)
-        labels += _label_equal(raw, expected["classes"][0], wanted, step)
+        labels_equal += _label_equal(raw, expected["classes"][0], reference, step)
         values += len(steps)
         different += int((steps > 1e-3).sum())
         largest = max(largest, float(steps.max()))
-    total = len(made.samples["expected"])
-    ok = labels == total and largest <= 1.0 + 1e-3
+    total = len(samples["expected"])
     return VerifyReport(
-        ok=ok,
-        model=str(path),
+        ok=labels_equal == total and largest <= 1.0 + 1e-3,
+        model=str(file.path or file.name),
         runtime=runtime,
-        runtime_version=interpreter.runtime_version,
+        runtime_version=session.engine_version,
         samples=total,
-        labels_equal=labels,
+        labels_equal=labels_equal,
         values=values,
         values_different=different,
         largest_difference=round(min(largest, LARGEST_SHOWN), 4),
     )
 
 
-def _label_equal(raw: npt.NDArray[Any], label: int, wanted: npt.NDArray[np.float64], step: float) -> bool:
+def _read_samples(file: ModelFile) -> dict[str, Any]:
+    file.check()
+    made = file.provenance
+    if made is None or not made.samples:
+        raise ModelError(f"{file.name}: carries no samples to verify (it was not made by edgeclf compress)")
+    formula = made.samples.get("formula")
+    if formula != FORMULA:
+        raise ModelError(f"{file.name}: expected samples of the formula {FORMULA!r}, got {formula!r}; update edgeclf")
+    return made.samples
+
+
+def _pixel_table(file: ModelFile) -> npt.NDArray[Any]:
+    """Make the table with which the outputs of the samples were computed when exported."""
+    shape, made = file.shape, file.provenance
+    given = None
+    if shape.dtype == "float32" and made is not None and made.input_range is not None:
+        given = Normalization.from_range(*made.input_range)
+    return pixel_table(shape.dtype, shape.scale, shape.zero_point, given)
+
+
+def _label_equal(raw: npt.NDArray[Any], label: int, reference: npt.NDArray[np.float64], step: float) -> bool:
     if not np.isfinite(raw.astype(np.float64)).all():
         return False
     if int(np.argmax(raw)) == label:
         return True
-    close = wanted[0] - wanted[1] <= step
+    close = reference[0] - reference[1] <= step
     return bool(close and raw.max() - raw.astype(np.float64)[label] <= step)

@@ -1,15 +1,15 @@
-"""What a model answers on a split, with every core at work and the same answers as one plain loop."""
+"""Predict a split with every core, and with the same predictions as one plain loop."""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
-from pathlib import Path
 from queue import SimpleQueue
 
 import numpy as np
 import numpy.typing as npt
 
+from edgeclf.artifact.model_file import ModelFile
 from edgeclf.dataset import ImageView
 from edgeclf.errors import DataError
 from edgeclf.inference.classifier import Classifier
@@ -24,7 +24,7 @@ _CHUNK = 64
 
 
 def predict_split(
-    model: Path,
+    model: ModelFile,
     images: Images,
     *,
     runtime: str = "litert",
@@ -32,49 +32,50 @@ def predict_split(
     workers: int | None = None,
     progress: Progress = SILENT,
 ) -> IntArray:
-    """Index of the highest raw output for each image; ties go to the lowest index.
+    """Find the index of the highest raw output for each image; ties go to the lowest index.
 
-    Each worker thread has an interpreter of its own with one thread; the interpreter lets go of Python's lock while it
+    Each worker thread has an interpreter of its own with one thread; the interpreter releases Python's lock while it
     computes. Images go through one at a time, as on a device: a batch may round differently.
 
     Args:
-        model: a `.tflite` file.
+        model: the model file.
         images: uint8[N, H, W, 3] of the model's own size, or anything that slices into that.
         runtime: name of the runtime.
-        input_range: what the network wants to see, (low, high); None lets the file decide, or a measurement on up to 64
-            images of this split.
+        input_range: input values that the network expects, (low, high); None lets the file decide, or a measurement on
+            up to 64 images of this split.
         workers: worker threads; None takes one for each core that this process may use.
-        progress: is told.
+        progress: where the bar goes.
 
     Returns:
         int64[N], indices into the model's own outputs.
 
     Raises:
         ModelError: the model cannot be opened.
+        InputError: the model states an input range other than the one given.
     """
     total = len(images)
     starts = range(0, total, _CHUNK)
-    count = max(1, min(workers or usable_cores(), len(starts)))
     idle: SimpleQueue[Classifier] = SimpleQueue()
+    count = max(1, min(workers or usable_cores(), len(starts)))
     for _ in range(count):
         classifier = Classifier(model, runtime=runtime, threads=1, input_range=input_range)
         if classifier.input_range is None and total:
             # All workers must come to the same result, so all measure on the same images.
             classifier.choose_input_range(images[range_rows(total)])
         idle.put(classifier)
-    answers = np.empty(total, np.int64)
+    predictions = np.empty(total, np.int64)
 
-    def answer(start: int) -> int:
+    def predict(start: int) -> int:
         classifier = idle.get()
         try:
             chunk = np.ascontiguousarray(images[start : start + _CHUNK])
-            answers[start : start + len(chunk)] = classifier.top1(chunk)
+            predictions[start : start + len(chunk)] = classifier.top1(chunk)
             return len(chunk)
         finally:
             idle.put(classifier)
 
     with ThreadPoolExecutor(count) as pool, progress.task(f"{model.name}: {total:,} images", total) as task:
-        pending: set[Future[int]] = {pool.submit(answer, start) for start in starts}
+        pending: set[Future[int]] = {pool.submit(predict, start) for start in starts}
         try:
             while pending:
                 done, pending = wait(pending, return_when=FIRST_COMPLETED)
@@ -83,19 +84,19 @@ def predict_split(
         finally:
             for future in pending:
                 future.cancel()
-    return answers
+    return predictions
 
 
 def range_rows(total: int) -> IntArray:
-    """Rows of up to 64 images, spread over `total`, on which an unknown input range is measured."""
+    """Choose up to 64 rows, spread over `total`, on which an unknown input range is measured."""
     return np.linspace(0, total - 1, min(total, RANGE_IMAGES)).astype(np.int64)
 
 
 def class_indices(labels: Sequence[str], class_count: int, class_names: Sequence[str]) -> IntArray:
-    """Where each of the model's outputs stands among the data's classes: int64[class_count], -1 where nowhere.
+    """Map each of the model's outputs to its index among the data's classes: int64[class_count], -1 where it has none.
 
-    A model with labels is matched by name (surrounding blanks aside, and letter case where it tells no classes apart),
-    so that a network with another order or with more classes is judged rightly; one without labels, or with mere
+    A model with labels is matched by name (surrounding blanks aside, and letter case where no two classes differ by it
+    alone), so that a network with another order or with more classes is scored rightly; one without labels, or with
     numbers that are not the data's own names, is taken to have the data's classes in their order.
 
     Raises:
@@ -122,7 +123,7 @@ def class_indices(labels: Sequence[str], class_count: int, class_names: Sequence
 
 
 def _spelling(labels: Sequence[str], class_names: Sequence[str]) -> Callable[[str], str]:
-    """How names are compared: without regard to letter case, unless that would take two of one side for the same."""
+    """Choose how names are compared: without regard to letter case, unless two names of one side differ by it alone."""
 
     def folded(name: str) -> str:
         return name.strip().casefold()

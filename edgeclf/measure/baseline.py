@@ -1,24 +1,36 @@
-"""What compressed models are compared to: the answers of the float network on the same images."""
+"""What compressed models are compared to: the predictions of the float network on the same images.
+
+The network itself needs TensorFlow, which this side never imports: the host hands in a `BaselineNetwork`.
+"""
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
+from pathlib import Path
+from typing import Protocol
 
 import numpy as np
 import numpy.typing as npt
 
-from edgeclf.measure.latency import Percentiles
+from edgeclf.dataset import Dataset
+from edgeclf.inference.predictor import Predictor
+from edgeclf.measure.accuracy import Images, class_indices
+from edgeclf.measure.latency import Percentiles, call_latency
+from edgeclf.measure.plan import BenchPlan
+from edgeclf.measure.subjects import DatasetLoader, split_of
+from edgeclf.progress import SILENT, Progress
 
 
 @dataclass(frozen=True)
 class Baseline:
-    """A float network and, where there is data, its answers.
+    """A float network and, where there is data, its predictions.
 
     Attributes:
         name: short, for tables.
         device: what it ran on, as TensorFlow names it: never assumed.
         predictions: int64[N], indices into the data's classes; None without data.
-        paths: of the images answered, to prove that both sides saw the same; empty without data.
+        paths: of the images predicted, to prove that both sides saw the same; empty without data.
         latency_ms: of one image at a time on `device`; None where it was not measured.
         parameters: numbers in the network.
         size_bytes: of its file.
@@ -37,7 +49,85 @@ class Baseline:
     input_range: tuple[float, float] | None = None
 
     def top1(self, labels: npt.NDArray[np.int64]) -> float | None:
-        """Share of `labels` (int64[N]) that it answered rightly; None without answers."""
+        """Fraction of `labels` (int64[N]) that it predicted; None without predictions."""
         if self.predictions is None:
             return None
         return float(np.mean(self.predictions == labels))
+
+
+class TimedPredictor(Predictor, Protocol):
+    """A predictor that can be timed, such as `KerasPredictor`.
+
+    Attributes:
+        device: name of the device with the hardware's name, for people.
+        threads: that it computes one operator with; None on a GPU.
+        parameters: numbers in the network; None where that is unknown.
+    """
+
+    device: str
+    threads: int | None
+    parameters: int | None
+
+    def top1(self, images: Images, progress: Progress = SILENT) -> npt.NDArray[np.int64]:
+        """Index of the best class of each of uint8[N, H, W, 3]: int64[N]."""
+        ...
+
+    def single_call(self) -> Callable[[], object]:
+        """A function that classifies one image and returns once the result is on the host; for stopwatches."""
+        ...
+
+
+@dataclass(frozen=True)
+class BaselineNetwork:
+    """A float network that the host has opened.
+
+    Attributes:
+        predictor: runs it.
+        name: short, for tables.
+        size_bytes: of its file; None for a folder.
+        input_range: what pixel values 0 and 255 become for it; None: it takes them raw.
+    """
+
+    predictor: TimedPredictor
+    name: str
+    size_bytes: int | None = None
+    input_range: tuple[float, float] | None = None
+
+
+OpenBaseline = Callable[[Path, BenchPlan, "Dataset | DatasetLoader | None", Progress], BaselineNetwork]
+"""Opens a float network for a plan: (file or folder, plan, data or None, progress)."""
+
+
+def measure_baseline(
+    network: BaselineNetwork,
+    *,
+    dataset: Dataset | DatasetLoader | None = None,
+    split: str = "test",
+    progress: Progress = SILENT,
+) -> Baseline:
+    """Predict a split with a float network, matching classes as for a model file, and time it.
+
+    Raises:
+        UnknownNameError, DataError: the split is missing or empty, or the network does not fit the data.
+    """
+    predictor = network.predictor
+    predictions: npt.NDArray[np.int64] | None = None
+    paths: tuple[str, ...] = ()
+    if dataset is not None:
+        data = dataset if isinstance(dataset, Dataset) else dataset(*predictor.size)
+        images = split_of(data, split)
+        mapping = class_indices(predictor.labels, len(predictor.labels), data.class_names)
+        predictions, paths = mapping[predictor.top1(images.images, progress)], images.paths
+    with progress.task("timing the float baseline", None):
+        latency = call_latency(predictor.single_call())
+    return Baseline(
+        name=network.name,
+        device=predictor.device,
+        predictions=predictions,
+        paths=paths,
+        latency_ms=latency,
+        parameters=predictor.parameters,
+        size_bytes=network.size_bytes,
+        threads=predictor.threads,
+        input_range=network.input_range,
+    )

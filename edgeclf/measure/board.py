@@ -24,7 +24,7 @@ _FIRMWARE_FILES = "sys/devices/platform/soc*/soc*:firmware/get_throttled"
 
 @dataclass(frozen=True)
 class BoardReading(Record):
-    """One look at the sensors. What the board does not tell is None.
+    """One look at the sensors. What the board does not report is None.
 
     Attributes:
         temperature_celsius: of the processor.
@@ -38,13 +38,21 @@ class BoardReading(Record):
     throttled: tuple[str, ...] | None
     throttled_since_start: tuple[str, ...] | None
 
-    def tells_anything(self) -> bool:
+    def has_sensors(self) -> bool:
         """Whether there is any sensor at all."""
         return any(value is not None for value in (self.temperature_celsius, self.clock_mhz, self.throttled))
 
 
+@dataclass(frozen=True)
+class BoardReadings(Record):
+    """The board's sensors before the first and after the last measurement."""
+
+    before: BoardReading
+    after: BoardReading
+
+
 def read_board(root: Path | str = "/") -> BoardReading:
-    """Look at the sensors; never fails, and takes less than a millisecond where no program must be asked.
+    """Read the sensors; never fails, and takes less than a millisecond where no program must be started.
 
     Args:
         root: the folder that holds `sys`.
@@ -59,23 +67,23 @@ def read_board(root: Path | str = "/") -> BoardReading:
 
 
 def read_temperature(root: Path | str = "/") -> float | None:
-    """Degrees Celsius of the processor; starts no program."""
+    """Read the processor's temperature, degrees Celsius; starts no program."""
     return _thousandths(root, "sys/class/thermal/thermal_zone0/temp")
 
 
 def throttle_bits(root: Path | str = "/") -> int | None:
-    """The firmware's word, from the kernel or else from `vcgencmd`; None on other boards, and where neither answers."""
+    """Read the firmware's bits from the kernel, else from `vcgencmd`; None where neither has them."""
     for path in sorted(Path(root).glob(_FIRMWARE_FILES)):
         bits = _hexadecimal(_text(path))
         if bits is not None:
             return bits
     program = shutil.which("vcgencmd")
-    return None if program is None else _asked(program)
+    return None if program is None else _ask(program)
 
 
-def _asked(program: str) -> int | None:
+def _ask(program: str) -> int | None:
     try:
-        answer = subprocess.run(
+        done = subprocess.run(
             [program, "get_throttled"],
             stdin=subprocess.DEVNULL,
             capture_output=True,
@@ -84,7 +92,7 @@ def _asked(program: str) -> int | None:
         )
     except (OSError, subprocess.SubprocessError):
         return None  # not a Raspberry Pi after all, or this user may not ask: the group `video` may
-    return _hexadecimal(answer.stdout.decode(errors="replace").rpartition("=")[2])
+    return _hexadecimal(done.stdout.decode(errors="replace").rpartition("=")[2])
 
 
 def _names(bits: int) -> tuple[str, ...]:

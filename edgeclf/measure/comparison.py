@@ -1,34 +1,56 @@
-"""Where a model and the baseline disagree: by class and by image."""
+"""Where models and the baseline disagree: by class and by image."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
-from pathlib import Path
+from dataclasses import dataclass
 
 import numpy as np
 import numpy.typing as npt
 
 from edgeclf.dataset import Split
-from edgeclf.measure.bench_report import ClassCost, Comparison, Flip
+from edgeclf.measure.report import ClassCost, Comparison, Flip
 from edgeclf.measure.statistics import (
     bootstrap_interval,
+    difference_interval,
     discordant,
     holm,
+    holm_levels,
     mcnemar_p,
     paired_difference,
     wilson_interval,
 )
 
 OTHER = "(another class)"
-"""What stands for an answer of the baseline that is none of the data's classes."""
+"""What stands for a prediction of the baseline that is none of the data's classes."""
 
 IntArray = npt.NDArray[np.int64]
 
 
 @dataclass(frozen=True)
+class ModelPredictions:
+    """What a model predicts on a split.
+
+    Attributes:
+        name: of the model in the report.
+        path: of its file.
+        split: the images predicted.
+        class_names: of the data.
+        indices: int64[N], into `class_names`, -1 for a class that the data does not have.
+        names: the same as names, N of them.
+    """
+
+    name: str
+    path: str
+    split: Split
+    class_names: tuple[str, ...]
+    indices: IntArray
+    names: tuple[str, ...]
+
+
+@dataclass(frozen=True)
 class Verdict:
-    """How right a model is on a split, and where it differs from the baseline; paired fields are None without one."""
+    """A model's accuracy on a split, and how it differs from the baseline; paired fields are None without one."""
 
     top1: float
     top1_interval: tuple[float, float]
@@ -38,111 +60,102 @@ class Verdict:
     comparison: Comparison
 
 
-def judge(
-    comparison: Comparison,
-    answers: IntArray,
-    labels: IntArray,
-    baseline: IntArray | None,
-    seed: int,
-) -> Verdict:
-    """Sum up `answers` (int64[N], -1 for none of the data's classes) against `labels` and the baseline's answers."""
-    right = answers == labels
-    interval = wilson_interval(int(right.sum()), len(right))
+@dataclass(frozen=True)
+class _ClassCounts:
+    """One class of one model, counted: images, right ones of model and baseline, images lost and gained."""
+
+    label: str
+    images: int
+    right: int
+    before: int
+    lost: int
+    gained: int
+
+
+def compare_models(models: Sequence[ModelPredictions], baseline: IntArray | None, seed: int) -> tuple[Verdict, ...]:
+    """Score models, and compare each with the baseline on the same images.
+
+    The p-values of classes are corrected over all classes of all models together: a reader looks over all of them for
+    the one that loses.
+
+    Args:
+        models: each with its predictions.
+        baseline: int64[N], the baseline's predictions, -1 for none of the data's classes; None leaves the paired
+            fields out.
+        seed: of the bootstrap.
+    """
+    per_class = _class_costs(models, baseline)
+    return tuple(_judge(model, baseline, seed, costs) for model, costs in zip(models, per_class, strict=True))
+
+
+def _judge(model: ModelPredictions, baseline: IntArray | None, seed: int, per_class: tuple[ClassCost, ...]) -> Verdict:
+    right = model.indices == model.split.labels
+    top1, interval = float(right.mean()), wilson_interval(int(right.sum()), len(right))
     if baseline is None:
-        return Verdict(float(right.mean()), interval, None, None, None, comparison)
-    before = baseline == labels
+        return Verdict(top1, interval, None, None, None, Comparison(model.name, model.path, per_class, ()))
+    before = baseline == model.split.labels
     return Verdict(
-        top1=float(right.mean()),
+        top1=top1,
         top1_interval=interval,
         difference=paired_difference(before, right),
         difference_interval=bootstrap_interval(before, right, seed=seed),
         p_value=mcnemar_p(*discordant(before, right)),
-        comparison=comparison,
+        comparison=Comparison(model.name, model.path, per_class, _flips(model, baseline)),
     )
 
 
-def compare(
-    name: str,
-    path: Path,
-    images: Split,
-    class_names: Sequence[str],
-    answers: IntArray,
-    answer_names: Sequence[str],
-    baseline: IntArray | None,
-    seed: int,
-) -> Comparison:
-    """Break a model's answers down by class, and list the images that changed.
-
-    Args:
-        name: of the model in the report.
-        path: of its file.
-        images: the split answered.
-        class_names: of the data.
-        answers: int64[N], indices into the data's classes, -1 for a class that the data does not have.
-        answer_names: the same as names, N of them.
-        baseline: int64[N], the baseline's answers; None leaves the paired fields out.
-        seed: of the bootstrap.
-    """
-    labels = images.labels
-    per_class = tuple(
-        _cost(label, labels == index, answers == index, None if baseline is None else baseline == index, seed + index)
-        for index, label in enumerate(class_names)
-    )
+def _class_costs(models: Sequence[ModelPredictions], baseline: IntArray | None) -> list[tuple[ClassCost, ...]]:
+    counted = [_count(model, baseline) for model in models]
     if baseline is None:
-        return Comparison(name, str(path), per_class, ())
-    return Comparison(
-        name, str(path), _adjusted(per_class), _flips(images, class_names, answers, answer_names, baseline)
-    )
+        return [tuple(_cost(counts, None) for counts in classes) for classes in counted]
+    asked = [counts for classes in counted for counts in classes if counts.images]
+    p_values = [mcnemar_p(counts.lost, counts.gained) for counts in asked]
+    tested = iter(zip(holm(p_values), holm_levels(p_values), strict=True))
+    return [tuple(_cost(c, next(tested) if c.images else None) for c in classes) for classes in counted]
 
 
-def _cost(
-    label: str,
-    members: npt.NDArray[np.bool_],
-    model: npt.NDArray[np.bool_],
-    baseline: npt.NDArray[np.bool_] | None,
-    seed: int,
-) -> ClassCost:
-    right = model[members]
-    if not len(right):
-        return ClassCost(label, 0, None, None, None, None, None)
-    top1 = float(right.mean())
-    if baseline is None:
-        return ClassCost(label, len(right), top1, None, None, None, None)
-    before = baseline[members]
+def _count(model: ModelPredictions, baseline: IntArray | None) -> list[_ClassCounts]:
+    found = []
+    for index, label in enumerate(model.class_names):
+        members = model.split.labels == index
+        right = model.indices[members] == index
+        before = right if baseline is None else baseline[members] == index
+        lost, gained = int(np.sum(before & ~right)), int(np.sum(~before & right))
+        found.append(_ClassCounts(label, len(right), int(right.sum()), int(before.sum()), lost, gained))
+    return found
+
+
+def _cost(counts: _ClassCounts, tested: tuple[float, float] | None) -> ClassCost:
+    """The figures of a class; `tested`: its corrected p-value, and the level at which it was tested."""
+    if not counts.images:
+        return ClassCost(counts.label, 0, None, None, None, None, None)
+    top1 = counts.right / counts.images
+    if tested is None:
+        return ClassCost(counts.label, counts.images, top1, None, None, None, None)
+    p_value, level = tested
     return ClassCost(
-        label=label,
-        images=len(right),
+        label=counts.label,
+        images=counts.images,
         top1=top1,
-        baseline_top1=float(before.mean()),
-        difference=paired_difference(before, right),
-        difference_interval=bootstrap_interval(before, right, seed=seed),
-        p_value=mcnemar_p(*discordant(before, right)),
+        baseline_top1=counts.before / counts.images,
+        difference=(counts.gained - counts.lost) / counts.images,
+        difference_interval=difference_interval(counts.lost, counts.gained, counts.images, level),
+        p_value=p_value,
     )
 
 
-def _adjusted(costs: tuple[ClassCost, ...]) -> tuple[ClassCost, ...]:
-    p_values = iter(holm([cost.p_value for cost in costs if cost.p_value is not None]))
-    return tuple(cost if cost.p_value is None else replace(cost, p_value=next(p_values)) for cost in costs)
-
-
-def _flips(
-    images: Split,
-    class_names: Sequence[str],
-    answers: IntArray,
-    answer_names: Sequence[str],
-    baseline: IntArray,
-) -> tuple[Flip, ...]:
-    flips = []
-    for index in np.flatnonzero(answers != baseline):
-        label = int(images.labels[index])
-        kind = "lost" if baseline[index] == label else "gained" if answers[index] == label else "changed"
+def _flips(model: ModelPredictions, baseline: IntArray) -> tuple[Flip, ...]:
+    flips, class_names, split = [], model.class_names, model.split
+    for index in np.flatnonzero(model.indices != baseline):
+        label = int(split.labels[index])
+        kind = "lost" if baseline[index] == label else "gained" if model.indices[index] == label else "changed"
         flips.append(
             Flip(
-                path=images.paths[int(index)],
+                path=split.paths[int(index)],
                 index=int(index),
                 label=class_names[label],
                 baseline=class_names[int(baseline[index])] if baseline[index] >= 0 else OTHER,
-                model=answer_names[int(index)],
+                model=model.names[int(index)],
                 kind=kind,
             )
         )

@@ -1,4 +1,5 @@
-"""How long one answer takes: single-stream latency of models that take turns, so that a drifting machine hurts all.
+"""How long one prediction takes: single-stream latency of models that take turns, so that a drifting machine slows
+all of them alike.
 
 **What is timed.** The interpreter's `invoke` alone, from Python: the input lies in its tensor already and the output
 stays in its tensor, as in the stopwatch that ships with LiteRT (`benchmark_litert_model`). Decoding and resizing photos
@@ -22,9 +23,10 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from edgeclf.artifact.model_file import ModelFile
 from edgeclf.errors import InputError
 from edgeclf.image.decoding import load_image
-from edgeclf.inference.interpreter import Interpreter, open_interpreter
+from edgeclf.inference.engine import Session, find_engine
 from edgeclf.progress import SILENT, Progress
 from edgeclf.records import Record
 
@@ -35,6 +37,7 @@ _WINDOW_SECONDS = 0.05
 _FEWEST_WINDOWS = 3
 _BURST_WARM_UP_SECONDS = 0.003
 _BUDGET_SECONDS = 4.0
+_CALL_SECONDS = 3.0
 _FEWEST_RUNS, _MOST_RUNS = 100, 2000
 
 
@@ -76,7 +79,7 @@ class Latency(Record):
 class _Contender:
     """A model under test: its invoke and the times so far, in nanoseconds."""
 
-    path: Path
+    file: ModelFile
     threads: int
     invoke: Callable[[], object]
     load_ms: float
@@ -87,7 +90,7 @@ class _Contender:
 
 
 def measure_latency(
-    models: Sequence[Path],
+    models: Sequence[ModelFile],
     *,
     threads: Sequence[int] = (1,),
     runtime: str = "litert",
@@ -99,13 +102,13 @@ def measure_latency(
     """Time every model at every thread count.
 
     Args:
-        models: `.tflite` files.
+        models: the model files.
         threads: thread counts, each at least 1. All models of one count take turns; counts come one after the other.
         runtime: name of the runtime.
         runs: timed calls of each model and count; None takes as many as fit about 4 seconds, between 100 and 2,000.
         rounds: turns into which the calls are divided (fewer where there are fewer calls).
         seed: of the order within the rounds.
-        progress: is told.
+        progress: where the bar goes.
 
     Returns:
         One result for each pair of thread count and model: models in the order given, within them the counts in theirs.
@@ -114,15 +117,30 @@ def measure_latency(
         InputError: a count is below 1.
         ModelError: a model cannot be opened.
     """
-    if runs is not None and runs < 1:
-        raise InputError(f"runs must be at least 1, got {runs}")
-    if not threads or min(threads) < 1:
-        raise InputError(f"threads must be at least 1, got {', '.join(map(str, threads)) or 'none'}")
+    check_counts(threads, runs)
     results: dict[tuple[int, int], Latency] = {}
     for count in dict.fromkeys(threads):
         measured = _measure_together(models, count, runtime, runs, rounds, seed, progress)
         results.update({(index, count): latency for index, latency in enumerate(measured)})
     return tuple(results[index, count] for index in range(len(models)) for count in dict.fromkeys(threads))
+
+
+def check_counts(threads: Sequence[int], runs: int | None) -> None:
+    """Raise InputError where a thread count or the number of timed calls is below 1."""
+    if runs is not None and runs < 1:
+        raise InputError(f"runs must be at least 1, got {runs}")
+    if not threads or min(threads) < 1:
+        raise InputError(f"threads must be at least 1, got {', '.join(map(str, threads)) or 'none'}")
+
+
+def call_latency(call: Callable[[], object]) -> Percentiles:
+    """Time a function that classifies one image, warmed up as a model is; for what is no model file.
+
+    It is called for about 3 seconds, between 30 and 1,000 times.
+    """
+    with undisturbed():
+        _, _, seconds = warm_up(call)
+        return percentiles(time_calls(call, int(np.clip(_CALL_SECONDS / seconds, 30, 1000))))
 
 
 def preprocessing_latency(
@@ -149,21 +167,27 @@ def preprocessing_latency(
 
 
 def percentiles(nanoseconds: npt.NDArray[np.int64]) -> Percentiles:
-    """Median, 90 % and 99 % of int64[N] nanoseconds, in milliseconds."""
+    """Compute median, 90 % and 99 % of int64[N] nanoseconds, in milliseconds."""
     median, p90, p99 = np.percentile(nanoseconds, [50, 90, 99]) / 1e6
     return Percentiles(median=float(median), p90=float(p90), p99=float(p99))
 
 
 def _measure_together(
-    models: Sequence[Path], threads: int, runtime: str, runs: int | None, rounds: int, seed: int, progress: Progress
+    models: Sequence[ModelFile],
+    threads: int,
+    runtime: str,
+    runs: int | None,
+    rounds: int,
+    seed: int,
+    progress: Progress,
 ) -> list[Latency]:
     noun = "thread" if threads == 1 else "threads"
     order = np.random.default_rng(seed)
     with undisturbed(), progress.task(f"timing at {threads} {noun}", None) as task:
         contenders = []
-        for path in models:
-            contenders.append(_enter(path, threads, runtime, runs))
-            task.advance(note=f"{path.name} is warm")
+        for file in models:
+            contenders.append(_enter(file, threads, runtime, runs))
+            task.advance(note=f"{file.name} is warm")
         turns = max(1, min(rounds, *(c.runs for c in contenders)))
         for turn in range(turns):
             for index in order.permutation(len(contenders)):
@@ -175,36 +199,38 @@ def _measure_together(
     return [_conclude(contender) for contender in contenders]
 
 
-def _enter(path: Path, threads: int, runtime: str, runs: int | None) -> _Contender:
-    loads = []
+def _enter(file: ModelFile, threads: int, runtime: str, runs: int | None) -> _Contender:
+    loads, engine = [], find_engine(runtime)
     for _ in range(LOADS):
         start = time.perf_counter_ns()
-        interpreter = open_interpreter(path, runtime=runtime, threads=threads)
+        # Reading, checking and parsing are part of loading, so a file that was read before is read again.
+        fresh = ModelFile.read(file.path) if file.path else ModelFile(file.content, file.name)
+        session = engine.open(fresh, threads=threads)
         loads.append(time.perf_counter_ns() - start)
-    made, steady, seconds = _warm(interpreter)
-    wanted = runs or int(np.clip(_BUDGET_SECONDS / seconds, _FEWEST_RUNS, _MOST_RUNS))
-    return _Contender(path, threads, interpreter.invoke, float(np.median(loads)) / 1e6, made + 1, steady, wanted, [])
+    made, steady, seconds = _warm(session)
+    count = runs or int(np.clip(_BUDGET_SECONDS / seconds, _FEWEST_RUNS, _MOST_RUNS))
+    return _Contender(file, threads, session.invoke, float(np.median(loads)) / 1e6, made + 1, steady, count, [])
 
 
-def prepared(path: Path, threads: int, runtime: str) -> tuple[Callable[[], object], float]:
-    """A warm model with a picture in its input tensor: its invoke, and the seconds that a call takes.
+def prepare_call(file: ModelFile, threads: int, runtime: str) -> tuple[Callable[[], object], float]:
+    """Open and warm a model with a picture in its input tensor; returns its invoke, and the seconds a call takes.
 
     Raises:
         ModelError: the model cannot be opened.
     """
-    interpreter = open_interpreter(path, runtime=runtime, threads=threads)
-    return interpreter.invoke, _warm(interpreter)[2]
+    session = find_engine(runtime).open(file, threads=threads)
+    return session.invoke, _warm(session)[2]
 
 
-def _warm(interpreter: Interpreter) -> tuple[int, bool, float]:
-    interpreter.run(_noise(interpreter.input.shape, np.dtype(interpreter.input.dtype)))
-    return warm_up(interpreter.invoke)
+def _warm(session: Session) -> tuple[int, bool, float]:
+    session.run(_noise(session.input.shape, np.dtype(session.input.dtype)))
+    return warm_up(session.invoke)
 
 
 def warm_up(invoke: Callable[[], object]) -> tuple[int, bool, float]:
-    """Call until two windows in a row are not faster than the best before, or time is over.
+    """Call `invoke` until two windows in a row are not faster than the best before, or time is over.
 
-    Three windows are always waited for, whatever they take: less says nothing about whether calls get faster.
+    Three windows are always waited for, whatever they take: fewer cannot show whether calls get faster.
 
     Returns:
         calls made, whether they had stopped getting faster, seconds a call.
@@ -237,7 +263,7 @@ def _burst(invoke: Callable[[], object], calls: int) -> npt.NDArray[np.int64]:
 
 
 def time_calls(invoke: Callable[[], object], calls: int) -> npt.NDArray[np.int64]:
-    """int64[calls] nanoseconds that each of `calls` calls takes, back to back."""
+    """Time `calls` calls, back to back: int64[calls] nanoseconds."""
     times = np.empty(calls, np.int64)
     clock = time.perf_counter_ns
     for index in range(calls):
@@ -251,7 +277,7 @@ def _conclude(contender: _Contender) -> Latency:
     figures = percentiles(np.concatenate(contender.rounds))
     low, high = np.percentile([np.median(r) for r in contender.rounds], [25, 75]) / 1e6
     return Latency(
-        path=str(contender.path),
+        path=str(contender.file.path or contender.file.name),
         threads=contender.threads,
         latency_ms=figures,
         runs=contender.runs,
@@ -263,7 +289,7 @@ def _conclude(contender: _Contender) -> Latency:
 
 
 def _noise(shape: Sequence[int], dtype: np.dtype[Any]) -> npt.NDArray[Any]:
-    """A photo's worth of random values, since zeros can be faster than pictures in float arithmetic (denormals)."""
+    """Make an image of random values, since zeros can be faster than pictures in float arithmetic (denormals)."""
     rng = np.random.default_rng(0)
     if np.issubdtype(dtype, np.integer):
         limits = np.iinfo(dtype)
@@ -274,7 +300,7 @@ def _noise(shape: Sequence[int], dtype: np.dtype[Any]) -> npt.NDArray[Any]:
 
 @contextmanager
 def undisturbed() -> Iterator[None]:
-    """No garbage collection between two looks at the clock."""
+    """Keep the garbage collector from running between two readings of the clock."""
     was_on = gc.isenabled()
     gc.collect()
     gc.disable()

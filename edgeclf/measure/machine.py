@@ -1,4 +1,4 @@
-"""The machine that a figure was measured on, as far as it tells."""
+"""The machine that a figure was measured on, as far as the system reports it."""
 
 from __future__ import annotations
 
@@ -13,12 +13,12 @@ from edgeclf.versions import package_version
 
 _PACKAGES = ("ai-edge-litert", "tflite-runtime", "tensorflow", "tf-keras", "numpy", "opencv-python")
 # What decides whether eight-bit integers are fast: dot products of bytes on x86 and on Arm.
-_TELLING_FLAGS = ("avx2", "avx512f", "avx512_vnni", "avx_vnni", "amx_int8", "asimd", "asimddp", "i8mm", "sve")
+_INT8_FLAGS = ("avx2", "avx512f", "avx512_vnni", "avx_vnni", "amx_int8", "asimd", "asimddp", "i8mm", "sve")
 
 
 @dataclass(frozen=True)
 class Machine(Record):
-    """What was measured on. What the system does not tell is None.
+    """What was measured on. What the system does not report is None.
 
     `cores` counts the cores that this process may use; `load_average` is that of the last minute when measuring began,
     0 on an idle machine.
@@ -39,13 +39,13 @@ class Machine(Record):
 
 
 def describe_machine() -> Machine:
-    """Ask the system; never fails, and starts no other program."""
+    """Describe this machine; never fails, and starts no other program."""
     known = processor_flags()
     return Machine(
         cpu=_cpu_name(),
         architecture=platform.machine(),
         cores=usable_cores(),
-        cpu_flags=tuple(flag for flag in _TELLING_FLAGS if flag in known),
+        cpu_flags=tuple(flag for flag in _INT8_FLAGS if flag in known),
         memory_bytes=_memory(),
         os=_os_name(),
         kernel=platform.release(),
@@ -58,14 +58,14 @@ def describe_machine() -> Machine:
 
 
 def usable_cores() -> int:
-    """Cores that this process may run on: fewer than the machine has in a container or under taskset."""
+    """Count the cores that this process may run on: fewer than the machine has in a container or under taskset."""
     if hasattr(os, "sched_getaffinity"):
         return len(os.sched_getaffinity(0))
     return os.cpu_count() or 1
 
 
 def processor_flags() -> frozenset[str]:
-    """Names of the instruction sets that the processor has, as the kernel calls them."""
+    """List the instruction sets that the processor has, as the kernel calls them."""
     fields = _cpuinfo()
     return frozenset((fields.get("flags") or fields.get("Features") or "").split())
 
@@ -73,7 +73,7 @@ def processor_flags() -> frozenset[str]:
 def _cpu_name() -> str:
     board = _first_line("/proc/device-tree/model")
     fields = _cpuinfo()
-    # Arm kernels give no model name; there the board says more than the instruction set.
+    # Arm kernels give no model name; there the board is more specific than the instruction set.
     return board or fields.get("model name") or fields.get("Model") or platform.processor() or platform.machine()
 
 

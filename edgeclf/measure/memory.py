@@ -21,7 +21,8 @@ class Memory(Record):
     Attributes:
         kind: "anonymous" (Linux: heap and stacks, without mapped files) or "resident" (elsewhere: with them).
         peak_bytes: at its peak.
-        model_bytes: of which since the runtime was imported: the model's own share; None where the kind is "resident".
+        model_bytes: of which since the runtime was imported: what the model itself takes; None where the kind is
+            "resident".
         peak_resident_bytes: at its peak, with the pages of mapped files and shared libraries.
     """
 
@@ -43,17 +44,17 @@ def measure_memory(model: Path, *, runtime: str = "litert", threads: int = 1) ->
     try:
         done = subprocess.run(command, capture_output=True, text=True, timeout=_SECONDS, check=False)
     except subprocess.TimeoutExpired as error:
-        raise RunFailedError(f"{model}: no answer within {_SECONDS} s while its memory was measured") from error
+        raise RunFailedError(f"{model}: no result within {_SECONDS} s while its memory was measured") from error
     last_line = done.stderr.strip().splitlines()[-1] if done.stderr.strip() else ""
     if done.returncode == ModelError.exit_code:
         raise ModelError(last_line)
     if done.returncode != 0:
         raise RunFailedError(f"{model}: the process that measured its memory ended with {done.returncode}: {last_line}")
-    told = json.loads(done.stdout.strip().splitlines()[-1])
-    before = told["before_bytes"]
+    probed = json.loads(done.stdout.strip().splitlines()[-1])
+    before = probed["before_bytes"]
     return Memory(
-        kind=told["kind"],
-        peak_bytes=told["peak_bytes"],
-        model_bytes=None if before is None else max(0, told["peak_bytes"] - before),
-        peak_resident_bytes=told["peak_resident_bytes"],
+        kind=probed["kind"],
+        peak_bytes=probed["peak_bytes"],
+        model_bytes=None if before is None else max(0, probed["peak_bytes"] - before),
+        peak_resident_bytes=probed["peak_resident_bytes"],
     )

@@ -1,8 +1,8 @@
-"""A process of its own that opens one model, runs it, and tells the memory that this took.
+"""A process of its own that opens one model, runs it, and prints the memory that this took.
 
     python -m edgeclf.measure.memory_probe MODEL.tflite
 
-Linux tells the anonymous memory (heap and stacks, without the pages of mapped files, which the kernel can drop) as it
+Linux reports the anonymous memory (heap and stacks, without the pages of mapped files, which the kernel can drop) as it
 is now but not its peak, and the peak of the resident memory with mapped files. The peak of the anonymous memory is at
 least the largest value seen, and at least the resident peak less the file pages mapped at the end; the larger of both
 is reported.
@@ -30,17 +30,18 @@ def main(arguments: list[str] | None = None) -> int:
 
     import numpy as np
 
-    from edgeclf.inference.interpreter import interpreter_factory, open_interpreter
+    from edgeclf.artifact.model_file import ModelFile
+    from edgeclf.inference.engine import find_engine
 
     try:
-        interpreter_factory(options.runtime)  # imports it, so that what follows is the model's share
+        engine = find_engine(options.runtime)  # imports it, so that what follows is what the model adds
         before = _status()
         largest = before.get("RssAnon", 0)
-        interpreter = open_interpreter(options.model, runtime=options.runtime, threads=options.threads)
+        session = engine.open(ModelFile.read(options.model), threads=options.threads)
         largest = max(largest, _status().get("RssAnon", 0))
-        image = np.zeros(interpreter.input.shape, interpreter.input.dtype)
+        image = np.zeros(session.input.shape, session.input.dtype)
         for _ in range(RUNS):
-            interpreter.run(image)
+            session.run(image)
             largest = max(largest, _status().get("RssAnon", 0))
     except EdgeclfError as error:
         sys.stderr.write(f"{error}\n")
@@ -49,7 +50,7 @@ def main(arguments: list[str] | None = None) -> int:
     if "RssAnon" in after:
         mapped = after.get("RssFile", 0) + after.get("RssShmem", 0)
         anonymous = max(largest, after["VmHWM"] - mapped)
-        told = {
+        found = {
             "kind": "anonymous",
             "before_bytes": before["RssAnon"],
             "peak_bytes": anonymous,
@@ -57,8 +58,8 @@ def main(arguments: list[str] | None = None) -> int:
         }
     else:
         resident = _resident_peak()
-        told = {"kind": "resident", "before_bytes": None, "peak_bytes": resident, "peak_resident_bytes": resident}
-    sys.stdout.write(json.dumps(told) + "\n")
+        found = {"kind": "resident", "before_bytes": None, "peak_bytes": resident, "peak_resident_bytes": resident}
+    sys.stdout.write(json.dumps(found) + "\n")
     return 0
 
 

@@ -1,4 +1,4 @@
-"""From what a user names to what is measured: files, run folders and zoo names."""
+"""Find the model files that a user names: files, run folders and zoo names."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ class BenchSources:
     Attributes:
         models: `.tflite` files, each once, in the order named.
         keras_models: the `model.keras` of each run folder named, in order: the first is the natural baseline.
-        run_folders: the run folders named, in order; the first one tells which data it was trained on.
+        run_folders: the run folders named, in order; the first one records the data it was trained on.
     """
 
     models: tuple[Path, ...]
@@ -27,7 +27,10 @@ class BenchSources:
 
 
 def find_sources(sources: Sequence[str | Path]) -> BenchSources:
-    """A folder stands for all models in it, a run folder also for its float network; else a file or a zoo model's name.
+    """Find models and the float networks beside them.
+
+    A folder stands for all models in it, a run folder also for its float network; else a source is a file or the name
+    of a zoo model.
 
     Raises:
         ModelError: a folder holds no model, or a file is not there.

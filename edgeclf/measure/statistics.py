@@ -1,9 +1,10 @@
-"""What can be concluded from correct and wrong answers: intervals and paired tests, in NumPy and `math` alone."""
+"""Intervals and paired tests on correct and wrong predictions, in NumPy and the standard library alone."""
 
 from __future__ import annotations
 
 import math
 from collections.abc import Sequence
+from statistics import NormalDist
 
 import numpy as np
 import numpy.typing as npt
@@ -22,8 +23,8 @@ def wilson_interval(successes: int, trials: int, z: float = Z_95) -> Interval:
     """Score interval of a proportion; unlike the textbook's `p ± z·s` it stays inside 0..1 and holds near both ends.
 
     Args:
-        successes: images answered rightly.
-        trials: images asked, at least 1.
+        successes: images predicted correctly.
+        trials: images, at least 1.
         z: normal quantile; the default gives 95 %.
 
     Returns:
@@ -36,21 +37,21 @@ def wilson_interval(successes: int, trials: int, z: float = Z_95) -> Interval:
     """
     if trials < 1 or not 0 <= successes <= trials:
         raise ValueError(f"successes must lie in 0..trials with trials >= 1, got {successes} of {trials}")
-    share = successes / trials
+    fraction = successes / trials
     scale = 1.0 / (1.0 + z * z / trials)
-    centre = scale * (share + z * z / (2 * trials))
-    half = scale * z * math.sqrt(share * (1 - share) / trials + z * z / (4.0 * trials * trials))
-    # At both ends the bound is exact in theory, and rounding must not push it to the wrong side of the share.
-    low = 0.0 if successes == 0 else min(max(0.0, centre - half), share)
-    high = 1.0 if successes == trials else max(min(1.0, centre + half), share)
+    centre = scale * (fraction + z * z / (2 * trials))
+    half = scale * z * math.sqrt(fraction * (1 - fraction) / trials + z * z / (4.0 * trials * trials))
+    # At both ends the bound is exact in theory, and rounding must not push it to the wrong side of the fraction.
+    low = 0.0 if successes == 0 else min(max(0.0, centre - half), fraction)
+    high = 1.0 if successes == trials else max(min(1.0, centre + half), fraction)
     return low, high
 
 
 def mcnemar_p(lost: int, gained: int) -> float:
-    """Exact two-sided p of McNemar's test: could the changed answers be the throws of a fair coin?
+    """Exact two-sided p of McNemar's test: could the changed predictions be the throws of a fair coin?
 
     Args:
-        lost: images that the first classifier answers rightly and the second wrongly.
+        lost: images that the first classifier predicts correctly and the second wrongly.
         gained: images the other way round. Images on which both are right or both wrong carry no information.
 
     Returns:
@@ -76,13 +77,13 @@ def mcnemar_p(lost: int, gained: int) -> float:
 
 
 def paired_difference(baseline: BoolArray, model: BoolArray) -> float:
-    """Accuracy of `model` minus that of `baseline` (both bool[N], right or wrong on the same N images), a fraction."""
+    """Difference in accuracy, `model` minus `baseline`, a fraction; both bool[N], right or wrong on the same images."""
     lost, gained = discordant(baseline, model)
     return (gained - lost) / len(baseline)
 
 
 def discordant(baseline: BoolArray, model: BoolArray) -> tuple[int, int]:
-    """How many images were lost and how many gained from `baseline` to `model`, both bool[N].
+    """Count the images lost and those gained from `baseline` to `model`, both bool[N].
 
     Raises:
         ValueError: the two are not about the same images, or there are none.
@@ -98,19 +99,20 @@ def bootstrap_interval(
 ) -> Interval:
     """Percentile bootstrap interval of the paired difference in accuracy (model minus baseline).
 
-    Images are drawn with replacement, each with both of its answers. Since an image contributes -1, 0 or +1, drawing N
-    images is one draw of three counts from a multinomial distribution: the same bootstrap without N random numbers.
+    Images are drawn with replacement, each with both of its predictions. Since an image contributes -1, 0 or +1,
+    drawing N images is one draw of three counts from a multinomial distribution: the same bootstrap without N random
+    numbers.
 
     Args:
         baseline: bool[N], right or wrong.
         model: bool[N], the same images in the same order.
         seed: of the random generator; the same seed gives the same interval.
         resamples: bootstrap samples.
-        confidence: share of the samples inside the interval.
+        confidence: fraction of the samples inside the interval.
 
     Returns:
-        Lower and upper bound, as fractions. Where no image changed sides, resampling knows nothing of what other images
-        would have done; the bounds are then those on the share of changes that N images without one leave possible.
+        Lower and upper bound, as fractions. Where no image changed sides, resampling cannot show what other images
+        would have done; the bounds are then those on the fraction of changes that N images without one leave possible.
 
     Raises:
         ValueError: as `discordant`.
@@ -123,12 +125,53 @@ def bootstrap_interval(
     if not lost + gained:
         possible = 1 - (1 - confidence) ** (1 / total)
         return -possible, possible
-    shares = [lost / total, gained / total, (total - lost - gained) / total]
-    counts = np.random.default_rng(seed).multinomial(total, shares, size=resamples)
+    fractions = [lost / total, gained / total, (total - lost - gained) / total]
+    counts = np.random.default_rng(seed).multinomial(total, fractions, size=resamples)
     differences = (counts[:, 1] - counts[:, 0]) / total
     tail = (1 - confidence) / 2
     low, high = np.quantile(differences, [tail, 1 - tail])
     return float(low), float(high)
+
+
+def difference_interval(lost: int, gained: int, total: int, alpha: float) -> Interval:
+    """Interval of a paired difference in accuracy that agrees with McNemar's exact test at the level `alpha`.
+
+    The difference is the fraction of images that changed sides, times (2 q - 1), where q is the fraction of gained ones
+    among those. The bounds are the smallest and largest product over Wilson's interval of the former and Clopper and
+    Pearson's of q, both at `alpha`. The latter inverts the exact test: the interval excludes zero exactly where
+    `mcnemar_p(lost, gained)` is below `alpha`. It is conservative: wider than needed for its coverage.
+
+    Args:
+        lost: as `mcnemar_p`.
+        gained: as `mcnemar_p`.
+        total: all images, changed or not, at least 1.
+        alpha: level of the test, such as 0.05.
+
+    Returns:
+        Lower and upper bound, as fractions.
+
+    Source: C. Clopper, E. Pearson, "The use of confidence or fiducial limits illustrated in the case of the binomial",
+    Biometrika 26 (1934); R. Newcombe, "Improved confidence intervals for the difference between binomial proportions
+    based on paired data", Statistics in Medicine 17 (1998), on conditional intervals.
+    """
+    changed = wilson_interval(lost + gained, total, NormalDist().inv_cdf(1 - alpha / 2))
+    directions = tuple(2 * q - 1 for q in clopper_pearson_interval(gained, lost + gained, alpha))
+    products = [rate * direction for rate in changed for direction in directions]
+    low, high = min(products), max(products)
+    if mcnemar_p(lost, gained) >= alpha:
+        # Rounding must not push a bound that is zero to the wrong side.
+        low, high = min(low, 0.0), max(high, 0.0)
+    return low, high
+
+
+def clopper_pearson_interval(successes: int, trials: int, alpha: float) -> Interval:
+    """Exact interval of a proportion at the level `alpha`; 0 to 1 where there are no trials.
+
+    Source: as `difference_interval`.
+    """
+    low = 0.0 if successes == 0 else _solve(successes, trials, alpha / 2)
+    high = 1.0 if successes == trials else 1 - _solve(trials - successes, trials, alpha / 2)
+    return low, high
 
 
 def holm(p_values: Sequence[float]) -> tuple[float, ...]:
@@ -143,6 +186,39 @@ def holm(p_values: Sequence[float]) -> tuple[float, ...]:
         highest = max(highest, min(1.0, (len(p_values) - rank) * p_values[index]))
         adjusted[index] = highest
     return tuple(adjusted)
+
+
+def holm_levels(p_values: Sequence[float], alpha: float = 0.05) -> tuple[float, ...]:
+    """Find the level at which Holm's procedure tests each p-value, in the order given.
+
+    A p-value is below its level exactly where its `holm` adjustment is below `alpha`. Those that are not rejected are
+    all held against the level at which the procedure stops.
+    """
+    order = sorted(range(len(p_values)), key=lambda i: p_values[i])
+    levels = [alpha] * len(p_values)
+    level, stopped = alpha, False
+    for rank, index in enumerate(order):
+        if not stopped:
+            level = alpha / (len(p_values) - rank)
+            stopped = (len(p_values) - rank) * p_values[index] >= alpha
+        levels[index] = level
+    return tuple(levels)
+
+
+def _solve(successes: int, trials: int, tail: float) -> float:
+    """The probability of success at which `successes` or more among `trials` have the probability `tail`."""
+    factorials = np.concatenate([[0.0], np.cumsum(np.log(np.arange(1, trials + 1)))])
+    counts = np.arange(successes, trials + 1)
+    ways = factorials[trials] - factorials[counts] - factorials[trials - counts]
+    low, high = 0.0, 1.0
+    for _ in range(60):
+        middle = (low + high) / 2
+        terms = ways + counts * math.log(middle) + (trials - counts) * math.log1p(-middle)
+        if float(np.exp(terms).sum()) < tail:
+            low = middle
+        else:
+            high = middle
+    return (low + high) / 2
 
 
 def _binomial_head(trials: int, last: int) -> int:

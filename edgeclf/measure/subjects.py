@@ -1,15 +1,17 @@
-"""The models under test, opened once, with the data at the size that each of them wants."""
+"""The models under test, opened once, with the data at the size that each of them takes."""
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+from edgeclf.artifact.model_file import ModelFile
 from edgeclf.dataset import Dataset, Split
 from edgeclf.errors import DataError, UnknownNameError
 from edgeclf.inference.classifier import Classifier
 from edgeclf.measure.accuracy import range_rows
+from edgeclf.measure.plan import BenchPlan
 
 DatasetLoader = Callable[[int, int], Dataset]
 """Gives the same data at another image size: (height, width) -> Dataset."""
@@ -20,7 +22,7 @@ class Subject:
     """A model under test.
 
     Args:
-        path: its file.
+        file: its content, read and parsed once.
         name: short, unique among those under test.
         height: of its input, pixels.
         width: of its input, pixels.
@@ -29,12 +31,12 @@ class Subject:
         runtime: that runs it.
         runtime_version: of that package.
         integrity: `verified` or `unverified`.
-        input_range: what pixel values 0 and 255 become; None: 8-bit inputs, nothing to decide.
-        imposed_range: the same where it was told or measured, and must be told again.
+        input_range: what pixel values 0 and 255 become; None: nothing decided it.
+        given_range: the same where the file does not state it, so that every classifier of it must be given it.
         notes: remarks for the report.
     """
 
-    path: Path
+    file: ModelFile
     name: str
     height: int
     width: int
@@ -44,58 +46,54 @@ class Subject:
     runtime_version: str
     integrity: str
     input_range: tuple[float, float] | None
-    imposed_range: tuple[float, float] | None
+    given_range: tuple[float, float] | None
     notes: tuple[str, ...]
 
+    @property
+    def path(self) -> str:
+        """Of its file, as the user named it."""
+        return str(self.file.path or self.file.name)
 
-def open_subjects(
-    paths: list[Path],
-    runtime: str,
-    input_range: tuple[float, float] | None,
-    load: DatasetLoader | None,
-    split: str,
-) -> list[Subject]:
-    """Open each file once, and find out the input range of those that do not say it.
+
+def open_subjects(files: Sequence[ModelFile], plan: BenchPlan, load: DatasetLoader | None) -> list[Subject]:
+    """Open each file once, and measure the input range of those that do not state it.
 
     Raises:
         ModelError: a model cannot be opened.
+        InputError: a model states an input range other than `plan.input_range`.
         UnknownNameError, DataError: the split is missing or empty.
     """
-    unique = list({path.resolve(): path for path in paths}.values())
-    subjects = []
-    for path, name in zip(unique, _short_names(unique), strict=True):
-        one = Classifier(path, runtime=runtime, threads=1)
-        # Models with 8-bit inputs or edgeclf's own words about themselves stand beside others that need to be told.
-        imposed = None
-        if input_range is not None and (one.input_range is None or one.input_range.source == "metadata"):
-            imposed = input_range
-            one = Classifier(path, runtime=runtime, threads=1, input_range=imposed)
-        chosen = one.input_range
-        if chosen is None and load is not None:
-            images = split_of(load(one.height, one.width), split).images
-            chosen = one.choose_input_range(images[range_rows(len(images))])
-            imposed = (chosen.low, chosen.high)
-        subjects.append(
-            Subject(
-                path=path,
-                name=name,
-                height=one.height,
-                width=one.width,
-                labels=one.labels,
-                class_count=one.class_count,
-                runtime=one.runtime,
-                runtime_version=one.runtime_version,
-                integrity=one.integrity,
-                input_range=(chosen.low, chosen.high) if chosen else None,
-                imposed_range=imposed,
-                notes=one.notes,
-            )
-        )
-    return subjects
+    unique = list({file.path.resolve() if file.path else file.name: file for file in files}.values())
+    return [_open(file, name, plan, load) for file, name in zip(unique, short_names(unique), strict=True)]
 
 
-def _short_names(paths: list[Path]) -> list[str]:
-    """File names without suffix; those that two files share get their folder in front."""
+def _open(file: ModelFile, name: str, plan: BenchPlan, load: DatasetLoader | None) -> Subject:
+    one = Classifier(file, runtime=plan.runtime, threads=1, input_range=plan.input_range)
+    chosen, given = one.input_range, plan.input_range
+    if chosen is None and load is not None:
+        images = split_of(load(one.height, one.width), plan.split).images
+        chosen = one.choose_input_range(images[range_rows(len(images))])
+        # The range was measured once; every other classifier of this file is given the result.
+        given = (chosen.low, chosen.high)
+    return Subject(
+        file=file,
+        name=name,
+        height=one.height,
+        width=one.width,
+        labels=one.labels,
+        class_count=one.class_count,
+        runtime=one.runtime,
+        runtime_version=one.runtime_version,
+        integrity=one.integrity,
+        input_range=(chosen.low, chosen.high) if chosen else None,
+        given_range=given,
+        notes=one.notes,
+    )
+
+
+def short_names(files: Sequence[ModelFile]) -> list[str]:
+    """Shorten names to the stem of the file; where two files have the same, their folder stands in front."""
+    paths = [file.path or Path(file.name) for file in files]
     stems = [path.stem for path in paths]
     return [
         stem if stems.count(stem) == 1 else f"{path.resolve().parent.name}/{stem}"
@@ -104,7 +102,7 @@ def _short_names(paths: list[Path]) -> list[str]:
 
 
 def at_size(dataset: Dataset | DatasetLoader | None) -> DatasetLoader | None:
-    """`dataset` as a loader that loads each size once.
+    """Make `dataset` a loader that loads each size once.
 
     Raises:
         DataError: (from the loader) a whole data set was given at another size than a model takes.
@@ -130,7 +128,7 @@ def at_size(dataset: Dataset | DatasetLoader | None) -> DatasetLoader | None:
 
 
 def split_of(data: Dataset, split: str) -> Split:
-    """The split of that name.
+    """Find the split of that name.
 
     Raises:
         UnknownNameError: there is none.
@@ -140,5 +138,5 @@ def split_of(data: Dataset, split: str) -> Split:
         raise UnknownNameError("split", split, data.splits)
     found = data.splits[split]
     if not len(found.labels):
-        raise DataError(f"{data.source}: the split {split!r} holds no image")
+        raise DataError(f"{data.source}: the split {split!r} has no image")
     return found

@@ -10,14 +10,14 @@ import time
 from collections import deque
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
-from pathlib import Path
 
 import numpy as np
 import numpy.typing as npt
 
+from edgeclf.artifact.model_file import ModelFile
 from edgeclf.errors import InputError
 from edgeclf.measure.board import BoardReading, read_board
-from edgeclf.measure.latency import Percentiles, percentiles, prepared, time_calls, undisturbed
+from edgeclf.measure.latency import Percentiles, percentiles, prepare_call, time_calls, undisturbed
 from edgeclf.progress import SILENT, Progress, Task
 from edgeclf.records import Record
 
@@ -45,7 +45,7 @@ class SustainedModel(Record):
 
 @dataclass(frozen=True)
 class Sustained(Record):
-    """What minutes of work did to machine and models.
+    """Figures of minutes of work, for machine and models.
 
     Attributes:
         minutes: that were asked for.
@@ -84,13 +84,13 @@ class _Worker:
 
 
 def check_minutes(minutes: float) -> None:
-    """Raise InputError where `minutes` is no time to sustain anything for."""
+    """Raise InputError where `minutes` is not a positive number."""
     if not 0 < minutes < float("inf"):
         raise InputError(f"sustain must be above 0 minutes, got {minutes:g}")
 
 
 def measure_sustained(
-    models: Sequence[tuple[str, Path, int]],
+    models: Sequence[tuple[str, ModelFile, int]],
     minutes: float,
     *,
     runtime: str = "litert",
@@ -100,11 +100,11 @@ def measure_sustained(
     """Keep `models` running for `minutes`; Ctrl-C ends it early, with what was measured until then.
 
     Args:
-        models: name, `.tflite` file and thread count of each.
+        models: name, file and thread count of each.
         minutes: how long.
         runtime: name of the runtime.
         board: reads the sensors.
-        progress: is told.
+        progress: where the bar goes.
 
     Returns:
         None when interrupted before every model had two turns.
@@ -119,8 +119,8 @@ def measure_sustained(
     interrupted = False
     try:
         with undisturbed(), progress.task("sustained work, seconds", max(1, round(60 * minutes))) as task:
-            for name, path, threads in models:
-                invoke, call_seconds = prepared(path, threads, runtime)
+            for name, file, threads in models:
+                invoke, call_seconds = prepare_call(file, threads, runtime)
                 workers.append(_Worker(name, threads, invoke, max(1, round(_BURST_SECONDS / call_seconds))))
             for seconds in _rounds(workers, 60 * minutes, task):
                 if seconds - readings[-1][0] >= _READ_EVERY:
@@ -134,22 +134,22 @@ def measure_sustained(
     return _conclude(workers, readings, minutes, ended, interrupted)
 
 
-def _rounds(workers: Sequence[_Worker], wanted: float, task: Task) -> Iterator[float]:
-    """Give each worker its turn until `wanted` seconds are over, at least twice; yields the seconds so far."""
-    began, told, turns = time.monotonic(), 0, 0
+def _rounds(workers: Sequence[_Worker], total: float, task: Task) -> Iterator[float]:
+    """Give each worker its turn until `total` seconds are over, at least twice; yields the seconds so far."""
+    began, reported, turns = time.monotonic(), 0, 0
     seconds = 0.0
-    while seconds < wanted or turns < 2:
+    while seconds < total or turns < 2:
         for worker in workers:
             times = time_calls(worker.invoke, worker.calls)
             seconds = time.monotonic() - began
             worker.runs += len(times)
             _keep(worker, seconds, times)
-            # Calls get slower or faster on the way; turns shall not.
+            # Calls get slower or faster on the way; the length of a turn must not.
             worker.calls = max(1, round(_BURST_SECONDS * 1e9 / float(np.median(times))))
         turns += 1
-        whole = min(int(seconds), round(wanted))
-        task.advance(whole - told, note=f"{workers[0].name} {np.median(workers[0].last[-1][1]) / 1e6:.3g} ms")
-        told = whole
+        whole = min(int(seconds), round(total))
+        task.advance(whole - reported, note=f"{workers[0].name} {np.median(workers[0].last[-1][1]) / 1e6:.3g} ms")
+        reported = whole
         yield seconds
 
 
@@ -178,8 +178,8 @@ def _conclude(
         seconds=round(ended, 1),
         interrupted=interrupted,
         window_seconds=round(window, 1),
-        board_first=board_first if board_first.tells_anything() else None,
-        board_last=board_last if board_last.tells_anything() else None,
+        board_first=board_first if board_first.has_sensors() else None,
+        board_last=board_last if board_last.has_sensors() else None,
         hottest_celsius=max(temperatures, default=None),
         throttled=tuple(slowed),
         models=tuple(_compared(worker, window, ended) for worker in workers),

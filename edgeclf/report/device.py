@@ -1,37 +1,21 @@
-"""What a device adds to a bench: its sensors, another machine's figures, minutes of work."""
+"""Words for what a device adds to a bench: its sensors, the comparison with another machine, sustained work."""
 
 from __future__ import annotations
 
-from edgeclf.measure.bench_report import BenchReport, Counterpart, ModelResult
-from edgeclf.measure.board import BoardReading
-from edgeclf.measure.device_words import duration
-from edgeclf.report.wording import threads
-
-
-def readings(report: BenchReport) -> list[tuple[str, BoardReading]]:
-    """The sensors before and after everything, and around sustained work; empty where the board has none."""
-    found: list[tuple[str, BoardReading | None]] = []
-    board, sustained = report.board, report.sustained
-    if board is not None:
-        found.append(("before", board.before))
-    if sustained is not None:
-        found.append((f"after {duration(sustained.window_seconds)} of work", sustained.board_first))
-        found.append((f"after {duration(sustained.seconds)} of work", sustained.board_last))
-    if board is not None:
-        found.append(("after", board.after))
-    return [(when, reading) for when, reading in found if reading is not None]
+from edgeclf.measure.formatting import duration, threads
+from edgeclf.measure.report import BenchReport, Counterpart, ModelResult, board_readings
 
 
 def pairs(report: BenchReport) -> list[tuple[ModelResult, Counterpart]]:
-    """Each model that another machine measured too, and what it measured."""
+    """List each model that another machine measured too, with what it measured."""
     own = {(model.name, model.threads): model for model in report.models}
     return [(own[pair.name, pair.threads], pair) for pair in report.against.models] if report.against else []
 
 
-def cautions(report: BenchReport) -> list[str]:
-    """Why a figure of a device might mislead."""
+def device_warnings(report: BenchReport) -> list[str]:
+    """List why a figure of a device might mislead."""
     found = []
-    slowed_by = dict.fromkeys(flag for _, reading in readings(report) for flag in reading.throttled or ())
+    slowed_by = dict.fromkeys(flag for _, reading in board_readings(report) for flag in reading.throttled or ())
     if report.sustained is not None:
         slowed_by.update(dict.fromkeys(report.sustained.throttled))
     if slowed_by:
@@ -41,6 +25,6 @@ def cautions(report: BenchReport) -> list[str]:
     if report.against is not None:
         found.extend(f"{name}: not in {report.against.path}." for name in report.against.missing)
     if report.sustained is not None and report.sustained.interrupted:
-        wanted = f"{report.sustained.minutes:g} minutes"
-        found.append(f"The sustained work was interrupted after {duration(report.sustained.seconds)} of {wanted}.")
+        asked = duration(60 * report.sustained.minutes)
+        found.append(f"The sustained work was interrupted after {duration(report.sustained.seconds)} of {asked}.")
     return list(dict.fromkeys(found))

@@ -1,4 +1,4 @@
-"""Small pictures of the images whose answer changed."""
+"""Draws thumbnails of the images whose prediction changed."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ import numpy.typing as npt
 
 from edgeclf.dataset import Split
 from edgeclf.errors import RunFailedError
-from edgeclf.measure.bench_report import Comparison, Flip
+from edgeclf.measure.report import Comparison, Flip
 
 SIDE = 112
 SHOWN = {"lost": 24, "gained": 12, "changed": 12}
@@ -44,7 +44,7 @@ class Group:
 
 @dataclass(frozen=True)
 class Gallery:
-    """What changed in one model, with the commonest changes of answer."""
+    """What changed in one model, with the commonest changes of prediction."""
 
     name: str
     groups: tuple[Group, ...]
@@ -82,7 +82,7 @@ def _thumbnail(flip: Flip, images: Split | None) -> str | None:
 
 
 def data_uri(image: npt.NDArray[np.uint8]) -> str:
-    """A PNG of uint8[H, W, 3] RGB, as large as the network saw it or shrunk to fit 112 pixels."""
+    """Encode a PNG of uint8[H, W, 3] RGB, as large as the network saw it or shrunk to fit 112 pixels."""
     height, width = image.shape[:2]
     scale = SIDE / max(height, width)
     if scale < 1:

@@ -1,24 +1,25 @@
-"""`report.html`: one file that needs no other, for somebody who wants to see what compression cost and bought."""
+"""Writes `report.html`: one file that needs no other, on what compression costs and gains."""
 
 from __future__ import annotations
 
 from pathlib import Path
 
 import jinja2
+from markupsafe import Markup
 
 from edgeclf import atomic
 from edgeclf.dataset import Split
-from edgeclf.measure import device_words
-from edgeclf.measure.bench_report import BenchReport
+from edgeclf.measure import formatting
+from edgeclf.measure.report import BenchReport, board_readings
 from edgeclf.report import device, plots, wording
 from edgeclf.report.gallery import make_gallery
 
 
 def write_report(report: BenchReport, path: Path | str, *, images: Split | None = None) -> Path:
-    """Write `report` as one HTML page, whole or not at all.
+    """Write `report` as one HTML page, atomically.
 
     Args:
-        report: what `bench` gave.
+        report: of `bench`.
         path: the file to write; an existing one is replaced.
         images: the split that was measured, for the pictures of changed images; None leaves their places empty.
 
@@ -31,13 +32,39 @@ def write_report(report: BenchReport, path: Path | str, *, images: Split | None 
 
 
 def render_report(report: BenchReport, *, images: Split | None = None) -> str:
-    """The page as text; arguments as `write_report`."""
+    """Render the page as text; arguments as `write_report`."""
     order = {name: index for index, name in enumerate(dict.fromkeys(model.name for model in report.models))}
-    judged = any(model.top1 is not None for model in report.models)
+    scored = any(model.top1 is not None for model in report.models)
     paired = any(model.difference is not None for model in report.models)
-    drawn = _drawings(report, order, judged)
+    drawn = _draw(report, order, scored)
     classes, left_out = plots.class_costs(report, order) if paired else ("", 0)
     galleries = [make_gallery(comparison, images) for comparison in report.comparisons if comparison.flips]
+    return (
+        _environment()
+        .get_template("report.html.j2")
+        .render(
+            report=report,
+            title=report.data.name if report.data else ", ".join(order),
+            summary=wording.summary(report),
+            warnings=[*wording.list_warnings(report), *device.device_warnings(report)],
+            scored=scored,
+            paired=paired,
+            several_counts=len({model.threads for model in report.models}) > 1,
+            colours={name: plots.series_colour(index) for name, index in order.items()},
+            drawings=[Markup(text) for text in drawn],
+            class_drawing=Markup(classes),
+            classes_left_out=left_out,
+            class_sentences=[s for s in map(wording.class_sentence, report.comparisons) if s] if paired else [],
+            galleries=galleries,
+            pairs=device.pairs(report),
+            scored_there=any(pair.there.top1 is not None for _, pair in device.pairs(report)),
+            readings=board_readings(report),
+            photos=next((m.preprocessing_ms for m in report.models if m.preprocessing_ms), None),
+        )
+    )
+
+
+def _environment() -> jinja2.Environment:
     environment = jinja2.Environment(
         loader=jinja2.PackageLoader("edgeclf.report"),
         autoescape=True,
@@ -45,42 +72,27 @@ def render_report(report: BenchReport, *, images: Split | None = None) -> str:
         trim_blocks=True,
         lstrip_blocks=True,
     )
-    environment.filters.update(
-        percent=wording.percent,
-        points=wording.points,
-        span=wording.span,
-        size=wording.size,
-        milliseconds=wording.milliseconds,
-        number=wording.number,
-        p_value=wording.p_value,
-        threads=wording.threads,
-        celsius=device_words.celsius,
-        duration=device_words.duration,
-        megahertz=device_words.megahertz,
-        slowed=device_words.slowed,
+    writers = (
+        formatting.percent,
+        formatting.points,
+        formatting.interval,
+        formatting.size,
+        formatting.milliseconds,
+        formatting.number,
+        formatting.exact,
+        formatting.p_value,
+        formatting.ratio,
+        formatting.threads,
+        formatting.celsius,
+        formatting.duration,
+        formatting.megahertz,
+        formatting.throttling,
     )
-    return environment.get_template("report.html.j2").render(
-        report=report,
-        title=report.data.name if report.data else ", ".join(order),
-        summary=wording.summary(report),
-        cautions=[*wording.cautions(report), *device.cautions(report)],
-        judged=judged,
-        paired=paired,
-        several_counts=len({model.threads for model in report.models}) > 1,
-        colours={name: plots.series_colour(index) for name, index in order.items()},
-        drawings=[jinja2.utils.markupsafe.Markup(text) for text in drawn],
-        class_drawing=jinja2.utils.markupsafe.Markup(classes),
-        classes_left_out=left_out,
-        class_sentences=[s for s in map(wording.class_sentence, report.comparisons) if s] if paired else [],
-        galleries=galleries,
-        beside=device.pairs(report),
-        judged_there=any(pair.there.top1 is not None for _, pair in device.pairs(report)),
-        readings=device.readings(report),
-        photos=next((m.preprocessing_ms for m in report.models if m.preprocessing_ms), None),
-    )
+    environment.filters.update({write.__name__: write for write in writers})
+    return environment
 
 
-def _drawings(report: BenchReport, order: dict[str, int], judged: bool) -> list[str]:
-    if not judged:
+def _draw(report: BenchReport, order: dict[str, int], scored: bool) -> list[str]:
+    if not scored:
         return [plots.latency_bars(report, order)]
     return [plots.accuracy_against_size(report, order), plots.accuracy_against_latency(report, order)]

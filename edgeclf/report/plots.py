@@ -1,4 +1,4 @@
-"""The report's plots as SVG text whose colours are CSS variables, so that one drawing serves light and dark pages."""
+"""Draws the report's plots as SVG text. Colours are CSS variables, so that one drawing serves light and dark pages."""
 
 from __future__ import annotations
 
@@ -13,8 +13,9 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.ticker import FuncFormatter, LogLocator, NullFormatter
 
-from edgeclf.measure.bench_report import BaselineResult, BenchReport, ClassCost, ModelResult
-from edgeclf.report.wording import milliseconds, size, threads
+from edgeclf.measure.formatting import milliseconds, size, threads
+from edgeclf.measure.report import BaselineResult, BenchReport, ClassCost, ModelResult
+from edgeclf.report.wording import is_significant
 
 # Stand-ins that matplotlib accepts; each is replaced by the CSS variable of the same meaning.
 INK, FAINT, GRID = "#010203", "#040506", "#070809"
@@ -25,12 +26,12 @@ SHOWN_CLASSES = 20
 
 
 def series_colour(index: int) -> str:
-    """The CSS colour of the model with this number."""
+    """Name the CSS colour of the model with this number."""
     return f"var(--series-{index % SERIES})"
 
 
 def accuracy_against_size(report: BenchReport, order: Mapping[str, int]) -> str:
-    """Top-1 with 95 % intervals over file size in bytes, logarithmic."""
+    """Plot top-1 with 95 % intervals over file size in bytes, logarithmic."""
     figure, axes = _canvas(5.6, 3.7)
     _baseline_band(axes, report.baseline)
     for name, index in order.items():
@@ -43,7 +44,7 @@ def accuracy_against_size(report: BenchReport, order: Mapping[str, int]) -> str:
 
 
 def accuracy_against_latency(report: BenchReport, order: Mapping[str, int]) -> str:
-    """Top-1 with 95 % intervals over the median latency, logarithmic; a whisker runs to the 90th percentile."""
+    """Plot top-1 with 95 % intervals over the median latency, logarithmic; a whisker runs to the 90th percentile."""
     figure, axes = _canvas(5.6, 3.7)
     _baseline_band(axes, report.baseline)
     counts = list(dict.fromkeys(m.threads for m in report.models))
@@ -62,7 +63,7 @@ def accuracy_against_latency(report: BenchReport, order: Mapping[str, int]) -> s
 
 
 def latency_bars(report: BenchReport, order: Mapping[str, int]) -> str:
-    """Median, 90th and 99th percentile of each model and thread count: what is shown where accuracy is unknown."""
+    """Plot median, 90th and 99th percentile of each model and thread count, where accuracy is unknown."""
     figure, axes = _canvas(11.4, 0.8 + 0.36 * len(report.models))
     for row, model in enumerate(report.models):
         colour, times = _colour(order[model.name]), model.latency_ms
@@ -79,7 +80,7 @@ def latency_bars(report: BenchReport, order: Mapping[str, int]) -> str:
 
 
 def class_costs(report: BenchReport, order: Mapping[str, int]) -> tuple[str, int]:
-    """Differences by class with intervals, the classes that lose most first; also how many classes were left out."""
+    """Plot differences by class with intervals, those that lose most first; also returns how many were left out."""
     by_class: dict[str, list[tuple[int, ClassCost]]] = {}
     for comparison in report.comparisons:
         for cost in comparison.per_class:
@@ -108,10 +109,9 @@ def class_costs(report: BenchReport, order: Mapping[str, int]) -> tuple[str, int
 def _cost(axes: Axes, cost: ClassCost, height: float, colour: str) -> None:
     low, high = cost.difference_interval or (cost.difference, cost.difference)
     axes.plot([100 * (low or 0), 100 * (high or 0)], [height, height], color=colour, linewidth=1.6, alpha=0.65)
-    sure = cost.p_value is not None and cost.p_value < 0.05
     axes.plot(
         [100 * (cost.difference or 0)], [height], "o", color=colour, markersize=5.5, markeredgewidth=1.4,
-        markerfacecolor=colour if sure else "none",
+        markerfacecolor=colour if is_significant(cost) else "none",
     )  # fmt: skip
 
 

@@ -1,8 +1,9 @@
-"""What the figures of a bench mean, in sentences, and how numbers are written."""
+"""Words the figures of a bench in sentences."""
 
 from __future__ import annotations
 
-from edgeclf.measure.bench_report import BenchReport, Comparison, ModelResult
+from edgeclf.measure.formatting import milliseconds, p_value, percent, points, ratio, size, threads
+from edgeclf.measure.report import BenchReport, ClassCost, Comparison, ModelResult
 
 SIGNIFICANT = 0.05
 BUSY_LOAD_PER_CORE = 0.5
@@ -11,69 +12,14 @@ CLEARLY = 0.95
 """A lead of five percent: less is within what repeated measurements of one model differ by."""
 
 
-def percent(share: float | None, digits: int = 2) -> str:
-    """A fraction as percent: 0.842 is 84.20 %."""
-    return "–" if share is None else f"{100 * share:.{digits}f} %"
-
-
-def points(difference: float | None, digits: int = 2) -> str:
-    """A difference of fractions in percentage points, with its sign."""
-    if difference is None:
-        return "–"
-    written = f"{100 * difference:+.{digits}f}"
-    return "±0.00" if float(written) == 0 else written.replace("-", "−")
-
-
-def span(interval: tuple[float, float] | None, *, signed: bool = False) -> str:
-    """Both ends of an interval, in percent or in signed points."""
-    if interval is None:
-        return "–"
-    if signed:
-        return f"{points(interval[0])} to {points(interval[1])}"
-    return f"{100 * interval[0]:.2f} to {100 * interval[1]:.2f}"
-
-
-def size(count: int | None) -> str:
-    """Bytes with a decimal unit."""
-    if count is None:
-        return "–"
-    value = float(count)
-    for unit in ("B", "kB", "MB"):
-        if value < 1000:
-            return f"{value:.0f} {unit}" if unit == "B" else f"{value:.3g} {unit}"
-        value /= 1000
-    return f"{value:.3g} GB"
-
-
-def milliseconds(value: float | None) -> str:
-    """Three significant digits; microseconds below one millisecond."""
-    if value is None:
-        return "–"
-    return f"{1000 * value:.3g} µs" if value < 1 else f"{value:.3g} ms"
-
-
-def number(count: int | None) -> str:
-    """A whole number with separators, shortened from a million on."""
-    if count is None:
-        return "–"
-    return f"{count / 1e6:.3g} M" if count >= 1_000_000 else f"{count:,}"
-
-
-def p_value(p: float | None) -> str:
-    """Two significant digits, and no pretence of knowing more below a ten-thousandth."""
-    if p is None:
-        return "–"
-    return "< 0.0001" if p < 0.0001 else f"{p:.2g}"
-
-
 def summary(report: BenchReport) -> list[str]:
-    """A few sentences for somebody who reads nothing else."""
+    """Sum the report up in a few sentences for somebody who reads nothing else."""
     first = [model for model in report.models if model.threads == report.models[0].threads]
-    return [*(_verdict(model, report) for model in first), *_ranking(first), *_useless(first)]
+    return [*(_verdict(model, report) for model in first), *_ranking(first), *_dominated(first)]
 
 
-def cautions(report: BenchReport) -> list[str]:
-    """Why a figure might mislead, or is missing."""
+def list_warnings(report: BenchReport) -> list[str]:
+    """List why a figure might mislead, or is missing."""
     found = [f"{note}." for note in report.notes]
     load = report.machine.load_average
     if load is not None and load > BUSY_LOAD_PER_CORE * report.machine.cores:
@@ -98,27 +44,31 @@ def cautions(report: BenchReport) -> list[str]:
     return list(dict.fromkeys(found))
 
 
-def threads(count: int) -> str:
-    """1 thread, 2 threads."""
-    return "1 thread" if count == 1 else f"{count} threads"
-
-
 def class_sentence(comparison: Comparison) -> str:
-    """Which classes pay more than chance explains."""
-    told = [c for c in comparison.per_class if c.difference is not None and c.p_value is not None]
-    if not told:
+    """Name the classes that differ by more than chance explains, by the corrected test; empty without a baseline."""
+    tested = [cost for cost in comparison.per_class if cost.difference is not None]
+    if not tested:
         return ""
-    sure = sorted((c for c in told if (c.p_value or 0) < SIGNIFICANT), key=lambda c: c.difference or 0)
-    if not sure:
-        worst = min(told, key=lambda c: c.difference or 0)
-        if (worst.difference or 0) >= 0:
-            return f"{comparison.name}: no class loses."
-        return (
-            f"{comparison.name}: no single class loses more than chance would explain; the largest loss is "
-            f"{points(worst.difference, 1)} points in “{worst.label}”."
-        )
-    named = ", ".join(f"“{c.label}” {points(c.difference, 1)}" for c in sure)
-    return f"{comparison.name}: beyond chance (p < 0.05 after Holm's correction): {named} points."
+    sure = sorted((cost for cost in tested if is_significant(cost)), key=_difference)
+    if sure:
+        named = ", ".join(f"“{cost.label}” {points(cost.difference, 1)}" for cost in sure)
+        return f"{comparison.name}: beyond chance (p < 0.05 after Holm's correction): {named} points."
+    worst = min(tested, key=_difference)
+    if _difference(worst) >= 0:
+        return f"{comparison.name}: no class loses."
+    return (
+        f"{comparison.name}: no single class loses more than chance would explain; the largest loss is "
+        f"{points(worst.difference, 1)} points in “{worst.label}”."
+    )
+
+
+def is_significant(cost: ClassCost) -> bool:
+    """Whether the corrected test finds a difference; its interval then excludes zero."""
+    return cost.p_value is not None and cost.p_value < SIGNIFICANT
+
+
+def _difference(cost: ClassCost) -> float:
+    return cost.difference or 0.0
 
 
 def _verdict(model: ModelResult, report: BenchReport) -> str:
@@ -145,8 +95,8 @@ def _smaller(model: ModelResult, report: BenchReport) -> str:
     count = report.baseline.parameters if report.baseline else None
     if not count:
         return ""
-    ratio = 4 * count / model.size_bytes
-    return f" ({ratio:.1f} times less than {size(4 * count)} of float weights)" if ratio >= 1.2 else ""
+    times = 4 * count / model.size_bytes
+    return f" ({ratio(times, 2)} times less than {size(4 * count)} of float weights)" if times >= 1.2 else ""
 
 
 def _ranking(models: list[ModelResult]) -> list[str]:
@@ -167,8 +117,8 @@ def _listed(words: list[str]) -> str:
     return words[0] if len(words) == 1 else f"{', '.join(words[:-1])} and {words[-1]}"
 
 
-def _useless(models: list[ModelResult]) -> list[str]:
-    """Models that another one beats in size, latency and accuracy at once."""
+def _dominated(models: list[ModelResult]) -> list[str]:
+    """List the models that another one beats in size, latency and accuracy at once."""
     found = []
     for model in models:
         for other in models:
@@ -179,6 +129,8 @@ def _useless(models: list[ModelResult]) -> list[str]:
                 and other.latency_ms.median < CLEARLY * model.latency_ms.median
                 and other.top1 >= model.top1
             ):
-                found.append(f"{model.name} gains nothing: {other.name} is smaller, faster and no less accurate.")
+                found.append(
+                    f"{model.name} is dominated by {other.name}, which is smaller, faster and no less accurate."
+                )
                 break
     return found

@@ -26,7 +26,7 @@ class BoardWatch:
     def start(self) -> None:
         """Take the first reading at once, and the others in the background."""
         reading = read_board(self._root)
-        if reading.tells_anything():
+        if reading.has_sensors():
             self._state.set_board(_state(reading))
             self._thread.start()
 

@@ -34,13 +34,9 @@ def plain_accuracy(model: Path, files: list[tuple[Path, int]]) -> float:
 
 
 def bench_accuracy(model: Path, folder: Path) -> float | None:
-    from edgeclf.dataset import load_dataset
-    from edgeclf.measure.bench import bench
+    import edgeclf
 
-    def load(height: int, width: int):
-        return load_dataset(folder, image_size=(height, width))
-
-    return bench([model], dataset=load, split="test", runs=1).models[0].top1
+    return edgeclf.bench(model, data=folder, split="test", runs=1).models[0].top1
 
 
 def main() -> int:

@@ -1,4 +1,4 @@
-"""Does `bench` read the same clock as the stopwatch that ships with LiteRT?
+"""Does `bench` measure the same latency as the stopwatch that ships with LiteRT?
 
     python tools/benchmarks/latency_agreement.py MODEL.tflite... [--runs 1000] [--rounds 5] [--threads 1]
 
@@ -31,9 +31,9 @@ def stopwatch(model: Path, runs: int, threads: int) -> float:
 
 def bench(model: Path, runs: int, threads: int) -> float:
     code = (
-        "import sys; from pathlib import Path; from edgeclf.measure.latency import measure_latency;"
+        "import sys; from edgeclf.artifact.model_file import ModelFile; from edgeclf.measure.latency import measure_latency;"
         "model, runs, threads = sys.argv[1:];"
-        "print(measure_latency([Path(model)], runs=int(runs), threads=[int(threads)])[0].latency_ms.median)"
+        "print(measure_latency([ModelFile.read(model)], runs=int(runs), threads=[int(threads)])[0].latency_ms.median)"
     )
     command = [sys.executable, "-c", code, str(model), str(runs), str(threads)]
     return float(subprocess.run(command, check=True, capture_output=True, text=True).stdout.split()[-1])

@@ -1,35 +1,36 @@
-"""Two machines side by side: which of another report's models are those of this one, and what stands between them."""
+"""Compare two machines: which models of another report are those of this one, and what makes them hard to compare."""
 
 from __future__ import annotations
 
-import hashlib
 from collections.abc import Sequence
 from pathlib import Path
 
+from edgeclf.artifact.model_file import ModelFile
 from edgeclf.errors import InputError
-from edgeclf.measure.bench_report import Against, BenchReport, Counterpart, ModelResult
+from edgeclf.measure.formatting import threads
+from edgeclf.measure.report import BenchReport, Counterpart, ModelResult, ReportComparison
 
 _SHOWN = 5
 
 
-def check_against(other: BenchReport, path: Path | str, models: Sequence[Path]) -> None:
-    """Refuse a report that has none of `models`, before minutes of measuring.
+def check_comparable(other: BenchReport, path: Path | str, files: Sequence[ModelFile]) -> None:
+    """Refuse a report that has none of `files`, before minutes of measuring.
 
     Raises:
         InputError: no model is in both.
     """
-    if any(_candidates(other, hashlib.sha256(model.read_bytes()).hexdigest(), model.name) for model in models):
+    if any(_candidates(other, file.sha256, file.name) for file in files):
         return
     names = list(dict.fromkeys(Path(model.path).name for model in other.models))
     more = f" and {len(names) - _SHOWN} more" if len(names) > _SHOWN else ""
     raise InputError(
-        f"{path} has none of these models ({', '.join(model.name for model in models)}); it has "
+        f"{path} has none of these models ({', '.join(file.name for file in files)}); it has "
         f"{', '.join(names[:_SHOWN]) or 'none at all'}{more}: measure the same files on both machines"
     )
 
 
-def put_beside(report: BenchReport, other: BenchReport, path: Path | str) -> Against:
-    """`other`, read from `path`, beside `report`: matched by the files' checksum, else by their name."""
+def compare_reports(report: BenchReport, other: BenchReport, path: Path | str) -> ReportComparison:
+    """Compare `report` with `other`, read from `path`: models are matched by the files' checksum, else by name."""
     found: list[Counterpart] = []
     missing: list[str] = []
     for model in report.models:
@@ -38,7 +39,7 @@ def put_beside(report: BenchReport, other: BenchReport, path: Path | str) -> Aga
             found.append(_counterpart(model, min(candidates, key=lambda c: abs(c.threads - model.threads))))
         else:
             missing.append(model.name)
-    return Against(str(path), other.machine, other.data, tuple(found), tuple(dict.fromkeys(missing)))
+    return ReportComparison(str(path), other.machine, other.data, tuple(found), tuple(dict.fromkeys(missing)))
 
 
 def _candidates(other: BenchReport, sha256: str | None, file_name: str) -> list[ModelResult]:
@@ -58,7 +59,7 @@ def _counterpart(here: ModelResult, there: ModelResult) -> Counterpart:
     elif here.runtime_version != there.runtime_version:
         notes.append(f"{_runtime(here)} here, {there.runtime_version} there")
     if here.threads != there.threads:
-        notes.append(f"{_threads(here.threads)} here, {_threads(there.threads)} there")
+        notes.append(f"{threads(here.threads)} here, {threads(there.threads)} there")
     return Counterpart(
         name=here.name,
         threads=here.threads,
@@ -77,7 +78,3 @@ def _same_file(here: ModelResult, there: ModelResult) -> bool | None:
 
 def _runtime(model: ModelResult) -> str:
     return f"{model.runtime} {model.runtime_version}".strip()
-
-
-def _threads(count: int) -> str:
-    return "1 thread" if count == 1 else f"{count} threads"

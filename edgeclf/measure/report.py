@@ -1,4 +1,4 @@
-"""What `bench` gives back, and the file it is kept in. Accuracies are fractions, times are milliseconds."""
+"""The report of `bench`, and the file it is kept in. Accuracies are fractions, times are milliseconds."""
 
 from __future__ import annotations
 
@@ -8,7 +8,8 @@ from pathlib import Path
 
 from edgeclf import atomic
 from edgeclf.errors import InputError
-from edgeclf.measure.board import BoardReading
+from edgeclf.measure.board import BoardReading, BoardReadings
+from edgeclf.measure.formatting import duration
 from edgeclf.measure.latency import Percentiles
 from edgeclf.measure.machine import Machine
 from edgeclf.measure.sustained import Sustained
@@ -32,7 +33,7 @@ class BaselineResult(Record):
 
 @dataclass(frozen=True)
 class BenchData(Record):
-    """The images that every model answered; `fingerprint` is that of the whole data set."""
+    """The images that every model predicted; `fingerprint` is that of the whole data set."""
 
     name: str
     source: str
@@ -48,12 +49,14 @@ class ModelResult(Record):
     """One model at one thread count.
 
     Differences are model minus baseline on the same images: `p_value` is McNemar's exact one, `difference_interval` a
-    paired bootstrap. All accuracy fields are None without data, the paired ones also without a baseline.
+    paired bootstrap. Neither is corrected for the number of models in the report: whether this file costs accuracy is
+    a question of its own, and its figures must not depend on which other files were measured beside it. All accuracy
+    fields are None without data, the paired ones also without a baseline.
 
     Attributes:
         name: short, unique in the report; the key into `BenchReport.comparisons`.
         input_size: height and width in pixels.
-        peak_memory_bytes: of a fresh process with Python, NumPy, the runtime and the model; `memory_kind` says what
+        peak_memory_bytes: of a fresh process with Python, NumPy, the runtime and the model; `memory_kind` is what
             counts.
         model_memory_bytes: of which since the runtime was imported.
         runs: timed calls behind `latency_ms`.
@@ -61,7 +64,7 @@ class ModelResult(Record):
         spread: drift between rounds, relative to the median.
         input_range: what pixel values 0 and 255 become for this network; None where nothing decided it.
         integrity: "verified", or "unverified" (made by others).
-        notes: what the user should know about how this file is read.
+        notes: warnings and remarks on how this file is read.
         sha256: of the file, as `sha256sum` gives it; None in reports of earlier versions.
     """
 
@@ -98,7 +101,12 @@ class ModelResult(Record):
 
 @dataclass(frozen=True)
 class ClassCost(Record):
-    """One class: what it pays. `p_value` is adjusted (Holm) for asking about every class at once."""
+    """The accuracy of one class. Paired fields are None without a baseline.
+
+    `p_value` is McNemar's exact one, corrected (Holm) over all classes of all models in the report.
+    `difference_interval` inverts the same test at the level at which Holm's procedure tests this class: it excludes
+    zero where `p_value` is below 0.05, and nowhere else. It is therefore wider than an interval for this class alone.
+    """
 
     label: str
     images: int
@@ -111,10 +119,10 @@ class ClassCost(Record):
 
 @dataclass(frozen=True)
 class Flip(Record):
-    """An image that the model names otherwise than the baseline.
+    """An image for which model and baseline predict different classes.
 
     `kind`: "lost" (the baseline was right), "gained" (the model is), "changed" (neither). `index` counts in the split.
-    A model's answer may be a class that the data does not have; then its name in the model or its number.
+    A model may predict a class that the data does not have; then its name in the model or its number.
     """
 
     path: str
@@ -136,20 +144,12 @@ class Comparison(Record):
 
 
 @dataclass(frozen=True)
-class BoardReadings(Record):
-    """The board's sensors before the first and after the last measurement."""
-
-    before: BoardReading
-    after: BoardReading
-
-
-@dataclass(frozen=True)
 class Counterpart(Record):
     """The same model in another machine's report.
 
     Attributes:
         name: of the model in this report, with `threads` the key into `BenchReport.models`.
-        same_file: whether both measured the same bytes; None where the other report does not tell.
+        same_file: whether both measured the same bytes; None where the other report has no checksum.
         there: what the other machine measured, at the same thread count where it has that one.
         ratio: median latency here over there.
         notes: what makes the two hard to compare.
@@ -164,8 +164,8 @@ class Counterpart(Record):
 
 
 @dataclass(frozen=True)
-class Against(Record):
-    """Another machine's report beside this one.
+class ReportComparison(Record):
+    """Another machine's report, compared with this one.
 
     Attributes:
         path: the file that was named.
@@ -184,7 +184,7 @@ class Against(Record):
 
 @dataclass(frozen=True)
 class BenchReport(Record):
-    """Everything that was measured, and on what; `notes` say what was left out and why.
+    """Everything that was measured, and on what; `notes` list what was left out and why.
 
     `board` is None where the board has no sensors, `against` and `sustained` where they were not asked for;
     `interrupted`: before `sustained` had its time.
@@ -199,17 +199,31 @@ class BenchReport(Record):
     seconds: float
     notes: tuple[str, ...] = ()
     board: BoardReadings | None = None
-    against: Against | None = None
+    against: ReportComparison | None = None
     sustained: Sustained | None = None
     interrupted: bool = False
 
     def comparison(self, name: str) -> Comparison | None:
-        """The comparison of the model with this `name`; None without data."""
+        """Find the comparison of the model with this `name`; None without data."""
         return next((c for c in self.comparisons if c.name == name), None)
 
 
+def board_readings(report: BenchReport) -> list[tuple[str, BoardReading]]:
+    """List the sensors before and after everything, and around sustained work; empty where the board has none."""
+    found: list[tuple[str, BoardReading | None]] = []
+    board, sustained = report.board, report.sustained
+    if board is not None:
+        found.append(("before", board.before))
+    if sustained is not None:
+        found.append((f"after {duration(sustained.window_seconds)} of work", sustained.board_first))
+        found.append((f"after {duration(sustained.seconds)} of work", sustained.board_last))
+    if board is not None:
+        found.append(("after", board.after))
+    return [(when, reading) for when, reading in found if reading is not None]
+
+
 def save_report(report: BenchReport, path: Path | str) -> Path:
-    """Write `report` as JSON, whole or not at all.
+    """Write `report` as JSON, atomically.
 
     Raises:
         OutputError: the place cannot be written.
@@ -220,7 +234,7 @@ def save_report(report: BenchReport, path: Path | str) -> Path:
 
 
 def load_report(path: Path | str) -> BenchReport:
-    """The report that `save_report` wrote, or that `bench --json` printed.
+    """Read a report that `save_report` wrote, or that `bench --json` printed.
 
     Raises:
         InputError: it cannot be read, or is something else.

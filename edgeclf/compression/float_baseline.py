@@ -1,0 +1,74 @@
+"""Opens the float network that `bench` compares with."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+from edgeclf.artifact.pixels import RAW, Normalization
+from edgeclf.artifact.run_folder import RunFolder
+from edgeclf.compression.pipeline.training_data import decide_input_range
+from edgeclf.dataset import Dataset
+from edgeclf.graph.float_network import FloatNetwork, InputSpec
+from edgeclf.keras_files.loading import FloatSource, load_source
+from edgeclf.keras_files.predictor import BATCH, KerasPredictor
+from edgeclf.measure.baseline import BaselineNetwork
+from edgeclf.measure.plan import BenchPlan
+from edgeclf.progress import SILENT, Progress
+
+Data = Dataset | Callable[[int, int], Dataset] | None
+
+
+def open_baseline(path: str | Path, plan: BenchPlan, data: Data = None, progress: Progress = SILENT) -> BaselineNetwork:
+    """Open a float network with its input scaling.
+
+    Args:
+        path: what `compress` takes: a run folder, a `.keras` or `.h5` file, a SavedModel.
+        plan: with the input range given, and whether to load layers that may carry code.
+        data: the images, or a function that loads them at a (height, width), on which an unknown input range is
+            measured; None: the range given, else raw pixels.
+        progress: where remarks go.
+
+    Raises:
+        ModelError: the file does not hold an image classifier.
+        InputError: neither the file nor the plan states the input range, and there is no data.
+        UntrustedModelError: the file would run foreign code.
+    """
+    source = load_source(path, trust=plan.trust_model)
+    dataset = data(source.height, source.width) if callable(data) else data
+    span = plan.input_range
+    if dataset is not None:
+        span = decide_input_range(source, plan.input_range, dataset, progress)
+    # A SavedModel may have been exported for one batch size.
+    predictor = KerasPredictor(_network(source, span), batch_size=1 if source.kind == "SavedModel" else BATCH)
+    file = source.path
+    return BaselineNetwork(
+        predictor=predictor,
+        name=f"{file.parent.name}/{file.name}" if file.parent.name else file.name,
+        size_bytes=file.stat().st_size if file.is_file() else None,
+        input_range=span,
+    )
+
+
+def _network(source: FloatSource, span: tuple[float, float] | None) -> FloatNetwork:
+    """`source` with the input range found; the one place here that depends on how networks are loaded."""
+    scaling = RAW if span is None else Normalization.from_range(*span)
+
+    def call(values: Any) -> Any:
+        return source.function(values)
+
+    return FloatNetwork(
+        model=source.network,
+        call=call,
+        trackable=None if source.kind == "SavedModel" else source.holder,
+        input=InputSpec(source.height, source.width, scaling),
+        classes=_class_names(source.path, source.classes),
+    )
+
+
+def _class_names(path: Path, classes: int) -> tuple[str, ...]:
+    """Names of the outputs of a run folder's network; for a network from elsewhere, their numbers."""
+    folder = path if path.is_dir() else path.parent
+    names = (RunFolder(folder).run_json.get("data") or {}).get("class_names") if RunFolder.is_one(folder) else None
+    return tuple(names) if names else tuple(map(str, range(classes)))

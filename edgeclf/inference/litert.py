@@ -1,0 +1,27 @@
+"""The default engine: LiteRT, the present name of TensorFlow Lite."""
+
+from __future__ import annotations
+
+import importlib
+import importlib.util
+from typing import Any
+
+from edgeclf.errors import InputError
+from edgeclf.inference.tflite_session import TFLiteEngine
+
+
+class LiteRT(TFLiteEngine):
+    """The package `ai-edge-litert`."""
+
+    name = "litert"
+    distribution = "ai-edge-litert"
+
+    def load(self) -> Any:
+        """Import the package; return its module `interpreter`."""
+        if importlib.util.find_spec("ai_edge_litert") is None:
+            raise InputError("--runtime litert needs ai-edge-litert, which is not installed; run: pip install edgeclf")
+        return importlib.import_module("ai_edge_litert.interpreter")
+
+
+LITERT = LiteRT()
+"""The engine; it may be opened with `preserve_all_tensors` and without delegates, which others do not offer."""

@@ -1,0 +1,143 @@
+"""Sessions over the Python interpreter of TFLite, which several packages ship with the same interface."""
+
+from __future__ import annotations
+
+import importlib.metadata
+from abc import ABC, abstractmethod
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from edgeclf.artifact.model_file import ModelFile
+from edgeclf.artifact.native_stderr import RUNTIME_CHATTER, without_chatter
+from edgeclf.artifact.tflite import TensorInfo
+from edgeclf.errors import InputError, ModelError, RunFailedError
+from edgeclf.inference.engine import TensorSpec
+
+
+class TFLiteSession:
+    """A model in an interpreter; see `Session`.
+
+    Args:
+        native: the interpreter, its tensors allocated.
+        file: the model.
+        engine: name of the engine.
+        engine_version: of its package.
+        threads: number of threads.
+    """
+
+    def __init__(self, native: Any, file: ModelFile, *, engine: str, engine_version: str, threads: int) -> None:
+        self.input = _spec(file.graph.inputs[0])
+        self.output = _spec(file.graph.outputs[0])
+        self.engine = engine
+        self.engine_version = engine_version
+        self.threads = threads
+        self._native = native
+        self._dtype: np.dtype[Any] = np.dtype(self.input.dtype)
+        self._in = int(native.get_input_details()[0]["index"])
+        self._out = int(native.get_output_details()[0]["index"])
+        self.invoke: Callable[[], object] = native.invoke
+
+    def run(self, tensor: npt.NDArray[Any]) -> npt.NDArray[Any]:
+        """Compute the graph on a tensor of the input's shape and type; returns a copy of the raw output.
+
+        Raises:
+            InputError: the tensor has another shape or type.
+            RunFailedError: the runtime fails.
+        """
+        if tensor.shape != self.input.shape or tensor.dtype != self._dtype:
+            expected = f"{self.input.dtype}{list(self.input.shape)}"
+            raise InputError(f"the input must be {expected}, got {tensor.dtype}{list(tensor.shape)}")
+        self._native.set_tensor(self._in, tensor)
+        try:
+            self.invoke()
+        except (RuntimeError, ValueError) as error:
+            raise RunFailedError(f"{self.engine} failed while running the model: {_first_line(error)}") from error
+        return self.read(self._out)
+
+    def read(self, index: int) -> npt.NDArray[Any]:
+        """Copy the values of tensor number `index` after `run`.
+
+        Only inputs and outputs keep theirs, unless the file was opened with `preserve_all_tensors`.
+        """
+        values: npt.NDArray[Any] = self._native.get_tensor(index)
+        return values
+
+
+class TFLiteEngine(ABC):
+    """What the engines share whose package has the interpreter of TFLite; see `Engine`.
+
+    Attributes:
+        name: key in `ENGINES`.
+        distribution: name of the package on the index, for its version.
+    """
+
+    name: str
+    distribution: str
+
+    @abstractmethod
+    def load(self) -> Any:
+        """Import the package; return what has `Interpreter` and `OpResolverType`.
+
+        Raises:
+            MissingExtraError: it is not installed.
+            InputError: it does not work in this environment.
+        """
+
+    def check_available(self) -> None:
+        """Import the package; raise InputError or MissingExtraError where it cannot be used here."""
+        self.load()
+
+    def open(
+        self,
+        file: ModelFile,
+        *,
+        threads: int = 1,
+        preserve_all_tensors: bool = False,
+        use_default_delegates: bool = True,
+    ) -> TFLiteSession:
+        """Check the file's integrity, and make it ready to run.
+
+        Args:
+            file: the model.
+            threads: number of threads, at least 1.
+            preserve_all_tensors: keep what is inside the graph readable with `TFLiteSession.read`.
+            use_default_delegates: False: the plain kernels; a delegate keeps what it computes to itself.
+
+        Raises:
+            DamagedModelError: the file is not what was written.
+            ModelError: it is no TFLite file, or the runtime refuses it.
+            InputError: `threads` is below 1, or the runtime cannot be used here.
+        """
+        if threads < 1:
+            raise InputError(f"threads must be at least 1, got {threads}")
+        file.check()
+        graph = file.graph
+        if not graph.inputs or not graph.outputs:
+            raise ModelError(f"{file.name}: the graph has {len(graph.inputs)} inputs and {len(graph.outputs)} outputs")
+        module = self.load()
+        settings: dict[str, Any] = {}
+        if preserve_all_tensors:
+            settings["experimental_preserve_all_tensors"] = True
+        if not use_default_delegates:
+            plain = module.OpResolverType.BUILTIN_WITHOUT_DEFAULT_DELEGATES
+            settings["experimental_op_resolver_type"] = plain
+        try:
+            with without_chatter(*RUNTIME_CHATTER):
+                native = module.Interpreter(model_content=file.content, num_threads=threads, **settings)
+                native.allocate_tensors()
+        except (RuntimeError, ValueError) as error:
+            raise ModelError(f"{file.name}: {self.name} refuses it: {_first_line(error)}") from error
+        version = importlib.metadata.version(self.distribution)
+        return TFLiteSession(native, file, engine=self.name, engine_version=version, threads=threads)
+
+
+def _spec(tensor: TensorInfo) -> TensorSpec:
+    return TensorSpec(tensor.name, tensor.shape, tensor.dtype, tensor.scale, tensor.zero_point)
+
+
+def _first_line(error: Exception) -> str:
+    lines = [line.strip() for line in str(error).splitlines() if line.strip()]
+    return lines[0] if lines else type(error).__name__

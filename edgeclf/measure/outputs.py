@@ -1,0 +1,62 @@
+"""Where the results of `bench` go, checked before anything is measured."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from edgeclf.atomic import check_writable
+from edgeclf.errors import OutputError
+from edgeclf.measure.plan import BenchPlan
+
+
+@dataclass(frozen=True)
+class Outputs:
+    """Where `bench.json` and `report.html` go; None: nowhere."""
+
+    json: Path | None
+    html: Path | None
+
+
+def find_outputs(plan: BenchPlan, run_folders: Sequence[Path], *, page: bool) -> Outputs:
+    """Find the files to write.
+
+    A run folder keeps its results in `bench/`, under the next free number where there are some already. Elsewhere
+    nothing is written unless `plan.out` or `plan.report` is given.
+
+    Args:
+        plan: with `out`, `report` and `overwrite`.
+        run_folders: those named, in order.
+        page: whether the HTML page can be written here.
+
+    Raises:
+        OutputError: a named file exists and `overwrite` is not given, or its folder cannot be written.
+    """
+    json = None if plan.out is None else Path(plan.out)
+    html = None if plan.report is None else Path(plan.report)
+    if json is not None and json.suffix != ".json":
+        json = json / "bench.json"
+    elif json is None and run_folders:
+        folder, number = run_folders[0] / "bench", 1
+        while not plan.overwrite and any(
+            (folder / _numbered(name, number)).exists() for name in ("bench.json", "report.html")
+        ):
+            number += 1
+        json = folder / _numbered("bench.json", number)
+        if html is None and page:
+            html = folder / _numbered("report.html", number)
+    for path, argument in ((json, "--out"), (html, "--report")):
+        if path is None:
+            continue
+        if path.is_dir():
+            raise OutputError(f"{path} is a folder; {argument} takes a file")
+        if path.exists() and not plan.overwrite:
+            raise OutputError(f"{path} exists; choose another {argument}, or replace it with --overwrite")
+        check_writable(path.parent)
+    return Outputs(json, html)
+
+
+def _numbered(name: str, number: int) -> str:
+    stem, _, suffix = name.partition(".")
+    return name if number == 1 else f"{stem}-{number}.{suffix}"

@@ -1,0 +1,59 @@
+"""What `bench` is asked to do, as one value that is made once and handed on whole."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from edgeclf.errors import InputError
+from edgeclf.measure.latency import check_counts
+from edgeclf.measure.sustained import check_minutes
+from edgeclf.records import Record
+
+
+@dataclass(frozen=True)
+class BenchPlan(Record):
+    """The models to measure, on what, how, and where the results go.
+
+    Attributes:
+        models: `.tflite` files, zoo names, run folders (all their compressed models).
+        data: labelled images to measure accuracy on: a folder, a manifest or a name; None: no accuracy.
+        split: which split of `data`.
+        baseline: the float network to compare to; None: the `model.keras` of the first run folder, if any.
+        threads: thread counts to time.
+        runtime: name of the runtime, for all models.
+        runs: timed calls of each model and thread count; None: decided by the model's speed.
+        input_range: what pixel values 0 and 255 become, for models with float inputs whose files do not state it.
+        trust_model: load a baseline even if that runs code from its file.
+        sustain: minutes for which the models are kept running at the end; None: not at all.
+        seed: of the bootstrap and of the order in which models take turns.
+        out: folder or `.json` file for the figures; None: a run folder's `bench/`, else nowhere.
+        report: HTML file to write; None: beside the figures in a run folder, else nowhere.
+        overwrite: replace existing output.
+        against: the `bench.json` of another machine, to compare with.
+
+    Raises:
+        InputError: a value is out of range.
+    """
+
+    models: tuple[str, ...]
+    data: str | None = None
+    split: str = "test"
+    baseline: str | None = None
+    threads: tuple[int, ...] = (1,)
+    runtime: str = "litert"
+    runs: int | None = None
+    input_range: tuple[float, float] | None = None
+    trust_model: bool = False
+    sustain: float | None = None
+    seed: int = 0
+    out: str | None = None
+    report: str | None = None
+    overwrite: bool = False
+    against: str | None = None
+
+    def __post_init__(self) -> None:
+        if not self.models:
+            raise InputError("bench needs at least one model, got none")
+        check_counts(self.threads, self.runs)
+        if self.sustain is not None:
+            check_minutes(self.sustain)

@@ -1,0 +1,105 @@
+"""`bench` from end to end: what to measure, compared with what, on which images, and where the results go."""
+
+from __future__ import annotations
+
+import functools
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+from edgeclf.artifact.model_file import ModelFile
+from edgeclf.artifact.run_folder import RunFolder
+from edgeclf.dataset import Dataset, Split, load_dataset
+from edgeclf.dataset.splitting import SPLIT_SEED
+from edgeclf.inference.engine import find_engine
+from edgeclf.measure.baseline import Baseline, OpenBaseline, measure_baseline
+from edgeclf.measure.bench import bench, find_photos
+from edgeclf.measure.outputs import find_outputs
+from edgeclf.measure.plan import BenchPlan
+from edgeclf.measure.report import BenchReport, load_report, save_report
+from edgeclf.measure.report_comparison import check_comparable, compare_reports
+from edgeclf.measure.sources import BenchSources, find_sources
+from edgeclf.measure.subjects import DatasetLoader
+from edgeclf.measure.target import Local, Target
+from edgeclf.progress import SILENT, Progress
+
+
+@dataclass(frozen=True)
+class HostParts:
+    """What `bench` takes from the host side, which measuring itself never imports.
+
+    Attributes:
+        open_baseline: opens a float network; None where TensorFlow is not installed.
+        write_page: writes the HTML page, with the split that was measured; None where its packages are not installed.
+    """
+
+    open_baseline: OpenBaseline | None = None
+    write_page: Callable[[BenchReport, Path, Split | None], object] | None = None
+
+
+def run_bench(
+    plan: BenchPlan,
+    host: HostParts | None = None,
+    *,
+    target: Target | None = None,
+    progress: Progress = SILENT,
+) -> BenchReport:
+    """Measure what `plan` names, and write what it asks for.
+
+    Args:
+        plan: what to do.
+        host: what to take from the host side; None: neither a baseline nor a page.
+        target: the machine; None: this one.
+        progress: where bars and remarks go.
+
+    Raises:
+        InputError: a model, the data or an output cannot be used.
+    """
+    host = host or HostParts()
+    found = find_sources(plan.models)
+    outputs = find_outputs(plan, found.run_folders, page=host.write_page is not None)
+    files = [ModelFile.read(path) for path in found.models]
+    other = None
+    if plan.against is not None:
+        other = load_report(plan.against)
+        check_comparable(other, plan.against, files)
+    load = None if plan.data is None else _loader(plan.data, found, progress)
+    find_engine(plan.runtime)
+    target = target or Local(find_photos(load, plan.split))
+    baseline, notes = _baseline(plan, found, load, host, progress)
+    report = bench(plan, files, dataset=load, baseline=baseline, target=target, notes=notes, progress=progress)
+    if other is not None and plan.against is not None:
+        report = replace(report, against=compare_reports(report, other, plan.against))
+    if outputs.json is not None:
+        save_report(report, outputs.json)
+        progress.say(f"wrote {outputs.json}")
+    if outputs.html is not None and host.write_page is not None:
+        images = None if load is None else load(*report.models[0].input_size).splits[plan.split]
+        host.write_page(report, outputs.html, images)
+        progress.say(f"wrote {outputs.html}")
+    return report
+
+
+def _loader(data: str, found: BenchSources, progress: Progress) -> DatasetLoader:
+    # Images that a run trained on must not be scored: its own split is used, whatever edgeclf's default has become.
+    seed = SPLIT_SEED
+    if found.run_folders:
+        seed = (RunFolder(found.run_folders[0]).run_json.get("data") or {}).get("split_seed", SPLIT_SEED)
+
+    @functools.cache
+    def load(height: int, width: int) -> Dataset:
+        return load_dataset(data, image_size=(height, width), split_seed=seed, progress=progress)
+
+    return load
+
+
+def _baseline(
+    plan: BenchPlan, found: BenchSources, load: DatasetLoader | None, host: HostParts, progress: Progress
+) -> tuple[Baseline | None, tuple[str, ...]]:
+    path = Path(plan.baseline) if plan.baseline is not None else next(iter(found.keras_models), None)
+    if path is None:
+        return None, ()
+    if host.open_baseline is None:
+        return None, (f'{path}: not compared with: TensorFlow is not installed; run: pip install "edgeclf[train]"',)
+    network = host.open_baseline(path, plan, load, progress)
+    return measure_baseline(network, dataset=load, split=plan.split, progress=progress), ()
