@@ -106,6 +106,64 @@ def test_what_is_odd_is_named(name: str, folder: Path) -> None:
     assert oddity(folder / name) == PICTURES[name][1]
 
 
+@pytest.mark.parametrize("orientation", range(1, 9))
+@pytest.mark.parametrize("kind", ["JPEG", "PNG", "WEBP", "TIFF"])
+def test_every_orientation_is_turned_here(kind: str, orientation: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Whatever the version of OpenCV turns by itself: it is asked not to, except for TIFF, where it always does."""
+    tagged = {"tiffinfo": {274: orientation}} if kind == "TIFF" else {"exif": _exif(orientation)}
+    content = _saved(PICTURE, kind, **tagged)
+    shown = np.asarray(ImageOps.exif_transpose(Image.open(io.BytesIO(content))).convert("RGB"))
+    asked: list[int] = []
+    real = cv2.imdecode
+
+    def imdecode(buffer: npt.NDArray[np.uint8], flags: int) -> object:
+        asked.append(flags)
+        return real(buffer, flags)
+
+    monkeypatch.setattr(cv2, "imdecode", imdecode)
+    pixels = decode_bytes(content)
+    assert pixels.shape == shown.shape
+    assert np.abs(pixels.astype(int) - shown).max() <= 1
+    assert [bool(flags & cv2.IMREAD_IGNORE_ORIENTATION) for flags in asked] == [kind != "TIFF"]
+
+
+def test_a_turned_webp_of_a_stranger_is_turned(shared_data: Path) -> None:
+    path = shared_data.parent / "faults" / "orientation6.webp"
+    with Image.open(path) as image:
+        assert image.size == (120, 60)
+        shown = np.asarray(ImageOps.exif_transpose(image).convert("RGB"))
+    assert np.abs(decode(path).astype(int) - shown).max() <= 1
+    assert image_size(path) == (120, 60)
+
+
+def _segment(body: bytes) -> bytes:
+    return b"\xff\xe1" + struct.pack(">H", len(body) + 2) + body
+
+
+def _block(orientation: int, after: bytes = bytes(4)) -> bytes:
+    """An EXIF block with one tag; `after` is where the next directory would be named."""
+    return b"Exif\0\0" + struct.pack("<2sHIHHHIHH", b"II", 42, 8, 1, 274, 3, 1, orientation, 0) + after
+
+
+@pytest.mark.parametrize(
+    ("segments", "orientation"),
+    [
+        ((b"http://ns.adobe.com/xap/1.0/\0<x/>", _block(6)), 6),
+        ((_block(6), _block(3)), 6),
+        ((_block(1), _block(6)), 1),
+        ((_block(6, after=b""),), 6),
+        ((_block(6)[:-12],), 1),
+        ((_block(9),), 1),
+    ],
+)
+def test_the_first_exif_block_of_a_photo_counts(segments: tuple[bytes, ...], orientation: int) -> None:
+    photo = _saved(PICTURE, "JPEG")
+    turned = photo[:2] + b"".join(map(_segment, segments)) + photo[2:]
+    assert read_header(turned).orientation == orientation
+    expected = decode_bytes(photo)
+    assert np.array_equal(decode_bytes(turned), np.rot90(expected, 3) if orientation == 6 else expected)
+
+
 @pytest.mark.parametrize("suffix", [".png", ".tiff"])
 def test_sixteen_bits_become_eight(suffix: str, tmp_path: Path) -> None:
     path = tmp_path / f"deep{suffix}"

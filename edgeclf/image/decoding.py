@@ -18,13 +18,19 @@ import numpy.typing as npt
 from edgeclf.errors import ImageError
 from edgeclf.image.header import SUFFIXES, ImageHeader, read_header
 
-PREPROCESSING_VERSION = 1
+PREPROCESSING_VERSION = 2
 """Counts up when the same file would give other pixels."""
 
 IMAGE_SUFFIXES: frozenset[str] = frozenset(suffix for suffixes in SUFFIXES.values() for suffix in suffixes)
 
 MAX_PIXELS = 1 << 28
 """268 million; the largest phone cameras have 200. Decoded it takes 3 bytes a pixel."""
+
+_TURNED_HERE = ("JPEG", "PNG", "WebP")
+"""Formats whose orientation is applied here: OpenCV 4 leaves WebP as it is, and JPEG where XMP comes before EXIF.
+
+OpenCV's TIFF reader always applies it, whatever the flags, and pillow-heif does so for HEIC.
+"""
 
 _UNREADABLE = "its data is damaged, or of a kind that OpenCV does not read"
 _MAX_FILE_BYTES = 1 << 30
@@ -81,8 +87,12 @@ def decode_bytes(content: bytes) -> Image:
     _check(header)
     if header.format == "HEIC":
         return _decode_heic(content)
+    flags = cv2.IMREAD_COLOR if _READ_RGB is None else _READ_RGB
+    turn_here = header.format in _TURNED_HERE
     try:
-        pixels = cv2.imdecode(np.frombuffer(content, np.uint8), cv2.IMREAD_COLOR if _READ_RGB is None else _READ_RGB)
+        pixels = cv2.imdecode(
+            np.frombuffer(content, np.uint8), flags | cv2.IMREAD_IGNORE_ORIENTATION if turn_here else flags
+        )
     except cv2.error as error:
         raise ImageError(_reason(header, str(error.err or error))) from error
     except MemoryError as error:
@@ -91,7 +101,8 @@ def decode_bytes(content: bytes) -> Image:
         raise ImageError(_reason(header, _UNREADABLE))
     if _READ_RGB is None:
         pixels = cv2.cvtColor(pixels, cv2.COLOR_BGR2RGB)
-    return np.asarray(pixels, np.uint8)
+    pixels = np.asarray(pixels, np.uint8)
+    return _upright(pixels, header.orientation) if turn_here else pixels
 
 
 def resize(image: npt.NDArray[Any], height: int, width: int) -> Image:

@@ -90,7 +90,7 @@ def read_header(content: bytes) -> ImageHeader:
 def _jpeg(content: bytes) -> ImageHeader:
     """ITU-T T.81, annex B: segments up to the end marker; embedded thumbnails have end markers of their own."""
     height = width = bits = components = 0
-    orientation, position = 1, 2
+    orientation, position = 0, 2
     damage: str | None = "the file is cut: the JPEG's end marker is missing"
     while True:
         found = _MARKER.search(content, position)
@@ -108,13 +108,13 @@ def _jpeg(content: bytes) -> ImageHeader:
         segment = content[position + 2 : position + size]
         if marker in _START_OF_FRAME and len(segment) >= 6:
             bits, height, width, components = struct.unpack_from(">BHHB", segment)
-        if marker == 0xE1 and segment[:6] == b"Exif\0\0":
+        if marker == 0xE1 and segment[:6] == b"Exif\0\0" and not orientation:  # of several blocks the first counts
             orientation = exif_orientation(segment[6:])
         position += max(size, 2)
     if not width:
         raise ImageError(damage or "the JPEG has no picture in it")
     mode = {1: "gray", 3: "RGB", 4: "CMYK"}.get(components, "other")
-    return ImageHeader("JPEG", height, width, mode, bits, orientation, False, damage)
+    return ImageHeader("JPEG", height, width, mode, bits, orientation or 1, False, damage)
 
 
 def _png(content: bytes) -> ImageHeader:
@@ -179,10 +179,7 @@ def _webp(content: bytes) -> ImageHeader:
         width = int.from_bytes(content[24:27], "little") + 1
         height = int.from_bytes(content[27:30], "little") + 1
         animated, mode = bool(flags & 0x02), "RGBA" if flags & 0x10 else "RGB"
-        place = content.find(b"EXIF", 30) if flags & 0x08 else -1
-        if place > 0:
-            exif = content[place + 8 : place + 8 + struct.unpack_from("<I", content, place + 4)[0]]
-            orientation = exif_orientation(exif.removeprefix(b"Exif\0\0"))
+        orientation = exif_orientation(_webp_chunk(content, b"EXIF").removeprefix(b"Exif\0\0"))
     elif kind == b"VP8L":
         packed = struct.unpack_from("<I", content, 21)[0]
         width, height = (packed & 0x3FFF) + 1, (packed >> 14 & 0x3FFF) + 1
@@ -190,6 +187,17 @@ def _webp(content: bytes) -> ImageHeader:
     else:
         width, height = (value & 0x3FFF for value in struct.unpack_from("<HH", content, 26))
     return ImageHeader("WebP", height, width, mode, 8, orientation, animated, damage)
+
+
+def _webp_chunk(content: bytes, kind: bytes) -> bytes:
+    """The content of the first chunk of this kind; empty: there is none."""
+    position = 12
+    while position + 8 <= len(content):
+        size = int(struct.unpack_from("<I", content, position + 4)[0])
+        if content[position : position + 4] == kind:
+            return content[position + 8 : position + 8 + size]
+        position += 8 + size + size % 2
+    return b""
 
 
 def _tiff(content: bytes) -> ImageHeader:
