@@ -20,9 +20,9 @@ from edgeclf.image.decoding import (
     MAX_PIXELS,
     decode,
     decode_bytes,
+    describe_irregularities,
     image_size,
     load_image,
-    oddity,
     resize,
 )
 from edgeclf.image.header import read_header
@@ -103,7 +103,7 @@ def test_pixels_are_those_that_pillow_shows(name: str, folder: Path) -> None:
 
 @pytest.mark.parametrize("name", PICTURES)
 def test_what_is_odd_is_named(name: str, folder: Path) -> None:
-    assert oddity(folder / name) == PICTURES[name][1]
+    assert describe_irregularities(folder / name) == PICTURES[name][1]
 
 
 @pytest.mark.parametrize("orientation", range(1, 9))
@@ -169,7 +169,7 @@ def test_sixteen_bits_become_eight(suffix: str, tmp_path: Path) -> None:
     path = tmp_path / f"deep{suffix}"
     path.write_bytes(cv2.imencode(suffix, RGB[..., ::-1].astype(np.uint16) * 257)[1].tobytes())
     assert np.array_equal(decode(path), RGB)
-    assert oddity(path) == "16 bits a channel"
+    assert describe_irregularities(path) == "16 bits a channel"
 
 
 @pytest.mark.parametrize("orientation", range(1, 9))
@@ -258,7 +258,7 @@ def test_huge_pictures_are_refused_before_memory_is_taken() -> None:
     with pytest.raises(ImageError, match=r"50000 x 50000 pixels are too many \(limit 268,435,456\)"):
         decode_bytes(_png_of(side, side))
     assert side * side > MAX_PIXELS
-    with pytest.raises(ImageError, match="the PNG says it has 0 x 5 pixels"):
+    with pytest.raises(ImageError, match="the PNG claims to have 0 x 5 pixels"):
         decode_bytes(_png_of(5, 0))
 
 

@@ -7,15 +7,15 @@ import numpy.typing as npt
 import pytest
 
 from edgeclf.errors import InputError
-from edgeclf.inference.input_range import InputRange, information, measure_input_range
+from edgeclf.inference.input_range import InputRange, measure_input_range, mutual_information
 
 
 def test_information_is_highest_for_sure_and_different_answers() -> None:
     sure = np.eye(4, dtype=np.float32)
-    assert information(sure) == pytest.approx(np.log(4))
-    assert information(np.full((4, 4), 0.25, np.float32)) == pytest.approx(0)
-    assert information(np.tile(sure[:1], (4, 1))) == pytest.approx(0)
-    assert information(np.array([[0.5, 0.5]], np.float32)) == pytest.approx(-np.log(2))
+    assert mutual_information(sure) == pytest.approx(np.log(4))
+    assert mutual_information(np.full((4, 4), 0.25, np.float32)) == pytest.approx(0)
+    assert mutual_information(np.tile(sure[:1], (4, 1))) == pytest.approx(0)
+    assert mutual_information(np.array([[0.5, 0.5]], np.float32)) == pytest.approx(-np.log(2))
 
 
 def _network(low: float, high: float) -> object:

@@ -1,4 +1,4 @@
-"""The one preprocessing: decode, RGB, resize, raw uint8[H, W, 3].
+"""Decodes and resizes images to raw RGB uint8[H, W, 3]: the one preprocessing.
 
 Training, calibration, bench, predict and live use it. Scaling to other ranges belongs inside the network, so that no
 device can get it wrong.
@@ -19,7 +19,7 @@ from edgeclf.errors import ImageError
 from edgeclf.image.header import SUFFIXES, ImageHeader, read_header
 
 PREPROCESSING_VERSION = 2
-"""Counts up when the same file would give other pixels."""
+"""Incremented whenever the same file gives other pixels."""
 
 IMAGE_SUFFIXES: frozenset[str] = frozenset(suffix for suffixes in SUFFIXES.values() for suffix in suffixes)
 
@@ -42,7 +42,7 @@ _INSTALL_HEIC = (
 _READ_RGB: int | None = getattr(cv2, "IMREAD_COLOR_RGB", None)
 
 _SILENT = 0
-"""OpenCV's log level for nothing at all."""
+"""OpenCV's log level that drops every line."""
 
 _LARGE = 1_500_000
 """Pixels from which on a second copy of the picture is worth avoiding."""
@@ -64,7 +64,7 @@ def load_image(path: Path | str, height: int, width: int) -> Image:
 
 
 def decode(path: Path | str) -> Image:
-    """The pixels of a file as uint8[H, W, 3] RGB, turned as EXIF says.
+    """Decode a file to uint8[H, W, 3] RGB, turned as its EXIF orientation asks for.
 
     Gray becomes three equal channels, an alpha channel is dropped, 16 bits become 8, CMYK and palettes become RGB; of
     an animation the first frame is taken.
@@ -82,7 +82,7 @@ def decode(path: Path | str) -> Image:
 
 
 def decode_bytes(content: bytes) -> Image:
-    """Like `decode`, for a file's content."""
+    """Decode the content of a file; see `decode`."""
     header = read_header(content)
     _check(header)
     if header.format == "HEIC":
@@ -128,7 +128,7 @@ def resize(image: npt.NDArray[Any], height: int, width: int) -> Image:
 
 
 def image_size(path: Path | str) -> tuple[int, int]:
-    """Height and width after EXIF rotation, from the file's header where that suffices.
+    """Find height and width after EXIF rotation, from the file's header where that suffices.
 
     Raises:
         ImageError: it cannot be read.
@@ -140,8 +140,8 @@ def image_size(path: Path | str) -> tuple[int, int]:
     return height, width
 
 
-def oddity(path: Path | str) -> str | None:
-    """What is unusual about a readable file, in words separated by commas, or None.
+def describe_irregularities(path: Path | str) -> str | None:
+    """Describe what is unusual about a readable file, separated by commas; None: nothing.
 
     Raises:
         ImageError: it cannot be read.
@@ -189,7 +189,7 @@ def _check(header: ImageHeader) -> None:
     if header.format in ("HEIC", "AVIF"):
         return
     if header.height < 1 or header.width < 1:
-        raise ImageError(f"the {header.format} says it has {header.height} x {header.width} pixels")
+        raise ImageError(f"the {header.format} claims to have {header.height} x {header.width} pixels")
     if header.height * header.width > MAX_PIXELS:
         raise ImageError(
             f"{header.height} x {header.width} pixels are too many (limit {MAX_PIXELS:,}); make the picture smaller"
@@ -202,7 +202,7 @@ def _reason(header: ImageHeader, detail: str) -> str:
 
 
 def _decode_large(path: Path | str, header: ImageHeader, flags: int) -> Image:
-    """The same pixels with half the memory: `imdecode` holds two copies of a picture, this one."""
+    """Decode with half the memory: `imdecode` holds two copies of a picture, this holds one."""
     pixels = np.empty((header.height, header.width, 3), np.uint8)
     try:
         done = cv2.imread(os.fspath(path), pixels, flags | cv2.IMREAD_IGNORE_ORIENTATION)
@@ -214,7 +214,7 @@ def _decode_large(path: Path | str, header: ImageHeader, flags: int) -> Image:
 
 
 def _upright(stored: Image, orientation: int) -> Image:
-    """Turn as EXIF 2.3, table 6 says: from 5 on rows and columns are exchanged."""
+    """Turn by EXIF 2.3, table 6: from 5 on rows and columns are exchanged."""
     turned: npt.NDArray[Any] = cv2.transpose(stored) if orientation >= 5 else stored
     # the side on which the picture's first row and first column lie
     flips = {2: 1, 3: -1, 4: 0, 6: 1, 7: -1, 8: 0}

@@ -11,7 +11,7 @@ _MOST_VALUES = 1 << 20
 
 
 class TiffDirectory:
-    """Numbers by tag.
+    """The whole numbers of a directory, by tag.
 
     Attributes:
         values: of the tags with whole numbers.
@@ -49,7 +49,7 @@ class TiffDirectory:
             raise ValueError("cut inside its directory") from None
 
     def first(self, tag: int, default: int) -> int:
-        """The first number of a tag."""
+        """Return the first number of a tag."""
         found = self.values.get(tag)
         return found[0] if found else default
 

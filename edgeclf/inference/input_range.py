@@ -1,4 +1,4 @@
-"""Decides which range of input values a network expects: what its file says, what the user says, or a measurement."""
+"""Decides which range of input values a network expects: from its file, the user, or a measurement."""
 
 from __future__ import annotations
 
@@ -135,7 +135,7 @@ def measure_input_range(
         name: predict(images.astype(np.float32) * np.float32((high - low) / 255) + np.float32(low))
         for name, (low, high) in CANDIDATES.items()
     }
-    scores = {name: information(found) for name, found in predictions.items()}
+    scores = {name: mutual_information(found) for name, found in predictions.items()}
     best, doubt = _without_saturation(scores), ""
     if labels is not None:
         right = {name: int((found.argmax(axis=1) == labels).sum()) for name, found in predictions.items()}
@@ -153,7 +153,7 @@ def measure_input_range(
     return InputRange(low, high, "measured", {name: round(score, 4) for name, score in scores.items()}, doubt)
 
 
-def information(probabilities: npt.NDArray[np.float32]) -> float:
+def mutual_information(probabilities: npt.NDArray[np.float32]) -> float:
     """Compute the mutual information between image and prediction: entropy of the mean minus mean entropy.
 
     Args:
