@@ -53,7 +53,7 @@ def _exif(orientation: int) -> bytes:
     return exif.tobytes()
 
 
-# name: (content, what is odd about it)
+# name: (content, irregularities)
 PICTURES: dict[str, tuple[bytes, str | None]] = {
     "photo.jpg": (_saved(PICTURE, "JPEG"), None),
     "progressive.jpeg": (_saved(PICTURE, "JPEG", progressive=True), None),
@@ -102,7 +102,7 @@ def test_pixels_are_those_that_pillow_shows(name: str, folder: Path) -> None:
 
 
 @pytest.mark.parametrize("name", PICTURES)
-def test_what_is_odd_is_named(name: str, folder: Path) -> None:
+def test_irregularities_are_named(name: str, folder: Path) -> None:
     assert describe_irregularities(folder / name) == PICTURES[name][1]
 
 
@@ -227,13 +227,13 @@ def test_a_changed_byte_in_a_png_is_noticed() -> None:
         (b"\0\0\0\x18ftypmp42\0\0\0\0mp42isom", "not an image: its content is a video or of another kind"),
     ],
 )
-def test_what_is_no_image_says_so(content: bytes, message: str) -> None:
+def test_what_is_no_image_is_refused(content: bytes, message: str) -> None:
     with pytest.raises(ImageError) as caught:
         decode_bytes(content)
     assert str(caught.value).startswith(message)
 
 
-def test_what_cannot_be_opened_says_so(tmp_path: Path) -> None:
+def test_what_cannot_be_opened_is_refused(tmp_path: Path) -> None:
     with pytest.raises(ImageError, match="^no such file$"):
         decode(tmp_path / "gone.jpg")
     with pytest.raises(ImageError, match="^it is a folder$"):
@@ -331,7 +331,7 @@ def test_gray_and_alpha_arrays_become_rgb(shape: tuple[int, ...]) -> None:
 @pytest.mark.parametrize(
     "image", [np.zeros((4, 4, 3)), np.zeros((4, 4, 2), np.uint8), np.zeros((0, 4, 3), np.uint8), np.zeros(4, np.uint8)]
 )
-def test_arrays_that_are_no_pictures_are_told(image: npt.NDArray[np.uint8]) -> None:
+def test_arrays_that_are_no_pictures_are_refused(image: npt.NDArray[np.uint8]) -> None:
     with pytest.raises(ImageError, match=r"expected uint8\[H, W, 3\] RGB pixels, got"):
         resize(image, 4, 4)
 

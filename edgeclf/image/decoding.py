@@ -101,8 +101,8 @@ def decode_bytes(content: bytes) -> Image:
         raise ImageError(_reason(header, _UNREADABLE))
     if _READ_RGB is None:
         pixels = cv2.cvtColor(pixels, cv2.COLOR_BGR2RGB)
-    pixels = np.asarray(pixels, np.uint8)
-    return _upright(pixels, header.orientation) if turn_here else pixels
+    stored = np.asarray(pixels, np.uint8)
+    return _upright(stored, header.orientation) if turn_here else stored
 
 
 def resize(image: npt.NDArray[Any], height: int, width: int) -> Image:
