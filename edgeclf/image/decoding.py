@@ -78,21 +78,25 @@ def decode(path: Path | str) -> Image:
     if _READ_RGB is not None and header.format in ("JPEG", "PNG") and header.height * header.width >= _LARGE:
         del content
         return _decode_large(path, header, _READ_RGB)
-    return decode_bytes(content)
+    return _decode_content(content, header)
 
 
 def decode_bytes(content: bytes) -> Image:
     """Decode the content of a file; see `decode`."""
     header = read_header(content)
     _check(header)
+    return _decode_content(content, header)
+
+
+def _decode_content(content: bytes, header: ImageHeader) -> Image:
     if header.format == "HEIC":
         return _decode_heic(content)
     flags = cv2.IMREAD_COLOR if _READ_RGB is None else _READ_RGB
     turn_here = header.format in _TURNED_HERE
+    if turn_here:
+        flags |= cv2.IMREAD_IGNORE_ORIENTATION
     try:
-        pixels = cv2.imdecode(
-            np.frombuffer(content, np.uint8), flags | cv2.IMREAD_IGNORE_ORIENTATION if turn_here else flags
-        )
+        pixels = cv2.imdecode(np.frombuffer(content, np.uint8), flags)
     except cv2.error as error:
         raise ImageError(_reason(header, str(error.err or error))) from error
     except MemoryError as error:
