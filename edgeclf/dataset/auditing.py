@@ -16,7 +16,7 @@ from edgeclf.dataset.near_duplicates import SIDE, groups, near_pairs
 from edgeclf.dataset.sources import Item, Listing, shown
 from edgeclf.dataset.types import OddFile, Unreadable
 from edgeclf.errors import DataError, ImageError
-from edgeclf.image.decoding import oddity
+from edgeclf.image.decoding import describe_irregularities
 from edgeclf.progress import SILENT, Progress
 from edgeclf.records import Record
 
@@ -224,7 +224,7 @@ def _odd(listing: Listing, items: Sequence[Item], progress: Progress) -> tuple[O
 
 def _oddity(item: Item) -> str | None:
     try:
-        return oddity(item.path)
+        return describe_irregularities(item.path)
     except ImageError as error:  # changed since it was decoded
         return str(error)
 
