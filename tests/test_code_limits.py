@@ -15,7 +15,9 @@ LINES_OF_A_FUNCTION, PARAMETERS, LINES_OF_A_MODULE = 60, 8, 300
 KEYWORD_FUNCTIONS = PACKAGE / "api.py"
 """Its functions take keywords, and build one plan of them."""
 
-PRIVATE_WORDS = r"told|tells|answers?|the desk|at birth|he|his|him|Lessons|taught|flatfile|holder|oddity|sort_out|put_beside"
+PRIVATE_WORDS = (
+    r"told|tells|answers?|the desk|at birth|he|his|him|Lessons|taught|flatfile|holder|oddity|sort_out|put_beside"
+)
 """Words that CONTRIBUTING's glossary replaces by the field's own."""
 
 Function = ast.FunctionDef | ast.AsyncFunctionDef

@@ -16,7 +16,7 @@ from edgeclf.inference.classifier import Classifier
 tf_keras = pytest.importorskip("tf_keras")
 keras = pytest.importorskip("keras", minversion="3")
 pytest.importorskip("tensorflow_model_optimization")
-from edgeclf.compression.export.tflite_editor import float_operators  # noqa: E402
+from edgeclf.compression.export.graph_queries import float_operators  # noqa: E402
 from edgeclf.compression.pipeline.compress import compress  # noqa: E402
 
 pytestmark = pytest.mark.slow

@@ -9,18 +9,20 @@ import colored_squares
 import numpy as np
 import pytest
 
+from edgeclf.artifact.pixels import RAW
 from edgeclf.artifact.tflite import parse
 from edgeclf.dataset.types import Dataset
 from edgeclf.errors import ModelError
 
 tf_keras = pytest.importorskip("tf_keras")
 pytest.importorskip("tensorflow_model_optimization")
-from edgeclf.compression.export.tflite_editor import float_operators  # noqa: E402
+from edgeclf.compression.export.graph_queries import float_operators  # noqa: E402
 from edgeclf.compression.pipeline.compress import compress  # noqa: E402
 from edgeclf.compression.recipe import Recipe  # noqa: E402
 from edgeclf.compression.steps.qat import with_quantizers  # noqa: E402
-from edgeclf.graph.prepared_network import prepare_core  # noqa: E402
-from edgeclf.graph.quantizable import quantizable  # noqa: E402
+from edgeclf.graph.float_network import FloatNetwork, InputSpec  # noqa: E402
+from edgeclf.graph.prepared_network import prepare_network  # noqa: E402
+from edgeclf.graph.quantizable import make_quantizable  # noqa: E402
 
 layers = tf_keras.layers
 PIXELS = np.random.default_rng(0).integers(0, 256, (4, 16, 16, 3), dtype=np.uint8)
@@ -30,6 +32,11 @@ def network(*middle: Any) -> Any:
     tf_keras.utils.set_random_seed(0)
     parts = [layers.Rescaling(1 / 255, input_shape=(16, 16, 3)), layers.Conv2D(8, 3, strides=2), *middle]
     return tf_keras.Sequential([*parts, layers.GlobalAveragePooling2D(), layers.Dense(3, activation="softmax")])
+
+
+def prepare(model: Any) -> FloatNetwork:
+    spec = InputSpec(16, 16, RAW)
+    return prepare_network(FloatNetwork(model, lambda x: model(x, training=False), model, spec, ("a", "b", "c")))
 
 
 @pytest.fixture(scope="module")
@@ -50,7 +57,7 @@ def data() -> Dataset:
 )
 def test_layers_that_cannot_be_quantized_are_named(middle: list[Any], words: str) -> None:
     with pytest.raises(ModelError, match=words):
-        quantizable(prepare_core(network(*middle)))
+        make_quantizable(prepare(network(*middle)))
 
 
 def test_a_normalization_of_vectors_is_named() -> None:
@@ -63,7 +70,7 @@ def test_a_normalization_of_vectors_is_named() -> None:
         ]
     )
     with pytest.raises(ModelError, match=r"loose \(BatchNormalization\)"):
-        quantizable(prepare_core(model))
+        make_quantizable(prepare(model))
 
 
 LOOSE = {
@@ -82,11 +89,11 @@ def test_loose_normalizations_and_scalings_become_convolutions(which: str) -> No
         if isinstance(layer, layers.BatchNormalization):
             random = np.random.default_rng(1)
             layer.set_weights([random.uniform(0.5, 2, weight.shape) for weight in layer.get_weights()])
-    core = prepare_core(model)
-    changed = quantizable(core)
-    assert (changed is core) == (which == "fused")
-    np.testing.assert_allclose(changed.on_pixels(PIXELS).numpy(), core.on_pixels(PIXELS).numpy(), atol=1e-5)
-    with_quantizers(core, Recipe(qat=True))
+    prepared = prepare(model)
+    changed = make_quantizable(prepared)
+    assert (changed is prepared) == (which == "fused")
+    np.testing.assert_allclose(changed.on_pixels(PIXELS).numpy(), prepared.on_pixels(PIXELS).numpy(), atol=1e-5)
+    with_quantizers(prepared, Recipe(qat=True))
 
 
 @pytest.mark.slow

@@ -8,19 +8,20 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from edgeclf.artifact.model_file import ModelFile
 from edgeclf.compression.recipe import Recipe
 
 pytest.importorskip("tensorflow")
 import linear_models
 
-from edgeclf.compression.export.convert import CORRECTION_IMAGES, FEWEST_CORRECTION_IMAGES, correction_images
-from edgeclf.compression.export.model_file_stats import EmittedFacts, read_facts
+from edgeclf.compression.export.int8_format import CORRECTION_IMAGES, FEWEST_CORRECTION_IMAGES, correction_images
+from edgeclf.compression.export.model_file_stats import ModelFileStats, model_file_stats
 from edgeclf.compression.pipeline.remarks import remarks
 
-FACTS = EmittedFacts(1000, 700, 0.5, 30, 16, (), ())
+FACTS = ModelFileStats(1000, 700, 0.5, 30, 16, (), ())
 
 
-def said(recipe: Recipe, facts: EmittedFacts = FACTS, plain: int | None = None) -> str:
+def said(recipe: Recipe, facts: ModelFileStats = FACTS, plain: int | None = None) -> str:
     return "\n".join(remarks(recipe, facts, plain))
 
 
@@ -48,7 +49,7 @@ def test_two_of_four_is_counted_along_the_input_channels(broken: int, tmp_path: 
     weights = np.tile([0.5, 0.0, 0.0, 0.25], (10, 48))
     weights[0, 1 : 1 + 4 * broken : 4] = 0.125
     path = linear_models.write_int8_model(tmp_path / "model.tflite", weights, np.zeros(10))
-    facts = read_facts(path.read_bytes())
+    facts = model_file_stats(ModelFile.read(path))
     assert (facts.groups, facts.groups_off_pattern) == (480, broken)
 
 

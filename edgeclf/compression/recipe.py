@@ -7,13 +7,12 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from edgeclf.compression.export.formats import FORMATS
 from edgeclf.errors import InputError, UnknownNameError
 from edgeclf.records import Record
 from edgeclf.training.config import AUGMENT_LEVELS
 
-FORMATS = ("float32", "float16", "dynamic", "int8", "int16x8")
 DEFAULT_FORMATS = ("int8", "float16")
-IO_TYPES = ("uint8", "int8", "float32")
 PATTERNS = {"2:4": 0.5}
 """Structured sparsity: zeros among each four neighbours, and the share that this makes."""
 _PART = re.compile(r"prune(?P<share>\d+(\.\d+)?)|prune(?P<zeros>\d)of(?P<of>\d)|cluster(?P<clusters>\d+)|(?P<qat>qat)")
@@ -67,7 +66,7 @@ class Recipe(Record):
     def __post_init__(self) -> None:
         if self.format not in FORMATS:
             raise UnknownNameError("format", self.format, FORMATS)
-        if self.qat and self.format != "int8":
+        if self.qat and not FORMATS[self.format].carries_ranges:
             raise InputError(f"quantization-aware training makes int8 models, got {self.format}; run it apart")
         if self.pattern is not None:
             if self.pattern not in PATTERNS:
@@ -114,7 +113,7 @@ class Recipe(Record):
     @property
     def calibrates(self) -> bool:
         """Whether training images set quantization ranges."""
-        return self.format in ("int8", "int16x8")
+        return FORMATS[self.format].calibrates
 
 
 def parse_recipe(name: str) -> Recipe:

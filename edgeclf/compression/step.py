@@ -8,6 +8,7 @@ from typing import Any, ClassVar, Protocol
 import numpy as np
 import numpy.typing as npt
 
+from edgeclf.compression.export.observation import FloatObservation
 from edgeclf.dataset import Dataset
 from edgeclf.graph.float_network import FloatNetwork
 from edgeclf.progress import SILENT, Progress
@@ -25,6 +26,8 @@ class StepContext:
         flip: whether a mirrored image still is what its label says.
         seed: of order, augmentation and draws.
         progress: where bars and warnings are shown.
+        observed: the float graph of `original` and its ranges on `calibration_images`, where they were measured
+            already; an exporter that gets `original` itself to convert need not measure them again.
     """
 
     original: FloatNetwork
@@ -34,6 +37,7 @@ class StepContext:
     flip: bool = False
     seed: int = 0
     progress: Progress = SILENT
+    observed: FloatObservation | None = None
 
 
 class Step(Protocol):

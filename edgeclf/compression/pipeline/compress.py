@@ -8,22 +8,24 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from tf_keras.src.saving.serialization_lib import SafeModeScope
-
+from edgeclf.artifact.model_file import ModelFile
 from edgeclf.compression.compress_report import CompressedModel, CompressReport
-from edgeclf.compression.export.convert import convert
-from edgeclf.compression.export.model_file_stats import read_facts
+from edgeclf.compression.export.calibration import CalibrationSet
+from edgeclf.compression.export.model_file_stats import model_file_stats
 from edgeclf.compression.export.packaging import PACKAGES, package
+from edgeclf.compression.export.tflite import TFLite
 from edgeclf.compression.pipeline.job import Job
 from edgeclf.compression.pipeline.journal import Journal
-from edgeclf.compression.pipeline.preparation import conversion, prepare
+from edgeclf.compression.pipeline.preparation import prepare
 from edgeclf.compression.pipeline.remarks import remarks
 from edgeclf.compression.pipeline.request import asked_recipes, check_kind
-from edgeclf.compression.pipeline.scoring import emitted_top1
+from edgeclf.compression.pipeline.scoring import exported_top1
 from edgeclf.compression.recipe import Recipe
+from edgeclf.compression.step import StepContext
 from edgeclf.dataset import Dataset
 from edgeclf.errors import InputError
-from edgeclf.graph.prepared_network import Core
+from edgeclf.graph.float_network import FloatNetwork
+from edgeclf.graph.private_apis import safe_mode
 from edgeclf.keras_files.loading import FloatSource, load_source
 from edgeclf.progress import SILENT, Progress
 from edgeclf.training.defaults import CHARACTER_SETS
@@ -66,16 +68,16 @@ def compress(
     recipes = asked_recipes(options, io)
     if calibration < 1:
         raise InputError(f"calibration must be at least 1 image, got {calibration}")
-    loaded = load_source(source, trust=trust_model)
+    loaded = load_source(source, trust_model=trust_model)
     check_kind(loaded.kind, loaded.path.name, recipes)
     folder = Path(out) if out is not None else _default_folder(loaded)
     request = _request(loaded, recipes, data, calibration, io, input_range, seed)
     journal = Journal(folder, loaded.name, request, [r.name for r in recipes], overwrite=overwrite)
-    trained: dict[str, tuple[Core, tuple[str, ...]]] = {}
+    trained: dict[str, tuple[FloatNetwork, tuple[str, ...]]] = {}
     models: list[CompressedModel] = []
     try:
         # layers with code of their own are copied with the network
-        with SafeModeScope(safe_mode=not trust_model):
+        with safe_mode(not trust_model):
             job = prepare(
                 *(loaded, recipes, data),
                 calibration=calibration,
@@ -118,18 +120,37 @@ def _make(
     recipe: Recipe,
     job: Job,
     journal: Journal,
-    trained: dict[str, tuple[Core, tuple[str, ...]]],
+    trained: dict[str, tuple[FloatNetwork, tuple[str, ...]]],
     others: Sequence[CompressedModel],
 ) -> CompressedModel:
     start = time.monotonic()
-    core, notes = job.core, ()
-    if core is not None:
-        core, notes = _trained(recipe, core, job, trained)
-    converted = convert(recipe.format, conversion(recipe, core, job))
+    network, notes = _trained(recipe, job.network, job, trained)
+    context = StepContext(
+        original=job.network,
+        data=job.data,
+        calibration_images=job.images,
+        seed=job.seed,
+        progress=job.progress,
+        observed=job.observed,
+    )
+    exported = TFLite(recipe.format, job.io, recipe.bias_correction).export(network, context)
     calibration = job.calibration if recipe.calibrates else None
-    top1, split = emitted_top1(converted, job)
-    content = package(recipe, converted, calibration, top1, split, job)
-    facts = read_facts(content)
+    top1, split = exported_top1(exported, job)
+    content = package(
+        exported,
+        name=job.source.name,
+        classes=job.network.classes,
+        recipe={
+            "name": recipe.name,
+            "io": job.io,
+            "seed": job.seed,
+            "network_input": job.input_choice.to_dict(),
+            **recipe.to_dict(),
+        },
+        data=_data_record(job, calibration),
+        metrics={} if split is None else {split: {"top1": top1, "float_top1": job.float_top1}},
+    )
+    facts = model_file_stats(ModelFile(content, recipe.name))
     plain = next((other.gzip_bytes for other in others if other.recipe == recipe.format), None)
     model = CompressedModel(
         path=str(journal.model_path(recipe.name)),
@@ -156,12 +177,23 @@ def _make(
     return model
 
 
+def _data_record(job: Job, calibration: CalibrationSet | None) -> dict[str, Any]:
+    if job.data is None:
+        return {}
+    return {
+        "name": job.data.name,
+        "fingerprint": job.data.fingerprint,
+        "split_seed": job.data.split_seed,
+        "calibration": calibration and {"seed": calibration.seed, "gaps": calibration.gaps},
+    }
+
+
 def _trained(
-    recipe: Recipe, core: Core, job: Job, done: dict[str, tuple[Core, tuple[str, ...]]]
-) -> tuple[Core, tuple[str, ...]]:
+    recipe: Recipe, network: FloatNetwork, job: Job, done: dict[str, tuple[FloatNetwork, tuple[str, ...]]]
+) -> tuple[FloatNetwork, tuple[str, ...]]:
     """The network after the recipe's training; formats that share a training share its result."""
     if not recipe.trains:
-        return core, ()
+        return network, ()
     from edgeclf.compression.pipeline.training_stages import train_stages
 
     key = dataclasses.replace(recipe, format="int8").to_json()
@@ -171,7 +203,7 @@ def _trained(
         flip = config.get("flip")
         done[key] = train_stages(
             recipe,
-            core,
+            network,
             job.data,
             job.images,
             balance=str(config.get("balance") or "none"),

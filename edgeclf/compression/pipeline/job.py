@@ -7,9 +7,9 @@ from dataclasses import dataclass
 import numpy as np
 
 from edgeclf.compression.export.calibration import CalibrationSet
-from edgeclf.compression.export.convert import FloatObservation
+from edgeclf.compression.export.observation import FloatObservation
 from edgeclf.dataset import Dataset
-from edgeclf.graph.prepared_network import Core
+from edgeclf.graph.float_network import FloatNetwork
 from edgeclf.inference.input_range import InputRange
 from edgeclf.keras_files.loading import FloatSource
 from edgeclf.progress import Progress
@@ -22,12 +22,11 @@ class Job:
     Args:
         source: the float network as it was found.
         data: images for calibration, training and top-1.
-        core: the part of the network that training and quantization work on; None: the source is no tf-keras network.
+        network: prepared: what training and quantization work on.
         input_choice: what pixel values 0 and 255 become before they enter the network, and who says so.
         calibration: the record of the calibration draw.
         images: uint8[N, H, W, 3], that draw.
         observed: the float graph and what flows through it on `images`.
-        labels: of the classes, in the order of the outputs.
         io: input and output type.
         seed: of the draw and of training.
         float_top1: of the source on the scored split, as a fraction.
@@ -36,12 +35,11 @@ class Job:
 
     source: FloatSource
     data: Dataset | None
-    core: Core | None
+    network: FloatNetwork
     input_choice: InputRange
     calibration: CalibrationSet | None
     images: np.ndarray | None
     observed: FloatObservation | None
-    labels: tuple[str, ...]
     io: str
     seed: int
     float_top1: float | None

@@ -8,14 +8,15 @@ from pathlib import Path
 import numpy as np
 
 from edgeclf.compression.export.calibration import CalibrationSet, compare_halves, describe_draw, draw_indices
-from edgeclf.compression.export.convert import Conversion, FloatObservation, observe
+from edgeclf.compression.export.int8_format import observe
+from edgeclf.compression.export.observation import FloatObservation
 from edgeclf.compression.pipeline.job import Job
 from edgeclf.compression.pipeline.scoring import float_top1
 from edgeclf.compression.pipeline.training_data import choose_input_range, find_data
 from edgeclf.compression.recipe import Recipe
 from edgeclf.dataset import Dataset
-from edgeclf.graph.prepared_network import Core, prepare_core
-from edgeclf.graph.quantizable import quantizable
+from edgeclf.graph.prepared_network import prepare_network
+from edgeclf.graph.quantizable import make_quantizable
 from edgeclf.keras_files.loading import FloatSource
 from edgeclf.progress import Progress
 
@@ -48,16 +49,16 @@ def prepare(
     """
     found = find_data(source, data, recipes, progress)
     span = choose_input_range(source, given_range, found, progress)
-    network_range = None if (span.low, span.high) == (0.0, 255.0) else (span.low, span.high)
-    core = prepare_core(source.network, network_range) if source.network is not None else None
-    if core is not None and any(recipe.qat for recipe in recipes):
-        quantizable(core)  # a layer that cannot be quantized is named before anything is trained
-    labels = source.run.labels if source.run is not None else ()
-    labels = labels or (found.class_names if found is not None else tuple(str(i) for i in range(source.classes)))
-    job = Job(source, found, core, span, None, None, None, labels, io, seed, None, progress)
+    source = source.with_input_range(span.low, span.high)
+    network = prepare_network(source.network)
+    if any(recipe.qat for recipe in recipes):
+        make_quantizable(network)  # a layer that cannot be quantized is named before anything is trained
+    if found is not None and not (source.run is not None and source.run.labels):
+        network = dataclasses.replace(network, classes=found.class_names)
+    job = Job(source, found, network, span, None, None, None, io, seed, None, progress)
     if found is not None and any(recipe.calibrates for recipe in recipes):
         job = _calibrated(job, found, calibration)
-    return dataclasses.replace(job, float_top1=float_top1(source, core, network_range, found, progress))
+    return dataclasses.replace(job, float_top1=float_top1(source, network, found, progress))
 
 
 def _calibrated(job: Job, data: Dataset, count: int) -> Job:
@@ -65,7 +66,7 @@ def _calibrated(job: Job, data: Dataset, count: int) -> Job:
     indices = draw_indices(split.labels, count, job.seed)
     job = dataclasses.replace(job, images=np.asarray(split.images[indices]))
     drawn = describe_draw(job.images, split.labels, indices, data.class_names, job.seed)
-    observed = observe(conversion(Recipe(), job.core, job))
+    observed = observe(job.network, job.images, job.progress)
     drawn = _linted(drawn, observed)
     for finding in drawn.findings:
         job.progress.warn(finding)
@@ -76,34 +77,3 @@ def _linted(drawn: CalibrationSet, observed: FloatObservation) -> CalibrationSet
     ranges = observed.ranges
     worst, where, findings = compare_halves([name.split(";")[0] for name in ranges.names], ranges.lows, ranges.highs)
     return dataclasses.replace(drawn, halves_worst=worst, halves_tensor=where, findings=drawn.findings + findings)
-
-
-def conversion(recipe: Recipe, core: Core | None, job: Job) -> Conversion:
-    """What the converter is handed.
-
-    Args:
-        recipe: what is to be made.
-        core: the network after the recipe's training; None: the source is no tf-keras network.
-        job: the rest.
-    """
-    source = job.source
-    common = {
-        "height": source.height,
-        "width": source.width,
-        "images": job.images,
-        "io": job.io,
-        "trained_ranges": recipe.qat,
-        "bias_correction": recipe.bias_correction,
-        "observed": None if recipe.trains else job.observed,
-        "progress": job.progress,
-    }
-    if core is not None:
-        model = core.model
-        return Conversion(lambda x: model(x, training=False), model, high=core.high, **common)
-    # Written out as a SavedModel on its way, a Keras 3 network would lose its variables' values.
-    holder = None if source.kind == "Keras 3" else source.holder
-    low, high = job.input_choice.low, job.input_choice.high
-    if low == 0:
-        return Conversion(source.function, holder, high=high, **common)
-    span = np.float32(high - low)
-    return Conversion(lambda x: source.function(x * span + np.float32(low)), holder, high=1.0, **common)

@@ -2,19 +2,12 @@
 
 from __future__ import annotations
 
-from edgeclf.compression.export.model_file_stats import EmittedFacts
+from edgeclf.compression.export.formats import FORMATS
+from edgeclf.compression.export.model_file_stats import ModelFileStats
 from edgeclf.compression.recipe import Recipe
 
-FORMAT_REMARKS = {
-    "float32": "as large and as fast as the float network: for comparison",
-    "float16": "half the size of float32, but not faster on this runtime, which computes in float32",
-    "dynamic": "about as small as int8, but not faster than float32 on CPUs, often slower: int8 is smaller and faster",
-    "int16x8": "neither smaller nor faster than int8 on this runtime: int16 activations run many times slower",
-    "int8": "",
-}
 
-
-def remarks(recipe: Recipe, facts: EmittedFacts, plain_gzip_bytes: int | None = None) -> tuple[str, ...]:
+def remarks(recipe: Recipe, facts: ModelFileStats, plain_gzip_bytes: int | None = None) -> tuple[str, ...]:
     """What was asked for and is not in the file, and size and speed as they are.
 
     Args:
@@ -23,8 +16,8 @@ def remarks(recipe: Recipe, facts: EmittedFacts, plain_gzip_bytes: int | None = 
         plain_gzip_bytes: of the same format without pruning and clustering; None: it was not made.
     """
     found = [*_shortfalls(recipe, facts)]
-    if FORMAT_REMARKS[recipe.format]:
-        found.append(FORMAT_REMARKS[recipe.format])
+    if FORMATS[recipe.format].remark:
+        found.append(FORMATS[recipe.format].remark)
     plain = "" if plain_gzip_bytes is None else f", {plain_gzip_bytes:,} of plain {recipe.format}"
     sizes = f"{facts.size_bytes:,} bytes, after gzip {facts.gzip_bytes:,}{plain}"
     if recipe.prune is not None and facts.sparsity is not None:
@@ -37,13 +30,13 @@ def remarks(recipe: Recipe, facts: EmittedFacts, plain_gzip_bytes: int | None = 
             f"at most {facts.distinct_weights_per_channel_max} distinct weights an output channel (batch norm scales "
             f"each apart) make the file neither smaller nor faster on this runtime ({sizes})"
         )
-    if recipe.format == "int8" and facts.float_operators:
+    if FORMATS[recipe.format].integer and facts.float_operators:
         names = ", ".join(dict.fromkeys(facts.float_operators))
         found.append(f"not all of it is integer: {names} compute in float, which slows it down")
     return tuple(found)
 
 
-def _shortfalls(recipe: Recipe, facts: EmittedFacts) -> list[str]:
+def _shortfalls(recipe: Recipe, facts: ModelFileStats) -> list[str]:
     """Where the file has less than was asked for."""
     found = []
     if recipe.prune is not None and recipe.pattern is None and (facts.sparsity or 0.0) < recipe.prune:

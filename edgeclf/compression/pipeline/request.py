@@ -5,8 +5,10 @@ from __future__ import annotations
 from collections.abc import Sequence
 from pathlib import Path
 
+from edgeclf.compression.export.tflite import TFLite
+from edgeclf.compression.export.tflite_format import IO_TYPES
 from edgeclf.compression.pipeline.training_data import data_of_the_run, data_source
-from edgeclf.compression.recipe import DEFAULT_FORMATS, IO_TYPES, Recipe, parse_recipe
+from edgeclf.compression.recipe import DEFAULT_FORMATS, Recipe, parse_recipe
 from edgeclf.dataset import Dataset, probe
 from edgeclf.errors import InputError, ModelError, UnknownNameError
 from edgeclf.keras_files.loading import find_network, read_configuration
@@ -31,8 +33,7 @@ def asked_recipes(options: Recipe | str | Sequence[Recipe | str] | None, io: str
     if not names or twice:
         raise InputError("no recipe is given" if not names else f"the recipe {twice} is given twice")
     for recipe in recipes:
-        if io == "int8" and recipe.format != "int8":
-            raise InputError(f"--io int8 goes with int8 models, got {recipe.format}; use uint8 or float32")
+        TFLite(recipe.format, io)
     return recipes
 
 

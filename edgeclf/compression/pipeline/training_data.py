@@ -13,6 +13,7 @@ from edgeclf.compression.recipe import Recipe
 from edgeclf.dataset import Dataset, load_dataset
 from edgeclf.dataset.types import Split
 from edgeclf.errors import DataError, InputError
+from edgeclf.graph.private_apis import all_layers
 from edgeclf.inference.input_range import InputRange, measure_input_range
 from edgeclf.keras_files.loading import FloatSource
 from edgeclf.progress import Progress
@@ -73,19 +74,27 @@ def find_data(
         seed = None if source.run is None else source.run.run_json.get("data", {}).get("split_seed")
         settings = {} if seed is None else {"split_seed": int(seed)}
         with data_of_the_run(given is None):
-            data = load_dataset(wanted, image_size=(source.height, source.width), progress=progress, **settings)
+            data = load_dataset(
+                wanted,
+                image_size=(source.network.input.height, source.network.input.width),
+                progress=progress,
+                **settings,
+            )
     _check(source, data, progress)
     return data
 
 
 def _check(source: FloatSource, data: Dataset, progress: Progress) -> None:
-    if (data.height, data.width) != (source.height, source.width):
+    network = source.network
+    if (data.height, data.width) != (network.input.height, network.input.width):
         raise DataError(
-            f"the network takes {source.width}x{source.height} pixels, the data has {data.width}x{data.height}"
+            f"the network takes {network.input.width}x{network.input.height} pixels, "
+            f"the data has {data.width}x{data.height}"
         )
-    if len(data.class_names) != source.classes:
+    if len(data.class_names) != len(network.classes):
         raise DataError(
-            f"{data.source} has {len(data.class_names)} classes, but the network tells {source.classes} apart; "
+            f"{data.source} has {len(data.class_names)} classes, but the network has {len(network.classes)} output "
+            "classes; "
             "name the data that it was trained on with --data"
         )
     run = source.run
@@ -127,7 +136,7 @@ def choose_input_range(
     Raises:
         InputError: nothing says it, and there are no images to measure on.
     """
-    inside = source.run is not None or (source.network is not None and _scales_inside(source.network))
+    inside = source.run is not None or (source.network.model is not None and _scales_inside(source.network.model))
     if given is not None:
         chosen = InputRange(*given, "given")
         progress.say(chosen.sentence)
@@ -145,7 +154,7 @@ def choose_input_range(
     spread = np.linspace(0, len(split) - 1, min(len(split), RANGE_IMAGES)).astype(np.int64)
 
     def answers(images: np.ndarray) -> np.ndarray:
-        found = np.stack([np.asarray(source.function(image[None]))[0] for image in images]).astype(np.float32)
+        found = np.stack([np.asarray(source.network.call(image[None]))[0] for image in images]).astype(np.float32)
         if (found >= 0).all() and np.allclose(found.sum(axis=1), 1, atol=1e-3):
             return found
         powers = np.exp(found - found.max(axis=1, keepdims=True))
@@ -162,4 +171,4 @@ def _scales_inside(network: object) -> bool:
     import tf_keras
 
     kinds = (tf_keras.layers.Rescaling, tf_keras.layers.Normalization)
-    return any(isinstance(layer, kinds) for layer in network._flatten_layers())  # type: ignore[attr-defined]
+    return any(isinstance(layer, kinds) for layer in all_layers(network))

@@ -12,8 +12,8 @@ from edgeclf.compression.steps.fine_tune import Lessons
 from edgeclf.compression.steps.prune import prune
 from edgeclf.compression.steps.qat import quantize_aware, with_quantizers
 from edgeclf.dataset import Dataset
-from edgeclf.graph.prepared_network import Core
-from edgeclf.graph.quantizable import quantizable
+from edgeclf.graph.float_network import FloatNetwork
+from edgeclf.graph.quantizable import make_quantizable
 from edgeclf.progress import Progress
 from edgeclf.training.augmentation import LEVELS
 from edgeclf.training.pipeline import TrainingBatches
@@ -21,7 +21,7 @@ from edgeclf.training.pipeline import TrainingBatches
 
 def train_stages(
     recipe: Recipe,
-    core: Core,
+    network: FloatNetwork,
     data: Dataset,
     images: np.ndarray | None,
     *,
@@ -29,12 +29,12 @@ def train_stages(
     flip: bool,
     seed: int,
     progress: Progress,
-) -> tuple[Core, tuple[str, ...]]:
+) -> tuple[FloatNetwork, tuple[str, ...]]:
     """Train what the recipe asks for; each stage preserves what the ones before it made.
 
     Args:
         recipe: what is asked for.
-        core: the float network; it stays as it is, and teaches.
+        network: the float network; it stays as it is, and teaches.
         data: images and labels.
         images: uint8[n, H, W, 3], calibration images, for the ranges that quantization-aware training starts from.
         balance: of the classes, as the network was trained.
@@ -57,8 +57,8 @@ def train_stages(
         balance=balance,
         seed=seed,
     )
-    lessons = Lessons(batches, data.splits.get("validation"), core, recipe.distill, recipe.settle, progress)
-    result = quantizable(core) if recipe.qat else core
+    lessons = Lessons(batches, data.splits.get("validation"), network, recipe.distill, recipe.settle, progress)
+    result = make_quantizable(network) if recipe.qat else network
     if recipe.qat and (recipe.prune is not None or recipe.cluster is not None):
         # what TFMOT refuses is found here, before the long stages
         with_quantizers(result, Recipe(qat=True))

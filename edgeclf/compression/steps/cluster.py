@@ -12,20 +12,21 @@ from edgeclf.compression.recipe import Recipe
 from edgeclf.compression.steps.fine_tune import Lessons, automatic_epochs, fine_tune
 from edgeclf.compression.steps.prune import copied
 from edgeclf.errors import InputError
-from edgeclf.graph.prepared_network import SCALING_LAYER, Core, wrapped
+from edgeclf.graph.float_network import FloatNetwork
+from edgeclf.graph.prepared_network import SCALING_LAYER, wrap_layers
 
 layers = tf_keras.layers
 TARGET_STEPS = 600
 
 
-def cluster(core: Core, recipe: Recipe, lessons: Lessons) -> tuple[Core, tuple[str, ...]]:
-    """A copy of `core` with `recipe.cluster` distinct values in each weight tensor; zeros stay zeros after pruning.
+def cluster(network: FloatNetwork, recipe: Recipe, lessons: Lessons) -> tuple[FloatNetwork, tuple[str, ...]]:
+    """A copy of `network` with `recipe.cluster` distinct values in each weight tensor; zeros stay zeros after pruning.
 
     Raises:
         InputError: there is nothing to cluster.
     """
     number = int(recipe.cluster or 0)
-    names = {layer.name for layer in core.model.layers if _clusterable(layer, number)}
+    names = {layer.name for layer in network.model.layers if _clusterable(layer, number)}
     if not names:
         raise InputError(f"the network has no weight tensor of more than {number} values that could be clustered")
     settings: dict[str, Any] = {
@@ -36,8 +37,8 @@ def cluster(core: Core, recipe: Recipe, lessons: Lessons) -> tuple[Core, tuple[s
     if recipe.prune is not None:
         cluster_layer = sparsity_preserving.cluster_weights
         settings["preserve_sparsity"] = True
-    model = wrapped(
-        copied(core.model), lambda layer: layer.name in names, lambda layer: cluster_layer(layer, **settings)
+    model = wrap_layers(
+        copied(network.model), lambda layer: layer.name in names, lambda layer: cluster_layer(layer, **settings)
     )
     fine_tune(
         model,
@@ -47,9 +48,9 @@ def cluster(core: Core, recipe: Recipe, lessons: Lessons) -> tuple[Core, tuple[s
         learning_rate=recipe.cluster_learning_rate,
     )
     notes = ()
-    if any(isinstance(layer, layers.DepthwiseConv2D) and layer.name != SCALING_LAYER for layer in core.model.layers):
+    if any(isinstance(layer, layers.DepthwiseConv2D) and layer.name != SCALING_LAYER for layer in network.model.layers):
         notes = ("depthwise kernels are not clustered: they are few, and it costs much",)
-    return Core(copied(tfmot.clustering.keras.strip_clustering(model)), core.high), notes
+    return network.with_model(copied(tfmot.clustering.keras.strip_clustering(model))), notes
 
 
 def _clusterable(layer: Any, number: int) -> bool:

@@ -13,7 +13,7 @@ import tf_keras
 
 from edgeclf.dataset.types import Split
 from edgeclf.errors import RunFailedError
-from edgeclf.graph.prepared_network import Core
+from edgeclf.graph.float_network import FloatNetwork
 from edgeclf.progress import Progress, Task
 from edgeclf.training.curriculum import augmentation_at
 from edgeclf.training.pipeline import TrainingBatches
@@ -39,7 +39,7 @@ class Lessons:
 
     batches: TrainingBatches
     validation: Split | None
-    teacher: Core
+    teacher: FloatNetwork
     distill: float
     settle: float
     progress: Progress
@@ -56,7 +56,11 @@ class Lessons:
         def taught(images: Any, targets: Any, weight: Any) -> Any:
             if self.distill:
                 targets = (1 - self.distill) * targets + self.distill * self._teach(images)
-            return tf.cast(images, tf.float32) * np.float32(self.teacher.high / 255), targets, weight
+            return (
+                tf.cast(images, tf.float32) * np.float32(self.teacher.input_max / 255),
+                targets,
+                weight,
+            )
 
         return batches.epoch(epoch).map(taught, num_parallel_calls=2, deterministic=True).prefetch(2)
 
@@ -142,7 +146,7 @@ def _scorer(model: tf_keras.Model, lessons: Lessons) -> Callable[[], float]:
     if split is None or len(split) == 0:
         return lambda: 0.0
     chosen = np.linspace(0, len(split) - 1, min(len(split), VALIDATION_IMAGES)).astype(np.int64)
-    scale = np.float32(lessons.teacher.high / 255)
+    scale = np.float32(lessons.teacher.input_max / 255)
     answer = tf.function(lambda x: model(x, training=False), reduce_retracing=True)
 
     def score() -> float:

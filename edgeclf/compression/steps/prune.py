@@ -12,7 +12,8 @@ import tf_keras
 from edgeclf.compression.recipe import Recipe
 from edgeclf.compression.steps.fine_tune import Lessons, automatic_epochs, fine_tune
 from edgeclf.errors import InputError
-from edgeclf.graph.prepared_network import SCALING_LAYER, Core, wrapped
+from edgeclf.graph.float_network import FloatNetwork
+from edgeclf.graph.prepared_network import SCALING_LAYER, wrap_layers
 
 layers = tf_keras.layers
 TARGET_STEPS = 1800
@@ -21,8 +22,8 @@ RISING = 0.6
 HIGHEST = 0.98
 
 
-def prune(core: Core, recipe: Recipe, lessons: Lessons) -> tuple[Core, tuple[str, ...]]:
-    """A sparse copy of `core`, and what a person should know about it.
+def prune(network: FloatNetwork, recipe: Recipe, lessons: Lessons) -> tuple[FloatNetwork, tuple[str, ...]]:
+    """A sparse copy of `network`, and what a person should know about it.
 
     Depthwise kernels and biases stay dense: they are few, and losing them costs much. Where there are depthwise kernels
     the others are pruned a little more, so that the share asked for is that of all weights.
@@ -31,10 +32,10 @@ def prune(core: Core, recipe: Recipe, lessons: Lessons) -> tuple[Core, tuple[str
         InputError: the share asked for cannot be reached without pruning depthwise kernels.
     """
     share, notes = float(recipe.prune or 0), []
-    chosen = {layer.name: layer for layer in core.model.layers if _prunable(layer, recipe.pattern)}
+    chosen = {layer.name: layer for layer in network.model.layers if _prunable(layer, recipe.pattern)}
     if not chosen:
         raise InputError("the network has no convolution or dense layer that could be pruned")
-    total = sum(int(np.prod(kernel.shape)) for kernel in _kernels(core.model))
+    total = sum(int(np.prod(kernel.shape)) for kernel in _kernels(network.model))
     dense = total - sum(int(np.prod(layer.kernel.shape)) for layer in chosen.values())
     if recipe.pattern is None:
         goal = share * total / (total - dense)
@@ -55,8 +56,8 @@ def prune(core: Core, recipe: Recipe, lessons: Lessons) -> tuple[Core, tuple[str
             "pruning_schedule": tfmot.sparsity.keras.ConstantSparsity(share, 0, frequency=max(1, min(100, last // 10))),
             "sparsity_m_by_n": tuple(int(part) for part in recipe.pattern.split(":")),
         }
-    model = wrapped(
-        copied(core.model),
+    model = wrap_layers(
+        copied(network.model),
         lambda layer: layer.name in chosen,
         lambda layer: tfmot.sparsity.keras.prune_low_magnitude(layer, **kinds),
     )
@@ -72,7 +73,7 @@ def prune(core: Core, recipe: Recipe, lessons: Lessons) -> tuple[Core, tuple[str
     bare = tfmot.sparsity.keras.strip_pruning(model)
     for name in chosen:
         _finish(bare.get_layer(name), goal, recipe.pattern)
-    return Core(copied(bare), core.high), tuple(notes)
+    return network.with_model(copied(bare)), tuple(notes)
 
 
 def copied(model: tf_keras.Model) -> tf_keras.Model:

@@ -6,6 +6,7 @@ calibration images, so that training begins at the accuracy of post-training qua
 
 from __future__ import annotations
 
+import dataclasses
 from typing import Any
 
 import numpy as np
@@ -18,18 +19,19 @@ from edgeclf.compression.recipe import Recipe
 from edgeclf.compression.steps.fine_tune import Lessons, automatic_epochs, fine_tune
 from edgeclf.compression.steps.prune import copied
 from edgeclf.errors import ModelError
-from edgeclf.graph.prepared_network import SCALING_LAYER, Core
-from edgeclf.graph.quantizable import quantizable
+from edgeclf.graph.float_network import FloatNetwork
+from edgeclf.graph.prepared_network import SCALING_LAYER
+from edgeclf.graph.quantizable import make_quantizable
 
 TARGET_STEPS = 1000
 PREFIX = "quant_"
 
 
-def quantize_aware(core: Core, recipe: Recipe, lessons: Lessons, images: np.ndarray) -> Core:
-    """A copy of `core` trained with rounding in the loop; its graph carries the ranges.
+def quantize_aware(network: FloatNetwork, recipe: Recipe, lessons: Lessons, images: np.ndarray) -> FloatNetwork:
+    """A copy of `network` trained with rounding in the loop; its graph carries the ranges.
 
     Args:
-        core: float, dense or made sparse or clustered by this recipe.
+        network: float, dense or made sparse or clustered by this recipe.
         recipe: what must be preserved.
         lessons: what to train on.
         images: uint8[n, H, W, 3], calibration images.
@@ -37,9 +39,9 @@ def quantize_aware(core: Core, recipe: Recipe, lessons: Lessons, images: np.ndar
     Raises:
         ModelError: a layer cannot be quantized.
     """
-    core = quantizable(core)
-    model = with_quantizers(core, recipe)
-    start_ranges(model, core, images)
+    network = make_quantizable(network)
+    model = with_quantizers(network, recipe)
+    start_ranges(model, network, images)
     fine_tune(
         model,
         lessons,
@@ -49,17 +51,17 @@ def quantize_aware(core: Core, recipe: Recipe, lessons: Lessons, images: np.ndar
     )
     if recipe.cluster is not None:
         model = cluster_utils.strip_clustering_cqat(model)
-    _fix_input_range(model, core.high)
-    return Core(model, core.high)
+    _fix_input_range(model, network.input_max)
+    return network.with_model(model, invariants=dataclasses.replace(network.invariants, trained_ranges=True))
 
 
-def with_quantizers(core: Core, recipe: Recipe) -> tf_keras.Model:
+def with_quantizers(network: FloatNetwork, recipe: Recipe) -> tf_keras.Model:
     """The network with TFMOT's quantizers in it, not trained yet.
 
     Raises:
         ModelError: a layer cannot be quantized.
     """
-    core = quantizable(core)
+    network = make_quantizable(network)
     combine = tfmot.experimental.combine
     scheme: Any = None
     if recipe.cluster is not None:
@@ -67,7 +69,7 @@ def with_quantizers(core: Core, recipe: Recipe) -> tf_keras.Model:
     elif recipe.prune is not None:
         scheme = combine.Default8BitPrunePreserveQuantizeScheme()
     try:
-        annotated = tfmot.quantization.keras.quantize_annotate_model(copied(core.model))
+        annotated = tfmot.quantization.keras.quantize_annotate_model(copied(network.model))
         apply = tfmot.quantization.keras.quantize_apply
         model = apply(annotated) if scheme is None else apply(annotated, scheme)
     except (ValueError, RuntimeError) as error:
@@ -79,23 +81,23 @@ def with_quantizers(core: Core, recipe: Recipe) -> tf_keras.Model:
     return model
 
 
-def start_ranges(model: tf_keras.Model, core: Core, images: np.ndarray) -> None:
+def start_ranges(model: tf_keras.Model, network: FloatNetwork, images: np.ndarray) -> None:
     """Set all quantizers to the ranges of the float network on calibration images."""
-    scale = np.float32(core.high / 255)
+    scale = np.float32(network.input_max / 255)
     wrappers = [layer for layer in model.layers if isinstance(layer, quantize_wrapper.QuantizeWrapper)]
-    known = {layer.name for layer in core.model.layers}
+    known = {layer.name for layer in network.model.layers}
     watched: dict[str, tuple[Any, list[Any]]] = {}
     for wrapper in wrappers:
         _start_weights(wrapper)
         name = wrapper.layer.name
         pairs = _activation_pairs(wrapper)
         if name in known and pairs:
-            layer = core.model.get_layer(name)
+            layer = network.model.get_layer(name)
             watched[name] = (layer, pairs)
     if watched:
         names = list(watched)
-        inner = tf_keras.Model(core.model.inputs, {n: watched[n][0].input for n in names})
-        outer = tf_keras.Model(core.model.inputs, {n: watched[n][0].output for n in names})
+        inner = tf_keras.Model(network.model.inputs, {n: watched[n][0].input for n in names})
+        outer = tf_keras.Model(network.model.inputs, {n: watched[n][0].output for n in names})
         spans: dict[tuple[str, str], list[float]] = {}
         for start in range(0, len(images), 64):
             batch = images[start : start + 64].astype(np.float32) * scale
@@ -111,7 +113,7 @@ def start_ranges(model: tf_keras.Model, core: Core, images: np.ndarray) -> None:
                 low, high = spans[name, kind]
                 quantizer["min_var"].assign(min(low, 0.0))
                 quantizer["max_var"].assign(max(high, 0.0))
-    _fix_input_range(model, core.high)
+    _fix_input_range(model, network.input_max)
 
 
 def _activation_pairs(wrapper: Any) -> list[tuple[str, Any]]:
