@@ -28,6 +28,13 @@ def compress(
             metavar="SOURCE", help="A run folder, a .keras or .h5 file, a SavedModel.", autocompletion=complete_path
         ),
     ],
+    recipe: Annotated[
+        list[str] | None,
+        typer.Option(
+            metavar="NAME",
+            help="A recipe such as int8 or prune50-qat-int8, instead of the options below; repeat it for more models.",
+        ),
+    ] = None,
     int8: Annotated[
         bool, typer.Option("--int8", help="Full integer: small and fast.", rich_help_panel=_FORMATS)
     ] = False,
@@ -49,7 +56,7 @@ def compress(
     ] = False,
     prune: Annotated[
         str | None,
-        typer.Option(metavar="SHARE", help="Zeros among the weights: 0.5, or 2:4.", rich_help_panel=_CHANGES),
+        typer.Option(metavar="FRACTION", help="Zeros among the weights: 0.5, or 2:4.", rich_help_panel=_CHANGES),
     ] = None,
     cluster: Annotated[
         int | None,
@@ -93,11 +100,12 @@ def compress(
     """
     from edgeclf import api
     from edgeclf.cli.rendering_host import render_compression
-    from edgeclf.compression.recipe import Recipe
+    from edgeclf.compression.choice import settings_record
 
     interval = parse_range(input_range)
     report = api.compress(
         source,
+        recipes=recipe or None,
         float32=float32,
         float16=float16,
         dynamic=dynamic,
@@ -115,7 +123,7 @@ def compress(
         seed=seed,
         overwrite=overwrite,
         progress=session.progress(),
-        **parse_settings(settings or [], Recipe, without=("format", "qat", "prune", "pattern", "cluster")),
+        **parse_settings(settings or [], settings_record()),
     ).to_dict()
     return Outcome(report, lambda console: render_compression(console, report))
 
@@ -126,6 +134,7 @@ def add_to(app: typer.Typer) -> None:
         "edgeclf compress runs/digits",
         "edgeclf compress runs/photos --int8 --float16",
         "edgeclf compress runs/photos --qat --prune 0.5",
+        "edgeclf compress runs/photos --recipe int8 --recipe prune50-qat-int8",
         "edgeclf compress network.h5 --int8 --data photos --out models",
     ]
     register(app, "compress", compress, examples=examples)
