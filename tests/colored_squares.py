@@ -23,6 +23,13 @@ def short_recipe(name: str) -> Any:
     return with_settings(parse_recipe(name), SHORT)
 
 
+def compress(source: Any, recipes: Any, **keywords: Any) -> Any:
+    """The report of `edgeclf.compress` for recipes or their names."""
+    from edgeclf import api
+
+    return api.compress(source, recipes=recipes, **keywords)
+
+
 def split(per_class: int, seed: int) -> Split:
     random = np.random.default_rng(seed)
     labels = np.repeat(np.arange(3), per_class)

@@ -12,7 +12,7 @@ from typing import Any
 import colored_squares
 import numpy as np
 import pytest
-from colored_squares import COLORS, NAMES, short_recipe
+from colored_squares import COLORS, NAMES, compress, short_recipe
 from listener import Listener
 
 from edgeclf import api
@@ -25,8 +25,8 @@ from edgeclf.inference.classifier import Classifier
 
 tf_keras = pytest.importorskip("tf_keras")
 pytest.importorskip("tensorflow_model_optimization")
-from edgeclf.compression.export.tflite_editor import float_operators  # noqa: E402
 from edgeclf.compression import Recipe  # noqa: E402
+from edgeclf.compression.export.graph_queries import float_operators  # noqa: E402
 
 pytestmark = pytest.mark.slow
 layers = tf_keras.layers
@@ -47,10 +47,6 @@ def source(network: Any, tmp_path_factory: pytest.TempPathFactory) -> Path:
     path = tmp_path_factory.mktemp("net") / "net.keras"
     network.save(path)
     return path
-
-
-def compress(source: Path, recipes: Any, **keywords: Any) -> Any:
-    return api.compress(source, recipes=recipes, **keywords)
 
 
 def graph(path: str) -> TfliteModel:

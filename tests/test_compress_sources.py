@@ -10,6 +10,7 @@ from typing import Any
 
 import colored_squares
 import pytest
+from colored_squares import compress
 from listener import Listener
 
 from edgeclf import api
@@ -19,16 +20,12 @@ from edgeclf.errors import DataError, InputError, ModelError, UnknownNameError
 
 tf_keras = pytest.importorskip("tf_keras")
 pytest.importorskip("tensorflow_model_optimization")
-from edgeclf.compression.compress_report import CompressedModel  # noqa: E402
 from edgeclf.compression import Recipe, parse_recipe  # noqa: E402
+from edgeclf.compression.compress_report import CompressedModel  # noqa: E402
 from edgeclf.compression.pipeline.plan import CompressPlan  # noqa: E402
 from edgeclf.compression.pipeline.request import check_request  # noqa: E402
 
 layers = tf_keras.layers
-
-
-def compress(source: Path, recipes: Any, **keywords: Any) -> Any:
-    return api.compress(source, recipes=recipes, **keywords)
 
 
 def check(source: Path, *recipes: Recipe, **fields: Any) -> None:

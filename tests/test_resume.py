@@ -1,4 +1,4 @@
-"""Recipes share what they train, a killed compression resumes, and takes nothing for finished that another call made."""
+"""Recipes share trainings; a killed compression resumes, and takes nothing for finished that another call made."""
 
 from __future__ import annotations
 

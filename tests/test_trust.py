@@ -42,7 +42,9 @@ def test_own_networks_load(tmp_path: Path, suffix: str) -> None:
     small_network().save(tmp_path / f"net{suffix}")
     assert load_float_model(tmp_path / f"net{suffix}").output_shape == (None, 2)
     source = load_source(tmp_path / f"net{suffix}")
-    assert (source.kind, source.height, source.width, source.classes) == ("tf-keras", 8, 8, 2)
+    network = source.network
+    assert (source.kind, network.input.height, network.input.width) == ("tf-keras", 8, 8)
+    assert network.classes == ("0", "1")
 
 
 @pytest.mark.parametrize("suffix", [".keras", ".h5"])
@@ -55,7 +57,7 @@ def test_a_lambda_is_refused_before_it_runs(tmp_path: Path, suffix: str) -> None
     with pytest.raises(UntrustedModelError, match=r"holds a Lambda layer .*--trust-model"):
         load_float_model(path)
     assert not mark.exists()
-    load_float_model(path, trust=True)
+    load_float_model(path, trust_model=True)
     assert mark.exists()
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -13,7 +13,7 @@ import tensorflow as tf
 from edgeclf.compression.pipeline.training_data import decide_input_range
 from edgeclf.dataset import Dataset
 from edgeclf.errors import DataError, UnknownNameError
-from edgeclf.keras_files.loading import FloatSource, load_source
+from edgeclf.keras_files.loading import load_source
 from edgeclf.measure.accuracy import class_indices
 from edgeclf.measure.baseline import Baseline
 from edgeclf.measure.latency import Percentiles, percentiles, warm_up
@@ -54,8 +54,8 @@ def float_baseline(
         DataError: the network does not fit the data.
         UntrustedModelError: the file would run foreign code.
     """
-    source = load_source(path, trust=trust)
-    path, size = source.path, (source.height, source.width)
+    source = load_source(path, trust_model=trust)
+    path, size = source.path, (source.network.input.height, source.network.input.width)
     data = dataset if dataset is None or isinstance(dataset, Dataset) else dataset(*size)
     if data is not None and split not in data.splits:
         raise UnknownNameError("split", split, data.splits)
@@ -64,15 +64,18 @@ def float_baseline(
             f"{path}: takes images of {size[1]}x{size[0]} pixels, but the data was loaded at {data.width}x{data.height}"
         )
     span = input_range if data is None else decide_input_range(source, input_range, data, progress)
-    answer = tf.function(_on_pixels(source, span), reduce_retracing=True)
+    placed = source if span is None else source.with_input_range(*span)
+    answer = tf.function(placed.network.on_pixels, reduce_retracing=True)
     device, name = float_device()
     predictions, paths = None, ()
     if data is not None:
-        mapping = class_indices(class_names or (), source.classes, data.class_names)
+        mapping = class_indices(class_names or (), len(source.network.classes), data.class_names)
         # A SavedModel may know one batch size only.
         batch = {"batch_size": 1} if source.kind == "SavedModel" else {}
         with tf.device(device):
-            answers = answer_all(answer, data.splits[split].images, source.classes, progress, **batch).argmax(axis=-1)
+            answers = answer_all(
+                answer, data.splits[split].images, len(source.network.classes), progress, **batch
+            ).argmax(axis=-1)
         predictions, paths = mapping[answers], data.splits[split].paths
     return Baseline(
         name=f"{path.parent.name}/{path.name}" if path.parent.name else path.name,
@@ -82,7 +85,7 @@ def float_baseline(
         paths=paths,
         input_range=span,
         latency_ms=_latency(answer, size, device, progress),
-        parameters=None if source.kind == "SavedModel" else int(source.holder.count_params()),
+        parameters=source.parameters,
         size_bytes=path.stat().st_size if path.is_file() else None,
     )
 
@@ -99,18 +102,6 @@ def float_device() -> tuple[str, str]:
 def _threads() -> int:
     """How many threads TensorFlow computes one operator with."""
     return tf.config.threading.get_intra_op_parallelism_threads() or describe_machine().cores
-
-
-def _on_pixels(source: FloatSource, span: tuple[float, float] | None) -> Callable[[Any], Any]:
-    """The network on raw pixels `[N, H, W, 3]`, 0..255, of any type."""
-    low, high = span or (0.0, 255.0)
-    scale, offset = np.float32((high - low) / 255), np.float32(low)
-
-    def answer(pixels: Any) -> Any:
-        entry = tf.cast(pixels, tf.float32)
-        return source.function(entry if span is None else entry * scale + offset)
-
-    return answer
 
 
 def _latency(answer: Any, size: tuple[int, int], device: str, progress: Progress) -> Percentiles:

@@ -134,7 +134,7 @@ def _package(
     described = {
         "name": recipe.name,
         "digest": recipe.digest,
-        "io": recipe.export.to_dict().get("io"),
+        "io": getattr(recipe.export, "io", None),
         "seed": context.seed,
         "network_input": context.network_input.to_dict(),
         **recipe.to_dict(),

@@ -89,7 +89,8 @@ class StageCheckpoints:
     def save(self, label: str, weights: Sequence[npt.NDArray[Any]]) -> None:
         """Keep `weights` under `label`, atomically."""
         with atomic_file(self._path(label)) as stream:
-            np.savez(stream, **{f"weight_{number}": weight for number, weight in enumerate(weights)})
+            arrays: dict[str, Any] = {f"weight_{number}": weight for number, weight in enumerate(weights)}
+            np.savez(stream, **arrays)
 
     def _path(self, label: str) -> Path:
         return self._folder / f"{self._key[:32]}-{hashlib.sha256(label.encode()).hexdigest()[:8]}.npz"

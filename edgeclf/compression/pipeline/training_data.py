@@ -102,6 +102,14 @@ def _check(source: FloatSource, data: Dataset, progress: Progress) -> None:
         progress.warn(f"{data.source} has changed since the training: figures may include images that it has seen")
 
 
+def decide_input_range(
+    source: FloatSource, given: tuple[float, float] | None, data: Dataset | None, progress: Progress
+) -> tuple[float, float] | None:
+    """Like `choose_input_range`; None: the network takes raw pixels."""
+    chosen = choose_input_range(source, given, data, progress)
+    return None if (chosen.low, chosen.high) == (0.0, 255.0) else (chosen.low, chosen.high)
+
+
 def choose_input_range(
     source: FloatSource, given: tuple[float, float] | None, data: Dataset | None, progress: Progress
 ) -> InputRange:

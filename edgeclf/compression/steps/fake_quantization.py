@@ -24,6 +24,7 @@ from edgeclf.graph.private_apis import (
     freeze,
     is_input_quantizer,
     is_quantize_wrapper,
+    rename,
     strip_cluster_preservation,
     weight_quantizers,
 )
@@ -78,6 +79,9 @@ def insert_quantizers(network: FloatNetwork) -> Any:
     for layer in model.layers:
         if layer.name == PREFIX + SCALING_LAYER:
             freeze(layer)
+        if is_input_quantizer(layer):
+            # the automatic name counts up with each network of the process, and would make each file another one
+            rename(layer, "quantize_layer")
     return model
 
 

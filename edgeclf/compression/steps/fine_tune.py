@@ -87,7 +87,8 @@ class FineTuningData:
     @property
     def input_scale(self) -> np.float32:
         """What pixels are multiplied by before they enter the network."""
-        return np.float32(input_max(self.teacher) / 255)
+        scale: np.float32 = np.float32(input_max(self.teacher) / 255)
+        return scale
 
     def epoch(self, epoch: int, epochs: int) -> Any:
         """Return the batches of one epoch of `epochs`: scaled images, targets, weights."""
