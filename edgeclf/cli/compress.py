@@ -16,15 +16,15 @@ _CHANGES = "Changes (to all of them)"
 
 
 def _io_types() -> Iterable[str]:
-    from edgeclf.compression.recipe import IO_TYPES
+    from edgeclf.compression.export.tflite_format import IO_TYPES
 
     return IO_TYPES
 
 
 def _parse_settings(pairs: list[str], option: str) -> dict[str, Any]:
-    from edgeclf.compression.recipe import Recipe
+    from edgeclf.compression.choice import settings_record
 
-    return parse_settings(pairs, Recipe, without=("format", "qat", "prune", "pattern", "cluster"))
+    return parse_settings(pairs, settings_record())
 
 
 OPTIONS = (
@@ -95,6 +95,7 @@ COMMAND = Command(
         "edgeclf compress runs/digits",
         "edgeclf compress runs/photos --int8 --float16",
         "edgeclf compress runs/photos --qat --prune 0.5",
+        "edgeclf compress runs/photos --recipe int8 --recipe prune50-qat-int8",
         "edgeclf compress network.h5 --int8 --data photos --out models",
     ),
 )

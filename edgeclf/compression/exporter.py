@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, ClassVar, Protocol
 
@@ -26,29 +27,45 @@ class ExportedFile(ModelFile):
 class Exporter(Protocol):
     """One output format: a frozen `Record` whose fields are its settings.
 
+    Derive from it (`class OnnxFile(Exporter, Record)`) to inherit the defaults below. All fields need defaults.
+
     Attributes:
         kind: its key in `EXPORTERS`, and in the JSON of a recipe.
         suffix: of the file, such as `.tflite`.
-        calibrates: whether `export` needs `calibration_images` in its context.
-        carries_ranges: whether the file can keep the ranges of quantization-aware training.
-        remark: what users should know about the format's size and speed; may be empty.
     """
 
     kind: ClassVar[str]
     suffix: ClassVar[str]
 
     @property
-    def calibrates(self) -> bool: ...  # noqa: D102
+    def calibrates(self) -> bool:
+        """Whether `export` needs `calibration_images` in its context."""
+        return False
 
     @property
-    def carries_ranges(self) -> bool: ...  # noqa: D102
+    def carries_ranges(self) -> bool:
+        """Whether the file can keep the ranges of quantization-aware training."""
+        return False
 
     @property
-    def remark(self) -> str: ...  # noqa: D102
+    def integer(self) -> bool:
+        """Whether everything inside the file is computed in 8-bit integers."""
+        return False
+
+    @property
+    def remark(self) -> str:
+        """What users should know about the format's size and speed; may be empty."""
+        return ""
 
     def label(self) -> str:
-        """The part of a recipe's name that stands for it, such as `int8`."""
+        """Return the last part of a recipe's name, such as `int8`; it has no hyphen."""
         ...
+
+    @classmethod
+    def variants(cls) -> Mapping[str, Exporter]:
+        """Return by label what can stand at the end of a recipe's name, with default settings."""
+        made = cls()
+        return {made.label(): made}
 
     def export(self, network: FloatNetwork, context: StepContext) -> ExportedFile:
         """Convert `network`; the file's graph is complete, labels and provenance are added later.
@@ -62,6 +79,14 @@ class Exporter(Protocol):
 
 EXPORTERS: dict[str, type[Any]] = {}
 """By kind; classes that implement `Exporter`."""
+
+
+def known_exporters() -> dict[str, Exporter]:
+    """Return all exporters by label, with default settings."""
+    found: dict[str, Exporter] = {}
+    for exporter in EXPORTERS.values():
+        found |= exporter.variants()
+    return found
 
 
 def register_exporter(exporter: type[Any]) -> type[Any]:

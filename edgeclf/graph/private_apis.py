@@ -50,6 +50,11 @@ def freeze(layer: Any) -> None:
     layer._trainable_weights = []
 
 
+def rename(layer: Any, name: str) -> None:
+    """Give a layer another name, which its tensors in an exported file will carry."""
+    layer._name = name
+
+
 def safe_mode(enabled: bool) -> AbstractContextManager[Any]:
     """Within it, tf-keras copies layers that carry code only if `enabled` is False."""
     from tf_keras.src.saving.serialization_lib import SafeModeScope

@@ -49,8 +49,13 @@ class TFLite(Record):
             raise InputError(f"--io {self.io} goes with {able} models, got {self.format}; use {others}")
 
     def label(self) -> str:
-        """The format's name."""
+        """Return the format's name."""
         return self.format
+
+    @classmethod
+    def variants(cls) -> dict[str, TFLite]:
+        """Return by label one exporter a format, with default settings."""
+        return {name: cls(name) for name in FORMATS}
 
     @property
     def calibrates(self) -> bool:
@@ -61,6 +66,11 @@ class TFLite(Record):
     def carries_ranges(self) -> bool:
         """Whether the file can keep the ranges of quantization-aware training."""
         return FORMATS[self.format].carries_ranges
+
+    @property
+    def integer(self) -> bool:
+        """Whether everything inside the file is computed in 8-bit integers."""
+        return FORMATS[self.format].integer
 
     @property
     def remark(self) -> str:
