@@ -12,14 +12,18 @@ from edgeclf.cli.options import complete_data, complete_path
 from edgeclf.cli.session import Outcome, Session
 from edgeclf.cli.values import parse_settings
 
-NETWORKS = ("cnn", "resnet8", "resnet20", "mobilenet-v1", "mobilenet-v2")
-
 
 def _choices(*names: str):  # type: ignore[no-untyped-def]
     def complete(incomplete: str) -> list[str]:
         return [name for name in names if name.startswith(incomplete)]
 
     return complete
+
+
+def _complete_network(incomplete: str) -> list[str]:
+    from edgeclf.training.networks import NETWORKS
+
+    return [name for name in NETWORKS if name.startswith(incomplete)]
 
 
 def train(
@@ -35,10 +39,11 @@ def train(
     ] = None,
     model: Annotated[
         str | None,
-        typer.Option(metavar="NAME", help="Network. Default: chosen by the data.", autocompletion=_choices(*NETWORKS)),
+        typer.Option(metavar="NAME", help="Network. Default: chosen by the data.", autocompletion=_complete_network),
     ] = None,
     width: Annotated[
-        float | None, typer.Option(metavar="X", help="Width multiplier of the mobilenets. Default: 0.25.")
+        float | None,
+        typer.Option(metavar="X", help="Width multiplier, for networks that have one. Default: that of the network."),
     ] = None,
     image_size: Annotated[
         int | None, typer.Option(metavar="PIXELS", help="Side of the square input. Default: chosen by the data.")

@@ -20,7 +20,7 @@ from edgeclf.measure.latency import Percentiles, percentiles, warm_up
 from edgeclf.measure.machine import describe_machine
 from edgeclf.measure.subjects import DatasetLoader
 from edgeclf.progress import SILENT, Progress
-from edgeclf.training.inference import answer_all
+from edgeclf.training.inference import predict_in_batches
 
 LATENCY_SECONDS = 3.0
 
@@ -72,7 +72,8 @@ def float_baseline(
         # A SavedModel may know one batch size only.
         batch = {"batch_size": 1} if source.kind == "SavedModel" else {}
         with tf.device(device):
-            answers = answer_all(answer, data.splits[split].images, source.classes, progress, **batch).argmax(axis=-1)
+            images = data.splits[split].images
+            answers = predict_in_batches(answer, images, source.classes, progress, **batch).argmax(axis=-1)
         predictions, paths = mapping[answers], data.splits[split].paths
     return Baseline(
         name=f"{path.parent.name}/{path.name}" if path.parent.name else path.name,
