@@ -30,9 +30,9 @@ from rich.console import Console
 
 from edgeclf import Classifier
 from edgeclf.cli.live_lines import ChangeLines, status_line
-from edgeclf.streaming.lines import has_room
-from edgeclf.streaming.problems import Problems
-from edgeclf.streaming.state import LiveState, SourceState
+from edgeclf.streaming.loop.state import LiveState, SourceState
+from edgeclf.streaming.outputs.lines import has_room
+from edgeclf.streaming.supervision.problems import Problems
 
 EDGECLF = Path(sys.executable).with_name("edgeclf")
 KEYS = {"frame", "time", "label", "probability", "raw_label", "frame_age_ms", "inference_ms", "fps"}

@@ -15,15 +15,16 @@ from scripted_source import Kept
 
 import edgeclf
 from edgeclf.errors import InputError, UnknownNameError
-from edgeclf.streaming import display, json_lines, run, state
-from edgeclf.streaming.background import Background
-from edgeclf.streaming.closing import Closing
-from edgeclf.streaming.json_lines import JsonLines
-from edgeclf.streaming.problems import Problems
-from edgeclf.streaming.result import Result
-from edgeclf.streaming.settings import LiveSettings
-from edgeclf.streaming.state import LiveState
-from edgeclf.streaming.threads import choose_threads, fewest_worthwhile, thread_counts
+from edgeclf.streaming.loop import run, state
+from edgeclf.streaming.loop.result import Result
+from edgeclf.streaming.loop.settings import LiveSettings
+from edgeclf.streaming.loop.state import LiveState
+from edgeclf.streaming.outputs import display, json_lines
+from edgeclf.streaming.outputs.json_lines import JsonLines
+from edgeclf.streaming.supervision.background import Background
+from edgeclf.streaming.supervision.closing import Closing
+from edgeclf.streaming.supervision.problems import Problems
+from edgeclf.streaming.supervision.threads import choose_threads, fewest_worthwhile, thread_counts
 
 RESULT = Result(7, "2026-01-01T00:00:00+00:00", "cat", 0.91234, "dog", 0.5, 12.0, 3.0, 30.0, ())
 

@@ -23,11 +23,11 @@ from edgeclf.dataset.collected import INDEX, class_folder_name
 from edgeclf.dataset.loading import list_source, load_dataset
 from edgeclf.errors import DataError, InputError, OutputError, UnknownNameError
 from edgeclf.inference.classifier import Classifier
-from edgeclf.streaming.collect import Collector, encode_jpeg
-from edgeclf.streaming.collected import Collected
-from edgeclf.streaming.geometry import Geometry
-from edgeclf.streaming.problems import Problems
-from edgeclf.streaming.unsorted import read_index
+from edgeclf.streaming.collection.collect import Collector, encode_jpeg
+from edgeclf.streaming.collection.collected import Collected
+from edgeclf.streaming.collection.unsorted import read_index
+from edgeclf.streaming.loop.geometry import Geometry
+from edgeclf.streaming.supervision.problems import Problems
 
 ROOT = Path(__file__).resolve().parents[1]
 LABELS = ("cat", "dog", "other")

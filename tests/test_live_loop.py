@@ -14,15 +14,15 @@ from hypothesis import strategies as st
 from scripted_source import ColorNames, Kept, ScriptedSource, card
 
 from edgeclf.errors import InputError, RunFailedError
-from edgeclf.streaming.attempt import Patience
-from edgeclf.streaming.capture import Capture
-from edgeclf.streaming.geometry import Geometry
-from edgeclf.streaming.loop import Limits, Loop
-from edgeclf.streaming.problems import Problems
-from edgeclf.streaming.result import LiveSummary
-from edgeclf.streaming.smoothing import Smoothing
-from edgeclf.streaming.source import SourceError
-from edgeclf.streaming.state import LiveState, SourceState
+from edgeclf.streaming.camera.capture import Capture
+from edgeclf.streaming.camera.source import SourceError
+from edgeclf.streaming.camera.source_reader import Patience
+from edgeclf.streaming.loop.geometry import Geometry
+from edgeclf.streaming.loop.loop import Limits, Loop
+from edgeclf.streaming.loop.result import LiveSummary
+from edgeclf.streaming.loop.smoothing import Smoothing
+from edgeclf.streaming.loop.state import LiveState, SourceState
+from edgeclf.streaming.supervision.problems import Problems
 
 QUICK = Patience(stalled=0.05, reopen=0.15, opening=0.4, first=0.6, delays=(0.005, 0.01))
 AT_ONCE = Smoothing(seconds=0, threshold=0.5)

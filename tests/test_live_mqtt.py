@@ -21,12 +21,12 @@ from presence import needed
 
 import edgeclf
 from edgeclf.errors import InputError, MissingExtraError
-from edgeclf.streaming import mqtt
-from edgeclf.streaming.home_assistant import discovery, node_id
-from edgeclf.streaming.mqtt import Mqtt
-from edgeclf.streaming.mqtt_address import parse_mqtt_url
-from edgeclf.streaming.problems import Problems
-from edgeclf.streaming.state import LiveState, SourceState
+from edgeclf.streaming.loop.state import LiveState, SourceState
+from edgeclf.streaming.outputs import mqtt
+from edgeclf.streaming.outputs.home_assistant import discovery, node_id
+from edgeclf.streaming.outputs.mqtt import Mqtt
+from edgeclf.streaming.outputs.mqtt_address import parse_mqtt_url
+from edgeclf.streaming.supervision.problems import Problems
 
 try:
     import paho.mqtt.client as paho
@@ -419,9 +419,9 @@ def test_tls_checks_the_certificate(tmp_path, make_broker, told, rigs, monkeypat
 def test_the_broker_says_offline_for_a_process_that_died(broker):
     code = """
 import os, signal, sys
-from edgeclf.streaming.mqtt import Mqtt
-from edgeclf.streaming.problems import Problems
-from edgeclf.streaming.state import LiveState
+from edgeclf.streaming.outputs.mqtt import Mqtt
+from edgeclf.streaming.supervision.problems import Problems
+from edgeclf.streaming.loop.state import LiveState
 from live_results import wait_for
 problems = Problems()
 output = Mqtt(sys.argv[1], LiveState("m", ["a"], "s", problems), problems)

@@ -17,10 +17,10 @@ from live_results import picture, result, wait_for
 from small_disk import small_file_system
 
 from edgeclf.errors import InputError, OutputError
-from edgeclf.streaming.annotate import annotate, bar_height, class_color, drawable
-from edgeclf.streaming.geometry import Geometry
-from edgeclf.streaming.problems import Problems
-from edgeclf.streaming.record import LONGEST_GAP, Recorder, fit, measured_rate
+from edgeclf.streaming.loop.geometry import Geometry
+from edgeclf.streaming.outputs.annotate import annotate, bar_height, class_color, drawable
+from edgeclf.streaming.outputs.record import LONGEST_GAP, Recorder, fit, measured_rate
+from edgeclf.streaming.supervision.problems import Problems
 
 ROOT = Path(__file__).resolve().parents[1]
 HEIGHT, WIDTH = 240, 320
@@ -260,8 +260,8 @@ import sys, os, signal
 import numpy as np
 from pathlib import Path
 from live_results import picture, result, wait_for
-from edgeclf.streaming.problems import Problems
-from edgeclf.streaming.record import Recorder
+from edgeclf.streaming.supervision.problems import Problems
+from edgeclf.streaming.outputs.record import Recorder
 recorder = Recorder(Path(sys.argv[1]), Problems(), rate=30, every_frame=True)
 noise = np.random.default_rng(0)
 for number in range(300):

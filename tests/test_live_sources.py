@@ -14,12 +14,12 @@ import pytest
 from live_cards import Picture, all_shots, card, first_shot, write_video
 
 from edgeclf.errors import InputError, OutputError
-from edgeclf.streaming.frame import Shot
-from edgeclf.streaming.source import EndOfSourceError, Source, SourceError
-from edgeclf.streaming.sources.bgr import as_bgr
-from edgeclf.streaming.sources.choose import choose_source
-from edgeclf.streaming.sources.recording import read_recording, write_recording
-from edgeclf.streaming.sources.replay import ReplaySource
+from edgeclf.streaming.camera.frame import Shot
+from edgeclf.streaming.camera.source import EndOfSourceError, Source, SourceError
+from edgeclf.streaming.camera.sources.bgr import as_bgr
+from edgeclf.streaming.camera.sources.recording import read_recording, write_recording
+from edgeclf.streaming.camera.sources.registry import choose_source
+from edgeclf.streaming.camera.sources.replay import ReplaySource
 
 
 def counted(count: int) -> list[Picture]:

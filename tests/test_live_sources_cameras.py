@@ -17,8 +17,8 @@ from live_cards import card, first_shot
 from live_v4l2 import MJPG, UsbCamera, plugged_in
 
 from edgeclf.errors import InputError
-from edgeclf.streaming.source import SourceError
-from edgeclf.streaming.sources.choose import choose_source
+from edgeclf.streaming.camera.source import SourceError
+from edgeclf.streaming.camera.sources.registry import choose_source
 
 DEVICE = "/dev/null"
 """A device that exists everywhere, may be opened, and is no camera."""

@@ -9,8 +9,8 @@ import pytest
 from live_faults import GARBAGE, HARMLESS, KINDS, Fault, FaultScript
 
 from edgeclf.errors import RunFailedError
-from edgeclf.streaming.capture import Capture, Patience
-from edgeclf.streaming.state import SourceState
+from edgeclf.streaming.camera.capture import Capture, Patience
+from edgeclf.streaming.loop.state import SourceState
 
 FRAMES = np.stack([np.full((16, 16, 3), number, np.uint8) for number in range(50)])
 QUICK = Patience(stalled=0.1, reopen=0.3, opening=1.0, delays=(0.02,))

@@ -20,9 +20,9 @@ from live_servers import MjpegServer
 from presence import need
 
 from edgeclf.errors import InputError
-from edgeclf.streaming.source import EndOfSourceError, Source, SourceError
-from edgeclf.streaming.sources.choose import choose_source
-from edgeclf.streaming.sources.gstreamer import gstreamer_source
+from edgeclf.streaming.camera.source import EndOfSourceError, Source, SourceError
+from edgeclf.streaming.camera.sources.gstreamer import gstreamer_source
+from edgeclf.streaming.camera.sources.registry import choose_source
 
 SLOW_PIPELINE = "videotestsrc is-live=true ! video/x-raw,width=64,height=48,framerate=1/1000"
 """Its first frame comes at once, its second after a quarter of an hour."""
@@ -256,7 +256,7 @@ def test_the_child_does_not_outlive_a_process_that_is_killed(gst: None) -> None:
     need(shutil.which("setpriv") is not None, "setpriv (apt: util-linux)")
     program = (
         "import os, pathlib, sys\n"
-        "from edgeclf.streaming.sources.choose import choose_source\n"
+        "from edgeclf.streaming.camera.sources.registry import choose_source\n"
         "source = choose_source(sys.argv[1]); source.open(); source.read()\n"
         "print(pathlib.Path(f'/proc/self/task/{os.getpid()}/children').read_text(), flush=True)\n"
         "source.read()\n"

@@ -158,11 +158,11 @@ def live(
     130). With --json a line for each result, and a summary as the last line.
     """
     from edgeclf import api
-    from edgeclf.streaming.geometry import Geometry
-    from edgeclf.streaming.loop import Limits
-    from edgeclf.streaming.run import ReaderLeftError
-    from edgeclf.streaming.settings import LiveSettings
-    from edgeclf.streaming.smoothing import Smoothing
+    from edgeclf.streaming.loop.geometry import Geometry
+    from edgeclf.streaming.loop.loop import Limits
+    from edgeclf.streaming.loop.run import ReaderLeftError
+    from edgeclf.streaming.loop.settings import LiveSettings
+    from edgeclf.streaming.loop.smoothing import Smoothing
 
     settings = LiveSettings(
         camera=camera,
@@ -216,7 +216,7 @@ def _views(session: Session, progress: Progress, stop: threading.Event, every_fr
 
 def _somebody_reads(session: Session, stop: threading.Event) -> bool:
     """Wait for room on stdout for the summary; False where it was to stop and nobody reads."""
-    from edgeclf.streaming.lines import has_room
+    from edgeclf.streaming.outputs.lines import has_room
 
     while not has_room(session.stdout, 0.3):
         if stop.is_set():

@@ -25,12 +25,12 @@ import numpy as np
 
 from edgeclf import Classifier
 from edgeclf.image.decoding import resize
-from edgeclf.streaming.capture import Capture
-from edgeclf.streaming.loop import Limits, Loop
-from edgeclf.streaming.problems import Problems
-from edgeclf.streaming.result import LiveSummary, Result
-from edgeclf.streaming.sources.replay import ReplaySource
-from edgeclf.streaming.state import LiveState
+from edgeclf.streaming.camera.capture import Capture
+from edgeclf.streaming.camera.sources.replay import ReplaySource
+from edgeclf.streaming.loop.loop import Limits, Loop
+from edgeclf.streaming.loop.result import LiveSummary, Result
+from edgeclf.streaming.loop.state import LiveState
+from edgeclf.streaming.supervision.problems import Problems
 
 RATE = 30.0
 

@@ -35,13 +35,13 @@ import cv2
 import numpy as np
 
 from edgeclf import Classifier
-from edgeclf.streaming.capture import Capture
-from edgeclf.streaming.loop import Loop
-from edgeclf.streaming.problems import Problems
-from edgeclf.streaming.result import Result
-from edgeclf.streaming.sources.replay import ReplaySource
-from edgeclf.streaming.state import LiveState
-from edgeclf.streaming.web.server import WebView
+from edgeclf.streaming.camera.capture import Capture
+from edgeclf.streaming.camera.sources.replay import ReplaySource
+from edgeclf.streaming.loop.loop import Loop
+from edgeclf.streaming.loop.result import Result
+from edgeclf.streaming.loop.state import LiveState
+from edgeclf.streaming.page.server import WebView
+from edgeclf.streaming.supervision.problems import Problems
 
 RATE = 30.0
 MOST_COST = 0.05
