@@ -10,8 +10,7 @@ from typing import NamedTuple
 import numpy as np
 
 from edgeclf.streaming.camera.frame import Shot
-from edgeclf.streaming.camera.source import EndOfSourceError, SourceError
-from edgeclf.streaming.camera.sources.bgr import as_bgr
+from edgeclf.streaming.camera.source import EndOfSourceError, SourceError, as_bgr
 from edgeclf.streaming.camera.sources.replay import Frames, ReplaySource
 
 GARBAGE = {

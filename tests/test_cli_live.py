@@ -30,7 +30,8 @@ from rich.console import Console
 
 from edgeclf import Classifier
 from edgeclf.cli.live_lines import ChangeLines, status_line
-from edgeclf.streaming.loop.state import LiveState, SourceState
+from edgeclf.streaming.camera.source import SourceState
+from edgeclf.streaming.loop.state import LiveState
 from edgeclf.streaming.outputs.lines import has_room
 from edgeclf.streaming.supervision.problems import Problems
 

@@ -24,7 +24,7 @@ from edgeclf.streaming.outputs.json_lines import JsonLines
 from edgeclf.streaming.supervision.background import Background
 from edgeclf.streaming.supervision.closing import Closing
 from edgeclf.streaming.supervision.problems import Problems
-from edgeclf.streaming.supervision.threads import choose_threads, fewest_worthwhile, thread_counts
+from edgeclf.streaming.supervision.threads import choose_count, choose_threads, list_thread_counts
 
 RESULT = Result(7, "2026-01-01T00:00:00+00:00", "cat", 0.91234, "dog", 0.5, 12.0, 3.0, 30.0, ())
 
@@ -284,7 +284,7 @@ def test_work_that_hangs_is_left_behind() -> None:
     [({1: 10.0}, 1), ({1: 10.0, 2: 9.5}, 1), ({1: 10.0, 2: 6.0, 4: 5.8}, 2), ({1: 10.0, 2: 11.0, 4: 4.0}, 4)],
 )
 def test_a_thread_must_be_worth_it(medians: dict[int, float], chosen: int) -> None:
-    assert fewest_worthwhile(medians) == chosen
+    assert choose_count(medians) == chosen
 
 
 def test_threads_are_measured_on_the_model_itself() -> None:
@@ -292,4 +292,4 @@ def test_threads_are_measured_on_the_model_itself() -> None:
     assert set(medians) == {1, 2}
     assert chosen in medians
     assert all(median > 0 for median in medians.values())
-    assert (thread_counts(1), thread_counts(2), thread_counts(64)) == ((1,), (1, 2), (1, 2, 4))
+    assert (list_thread_counts(1), list_thread_counts(2), list_thread_counts(64)) == ((1,), (1, 2), (1, 2, 4))

@@ -21,9 +21,10 @@ from presence import needed
 
 import edgeclf
 from edgeclf.errors import InputError, MissingExtraError
-from edgeclf.streaming.loop.state import LiveState, SourceState
+from edgeclf.streaming.camera.source import SourceState
+from edgeclf.streaming.loop.state import LiveState
 from edgeclf.streaming.outputs import mqtt
-from edgeclf.streaming.outputs.home_assistant import discovery, node_id
+from edgeclf.streaming.outputs.home_assistant import make_discovery_messages, node_id
 from edgeclf.streaming.outputs.mqtt import Mqtt
 from edgeclf.streaming.outputs.mqtt_address import parse_mqtt_url
 from edgeclf.streaming.supervision.problems import Problems
@@ -509,7 +510,7 @@ def test_addresses_that_cannot_be_used_are_told_without_the_password(url, told):
 def test_topics_become_identifiers_that_differ():
     assert node_id("edgeclf/kitchen") == "edgeclf_kitchen"
     assert len({node_id(topic) for topic in ("a/b", "a_b", "a b", "a.b", "ä/b")}) == 5
-    for topic in discovery("Küche/a b", "m", "homeassistant"):
+    for topic in make_discovery_messages("Küche/a b", "m", "homeassistant"):
         assert all(part.replace("-", "").replace("_", "").isalnum() and part.isascii() for part in topic.split("/"))
 
 

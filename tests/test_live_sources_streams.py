@@ -21,7 +21,7 @@ from presence import need
 
 from edgeclf.errors import InputError
 from edgeclf.streaming.camera.source import EndOfSourceError, Source, SourceError
-from edgeclf.streaming.camera.sources.gstreamer import gstreamer_source
+from edgeclf.streaming.camera.sources.gstreamer import make_gstreamer_source
 from edgeclf.streaming.camera.sources.registry import choose_source
 
 SLOW_PIPELINE = "videotestsrc is-live=true ! video/x-raw,width=64,height=48,framerate=1/1000"
@@ -139,7 +139,7 @@ def test_a_pipeline_gives_its_pictures_bit_for_bit(gst: None, width: int, height
     # Rows of 30, 33 and 1 pixels are padded on their way.
     shape = f"video/x-raw,format=RGB,width={width},height={height}"
     pixels = first_shot(
-        gstreamer_source(f"videotestsrc is-live=true pattern=red ! {shape} ! appsink drop=true", in_opencv=False)
+        make_gstreamer_source(f"videotestsrc is-live=true pattern=red ! {shape} ! appsink drop=true", in_opencv=False)
     ).pixels
     assert np.array_equal(pixels, np.full((height, width, 3), (0, 0, 255), np.uint8))
 
@@ -178,7 +178,7 @@ def test_a_bad_pipeline_is_told_in_the_words_of_gstreamer(
     gst: None, pipeline: str, kind: type[Exception], words: str, capfd: pytest.CaptureFixture[str]
 ) -> None:
     with pytest.raises(kind) as raised:
-        gstreamer_source(pipeline, in_opencv=False).open()
+        make_gstreamer_source(pipeline, in_opencv=False).open()
     assert words in str(raised.value)
     assert "\n" not in str(raised.value)
     assert capfd.readouterr().err == ""
@@ -199,7 +199,7 @@ def test_a_pipeline_whose_size_is_lost_is_started_again(tmp_path: Path, monkeypa
     )
     program.chmod(0o755)
     monkeypatch.setenv("PATH", str(tmp_path))
-    assert first_shot(gstreamer_source("camera ! x", in_opencv=False)).pixels.shape == (2, 4, 3)
+    assert first_shot(make_gstreamer_source("camera ! x", in_opencv=False)).pixels.shape == (2, 4, 3)
     assert (tmp_path / "runs").read_text() == "xx"
 
 
@@ -217,7 +217,7 @@ def test_passwords_of_a_pipeline_are_not_shown(gst: None) -> None:
 def test_gstreamer_is_not_installed(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("PATH", "/nonexistent")
     with pytest.raises(InputError, match="needs gst-launch-1.0, which is not installed; run: sudo apt install"):
-        gstreamer_source("videotestsrc ! videoconvert", in_opencv=False)
+        make_gstreamer_source("videotestsrc ! videoconvert", in_opencv=False)
 
 
 def test_closing_ends_the_child_and_the_read(gst: None) -> None:

@@ -9,12 +9,13 @@ from typing import TYPE_CHECKING, Any
 
 import cv2
 import pytest
-from live_scene import COLORS, Scene, eventually, new_state, picture_of, publish
+from live_scene import COLORS, Scene, draw_snapshot, eventually, new_state, publish
 from presence import need
 
 from edgeclf.errors import UnknownNameError
+from edgeclf.streaming.camera.source import SourceState
 from edgeclf.streaming.loop.geometry import Geometry
-from edgeclf.streaming.loop.state import BoardState, LiveState, SourceState
+from edgeclf.streaming.loop.state import BoardState, LiveState
 from edgeclf.streaming.page.collected_images import CollectedImage
 from edgeclf.streaming.page.server import WebView
 
@@ -304,7 +305,7 @@ class Shelf:
         ]
 
     def jpeg(self, name: str) -> bytes:
-        return cv2.imencode(".jpg", picture_of("blue", 0))[1].tobytes()
+        return cv2.imencode(".jpg", draw_snapshot("blue", 0))[1].tobytes()
 
     def label(self, name: str, label: str) -> None:
         self.discard(name)

@@ -187,7 +187,7 @@ def live(
         mqtt=mqtt,
     )
     progress = session.progress()
-    with stopped_by_signals() as stop:
+    with stop_on_signals() as stop:
         try:
             summary = api.live(
                 model, settings, stop=stop, progress=progress, **_views(session, progress, stop, every_frame)
@@ -226,7 +226,7 @@ def _somebody_reads(session: Session, stop: threading.Event) -> bool:
 
 
 @contextlib.contextmanager
-def stopped_by_signals() -> Iterator[threading.Event]:
+def stop_on_signals() -> Iterator[threading.Event]:
     """An event that Ctrl-C, SIGTERM and a closed terminal set; a second Ctrl-C interrupts as usual."""
     stop = threading.Event()
 

@@ -21,7 +21,7 @@ from edgeclf.records import Record
 from edgeclf.streaming.camera.capture import Capture
 from edgeclf.streaming.camera.frame import Frame
 from edgeclf.streaming.loop.geometry import Geometry, Picture
-from edgeclf.streaming.loop.result import UNKNOWN, LiveSummary, Result, Standing
+from edgeclf.streaming.loop.result import UNKNOWN, LazyTopK, LiveSummary, Result
 from edgeclf.streaming.loop.smoothing import Smoother, Smoothing
 from edgeclf.streaming.loop.state import LiveState, Output
 from edgeclf.streaming.loop.tally import AgeTally, Rate
@@ -120,7 +120,7 @@ class Loop:
             if limits.max_fps is not None:
                 if now < due:
                     stop.wait(min(due - now, IDLE_SECONDS))
-                    capture.look_after()  # the next frame may be wanted in a minute only
+                    capture.poll_health()  # the next frame may be wanted in a minute only
                     if capture.ended:
                         return "end of source"
                     continue
@@ -179,7 +179,7 @@ class Loop:
             frame_age_ms=round(age, 3),
             inference_ms=round((done - began) * 1000, 3),
             fps=round(self._rate.add(done), 2),
-            top=Standing(labels, self._smoother.scores, TOP),
+            top=LazyTopK(labels, self._smoother.scores, TOP),
         )
         picture = Picture(frame, self._geometry)
         self._state.publish(result, picture, self._capture.captured, self._capture.dropped)

@@ -8,7 +8,7 @@ from edgeclf.errors import InputError, MissingExtraError, RunFailedError
 from edgeclf.extras import require
 from edgeclf.inference.classifier import Classifier
 from edgeclf.progress import SILENT, Progress
-from edgeclf.streaming.camera.sources.file_rate import file_rate
+from edgeclf.streaming.camera.sources.video_file import read_frame_rate
 from edgeclf.streaming.loop.settings import LiveSettings
 from edgeclf.streaming.loop.state import LiveState, Output
 from edgeclf.streaming.supervision.closing import Closing
@@ -34,7 +34,7 @@ def make_outputs(
     if settings.record is not None:
         from edgeclf.streaming.outputs.record import Recorder
 
-        rate = (settings.rate or file_rate(settings.camera)) if settings.every_frame else None
+        rate = (settings.rate or read_frame_rate(settings.camera)) if settings.every_frame else None
         add(
             Recorder(
                 settings.record,

@@ -44,7 +44,7 @@ class Result(Record):
     top: Sequence[LabelScore]
 
 
-class Standing(Sequence[LabelScore]):
+class LazyTopK(Sequence[LabelScore]):
     """The best classes, best first, sorted out when somebody looks: most results are looked at by nobody.
 
     Args:

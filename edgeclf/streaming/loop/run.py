@@ -14,12 +14,13 @@ from edgeclf.extras import extras
 from edgeclf.inference.classifier import Classifier
 from edgeclf.progress import Progress
 from edgeclf.streaming.camera.capture import Capture
+from edgeclf.streaming.camera.source import SourceState
 from edgeclf.streaming.camera.sources.registry import choose_source
 from edgeclf.streaming.loop.loop import Loop
 from edgeclf.streaming.loop.opening import make_outputs, serve_page
 from edgeclf.streaming.loop.result import LiveSummary
 from edgeclf.streaming.loop.settings import LiveSettings
-from edgeclf.streaming.loop.state import LiveState, Output, SourceState
+from edgeclf.streaming.loop.state import LiveState, Output
 from edgeclf.streaming.outputs.display import window_possible
 from edgeclf.streaming.outputs.json_lines import JsonLines
 from edgeclf.streaming.supervision.board_watch import BoardWatch

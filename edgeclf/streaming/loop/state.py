@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from typing import Any, Protocol
 
 from edgeclf.records import Record
+from edgeclf.streaming.camera.source import SourceState
 from edgeclf.streaming.loop.geometry import Picture
 from edgeclf.streaming.loop.result import Result
 from edgeclf.streaming.supervision.problems import Problems
@@ -31,23 +32,6 @@ class Output(Protocol):
 
 
 @dataclass(frozen=True)
-class SourceState(Record):
-    """How the source is.
-
-    Attributes:
-        name: of the source.
-        status: `opening`, `running`, `stalled` (open, but no frames), `lost` (to be opened again) or `ended`.
-        detail: one line for people; empty while all is well.
-        reconnects: how often it was opened anew.
-    """
-
-    name: str
-    status: str
-    detail: str = ""
-    reconnects: int = 0
-
-
-@dataclass(frozen=True)
 class Change(Record):
     """The label changed: when, to what, how sure."""
 
@@ -57,7 +41,7 @@ class Change(Record):
 
 
 @dataclass(frozen=True, eq=False)
-class Shown:
+class Snapshot:
     """The newest result with its picture; `sequence` counts results from 1."""
 
     sequence: int
@@ -95,7 +79,7 @@ class LiveState:
         self._began = time.monotonic()  # a board without a clock of its own gets the time some seconds later
         self._source = SourceState(source, "opening")
         self._board: BoardState | None = None
-        self._shown: Shown | None = None
+        self._shown: Snapshot | None = None
         self._changes: deque[Change] = deque(maxlen=MOST_CHANGES)
         self._samples: deque[tuple[float, str, float]] = deque(maxlen=round(HISTORY_SECONDS / SAMPLE_EVERY))
         self._next_sample = 0.0
@@ -107,7 +91,7 @@ class LiveState:
         before = self._shown
         with self._lock:
             sequence = before.sequence + 1 if before else 1
-            self._shown = Shown(sequence, result, picture)
+            self._shown = Snapshot(sequence, result, picture)
             counts = self._counts
             counts["frames_captured"], counts["frames_classified"] = captured, sequence
             counts["frames_dropped"] = dropped
@@ -130,7 +114,7 @@ class LiveState:
         """New figures of the sensors."""
         self._board = board
 
-    def latest(self) -> Shown | None:
+    def latest(self) -> Snapshot | None:
         """The newest result and picture; None before the first."""
         return self._shown
 

@@ -50,7 +50,7 @@ def annotate(picture: Picture, result: Result) -> Pixels:
     room = width - bar // 2 - 3 * (bar // 4)
     taken = _draw(canvas, right_text, width - bar // 4, room // 3, right=True)
     percent = f"  {100 * share:.0f} %"
-    _draw(canvas, drawable(result.label, index), bar // 2 + bar // 4, room - taken, after=percent)
+    _draw(canvas, make_drawable(result.label, index), bar // 2 + bar // 4, room - taken, after=percent)
     return np.asarray(canvas, np.uint8)
 
 
@@ -66,7 +66,7 @@ def class_color(index: int) -> tuple[int, int, int]:
     return int(b), int(g), int(r)
 
 
-def drawable(label: str, index: int | None, any_script: bool = _ANY_SCRIPT) -> str:
+def make_drawable(label: str, index: int | None, any_script: bool = _ANY_SCRIPT) -> str:
     """A label in the letters that can be drawn.
 
     Args:

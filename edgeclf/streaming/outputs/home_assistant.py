@@ -22,7 +22,7 @@ def node_id(topic: str) -> str:
     return f"{plain}_{hashlib.sha256(topic.encode()).hexdigest()[:6]}"
 
 
-def discovery(topic: str, model: str, prefix: str) -> dict[str, str]:
+def make_discovery_messages(topic: str, model: str, prefix: str) -> dict[str, str]:
     """Message of each configuration topic: one device with three sensors, and one that tells a camera's problem.
 
     Args:

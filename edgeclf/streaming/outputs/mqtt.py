@@ -20,8 +20,8 @@ from edgeclf.extras import extras
 from edgeclf.streaming.loop.geometry import Picture
 from edgeclf.streaming.loop.result import Result
 from edgeclf.streaming.loop.state import LiveState
-from edgeclf.streaming.outputs.home_assistant import discovery
-from edgeclf.streaming.outputs.mqtt_address import MqttAddress, checked_topic, parse_mqtt_url
+from edgeclf.streaming.outputs.home_assistant import make_discovery_messages
+from edgeclf.streaming.outputs.mqtt_address import MqttAddress, check_topic, parse_mqtt_url
 from edgeclf.streaming.supervision.problems import Problems
 
 STATE_EVERY = 1.0
@@ -72,8 +72,8 @@ class Mqtt:
             import paho.mqtt.client  # noqa: F401 - so that it is told at the start
         self._address = parse_mqtt_url(url, topic)
         self._topic = self._address.topic
-        prefix = checked_topic(discovery_prefix) if discovery_prefix else ""
-        self._discovery = discovery(self._topic, state.model, prefix) if prefix else {}
+        prefix = check_topic(discovery_prefix) if discovery_prefix else ""
+        self._discovery = make_discovery_messages(self._topic, state.model, prefix) if prefix else {}
         self._state, self._problems = state, problems
         self._result: Result | None = None
         self._label: str | None = None

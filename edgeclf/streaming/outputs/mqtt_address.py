@@ -71,7 +71,7 @@ def parse_mqtt_url(url: str, topic: str | None = None) -> MqttAddress:
             raise InputError("--mqtt: a password needs a user; mqtt://USER:PASSWORD@HOST")
         password = None
     base = urllib.parse.unquote(parts.path).strip("/") or topic or default_topic()
-    return MqttAddress(host, port or PORTS[parts.scheme], parts.scheme == "mqtts", checked_topic(base), user, password)
+    return MqttAddress(host, port or PORTS[parts.scheme], parts.scheme == "mqtts", check_topic(base), user, password)
 
 
 def default_topic() -> str:
@@ -80,7 +80,7 @@ def default_topic() -> str:
     return f"edgeclf/{name or 'device'}"
 
 
-def checked_topic(topic: str) -> str:
+def check_topic(topic: str) -> str:
     """Raise InputError where nothing can be published under `topic` (MQTT 3.1.1, section 4.7)."""
     if not topic or len(topic.encode()) > 200:
         raise InputError(f"an MQTT topic must have 1 to 200 bytes, got {len(topic.encode())}")

@@ -69,7 +69,7 @@ class OnChange:
     """
 
     def __init__(self, command: str, problems: Problems) -> None:
-        self._command = checked_command(command)
+        self._command = split_command(command)
         self._label: str | None = None
         self._last_moment = float("inf")
         self._background = Background(_PART, self._run, problems, capacity=1)
@@ -135,7 +135,7 @@ class OnChange:
             signal.pthread_sigmask(signal.SIG_SETMASK, mask)
 
 
-def checked_command(command: str) -> list[str]:
+def split_command(command: str) -> list[str]:
     """Program and arguments of a command line.
 
     Raises:

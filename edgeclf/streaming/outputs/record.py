@@ -144,7 +144,7 @@ class Recorder:
         self._size = (width // 2 * 2, height // 2 * 2)
         if self._rate is None:
             times = [picture.frame.captured for picture, _ in waiting]
-            self._rate = measured_rate(times, self._encode_seconds(waiting[0]))
+            self._rate = measure_rate(times, self._encode_seconds(waiting[0]))
         require_room(self._partial.parent, "nothing is recorded")
         self._writer = self._open(self._partial)
         if self._every_frame:
@@ -217,7 +217,7 @@ class Recorder:
         return median(spent)
 
 
-def measured_rate(times: list[float], encode_seconds: float) -> float:
+def measure_rate(times: list[float], encode_seconds: float) -> float:
     """Frames a second for results that came at `times` (seconds), at most what the encoder can do beside the loop."""
     steps = [after - before for before, after in pairwise(times) if after > before]
     came = 1 / median(steps) if steps else 10.0

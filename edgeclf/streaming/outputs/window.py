@@ -9,8 +9,9 @@ import cv2
 import numpy as np
 
 from edgeclf.streaming.camera.frame import Pixels
+from edgeclf.streaming.camera.source import SourceState
 from edgeclf.streaming.loop.geometry import Picture
-from edgeclf.streaming.loop.state import LiveState, Shown, SourceState
+from edgeclf.streaming.loop.state import LiveState, Snapshot
 from edgeclf.streaming.outputs.annotate import annotate
 
 REFRESH_SECONDS = 1 / 30
@@ -41,7 +42,7 @@ class Window:
         shown, source = self._state.latest(), self._state.source()
         if shown is not None and now - self._drawn_at >= REFRESH_SECONDS and self._drawn != (shown.sequence, source):
             self._drawn, self._drawn_at = (shown.sequence, source), now
-            cv2.imshow(self._title, picture_of(shown, source))
+            cv2.imshow(self._title, draw_snapshot(shown, source))
         if cv2.pollKey() & 0xFF in (_ESCAPE, _CLOSE):
             return False
         # Before the first picture some window systems call a window invisible.
@@ -53,7 +54,7 @@ class Window:
         cv2.pollKey()
 
 
-def picture_of(shown: Shown, source: SourceState) -> Pixels:
+def draw_snapshot(shown: Snapshot, source: SourceState) -> Pixels:
     """uint8[H, W, 3] BGR: the newest picture; darkened, with the reason on it, where the source gives none."""
     if source.status not in ("stalled", "lost"):
         return annotate(shown.picture, shown.result)

@@ -79,7 +79,7 @@ def listen(address: Address, send_buffer_bytes: int) -> socket.socket:
         RunFailedError: another program has the port.
         InputError: the port or the address is not to be had.
     """
-    shown = bracketed(address.host)
+    shown = bracket_host(address.host)
     try:
         listener = socket.create_server(
             (address.host, address.port),
@@ -109,7 +109,7 @@ def listen(address: Address, send_buffer_bytes: int) -> socket.socket:
 def reachable_host(address: Address) -> str:
     """What a browser writes for `address`: for `all addresses`, the one that this machine shows to its network."""
     if address.host not in ("0.0.0.0", "::"):
-        return bracketed(address.host)
+        return bracket_host(address.host)
     with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as probe:
         try:
             probe.connect(("192.0.2.1", 9))  # a documentation address (RFC 5737); connecting UDP sends nothing
@@ -118,7 +118,7 @@ def reachable_host(address: Address) -> str:
             return socket.gethostname()
 
 
-def bracketed(host: str) -> str:
+def bracket_host(host: str) -> str:
     """`host` as it stands in a URL."""
     return f"[{host}]" if ":" in host else host
 

@@ -18,7 +18,7 @@ from edgeclf.streaming.page.encoder import BOUNDARY, PART, PictureEncoder
 from edgeclf.streaming.page.events import RETRY, EventWriter
 from edgeclf.streaming.page.feed import Feed
 from edgeclf.streaming.page.guard import Guard
-from edgeclf.streaming.page.health import why_unwell
+from edgeclf.streaming.page.health import find_failure
 from edgeclf.streaming.page.limits import Limits
 from edgeclf.streaming.page.stream import Slots, Stream, Write
 
@@ -129,7 +129,7 @@ class PageApplication:
         return Response(snapshot.jpeg, media_type="image/jpeg", headers={"Content-Disposition": disposition})
 
     async def _health(self, request: Request) -> Response:
-        reason = why_unwell(self._state)
+        reason = find_failure(self._state)
         if reason is None:
             return _json({"status": "ok"})
         return _json({"status": "failing", "reason": reason}, 503)

@@ -9,7 +9,7 @@ from edgeclf.extras import extras
 from edgeclf.streaming.page.limits import Limits
 
 
-def bounded_protocol(limits: Limits) -> type[asyncio.Protocol]:
+def make_bounded_protocol(limits: Limits) -> type[asyncio.Protocol]:
     """Uvicorn's HTTP/1.1 protocol within `limits`; uvicorn itself waits for ever for a request, and for a reader."""
     with extras("--web"):
         from uvicorn.protocols.http.h11_impl import H11Protocol

@@ -13,7 +13,7 @@ import cv2
 
 from edgeclf.errors import one_line
 from edgeclf.streaming.camera.frame import Pixels
-from edgeclf.streaming.loop.state import LiveState, Shown
+from edgeclf.streaming.loop.state import LiveState, Snapshot
 
 STREAM_QUALITY = 80
 SNAPSHOT_QUALITY = 92
@@ -22,7 +22,7 @@ PART = "web page"
 BOUNDARY = "edgeclf-picture"
 
 
-class Snapshot(NamedTuple):
+class PictureFile(NamedTuple):
     """A picture to keep: its bytes, and the name it is saved under."""
 
     jpeg: bytes
@@ -41,7 +41,7 @@ class PictureEncoder:
     def __init__(self, state: LiveState, executor: Executor, width: int) -> None:
         self._state, self._executor, self._width = state, executor, width
         self._sequence = 0
-        self._snapshot: tuple[float, Snapshot] | None = None
+        self._snapshot: tuple[float, PictureFile] | None = None
 
     async def part(self) -> bytes | None:
         """The newest picture as a part of a multipart stream; None where there is no new one.
@@ -62,7 +62,7 @@ class PictureEncoder:
         """The next `part` is the newest picture, also where it was made before: for somebody who has seen none."""
         self._sequence = 0
 
-    async def snapshot(self) -> Snapshot | None:
+    async def snapshot(self) -> PictureFile | None:
         """The newest picture in its full size; None before the first. Ten a second at most are made."""
         shown = self._state.latest()
         if shown is None:
@@ -72,10 +72,10 @@ class PictureEncoder:
             jpeg = await self._encoded(shown, SNAPSHOT_QUALITY, None)
             if jpeg is None:
                 return None
-            self._snapshot = now, Snapshot(jpeg, file_name(shown))
+            self._snapshot = now, PictureFile(jpeg, file_name(shown))
         return self._snapshot[1]
 
-    async def _encoded(self, shown: Shown, quality: int, width: int | None) -> bytes | None:
+    async def _encoded(self, shown: Snapshot, quality: int, width: int | None) -> bytes | None:
         loop = asyncio.get_running_loop()
         try:
             jpeg = await loop.run_in_executor(self._executor, encode, shown, quality, width)
@@ -86,7 +86,7 @@ class PictureEncoder:
         return jpeg
 
 
-def encode(shown: Shown, quality: int, width: int | None) -> bytes:
+def encode(shown: Snapshot, quality: int, width: int | None) -> bytes:
     """The picture as JPEG, scaled down to `width` pixels where it is wider."""
     pixels: Pixels = shown.picture.pixels()
     if width is not None and pixels.shape[1] > width:
@@ -102,7 +102,7 @@ def encode(shown: Shown, quality: int, width: int | None) -> bytes:
     return jpeg.tobytes()
 
 
-def file_name(shown: Shown) -> str:
+def file_name(shown: Snapshot) -> str:
     """When and what: `edgeclf-20260131-142501-120-cat-93.jpg`."""
     result = shown.result
     moment = datetime.datetime.fromtimestamp(shown.picture.frame.time).strftime("%Y%m%d-%H%M%S-%f")[:-3]

@@ -9,7 +9,7 @@ from edgeclf.streaming.loop.state import LiveState
 LONGEST_GAP = 10.0
 
 
-def why_unwell(state: LiveState) -> str | None:
+def find_failure(state: LiveState) -> str | None:
     """None while results come; else the reason in a few words.
 
     Results come where the newest one is younger than ten seconds, or than three times their usual distance.

@@ -17,7 +17,7 @@ from edgeclf.streaming.page.access import Access
 from edgeclf.streaming.page.address import BACKLOG, listen, reachable_host, resolve
 from edgeclf.streaming.page.app import PageApplication
 from edgeclf.streaming.page.collected_images import CollectedImages
-from edgeclf.streaming.page.connections import bounded_protocol
+from edgeclf.streaming.page.connections import make_bounded_protocol
 from edgeclf.streaming.page.encoder import PART
 from edgeclf.streaming.page.limits import Limits
 
@@ -138,7 +138,7 @@ class WebView:
         )
         config = uvicorn.Config(
             self._application.asgi,  # type: ignore[arg-type]
-            http=bounded_protocol(self._limits),
+            http=make_bounded_protocol(self._limits),
             ws="none",
             lifespan="off",
             log_config=None,

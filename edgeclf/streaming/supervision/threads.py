@@ -17,7 +17,7 @@ WORTH_A_THREAD = 0.9
 """A further thread must save a tenth of the time: cores are also wanted for the camera and the picture."""
 
 
-def thread_counts(cores: int) -> tuple[int, ...]:
+def list_thread_counts(cores: int) -> tuple[int, ...]:
     """Counts worth trying: 1, 2 and 4 as far as there are cores."""
     return tuple(count for count in (1, 2, 4) if count == 1 or count <= cores)
 
@@ -33,7 +33,7 @@ def choose_threads(
         ModelError: the model cannot be used.
     """
     medians: dict[int, float] = {}
-    for count in counts or thread_counts(usable_cores()):
+    for count in counts or list_thread_counts(usable_cores()):
         classifier = Classifier(model, runtime=runtime, threads=count, input_range=input_range)
         picture = np.random.default_rng(0).integers(0, 256, (classifier.height, classifier.width, 3), np.uint8)
         classifier.scores(picture)
@@ -44,10 +44,10 @@ def choose_threads(
             classifier.scores(picture)
             times.append(time.perf_counter() - began)
         medians[count] = statistics.median(times) * 1000
-    return fewest_worthwhile(medians), medians
+    return choose_count(medians), medians
 
 
-def fewest_worthwhile(medians: dict[int, float]) -> int:
+def choose_count(medians: dict[int, float]) -> int:
     """The largest count of which each step up saves a tenth of the time, or more."""
     chosen = min(medians)
     for count in sorted(medians):

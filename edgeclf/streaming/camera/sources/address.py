@@ -27,11 +27,11 @@ def split_address(address: str) -> SplitResult:
     if parts.scheme.lower() not in SCHEMES:
         raise InputError(f"--camera: cannot read from {parts.scheme}://; expected one of {', '.join(SCHEMES)}")
     if not parts.hostname and parts.scheme.lower() not in ("udp", "tcp", "srt", "rtp"):
-        raise InputError(f"--camera: {shown_address(address)} names no host")
+        raise InputError(f"--camera: {redact_address(address)} names no host")
     return parts
 
 
-def shown_address(address: str) -> str:
+def redact_address(address: str) -> str:
     """Scheme, host, port and path: no user, no password, no query."""
     parts = urlsplit(address)
     host = parts.netloc.rpartition("@")[2]

@@ -23,9 +23,9 @@ from typing import IO
 import numpy as np
 
 from edgeclf.errors import InputError
+from edgeclf.streaming.camera.device_guard import DeviceGuard
 from edgeclf.streaming.camera.frame import Pixels, Shot
 from edgeclf.streaming.camera.source import EndOfSourceError, SourceError
-from edgeclf.streaming.camera.sources.device_guard import OneInside
 
 LAUNCH = "gst-launch-1.0"
 INSTALL = (
@@ -68,7 +68,7 @@ class GstLaunchSource:
         )
         self._hide = hide
         self._child: _Child | None = None
-        self._device = OneInside(lambda: None)
+        self._device = DeviceGuard(lambda: None)
 
     def open(self) -> None:
         """Start the pipeline and wait for its first frame's size.
@@ -79,7 +79,7 @@ class GstLaunchSource:
         """
         for _ in range(_ATTEMPTS):
             self._child = child = _Child(self._pipeline)
-            self._device = device = OneInside(child.release)
+            self._device = device = DeviceGuard(child.release)
             with device.entered():
                 if not child.size_known():
                     child.stop()
@@ -92,7 +92,7 @@ class GstLaunchSource:
                     self._size = child.size
                     return
             device.close()
-        raise SourceError("GStreamer does not tell the size of its pictures")
+        raise SourceError("GStreamer does not report the size of its pictures")
 
     def read(self) -> Shot:
         """The next frame.

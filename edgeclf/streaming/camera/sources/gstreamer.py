@@ -11,7 +11,7 @@ import cv2
 
 from edgeclf.errors import InputError
 from edgeclf.streaming.camera.frame import Shot
-from edgeclf.streaming.camera.source import EndOfSourceError, Source, SourceError
+from edgeclf.streaming.camera.source import EndOfSourceError, Source, SourceError, SourceRequest
 from edgeclf.streaming.camera.sources.gst_launch import INSTALL, LAUNCH, GstLaunchSource
 from edgeclf.streaming.camera.sources.video_handle import VideoHandle
 
@@ -20,7 +20,17 @@ _OWN_SINK = re.compile(r"\s!\s+appsink\b[^!]*$")
 _LONGEST_NAME = 60
 
 
-def gstreamer_source(pipeline: str, *, every_frame: bool = False, in_opencv: bool | None = None) -> Source:
+def open_pipeline(request: SourceRequest) -> Source:
+    """Make the source for a pipeline: elements with ` ! ` between them.
+
+    Raises:
+        InputError: its quotes are not closed, or nothing is installed that could run it.
+    """
+    request.refuse_size(redact_pipeline(request.camera))
+    return make_gstreamer_source(request.camera, every_frame=request.every_frame)
+
+
+def make_gstreamer_source(pipeline: str, *, every_frame: bool = False, in_opencv: bool | None = None) -> Source:
     """The source that shows what a pipeline gives, at the pipeline's own pace.
 
     A final `appsink` is replaced; its `sync=false` is kept. A pipeline of `filesrc`, `file://` or `num-buffers=` ends.
@@ -36,19 +46,19 @@ def gstreamer_source(pipeline: str, *, every_frame: bool = False, in_opencv: boo
     try:
         shlex.split(pipeline)
     except ValueError as error:
-        raise InputError(f"--camera: the pipeline's quotes are not closed: {without_secrets(pipeline)}") from error
+        raise InputError(f"--camera: the pipeline's quotes are not closed: {redact_pipeline(pipeline)}") from error
     pipeline = pipeline.strip().removeprefix(LAUNCH).strip()
     endless = not _FINITE.search(pipeline)
     sink = _OWN_SINK.search(pipeline)
     synced = not every_frame and not (sink and re.search(r"\bsync=(false|0)\b", sink[0]))
     pipeline = _OWN_SINK.sub("", pipeline)
-    shown = without_secrets(pipeline)
+    shown = redact_pipeline(pipeline)
     name = shown if len(shown) <= _LONGEST_NAME else f"{shown[: _LONGEST_NAME - 3]}..."
     if opencv_has_gstreamer() if in_opencv is None else in_opencv:
         return GstreamerInOpencvSource(pipeline, name, endless=endless, synced=synced)
     if shutil.which(LAUNCH) is None:
         raise InputError(f"--camera: a GStreamer pipeline needs {LAUNCH}, which is not installed; {INSTALL}")
-    return GstLaunchSource(pipeline, name, endless=endless, synced=synced, hide=without_secrets)
+    return GstLaunchSource(pipeline, name, endless=endless, synced=synced, hide=redact_pipeline)
 
 
 def opencv_has_gstreamer() -> bool:
@@ -56,7 +66,7 @@ def opencv_has_gstreamer() -> bool:
     return re.search(r"GStreamer:\s+YES", cv2.getBuildInformation()) is not None
 
 
-def without_secrets(text: str) -> str:
+def redact_pipeline(text: str) -> str:
     """A pipeline, or a message about it, without the passwords in it."""
     text = re.sub(r"://[^/@\s\"']*@", "://", text)
     return re.sub(

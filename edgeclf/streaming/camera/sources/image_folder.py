@@ -36,7 +36,7 @@ class ImageFolderSource:
         path: the folder or file.
         rate: images a second.
         every_frame: as fast as they are taken instead.
-        tell: gets a line about each file that cannot be read; it is left out.
+        log: gets a line about each file that cannot be read; it is left out.
     """
 
     endless = False
@@ -47,10 +47,10 @@ class ImageFolderSource:
         *,
         rate: float = IMAGES_A_SECOND,
         every_frame: bool = False,
-        tell: Callable[[str], None] = lambda line: None,
+        log: Callable[[str], None] = lambda line: None,
     ) -> None:
         self.name = str(path)
-        self._path, self._period, self._every_frame, self._tell = path, 1 / rate, every_frame, tell
+        self._path, self._period, self._every_frame, self._log = path, 1 / rate, every_frame, log
         self._closed = threading.Event()
         self._files: list[Path] = []
 
@@ -86,7 +86,7 @@ class ImageFolderSource:
                 pixels = decode_bgr(path)
             except ImageError as error:
                 self._refused = self._refused or f"{path.name}: {error}"
-                self._tell(f"{path}: {error}")
+                self._log(f"{path}: {error}")
                 continue
             if not self._every_frame and time.monotonic() > captured + 2 * self._period:
                 self._pace.restart(self._shown * self._period)  # a slow disk delays, it does not make the rest hurry

@@ -11,10 +11,9 @@ from collections.abc import Iterator
 from typing import Any
 
 from edgeclf.errors import EdgeclfError, InputError
+from edgeclf.streaming.camera.device_guard import DeviceGuard
 from edgeclf.streaming.camera.frame import Shot
-from edgeclf.streaming.camera.source import SourceError
-from edgeclf.streaming.camera.sources.bgr import as_bgr
-from edgeclf.streaming.camera.sources.device_guard import OneInside
+from edgeclf.streaming.camera.source import Source, SourceError, SourceRequest, as_bgr
 
 SIZE = (640, 480)
 INSTALL = (
@@ -36,6 +35,12 @@ def libcamera_present() -> bool:
     return picamera2_installed() or any(shutil.which(name) for name in ("rpicam-hello", "libcamera-hello"))
 
 
+def open_picamera(request: SourceRequest) -> Source:
+    """Make the source for `picamera2` or `picamera2:NUMBER`."""
+    number = request.camera.partition(":")[2]
+    return PicameraSource(int(number or 0), size=request.size, rate=request.rate)
+
+
 class PicameraSource:
     """Frames of a CSI camera.
 
@@ -50,7 +55,7 @@ class PicameraSource:
     def __init__(self, number: int = 0, *, size: tuple[int, int] | None = None, rate: float | None = None) -> None:
         self.name = f"picamera2:{number}" if number else "picamera2"
         self._number, self._size, self._rate = number, size or SIZE, rate
-        self._device = OneInside(self._stop)
+        self._device = DeviceGuard(self._stop)
         self._camera: Any = None
 
     def open(self) -> None:
@@ -61,7 +66,7 @@ class PicameraSource:
             SourceError: the camera does not start.
         """
         module = _import()
-        self._device = device = OneInside(self._stop)
+        self._device = device = DeviceGuard(self._stop)
         with device.entered():
             with _told():
                 cameras = module.Picamera2.global_camera_info()

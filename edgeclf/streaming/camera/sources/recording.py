@@ -18,8 +18,7 @@ import cv2
 from edgeclf.atomic import explained, sync_folder, write_text
 from edgeclf.errors import ImageError, InputError, OutputError
 from edgeclf.streaming.camera.frame import Pixels, Shot
-from edgeclf.streaming.camera.source import SourceError
-from edgeclf.streaming.camera.sources.bgr import as_bgr
+from edgeclf.streaming.camera.source import SourceError, as_bgr
 from edgeclf.streaming.camera.sources.image_folder import decode_bgr
 from edgeclf.streaming.camera.sources.replay import ReplaySource
 

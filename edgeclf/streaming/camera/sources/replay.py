@@ -10,8 +10,7 @@ from typing import Any, Protocol
 
 from edgeclf.errors import InputError
 from edgeclf.streaming.camera.frame import Shot
-from edgeclf.streaming.camera.source import EndOfSourceError, SourceError
-from edgeclf.streaming.camera.sources.bgr import as_bgr
+from edgeclf.streaming.camera.source import EndOfSourceError, SourceError, as_bgr
 from edgeclf.streaming.camera.sources.pace import Pace
 
 NOMINAL_RATE = 30.0

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import time
+from pathlib import Path
 
 import cv2
 
 from edgeclf.streaming.camera.frame import Shot
-from edgeclf.streaming.camera.source import EndOfSourceError, SourceError
-from edgeclf.streaming.camera.sources.address import shown_address, split_address
+from edgeclf.streaming.camera.source import EndOfSourceError, Source, SourceError, SourceRequest
+from edgeclf.streaming.camera.sources.address import redact_address, split_address
+from edgeclf.streaming.camera.sources.video_file import VideoFileSource
 from edgeclf.streaming.camera.sources.video_handle import VideoHandle
 
 OPENING_MS = 5000
@@ -16,6 +18,30 @@ SILENCE_MS = 4000
 SETTINGS = (cv2.CAP_PROP_OPEN_TIMEOUT_MSEC, OPENING_MS, cv2.CAP_PROP_READ_TIMEOUT_MSEC, SILENCE_MS)
 # FFmpeg's `nobuffer` is not asked for: it throws away the key frame that it looked at while opening, and then nothing
 # can be decoded until the next one, seconds later. What has gathered meanwhile is read within milliseconds.
+
+
+_VIDEO_SUFFIXES = (".avi", ".m4v", ".mkv", ".mov", ".mp4", ".mpeg", ".mpg", ".ogv", ".webm", ".wmv")
+"""Files among the addresses: played at their own rate, where a camera's stream is shown as it comes."""
+
+
+def open_address(request: SourceRequest) -> Source:
+    """Make the source for an address: a video file that a web server holds, or a stream.
+
+    Raises:
+        InputError: it is no address of a stream.
+    """
+    camera = request.camera
+    request.refuse_size(redact_address(camera))
+    parts = split_address(camera)
+    if parts.scheme.lower() in ("http", "https") and Path(parts.path).suffix.lower() in _VIDEO_SUFFIXES:
+        return VideoFileSource(
+            camera,
+            name=redact_address(camera),
+            every_frame=request.every_frame,
+            log=request.log,
+            settings=SETTINGS,
+        )
+    return StreamSource(camera)
 
 
 class StreamSource:
@@ -29,7 +55,7 @@ class StreamSource:
 
     def __init__(self, address: str) -> None:
         split_address(address)
-        self.name = shown_address(address)
+        self.name = redact_address(address)
         self._address = address
         self._handle: VideoHandle | None = None
 

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import glob
 import os
+import re
 import time
 from collections.abc import Callable
 from pathlib import Path
@@ -11,13 +13,55 @@ import cv2
 
 from edgeclf.errors import InputError
 from edgeclf.streaming.camera.frame import Pixels, Shot
-from edgeclf.streaming.camera.source import Source, SourceError
+from edgeclf.streaming.camera.source import Source, SourceError, SourceRequest
 from edgeclf.streaming.camera.sources.picamera import INSTALL, PicameraSource, libcamera_present, picamera2_installed
 from edgeclf.streaming.camera.sources.video_handle import VideoHandle
-from edgeclf.streaming.camera.sources.video_nodes import cameras_here
 
 SIZE = (640, 480)
 RATE = 30.0
+
+_NAMES = "/sys/class/video4linux/{}/name"
+
+
+def list_video_nodes() -> list[str]:
+    """Paths of the nodes, by number."""
+    nodes = [node for node in glob.glob("/dev/video*") if re.fullmatch(r"/dev/video\d+", node)]
+    return sorted(nodes, key=lambda node: int(node[len("/dev/video") :]))
+
+
+def describe_cameras() -> str:
+    """What to choose from, for an error message."""
+    nodes = list_video_nodes()
+    if not nodes:
+        return "no camera is connected (there is no /dev/video*)"
+    return "cameras here: " + ", ".join(_describe_node(node) for node in nodes)
+
+
+def _is_file(path: Path) -> bool:
+    try:
+        return path.is_file()
+    except (OSError, ValueError):  # a name that is too long, or holds a zero byte
+        return False
+
+
+def _describe_node(node: str) -> str:
+    try:
+        name = Path(_NAMES.format(os.path.basename(node))).read_text(encoding="utf-8", errors="replace").strip()
+    except OSError:
+        return node
+    return f"{node} ({name})"
+
+
+def open_numbered_device(request: SourceRequest) -> Source:
+    """Make the source for a number: 0 is `/dev/video0`."""
+    return UsbCameraSource(f"/dev/video{int(request.camera)}", size=request.size, rate=request.rate, log=request.log)
+
+
+def open_device(request: SourceRequest) -> Source | None:
+    """Make the source for a path below `/dev`, which need not exist now; None for a regular file."""
+    if _is_file(Path(request.camera)):
+        return None
+    return UsbCameraSource(request.camera, size=request.size, rate=request.rate, log=request.log)
 
 
 class UsbCameraSource:
@@ -30,7 +74,7 @@ class UsbCameraSource:
         path: of the device.
         size: width and height to ask for, pixels; the driver takes what is nearest. Default 640 x 480.
         rate: frames a second to ask for; default 30.
-        tell: gets a line where picamera2 takes over.
+        log: gets a line where picamera2 takes over.
     """
 
     endless = True
@@ -41,10 +85,10 @@ class UsbCameraSource:
         *,
         size: tuple[int, int] | None = None,
         rate: float | None = None,
-        tell: Callable[[str], None] = lambda line: None,
+        log: Callable[[str], None] = lambda line: None,
     ) -> None:
         self.name = path
-        self._size, self._rate, self._tell = size or SIZE, rate or RATE, tell
+        self._size, self._rate, self._log = size or SIZE, rate or RATE, log
         self._handle: VideoHandle | None = None
         self._instead: Source | None = None
         self._first: Pixels | None = None
@@ -60,7 +104,7 @@ class UsbCameraSource:
         self._instead = None
         node = os.path.realpath(self.name)
         if not Path(node).exists():
-            raise InputError(f"{self.name}: no such camera; {cameras_here()}")
+            raise InputError(f"{self.name}: no such camera; {describe_cameras()}")
         if not os.access(node, os.R_OK | os.W_OK):
             raise InputError(f"{self.name}: permission denied; run: sudo usermod -aG video $USER, and log in again")
         self._handle = handle = VideoHandle()
@@ -72,7 +116,7 @@ class UsbCameraSource:
             raise SourceError(reason)
         if not picamera2_installed():
             raise InputError(f"{self.name}: {reason}; for a CSI camera {INSTALL}")
-        self._tell(f"{self.name}: {reason}; trying picamera2")
+        self._log(f"{self.name}: {reason}; trying picamera2")
         self._instead = PicameraSource(size=self._size, rate=self._rate)
         self._instead.open()
 

@@ -21,6 +21,22 @@ _CATCHING_UP = 0.25
 _LONGEST_PAUSE = 10.0
 
 
+_FASTEST = 240.0
+
+
+def read_frame_rate(camera: str) -> float | None:
+    """Frames a second of a video file; None for everything else, and for files that do not say."""
+    path = Path(camera).expanduser()
+    if not path.is_file():
+        return None
+    capture = cv2.VideoCapture(str(path.absolute()), cv2.CAP_FFMPEG)
+    try:
+        rate = float(capture.get(cv2.CAP_PROP_FPS)) if capture.isOpened() else 0.0
+    finally:
+        capture.release()
+    return rate if 0 < rate <= _FASTEST else None
+
+
 class VideoFileSource:
     """The frames of a file at the times that it gives them, turned as its orientation says.
 
@@ -31,7 +47,7 @@ class VideoFileSource:
         location: a path, or an address that FFmpeg can read.
         name: how it is called; default: `location`.
         every_frame: all frames, as fast as they are taken.
-        tell: gets a line about a file that ends before its time.
+        log: gets a line about a file that ends before its time.
         settings: pairs of a `CAP_PROP_` and its value, for the opening.
     """
 
@@ -43,14 +59,14 @@ class VideoFileSource:
         *,
         name: str | None = None,
         every_frame: bool = False,
-        tell: Callable[[str], None] = lambda line: None,
+        log: Callable[[str], None] = lambda line: None,
         settings: tuple[int, ...] = (),
     ) -> None:
         self.name = name or str(location)
         # FFmpeg takes what stands before a colon for a protocol; an absolute path has none.
         self._location = str(location.absolute()) if isinstance(location, Path) else location
         self._file = location if isinstance(location, Path) else None
-        self._every_frame, self._tell, self._settings = every_frame, tell, settings
+        self._every_frame, self._log, self._settings = every_frame, log, settings
         self._handle: VideoHandle | None = None
 
     def open(self) -> None:
@@ -132,7 +148,7 @@ class VideoFileSource:
         if self._grab(handle):
             return
         if self._expected - self._grabbed > max(1.0, 0.02 * self._expected):  # containers miscount by a frame or two
-            self._tell(f"{self.name}: ends after {self._grabbed} of {self._expected:.0f} frames; is the file whole?")
+            self._log(f"{self.name}: ends after {self._grabbed} of {self._expected:.0f} frames; is the file whole?")
         raise EndOfSourceError
 
     def _grab(self, handle: VideoHandle) -> bool:

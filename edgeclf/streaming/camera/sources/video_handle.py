@@ -9,10 +9,9 @@ from collections.abc import Iterator, Sequence
 import cv2
 
 import edgeclf.image.decoding  # noqa: F401 - keeps OpenCV's own log lines off stderr
+from edgeclf.streaming.camera.device_guard import DeviceGuard
 from edgeclf.streaming.camera.frame import Pixels
-from edgeclf.streaming.camera.source import SourceError
-from edgeclf.streaming.camera.sources.bgr import as_bgr
-from edgeclf.streaming.camera.sources.device_guard import OneInside
+from edgeclf.streaming.camera.source import SourceError, as_bgr
 
 _ENVIRONMENT = {
     "OPENCV_FFMPEG_LOGLEVEL": "-8",  # nothing: what FFmpeg would say about a bad file is in the error
@@ -23,10 +22,10 @@ for _name, _value in _ENVIRONMENT.items():
 
 
 class VideoHandle:
-    """One opening of a `cv2.VideoCapture`; see `OneInside`."""
+    """One opening of a `cv2.VideoCapture`; see `DeviceGuard`."""
 
     def __init__(self) -> None:
-        self._device = OneInside(self._release)
+        self._device = DeviceGuard(self._release)
         self._capture = cv2.VideoCapture()
 
     def open(self, place: str | int, backend: int, settings: Sequence[int] = ()) -> bool:

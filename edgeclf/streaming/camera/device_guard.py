@@ -10,7 +10,7 @@ from collections.abc import Callable, Iterator
 from edgeclf.streaming.camera.source import SourceError
 
 
-class OneInside:
+class DeviceGuard:
     """One opening of a device. `close` releases it at once, or has it released by the call that is inside.
 
     Releasing a camera under a call that runs crashes the process, and waiting for that call may take forever: a
