@@ -19,7 +19,7 @@ from edgeclf.streaming.loop import run, state
 from edgeclf.streaming.loop.result import Result
 from edgeclf.streaming.loop.settings import LiveSettings
 from edgeclf.streaming.loop.state import LiveState
-from edgeclf.streaming.outputs import display, json_lines
+from edgeclf.streaming.outputs import json_lines, window
 from edgeclf.streaming.outputs.json_lines import JsonLines
 from edgeclf.streaming.supervision.background import Background
 from edgeclf.streaming.supervision.closing import Closing
@@ -107,7 +107,7 @@ def test_all_is_released_at_once_and_a_failure_is_told() -> None:
 def test_a_token_that_nobody_would_be_told_is_no_token(tmp_path: Path) -> None:
     write_video(tmp_path / "digits.avi", (3,), 5)
     asked = {"camera": tmp_path / "digits.avi", "web": "0.0.0.0:0", "window": False}
-    with pytest.raises(InputError, match="nobody would be told"):
+    with pytest.raises(InputError, match="shown nowhere"):
         edgeclf.live("digits", **asked)
     assert edgeclf.live("digits", **asked, token="a token of my own".replace(" ", "-")).ended == "end of source"
 
@@ -115,10 +115,10 @@ def test_a_token_that_nobody_would_be_told_is_no_token(tmp_path: Path) -> None:
 def test_a_display_that_does_not_answer_does_not_delay_a_stop(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("DISPLAY", ":1789")
     monkeypatch.setattr(cv2, "getBuildInformation", lambda: "    GUI:    QT5\n")
-    monkeypatch.setattr(display, "_TRY", "import time; time.sleep(600)")
-    monkeypatch.setattr(display, "_SECONDS", 600.0)
+    monkeypatch.setattr(window, "_TRY", "import time; time.sleep(600)")
+    monkeypatch.setattr(window, "_TRY_SECONDS", 600.0)
     stop, answers = threading.Event(), []
-    thread = threading.Thread(target=lambda: answers.append(display.window_possible(stop)), daemon=True)
+    thread = threading.Thread(target=lambda: answers.append(window.window_possible(stop)), daemon=True)
     thread.start()
     stop.set()
     thread.join(20)

@@ -18,8 +18,9 @@ from edgeclf.streaming.camera.capture import Capture
 from edgeclf.streaming.camera.retry import RetryPolicy
 from edgeclf.streaming.camera.source import SourceError, SourceState
 from edgeclf.streaming.loop.geometry import Geometry
-from edgeclf.streaming.loop.loop import Limits, Loop
+from edgeclf.streaming.loop.loop import Loop
 from edgeclf.streaming.loop.result import LiveSummary
+from edgeclf.streaming.loop.settings import Limits, LiveSettings
 from edgeclf.streaming.loop.smoothing import Smoothing
 from edgeclf.streaming.loop.state import LiveState
 from edgeclf.streaming.supervision.problems import Problems
@@ -38,6 +39,7 @@ class Run:
         *,
         every_frame: bool = False,
         retry: RetryPolicy = QUICK,
+        beat: Callable[[], None] = lambda: None,
         **settings_: object,
     ) -> None:
         self.states: list[SourceState] = []
@@ -45,8 +47,8 @@ class Run:
         self.capture = Capture(make, on_state=self._on_state, every_frame=every_frame, retry=retry)
         names = classifier or ColorNames()
         self.state = LiveState("colors", names.labels, "scripted", Problems())
-        options = {"smoothing": AT_ONCE, "paced": not every_frame, **settings_}
-        self.loop = Loop(self.capture, names, self.state, outputs=[self.kept], **options)  # type: ignore[arg-type]
+        chosen = LiveSettings(**{"smoothing": AT_ONCE, "every_frame": every_frame, **settings_})  # type: ignore[arg-type]
+        self.loop = Loop(self.capture, names, self.state, chosen, outputs=[self.kept], beat=beat)
         self.failure: BaseException | None = None
         self.ended = ""
         self._thread = threading.Thread(target=self._work, daemon=True)

@@ -14,9 +14,9 @@ from presence import need
 
 from edgeclf.errors import UnknownNameError
 from edgeclf.streaming.camera.source import SourceState
+from edgeclf.streaming.collection.collected import CollectedImage
 from edgeclf.streaming.loop.geometry import Geometry
 from edgeclf.streaming.loop.state import BoardState, LiveState
-from edgeclf.streaming.page.collected_images import CollectedImage
 from edgeclf.streaming.page.server import WebView
 
 if TYPE_CHECKING:

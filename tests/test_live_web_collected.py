@@ -10,7 +10,7 @@ import pytest
 from live_scene import draw_snapshot, new_state
 
 from edgeclf.errors import InputError, RunFailedError, UnknownNameError
-from edgeclf.streaming.page.collected_images import CollectedImage
+from edgeclf.streaming.collection.collected import CollectedImage
 from edgeclf.streaming.page.limits import Limits
 from edgeclf.streaming.page.server import WebView
 

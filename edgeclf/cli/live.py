@@ -158,10 +158,9 @@ def live(
     130). With --json a line for each result, and a summary as the last line.
     """
     from edgeclf import api
+    from edgeclf.errors import ReaderLeftError
     from edgeclf.streaming.loop.geometry import Geometry
-    from edgeclf.streaming.loop.loop import Limits
-    from edgeclf.streaming.loop.run import ReaderLeftError
-    from edgeclf.streaming.loop.settings import LiveSettings
+    from edgeclf.streaming.loop.settings import Limits, LiveSettings
     from edgeclf.streaming.loop.smoothing import Smoothing
 
     settings = LiveSettings(
@@ -216,7 +215,7 @@ def _views(session: Session, progress: Progress, stop: threading.Event, every_fr
 
 def _somebody_reads(session: Session, stop: threading.Event) -> bool:
     """Wait for room on stdout for the summary; False where it was to stop and nobody reads."""
-    from edgeclf.streaming.outputs.lines import has_room
+    from edgeclf.streaming.outputs.json_lines import has_room
 
     while not has_room(session.stdout, 0.3):
         if stop.is_set():

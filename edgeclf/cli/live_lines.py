@@ -8,7 +8,7 @@ from collections.abc import Callable, Iterator
 from typing import IO, TYPE_CHECKING
 
 from edgeclf.cli.session import one_line
-from edgeclf.streaming.outputs.lines import has_room
+from edgeclf.streaming.outputs.json_lines import has_room
 
 if TYPE_CHECKING:
     from rich.console import Console

@@ -6,13 +6,51 @@ import contextlib
 import os
 import threading
 from collections.abc import Sequence
+from dataclasses import dataclass
 from pathlib import Path
+from typing import Protocol
 
 from edgeclf.atomic import sync_folder
 from edgeclf.dataset.collected import INDEX, UNSORTED, class_folder_name
 from edgeclf.errors import InputError, RunFailedError, UnknownNameError
+from edgeclf.records import Record
 from edgeclf.streaming.collection.unsorted import Entry, read_index
-from edgeclf.streaming.page.collected_images import CollectedImage
+
+
+@dataclass(frozen=True)
+class CollectedImage(Record):
+    """A collected frame that nobody has labelled yet.
+
+    Attributes:
+        name: of the file, without a folder and without its ending.
+        time: of the capture, ISO 8601.
+        reason: why it was kept.
+        scores: probability of each class that the model held likely.
+    """
+
+    name: str
+    time: str
+    reason: str
+    scores: dict[str, float]
+
+
+class CollectedImages(Protocol):
+    """Collected frames. Called from worker threads; every method may raise InputError, UnknownNameError for a name."""
+
+    def labels(self) -> list[str]:
+        """Names of the classes, to choose from."""
+
+    def pending(self, limit: int) -> list[CollectedImage]:
+        """At most `limit` frames without a label, the newest first."""
+
+    def jpeg(self, name: str) -> bytes:
+        """The picture."""
+
+    def label(self, name: str, label: str) -> None:
+        """Sort the picture into the class `label`, which may be a new one."""
+
+    def discard(self, name: str) -> None:
+        """Delete the picture."""
 
 
 class UnknownImageError(UnknownNameError):

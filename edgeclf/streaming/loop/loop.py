@@ -1,4 +1,4 @@
-"""The live loop: take the newest frame, label it, hand the result on, and do nothing else.
+"""Take the newest frame, classify it, hand the result on, and do nothing else.
 
 Whatever is slow (a disk, a browser, a broker, a program to run) has a thread of its own and gets what it can take.
 """
@@ -9,31 +9,29 @@ import datetime
 import threading
 import time
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
 from typing import Protocol
 
 import numpy as np
 import numpy.typing as npt
 
-from edgeclf.errors import InputError
 from edgeclf.image.decoding import resize
-from edgeclf.records import Record
 from edgeclf.streaming.camera.capture import Capture
 from edgeclf.streaming.camera.frame import Frame
-from edgeclf.streaming.loop.geometry import Geometry, Picture
+from edgeclf.streaming.loop.geometry import Picture
 from edgeclf.streaming.loop.result import UNKNOWN, LazyTopK, LiveSummary, Result
-from edgeclf.streaming.loop.smoothing import Smoother, Smoothing
+from edgeclf.streaming.loop.settings import LiveSettings
+from edgeclf.streaming.loop.smoothing import Smoother
 from edgeclf.streaming.loop.state import LiveState, Output
 from edgeclf.streaming.loop.tally import AgeTally, Rate
 
 TOP = 5
 IDLE_SECONDS = 0.1
-"""How long one turn waits for a frame: the longest that a stop, or the watchdog's food, can be late."""
+"""How long one turn waits for a frame: the longest that a stop, or the watchdog's message, can be late."""
 NOMINAL_RATE = 30.0
 """Frames a second that smoothing assumes where frames come as fast as they are taken, and their times mean nothing."""
 
 
-class Labels(Protocol):
+class FrameClassifier(Protocol):
     """What the loop needs of a classifier; see `edgeclf.Classifier`."""
 
     labels: tuple[str, ...]
@@ -44,66 +42,40 @@ class Labels(Protocol):
         """Probabilities float32[C] of uint8[height, width, 3] RGB."""
 
 
-@dataclass(frozen=True)
-class Limits(Record):
-    """When the loop ends by itself; None: never.
-
-    Args:
-        frames: after so many results.
-        seconds: after so long.
-        max_fps: results a second at most.
-    """
-
-    frames: int | None = None
-    seconds: float | None = None
-    max_fps: float | None = None
-
-    def __post_init__(self) -> None:
-        for name, shown in (("frames", "frames"), ("seconds", "duration"), ("max_fps", "max-fps")):
-            value = getattr(self, name)
-            if value is not None and not value > 0:
-                raise InputError(f"{shown} must be above 0, got {value:g}")
-
-
 class Loop:
-    """Classifies until it is stopped, the source ends, or a limit is reached.
+    """Classify frames until the loop is stopped, the source ends, or a limit is reached.
 
     Args:
-        capture: where frames come from.
-        classifier: labels them.
+        capture: gives the frames.
+        classifier: classifies them.
         state: what the views read.
-        geometry: which part of a frame is looked at.
-        smoothing: how labels are told over time.
+        settings: which part of a frame is looked at, how labels are smoothed, when to end. With `every_frame` the
+            times of frames mean nothing, and each stands for `1 / NOMINAL_RATE` seconds.
         outputs: what else takes each result; must not wait.
-        limits: when to end.
-        paced: frames have times that mean something; else each stands for `1 / NOMINAL_RATE` seconds.
         beat: called once a turn, from the loop itself: feeds a watchdog that must not be fed by a thread beside it.
     """
 
     def __init__(
         self,
         capture: Capture,
-        classifier: Labels,
+        classifier: FrameClassifier,
         state: LiveState,
+        settings: LiveSettings = LiveSettings(),
         *,
-        geometry: Geometry = Geometry(),
-        smoothing: Smoothing = Smoothing(),
         outputs: Sequence[Output] = (),
-        limits: Limits = Limits(),
-        paced: bool = True,
         beat: Callable[[], None] = lambda: None,
     ) -> None:
         self._capture, self._classifier, self._state = capture, classifier, state
-        self._geometry, self._outputs, self._limits = geometry, tuple(outputs), limits
-        self._paced, self._beat = paced, beat
-        self._smoother = Smoother(smoothing)
+        self._geometry, self._outputs, self._limits = settings.geometry, tuple(outputs), settings.limits
+        self._paced, self._beat = not settings.every_frame, beat
+        self._smoother = Smoother(settings.smoothing)
         self._ages, self._rate = AgeTally(), Rate()
         self._classified = 0
         self._first: float | None = None
         self._last = 0.0
 
     def run(self, stop: threading.Event) -> str:
-        """Work until the end; the reason: `interrupted`, `end of source` or `limit reached`.
+        """Work until the end; return the reason: `interrupted`, `end of source` or `limit reached`.
 
         Raises:
             InputError: the source cannot be used at all.
@@ -120,7 +92,7 @@ class Loop:
             if limits.max_fps is not None:
                 if now < due:
                     stop.wait(min(due - now, IDLE_SECONDS))
-                    capture.poll_health()  # the next frame may be wanted in a minute only
+                    capture.poll_health()  # the next frame may be taken only in a minute
                     if capture.ended:
                         return "end of source"
                     continue
@@ -137,7 +109,7 @@ class Loop:
         return "interrupted"
 
     def summary(self, ended: str) -> LiveSummary:
-        """All of it, after `run` and after the capture was closed."""
+        """Sum up the run; to be called after `run`, and after the capture was closed."""
         capture = self._capture
         return LiveSummary(
             frames_captured=capture.captured,

@@ -1,4 +1,4 @@
-"""What a run of `live` opens besides its loop: the outputs and the page that the user asked for."""
+"""Open what the user asked for besides the loop: the outputs and the page."""
 
 from __future__ import annotations
 
@@ -12,20 +12,14 @@ from edgeclf.streaming.camera.sources.video_file import read_frame_rate
 from edgeclf.streaming.loop.settings import LiveSettings
 from edgeclf.streaming.loop.state import LiveState, Output
 from edgeclf.streaming.supervision.closing import Closing
-from edgeclf.streaming.supervision.problems import Problems
 
 DEFAULT_PORT = 8765
 
 
-def make_outputs(
-    settings: LiveSettings,
-    classifier: Classifier,
-    state: LiveState,
-    problems: Problems,
-    closing: Closing,
-) -> list[Output]:
-    """What the user asked for, each checked before the first frame, and closed at the end."""
+def make_outputs(settings: LiveSettings, classifier: Classifier, state: LiveState, closing: Closing) -> list[Output]:
+    """Open the outputs that the user asked for, each checked before the first frame, and closed at the end."""
     made: list[Output] = []
+    problems = state.problems
 
     def add(output: Output) -> None:
         closing.add(output.close)
@@ -61,21 +55,22 @@ def make_outputs(
 
 
 def serve_page(
-    settings: LiveSettings,
-    with_window: bool,
-    with_lines: bool,
-    state: LiveState,
-    closing: Closing,
-    progress: Progress,
+    settings: LiveSettings, state: LiveState, closing: Closing, progress: Progress, *, only_view: bool
 ) -> None:
-    """The page: where it is asked for, and where there is nothing else to look at."""
-    wanted = settings.web is not None
-    if not wanted and (with_window or with_lines):
+    """Serve the page where it is asked for, or where it is the only view.
+
+    Raises:
+        InputError: the address cannot be served, or a generated token would be shown nowhere.
+        MissingExtraError: the page was asked for, and its extra is not installed.
+        RunFailedError: the port that was asked for is taken.
+    """
+    requested = settings.web is not None
+    if not (requested or only_view):
         return
     try:
-        require("--web" if wanted else "the page", "starlette", "uvicorn")
+        require("--web" if requested else "the page", "starlette", "uvicorn")
     except MissingExtraError as error:
-        if wanted:
+        if requested:
             raise
         progress.say(str(error))
         return
@@ -91,15 +86,15 @@ def serve_page(
     try:
         view = WebView(state, host=host, port=port, token=settings.token, collected=collected)
         if settings.token is None and view.token is not None and progress is SILENT:
-            raise InputError("the page needs a token, and nobody would be told the one made for it: give --token")
+            raise InputError("the page needs a token, and the generated one would be shown nowhere: give --token")
         closing.add(view.close)
         view.start()
     except RunFailedError:
-        if wanted:
+        if requested:
             raise
         view = WebView(state, host=host, port=0, collected=collected)  # the port is taken: any other will do
         closing.add(view.close)
         view.start()
     progress.say(f"page: {view.url}")
-    if not wanted:
+    if not requested:
         progress.say(f"for this machine alone; --web 0.0.0.0:{DEFAULT_PORT} serves others too, who need its token then")

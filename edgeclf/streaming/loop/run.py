@@ -1,4 +1,4 @@
-"""A whole run of `live`: everything is opened, the loop works, and everything is released again, whatever happens."""
+"""A whole run of `live`: open everything, let the loop work, and release everything again, whatever happens."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import IO
 
 from edgeclf.artifact.locate import locate_model
-from edgeclf.errors import RunFailedError
+from edgeclf.errors import ReaderLeftError, RunFailedError
 from edgeclf.extras import extras
 from edgeclf.inference.classifier import Classifier
 from edgeclf.progress import Progress
@@ -21,19 +21,18 @@ from edgeclf.streaming.loop.opening import make_outputs, serve_page
 from edgeclf.streaming.loop.result import LiveSummary
 from edgeclf.streaming.loop.settings import LiveSettings
 from edgeclf.streaming.loop.state import LiveState, Output
-from edgeclf.streaming.outputs.display import window_possible
 from edgeclf.streaming.outputs.json_lines import JsonLines
+from edgeclf.streaming.outputs.window import window_possible
 from edgeclf.streaming.supervision.board_watch import BoardWatch
 from edgeclf.streaming.supervision.closing import Closing
-from edgeclf.streaming.supervision.notify import Notifier
+from edgeclf.streaming.supervision.notify import Notifier, ReadyNotice
 from edgeclf.streaming.supervision.problems import Problems
 from edgeclf.streaming.supervision.threads import choose_threads
 
 _LOOP_ENDS_WITHIN = 2.5
 
-
-class ReaderLeftError(Exception):
-    """Whoever read the JSON lines closed the pipe."""
+View = Callable[[LiveState], contextlib.AbstractContextManager[object]]
+"""A further view, such as a line of a terminal: entered with the state, and open while the loop works."""
 
 
 def run_live(
@@ -44,7 +43,7 @@ def run_live(
     progress: Progress,
     json_lines: IO[str] | None = None,
     outputs: Sequence[Output] = (),
-    watch: Callable[[LiveState], contextlib.AbstractContextManager[object]] | None = None,
+    watch: View | None = None,
 ) -> LiveSummary:
     """Classify frames until `stop` is set, the source ends, a limit is reached, or the window is closed.
 
@@ -52,75 +51,64 @@ def run_live(
 
     Args:
         model: a file, a run folder, or a zoo name.
-        settings: how.
+        settings: what to look at, how, and where results go.
         stop: ends it.
-        progress: told what was chosen, and what goes wrong on the way.
+        progress: gets what was chosen, and what goes wrong on the way.
         json_lines: gets a line for each result.
         outputs: what else takes each result; closed at the end, also where it never began.
-        watch: a further view, such as a terminal's line, open while the loop works.
+        watch: a further view, open while the loop works.
 
     Raises:
         InputError: model, source, or an output cannot be used.
         RunFailedError: the source is lost for good.
-        ReaderLeftError: nobody reads `json_lines` any more.
+        ReaderLeftError: the reader of `json_lines` closed its end.
     """
-    notifier = Notifier.from_environment()
-    problems = Problems(progress.warn)
-    state: LiveState | None = None
-
-    def on_state(source: SourceState) -> None:
-        if state is not None:
-            with contextlib.suppress(OSError):  # whoever read the log has left: no reason to end
-                _tell_source(source, state, notifier, progress)
-
+    notifier, problems = Notifier.from_environment(), Problems(progress.warn)
+    watcher = _SourceWatcher(notifier, progress)
     with Closing() as closing:
         for output in outputs:
             closing.add(output.close)
-        capture = Capture(
-            lambda: choose_source(
-                settings.camera,
-                every_frame=settings.every_frame,
-                size=settings.size,
-                rate=settings.rate,
-                tell=progress.say,
-            ),
-            on_state=on_state,
-            every_frame=settings.every_frame,
-        )
+        capture = _open_capture(settings, watcher, progress)
         closing.add(capture.close)
         classifier = _open_model(model, settings, progress)
         state = LiveState(classifier.path.stem, classifier.labels, capture.name, problems)
-        made = make_outputs(settings, classifier, state, problems, closing)
+        made = make_outputs(settings, classifier, state, closing)
         lines = None
         if json_lines is not None:
             lines = JsonLines(json_lines, problems, stop, every_frame=settings.every_frame)
             closing.add(lines.close)
             made.append(lines)
         state.set_source(capture.state)
+        watcher.state = state
         with_window = settings.window and window_possible(stop)
-        serve_page(settings, with_window, json_lines is not None, state, closing, progress)
+        serve_page(settings, state, closing, progress, only_view=not (with_window or lines is not None))
         board = BoardWatch(state)
         closing.add(board.close)
         board.start()
-        loop = Loop(
-            capture,
-            classifier,
-            state,
-            geometry=settings.geometry,
-            smoothing=settings.smoothing,
-            outputs=(*made, *outputs, _Ready(notifier)),
-            limits=settings.limits,
-            paced=not settings.every_frame,
-            beat=notifier.beat,
-        )
+        every_output = (*made, *outputs, ReadyNotice(notifier))
+        loop = Loop(capture, classifier, state, settings, outputs=every_output, beat=notifier.beat)
         with contextlib.nullcontext() if watch is None else watch(state):
             try:
-                ended = _work(loop, stop, state if with_window else None, f"edgeclf: {state.model}")
+                ended = _work(loop, stop, state if with_window else None)
             finally:
                 notifier.stopping()
     if lines is not None and lines.reader_left:
         raise ReaderLeftError
     return loop.summary(ended)
+
+
+def _open_capture(settings: LiveSettings, watcher: _SourceWatcher, progress: Progress) -> Capture:
+    return Capture(
+        lambda: choose_source(
+            settings.camera,
+            every_frame=settings.every_frame,
+            size=settings.size,
+            rate=settings.rate,
+            log=progress.say,
+        ),
+        on_state=watcher.take,
+        every_frame=settings.every_frame,
+    )
 
 
 def _open_model(model: str | Path, settings: LiveSettings, progress: Progress) -> Classifier:
@@ -138,8 +126,8 @@ def _open_model(model: str | Path, settings: LiveSettings, progress: Progress) -
     return classifier
 
 
-def _work(loop: Loop, stop: threading.Event, windowed: LiveState | None, title: str) -> str:
-    """Run the loop in a thread of its own; the main thread draws the window, or waits and hears signals."""
+def _work(loop: Loop, stop: threading.Event, windowed: LiveState | None) -> str:
+    """Run the loop in a thread of its own; the main thread draws the window, or waits, and receives signals."""
     ended: list[str] = []
     failure: list[BaseException] = []
     done = threading.Event()
@@ -157,7 +145,7 @@ def _work(loop: Loop, stop: threading.Event, windowed: LiveState | None, title: 
     closed = False
     try:
         if windowed is not None:
-            closed = _show(windowed, title, done, stop)
+            closed = _show(windowed, done, stop)
         while not done.wait(0.1) and not stop.is_set():
             pass
     finally:
@@ -167,15 +155,15 @@ def _work(loop: Loop, stop: threading.Event, windowed: LiveState | None, title: 
     if failure:
         raise failure[0]
     if not ended:
-        raise RunFailedError("the network, or an output, does not come back; what was written is whole")
+        raise RunFailedError("the network, or an output, does not return; what was written is complete")
     return "window closed" if closed else ended[0]
 
 
-def _show(state: LiveState, title: str, done: threading.Event, stop: threading.Event) -> bool:
-    """Draw the window until all ends; whether it was closed, which ends the rest."""
+def _show(state: LiveState, done: threading.Event, stop: threading.Event) -> bool:
+    """Draw the window until all ends; return whether the user closed it, which ends the rest."""
     from edgeclf.streaming.outputs.window import Window
 
-    window = Window(state, title)
+    window = Window(state, f"edgeclf: {state.model}")
     try:
         while not done.wait(0.005) and not stop.is_set():
             if not window.refresh():
@@ -186,29 +174,31 @@ def _show(state: LiveState, title: str, done: threading.Event, stop: threading.E
     return False
 
 
-def _tell_source(source: SourceState, state: LiveState, notifier: Notifier, progress: Progress) -> None:
-    before = state.source()
-    state.set_source(source)
-    if source.status in ("stalled", "lost"):
-        notifier.status(f"{source.name}: {source.status}, {source.detail}")
-        if before.status not in ("stalled", "lost") or (before.status, source.status) == ("stalled", "lost"):
-            progress.warn(f"{source.name}: {source.detail}")
-    elif source.status == "running":
-        notifier.status(f"{source.name}: running")
-        if before.status in ("stalled", "lost"):
-            progress.say(f"{source.name}: frames again")
+class _SourceWatcher:
+    """Passes each new state of the source on to the views, the log and systemd.
 
+    Attributes:
+        state: what views read; None until the model is open.
+    """
 
-class _Ready:
-    """Tells systemd with the first result: until then a camera may be missing."""
+    def __init__(self, notifier: Notifier, progress: Progress) -> None:
+        self._notifier, self._progress = notifier, progress
+        self.state: LiveState | None = None
 
-    def __init__(self, notifier: Notifier) -> None:
-        self._notifier, self._told = notifier, False
+    def take(self, source: SourceState) -> None:
+        """Pass a new state on."""
+        if self.state is not None:
+            with contextlib.suppress(OSError):  # the reader of the log has left: no reason to end
+                self._pass_on(source, self.state)
 
-    def take(self, result: object, picture: object) -> None:
-        if not self._told:
-            self._told = True
-            self._notifier.ready()
-
-    def close(self) -> None:
-        pass
+    def _pass_on(self, source: SourceState, state: LiveState) -> None:
+        before = state.source()
+        state.set_source(source)
+        if source.status in ("stalled", "lost"):
+            self._notifier.status(f"{source.name}: {source.status}, {source.detail}")
+            if before.status not in ("stalled", "lost") or (before.status, source.status) == ("stalled", "lost"):
+                self._progress.warn(f"{source.name}: {source.detail}")
+        elif source.status == "running":
+            self._notifier.status(f"{source.name}: running")
+            if before.status in ("stalled", "lost"):
+                self._progress.say(f"{source.name}: frames again")

@@ -1,4 +1,4 @@
-"""Everything that a run of `live` can be told, as one frozen value."""
+"""The settings of a run of `live`, as one frozen value that is made once and handed on whole."""
 
 from __future__ import annotations
 
@@ -7,36 +7,59 @@ from dataclasses import dataclass
 from edgeclf.errors import InputError
 from edgeclf.records import Record
 from edgeclf.streaming.loop.geometry import Geometry
-from edgeclf.streaming.loop.loop import Limits
 from edgeclf.streaming.loop.smoothing import Smoothing
 
 COLLECT_QUOTA_BYTES = 500_000_000
 
 
 @dataclass(frozen=True)
+class Limits(Record):
+    """When the loop ends by itself; None: never.
+
+    Args:
+        frames: after so many results.
+        seconds: after so long.
+        max_fps: results a second at most.
+    """
+
+    frames: int | None = None
+    seconds: float | None = None
+    max_fps: float | None = None
+
+    def __post_init__(self) -> None:
+        for name, shown in (("frames", "frames"), ("seconds", "duration"), ("max_fps", "max-fps")):
+            value = getattr(self, name)
+            if value is not None and not value > 0:
+                raise InputError(f"{shown} must be above 0, got {value:g}")
+
+
+@dataclass(frozen=True)
 class LiveSettings(Record):
-    """How to look, and who is told.
+    """What a run of `live` looks at, how, and where its results go.
 
     Args:
         camera: `0`, a device, a video file, a folder of images, an address, a GStreamer pipeline, or `picamera2`.
-        size: width and height to ask of a camera, pixels.
-        rate: frames a second to ask of a camera.
+        size: width and height to ask of a camera, pixels; None: 640 x 480.
+        rate: frames a second to ask of a camera; None: as fast as it is by default.
         every_frame: classify all frames of a file instead of the newest one.
         geometry: which part of a frame is looked at, and which way up.
-        smoothing: how labels are told over time.
+        smoothing: how the label follows the probabilities of the frames.
         limits: when to end.
         threads: of the interpreter; None: chosen by a short measurement.
         runtime: `litert`, `tflite-runtime` or `tensorflow`.
-        input_range: input values that a network made elsewhere expects.
+        input_range: what pixel values 0 and 255 become, for models with float inputs whose files do not state it.
         web: `[HOST:]PORT` of the page; None: only where there is no window and nothing else to look at.
-        token: asked of who opens the page from another machine; None: made, and told.
+        token: required from viewers on other machines; None: generated, and logged.
         window: open a window where there is a display.
-        record: video file to write.
-        overwrite: replace an existing one.
-        collect: folder for frames that the model is unsure of.
-        collect_quota: bytes that unsorted ones may take there.
-        on_change: program that is run when the label changes.
-        mqtt: `mqtt://HOST[:PORT][/TOPIC]` of a broker that is told.
+        record: video file to write; None: none.
+        overwrite: replace an existing video file.
+        collect: folder for frames that the model is unsure of; None: none are collected.
+        collect_quota: bytes that unsorted images may take there.
+        on_change: command that is run when the label changes; None: none.
+        mqtt: `mqtt://HOST[:PORT][/TOPIC]` of a broker to publish to; None: none.
+
+    Raises:
+        InputError: a value is out of range.
     """
 
     camera: str = "0"

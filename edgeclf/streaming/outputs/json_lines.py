@@ -1,20 +1,27 @@
-"""One line of JSON for each result, from a thread of its own: who reads slowly misses lines, and holds up nothing."""
+"""Write one line of JSON for each result, from a thread of its own: a slow reader misses lines, and holds up nothing.
+
+A thread that is inside `write` cannot be woken, and holds the lock of its stream: closing the stream then waits for it
+for ever. So the stream is asked for room before anything is written.
+"""
 
 from __future__ import annotations
 
 import json
+import select
 import threading
 import time
+from collections.abc import Callable
 from typing import IO
 
 from edgeclf.streaming.loop.geometry import Picture
 from edgeclf.streaming.loop.result import Result
-from edgeclf.streaming.outputs.lines import write_line
 from edgeclf.streaming.supervision.background import Background
 from edgeclf.streaming.supervision.problems import Problems
 
 CAPACITY = 1000
 _CLOSE_SECONDS = 1.5
+_AT_ONCE = 1000
+"""Characters, of four bytes at most: a pipe with room takes 4,096 bytes without waiting."""
 
 
 class JsonLines:
@@ -61,7 +68,7 @@ class JsonLines:
     def _write(self, result: Result) -> None:
         if self.reader_left:
             return
-        line = json.dumps(document(result), ensure_ascii=False, allow_nan=False)
+        line = json.dumps(make_document(result), ensure_ascii=False, allow_nan=False)
         try:
             if self._over() or not write_line(self._stream, line, self._over):
                 self._unwritten += 1
@@ -73,7 +80,7 @@ class JsonLines:
         return time.monotonic() >= self._give_up_at
 
 
-def document(result: Result) -> dict[str, object]:
+def make_document(result: Result) -> dict[str, object]:
     """The keys that scripts rely on."""
     return {
         "frame": result.frame,
@@ -86,3 +93,30 @@ def document(result: Result) -> dict[str, object]:
         "inference_ms": result.inference_ms,
         "fps": result.fps,
     }
+
+
+def has_room(stream: IO[str], seconds: float) -> bool:
+    """Wait up to `seconds` until a short text can be written to `stream` at once; return whether it can."""
+    try:
+        descriptor = stream.fileno()
+    except (OSError, ValueError, AttributeError):
+        return True  # it is in memory
+    poller = select.poll()
+    poller.register(descriptor, select.POLLOUT)
+    return bool(poller.poll(seconds * 1000))
+
+
+def write_line(stream: IO[str], line: str, give_up: Callable[[], bool]) -> bool:
+    """Write `line` and its end; return False where `give_up()` was true before there was room for it.
+
+    Raises:
+        BrokenPipeError: the reader has left.
+    """
+    text = line + "\n"
+    for start in range(0, len(text), _AT_ONCE):
+        while not has_room(stream, 0.1):
+            if give_up():
+                return False
+        stream.write(text[start : start + _AT_ONCE])
+        stream.flush()
+    return True

@@ -1,8 +1,16 @@
-"""The view where there is a display: one window, drawn by the main thread, at most thirty times a second."""
+"""The view where there is a display: one window, drawn by the main thread, at most thirty times a second.
+
+Whether there is a display is found out before OpenCV opens a window, which ends the whole process where it finds none.
+"""
 
 from __future__ import annotations
 
 import dataclasses
+import os
+import re
+import subprocess
+import sys
+import threading
 import time
 
 import cv2
@@ -17,6 +25,35 @@ from edgeclf.streaming.outputs.annotate import annotate
 REFRESH_SECONDS = 1 / 30
 _ESCAPE, _CLOSE = 27, ord("q")
 _FIRST_SIZE = (800, 600)
+_TRY = "import cv2; cv2.namedWindow('edgeclf'); cv2.pollKey(); cv2.destroyAllWindows()"
+_TRY_SECONDS = 10.0
+
+
+def window_possible(stop: threading.Event | None = None) -> bool:
+    """Return whether a window can be opened: OpenCV has a window system, a display is named, and it responds.
+
+    The last is tried in a process of its own: a display that is named but gone (an SSH session, a stopped desktop)
+    makes Qt and GTK abort. Setting `stop` ends the wait for it.
+    """
+    if sys.platform.startswith("linux") and not (os.environ.get("DISPLAY") or os.environ.get("WAYLAND_DISPLAY")):
+        return False
+    if re.search(r"^\s*GUI:\s*(NONE)?\s*$", cv2.getBuildInformation(), re.MULTILINE):
+        return False  # the headless wheel
+    try:
+        return _try_window(stop or threading.Event())
+    except OSError:
+        return False
+
+
+def _try_window(stop: threading.Event) -> bool:
+    silent = subprocess.DEVNULL
+    with subprocess.Popen([sys.executable, "-c", _TRY], stdin=silent, stdout=silent, stderr=silent) as tried:
+        give_up = time.monotonic() + _TRY_SECONDS
+        while tried.poll() is None:
+            if time.monotonic() >= give_up or stop.wait(0.02):
+                tried.kill()
+                return False
+        return tried.returncode == 0
 
 
 class Window:
@@ -37,7 +74,7 @@ class Window:
         cv2.resizeWindow(title, *_FIRST_SIZE)
 
     def refresh(self) -> bool:
-        """Draw what is new; whether the window is still open."""
+        """Draw what is new; return whether the window is still open."""
         now = time.monotonic()
         shown, source = self._state.latest(), self._state.source()
         if shown is not None and now - self._drawn_at >= REFRESH_SECONDS and self._drawn != (shown.sequence, source):
@@ -49,16 +86,16 @@ class Window:
         return self._drawn is None or cv2.getWindowProperty(self._title, cv2.WND_PROP_VISIBLE) >= 1
 
     def close(self) -> None:
-        """Take the window away."""
+        """Close the window."""
         cv2.destroyAllWindows()
         cv2.pollKey()
 
 
-def draw_snapshot(shown: Snapshot, source: SourceState) -> Pixels:
-    """uint8[H, W, 3] BGR: the newest picture; darkened, with the reason on it, where the source gives none."""
+def draw_snapshot(snapshot: Snapshot, source: SourceState) -> Pixels:
+    """Draw the newest picture as uint8[H, W, 3] BGR; darkened, with the reason on it, where the source gives none."""
     if source.status not in ("stalled", "lost"):
-        return annotate(shown.picture, shown.result)
-    frame = shown.picture.frame
+        return annotate(snapshot.picture, snapshot.result)
+    frame = snapshot.picture.frame
     dark = dataclasses.replace(frame, pixels=np.asarray(frame.pixels // 3, np.uint8))
-    reason = dataclasses.replace(shown.result, label=f"{source.name}: {source.detail}", probability=0.0, top=())
-    return annotate(Picture(dark, shown.picture.geometry), reason)
+    reason = dataclasses.replace(snapshot.result, label=f"{source.name}: {source.detail}", probability=0.0, top=())
+    return annotate(Picture(dark, snapshot.picture.geometry), reason)

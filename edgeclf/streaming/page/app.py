@@ -11,9 +11,9 @@ from typing import TYPE_CHECKING, Any
 
 from edgeclf.errors import EdgeclfError, InputError, UnknownNameError, one_line
 from edgeclf.extras import extras
+from edgeclf.streaming.collection.collected import CollectedImages
 from edgeclf.streaming.loop.state import LiveState
 from edgeclf.streaming.page.access import Access
-from edgeclf.streaming.page.collected_images import CollectedImages
 from edgeclf.streaming.page.encoder import BOUNDARY, PART, PictureEncoder
 from edgeclf.streaming.page.events import RETRY, EventWriter
 from edgeclf.streaming.page.feed import Feed

@@ -1,8 +1,12 @@
-"""How much of everything the page gives away."""
+"""Bounds on what viewers of the page may cost, and how they are kept for each connection, below HTTP."""
 
 from __future__ import annotations
 
+import asyncio
 from dataclasses import dataclass
+from typing import Any
+
+from edgeclf.extras import extras
 
 
 @dataclass(frozen=True)
@@ -34,3 +38,63 @@ class Limits:
     pictures_per_second: float = 30.0
     events_per_second: float = 10.0
     picture_width: int = 1280
+
+
+def make_bounded_protocol(limits: Limits) -> type[asyncio.Protocol]:
+    """Uvicorn's HTTP/1.1 protocol within `limits`; uvicorn itself waits for ever for a request, and for a reader."""
+    with extras("--web"):
+        from uvicorn.protocols.http.h11_impl import H11Protocol
+
+    class BoundedProtocol(H11Protocol):
+        """One connection."""
+
+        _request_timer: asyncio.TimerHandle | None = None
+        _reader_timer: asyncio.TimerHandle | None = None
+        _seen: Any = None
+
+        def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
+            """Make room where there are too many: the longest idle one goes, else the newcomer."""
+            super().connection_made(transport)
+            # A write counts as unfinished until the kernel has all of it, so that what comes next is the newest.
+            transport.set_write_buffer_limits(0)
+            self._since = self.loop.time()
+            if len(self.connections) > limits.connections:
+                self._make_room()
+            self._watch_request()
+
+        def connection_lost(self, exc: Exception | None) -> None:
+            """Forget it, timers included."""
+            super().connection_lost(exc)
+            for timer in (self._request_timer, self._reader_timer):
+                if timer is not None:
+                    timer.cancel()
+
+        def pause_writing(self) -> None:
+            """The viewer does not keep up: it has a while to take something."""
+            super().pause_writing()
+            self._reader_timer = self.loop.call_later(limits.send_seconds, self.transport.abort)
+
+        def resume_writing(self) -> None:
+            """It took all of it."""
+            super().resume_writing()
+            if self._reader_timer is not None:
+                self._reader_timer.cancel()
+
+        def _make_room(self) -> None:
+            # Those that are aborted already stay in the set until the event loop's next turn.
+            there = [c for c in self.connections if isinstance(c, BoundedProtocol) and not c.transport.is_closing()]
+            if len(there) > limits.connections:
+                idle = (c for c in there if c is not self and c._is_idle())
+                min(idle, key=lambda c: c._since, default=self).transport.abort()
+
+        def _is_idle(self) -> bool:
+            return self.cycle is None or self.cycle.response_complete
+
+        def _watch_request(self) -> None:
+            if self._is_idle() and self._request_timer is not None and self.cycle is self._seen:
+                self.transport.abort()  # no request since the last look
+                return
+            self._seen = self.cycle
+            self._request_timer = self.loop.call_later(limits.request_seconds, self._watch_request)
+
+    return BoundedProtocol

@@ -12,14 +12,13 @@ from urllib.parse import quote
 
 from edgeclf.errors import RunFailedError, one_line
 from edgeclf.extras import require
+from edgeclf.streaming.collection.collected import CollectedImages
 from edgeclf.streaming.loop.state import LiveState
 from edgeclf.streaming.page.access import Access
 from edgeclf.streaming.page.address import BACKLOG, listen, reachable_host, resolve
 from edgeclf.streaming.page.app import PageApplication
-from edgeclf.streaming.page.collected_images import CollectedImages
-from edgeclf.streaming.page.connections import make_bounded_protocol
 from edgeclf.streaming.page.encoder import PART
-from edgeclf.streaming.page.limits import Limits
+from edgeclf.streaming.page.limits import Limits, make_bounded_protocol
 
 START_SECONDS = 60.0
 FAREWELL_SECONDS = 0.3

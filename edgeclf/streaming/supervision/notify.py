@@ -1,4 +1,4 @@
-"""Telling systemd how the program is, without a library: one datagram a message.
+"""Notify systemd of the state of the program, without a library: one datagram a message.
 
 The protocol is that of `sd_notify(3)`; the watchdog's that of `sd_watchdog_enabled(3)`. The watchdog is fed by the loop
 itself, so that a loop that hangs is noticed: a timer beside it would go on feeding.
@@ -19,8 +19,8 @@ _RETRY_SECONDS = 1.0
 class Notifier:
     """Sends states to the manager of services; does nothing where there is none. Safe to use from any thread.
 
-    A message that cannot be sent is lost in silence: no manager is no reason to stop, and a manager that does not get
-    its watchdog's food acts by itself.
+    A message that cannot be sent is dropped in silence: no manager is no reason to stop, and a manager whose
+    watchdog is not fed acts by itself.
 
     Args:
         address: of the datagram socket: a path, or an abstract name behind `@`; None: there is no manager.
@@ -35,26 +35,26 @@ class Notifier:
 
     @classmethod
     def from_environment(cls, environment: Mapping[str, str] = os.environ) -> Notifier:
-        """What systemd says in NOTIFY_SOCKET, WATCHDOG_USEC and WATCHDOG_PID, which may name another process."""
+        """Read NOTIFY_SOCKET, WATCHDOG_USEC and WATCHDOG_PID, which may name another process."""
         microseconds = environment.get("WATCHDOG_USEC", "")
         ours = environment.get("WATCHDOG_PID", str(os.getpid())) == str(os.getpid())
         seconds = int(microseconds) / 1e6 if ours and microseconds.isascii() and microseconds.isdigit() else None
         return cls(environment.get("NOTIFY_SOCKET"), seconds)
 
     def ready(self) -> None:
-        """The program has started and works."""
+        """Notify that the program has started and works."""
         self._send("READY=1")
 
     def status(self, text: str) -> None:
-        """One line for `systemctl status`."""
+        """Set the line that `systemctl status` shows."""
         self._send(f"STATUS={' '.join(text.split())}")
 
     def stopping(self) -> None:
-        """The program is about to end."""
+        """Notify that the program is about to end."""
         self._send("STOPPING=1")
 
     def beat(self) -> None:
-        """The loop goes round: to be called each time; sends only when the watchdog is due to be fed."""
+        """Feed the watchdog where that is due; to be called at each turn of the loop."""
         now = time.monotonic()
         if now < self._next_beat:
             return
@@ -72,3 +72,19 @@ class Notifier:
                 channel.sendto(message.encode(errors="replace"), address)
             return True
         return False
+
+
+class ReadyNotice:
+    """An output that notifies systemd with the first result: until then a camera may be missing."""
+
+    def __init__(self, notifier: Notifier) -> None:
+        self._notifier, self._sent = notifier, False
+
+    def take(self, result: object, picture: object) -> None:
+        """Notify at the first result."""
+        if not self._sent:
+            self._sent = True
+            self._notifier.ready()
+
+    def close(self) -> None:
+        """Do nothing: there is nothing to release."""
