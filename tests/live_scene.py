@@ -23,7 +23,7 @@ COLORS = {"red": (40, 40, 200), "blue": (200, 60, 40), "green": (60, 160, 60)}
 LABELS = (*COLORS, "gray")
 
 
-def draw_snapshot(label: str, number: int, height: int = 240, width: int = 320) -> Pixels:
+def picture_of(label: str, number: int, height: int = 240, width: int = 320) -> Pixels:
     """uint8[height, width, 3] BGR: the color that `label` names, and a bright bar that moves with `number`."""
     pixels = np.full((height, width, 3), COLORS.get(label, (128, 128, 128)), np.uint8)
     start = number * 4 % (width - 20)
@@ -47,7 +47,7 @@ def publish(
 ) -> None:
     """One result for a frame that shows `label`."""
     now = time.time()
-    frame = Frame(number, draw_snapshot(label, number) if pixels is None else pixels, time.monotonic(), now)
+    frame = Frame(number, picture_of(label, number) if pixels is None else pixels, time.monotonic(), now)
     others = [name for name in state.labels if name != label][:2]
     top = [LabelScore(label, state.labels.index(label) if label in state.labels else 0, probability)]
     top += [LabelScore(name, state.labels.index(name), (1 - probability) / 2) for name in others]
@@ -81,7 +81,7 @@ class Scene:
         state: LiveState,
         rate: float = 25.0,
         geometry: Geometry | None = None,
-        paint: Callable[[str, int], Pixels] = draw_snapshot,
+        paint: Callable[[str, int], Pixels] = picture_of,
     ) -> None:
         self.state, self.label, self.probability = state, "red", 0.9
         self.paused = False

@@ -13,7 +13,7 @@ import cv2
 import httpx
 import numpy as np
 import pytest
-from live_scene import Scene, ask, draw_snapshot, eventually, new_state, publish
+from live_scene import Scene, ask, picture_of, eventually, new_state, publish
 
 from edgeclf.streaming.camera.source import SourceState
 from edgeclf.streaming.loop.geometry import Geometry
@@ -140,9 +140,9 @@ def test_the_stream_shows_the_newest_picture_and_then_the_next(state: LiveState,
     with client.stream("GET", "/stream.mjpg") as answer:
         assert answer.headers["content-type"].startswith("multipart/x-mixed-replace; boundary=")
         shown = parts(answer)
-        assert abs(pixels_of(next(shown))[5, 5].astype(int) - draw_snapshot("red", 0)[5, 5]).max() < 12
+        assert abs(pixels_of(next(shown))[5, 5].astype(int) - picture_of("red", 0)[5, 5]).max() < 12
         publish(state, "blue", 1)
-        assert abs(pixels_of(next(shown))[5, 5].astype(int) - draw_snapshot("blue", 1)[5, 5]).max() < 12
+        assert abs(pixels_of(next(shown))[5, 5].astype(int) - picture_of("blue", 1)[5, 5]).max() < 12
 
 
 def test_a_second_viewer_and_a_later_one_see_the_picture_of_a_source_that_stands_still(
@@ -195,7 +195,7 @@ def test_a_picture_is_encoded_once_for_all_and_only_while_somebody_looks(
 def test_wide_pictures_are_scaled_down_in_the_stream_and_whole_in_a_snapshot(
     state: LiveState, client: httpx.Client
 ) -> None:
-    publish(state, "blue", 0, draw_snapshot("blue", 0, 1080, 3840))
+    publish(state, "blue", 0, picture_of("blue", 0, 1080, 3840))
     with client.stream("GET", "/stream.mjpg") as answer:
         jpeg = next(parts(answer))
     assert pixels_of(jpeg).shape == (360, 1280, 3)

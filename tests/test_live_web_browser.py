@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 import cv2
 import pytest
-from live_scene import COLORS, Scene, draw_snapshot, eventually, new_state, publish
+from live_scene import COLORS, Scene, picture_of, eventually, new_state, publish
 from presence import need
 
 from edgeclf.errors import UnknownNameError
@@ -305,7 +305,7 @@ class Shelf:
         ]
 
     def jpeg(self, name: str) -> bytes:
-        return cv2.imencode(".jpg", draw_snapshot("blue", 0))[1].tobytes()
+        return cv2.imencode(".jpg", picture_of("blue", 0))[1].tobytes()
 
     def label(self, name: str, label: str) -> None:
         self.discard(name)

@@ -7,7 +7,7 @@ from collections.abc import Iterator
 import cv2
 import httpx
 import pytest
-from live_scene import draw_snapshot, new_state
+from live_scene import picture_of, new_state
 
 from edgeclf.errors import InputError, RunFailedError, UnknownNameError
 from edgeclf.streaming.collection.collected import CollectedImage
@@ -34,7 +34,7 @@ class Shelf:
 
     def jpeg(self, name: str) -> bytes:
         self._check(name)
-        return cv2.imencode(".jpg", draw_snapshot("red", 0))[1].tobytes()
+        return cv2.imencode(".jpg", picture_of("red", 0))[1].tobytes()
 
     def label(self, name: str, label: str) -> None:
         self._check(name)

@@ -41,7 +41,7 @@ class Geometry(Record):
         if roi is not None and not (all(math.isfinite(n) and n >= 0 for n in roi) and min(roi[2:]) > 0):
             raise InputError(f"roi must be X,Y,WIDTH,HEIGHT with a width and height above 0, got {roi}")
 
-    def turned(self, pixels: Pixels) -> Pixels:
+    def turn(self, pixels: Pixels) -> Pixels:
         """The whole picture the way up that people see it: a view of `pixels`, not a copy."""
         turned = np.rot90(pixels, -self.rotate // 90) if self.rotate else pixels
         if self.flip in ("vertical", "both"):
@@ -69,7 +69,7 @@ class Geometry(Record):
 
     def region(self, pixels: Pixels) -> Pixels:
         """What the network looks at, before the resize: a contiguous array, a copy only where it must be."""
-        turned = self.turned(pixels)
+        turned = self.turn(pixels)
         left, top, right, bottom = self.box(*turned.shape[:2])
         return np.ascontiguousarray(turned[top:bottom, left:right])
 
@@ -88,11 +88,11 @@ class Picture:
 
     def pixels(self) -> Pixels:
         """uint8[H, W, 3] BGR, turned, contiguous; not to be written to (it may be the captured frame itself)."""
-        return np.ascontiguousarray(self.geometry.turned(self.frame.pixels))
+        return np.ascontiguousarray(self.geometry.turn(self.frame.pixels))
 
     def box(self) -> tuple[int, int, int, int] | None:
         """Left, top, right and bottom of the region looked at; None where it is the whole picture."""
-        height, width = self.geometry.turned(self.frame.pixels).shape[:2]
+        height, width = self.geometry.turn(self.frame.pixels).shape[:2]
         box = self.geometry.box(height, width)
         return None if box == (0, 0, width, height) else box
 

@@ -1,4 +1,4 @@
-"""What the views show: the newest result and picture, the recent past, how source and board are; for any thread."""
+"""Hold what the views show: newest result and picture, recent past, state of source and board; for any thread."""
 
 from __future__ import annotations
 
@@ -22,10 +22,10 @@ MOST_CHANGES = 50
 
 
 class Output(Protocol):
-    """Whatever takes each result besides the views: a recorder, a broker, a program to run."""
+    """What takes each result besides the views: a recorder, a broker, a program to run."""
 
     def take(self, result: Result, picture: Picture) -> None:
-        """One result, from the loop's own thread: must not wait for anything (see `background.Background`)."""
+        """Take one result, in the loop's own thread: must not wait for anything (see `background.Background`)."""
 
     def close(self) -> None:
         """Finish within about two seconds."""
@@ -79,7 +79,7 @@ class LiveState:
         self._began = time.monotonic()  # a board without a clock of its own gets the time some seconds later
         self._source = SourceState(source, "opening")
         self._board: BoardState | None = None
-        self._shown: Snapshot | None = None
+        self._snapshot: Snapshot | None = None
         self._changes: deque[Change] = deque(maxlen=MOST_CHANGES)
         self._samples: deque[tuple[float, str, float]] = deque(maxlen=round(HISTORY_SECONDS / SAMPLE_EVERY))
         self._next_sample = 0.0
@@ -87,11 +87,11 @@ class LiveState:
         self._lock = threading.Lock()
 
     def publish(self, result: Result, picture: Picture, captured: int, dropped: int) -> None:
-        """The loop's newest result; a few microseconds, whoever looks."""
-        before = self._shown
+        """Store the loop's newest result; takes a few microseconds, however many views there are."""
+        before = self._snapshot
         with self._lock:
             sequence = before.sequence + 1 if before else 1
-            self._shown = Snapshot(sequence, result, picture)
+            self._snapshot = Snapshot(sequence, result, picture)
             counts = self._counts
             counts["frames_captured"], counts["frames_classified"] = captured, sequence
             counts["frames_dropped"] = dropped
@@ -103,40 +103,52 @@ class LiveState:
                 self._samples.append((round(now, 3), result.label, round(result.probability, 4)))
 
     def source(self) -> SourceState:
-        """How the source is."""
+        """Return the state of the source."""
         return self._source
 
     def set_source(self, state: SourceState) -> None:
-        """The source's state changed."""
+        """Store a new state of the source."""
         self._source = state
 
     def set_board(self, board: BoardState) -> None:
-        """New figures of the sensors."""
+        """Store new figures of the sensors."""
         self._board = board
 
     def latest(self) -> Snapshot | None:
-        """The newest result and picture; None before the first."""
-        return self._shown
+        """Return the newest result and picture; None before the first."""
+        return self._snapshot
+
+    def board(self) -> BoardState | None:
+        """Return the newest figures of the sensors."""
+        return self._board
+
+    def revision(self) -> tuple[int, SourceState, BoardState | None, dict[str, str]]:
+        """Return a value that differs where anything has changed since; cheap, unlike the documents below."""
+        snapshot = self._snapshot
+        return snapshot.sequence if snapshot else 0, self._source, self._board, self.problems.now()
 
     def to_dict(self) -> dict[str, Any]:
-        """All of it as JSON's own types; the same keys from the first moment on."""
-        shown, source, board = self._shown, self._source, self._board
+        """Return all of it as JSON's own types; the same keys from the first moment on."""
+        with self._lock:
+            samples = [list(sample) for sample in self._samples]
+        return {**self.current_dict(), "labels": list(self.labels), "history": samples}
+
+    def current_dict(self) -> dict[str, Any]:
+        """Return what `to_dict` does, without what never changes and what a reader can keep by itself."""
+        snapshot, source, board = self._snapshot, self._source, self._board
         with self._lock:
             changes = [change.to_dict() for change in self._changes]
-            samples = [list(sample) for sample in self._samples]
             counts = dict(self._counts)
         now = datetime.datetime.now(datetime.timezone.utc).astimezone().isoformat(timespec="milliseconds")
         return {
             "time": now,
             "uptime_seconds": round(time.monotonic() - self._began, 1),
             "model": self.model,
-            "labels": list(self.labels),
             "source": source.to_dict(),
-            "result": shown.result.to_dict() if shown else None,
-            "sequence": shown.sequence if shown else 0,
+            "result": snapshot.result.to_dict() if snapshot else None,
+            "sequence": snapshot.sequence if snapshot else 0,
             "counts": counts,
             "board": board.to_dict() if board else None,
             "problems": self.problems.now(),
             "changes": changes,
-            "history": samples,
         }

@@ -69,10 +69,26 @@ class PageApplication:
         self.closing = asyncio.Event()
         self._encoder = PictureEncoder(state, encoding, limits.picture_width)
         self._events = EventWriter(state, collected is not None)
-        self.pictures = Feed(self._encoder.part, 1 / limits.pictures_per_second, POLL_SECONDS)
-        self.updates = Feed(self._events.update, 1 / limits.events_per_second, POLL_SECONDS)
+        self.pictures = Feed(
+            self._encoder.part, 1 / limits.pictures_per_second, POLL_SECONDS, self._report_to(f"{PART} pictures")
+        )
+        self.updates = Feed(
+            self._events.update, 1 / limits.events_per_second, POLL_SECONDS, self._report_to(f"{PART} events")
+        )
         self._picture_slots, self._event_slots = Slots(limits.streams), Slots(limits.streams)
         self.asgi = Guard(self._routes(), access, cookie_name, limits, (PAGE / "token.html").read_bytes())
+
+    def _report_to(self, part: str) -> Callable[[Exception | None], None]:
+        """Return what reports the failures of a feed as a problem of `part`."""
+        problems = self._state.problems
+
+        def report(error: Exception | None) -> None:
+            if error is None:
+                problems.end(part)
+            else:
+                problems.begin(part, f"viewers were disconnected ({one_line(error)}); they connect again")
+
+        return report
 
     def _routes(self) -> Any:
         with extras("--web"):
@@ -96,7 +112,7 @@ class PageApplication:
         async def produce(write: Write) -> None:
             if not self.pictures.watchers:
                 self._encoder.forget()
-            with self.pictures.watched():
+            with self.pictures.watch():
                 await write(f"--{BOUNDARY}\r\n".encode())
                 number = 0
                 while True:
@@ -109,7 +125,7 @@ class PageApplication:
 
     async def _event_stream(self, request: Request) -> Any:
         async def produce(write: Write) -> None:
-            with self.updates.watched():
+            with self.updates.watch():
                 await write(RETRY + self._events.whole())
                 number = 0
                 while True:
