@@ -16,7 +16,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from live_results import many_descriptors, picture, result, wait_for
+from live_results import picture, result, wait_for
 from presence import needed
 
 import edgeclf
@@ -339,11 +339,11 @@ def test_a_broker_that_is_slow_gets_the_newest_and_no_flood(broker, told, rigs):
 
 
 def test_someone_else_on_that_port(told, rigs, monkeypatch):
-    monkeypatch.setattr(mqtt, "_ANSWER_SECONDS", 0.3)
+    monkeypatch.setattr(mqtt, "KEEPALIVE", 1)
     with socket.create_server(("127.0.0.1", 0)) as mute:
         rig = start(rigs, f"mqtt://127.0.0.1:{mute.getsockname()[1]}", told)
         wait_for(lambda: bool(told))
-        assert "(no answer); trying again" in told[0]
+        assert "(no response); trying again" in told[0]
         rig.output.close()
 
 
@@ -456,17 +456,6 @@ def test_closing_is_quick_with_and_without_a_broker(broker, told, rigs):
     here.show("late")  # a result on its way while all ends
 
 
-def test_many_open_connections_are_no_hindrance(broker, told, rigs):
-    heard = Subscriber(broker.port)
-    with many_descriptors():
-        rig = start(rigs, f"mqtt://127.0.0.1:{broker.port}/{TOPIC}", told)
-        rig.show("cat")
-        wait_for(lambda: heard.last(f"{TOPIC}/label") == "cat")
-        rig.output.close()
-    heard.close()
-    assert told == []
-
-
 def test_addresses():
     full = parse_mqtt_url("mqtts://pi:a%40b@broker.lan:9999/home/kitchen/")
     assert (full.host, full.port, full.tls, full.topic) == ("broker.lan", 9999, True, "home/kitchen")
@@ -496,6 +485,7 @@ def test_addresses():
         "mqtt://:hunter2@broker.lan",
         "mqtt://pi:hunter2@[::1",
         "mqtt://pi:hunter2@bro ker",
+        f"mqtt://pi:hunter2@{'a' * 64}.lan",
     ],
 )
 def test_addresses_that_cannot_be_used_are_told_without_the_password(url, told):

@@ -1,4 +1,4 @@
-"""Where to publish: `mqtt://USER:PASSWORD@HOST:1883/TOPIC`, with a password that is never shown."""
+"""The address of a broker: `mqtt://USER:PASSWORD@HOST:1883/TOPIC`, with a password that is never shown."""
 
 from __future__ import annotations
 
@@ -24,9 +24,9 @@ class MqttAddress:
         host: name or IP address.
         port: 1883, and 8883 with TLS, unless given.
         tls: whether the connection is encrypted and the broker's certificate is checked.
-        topic: what all topics begin with.
+        topic: base of all topics.
         user: None: no user.
-        password: not part of any text this makes.
+        password: not part of any text made from this.
     """
 
     host: str
@@ -42,7 +42,7 @@ class MqttAddress:
 
 
 def parse_mqtt_url(url: str, topic: str | None = None) -> MqttAddress:
-    """Read an address. The password may also be in the environment variable EDGECLF_MQTT_PASSWORD.
+    """Parse an address. The password may also be in the environment variable EDGECLF_MQTT_PASSWORD.
 
     Args:
         url: a URL of the kind above.
@@ -60,6 +60,10 @@ def parse_mqtt_url(url: str, topic: str | None = None) -> MqttAddress:
         raise InputError(f"--mqtt: {_EXPECTED}, got {parts.scheme + '://' if parts.scheme else 'no scheme'}")
     if not host or any(c.isspace() for c in host):
         raise InputError(f"--mqtt: no host; {_EXPECTED}")
+    try:
+        host.encode("idna")
+    except UnicodeError as error:
+        raise InputError(f"--mqtt: the host is no name that can exist; {_EXPECTED}") from error
     if port == 0:
         raise InputError("--mqtt: the port must be between 1 and 65535, got 0")
     if parts.query or parts.fragment:
@@ -75,7 +79,7 @@ def parse_mqtt_url(url: str, topic: str | None = None) -> MqttAddress:
 
 
 def default_topic() -> str:
-    """`edgeclf/` and the name of this machine."""
+    """Return `edgeclf/` and the name of this machine."""
     name = re.sub(r"[^A-Za-z0-9_.-]", "-", socket.gethostname().partition(".")[0])
     return f"edgeclf/{name or 'device'}"
 
