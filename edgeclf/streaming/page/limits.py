@@ -41,19 +41,25 @@ class Limits:
 
 
 def make_bounded_protocol(limits: Limits) -> type[asyncio.Protocol]:
-    """Uvicorn's HTTP/1.1 protocol within `limits`; uvicorn itself waits for ever for a request, and for a reader."""
+    """Derive uvicorn's HTTP/1.1 protocol so that every connection stays within `limits`.
+
+    Uvicorn's public settings do not reach that, so its protocol class is extended, which is no public interface:
+    `limit_concurrency` replies 503 to new requests and closes no connection, so that idle ones keep their descriptors;
+    `timeout_keep_alive` counts from the end of a response, so that a connection that never sends a request, or sends
+    half of one, is kept for ever; and there is none for a reader that takes nothing, nor for the write buffer.
+    """
     with extras("--web"):
         from uvicorn.protocols.http.h11_impl import H11Protocol
 
     class BoundedProtocol(H11Protocol):
-        """One connection."""
+        """One connection within its bounds."""
 
         _request_timer: asyncio.TimerHandle | None = None
         _reader_timer: asyncio.TimerHandle | None = None
         _seen: Any = None
 
         def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
-            """Make room where there are too many: the longest idle one goes, else the newcomer."""
+            """Make room where there are too many: close the longest idle one, else the new one."""
             super().connection_made(transport)
             # A write counts as unfinished until the kernel has all of it, so that what comes next is the newest.
             transport.set_write_buffer_limits(0)
@@ -63,19 +69,19 @@ def make_bounded_protocol(limits: Limits) -> type[asyncio.Protocol]:
             self._watch_request()
 
         def connection_lost(self, exc: Exception | None) -> None:
-            """Forget it, timers included."""
+            """Cancel the timers."""
             super().connection_lost(exc)
             for timer in (self._request_timer, self._reader_timer):
                 if timer is not None:
                     timer.cancel()
 
         def pause_writing(self) -> None:
-            """The viewer does not keep up: it has a while to take something."""
+            """Start the time within which a slow reader must take something."""
             super().pause_writing()
             self._reader_timer = self.loop.call_later(limits.send_seconds, self.transport.abort)
 
         def resume_writing(self) -> None:
-            """It took all of it."""
+            """Stop that time: the reader took all of it."""
             super().resume_writing()
             if self._reader_timer is not None:
                 self._reader_timer.cancel()
