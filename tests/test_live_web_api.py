@@ -13,7 +13,7 @@ import cv2
 import httpx
 import numpy as np
 import pytest
-from live_scene import Scene, ask, picture_of, eventually, new_state, publish
+from live_scene import Scene, ask, eventually, new_state, picture_of, publish
 
 from edgeclf.streaming.camera.source import SourceState
 from edgeclf.streaming.loop.geometry import Geometry

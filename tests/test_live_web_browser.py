@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 import cv2
 import pytest
-from live_scene import COLORS, Scene, picture_of, eventually, new_state, publish
+from live_scene import COLORS, Scene, eventually, new_state, picture_of, publish
 from presence import need
 
 from edgeclf.errors import UnknownNameError

@@ -7,7 +7,7 @@ from collections.abc import Iterator
 import cv2
 import httpx
 import pytest
-from live_scene import picture_of, new_state
+from live_scene import new_state, picture_of
 
 from edgeclf.errors import InputError, RunFailedError, UnknownNameError
 from edgeclf.streaming.collection.collected import CollectedImage

@@ -1,11 +1,13 @@
-"""Frames worth a label: those that the model is unsure of, and a random sample, for training it again."""
+"""Collect frames worth a label, for training again: those that the model is unsure of, and a random sample."""
 
 from __future__ import annotations
 
 import base64
+import dataclasses
 import random
 from collections import deque
 from collections.abc import Sequence
+from dataclasses import dataclass
 from pathlib import Path
 
 import cv2
@@ -13,14 +15,15 @@ import numpy as np
 
 from edgeclf.dataset.near_duplicates import GLIMPSE_SIDE, glimpse, unmoved
 from edgeclf.errors import InputError, RunFailedError, one_line
+from edgeclf.records import Record
 from edgeclf.streaming.camera.frame import Pixels
 from edgeclf.streaming.collection.unsorted import REMEMBERED, Entry, UnsortedImages
 from edgeclf.streaming.loop.geometry import Picture
 from edgeclf.streaming.loop.result import Result
+from edgeclf.streaming.loop.settings import COLLECT_QUOTA_BYTES
 from edgeclf.streaming.supervision.background import Background
 from edgeclf.streaming.supervision.problems import Problems
 
-QUOTA_BYTES = 500_000_000
 _PART = "collect"
 _LOOK_EVERY = 0.5
 _KEEP_EVERY = 2.0
@@ -31,8 +34,32 @@ _QUALITY = 95
 _NOMINAL_RATE = 30.0
 
 
+@dataclass(frozen=True)
+class CollectionRule(Record):
+    """Which frames are kept.
+
+    Args:
+        unsure_below: bound for the best probability; with two classes, of which one always has half, at least 0.75.
+        margin_below: bound for the difference between the two best.
+        random_fraction: probability that a frame is kept although the model is sure.
+
+    Raises:
+        InputError: a number is not between 0 and 1.
+    """
+
+    unsure_below: float = 0.5
+    margin_below: float = 0.2
+    random_fraction: float = 0.001
+
+    def __post_init__(self) -> None:
+        for field in dataclasses.fields(self):
+            value = getattr(self, field.name)
+            if not 0 <= value <= 1:
+                raise InputError(f"{field.name} must be between 0 and 1, got {value}")
+
+
 class Collector:
-    """Keeps frames in `DIR/unsorted` for labelling; what is saved is the region that the network looks at, turned.
+    """Keeps frames in `DIR/unsorted` for labelling: the region that the network looks at, turned.
 
     A frame is kept where the model is unsure (`unsure`: the frame's best probability is low; `close`: the two best
     classes lie close together; `changing`: the frame's own label differs from that of the frame before), and now and
@@ -41,18 +68,16 @@ class Collector:
 
     Args:
         folder: DIR; classes sorted by hand or on the page lie beside `unsorted` and are never touched.
-        problems: where failures are told, as `collect`.
+        problems: gets failures, as `collect`.
         labels: class names of the model.
         quota_bytes: that unsorted images may take; beyond it the oldest of them are deleted.
-        unsure_below: bound for the best probability; with two classes, of which one always has half, at least 0.75.
-        margin_below: bound for the difference between the two best.
-        random_share: probability that a frame is kept although the model is sure.
+        rule: which frames are kept.
         seed: of the random sample.
         paced: frames have times that mean something; else each stands for a thirtieth of a second, as where a video
             is classified as fast as it can be.
 
     Raises:
-        InputError: another process collects into `folder`, or a number is out of its range.
+        InputError: another process collects into `folder`, or the quota is below 1 byte.
         OutputError: `folder` cannot be written.
     """
 
@@ -62,32 +87,28 @@ class Collector:
         problems: Problems,
         *,
         labels: Sequence[str],
-        quota_bytes: int = QUOTA_BYTES,
-        unsure_below: float = 0.5,
-        margin_below: float = 0.2,
-        random_share: float = 0.001,
+        quota_bytes: int = COLLECT_QUOTA_BYTES,
+        rule: CollectionRule = CollectionRule(),
         seed: int | None = None,
         paced: bool = True,
     ) -> None:
-        for name, share in (("unsure_below", unsure_below), ("random_share", random_share), ("margin", margin_below)):
-            if not 0 <= share <= 1:
-                raise InputError(f"{name} must be between 0 and 1, got {share}")
         if quota_bytes < 1:
             raise InputError(f"the quota must be at least 1 byte, got {quota_bytes}")
+        unsure_below = rule.unsure_below
         self._unsure_below = max(unsure_below, 0.75) if unsure_below and len(labels) == 2 else unsure_below
-        self._margin_below, self._random_share, self._paced = margin_below, random_share, paced
+        self._rule, self._paced = rule, paced
         self._random = random.Random(seed)
         self._raw_label: str | None = None
         self._next_look = self._next_random = float("-inf")
         self._offered = self._done = 0
         self._kept: deque[float] = deque(maxlen=_AT_ONCE_AN_HOUR)
         self._images = UnsortedImages(Path(folder).expanduser(), quota_bytes)
-        known = [view for entry in self._images.newest() if (view := _view(entry)) is not None]
+        known = [view for entry in self._images.newest() if (view := _read_glimpse(entry)) is not None]
         self._seen = deque(known, maxlen=REMEMBERED)
         self._background = Background(_PART, self._keep, problems, capacity=4)
 
     def take(self, result: Result, picture: Picture) -> None:
-        """Look whether a result is worth keeping; a microsecond where it is not."""
+        """Offer a result that is worth keeping to the thread that saves; takes a microsecond where it is not."""
         captured = self._seconds(picture)
         reason = self._reason(result, captured)
         self._raw_label = result.raw_label
@@ -101,7 +122,7 @@ class Collector:
 
     @property
     def busy(self) -> bool:
-        """Whether frames wait to be looked at."""
+        """Return whether frames wait to be looked at."""
         return self._offered > self._done + self._background.dropped
 
     def close(self) -> None:
@@ -118,12 +139,12 @@ class Collector:
         top = result.top
         # `top` is smoothed, so after each change of the scene two classes pass by each other; it is the frame that
         # counts, whose two best can lie this close only where the first has little more than half
-        undecided = result.raw_probability < (1 + self._margin_below) / 2
-        if undecided and len(top) > 1 and top[0].probability - top[1].probability < self._margin_below:
+        undecided = result.raw_probability < (1 + self._rule.margin_below) / 2
+        if undecided and len(top) > 1 and top[0].probability - top[1].probability < self._rule.margin_below:
             return "close"
         if self._raw_label is not None and result.raw_label != self._raw_label:
             return "changing"
-        if self._random.random() < self._random_share and captured >= self._next_random:
+        if self._random.random() < self._rule.random_fraction and captured >= self._next_random:
             return "random"
         return None
 
@@ -161,7 +182,7 @@ class Collector:
 
 
 def encode_jpeg(pixels: Pixels) -> bytes:
-    """uint8[H, W, 3] BGR as a JPEG with full colour resolution, so that training sees what the network saw."""
+    """Encode uint8[H, W, 3] BGR as JPEG with full colour resolution, so that training sees what the network saw."""
     settings = [cv2.IMWRITE_JPEG_QUALITY, _QUALITY]
     if hasattr(cv2, "IMWRITE_JPEG_SAMPLING_FACTOR"):
         settings += [cv2.IMWRITE_JPEG_SAMPLING_FACTOR, cv2.IMWRITE_JPEG_SAMPLING_FACTOR_444]
@@ -172,13 +193,13 @@ def encode_jpeg(pixels: Pixels) -> bytes:
 
 
 def _scores(result: Result) -> dict[str, float]:
-    """Of the best classes, smoothed; where the frame itself names another class than those of before, that alone."""
+    """Return the best classes, smoothed; where the frame's own best class is another one, that alone."""
     if result.top and result.top[0].label != result.raw_label:
         return {result.raw_label: round(result.raw_probability, 4)}
     return {score.label: round(score.probability, 4) for score in result.top}
 
 
-def _view(entry: Entry) -> Pixels | None:
+def _read_glimpse(entry: Entry) -> Pixels | None:
     try:
         content = base64.b64decode(entry.glimpse, validate=True)
     except ValueError:
