@@ -20,9 +20,9 @@ from edgeclf.image.decoding import (
     MAX_PIXELS,
     decode,
     decode_bytes,
+    describe_irregularities,
     image_size,
     load_image,
-    oddity,
     resize,
 )
 from edgeclf.image.header import read_header
@@ -103,7 +103,7 @@ def test_pixels_are_those_that_pillow_shows(name: str, folder: Path) -> None:
 
 @pytest.mark.parametrize("name", PICTURES)
 def test_what_is_odd_is_named(name: str, folder: Path) -> None:
-    assert oddity(folder / name) == PICTURES[name][1]
+    assert describe_irregularities(read_header((folder / name).read_bytes()), name) == PICTURES[name][1]
 
 
 @pytest.mark.parametrize("suffix", [".png", ".tiff"])
@@ -111,7 +111,7 @@ def test_sixteen_bits_become_eight(suffix: str, tmp_path: Path) -> None:
     path = tmp_path / f"deep{suffix}"
     path.write_bytes(cv2.imencode(suffix, RGB[..., ::-1].astype(np.uint16) * 257)[1].tobytes())
     assert np.array_equal(decode(path), RGB)
-    assert oddity(path) == "16 bits a channel"
+    assert describe_irregularities(read_header(path.read_bytes()), path.name) == "16 bits a channel"
 
 
 @pytest.mark.parametrize("orientation", range(1, 9))
