@@ -16,7 +16,7 @@ import os
 import shutil
 import sqlite3
 import time
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -35,7 +35,7 @@ from edgeclf.dataset.row_files import (
 )
 from edgeclf.dataset.sources import FileStamp, Item, Listing
 from edgeclf.dataset.store_eviction import evict, new_file_name
-from edgeclf.dataset.store_index import ImageFacts, RowArray, StoreIndex
+from edgeclf.dataset.store_index import FileRow, ImageFacts, RowArray, StoreIndex
 from edgeclf.errors import OutputError, RunFailedError
 
 _TOUCHED_EVERY_SECONDS = 86400
@@ -174,10 +174,10 @@ class ImageStore:
         with self._explained():
             return self._index.facts_of(decoder, contents)
 
-    def make_room(self, keep: Iterable[str], incoming: int) -> bool:
-        """Remove what is old, and what is over the size limit; see `store_eviction.evict`."""
-        with self._explained(incoming):
-            return evict(self._index, self.folder, frozenset(keep), incoming)
+    def remove_old(self, keep: Collection[str]) -> None:
+        """Remove images that were not used for long or are over the size limit, but not those of `keep`."""
+        with self._explained():
+            evict(self._index, self.folder, keep)
 
     def add(self, listing: Listing, decoder: str, height: int, width: int, batch: Batch, size: int) -> None:
         """Store images, facts and files together: all of them, or after an error none.
@@ -320,9 +320,9 @@ def _existing(folder: Path) -> Path:
     return folder if folder.is_dir() else Path(os.sep)
 
 
-def _matching(known: tuple[FileStamp, str] | None, stamp: FileStamp) -> str | None:
+def _matching(known: FileRow | None, stamp: FileStamp) -> str | None:
     """The content where a file is as it was, its device aside, whose number may change when it is mounted again."""
-    return known[1] if known is not None and known[0][:4] == stamp[:4] else None
+    return known[6].hex() if known is not None and known[1:5] == stamp[:4] else None
 
 
 def is_settled(item: Item, now: int) -> bool:

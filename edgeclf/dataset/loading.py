@@ -154,6 +154,8 @@ def partition_readable(listing: Listing, images: SourceImages) -> tuple[tuple[Un
     Raises:
         DataError: no image is usable.
     """
+    if not images.unopened and not images.undecoded:
+        return (), list(range(len(images.hashes)))
     unreadable, readable = [], []
     for number, (item, content) in enumerate(zip(listing.items, images.hashes, strict=True)):
         if content is None:

@@ -135,6 +135,7 @@ class _Load:
         if work:
             del found  # what is mapped could not be removed
             self._fill(work, hashes, progress)
+            store.remove_old({content for content in hashes if content is not None})
         if files is not None:
             store.record_files(listing, files)
         if all(content is None for content in hashes):
@@ -171,8 +172,6 @@ class _Load:
 
     def _fill(self, work: list[int], hashes: list[str | None], progress: Progress) -> None:
         row_bytes = self._height * self._width * 3
-        known = {content for content in hashes if content is not None}
-        self._store.make_room(known, len(work) * row_bytes)
         self._done, reasons = self._store.contents(self._decoder, self._height, self._width)
         self._done |= reasons.keys()
         self._undecoded |= reasons

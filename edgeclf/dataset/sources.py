@@ -171,7 +171,7 @@ def class_name(text: str, where: str) -> str:
 
 def shown(path: str) -> str:
     """Return a path as text that JSON and terminals can carry, also where its bytes are not UTF-8."""
-    return path.encode("utf-8", "surrogateescape").decode("utf-8", "backslashreplace")
+    return path if path.isascii() else path.encode("utf-8", "surrogateescape").decode("utf-8", "backslashreplace")
 
 
 def file_stamp(file: os.DirEntry[str] | Path) -> FileStamp:
@@ -188,7 +188,7 @@ def reason_to_pass_over(name: str) -> str | None:
     """Return why a file of this name is not taken for an image, or None."""
     if name.startswith("."):
         return "hidden file; passed over"
-    suffix = os.path.splitext(name)[1].lower()
+    suffix = name[name.rindex(".") :].lower() if "." in name else ""
     if suffix in IMAGE_SUFFIXES:
         return None
     return f"not an image by its name ({suffix or 'no suffix'}); passed over"

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+from bisect import bisect_left
 from collections import defaultdict
 from collections.abc import Iterable, Sequence
 
@@ -112,7 +113,7 @@ def _cuts(places: Sequence[float], fractions: Sequence[float], needs: Sequence[i
     below = 0.0
     for fraction, need in zip(fractions[:-1], needs[:-1], strict=True):
         below += fraction
-        natural = sum(place < below for place in places)
+        natural = bisect_left(places, below)
         ends.append(max(natural, (ends[-1] if ends else 0) + need))
     ends.append(len(places))
     for index in range(len(ends) - 2, -1, -1):

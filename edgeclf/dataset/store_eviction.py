@@ -9,6 +9,7 @@ from __future__ import annotations
 import contextlib
 import time
 import uuid
+from collections.abc import Collection
 from pathlib import Path
 
 from edgeclf.dataset.cache import KEPT_DAYS, cache_limit
@@ -23,47 +24,39 @@ _ROOM = 0.1
 _WORTH_COPYING = 0.25
 
 
-def evict(index: StoreIndex, folder: Path, keep: frozenset[str], incoming: int) -> bool:
+def evict(index: StoreIndex, folder: Path, keep: Collection[str]) -> None:
     """Remove old entries, and over the limit the least recently used.
 
     Args:
         index: of the store.
         folder: of the store.
-        keep: contents that are about to be used.
-        incoming: bytes that are about to be added.
-
-    Returns:
-        Whether any image was removed.
+        keep: contents of images that are about to be used.
 
     Raises:
         InputError: `$EDGECLF_CACHE_GB` is not a number.
     """
     now = int(time.time())
     before = now - _KEPT_SECONDS
-    excess = _stored_bytes(index.arrays()) + incoming - cache_limit()
+    excess = sum(array.count * array.row_bytes for array in index.arrays()) - cache_limit()
     oldest = index.execute("SELECT MIN(used) FROM (SELECT used FROM rows UNION ALL SELECT used FROM sources)")
     first = oldest.fetchone()[0]
     if excess <= 0 and (first is None or first >= before):
-        return False
+        return
     outdated: list[Path] = []
     with contextlib.ExitStack() as locks:
         with index.writing():
             free = [a for a in index.arrays() if locks.enter_context(lock_unused(folder / a.file))]
-            removed = sum(_remove_unused(index, array, before, keep) for array in free)
+            for array in free:
+                _remove_unused(index, array, before, keep)
             if excess > 0:
                 over = excess + int(_ROOM * cache_limit()) - _unused_bytes(index, free)
-                removed += _remove_least_recent(index, free, over, keep)
+                _remove_least_recent(index, free, over, keep)
             for array in free:
                 outdated += _repack(index, folder, array, excess > 0)
             _remove_old_sources(index, before)
             outdated += _orphans(index, folder)
         for path in outdated:
             path.unlink(missing_ok=True)
-    return bool(removed or outdated)
-
-
-def _stored_bytes(arrays: list[RowArray]) -> int:
-    return sum(array.count * array.row_bytes for array in arrays)
 
 
 def _count(index: StoreIndex, array: RowArray) -> int:
@@ -74,12 +67,12 @@ def _unused_bytes(index: StoreIndex, arrays: list[RowArray]) -> int:
     return sum((array.count - _count(index, array)) * array.row_bytes for array in arrays)
 
 
-def _remove_unused(index: StoreIndex, array: RowArray, before: int, keep: frozenset[str]) -> int:
+def _remove_unused(index: StoreIndex, array: RowArray, before: int, keep: Collection[str]) -> None:
     rows = index.execute("SELECT content FROM rows WHERE array = ? AND used < ?", (array.number, before)).fetchall()
-    return _remove(index, [(array.number, content) for (content,) in rows if content.hex() not in keep])
+    _remove(index, [(array.number, content) for (content,) in rows if content.hex() not in keep])
 
 
-def _remove_least_recent(index: StoreIndex, arrays: list[RowArray], excess: int, keep: frozenset[str]) -> int:
+def _remove_least_recent(index: StoreIndex, arrays: list[RowArray], excess: int, keep: Collection[str]) -> None:
     """Remove rows until `excess` bytes are free, as far as they may be removed."""
     sizes = {array.number: array.row_bytes for array in arrays}
     chosen = []
@@ -89,12 +82,11 @@ def _remove_least_recent(index: StoreIndex, arrays: list[RowArray], excess: int,
         if number in sizes and content.hex() not in keep:
             chosen.append((number, content))
             excess -= sizes[number]
-    return _remove(index, chosen)
+    _remove(index, chosen)
 
 
-def _remove(index: StoreIndex, rows: list[tuple[int, bytes]]) -> int:
+def _remove(index: StoreIndex, rows: list[tuple[int, bytes]]) -> None:
     index.execute_many("DELETE FROM rows WHERE array = ? AND content = ?", rows)
-    return len(rows)
 
 
 def _repack(index: StoreIndex, folder: Path, array: RowArray, at_once: bool) -> list[Path]:

@@ -17,7 +17,7 @@ _BUSY_SECONDS = 600.0
 _SCHEMA = """
 CREATE TABLE sources (id INTEGER PRIMARY KEY, root BLOB NOT NULL UNIQUE, used INTEGER NOT NULL);
 CREATE TABLE files (
-    source INTEGER NOT NULL, key BLOB NOT NULL,
+    source INTEGER NOT NULL, key NOT NULL,
     size INTEGER NOT NULL, written INTEGER NOT NULL, changed INTEGER NOT NULL,
     inode INTEGER NOT NULL, device INTEGER NOT NULL,
     content BLOB NOT NULL, PRIMARY KEY (source, key)
@@ -39,6 +39,10 @@ CREATE TABLE rows (
     used INTEGER NOT NULL, PRIMARY KEY (array, content)
 ) WITHOUT ROWID;
 """
+
+
+FileRow = tuple[str | bytes, int, int, int, int, int, bytes]
+"""Key, the five numbers of its `FileStamp`, and content hash of a file."""
 
 
 @dataclass(frozen=True)
@@ -143,8 +147,8 @@ class StoreIndex:
         found = self.execute("SELECT used FROM sources WHERE root = ?", (os.fsencode(root),)).fetchone()
         return 0 if found is None else int(found[0])
 
-    def files_of(self, source: int, keys: Sequence[str] | None = None) -> dict[str, tuple[FileStamp, str]]:
-        """Return stamp and content of each known file of a source, or of those of `keys` alone, by key."""
+    def files_of(self, source: int, keys: Sequence[str] | None = None) -> dict[str, FileRow]:
+        """Return the known files of a source, or those of `keys` alone, by key."""
         columns = "SELECT key, size, written, changed, inode, device, content FROM files WHERE source = ?"
         if keys is None:
             rows = self.execute(columns, (source,)).fetchall()
@@ -152,9 +156,9 @@ class StoreIndex:
             rows = [
                 row
                 for key in keys
-                for row in self.execute(f"{columns} AND key = ?", (source, os.fsencode(key))).fetchall()
+                for row in self.execute(f"{columns} AND key = ?", (source, _stored_key(key))).fetchall()
             ]
-        return {os.fsdecode(row[0]): (row[1:6], row[6].hex()) for row in rows}
+        return {row[0] if type(row[0]) is str else os.fsdecode(row[0]): row for row in rows}
 
     def contents_by_stamp(self, stamps: Iterable[FileStamp]) -> dict[FileStamp, str]:
         """Return the content of each file known under another path: the same inode, size and times."""
@@ -183,8 +187,7 @@ class StoreIndex:
 
     def rows_of(self, array: RowArray, contents: Sequence[str]) -> dict[str, tuple[int, int]]:
         """Return row and time of the last use of each of `contents` that has a row."""
-        total = self.execute("SELECT COUNT(*) FROM rows WHERE array = ?", (array.number,)).fetchone()[0]
-        if total <= 2 * len(contents):
+        if array.count <= 2 * len(contents):
             wanted = set(contents)
             rows = self.execute("SELECT content, row, used FROM rows WHERE array = ?", (array.number,)).fetchall()
             return {name: (row, used) for content, row, used in rows if (name := content.hex()) in wanted}
@@ -224,13 +227,13 @@ class StoreIndex:
 
     def add_files(self, source: int, files: Iterable[tuple[str, FileStamp, str]]) -> None:
         """Remember key, stamp and content of files."""
-        rows = ((source, os.fsencode(key), *stamp, bytes.fromhex(content)) for key, stamp, content in files)
+        rows = ((source, _stored_key(key), *stamp, bytes.fromhex(content)) for key, stamp, content in files)
         self.execute_many("INSERT OR REPLACE INTO files VALUES (?, ?, ?, ?, ?, ?, ?, ?)", rows)
 
     def remove_files(self, source: int, keys: Iterable[str]) -> None:
         """Forget files that are gone."""
         self.execute_many(
-            "DELETE FROM files WHERE source = ? AND key = ?", ((source, os.fsencode(key)) for key in keys)
+            "DELETE FROM files WHERE source = ? AND key = ?", ((source, _stored_key(key)) for key in keys)
         )
 
     def add_decoder(self, identity: str) -> int:
@@ -269,6 +272,11 @@ class StoreIndex:
         """Record that rows are used now."""
         query = "UPDATE rows SET used = ? WHERE array = ? AND content = ?"
         self.execute_many(query, ((now, array.number, bytes.fromhex(content)) for content in contents))
+
+
+def _stored_key(key: str) -> str | bytes:
+    """A path as SQLite takes it; one that is not UTF-8 is no text."""
+    return key if key.isascii() else os.fsencode(key)
 
 
 def _array(row: tuple[int, str, int, int, int, int, int]) -> RowArray:
