@@ -1,5 +1,8 @@
 from __future__ import annotations
 
+import builtins
+import contextlib
+import io
 import os
 import pickle
 import random
@@ -10,13 +13,16 @@ import sys
 import time
 from pathlib import Path
 
+import cv2
 import numpy as np
 import pytest
 from photo_folders import make_folder, photo, write
 from small_disk import small_file_system
 
-from edgeclf.dataset import cache, load_dataset
-from edgeclf.errors import OutputError, RunFailedError
+from edgeclf.dataset import LoadReport, audit, cache, list_source, load_dataset, probe, reading
+from edgeclf.dataset.image_store import INDEX
+from edgeclf.dataset.near_duplicates import SIDE
+from edgeclf.errors import InputError, OutputError, RunFailedError
 from edgeclf.image.decoding import load_image
 
 LOAD = (
@@ -24,8 +30,33 @@ LOAD = (
 )
 
 
+@contextlib.contextmanager
+def calls(module, name):
+    """The arguments of each call of a function of a module, which is called all the same."""
+    made = []
+    with pytest.MonkeyPatch.context() as patch:
+        real = getattr(module, name)
+        patch.setattr(module, name, lambda *given: (made.append(given), real(*given))[1])
+        yield made
+
+
+def opened_paths(monkeypatch):
+    """The paths of all files that are opened from now on."""
+    opened = []
+    for module, name in ((os, "open"), (io, "open"), (builtins, "open"), (cv2, "imread")):
+        real = getattr(module, name)
+
+        def spy(path, *given, real=real, **named):
+            if not isinstance(path, int):
+                opened.append(os.fspath(path))
+            return real(path, *given, **named)
+
+        monkeypatch.setattr(module, name, spy)
+    return opened
+
+
 class Recorder:
-    """Progress that remembers which bars were opened and what was said."""
+    """Progress that records its bars and lines."""
 
     def __init__(self):
         self.bars, self.totals, self.lines = [], [], []
@@ -64,16 +95,16 @@ def pets(tmp_path):
 
 
 @pytest.fixture
-def settled_pets(pets):
-    """Twenty photos whose files were not written just now; their time of change cannot be set, so this waits."""
-    age(pets)
-    time.sleep(2.1)
+def settled(monkeypatch):
+    """An hour passes between the last change of a file and its reading; a file's time of change cannot be set."""
+    now = time.time_ns
+    monkeypatch.setattr(time, "time_ns", lambda: now() + 3_600_000_000_000)
+
+
+@pytest.fixture
+def settled_pets(pets, settled):
+    """Twenty photos whose files were not written just now."""
     return pets
-
-
-def age(folder, seconds=3600):
-    for path in folder.rglob("*.png"):
-        os.utime(path, (time.time() - seconds,) * 2)
 
 
 def pixels(data):
@@ -87,24 +118,111 @@ def test_the_images_are_those_of_the_one_preprocessing(own_cache, pets):
         np.testing.assert_array_equal(image, load_image(path, 20, 30))
 
 
+def work_of(data):
+    """(files read, images decoded) of a load."""
+    return data.load.files_read, data.load.images_decoded
+
+
 def test_a_second_load_reads_and_decodes_nothing(own_cache, settled_pets):
     first, second = Recorder(), Recorder()
     before = load_dataset(settled_pets, image_size=16, progress=first)
     after = load_dataset(settled_pets, image_size=16, progress=second)
-    assert first.bars == ["Reading files", "Decoding images"]
+    assert first.bars == ["Reading images"]
     assert second.bars == []
+    assert before.load == LoadReport(20, 20, 20)
+    assert after.load == LoadReport(20, 0, 0)
     assert after.fingerprint == before.fingerprint
     for name, split in before.splits.items():
         np.testing.assert_array_equal(split.images, after.splits[name].images)
 
 
-def test_an_added_photo_alone_is_read(own_cache, settled_pets):
+def test_an_added_photo_alone_is_read_and_decoded(own_cache, settled_pets):
     load_dataset(settled_pets, image_size=16)
-    write(settled_pets / "cat" / "new.png", photo(5000))
+    new = write(settled_pets / "cat" / "new.png", photo(5000))
     again = Recorder()
-    assert "new.png" in " ".join(pixels(load_dataset(settled_pets, image_size=16, progress=again)))
-    assert again.bars == ["Reading files", "Decoding images"]
-    assert again.totals == [1, 21]
+    with calls(reading, "read_content") as read, calls(reading, "decode_bytes") as decoded:
+        data = load_dataset(settled_pets, image_size=16, progress=again)
+    assert [path for path, *_ in read] == [str(new)]
+    assert len(decoded) == 1
+    assert data.load == LoadReport(21, 1, 1)
+    assert again.totals == [1]
+    np.testing.assert_array_equal(pixels(data)[str(new)], load_image(new, 16, 16))
+
+
+def test_a_renamed_class_is_neither_read_nor_decoded(own_cache, settled_pets):
+    before = load_dataset(settled_pets, image_size=16)
+    os.rename(settled_pets / "cat", settled_pets / "tiger")
+    with calls(reading, "read_content") as read:
+        after = load_dataset(settled_pets, image_size=16)
+    assert not read
+    assert work_of(after) == (0, 0)
+    assert after.class_names == ("dog", "tiger")
+    assert after.fingerprint != before.fingerprint
+    for path, image in pixels(after).items():
+        np.testing.assert_array_equal(image, load_image(path, 16, 16))
+    assert work_of(load_dataset(settled_pets, image_size=16)) == (0, 0)
+
+
+def test_a_moved_folder_is_neither_read_nor_decoded(own_cache, settled_pets, tmp_path):
+    before = load_dataset(settled_pets, image_size=16)
+    os.rename(settled_pets, tmp_path / "animals")
+    after = load_dataset(tmp_path / "animals", image_size=16)
+    assert work_of(after) == (0, 0)
+    assert after.fingerprint == before.fingerprint
+
+
+def test_a_photo_moved_to_another_class_is_read_and_not_decoded(own_cache, settled_pets):
+    load_dataset(settled_pets, image_size=16)
+    os.rename(settled_pets / "cat" / "000.png", settled_pets / "dog" / "moved.png")
+    # its time of change is new, so only its content can show that it is the same
+    assert work_of(load_dataset(settled_pets, image_size=16)) == (1, 0)
+
+
+def test_another_size_decodes_again_and_another_set_shares_images(own_cache, settled_pets, tmp_path):
+    load_dataset(settled_pets, image_size=16)
+    assert work_of(load_dataset(settled_pets, image_size=(16, 17))) == (20, 20)
+    part = tmp_path / "part"
+    for name in ("cat", "dog"):
+        (part / name).mkdir(parents=True)
+        for number in range(5):
+            shutil.copy(settled_pets / name / f"{number:03}.png", part / name / f"{number}.png")
+    data = load_dataset(part, image_size=16)
+    assert work_of(data) == (10, 0)
+    for path, image in pixels(data).items():
+        np.testing.assert_array_equal(image, load_image(path, 16, 16))
+
+
+def test_equal_files_are_decoded_once(own_cache, tmp_path):
+    folder = make_folder(tmp_path / "pets", {"cat": 4, "dog": 4})
+    for number in range(30):
+        shutil.copy(folder / "cat" / "000.png", folder / "cat" / f"copy{number}.png")
+    assert work_of(load_dataset(folder, image_size=16)) == (38, 8)
+
+
+def test_probing_loading_and_auditing_read_a_large_photo_once(own_cache, settled_pets, monkeypatch):
+    large = cv2.resize(photo(1), (1600, 1200))
+    path = write(settled_pets / "cat" / "large.jpg", large)
+    opened = opened_paths(monkeypatch)
+    listing = list_source(settled_pets)
+    load_dataset(listing, image_size=SIDE)
+    assert probe(listing).images == 21
+    report = audit(listing)
+    assert report.sizes.largest == (1200, 1600)
+    assert opened.count(str(path)) == 1
+    assert len([name for name in opened if name.endswith((".png", ".jpg"))]) == 21
+
+
+def test_a_folder_is_walked_once(own_cache, settled_pets, monkeypatch):
+    scanned = []
+    real = os.scandir
+    monkeypatch.setattr(os, "scandir", lambda path: (scanned.append(str(path)), real(path))[1])
+    listing = list_source(settled_pets)
+    walked = len(scanned)
+    probe(listing)
+    load_dataset(listing, image_size=16)
+    audit(listing)
+    assert walked == 3, "the folder and its two classes"
+    assert len(scanned) == walked
 
 
 def test_a_changed_photo_is_noticed_even_at_the_same_size(own_cache, settled_pets):
@@ -136,26 +254,75 @@ def test_fingerprint_and_split_depend_on_neither_place_nor_size(own_cache, pets,
     assert here.fingerprint == there.fingerprint
     for name, split in here.splits.items():
         assert split.hashes == there.splits[name].hashes
-    again = Recorder()
-    load_dataset(moved, image_size=16, progress=again)
-    assert "Decoding images" not in again.bars, "the copies have the same contents"
+    assert work_of(load_dataset(moved, image_size=16)) == (20, 0), "the copies have the same contents"
 
 
-def test_a_cut_array_is_made_again(own_cache, pets):
-    before = pixels(load_dataset(pets, image_size=16))
-    array = next(own_cache.glob("images/*.npy"))
-    os.truncate(array, array.stat().st_size - 100)
-    after = pixels(load_dataset(pets, image_size=16))
-    for path, image in before.items():
-        np.testing.assert_array_equal(image, after[path])
+def stored_bytes(cache_of):
+    return sum(path.stat().st_size for path in cache_of.glob("images/*.rows"))
 
 
-@pytest.mark.parametrize("damage", [b"", b"{", b"[]", b"\xff\xfe"])
-def test_damaged_facts_are_made_again(own_cache, pets, damage):
-    before = load_dataset(pets, image_size=16).fingerprint
-    for facts in own_cache.rglob("*.json"):
-        facts.write_bytes(damage)
-    assert load_dataset(pets, image_size=16).fingerprint == before
+def assert_right(data, size):
+    for path, image in pixels(data).items():
+        np.testing.assert_array_equal(image, load_image(path, size, size))
+
+
+def test_a_cut_row_file_is_noticed_and_its_lost_images_alone_are_decoded(own_cache, settled_pets):
+    load_dataset(settled_pets, image_size=16)
+    rows = next(own_cache.glob("images/*.rows"))
+    os.truncate(rows, rows.stat().st_size - 100)
+    data = load_dataset(settled_pets, image_size=16)
+    assert work_of(data) == (1, 1)
+    assert_right(data, 16)
+    assert work_of(load_dataset(settled_pets, image_size=16)) == (0, 0)
+
+
+def test_a_damaged_row_is_noticed_by_its_checksum(own_cache, settled_pets):
+    load_dataset(settled_pets, image_size=16)
+    rows = next(own_cache.glob("images/*.rows"))
+    with open(rows, "r+b") as stream:
+        for row in (3, 7):
+            stream.seek(row * 16 * 16 * 3 + 5)
+            stream.write(b"damage")
+    os.utime(rows)
+    data = load_dataset(settled_pets, image_size=16)
+    assert work_of(data) == (2, 2)
+    assert_right(data, 16)
+
+
+def test_a_removed_row_file_is_made_again(own_cache, settled_pets):
+    load_dataset(settled_pets, image_size=16)
+    next(own_cache.glob("images/*.rows")).unlink()
+    data = load_dataset(settled_pets, image_size=16)
+    assert work_of(data) == (20, 20)
+    assert_right(data, 16)
+
+
+def test_what_an_interrupted_writer_left_behind_does_not_count(own_cache, settled_pets):
+    load_dataset(settled_pets, image_size=16)
+    rows = next(own_cache.glob("images/*.rows"))
+    with open(rows, "ab") as stream:
+        stream.write(b"x" * 1000)
+    write(settled_pets / "cat" / "new.png", photo(5000))
+    data = load_dataset(settled_pets, image_size=16)
+    assert work_of(data) == (1, 1)
+    assert_right(data, 16)
+    assert rows.stat().st_size == 21 * 16 * 16 * 3
+
+
+@pytest.mark.parametrize("damage", [b"", b"{", b"\xff" * 5000, "pages"])
+def test_a_damaged_index_is_made_again(own_cache, settled_pets, damage):
+    before = load_dataset(settled_pets, image_size=16)
+    index = own_cache / "images" / INDEX
+    if damage == "pages":  # its first page is that of an index, the others are not
+        damage = index.read_bytes()[:4096] + b"\x55" * (index.stat().st_size - 4096)
+    index.write_bytes(damage)
+    after = load_dataset(settled_pets, image_size=16)
+    assert after.fingerprint == before.fingerprint
+    assert_right(after, 16)
+    np.testing.assert_array_equal(
+        pixels(before)[str(settled_pets / "cat" / "000.png")], load_image(settled_pets / "cat" / "000.png", 16, 16)
+    )
+    assert work_of(load_dataset(settled_pets, image_size=16)) == (0, 0)
 
 
 def test_images_are_views_that_read_what_is_asked_for(own_cache, pets):
@@ -198,8 +365,8 @@ def test_a_full_disk_is_one_line_and_leaves_nothing(monkeypatch, pets, tmp_path)
             load_dataset(pets, image_size=128)
         assert "\n" not in str(caught.value)
         assert "EDGECLF_CACHE" in str(caught.value)
-        assert not list(disk.glob("images/*.npy"))
-        assert not list(disk.glob("images/.*"))
+        assert not stored_bytes(disk)
+        assert not list(disk.glob("images/*-journal"))
 
 
 def test_what_killed_processes_left_is_removed_and_what_living_ones_hold_is_not(own_cache):
@@ -214,18 +381,68 @@ def test_what_killed_processes_left_is_removed_and_what_living_ones_hold_is_not(
         cache.remove_leftovers(folder)
         assert alive.exists()
         writer.append(np.zeros((1, 2), np.uint8))
-        writer.facts({"any": 1})
+        writer.write_facts({"any": 1})
     assert not dead.exists()
     assert cache.open_array(folder / "b.npy", (1, 2)) is not None
 
 
-def test_what_nobody_opened_for_a_month_is_removed(own_cache, pets):
-    load_dataset(pets, image_size=16)
-    old = next(own_cache.glob("images/*.json"))
-    os.utime(old, (time.time() - (cache.KEPT_DAYS + 1) * 86400,) * 2)
-    load_dataset(pets, image_size=17)
-    assert len(list(own_cache.glob("images/*.npy"))) == 1
-    assert not old.exists()
+def days_pass(monkeypatch, days):
+    now = time.time() + days * 86400
+    monkeypatch.setattr(time, "time", lambda: now)
+
+
+def test_images_that_were_not_used_for_a_month_leave(own_cache, settled_pets, tmp_path, monkeypatch):
+    other = make_folder(tmp_path / "other", {"cat": 30, "dog": 30}, first_seed=100)
+    load_dataset(settled_pets, image_size=16)
+    load_dataset(other, image_size=16)
+    days_pass(monkeypatch, cache.KEPT_DAYS - 1)
+    assert work_of(load_dataset(settled_pets, image_size=16)) == (0, 0)
+    assert stored_bytes(own_cache) == 80 * 16 * 16 * 3
+    days_pass(monkeypatch, 2)
+    write(settled_pets / "cat" / "new.png", photo(5000))
+    data = load_dataset(settled_pets, image_size=16)
+    assert work_of(data) == (1, 1)
+    assert_right(data, 16)
+    assert stored_bytes(own_cache) == 21 * 16 * 16 * 3
+    assert work_of(load_dataset(other, image_size=16)) == (60, 60)
+
+
+def test_images_in_use_do_not_leave(own_cache, settled_pets, tmp_path, monkeypatch):
+    used = load_dataset(settled_pets, image_size=16)
+    days_pass(monkeypatch, cache.KEPT_DAYS + 1)
+    load_dataset(make_folder(tmp_path / "other", {"cat": 3, "dog": 3}, first_seed=100), image_size=16)
+    assert stored_bytes(own_cache) == 26 * 16 * 16 * 3
+    assert_right(used, 16)
+    for view in [pickle.loads(pickle.dumps(split.images)) for split in used.splits.values()]:
+        assert len(np.asarray(view)) == len(view)
+
+
+def test_over_the_size_limit_the_least_recently_used_leave(own_cache, tmp_path, monkeypatch):
+    sets = [make_folder(tmp_path / f"set{n}", {"cat": 50, "dog": 50}, first_seed=1000 * n) for n in range(3)]
+    monkeypatch.setenv("EDGECLF_CACHE_GB", str(210 * 16 * 16 * 3 / 1e9))  # two sets and a little
+    for number, folder in enumerate(sets[:2]):
+        days_pass(monkeypatch, number)
+        load_dataset(folder, image_size=16)
+    days_pass(monkeypatch, 2)
+    assert work_of(load_dataset(sets[0], image_size=16))[1] == 0
+    days_pass(monkeypatch, 3)
+    assert_right(load_dataset(sets[2], image_size=16), 16)
+    assert stored_bytes(own_cache) <= 210 * 16 * 16 * 3
+    assert work_of(load_dataset(sets[2], image_size=16))[1] == 0
+    assert work_of(load_dataset(sets[0], image_size=16))[1] < 50, "used after the second set"
+
+
+def test_a_set_larger_than_the_limit_is_kept_whole(own_cache, settled_pets, monkeypatch):
+    monkeypatch.setenv("EDGECLF_CACHE_GB", "0.000001")
+    assert_right(load_dataset(settled_pets, image_size=16), 16)
+    assert work_of(load_dataset(settled_pets, image_size=16)) == (0, 0)
+
+
+@pytest.mark.parametrize("value", ["much", "0", "-1", "nan"])
+def test_a_limit_that_is_no_number_is_named(own_cache, pets, monkeypatch, value):
+    monkeypatch.setenv("EDGECLF_CACHE_GB", value)
+    with pytest.raises(InputError, match=f"EDGECLF_CACHE_GB must be a number of gigabytes above 0, got '{value}'"):
+        load_dataset(pets, image_size=16)
 
 
 def test_the_platforms_cache_folder_is_the_default(monkeypatch):
@@ -236,31 +453,53 @@ def test_the_platforms_cache_folder_is_the_default(monkeypatch):
     assert cache.cache_folder().name in ("edgeclf", "Cache")
 
 
+def start_load(folder):
+    return subprocess.Popen([sys.executable, "-c", LOAD, str(folder)], stdout=subprocess.PIPE, text=True)
+
+
 @pytest.mark.slow
-def test_processes_killed_while_building_leave_nothing_that_counts(own_cache, tmp_path):
+def test_processes_killed_while_filling_leave_nothing_that_counts(own_cache, tmp_path):
     folder = make_folder(tmp_path / "many", {"cat": 400, "dog": 400})
     chance = random.Random(4)
     for _ in range(10):
-        process = subprocess.Popen([sys.executable, "-c", LOAD, str(folder)], stdout=subprocess.DEVNULL)
+        shutil.rmtree(own_cache, ignore_errors=True)
+        process = start_load(folder)
         deadline = time.time() + 60
-        while not list(own_cache.rglob(".*.partial")) and process.poll() is None and time.time() < deadline:
+        while not list(own_cache.rglob("*.rows")) and process.poll() is None and time.time() < deadline:
             time.sleep(0.002)
-        time.sleep(chance.uniform(0, 0.1))
+        time.sleep(chance.uniform(0, 0.05))
         process.send_signal(signal.SIGKILL)
-        process.wait()
-        for array in own_cache.glob("images/*.npy"):
-            array.unlink()  # so that the next one builds again
-    data = load_dataset(folder, image_size=64)
-    for path, image in list(pixels(data).items())[::40]:
-        np.testing.assert_array_equal(image, load_image(path, 64, 64))
+        process.communicate()
+        assert_right(load_dataset(folder, image_size=64), 64)
 
 
 @pytest.mark.slow
-def test_processes_that_build_the_same_cache_at_once_agree(own_cache, tmp_path):
+def test_a_killed_load_goes_on_where_it_was(own_cache, tmp_path):
+    folder = make_folder(tmp_path / "many", {"cat": 60, "dog": 60})
+    killed = (
+        "import os, signal, sys; from edgeclf.dataset import image_store, load_dataset, reading\n"
+        "reading._STORED_TOGETHER_BYTES = 20 * 64 * 64 * 3\n"
+        "add, calls = image_store.ImageStore.add, []\n"
+        "def counted(*given):\n"
+        "    calls.append(add(*given))\n"
+        "    if len(calls) == 3: os.kill(os.getpid(), signal.SIGKILL)\n"
+        "image_store.ImageStore.add = counted\n"
+        "load_dataset(sys.argv[1], image_size=64)"
+    )
+    done = subprocess.run([sys.executable, "-c", killed, str(folder)], timeout=300)
+    assert done.returncode == -signal.SIGKILL
+    data = load_dataset(folder, image_size=64)
+    assert data.load.images_decoded == 60, "three times twenty were stored"
+    assert_right(data, 64)
+
+
+@pytest.mark.slow
+def test_processes_that_fill_the_store_at_once_agree(own_cache, tmp_path):
     folder = make_folder(tmp_path / "many", {"cat": 150, "dog": 150})
-    processes = [
-        subprocess.Popen([sys.executable, "-c", LOAD, str(folder)], stdout=subprocess.PIPE, text=True) for _ in range(4)
-    ]
+    processes = [start_load(folder) for _ in range(4)]
     printed = {process.communicate(timeout=300)[0].strip() for process in processes}
-    assert printed == {load_dataset(folder, image_size=64).fingerprint}
-    assert not list(own_cache.rglob(".*.partial"))
+    data = load_dataset(folder, image_size=64)
+    assert printed == {data.fingerprint}
+    assert_right(data, 64)
+    assert data.load.images_decoded == 0
+    assert stored_bytes(own_cache) == 300 * 64 * 64 * 3, "each image once"

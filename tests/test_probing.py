@@ -39,7 +39,7 @@ def test_damaged_files_are_passed_over_unless_all_are(tmp_path):
     assert probe(folder).images == 8
     for path in paths:
         path.write_bytes(b"")
-    with pytest.raises(DataError, match="not one of the 8 images looked at can be read"):
+    with pytest.raises(DataError, match="not one of the 8 sampled images can be read"):
         probe(folder)
 
 

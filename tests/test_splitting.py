@@ -5,23 +5,30 @@ from collections import Counter, defaultdict
 from hypothesis import given
 from hypothesis import strategies as st
 
-from edgeclf.dataset.splitting import OWN_SHARES, SPLIT_SEED, assign_splits, position, split_problems, validation_shares
+from edgeclf.dataset.splitting import (
+    OWN_FRACTIONS,
+    SPLIT_SEED,
+    position,
+    split_by_content,
+    split_problems,
+    validation_fractions,
+)
 
 CONTENTS = st.integers(0, 10_000).map(lambda number: f"{number:032x}")
 IMAGES = st.lists(st.tuples(st.sampled_from("abc"), CONTENTS), min_size=1, max_size=80)
 
 
 def split_all(images, **options):
-    return assign_splits([label for label, _ in images], [content for _, content in images], **options)
+    return split_by_content([label for label, _ in images], [content for _, content in images], **options)
 
 
-def natural(content, shares=OWN_SHARES):
+def natural(content, fractions=OWN_FRACTIONS):
     below = 0.0
-    for split, share in shares[:-1]:
+    for split, share in fractions[:-1]:
         below += share
         if position(content) < below:
             return split
-    return shares[-1][0]
+    return fractions[-1][0]
 
 
 def of_one_class(images):
@@ -70,16 +77,16 @@ def test_adding_images_moves_only_what_was_on_loan(images, more):
             assert after[image] == split
         elif sizes[image[0]] >= 3 and after[image] != split:
             # it may go only towards where its content puts it, so what was trained on is never tested later
-            order = [name for name, _ in OWN_SHARES]
+            order = [name for name, _ in OWN_FRACTIONS]
             at, to, home = order.index(split), order.index(after[image]), order.index(natural(image[1]))
             assert at < to <= home or home <= to < at
 
 
-def test_the_shares_are_met_on_many_images():
+def test_the_fractions_are_met_on_many_images():
     contents = [f"{number:032x}" for number in range(20_000)]
-    counts = Counter(assign_splits(["a"] * len(contents), contents))
-    assert {name: round(count / len(contents), 2) for name, count in counts.items()} == dict(OWN_SHARES)
-    counts = Counter(assign_splits(["a"] * len(contents), contents, validation_shares(len(contents))))
+    counts = Counter(split_by_content(["a"] * len(contents), contents))
+    assert {name: round(count / len(contents), 2) for name, count in counts.items()} == dict(OWN_FRACTIONS)
+    counts = Counter(split_by_content(["a"] * len(contents), contents, validation_fractions(len(contents))))
     assert round(counts["validation"] / len(contents), 2) == 0.10
     assert counts["test"] == 0
 
@@ -95,7 +102,7 @@ def test_the_seed_is_part_of_the_contract():
 
 def test_another_seed_gives_another_split():
     contents = [f"{number:032x}" for number in range(200)]
-    assert assign_splits(["a"] * 200, contents) != assign_splits(["a"] * 200, contents, seed=1)
+    assert split_by_content(["a"] * 200, contents) != split_by_content(["a"] * 200, contents, seed=1)
 
 
 def test_problems_name_the_class_and_the_splits():

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from edgeclf.dataset.auditing import AuditReport, audit
-from edgeclf.dataset.loading import load_dataset
+from edgeclf.dataset.loading import list_source, load_dataset
 from edgeclf.dataset.named import NAMED
 from edgeclf.dataset.probing import DataProbe, probe
+from edgeclf.dataset.sources import Listing
 from edgeclf.dataset.splitting import SPLIT_SEED
-from edgeclf.dataset.types import SPLITS, Dataset, ImageView, OddFile, Split, Unreadable
+from edgeclf.dataset.types import SPLITS, Dataset, ImageView, LoadReport, OddFile, Split, Unreadable
 
 __all__ = [
     "NAMED",
@@ -17,10 +18,13 @@ __all__ = [
     "DataProbe",
     "Dataset",
     "ImageView",
+    "Listing",
+    "LoadReport",
     "OddFile",
     "Split",
     "Unreadable",
     "audit",
+    "list_source",
     "load_dataset",
     "probe",
 ]

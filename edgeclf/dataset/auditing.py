@@ -1,27 +1,33 @@
-"""A data set looked over before training: counts, files that cannot be used, duplicates, leaks."""
+"""Audits a data set before training: counts, files that cannot be used, duplicates, leaks."""
 
 from __future__ import annotations
 
 from collections import Counter, defaultdict
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
+import numpy.typing as npt
 
-from edgeclf.dataset.contents import content_hashes, in_threads
-from edgeclf.dataset.decoded import decoded_images
-from edgeclf.dataset.loading import explained_problems, fingerprint, list_source, place, sort_out
+from edgeclf.dataset.loading import (
+    assign_to_splits,
+    find_split_problems,
+    fingerprint,
+    list_source,
+    partition_readable,
+)
 from edgeclf.dataset.near_duplicates import SIDE, groups, near_pairs
+from edgeclf.dataset.reading import SourceImages, read_images, stored_header
 from edgeclf.dataset.sources import Item, Listing, shown
 from edgeclf.dataset.types import OddFile, Unreadable
-from edgeclf.errors import DataError, ImageError
+from edgeclf.errors import DataError
 from edgeclf.image.decoding import describe_irregularities
 from edgeclf.progress import SILENT, Progress
 from edgeclf.records import Record
 
 # Below this many pixels different things look alike, handwritten digits above all.
-_SMALLEST_JUDGED = 16
+_SMALLEST_COMPARED = 16
 
 
 @dataclass(frozen=True)
@@ -69,7 +75,7 @@ class ImageSizes(Record):
 
 @dataclass(frozen=True)
 class AuditReport(Record):
-    """What an audit found.
+    """The findings of an audit.
 
     Attributes:
         source: what was audited.
@@ -83,7 +89,7 @@ class AuditReport(Record):
         odd: files that are used although they are unusual, and files that were passed over.
         imbalance: images of the largest class over those of the smallest, in training; None without a smallest.
         sizes: how large the images are.
-        problems: what would keep training from starting; empty for a set that trains.
+        problems: what would keep training from starting; empty where it can start.
         fingerprint: the data set's identity, as recorded with a model; None while there are problems.
     """
 
@@ -102,8 +108,12 @@ class AuditReport(Record):
     fingerprint: str | None
 
 
-def audit(source: str | Path, progress: Progress = SILENT) -> AuditReport:
-    """Look a data set over. Whatever is found is in the report; only a set without a single usable image is an error.
+def audit(source: str | Path | Listing, progress: Progress = SILENT) -> AuditReport:
+    """Look a data set over. All findings are in the report; only a set without a single usable image is an error.
+
+    Args:
+        source: a folder, a CSV manifest, a name of `NAMED`, or a listing of `list_source`.
+        progress: where bars are shown.
 
     Raises:
         DataError: nothing is usable.
@@ -111,39 +121,47 @@ def audit(source: str | Path, progress: Progress = SILENT) -> AuditReport:
     """
     listing = list_source(source, progress)
     if not listing.items:
-        empty = f"{listing.source}: no images found{listing.why_empty()}"
+        empty = f"{listing.source}: no images found{listing.describe_empty()}"
         raise DataError(f"{empty}; expected a folder for each class with images inside")
-    hashes, reasons = content_hashes(listing, progress)
-    decoded = decoded_images(listing, hashes, SIDE, SIDE, progress)
-    unreadable, usable = sort_out(listing, hashes, reasons, decoded.unreadable)
-    contents = [hashes[number] or "" for number in usable]
-    items = [listing.items[number] for number in usable]
+    images = read_images(listing, SIDE, SIDE, progress, facts=True)
+    unreadable, readable = partition_readable(listing, images)
+    contents = [images.hashes[number] or "" for number in readable]
+    items = [listing.items[number] for number in readable]
     labels = [item.label for item in items]
-    splits, names = place(listing, usable, contents)
-    problems = explained_problems(listing, names, labels, splits, contents)
+    splits, names = assign_to_splits(listing, readable, contents)
+    problems = find_split_problems(listing, names, labels, splits, contents)
     if len(listing.class_names) < 2:
         problems.insert(0, f"only one class ({listing.class_names[0]!r}); training needs at least two")
     found = _Findings(items, splits, contents)
-    judged = [c for c, row in decoded.rows.items() if min(decoded.sizes[c]) >= _SMALLEST_JUDGED]
-    rows = np.array([decoded.rows[content] for content in judged], np.int64)
-    with progress.task("Comparing images", None):
-        pairs = near_pairs(np.asarray(decoded.images)[rows]) if len(rows) else np.empty((0, 2), np.int64)
-    counts = _counts(listing, names, labels, splits)
+    compared, pairs = _compare(images, dict.fromkeys(contents), progress)
+    counts = _count(listing, names, labels, splits)
     return AuditReport(
         listing.source,
         listing.class_names,
         counts,
         unreadable,
         found.duplicates(),
-        found.exact_leaks() + found.near_leaks([(judged[a], judged[b]) for a, b in pairs.tolist()]),
-        found.look_alikes([[judged[number] for number in group] for group in groups(pairs, len(judged))]),
+        found.exact_leaks() + found.near_leaks([(compared[a], compared[b]) for a, b in pairs.tolist()]),
+        found.look_alikes([[compared[number] for number in group] for group in groups(pairs, len(compared))]),
         found.label_conflicts(),
-        _odd(listing, items, progress),
+        _irregular(listing, images, items, contents),
         _imbalance(counts.get("train")),
-        _sizes([decoded.sizes[content] for content in contents]),
+        _sizes([(images.facts[content].height, images.facts[content].width) for content in contents]),
         tuple(problems),
         None if problems else fingerprint(contents, labels, splits),
     )
+
+
+def _compare(
+    images: SourceImages, contents: Iterable[str], progress: Progress
+) -> tuple[list[str], npt.NDArray[np.int64]]:
+    """The contents that were large enough to be compared, and pairs of indices of near duplicates among them."""
+    compared = [c for c in contents if min(images.facts[c].height, images.facts[c].width) >= _SMALLEST_COMPARED]
+    if not compared:
+        return [], np.empty((0, 2), np.int64)
+    rows = np.array([images.rows[content] for content in compared], np.int64)
+    with progress.task("Comparing images", None):
+        return compared, near_pairs(np.asarray(images.pixels)[rows])
 
 
 class _Findings:
@@ -174,7 +192,7 @@ class _Findings:
         return tuple(leak for leak in described if len(leak.splits) > 1)
 
     def near_leaks(self, pairs: Sequence[tuple[str, str]]) -> tuple[Leak, ...]:
-        """Pairs and not groups, so that each names an image of one split that gives another split's away."""
+        """Near duplicates across splits, as pairs: each names an image that leaks from one split into another."""
         found = []
         for a, b in pairs:
             here, there = set(self._in(self._members[a])), set(self._in(self._members[b]))
@@ -200,7 +218,7 @@ class _Findings:
         return tuple(sorted({self._splits[number] for number in numbers}))
 
 
-def _counts(
+def _count(
     listing: Listing, names: Sequence[str], labels: Sequence[str], splits: Sequence[str]
 ) -> dict[str, SplitCount]:
     pairs = Counter(zip(splits, labels, strict=True))
@@ -211,22 +229,16 @@ def _counts(
     return counts
 
 
-def _odd(listing: Listing, items: Sequence[Item], progress: Progress) -> tuple[OddFile, ...]:
+def _irregular(
+    listing: Listing, images: SourceImages, items: Sequence[Item], contents: Sequence[str]
+) -> tuple[OddFile, ...]:
+    """Files that were passed over, and files that are used although something is unusual about them."""
     found = list(listing.odd)
-    if listing.pixels is None:
-        with progress.task("Looking for odd files", len(items)) as task:
-            for item, reason in zip(items, in_threads(_oddity, items), strict=True):
-                if reason:
-                    found.append(OddFile(shown(item.path), reason))
-                task.advance()
+    for item, content in zip(items, contents, strict=True):
+        header = stored_header(images.facts[content])
+        if header is not None and (reason := describe_irregularities(header, item.path)):
+            found.append(OddFile(shown(item.path), reason))
     return tuple(found)
-
-
-def _oddity(item: Item) -> str | None:
-    try:
-        return describe_irregularities(item.path)
-    except ImageError as error:  # changed since it was decoded
-        return str(error)
 
 
 def _imbalance(train: SplitCount | None) -> float | None:

@@ -1,13 +1,14 @@
-"""The cache folder: decoded images and content hashes, each file whole or not there.
+"""The cache folder, and arrays of named data sets in it.
 
-Everything in it can be deleted at any time; it is made again when needed. Decoded images that nobody has opened for
-`KEPT_DAYS` days are removed when new ones are stored.
+Everything in it can be deleted at any time; it is made again when needed. The store of decoded images lies in `images/`
+(`edgeclf.dataset.image_store`), the arrays of named data sets in `named/`.
 """
 
 from __future__ import annotations
 
 import contextlib
 import json
+import math
 import os
 import sys
 import time
@@ -17,42 +18,49 @@ from typing import IO, Any
 
 import numpy as np
 import numpy.typing as npt
+import platformdirs
 
-from edgeclf.atomic import atomic_file, write_text
-from edgeclf.errors import OutputError, RunFailedError
+from edgeclf.atomic import atomic_file, explained, write_text
+from edgeclf.errors import InputError, OutputError, RunFailedError
 
 KEPT_DAYS = 30
-_DEAD_AFTER_SECONDS = 60.0
+"""Days after which an entry that was not used leaves the cache."""
+
+DEFAULT_LIMIT_GB = 20.0
+"""Gigabytes (1e9 bytes) of decoded images that are kept, unless `$EDGECLF_CACHE_GB` sets another limit."""
+
+_ABANDONED_AFTER_SECONDS = 60.0
 
 
 def cache_folder() -> Path:
-    """`$EDGECLF_CACHE`, else the platform's own place for caches."""
+    """Return `$EDGECLF_CACHE`, else the platform's folder for caches."""
     if chosen := os.environ.get("EDGECLF_CACHE"):
         return Path(chosen).expanduser()
-    if sys.platform == "darwin":
-        return Path.home() / "Library" / "Caches" / "edgeclf"
     if sys.platform == "win32":
-        return Path(os.environ.get("LOCALAPPDATA") or Path.home() / "AppData" / "Local") / "edgeclf" / "Cache"
-    return Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "edgeclf"
+        return Path(platformdirs.user_cache_dir("edgeclf", appauthor=False))
+    return platformdirs.user_cache_path("edgeclf")
 
 
-def read_facts(path: Path) -> dict[str, Any]:
-    """The JSON object stored at `path`; empty where there is none that can be used."""
+def cache_limit() -> int:
+    """Return the size in bytes from which on the least recently used images leave: `$EDGECLF_CACHE_GB`, else 20 GB.
+
+    Raises:
+        InputError: the variable is not a number above zero.
+    """
+    text = os.environ.get("EDGECLF_CACHE_GB")
+    if not text:
+        return int(DEFAULT_LIMIT_GB * 1e9)
     try:
-        facts = json.loads(path.read_text("utf-8"))
-    except (OSError, ValueError):
-        return {}
-    return facts if isinstance(facts, dict) else {}
-
-
-def write_facts(path: Path, facts: dict[str, Any]) -> None:
-    """Store a JSON object, whole or not at all."""
-    with _remedied(path):
-        write_text(path, json.dumps(facts))
+        gigabytes = float(text)
+    except ValueError:
+        gigabytes = math.nan
+    if not 0 < gigabytes < math.inf:
+        raise InputError(f"EDGECLF_CACHE_GB must be a number of gigabytes above 0, got {text!r}")
+    return int(gigabytes * 1e9)
 
 
 class ArrayWriter:
-    """Rows are appended in order; facts about them are stored beside the array before it becomes visible."""
+    """Appends rows to an array file in order; facts are stored beside the array before it becomes visible."""
 
     def __init__(self, stream: IO[bytes], path: Path) -> None:
         self._stream = stream
@@ -62,14 +70,14 @@ class ArrayWriter:
         """Write the next rows of the array."""
         self._stream.write(np.ascontiguousarray(rows).data)
 
-    def facts(self, facts: dict[str, Any]) -> None:
-        """Write what `open_array` gives back with the array."""
+    def write_facts(self, facts: dict[str, Any]) -> None:
+        """Write the JSON object that `open_array` returns with the array."""
         write_text(self._path.with_suffix(".json"), json.dumps(facts))
 
 
 @contextlib.contextmanager
 def array_writer(path: Path, shape: tuple[int, ...]) -> Iterator[ArrayWriter]:
-    """Make the `.npy` file `path` of `uint8[shape]`; it appears when the block ends, whole and synced.
+    """Create the `.npy` file `path` of `uint8[shape]`; it appears when the block ends, complete and synced.
 
     Ordinary writes and no memory map: a full disk must be an error and not a signal that ends the process.
 
@@ -78,36 +86,34 @@ def array_writer(path: Path, shape: tuple[int, ...]) -> Iterator[ArrayWriter]:
         OutputError: the cache cannot be written.
     """
     remove_leftovers(path.parent)
-    with _remedied(path, int(np.prod(shape, dtype=np.int64))), atomic_file(path) as stream:
-        _hold(stream)
+    with suggest_other_cache(path.parent, int(np.prod(shape, dtype=np.int64))), atomic_file(path) as stream:
+        lock_file(stream, exclusive=True)
         header = {"descr": "|u1", "fortran_order": False, "shape": shape}
         np.lib.format.write_array_header_1_0(stream, header)
         yield ArrayWriter(stream, path)
 
 
 def open_array(path: Path, shape: tuple[int, ...] | None = None) -> tuple[npt.NDArray[np.uint8], dict[str, Any]] | None:
-    """The memory-mapped array and its facts, or None where they are missing, cut or of another shape."""
+    """Return the memory-mapped array and its facts, or None where they are missing, cut or of another shape."""
     facts_path = path.with_suffix(".json")
-    facts = read_facts(facts_path)
-    if not facts:
-        return None
     try:
+        facts = json.loads(facts_path.read_text("utf-8"))
         array = np.load(path, mmap_mode="r", allow_pickle=False)
     except (OSError, ValueError):
         return None
-    with contextlib.suppress(OSError):  # a cache that can only be read is good enough here
+    with contextlib.suppress(OSError):  # a cache that can only be read suffices here
         os.utime(facts_path)
-    if array.dtype != np.uint8 or (shape is not None and array.shape != shape):
+    if not isinstance(facts, dict) or not facts or array.dtype != np.uint8 or (shape and array.shape != shape):
         return None
     return array, facts
 
 
 def remove_leftovers(folder: Path) -> None:
-    """Delete what killed processes left half-written, and what nobody has opened for `KEPT_DAYS` days."""
+    """Delete unfinished files of killed processes, and arrays that were not opened for `KEPT_DAYS` days."""
     now = time.time()
     for partial in folder.glob(".*.partial"):
         with contextlib.suppress(OSError):
-            if now - partial.stat().st_mtime > _DEAD_AFTER_SECONDS and _is_abandoned(partial, now):
+            if now - partial.stat().st_mtime > _ABANDONED_AFTER_SECONDS and _is_abandoned(partial, now):
                 partial.unlink()
     for facts in folder.glob("*.json"):
         with contextlib.suppress(OSError):
@@ -116,38 +122,50 @@ def remove_leftovers(folder: Path) -> None:
                 facts.unlink()
 
 
-def _hold(stream: IO[bytes]) -> None:
-    if sys.platform != "win32":
-        import fcntl
+def lock_file(stream: IO[bytes], *, exclusive: bool) -> bool:
+    """Lock an open file without waiting: several readers or one writer. Closing all its descriptors unlocks it.
 
-        with contextlib.suppress(OSError):  # some network file systems have no locks
-            fcntl.flock(stream.fileno(), fcntl.LOCK_EX | fcntl.LOCK_NB)
+    Returns:
+        Whether it is locked now: False where another process holds it, or where the file system has no locks.
+    """
+    if sys.platform == "win32":
+        return False
+    import fcntl
+
+    try:
+        fcntl.flock(stream.fileno(), (fcntl.LOCK_EX if exclusive else fcntl.LOCK_SH) | fcntl.LOCK_NB)
+    except OSError:
+        return False
+    return True
 
 
 def _is_abandoned(partial: Path, now: float) -> bool:
     if sys.platform == "win32":
         return now - partial.stat().st_mtime > 86400
-    import fcntl
-
     with open(partial, "rb") as stream:
-        fcntl.flock(stream.fileno(), fcntl.LOCK_EX | fcntl.LOCK_NB)  # refused while its maker lives
-    return True
+        return lock_file(stream, exclusive=True)  # refused while its writer lives
 
 
 @contextlib.contextmanager
-def _remedied(path: Path, size: int | None = None) -> Iterator[None]:
-    """Name the remedy that fits a cache: another folder, by `EDGECLF_CACHE`."""
+def suggest_other_cache(folder: Path, size: int | None = None) -> Iterator[None]:
+    """Replace errors about writing below `folder` by ones that name the remedy of a cache, `EDGECLF_CACHE`.
+
+    Args:
+        folder: that is written.
+        size: bytes that the images need, for the message.
+    """
     remedy = "set EDGECLF_CACHE to a folder that"
     try:
-        yield
+        with explained(folder):
+            yield
     except RunFailedError as error:
         if not isinstance(error.__cause__, OSError):
             raise
         need = "" if size is None else f" (the decoded images take {size / 1e6:,.0f} MB)"
-        message = f"{path.parent}: the disk is full{need}; free some space or {remedy} has room"
-        raise RunFailedError(message) from error
+        message = f"{folder}: the disk is full{need}; free some space or {remedy} has room"
+        raise RunFailedError(message) from error.__cause__
     except OutputError as error:
         if not isinstance(error.__cause__, OSError):
             raise
         reason = (error.__cause__.strerror or str(error.__cause__)).lower()
-        raise OutputError(f"{path.parent}: the cache cannot be written ({reason}); {remedy} can be") from error
+        raise OutputError(f"{folder}: the cache cannot be written ({reason}); {remedy} can be") from error.__cause__

@@ -1,6 +1,6 @@
-"""A folder that `edgeclf live --collect` fills: images that wait in `unsorted/`, and class folders beside it.
+"""A folder that `edgeclf live --collect` fills: images without a class in `unsorted/`, and class folders beside it.
 
-DIR/unsorted/collected.jsonl       what is known of each image, a line each; the first line marks the folder as ours
+DIR/unsorted/collected.jsonl       one line for each image; the first line marks the folder as edgeclf's
 DIR/unsorted/20260105-073012-250.jpg
 DIR/cat/20260105-073009-100.jpg    sorted; a class like any other
 """
@@ -21,7 +21,7 @@ _MOST_BYTES = 200
 
 
 def is_unsorted(folder: str | Path) -> bool:
-    """Whether `folder` is the one where collected images wait, and not a class that happens to be called so."""
+    """Return whether `folder` holds collected images without a class, and is not a class of this name."""
     if os.path.basename(folder) != UNSORTED:
         return False
     try:
@@ -31,22 +31,22 @@ def is_unsorted(folder: str | Path) -> bool:
         return False
 
 
-def waiting(folder: str | Path) -> int:
-    """How many images wait in an `unsorted` folder."""
+def count_unsorted(folder: str | Path) -> int:
+    """Count the images in an `unsorted` folder."""
     try:
         return sum(1 for name in os.listdir(folder) if name.endswith(".jpg") and not name.startswith("."))
     except OSError:
         return 0
 
 
-def still_unsorted(count: int) -> str:
-    """What is said about images that wait."""
+def describe_unsorted(count: int) -> str:
+    """Describe unsorted images in the words of a warning."""
     images, are = ("image", "is") if count == 1 else ("images", "are")
     return f"{count} collected {images} {are} not sorted into a class yet, and left out"
 
 
 def class_folder_name(label: str) -> str:
-    """Name of the folder for a class: the class name itself, a slash in it written as the fraction slash.
+    """Return the name of the folder for a class: the class name, with the fraction slash for each slash.
 
     Raises:
         InputError: no folder can have that name, or its images would not be found in it again.
@@ -59,7 +59,7 @@ def class_folder_name(label: str) -> str:
     if name.startswith(".") or name == "__MACOSX":
         raise InputError(f"class name {label!r}: a folder of this name would be passed over; choose another name")
     if name.casefold() == UNSORTED:
-        raise InputError(f"class name {label!r}: this is where unsorted images wait; choose another name")
+        raise InputError(f"class name {label!r}: unsorted images lie in a folder of this name; choose another name")
     if len(name.encode()) > _MOST_BYTES:
-        raise InputError(f"the class name has {len(name.encode())} bytes, at most {_MOST_BYTES} are possible")
+        raise InputError(f"the class name must have at most {_MOST_BYTES} bytes, got {len(name.encode())}")
     return name

@@ -1,20 +1,18 @@
-"""Content hashes of files, remembered with each file's size and times so that unchanged files are not read again."""
+"""The content of image files: read once, identified by its hash."""
 
 from __future__ import annotations
 
+import errno
 import hashlib
 import os
-import time
+import stat
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from typing import TypeVar
 
-from edgeclf.dataset.cache import cache_folder, read_facts, write_facts
-from edgeclf.dataset.sources import Item, Listing
-from edgeclf.progress import SILENT, Progress
+from edgeclf.errors import ImageError
 
-# A file written this shortly before it was read may be written again without its size or times changing.
-_SETTLED_NS = 2_000_000_000
+MAX_FILE_BYTES = 1 << 30
 _BATCH = 64
 
 Given = TypeVar("Given")
@@ -22,46 +20,35 @@ Made = TypeVar("Made")
 
 
 def content_hash(content: bytes | memoryview) -> str:
-    """32 hexadecimal digits that stand for these bytes (BLAKE2b, 128 bits)."""
+    """Return 32 hexadecimal digits that identify these bytes (BLAKE2b, 128 bits)."""
     return hashlib.blake2b(content, digest_size=16).hexdigest()
 
 
-def content_hashes(listing: Listing, progress: Progress = SILENT) -> tuple[list[str | None], dict[str, str]]:
-    """The content hash of each item's file, None where it cannot be read, and the reasons for those by path."""
-    if listing.pixels is not None:
-        return list(listing.contents), {}
-    index = cache_folder() / "contents" / f"{content_hash(listing.root.encode('utf-8', 'surrogateescape'))}.json"
-    known: dict[str, list[object]] = read_facts(index).get("files") or {}
-    hashes: list[str | None] = [None] * len(listing.items)
-    changed: list[int] = []
-    for number, item in enumerate(listing.items):
-        entry = known.get(item.key)
-        if entry is not None and entry[:3] == list(item.stamp):
-            hashes[number] = str(entry[3])
-        else:
-            changed.append(number)
-    reasons: dict[str, str] = {}
-    if changed:
-        started = time.time_ns()
-        todo = [listing.items[number] for number in changed]
-        with progress.task("Reading files", len(changed)) as task:
-            for number, (digest, reason) in zip(changed, in_threads(_hash_file, todo), strict=True):
-                hashes[number] = digest
-                if digest is None:
-                    reasons[listing.items[number].path] = reason
-                task.advance()
-        settled = {
-            item.key: [*item.stamp, digest]
-            for item, digest in zip(listing.items, hashes, strict=True)
-            if digest is not None and max(item.stamp[1:]) < started - _SETTLED_NS
-        }
-        if settled:
-            write_facts(index, {"files": settled})
-    return hashes, reasons
+def read_content(path: str) -> bytes:
+    """Return the bytes of an image file.
+
+    Raises:
+        ImageError: it cannot be read, or is not a file of an image's size; the message is the reason alone.
+    """
+    try:
+        # Without waiting: opening a pipe would block until a writer comes.
+        descriptor = os.open(path, os.O_RDONLY | getattr(os, "O_BINARY", 0) | getattr(os, "O_NONBLOCK", 0))
+        with open(descriptor, "rb", buffering=0) as stream:
+            status = os.fstat(descriptor)
+            if stat.S_ISDIR(status.st_mode):
+                raise IsADirectoryError(errno.EISDIR, os.strerror(errno.EISDIR))
+            if not stat.S_ISREG(status.st_mode):
+                raise ImageError("not a regular file")
+            if status.st_size > MAX_FILE_BYTES:
+                megabytes = f"{status.st_size >> 20} MB, more than any photo ({MAX_FILE_BYTES >> 20} MB)"
+                raise ImageError(f"the file has {megabytes}")
+            return stream.readall()
+    except OSError as error:
+        raise ImageError((error.strerror or str(error)).lower()) from error
 
 
-def in_threads(work: Callable[[Given], Made], given: Sequence[Given], batch: int = _BATCH) -> Iterator[Made]:
-    """`map(work, given)` on all cores, in order, in batches, and only a few batches ahead of the reader."""
+def map_in_threads(work: Callable[[Given], Made], given: Sequence[Given], batch: int = _BATCH) -> Iterator[Made]:
+    """Yield `work(one)` for each of `given` in order, on all cores, in batches, only a few batches ahead."""
     workers = _cores()
     starts = range(0, len(given), batch)
 
@@ -84,11 +71,3 @@ def _cores() -> int:
     if hasattr(os, "sched_getaffinity"):
         return len(os.sched_getaffinity(0))
     return os.cpu_count() or 1
-
-
-def _hash_file(item: Item) -> tuple[str | None, str]:
-    try:
-        with open(item.path, "rb") as stream:
-            return content_hash(stream.read()), ""
-    except OSError as error:
-        return None, (error.strerror or str(error)).lower()

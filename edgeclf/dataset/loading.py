@@ -1,97 +1,112 @@
-"""From a source to a data set that can be trained on."""
+"""Loads a source as a data set that can be trained on."""
 
 from __future__ import annotations
 
 import hashlib
 import os
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 from types import MappingProxyType
 
 import numpy as np
 
-from edgeclf.dataset.contents import content_hashes
-from edgeclf.dataset.decoded import decoded_images
 from edgeclf.dataset.manifest import list_manifest
 from edgeclf.dataset.named import NAMED, list_named
+from edgeclf.dataset.reading import SourceImages, read_images
 from edgeclf.dataset.sources import Listing, list_folder, shown
-from edgeclf.dataset.splitting import OWN_SHARES, SPLIT_SEED, assign_splits, split_problems, validation_shares
+from edgeclf.dataset.splitting import OWN_FRACTIONS, SPLIT_SEED, split_by_content, split_problems, validation_fractions
 from edgeclf.dataset.types import SPLITS, Dataset, ImageView, Split, Unreadable
 from edgeclf.errors import DataError, InputError, UnknownNameError
 from edgeclf.progress import SILENT, Progress
 
 
 def load_dataset(
-    source: str | Path,
+    source: str | Path | Listing,
     *,
     image_size: int | tuple[int, int],
     split_seed: int = SPLIT_SEED,
     progress: Progress = SILENT,
 ) -> Dataset:
-    """Load a data set at one image size, decoding it the first time and opening the cache from then on.
+    """Load a data set at one image size; only images that the cache does not have yet are read and decoded.
 
     Args:
         source: a folder of class folders, a folder of split folders, a CSV manifest, or a name of `NAMED`. A name wins
-            over a folder of the same name; write `./digits` for the folder.
+            over a folder of the same name; write `./digits` for the folder. A listing of `list_source` is not walked
+            again.
         image_size: side in pixels, or (height, width).
         split_seed: seed of edgeclf's own split; sources that bring their splits do not use it.
-        progress: told about downloads, decoding and files left out.
+        progress: notified of downloads, reading and files left out.
 
     Raises:
         DataError: there are not two classes, or a class has no usable image in a split.
         UnknownNameError: neither a path nor a known name.
         RunFailedError: the disk is full.
     """
-    height, width = checked_size(image_size)
+    height, width = check_image_size(image_size)
     listing = list_source(source, progress)
     check_classes(listing)
-    if passed_over := listing.passed_over():
+    if passed_over := listing.describe_passed_over():
         progress.warn(passed_over)
     if listing.unsorted:
         progress.warn(listing.unsorted)
-    hashes, reasons = content_hashes(listing, progress)
-    decoded = decoded_images(listing, hashes, height, width, progress)
-    left_out, usable = sort_out(listing, hashes, reasons, decoded.unreadable)
-    if left_out:
-        example = f"{left_out[0].path}: {left_out[0].reason}"
-        progress.warn(f"{len(left_out)} of {len(listing.items)} images cannot be read and are left out, e.g. {example}")
-    labels = [listing.items[number].label for number in usable]
-    contents = [hashes[number] or "" for number in usable]
-    splits, names = place(listing, usable, contents, split_seed)
-    problems = explained_problems(listing, names, labels, splits, contents)
+    images = read_images(listing, height, width, progress)
+    unreadable, readable = partition_readable(listing, images)
+    if unreadable:
+        example = f"{unreadable[0].path}: {unreadable[0].reason}"
+        progress.warn(
+            f"{len(unreadable)} of {len(listing.items)} images cannot be read and are left out, e.g. {example}"
+        )
+    labels = [listing.items[number].label for number in readable]
+    contents = [images.hashes[number] or "" for number in readable]
+    splits, names = assign_to_splits(listing, readable, contents, split_seed)
+    problems = find_split_problems(listing, names, labels, splits, contents)
     if problems:
         more = f" (and {len(problems) - 1} more like it)" if len(problems) > 1 else ""
         raise DataError(f"{listing.source}: {problems[0]}{more}")
-    index = {name: number for number, name in enumerate(listing.class_names)}
-    members: dict[str, Split] = {}
-    for name in names:
-        here = [number for number, split in enumerate(splits) if split == name]
-        members[name] = Split(
-            ImageView(decoded.images, np.array([decoded.rows[contents[number]] for number in here], np.int64)),
-            np.array([index[labels[number]] for number in here], np.int64),
-            tuple(shown(listing.items[usable[number]].path) for number in here),
-            tuple(contents[number] for number in here),
-        )
     return Dataset(
         listing.name,
         listing.source,
         listing.class_names,
-        MappingProxyType(members),
+        MappingProxyType(_build_splits(listing, images, readable, splits, names)),
         height,
         width,
         fingerprint(contents, labels, splits),
         split_seed,
-        left_out,
+        unreadable,
+        images.report,
     )
 
 
-def list_source(source: str | Path, progress: Progress = SILENT) -> Listing:
-    """What lies in a source, whichever kind it is.
+def _build_splits(
+    listing: Listing, images: SourceImages, readable: Sequence[int], splits: Sequence[str], names: Sequence[str]
+) -> dict[str, Split]:
+    index = {name: number for number, name in enumerate(listing.class_names)}
+    members: dict[str, list[int]] = {name: [] for name in names}
+    for number, split in zip(readable, splits, strict=True):
+        members[split].append(number)
+    made = {}
+    for name, here in members.items():
+        hashes = tuple(images.hashes[number] or "" for number in here)
+        made[name] = Split(
+            ImageView(images.pixels, np.array([images.rows[content] for content in hashes], np.int64)),
+            np.array([index[listing.items[number].label] for number in here], np.int64),
+            tuple(shown(listing.items[number].path) for number in here),
+            hashes,
+        )
+    return made
+
+
+def list_source(source: str | Path | Listing, progress: Progress = SILENT) -> Listing:
+    """List the images of a source of any kind; a listing is returned as it is.
+
+    Walk a source once, and hand the listing to `probe`, `load_dataset` and `audit`.
 
     Raises:
         DataError: the path does not exist, or is neither a folder nor a CSV file.
         UnknownNameError: a single word that is neither a path nor a known name.
     """
+    if isinstance(source, Listing):
+        return source
     text, path = str(source), Path(source).expanduser()
     if text in NAMED and (isinstance(source, str) or not path.exists()):
         return list_named(text, progress)
@@ -106,7 +121,7 @@ def list_source(source: str | Path, progress: Progress = SILENT) -> Listing:
     raise UnknownNameError("folder or data set", text, NAMED)
 
 
-def checked_size(image_size: int | tuple[int, int]) -> tuple[int, int]:
+def check_image_size(image_size: int | tuple[int, int]) -> tuple[int, int]:
     """(height, width) in pixels.
 
     Raises:
@@ -123,8 +138,8 @@ def check_classes(listing: Listing) -> None:
     """Raise DataError where no file needs to be opened to see that nothing can be trained."""
     if not listing.items:
         raise DataError(
-            f"{listing.source}: no images found{listing.why_empty()}; expected a folder for each class with images "
-            f"inside, such as {listing.source.rstrip('/')}/cat/1.jpg"
+            f"{listing.source}: no images found{listing.describe_empty()}; expected a folder for each class with "
+            f"images inside, such as {listing.source.rstrip('/')}/cat/1.jpg"
         )
     if len(listing.class_names) < 2:
         raise DataError(
@@ -133,57 +148,56 @@ def check_classes(listing: Listing) -> None:
         )
 
 
-def sort_out(
-    listing: Listing, hashes: Sequence[str | None], reasons: Mapping[str, str], unreadable: Mapping[str, str]
-) -> tuple[tuple[Unreadable, ...], list[int]]:
-    """Files that cannot be read, and the numbers of the items that can.
-
-    Args:
-        hashes: content hash of each item.
-        reasons: why a file could not be opened, by path.
-        unreadable: why a content could not be decoded, by content hash.
+def partition_readable(listing: Listing, images: SourceImages) -> tuple[tuple[Unreadable, ...], list[int]]:
+    """Return the files that cannot be read, and the numbers of the items that can.
 
     Raises:
         DataError: no image is usable.
     """
-    left_out, usable = [], []
-    for number, (item, content) in enumerate(zip(listing.items, hashes, strict=True)):
-        reason = reasons.get(item.path, "cannot be read") if content is None else unreadable.get(content)
-        if reason is None:
-            usable.append(number)
+    if not images.unopened and not images.undecoded:
+        return (), list(range(len(images.hashes)))
+    unreadable, readable = [], []
+    for number, (item, content) in enumerate(zip(listing.items, images.hashes, strict=True)):
+        if content is None:
+            reason: str | None = images.unopened.get(item.path, "cannot be read")
         else:
-            left_out.append(Unreadable(shown(item.path), reason))
-    if not usable:
-        example = f"{left_out[0].path}: {left_out[0].reason}"
-        raise DataError(f"{listing.source}: not one of its {len(left_out)} images can be read, e.g. {example}")
-    return tuple(left_out), usable
+            reason = images.undecoded.get(content)
+        if reason is None:
+            readable.append(number)
+        else:
+            unreadable.append(Unreadable(shown(item.path), reason))
+    if not readable:
+        example = f"{unreadable[0].path}: {unreadable[0].reason}"
+        raise DataError(f"{listing.source}: not one of its {len(unreadable)} images can be read, e.g. {example}")
+    return tuple(unreadable), readable
 
 
-def place(
-    listing: Listing, usable: Sequence[int], contents: Sequence[str], split_seed: int = SPLIT_SEED
+def assign_to_splits(
+    listing: Listing, readable: Sequence[int], contents: Sequence[str], split_seed: int = SPLIT_SEED
 ) -> tuple[list[str], tuple[str, ...]]:
-    """The split of each usable item, and the splits that the data set has.
+    """Return the split of each readable item, and the splits that the data set has.
 
-    A source without splits is split by edgeclf; a source without validation has a share of `train` split off
-    (`splitting.validation_shares`); a source with splits but without test has none.
+    A source without splits is split by edgeclf; a source without validation has a fraction of `train` split off
+    (`splitting.validation_fractions`); a source with splits but without test has none.
     """
-    items = [listing.items[number] for number in usable]
+    items = [listing.items[number] for number in readable]
     if not listing.splits:
-        return assign_splits([item.label for item in items], contents, OWN_SHARES, split_seed), SPLITS
+        return split_by_content([item.label for item in items], contents, OWN_FRACTIONS, split_seed), SPLITS
     splits = [item.split or "train" for item in items]
     if "validation" not in listing.splits:
         train = [number for number, split in enumerate(splits) if split == "train"]
         labels = [items[number].label for number in train]
-        made = assign_splits(labels, [contents[number] for number in train], validation_shares(len(train)), split_seed)
+        fractions = validation_fractions(len(train))
+        made = split_by_content(labels, [contents[number] for number in train], fractions, split_seed)
         for number, split in zip(train, made, strict=True):
             splits[number] = split
     return splits, tuple(s for s in SPLITS if s == "validation" or s in listing.splits)
 
 
-def explained_problems(
+def find_split_problems(
     listing: Listing, names: Sequence[str], labels: Sequence[str], splits: Sequence[str], contents: Sequence[str]
 ) -> list[str]:
-    """What stands in the way of training, one line each, with the number of images where edgeclf made the split."""
+    """Return what keeps training from starting, one line each, with the number of images where that is the cause."""
     problems = split_problems(listing.class_names, names, zip(labels, splits, strict=True))
     made = 3 if not listing.splits else 2 if "validation" not in listing.splits else 0
     if not made:
@@ -203,7 +217,7 @@ def explained_problems(
 
 
 def fingerprint(contents: Iterable[str], labels: Iterable[str], splits: Iterable[str]) -> str:
-    """32 hexadecimal digits over the sorted (content hash, class name, split) of all images."""
+    """Return 32 hexadecimal digits over the sorted (content hash, class name, split) of all images."""
     digest = hashlib.blake2b(digest_size=16)
     for entry in sorted(zip(contents, labels, splits, strict=True)):
         digest.update("\0".join(entry).encode() + b"\n")

@@ -7,7 +7,7 @@ import io
 import os
 from pathlib import Path
 
-from edgeclf.dataset.sources import SPLIT_FOLDERS, Item, Listing, class_name, file_stamp, passed_over, shown
+from edgeclf.dataset.sources import SPLIT_FOLDERS, Item, Listing, class_name, file_stamp, reason_to_pass_over, shown
 from edgeclf.dataset.types import SPLITS, OddFile
 from edgeclf.errors import DataError
 
@@ -20,7 +20,7 @@ def list_manifest(manifest: Path) -> Listing:
 
     The header may be left out where the columns stand in that order. Commas, semicolons and tabs separate; the text is
     UTF-8. Relative paths start at the manifest's folder. The split is `train`, `validation` (`val`, `valid`) or `test`,
-    given on every line or on none. Whatever the table names is taken for an image, also by an unusual file name.
+    given on every line or on none. Each file that the table names is taken for an image, whatever its suffix.
 
     Raises:
         DataError: not readable as such a table; the message names the line.
@@ -87,7 +87,7 @@ def _columns(where: str, rows: list[tuple[int, list[str]]]) -> tuple[dict[str, i
         if "split" in titles:
             columns["split"] = titles.index("split")
         return columns, 1
-    if len(titles) in (2, 3) and passed_over(os.path.basename(titles[0])) is None:
+    if len(titles) in (2, 3) and reason_to_pass_over(os.path.basename(titles[0])) is None:
         return dict(zip(("path", "label", "split"), range(len(titles)), strict=False)), 0
     raise DataError(f"{where}, line {rows[0][0]}: expected the header path,label[,split], got {','.join(rows[0][1])!r}")
 

@@ -45,7 +45,7 @@ class NamedSet:
 
 
 def list_named(name: str, progress: Progress = SILENT) -> Listing:
-    """List a named set, downloading it the first time; that is said through `progress` before it happens.
+    """List a named set, downloading it the first time; a line of `progress` announces that.
 
     Raises:
         MissingExtraError: scikit-learn or tf-keras is not installed.
@@ -80,7 +80,7 @@ def _store(name: str, named: NamedSet, path: Path, progress: Progress) -> None:
             "splits": list(splits),
             "contents": [content_hash(np.ascontiguousarray(image).data.cast("B")) for image in images],
         }
-        writer.facts(facts)
+        writer.write_facts(facts)
 
 
 def _fetch(name: str, named: NamedSet, progress: Progress) -> Arrays:

@@ -1,7 +1,8 @@
-"""A quick look at a source, before it is known at which size its images will be used."""
+"""Counts and measures the images of a source before it is known at which size they will be used."""
 
 from __future__ import annotations
 
+import sqlite3
 from collections import Counter
 from dataclasses import dataclass
 from pathlib import Path
@@ -9,20 +10,26 @@ from statistics import median_low
 
 import numpy as np
 
-from edgeclf.dataset.contents import in_threads
+from edgeclf.dataset.cache import cache_folder
+from edgeclf.dataset.contents import map_in_threads
+from edgeclf.dataset.image_store import INDEX, ImageStore
 from edgeclf.dataset.loading import check_classes, list_source
-from edgeclf.dataset.sources import Item
-from edgeclf.errors import DataError, ImageError
+from edgeclf.dataset.reading import decoder_identity
+from edgeclf.dataset.sources import Item, Listing
+from edgeclf.errors import DataError, EdgeclfError, ImageError
 from edgeclf.image.decoding import image_size
+from edgeclf.image.header import read_header
 from edgeclf.progress import SILENT, Progress
 from edgeclf.records import Record
 
-_LOOKED_AT = 200
+_SAMPLED = 200
+# The size of a JPEG stands before its pixels, behind what the camera noted and a small preview.
+_HEAD_BYTES = 256 << 10
 
 
 @dataclass(frozen=True)
 class DataProbe(Record):
-    """What can be told about a data set without decoding it.
+    """What is known of a data set without decoding it.
 
     Attributes:
         name: short name of the data set.
@@ -41,35 +48,65 @@ class DataProbe(Record):
     median_width: int
 
 
-def probe(source: str | Path, progress: Progress = SILENT) -> DataProbe:
-    """Count the images of a source and look at the headers of up to 200 of them.
+def probe(source: str | Path | Listing, progress: Progress = SILENT) -> DataProbe:
+    """Count the images of a source, and take the sizes of up to 200 of them from the cache or from their headers.
+
+    Args:
+        source: a folder, a CSV manifest, a name of `NAMED`, or a listing of `list_source`.
+        progress: notified of downloads.
 
     Raises:
-        DataError: there are not two classes, or none of the images looked at can be read.
+        DataError: there are not two classes, or none of the sampled images can be read.
         UnknownNameError: neither a path nor a known name.
     """
     listing = list_source(source, progress)
     check_classes(listing)
+    numbers: list[int] = []
     if listing.pixels is not None:
-        sizes = [listing.pixels.shape[1:3]]
+        found = [(listing.pixels.shape[1], listing.pixels.shape[2])]
     else:
-        spread = np.linspace(0, len(listing.items) - 1, min(_LOOKED_AT, len(listing.items))).astype(int)
-        sampled = [listing.items[number] for number in spread]
-        sizes = [size for size in in_threads(_size, sampled, batch=8) if size is not None]
-    if not sizes:
-        raise DataError(f"{listing.source}: not one of the {len(sampled)} images looked at can be read")
+        numbers = np.linspace(0, len(listing.items) - 1, min(_SAMPLED, len(listing.items))).astype(int).tolist()
+        sizes = _known_sizes(listing, numbers)
+        unknown = [listing.items[number] for number in numbers if number not in sizes]
+        read = map_in_threads(_read_size, unknown, batch=8)
+        found = [*sizes.values(), *(size for size in read if size is not None)]
+    if not found:
+        raise DataError(f"{listing.source}: not one of the {len(numbers)} sampled images can be read")
     counts = Counter(item.label for item in listing.items)
     return DataProbe(
         listing.name,
         listing.class_names,
         len(listing.items),
         {name: counts[name] for name in listing.class_names},
-        median_low(height for height, _ in sizes),
-        median_low(width for _, width in sizes),
+        median_low(height for height, _ in found),
+        median_low(width for _, width in found),
     )
 
 
-def _size(item: Item) -> tuple[int, int] | None:
+def _known_sizes(listing: Listing, numbers: list[int]) -> dict[int, tuple[int, int]]:
+    """Height and width of the items that the image store has read; none where there is no store."""
+    folder = cache_folder() / "images"
+    if not (folder / INDEX).is_file():
+        return {}
+    try:
+        with ImageStore(folder) as store:
+            contents = store.known_files(listing, numbers).contents
+            facts = store.facts(decoder_identity(listing), {content for content in contents if content is not None})
+    except (EdgeclfError, sqlite3.Error):  # the load that follows reports it
+        return {}
+    known = {number: facts[c] for number, c in zip(numbers, contents, strict=True) if c is not None and c in facts}
+    return {number: (fact.height, fact.width) for number, fact in known.items() if fact.height}
+
+
+def _read_size(item: Item) -> tuple[int, int] | None:
+    """Height and width of a file, from its first bytes where those of a JPEG suffice."""
+    try:
+        with open(item.path, "rb") as stream:
+            head = stream.read(_HEAD_BYTES)
+        if head[:3] == b"\xff\xd8\xff":
+            return read_header(head).shown_size
+    except (OSError, ImageError):
+        pass
     try:
         return image_size(item.path)
     except ImageError:

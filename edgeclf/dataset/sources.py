@@ -1,4 +1,4 @@
-"""What lies in a source, before any image is opened: a folder, a CSV manifest or a named set becomes a `Listing`."""
+"""Lists the images of a folder as a `Listing`, before any of them is opened."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from pathlib import Path
 import numpy as np
 import numpy.typing as npt
 
-from edgeclf.dataset.collected import is_unsorted, still_unsorted, waiting
+from edgeclf.dataset.collected import count_unsorted, describe_unsorted, is_unsorted
 from edgeclf.dataset.types import OddFile
 from edgeclf.errors import DataError
 from edgeclf.image.decoding import IMAGE_SUFFIXES
@@ -25,6 +25,13 @@ SPLIT_FOLDERS = {
 }
 _NOT_DATA = {"__MACOSX"}
 
+FileStamp = tuple[int, int, int, int, int]
+"""What identifies a state of a file: size in bytes, times of the last write and of the last change of its metadata
+(nanoseconds), inode and device."""
+
+_NO_FILE: FileStamp = (-1, -1, -1, -1, -1)
+_POSITIVE = (1 << 63) - 1
+
 
 @dataclass(frozen=True, slots=True)
 class Item:
@@ -35,14 +42,14 @@ class Item:
         key: path relative to the source.
         label: class name.
         split: as the source has it, or None.
-        stamp: size and times that tell whether a file is still the same one; all zero where there is no file.
+        stamp: the state of the file when it was listed; all -1 where there is no file.
     """
 
     path: str
     key: str
     label: str
     split: str | None
-    stamp: tuple[int, int, int] = (0, 0, 0)
+    stamp: FileStamp = _NO_FILE
 
 
 @dataclass(frozen=True)
@@ -59,7 +66,7 @@ class Listing:
         odd: files that were passed over, each with its reason.
         pixels: `uint8[N, h, w]` or `uint8[N, h, w, 3]` of a named set, in the order of `items`; None for files.
         contents: content hashes of a named set, in the order of `items`.
-        unsorted: what to say about collected images that wait for a class; empty where none do.
+        unsorted: warning about collected images without a class; empty where there are none.
     """
 
     name: str
@@ -73,13 +80,13 @@ class Listing:
     contents: tuple[str, ...] = ()
     unsorted: str = ""
 
-    def why_empty(self) -> str:
-        """In brackets, what lies there instead of images in class folders; empty where nothing does."""
-        found = self.unsorted or self.passed_over()
+    def describe_empty(self) -> str:
+        """Describe in brackets what lies there instead of images in class folders; empty where nothing does."""
+        found = self.unsorted or self.describe_passed_over()
         return f" ({found})" if found else ""
 
-    def passed_over(self) -> str | None:
-        """How many visible files were not taken for images, with an example and its reason; None: not one."""
+    def describe_passed_over(self) -> str | None:
+        """Describe how many visible files were not taken for images, with an example and its reason; None: not one."""
         left = [o for o in self.odd if o.reason.endswith("; passed over") and not o.reason.startswith("hidden")]
         if not left:
             return None
@@ -94,7 +101,7 @@ def list_folder(folder: Path) -> Listing:
     It is so too where every folder has the name of a split and `train` has folders inside: images that lie beside those
     are strays. A class is a folder of the first level; images in folders below it belong to it too. Hidden files, files
     without an image's suffix and files outside any class folder are passed over and listed as odd. So is the folder in
-    which `edgeclf live --collect` keeps what nobody has sorted yet.
+    which `edgeclf live --collect` keeps images without a class.
 
     Raises:
         DataError: the folder cannot be listed, has `validation` or `test` without `train`, or two folders for a split.
@@ -104,8 +111,8 @@ def list_folder(folder: Path) -> Listing:
     unsorted = ""
     for entry in [entry for entry in folders if is_unsorted(entry.path)]:
         folders.remove(entry)
-        if count := waiting(entry.path):
-            odd.append(OddFile(shown(entry.path), still_unsorted(count)))
+        if count := count_unsorted(entry.path):
+            odd.append(OddFile(shown(entry.path), describe_unsorted(count)))
             unsorted = f"{odd[-1].path}: {odd[-1].reason}"
     split_folders = {entry.name: SPLIT_FOLDERS[entry.name.lower()] for entry in folders if _names_split(entry)}
     if _are_splits(folders, split_folders):
@@ -149,7 +156,7 @@ def list_folder(folder: Path) -> Listing:
 
 
 def class_name(text: str, where: str) -> str:
-    """A class name in its composed Unicode form, since file systems disagree about the form of the same letters.
+    """Return a class name in its composed Unicode form, since file systems disagree about the form of equal letters.
 
     Raises:
         DataError: it is empty, not UTF-8, or holds control characters, which a labels file could not carry.
@@ -163,24 +170,25 @@ def class_name(text: str, where: str) -> str:
 
 
 def shown(path: str) -> str:
-    """A path as text that JSON and terminals can carry, also where its bytes are not UTF-8."""
-    return path.encode("utf-8", "surrogateescape").decode("utf-8", "backslashreplace")
+    """Return a path as text that JSON and terminals can carry, also where its bytes are not UTF-8."""
+    return path if path.isascii() else path.encode("utf-8", "surrogateescape").decode("utf-8", "backslashreplace")
 
 
-def file_stamp(file: os.DirEntry[str] | Path) -> tuple[int, int, int]:
-    """Size in bytes, time of the last write and of the last change (nanoseconds); -1 where there is no file."""
+def file_stamp(file: os.DirEntry[str] | Path) -> FileStamp:
+    """Return the state of a file; all -1 where there is none."""
     try:
         status = file.stat()
     except OSError:
-        return (-1, -1, -1)
-    return (status.st_size, status.st_mtime_ns, status.st_ctime_ns)
+        return _NO_FILE
+    inode, device = status.st_ino & _POSITIVE, status.st_dev & _POSITIVE
+    return (status.st_size, status.st_mtime_ns, status.st_ctime_ns, inode, device)
 
 
-def passed_over(name: str) -> str | None:
-    """Why a file of this name is not taken for an image, or None."""
+def reason_to_pass_over(name: str) -> str | None:
+    """Return why a file of this name is not taken for an image, or None."""
     if name.startswith("."):
         return "hidden file; passed over"
-    suffix = os.path.splitext(name)[1].lower()
+    suffix = name[name.rindex(".") :].lower() if "." in name else ""
     if suffix in IMAGE_SUFFIXES:
         return None
     return f"not an image by its name ({suffix or 'no suffix'}); passed over"
@@ -217,7 +225,7 @@ def _is_hidden(entry: os.DirEntry[str]) -> bool:
 
 def _holds_classes(entry: os.DirEntry[str]) -> bool:
     files, folders = _entries(entry.path)
-    return bool(folders or not files) and all(passed_over(file.name) for file in files)
+    return bool(folders or not files) and all(reason_to_pass_over(file.name) for file in files)
 
 
 def _refuse_doubles(folder: Path, split_folders: dict[str, str]) -> None:
@@ -229,15 +237,17 @@ def _refuse_doubles(folder: Path, split_folders: dict[str, str]) -> None:
 
 
 def _stray(files: Sequence[os.DirEntry[str]]) -> list[OddFile]:
-    return [OddFile(shown(f.path), passed_over(f.name) or "outside any class folder; passed over") for f in files]
+    return [
+        OddFile(shown(f.path), reason_to_pass_over(f.name) or "outside any class folder; passed over") for f in files
+    ]
 
 
 def _walk(top: os.DirEntry[str], odd: list[OddFile]) -> Iterator[os.DirEntry[str]]:
     """Image files in `top` and below, sorted; a link that leads back up is not followed twice."""
     seen: set[tuple[int, int]] = set()
-    waiting = [top]
-    while waiting:
-        current = waiting.pop()
+    pending = [top]
+    while pending:
+        current = pending.pop()
         status = os.stat(current.path)
         if (status.st_dev, status.st_ino) in seen:
             odd.append(OddFile(shown(current.path), "link to a folder that was read already; passed over"))
@@ -245,7 +255,7 @@ def _walk(top: os.DirEntry[str], odd: list[OddFile]) -> Iterator[os.DirEntry[str
         seen.add((status.st_dev, status.st_ino))
         files, folders = _entries(current.path)
         for file in files:
-            if reason := passed_over(file.name):
+            if reason := reason_to_pass_over(file.name):
                 odd.append(OddFile(shown(file.path), reason))
             else:
                 yield file
@@ -253,4 +263,4 @@ def _walk(top: os.DirEntry[str], odd: list[OddFile]) -> Iterator[os.DirEntry[str
             if _is_hidden(inner):
                 odd.append(OddFile(shown(inner.path), "hidden folder; passed over"))
             else:
-                waiting.append(inner)
+                pending.append(inner)

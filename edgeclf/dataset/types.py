@@ -4,11 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
+from edgeclf.dataset.row_files import map_rows
 from edgeclf.records import Record
 
 SPLITS = ("train", "validation", "test")
@@ -30,8 +32,23 @@ class OddFile(Record):
     reason: str
 
 
+@dataclass(frozen=True)
+class LoadReport(Record):
+    """How much work a load was.
+
+    Attributes:
+        files: images that the source lists.
+        files_read: those whose file was read; the others are known and unchanged.
+        images_decoded: different contents that were decoded, or brought to the size for the first time.
+    """
+
+    files: int = 0
+    files_read: int = 0
+    images_decoded: int = 0
+
+
 class ImageView:
-    """Some rows of a memory-mapped `uint8[M, H, W, 3]`, read from the disk when they are asked for.
+    """Some rows of a memory-mapped `uint8[M, H, W, 3]`, read from the disk when they are indexed.
 
     Indexing with an integer gives `uint8[H, W, 3]`, with a slice or an index array `uint8[n, H, W, 3]`, always a copy
     in memory of its own. `np.asarray(view)` reads all rows at once: mind the size.
@@ -47,21 +64,23 @@ class ImageView:
     @property
     def shape(self) -> tuple[int, int, int, int]:
         """`(N, H, W, 3)`."""
-        return (len(self._rows), *self._stored.shape[1:4])  # type: ignore[return-value]
+        return (len(self._rows), *self._stored.shape[1:4])
 
     @property
     def nbytes(self) -> int:
-        """Bytes that all images would take in memory."""
+        """Bytes that all images would take in memory, uncompressed."""
         return int(np.prod(self.shape, dtype=np.int64))
 
     def __len__(self) -> int:
         return len(self._rows)
 
     def __getitem__(self, key: Any) -> npt.NDArray[np.uint8]:
-        return np.array(np.asarray(self._stored)[self._rows[key]])
+        rows = self._rows[key]
+        found = np.asarray(self._stored)[rows]
+        return found if isinstance(rows, np.ndarray) else np.array(found)  # an index array copies already
 
     def subset(self, rows: npt.NDArray[np.int64]) -> ImageView:
-        """The images `rows`, int64[n], in that order; nothing is read yet."""
+        """Return the images `rows`, int64[n], in that order; nothing is read yet."""
         return ImageView(self._stored, self._rows[rows])
 
     def __iter__(self) -> Iterator[npt.NDArray[np.uint8]]:
@@ -72,13 +91,13 @@ class ImageView:
 
     def __reduce__(self) -> tuple[Any, ...]:
         # A worker process opens the file itself instead of being sent gigabytes.
-        if isinstance(self._stored, np.memmap) and self._stored.filename is not None:
-            return _reopen, (str(self._stored.filename), self._rows)
+        if isinstance(self._stored, np.memmap) and self._stored.filename is not None and not self._stored.offset:
+            return _reopen, (str(self._stored.filename), self._stored.shape, self._rows)
         return ImageView, (self._stored, self._rows)
 
 
-def _reopen(path: str, rows: npt.NDArray[np.int64]) -> ImageView:
-    return ImageView(np.load(path, mmap_mode="r"), rows)
+def _reopen(path: str, shape: tuple[int, int, int, int], rows: npt.NDArray[np.int64]) -> ImageView:
+    return ImageView(map_rows(Path(path), shape)[0], rows)
 
 
 @dataclass(frozen=True)
@@ -114,6 +133,7 @@ class Dataset:
             and of where the files lie.
         split_seed: the seed that edgeclf's own split was made with.
         unreadable: files left out, each with its reason.
+        load: how much was read and decoded for this load.
     """
 
     name: str
@@ -125,12 +145,13 @@ class Dataset:
     fingerprint: str
     split_seed: int
     unreadable: tuple[Unreadable, ...] = ()
+    load: LoadReport = LoadReport()
 
     def per_class(self, split: str) -> dict[str, int]:
-        """Number of images of each class in `split`."""
+        """Count the images of each class in `split`."""
         counts = np.bincount(self.splits[split].labels, minlength=len(self.class_names))
         return {name: int(count) for name, count in zip(self.class_names, counts, strict=True)}
 
     def split_sizes(self) -> dict[str, dict[str, Any]]:
-        """`{split: {"images": N, "per_class": {class: n}}}`, ready for JSON."""
+        """Return `{split: {"images": N, "per_class": {class: n}}}`, ready for JSON."""
         return {name: {"images": len(split), "per_class": self.per_class(name)} for name, split in self.splits.items()}

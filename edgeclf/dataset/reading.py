@@ -1,0 +1,248 @@
+"""Reads the images of a source at one size: one read a file, one decode a content, and neither where both are known."""
+
+from __future__ import annotations
+
+import json
+import sqlite3
+import threading
+import time
+from collections.abc import Mapping, Sequence
+from dataclasses import astuple, dataclass, replace
+
+import cv2
+import numpy as np
+import numpy.typing as npt
+
+from edgeclf.dataset.cache import cache_folder
+from edgeclf.dataset.contents import content_hash, map_in_threads, read_content
+from edgeclf.dataset.image_store import Batch, ImageStore, StoredImages, is_settled, remove_index
+from edgeclf.dataset.sources import Listing
+from edgeclf.dataset.store_index import ImageFacts
+from edgeclf.dataset.types import LoadReport
+from edgeclf.errors import DataError, ImageError, RunFailedError
+from edgeclf.image.decoding import PREPROCESSING_VERSION, decode_bytes, resize
+from edgeclf.image.header import ImageHeader, read_header
+from edgeclf.progress import SILENT, Progress
+from edgeclf.versions import package_version
+
+# Counts up when other facts are stored beside the images, or `read_header` finds other ones.
+_FACTS_VERSION = 1
+_STORED_TOGETHER_BYTES = 32 << 20
+_STORED_TOGETHER = 8192
+_BATCH_BYTES = 2 << 20
+_MOST_TRIES = 3
+
+
+@dataclass(frozen=True)
+class SourceImages:
+    """The different images of a source at one size.
+
+    Attributes:
+        pixels: `uint8[M, H, W, 3]`, memory-mapped; holds images of other sources too.
+        rows: row of each readable content.
+        hashes: content hash of each item; None where its file cannot be read.
+        unopened: why a file could not be read, by path.
+        undecoded: why a content cannot be decoded, by content hash.
+        facts: what is known of each readable content, where that was asked for.
+        report: how much was read and decoded.
+    """
+
+    pixels: npt.NDArray[np.uint8]
+    rows: Mapping[str, int]
+    hashes: tuple[str | None, ...]
+    unopened: Mapping[str, str]
+    undecoded: Mapping[str, str]
+    facts: Mapping[str, ImageFacts]
+    report: LoadReport
+
+
+@dataclass(frozen=True)
+class _Read:
+    """What a worker made of one item; `pixels` and `facts` are None where they are known or made by another one."""
+
+    content: str | None = None
+    pixels: npt.NDArray[np.uint8] | None = None
+    facts: ImageFacts | None = None
+    reason: str = ""
+    storable: bool = True
+
+
+def read_images(
+    listing: Listing, height: int, width: int, progress: Progress = SILENT, *, facts: bool = False
+) -> SourceImages:
+    """Bring all different images of a listing to one size, decoding those that the store does not have.
+
+    Args:
+        listing: of the source.
+        height: of the images, pixels.
+        width: of the images, pixels.
+        progress: where a bar is shown while files are read.
+        facts: whether to look up the facts about each content too.
+
+    Raises:
+        DataError: no file can be read.
+        OutputError: the cache cannot be written.
+        RunFailedError: the disk is full.
+    """
+    report = LoadReport(len(listing.items))
+    folder = cache_folder() / "images"
+    for _ in range(_MOST_TRIES):
+        try:
+            with ImageStore(folder) as store:
+                load = _Load(store, listing, height, width, report)
+                if loaded := load.run(progress, facts):
+                    return loaded
+                report = load.report  # another process removed images of this load meanwhile
+        except sqlite3.OperationalError:
+            raise
+        except sqlite3.DatabaseError:
+            remove_index(folder)
+    raise RunFailedError(f"{folder}: was removed while it was used; run the command again")
+
+
+def decoder_identity(listing: Listing) -> str:
+    """Return what decides, beside the content, about the pixels of an image before it is resized."""
+    shape = "" if listing.pixels is None else f" array {listing.pixels.shape[1:]}"
+    return f"{_FACTS_VERSION} {PREPROCESSING_VERSION} {cv2.__version__} {package_version('pillow-heif')}{shape}"
+
+
+def stored_header(facts: ImageFacts) -> ImageHeader | None:
+    """Return the header that was read with a content; None for an array of a named set."""
+    return ImageHeader(*json.loads(facts.header)) if facts.header else None
+
+
+class _Load:
+    """One load of one source at one size."""
+
+    def __init__(self, store: ImageStore, listing: Listing, height: int, width: int, report: LoadReport) -> None:
+        self.report = report
+        self._store, self._listing = store, listing
+        self._height, self._width = height, width
+        self._decoder = decoder_identity(listing)
+        self._lock = threading.Lock()
+        # Contents that need no decoding any more: stored, known to be damaged, or in the hands of a worker.
+        self._done: set[str] = set()
+        self._undecoded: dict[str, str] = {}
+        self._unopened: dict[str, str] = {}
+
+    def run(self, progress: Progress, facts: bool) -> SourceImages | None:
+        """Return the images, or None where another process removed some of them meanwhile."""
+        store, listing = self._store, self._listing
+        files = None if listing.pixels is not None else store.known_files(listing)
+        hashes: list[str | None] = list(listing.contents if files is None else files.contents)
+        found = self._find(hashes)
+        work = self._unfinished(hashes, found.rows)
+        if work:
+            del found  # what is mapped could not be removed
+            self._fill(work, hashes, progress)
+            store.remove_old({content for content in hashes if content is not None})
+        if files is not None:
+            store.record_files(listing, files)
+        if all(content is None for content in hashes):
+            raise DataError(f"{listing.source}: not one of its {len(listing.items)} images can be read")
+        if work:
+            found = self._find(hashes)
+        if any(c is not None and c not in found.rows and c not in self._undecoded for c in hashes):
+            return None
+        known = store.facts(self._decoder, found.rows) if facts else {}
+        return SourceImages(
+            found.pixels, found.rows, tuple(hashes), self._unopened, self._undecoded, known, self.report
+        )
+
+    def _find(self, hashes: Sequence[str | None]) -> StoredImages:
+        different = list(dict.fromkeys(content for content in hashes if content is not None))
+        found = self._store.find(self._decoder, self._height, self._width, different)
+        if len(found.rows) < len(different):
+            missing = (content for content in different if content not in found.rows)
+            facts = self._store.facts(self._decoder, missing)
+            self._undecoded |= {content: fact.reason for content, fact in facts.items() if fact.reason is not None}
+        return found
+
+    def _unfinished(self, hashes: Sequence[str | None], rows: Mapping[str, int]) -> list[int]:
+        """Numbers of the items that must be read: of unknown content, or the first with a content without an image."""
+        sought: set[str] = set()
+        numbers = []
+        for number, content in enumerate(hashes):
+            if content is None:
+                numbers.append(number)
+            elif content not in rows and content not in self._undecoded and content not in sought:
+                sought.add(content)
+                numbers.append(number)
+        return numbers
+
+    def _fill(self, work: list[int], hashes: list[str | None], progress: Progress) -> None:
+        row_bytes = self._height * self._width * 3
+        self._done, reasons = self._store.contents(self._decoder, self._height, self._width)
+        self._done |= reasons.keys()
+        self._undecoded |= reasons
+        started = time.time_ns()
+        added: list[str] = []
+        batch, room = Batch(), max(1, _STORED_TOGETHER_BYTES // row_bytes)
+        results = map_in_threads(self._read, work, batch=max(1, min(64, _BATCH_BYTES // row_bytes)))
+        try:
+            with progress.task("Reading images", len(work)) as task:
+                for number, made in zip(work, results, strict=True):
+                    self._collect(number, made, batch, hashes, started)
+                    if len(batch.pixels) >= room or len(batch.files) + len(batch.facts) >= _STORED_TOGETHER:
+                        added += batch.contents
+                        self._add(batch, len(work) * row_bytes)
+                        batch = Batch()
+                    task.advance()
+                self._add(batch, len(work) * row_bytes)
+        except RunFailedError:
+            self._store.remove(self._decoder, self._height, self._width, added)
+            raise
+
+    def _add(self, batch: Batch, size: int) -> None:
+        self._store.add(self._listing, self._decoder, self._height, self._width, batch, size)
+
+    def _collect(self, number: int, made: _Read, batch: Batch, hashes: list[str | None], started: int) -> None:
+        """Put what a worker made of one item where it belongs."""
+        item = self._listing.items[number]
+        hashes[number] = made.content
+        read = self._listing.pixels is None
+        decoded = made.pixels is not None or bool(made.facts and made.facts.reason)
+        self.report = replace(
+            self.report,
+            files_read=self.report.files_read + read,
+            images_decoded=self.report.images_decoded + decoded,
+        )
+        if made.content is None:
+            self._unopened[item.path] = made.reason
+            return
+        if read and is_settled(item, started):
+            batch.files.append((item.key, item.stamp, made.content))
+        if made.facts is not None:
+            if made.facts.reason is not None:
+                self._undecoded[made.content] = made.facts.reason
+            if made.storable:
+                batch.facts[made.content] = made.facts
+        if made.pixels is not None:
+            batch.contents.append(made.content)
+            batch.pixels.append(made.pixels)
+
+    def _read(self, number: int) -> _Read:
+        """Read one item, and decode it unless its content is done; runs in a worker."""
+        if self._listing.pixels is not None:
+            array = np.asarray(self._listing.pixels[number])
+            facts = ImageFacts(array.shape[0], array.shape[1], "", None)
+            return _Read(self._listing.contents[number], resize(array, self._height, self._width), facts)
+        try:
+            content = read_content(self._listing.items[number].path)
+        except ImageError as error:
+            return _Read(reason=str(error))
+        digest = content_hash(content)
+        with self._lock:
+            if digest in self._done:
+                return _Read(digest)
+            self._done.add(digest)
+        stored_header = ""
+        try:
+            header = read_header(content)
+            stored_header = json.dumps(astuple(header))
+            image = decode_bytes(content, header)
+        except ImageError as error:
+            transient = isinstance(error.__cause__, MemoryError)
+            return _Read(digest, facts=ImageFacts(0, 0, stored_header, str(error)), storable=not transient)
+        facts = ImageFacts(image.shape[0], image.shape[1], stored_header, None)
+        return _Read(digest, resize(image, self._height, self._width), facts)
