@@ -51,7 +51,13 @@ OPTIONS = (
         default=UNSET,
         flag="--recipe",
     ),
-    Option("data", "For calibration and fine-tuning. Default: the run's.", metavar="DATA", complete=complete_data),
+    Option(
+        "data",
+        "For calibration and fine-tuning. Default: the run's.",
+        metavar="DATA",
+        type=str,
+        complete=complete_data,
+    ),
     Option("calibration", "Training images that set the quantization ranges.", metavar="N", minimum=1),
     Option(
         "io",

@@ -71,8 +71,8 @@ class Option:
         """Return the parameter of the function that Typer sees."""
         hint, default = self.type or (str if self.parse else None), self.default
         if hint is None or default is FROM_PLAN:
-            declared = _look_up(plan, self.target)
-            hint = hint or _typed_as(declared.annotation, self.typed)
+            declared, owner = _look_up(plan, self.target)
+            hint = hint or _typed_as(_evaluate(declared, owner), self.typed)
             if default is FROM_PLAN:
                 default = declared.default
                 if self.show is not None:
@@ -162,17 +162,20 @@ def take_fields(values: dict[str, Any], plan: type) -> dict[str, Any]:
     return {name: values.pop(name) for name in [name for name in values if name in names]}
 
 
-def _look_up(plan: Plan, path: str) -> inspect.Parameter:
-    """Find type and default of a field of a dataclass, along a path, or of a parameter of a function."""
+def _look_up(plan: Plan, path: str) -> tuple[inspect.Parameter, Plan]:
+    """Find a field of a dataclass, along a path, or a parameter of a function, and the class or function it is of."""
     for name in path.split(".")[:-1]:
         plan = typing.get_type_hints(plan)[name]
-    plan, name = inspect.unwrap(plan), path.rpartition(".")[2]
-    parameter = inspect.signature(plan).parameters[name]
+    owner = inspect.unwrap(plan)
+    return inspect.signature(owner).parameters[path.rpartition(".")[2]], owner
+
+
+def _evaluate(parameter: inspect.Parameter, owner: Plan) -> Any:
+    """Return the type that the annotation of a parameter of `owner` names."""
     if not isinstance(parameter.annotation, str):
-        return parameter
-    module = vars(inspect.getmodule(plan))
-    holder = types.SimpleNamespace(__annotations__={name: parameter.annotation})
-    return parameter.replace(annotation=typing.get_type_hints(holder, globalns=module)[name])
+        return parameter.annotation
+    holder = types.SimpleNamespace(__annotations__={parameter.name: parameter.annotation})
+    return typing.get_type_hints(holder, globalns=vars(inspect.getmodule(owner)))[parameter.name]
 
 
 def _typed_as(hint: Any, option: str) -> Any:
