@@ -2,6 +2,7 @@
 
     EdgeclfError                 exit code 1: failed while running
     ├── RunFailedError           1: disk full, a worker died, a measurement that could not be made
+    │   └── ReaderLeftError      the reader of a stream of results closed its end
     └── InputError               2: bad input or usage
         ├── DataError            a data set that cannot be used
         ├── ImageError           an image that cannot be read
@@ -30,6 +31,13 @@ class EdgeclfError(Exception):
 
 class RunFailedError(EdgeclfError):
     """The input was valid, but the work could not be finished."""
+
+
+class ReaderLeftError(RunFailedError):
+    """The reader of the JSON lines closed its end of the pipe."""
+
+    def __init__(self) -> None:
+        super().__init__("the reader of the JSON lines closed its end of the pipe")
 
 
 class InputError(EdgeclfError, ValueError):

@@ -28,7 +28,7 @@ if TYPE_CHECKING:
     from rich.console import Console
 
     from edgeclf.progress import Progress
-    from edgeclf.streaming.settings import LiveSettings
+    from edgeclf.streaming.loop.settings import LiveSettings
 
 _TOKEN = "EDGECLF_TOKEN"
 _SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
@@ -141,7 +141,7 @@ OPTIONS = (
 
 
 def _settings() -> type[LiveSettings]:
-    from edgeclf.streaming.settings import LiveSettings
+    from edgeclf.streaming.loop.settings import LiveSettings
 
     return LiveSettings
 
@@ -152,14 +152,14 @@ def live(session: Session, values: dict[str, Any]) -> Outcome:
     Always the newest frame, never a queue. A window where there is a display, else a page. Ctrl-C ends it (exit code
     130). With --json a line for each result, and a summary as the last line.
     """
-    from edgeclf.streaming.run import ReaderLeftError
+    from edgeclf.errors import ReaderLeftError
 
     model = values.pop("model")
     if values["web"] is None and values["token"] == os.environ.get(_TOKEN):
         values["token"] = None  # in the environment of a service it may be there for a page that is not asked for
     settings = make_plan(_settings(), values)
     progress = session.progress()
-    with stopped_by_signals() as stop:
+    with stop_on_signals() as stop:
         views = _views(session, progress, stop, settings.every_frame)
         try:
             summary = api.live(model, settings, stop=stop, progress=progress, **views)
@@ -187,7 +187,7 @@ def _views(session: Session, progress: Progress, stop: threading.Event, every_fr
 
 def _somebody_reads(session: Session, stop: threading.Event) -> bool:
     """Wait for room on stdout for the summary; False where the run was stopped and nobody reads."""
-    from edgeclf.streaming.lines import has_room
+    from edgeclf.streaming.outputs.json_lines import has_room
 
     while not has_room(session.stdout, 0.3):
         if stop.is_set():
@@ -197,7 +197,7 @@ def _somebody_reads(session: Session, stop: threading.Event) -> bool:
 
 
 @contextlib.contextmanager
-def stopped_by_signals() -> Iterator[threading.Event]:
+def stop_on_signals() -> Iterator[threading.Event]:
     """Yield an event that Ctrl-C, SIGTERM and a closed terminal set; a second Ctrl-C interrupts as usual."""
     stop = threading.Event()
 
