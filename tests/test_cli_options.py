@@ -36,7 +36,7 @@ class Plan:
     out: str | Path | None = None
 
 
-def compute(files: Sequence[str | Path], *, level: int = 7, precise: bool = False) -> None:
+def compute(files: str | Path | Sequence[str | Path], *, level: int = 7, precise: bool = False) -> None:
     """A function whose parameters take values."""
 
 

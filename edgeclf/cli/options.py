@@ -187,7 +187,7 @@ def _typed_as(hint: Any, option: str) -> Any:
     origin, arguments = typing.get_origin(hint), typing.get_args(hint)
     if origin in (typing.Union, types.UnionType):
         kinds = {_typed_as(a, option) for a in arguments if a is not type(None)}
-        return str if str in kinds else kinds.pop()
+        return next((kind for kind in (list[str], str) if kind in kinds), None) or kinds.pop()
     if origin in (list, Sequence):
         return list[str]
     raise TypeError(f"{option} needs a type or a parser, for a value of the type {hint}")
