@@ -78,17 +78,21 @@ def decode(path: Path | str) -> Image:
     if _READ_RGB is not None and header.format in ("JPEG", "PNG") and header.height * header.width >= _LARGE:
         del content
         return _decode_large(path, header, _READ_RGB)
-    return _decode_content(content, header)
+    return decode_bytes(content, header)
 
 
-def decode_bytes(content: bytes) -> Image:
-    """Decode the content of a file; see `decode`."""
-    header = read_header(content)
+def decode_bytes(content: bytes, header: ImageHeader | None = None) -> Image:
+    """Decode a file's content as `decode` does.
+
+    Args:
+        content: all bytes of the file.
+        header: what `read_header` returned for them, if it was called before.
+
+    Raises:
+        ImageError: it cannot be read; the message is the reason alone.
+    """
+    header = header or read_header(content)
     _check(header)
-    return _decode_content(content, header)
-
-
-def _decode_content(content: bytes, header: ImageHeader) -> Image:
     if header.format == "HEIC":
         return _decode_heic(content)
     flags = cv2.IMREAD_COLOR if _READ_RGB is None else _READ_RGB
@@ -144,15 +148,15 @@ def image_size(path: Path | str) -> tuple[int, int]:
     return height, width
 
 
-def describe_irregularities(path: Path | str) -> str | None:
-    """Describe what is unusual about a readable file, separated by commas; None: nothing.
+def describe_irregularities(header: ImageHeader, name: str) -> str | None:
+    """Describe what is unusual about a readable file, in words separated by commas; None where nothing is.
 
-    Raises:
-        ImageError: it cannot be read.
+    Args:
+        header: of its content.
+        name: of the file; its suffix should be one of the format.
     """
-    header = read_header(_read(Path(path)))
     found = []
-    suffix = Path(path).suffix.lower()
+    suffix = os.path.splitext(name)[1].lower()
     if suffix not in SUFFIXES[header.format]:
         found.append(f"is {header.format} but named {suffix or 'without an ending'}")
     if header.orientation != 1:
