@@ -78,7 +78,7 @@ def decode(path: Path | str) -> Image:
     if _READ_RGB is not None and header.format in ("JPEG", "PNG") and header.height * header.width >= _LARGE:
         del content
         return _decode_large(path, header, _READ_RGB)
-    return _decode_content(content, header)
+    return decode_bytes(content, header)
 
 
 def decode_bytes(content: bytes, header: ImageHeader | None = None) -> Image:
@@ -93,10 +93,6 @@ def decode_bytes(content: bytes, header: ImageHeader | None = None) -> Image:
     """
     header = header or read_header(content)
     _check(header)
-    return _decode_content(content, header)
-
-
-def _decode_content(content: bytes, header: ImageHeader) -> Image:
     if header.format == "HEIC":
         return _decode_heic(content)
     flags = cv2.IMREAD_COLOR if _READ_RGB is None else _READ_RGB

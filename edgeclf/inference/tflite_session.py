@@ -68,7 +68,7 @@ class TFLiteSession:
 
 
 class TFLiteEngine(ABC):
-    """What the engines share whose package has the interpreter of TFLite; see `Engine`.
+    """Base of the engines whose package has the interpreter of TFLite; see `Engine`.
 
     Attributes:
         name: key in `ENGINES`.
