@@ -13,7 +13,7 @@ import pytest
 from scripted_source import Kept
 
 import edgeclf
-from edgeclf.errors import EdgeclfError, InputError, ReaderLeftError, RunFailedError
+from edgeclf.errors import InputError
 from edgeclf.streaming.camera.sources.registry import SOURCES, choose_source
 from edgeclf.streaming.camera.sources.usb_camera import UsbCameraSource
 
@@ -102,7 +102,3 @@ def test_the_last_entry_that_matches_takes_precedence_and_may_decline(monkeypatc
     monkeypatch.setitem(SOURCES, r"\d+", decline)
     assert isinstance(choose_source("93"), UsbCameraSource)
     assert asked == ["93"]
-
-
-def test_a_reader_that_left_is_an_error_of_the_tree() -> None:
-    assert issubclass(ReaderLeftError, RunFailedError)
