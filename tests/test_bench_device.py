@@ -165,7 +165,7 @@ def test_the_table_puts_both_machines_side_by_side(host: BenchReport) -> None:
     lines = text.split("There: Host")[1].splitlines()
     row = next(line.split() for line in lines if line.strip().startswith("int8"))
     assert row[:6] == ["int8", "1", "90.00", "%", "−1.00", "–"]
-    assert row[-1] == "1"
+    assert row[-1] == "1.00"
 
 
 @pytest.mark.parametrize(

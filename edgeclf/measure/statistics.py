@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from statistics import NormalDist
 
 import numpy as np
 import numpy.typing as npt
@@ -137,9 +136,9 @@ def difference_interval(lost: int, gained: int, total: int, alpha: float) -> Int
     """Interval of a paired difference in accuracy that agrees with McNemar's exact test at the level `alpha`.
 
     The difference is the fraction of images that changed sides, times (2 q - 1), where q is the fraction of gained ones
-    among those. The bounds are the smallest and largest product over Wilson's interval of the former and Clopper and
-    Pearson's of q, both at `alpha`. The latter inverts the exact test: the interval excludes zero exactly where
-    `mcnemar_p(lost, gained)` is below `alpha`. It is conservative: wider than needed for its coverage.
+    among those. The bounds are the smallest and largest product over Clopper and Pearson's exact intervals of both, at
+    `alpha`. That of q inverts the exact test: the interval excludes zero exactly where `mcnemar_p(lost, gained)` is
+    below `alpha`. It is conservative: wider than its coverage needs.
 
     Args:
         lost: as `mcnemar_p`.
@@ -154,7 +153,7 @@ def difference_interval(lost: int, gained: int, total: int, alpha: float) -> Int
     Biometrika 26 (1934); R. Newcombe, "Improved confidence intervals for the difference between binomial proportions
     based on paired data", Statistics in Medicine 17 (1998), on conditional intervals.
     """
-    changed = wilson_interval(lost + gained, total, NormalDist().inv_cdf(1 - alpha / 2))
+    changed = clopper_pearson_interval(lost + gained, total, alpha)
     directions = tuple(2 * q - 1 for q in clopper_pearson_interval(gained, lost + gained, alpha))
     products = [rate * direction for rate in changed for direction in directions]
     low, high = min(products), max(products)
