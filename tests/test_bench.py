@@ -20,12 +20,13 @@ from edgeclf.dataset import Dataset, ImageView, Split
 from edgeclf.errors import DataError, InputError, UnknownNameError
 from edgeclf.measure import bench as bench_module
 from edgeclf.measure.baseline import Baseline
-from edgeclf.measure.latency import Latency, Percentiles
+from edgeclf.measure.latency import Latency
 from edgeclf.measure.machine import describe_machine
 from edgeclf.measure.memory import Memory
 from edgeclf.measure.plan import BenchPlan
 from edgeclf.measure.report import BenchReport, load_report, save_report
 from edgeclf.measure.statistics import mcnemar_p, wilson_interval
+from edgeclf.measure.stopwatch import Percentiles
 from edgeclf.measure.subjects import DatasetLoader
 from edgeclf.measure.target import Measurements
 from edgeclf.progress import Progress

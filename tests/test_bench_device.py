@@ -28,9 +28,9 @@ from edgeclf.errors import InputError
 from edgeclf.measure import sustained as sustained_module
 from edgeclf.measure import target as target_module
 from edgeclf.measure.board import BoardReading, BoardReadings
-from edgeclf.measure.latency import Percentiles
 from edgeclf.measure.report import BenchReport, ReportComparison, load_report, save_report
 from edgeclf.measure.report_comparison import compare_reports
+from edgeclf.measure.stopwatch import Percentiles
 from edgeclf.measure.sustained import measure_sustained
 
 ROOT = Path(__file__).resolve().parents[1]

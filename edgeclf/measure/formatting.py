@@ -1,4 +1,4 @@
-"""How numbers are written for people, the same on the page and in the terminal. Imports nothing heavy."""
+"""Writes numbers for people, the same on the page and in the terminal. Imports nothing heavy."""
 
 from __future__ import annotations
 
