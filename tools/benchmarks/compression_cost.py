@@ -21,10 +21,10 @@ from pathlib import Path
 import numpy as np
 
 import edgeclf
+from edgeclf.artifact.model_file import ModelFile
 from edgeclf.cli.progress_bars import LineProgress
 from edgeclf.compression.pipeline.compress import compress
 from edgeclf.dataset import load_dataset
-from edgeclf.artifact.model_file import ModelFile
 from edgeclf.measure.latency import measure_latency
 
 import tensorflow as tf  # isort: skip  (after edgeclf.compression has set its environment)
