@@ -28,9 +28,9 @@ from edgeclf.errors import InputError
 from edgeclf.measure import sustained as sustained_module
 from edgeclf.measure import target as target_module
 from edgeclf.measure.board import BoardReading, BoardReadings
-from edgeclf.measure.latency import Percentiles
 from edgeclf.measure.report import BenchReport, ReportComparison, load_report, save_report
 from edgeclf.measure.report_comparison import compare_reports
+from edgeclf.measure.stopwatch import Percentiles
 from edgeclf.measure.sustained import measure_sustained
 
 ROOT = Path(__file__).resolve().parents[1]
@@ -165,7 +165,7 @@ def test_the_table_puts_both_machines_side_by_side(host: BenchReport) -> None:
     lines = text.split("There: Host")[1].splitlines()
     row = next(line.split() for line in lines if line.strip().startswith("int8"))
     assert row[:6] == ["int8", "1", "90.00", "%", "−1.00", "–"]
-    assert row[-1] == "1"
+    assert row[-1] == "1.00"
 
 
 @pytest.mark.parametrize(
