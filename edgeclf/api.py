@@ -77,18 +77,19 @@ def train(
         RunFailedError: the training diverged, or the disk is full.
     """
     require("train", *_HOST)
-    from edgeclf.dataset import probe
+    from edgeclf.dataset import check_classes, list_source
     from edgeclf.training.config import TrainConfig
 
     with extras("train"):
         config = (config or TrainConfig()).replace(**settings) if settings else config or TrainConfig()
-        # A misspelt folder is told before the seconds that an import of TensorFlow takes.
-        probe("digits" if data is None else data)
+        # A misspelt folder is refused before the seconds that an import of TensorFlow takes.
+        listing = list_source("digits" if data is None else data, progress)
+        check_classes(listing)
         with progress.task("loading TensorFlow", None):
             from edgeclf.training.run import train as train_network
 
         return train_network(
-            data, config, out=out, resume=resume, overwrite=overwrite, trust_model=trust_model, progress=progress
+            listing, config, out=out, resume=resume, overwrite=overwrite, trust_model=trust_model, progress=progress
         )
 
 

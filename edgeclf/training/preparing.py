@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from edgeclf.dataset import load_dataset, probe
+from edgeclf.dataset import Listing, load_dataset, probe
 from edgeclf.dataset.probing import DataProbe
 from edgeclf.dataset.types import Dataset
 from edgeclf.errors import InputError, UnknownNameError
@@ -60,7 +60,13 @@ class Prepared:
 
 
 def open_run(
-    data: str | Path, config: TrainConfig, devices: Devices, *, out: Path | str | None, resume: bool, overwrite: bool
+    data: str | Path | Listing,
+    config: TrainConfig,
+    devices: Devices,
+    *,
+    out: Path | str | None,
+    resume: bool,
+    overwrite: bool,
 ) -> Opening:
     """Find the run folder and what lies in it; nothing is written.
 
@@ -95,7 +101,7 @@ def open_run(
 
 
 def prepare_run(
-    data: str | Path, opening: Opening, devices: Devices, *, trust_model: bool, progress: Progress
+    data: str | Path | Listing, opening: Opening, devices: Devices, *, trust_model: bool, progress: Progress
 ) -> Prepared:
     """Find the start, load the images and write the record of the run.
 

@@ -8,6 +8,7 @@ import numpy as np
 import tensorflow as tf
 import tf_keras
 
+from edgeclf.dataset.sources import Listing
 from edgeclf.dataset.types import Dataset
 from edgeclf.errors import RunFailedError
 from edgeclf.progress import SILENT, Progress
@@ -25,7 +26,7 @@ from edgeclf.training.starting import StartingPoint
 
 
 def train(
-    data: str | Path | None,
+    data: str | Path | Listing | None,
     config: TrainConfig | None = None,
     *,
     out: Path | str | None = None,
