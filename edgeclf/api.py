@@ -88,7 +88,7 @@ def train(
         RunFailedError: the training diverged, or the disk is full.
     """
     require("train", *_HOST)
-    from edgeclf.dataset import probe
+    from edgeclf.dataset import check_classes, list_source
     from edgeclf.training.config import TrainConfig
     from edgeclf.training.networks import find_network
 
@@ -97,12 +97,13 @@ def train(
         # Misspelt names are reported before the seconds that an import of TensorFlow takes.
         if config.model is not None:
             find_network(config.model)
-        probe("digits" if data is None else data)
+        listing = list_source("digits" if data is None else data, progress)
+        check_classes(listing)
         with progress.task("loading TensorFlow", None):
             from edgeclf.training.run import train as train_network
 
         return train_network(
-            data,
+            listing,
             config,
             out=out,
             resume=resume,

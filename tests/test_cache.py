@@ -20,8 +20,8 @@ from photo_folders import make_folder, photo, write
 from small_disk import small_file_system
 
 from edgeclf.dataset import LoadReport, audit, cache, list_source, load_dataset, probe, reading
-from edgeclf.dataset.image_store import INDEX
 from edgeclf.dataset.near_duplicates import SIDE
+from edgeclf.dataset.store_index import INDEX
 from edgeclf.errors import InputError, OutputError, RunFailedError
 from edgeclf.image.decoding import load_image
 
@@ -204,8 +204,9 @@ def test_probing_loading_and_auditing_read_a_large_photo_once(own_cache, settled
     path = write(settled_pets / "cat" / "large.jpg", large)
     opened = opened_paths(monkeypatch)
     listing = list_source(settled_pets)
-    load_dataset(listing, image_size=SIDE)
     assert probe(listing).images == 21
+    load_dataset(listing, image_size=SIDE)
+    assert probe(listing).median_width == 64
     report = audit(listing)
     assert report.sizes.largest == (1200, 1600)
     assert opened.count(str(path)) == 1

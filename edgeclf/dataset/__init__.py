@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from edgeclf.dataset.auditing import AuditReport, audit
-from edgeclf.dataset.loading import list_source, load_dataset
+from edgeclf.dataset.loading import check_classes, list_source, load_dataset
 from edgeclf.dataset.named import NAMED
 from edgeclf.dataset.probing import DataProbe, probe
 from edgeclf.dataset.sources import Listing
@@ -24,6 +24,7 @@ __all__ = [
     "Split",
     "Unreadable",
     "audit",
+    "check_classes",
     "list_source",
     "load_dataset",
     "probe",

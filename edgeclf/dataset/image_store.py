@@ -24,26 +24,16 @@ import numpy as np
 import numpy.typing as npt
 
 from edgeclf.dataset.cache import cache_folder, suggest_other_cache
-from edgeclf.dataset.row_files import (
-    append_rows,
-    file_state,
-    find_damaged,
-    lock_unused,
-    map_rows,
-    row_checksum,
-    truncate_rows,
-)
-from edgeclf.dataset.sources import FileStamp, Item, Listing
+from edgeclf.dataset.row_files import append_rows, map_rows, row_checksum
+from edgeclf.dataset.sources import FileStamp, Listing
 from edgeclf.dataset.store_eviction import evict, new_file_name
-from edgeclf.dataset.store_index import FileRow, ImageFacts, RowArray, StoreIndex
+from edgeclf.dataset.store_index import INDEX, FileRow, ImageFacts, RowArray, StoreIndex
+from edgeclf.dataset.store_repair import remove_damaged, remove_index, remove_last
 from edgeclf.errors import OutputError, RunFailedError
 
 _TOUCHED_EVERY_SECONDS = 86400
 _FULL_BELOW_BYTES = 64 << 10
 _MOST_TRIES = 10
-# The coarsest times of a file system in use: FAT's.
-_SETTLED_NS = 2_000_000_000
-INDEX = "index.sqlite"
 
 
 @dataclass(frozen=True)
@@ -156,7 +146,7 @@ class ImageStore:
                 if self._index.find_array(decoder, height, width) != array:
                     continue
                 if stamp != array.stamp:
-                    self._remove_damaged(array)
+                    remove_damaged(self._index, self.folder, array)
                     continue
                 found = self._index.rows_of(array, contents)
                 self._touch(array, found)
@@ -210,24 +200,8 @@ class ImageStore:
 
     def remove(self, decoder: str, height: int, width: int, contents: Sequence[str]) -> None:
         """Remove the last rows again, those of `contents`, where nobody uses them: the disk is full."""
-        with contextlib.suppress(OSError, sqlite3.Error), self._index.writing():
-            array = self._index.find_array(decoder, height, width)
-            if array is None:
-                return
-            rows = [row for row, _ in self._index.rows_of(array, contents).values()]
-            count = array.count - len(rows)
-            if rows and min(rows) != count:  # another process added rows meanwhile
-                return
-            path = self.folder / array.file
-            with lock_unused(path) as unused:
-                if not unused:
-                    return
-                self._index.execute("DELETE FROM rows WHERE array = ? AND row >= ?", (array.number, count))
-                if count:
-                    self._index.set_count(array, count, truncate_rows(path, count * array.row_bytes))
-                else:
-                    self._index.execute("DELETE FROM arrays WHERE id = ?", (array.number,))
-                    path.unlink(missing_ok=True)
+        with contextlib.suppress(OSError, sqlite3.Error):
+            remove_last(self._index, self.folder, self._index.find_array(decoder, height, width), contents)
 
     def record_files(self, listing: Listing, known: KnownFiles) -> None:
         """Remember files that were found under a new path, forget those that are gone, note that the source is used.
@@ -252,27 +226,6 @@ class ImageStore:
         array = self._index.find_array(decoder, height, width)
         assert array is not None
         return array
-
-    def _remove_damaged(self, array: RowArray) -> None:
-        """Compare the rows of a file that is not as it was left with their checksums, and forget the damaged ones."""
-        with self._index.writing():
-            current = next((a for a in self._index.arrays() if a.number == array.number), None)
-            if current is None:
-                return
-            path = self.folder / current.file
-            if path.is_file() and current.stamp == file_state(path):  # another process was adding rows
-                return
-            query = "SELECT row, checksum FROM rows WHERE array = ?"
-            checksums = dict(self._index.execute(query, (current.number,)).fetchall())
-            damaged, stamp = find_damaged(path, checksums, current.row_bytes)
-            if stamp is None:
-                self._index.execute("DELETE FROM rows WHERE array = ?", (current.number,))
-                self._index.execute("DELETE FROM arrays WHERE id = ?", (current.number,))
-                return
-            self._index.execute_many(
-                "DELETE FROM rows WHERE array = ? AND row = ?", ((current.number, row) for row in damaged)
-            )
-            self._index.set_count(current, min(current.count, stamp[0] // current.row_bytes), stamp)
 
     def _touch(self, array: RowArray, found: Mapping[str, tuple[int, int]]) -> None:
         now = int(time.time())
@@ -310,12 +263,6 @@ class ImageStore:
             raise OutputError(f"{self.folder}: the cache cannot be written ({text}); {remedy}") from error
 
 
-def remove_index(folder: Path) -> None:
-    """Remove an index that cannot be read; its row files are removed when they are old."""
-    for name in (INDEX, f"{INDEX}-journal"):
-        (folder / name).unlink(missing_ok=True)
-
-
 def _existing(folder: Path) -> Path:
     return folder if folder.is_dir() else Path(os.sep)
 
@@ -323,13 +270,3 @@ def _existing(folder: Path) -> Path:
 def _matching(known: FileRow | None, stamp: FileStamp) -> str | None:
     """The content where a file is as it was, its device aside, whose number may change when it is mounted again."""
     return known[6].hex() if known is not None and known[1:5] == stamp[:4] else None
-
-
-def is_settled(item: Item, now: int) -> bool:
-    """Return whether a write to a file after it was read would change its times, however coarse they are.
-
-    Args:
-        item: with the file's times.
-        now: nanoseconds, from before it was read.
-    """
-    return max(item.stamp[1:3]) < now - _SETTLED_NS

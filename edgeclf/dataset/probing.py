@@ -5,6 +5,7 @@ from __future__ import annotations
 import sqlite3
 from collections import Counter
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from statistics import median_low
 
@@ -12,10 +13,11 @@ import numpy as np
 
 from edgeclf.dataset.cache import cache_folder
 from edgeclf.dataset.contents import map_in_threads
-from edgeclf.dataset.image_store import INDEX, ImageStore
+from edgeclf.dataset.image_store import ImageStore
 from edgeclf.dataset.loading import check_classes, list_source
 from edgeclf.dataset.reading import decoder_identity
-from edgeclf.dataset.sources import Item, Listing
+from edgeclf.dataset.sources import Listing
+from edgeclf.dataset.store_index import INDEX
 from edgeclf.errors import DataError, EdgeclfError, ImageError
 from edgeclf.image.decoding import image_size
 from edgeclf.image.header import read_header
@@ -67,8 +69,8 @@ def probe(source: str | Path | Listing, progress: Progress = SILENT) -> DataProb
     else:
         numbers = np.linspace(0, len(listing.items) - 1, min(_SAMPLED, len(listing.items))).astype(int).tolist()
         sizes = _known_sizes(listing, numbers)
-        unknown = [listing.items[number] for number in numbers if number not in sizes]
-        read = map_in_threads(_read_size, unknown, batch=8)
+        unknown = [number for number in numbers if number not in sizes]
+        read = map_in_threads(partial(_read_size, listing), unknown, batch=8)
         found = [*sizes.values(), *(size for size in read if size is not None)]
     if not found:
         raise DataError(f"{listing.source}: not one of the {len(numbers)} sampled images can be read")
@@ -98,16 +100,21 @@ def _known_sizes(listing: Listing, numbers: list[int]) -> dict[int, tuple[int, i
     return {number: (fact.height, fact.width) for number, fact in known.items() if fact.height}
 
 
-def _read_size(item: Item) -> tuple[int, int] | None:
-    """Height and width of a file, from its first bytes where those of a JPEG suffice."""
+def _read_size(listing: Listing, number: int) -> tuple[int, int] | None:
+    """Height and width of a file, from its first bytes where they suffice; small files are kept for the load."""
+    path = listing.items[number].path
     try:
-        with open(item.path, "rb") as stream:
+        with open(path, "rb") as stream:
             head = stream.read(_HEAD_BYTES)
-        if head[:3] == b"\xff\xd8\xff":
-            return read_header(head).shown_size
+        if len(head) < _HEAD_BYTES:
+            listing.prefetched[number] = head
+        if head[:3] == b"\xff\xd8\xff" or len(head) < _HEAD_BYTES:
+            header = read_header(head)
+            if header.height and header.width:
+                return header.shown_size
     except (OSError, ImageError):
         pass
     try:
-        return image_size(item.path)
+        return image_size(path)
     except ImageError:
         return None

@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 import sqlite3
 import threading
-import time
 from collections.abc import Mapping, Sequence
 from dataclasses import astuple, dataclass, replace
 
@@ -15,9 +14,10 @@ import numpy.typing as npt
 
 from edgeclf.dataset.cache import cache_folder
 from edgeclf.dataset.contents import content_hash, map_in_threads, read_content
-from edgeclf.dataset.image_store import Batch, ImageStore, StoredImages, is_settled, remove_index
+from edgeclf.dataset.image_store import Batch, ImageStore, StoredImages
 from edgeclf.dataset.sources import Listing
 from edgeclf.dataset.store_index import ImageFacts
+from edgeclf.dataset.store_repair import remove_index
 from edgeclf.dataset.types import LoadReport
 from edgeclf.errors import DataError, ImageError, RunFailedError
 from edgeclf.image.decoding import PREPROCESSING_VERSION, decode_bytes, resize
@@ -175,14 +175,13 @@ class _Load:
         self._done, reasons = self._store.contents(self._decoder, self._height, self._width)
         self._done |= reasons.keys()
         self._undecoded |= reasons
-        started = time.time_ns()
         added: list[str] = []
         batch, room = Batch(), max(1, _STORED_TOGETHER_BYTES // row_bytes)
         results = map_in_threads(self._read, work, batch=max(1, min(64, _BATCH_BYTES // row_bytes)))
         try:
             with progress.task("Reading images", len(work)) as task:
                 for number, made in zip(work, results, strict=True):
-                    self._collect(number, made, batch, hashes, started)
+                    self._collect(number, made, batch, hashes)
                     if len(batch.pixels) >= room or len(batch.files) + len(batch.facts) >= _STORED_TOGETHER:
                         added += batch.contents
                         self._add(batch, len(work) * row_bytes)
@@ -194,9 +193,10 @@ class _Load:
             raise
 
     def _add(self, batch: Batch, size: int) -> None:
-        self._store.add(self._listing, self._decoder, self._height, self._width, batch, size)
+        if batch.facts or batch.files:
+            self._store.add(self._listing, self._decoder, self._height, self._width, batch, size)
 
-    def _collect(self, number: int, made: _Read, batch: Batch, hashes: list[str | None], started: int) -> None:
+    def _collect(self, number: int, made: _Read, batch: Batch, hashes: list[str | None]) -> None:
         """Put what a worker made of one item where it belongs."""
         item = self._listing.items[number]
         hashes[number] = made.content
@@ -210,7 +210,7 @@ class _Load:
         if made.content is None:
             self._unopened[item.path] = made.reason
             return
-        if read and is_settled(item, started):
+        if read and self._listing.is_settled(item):
             batch.files.append((item.key, item.stamp, made.content))
         if made.facts is not None:
             if made.facts.reason is not None:
@@ -227,8 +227,11 @@ class _Load:
             array = np.asarray(self._listing.pixels[number])
             facts = ImageFacts(array.shape[0], array.shape[1], "", None)
             return _Read(self._listing.contents[number], resize(array, self._height, self._width), facts)
+        item = self._listing.items[number]
+        content = self._listing.prefetched.pop(number, b"")
         try:
-            content = read_content(self._listing.items[number].path)
+            if not content or len(content) != item.stamp[0]:
+                content = read_content(item.path)
         except ImageError as error:
             return _Read(reason=str(error))
         digest = content_hash(content)

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import os
+import time
 import unicodedata
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
 import numpy as np
@@ -31,6 +32,8 @@ FileStamp = tuple[int, int, int, int, int]
 
 _NO_FILE: FileStamp = (-1, -1, -1, -1, -1)
 _POSITIVE = (1 << 63) - 1
+# The coarsest times of a file system in use: FAT's.
+_SETTLED_NS = 2_000_000_000
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,6 +69,8 @@ class Listing:
         odd: files that were passed over, each with its reason.
         pixels: `uint8[N, h, w]` or `uint8[N, h, w, 3]` of a named set, in the order of `items`; None for files.
         contents: content hashes of a named set, in the order of `items`.
+        prefetched: content of small files that `probe` read, by number of the item; the load that follows takes it.
+        listed_at: nanoseconds; no file was read before.
         unsorted: warning about collected images without a class; empty where there are none.
     """
 
@@ -79,6 +84,12 @@ class Listing:
     pixels: npt.NDArray[np.uint8] | None = None
     contents: tuple[str, ...] = ()
     unsorted: str = ""
+    prefetched: dict[int, bytes] = field(default_factory=dict, compare=False, repr=False)
+    listed_at: int = field(default_factory=lambda: time.time_ns(), compare=False)
+
+    def is_settled(self, item: Item) -> bool:
+        """Return whether a write to a file after it was listed changes its times, however coarse they are."""
+        return max(item.stamp[1:3]) < self.listed_at - _SETTLED_NS
 
     def describe_empty(self) -> str:
         """Describe in brackets what lies there instead of images in class folders; empty where nothing does."""

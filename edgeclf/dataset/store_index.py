@@ -12,6 +12,9 @@ from pathlib import Path
 from edgeclf.dataset.row_files import Stamp
 from edgeclf.dataset.sources import FileStamp
 
+INDEX = "index.sqlite"
+"""Name of the index in the folder of the store."""
+
 _VERSION = 1
 _BUSY_SECONDS = 600.0
 _SCHEMA = """

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from edgeclf.artifact.run_folder import RunFolder
-from edgeclf.dataset import load_dataset, probe
+from edgeclf.dataset import Listing, load_dataset, probe
 from edgeclf.dataset.probing import DataProbe
 from edgeclf.dataset.types import Dataset
 from edgeclf.errors import InputError
@@ -35,7 +35,7 @@ class TrainRequest:
     """What the caller asks for.
 
     Args:
-        data: a folder, a manifest or a name (see `edgeclf.dataset`).
+        data: a folder, a manifest or a name (see `edgeclf.dataset`), or a listing of one.
         config: settings; those left None are chosen by the data.
         out: the run folder; None: `runs/NAME`.
         resume: start where there is nothing, continue where there is a checkpoint, report where the run is finished.
@@ -45,7 +45,7 @@ class TrainRequest:
         callbacks: called after each epoch.
     """
 
-    data: str | Path
+    data: str | Path | Listing
     config: TrainConfig = dataclasses.field(default_factory=TrainConfig)
     out: Path | str | None = None
     resume: bool = False

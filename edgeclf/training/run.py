@@ -11,6 +11,7 @@ import tensorflow as tf
 import tf_keras
 
 from edgeclf.artifact.run_folder import RunFolder
+from edgeclf.dataset.sources import Listing
 from edgeclf.dataset.types import Dataset
 from edgeclf.errors import RunFailedError
 from edgeclf.progress import SILENT, Progress
@@ -30,7 +31,7 @@ from edgeclf.training.trainer import Trainer
 
 
 def train(
-    data: str | Path | None,
+    data: str | Path | Listing | None,
     config: TrainConfig | None = None,
     *,
     out: Path | str | None = None,
