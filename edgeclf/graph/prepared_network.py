@@ -66,8 +66,9 @@ def _prepare_callable(network: FloatNetwork, scale: Any, offset: Any) -> FloatNe
     if _is_pure(network, scale, offset):
         return network
     span, low, call = np.float32(scale * 255), np.float32(offset), network.call
-    step = -1 if network.input.channel_order == "BGR" else 1
-    return replace(_with_input_max(network, 1.0), call=lambda x: call(x[..., ::step] * span + low))
+    if network.input.channel_order == "BGR":
+        return replace(_with_input_max(network, 1.0), call=lambda x: call(x[..., ::-1] * span + low))
+    return replace(_with_input_max(network, 1.0), call=lambda x: call(x * span + low))
 
 
 def _is_pure(network: FloatNetwork, scale: Any, offset: Any) -> bool:
