@@ -232,7 +232,7 @@ def _load_saved_model(path: Path, trust_model: bool) -> FloatSource:
     (_, keywords), outputs = call.structured_input_signature, call.structured_outputs
     if len(keywords) != 1 or len(outputs) != 1:
         raise ModelError(f"{path}: expected one input and one output, got {len(keywords)} and {len(outputs)}")
-    (entry, spec), (result, scores) = *keywords.items(), *outputs.items()
+    ((entry, spec),), ((result, scores),) = keywords.items(), outputs.items()
     height, width, classes = _image_classifier(path, tuple(spec.shape), tuple(scores.shape))
     network = FloatNetwork(
         model=None,

@@ -1,4 +1,4 @@
-"""Refuses SavedModels that could touch files or call into Python, before TensorFlow loads anything of them.
+"""Refuses SavedModels that could touch files or call into Python, before anything of them is loaded.
 
 A SavedModel's signature may call any operator, and loading one runs some of its functions (those that create, restore
 and initialize objects). So each operator that can be reached is looked up in a list of what image classifiers compute.

@@ -1,4 +1,4 @@
-"""The exporter for TFLite files."""
+"""Exports TFLite files."""
 
 from __future__ import annotations
 
@@ -49,7 +49,7 @@ class TFLite(Record):
             raise InputError(f"--io {self.io} goes with {able} models, got {self.format}; use {others}")
 
     def label(self) -> str:
-        """The format's name."""
+        """Return the format's name."""
         return self.format
 
     @property
