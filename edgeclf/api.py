@@ -344,7 +344,7 @@ def live(
             at the end, whatever ends it.
         json_lines: gets one JSON document a result, one a line.
         watch: a view of one's own; entered with the state that views read while the loop works.
-        progress: told what was chosen, and what goes wrong on the way.
+        progress: where choices and warnings are logged.
         changes: fields of `LiveSettings`, over those of `settings`.
 
     Raises:

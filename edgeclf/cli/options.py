@@ -174,8 +174,8 @@ def _evaluate(parameter: inspect.Parameter, owner: Plan) -> Any:
     """Return the type that the annotation of a parameter of `owner` names."""
     if not isinstance(parameter.annotation, str):
         return parameter.annotation
-    holder = types.SimpleNamespace(__annotations__={parameter.name: parameter.annotation})
-    return typing.get_type_hints(holder, globalns=vars(inspect.getmodule(owner)))[parameter.name]
+    carrier = types.SimpleNamespace(__annotations__={parameter.name: parameter.annotation})
+    return typing.get_type_hints(carrier, globalns=vars(inspect.getmodule(owner)))[parameter.name]
 
 
 def _typed_as(hint: Any, option: str) -> Any:

@@ -39,7 +39,7 @@ Scalar = TypeVar("Scalar", bound=np.generic)
 
 
 def glimpse(image: npt.NDArray[np.uint8]) -> npt.NDArray[np.uint8]:
-    """`uint8[12, 12, 3]` of `uint8[H, W, 3]`: enough to tell whether a camera still shows the same."""
+    """`uint8[12, 12, 3]` of `uint8[H, W, 3]`: enough to see whether a camera still shows the same."""
     return resize(image, GLIMPSE_SIDE, GLIMPSE_SIDE)
 
 
