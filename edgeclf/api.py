@@ -28,9 +28,9 @@ if TYPE_CHECKING:
     from edgeclf.measure.plan import BenchPlan
     from edgeclf.measure.report import BenchReport
     from edgeclf.measure.subjects import DatasetLoader
-    from edgeclf.streaming.result import LiveSummary
-    from edgeclf.streaming.settings import LiveSettings
-    from edgeclf.streaming.state import LiveState, Output
+    from edgeclf.streaming.loop.result import LiveSummary
+    from edgeclf.streaming.loop.settings import LiveSettings
+    from edgeclf.streaming.loop.state import LiveState, Output
     from edgeclf.training.config import TrainConfig
     from edgeclf.training.run_record import TrainReport
 
@@ -331,8 +331,8 @@ def live(
         MissingExtraError: the page or the broker needs a package that is not installed.
         RunFailedError: the source is lost for good.
     """
-    from edgeclf.streaming.run import run_live
-    from edgeclf.streaming.settings import LiveSettings
+    from edgeclf.streaming.loop.run import run_live
+    from edgeclf.streaming.loop.settings import LiveSettings
 
     chosen = settings or LiveSettings()
     if changes:

@@ -2,6 +2,7 @@
 
     EdgeclfError                 exit code 1: failed while running
     ├── RunFailedError           1: disk full, a worker died, a measurement that could not be made
+    │   └── ReaderLeftError      the reader of a stream of results closed its end
     └── InputError               2: bad input or usage
         ├── DataError            a data set that cannot be used
         ├── ImageError           an image that cannot be read
@@ -12,8 +13,8 @@
         ├── UnknownNameError     a misspelt name; carries the nearest known one
         └── MissingExtraError    an extra is not installed; carries the install command
 
-The message of each is one line: what is wrong, what was expected and what came, what to do. The command line prints
-that line and exits with `exit_code`.
+The message of each is one line: what is wrong, expected and got, what to do. The command line prints that line and
+exits with `exit_code`. An error that only one module raises and catches derives from one of these and stands there.
 """
 
 from __future__ import annotations
@@ -29,7 +30,14 @@ class EdgeclfError(Exception):
 
 
 class RunFailedError(EdgeclfError):
-    """The input was fine, and still the work could not be finished."""
+    """The input was valid, but the work could not be finished."""
+
+
+class ReaderLeftError(RunFailedError):
+    """The reader of the JSON lines closed its end of the pipe."""
+
+    def __init__(self) -> None:
+        super().__init__("the reader of the JSON lines closed its end of the pipe")
 
 
 class InputError(EdgeclfError, ValueError):
@@ -51,7 +59,7 @@ class ModelError(InputError):
 
 
 class DamagedModelError(ModelError):
-    """A model file that is not what was written: cut, or with changed bits."""
+    """A model file that differs from what was written: cut, or with changed bits."""
 
 
 class UntrustedModelError(ModelError):
@@ -63,7 +71,11 @@ class OutputError(InputError):
 
 
 class UnknownNameError(InputError):
-    """A name that is not known."""
+    """A misspelt or unknown name.
+
+    Attributes:
+        nearest: the known name that is most like it; None: none is.
+    """
 
     def __init__(self, kind: str, name: str, known: Iterable[str]) -> None:
         choices = sorted(known)
@@ -74,7 +86,11 @@ class UnknownNameError(InputError):
 
 
 class MissingExtraError(InputError):
-    """An optional part of edgeclf is not installed."""
+    """An optional part of edgeclf is not installed.
+
+    Attributes:
+        extra: the extra that installs it.
+    """
 
     def __init__(self, what: str, extra: str, missing: str) -> None:
         super().__init__(f'{what} needs {missing}, which is not installed; run: pip install "edgeclf[{extra}]"')
@@ -82,7 +98,7 @@ class MissingExtraError(InputError):
 
 
 def one_line(error: BaseException) -> str:
-    """The message of an error without line breaks; its kind where it has none."""
+    """Return the message of an error without line breaks, or the name of its class where it has no message."""
     if isinstance(error, OSError) and error.strerror:
         place = f"{error.filename}: " if error.filename else ""
         return f"{place}{error.strerror.lower()}"

@@ -30,7 +30,7 @@ ENGINE_MODULES = {"tensorflow": "edgeclf.keras_files.tensorflow_engine"}
 
 
 def installed(module: str) -> bool:
-    """Whether `module` can be found, without the seconds that importing TensorFlow takes."""
+    """Return whether `module` is installed, without importing it, which takes seconds for TensorFlow."""
     try:
         return importlib.util.find_spec(module) is not None
     except ImportError:
@@ -38,7 +38,7 @@ def installed(module: str) -> bool:
 
 
 def require(what: str, *modules: str) -> None:
-    """Raise MissingExtraError at once where one of `modules` is not installed."""
+    """Raise MissingExtraError where one of `modules` is not installed."""
     for module in modules:
         if not installed(module):
             raise MissingExtraError(what, EXTRA_OF[module], module)

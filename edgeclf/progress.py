@@ -1,4 +1,4 @@
-"""How library functions tell what they do: through a value that they are handed. Only the command line prints."""
+"""How library functions report progress: to an object that the caller passes in. Only the command line prints."""
 
 from __future__ import annotations
 
@@ -8,23 +8,23 @@ from typing import Protocol
 
 
 class Task(Protocol):
-    """One bar."""
+    """A piece of work with a progress bar."""
 
     def advance(self, steps: int = 1, note: str = "") -> None:
-        """Move on by `steps`; `note` is a short text beside the bar, such as the current loss."""
+        """Advance the bar by `steps`; `note` is a short text beside it, such as the current loss."""
 
 
 class Progress(Protocol):
-    """What a caller hands in to see progress."""
+    """What a caller passes in to see progress."""
 
     def task(self, description: str, total: int | None) -> contextlib.AbstractContextManager[Task]:
-        """Open a bar of `total` steps (None: unknown)."""
+        """Open a progress bar of `total` steps (None: unknown)."""
 
     def say(self, line: str) -> None:
-        """Tell something that the user should know once, such as a choice made for him."""
+        """Log a line, such as a default that was chosen."""
 
     def warn(self, line: str) -> None:
-        """Tell something that the user should act on."""
+        """Log a line that the user should act on."""
 
 
 class _SilentTask:
@@ -33,18 +33,18 @@ class _SilentTask:
 
 
 class SilentProgress:
-    """The default: nothing is shown."""
+    """The default: show nothing."""
 
     @contextlib.contextmanager
     def task(self, description: str, total: int | None) -> Iterator[Task]:
-        """A bar that is not drawn."""
+        """Draw no bar."""
         yield _SilentTask()
 
     def say(self, line: str) -> None:
-        """Nothing."""
+        """Show nothing."""
 
     def warn(self, line: str) -> None:
-        """Nothing."""
+        """Show nothing."""
 
 
 SILENT: Progress = SilentProgress()

@@ -28,11 +28,11 @@ class Record:
     """
 
     def to_dict(self) -> dict[str, Any]:
-        """Plain dicts, lists and scalars, ready for `json.dumps`."""
+        """Return plain dicts, lists and scalars, ready for `json.dumps`."""
         return {f.name: _plain(getattr(self, f.name)) for f in dataclasses.fields(typing.cast(Any, self))}
 
     def to_json(self, indent: int | None = None) -> str:
-        """One JSON document; one line unless `indent` is given.
+        """Return one JSON document; one line unless `indent` is given.
 
         Raises:
             ValueError: a number is NaN or infinite.
@@ -94,7 +94,7 @@ class _Mismatch(InputError):
 
 @functools.cache
 def _fields_of(record: type) -> tuple[dict[str, Any], tuple[str, ...]]:
-    """The types of a record's fields by name, and the names of those without a default."""
+    """Return the types of a record's fields by name, and the names of those without a default."""
     hints = typing.get_type_hints(record)
     fields = [f for f in dataclasses.fields(record) if f.init]
     missing = dataclasses.MISSING
@@ -113,7 +113,7 @@ def _plain(value: Any) -> Any:
 
 
 def _typed(value: Any, hint: Any) -> Any:
-    """`value`, as JSON has it, as a value of the type `hint`."""
+    """Convert `value`, as JSON has it, to the type `hint`."""
     origin, arguments = typing.get_origin(hint) or hint, typing.get_args(hint)
     if hint is Any:
         return value
@@ -134,10 +134,10 @@ def _typed(value: Any, hint: Any) -> Any:
 
 
 def _one_of(value: Any, union: Any, members: tuple[Any, ...]) -> Any:
-    """`value` as the member of a union that takes it; one of just its type comes first: 3 stays a whole number."""
+    """Convert `value` to a member of a union; one of exactly its type comes first, so that 3 stays a whole number."""
     possible = sorted((m for m in members if _may_be(value, m)), key=lambda member: type(value) is not member)
     if len(possible) == 1:
-        return _typed(value, possible[0])  # where something inside of it is wrong, the message is about that
+        return _typed(value, possible[0])  # a mismatch inside of it is reported with its own path
     for member in possible:
         with contextlib.suppress(_Mismatch):
             return _typed(value, member)
@@ -145,7 +145,7 @@ def _one_of(value: Any, union: Any, members: tuple[Any, ...]) -> Any:
 
 
 def _may_be(value: Any, hint: Any) -> bool:
-    """Whether `value` looks like a `hint` from outside."""
+    """Return whether `value` is of the outer type of `hint`, whatever it contains."""
     origin = typing.get_origin(hint) or hint
     if origin in _CONTAINERS:
         return isinstance(value, Mapping if origin in (dict, Mapping) else (list, tuple))
@@ -206,7 +206,7 @@ def _as_float(value: Any) -> float:
 
 
 def _is_fixed(hint: Any) -> bool:
-    """Whether a tuple has a type for each of its items, and so a fixed length."""
+    """Return whether a tuple has a type for each of its items, and so a fixed length."""
     arguments = typing.get_args(hint)
     return typing.get_origin(hint) is tuple and arguments[1:] != (Ellipsis,)
 

@@ -6,7 +6,7 @@ from importlib.metadata import PackageNotFoundError, version
 
 
 def package_version(name: str) -> str | None:
-    """The installed version of the distribution `name`; None: not installed."""
+    """Return the installed version of the distribution `name`; None: it is not installed."""
     try:
         return version(name)
     except PackageNotFoundError:

@@ -12,8 +12,8 @@ from linear_models import SIDE, write_float_model
 
 from edgeclf.image.decoding import resize
 from edgeclf.inference.classifier import Classifier
-from edgeclf.streaming.frame import Shot
-from edgeclf.streaming.source import EndOfSourceError, Source
+from edgeclf.streaming.camera.frame import Shot
+from edgeclf.streaming.camera.source import EndOfSourceError, Source
 
 Picture = npt.NDArray[np.uint8]
 COLORS = {"red": (0, 0, 255), "blue": (255, 0, 0)}

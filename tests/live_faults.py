@@ -9,10 +9,9 @@ from typing import NamedTuple
 
 import numpy as np
 
-from edgeclf.streaming.frame import Shot
-from edgeclf.streaming.source import EndOfSourceError, SourceError
-from edgeclf.streaming.sources.bgr import as_bgr
-from edgeclf.streaming.sources.replay import Frames, ReplaySource
+from edgeclf.streaming.camera.frame import Shot
+from edgeclf.streaming.camera.source import EndOfSourceError, SourceError, as_bgr
+from edgeclf.streaming.camera.sources.replay import Frames, ReplaySource
 
 GARBAGE = {
     "nothing": None,

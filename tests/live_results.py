@@ -14,9 +14,9 @@ import numpy as np
 from presence import refuse
 
 from edgeclf.inference.classifier import LabelScore
-from edgeclf.streaming.frame import Frame
-from edgeclf.streaming.geometry import Geometry, Picture
-from edgeclf.streaming.result import Result
+from edgeclf.streaming.camera.frame import Frame
+from edgeclf.streaming.loop.geometry import Geometry, Picture
+from edgeclf.streaming.loop.result import Result
 
 
 def picture(pixels: np.ndarray, *, number: int = 0, captured: float = 0.0, geometry: Geometry | None = None) -> Picture:

@@ -12,12 +12,12 @@ import httpx
 import numpy as np
 
 from edgeclf.inference.classifier import LabelScore
-from edgeclf.streaming.frame import Frame, Pixels
-from edgeclf.streaming.geometry import Geometry, Picture
-from edgeclf.streaming.problems import Problems
-from edgeclf.streaming.result import Result
-from edgeclf.streaming.state import LiveState
-from edgeclf.streaming.web.server import WebView
+from edgeclf.streaming.camera.frame import Frame, Pixels
+from edgeclf.streaming.loop.geometry import Geometry, Picture
+from edgeclf.streaming.loop.result import Result
+from edgeclf.streaming.loop.state import LiveState
+from edgeclf.streaming.page.server import WebView
+from edgeclf.streaming.supervision.problems import Problems
 
 COLORS = {"red": (40, 40, 200), "blue": (200, 60, 40), "green": (60, 160, 60)}
 LABELS = (*COLORS, "gray")

@@ -8,9 +8,8 @@ from collections.abc import Iterator
 
 import numpy as np
 
-from edgeclf.streaming.frame import Shot
-from edgeclf.streaming.source import EndOfSourceError, SourceError
-from edgeclf.streaming.sources.bgr import as_bgr
+from edgeclf.streaming.camera.frame import Shot
+from edgeclf.streaming.camera.source import EndOfSourceError, SourceError, as_bgr
 
 PLAIN = np.full((24, 32, 3), 90, np.uint8)
 END = object()

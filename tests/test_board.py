@@ -11,9 +11,9 @@ from pathlib import Path
 import pytest
 
 from edgeclf.measure.board import BoardReading, read_board, read_temperature
-from edgeclf.streaming.board_watch import BoardWatch
-from edgeclf.streaming.problems import Problems
-from edgeclf.streaming.state import BoardState, LiveState
+from edgeclf.streaming.loop.state import BoardState, LiveState
+from edgeclf.streaming.supervision.board_watch import BoardWatch
+from edgeclf.streaming.supervision.problems import Problems
 
 PI_4 = "sys/devices/platform/soc/soc:firmware/get_throttled"
 PI_5 = "sys/devices/platform/soc@107c000000/soc@107c000000:firmware/get_throttled"

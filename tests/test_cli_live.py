@@ -30,9 +30,10 @@ from rich.console import Console
 
 from edgeclf import Classifier
 from edgeclf.cli.live_lines import ChangeLines, status_line
-from edgeclf.streaming.lines import has_room
-from edgeclf.streaming.problems import Problems
-from edgeclf.streaming.state import LiveState, SourceState
+from edgeclf.streaming.camera.source import SourceState
+from edgeclf.streaming.loop.state import LiveState
+from edgeclf.streaming.outputs.json_lines import has_room
+from edgeclf.streaming.supervision.problems import Problems
 
 EDGECLF = Path(sys.executable).with_name("edgeclf")
 KEYS = {"frame", "time", "label", "probability", "raw_label", "frame_age_ms", "inference_ms", "fps"}
@@ -270,7 +271,7 @@ def bad_inputs() -> Iterator[tuple[list[str], str]]:
     yield ["digits", "--camera", "digits.avi", "--web", "a:b:c"], "an IPv6 address stands in brackets"
     yield ["digits", "--camera", "digits.avi", "--token", "x" * 20], "give --web [HOST:]PORT as well"
     yield ["digits", "--camera", "digits.avi", "--web", "0.0.0.0:0", "--token", "short"], "at least 16 characters"
-    yield ["digits", "--camera", "digits.avi", "--web", "0.0.0.0:0"], "nobody would be told the one made for it"
+    yield ["digits", "--camera", "digits.avi", "--web", "0.0.0.0:0"], "the generated one would be shown nowhere"
     yield (
         ["digits", "--camera", "digits.avi", "--record", "seen.gif"],
         "--record seen.gif: expected a name that ends in",

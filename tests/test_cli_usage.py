@@ -1,4 +1,4 @@
-"""What the command line says about itself and about what it does not understand."""
+"""Help, version and completion of the command line, and how it refuses what it does not understand."""
 
 from __future__ import annotations
 

@@ -15,7 +15,7 @@ from edgeclf.records import Record
 class Settings(Record):
     count: int = 1
     rate: float | None = None
-    wanted: bool = False
+    xla: bool = False
     name: str | None = None
     sizes: tuple[int, ...] = ()
 
@@ -26,8 +26,8 @@ class Settings(Record):
         ("count=3", {"count": 3}),
         ("rate=1e-3", {"rate": 1e-3}),
         ("rate=none", {"rate": None}),
-        ("wanted=yes", {"wanted": True}),
-        ("wanted=False", {"wanted": False}),
+        ("xla=yes", {"xla": True}),
+        ("xla=False", {"xla": False}),
         ("name=a=b", {"name": "a=b"}),
         ("sizes=1, 2,3", {"sizes": (1, 2, 3)}),
     ],
@@ -51,7 +51,7 @@ def test_unknown_setting_names_the_nearest() -> None:
     [
         ("count=1.5", "--set count must be a whole number, got '1.5'"),
         ("rate=fast", "--set rate must be a number, got 'fast'"),
-        ("wanted=perhaps", "--set wanted must be true or false, got 'perhaps'"),
+        ("xla=perhaps", "--set xla must be true or false, got 'perhaps'"),
         ("sizes=1,x", "--set sizes must be a whole number, got 'x'"),
     ],
 )

@@ -15,15 +15,16 @@ from scripted_source import Kept
 
 import edgeclf
 from edgeclf.errors import InputError, UnknownNameError
-from edgeclf.streaming import display, json_lines, run, state
-from edgeclf.streaming.background import Background
-from edgeclf.streaming.closing import Closing
-from edgeclf.streaming.json_lines import JsonLines
-from edgeclf.streaming.problems import Problems
-from edgeclf.streaming.result import Result
-from edgeclf.streaming.settings import LiveSettings
-from edgeclf.streaming.state import LiveState
-from edgeclf.streaming.threads import choose_threads, fewest_worthwhile, thread_counts
+from edgeclf.streaming.loop import run, state
+from edgeclf.streaming.loop.result import Result
+from edgeclf.streaming.loop.settings import LiveSettings
+from edgeclf.streaming.loop.state import LiveState
+from edgeclf.streaming.outputs import json_lines, window
+from edgeclf.streaming.outputs.json_lines import JsonLines
+from edgeclf.streaming.supervision.background import Background
+from edgeclf.streaming.supervision.closing import Closing
+from edgeclf.streaming.supervision.problems import Problems
+from edgeclf.streaming.supervision.threads import choose_count, choose_threads, list_thread_counts
 
 RESULT = Result(7, "2026-01-01T00:00:00+00:00", "cat", 0.91234, "dog", 0.5, 12.0, 3.0, 30.0, ())
 
@@ -106,7 +107,7 @@ def test_all_is_released_at_once_and_a_failure_is_told() -> None:
 def test_a_token_that_nobody_would_be_told_is_no_token(tmp_path: Path) -> None:
     write_video(tmp_path / "digits.avi", (3,), 5)
     asked = {"camera": tmp_path / "digits.avi", "web": "0.0.0.0:0", "window": False}
-    with pytest.raises(InputError, match="nobody would be told"):
+    with pytest.raises(InputError, match="shown nowhere"):
         edgeclf.live("digits", **asked)
     assert edgeclf.live("digits", **asked, token="a token of my own".replace(" ", "-")).ended == "end of source"
 
@@ -114,10 +115,10 @@ def test_a_token_that_nobody_would_be_told_is_no_token(tmp_path: Path) -> None:
 def test_a_display_that_does_not_answer_does_not_delay_a_stop(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("DISPLAY", ":1789")
     monkeypatch.setattr(cv2, "getBuildInformation", lambda: "    GUI:    QT5\n")
-    monkeypatch.setattr(display, "_TRY", "import time; time.sleep(600)")
-    monkeypatch.setattr(display, "_SECONDS", 600.0)
+    monkeypatch.setattr(window, "_TRY", "import time; time.sleep(600)")
+    monkeypatch.setattr(window, "_TRY_SECONDS", 600.0)
     stop, answers = threading.Event(), []
-    thread = threading.Thread(target=lambda: answers.append(display.window_possible(stop)), daemon=True)
+    thread = threading.Thread(target=lambda: answers.append(window.window_possible(stop)), daemon=True)
     thread.start()
     stop.set()
     thread.join(20)
@@ -283,7 +284,7 @@ def test_work_that_hangs_is_left_behind() -> None:
     [({1: 10.0}, 1), ({1: 10.0, 2: 9.5}, 1), ({1: 10.0, 2: 6.0, 4: 5.8}, 2), ({1: 10.0, 2: 11.0, 4: 4.0}, 4)],
 )
 def test_a_thread_must_be_worth_it(medians: dict[int, float], chosen: int) -> None:
-    assert fewest_worthwhile(medians) == chosen
+    assert choose_count(medians) == chosen
 
 
 def test_threads_are_measured_on_the_model_itself() -> None:
@@ -291,4 +292,4 @@ def test_threads_are_measured_on_the_model_itself() -> None:
     assert set(medians) == {1, 2}
     assert chosen in medians
     assert all(median > 0 for median in medians.values())
-    assert (thread_counts(1), thread_counts(2), thread_counts(64)) == ((1,), (1, 2), (1, 2, 4))
+    assert (list_thread_counts(1), list_thread_counts(2), list_thread_counts(64)) == ((1,), (1, 2), (1, 2, 4))

@@ -23,11 +23,11 @@ from edgeclf.dataset.collected import INDEX, class_folder_name
 from edgeclf.dataset.loading import list_source, load_dataset
 from edgeclf.errors import DataError, InputError, OutputError, UnknownNameError
 from edgeclf.inference.classifier import Classifier
-from edgeclf.streaming.collect import Collector, encode_jpeg
-from edgeclf.streaming.collected import Collected
-from edgeclf.streaming.geometry import Geometry
-from edgeclf.streaming.problems import Problems
-from edgeclf.streaming.unsorted import read_index
+from edgeclf.streaming.collection.collect import CollectionRule, Collector, encode_jpeg
+from edgeclf.streaming.collection.collected import Collected
+from edgeclf.streaming.collection.unsorted import read_index
+from edgeclf.streaming.loop.geometry import Geometry
+from edgeclf.streaming.supervision.problems import Problems
 
 ROOT = Path(__file__).resolve().parents[1]
 LABELS = ("cat", "dog", "other")
@@ -40,9 +40,17 @@ def bgr(seed: int, height: int = 48, width: int = 64) -> np.ndarray:
 class Camera:
     """Shows `pixels` to a collector, `step` seconds after the last picture, and lets it work."""
 
-    def __init__(self, folder: Path, told: list[str] | None = None, step: float = 60.0, **settings) -> None:
+    def __init__(
+        self,
+        folder: Path,
+        told: list[str] | None = None,
+        step: float = 60.0,
+        rule: dict[str, float] | None = None,
+        **settings,
+    ) -> None:
         self.problems = Problems((told if told is not None else []).append)
-        defaults = {"labels": LABELS, "random_share": 0.0}
+        rule = CollectionRule(**{"random_fraction": 0.0, **(rule or {})})
+        defaults = {"labels": LABELS, "rule": rule}
         self.collector = Collector(folder, self.problems, **{**defaults, **settings})
         self.now, self.step, self.number = 1000.0, step, 0
 
@@ -120,7 +128,7 @@ def test_with_two_classes_the_bound_is_higher(tmp_path):
 
 
 def test_a_random_sample_is_kept_at_most_once_a_minute(tmp_path):
-    camera = Camera(tmp_path, step=1.0, random_share=1.0)
+    camera = Camera(tmp_path, step=1.0, rule={"random_fraction": 1.0})
     for number in range(200):
         camera.show(bgr(number), 0.99)
     camera.close()
@@ -129,7 +137,7 @@ def test_a_random_sample_is_kept_at_most_once_a_minute(tmp_path):
 
 def test_the_random_sample_follows_its_seed_and_share(tmp_path):
     for folder in ("a", "b"):
-        camera = Camera(tmp_path / folder, step=100.0, random_share=0.1, seed=3)
+        camera = Camera(tmp_path / folder, step=100.0, rule={"random_fraction": 0.1}, seed=3)
         for number in range(200):
             camera.show(bgr(number, 12, 16), 0.99)
         camera.close()
@@ -311,7 +319,7 @@ def test_a_folder_that_cannot_be_made_is_told_at_once(tmp_path):
 
 def test_numbers_out_of_range_are_refused(tmp_path):
     with pytest.raises(InputError, match="unsure_below must be between 0 and 1, got 1.5"):
-        Collector(tmp_path, Problems(), labels=LABELS, unsure_below=1.5)
+        CollectionRule(unsure_below=1.5)
     with pytest.raises(InputError, match="quota must be at least 1 byte, got 0"):
         Collector(tmp_path, Problems(), labels=LABELS, quota_bytes=0)
 
@@ -464,7 +472,7 @@ def test_a_class_that_happens_to_be_called_unsorted_is_one(tmp_path):
 
 
 def test_taking_costs_microseconds_where_nothing_is_kept(tmp_path):
-    camera = Camera(tmp_path, random_share=0.001, seed=0)
+    camera = Camera(tmp_path, rule={"random_fraction": 0.001}, seed=0)
     outcome, shown = result("cat", 0.99), picture(bgr(1))
     rounds = []
     for _ in range(20):
@@ -484,7 +492,7 @@ def test_from_a_camera_over_the_page_to_a_trained_model(tmp_path):
 
     classifier, digits = Classifier("digits"), load_digits()
     folder, chosen = tmp_path / "field", (0, 1, 8)
-    camera = Camera(folder, labels=classifier.labels, unsure_below=1.0, quota_bytes=10_000_000, step=13.0)
+    camera = Camera(folder, labels=classifier.labels, rule={"unsure_below": 1.0}, quota_bytes=10_000_000, step=13.0)
     truth: dict[str, str] = {}
     for image, digit in zip(digits.test_images, digits.test_labels, strict=True):
         if digit not in chosen or len(truth) >= 60:

@@ -9,8 +9,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from edgeclf.errors import InputError
-from edgeclf.streaming.frame import Frame
-from edgeclf.streaming.geometry import FLIPS, ROTATIONS, Geometry, Picture
+from edgeclf.streaming.camera.frame import Frame
+from edgeclf.streaming.loop.geometry import FLIPS, ROTATIONS, Geometry, Picture
 
 TURNS = {90: cv2.ROTATE_90_CLOCKWISE, 180: cv2.ROTATE_180, 270: cv2.ROTATE_90_COUNTERCLOCKWISE}
 FLIP_CODES = {"horizontal": 1, "vertical": 0, "both": -1}

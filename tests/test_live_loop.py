@@ -14,17 +14,18 @@ from hypothesis import strategies as st
 from scripted_source import ColorNames, Kept, ScriptedSource, card
 
 from edgeclf.errors import InputError, RunFailedError
-from edgeclf.streaming.attempt import Patience
-from edgeclf.streaming.capture import Capture
-from edgeclf.streaming.geometry import Geometry
-from edgeclf.streaming.loop import Limits, Loop
-from edgeclf.streaming.problems import Problems
-from edgeclf.streaming.result import LiveSummary
-from edgeclf.streaming.smoothing import Smoothing
-from edgeclf.streaming.source import SourceError
-from edgeclf.streaming.state import LiveState, SourceState
+from edgeclf.streaming.camera.capture import Capture
+from edgeclf.streaming.camera.retry import RetryPolicy
+from edgeclf.streaming.camera.source import SourceError, SourceState
+from edgeclf.streaming.loop.geometry import Geometry
+from edgeclf.streaming.loop.loop import Loop
+from edgeclf.streaming.loop.result import LiveSummary
+from edgeclf.streaming.loop.settings import Limits, LiveSettings
+from edgeclf.streaming.loop.smoothing import Smoothing
+from edgeclf.streaming.loop.state import LiveState
+from edgeclf.streaming.supervision.problems import Problems
 
-QUICK = Patience(stalled=0.05, reopen=0.15, opening=0.4, first=0.6, delays=(0.005, 0.01))
+QUICK = RetryPolicy(stalled=0.05, reopen=0.15, opening=0.4, first=0.6, delays=(0.005, 0.01))
 AT_ONCE = Smoothing(seconds=0, threshold=0.5)
 
 
@@ -37,16 +38,17 @@ class Run:
         classifier: ColorNames | None = None,
         *,
         every_frame: bool = False,
-        patience: Patience = QUICK,
+        retry: RetryPolicy = QUICK,
+        beat: Callable[[], None] = lambda: None,
         **settings_: object,
     ) -> None:
         self.states: list[SourceState] = []
         self.kept, self.stop = Kept(), threading.Event()
-        self.capture = Capture(make, on_state=self._on_state, every_frame=every_frame, patience=patience)
+        self.capture = Capture(make, on_state=self._on_state, every_frame=every_frame, retry=retry)
         names = classifier or ColorNames()
         self.state = LiveState("colors", names.labels, "scripted", Problems())
-        options = {"smoothing": AT_ONCE, "paced": not every_frame, **settings_}
-        self.loop = Loop(self.capture, names, self.state, outputs=[self.kept], **options)  # type: ignore[arg-type]
+        chosen = LiveSettings(**{"smoothing": AT_ONCE, "every_frame": every_frame, **settings_})  # type: ignore[arg-type]
+        self.loop = Loop(self.capture, names, self.state, chosen, outputs=[self.kept], beat=beat)
         self.failure: BaseException | None = None
         self.ended = ""
         self._thread = threading.Thread(target=self._work, daemon=True)
@@ -186,12 +188,12 @@ def test_the_end_of_a_file_is_seen_though_the_next_result_is_wanted_much_later()
 
 def test_a_file_that_waits_for_a_slow_network_has_not_stalled() -> None:
     script, slow, limits = pictures(40), ColorNames(0.7), Limits(frames=6)
-    patience = dataclasses.replace(QUICK, reopen=0.6)  # less than the network takes
+    retry = dataclasses.replace(QUICK, reopen=0.6)  # less than the network takes
 
     def make() -> ScriptedSource:
         return ScriptedSource(script, endless=False)
 
-    with Run(make, slow, every_frame=True, limits=limits, patience=patience) as run:
+    with Run(make, slow, every_frame=True, limits=limits, retry=retry) as run:
         run.finish()
     assert not run.told("stalled")
 
@@ -235,9 +237,9 @@ def test_a_driver_that_hangs_is_left_behind_and_few_of_them_are() -> None:
         hanging += 1
         return ScriptedSource(iter(["frame", "dead"]))
 
-    patience = dataclasses.replace(QUICK, delays=(0.005,))
-    with Run(make, patience=patience) as run:
-        run.wait_until(lambda: any("driver does not answer" in state.detail for state in run.states))
+    retry = dataclasses.replace(QUICK, delays=(0.005,))
+    with Run(make, retry=retry) as run:
+        run.wait_until(lambda: any("driver does not respond" in state.detail for state in run.states))
         began = time.monotonic()
         run.finish(stop=True)
         assert time.monotonic() - began < 5

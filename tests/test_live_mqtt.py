@@ -16,17 +16,18 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from live_results import many_descriptors, picture, result, wait_for
+from live_results import picture, result, wait_for
 from presence import needed
 
 import edgeclf
 from edgeclf.errors import InputError, MissingExtraError
-from edgeclf.streaming import mqtt
-from edgeclf.streaming.home_assistant import discovery, node_id
-from edgeclf.streaming.mqtt import Mqtt
-from edgeclf.streaming.mqtt_address import parse_mqtt_url
-from edgeclf.streaming.problems import Problems
-from edgeclf.streaming.state import LiveState, SourceState
+from edgeclf.streaming.camera.source import SourceState
+from edgeclf.streaming.loop.state import LiveState
+from edgeclf.streaming.outputs import mqtt
+from edgeclf.streaming.outputs.home_assistant import make_discovery_messages, node_id
+from edgeclf.streaming.outputs.mqtt import Mqtt
+from edgeclf.streaming.outputs.mqtt_address import parse_mqtt_url
+from edgeclf.streaming.supervision.problems import Problems
 
 try:
     import paho.mqtt.client as paho
@@ -288,7 +289,7 @@ def test_a_broker_that_comes_goes_and_comes_again(broker, told, rigs):
     wait_for(lambda: heard.last(f"{TOPIC}/label") == f"label {rig.number - 1}")
     wait_for(lambda: bool(heard.last("homeassistant/sensor/edgeclf_test/label/config")))
     assert heard.last(f"{TOPIC}/availability") == "online"
-    assert len(heard.of(f"{TOPIC}/label")) == 1
+    assert len(heard.of(f"{TOPIC}/label")) <= 2  # the one under way when the broker was lost, and the newest
     rig.output.close()
     heard.close()
     assert len(told) == 4
@@ -338,11 +339,11 @@ def test_a_broker_that_is_slow_gets_the_newest_and_no_flood(broker, told, rigs):
 
 
 def test_someone_else_on_that_port(told, rigs, monkeypatch):
-    monkeypatch.setattr(mqtt, "_ANSWER_SECONDS", 0.3)
+    monkeypatch.setattr(mqtt, "KEEPALIVE", 1)
     with socket.create_server(("127.0.0.1", 0)) as mute:
         rig = start(rigs, f"mqtt://127.0.0.1:{mute.getsockname()[1]}", told)
         wait_for(lambda: bool(told))
-        assert "(no answer); trying again" in told[0]
+        assert "(no response); trying again" in told[0]
         rig.output.close()
 
 
@@ -419,9 +420,9 @@ def test_tls_checks_the_certificate(tmp_path, make_broker, told, rigs, monkeypat
 def test_the_broker_says_offline_for_a_process_that_died(broker):
     code = """
 import os, signal, sys
-from edgeclf.streaming.mqtt import Mqtt
-from edgeclf.streaming.problems import Problems
-from edgeclf.streaming.state import LiveState
+from edgeclf.streaming.outputs.mqtt import Mqtt
+from edgeclf.streaming.supervision.problems import Problems
+from edgeclf.streaming.loop.state import LiveState
 from live_results import wait_for
 problems = Problems()
 output = Mqtt(sys.argv[1], LiveState("m", ["a"], "s", problems), problems)
@@ -455,17 +456,6 @@ def test_closing_is_quick_with_and_without_a_broker(broker, told, rigs):
     here.show("late")  # a result on its way while all ends
 
 
-def test_many_open_connections_are_no_hindrance(broker, told, rigs):
-    heard = Subscriber(broker.port)
-    with many_descriptors():
-        rig = start(rigs, f"mqtt://127.0.0.1:{broker.port}/{TOPIC}", told)
-        rig.show("cat")
-        wait_for(lambda: heard.last(f"{TOPIC}/label") == "cat")
-        rig.output.close()
-    heard.close()
-    assert told == []
-
-
 def test_addresses():
     full = parse_mqtt_url("mqtts://pi:a%40b@broker.lan:9999/home/kitchen/")
     assert (full.host, full.port, full.tls, full.topic) == ("broker.lan", 9999, True, "home/kitchen")
@@ -495,6 +485,7 @@ def test_addresses():
         "mqtt://:hunter2@broker.lan",
         "mqtt://pi:hunter2@[::1",
         "mqtt://pi:hunter2@bro ker",
+        f"mqtt://pi:hunter2@{'a' * 64}.lan",
     ],
 )
 def test_addresses_that_cannot_be_used_are_told_without_the_password(url, told):
@@ -509,7 +500,7 @@ def test_addresses_that_cannot_be_used_are_told_without_the_password(url, told):
 def test_topics_become_identifiers_that_differ():
     assert node_id("edgeclf/kitchen") == "edgeclf_kitchen"
     assert len({node_id(topic) for topic in ("a/b", "a_b", "a b", "a.b", "ä/b")}) == 5
-    for topic in discovery("Küche/a b", "m", "homeassistant"):
+    for topic in make_discovery_messages("Küche/a b", "m", "homeassistant"):
         assert all(part.replace("-", "").replace("_", "").isalnum() and part.isascii() for part in topic.split("/"))
 
 

@@ -16,9 +16,9 @@ import pytest
 from live_results import many_descriptors, picture, result, wait_for
 
 from edgeclf.errors import InputError
-from edgeclf.streaming import on_change
-from edgeclf.streaming.on_change import OnChange
-from edgeclf.streaming.problems import Problems
+from edgeclf.streaming.outputs import on_change
+from edgeclf.streaming.outputs.on_change import OnChange
+from edgeclf.streaming.supervision.problems import Problems
 
 ROOT = Path(__file__).resolve().parents[1]
 PIXELS = np.zeros((4, 4, 3), np.uint8)
@@ -236,8 +236,8 @@ def test_the_child_has_nothing_of_ours_and_hears_all_signals(tmp_path):
 import signal, socket, sys
 import numpy as np
 from live_results import picture, result, wait_for
-from edgeclf.streaming.on_change import OnChange
-from edgeclf.streaming.problems import Problems
+from edgeclf.streaming.outputs.on_change import OnChange
+from edgeclf.streaming.supervision.problems import Problems
 from pathlib import Path
 signal.pthread_sigmask(signal.SIG_BLOCK, [signal.SIGTERM, signal.SIGINT, signal.SIGUSR1])
 listening = socket.create_server(("127.0.0.1", 0))

@@ -17,10 +17,10 @@ from live_results import picture, result, wait_for
 from small_disk import small_file_system
 
 from edgeclf.errors import InputError, OutputError
-from edgeclf.streaming.annotate import annotate, bar_height, class_color, drawable
-from edgeclf.streaming.geometry import Geometry
-from edgeclf.streaming.problems import Problems
-from edgeclf.streaming.record import LONGEST_GAP, Recorder, fit, measured_rate
+from edgeclf.streaming.loop.geometry import Geometry
+from edgeclf.streaming.outputs.annotate import annotate, bar_height, class_color, make_drawable
+from edgeclf.streaming.outputs.record import LONGEST_GAP, Recorder, fit, measure_rate
+from edgeclf.streaming.supervision.problems import Problems
 
 ROOT = Path(__file__).resolve().parents[1]
 HEIGHT, WIDTH = 240, 320
@@ -126,13 +126,13 @@ def test_any_class_name_can_be_drawn(label):
 
 
 def test_without_a_font_names_are_spelled_in_ascii():
-    assert drawable("Äpfel", 3, any_script=False) == "Aepfel"
-    assert drawable("naïve café", 3, any_script=False) == "naive cafe"
-    assert drawable("A\u0308pfel", 3, any_script=False) == "Aepfel"
-    assert drawable("猫", 3, any_script=False) == "class 3"
-    assert drawable("猫 cat", 3, any_script=False) == "? cat"
-    assert drawable("猫", 3, any_script=True) == "猫"
-    assert drawable("two\nlines", 3) == "two lines"
+    assert make_drawable("Äpfel", 3, any_script=False) == "Aepfel"
+    assert make_drawable("naïve café", 3, any_script=False) == "naive cafe"
+    assert make_drawable("A\u0308pfel", 3, any_script=False) == "Aepfel"
+    assert make_drawable("猫", 3, any_script=False) == "class 3"
+    assert make_drawable("猫 cat", 3, any_script=False) == "? cat"
+    assert make_drawable("猫", 3, any_script=True) == "猫"
+    assert make_drawable("two\nlines", 3) == "two lines"
 
 
 def test_the_rate_is_that_of_the_results(tmp_path, problems):
@@ -147,11 +147,11 @@ def test_the_rate_is_that_of_the_results(tmp_path, problems):
 
 def test_the_rate_is_no_more_than_the_encoder_can_do():
     times = [number / 30 for number in range(12)]
-    assert measured_rate(times, 0.001) == 30
-    assert measured_rate(times, 0.060) == 10
-    assert measured_rate(times, 9.0) == 1
-    assert measured_rate([0.0], 0.001) == 10
-    assert measured_rate([number / 400 for number in range(12)], 0.001) == 60
+    assert measure_rate(times, 0.001) == 30
+    assert measure_rate(times, 0.060) == 10
+    assert measure_rate(times, 9.0) == 1
+    assert measure_rate([0.0], 0.001) == 10
+    assert measure_rate([number / 400 for number in range(12)], 0.001) == 60
 
 
 def test_every_frame_of_a_file_becomes_one_frame(tmp_path, problems):
@@ -260,8 +260,8 @@ import sys, os, signal
 import numpy as np
 from pathlib import Path
 from live_results import picture, result, wait_for
-from edgeclf.streaming.problems import Problems
-from edgeclf.streaming.record import Recorder
+from edgeclf.streaming.supervision.problems import Problems
+from edgeclf.streaming.outputs.record import Recorder
 recorder = Recorder(Path(sys.argv[1]), Problems(), rate=30, every_frame=True)
 noise = np.random.default_rng(0)
 for number in range(300):

@@ -14,12 +14,11 @@ import pytest
 from live_cards import Picture, all_shots, card, first_shot, write_video
 
 from edgeclf.errors import InputError, OutputError
-from edgeclf.streaming.frame import Shot
-from edgeclf.streaming.source import EndOfSourceError, Source, SourceError
-from edgeclf.streaming.sources.bgr import as_bgr
-from edgeclf.streaming.sources.choose import choose_source
-from edgeclf.streaming.sources.recording import read_recording, write_recording
-from edgeclf.streaming.sources.replay import ReplaySource
+from edgeclf.streaming.camera.frame import Shot
+from edgeclf.streaming.camera.source import EndOfSourceError, Source, SourceError, as_bgr
+from edgeclf.streaming.camera.sources.recording import read_recording, write_recording
+from edgeclf.streaming.camera.sources.registry import choose_source
+from edgeclf.streaming.camera.sources.replay import ReplaySource
 
 
 def counted(count: int) -> list[Picture]:
@@ -202,7 +201,7 @@ def test_a_video_that_was_cut_ends_early_and_says_so(tmp_path: Path) -> None:
     path = write_video(tmp_path / "film.avi", [np.random.default_rng(0).integers(0, 256, (48, 64, 3), np.uint8)] * 40)
     path.write_bytes(path.read_bytes()[: path.stat().st_size // 2])
     lines: list[str] = []
-    shots = all_shots(choose_source(str(path), every_frame=True, tell=lines.append))
+    shots = all_shots(choose_source(str(path), every_frame=True, log=lines.append))
     assert 10 < len(shots) < 30
     assert lines == [f"{path}: ends after {len(shots)} of 40 frames; is the file whole?"]
 
@@ -246,7 +245,7 @@ def test_images_of_a_folder_in_order_each_once(tmp_path: Path) -> None:
     (tmp_path / ".hidden.png").write_bytes(b"")
     (tmp_path / "folder.png").mkdir()
     lines: list[str] = []
-    source = choose_source(str(tmp_path), every_frame=True, tell=lines.append)
+    source = choose_source(str(tmp_path), every_frame=True, log=lines.append)
     assert not source.endless
     for _ in range(2):  # and again when it is opened again
         assert [int(shot.pixels[0, 0, 0]) for shot in all_shots(source)] == [1, 2, 0]

@@ -17,8 +17,8 @@ from live_cards import card, first_shot
 from live_v4l2 import MJPG, UsbCamera, plugged_in
 
 from edgeclf.errors import InputError
-from edgeclf.streaming.source import SourceError
-from edgeclf.streaming.sources.choose import choose_source
+from edgeclf.streaming.camera.source import SourceError
+from edgeclf.streaming.camera.sources.registry import choose_source
 
 DEVICE = "/dev/null"
 """A device that exists everywhere, may be opened, and is no camera."""
@@ -217,7 +217,7 @@ def test_a_picamera2_that_does_not_import(tmp_path: Path, monkeypatch: pytest.Mo
 def test_picamera2_takes_over_where_the_node_gives_nothing(usb: type[UsbCamera], board: dict[str, object]) -> None:
     usb.scene = None
     lines: list[str] = []
-    shot = first_shot(choose_source(DEVICE, size=(64, 48), tell=lines.append))
+    shot = first_shot(choose_source(DEVICE, size=(64, 48), log=lines.append))
     assert np.array_equal(shot.pixels, card("blue"))
     assert lines == [f"{DEVICE}: opens, but gives no frames; trying picamera2"]
     assert not usb.opened[0].is_open

@@ -18,11 +18,11 @@ from live_v4l2 import plugged_in
 from presence import need
 
 from edgeclf.inference.classifier import Classifier
-from edgeclf.streaming.frame import Shot
-from edgeclf.streaming.source import Source
-from edgeclf.streaming.sources.choose import choose_source
-from edgeclf.streaming.sources.recording import write_recording
-from edgeclf.streaming.sources.replay import ReplaySource
+from edgeclf.streaming.camera.frame import Shot
+from edgeclf.streaming.camera.source import Source
+from edgeclf.streaming.camera.sources.recording import write_recording
+from edgeclf.streaming.camera.sources.registry import choose_source
+from edgeclf.streaming.camera.sources.replay import ReplaySource
 
 Opener = Callable[[str, Path, pytest.MonkeyPatch], contextlib.AbstractContextManager[Source]]
 

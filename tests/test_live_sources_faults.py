@@ -9,11 +9,11 @@ import pytest
 from live_faults import GARBAGE, HARMLESS, KINDS, Fault, FaultScript
 
 from edgeclf.errors import RunFailedError
-from edgeclf.streaming.capture import Capture, Patience
-from edgeclf.streaming.state import SourceState
+from edgeclf.streaming.camera.capture import Capture, RetryPolicy
+from edgeclf.streaming.camera.source import SourceState
 
 FRAMES = np.stack([np.full((16, 16, 3), number, np.uint8) for number in range(50)])
-QUICK = Patience(stalled=0.1, reopen=0.3, opening=1.0, delays=(0.02,))
+QUICK = RetryPolicy(stalled=0.1, reopen=0.3, opening=1.0, delays=(0.02,))
 
 
 def run(capture: Capture, script: FaultScript, openings: int, frames: int) -> int:
@@ -36,7 +36,7 @@ def test_a_camera_is_back_after_every_fault(kind: str) -> None:
     faults = 2 if kind == "deaf stall" else 3  # a third would be the last that may hang at a time
     script = FaultScript(FRAMES, [Fault(kind)] * faults)
     states: list[SourceState] = []
-    capture = Capture(script, on_state=states.append, patience=QUICK)
+    capture = Capture(script, on_state=states.append, retry=QUICK)
     harmless = kind in HARMLESS or kind == "size change"
     try:
         run(capture, script, 1 if harmless else faults + 1, 20)
@@ -61,7 +61,7 @@ def test_a_camera_is_back_after_every_fault(kind: str) -> None:
 @pytest.mark.parametrize("kind", ["read fails", *GARBAGE])
 def test_a_file_that_breaks_ends_with_one_line(kind: str) -> None:
     script = FaultScript(FRAMES, [Fault(kind)], endless=False)
-    capture = Capture(script, patience=QUICK)
+    capture = Capture(script, retry=QUICK)
     try:
         with pytest.raises(RunFailedError, match="^faulty: "):
             run(capture, script, 1, 1000)
@@ -72,7 +72,7 @@ def test_a_file_that_breaks_ends_with_one_line(kind: str) -> None:
 
 def test_a_file_that_ends() -> None:
     script = FaultScript(FRAMES, [Fault("end", 7)], endless=False)
-    capture = Capture(script, patience=QUICK)
+    capture = Capture(script, retry=QUICK)
     run(capture, script, 1, 1000)
     capture.close()
     assert capture.ended

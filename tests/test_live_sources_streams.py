@@ -20,9 +20,9 @@ from live_servers import MjpegServer
 from presence import need
 
 from edgeclf.errors import InputError
-from edgeclf.streaming.source import EndOfSourceError, Source, SourceError
-from edgeclf.streaming.sources.choose import choose_source
-from edgeclf.streaming.sources.gstreamer import gstreamer_source
+from edgeclf.streaming.camera.source import EndOfSourceError, Source, SourceError
+from edgeclf.streaming.camera.sources.gstreamer import make_gstreamer_source
+from edgeclf.streaming.camera.sources.registry import choose_source
 
 SLOW_PIPELINE = "videotestsrc is-live=true ! video/x-raw,width=64,height=48,framerate=1/1000"
 """Its first frame comes at once, its second after a quarter of an hour."""
@@ -139,7 +139,7 @@ def test_a_pipeline_gives_its_pictures_bit_for_bit(gst: None, width: int, height
     # Rows of 30, 33 and 1 pixels are padded on their way.
     shape = f"video/x-raw,format=RGB,width={width},height={height}"
     pixels = first_shot(
-        gstreamer_source(f"videotestsrc is-live=true pattern=red ! {shape} ! appsink drop=true", in_opencv=False)
+        make_gstreamer_source(f"videotestsrc is-live=true pattern=red ! {shape} ! appsink drop=true", in_opencv=False)
     ).pixels
     assert np.array_equal(pixels, np.full((height, width, 3), (0, 0, 255), np.uint8))
 
@@ -178,7 +178,7 @@ def test_a_bad_pipeline_is_told_in_the_words_of_gstreamer(
     gst: None, pipeline: str, kind: type[Exception], words: str, capfd: pytest.CaptureFixture[str]
 ) -> None:
     with pytest.raises(kind) as raised:
-        gstreamer_source(pipeline, in_opencv=False).open()
+        make_gstreamer_source(pipeline, in_opencv=False).open()
     assert words in str(raised.value)
     assert "\n" not in str(raised.value)
     assert capfd.readouterr().err == ""
@@ -199,7 +199,7 @@ def test_a_pipeline_whose_size_is_lost_is_started_again(tmp_path: Path, monkeypa
     )
     program.chmod(0o755)
     monkeypatch.setenv("PATH", str(tmp_path))
-    assert first_shot(gstreamer_source("camera ! x", in_opencv=False)).pixels.shape == (2, 4, 3)
+    assert first_shot(make_gstreamer_source("camera ! x", in_opencv=False)).pixels.shape == (2, 4, 3)
     assert (tmp_path / "runs").read_text() == "xx"
 
 
@@ -217,7 +217,7 @@ def test_passwords_of_a_pipeline_are_not_shown(gst: None) -> None:
 def test_gstreamer_is_not_installed(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("PATH", "/nonexistent")
     with pytest.raises(InputError, match="needs gst-launch-1.0, which is not installed; run: sudo apt install"):
-        gstreamer_source("videotestsrc ! videoconvert", in_opencv=False)
+        make_gstreamer_source("videotestsrc ! videoconvert", in_opencv=False)
 
 
 def test_closing_ends_the_child_and_the_read(gst: None) -> None:
@@ -256,7 +256,7 @@ def test_the_child_does_not_outlive_a_process_that_is_killed(gst: None) -> None:
     need(shutil.which("setpriv") is not None, "setpriv (apt: util-linux)")
     program = (
         "import os, pathlib, sys\n"
-        "from edgeclf.streaming.sources.choose import choose_source\n"
+        "from edgeclf.streaming.camera.sources.registry import choose_source\n"
         "source = choose_source(sys.argv[1]); source.open(); source.read()\n"
         "print(pathlib.Path(f'/proc/self/task/{os.getpid()}/children').read_text(), flush=True)\n"
         "source.read()\n"

@@ -9,9 +9,9 @@ import pytest
 from live_scene import ask, new_state, publish
 
 from edgeclf.errors import InputError, MissingExtraError, RunFailedError
-from edgeclf.streaming.web.access import Access
-from edgeclf.streaming.web.address import parse_address
-from edgeclf.streaming.web.server import WebView
+from edgeclf.streaming.page.access import Access
+from edgeclf.streaming.page.address import parse_address
+from edgeclf.streaming.page.server import WebView
 
 TOKEN = "a-token-of-enough-characters"
 

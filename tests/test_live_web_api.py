@@ -15,9 +15,10 @@ import numpy as np
 import pytest
 from live_scene import Scene, ask, eventually, new_state, picture_of, publish
 
-from edgeclf.streaming.geometry import Geometry
-from edgeclf.streaming.state import BoardState, LiveState, SourceState
-from edgeclf.streaming.web.server import WebView
+from edgeclf.streaming.camera.source import SourceState
+from edgeclf.streaming.loop.geometry import Geometry
+from edgeclf.streaming.loop.state import BoardState, LiveState
+from edgeclf.streaming.page.server import WebView
 
 
 @pytest.fixture

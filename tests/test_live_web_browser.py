@@ -13,10 +13,11 @@ from live_scene import COLORS, Scene, eventually, new_state, picture_of, publish
 from presence import need
 
 from edgeclf.errors import UnknownNameError
-from edgeclf.streaming.geometry import Geometry
-from edgeclf.streaming.state import BoardState, LiveState, SourceState
-from edgeclf.streaming.web.collected import CollectedImage
-from edgeclf.streaming.web.server import WebView
+from edgeclf.streaming.camera.source import SourceState
+from edgeclf.streaming.collection.collected import CollectedImage
+from edgeclf.streaming.loop.geometry import Geometry
+from edgeclf.streaming.loop.state import BoardState, LiveState
+from edgeclf.streaming.page.server import WebView
 
 if TYPE_CHECKING:
     from playwright.sync_api import Browser, Page

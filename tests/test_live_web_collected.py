@@ -10,9 +10,9 @@ import pytest
 from live_scene import new_state, picture_of
 
 from edgeclf.errors import InputError, RunFailedError, UnknownNameError
-from edgeclf.streaming.web.collected import CollectedImage
-from edgeclf.streaming.web.limits import Limits
-from edgeclf.streaming.web.server import WebView
+from edgeclf.streaming.collection.collected import CollectedImage
+from edgeclf.streaming.page.limits import Limits
+from edgeclf.streaming.page.server import WebView
 
 
 class Shelf:

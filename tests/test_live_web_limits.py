@@ -15,9 +15,9 @@ import numpy as np
 import pytest
 from live_scene import Scene, ask, eventually, new_state, publish
 
-from edgeclf.streaming.state import LiveState
-from edgeclf.streaming.web.limits import Limits
-from edgeclf.streaming.web.server import WebView
+from edgeclf.streaming.loop.state import LiveState
+from edgeclf.streaming.page.limits import Limits
+from edgeclf.streaming.page.server import WebView
 
 Serve = Callable[..., WebView]
 STREAM = b"GET /stream.mjpg HTTP/1.1\r\nHost: localhost\r\n\r\n"

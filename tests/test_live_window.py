@@ -16,7 +16,7 @@ from digit_video import write_video
 from presence import needed
 
 EDGECLF = Path(sys.executable).with_name("edgeclf")
-ASK = "from edgeclf.streaming.display import window_possible; print(window_possible())"
+ASK = "from edgeclf.streaming.outputs.window import window_possible; print(window_possible())"
 
 
 @pytest.fixture(scope="module")

@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 
-from edgeclf.streaming.notify import Notifier
+from edgeclf.streaming.supervision.notify import Notifier
 
 
 class Manager:

@@ -91,7 +91,7 @@ class Lines(SilentProgress):
         print(line)
 try:
     edgeclf.predict("no such model", [], progress=Lines())
-except edgeclf.errors.ModelError:
+except edgeclf.errors.InputError:
     pass
 """
     done = python(folder, "-c", code)

@@ -21,9 +21,9 @@ OPTIONS = (
 
 
 def audit(session: Session, values: dict[str, Any]) -> Outcome:
-    """Look a data set over before training: counts, bad files, duplicates, leaks.
+    """Examine a data set before training: counts, bad files, duplicates, leaks.
 
-    Findings are not a failure: the exit code is 0, and 2 when nothing is usable.
+    Findings are no failure: the exit code is 0, and 2 when nothing is usable.
     """
     from edgeclf.cli.rendering import render_audit
 

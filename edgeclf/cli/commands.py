@@ -67,14 +67,14 @@ class Command:
         app.command(self.name, help=self.function.__doc__)(_no_options)
 
     def build(self) -> Any:
-        """The click command with all its options, the global ones after its own."""
+        """Make the click command with all its options, the global ones after its own."""
         app = typer.Typer(add_completion=False, rich_markup_mode="rich")
         shown = "\n\n".join(["Examples:", *(f"  {line}" for line in self.examples)]).replace("[", "\\[")
         app.command(self.name, help=self.function.__doc__, epilog=shown)(self._typer_function())
         return typer.main.get_command(app)
 
     def _typer_function(self) -> Callable[..., None]:
-        """A function with the signature that Typer reads."""
+        """Make a function with the signature that Typer reads."""
 
         def command(**typed: Any) -> None:
             context: typer.Context = typed.pop("context")

@@ -41,7 +41,7 @@ OPTIONS = (
     Option("int16x8", "int16 activations; precise, very slow.", panel=_FORMATS),
     Option("float32", "Unchanged numbers, for comparison.", panel=_FORMATS),
     Option("qat", "Train with quantization in the loop; implies --int8.", panel=_CHANGES),
-    Option("prune", "Zeros among the weights: 0.5, or 2:4.", metavar="SHARE", panel=_CHANGES),
+    Option("prune", "Fraction of zero weights: 0.5, or 2:4.", metavar="FRACTION", panel=_CHANGES),
     Option("cluster", "Distinct weights a tensor, such as 16.", metavar="N", panel=_CHANGES),
     Option(
         "recipes",
@@ -62,7 +62,7 @@ OPTIONS = (
     INPUT_RANGE,
     Option("out", "Where NAME-<recipe>.tflite go. Default: the run's compressed/.", metavar="DIR"),
     Option("trust_model", "Load a file that runs code of its own, such as a Lambda."),
-    Option("seed", "Of the calibration draw and of fine-tuning.", metavar="N"),
+    Option("seed", "Seed of the choice of calibration images and of fine-tuning.", metavar="N"),
     Option("overwrite", "Replace existing models."),
     Option(
         "settings",

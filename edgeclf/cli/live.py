@@ -28,7 +28,7 @@ if TYPE_CHECKING:
     from rich.console import Console
 
     from edgeclf.progress import Progress
-    from edgeclf.streaming.settings import LiveSettings
+    from edgeclf.streaming.loop.settings import LiveSettings
 
 _TOKEN = "EDGECLF_TOKEN"
 _SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
@@ -52,7 +52,7 @@ OPTIONS = (
     ),
     Option(
         "roi",
-        "Look at this region only: pixels, or shares if all are at most 1.",
+        "Look at this region only: pixels, or fractions if all are at most 1.",
         metavar="X,Y,W,H",
         field="geometry.roi",
         parse=parse_roi,
@@ -134,14 +134,14 @@ OPTIONS = (
         metavar="CMD",
         panel=_OUTPUTS,
     ),
-    Option("mqtt", "Tell a broker: mqtt://USER@HOST:1883/TOPIC.", metavar="URL", panel=_OUTPUTS),
+    Option("mqtt", "Publish to a broker: mqtt://USER@HOST:1883/TOPIC.", metavar="URL", panel=_OUTPUTS),
     Option("duration", "Stop after this time.", metavar="SECONDS", field="limits.seconds"),
     Option("frames", "Stop after so many results.", metavar="N", field="limits.frames", minimum=1),
 )
 
 
 def _settings() -> type[LiveSettings]:
-    from edgeclf.streaming.settings import LiveSettings
+    from edgeclf.streaming.loop.settings import LiveSettings
 
     return LiveSettings
 
@@ -152,14 +152,14 @@ def live(session: Session, values: dict[str, Any]) -> Outcome:
     Always the newest frame, never a queue. A window where there is a display, else a page. Ctrl-C ends it (exit code
     130). With --json a line for each result, and a summary as the last line.
     """
-    from edgeclf.streaming.run import ReaderLeftError
+    from edgeclf.errors import ReaderLeftError
 
     model = values.pop("model")
     if values["web"] is None and values["token"] == os.environ.get(_TOKEN):
         values["token"] = None  # in the environment of a service it may be there for a page that is not asked for
     settings = make_plan(_settings(), values)
     progress = session.progress()
-    with stopped_by_signals() as stop:
+    with stop_on_signals() as stop:
         views = _views(session, progress, stop, settings.every_frame)
         try:
             summary = api.live(model, settings, stop=stop, progress=progress, **views)
@@ -172,7 +172,7 @@ def live(session: Session, values: dict[str, Any]) -> Outcome:
 
 
 def _views(session: Session, progress: Progress, stop: threading.Event, every_frame: bool) -> dict[str, Any]:
-    """What is seen in the terminal: JSON lines, a line that is rewritten, or a line at each change."""
+    """Choose what the terminal shows: JSON lines, one line that is rewritten, or a line at each change."""
     from edgeclf.cli.live_lines import ChangeLines, terminal_line
     from edgeclf.cli.progress_bars import ConsoleProgress
 
@@ -186,8 +186,8 @@ def _views(session: Session, progress: Progress, stop: threading.Event, every_fr
 
 
 def _somebody_reads(session: Session, stop: threading.Event) -> bool:
-    """Wait for room on stdout for the summary; False where it was to stop and nobody reads."""
-    from edgeclf.streaming.lines import has_room
+    """Wait for room on stdout for the summary; False where the run was stopped and nobody reads."""
+    from edgeclf.streaming.outputs.json_lines import has_room
 
     while not has_room(session.stdout, 0.3):
         if stop.is_set():
@@ -197,8 +197,8 @@ def _somebody_reads(session: Session, stop: threading.Event) -> bool:
 
 
 @contextlib.contextmanager
-def stopped_by_signals() -> Iterator[threading.Event]:
-    """An event that Ctrl-C, SIGTERM and a closed terminal set; a second Ctrl-C interrupts as usual."""
+def stop_on_signals() -> Iterator[threading.Event]:
+    """Yield an event that Ctrl-C, SIGTERM and a closed terminal set; a second Ctrl-C interrupts as usual."""
     stop = threading.Event()
 
     def ask(number: int, frame: FrameType | None) -> None:
@@ -207,10 +207,10 @@ def stopped_by_signals() -> Iterator[threading.Event]:
         stop.set()
 
     try:
-        # What was started with nohup goes on when its terminal is closed.
+        # A process started with nohup continues when its terminal is closed.
         heard = [number for number in _SIGNALS if signal.getsignal(number) is not signal.SIG_IGN]
         before = {number: signal.signal(number, ask) for number in heard}
-    except ValueError:  # not the main thread: an embedding program has its own signals
+    except ValueError:  # not the main thread: an embedding program handles signals itself
         yield stop
         return
     try:
@@ -221,10 +221,12 @@ def stopped_by_signals() -> Iterator[threading.Event]:
 
 
 def render_summary(console: Console, summary: dict[str, Any]) -> None:
-    """The whole run in a few lines."""
+    """Print the summary of a run in a few lines."""
     ages = summary["frame_age_ms"]
     seconds, classified = summary["seconds"], summary["frames_classified"]
-    rate = f", {classified / seconds:.1f} a second" if seconds >= 1 else ""  # below it says nothing
+    rate = (
+        f", {classified / seconds:.1f} a second" if seconds >= 1 else ""
+    )  # over less than a second a rate means little
     console.print(f"{summary['ended']}: {classified} results in {seconds:.1f} s{rate}")
     console.print(
         f"frames: {summary['frames_captured']} captured, {summary['frames_dropped']} left out for newer ones, "

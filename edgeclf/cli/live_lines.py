@@ -8,15 +8,15 @@ from collections.abc import Callable, Iterator
 from typing import IO, TYPE_CHECKING
 
 from edgeclf.cli.session import one_line
-from edgeclf.streaming.lines import has_room
+from edgeclf.streaming.outputs.json_lines import has_room
 
 if TYPE_CHECKING:
     from rich.console import Console
     from rich.text import Text
 
-    from edgeclf.streaming.geometry import Picture
-    from edgeclf.streaming.result import Result
-    from edgeclf.streaming.state import LiveState
+    from edgeclf.streaming.loop.geometry import Picture
+    from edgeclf.streaming.loop.result import Result
+    from edgeclf.streaming.loop.state import LiveState
 
 REFRESHES_A_SECOND = 8
 _BAR, _LABEL = 20, 16

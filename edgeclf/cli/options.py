@@ -68,7 +68,7 @@ class Option:
         return self.flag or "--" + self.name.replace("_", "-")
 
     def parameter(self, plan: Plan) -> inspect.Parameter:
-        """The parameter of the function that Typer sees."""
+        """Return the parameter of the function that Typer sees."""
         hint, default = self.type or (str if self.parse else None), self.default
         if hint is None or default is FROM_PLAN:
             declared = _look_up(plan, self.target)
@@ -112,12 +112,12 @@ class Table:
     options: tuple[Option, ...]
 
     def parameters(self) -> list[inspect.Parameter]:
-        """What Typer sees of these options."""
+        """Return what Typer sees of these options."""
         plan = self.plan()
         return [option.parameter(plan) for option in self.options]
 
     def read(self, typed: Mapping[str, Any]) -> dict[str, Any]:
-        """Values by field, from the typed ones by name.
+        """Parse the typed words, by name, to values by field.
 
         Raises:
             InputError: a word cannot be parsed.
@@ -163,7 +163,7 @@ def take_fields(values: dict[str, Any], plan: type) -> dict[str, Any]:
 
 
 def _look_up(plan: Plan, path: str) -> inspect.Parameter:
-    """Type and default of a field of a dataclass, along a path, or of a parameter of a function."""
+    """Find type and default of a field of a dataclass, along a path, or of a parameter of a function."""
     for name in path.split(".")[:-1]:
         plan = typing.get_type_hints(plan)[name]
     plan, name = inspect.unwrap(plan), path.rpartition(".")[2]
@@ -176,7 +176,7 @@ def _look_up(plan: Plan, path: str) -> inspect.Parameter:
 
 
 def _typed_as(hint: Any, option: str) -> Any:
-    """The type by which Typer reads a word for a value of the type `hint`."""
+    """Return the type by which Typer reads a word for a value of the type `hint`."""
     if hint in (bool, int, float, str):
         return hint
     if hint is Path:
@@ -184,14 +184,14 @@ def _typed_as(hint: Any, option: str) -> Any:
     origin, arguments = typing.get_origin(hint), typing.get_args(hint)
     if origin in (typing.Union, types.UnionType):
         kinds = {_typed_as(a, option) for a in arguments if a is not type(None)}
-        return str if str in kinds else kinds.pop()
+        return next((kind for kind in (list[str], str) if kind in kinds), None) or kinds.pop()
     if origin in (list, Sequence):
         return list[str]
     raise TypeError(f"{option} needs a type or a parser, for a value of the type {hint}")
 
 
 def complete_from(names: Callable[[], Iterable[str]]) -> Callable[[str], list[str]]:
-    """Complete to one of `names()`."""
+    """Return a function that completes a word to one of `names()`."""
 
     def complete(incomplete: str) -> list[str]:
         return [name for name in names() if name.startswith(incomplete)]
@@ -200,19 +200,19 @@ def complete_from(names: Callable[[], Iterable[str]]) -> Callable[[str], list[st
 
 
 def complete_model(context: typer.Context, arguments: list[str], incomplete: str) -> list[str]:
-    """Zoo names, and files and folders that begin so."""
+    """Complete to zoo names, files and folders."""
     from edgeclf.artifact.locate import list_zoo
 
     return [*(name for name in list_zoo() if name.startswith(incomplete)), *_files(incomplete)]
 
 
 def complete_path(context: typer.Context, arguments: list[str], incomplete: str) -> list[str]:
-    """Files and folders."""
+    """Complete to files and folders."""
     return _files(incomplete)
 
 
 def complete_data(context: typer.Context, arguments: list[str], incomplete: str) -> list[str]:
-    """Named data sets, and files and folders that begin so."""
+    """Complete to named data sets, files and folders."""
     from edgeclf.dataset.named import NAMED
 
     return [*(name for name in NAMED if name.startswith(incomplete)), *_files(incomplete)]

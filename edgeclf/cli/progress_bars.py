@@ -29,10 +29,10 @@ class _Bar:
 
 
 class ConsoleProgress:
-    """Rich bars, one a task, that vanish when their task ends.
+    """Draw a Rich bar for each task; it vanishes when the task ends.
 
     Attributes:
-        console: for whoever else rewrites lines of this terminal: what is said then goes above them.
+        console: for other views that rewrite lines of this terminal; logged lines then go above them.
     """
 
     def __init__(self, stream: IO[str]) -> None:
@@ -58,11 +58,11 @@ class ConsoleProgress:
                 self._bars = None
 
     def say(self, line: str) -> None:
-        """A line above the bars."""
+        """Print a line above the bars."""
         self.console.print(one_line(line), soft_wrap=True)
 
     def warn(self, line: str) -> None:
-        """A yellow line above the bars."""
+        """Print a yellow line above the bars."""
         self.console.print(f"warning: {one_line(line)}", style="yellow", soft_wrap=True)
 
     def _start(self) -> Bars:
@@ -100,20 +100,20 @@ class _LineTask:
 
 
 class LineProgress:
-    """Plain lines, at most one in ten seconds and task, for logs and pipes."""
+    """Print plain lines, at most one in ten seconds for each task, for logs and pipes."""
 
     def __init__(self, stream: IO[str]) -> None:
         self._stream = stream
 
     @contextlib.contextmanager
     def task(self, description: str, total: int | None) -> Iterator[Task]:
-        """Tell about a task only when it takes longer than ten seconds."""
+        """Report a task that takes longer than ten seconds."""
         yield _LineTask(self, one_line(description), total)
 
     def say(self, line: str) -> None:
-        """A line."""
+        """Print a line."""
         print(one_line(line), file=self._stream, flush=True)
 
     def warn(self, line: str) -> None:
-        """A line that begins with «warning»."""
+        """Print a line that begins with «warning»."""
         self.say(f"warning: {line}")

@@ -1,4 +1,4 @@
-"""What one run of the command line shares: the global options, where output goes, what happens when it fails."""
+"""One run of the command line: the global options, where output goes, what happens when it fails."""
 
 from __future__ import annotations
 
@@ -44,7 +44,7 @@ class Session:
     stdout: IO[str] = field(default_factory=lambda: sys.stdout)
 
     def progress(self) -> Progress:
-        """Bars on a terminal, lines elsewhere, nothing with --quiet."""
+        """Return bars on a terminal, lines elsewhere, nothing with --quiet."""
         from edgeclf.cli.progress_bars import ConsoleProgress, LineProgress
         from edgeclf.progress import SILENT
 
@@ -53,14 +53,17 @@ class Session:
         return ConsoleProgress(self.stderr) if self.stderr.isatty() else LineProgress(self.stderr)
 
     def warn(self, line: str) -> None:
-        """One line on stderr, also with --quiet: something was left out of the result."""
+        """Print a line on stderr, also with --quiet: something was left out of the result."""
         print(one_line(line), file=self.stderr, flush=True)
 
 
 class Outcome:
-    """What a command gives back: a JSON document, how a person sees it, and the exit code.
+    """The result of a command: a JSON document, how it is printed for people, and the exit code.
 
-    No document: nothing is written, since nobody reads.
+    Args:
+        document: written with --json; None: nothing is written, since nobody reads.
+        render: prints it for people.
+        exit_code: of the process.
     """
 
     def __init__(self, document: dict[str, Any] | None, render: Callable[[Console], None], exit_code: int = 0) -> None:
@@ -70,7 +73,7 @@ class Outcome:
 
 
 def run(session: Session, work: Callable[[Session], Outcome], interrupted: str) -> None:
-    """Do the work of one command, show its outcome, and leave with its exit code (by `typer.Exit`)."""
+    """Run one command, print its outcome, and exit with its code (by `typer.Exit`)."""
     try:
         with terminated_like_interrupted(), working(session) as inner:
             outcome = work(inner)
@@ -80,7 +83,7 @@ def run(session: Session, work: Callable[[Session], Outcome], interrupted: str) 
     except KeyboardInterrupt:
         code = fail(session, interrupted, 130)
     except BrokenPipeError:
-        # Whoever read our output has left: nobody is there to be told.
+        # The reader of stdout closed its end: nobody would see a message.
         os.dup2(os.open(os.devnull, os.O_WRONLY), 1)
         code = 1
     except MemoryError:
@@ -89,7 +92,7 @@ def run(session: Session, work: Callable[[Session], Outcome], interrupted: str) 
         code = fail(session, explain(error), 1)
     except typer.Exit as leaving:
         code = leaving.exit_code
-    except Exception as error:  # noqa: BLE001 - the last line of defence: a person gets one line, --debug the traceback
+    except Exception as error:  # noqa: BLE001 - the last line of defence: one line, with --debug the traceback
         code = fail(session, f"unexpected {type(error).__name__}: {error} (--debug shows where)", 1)
     else:
         code = outcome.exit_code
@@ -111,7 +114,7 @@ def show(session: Session, outcome: Outcome) -> None:
 
 
 def fail(session: Session, message: str, code: int) -> int:
-    """Tell the failure in one line on stderr; with --json also as the one document on stdout."""
+    """Print the failure as one line on stderr; with --json also as the one document on stdout."""
     if session.debug and sys.exc_info()[0] is not None:
         traceback.print_exc()
     print(f"edgeclf: {one_line(message)}", file=sys.stderr, flush=True)
@@ -122,7 +125,7 @@ def fail(session: Session, message: str, code: int) -> int:
 
 
 def explain(error: OSError) -> str:
-    """One line for an error of the operating system that the library let through."""
+    """Return one line for an error of the operating system that the library did not catch."""
     place = f"{error.filename}: " if error.filename else ""
     if error.errno in (errno.ENOSPC, errno.EDQUOT):
         return f"{place}the disk is full; free some space and run the command again"
@@ -130,18 +133,18 @@ def explain(error: OSError) -> str:
 
 
 def one_line(message: str) -> str:
-    """`message` without line breaks and control characters, which a file name may carry."""
+    """Return `message` without line breaks and control characters, which a file name may contain."""
     joined = " ".join(message.split())
     return "".join(c if c.isprintable() else "\N{REPLACEMENT CHARACTER}" for c in joined)
 
 
 @contextlib.contextmanager
 def working(session: Session) -> Iterator[Session]:
-    """Keep stdout for the result, and stderr for what edgeclf itself says, while a command works.
+    """Keep stdout for the result, and stderr for the lines of edgeclf itself, while a command works.
 
     Descriptor 1 becomes descriptor 2. Unless --verbose or --debug is given, descriptor 2 goes to a temporary file whose
-    last lines are shown when something unexpected fails: TensorFlow, absl, LiteRT and OpenCV tell every user about
-    missing GPUs and created delegates, and no setting silences them all.
+    last lines are shown when something unexpected fails: TensorFlow, absl, LiteRT and OpenCV log missing GPUs
+    and created delegates for every user, and no setting silences them all.
     """
     loud = session.verbose or session.debug
     if not loud:
@@ -172,7 +175,7 @@ def _replay(chatter: IO[bytes], error: BaseException | None, stderr: IO[str]) ->
 
 @contextlib.contextmanager
 def _own_stream(standard: IO[str]) -> Iterator[IO[str]]:
-    """A stream to where `standard` leads now, which later redirections of its descriptor do not touch."""
+    """Open a stream to where `standard` leads now, which later redirections of its descriptor do not affect."""
     try:
         standard.flush()
         descriptor = os.dup(standard.fileno())
@@ -208,7 +211,7 @@ def _flush() -> None:
 
 @contextlib.contextmanager
 def terminated_like_interrupted() -> Iterator[None]:
-    """Let SIGTERM (systemd, `kill`, a container's stop) end the work the way Ctrl-C does, with the state saved."""
+    """Let SIGTERM (systemd, `kill`, a container's stop) end the work as Ctrl-C does, with the state saved."""
 
     def interrupt(number: int, frame: FrameType | None) -> None:
         raise KeyboardInterrupt

@@ -19,11 +19,11 @@ def _config() -> type:
     return TrainConfig
 
 
-def _networks() -> Iterable[str]:
+def _complete_network(incomplete: str) -> list[str]:
     from edgeclf.training.networks import NETWORKS
 
     load_plugins(warn=lambda line: None)
-    return NETWORKS
+    return [name for name in NETWORKS if name.startswith(incomplete)]
 
 
 def _augment_levels() -> Iterable[str]:
@@ -52,9 +52,14 @@ CONFIG = (
         "Network. Default: chosen by the data.",
         metavar="NAME",
         default=UNSET,
-        complete=complete_from(_networks),
+        complete=_complete_network,
     ),
-    Option("width", "Width multiplier of the mobilenets. Default: 0.25.", metavar="X", default=UNSET),
+    Option(
+        "width",
+        "Width multiplier, for networks that have one. Default: that of the network.",
+        metavar="X",
+        default=UNSET,
+    ),
     Option("image_size", "Side of the square input. Default: chosen by the data.", metavar="PIXELS", default=UNSET),
     Option("epochs", "Passes over the training images.", metavar="N", default=UNSET),
     Option("batch_size", "Images a step.", metavar="N", default=UNSET),
@@ -80,7 +85,7 @@ CONFIG = (
         default=UNSET,
         complete=complete_path,
     ),
-    Option("seed", "Of initialization, order and augmentation.", metavar="N", default=UNSET),
+    Option("seed", "Seed of initialization, order and augmentation.", metavar="N", default=UNSET),
 )
 RUN = (
     Option("out", "The run folder. Default: runs/NAME.", metavar="DIR"),

@@ -1,4 +1,4 @@
-"""From what a person typed to values: `KEY=VALUE` settings by a record's types, `LO,HI` ranges, lists of integers."""
+"""Parse typed words: `KEY=VALUE` settings by the types of a record, `LO,HI` ranges, counts, sizes."""
 
 from __future__ import annotations
 
@@ -15,9 +15,15 @@ _FALSE = ("false", "no", "off", "0")
 
 
 def parse_settings(pairs: Sequence[str], record: type, without: Sequence[str] = ()) -> dict[str, Any]:
-    """The fields of `record` that `KEY=VALUE` pairs set, converted by the fields' types.
+    """Convert `KEY=VALUE` pairs by the types of the fields of `record`.
 
-    Fields in `without` are not known here, for they have options of their own.
+    Args:
+        pairs: as typed.
+        record: a dataclass.
+        without: fields that are refused, since they have options of their own.
+
+    Returns:
+        values by field; the last of several for one field.
 
     Raises:
         UnknownNameError: `record` has no such field.
@@ -38,7 +44,7 @@ def parse_settings(pairs: Sequence[str], record: type, without: Sequence[str] = 
 
 
 def convert(text: str, hint: Any, argument: str) -> Any:
-    """`text` as a value of the type `hint`."""
+    """Convert `text` to the type `hint`."""
     origin, arguments = typing.get_origin(hint), typing.get_args(hint)
     if origin in (typing.Union, types.UnionType):
         return _convert_union(text, arguments, argument)
@@ -84,7 +90,7 @@ def _convert_bool(text: str, argument: str) -> bool:
 
 
 def parse_range(text: str, option: str) -> tuple[float, float]:
-    """`LO,HI` as two numbers, LO below HI."""
+    """Parse `LO,HI`: two numbers, LO below HI."""
     try:
         low, high = (float(part) for part in text.split(","))
     except ValueError:
@@ -95,7 +101,7 @@ def parse_range(text: str, option: str) -> tuple[float, float]:
 
 
 def parse_counts(text: str, option: str) -> tuple[int, ...]:
-    """Comma-separated positive whole numbers, such as `1,2,4`."""
+    """Parse comma-separated positive whole numbers, such as `1,2,4`."""
     try:
         counts = tuple(int(part) for part in text.split(","))
     except ValueError:
@@ -106,12 +112,12 @@ def parse_counts(text: str, option: str) -> tuple[int, ...]:
 
 
 def show_counts(counts: Sequence[int]) -> str:
-    """The text from which `parse_counts` makes `counts`."""
+    """Write `counts` as `parse_counts` reads them."""
     return ",".join(map(str, counts))
 
 
 def parse_count_or_auto(text: str, option: str) -> int | None:
-    """A positive whole number, or None for `auto`."""
+    """Parse a positive whole number, or `auto` to None."""
     if text.lower() == "auto":
         return None
     if not text.isascii() or not text.isdigit() or int(text) < 1:
@@ -120,12 +126,12 @@ def parse_count_or_auto(text: str, option: str) -> int | None:
 
 
 def show_count_or_auto(count: int | None) -> str:
-    """The text from which `parse_count_or_auto` makes `count`."""
+    """Write `count` as `parse_count_or_auto` reads it."""
     return "auto" if count is None else str(count)
 
 
 def parse_size(text: str, option: str) -> tuple[int, int]:
-    """`WIDTHxHEIGHT` as two whole numbers, pixels."""
+    """Parse `WIDTHxHEIGHT`: two whole numbers, pixels."""
     width, sign, height = text.lower().partition("x")
     if not (sign and width.isascii() and width.isdigit() and height.isascii() and height.isdigit()):
         raise InputError(f"{option} takes WIDTHxHEIGHT such as 640x480, got {text!r}")
@@ -133,7 +139,7 @@ def parse_size(text: str, option: str) -> tuple[int, int]:
 
 
 def parse_roi(text: str, option: str) -> tuple[float, float, float, float]:
-    """`X,Y,W,H` as four numbers."""
+    """Parse `X,Y,W,H`: four numbers."""
     try:
         x, y, width, height = (float(part) for part in text.split(","))
     except ValueError:
@@ -145,7 +151,7 @@ _UNITS = {"": 1, "B": 1, "KB": 10**3, "MB": 10**6, "GB": 10**9, "TB": 10**12}
 
 
 def parse_bytes(text: str, option: str) -> int:
-    """A size such as `500MB` in bytes."""
+    """Parse a size such as `500MB` to bytes."""
     number = text.strip().upper().rstrip("KMGTB")
     unit = text.strip().upper()[len(number) :]
     try:
@@ -158,6 +164,6 @@ def parse_bytes(text: str, option: str) -> int:
 
 
 def show_bytes(size: int) -> str:
-    """The shortest text from which `parse_bytes` makes `size`."""
+    """Write `size` as `parse_bytes` reads it, in the largest unit that divides it."""
     unit = max((unit for unit, factor in _UNITS.items() if size % factor == 0), key=_UNITS.__getitem__)
     return f"{size // _UNITS[unit]}{unit}"

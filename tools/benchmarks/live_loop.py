@@ -25,12 +25,13 @@ import numpy as np
 
 from edgeclf import Classifier
 from edgeclf.image.decoding import resize
-from edgeclf.streaming.capture import Capture
-from edgeclf.streaming.loop import Limits, Loop
-from edgeclf.streaming.problems import Problems
-from edgeclf.streaming.result import LiveSummary, Result
-from edgeclf.streaming.sources.replay import ReplaySource
-from edgeclf.streaming.state import LiveState
+from edgeclf.streaming.camera.capture import Capture
+from edgeclf.streaming.camera.sources.replay import ReplaySource
+from edgeclf.streaming.loop.loop import Loop
+from edgeclf.streaming.loop.result import LiveSummary, Result
+from edgeclf.streaming.loop.settings import Limits, LiveSettings
+from edgeclf.streaming.loop.state import LiveState
+from edgeclf.streaming.supervision.problems import Problems
 
 RATE = 30.0
 
@@ -77,7 +78,9 @@ def run(
 ) -> LiveSummary:
     capture = Capture(lambda: source, every_frame=flat_out)
     state = LiveState("benchmark", classifier.labels, source.name, Problems())
-    loop = Loop(capture, classifier, state, outputs=outputs, limits=Limits(**limits), paced=not flat_out)
+    loop = Loop(
+        capture, classifier, state, LiveSettings(every_frame=flat_out, limits=Limits(**limits)), outputs=outputs
+    )
     ended = loop.run(threading.Event())
     capture.close()
     return loop.summary(ended)

@@ -35,13 +35,14 @@ import cv2
 import numpy as np
 
 from edgeclf import Classifier
-from edgeclf.streaming.capture import Capture
-from edgeclf.streaming.loop import Loop
-from edgeclf.streaming.problems import Problems
-from edgeclf.streaming.result import Result
-from edgeclf.streaming.sources.replay import ReplaySource
-from edgeclf.streaming.state import LiveState
-from edgeclf.streaming.web.server import WebView
+from edgeclf.streaming.camera.capture import Capture
+from edgeclf.streaming.camera.sources.replay import ReplaySource
+from edgeclf.streaming.loop.loop import Loop
+from edgeclf.streaming.loop.result import Result
+from edgeclf.streaming.loop.settings import LiveSettings
+from edgeclf.streaming.loop.state import LiveState
+from edgeclf.streaming.page.server import WebView
+from edgeclf.streaming.supervision.problems import Problems
 
 RATE = 30.0
 MOST_COST = 0.05
@@ -89,7 +90,7 @@ def running(model: str, flat_out: bool) -> Iterator[tuple[WebView, Ages, LiveSta
     source = ReplaySource(frames, rate=RATE, flat_out=flat_out, loop_count=10**7)
     capture = Capture(lambda: source, every_frame=flat_out)
     state = LiveState("benchmark", classifier.labels, source.name, Problems())
-    loop = Loop(capture, classifier, state, outputs=[ages], paced=not flat_out)
+    loop = Loop(capture, classifier, state, LiveSettings(every_frame=flat_out), outputs=[ages])
     view = WebView(state, host="127.0.0.1", port=0)
     view.start()
     stop = threading.Event()

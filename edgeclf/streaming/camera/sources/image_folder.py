@@ -1,0 +1,111 @@
+"""A folder of images, shown one after the other."""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+import cv2
+import numpy as np
+
+from edgeclf.errors import ImageError, InputError
+from edgeclf.image.decoding import IMAGE_SUFFIXES, decode
+from edgeclf.streaming.camera.frame import Pixels, Shot
+from edgeclf.streaming.camera.source import EndOfSourceError, SourceError
+from edgeclf.streaming.camera.sources.pace import Pace
+
+IMAGES_A_SECOND = 1.0
+"""Slow enough to look at each."""
+
+
+def decode_bgr(path: Path) -> Pixels:
+    """The pixels of an image file as uint8[H, W, 3] BGR.
+
+    Raises:
+        ImageError: it cannot be read; the message is the reason alone.
+    """
+    return np.asarray(cv2.cvtColor(decode(path), cv2.COLOR_RGB2BGR), np.uint8)
+
+
+class ImageFolderSource:
+    """The image files of a folder (not those of its subfolders) in sorted order, each once; or one image file.
+
+    Args:
+        path: the folder or file.
+        rate: images a second.
+        every_frame: as fast as they are taken instead.
+        log: gets a line about each file that cannot be read; it is left out.
+    """
+
+    endless = False
+
+    def __init__(
+        self,
+        path: Path,
+        *,
+        rate: float = IMAGES_A_SECOND,
+        every_frame: bool = False,
+        log: Callable[[str], None] = lambda line: None,
+    ) -> None:
+        self.name = str(path)
+        self._path, self._period, self._every_frame, self._log = path, 1 / rate, every_frame, log
+        self._closed = threading.Event()
+        self._files: list[Path] = []
+
+    def open(self) -> None:
+        """List the files.
+
+        Raises:
+            InputError: there are no images.
+        """
+        self._files = [self._path] if self._path.is_file() else self._images()
+        self._at, self._shown, self._refused = 0, 0, ""
+        self._pace = Pace()
+        self._closed = threading.Event()
+
+    def read(self) -> Shot:
+        """The next image that can be read, once it is due.
+
+        Raises:
+            SourceError: closed meanwhile.
+            EndOfSourceError: all have been shown.
+            InputError: none of them can be read.
+        """
+        closed = self._closed
+        while self._at < len(self._files):
+            path = self._files[self._at]
+            self._at += 1
+            captured = time.monotonic()
+            if not self._every_frame:
+                captured = self._pace.due(self._shown * self._period)
+                if closed.wait(max(0.0, captured - time.monotonic())):
+                    raise SourceError("was closed")
+            try:
+                pixels = decode_bgr(path)
+            except ImageError as error:
+                self._refused = self._refused or f"{path.name}: {error}"
+                self._log(f"{path}: {error}")
+                continue
+            if not self._every_frame and time.monotonic() > captured + 2 * self._period:
+                self._pace.restart(self._shown * self._period)  # a slow disk delays, it does not make the rest hurry
+            self._shown += 1
+            return Shot(pixels, captured)
+        if not self._shown:
+            raise InputError(f"{self.name}: holds no image that can be read ({self._refused})")
+        raise EndOfSourceError
+
+    def close(self) -> None:
+        """Wake a thread that waits for the next image."""
+        self._closed.set()
+
+    def _images(self) -> list[Path]:
+        try:
+            files = sorted(path for path in self._path.iterdir() if path.suffix.lower() in IMAGE_SUFFIXES)
+        except OSError as error:
+            raise InputError(f"{self.name}: cannot be read ({(error.strerror or str(error)).lower()})") from error
+        found = [path for path in files if path.is_file() and not path.name.startswith(".")]
+        if not found:
+            raise InputError(f"{self.name}: holds no image files ({', '.join(sorted(IMAGE_SUFFIXES))})")
+        return found

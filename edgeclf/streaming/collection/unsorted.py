@@ -1,0 +1,227 @@
+"""Collected images on the disk: files and one index of what is known about them, within a quota, safe from crashes."""
+
+from __future__ import annotations
+
+import contextlib
+import datetime
+import fcntl
+import json
+import os
+from collections.abc import Iterable
+from dataclasses import dataclass
+from pathlib import Path
+
+from edgeclf.atomic import atomic_file, write_text
+from edgeclf.dataset.collected import HEADER, INDEX, UNSORTED
+from edgeclf.errors import InputError, OutputError, RunFailedError
+from edgeclf.records import Record
+from edgeclf.streaming.collection.room import require_room
+
+REMEMBERED = 500
+"""So many images are compared with, also of those that are sorted or deleted by now."""
+
+_LOCK = ".lock"
+_DEAD_LINES = 2000
+
+
+@dataclass(frozen=True)
+class Entry(Record):
+    """A line of the index.
+
+    Attributes:
+        name: of the file, without `.jpg`.
+        time: of the capture, ISO 8601 with time zone.
+        reason: why it was kept.
+        frame: number of the captured frame.
+        label: smoothed label at that time.
+        raw_label: the frame's own best class.
+        raw_probability: its probability in this frame alone.
+        scores: the best classes by smoothed probability.
+        glimpse: base64 of `uint8[12, 12, 3]`.
+    """
+
+    name: str
+    time: str
+    reason: str
+    frame: int
+    label: str
+    raw_label: str
+    raw_probability: float
+    scores: dict[str, float]
+    glimpse: str
+
+
+def read_index(folder: Path) -> list[Entry]:
+    """All readable lines, oldest first; a line that a power cut tore is left out."""
+    entries: dict[str, Entry] = {}
+    try:
+        with open(folder / INDEX, encoding="utf-8", errors="replace") as stream:
+            for line in stream:
+                with contextlib.suppress(ValueError, TypeError):  # not JSON, or of another version
+                    entry = Entry.from_dict(json.loads(line))
+                    if _is_name(entry.name):
+                        entries[entry.name] = entry
+    except FileNotFoundError:
+        pass
+    return list(entries.values())
+
+
+class UnsortedImages:
+    """The folder `DIR/unsorted`, written by one process at a time.
+
+    An image's line is in the index before its file is there, so a crash leaves at most a line without a file, which
+    counts for nothing. Only files of the index count towards the quota and are ever deleted.
+
+    Args:
+        folder: DIR.
+        quota_bytes: that the images in `unsorted` may take together.
+
+    Raises:
+        InputError: another process collects into it.
+        OutputError: it cannot be made or written.
+    """
+
+    def __init__(self, folder: Path, quota_bytes: int) -> None:
+        self.folder = folder / UNSORTED
+        self._quota = quota_bytes
+        try:
+            self.folder.mkdir(parents=True, exist_ok=True)
+            self._lock = os.open(self.folder / _LOCK, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o666)
+        except OSError as error:
+            raise OutputError(f"--collect {folder}: cannot be written ({_reason(error)}); choose another") from error
+        try:
+            fcntl.flock(self._lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except OSError as error:
+            os.close(self._lock)
+            raise InputError(f"--collect {folder}: another edgeclf collects into it; choose another folder") from error
+        try:
+            self._open()
+        except (OSError, OutputError) as error:
+            self.close()
+            raise OutputError(f"--collect {folder}: cannot be written ({_reason(error)}); choose another") from error
+        except RunFailedError:
+            self.close()
+            raise
+
+    def _open(self) -> None:
+        index = self.folder / INDEX
+        for left in self.folder.glob(".*.partial"):  # of a process that was killed
+            left.unlink(missing_ok=True)
+        self._entries = read_index(self.folder)
+        known = {entry.name for entry in self._entries}
+        files = sorted(path for path in self.folder.glob("*.jpg") if _is_name(path.stem))
+        adopted = [_adopted(path) for path in files if path.stem not in known]
+        present = {path.stem for path in files}
+        alive = {entry.name for entry in self._entries[-REMEMBERED:]} | present
+        kept = [*adopted, *(entry for entry in self._entries if entry.name in alive)]
+        if kept != self._entries or not index.exists():
+            self._rewrite(kept)
+        else:
+            self._lines = len(kept)
+        self._waiting = {entry.name: 0 for entry in kept if entry.name in present}
+        self._recount()
+
+    def newest(self) -> list[Entry]:
+        """Up to 500 entries, also of images that are sorted or deleted by now, oldest first."""
+        return self._entries[-REMEMBERED:]
+
+    def free_name(self, seconds: float) -> str:
+        """A name for an image captured at `seconds` (`time.time()`), not yet taken."""
+        moment = datetime.datetime.fromtimestamp(seconds, datetime.timezone.utc)
+        stem = f"{moment:%Y%m%d-%H%M%S}-{moment.microsecond // 1000:03}"
+        taken = {entry.name for entry in self._entries}
+        number, name = 1, stem
+        while name in taken:
+            number += 1
+            name = f"{stem}-{number}"
+        return name
+
+    def require_room(self) -> None:
+        """Raise RunFailedError where the disk is nearly full."""
+        require_room(self.folder, "nothing is collected until there is room")
+
+    def add(self, entry: Entry, content: bytes) -> None:
+        """Save an image; the oldest unsorted ones are deleted where the quota asks for it.
+
+        Raises:
+            RunFailedError: the disk is full, cannot be written, or the quota is smaller than this image.
+        """
+        if len(content) > self._quota:
+            raise RunFailedError(f"an image has {len(content)} bytes, more than the quota of {self._quota} bytes")
+        self.require_room()
+        if self._bytes + len(content) > self._quota:
+            self._recount()
+            self._make_place(len(content))
+        try:
+            self._append(entry)
+            with atomic_file(self._path(entry.name)) as stream:
+                stream.write(content)
+        except (OSError, OutputError) as error:
+            raise RunFailedError(f"{self.folder}: cannot be written ({_reason(error)})") from error
+        self._entries.append(entry)
+        self._waiting[entry.name] = len(content)
+        self._bytes += len(content)
+        if self._lines > len(self._waiting) + _DEAD_LINES:
+            self._recount()
+            alive = {e.name for e in self._entries[-REMEMBERED:]} | self._waiting.keys()
+            self._rewrite([e for e in self._entries if e.name in alive])
+
+    def close(self) -> None:
+        """Let another process have the folder."""
+        if self._lock >= 0:
+            os.close(self._lock)
+            self._lock = -1
+
+    def _path(self, name: str) -> Path:
+        return self.folder / f"{name}.jpg"
+
+    def _recount(self) -> None:
+        """What is there now, since images are sorted and deleted by others meanwhile."""
+        sizes: dict[str, int] = {}
+        with os.scandir(self.folder) as found:
+            for file in found:
+                name = file.name.removesuffix(".jpg")
+                if name in self._waiting and name != file.name:
+                    with contextlib.suppress(FileNotFoundError):
+                        sizes[name] = file.stat().st_size
+        self._waiting = {name: sizes[name] for name in self._waiting if name in sizes}
+        self._bytes = sum(sizes.values())
+
+    def _make_place(self, wanted: int) -> None:
+        for name in list(self._waiting):
+            if self._bytes + wanted <= self._quota:
+                return
+            self._path(name).unlink(missing_ok=True)
+            self._bytes -= self._waiting.pop(name)
+
+    def _append(self, entry: Entry) -> None:
+        with open(self.folder / INDEX, "a+b") as stream:
+            if stream.seek(0, os.SEEK_END):
+                stream.seek(-1, os.SEEK_END)
+                if stream.read(1) != b"\n":  # torn by a power cut
+                    stream.write(b"\n")
+            stream.write(entry.to_json().encode() + b"\n")
+            stream.flush()
+            os.fsync(stream.fileno())
+        self._lines += 1
+
+    def _rewrite(self, entries: Iterable[Entry]) -> None:
+        self._entries = list(entries)
+        lines = [HEADER, *(entry.to_json() for entry in self._entries)]
+        write_text(self.folder / INDEX, "\n".join(lines) + "\n")
+        self._lines = len(self._entries)
+
+
+def _adopted(path: Path) -> Entry:
+    """An image that no line tells of, as after the index was lost."""
+    moment = datetime.datetime.fromtimestamp(path.stat().st_mtime, datetime.timezone.utc)
+    return Entry(path.stem, moment.isoformat(timespec="milliseconds"), "found", 0, "", "", 0.0, {}, "")
+
+
+def _is_name(name: str) -> bool:
+    return bool(name) and name[0] != "." and not any(c in name for c in "/\\\0")
+
+
+def _reason(error: BaseException) -> str:
+    cause = error.__cause__ if isinstance(error, OutputError) and error.__cause__ else error
+    return (getattr(cause, "strerror", None) or str(cause)).lower()

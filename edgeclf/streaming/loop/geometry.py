@@ -1,0 +1,101 @@
+"""Which part of a frame is looked at, and which way up."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+
+import numpy as np
+
+from edgeclf.errors import InputError
+from edgeclf.records import Record
+from edgeclf.streaming.camera.frame import Frame, Pixels
+
+FLIPS = ("none", "horizontal", "vertical", "both")
+ROTATIONS = (0, 90, 180, 270)
+
+
+@dataclass(frozen=True)
+class Geometry(Record):
+    """First the frame is turned, then mirrored, then cut.
+
+    Args:
+        rotate: degrees clockwise: 0, 90, 180 or 270.
+        flip: `none`, `horizontal` (left to right), `vertical` or `both`.
+        roi: x, y, width and height of the region looked at, in the turned and mirrored picture; as shares of its sides
+            where all four are at most 1, else in pixels.
+        center_crop: of that region, take the middle square instead of stretching it.
+    """
+
+    rotate: int = 0
+    flip: str = "none"
+    roi: tuple[float, float, float, float] | None = None
+    center_crop: bool = False
+
+    def __post_init__(self) -> None:
+        if self.rotate not in ROTATIONS:
+            raise InputError(f"rotate must be one of {', '.join(map(str, ROTATIONS))}, got {self.rotate}")
+        if self.flip not in FLIPS:
+            raise InputError(f"flip must be one of {', '.join(FLIPS)}, got {self.flip!r}")
+        roi = self.roi
+        if roi is not None and not (all(math.isfinite(n) and n >= 0 for n in roi) and min(roi[2:]) > 0):
+            raise InputError(f"roi must be X,Y,WIDTH,HEIGHT with a width and height above 0, got {roi}")
+
+    def turn(self, pixels: Pixels) -> Pixels:
+        """The whole picture the way up that people see it: a view of `pixels`, not a copy."""
+        turned = np.rot90(pixels, -self.rotate // 90) if self.rotate else pixels
+        if self.flip in ("vertical", "both"):
+            turned = turned[::-1]
+        if self.flip in ("horizontal", "both"):
+            turned = turned[:, ::-1]
+        return turned
+
+    def box(self, height: int, width: int) -> tuple[int, int, int, int]:
+        """Left, top, right and bottom of the region in a turned picture of `height` times `width`, at least a pixel."""
+        left, top, right, bottom = 0, 0, width, height
+        if self.roi is not None:
+            x, y, w, h = self.roi
+            if max(self.roi) <= 1:
+                x, y, w, h = x * width, y * height, w * width, h * height
+            left, top = min(round(x), width - 1), min(round(y), height - 1)
+            right = min(max(round(x + w), left + 1), width)
+            bottom = min(max(round(y + h), top + 1), height)
+        if self.center_crop:
+            side = min(right - left, bottom - top)
+            left += (right - left - side) // 2
+            top += (bottom - top - side) // 2
+            right, bottom = left + side, top + side
+        return left, top, right, bottom
+
+    def region(self, pixels: Pixels) -> Pixels:
+        """What the network looks at, before the resize: a contiguous array, a copy only where it must be."""
+        turned = self.turn(pixels)
+        left, top, right, bottom = self.box(*turned.shape[:2])
+        return np.ascontiguousarray(turned[top:bottom, left:right])
+
+
+class Picture:
+    """A frame as people see it, made only when somebody looks.
+
+    Args:
+        frame: the frame.
+        geometry: how it is turned and cut.
+    """
+
+    def __init__(self, frame: Frame, geometry: Geometry) -> None:
+        self.frame = frame
+        self.geometry = geometry
+
+    def pixels(self) -> Pixels:
+        """uint8[H, W, 3] BGR, turned, contiguous; not to be written to (it may be the captured frame itself)."""
+        return np.ascontiguousarray(self.geometry.turn(self.frame.pixels))
+
+    def box(self) -> tuple[int, int, int, int] | None:
+        """Left, top, right and bottom of the region looked at; None where it is the whole picture."""
+        height, width = self.geometry.turn(self.frame.pixels).shape[:2]
+        box = self.geometry.box(height, width)
+        return None if box == (0, 0, width, height) else box
+
+    def region(self) -> Pixels:
+        """uint8[h, w, 3] BGR: the region looked at, before the resize; not to be written to."""
+        return self.geometry.region(self.frame.pixels)

@@ -1,0 +1,163 @@
+"""Take the newest frame, classify it, hand the result on, and do nothing else.
+
+Whatever is slow (a disk, a browser, a broker, a program to run) has a thread of its own and gets what it can take.
+"""
+
+from __future__ import annotations
+
+import datetime
+import threading
+import time
+from collections.abc import Callable, Sequence
+from typing import Protocol
+
+import numpy as np
+import numpy.typing as npt
+
+from edgeclf.image.decoding import resize
+from edgeclf.streaming.camera.capture import Capture
+from edgeclf.streaming.camera.frame import Frame
+from edgeclf.streaming.loop.geometry import Picture
+from edgeclf.streaming.loop.result import UNKNOWN, LazyTopK, LiveSummary, Result
+from edgeclf.streaming.loop.settings import LiveSettings
+from edgeclf.streaming.loop.smoothing import Smoother
+from edgeclf.streaming.loop.state import LiveState, Output
+from edgeclf.streaming.loop.tally import AgeTally, Rate
+
+TOP = 5
+IDLE_SECONDS = 0.1
+"""How long one turn waits for a frame: the longest that a stop, or the watchdog's message, can be late."""
+NOMINAL_RATE = 30.0
+"""Frames a second that smoothing assumes where frames come as fast as they are taken, and their times mean nothing."""
+
+
+class FrameClassifier(Protocol):
+    """What the loop needs of a classifier; see `edgeclf.Classifier`."""
+
+    labels: tuple[str, ...]
+    height: int
+    width: int
+
+    def scores(self, image: npt.NDArray[np.uint8]) -> npt.NDArray[np.float32]:
+        """Probabilities float32[C] of uint8[height, width, 3] RGB."""
+
+
+class Loop:
+    """Classify frames until the loop is stopped, the source ends, or a limit is reached.
+
+    Args:
+        capture: gives the frames.
+        classifier: classifies them.
+        state: what the views read.
+        settings: which part of a frame is looked at, how labels are smoothed, when to end. With `every_frame` the
+            times of frames mean nothing, and each stands for `1 / NOMINAL_RATE` seconds.
+        outputs: what else takes each result; must not wait.
+        beat: called once a turn, from the loop itself: feeds a watchdog that must not be fed by a thread beside it.
+    """
+
+    def __init__(
+        self,
+        capture: Capture,
+        classifier: FrameClassifier,
+        state: LiveState,
+        settings: LiveSettings = LiveSettings(),
+        *,
+        outputs: Sequence[Output] = (),
+        beat: Callable[[], None] = lambda: None,
+    ) -> None:
+        self._capture, self._classifier, self._state = capture, classifier, state
+        self._geometry, self._outputs, self._limits = settings.geometry, tuple(outputs), settings.limits
+        self._paced, self._beat = not settings.every_frame, beat
+        self._smoother = Smoother(settings.smoothing)
+        self._ages, self._rate = AgeTally(), Rate()
+        self._classified = 0
+        self._first: float | None = None
+        self._last = 0.0
+
+    def run(self, stop: threading.Event) -> str:
+        """Work until the end; return the reason: `interrupted`, `end of source` or `limit reached`.
+
+        Raises:
+            InputError: the source cannot be used at all.
+            RunFailedError: the source broke for good, or the runtime failed.
+        """
+        limits, capture = self._limits, self._capture
+        began = time.monotonic()
+        due = began
+        while not stop.is_set():
+            self._beat()
+            now = time.monotonic()
+            if limits.seconds is not None and now - began >= limits.seconds:
+                return "limit reached"
+            if limits.max_fps is not None:
+                if now < due:
+                    stop.wait(min(due - now, IDLE_SECONDS))
+                    capture.poll_health()  # the next frame may be taken only in a minute
+                    if capture.ended:
+                        return "end of source"
+                    continue
+                due = max(due + 1 / limits.max_fps, now)
+            frame = capture.take(IDLE_SECONDS)
+            if frame is not None:
+                self._classify(frame)
+                if limits.frames is not None and self._classified >= limits.frames:
+                    return "limit reached"
+            elif capture.ended:
+                return "end of source"
+            elif limits.max_fps is not None:
+                due = now  # a turn without a frame spends nothing
+        return "interrupted"
+
+    def summary(self, ended: str) -> LiveSummary:
+        """Sum up the run; to be called after `run`, and after the capture was closed."""
+        capture = self._capture
+        return LiveSummary(
+            frames_captured=capture.captured,
+            frames_classified=self._classified,
+            frames_dropped=capture.dropped,
+            seconds=0.0 if self._first is None else round(self._last - self._first, 3),
+            reconnects=capture.reconnects,
+            frame_age_ms=self._ages.ages(),
+            ended=ended,
+            problems=self._state.problems.ever(),
+        )
+
+    def _classify(self, frame: Frame) -> None:
+        classifier = self._classifier
+        # Blue and red change places after the resize, where the picture is small: channels are resized one by one.
+        small = resize(self._geometry.region(frame.pixels), classifier.height, classifier.width)[..., ::-1]
+        began = time.monotonic()
+        scores = classifier.scores(np.ascontiguousarray(small))
+        done = time.monotonic()
+        if self._first is None:
+            self._first = frame.captured
+        self._last = done
+        raw = int(scores.argmax())
+        if scores[raw] != scores[raw]:  # not a number, which would stay in the mean for ever
+            scores, raw = np.zeros_like(scores), 0
+        at = frame.captured if self._paced else frame.number / NOMINAL_RATE
+        named, probability = self._smoother.update(scores, at)
+        labels = classifier.labels
+        age = max(0.0, done - frame.captured) * 1000
+        self._classified += 1
+        self._ages.add(age)
+        result = Result(
+            frame=frame.number,
+            time=_iso(frame.time),
+            label=UNKNOWN if named is None else labels[named],
+            probability=probability,
+            raw_label=labels[raw],
+            raw_probability=float(scores[raw]),
+            frame_age_ms=round(age, 3),
+            inference_ms=round((done - began) * 1000, 3),
+            fps=round(self._rate.add(done), 2),
+            top=LazyTopK(labels, self._smoother.scores, TOP),
+        )
+        picture = Picture(frame, self._geometry)
+        self._state.publish(result, picture, self._capture.captured, self._capture.dropped)
+        for output in self._outputs:
+            output.take(result, picture)
+
+
+def _iso(seconds: float) -> str:
+    return datetime.datetime.fromtimestamp(seconds, datetime.timezone.utc).isoformat(timespec="milliseconds")

@@ -1,0 +1,100 @@
+"""Open what the user asked for besides the loop: the outputs and the page."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from edgeclf.errors import InputError, MissingExtraError, RunFailedError
+from edgeclf.extras import require
+from edgeclf.inference.classifier import Classifier
+from edgeclf.progress import SILENT, Progress
+from edgeclf.streaming.camera.sources.video_file import read_frame_rate
+from edgeclf.streaming.loop.settings import LiveSettings
+from edgeclf.streaming.loop.state import LiveState, Output
+from edgeclf.streaming.supervision.closing import Closing
+
+DEFAULT_PORT = 8765
+
+
+def make_outputs(settings: LiveSettings, classifier: Classifier, state: LiveState, closing: Closing) -> list[Output]:
+    """Open the outputs that the user asked for, each checked before the first frame, and closed at the end."""
+    made: list[Output] = []
+    problems = state.problems
+
+    def add(output: Output) -> None:
+        closing.add(output.close)
+        made.append(output)
+
+    if settings.record is not None:
+        from edgeclf.streaming.outputs.record import Recorder
+
+        rate = (settings.rate or read_frame_rate(settings.camera)) if settings.every_frame else None
+        add(
+            Recorder(
+                settings.record,
+                problems,
+                rate=rate,
+                overwrite=settings.overwrite,
+                every_frame=settings.every_frame,
+            )
+        )
+    if settings.collect is not None:
+        from edgeclf.streaming.collection.collect import Collector
+
+        quota, paced = settings.collect_quota, not settings.every_frame
+        add(Collector(settings.collect, problems, labels=classifier.labels, quota_bytes=quota, paced=paced))
+    if settings.on_change is not None:
+        from edgeclf.streaming.outputs.on_change import OnChange
+
+        add(OnChange(settings.on_change, problems))
+    if settings.mqtt is not None:
+        from edgeclf.streaming.outputs.mqtt import Mqtt
+
+        add(Mqtt(settings.mqtt, state, problems))
+    return made
+
+
+def serve_page(
+    settings: LiveSettings, state: LiveState, closing: Closing, progress: Progress, *, only_view: bool
+) -> None:
+    """Serve the page where it is asked for, or where it is the only view.
+
+    Raises:
+        InputError: the address cannot be served, or a generated token would be shown nowhere.
+        MissingExtraError: the page was asked for, and its extra is not installed.
+        RunFailedError: the port that was asked for is taken.
+    """
+    requested = settings.web is not None
+    if not (requested or only_view):
+        return
+    try:
+        require("--web" if requested else "the page", "starlette", "uvicorn")
+    except MissingExtraError as error:
+        if requested:
+            raise
+        progress.say(str(error))
+        return
+    from edgeclf.streaming.page.address import parse_address
+    from edgeclf.streaming.page.server import WebView
+
+    host, port = parse_address(settings.web or str(DEFAULT_PORT))
+    collected = None
+    if settings.collect is not None:
+        from edgeclf.streaming.collection.collected import Collected
+
+        collected = Collected(Path(settings.collect), state.labels)
+    try:
+        view = WebView(state, host=host, port=port, token=settings.token, collected=collected)
+        if settings.token is None and view.token is not None and progress is SILENT:
+            raise InputError("the page needs a token, and the generated one would be shown nowhere: give --token")
+        closing.add(view.close)
+        view.start()
+    except RunFailedError:
+        if requested:
+            raise
+        view = WebView(state, host=host, port=0, collected=collected)  # the port is taken: any other will do
+        closing.add(view.close)
+        view.start()
+    progress.say(f"page: {view.url}")
+    if not requested:
+        progress.say(f"for this machine alone; --web 0.0.0.0:{DEFAULT_PORT} serves others too, who need its token then")

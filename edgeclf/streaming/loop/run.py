@@ -1,0 +1,204 @@
+"""A whole run of `live`: open everything, let the loop work, and release everything again, whatever happens."""
+
+from __future__ import annotations
+
+import contextlib
+import threading
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import IO
+
+from edgeclf.artifact.locate import locate_model
+from edgeclf.errors import ReaderLeftError, RunFailedError
+from edgeclf.extras import extras
+from edgeclf.inference.classifier import Classifier
+from edgeclf.progress import Progress
+from edgeclf.streaming.camera.capture import Capture
+from edgeclf.streaming.camera.source import SourceState
+from edgeclf.streaming.camera.sources.registry import choose_source
+from edgeclf.streaming.loop.loop import Loop
+from edgeclf.streaming.loop.opening import make_outputs, serve_page
+from edgeclf.streaming.loop.result import LiveSummary
+from edgeclf.streaming.loop.settings import LiveSettings
+from edgeclf.streaming.loop.state import LiveState, Output
+from edgeclf.streaming.outputs.json_lines import JsonLines
+from edgeclf.streaming.outputs.window import window_possible
+from edgeclf.streaming.supervision.board_watch import BoardWatch
+from edgeclf.streaming.supervision.closing import Closing
+from edgeclf.streaming.supervision.notify import Notifier, ReadyNotice
+from edgeclf.streaming.supervision.problems import Problems
+from edgeclf.streaming.supervision.threads import choose_threads
+
+_LOOP_ENDS_WITHIN = 2.5
+
+View = Callable[[LiveState], contextlib.AbstractContextManager[object]]
+"""A further view, such as a line of a terminal: entered with the state, and open while the loop works."""
+
+
+def run_live(
+    model: str | Path,
+    settings: LiveSettings,
+    *,
+    stop: threading.Event,
+    progress: Progress,
+    json_lines: IO[str] | None = None,
+    outputs: Sequence[Output] = (),
+    watch: View | None = None,
+) -> LiveSummary:
+    """Classify frames until `stop` is set, the source ends, a limit is reached, or the window is closed.
+
+    To be called from the main thread where a window may be opened.
+
+    Args:
+        model: a file, a run folder, or a zoo name.
+        settings: what to look at, how, and where results go.
+        stop: ends it.
+        progress: gets what was chosen, and what goes wrong on the way.
+        json_lines: gets a line for each result.
+        outputs: what else takes each result; closed at the end, also where it never began.
+        watch: a further view, open while the loop works.
+
+    Raises:
+        InputError: model, source, or an output cannot be used.
+        RunFailedError: the source is lost for good.
+        ReaderLeftError: the reader of `json_lines` closed its end.
+    """
+    notifier, problems = Notifier.from_environment(), Problems(progress.warn)
+    watcher = _SourceWatcher(notifier, progress)
+    with Closing() as closing:
+        for output in outputs:
+            closing.add(output.close)
+        capture = _open_capture(settings, watcher, progress)
+        closing.add(capture.close)
+        classifier = _open_model(model, settings, progress)
+        state = LiveState(classifier.path.stem, classifier.labels, capture.name, problems)
+        made = make_outputs(settings, classifier, state, closing)
+        lines = None
+        if json_lines is not None:
+            lines = JsonLines(json_lines, problems, stop, every_frame=settings.every_frame)
+            closing.add(lines.close)
+            made.append(lines)
+        state.set_source(capture.state)
+        watcher.state = state
+        with_window = settings.window and window_possible(stop)
+        serve_page(settings, state, closing, progress, only_view=not (with_window or lines is not None))
+        board = BoardWatch(state)
+        closing.add(board.close)
+        board.start()
+        every_output = (*made, *outputs, ReadyNotice(notifier))
+        loop = Loop(capture, classifier, state, settings, outputs=every_output, beat=notifier.beat)
+        with contextlib.nullcontext() if watch is None else watch(state):
+            try:
+                ended = _work(loop, stop, state if with_window else None)
+            finally:
+                notifier.stopping()
+    if lines is not None and lines.reader_left:
+        raise ReaderLeftError
+    return loop.summary(ended)
+
+
+def _open_capture(settings: LiveSettings, watcher: _SourceWatcher, progress: Progress) -> Capture:
+    return Capture(
+        lambda: choose_source(
+            settings.camera,
+            every_frame=settings.every_frame,
+            size=settings.size,
+            rate=settings.rate,
+            log=progress.say,
+        ),
+        on_state=watcher.take,
+        every_frame=settings.every_frame,
+    )
+
+
+def _open_model(model: str | Path, settings: LiveSettings, progress: Progress) -> Classifier:
+    path = locate_model(model)
+    threads = settings.threads
+    with extras(f"--runtime {settings.runtime}"):
+        if threads is None:
+            threads, medians = choose_threads(path, runtime=settings.runtime, input_range=settings.input_range)
+            if len(medians) > 1:
+                tried = ", ".join(f"{count}: {median:.2f} ms" for count, median in medians.items())
+                progress.say(f"threads: {threads} (measured {tried})")
+        classifier = Classifier(path, runtime=settings.runtime, threads=threads, input_range=settings.input_range)
+    for note in classifier.notes:
+        progress.say(note)
+    return classifier
+
+
+def _work(loop: Loop, stop: threading.Event, windowed: LiveState | None) -> str:
+    """Run the loop in a thread of its own; the main thread draws the window, or waits, and receives signals."""
+    ended: list[str] = []
+    failure: list[BaseException] = []
+    done = threading.Event()
+
+    def work() -> None:
+        try:
+            ended.append(loop.run(stop))
+        except BaseException as error:  # noqa: BLE001 - raised again by the thread that waits
+            failure.append(error)
+        finally:
+            done.set()
+
+    thread = threading.Thread(target=work, name="edgeclf loop", daemon=True)
+    thread.start()
+    closed = False
+    try:
+        if windowed is not None:
+            closed = _show(windowed, done, stop)
+        while not done.wait(0.1) and not stop.is_set():
+            pass
+    finally:
+        if not done.is_set():
+            stop.set()  # whatever it was that ended the waiting: the loop must be out of the outputs before they close
+            done.wait(_LOOP_ENDS_WITHIN)
+    if failure:
+        raise failure[0]
+    if not ended:
+        raise RunFailedError("the network, or an output, does not return; what was written is complete")
+    return "window closed" if closed else ended[0]
+
+
+def _show(state: LiveState, done: threading.Event, stop: threading.Event) -> bool:
+    """Draw the window until all ends; return whether the user closed it, which ends the rest."""
+    from edgeclf.streaming.outputs.window import Window
+
+    window = Window(state, f"edgeclf: {state.model}")
+    try:
+        while not done.wait(0.005) and not stop.is_set():
+            if not window.refresh():
+                stop.set()
+                return True
+    finally:
+        window.close()
+    return False
+
+
+class _SourceWatcher:
+    """Passes each new state of the source on to the views, the log and systemd.
+
+    Attributes:
+        state: what views read; None until the model is open.
+    """
+
+    def __init__(self, notifier: Notifier, progress: Progress) -> None:
+        self._notifier, self._progress = notifier, progress
+        self.state: LiveState | None = None
+
+    def take(self, source: SourceState) -> None:
+        """Pass a new state on."""
+        if self.state is not None:
+            with contextlib.suppress(OSError):  # the reader of the log has left: no reason to end
+                self._pass_on(source, self.state)
+
+    def _pass_on(self, source: SourceState, state: LiveState) -> None:
+        before = state.source()
+        state.set_source(source)
+        if source.status in ("stalled", "lost"):
+            self._notifier.status(f"{source.name}: {source.status}, {source.detail}")
+            if before.status not in ("stalled", "lost") or (before.status, source.status) == ("stalled", "lost"):
+                self._progress.warn(f"{source.name}: {source.detail}")
+        elif source.status == "running":
+            self._notifier.status(f"{source.name}: running")
+            if before.status in ("stalled", "lost"):
+                self._progress.say(f"{source.name}: frames again")

@@ -1,0 +1,98 @@
+"""The settings of a run of `live`, as one frozen value that is made once and handed on whole."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from edgeclf.errors import InputError
+from edgeclf.records import Record
+from edgeclf.streaming.loop.geometry import Geometry
+from edgeclf.streaming.loop.smoothing import Smoothing
+
+COLLECT_QUOTA_BYTES = 500_000_000
+
+
+@dataclass(frozen=True)
+class Limits(Record):
+    """When the loop ends by itself; None: never.
+
+    Args:
+        frames: after so many results.
+        seconds: after so long.
+        max_fps: results a second at most.
+    """
+
+    frames: int | None = None
+    seconds: float | None = None
+    max_fps: float | None = None
+
+    def __post_init__(self) -> None:
+        for name, shown in (("frames", "frames"), ("seconds", "duration"), ("max_fps", "max-fps")):
+            value = getattr(self, name)
+            if value is not None and not value > 0:
+                raise InputError(f"{shown} must be above 0, got {value:g}")
+
+
+@dataclass(frozen=True)
+class LiveSettings(Record):
+    """What a run of `live` looks at, how, and where its results go.
+
+    Args:
+        camera: `0`, a device, a video file, a folder of images, an address, a GStreamer pipeline, or `picamera2`.
+        size: width and height to ask of a camera, pixels; None: 640 x 480.
+        rate: frames a second to ask of a camera; None: as fast as it is by default.
+        every_frame: classify all frames of a file instead of the newest one.
+        geometry: which part of a frame is looked at, and which way up.
+        smoothing: how the label follows the probabilities of the frames.
+        limits: when to end.
+        threads: of the interpreter; None: chosen by a short measurement.
+        runtime: `litert`, `tflite-runtime` or `tensorflow`.
+        input_range: what pixel values 0 and 255 become, for models with float inputs whose files do not state it.
+        web: `[HOST:]PORT` of the page; None: only where there is no window and nothing else to look at.
+        token: required from viewers on other machines; None: generated, and logged.
+        window: open a window where there is a display.
+        record: video file to write; None: none.
+        overwrite: replace an existing video file.
+        collect: folder for frames that the model is unsure of; None: none are collected.
+        collect_quota: bytes that unsorted images may take there.
+        on_change: command that is run when the label changes; None: none.
+        mqtt: `mqtt://HOST[:PORT][/TOPIC]` of a broker to publish to; None: none.
+
+    Raises:
+        InputError: a value is out of range.
+    """
+
+    camera: str = "0"
+    size: tuple[int, int] | None = None
+    rate: float | None = None
+    every_frame: bool = False
+    geometry: Geometry = Geometry()
+    smoothing: Smoothing = Smoothing()
+    limits: Limits = Limits()
+    threads: int | None = None
+    runtime: str = "litert"
+    input_range: tuple[float, float] | None = None
+    web: str | None = None
+    token: str | None = None
+    window: bool = True
+    record: str | None = None
+    overwrite: bool = False
+    collect: str | None = None
+    collect_quota: int = COLLECT_QUOTA_BYTES
+    on_change: str | None = None
+    mqtt: str | None = None
+
+    def __post_init__(self) -> None:
+        # In Python one writes camera=0, as with OpenCV, or a Path, and web=8765.
+        object.__setattr__(self, "camera", str(self.camera))
+        object.__setattr__(self, "web", None if self.web is None else str(self.web))
+        if self.rate is not None and not 0 < self.rate <= 1000:
+            raise InputError(f"rate must be between 0 and 1000 frames a second, got {self.rate:g}")
+        if self.size is not None and not all(1 <= side <= 16_384 for side in self.size):
+            raise InputError(f"size must be WIDTHxHEIGHT in pixels, got {self.size[0]}x{self.size[1]}")
+        if self.threads is not None and self.threads < 1:
+            raise InputError(f"threads must be at least 1, got {self.threads}")
+        if self.collect_quota < 1:
+            raise InputError(f"collect_quota must be at least 1 byte, got {self.collect_quota}")
+        if self.token is not None and self.web is None:
+            raise InputError("a token is for the page: give --web [HOST:]PORT as well")

@@ -1,0 +1,110 @@
+"""Pictures as JPEG: once each, in a worker thread, shared by all who look."""
+
+from __future__ import annotations
+
+import asyncio
+import datetime
+import re
+import time
+from concurrent.futures import Executor
+from typing import NamedTuple
+
+import cv2
+
+from edgeclf.errors import one_line
+from edgeclf.streaming.camera.frame import Pixels
+from edgeclf.streaming.loop.state import LiveState, Snapshot
+
+STREAM_QUALITY = 80
+SNAPSHOT_QUALITY = 92
+SNAPSHOT_SECONDS = 0.1
+PART = "web page"
+BOUNDARY = "edgeclf-picture"
+
+
+class PictureFile(NamedTuple):
+    """A picture to keep: its bytes, and the name it is saved under."""
+
+    jpeg: bytes
+    name: str
+
+
+class PictureEncoder:
+    """Encodes the newest picture of `state`.
+
+    Args:
+        state: whose pictures they are; a picture that cannot be encoded becomes a problem of its `web page`.
+        executor: with one worker, so that watching costs one processor core at most.
+        width: pixels; wider pictures are scaled down in the stream, not in a snapshot.
+    """
+
+    def __init__(self, state: LiveState, executor: Executor, width: int) -> None:
+        self._state, self._executor, self._width = state, executor, width
+        self._sequence = 0
+        self._snapshot: tuple[float, PictureFile] | None = None
+
+    async def part(self) -> bytes | None:
+        """The newest picture as a part of a multipart stream; None where there is no new one.
+
+        The boundary stands behind the picture, not before it: browsers show a picture once they see its end.
+        """
+        shown = self._state.latest()
+        if shown is None or shown.sequence == self._sequence:
+            return None
+        self._sequence = shown.sequence
+        jpeg = await self._encoded(shown, STREAM_QUALITY, self._width)
+        if jpeg is None:
+            return None
+        head = f"Content-Type: image/jpeg\r\nContent-Length: {len(jpeg)}\r\nX-Sequence: {shown.sequence}\r\n\r\n"
+        return b"".join((head.encode(), jpeg, f"\r\n--{BOUNDARY}\r\n".encode()))
+
+    def forget(self) -> None:
+        """The next `part` is the newest picture, also where it was made before: for somebody who has seen none."""
+        self._sequence = 0
+
+    async def snapshot(self) -> PictureFile | None:
+        """The newest picture in its full size; None before the first. Ten a second at most are made."""
+        shown = self._state.latest()
+        if shown is None:
+            return None
+        now = time.monotonic()
+        if self._snapshot is None or now - self._snapshot[0] > SNAPSHOT_SECONDS:
+            jpeg = await self._encoded(shown, SNAPSHOT_QUALITY, None)
+            if jpeg is None:
+                return None
+            self._snapshot = now, PictureFile(jpeg, file_name(shown))
+        return self._snapshot[1]
+
+    async def _encoded(self, shown: Snapshot, quality: int, width: int | None) -> bytes | None:
+        loop = asyncio.get_running_loop()
+        try:
+            jpeg = await loop.run_in_executor(self._executor, encode, shown, quality, width)
+        except (cv2.error, ValueError, MemoryError) as error:
+            self._state.problems.begin(PART, f"a picture cannot be encoded ({one_line(error)})")
+            return None
+        self._state.problems.end(PART)
+        return jpeg
+
+
+def encode(shown: Snapshot, quality: int, width: int | None) -> bytes:
+    """The picture as JPEG, scaled down to `width` pixels where it is wider."""
+    pixels: Pixels = shown.picture.pixels()
+    if width is not None and pixels.shape[1] > width:
+        height = max(1, round(pixels.shape[0] * width / pixels.shape[1]))
+        # Nearest first: averaging a 4K picture takes longer than encoding what is left of it.
+        step = pixels.shape[1] // (2 * width)
+        if step > 1:
+            pixels = pixels[::step, ::step].copy()
+        pixels = cv2.resize(pixels, (width, height), interpolation=cv2.INTER_AREA)  # type: ignore[assignment]
+    done, jpeg = cv2.imencode(".jpg", pixels, [cv2.IMWRITE_JPEG_QUALITY, quality])
+    if not done:
+        raise ValueError("OpenCV's JPEG encoder refused it")
+    return jpeg.tobytes()
+
+
+def file_name(shown: Snapshot) -> str:
+    """When and what: `edgeclf-20260131-142501-120-cat-93.jpg`."""
+    result = shown.result
+    moment = datetime.datetime.fromtimestamp(shown.picture.frame.time).strftime("%Y%m%d-%H%M%S-%f")[:-3]
+    label = re.sub(r"[^A-Za-z0-9]+", "-", result.label).strip("-")[:60] or "class"
+    return f"edgeclf-{moment}-{label}-{result.probability * 100:.0f}.jpg"

@@ -1,0 +1,106 @@
+"""Bounds on what viewers of the page may cost, and how they are kept for each connection, below HTTP."""
+
+from __future__ import annotations
+
+import asyncio
+from dataclasses import dataclass
+from typing import Any
+
+from edgeclf.extras import extras
+
+
+@dataclass(frozen=True)
+class Limits:
+    """Bounds that keep strangers, slow readers and forgotten tabs from costing more than they should.
+
+    Args:
+        connections: open at once; with more, the one that has been idle longest is closed. All descriptors of the
+            process stay below 1024 that way: OpenCV waits for a camera with select(), which writes past its own
+            memory when a camera, opened anew, gets a higher number.
+        streams: pictures streamed at once, and as many event streams; one more is answered with 503.
+        head_bytes: of a request's first line and headers.
+        body_bytes: of a request's body.
+        request_seconds: a connection may take to send a request, and may stay idle between two.
+        send_seconds: nothing of what was sent is taken; then the viewer is dead.
+        send_buffer_bytes: that the kernel holds for a viewer, so that a slow one sees a late picture, not a queue.
+        pictures_per_second: encoded at most.
+        events_per_second: sent at most.
+        picture_width: pixels; wider pictures are scaled down before they are encoded.
+    """
+
+    connections: int = 512
+    streams: int = 64
+    head_bytes: int = 16 * 1024
+    body_bytes: int = 64 * 1024
+    request_seconds: float = 10.0
+    send_seconds: float = 60.0
+    send_buffer_bytes: int = 64 * 1024
+    pictures_per_second: float = 30.0
+    events_per_second: float = 10.0
+    picture_width: int = 1280
+
+
+def make_bounded_protocol(limits: Limits) -> type[asyncio.Protocol]:
+    """Derive uvicorn's HTTP/1.1 protocol so that every connection stays within `limits`.
+
+    Uvicorn's public settings do not reach that, so its protocol class is extended, which is no public interface:
+    `limit_concurrency` replies 503 to new requests and closes no connection, so that idle ones keep their descriptors;
+    `timeout_keep_alive` counts from the end of a response, so that a connection that never sends a request, or sends
+    half of one, is kept for ever; and there is none for a reader that takes nothing, nor for the write buffer.
+    """
+    with extras("--web"):
+        from uvicorn.protocols.http.h11_impl import H11Protocol
+
+    class BoundedProtocol(H11Protocol):
+        """One connection within its bounds."""
+
+        _request_timer: asyncio.TimerHandle | None = None
+        _reader_timer: asyncio.TimerHandle | None = None
+        _seen: Any = None
+
+        def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
+            """Make room where there are too many: close the longest idle one, else the new one."""
+            super().connection_made(transport)
+            # A write counts as unfinished until the kernel has all of it, so that what comes next is the newest.
+            transport.set_write_buffer_limits(0)
+            self._since = self.loop.time()
+            if len(self.connections) > limits.connections:
+                self._make_room()
+            self._watch_request()
+
+        def connection_lost(self, exc: Exception | None) -> None:
+            """Cancel the timers."""
+            super().connection_lost(exc)
+            for timer in (self._request_timer, self._reader_timer):
+                if timer is not None:
+                    timer.cancel()
+
+        def pause_writing(self) -> None:
+            """Start the time within which a slow reader must take something."""
+            super().pause_writing()
+            self._reader_timer = self.loop.call_later(limits.send_seconds, self.transport.abort)
+
+        def resume_writing(self) -> None:
+            """Stop that time: the reader took all of it."""
+            super().resume_writing()
+            if self._reader_timer is not None:
+                self._reader_timer.cancel()
+
+        def _make_room(self) -> None:
+            # Those that are aborted already stay in the set until the event loop's next turn.
+            there = [c for c in self.connections if isinstance(c, BoundedProtocol) and not c.transport.is_closing()]
+            if len(there) > limits.connections:
+                idle = (c for c in there if c is not self and c._is_idle())
+                min(idle, key=lambda c: c._since, default=self).transport.abort()
+
+        def _is_idle(self) -> bool:
+            return self.cycle is None or self.cycle.response_complete
+
+        def _watch_request(self) -> None:
+            if self._is_idle() and self._request_timer is not None and self.cycle is self._seen:
+                self.transport.abort()  # no request since the last look
+                return
+            self._seen = self.cycle
+            self._request_timer = self.loop.call_later(limits.request_seconds, self._watch_request)
+
+    return BoundedProtocol
