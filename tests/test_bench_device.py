@@ -169,7 +169,7 @@ def test_the_table_puts_both_machines_side_by_side(host: BenchReport) -> None:
 
 
 @pytest.mark.parametrize(
-    ("content", "said"),
+    ("content", "message"),
     [
         (None, "no such file or directory"),
         (b"", "not a JSON file"),
@@ -185,7 +185,7 @@ def test_the_table_puts_both_machines_side_by_side(host: BenchReport) -> None:
     ],
 )
 def test_a_file_that_is_no_report_is_one_line_before_anything_is_measured(
-    models: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, content: bytes | None, said: str
+    models: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, content: bytes | None, message: str
 ) -> None:
     monkeypatch.setattr("edgeclf.measure.run.bench", lambda *_, **__: pytest.fail("measured all the same"))
     path = tmp_path / "other.json"
@@ -194,7 +194,7 @@ def test_a_file_that_is_no_report_is_one_line_before_anything_is_measured(
     with pytest.raises(InputError) as caught:
         api.bench([models / "int8.tflite"], against=path)
     assert str(caught.value).startswith(f"{path}: ")
-    assert said in str(caught.value)
+    assert message in str(caught.value)
     assert "\n" not in str(caught.value)
 
 

@@ -1,4 +1,4 @@
-"""The page: one file that loads nothing, says what the figures say, and survives hostile class names."""
+"""The page: one file that loads nothing, agrees with the figures, and survives hostile class names."""
 
 from __future__ import annotations
 
