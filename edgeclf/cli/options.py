@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import builtins
 import dataclasses
 import inspect
 import types
@@ -170,9 +171,19 @@ def _look_up(plan: Plan, path: str) -> inspect.Parameter:
     parameter = inspect.signature(plan).parameters[name]
     if not isinstance(parameter.annotation, str):
         return parameter
-    module = vars(inspect.getmodule(plan))
-    holder = types.SimpleNamespace(__annotations__={name: parameter.annotation})
-    return parameter.replace(annotation=typing.get_type_hints(holder, globalns=module)[name])
+    names = _Names(vars(inspect.getmodule(plan)))
+    return parameter.replace(annotation=eval(parameter.annotation, {}, names))
+
+
+class _Elsewhere:
+    """Stands for a type that is imported for type checkers alone: no typed word becomes a value of it."""
+
+
+class _Names(dict[str, Any]):
+    """The names that an annotation may use."""
+
+    def __missing__(self, name: str) -> Any:
+        return getattr(builtins, name, _Elsewhere)
 
 
 def _typed_as(hint: Any, option: str) -> Any:
@@ -183,7 +194,7 @@ def _typed_as(hint: Any, option: str) -> Any:
         return str
     origin, arguments = typing.get_origin(hint), typing.get_args(hint)
     if origin in (typing.Union, types.UnionType):
-        kinds = {_typed_as(a, option) for a in arguments if a is not type(None)}
+        kinds = {_typed_as(a, option) for a in arguments if a not in (type(None), _Elsewhere)}
         return next((kind for kind in (list[str], str) if kind in kinds), None) or kinds.pop()
     if origin in (list, Sequence):
         return list[str]
