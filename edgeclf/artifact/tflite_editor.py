@@ -17,7 +17,7 @@ from edgeclf.artifact.tflite import IDENTIFIER, parse
 from edgeclf.errors import ModelError
 
 ALIGNMENT = 16
-"""Where the data of a buffer must start: at a multiple of this many bytes, as the schema's `force_align` asks for."""
+"""The data of a buffer starts at a multiple of this many bytes, as the schema's `force_align` asks for."""
 WEIGHTED = ("CONV_2D", "DEPTHWISE_CONV_2D", "FULLY_CONNECTED")
 _BUFFERS = 4  # field of the schema's Model table
 
@@ -154,7 +154,7 @@ class TfliteEditor:
 
 
 def is_aligned(content: bytes) -> bool:
-    """Whether every buffer's data starts on a 16-byte boundary of the file."""
+    """Return whether every buffer's data starts on a 16-byte boundary of the file."""
     places = (table.data_position(0) for table in Reader(content).root().tables(_BUFFERS))
     return all(place is None or place % ALIGNMENT == 0 for place in places)
 

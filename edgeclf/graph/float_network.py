@@ -1,4 +1,4 @@
-"""A float network and all that must travel with it from one compression step to the next."""
+"""Describes a float network and all that must travel with it from one compression step to the next."""
 
 from __future__ import annotations
 

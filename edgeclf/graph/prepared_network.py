@@ -1,4 +1,4 @@
-"""The network without its input scaling, in the form that TFMOT can quantize, prune and cluster whole.
+"""Prepares a network for compression: flat, and without its input scaling, as TFMOT can quantize, prune and cluster it.
 
 A pure scale such as `Rescaling(1/255)` costs nothing in an integer graph: it is the input tensor's own quantization
 (scale 1/255, zero point 0 for uint8). A scaling with an offset becomes a frozen 1x1 depthwise convolution, which every
@@ -66,12 +66,13 @@ def _prepare_callable(network: FloatNetwork, scale: Any, offset: Any) -> FloatNe
     if _is_pure(network, scale, offset):
         return network
     span, low, call = np.float32(scale * 255), np.float32(offset), network.call
-    step = -1 if network.input.channel_order == "BGR" else 1
-    return replace(_with_input_max(network, 1.0), call=lambda x: call(x[..., ::step] * span + low))
+    if network.input.channel_order == "BGR":
+        return replace(_with_input_max(network, 1.0), call=lambda x: call(x[..., ::-1] * span + low))
+    return replace(_with_input_max(network, 1.0), call=lambda x: call(x * span + low))
 
 
 def _is_pure(network: FloatNetwork, scale: Any, offset: Any) -> bool:
-    """Whether the scaling is one positive number for all channels, which an input tensor's quantization can carry."""
+    """Return whether the scaling is one positive number for all channels: an input tensor's quantization can carry it."""
     return network.input.channel_order == "RGB" and not np.any(offset) and np.ndim(scale) == 0 and bool(scale > 0)
 
 
@@ -81,7 +82,7 @@ def _with_input_max(network: FloatNetwork, input_max: float) -> FloatNetwork:
 
 
 def _scaling_layer(channel_order: str, scale: Any, offset: Any) -> tuple[Any, list[npt.NDArray[np.float32]]]:
-    """A frozen 1x1 convolution from pixels 0..1 to what the network takes, and its weights."""
+    """Make a frozen 1x1 convolution from pixels 0..1 to what the network takes, and its weights."""
     scales, offsets = np.broadcast_to(scale * 255, 3), np.broadcast_to(offset, 3)
     if channel_order == "RGB":
         made = layers.DepthwiseConv2D(1, use_bias=True, name=SCALING_LAYER, trainable=False)
@@ -98,7 +99,7 @@ def _check_functional(model: Any) -> None:
 
 
 def _scalings(model: Any) -> list[Any]:
-    """The scaling layers, one behind the other, that all of the input goes through first."""
+    """List the scaling layers, one behind the other, that all of the input goes through first."""
     found: list[Any] = []
     behind = producer(model.inputs[0])
     while True:

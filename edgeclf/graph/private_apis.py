@@ -14,33 +14,33 @@ from typing import Any, cast
 
 
 def has_graph(model: Any) -> bool:
-    """Whether a tf-keras model is functional, or sequential with a known input."""
+    """Return whether a tf-keras model is functional, or sequential with a known input."""
     return bool(getattr(model, "_is_graph_network", False))
 
 
 def producer(tensor: Any) -> Any:
-    """The layer that computes a symbolic tensor."""
+    """Return the layer that computes a symbolic tensor."""
     return tensor._keras_history.layer
 
 
 def readers(layer: Any) -> list[Any]:
-    """The layers that take the layer's outputs, one for each use."""
+    """List the layers that take the layer's outputs, one for each use."""
     return [node.layer for node in layer._outbound_nodes]
 
 
 def calls_of(layer: Any) -> int:
-    """At how many places a layer is called."""
+    """Count the places where a layer is called."""
     return len(layer._inbound_nodes)
 
 
 def calls_in_order(model: Any) -> Iterator[Any]:
-    """The calls of layers in a functional model (Keras' nodes), in an order in which they can be made."""
+    """Walk the calls of layers in a functional model (Keras' nodes), in an order in which they can be made."""
     for depth in sorted(model._nodes_by_depth, reverse=True):
         yield from model._nodes_by_depth[depth]
 
 
 def all_layers(model: Any) -> list[Any]:
-    """All layers of a tf-keras model, those of models inside it too."""
+    """List all layers of a tf-keras model, those of models inside it too."""
     return list(model._flatten_layers())
 
 
@@ -56,7 +56,7 @@ def rename(layer: Any, name: str) -> None:
 
 
 def safe_mode(enabled: bool) -> AbstractContextManager[Any]:
-    """Within it, tf-keras copies layers that carry code only if `enabled` is False."""
+    """Make a context in which tf-keras copies layers that carry code only if `enabled` is False."""
     from tf_keras.src.saving.serialization_lib import SafeModeScope
 
     return cast(AbstractContextManager[Any], SafeModeScope(safe_mode=enabled))
@@ -85,7 +85,7 @@ def change_io_type(content: bytes, dtype: Any) -> bytes:
 
 
 def converter_error() -> type[Exception]:
-    """The exception that the converter raises."""
+    """Return the exception that the converter raises."""
     from tensorflow.lite.python.convert_phase import ConverterError
 
     return cast(type[Exception], ConverterError)
@@ -95,7 +95,7 @@ def converter_error() -> type[Exception]:
 
 
 def default_8bit_registry() -> Any:
-    """Which layers quantization-aware training has rules for: `supports(layer)`, `get_quantize_config(layer)`."""
+    """Make the registry of layers that quantization-aware training has rules for: `supports(layer)`, `get_quantize_config(layer)`."""
     from tensorflow_model_optimization.python.core.quantization.keras.default_8bit import (
         default_8bit_quantize_registry as registry,
     )
@@ -104,7 +104,7 @@ def default_8bit_registry() -> Any:
 
 
 def quantizable_activations() -> frozenset[str]:
-    """Names of the activation functions inside a layer that quantization-aware training has rules for."""
+    """Name the activation functions inside a layer that quantization-aware training has rules for."""
     from tensorflow_model_optimization.python.core.quantization.keras.quantize_aware_activation import (
         QuantizeAwareActivation as Rules,
     )
@@ -113,21 +113,21 @@ def quantizable_activations() -> frozenset[str]:
 
 
 def is_quantize_wrapper(layer: Any) -> bool:
-    """Whether it is TFMOT's wrapper around a quantized layer."""
+    """Return whether it is TFMOT's wrapper around a quantized layer."""
     from tensorflow_model_optimization.python.core.quantization.keras.quantize_wrapper import QuantizeWrapper
 
     return isinstance(layer, QuantizeWrapper)
 
 
 def is_input_quantizer(layer: Any) -> bool:
-    """Whether it is the layer with which TFMOT quantizes a network's input."""
+    """Return whether it is the layer with which TFMOT quantizes a network's input."""
     from tensorflow_model_optimization.python.core.quantization.keras.quantize_layer import QuantizeLayer
 
     return isinstance(layer, QuantizeLayer)
 
 
 def activation_quantizers(wrapper: Any) -> list[tuple[str, Any]]:
-    """Range variables (`min_var`, `max_var`) of a wrapped layer's outputs: `pre` or `post` activation, variables."""
+    """List the range variables (`min_var`, `max_var`) of a wrapped layer's outputs: `pre` or `post` activation, variables."""
     pairs: list[tuple[str, Any]] = []
     for activation in wrapper._quantize_activations:
         if activation._should_pre_quantize():
@@ -140,7 +140,7 @@ def activation_quantizers(wrapper: Any) -> list[tuple[str, Any]]:
 
 
 def weight_quantizers(wrapper: Any) -> list[tuple[Any, Any]]:
-    """Weights of a wrapped layer with the variables of their quantizers (`min_var`, `max_var`, where they have any)."""
+    """List the weights of a wrapped layer with the variables of their quantizers (`min_var`, `max_var`, where they have any)."""
     return [(weight, variables) for weight, _, variables in wrapper._weight_vars]
 
 
@@ -152,7 +152,7 @@ def strip_cluster_preservation(model: Any) -> Any:
 
 
 def sparsity_preserving_clustering() -> Callable[..., Any]:
-    """TFMOT's `cluster_weights` that knows the argument `preserve_sparsity`."""
+    """Return TFMOT's `cluster_weights` that knows the argument `preserve_sparsity`."""
     from tensorflow_model_optimization.python.core.clustering.keras.experimental.cluster import cluster_weights
 
     return cast(Callable[..., Any], cluster_weights)

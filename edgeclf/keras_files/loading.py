@@ -14,7 +14,8 @@ from edgeclf.artifact.pixels import RAW, Normalization
 from edgeclf.artifact.run_folder import RunFolder
 from edgeclf.errors import ModelError
 from edgeclf.graph.float_network import FloatNetwork, InputSpec
-from edgeclf.keras_files.trust import check_configuration, check_saved_model_operators
+from edgeclf.keras_files.saved_model_operators import check_saved_model
+from edgeclf.keras_files.trust import check_configuration
 
 _HDF5 = b"\x89HDF\r\n\x1a\n"
 _ZIP = b"PK\x03\x04"
@@ -219,10 +220,7 @@ def _load_saved_model(path: Path, trust_model: bool) -> FloatSource:
     except (DecodeError, OSError) as error:
         raise ModelError(f"{path}: saved_model.pb is cut or damaged ({_one_line(error)}); copy it again") from error
     if not trust_model:
-        names = {node.op for graph in stored.meta_graphs for node in graph.graph_def.node}
-        for graph in stored.meta_graphs:
-            names |= {node.op for function in graph.graph_def.library.function for node in function.node_def}
-        check_saved_model_operators(names, path.name)
+        check_saved_model(stored, path.name)
     try:
         loaded = tf.saved_model.load(str(path))
     except (*_READING_ERRORS, tf.errors.OpError) as error:
@@ -234,7 +232,7 @@ def _load_saved_model(path: Path, trust_model: bool) -> FloatSource:
     (_, keywords), outputs = call.structured_input_signature, call.structured_outputs
     if len(keywords) != 1 or len(outputs) != 1:
         raise ModelError(f"{path}: expected one input and one output, got {len(keywords)} and {len(outputs)}")
-    (entry, spec), (result, scores) = *keywords.items(), *outputs.items()
+    ((entry, spec),), ((result, scores),) = keywords.items(), outputs.items()
     height, width, classes = _image_classifier(path, tuple(spec.shape), tuple(scores.shape))
     network = FloatNetwork(
         model=None,

@@ -67,8 +67,8 @@ def response(
         return weights @ patch
     if op.name == "DEPTHWISE_CONV_2D":
         multiplier = weights.shape[-1] // patch.shape[-1]
-        return (weights[0] * np.repeat(patch, multiplier, axis=-1)).sum(axis=(0, 1))
-    return np.einsum("oijc,ijc->o", weights, patch)
+        return np.asarray((weights[0] * np.repeat(patch, multiplier, axis=-1)).sum(axis=(0, 1)), np.float64)
+    return np.asarray(np.einsum("oijc,ijc->o", weights, patch), np.float64)
 
 
 def real_weights(tensor: TensorInfo) -> npt.NDArray[np.float64]:

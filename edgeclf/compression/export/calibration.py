@@ -118,7 +118,8 @@ def full_range(images: npt.NDArray[np.uint8]) -> npt.NDArray[np.uint8]:
         return images
     moved = flat.copy()
     moved[flat.argmin()], moved[flat.argmax()] = 0, 255
-    return moved.reshape(images.shape)
+    spanning: npt.NDArray[np.uint8] = moved.reshape(images.shape)
+    return spanning
 
 
 def spanning_images(images: npt.NDArray[np.uint8] | None) -> npt.NDArray[np.uint8]:

@@ -1,4 +1,4 @@
-"""TFLite formats that compute in float: float32, float16 weights, int8 weights (`dynamic`)."""
+"""Converts to the TFLite formats that compute in float: float32, float16 weights, int8 weights (`dynamic`)."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The TFLite formats by name; the only place where they are listed."""
+"""Lists the TFLite formats by name; nothing else does."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What the exporters ask about the graph of a TFLite file."""
+"""Finds activations, float operators and weights in the graph of a TFLite file."""
 
 from __future__ import annotations
 
@@ -52,6 +52,6 @@ def weighted_operators(model: TfliteModel) -> list[OperatorInfo]:
 
 
 def _address(tensor: TensorInfo) -> int:
-    """Where a constant lies in memory; tensors may share a buffer."""
+    """Return where a constant lies in memory; tensors may share a buffer."""
     assert tensor.data is not None
     return int(np.frombuffer(tensor.data, np.uint8).ctypes.data)

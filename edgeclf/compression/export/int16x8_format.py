@@ -1,4 +1,4 @@
-"""The TFLite format with int16 activations and int8 weights."""
+"""Converts to the TFLite format with int16 activations and int8 weights."""
 
 from __future__ import annotations
 

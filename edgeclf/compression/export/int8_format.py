@@ -1,4 +1,4 @@
-"""The TFLite format with int8 weights and activations: ranges from calibration images, or from training."""
+"""Converts to the TFLite format with int8 weights and activations; ranges come from images or from training."""
 
 from __future__ import annotations
 

@@ -93,11 +93,12 @@ class Observer:
         return np.asarray(self._native.get_tensor(index))
 
     def real(self, index: int) -> npt.NDArray[np.float32]:
-        """Like `read`, quantized values as the real numbers that they stand for: float32."""
+        """Return the values of tensor `index` as the real numbers that they stand for: float32."""
         info, values = self.model.tensors[index], self.read(index)
         if not info.scale:
             return np.asarray(values, np.float32)
-        return (values.astype(np.int32) - info.zero_point).astype(np.float32) * np.float32(info.scale)
+        centred = (values.astype(np.int32) - info.zero_point).astype(np.float32)
+        return np.asarray(centred * np.float32(info.scale), np.float32)
 
 
 def pixel_feeder(input_max: float) -> Feed:
@@ -153,7 +154,7 @@ def mean_patch(observer: Observer, op: OperatorInfo) -> npt.NDArray[np.float64]:
     values = observer.real(op.inputs[0])
     weights, output = observer.model.tensors[op.inputs[1]], observer.model.tensors[op.outputs[0]]
     if op.name == "FULLY_CONNECTED":
-        return values.reshape(-1, weights.shape[-1]).mean(axis=0, dtype=np.float64)
+        return np.asarray(values.reshape(-1, weights.shape[-1]).mean(axis=0, dtype=np.float64))
     _, tall, wide, _ = weights.shape
     _, rows, columns, _ = output.shape
     down, right = op.options["stride_h"], op.options["stride_w"]

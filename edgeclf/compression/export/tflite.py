@@ -1,4 +1,4 @@
-"""The exporter for TFLite files."""
+"""Exports TFLite files."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What is known of one TFLite format."""
+"""Describes a TFLite format."""
 
 from __future__ import annotations
 
