@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     from edgeclf.artifact.inspection import InspectReport
     from edgeclf.compression.compress_report import CompressReport
     from edgeclf.dataset import Dataset, Split
+    from edgeclf.compression.recipe import Recipe
     from edgeclf.dataset.auditing import AuditReport
     from edgeclf.inference.photos import PredictReport
     from edgeclf.inference.verification import VerifyReport
@@ -102,6 +103,7 @@ def train(
 def compress(
     source: str | Path,
     *,
+    recipes: str | Recipe | Sequence[str | Recipe] | None = None,
     int8: bool = False,
     float16: bool = False,
     dynamic: bool = False,
@@ -110,7 +112,7 @@ def compress(
     qat: bool = False,
     prune: float | str | None = None,
     cluster: int | None = None,
-    data: str | Path | None = None,
+    data: str | Path | Dataset | None = None,
     calibration: int = 500,
     io: str = "uint8",
     input_range: tuple[float, float] | None = None,
@@ -121,17 +123,21 @@ def compress(
     progress: Progress = SILENT,
     **settings: Any,
 ) -> CompressReport:
-    """Turn a float network into TFLite models: one a format, each with all the changes.
+    """Turn a float network into model files: one a recipe, or one a format, each with all the changes.
+
+        edgeclf.compress("runs/photos", recipes=["int8", "qat-int8", "prune50-qat-int8"])
 
     Args:
         source: a run folder, a `.keras` or `.h5` file, a SavedModel.
+        recipes: recipes or their short names; training that they have in common is done once. None: the formats and
+            changes below name them.
         int8: full integer.
         float16: weights in float16.
         dynamic: weights in int8, activations in float.
         int16x8: weights in int8, activations in int16.
         float32: unchanged numbers.
         qat: quantization-aware training; implies `int8`.
-        prune: share of zeros among the weights, or `2:4`.
+        prune: fraction of zeros among the weights, or `2:4`.
         cluster: number of distinct weights a tensor.
         data: for calibration and training; None: the run's own.
         calibration: number of training images that set quantization ranges.
@@ -142,38 +148,38 @@ def compress(
         overwrite: replace existing models.
         seed: of the calibration draw and of training.
         progress: where bars are shown.
-        settings: other fields of `Recipe`, such as `qat_epochs`.
+        settings: of the steps and exporters, such as `qat_epochs`, or `batch_size` for all steps that have it.
 
     Raises:
-        InputError: the source, the data, the flags or the output cannot be used.
+        InputError: the source, the data, the recipes or the output cannot be used.
         MissingExtraError: TensorFlow is not installed.
     """
     require("compress", *_HOST)
+    from edgeclf.compression.choice import Asked, choose_recipes
+    from edgeclf.compression.pipeline.plan import CompressPlan
     from edgeclf.compression.pipeline.request import check_request
-    from edgeclf.compression.recipe import choose_recipes
 
     flags = {"float32": float32, "float16": float16, "dynamic": dynamic, "int8": int8, "int16x8": int16x8}
-    formats = [name for name, wanted in flags.items() if wanted]
+    formats = tuple(name for name, chosen in flags.items() if chosen)
+    changes = {"qat": qat, "prune": prune, "cluster": cluster}
     with extras("compress"):
-        recipes = choose_recipes(formats, qat=qat, prune=prune, cluster=cluster, io=io, **settings)
-        # What cannot work is told before the seconds that an import of TensorFlow takes.
-        check_request(source, recipes, data=data, calibration=calibration, io=io, trust=trust_model, progress=progress)
-        with progress.task("loading TensorFlow", None):
-            from edgeclf.compression.pipeline.compress import compress as compress_network
-
-        return compress_network(
-            source,
-            recipes,
-            data=data,
+        plan = CompressPlan(
+            source=str(source),
+            recipes=choose_recipes(Asked(recipes, formats, changes, settings, io)),
+            data=str(data) if isinstance(data, Path) else data,
             calibration=calibration,
-            io=io,
             input_range=input_range,
-            out=out,
+            out=None if out is None else str(out),
             trust_model=trust_model,
             overwrite=overwrite,
             seed=seed,
-            progress=progress,
         )
+        # What cannot work is refused before the seconds that an import of TensorFlow takes.
+        check_request(plan, progress)
+        with progress.task("loading TensorFlow", None):
+            from edgeclf.compression.pipeline.compress import compress as compress_network
+
+        return compress_network(plan, progress)
 
 
 @with_plugins

@@ -11,7 +11,23 @@ from edgeclf.dataset.types import Dataset, ImageView, Split
 COLORS = np.array([[200, 40, 40], [40, 200, 40], [40, 40, 200]])
 NAMES = ("blue/sky", "green tea", "紅")
 SHORT: dict[str, Any] = {"prune_epochs": 2, "cluster_epochs": 1, "qat_epochs": 1, "batch_size": 16}
+"""Settings of recipes whose training takes a second."""
 SIDE = 16
+
+
+def short_recipe(name: str) -> Any:
+    """The recipe of that name with a short training."""
+    from edgeclf.compression import parse_recipe
+    from edgeclf.compression.choice import with_settings
+
+    return with_settings(parse_recipe(name), SHORT)
+
+
+def compress(source: Any, recipes: Any, **keywords: Any) -> Any:
+    """The report of `edgeclf.compress` for recipes or their names."""
+    from edgeclf import api
+
+    return api.compress(source, recipes=recipes, **keywords)
 
 
 def split(per_class: int, seed: int) -> Split:

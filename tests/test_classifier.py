@@ -13,11 +13,11 @@ import pytest
 import tflite_models
 from ai_edge_litert.interpreter import Interpreter
 
-from edgeclf.artifact.extend import add_metadata
 from edgeclf.artifact.metadata import BUFFER_NAME
 from edgeclf.artifact.metadata_writer import metadata_buffer
 from edgeclf.artifact.model_file import ModelFile
 from edgeclf.artifact.pixels import Normalization
+from edgeclf.artifact.tflite_editor import TfliteEditor
 from edgeclf.errors import DamagedModelError, ImageError, InputError, MissingExtraError, ModelError, UnknownNameError
 from edgeclf.inference.classifier import Classifier, Prediction
 from edgeclf.inference.engine import ENGINES, Session, find_engine
@@ -186,7 +186,9 @@ def test_the_input_range_in_the_provenance_is_taken(tmp_path: Path) -> None:
 
 def _with_metadata(normalization: Normalization, labels: str) -> bytes:
     buffer = metadata_buffer("digits", "someone's", 16, 16, 3, normalization)
-    stream = io.BytesIO(add_metadata(tflite_models.bare("float_-1_1"), {BUFFER_NAME: buffer}, "someone's"))
+    editor = TfliteEditor(tflite_models.bare("float_-1_1"))
+    editor.set_metadata({BUFFER_NAME: buffer}, "someone's")
+    stream = io.BytesIO(editor.pack())
     with zipfile.ZipFile(stream, "a", zipfile.ZIP_DEFLATED) as archive:
         archive.writestr("labels.txt", labels)
     return stream.getvalue()

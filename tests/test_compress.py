@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 import shutil
 from dataclasses import replace
 from pathlib import Path
@@ -11,8 +12,10 @@ from typing import Any
 import colored_squares
 import numpy as np
 import pytest
-from colored_squares import COLORS, NAMES, SHORT
+from colored_squares import COLORS, NAMES, compress, short_recipe
+from listener import Listener
 
+from edgeclf import api
 from edgeclf.artifact.provenance import integrity, read_provenance
 from edgeclf.artifact.run_folder import RunFolder
 from edgeclf.artifact.tflite import TfliteModel, parse
@@ -22,9 +25,8 @@ from edgeclf.inference.classifier import Classifier
 
 tf_keras = pytest.importorskip("tf_keras")
 pytest.importorskip("tensorflow_model_optimization")
-from edgeclf.compression.export.tflite_editor import float_operators  # noqa: E402
-from edgeclf.compression.pipeline.compress import compress  # noqa: E402
-from edgeclf.compression.recipe import Recipe  # noqa: E402
+from edgeclf.compression import Recipe  # noqa: E402
+from edgeclf.compression.export.graph_queries import float_operators  # noqa: E402
 
 pytestmark = pytest.mark.slow
 layers = tf_keras.layers
@@ -75,12 +77,16 @@ def test_each_format(source: Path, data: Dataset, tmp_path: Path, name: str) -> 
     stored = json.loads((tmp_path / f"net-{name}.json").read_text(encoding="utf-8"))
     assert Recipe.from_dict(stored["recipe"]).name == name
     assert stored["model"]["top1"] == made.top1
+    made_by = read_provenance(content)
+    assert made_by is not None
+    assert (made_by.recipe["name"], made_by.recipe["io"], made_by.recipe["seed"]) == (name, "uint8", 0)
+    assert made_by.recipe["digest"] == made.digest == Recipe.from_dict(stored["recipe"]).digest
 
 
 @pytest.mark.parametrize("io", ["uint8", "int8", "float32"])
 @pytest.mark.parametrize("name", ["int8", "qat-int8"])
 def test_the_inner_graph_is_integer(source: Path, data: Dataset, tmp_path: Path, io: str, name: str) -> None:
-    recipe = Recipe(qat=name.startswith("qat"), **SHORT)
+    recipe = short_recipe(name)
     (made,) = compress(source, recipe, data=data, calibration=30, io=io, out=tmp_path).models
     model = graph(made.path)
     assert (model.inputs[0].dtype, model.outputs[0].dtype) == (io, io)
@@ -103,7 +109,8 @@ def test_the_inner_graph_is_integer(source: Path, data: Dataset, tmp_path: Path,
 
 @pytest.mark.parametrize("qat", [False, True])
 def test_zeros_reach_the_file(source: Path, data: Dataset, tmp_path: Path, qat: bool) -> None:
-    (made,) = compress(source, Recipe(prune=0.5, qat=qat, **SHORT), data=data, calibration=30, out=tmp_path).models
+    recipe = short_recipe("prune50-qat-int8" if qat else "prune50-int8")
+    (made,) = compress(source, recipe, data=data, calibration=30, out=tmp_path).models
     assert made.sparsity is not None
     assert made.sparsity >= 0.5
     for tensor in weights_of(graph(made.path)):
@@ -112,7 +119,7 @@ def test_zeros_reach_the_file(source: Path, data: Dataset, tmp_path: Path, qat: 
 
 
 def test_two_of_four(source: Path, data: Dataset, tmp_path: Path) -> None:
-    (made,) = compress(source, Recipe(pattern="2:4", **SHORT), data=data, calibration=30, out=tmp_path).models
+    (made,) = compress(source, short_recipe("prune2of4-int8"), data=data, calibration=30, out=tmp_path).models
     assert made.recipe == "prune2of4-int8"
     checked = 0
     for tensor in weights_of(graph(made.path)):
@@ -123,20 +130,20 @@ def test_two_of_four(source: Path, data: Dataset, tmp_path: Path) -> None:
     assert any("input channels in fours" in note for note in made.notes)
 
 
-@pytest.mark.parametrize("qat", [False, True])
-@pytest.mark.parametrize("prune", [None, 0.5])
-def test_clusters_reach_the_file(source: Path, data: Dataset, tmp_path: Path, qat: bool, prune: float | None) -> None:
-    recipe = Recipe(cluster=8, qat=qat, prune=prune, **SHORT)
-    (made,) = compress(source, recipe, data=data, calibration=30, out=tmp_path).models
+@pytest.mark.parametrize(
+    "name", ["cluster8-int8", "cluster8-qat-int8", "prune50-cluster8-int8", "prune50-cluster8-qat-int8"]
+)
+def test_clusters_reach_the_file(source: Path, data: Dataset, tmp_path: Path, name: str) -> None:
+    (made,) = compress(source, short_recipe(name), data=data, calibration=30, out=tmp_path).models
     assert made.distinct_weights_per_channel_max is not None
     assert made.distinct_weights_per_channel_max <= 8
-    if prune:
+    if name.startswith("prune"):
         assert made.sparsity is not None
-        assert made.sparsity >= prune
+        assert made.sparsity >= 0.5
 
 
 def test_formats_share_one_training(source: Path, data: Dataset, tmp_path: Path) -> None:
-    recipes = [Recipe(format=name, prune=0.5, **SHORT) for name in ("float32", "float16")]
+    recipes = [short_recipe(f"prune50-{name}") for name in ("float32", "float16")]
     first, second = compress(source, recipes, data=data, out=tmp_path).models
     assert [first.recipe, second.recipe] == ["prune50-float32", "prune50-float16"]
     assert first.sparsity is not None
@@ -172,7 +179,7 @@ def test_a_run_folder_brings_its_own_data(source: Path, tmp_path: Path) -> None:
     assert Classifier(made.path).labels == ("a", "b", "c")
 
 
-def test_networks_without_scaling_are_measured_or_told(data: Dataset, tmp_path: Path) -> None:
+def test_networks_without_scaling_are_measured_or_given(data: Dataset, tmp_path: Path) -> None:
     tf_keras.utils.set_random_seed(0)
     model = tf_keras.Sequential(
         [
@@ -224,7 +231,7 @@ def test_written_characters_are_not_mirrored(
         return real(images, targets, recipe, random)
 
     monkeypatch.setattr(pipeline, "augment", watched)
-    compress(source, Recipe(qat=True, **SHORT), data=replace(data, name=name), calibration=30, out=tmp_path)
+    compress(source, short_recipe("qat-int8"), data=replace(data, name=name), calibration=30, out=tmp_path)
     assert set(seen) == {mirrored}
 
 
@@ -239,7 +246,7 @@ def test_nothing_is_overwritten_unasked(source: Path, data: Dataset, tmp_path: P
 def test_an_interrupted_call_goes_on(
     source: Path, data: Dataset, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    import edgeclf.compression.pipeline.journal as module
+    import edgeclf.compression.pipeline.model_folder as module
 
     real = module.write_bytes
 
@@ -271,6 +278,41 @@ def test_bad_input_is_one_clear_line(source: Path, data: Dataset, tmp_path: Path
     with pytest.raises(InputError, match="given twice"):
         compress(source, ["int8", "int8"], data=data, out=tmp_path)
     few = Dataset("two", "two", ("a", "b"), data.splits, 16, 16, "0", 1)
-    with pytest.raises(DataError, match="2 classes, but the network tells 3 apart"):
+    with pytest.raises(DataError, match="2 classes, but the network has 3 output classes"):
         compress(source, "int8", data=few, out=tmp_path)
     assert not list(tmp_path.glob("*.tflite"))
+
+
+def test_top1_on_images_that_chose_the_epoch_is_marked(source: Path, data: Dataset, tmp_path: Path) -> None:
+    plain, trained = compress(
+        source, ["float32", short_recipe("qat-int8")], data=data, calibration=30, out=tmp_path
+    ).models
+    assert (plain.split, plain.selected_on) == ("validation", False)
+    assert trained.selected_on is True
+    made_by = read_provenance(Path(trained.path).read_bytes())
+    assert made_by is not None
+    assert made_by.metrics["validation"]["selected_on"] is True
+    untouched = replace(data, splits={"train": data.splits["train"], "test": data.splits["validation"]})
+    report = compress(source, short_recipe("qat-int8"), data=untouched, calibration=30, out=tmp_path / "test")
+    assert (report.models[0].split, report.models[0].selected_on, report.notes) == ("test", False, ())
+
+
+def test_two_settings_of_a_step_lie_side_by_side(source: Path, data: Dataset, tmp_path: Path) -> None:
+    for epochs in (1, 2):
+        api.compress(source, qat=True, qat_epochs=epochs, batch_size=16, data=data, calibration=30, out=tmp_path)
+    names = sorted(path.name for path in tmp_path.glob("*.tflite"))
+    assert len(names) == 2
+    assert all(re.fullmatch(r"net-qat-int8-[0-9a-f]{6}\.tflite", name) for name in names)
+
+
+def test_what_a_step_refuses_is_refused_before_any_training(source: Path, data: Dataset, tmp_path: Path) -> None:
+    heard = Listener()
+    recipes = [short_recipe("prune50-int8"), short_recipe("cluster256-int8")]
+    small = tf_keras.Sequential(
+        [layers.Rescaling(1 / 255, input_shape=(16, 16, 3)), layers.Conv2D(2, 3), layers.GlobalAveragePooling2D(),
+         layers.Dense(3, activation="softmax")]
+    )  # fmt: skip
+    small.save(tmp_path / "small.keras")
+    with pytest.raises(InputError, match="no weight tensor of more than 256 values"):
+        compress(tmp_path / "small.keras", recipes, data=data, out=tmp_path / "out", progress=heard)
+    assert not [task for task in heard.tasks if task.startswith("pruning")]

@@ -2,16 +2,16 @@
 
 from __future__ import annotations
 
-import contextlib
 import json
 import subprocess
 import sys
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import colored_squares
 import pytest
+from colored_squares import compress
+from listener import Listener
 
 from edgeclf import api
 from edgeclf.artifact.provenance import read_provenance
@@ -20,35 +20,16 @@ from edgeclf.errors import DataError, InputError, ModelError, UnknownNameError
 
 tf_keras = pytest.importorskip("tf_keras")
 pytest.importorskip("tensorflow_model_optimization")
+from edgeclf.compression import Recipe, parse_recipe  # noqa: E402
 from edgeclf.compression.compress_report import CompressedModel  # noqa: E402
-from edgeclf.compression.pipeline.compress import compress  # noqa: E402
-from edgeclf.compression.pipeline.request import asked_recipes, check_request  # noqa: E402
-from edgeclf.compression.recipe import Recipe, choose_recipes  # noqa: E402
+from edgeclf.compression.pipeline.plan import CompressPlan  # noqa: E402
+from edgeclf.compression.pipeline.request import check_request  # noqa: E402
 
 layers = tf_keras.layers
 
 
-class Listener:
-    """Remembers what it is told."""
-
-    def __init__(self) -> None:
-        self.tasks: list[str] = []
-        self.said: list[str] = []
-        self.warned: list[str] = []
-
-    @contextlib.contextmanager
-    def task(self, description: str, total: int | None) -> Iterator[Any]:
-        self.tasks.append(description)
-        yield self
-
-    def advance(self, steps: int = 1, note: str = "") -> None:
-        pass
-
-    def say(self, line: str) -> None:
-        self.said.append(line)
-
-    def warn(self, line: str) -> None:
-        self.warned.append(line)
+def check(source: Path, *recipes: Recipe, **fields: Any) -> None:
+    check_request(CompressPlan(str(source), recipes, **fields))
 
 
 @pytest.fixture(scope="module")
@@ -159,9 +140,9 @@ def test_two_halves_of_the_calibration_are_always_compared(
     name: str, source: Path, data: Dataset, tmp_path: Path
 ) -> None:
     heard = Listener()
-    recipe = Recipe(**colored_squares.SHORT, qat=True) if name.startswith("qat") else name
+    recipe = colored_squares.short_recipe(name)
     (made,) = compress(source, recipe, data=data, calibration=30, out=tmp_path, progress=heard).models
-    stored = json.loads((tmp_path / f"net-{name}.json").read_text(encoding="utf-8"))["calibration"]
+    stored = json.loads(Path(made.path).with_suffix(".json").read_text(encoding="utf-8"))["calibration"]
     assert stored["halves_worst"] >= 1
     assert stored["halves_tensor"]
     assert any("calibration images are few" in note for note in made.notes)
@@ -177,7 +158,8 @@ def test_two_halves_of_the_calibration_are_always_compared(
 def test_halves_that_disagree_are_told_before_training(
     source: Path, data: Dataset, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    from edgeclf.compression import preparation, training_stages
+    from edgeclf.compression.pipeline import preparation
+    from edgeclf.compression.steps import fake_quantization
 
     heard = Listener()
 
@@ -185,62 +167,49 @@ def test_halves_that_disagree_are_told_before_training(
         raise InputError("training begins")
 
     monkeypatch.setattr(preparation, "compare_halves", lambda *_: (2.0, "conv", ("two halves disagree",)))
-    monkeypatch.setattr(training_stages, "train_stages", stop)
+    monkeypatch.setattr(fake_quantization, "fine_tune", stop)
     with pytest.raises(InputError, match="training begins"):
-        compress(source, Recipe(qat=True), data=data, calibration=30, out=tmp_path, progress=heard)
+        compress(source, "qat-int8", data=data, calibration=30, out=tmp_path, progress=heard)
     assert "two halves disagree" in heard.warned
 
 
-def test_int8_ends_make_int8_models_alone() -> None:
-    assert [recipe.name for recipe in choose_recipes(io="int8")] == ["int8"]
-    assert [recipe.name for recipe in asked_recipes(None, "int8")] == ["int8"]
-    assert [recipe.name for recipe in asked_recipes(None, "uint8")] == ["int8", "float16"]
-    with pytest.raises(InputError, match="--io int8 goes with int8 models, got float16"):
-        asked_recipes(choose_recipes(["float16"], io="int8"), "int8")
-
-
-def test_an_unknown_augmentation_is_refused_by_the_recipe() -> None:
-    with pytest.raises(UnknownNameError, match="unknown augmentation level 'hevy'"):
-        Recipe(qat=True, augment="hevy")
-
-
-def test_what_cannot_work_is_told_before_the_network_is_loaded(source: Path, tmp_path: Path) -> None:
-    int8, qat = (Recipe(),), (Recipe(qat=True),)
+def test_what_cannot_work_is_refused_before_the_network_is_loaded(source: Path, tmp_path: Path) -> None:
+    int8, qat = Recipe(), parse_recipe("qat-int8")
     photos = tmp_path / "photos"
     photos.mkdir()
     with pytest.raises(ModelError, match="no such file or folder"):
-        check_request(tmp_path / "nothing.keras", int8, data="digits")
+        check(tmp_path / "nothing.keras", int8, data="digits")
     with pytest.raises(ModelError, match="neither a run folder"):
-        check_request(photos, int8, data="digits")
-    with pytest.raises(UnknownNameError, match="unknown io 'int9'"):
-        check_request(source, int8, data="digits", io="int9")
-    with pytest.raises(InputError, match="calibration must be at least 1"):
-        check_request(source, int8, data="digits", calibration=0)
+        check(photos, int8, data="digits")
     with pytest.raises(InputError, match="int8 needs training images, and net.keras names none"):
-        check_request(source, int8)
+        check(source, int8)
     with pytest.raises(DataError, match="photos"):
-        check_request(source, int8, data=photos)
+        check(source, int8, data=str(photos))
     with pytest.raises(UnknownNameError, match="did you mean 'digits'"):
-        check_request(source, int8, data="digitz")
+        check(source, int8, data="digitz")
     run = tmp_path / "run"
     run.mkdir()
     (run / "run.json").write_text(json.dumps({"data": {"source": str(tmp_path / "moved")}}))
     with pytest.raises(ModelError, match="has no model.keras yet"):
-        check_request(run, int8)
+        check(run, int8)
     (run / "model.keras").write_bytes(source.read_bytes())
     with pytest.raises(DataError, match="the data of this run: .*name other data with --data"):
-        check_request(run, int8)
+        check(run, int8)
     exported = tmp_path / "exported"
     exported.mkdir()
     (exported / "saved_model.pb").write_bytes(b"x")
     with pytest.raises(ModelError, match="exported is a SavedModel network; qat-int8 needs a tf-keras"):
-        check_request(exported, qat, data="digits")
+        check(exported, qat, data="digits")
 
 
 @pytest.mark.parametrize(
     "arguments",
     [{"source": "nothing.keras"}, {"source": "net.keras", "io": "int9"}, {"source": "net.keras", "data": "digitz"},
-     {"source": "net.keras", "data": "digits", "qat": True, "augment": "hevy"}],
+     {"source": "net.keras", "data": "digits", "qat": True, "augment": "hevy"},
+     {"source": "net.keras", "data": "digits", "qat": True, "qat_epoch": 1},
+     {"source": "net.keras", "data": "digits", "recipes": "int8", "prune": 0.5},
+     {"source": "net.keras", "data": "digits", "calibration": 0},
+     {"source": "net.keras", "data": "digits", "float16": True, "io": "int8"}],
 )  # fmt: skip
 def test_a_mistake_costs_no_import_of_tensorflow(arguments: dict[str, Any], source: Path) -> None:
     code = (

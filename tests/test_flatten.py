@@ -9,7 +9,7 @@ import pytest
 
 tf_keras = pytest.importorskip("tf_keras")
 from edgeclf.errors import ModelError  # noqa: E402
-from edgeclf.graph.flatten import flattened  # noqa: E402
+from edgeclf.graph.flatten import flatten  # noqa: E402
 
 layers = tf_keras.layers
 IMAGES = np.random.default_rng(0).uniform(0, 255, (3, 16, 16, 3)).astype(np.float32)
@@ -51,7 +51,7 @@ def twice() -> Any:
 @pytest.mark.parametrize("make", [transfer_layout, sequential_layout, twice])
 def test_the_flat_network_computes_the_same(make: Any) -> None:
     nested = make()
-    flat = flattened(nested)
+    flat = flatten(nested)
     assert not any(isinstance(layer, tf_keras.Model) for layer in flat.layers)
     assert flat.count_params() == nested.count_params()
     np.testing.assert_allclose(flat(IMAGES), nested(IMAGES), rtol=1e-6, atol=1e-6)
@@ -64,19 +64,19 @@ def test_loaded_files_are_flattened_too(tmp_path: Any) -> None:
     for suffix in (".h5", ".keras"):
         nested = transfer_layout(frozen=True)
         nested.save(tmp_path / f"net{suffix}")
-        flat = flattened(tf_keras.models.load_model(tmp_path / f"net{suffix}", compile=False))
+        flat = flatten(tf_keras.models.load_model(tmp_path / f"net{suffix}", compile=False))
         np.testing.assert_allclose(flat(IMAGES), nested(IMAGES), rtol=1e-6, atol=1e-6)
 
 
 def test_names_stay_and_only_doubles_change() -> None:
-    names = [layer.name for layer in flattened(transfer_layout()).layers]
+    names = [layer.name for layer in flatten(transfer_layout()).layers]
     assert names[0] == "pixels"
     assert len(set(names)) == len(names)
     assert {"conv", "norm", "add", "relu"} < set(names)
 
 
 def test_batch_normalization_of_the_base_trains_again() -> None:
-    flat = flattened(transfer_layout())
+    flat = flatten(transfer_layout())
     before = flat.get_layer("norm").moving_mean.numpy()
     flat(IMAGES, training=True)
     assert np.any(flat.get_layer("norm").moving_mean.numpy() != before)
@@ -84,7 +84,7 @@ def test_batch_normalization_of_the_base_trains_again() -> None:
 
 def test_a_flat_network_is_returned_as_it_is() -> None:
     network = base()
-    assert flattened(network) is network
+    assert flatten(network) is network
 
 
 def test_what_has_no_graph_is_refused() -> None:
@@ -97,4 +97,4 @@ def test_what_has_no_graph_is_refused() -> None:
             return self.inner(x)
 
     with pytest.raises(ModelError, match="functional or sequential network was expected, got Own"):
-        flattened(Own())
+        flatten(Own())

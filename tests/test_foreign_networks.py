@@ -7,6 +7,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+from colored_squares import compress
 
 from edgeclf.artifact.tflite import parse
 from edgeclf.dataset.types import Dataset, ImageView, Split
@@ -16,8 +17,7 @@ from edgeclf.inference.classifier import Classifier
 tf_keras = pytest.importorskip("tf_keras")
 keras = pytest.importorskip("keras", minversion="3")
 pytest.importorskip("tensorflow_model_optimization")
-from edgeclf.compression.export.tflite_editor import float_operators  # noqa: E402
-from edgeclf.compression.pipeline.compress import compress  # noqa: E402
+from edgeclf.compression.export.graph_queries import float_operators  # noqa: E402
 
 pytestmark = pytest.mark.slow
 HEIGHT, WIDTH = 12, 20

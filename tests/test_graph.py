@@ -7,6 +7,9 @@ import pytest
 
 tf_keras = pytest.importorskip("tf_keras")
 graph = pytest.importorskip("edgeclf.graph.prepared_network")
+from edgeclf.artifact.pixels import RAW, Normalization  # noqa: E402
+from edgeclf.graph.float_network import FloatNetwork, InputSpec  # noqa: E402
+
 layers = tf_keras.layers
 PIXELS = np.random.default_rng(0).integers(0, 256, (4, 8, 8, 3), dtype=np.uint8)
 
@@ -25,18 +28,28 @@ def network(*front: object, tail: tuple[object, ...] = ()) -> object:
     return tf_keras.Model(inputs, layers.Dense(3, activation="softmax")(x))
 
 
-def names(core: object) -> list[str]:
-    return [type(layer).__name__ for layer in core.model.layers]
+def loaded(model: object, normalization: Normalization = RAW, channel_order: str = "RGB") -> FloatNetwork:
+    """As loading hands it on."""
+    spec = InputSpec(8, 8, normalization, channel_order)
+    return FloatNetwork(model, lambda x: model(x, training=False), model, spec, ("a", "b", "c"))
+
+
+def prepare(model: object) -> FloatNetwork:
+    return graph.prepare_network(loaded(model))
+
+
+def names(network: FloatNetwork) -> list[str]:
+    return [type(layer).__name__ for layer in network.model.layers]
 
 
 @pytest.mark.parametrize("factor", [1 / 255, 1 / 127.5])
 def test_a_pure_scale_leaves_no_layer(factor: float) -> None:
     model = network(layers.Rescaling(factor))
-    core = graph.prepare_core(model)
-    assert "Rescaling" not in names(core)
-    assert core.high == pytest.approx(255 * factor)
+    prepared = prepare(model)
+    assert "Rescaling" not in names(prepared)
+    assert prepared.input.input_max == pytest.approx(255 * factor)
     expected = model(PIXELS.astype(np.float32), training=False).numpy()
-    np.testing.assert_allclose(core.on_pixels(PIXELS).numpy(), expected, atol=1e-5)
+    np.testing.assert_allclose(prepared.on_pixels(PIXELS).numpy(), expected, atol=1e-5)
 
 
 @pytest.mark.parametrize(
@@ -45,14 +58,14 @@ def test_a_pure_scale_leaves_no_layer(factor: float) -> None:
 )
 def test_an_offset_becomes_a_frozen_depthwise_convolution(front: object) -> None:
     model = network(front)
-    core = graph.prepare_core(model)
-    scaling = core.model.get_layer(graph.SCALING_LAYER)
+    prepared = prepare(model)
+    scaling = prepared.model.get_layer(graph.SCALING_LAYER)
     assert isinstance(scaling, layers.DepthwiseConv2D)
     assert scaling.kernel_size == (1, 1)
     assert not scaling.trainable_weights
-    assert core.high == 1.0
+    assert prepared.input.input_max == 1.0
     expected = model(PIXELS.astype(np.float32), training=False).numpy()
-    np.testing.assert_allclose(core.on_pixels(PIXELS).numpy(), expected, atol=1e-5)
+    np.testing.assert_allclose(prepared.on_pixels(PIXELS).numpy(), expected, atol=1e-5)
 
 
 @pytest.mark.parametrize(
@@ -60,26 +73,26 @@ def test_an_offset_becomes_a_frozen_depthwise_convolution(front: object) -> None
 )
 def test_networks_without_scaling_get_their_input_range(span: tuple[float, float] | None, high: float) -> None:
     model = network()
-    core = graph.prepare_core(model, span)
     low, top = span or (0.0, 255.0)
-    assert core.high == high
+    prepared = graph.prepare_network(loaded(model, Normalization.from_range(low, top)))
+    assert prepared.input.input_max == high
     expected = model(PIXELS / np.float32(255) * (top - low) + low, training=False).numpy()
-    np.testing.assert_allclose(core.on_pixels(PIXELS).numpy(), expected, atol=1e-4)
+    np.testing.assert_allclose(prepared.on_pixels(PIXELS).numpy(), expected, atol=1e-4)
 
 
 def test_a_sequential_network_works_too() -> None:
     model = tf_keras.Sequential(
         [layers.InputLayer((8, 8, 3)), layers.Rescaling(1 / 255), layers.Flatten(), layers.Dense(3, "softmax")]
     )
-    core = graph.prepare_core(model)
-    np.testing.assert_allclose(core.on_pixels(PIXELS).numpy(), model(PIXELS.astype(np.float32)).numpy(), atol=1e-5)
+    prepared = prepare(model)
+    np.testing.assert_allclose(prepared.on_pixels(PIXELS).numpy(), model(PIXELS.astype(np.float32)).numpy(), atol=1e-5)
 
 
 def test_the_original_stays_as_it_is() -> None:
     model = network(layers.Rescaling(1 / 255))
     before = [layer.name for layer in model.layers]
-    core = graph.prepare_core(model)
-    core.model.layers[1].set_weights([w * 0 for w in core.model.layers[1].get_weights()])
+    prepared = prepare(model)
+    prepared.model.layers[1].set_weights([w * 0 for w in prepared.model.layers[1].get_weights()])
     assert [layer.name for layer in model.layers] == before
     assert np.abs(model.layers[2].get_weights()[0]).max() > 0
 
@@ -103,11 +116,11 @@ def test_layers_of_training_alone_leave_and_scalings_behind_them_are_found() -> 
             layers.Dense(3, activation="softmax"),
         ]
     )
-    core = graph.prepare_core(model)
+    prepared = prepare(model)
     expected = ["InputLayer", "DepthwiseConv2D", "Conv2D", "MaxPooling2D", "Flatten", "Dense"]
-    assert names(core) == expected
+    assert names(prepared) == expected
     np.testing.assert_allclose(
-        core.on_pixels(PIXELS).numpy(), model(PIXELS.astype(np.float32), training=False).numpy(), atol=1e-5
+        prepared.on_pixels(PIXELS).numpy(), model(PIXELS.astype(np.float32), training=False).numpy(), atol=1e-5
     )
 
 
@@ -118,10 +131,13 @@ def test_a_layer_of_training_alone_may_be_the_last_or_between_branches() -> None
     x = layers.Add()([x, y])
     x = layers.Dense(3)(layers.Flatten()(x))
     model = tf_keras.Model(inputs, layers.GaussianDropout(0.1)(x))
-    core = graph.prepare_core(model)
-    assert names(core) == ["InputLayer", "Conv2D", "Add", "Flatten", "Dense"]
+    prepared = prepare(model)
+    assert names(prepared) == ["InputLayer", "Conv2D", "Add", "Flatten", "Dense"]
     np.testing.assert_allclose(
-        core.on_pixels(PIXELS).numpy(), model(PIXELS.astype(np.float32), training=False).numpy(), rtol=1e-4, atol=1e-3
+        prepared.on_pixels(PIXELS).numpy(),
+        model(PIXELS.astype(np.float32), training=False).numpy(),
+        rtol=1e-4,
+        atol=1e-3,
     )
 
 
@@ -130,8 +146,38 @@ def test_a_base_as_one_layer_becomes_flat() -> None:
     inputs = layers.Input((8, 8, 3))
     x = layers.GlobalAveragePooling2D()(base(layers.RandomFlip()(inputs), training=False))
     model = tf_keras.Model(inputs, layers.Dense(3, activation="softmax")(x))
-    core = graph.prepare_core(model)
-    assert names(core) == ["InputLayer", "Conv2D", "GlobalAveragePooling2D", "Dense"]
-    assert core.high == pytest.approx(1.0)
+    prepared = prepare(model)
+    assert names(prepared) == ["InputLayer", "Conv2D", "GlobalAveragePooling2D", "Dense"]
+    assert prepared.input.input_max == pytest.approx(1.0)
     expected = model(PIXELS.astype(np.float32), training=False).numpy()
-    np.testing.assert_allclose(core.on_pixels(PIXELS).numpy(), expected, atol=1e-5)
+    np.testing.assert_allclose(prepared.on_pixels(PIXELS).numpy(), expected, atol=1e-5)
+
+
+@pytest.mark.parametrize("keras_graph", [True, False])
+def test_per_channel_normalization_and_channel_order_become_part_of_the_network(keras_graph: bool) -> None:
+    model = network(layers.Rescaling(2.0))
+    given = loaded(model, Normalization((10.0, 20.0, 30.0), (50.0, 60.0, 70.0)), "BGR")
+    if not keras_graph:
+        given = FloatNetwork(None, given.call, None, given.input, given.classes)
+    assert given.input.input_max is None
+    prepared = graph.prepare_network(given)
+    assert prepared.input.input_max == 1.0
+    assert (prepared.model is not None) == keras_graph
+    entry = (PIXELS[..., ::-1].astype(np.float32) - [10, 20, 30]) / [50, 60, 70]
+    expected = model(entry.astype(np.float32), training=False).numpy()
+    np.testing.assert_allclose(given.on_pixels(PIXELS).numpy(), expected, atol=1e-5)
+    np.testing.assert_allclose(prepared.on_pixels(PIXELS).numpy(), expected, atol=1e-5)
+
+
+def test_a_copy_with_another_graph_keeps_input_classes_and_invariants() -> None:
+    prepared = prepare(network(layers.Rescaling(1 / 255)))
+    other = tf_keras.models.clone_model(prepared.model)
+    other.set_weights([weight * 0 for weight in prepared.model.get_weights()])
+    changed = prepared.with_model(other, notes=("all weights are zero",))
+    assert (changed.input, changed.classes, changed.invariants) == (
+        prepared.input,
+        prepared.classes,
+        prepared.invariants,
+    )
+    assert changed.notes == ("all weights are zero",)
+    np.testing.assert_allclose(changed.on_pixels(PIXELS).numpy(), 1 / 3, atol=1e-6)

@@ -138,12 +138,9 @@ def squares(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Any]:
 def test_what_compress_writes(
     recipe: str, io: str, mediapipe_python: str, squares: tuple[Path, Any], tmp_path: Path
 ) -> None:
-    from edgeclf.compression import Recipe
-    from edgeclf.compression.pipeline.compress import compress
-
     source, data = squares
-    asked = Recipe(qat=True, **colored_squares.SHORT) if recipe == "qat-int8" else recipe
-    (made,) = compress(source, asked, data=data, calibration=60, io=io, out=tmp_path).models
+    asked = colored_squares.short_recipe(recipe)
+    (made,) = colored_squares.compress(source, asked, data=data, calibration=60, io=io, out=tmp_path).models
     assert made.recipe == recipe
     validation = data.splits["validation"]
     files = [tmp_path / f"{i:03}.png" for i in range(len(validation))]

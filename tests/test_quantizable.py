@@ -8,19 +8,20 @@ from typing import Any
 import colored_squares
 import numpy as np
 import pytest
+from colored_squares import compress, short_recipe
 
+from edgeclf.artifact.pixels import RAW
 from edgeclf.artifact.tflite import parse
 from edgeclf.dataset.types import Dataset
 from edgeclf.errors import ModelError
 
 tf_keras = pytest.importorskip("tf_keras")
 pytest.importorskip("tensorflow_model_optimization")
-from edgeclf.compression.export.tflite_editor import float_operators  # noqa: E402
-from edgeclf.compression.pipeline.compress import compress  # noqa: E402
-from edgeclf.compression.recipe import Recipe  # noqa: E402
-from edgeclf.compression.steps.qat import with_quantizers  # noqa: E402
-from edgeclf.graph.prepared_network import prepare_core  # noqa: E402
-from edgeclf.graph.quantizable import quantizable  # noqa: E402
+from edgeclf.compression.export.graph_queries import float_operators  # noqa: E402
+from edgeclf.compression.steps.fake_quantization import insert_quantizers  # noqa: E402
+from edgeclf.graph.float_network import FloatNetwork, InputSpec  # noqa: E402
+from edgeclf.graph.prepared_network import prepare_network  # noqa: E402
+from edgeclf.graph.quantizable import make_quantizable  # noqa: E402
 
 layers = tf_keras.layers
 PIXELS = np.random.default_rng(0).integers(0, 256, (4, 16, 16, 3), dtype=np.uint8)
@@ -30,6 +31,11 @@ def network(*middle: Any) -> Any:
     tf_keras.utils.set_random_seed(0)
     parts = [layers.Rescaling(1 / 255, input_shape=(16, 16, 3)), layers.Conv2D(8, 3, strides=2), *middle]
     return tf_keras.Sequential([*parts, layers.GlobalAveragePooling2D(), layers.Dense(3, activation="softmax")])
+
+
+def prepare(model: Any) -> FloatNetwork:
+    spec = InputSpec(16, 16, RAW)
+    return prepare_network(FloatNetwork(model, lambda x: model(x, training=False), model, spec, ("a", "b", "c")))
 
 
 @pytest.fixture(scope="module")
@@ -50,7 +56,7 @@ def data() -> Dataset:
 )
 def test_layers_that_cannot_be_quantized_are_named(middle: list[Any], words: str) -> None:
     with pytest.raises(ModelError, match=words):
-        quantizable(prepare_core(network(*middle)))
+        make_quantizable(prepare(network(*middle)))
 
 
 def test_a_normalization_of_vectors_is_named() -> None:
@@ -63,7 +69,7 @@ def test_a_normalization_of_vectors_is_named() -> None:
         ]
     )
     with pytest.raises(ModelError, match=r"loose \(BatchNormalization\)"):
-        quantizable(prepare_core(model))
+        make_quantizable(prepare(model))
 
 
 LOOSE = {
@@ -82,11 +88,11 @@ def test_loose_normalizations_and_scalings_become_convolutions(which: str) -> No
         if isinstance(layer, layers.BatchNormalization):
             random = np.random.default_rng(1)
             layer.set_weights([random.uniform(0.5, 2, weight.shape) for weight in layer.get_weights()])
-    core = prepare_core(model)
-    changed = quantizable(core)
-    assert (changed is core) == (which == "fused")
-    np.testing.assert_allclose(changed.on_pixels(PIXELS).numpy(), core.on_pixels(PIXELS).numpy(), atol=1e-5)
-    with_quantizers(core, Recipe(qat=True))
+    prepared = prepare(model)
+    changed = make_quantizable(prepared)
+    assert (changed is prepared) == (which == "fused")
+    np.testing.assert_allclose(changed.on_pixels(PIXELS).numpy(), prepared.on_pixels(PIXELS).numpy(), atol=1e-5)
+    insert_quantizers(make_quantizable(prepared))
 
 
 @pytest.mark.slow
@@ -98,7 +104,7 @@ def test_activations_that_tfmot_knows_are_trained_and_converted(
     middle = [layers.BatchNormalization(momentum=0.7)] if batch_norm else []
     model = network(*middle, layers.Activation(name))
     colored_squares.trained(model, data, epochs=10).save(tmp_path / "net.keras")
-    recipe = Recipe(qat=True, **colored_squares.SHORT)
+    recipe = short_recipe("qat-int8")
     (made,) = compress(tmp_path / "net.keras", recipe, data=data, calibration=60, out=tmp_path).models
     assert made.top1 is not None
     assert made.top1 >= 0.9
@@ -106,17 +112,8 @@ def test_activations_that_tfmot_knows_are_trained_and_converted(
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize(
-    "recipe",
-    [
-        Recipe(prune=0.5, **colored_squares.SHORT),
-        Recipe(cluster=8, **colored_squares.SHORT),
-        Recipe(qat=True, **colored_squares.SHORT),
-        Recipe(prune=0.5, cluster=8, qat=True, **colored_squares.SHORT),
-    ],
-    ids=lambda recipe: recipe.name,
-)
-def test_a_base_used_as_one_layer(recipe: Recipe, data: Dataset, tmp_path: Path) -> None:
+@pytest.mark.parametrize("name", ["prune50-int8", "cluster8-int8", "qat-int8", "prune50-cluster8-qat-int8"])
+def test_a_base_used_as_one_layer(name: str, data: Dataset, tmp_path: Path) -> None:
     """The way of Keras' transfer learning guide: augmentation, scaling, a base called as a layer, a head."""
     base = tf_keras.Sequential(
         [layers.Conv2D(8, 3, strides=2, use_bias=False, input_shape=(16, 16, 3)),
@@ -129,11 +126,11 @@ def test_a_base_used_as_one_layer(recipe: Recipe, data: Dataset, tmp_path: Path)
     x = layers.Dropout(0.1)(layers.GlobalAveragePooling2D()(x))
     model = tf_keras.Model(inputs, layers.Dense(3, activation="softmax")(x))
     colored_squares.trained(model, data, epochs=10).save(tmp_path / "nested.keras")
-    (made,) = compress(tmp_path / "nested.keras", recipe, data=data, calibration=60, out=tmp_path).models
+    (made,) = compress(tmp_path / "nested.keras", short_recipe(name), data=data, calibration=60, out=tmp_path).models
     assert made.top1 is not None
     assert made.top1 >= 0.8
     assert float_operators(parse(Path(made.path).read_bytes())) == ()
-    if recipe.prune:
+    if name.startswith("prune"):
         assert made.sparsity is not None
         assert made.sparsity >= 0.5
 
@@ -145,7 +142,7 @@ def test_the_network_of_the_tutorial(data: Dataset, tmp_path: Path) -> None:
          layers.Conv2D(8, 3, activation="relu"), layers.MaxPooling2D(), layers.Flatten(), layers.Dense(3, "softmax")]
     )  # fmt: skip
     colored_squares.trained(model, data, epochs=10).save(tmp_path / "tutorial.keras")
-    recipes = ["int8", Recipe(qat=True, **colored_squares.SHORT)]
+    recipes = ["int8", short_recipe("qat-int8")]
     for made in compress(tmp_path / "tutorial.keras", recipes, data=data, calibration=60, out=tmp_path).models:
         assert made.top1 is not None
         assert made.top1 >= 0.9

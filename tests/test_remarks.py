@@ -1,4 +1,4 @@
-"""What is said about an emitted file: where it falls short of the recipe, and sizes that were measured."""
+"""Remarks about a model file: where it falls short of the recipe, and sizes that were measured."""
 
 from __future__ import annotations
 
@@ -8,39 +8,40 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from edgeclf.compression.recipe import Recipe
+from edgeclf.artifact.model_file import ModelFile
+from edgeclf.compression.recipe import parse_recipe
 
 pytest.importorskip("tensorflow")
 import linear_models
 
-from edgeclf.compression.export.convert import CORRECTION_IMAGES, FEWEST_CORRECTION_IMAGES, correction_images
-from edgeclf.compression.export.model_file_stats import EmittedFacts, read_facts
+from edgeclf.compression.export.int8_format import CORRECTION_IMAGES, FEWEST_CORRECTION_IMAGES, correction_images
+from edgeclf.compression.export.model_file_stats import ModelFileStats, model_file_stats
 from edgeclf.compression.pipeline.remarks import remarks
 
-FACTS = EmittedFacts(1000, 700, 0.5, 30, 16, (), ())
+FACTS = ModelFileStats(1000, 700, 0.5, 30, 16, (), ())
 
 
-def said(recipe: Recipe, facts: EmittedFacts = FACTS, plain: int | None = None) -> str:
-    return "\n".join(remarks(recipe, facts, plain))
+def said(recipe: str, facts: ModelFileStats = FACTS, plain: int | None = None) -> str:
+    return "\n".join(remarks(parse_recipe(recipe), facts, plain))
 
 
 def test_what_was_asked_for_and_is_there_is_no_shortfall() -> None:
-    assert "asked for" not in said(Recipe(prune=0.5))
-    assert "asked for" not in said(Recipe(cluster=16))
-    assert "asked for" not in said(Recipe(pattern="2:4"))
+    assert "asked for" not in said("prune50-int8")
+    assert "asked for" not in said("cluster16-int8")
+    assert "asked for" not in said("prune2of4-int8")
 
 
 def test_shortfalls_are_said() -> None:
-    assert "asked for 60.0% zeros, but the file has 50.00%" in said(Recipe(prune=0.6))
-    assert "asked for 8 distinct weights, but the file has up to 16 in one output channel" in said(Recipe(cluster=8))
+    assert "asked for 60.0% zeros, but the file has 50.00%" in said("prune60-int8")
+    assert "asked for 8 distinct weights, but the file has up to 16 in one output channel" in said("cluster8-int8")
     broken = dataclasses.replace(FACTS, groups=100, groups_off_pattern=7)
-    assert "asked for 2:4, but 7 of 100 groups of four input channels" in said(Recipe(pattern="2:4"), broken)
+    assert "asked for 2:4, but 7 of 100 groups of four input channels" in said("prune2of4-int8", broken)
 
 
 def test_gzip_is_compared_only_with_what_was_made() -> None:
-    assert "after gzip 700)" in said(Recipe(prune=0.5))
-    assert "after gzip 700, 900 of plain int8)" in said(Recipe(prune=0.5), plain=900)
-    assert "help" not in said(Recipe(prune=0.5, cluster=16))
+    assert "after gzip 700)" in said("prune50-int8")
+    assert "after gzip 700, 900 of plain int8)" in said("prune50-int8", plain=900)
+    assert "help" not in said("prune50-cluster16-int8")
 
 
 @pytest.mark.parametrize("broken", [0, 3])
@@ -48,7 +49,7 @@ def test_two_of_four_is_counted_along_the_input_channels(broken: int, tmp_path: 
     weights = np.tile([0.5, 0.0, 0.0, 0.25], (10, 48))
     weights[0, 1 : 1 + 4 * broken : 4] = 0.125
     path = linear_models.write_int8_model(tmp_path / "model.tflite", weights, np.zeros(10))
-    facts = read_facts(path.read_bytes())
+    facts = model_file_stats(ModelFile.read(path))
     assert (facts.groups, facts.groups_off_pattern) == (480, broken)
 
 

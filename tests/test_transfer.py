@@ -13,7 +13,7 @@ import tf_keras
 
 from edgeclf.dataset import load_dataset
 from edgeclf.errors import InputError
-from edgeclf.graph.flatten import flattened
+from edgeclf.graph.flatten import flatten
 from edgeclf.training.networks import build_network
 from edgeclf.training.weights import check_architecture, measure_input_range, transfer
 
@@ -81,7 +81,7 @@ def test_a_base_inside_a_network_is_taken_over_and_trained(tmp_path: Path, suffi
     old = source.get_layer("base")(images)
     new = tf_keras.Model(made.model.input, made.model.layers[-3].output)(images)
     np.testing.assert_allclose(new, old, atol=1e-4)
-    check_architecture(flattened(source), "resnet8", None, "net")
+    check_architecture(flatten(source), "resnet8", None, "net")
 
 
 def test_mixed_precision_reaches_what_is_taken_over_but_not_the_probabilities(tmp_path: Path) -> None:

@@ -12,7 +12,7 @@ import pytest
 
 from edgeclf.errors import ModelError, UntrustedModelError
 from edgeclf.keras_files.loading import load_float_model, load_source, read_configuration
-from edgeclf.keras_files.trust import check_configuration, check_saved_model_operators
+from edgeclf.keras_files.trust import check_configuration
 
 tf_keras = pytest.importorskip("tf_keras")
 layers = tf_keras.layers
@@ -42,7 +42,9 @@ def test_own_networks_load(tmp_path: Path, suffix: str) -> None:
     small_network().save(tmp_path / f"net{suffix}")
     assert load_float_model(tmp_path / f"net{suffix}").output_shape == (None, 2)
     source = load_source(tmp_path / f"net{suffix}")
-    assert (source.kind, source.height, source.width, source.classes) == ("tf-keras", 8, 8, 2)
+    network = source.network
+    assert (source.kind, network.input.height, network.input.width) == ("tf-keras", 8, 8)
+    assert network.classes == ("0", "1")
 
 
 @pytest.mark.parametrize("suffix", [".keras", ".h5"])
@@ -55,7 +57,7 @@ def test_a_lambda_is_refused_before_it_runs(tmp_path: Path, suffix: str) -> None
     with pytest.raises(UntrustedModelError, match=r"holds a Lambda layer .*--trust-model"):
         load_float_model(path)
     assert not mark.exists()
-    load_float_model(path, trust=True)
+    load_float_model(path, trust_model=True)
     assert mark.exists()
 
 
@@ -116,11 +118,123 @@ def test_registered_functions_and_wrapped_layers_are_refused(tmp_path: Path) -> 
         load_float_model(tmp_path / "net.h5")
 
 
-def test_a_saved_model_that_reads_files_is_refused() -> None:
-    check_saved_model_operators({"Conv2D", "RestoreV2", "VarHandleOp"}, "net")
-    for name in ("ReadFile", "EagerPyFunc", "TFRecordDataset"):
-        with pytest.raises(UntrustedModelError, match=name):
-            check_saved_model_operators({"Conv2D", name}, "net")
+def saved_model(folder: Path, harm: Any = None, **hooks: Any) -> Path:
+    """A SavedModel whose signature calls `harm`, and whose root object has the functions `hooks`."""
+    import tensorflow as tf
+
+    root = tf.Module()
+    root.weights = tf.Variable(tf.ones((3, 2)))
+
+    @tf.function(input_signature=[tf.TensorSpec((None, 8, 8, 3))])
+    def inner(images: Any) -> Any:
+        with tf.control_dependencies([] if harm is None else [harm()]):
+            return {"scores": tf.reduce_mean(images, (1, 2)) @ root.weights}
+
+    @tf.function(input_signature=[tf.TensorSpec((None, 8, 8, 3))])
+    def serve(images: Any) -> Any:
+        return tf.cond(tf.size(images) > 0, lambda: inner(images), lambda: inner(images * 2))
+
+    for name, function in hooks.items():
+        setattr(root, name, tf.function(function, input_signature=[]))
+    tf.saved_model.save(root, str(folder), signatures={"serving_default": serve})
+    return folder
+
+
+def writing(kind: str, target: Path) -> Any:
+    import tensorflow as tf
+
+    raw, path = tf.raw_ops, str(target)
+    harm: dict[str, Any] = {
+        "WriteFile": lambda: raw.WriteFile(filename=path, contents="x"),
+        "SaveV2": lambda: raw.SaveV2(prefix=path, tensor_names=["x"], shape_and_slices=[""], tensors=[tf.ones(2)]),
+        "MergeV2Checkpoints": lambda: raw.MergeV2Checkpoints(checkpoint_prefixes=[path], destination_prefix=path),
+        "ReadFile": lambda: raw.ReadFile(filename=path),
+        "EagerPyFunc": lambda: tf.py_function(lambda: tf.constant(target.touch() is None), [], tf.bool),
+    }
+    return harm[kind]
+
+
+@pytest.mark.parametrize("kind", ["SaveV2", "MergeV2Checkpoints", "WriteFile", "ReadFile", "EagerPyFunc"])
+def test_a_saved_model_whose_signature_touches_files_is_refused(kind: str, tmp_path: Path) -> None:
+    folder = saved_model(tmp_path / "net", writing(kind, tmp_path / "written"))
+    before = sorted(tmp_path.rglob("*"))
+    with pytest.raises(UntrustedModelError, match=rf"net holds the operator '{kind}'.*--trust-model"):
+        load_source(folder)
+    assert sorted(tmp_path.rglob("*")) == before
+
+
+def test_a_trusted_saved_model_may_do_what_it_likes(tmp_path: Path) -> None:
+    import numpy as np
+
+    folder = saved_model(tmp_path / "net", writing("SaveV2", tmp_path / "written"))
+    source = load_source(folder, trust_model=True)
+    source.network.call(np.ones((1, 8, 8, 3), np.float32))
+    assert list(tmp_path.glob("written*"))
+
+
+def test_functions_beside_the_signature_are_checked_since_loading_may_call_them(tmp_path: Path) -> None:
+    folder = saved_model(tmp_path / "net", _restore_from_tensors=writing("ReadFile", tmp_path / "written"))
+    with pytest.raises(UntrustedModelError, match="the operator 'ReadFile'"):
+        load_source(folder)
+
+
+def test_an_unknown_operator_is_refused(tmp_path: Path) -> None:
+    from tensorflow.core.protobuf import saved_model_pb2
+
+    folder = saved_model(tmp_path / "net")
+    load_source(folder)
+    stored = saved_model_pb2.SavedModel.FromString((folder / "saved_model.pb").read_bytes())
+    for function in stored.meta_graphs[0].graph_def.library.function:
+        for node in function.node_def:
+            if node.op == "MatMul":
+                node.op = "SomebodysMatMul"
+    (folder / "saved_model.pb").write_bytes(stored.SerializeToString())
+    with pytest.raises(UntrustedModelError, match="the operator 'SomebodysMatMul'"):
+        load_source(folder)
+
+
+def augmented_network(framework: Any) -> Any:
+    """With preprocessing, layers of training alone, and blocks of the kind that MobileNet is made of."""
+    make = framework.layers
+    x = inputs = make.Input((8, 8, 3))
+    for layer in (
+        make.Resizing(12, 12),
+        make.RandomFlip(),
+        make.RandomRotation(0.1),
+        make.RandomContrast(0.1),
+        make.Rescaling(1 / 127.5, -1),
+        make.Normalization(mean=[0.1, 0.2, 0.3], variance=[1.0, 2.0, 3.0]),
+        make.Conv2D(8, 3, strides=2, padding="same", use_bias=False, kernel_regularizer="l2"),
+        make.BatchNormalization(),
+        make.Activation("hard_sigmoid"),
+        make.DepthwiseConv2D(3, padding="same"),
+        make.LayerNormalization(),
+        make.Activation("gelu"),
+        make.Dropout(0.2),
+        make.GlobalAveragePooling2D(),
+    ):
+        x = layer(x)
+    return framework.Model(inputs, make.Dense(2, activation="softmax")(x))
+
+
+@pytest.mark.parametrize("maker", ["tf-keras save", "tf-keras export", "Keras 3 export"])
+def test_exports_of_keras_are_loaded_untrusted(maker: str, tmp_path: Path) -> None:
+    import numpy as np
+
+    keras3 = pytest.importorskip("keras", minversion="3")
+    network = augmented_network(keras3 if maker.startswith("Keras 3") else tf_keras)
+    if maker == "tf-keras save":
+        network.compile("adam", "categorical_crossentropy")
+        network.fit(np.ones((2, 8, 8, 3)), np.eye(2), verbose=0)
+        network.save(tmp_path / "net")
+    else:
+        network.export(tmp_path / "net", **({"verbose": False} if maker.startswith("Keras 3") else {}))
+    source = load_source(tmp_path / "net")
+    images = np.random.default_rng(0).uniform(0, 255, (1, 8, 8, 3)).astype(np.float32)
+    scores = np.asarray(source.network.call(images))
+    np.testing.assert_allclose(scores.sum(axis=1), 1, atol=1e-5)
+    if maker == "tf-keras save":  # an export keeps the layers of training alone
+        np.testing.assert_allclose(scores, np.asarray(network(images, training=False)), atol=1e-5)
 
 
 def test_damaged_files_are_named(tmp_path: Path) -> None:

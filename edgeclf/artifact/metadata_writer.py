@@ -20,7 +20,7 @@ _RGB, _GRAYSCALE = 1, 2
 
 
 def metadata_buffer(name: str, description: str, height: int, width: int, channels: int, given: Normalization) -> bytes:
-    """The FlatBuffer that describes one image input and one output of class scores.
+    """Write the FlatBuffer that describes one image input and one output of class scores.
 
     Args:
         name: of the model.
@@ -85,7 +85,7 @@ def metadata_buffer(name: str, description: str, height: int, width: int, channe
 
 
 def append_labels(content: bytes, labels: Sequence[str], comment: bytes) -> bytes:
-    """`content` with a zip archive behind it that holds the labels, STORED, and ends with `comment`."""
+    """Append a zip archive to `content` that holds the labels, STORED, and ends with `comment`."""
     stream = io.BytesIO()
     stream.write(content)
     with zipfile.ZipFile(stream, "a", zipfile.ZIP_STORED) as archive:

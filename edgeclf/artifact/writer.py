@@ -1,4 +1,4 @@
-"""Makes of a bare `.tflite` the one file that needs no companion: labels, provenance, samples, checksum.
+"""Packages a bare `.tflite` as one file that needs no companion: labels, provenance, samples, checksum.
 
 Host side: needs `flatbuffers`, and the default runtime for the expected outputs of the samples.
 """
@@ -17,14 +17,12 @@ import numpy.typing as npt
 from edgeclf.artifact import metadata, metadata_writer
 from edgeclf.artifact import provenance as sealing
 from edgeclf.artifact.classifier_shape import ClassifierShape, classifier_shape
-from edgeclf.artifact.extend import add_metadata
 from edgeclf.artifact.macs import count_macs, count_parameters
 from edgeclf.artifact.native_stderr import RUNTIME_CHATTER, without_chatter
 from edgeclf.artifact.pixels import RAW, Normalization, apply_table, pixel_table
 from edgeclf.artifact.provenance import Provenance
-from edgeclf.artifact.realign import realigned
 from edgeclf.artifact.samples import CANDIDATES, choose_samples, sample_image
-from edgeclf.artifact.tflite import parse
+from edgeclf.artifact.tflite_editor import TfliteEditor
 from edgeclf.errors import ModelError, RunFailedError
 
 FLOAT_STEP = 1 / 256
@@ -32,32 +30,32 @@ FLOAT_STEP = 1 / 256
 
 
 def package_model(
-    flat: bytes, *, labels: Sequence[str], provenance: Provenance, description: str, runtime_check: bool = True
+    content: bytes, *, labels: Sequence[str], provenance: Provenance, description: str, runtime_check: bool = True
 ) -> bytes:
     """Add TFLite metadata with the labels, the provenance with embedded samples, and the checksum.
 
-    The graph stays as it is; only where the converter left its weights unaligned they are moved to 16-byte boundaries.
+    The graph stays as it is; its weights lie on 16-byte boundaries of the file.
 
     Args:
-        flat: what the converter returned.
+        content: what the converter returned.
         labels: class names in index order; line breaks in them become spaces.
         provenance: `samples`, `macs` and `parameters` are filled in where they are empty.
         description: one line about the model.
-        runtime_check: run the finished file on the samples and compare it with `flat`.
+        runtime_check: run the finished file on the samples and compare it with `content`.
 
     Raises:
-        ModelError: `flat` is no image classifier, is packaged already, or the labels do not fit its classes.
-        RunFailedError: the finished file does not compute what `flat` computes.
+        ModelError: `content` is no image classifier, is packaged already, or the labels do not fit its classes.
+        RunFailedError: the finished file does not compute what `content` computes.
     """
-    flat = realigned(_without_archive(flat))
-    model = parse(flat)
+    editor = TfliteEditor(_without_archive(content))
+    model = editor.graph
     if sealing.BUFFER_NAME in model.metadata:
         raise ModelError("this file carries a provenance already; package what the converter returned")
     shape = classifier_shape(model)
     names = _checked_labels(labels, shape.classes)
     given = None if provenance.input_range is None else Normalization.from_range(*provenance.input_range)
     images = [sample_image(i, shape.height, shape.width) for i in range(CANDIDATES)]
-    outputs = _run(flat, shape, given, images)
+    outputs = _run(editor.content, shape, given, images)
     step = 1 if np.issubdtype(outputs.dtype, np.integer) else FLOAT_STEP
     complete = dataclasses.replace(
         provenance,
@@ -65,20 +63,25 @@ def package_model(
         macs=provenance.macs or count_macs(model),
         parameters=provenance.parameters or count_parameters(model),
     )
-    content = _assemble(flat, shape, names, complete, given or RAW, description)
-    if runtime_check and not np.array_equal(_run(content, shape, given, images), outputs):
+    packaged = _assemble(editor, shape, names, complete, given or RAW, description)
+    if runtime_check and not np.array_equal(_run(packaged, shape, given, images), outputs):
         raise RunFailedError("the packaged model does not compute what the converted one computes; this is a bug")
-    return content
+    return packaged
 
 
 def _assemble(
-    flat: bytes, shape: ClassifierShape, labels: list[str], made: Provenance, given: Normalization, description: str
+    editor: TfliteEditor,
+    shape: ClassifierShape,
+    labels: list[str],
+    made: Provenance,
+    given: Normalization,
+    description: str,
 ) -> bytes:
     name = description.split("\n")[0]
     standard = metadata_writer.metadata_buffer(name, description, shape.height, shape.width, shape.channels, given)
     buffers = {sealing.BUFFER_NAME: sealing.provenance_buffer(made), metadata.BUFFER_NAME: standard}
-    extended = add_metadata(flat, buffers, description)
-    return sealing.seal(metadata_writer.append_labels(extended, labels, sealing.EMPTY_SEAL))
+    editor.set_metadata(buffers, description)
+    return sealing.seal(metadata_writer.append_labels(editor.pack(), labels, sealing.EMPTY_SEAL))
 
 
 def _checked_labels(labels: Sequence[str], classes: int) -> list[str]:
@@ -93,7 +96,7 @@ def _checked_labels(labels: Sequence[str], classes: int) -> list[str]:
 
 
 def _without_archive(content: bytes) -> bytes:
-    """The FlatBuffer alone, where an earlier writer appended a zip."""
+    """Cut off a zip that an earlier writer appended."""
     stream = io.BytesIO(content)
     if not zipfile.is_zipfile(stream):
         return content

@@ -16,15 +16,15 @@ _CHANGES = "Changes (to all of them)"
 
 
 def _io_types() -> Iterable[str]:
-    from edgeclf.compression.recipe import IO_TYPES
+    from edgeclf.compression.export.tflite_format import IO_TYPES
 
     return IO_TYPES
 
 
 def _parse_settings(pairs: list[str], option: str) -> dict[str, Any]:
-    from edgeclf.compression.recipe import Recipe
+    from edgeclf.compression.choice import settings_record
 
-    return parse_settings(pairs, Recipe, without=("format", "qat", "prune", "pattern", "cluster"))
+    return parse_settings(pairs, settings_record())
 
 
 OPTIONS = (
@@ -35,14 +35,6 @@ OPTIONS = (
         complete=complete_path,
         argument=True,
     ),
-    Option("int8", "Full integer: small and fast.", panel=_FORMATS),
-    Option("float16", "Half the size; computes in float.", panel=_FORMATS),
-    Option("dynamic", "int8 weights; slower than float here.", panel=_FORMATS),
-    Option("int16x8", "int16 activations; precise, very slow.", panel=_FORMATS),
-    Option("float32", "Unchanged numbers, for comparison.", panel=_FORMATS),
-    Option("qat", "Train with quantization in the loop; implies --int8.", panel=_CHANGES),
-    Option("prune", "Fraction of zero weights: 0.5, or 2:4.", metavar="FRACTION", panel=_CHANGES),
-    Option("cluster", "Distinct weights a tensor, such as 16.", metavar="N", panel=_CHANGES),
     Option(
         "recipes",
         "A recipe by name, such as prune50-qat-int8; repeatable.",
@@ -51,6 +43,14 @@ OPTIONS = (
         default=UNSET,
         flag="--recipe",
     ),
+    Option("int8", "Full integer: small and fast.", panel=_FORMATS),
+    Option("float16", "Half the size; computes in float.", panel=_FORMATS),
+    Option("dynamic", "int8 weights; slower than float here.", panel=_FORMATS),
+    Option("int16x8", "int16 activations; precise, very slow.", panel=_FORMATS),
+    Option("float32", "Unchanged numbers, for comparison.", panel=_FORMATS),
+    Option("qat", "Train with quantization in the loop; implies --int8.", panel=_CHANGES),
+    Option("prune", "Fraction of zero weights: 0.5, or 2:4.", metavar="FRACTION", panel=_CHANGES),
+    Option("cluster", "Distinct weights a tensor, such as 16.", metavar="N", panel=_CHANGES),
     Option("data", "For calibration and fine-tuning. Default: the run's.", metavar="DATA", complete=complete_data),
     Option("calibration", "Training images that set the quantization ranges.", metavar="N", minimum=1),
     Option(
@@ -95,6 +95,7 @@ COMMAND = Command(
         "edgeclf compress runs/digits",
         "edgeclf compress runs/photos --int8 --float16",
         "edgeclf compress runs/photos --qat --prune 0.5",
+        "edgeclf compress runs/photos --recipe int8 --recipe prune50-qat-int8",
         "edgeclf compress network.h5 --int8 --data photos --out models",
     ),
 )

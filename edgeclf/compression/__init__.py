@@ -1,4 +1,4 @@
-"""Host side: from a float network to TFLite models, quantized, pruned, clustered."""
+"""Host side: turns a float network into model files: steps change the network, an exporter writes the file."""
 
 from __future__ import annotations
 
@@ -9,7 +9,29 @@ import os
 os.environ.setdefault("TF_USE_LEGACY_KERAS", "1")
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
 
+from edgeclf.compression.choice import choose_recipes
 from edgeclf.compression.compress_report import CompressedModel, CompressReport
-from edgeclf.compression.recipe import Recipe, choose_recipes, parse_recipe
+from edgeclf.compression.export.tflite import TFLite
+from edgeclf.compression.exporter import Exporter, register_exporter
+from edgeclf.compression.recipe import Recipe, parse_recipe
+from edgeclf.compression.step import Step, StepContext, register_step
+from edgeclf.compression.steps import Cluster, Prune, QuantizeAware
+from edgeclf.compression.steps.fine_tuning import FineTuning
 
-__all__ = ["CompressReport", "CompressedModel", "Recipe", "choose_recipes", "parse_recipe"]
+__all__ = [
+    "Cluster",
+    "CompressReport",
+    "CompressedModel",
+    "Exporter",
+    "FineTuning",
+    "Prune",
+    "QuantizeAware",
+    "Recipe",
+    "Step",
+    "StepContext",
+    "TFLite",
+    "choose_recipes",
+    "parse_recipe",
+    "register_exporter",
+    "register_step",
+]

@@ -14,20 +14,23 @@ class CompressedModel(Record):
     """One model file.
 
     Attributes:
-        path: the `.tflite`.
+        path: of the file.
         recipe: its short name, such as `qat-int8`.
         size_bytes: of the file with labels, provenance and samples.
         gzip_bytes: of the file compressed.
-        top1: share of right answers of the emitted file on `split`; None without data.
+        top1: fraction of correct predictions of the exported file on `split`; None without data.
         split: `validation`, else `test`; None without data.
-        sparsity: share of zeros among all weights in the file.
+        sparsity: fraction of zeros among all weights in the file.
         distinct_weights_max: most distinct values in one weight tensor.
         distinct_weights_per_channel_max: most distinct values in one output channel of a weight tensor.
         float_top1: of the float network on the same images; None where it was not measured.
         tensors: each weight tensor's name, elements, sparsity, distinct values in all and per channel.
-        notes: what a person should know, one line each.
+        notes: warnings and remarks, one line each.
         seconds: that it took.
-        network_input: what pixel values 0 and 255 become before they enter the float network, and who says so.
+        selected_on: whether the images of `split` also chose the epoch that was kept, in the float training or in that
+            of a step, so that `top1` is optimistic; None without data.
+        digest: SHA-256 of all settings of the recipe.
+        network_input: what pixel values 0 and 255 become before they enter the float network, and the origin of that.
     """
 
     path: str
@@ -44,6 +47,8 @@ class CompressedModel(Record):
     notes: tuple[str, ...] = ()
     seconds: float = 0.0
     network_input: InputRange | None = None
+    selected_on: bool | None = None
+    digest: str = ""
 
 
 @dataclass(frozen=True)

@@ -2,15 +2,32 @@
 
 from __future__ import annotations
 
-from typing import Any, ClassVar, Protocol
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, ClassVar, Protocol
 
 from edgeclf.artifact.model_file import ModelFile
-from edgeclf.compression.step import StepContext
-from edgeclf.graph.float_network import FloatNetwork
+
+if TYPE_CHECKING:
+    from edgeclf.compression.step import StepContext
+    from edgeclf.graph.float_network import FloatNetwork
+
+
+@dataclass(frozen=True)
+class ExportedFile(ModelFile):
+    """The bare file that an exporter made, and what packaging and measuring must know besides.
+
+    Args:
+        input_range: what pixel values 0 and 255 must become before they enter a float input; None: they enter raw.
+    """
+
+    input_range: tuple[float, float] | None = None
 
 
 class Exporter(Protocol):
     """One output format: a frozen `Record` whose fields are its settings.
+
+    Derive from it (`class OnnxFile(Exporter, Record)`) to inherit the defaults below. All fields need defaults.
 
     Attributes:
         kind: its key in `EXPORTERS`, and in the JSON of a recipe.
@@ -20,14 +37,41 @@ class Exporter(Protocol):
     kind: ClassVar[str]
     suffix: ClassVar[str]
 
+    @property
+    def calibrates(self) -> bool:
+        """Whether `export` needs `calibration_images` in its context."""
+        return False
+
+    @property
+    def carries_ranges(self) -> bool:
+        """Whether the file can keep the ranges of quantization-aware training."""
+        return False
+
+    @property
+    def integer(self) -> bool:
+        """Whether everything inside the file is computed in 8-bit integers."""
+        return False
+
+    @property
+    def remark(self) -> str:
+        """What users should know about the format's size and speed; may be empty."""
+        return ""
+
     def label(self) -> str:
-        """The part of a recipe's name that stands for it, such as `int8`."""
+        """Return the last part of a recipe's name, such as `int8`; it has no hyphen."""
         ...
 
-    def export(self, network: FloatNetwork, context: StepContext) -> ModelFile:
+    @classmethod
+    def variants(cls) -> Mapping[str, Exporter]:
+        """Return by label what can stand at the end of a recipe's name, with default settings."""
+        made = cls()
+        return {made.label(): made}
+
+    def export(self, network: FloatNetwork, context: StepContext) -> ExportedFile:
         """Convert `network`; the file's graph is complete, labels and provenance are added later.
 
         Raises:
+            InputError: the network does not go with the format, or images are missing.
             ModelError: the converter refuses the network.
         """
         ...
@@ -35,3 +79,22 @@ class Exporter(Protocol):
 
 EXPORTERS: dict[str, type[Any]] = {}
 """By kind; classes that implement `Exporter`."""
+
+
+def known_exporters() -> dict[str, Exporter]:
+    """Return all exporters by label, with default settings."""
+    found: dict[str, Exporter] = {}
+    for exporter in EXPORTERS.values():
+        found |= exporter.variants()
+    return found
+
+
+def register_exporter(exporter: type[Any]) -> type[Any]:
+    """Add an exporter to the registry; usable as a class decorator.
+
+    Raises:
+        ValueError: another exporter has the same kind.
+    """
+    if EXPORTERS.setdefault(exporter.kind, exporter) is not exporter:
+        raise ValueError(f"an exporter of the kind {exporter.kind!r} is registered already")
+    return exporter

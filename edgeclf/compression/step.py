@@ -2,15 +2,36 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any, ClassVar, Protocol
+from typing import TYPE_CHECKING, Any, ClassVar, Protocol, TypeVar
 
 import numpy as np
 import numpy.typing as npt
 
+from edgeclf.compression.export.observation import FloatObservation
 from edgeclf.dataset import Dataset
+from edgeclf.errors import InputError
 from edgeclf.graph.float_network import FloatNetwork
 from edgeclf.progress import SILENT, Progress
+
+if TYPE_CHECKING:
+    from edgeclf.compression.export.model_file_stats import ModelFileStats
+    from edgeclf.compression.exporter import Exporter
+
+Self = TypeVar("Self", bound="Step")
+
+
+class Checkpoints(Protocol):
+    """Where the weights of a finished fine-tuning are kept, so that a call that was killed does not train again."""
+
+    def load(self, label: str) -> list[npt.NDArray[Any]] | None:
+        """Return the weights that were saved under `label`; None: there are none."""
+        ...
+
+    def save(self, label: str, weights: Sequence[npt.NDArray[Any]]) -> None:
+        """Keep `weights` under `label`, atomically."""
+        ...
 
 
 @dataclass(frozen=True)
@@ -22,9 +43,12 @@ class StepContext:
         data: images and labels; None: there are none.
         calibration_images: uint8[n, H, W, 3], drawn from the training split; None: no images.
         balance: of the classes, as the float network was trained.
-        flip: whether a mirrored image still is what its label says.
+        flip: whether a mirrored image still shows what its label names.
         seed: of order, augmentation and draws.
         progress: where bars and warnings are shown.
+        checkpoints: where finished fine-tunings are kept; None: nowhere.
+        observed: the float graph of `original` and its ranges on `calibration_images`, where they were measured
+            already; an exporter that gets `original` itself to convert need not measure them again.
     """
 
     original: FloatNetwork
@@ -34,32 +58,80 @@ class StepContext:
     flip: bool = False
     seed: int = 0
     progress: Progress = SILENT
+    checkpoints: Checkpoints | None = None
+    observed: FloatObservation | None = None
 
 
 class Step(Protocol):
     """One change of a float network: a frozen `Record` whose fields are its settings, in a file of its own.
 
+    Derive from it (`class Halve(Step, Record)`) to inherit the defaults below. All fields need defaults, so that
+    `Halve()` is the step with its default settings.
+
     Attributes:
-        kind: its key in `STEPS`, and in the JSON of a recipe.
+        kind: its key in `STEPS`, in the JSON of a recipe, and in front of its settings (`qat_epochs`).
+        trains: whether it needs labelled images and a tf-keras network.
+        after: kinds of the steps that may stand before it in a recipe.
+        before: kinds of the steps that may stand behind it; a pair is allowed if either of the two allows it.
     """
 
     kind: ClassVar[str]
+    trains: ClassVar[bool] = True
+    after: ClassVar[frozenset[str]] = frozenset()
+    before: ClassVar[frozenset[str]] = frozenset()
 
     def label(self) -> str:
-        """The part of a recipe's name that stands for it, such as `prune50`."""
+        """Return the part of a recipe's name that stands for it, such as `prune50`; it has no hyphen."""
         ...
+
+    @classmethod
+    def parse(cls: type[Self], part: str) -> Self | None:
+        """Return the step that a part of a recipe's name stands for; None: it stands for another one."""
+        step = cls()
+        return step if step.label() == part else None
+
+    @classmethod
+    def from_option(cls: type[Self], value: Any) -> Self:
+        """Return the step that a keyword or an option of its kind stands for, such as `prune=0.5`.
+
+        Raises:
+            InputError: the value does not fit.
+        """
+        if value is not True:
+            raise InputError(f"{cls.kind} is on or off (true or false), got {value!r}")
+        return cls()
+
+    def check_export(self, export: Exporter) -> None:
+        """Refuse an exporter whose file cannot keep what this step makes.
+
+        Raises:
+            InputError: it is so.
+        """
+        return
 
     def check(self, network: FloatNetwork) -> None:
         """Refuse a network that this step cannot change, before anything is trained.
 
+        Args:
+            network: the float network before the first step.
+
         Raises:
             InputError: the step does not go with the network.
         """
-        ...
+        return
 
     def apply(self, network: FloatNetwork, context: StepContext) -> FloatNetwork:
         """Return a changed copy of `network`, with its invariants; `network` stays as it is."""
         ...
+
+    def remarks(self, stats: ModelFileStats, sizes: str) -> tuple[str, ...]:
+        """Return what the user should know about the exported file, a line each: where it falls short, what it costs.
+
+        Args:
+            stats: what was counted in the file.
+            sizes: the file's sizes in words.
+        """
+        return ()
 
 
 STEPS: dict[str, type[Any]] = {}

@@ -1,4 +1,4 @@
-"""Host side: editing tf-keras graphs: flattening, rewiring, and what quantization-aware training can take."""
+"""Host side: float networks, and edits of their tf-keras graphs: flattening, rewiring, making them quantizable."""
 
 import os
 

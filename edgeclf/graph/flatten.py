@@ -1,21 +1,21 @@
-"""Networks inside networks, taken apart: one flat graph that can be walked, quantized and given a new head.
+"""Flattens networks inside networks to one graph that can be walked, quantized and given a new head.
 
 The usual way to fine-tune in Keras calls a whole network as one layer of another: `base(x, training=False)`.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from typing import Any
 
 import tensorflow as tf
 import tf_keras
 
 from edgeclf.errors import ModelError
+from edgeclf.graph.private_apis import calls_in_order, has_graph, producer
 
 
-def flattened(network: tf_keras.Model) -> tf_keras.Model:
-    """`network` with every functional or sequential network inside it replaced by its layers.
+def flatten(network: Any) -> Any:
+    """Copy `network` with every functional or sequential network inside it replaced by its layers.
 
     The layers are copies with the same weights, also where one is used in several places. A layer whose name is taken
     gets the name of its network in front. The argument `training` of a call is left out, so that the layers of a base
@@ -35,10 +35,10 @@ def flattened(network: tf_keras.Model) -> tf_keras.Model:
     copies = _Copies()
     inputs = []
     for entry in _graph(network).inputs:
-        layer = entry._keras_history.layer
+        layer = producer(entry)
         copies.names.add(layer.name)
         inputs.append(tf_keras.Input(batch_shape=entry.shape.as_list(), dtype=entry.dtype, name=layer.name))
-    outputs = copies.through(network, inputs)
+    outputs = copies.call(network, inputs)
     flat = tf_keras.Model(inputs, outputs, name=network.name)
     for layer, copy in copies.made.values():
         copy.set_weights(layer.get_weights())
@@ -52,27 +52,27 @@ class _Copies:
         self.made: dict[int, tuple[Any, Any]] = {}
         self.names: set[str] = set()
 
-    def through(self, network: Any, inputs: list[Any], inside: str = "") -> list[Any]:
-        """The outputs of the copied layers of `network` on the tensors `inputs`."""
+    def call(self, network: Any, inputs: list[Any], inside: str = "") -> list[Any]:
+        """Call copies of the layers of `network` on the tensors `inputs`; returns the outputs."""
         tensors: dict[str, Any] = {
             str(id(known)): given for known, given in zip(_graph(network).inputs, inputs, strict=True)
         }
-        for node in _nodes(network):
+        for node in calls_in_order(network):
             if node.is_input:
                 continue
             if isinstance(node.layer, tf_keras.Model):
                 entering = [tensors[str(id(tensor))] for tensor in node.keras_inputs]
-                made: Any = self.through(node.layer, entering, f"{inside}{node.layer.name}_")
+                made: Any = self.call(node.layer, entering, f"{inside}{node.layer.name}_")
             else:
                 given = node.flat_input_ids  # keras takes each tensor out of its list, once for each use
                 arguments, named = node.map_arguments({key: [tensors[key]] * len(given) for key in given})
                 named.pop("training", None)
-                made = self.of(node.layer, inside)(*arguments, **named)
+                made = self.copy_of(node.layer, inside)(*arguments, **named)
             tensors.update(zip(node.flat_output_ids, tf.nest.flatten(made), strict=True))
         return [tensors[str(id(tensor))] for tensor in network.outputs]
 
-    def of(self, layer: Any, inside: str) -> Any:
-        """The copy of `layer`."""
+    def copy_of(self, layer: Any, inside: str) -> Any:
+        """Return the copy of `layer`, made when it is first asked for."""
         if id(layer) not in self.made:
             config = layer.get_config()
             name = config["name"] if config["name"] not in self.names else f"{inside}{config['name']}"
@@ -84,12 +84,6 @@ class _Copies:
 
 
 def _graph(network: Any) -> Any:
-    if not getattr(network, "_is_graph_network", False):
+    if not has_graph(network):
         raise ModelError(f"a functional or sequential network was expected, got {type(network).__name__}")
     return network
-
-
-def _nodes(network: Any) -> Iterator[Any]:
-    """Calls of layers, in an order in which they can be made."""
-    for depth in sorted(network._nodes_by_depth, reverse=True):
-        yield from network._nodes_by_depth[depth]

@@ -1,9 +1,9 @@
-"""A float network and all that must travel with it from one compression step to the next."""
+"""Describes a float network and all that must travel with it from one compression step to the next."""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from types import MappingProxyType
 from typing import Any
 
@@ -11,6 +11,7 @@ import numpy as np
 import numpy.typing as npt
 
 from edgeclf.artifact.pixels import Normalization
+from edgeclf.errors import ModelError
 
 
 @dataclass(frozen=True)
@@ -28,6 +29,12 @@ class InputSpec:
     width: int
     normalization: Normalization
     channel_order: str = "RGB"
+
+    @property
+    def scale_and_offset(self) -> tuple[npt.NDArray[np.float64], npt.NDArray[np.float64]]:
+        """What pixels are multiplied by and what is added: float64[1] each, or float64[3] where the channels differ."""
+        mean, std = (np.asarray(part, np.float64) for part in (self.normalization.mean, self.normalization.std))
+        return 1 / std, -mean / std
 
     @property
     def input_max(self) -> float | None:
@@ -83,6 +90,37 @@ class FloatNetwork:
     invariants: Invariants = field(default_factory=Invariants)
     notes: tuple[str, ...] = ()
 
+    @property
+    def input_max(self) -> float:
+        """What pixel value 255 becomes before it enters a prepared network; 0 stays 0.
+
+        Raises:
+            ModelError: the network is not prepared: its scaling has an offset, or differs between the channels.
+        """
+        highest = self.input.input_max
+        if highest is None:
+            raise ModelError(f"a prepared network was expected (prepare_network), got one that takes {self.input}")
+        return highest
+
+    def with_model(
+        self, model: Any, *, invariants: Invariants | None = None, notes: tuple[str, ...] = ()
+    ) -> FloatNetwork:
+        """Return the same network with another Keras graph behind the same input.
+
+        Args:
+            model: functional tf-keras model that takes what `call` took.
+            invariants: of the new graph; None: those of this one.
+            notes: appended to the notes so far.
+        """
+        return replace(
+            self,
+            model=model,
+            call=lambda x: model(x, training=False),
+            trackable=model,
+            invariants=self.invariants if invariants is None else invariants,
+            notes=(*self.notes, *notes),
+        )
+
     def on_pixels(self, pixels: Any) -> Any:
         """Run on raw RGB pixels `[N, H, W, 3]`, 0..255, of any type: `float32[N, C]`."""
         import tensorflow as tf
@@ -90,7 +128,6 @@ class FloatNetwork:
         values = tf.cast(pixels, tf.float32)
         if self.input.channel_order == "BGR":
             values = values[..., ::-1]
-        mean, std = (
-            np.asarray(part, np.float32) for part in (self.input.normalization.mean, self.input.normalization.std)
-        )
-        return self.call((values - mean) / std)
+        scale, offset = self.input.scale_and_offset
+        values = values * scale.astype(np.float32)
+        return self.call(values + offset.astype(np.float32) if np.any(offset) else values)

@@ -1,4 +1,4 @@
-"""The network without its input scaling, in the form that TFMOT can quantize, prune and cluster whole.
+"""Prepares a network for compression: flat, and without its input scaling, as TFMOT can quantize, prune and cluster it.
 
 A pure scale such as `Rescaling(1/255)` costs nothing in an integer graph: it is the input tensor's own quantization
 (scale 1/255, zero point 0 for uint8). A scaling with an offset becomes a frozen 1x1 depthwise convolution, which every
@@ -8,15 +8,19 @@ tool knows.
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
+import numpy.typing as npt
 import tf_keras
 
+from edgeclf.artifact.pixels import Normalization
 from edgeclf.errors import ModelError
-from edgeclf.graph.flatten import flattened
-from edgeclf.graph.rewire import rewired
+from edgeclf.graph.flatten import flatten
+from edgeclf.graph.float_network import FloatNetwork, InputSpec
+from edgeclf.graph.private_apis import calls_of, has_graph, producer, readers
+from edgeclf.graph.rewire import rewire
 
 layers = tf_keras.layers
 SCALING_LAYER = "edgeclf_scaling"
@@ -29,70 +33,85 @@ IDLE_AT_INFERENCE = (
 """Layers that change their input in training alone. Dropout is none of them: fine-tuning keeps it."""
 
 
-@dataclass(frozen=True)
-class Core:
-    """A network on scaled pixels.
-
-    Attributes:
-        model: from `float32[N, H, W, 3]`, 0..`high`, to `float32[N, C]`; functional, without `Rescaling`.
-        high: what pixel value 255 becomes; 0 stays 0.
-    """
-
-    model: tf_keras.Model
-    high: float
-
-    def on_pixels(self, pixels: Any) -> Any:
-        """Run on raw pixels `[N, H, W, 3]`, 0..255, of any type."""
-        import tensorflow as tf
-
-        return self.model(tf.cast(pixels, tf.float32) * np.float32(self.high / 255), training=False)
-
-
-def prepare_core(network: tf_keras.Model, input_range: tuple[float, float] | None = None) -> Core:
+def prepare_network(network: FloatNetwork) -> FloatNetwork:
     """Make a network flat, leave out what does nothing at inference, and take the input scaling out.
 
-    Args:
-        network: functional or sequential, on raw pixels, or on `input_range` where it scales nothing inside.
-        input_range: what pixel values 0 and 255 must become before they enter `network`; None: they enter raw.
+    Returns:
+        a network whose `input.input_max` says what pixel value 255 becomes, where 0 stays 0. A scaling with an offset,
+        or one that differs between the channels, is a frozen convolution behind the input, and `input_max` is 1. Where
+        there is no Keras graph, `call` does it.
 
     Raises:
-        ModelError: the network is neither functional nor sequential.
+        ModelError: the network has a Keras graph that is neither functional nor sequential.
     """
-    if not isinstance(network, tf_keras.Sequential) and not getattr(network, "_is_graph_network", False):
-        raise ModelError(f"a functional or sequential network was expected, got {type(network).__name__}")
-    flat = flattened(network)
+    scale, offset = (part.item() if part.size == 1 else part for part in network.input.scale_and_offset)
+    if network.model is None:
+        return _prepare_callable(network, scale, offset)
+    _check_functional(network.model)
+    flat = flatten(network.model)
     idle = {layer.name for layer in flat.layers if type(layer) in IDLE_AT_INFERENCE}
-    model = rewired(tf_keras.Model(flat.inputs, flat.outputs), removed=idle)
-    low, high = input_range or (0.0, 255.0)
-    scale, offset = np.float64((high - low) / 255), np.float64(low)
+    model = rewire(tf_keras.Model(flat.inputs, flat.outputs), removed=idle)
     scalings = _scalings(model)
     for layer in scalings:
         inner_scale, inner_offset = scale_and_offset(layer)
         scale, offset = scale * inner_scale, offset * inner_scale + inner_offset
     removed = [layer.name for layer in scalings]
-    if not np.any(offset) and np.ndim(scale) == 0 and scale > 0:
-        return Core(rewired(model, removed=removed), float(scale * 255))
-    scaling = layers.DepthwiseConv2D(1, use_bias=True, name=SCALING_LAYER, trainable=False)
-    weights = [np.broadcast_to(scale * 255, 3).reshape(1, 1, 3, 1), np.broadcast_to(offset, 3)]
-    return Core(
-        rewired(model, removed=removed, behind_input=(scaling, [w.astype(np.float32) for w in weights])), high=1.0
-    )
+    if _is_pure(network, scale, offset):
+        return _with_input_max(network, float(scale * 255)).with_model(rewire(model, removed=removed))
+    scaling = _scaling_layer(network.input.channel_order, scale, offset)
+    return _with_input_max(network, 1.0).with_model(rewire(model, removed=removed, behind_input=scaling))
 
 
-def _scalings(model: tf_keras.Model) -> list[Any]:
-    """The scaling layers, one behind the other, that all of the input goes through first."""
+def _prepare_callable(network: FloatNetwork, scale: Any, offset: Any) -> FloatNetwork:
+    if _is_pure(network, scale, offset):
+        return network
+    span, low, call = np.float32(scale * 255), np.float32(offset), network.call
+    if network.input.channel_order == "BGR":
+        return replace(_with_input_max(network, 1.0), call=lambda x: call(x[..., ::-1] * span + low))
+    return replace(_with_input_max(network, 1.0), call=lambda x: call(x * span + low))
+
+
+def _is_pure(network: FloatNetwork, scale: Any, offset: Any) -> bool:
+    """Return whether the scaling is one positive number for all channels: an input tensor's quantization can carry it."""
+    return network.input.channel_order == "RGB" and not np.any(offset) and np.ndim(scale) == 0 and bool(scale > 0)
+
+
+def _with_input_max(network: FloatNetwork, input_max: float) -> FloatNetwork:
+    given = network.input
+    return replace(network, input=InputSpec(given.height, given.width, Normalization.from_range(0.0, input_max)))
+
+
+def _scaling_layer(channel_order: str, scale: Any, offset: Any) -> tuple[Any, list[npt.NDArray[np.float32]]]:
+    """Make a frozen 1x1 convolution from pixels 0..1 to what the network takes, and its weights."""
+    scales, offsets = np.broadcast_to(scale * 255, 3), np.broadcast_to(offset, 3)
+    if channel_order == "RGB":
+        made = layers.DepthwiseConv2D(1, use_bias=True, name=SCALING_LAYER, trainable=False)
+        kernel = scales.reshape(1, 1, 3, 1)
+    else:
+        made = layers.Conv2D(3, 1, use_bias=True, name=SCALING_LAYER, trainable=False)
+        kernel = np.diag(scales)[::-1].reshape(1, 1, 3, 3)
+    return made, [weight.astype(np.float32) for weight in (kernel, offsets)]
+
+
+def _check_functional(model: Any) -> None:
+    if not isinstance(model, tf_keras.Sequential) and not has_graph(model):
+        raise ModelError(f"a functional or sequential network was expected, got {type(model).__name__}")
+
+
+def _scalings(model: Any) -> list[Any]:
+    """List the scaling layers, one behind the other, that all of the input goes through first."""
     found: list[Any] = []
-    behind = model.inputs[0]._keras_history.layer
+    behind = producer(model.inputs[0])
     while True:
-        readers = [node.layer for node in behind._outbound_nodes]
-        if len(readers) != 1 or not isinstance(readers[0], SCALING_KINDS) or len(readers[0]._inbound_nodes) != 1:
+        reading = readers(behind)
+        if len(reading) != 1 or not isinstance(reading[0], SCALING_KINDS) or calls_of(reading[0]) != 1:
             return found
-        behind = readers[0]
+        behind = reading[0]
         found.append(behind)
 
 
 def scale_and_offset(layer: Any) -> tuple[Any, Any]:
-    """What a `Rescaling` or `Normalization` multiplies by and adds: float64 numbers, or one for each channel."""
+    """Return what a `Rescaling` or `Normalization` multiplies by and adds: float64 numbers, or one for each channel."""
     if isinstance(layer, layers.Rescaling):
         scale, offset = np.array(layer.scale, np.float64), np.array(layer.offset, np.float64)
         return (scale if scale.size > 1 else scale.item()), (offset if offset.size > 1 else offset.item())
@@ -101,9 +120,9 @@ def scale_and_offset(layer: Any) -> tuple[Any, Any]:
     return (deviation, mean) if layer.invert else (1 / deviation, -mean / deviation)
 
 
-def wrapped(model: tf_keras.Model, wanted: Callable[[Any], bool], wrap: Callable[[Any], Any]) -> tf_keras.Model:
-    """A copy in which `wrap` is put around the layers that are `wanted`."""
-    names = {layer.name for layer in model.layers if wanted(layer)}
+def wrap_layers(model: Any, chosen: Callable[[Any], bool], wrap: Callable[[Any], Any]) -> Any:
+    """Copy a model with `wrap` put around the layers that are `chosen`."""
+    names = {layer.name for layer in model.layers if chosen(layer)}
     return tf_keras.models.clone_model(
         model, clone_function=lambda layer: wrap(layer) if layer.name in names else layer
     )

@@ -1,4 +1,4 @@
-"""Which layers quantization-aware training can take, told before any training, and others made into such.
+"""Finds the layers that quantization-aware training cannot take before any training, and replaces what can be replaced.
 
 TFMOT knows a batch normalization only right behind a linear convolution or dense layer, and no scaling at all. Both are
 one multiplication and one addition a channel: a 1x1 depthwise convolution, which every tool knows.
@@ -9,43 +9,44 @@ from __future__ import annotations
 from typing import Any
 
 import numpy as np
+import numpy.typing as npt
 import tf_keras
 
 from edgeclf.errors import ModelError
-from edgeclf.graph.prepared_network import SCALING_KINDS, Core, scale_and_offset
-from edgeclf.graph.rewire import rewired
+from edgeclf.graph.float_network import FloatNetwork
+from edgeclf.graph.prepared_network import SCALING_KINDS, scale_and_offset
+from edgeclf.graph.private_apis import calls_of, default_8bit_registry, producer, quantizable_activations, readers
+from edgeclf.graph.rewire import rewire
 
 layers = tf_keras.layers
 
 
-def quantizable(core: Core) -> Core:
-    """The same network, each loose batch normalization and inner scaling a depthwise convolution.
+def make_quantizable(network: FloatNetwork) -> FloatNetwork:
+    """Turn each loose batch normalization and inner scaling of a prepared network into a depthwise convolution.
+
+    Returns:
+        a copy that computes the same, or `network` itself where nothing had to change.
 
     Raises:
         ModelError: there are layers that quantization-aware training cannot take; each is named.
     """
-    fused = _fused_normalizations(core.model)
+    fused = _fused_normalizations(network.model)
     replaced = {}
-    for layer in core.model.layers:
+    for layer in network.model.layers:
         if isinstance(layer, (layers.BatchNormalization, *SCALING_KINDS)) and layer.name not in fused:
             shape = layer.get_input_shape_at(0)
             if len(shape) == 4 and (not hasattr(layer, "axis") or _axes(layer) in ([3], [])):
                 replaced[layer.name] = _as_convolution(layer, int(shape[3]))
     if replaced:
-        core = Core(rewired(core.model, replaced=replaced), core.high)
-    _check(core)
-    return core
+        network = network.with_model(rewire(network.model, replaced=replaced))
+    _check(network.model)
+    return network
 
 
-def _check(core: Core) -> None:
-    from tensorflow_model_optimization.python.core.quantization.keras.default_8bit import (
-        default_8bit_quantize_registry as registry,
-    )
-
-    known = registry.Default8BitQuantizeRegistry()
-    fused = _fused_normalizations(core.model)
+def _check(model: Any) -> None:
+    known, fused = default_8bit_registry(), _fused_normalizations(model)
     bad = []
-    for layer in core.model.layers:
+    for layer in model.layers:
         if isinstance(layer, layers.InputLayer) or layer.name in fused:
             continue
         activation = _refused_activation(layer, known)
@@ -59,11 +60,7 @@ def _check(core: Core) -> None:
 
 
 def _refused_activation(layer: Any, known: Any) -> str | None:
-    """The name of the layer's activation function where TFMOT has no rule for it."""
-    from tensorflow_model_optimization.python.core.quantization.keras.quantize_aware_activation import (
-        QuantizeAwareActivation as Rules,
-    )
-
+    """Name the layer's activation function where TFMOT has no rule for it."""
     function = getattr(layer, "activation", None)
     if function is None:
         return None
@@ -74,27 +71,27 @@ def _refused_activation(layer: Any, known: Any) -> str | None:
         except ValueError:
             return name
         return None
-    return None if name in Rules._PRE_QUANT_ACTIVATIONS | Rules._POST_QUANT_ACTIVATIONS else name
+    return None if name in quantizable_activations() else name
 
 
 def _separable(layer: Any) -> bool:
     return isinstance(layer, (layers.SeparableConv1D, layers.SeparableConv2D))
 
 
-def _fused_normalizations(model: tf_keras.Model) -> set[str]:
-    """Batch normalizations right behind a linear convolution or dense layer: TFMOT fuses them."""
+def _fused_normalizations(model: Any) -> set[str]:
+    """Name the batch normalizations right behind a linear convolution or dense layer: TFMOT fuses them."""
     before = (layers.Conv2D, layers.DepthwiseConv2D, layers.Dense, layers.SeparableConv2D)
     found = set()
     for layer in model.layers:
-        if not isinstance(layer, layers.BatchNormalization) or len(layer._inbound_nodes) != 1:
+        if not isinstance(layer, layers.BatchNormalization) or calls_of(layer) != 1:
             continue
-        behind = layer.input._keras_history.layer
-        if isinstance(behind, layers.Reshape) and len(behind._outbound_nodes) == 1:
-            behind = behind.input._keras_history.layer
+        behind = producer(layer.input)
+        if isinstance(behind, layers.Reshape) and len(readers(behind)) == 1:
+            behind = producer(behind.input)
         if (
             isinstance(behind, before)
             and not isinstance(behind, layers.Conv2DTranspose)
-            and len(behind._outbound_nodes) == 1
+            and len(readers(behind)) == 1
             and getattr(behind.activation, "__name__", "") == "linear"
         ):
             found.add(layer.name)
@@ -106,7 +103,7 @@ def _axes(layer: Any) -> list[int]:
     return [axis % 4 for axis in axes if axis is not None]
 
 
-def _as_convolution(layer: Any, channels: int) -> tuple[Any, list[np.ndarray]]:
+def _as_convolution(layer: Any, channels: int) -> tuple[Any, list[npt.NDArray[np.float32]]]:
     if isinstance(layer, SCALING_KINDS):
         scale, offset = scale_and_offset(layer)
     else:

@@ -1,4 +1,4 @@
-"""Copies of a network without some of its layers, with others in their place, or with one more behind the input."""
+"""Copies a network without some of its layers, with others in their place, or with one more behind the input."""
 
 from __future__ import annotations
 
@@ -11,14 +11,14 @@ _Place = tuple[str, int, int]
 """A tensor in Keras' configuration: name of the layer, number of the call, number of the output."""
 
 
-def rewired(
-    model: tf_keras.Model,
+def rewire(
+    model: Any,
     *,
     removed: Collection[str] = (),
     replaced: Mapping[str, tuple[Any, list[Any]]] | None = None,
     behind_input: tuple[Any, list[Any]] | None = None,
-) -> tf_keras.Model:
-    """A copy of a functional network.
+) -> Any:
+    """Copy a functional network.
 
     Args:
         model: flat, with one input.
@@ -26,7 +26,7 @@ def rewired(
         replaced: by name, a new layer and its weights; it keeps the name and the place.
         behind_input: a new layer, and its weights, that all of the input goes through.
     """
-    config = model.get_config()
+    config, new_layers = model.get_config(), dict(replaced or {})
     entry = config["input_layers"][0]
     moves = {} if behind_input is None else {tuple(entry[:3]): (behind_input[0].name, 0, 0)}
     for layer in config["layers"]:
@@ -37,23 +37,22 @@ def rewired(
         if layer["name"] in removed:
             continue
         nodes = _moved(layer["inbound_nodes"], moves)
-        if layer["name"] in (replaced or {}):
-            layer = _described(replaced[layer["name"]][0], layer["name"])
+        if layer["name"] in new_layers:
+            layer = _described(new_layers[layer["name"]][0], layer["name"])
         kept.append({**layer, "inbound_nodes": nodes})
-    new = dict(replaced or {})
     if behind_input is not None:
         name = behind_input[0].name
         place = next(number for number, layer in enumerate(kept) if layer["name"] == entry[0])
         kept.insert(place + 1, _described(behind_input[0], name) | {"inbound_nodes": [[[*entry[:3], {}]]]})
-        new[name] = behind_input
+        new_layers[name] = behind_input
     config["layers"] = kept
     config["output_layers"] = _moved(config["output_layers"], moves)
     # Tensors in the file are named after the network; an automatic name counts up with each network of the process.
     config["name"] = "network"
     copy = tf_keras.Model.from_config(config)
     for layer in copy.layers:
-        if layer.name in new:
-            layer.set_weights(new[layer.name][1])
+        if layer.name in new_layers:
+            layer.set_weights(new_layers[layer.name][1])
         elif layer.weights:
             layer.set_weights(model.get_layer(layer.name).get_weights())
     return copy
@@ -64,14 +63,14 @@ def _described(layer: Any, name: str) -> dict[str, Any]:
 
 
 def _source(node: Any) -> _Place:
-    """Where the only input of a call comes from."""
+    """Find where the only input of a call comes from."""
     while isinstance(node[0], (list, tuple)):
         node = node[0]
     return (str(node[0]), int(node[1]), int(node[2]))
 
 
 def _moved(value: Any, moves: Mapping[_Place, _Place]) -> Any:
-    """The same part of a configuration, each tensor that has moved named by its new place."""
+    """Copy a part of a configuration, each tensor that has moved named by its new place."""
     if isinstance(value, dict):
         return {key: _moved(part, moves) for key, part in value.items()}
     if not isinstance(value, (list, tuple)):

@@ -1,4 +1,4 @@
-"""Host side: float networks in files, of edgeclf's own making or not, looked over before they are loaded."""
+"""Host side: float networks in files, made by edgeclf or not; they are checked before they are loaded."""
 
 import os
 

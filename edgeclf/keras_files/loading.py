@@ -2,17 +2,20 @@
 
 from __future__ import annotations
 
+import dataclasses
 import json
 import zipfile
 import zlib
-from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from edgeclf.artifact.pixels import RAW, Normalization
 from edgeclf.artifact.run_folder import RunFolder
 from edgeclf.errors import ModelError
-from edgeclf.keras_files.trust import check_configuration, check_saved_model_operators
+from edgeclf.graph.float_network import FloatNetwork, InputSpec
+from edgeclf.keras_files.saved_model_operators import check_saved_model
+from edgeclf.keras_files.trust import check_configuration
 
 _HDF5 = b"\x89HDF\r\n\x1a\n"
 _ZIP = b"PK\x03\x04"
@@ -21,35 +24,34 @@ _READING_ERRORS = (OSError, ValueError, LookupError, TypeError, AttributeError, 
 
 @dataclass(frozen=True)
 class FloatSource:
-    """A float network that is about to be compressed.
+    """A float network as it was found.
 
     Attributes:
         path: the file or folder that holds the network.
         name: for the files made of it.
         run: the run folder that it lies in, if any.
-        network: tf-keras model; None where another framework made it.
-        function: `float32[1, H, W, 3]` to `float32[1, C]`.
-        holder: the object that owns the variables.
-        height: of the input, pixels.
-        width: of the input, pixels.
-        classes: number of outputs.
         kind: `tf-keras`, `Keras 3` or `SavedModel`.
+        network: on raw pixels until `with_input_range` says otherwise. `model` is None where another framework made
+            it. Without a run folder the classes are numbers.
+        parameters: number of weights and biases; None for a SavedModel.
     """
 
     path: Path
     name: str
     run: RunFolder | None
-    network: Any
-    function: Callable[[Any], Any]
-    holder: Any
-    height: int
-    width: int
-    classes: int
     kind: str
+    network: FloatNetwork
+    parameters: int | None = None
+
+    def with_input_range(self, low: float, high: float) -> FloatSource:
+        """Return the same source, whose network takes pixel values 0 and 255 as `low` and `high`."""
+        given = self.network.input
+        spec = InputSpec(given.height, given.width, Normalization.from_range(low, high))
+        return dataclasses.replace(self, network=dataclasses.replace(self.network, input=spec))
 
 
 def find_network(source: str | Path) -> tuple[Path, RunFolder | None]:
-    """The file or folder that holds the network, and the run folder that `source` is, if it is one.
+    """Find the file or folder that holds the network, and the run folder that `source` is, if it is one.
 
     Raises:
         ModelError: the run has no network yet.
@@ -63,41 +65,49 @@ def find_network(source: str | Path) -> tuple[Path, RunFolder | None]:
     return run.keras_path, run
 
 
-def load_source(source: str | Path, *, trust: bool = False) -> FloatSource:
+def load_source(source: str | Path, *, trust_model: bool = False) -> FloatSource:
     """Load a run folder's network, a `.keras` or `.h5` file, or a SavedModel.
 
     Raises:
         ModelError: there is nothing to load, it is damaged, or it is no image classifier with a fixed input size.
-        UntrustedModelError: it would run foreign code, and `trust` is off.
+        UntrustedModelError: it would run foreign code, and `trust_model` is off.
     """
     path, run = find_network(source)
     if path.is_dir():
-        return _load_saved_model(path, trust)
+        return _load_saved_model(path, trust_model)
     kind, config = read_configuration(path)
-    if not trust:
+    if not trust_model:
         check_configuration(config, path.name)
-    network = _load_tf_keras(path, trust) if kind == "tf-keras" else _load_keras3(path, trust)
-    height, width, classes = _image_classifier(path, network.input_shape, network.output_shape)
-    name = path.stem if run is None else run.name
-    return FloatSource(
-        path, name, run, network if kind == "tf-keras" else None, lambda x: network(x, training=False), network,
-        height, width, classes, kind,
-    )  # fmt: skip
+    tf_keras = kind == "tf-keras"
+    model = _load_tf_keras(path, trust_model) if tf_keras else _load_keras3(path, trust_model)
+    height, width, classes = _image_classifier(path, model.input_shape, model.output_shape)
+    names = () if run is None else run.labels
+    if run is not None and names and len(names) != classes:
+        raise ModelError(f"{run.path}: names {len(names)} classes, but its network has {classes} output classes")
+    network = FloatNetwork(
+        model=model if tf_keras else None,
+        call=lambda x: model(x, training=False),
+        # Written out as a SavedModel by the converter, a Keras 3 network would lose its variables' values.
+        trackable=model if tf_keras else None,
+        input=InputSpec(height, width, RAW),
+        classes=names or tuple(str(i) for i in range(classes)),
+    )
+    return FloatSource(path, path.stem if run is None else run.name, run, kind, network, int(model.count_params()))
 
 
-def load_float_model(path: str | Path, trust: bool = False) -> Any:
+def load_float_model(path: str | Path, trust_model: bool = False) -> Any:
     """Load a tf-keras model after checking that it runs no foreign code.
 
     Args:
         path: a `.keras` or `.h5` file, or a run folder.
-        trust: load it even if it does.
+        trust_model: load it even if it does.
 
     Returns:
         a `tf_keras.Model`, not compiled.
 
     Raises:
         ModelError: the file is not there, is damaged, or was made by Keras 3.
-        UntrustedModelError: it would run foreign code, and `trust` is off.
+        UntrustedModelError: it would run foreign code, and `trust_model` is off.
     """
     path = Path(path)
     if path.is_dir() and RunFolder.is_one(path):
@@ -110,13 +120,13 @@ def load_float_model(path: str | Path, trust: bool = False) -> Any:
             f"{path.name} was saved by Keras 3; training needs tf-keras. Save it with tf-keras (import tf_keras), "
             "or compress it after training alone (int8, float16, dynamic, int16x8)"
         )
-    if not trust:
+    if not trust_model:
         check_configuration(config, path.name)
-    return _load_tf_keras(path, trust)
+    return _load_tf_keras(path, trust_model)
 
 
 def read_configuration(path: Path) -> tuple[str, dict[str, Any]]:
-    """Who saved a Keras file (`tf-keras` or `Keras 3`), and its `model_config`; nothing in the file is run.
+    """Read who saved a Keras file (`tf-keras` or `Keras 3`), and its `model_config`; nothing in the file is run.
 
     Raises:
         ModelError: there is no such file, or it is damaged.
@@ -147,9 +157,10 @@ def read_configuration(path: Path) -> tuple[str, dict[str, Any]]:
 
 
 def _check_one_kind(path: Path, start: bytes) -> None:
-    """A file can be a zip archive and HDF5 at once: what is looked over must be what the loaders will open.
+    """Refuse a file that is a zip archive and HDF5 at once: what is checked must be what the loaders will open.
 
-    They take the archive where the name ends in `.keras` and there is one, else HDF5 wherever in the file it begins.
+    The loaders take the archive where the name ends in `.keras` and there is one, else HDF5 wherever in the file it
+    begins.
     """
     if start.startswith(_ZIP) and not path.name.endswith(".keras"):
         raise ModelError(f"{path}: is a zip archive by its content; a name that ends in .keras was expected, rename it")
@@ -177,27 +188,27 @@ def _hdf5_configuration(path: Path) -> tuple[str, Any]:
         return version, None if text is None else json.loads(text)
 
 
-def _load_tf_keras(path: Path, trust: bool) -> Any:
+def _load_tf_keras(path: Path, trust_model: bool) -> Any:
     import tf_keras
 
     try:
-        if trust:
+        if trust_model:
             return tf_keras.models.load_model(path, compile=False, safe_mode=False)
         return tf_keras.models.load_model(path, compile=False)
     except _READING_ERRORS as error:
         raise ModelError(f"{path}: tf-keras cannot load it ({_one_line(error)})") from error
 
 
-def _load_keras3(path: Path, trust: bool) -> Any:
+def _load_keras3(path: Path, trust_model: bool) -> Any:
     import keras  # noqa: TID251  # the only place where a Keras 3 file is opened
 
     try:
-        return keras.models.load_model(path, compile=False, safe_mode=not trust)
+        return keras.models.load_model(path, compile=False, safe_mode=not trust_model)
     except _READING_ERRORS as error:
         raise ModelError(f"{path}: Keras 3 cannot load it ({_one_line(error)})") from error
 
 
-def _load_saved_model(path: Path, trust: bool) -> FloatSource:
+def _load_saved_model(path: Path, trust_model: bool) -> FloatSource:
     if not (path / "saved_model.pb").is_file():
         raise ModelError(f"{path}: neither a run folder (run.json) nor a SavedModel (saved_model.pb)")
     import tensorflow as tf
@@ -208,11 +219,8 @@ def _load_saved_model(path: Path, trust: bool) -> FloatSource:
         stored = saved_model_pb2.SavedModel.FromString((path / "saved_model.pb").read_bytes())
     except (DecodeError, OSError) as error:
         raise ModelError(f"{path}: saved_model.pb is cut or damaged ({_one_line(error)}); copy it again") from error
-    if not trust:
-        names = {node.op for graph in stored.meta_graphs for node in graph.graph_def.node}
-        for graph in stored.meta_graphs:
-            names |= {node.op for function in graph.graph_def.library.function for node in function.node_def}
-        check_saved_model_operators(names, path.name)
+    if not trust_model:
+        check_saved_model(stored, path.name)
     try:
         loaded = tf.saved_model.load(str(path))
     except (*_READING_ERRORS, tf.errors.OpError) as error:
@@ -224,13 +232,16 @@ def _load_saved_model(path: Path, trust: bool) -> FloatSource:
     (_, keywords), outputs = call.structured_input_signature, call.structured_outputs
     if len(keywords) != 1 or len(outputs) != 1:
         raise ModelError(f"{path}: expected one input and one output, got {len(keywords)} and {len(outputs)}")
-    (entry, spec), (result, answer) = *keywords.items(), *outputs.items()
-    height, width, classes = _image_classifier(path, tuple(spec.shape), tuple(answer.shape))
-
-    def answer_to(images: Any) -> Any:
-        return call(**{entry: tf.cast(images, spec.dtype)})[result]
-
-    return FloatSource(path, path.name, None, None, answer_to, loaded, height, width, classes, "SavedModel")
+    ((entry, spec),), ((result, scores),) = keywords.items(), outputs.items()
+    height, width, classes = _image_classifier(path, tuple(spec.shape), tuple(scores.shape))
+    network = FloatNetwork(
+        model=None,
+        call=lambda images: call(**{entry: tf.cast(images, spec.dtype)})[result],
+        trackable=loaded,
+        input=InputSpec(height, width, RAW),
+        classes=tuple(str(i) for i in range(classes)),
+    )
+    return FloatSource(path, path.name, None, "SavedModel", network)
 
 
 def _image_classifier(path: Path, taken: Any, given: Any) -> tuple[int, int, int]:

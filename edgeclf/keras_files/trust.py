@@ -39,15 +39,10 @@ ACTIVATIONS = frozenset(
     silu softmax softplus softsign swish tanh
     """.split()
 )
-_SAVED_MODEL_DENIED = (
-    "PyFunc", "EagerPyFunc", "PyFuncStateless", "ReadFile", "WriteFile", "MatchingFiles", "SavedModelExtract",
-    "LoadLibrary", "OpenFile", "DebugIdentity", "PrintV2", "WholeFileReader", "WholeFileReaderV2", "TextLineReader",
-    "ImmutableConst", "RpcCall", "RemoteCall", "RemoteFusedGraphExecute",
-)  # fmt: skip
 
 
 def check_configuration(config: Any, file: str) -> None:
-    """Look a Keras `model_config` over before it is handed to a loader.
+    """Check a Keras `model_config` before it is handed to a loader.
 
     Args:
         config: the parsed JSON.
@@ -56,7 +51,7 @@ def check_configuration(config: Any, file: str) -> None:
     Raises:
         UntrustedModelError: it names a class, module or function that is not on the list.
     """
-    # The loaders are told not to compile, so the outermost optimizer and losses are never made; nested ones are.
+    # The loaders do not compile, so the outermost optimizer and losses are never made; nested ones are.
     network = {key: value for key, value in config.items() if key != "compile_config"}
     for entry in _dictionaries(network):
         name = entry.get("class_name")
@@ -64,7 +59,7 @@ def check_configuration(config: Any, file: str) -> None:
             _check_class(entry, str(name), file)
         for key, value in entry.items():
             if key.endswith("activation") and isinstance(value, str) and value not in ACTIVATIONS:
-                raise _refused(file, f"the activation function {value!r}")
+                raise refusal(file, f"the activation function {value!r}")
 
 
 def _check_class(entry: dict[str, Any], name: str, file: str) -> None:
@@ -72,16 +67,16 @@ def _check_class(entry: dict[str, Any], name: str, file: str) -> None:
         function = entry.get("config")
         if isinstance(function, str) and function in ACTIVATIONS and _own_module(entry.get("module")):
             return
-        raise _refused(file, f"the function {function!r}")
+        raise refusal(file, f"the function {function!r}")
     if name not in MODELS | LAYERS | PARTS:
         label = (entry.get("config") or {}).get("name") if isinstance(entry.get("config"), dict) else None
         kind = "a Lambda layer" if "lambda" in name.lower() else f"the class {name!r}"
-        raise _refused(file, kind + (f" (layer {label!r})" if label else ""))
+        raise refusal(file, kind + (f" (layer {label!r})" if label else ""))
     if not _own_module(entry.get("module")):
-        raise _refused(file, f"the Python module {entry['module']!r}")
+        raise refusal(file, f"the Python module {entry['module']!r}")
     registered = entry.get("registered_name")
     if registered not in (None, name):
-        raise _refused(file, f"the registered object {registered!r}")
+        raise refusal(file, f"the registered object {registered!r}")
 
 
 def _own_module(module: Any) -> bool:
@@ -101,18 +96,8 @@ def _dictionaries(value: Any) -> Iterator[dict[str, Any]]:
             waiting.extend(current)
 
 
-def check_saved_model_operators(names: set[str], file: str) -> None:
-    """Look the operators of a SavedModel over.
-
-    Raises:
-        UntrustedModelError: one reads or writes files, or calls into Python.
-    """
-    for name in sorted(names):
-        if name in _SAVED_MODEL_DENIED or "Dataset" in name or "PyFunc" in name:
-            raise _refused(file, f"the operator {name!r}")
-
-
-def _refused(file: str, what: str) -> UntrustedModelError:
+def refusal(file: str, what: str) -> UntrustedModelError:
+    """Make the error for a file that holds `what`."""
     return UntrustedModelError(
         f"{file} holds {what}, which could run code from the file; if you trust where it comes from, add --trust-model"
     )

@@ -15,7 +15,7 @@ import tf_keras
 from edgeclf.dataset.probing import DataProbe
 from edgeclf.dataset.types import Dataset
 from edgeclf.errors import InputError
-from edgeclf.graph.flatten import flattened
+from edgeclf.graph.flatten import flatten
 from edgeclf.keras_files.loading import load_float_model
 from edgeclf.progress import Progress
 from edgeclf.training.backbone import shipped_backbone
@@ -164,7 +164,7 @@ def _automatic(
 
 def _from_file(path: Path, config: TrainConfig, *, trust_model: bool) -> StartingPoint:
     _refuse_scratch_settings(config)
-    source = flattened(load_float_model(path, trust=trust_model))
+    source = flatten(load_float_model(path, trust_model=trust_model))
     if config.model:
         check_architecture(source, config.model, config.width, path.name)
     return StartingPoint(source, path.name, config.model or file_model(path), source.inputs[0].shape[1])

@@ -15,7 +15,7 @@ import tf_keras
 from edgeclf.atomic import atomic_file
 from edgeclf.dataset.cache import cache_folder
 from edgeclf.errors import InputError, ModelError
-from edgeclf.graph.flatten import flattened
+from edgeclf.graph.flatten import flatten
 from edgeclf.progress import Progress
 from edgeclf.training.networks import NETWORKS, UNIT_RANGE, build_network
 
@@ -74,7 +74,7 @@ def transfer(
         raise ModelError(f"{origin}: an image classifier with one input [N, H, W, 3] and one output was expected")
     if source.inputs[0].shape[-1] != 3:
         raise ModelError(f"{origin}: takes {source.inputs[0].shape[-1]} channels, RGB (3) was expected")
-    source = flattened(source)
+    source = flatten(source)
     base = tf_keras.Model(source.inputs, _features(source, origin))
     notes = [f"weights from {origin}: {base.count_params():,} parameters taken over, new head for {classes} classes"]
     if source.outputs[0].shape.rank == 2 and source.outputs[0].shape[-1] != classes:

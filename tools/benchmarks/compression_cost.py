@@ -22,7 +22,6 @@ import numpy as np
 
 import edgeclf
 from edgeclf.cli.progress_bars import LineProgress
-from edgeclf.compression.pipeline.compress import compress
 from edgeclf.dataset import load_dataset
 from edgeclf.measure.latency import measure_latency
 
@@ -56,7 +55,9 @@ def main() -> None:
         made = {}
         for recipe, seed in jobs:
             out = folder / f"{recipe}-{seed}"
-            (made[recipe, seed],) = compress(run, recipe, data=data, seed=seed, out=out, progress=progress).models
+            (made[recipe, seed],) = edgeclf.compress(
+                run, recipes=recipe, data=data, seed=seed, out=out, progress=progress
+            ).models
         report = edgeclf.bench(
             [model.path for model in made.values()],
             data=data,

@@ -1,1 +1,1 @@
-"""From a float network to a model file."""
+"""Exporters: each makes a model file of a float network."""

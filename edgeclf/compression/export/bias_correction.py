@@ -7,71 +7,72 @@ are corrected in the order of computation, each on inputs that the corrected lay
 
 from __future__ import annotations
 
-from collections.abc import Callable
-
 import numpy as np
+import numpy.typing as npt
 
 from edgeclf.artifact.tflite import OperatorInfo, TensorInfo, parse
-from edgeclf.compression.export.observation import Observer, mean_patch
-from edgeclf.compression.export.tflite_editor import weighted_operators, with_biases
+from edgeclf.artifact.tflite_editor import TfliteEditor
+from edgeclf.compression.export.graph_queries import weighted_operators
+from edgeclf.compression.export.observation import Feed, Observer, mean_patch
 from edgeclf.progress import SILENT, Progress
 
 
 def correct_biases(
     quantized: bytes,
-    float_flat: bytes,
-    float_means: dict[int, np.ndarray],
-    images: np.ndarray,
-    feed: Callable[[np.ndarray], np.ndarray],
+    float_graph: bytes,
+    float_means: dict[int, npt.NDArray[np.float64]],
+    images: npt.NDArray[np.uint8],
+    feed: Feed,
     progress: Progress = SILENT,
 ) -> bytes:
     """Correct the int32 biases of an int8 graph.
 
     Args:
         quantized: the int8 graph; its tensors carry the names of the float ones.
-        float_flat: the float graph.
+        float_graph: the float graph.
         float_means: by the float graph's weight tensor number, what `mean_patch` gave on the same images.
         images: uint8[n, H, W, 3].
-        feed: makes the int8 input tensor of one image.
+        feed: makes the int8 graph's input tensor of one image.
         progress: where the bar goes.
     """
-    float_model = parse(float_flat)
+    float_model = parse(float_graph)
     by_name = {float_model.tensors[op.inputs[1]].name: op for op in weighted_operators(float_model)}
-    operators = weighted_operators(parse(quantized))
+    editor = TfliteEditor(quantized)
+    model = editor.graph
+    operators = weighted_operators(model)
     with progress.task("correcting biases", len(operators)) as task:
-        for place in range(len(operators)):
-            observer = Observer(quantized)
-            model = observer.model
-            op = weighted_operators(model)[place]
+        for op in operators:
             task.advance()
             twin = by_name.get(model.tensors[op.inputs[1]].name)
             if twin is None or twin.inputs[1] not in float_means:
                 continue
-            total = 0.0
+            observer, total = Observer(editor.pack()), np.float64(0.0)
             for image in images:
                 observer.run(feed(image))
                 total = total + mean_patch(observer, op)
             weight, bias, entry = (model.tensors[op.inputs[i]] for i in (1, 2, 0))
-            wanted = response(op, real_weights(float_model.tensors[twin.inputs[1]]), float_means[twin.inputs[1]])
-            got = response(op, real_weights(weight), total / len(images))
+            exact = response(op, real_weights(float_model.tensors[twin.inputs[1]]), float_means[twin.inputs[1]])
+            rounded = response(op, real_weights(weight), total / len(images))
             step = np.float64(entry.scale) * weight.scales.astype(np.float64)
-            values = np.asarray(bias.values(), np.int64) + np.rint((wanted - got) / step).astype(np.int64)
-            quantized = with_biases(quantized, {bias.index: np.clip(values, -(2**31), 2**31 - 1)})
-    return quantized
+            values = np.asarray(bias.values(), np.int64) + np.rint((exact - rounded) / step).astype(np.int64)
+            editor.set_constant(bias.index, np.clip(values, -(2**31), 2**31 - 1).astype("<i4"))
+    return editor.pack()
 
 
-def response(op: OperatorInfo, weights: np.ndarray, patch: np.ndarray) -> np.ndarray:
-    """What weights answer to a mean patch, without bias: float64[O]."""
+def response(
+    op: OperatorInfo, weights: npt.NDArray[np.float64], patch: npt.NDArray[np.float64]
+) -> npt.NDArray[np.float64]:
+    """Compute the mean output of a layer, without bias, from the mean patch that its weights see: float64[O]."""
     if op.name == "FULLY_CONNECTED":
         return weights @ patch
     if op.name == "DEPTHWISE_CONV_2D":
         multiplier = weights.shape[-1] // patch.shape[-1]
-        return (weights[0] * np.repeat(patch, multiplier, axis=-1)).sum(axis=(0, 1))
-    return np.einsum("oijc,ijc->o", weights, patch)
+        return np.asarray((weights[0] * np.repeat(patch, multiplier, axis=-1)).sum(axis=(0, 1)), np.float64)
+    return np.asarray(np.einsum("oijc,ijc->o", weights, patch), np.float64)
 
 
-def real_weights(tensor: TensorInfo) -> np.ndarray:
-    """A constant as the real numbers that it stands for: float64 of the tensor's shape."""
+def real_weights(tensor: TensorInfo) -> npt.NDArray[np.float64]:
+    """Return a constant as the real numbers that it stands for: float64 of the tensor's shape."""
     values = np.asarray(tensor.values(), np.float64)
     if not len(tensor.scales):
         return values

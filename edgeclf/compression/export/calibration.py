@@ -1,4 +1,4 @@
-"""Which training images set the quantization ranges, and whether they are fit to."""
+"""Draws the training images that set the quantization ranges, and checks whether they are fit to."""
 
 from __future__ import annotations
 
@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
+import numpy.typing as npt
 
 from edgeclf.errors import InputError
 from edgeclf.records import Record
@@ -27,7 +28,7 @@ class CalibrationSet(Record):
         high: largest pixel value.
         halves_worst: largest ratio between the activation ranges of two disjoint halves; None before it is measured.
         halves_tensor: where it was.
-        findings: what a person should know, one line each.
+        findings: warnings, one line each.
     """
 
     indices: tuple[int, ...]
@@ -45,8 +46,8 @@ class CalibrationSet(Record):
         return " ".join(str(int(gap)) for gap in np.diff(self.indices, prepend=0))
 
 
-def draw_indices(labels: np.ndarray, count: int, seed: int) -> np.ndarray:
-    """A class-balanced draw without repetition.
+def draw_indices(labels: npt.NDArray[np.int64], count: int, seed: int) -> npt.NDArray[np.int64]:
+    """Draw the same number of images from each class, without repetition.
 
     Classes take turns; one that has run out passes. The same labels, count and seed always give the same draw.
 
@@ -73,9 +74,13 @@ def draw_indices(labels: np.ndarray, count: int, seed: int) -> np.ndarray:
 
 
 def describe_draw(
-    images: np.ndarray, labels: np.ndarray, indices: np.ndarray, class_names: Sequence[str], seed: int
+    images: npt.NDArray[np.uint8],
+    labels: npt.NDArray[np.int64],
+    indices: npt.NDArray[np.int64],
+    class_names: Sequence[str],
+    seed: int,
 ) -> CalibrationSet:
-    """Lint a draw before it is used.
+    """Record a draw, and check it before it is used.
 
     Args:
         images: uint8[n, H, W, 3], the drawn ones.
@@ -100,8 +105,8 @@ def describe_draw(
     return CalibrationSet(tuple(int(i) for i in indices), per_class, seed, low, high, findings=tuple(findings))
 
 
-def full_range(images: np.ndarray) -> np.ndarray:
-    """The same images with one value at 0 and one at 255, so that the input's scale is exact.
+def full_range(images: npt.NDArray[np.uint8]) -> npt.NDArray[np.uint8]:
+    """Return the same images with one value at 0 and one at 255, so that the input's scale is exact.
 
     Only where no pixel reaches the end of the range, the most extreme one is moved there.
 
@@ -113,13 +118,25 @@ def full_range(images: np.ndarray) -> np.ndarray:
         return images
     moved = flat.copy()
     moved[flat.argmin()], moved[flat.argmax()] = 0, 255
-    return moved.reshape(images.shape)
+    spanning: npt.NDArray[np.uint8] = moved.reshape(images.shape)
+    return spanning
+
+
+def spanning_images(images: npt.NDArray[np.uint8] | None) -> npt.NDArray[np.uint8]:
+    """Return the calibration images, spanning 0..255.
+
+    Raises:
+        InputError: there are none.
+    """
+    if images is None or len(images) == 0:
+        raise InputError("int8 and int16x8 need training images for calibration; name them with --data")
+    return full_range(np.asarray(images))
 
 
 def compare_halves(
-    names: Sequence[str], lows: np.ndarray, highs: np.ndarray
+    names: Sequence[str], lows: npt.NDArray[np.float32], highs: npt.NDArray[np.float32]
 ) -> tuple[float | None, str | None, tuple[str, ...]]:
-    """How far two disjoint halves of the calibration images agree about the activations' ranges.
+    """Compare the activations' ranges on two disjoint halves of the calibration images.
 
     Args:
         names: of the T tensors.
@@ -134,7 +151,7 @@ def compare_halves(
     spans = [highs[part::2].max(0) - np.minimum(lows[part::2].min(0), 0) for part in (0, 1)]
     ratio = np.maximum(spans[0], spans[1]) / np.maximum(np.minimum(spans[0], spans[1]), 1e-9)
     worst = int(np.argmax(ratio))
-    findings = ()
+    findings: tuple[str, ...] = ()
     if ratio[worst] > HALVES_AGREE:
         findings = (
             f"two halves of the calibration images disagree by a factor of {ratio[worst]:.1f} about the range of "

@@ -1,4 +1,4 @@
-"""What is really in an emitted file: zeros and distinct values of each weight tensor, float operators, size."""
+"""Counts what is really in a model file: zeros and distinct values of each weight tensor, float operators, size."""
 
 from __future__ import annotations
 
@@ -8,18 +8,19 @@ from typing import Any
 
 from edgeclf.artifact.inspection import weight_statistics
 from edgeclf.artifact.macs import parameter_tensors
-from edgeclf.artifact.tflite import TfliteModel, parse
-from edgeclf.compression.export.tflite_editor import float_operators
+from edgeclf.artifact.model_file import ModelFile
+from edgeclf.artifact.tflite import TfliteModel
+from edgeclf.compression.export.graph_queries import float_operators
 
 
 @dataclass(frozen=True)
-class EmittedFacts:
+class ModelFileStats:
     """Counted in the file.
 
     Attributes:
         size_bytes: of the file.
         gzip_bytes: compressed.
-        sparsity: share of zeros among all weights.
+        sparsity: fraction of zeros among all weights.
         distinct_weights_max: most distinct values in one weight tensor.
         distinct_weights_per_channel_max: most in one output channel.
         tensors: the same for each weight tensor.
@@ -39,9 +40,9 @@ class EmittedFacts:
     groups_off_pattern: int = 0
 
 
-def read_facts(content: bytes) -> EmittedFacts:
+def model_file_stats(file: ModelFile) -> ModelFileStats:
     """Count in a `.tflite`."""
-    model = parse(content)
+    model, content = file.graph, file.content
     rows = []
     for tensor in parameter_tensors(model):
         statistics = weight_statistics(tensor)
@@ -50,7 +51,7 @@ def read_facts(content: bytes) -> EmittedFacts:
             rows.append({"name": tensor.name, "elements": tensor.elements, **statistics})
     total = sum(row["elements"] for row in rows)
     groups, off = _two_of_four(model)
-    return EmittedFacts(
+    return ModelFileStats(
         size_bytes=len(content),
         gzip_bytes=len(gzip.compress(content, 9, mtime=0)),
         sparsity=sum(row["elements"] * row["sparsity"] for row in rows) / total if total else None,
@@ -64,7 +65,7 @@ def read_facts(content: bytes) -> EmittedFacts:
 
 
 def _two_of_four(model: TfliteModel) -> tuple[int, int]:
-    """Groups of four neighbouring input channels in convolutions and dense layers, and how many break 2:4."""
+    """Count groups of four neighbouring input channels in convolutions and dense layers, and those that break 2:4."""
     groups = off = 0
     for op in model.operators:
         if op.name not in ("CONV_2D", "FULLY_CONNECTED"):

@@ -1,20 +1,23 @@
-"""What flows through a graph on the calibration images: each activation's range, and the mean of what weights see."""
+"""Observes a graph on the calibration images: each activation's range, and the mean of what weights see."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
+import numpy.typing as npt
 
 from edgeclf.artifact.native_stderr import without_chatter
 from edgeclf.artifact.tflite import OperatorInfo, TfliteModel, parse
-from edgeclf.compression.export.tflite_editor import activations
+from edgeclf.compression.export.graph_queries import activations
 from edgeclf.progress import SILENT, Progress
 
+Feed = Callable[[npt.NDArray[np.uint8]], npt.NDArray[np.float32]]
+"""Makes the input tensor of one image."""
 FEWEST_FOR_EXTREMES = 100
-"""Images below which none is called extreme."""
+"""Number of images below which none is left out as extreme."""
 
 
 @dataclass(frozen=True)
@@ -28,13 +31,13 @@ class Ranges:
         highs: float32[n, T].
     """
 
-    indices: np.ndarray
+    indices: npt.NDArray[np.int64]
     names: tuple[str, ...]
-    lows: np.ndarray
-    highs: np.ndarray
+    lows: npt.NDArray[np.float32]
+    highs: npt.NDArray[np.float32]
 
-    def without_extremes(self) -> tuple[np.ndarray, np.ndarray]:
-        """Lowest and highest value of each activation, float32[T] each, without the most extreme 1 % of the images.
+    def without_extremes(self) -> tuple[npt.NDArray[np.floating[Any]], npt.NDArray[np.floating[Any]]]:
+        """Return the lowest and highest value of each activation, [T] each, without the most extreme 1 % of the images.
 
         A single odd image would else decide how coarse the steps of all others are.
         """
@@ -43,20 +46,35 @@ class Ranges:
         return np.percentile(self.lows, 1, axis=0), np.percentile(self.highs, 99, axis=0)
 
 
+@dataclass(frozen=True)
+class FloatObservation:
+    """The float graph that ranges are noted in, and what flows through it on the calibration images.
+
+    Attributes:
+        content: the graph, without a multiplication of its whole input.
+        input_max: what pixel value 255 becomes before it enters the graph.
+        ranges: of its activations.
+    """
+
+    content: bytes
+    input_max: float
+    ranges: Ranges
+
+
 class Observer:
     """Runs a graph and keeps what is inside readable.
 
     Args:
-        flat: the graph, float or int8.
+        content: the graph, float or int8.
     """
 
-    def __init__(self, flat: bytes) -> None:
+    def __init__(self, content: bytes) -> None:
         from ai_edge_litert.interpreter import Interpreter, OpResolverType
 
-        self.model: TfliteModel = parse(flat)
+        self.model: TfliteModel = parse(content)
         with without_chatter(b"INFO:", b"XNNPACK"):
             self._native = Interpreter(
-                model_content=flat,
+                model_content=content,
                 num_threads=1,
                 experimental_preserve_all_tensors=True,
                 # a delegate would keep what it computes to itself
@@ -65,37 +83,44 @@ class Observer:
             self._native.allocate_tensors()
         self._entry = self.model.input_indices[0]
 
-    def run(self, tensor: np.ndarray) -> None:
+    def run(self, tensor: npt.NDArray[Any]) -> None:
         """Compute the graph on one input tensor."""
         self._native.set_tensor(self._entry, tensor)
         self._native.invoke()
 
-    def read(self, index: int) -> np.ndarray:
-        """The values of tensor `index` after `run`."""
+    def read(self, index: int) -> npt.NDArray[Any]:
+        """Return the values of tensor `index` after `run`."""
         return np.asarray(self._native.get_tensor(index))
 
-    def real(self, index: int) -> np.ndarray:
-        """Like `read`, quantized values as the real numbers that they stand for: float32."""
+    def real(self, index: int) -> npt.NDArray[np.float32]:
+        """Return the values of tensor `index` as the real numbers that they stand for: float32."""
         info, values = self.model.tensors[index], self.read(index)
         if not info.scale:
             return np.asarray(values, np.float32)
-        return (values.astype(np.int32) - info.zero_point).astype(np.float32) * np.float32(info.scale)
+        centred = (values.astype(np.int32) - info.zero_point).astype(np.float32)
+        return np.asarray(centred * np.float32(info.scale), np.float32)
+
+
+def pixel_feeder(input_max: float) -> Feed:
+    """Return a function that scales an image to 0..`input_max`: uint8[H, W, 3] to float32[1, H, W, 3]."""
+    scale = np.float32(input_max / 255)
+    return lambda image: image[None].astype(np.float32) * scale
 
 
 def observe_ranges(
     observer: Observer,
-    images: Sequence[Any] | np.ndarray,
-    feed: Callable[[np.ndarray], np.ndarray],
+    images: npt.NDArray[np.uint8],
+    feed: Feed,
     watched: Iterable[OperatorInfo] = (),
     progress: Progress = SILENT,
-) -> tuple[Ranges, dict[int, np.ndarray]]:
+) -> tuple[Ranges, dict[int, npt.NDArray[np.float64]]]:
     """Run a float graph on the calibration images.
 
     Args:
         observer: of the graph.
         images: uint8[n, H, W, 3].
         feed: makes the input tensor of one image.
-        watched: operators whose mean input is wanted too.
+        watched: operators whose mean input is returned too.
         progress: where the bar goes.
 
     Returns:
@@ -120,8 +145,8 @@ def observe_ranges(
     return ranges, {index: total / len(images) for index, total in sums.items()}
 
 
-def mean_patch(observer: Observer, op: OperatorInfo) -> np.ndarray:
-    """Mean over the output's places of the input patch that an operator's weights are multiplied with.
+def mean_patch(observer: Observer, op: OperatorInfo) -> npt.NDArray[np.float64]:
+    """Average over the output's places the input patch that an operator's weights are multiplied with.
 
     Returns:
         float64[kh, kw, C] for a convolution, float64[C] for a dense layer.
@@ -129,7 +154,7 @@ def mean_patch(observer: Observer, op: OperatorInfo) -> np.ndarray:
     values = observer.real(op.inputs[0])
     weights, output = observer.model.tensors[op.inputs[1]], observer.model.tensors[op.outputs[0]]
     if op.name == "FULLY_CONNECTED":
-        return values.reshape(-1, weights.shape[-1]).mean(axis=0, dtype=np.float64)
+        return np.asarray(values.reshape(-1, weights.shape[-1]).mean(axis=0, dtype=np.float64))
     _, tall, wide, _ = weights.shape
     _, rows, columns, _ = output.shape
     down, right = op.options["stride_h"], op.options["stride_w"]

@@ -1,4 +1,4 @@
-"""The emitted graph with all that a device needs to know about it: labels, metadata, provenance, samples, checksum."""
+"""Packages an exported graph with all that a device needs: labels, metadata, provenance, samples, checksum."""
 
 from __future__ import annotations
 
@@ -7,10 +7,7 @@ from typing import Any
 
 from edgeclf.artifact.provenance import Provenance
 from edgeclf.artifact.writer import package_model
-from edgeclf.compression.export.calibration import CalibrationSet
-from edgeclf.compression.export.convert import Converted
-from edgeclf.compression.pipeline.job import Job
-from edgeclf.compression.recipe import Recipe
+from edgeclf.compression.exporter import ExportedFile
 from edgeclf.errors import DataError, ModelError
 from edgeclf.image.decoding import PREPROCESSING_VERSION
 from edgeclf.versions import package_version
@@ -20,44 +17,41 @@ PACKAGES = ("edgeclf", "tensorflow", "tf-keras", "tensorflow-model-optimization"
 
 
 def package(
-    recipe: Recipe,
-    converted: Converted,
-    calibration: CalibrationSet | None,
-    top1: float | None,
-    split: str | None,
-    job: Job,
+    exported: ExportedFile,
+    *,
+    name: str,
+    classes: tuple[str, ...],
+    recipe: dict[str, Any],
+    data: dict[str, Any],
+    metrics: dict[str, Any],
 ) -> bytes:
-    """The content of the model file.
+    """Add all that a device needs to a bare `.tflite`.
+
+    Args:
+        exported: the graph.
+        name: of the model without the recipe's name, for its description.
+        classes: class names in the order of the outputs.
+        recipe: how it was made, JSON's own types; `name` among them.
+        data: what it was made with, JSON's own types.
+        metrics: figures by split.
+
+    Returns:
+        the content of the model file.
 
     Raises:
         DataError: labels or samples do not fit into a model file.
     """
-    data: dict[str, Any] = {"class_names": list(job.labels)}
-    if job.data is not None:
-        data |= {
-            "name": job.data.name,
-            "fingerprint": job.data.fingerprint,
-            "split_seed": job.data.split_seed,
-            "calibration": calibration and {"seed": calibration.seed, "gaps": calibration.gaps},
-        }
-    metrics = {} if split is None else {split: {"top1": top1, "float_top1": job.float_top1}}
     made = Provenance(
-        recipe={
-            "name": recipe.name,
-            "io": job.io,
-            "seed": job.seed,
-            "network_input": job.input_choice.to_dict(),
-            **recipe.to_dict(),
-        },
-        data=data,
+        recipe=recipe,
+        data={"class_names": list(classes)} | data,
         metrics=metrics,
         versions={"python": platform.python_version()} | {name: package_version(name) for name in PACKAGES},
         preprocessing={"color": "RGB", "resize": RESIZE_RULE, "version": PREPROCESSING_VERSION},
-        input_range=converted.input_range,
+        input_range=exported.input_range,
         created_by=f"edgeclf {package_version('edgeclf') or ''}".strip(),
     )
-    description = f"{job.source.name} {recipe.name}: image classifier with {len(job.labels)} classes, made by edgeclf"
+    description = f"{name} {recipe['name']}: image classifier with {len(classes)} classes, made by edgeclf"
     try:
-        return package_model(converted.flat, labels=job.labels, provenance=made, description=description)
+        return package_model(exported.content, labels=classes, provenance=made, description=description)
     except ModelError as error:
-        raise DataError(f"{job.source.name}-{recipe.name}: {error}") from error
+        raise DataError(f"{name}-{recipe['name']}: {error}") from error

@@ -1,109 +1,82 @@
-"""What all recipes of one compression need: data, input range, calibration images and their lint, the float top-1."""
+"""Prepares what all recipes of a call share: data, input range, calibration images and their lint, the float top-1."""
 
 from __future__ import annotations
 
 import dataclasses
-from pathlib import Path
 
 import numpy as np
 
 from edgeclf.compression.export.calibration import CalibrationSet, compare_halves, describe_draw, draw_indices
-from edgeclf.compression.export.convert import Conversion, FloatObservation, observe
-from edgeclf.compression.pipeline.job import Job
-from edgeclf.compression.pipeline.scoring import float_top1
+from edgeclf.compression.export.int8_format import observe
+from edgeclf.compression.export.observation import FloatObservation
+from edgeclf.compression.pipeline.context import RecipeContext
+from edgeclf.compression.pipeline.plan import CompressPlan
+from edgeclf.compression.pipeline.scoring import float_top1, scored_split
 from edgeclf.compression.pipeline.training_data import choose_input_range, find_data
-from edgeclf.compression.recipe import Recipe
 from edgeclf.dataset import Dataset
-from edgeclf.graph.prepared_network import Core, prepare_core
-from edgeclf.graph.quantizable import quantizable
+from edgeclf.graph.prepared_network import prepare_network
 from edgeclf.keras_files.loading import FloatSource
 from edgeclf.progress import Progress
+from edgeclf.training.defaults import CHARACTER_SETS
 
 
-def prepare(
-    source: FloatSource,
-    recipes: tuple[Recipe, ...],
-    data: str | Path | Dataset | None,
-    *,
-    calibration: int,
-    io: str,
-    given_range: tuple[float, float] | None,
-    seed: int,
-    progress: Progress,
-) -> Job:
-    """Everything that can go wrong before a training goes wrong here.
+def prepare(source: FloatSource, plan: CompressPlan, progress: Progress) -> RecipeContext:
+    """Prepare the network and its images; everything that can go wrong before a training goes wrong here.
 
     Args:
-        source: the float network.
-        recipes: what is to be made of it.
-        data: images; None: those of the run.
-        calibration: number of images that set ranges.
-        io: input and output type.
-        given_range: what pixel values 0 and 255 must become, where the caller says so.
-        seed: of the draw.
-        progress: where bars and findings go.
+        source: the float network as it was found.
+        plan: what is made of it.
+        progress: where bars and findings are shown.
+
+    Returns:
+        what the recipes share; the network that they begin with is its `original`.
 
     Raises:
         InputError: the data or the network do not fit the recipes.
     """
-    found = find_data(source, data, recipes, progress)
-    span = choose_input_range(source, given_range, found, progress)
-    network_range = None if (span.low, span.high) == (0.0, 255.0) else (span.low, span.high)
-    core = prepare_core(source.network, network_range) if source.network is not None else None
-    if core is not None and any(recipe.qat for recipe in recipes):
-        quantizable(core)  # a layer that cannot be quantized is named before anything is trained
-    labels = source.run.labels if source.run is not None else ()
-    labels = labels or (found.class_names if found is not None else tuple(str(i) for i in range(source.classes)))
-    job = Job(source, found, core, span, None, None, None, labels, io, seed, None, progress)
-    if found is not None and any(recipe.calibrates for recipe in recipes):
-        job = _calibrated(job, found, calibration)
-    return dataclasses.replace(job, float_top1=float_top1(source, core, network_range, found, progress))
+    data = find_data(source, plan, progress)
+    span = choose_input_range(source, plan.input_range, data, progress)
+    network = source.with_input_range(span.low, span.high).network
+    if data is not None and not (source.run is not None and source.run.labels):
+        network = dataclasses.replace(network, classes=data.class_names)
+    network = prepare_network(network)
+    for step in dict.fromkeys(step for recipe in plan.recipes for step in recipe.steps):
+        step.check(network)
+    config = {} if source.run is None else source.run.run_json.get("config", {})
+    flip = config.get("flip")
+    context = RecipeContext(
+        original=network,
+        data=data,
+        balance=str(config.get("balance") or "none"),
+        flip=(data is None or data.name not in CHARACTER_SETS) if flip is None else bool(flip),
+        seed=plan.seed,
+        progress=progress,
+        name=source.name,
+        network_input=span,
+        selected=source.run is not None,
+    )
+    if data is not None and any(recipe.calibrates for recipe in plan.recipes):
+        context = _with_calibration(context, data, plan.calibration)
+    if scored_split(data) is None:
+        return context
+    # a SavedModel may know one batch size alone
+    batch = 1 if source.kind == "SavedModel" else 200
+    return dataclasses.replace(context, float_top1=float_top1(context, batch))
 
 
-def _calibrated(job: Job, data: Dataset, count: int) -> Job:
+def _with_calibration(context: RecipeContext, data: Dataset, count: int) -> RecipeContext:
     split = data.splits["train"]
-    indices = draw_indices(split.labels, count, job.seed)
-    job = dataclasses.replace(job, images=np.asarray(split.images[indices]))
-    drawn = describe_draw(job.images, split.labels, indices, data.class_names, job.seed)
-    observed = observe(conversion(Recipe(), job.core, job))
-    drawn = _linted(drawn, observed)
+    indices = draw_indices(split.labels, count, context.seed)
+    images = np.asarray(split.images[indices])
+    drawn = describe_draw(images, split.labels, indices, data.class_names, context.seed)
+    observed = observe(context.original, images, context.progress)
+    drawn = _with_halves(drawn, observed)
     for finding in drawn.findings:
-        job.progress.warn(finding)
-    return dataclasses.replace(job, calibration=drawn, observed=observed)
+        context.progress.warn(finding)
+    return dataclasses.replace(context, calibration=drawn, calibration_images=images, observed=observed)
 
 
-def _linted(drawn: CalibrationSet, observed: FloatObservation) -> CalibrationSet:
+def _with_halves(drawn: CalibrationSet, observed: FloatObservation) -> CalibrationSet:
     ranges = observed.ranges
     worst, where, findings = compare_halves([name.split(";")[0] for name in ranges.names], ranges.lows, ranges.highs)
     return dataclasses.replace(drawn, halves_worst=worst, halves_tensor=where, findings=drawn.findings + findings)
-
-
-def conversion(recipe: Recipe, core: Core | None, job: Job) -> Conversion:
-    """What the converter is handed.
-
-    Args:
-        recipe: what is to be made.
-        core: the network after the recipe's training; None: the source is no tf-keras network.
-        job: the rest.
-    """
-    source = job.source
-    common = {
-        "height": source.height,
-        "width": source.width,
-        "images": job.images,
-        "io": job.io,
-        "trained_ranges": recipe.qat,
-        "bias_correction": recipe.bias_correction,
-        "observed": None if recipe.trains else job.observed,
-        "progress": job.progress,
-    }
-    if core is not None:
-        model = core.model
-        return Conversion(lambda x: model(x, training=False), model, high=core.high, **common)
-    # Written out as a SavedModel on its way, a Keras 3 network would lose its variables' values.
-    holder = None if source.kind == "Keras 3" else source.holder
-    low, high = job.input_choice.low, job.input_choice.high
-    if low == 0:
-        return Conversion(source.function, holder, high=high, **common)
-    span = np.float32(high - low)
-    return Conversion(lambda x: source.function(x * span + np.float32(low)), holder, high=1.0, **common)

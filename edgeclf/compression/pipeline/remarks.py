@@ -1,61 +1,26 @@
-"""What a person should know about a recipe on this runtime, in plain words."""
+"""What the user should know about a recipe's file on this runtime, in plain words."""
 
 from __future__ import annotations
 
-from edgeclf.compression.export.model_file_stats import EmittedFacts
+from edgeclf.compression.export.model_file_stats import ModelFileStats
 from edgeclf.compression.recipe import Recipe
 
-FORMAT_REMARKS = {
-    "float32": "as large and as fast as the float network: for comparison",
-    "float16": "half the size of float32, but not faster on this runtime, which computes in float32",
-    "dynamic": "about as small as int8, but not faster than float32 on CPUs, often slower: int8 is smaller and faster",
-    "int16x8": "neither smaller nor faster than int8 on this runtime: int16 activations run many times slower",
-    "int8": "",
-}
 
-
-def remarks(recipe: Recipe, facts: EmittedFacts, plain_gzip_bytes: int | None = None) -> tuple[str, ...]:
-    """What was asked for and is not in the file, and size and speed as they are.
+def remarks(recipe: Recipe, stats: ModelFileStats, plain_gzip_bytes: int | None = None) -> tuple[str, ...]:
+    """Return what was asked for and is not in the file, and size and speed as they are, a line each.
 
     Args:
         recipe: what was asked for.
-        facts: what was counted in the file.
-        plain_gzip_bytes: of the same format without pruning and clustering; None: it was not made.
+        stats: what was counted in the file.
+        plain_gzip_bytes: of the same format without any step; None: it was not made.
     """
-    found = [*_shortfalls(recipe, facts)]
-    if FORMAT_REMARKS[recipe.format]:
-        found.append(FORMAT_REMARKS[recipe.format])
-    plain = "" if plain_gzip_bytes is None else f", {plain_gzip_bytes:,} of plain {recipe.format}"
-    sizes = f"{facts.size_bytes:,} bytes, after gzip {facts.gzip_bytes:,}{plain}"
-    if recipe.prune is not None and facts.sparsity is not None:
-        found.append(
-            f"{facts.sparsity:.1%} zeros make the file neither smaller nor faster on this runtime, which stores and "
-            f"computes them ({sizes})"
-        )
-    if recipe.cluster is not None:
-        found.append(
-            f"at most {facts.distinct_weights_per_channel_max} distinct weights an output channel (batch norm scales "
-            f"each apart) make the file neither smaller nor faster on this runtime ({sizes})"
-        )
-    if recipe.format == "int8" and facts.float_operators:
-        names = ", ".join(dict.fromkeys(facts.float_operators))
+    format = recipe.export.label()
+    plain = "" if plain_gzip_bytes is None else f", {plain_gzip_bytes:,} of plain {format}"
+    sizes = f"{stats.size_bytes:,} bytes, after gzip {stats.gzip_bytes:,}{plain}"
+    found = [recipe.export.remark] if recipe.export.remark else []
+    for step in recipe.steps:
+        found += step.remarks(stats, sizes)
+    if recipe.export.integer and stats.float_operators:
+        names = ", ".join(dict.fromkeys(stats.float_operators))
         found.append(f"not all of it is integer: {names} compute in float, which slows it down")
     return tuple(found)
-
-
-def _shortfalls(recipe: Recipe, facts: EmittedFacts) -> list[str]:
-    """Where the file has less than was asked for."""
-    found = []
-    if recipe.prune is not None and recipe.pattern is None and (facts.sparsity or 0.0) < recipe.prune:
-        found.append(f"asked for {recipe.prune:.1%} zeros, but the file has {facts.sparsity or 0:.2%}")
-    if recipe.pattern is not None and facts.groups_off_pattern:
-        found.append(
-            f"asked for {recipe.pattern}, but {facts.groups_off_pattern:,} of {facts.groups:,} groups of four input "
-            "channels have less than two zeros in the file"
-        )
-    distinct = facts.distinct_weights_per_channel_max or 0
-    if recipe.cluster is not None and distinct > recipe.cluster:
-        found.append(
-            f"asked for {recipe.cluster} distinct weights, but the file has up to {distinct} in one output channel"
-        )
-    return found

@@ -1,17 +1,19 @@
-"""The images that a compression calibrates, trains and measures on."""
+"""The images that a compression calibrates, trains and measures on, and the input range that they show."""
 
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
+from typing import Any
 
 import numpy as np
+import numpy.typing as npt
 
 from edgeclf.artifact.run_folder import RunFolder
+from edgeclf.compression.pipeline.plan import CompressPlan
 from edgeclf.compression.recipe import Recipe
 from edgeclf.dataset import Dataset, load_dataset
-from edgeclf.dataset.types import Split
 from edgeclf.errors import DataError, InputError
 from edgeclf.inference.input_range import InputRange, measure_input_range
 from edgeclf.keras_files.loading import FloatSource
@@ -21,9 +23,9 @@ RANGE_IMAGES = 64
 
 
 def data_source(
-    run: RunFolder | None, name: str, given: str | Path | Dataset | None, recipes: tuple[Recipe, ...]
+    run: RunFolder | None, name: str, given: str | Path | Dataset | None, recipes: Sequence[Recipe]
 ) -> str | Path | Dataset | None:
-    """What images are taken from: what the caller names, else what the run was trained on; None: no recipe needs any.
+    """Return what images are taken from: what the caller names, else what the run was trained on.
 
     Args:
         run: the run folder of the network, if it lies in one.
@@ -31,22 +33,25 @@ def data_source(
         given: by the caller.
         recipes: what is to be made.
 
+    Returns:
+        None where there are no images and no recipe needs any.
+
     Raises:
         InputError: a recipe needs images and there are none.
     """
-    wanted = given
-    if wanted is None and run is not None:
-        wanted = run.run_json.get("data", {}).get("source")
-    if wanted is None:
+    chosen = given
+    if chosen is None and run is not None:
+        chosen = run.run_json.get("data", {}).get("source")
+    if chosen is None:
         needs = next((r.name for r in recipes if r.calibrates or r.trains), None)
         if needs is not None:
             raise InputError(f"{needs} needs training images, and {name} names none; add --data PHOTOS")
-    return wanted
+    return chosen
 
 
 @contextlib.contextmanager
 def data_of_the_run(own: bool) -> Iterator[None]:
-    """Say with an error whose data they are, where the caller named none."""
+    """Name the run's own data in an error, where the caller named none."""
     try:
         yield
     except InputError as error:
@@ -55,37 +60,35 @@ def data_of_the_run(own: bool) -> Iterator[None]:
         raise DataError(f"the data of this run: {error}; name other data with --data") from error
 
 
-def find_data(
-    source: FloatSource, given: str | Path | Dataset | None, recipes: tuple[Recipe, ...], progress: Progress
-) -> Dataset | None:
-    """The data set named by the caller, else the one that the run was trained on.
+def find_data(source: FloatSource, plan: CompressPlan, progress: Progress) -> Dataset | None:
+    """Load the data set named by the caller, else the one that the run was trained on.
 
     Raises:
         InputError: a recipe needs images and there are none.
         DataError: the classes are not those of the network.
     """
-    wanted = data_source(source.run, source.path.name, given, recipes)
-    if wanted is None:
+    chosen = data_source(source.run, source.path.name, plan.data, plan.recipes)
+    if chosen is None:
         return None
-    if isinstance(wanted, Dataset):
-        data = wanted
+    if isinstance(chosen, Dataset):
+        data = chosen
     else:
         seed = None if source.run is None else source.run.run_json.get("data", {}).get("split_seed")
-        settings = {} if seed is None else {"split_seed": int(seed)}
-        with data_of_the_run(given is None):
-            data = load_dataset(wanted, image_size=(source.height, source.width), progress=progress, **settings)
+        settings: dict[str, Any] = {} if seed is None else {"split_seed": int(seed)}
+        size = (source.network.input.height, source.network.input.width)
+        with data_of_the_run(plan.data is None):
+            data = load_dataset(chosen, image_size=size, progress=progress, **settings)
     _check(source, data, progress)
     return data
 
 
 def _check(source: FloatSource, data: Dataset, progress: Progress) -> None:
-    if (data.height, data.width) != (source.height, source.width):
+    spec, classes = source.network.input, len(source.network.classes)
+    if (data.height, data.width) != (spec.height, spec.width):
+        raise DataError(f"the network takes {spec.width}x{spec.height} pixels, the data has {data.width}x{data.height}")
+    if len(data.class_names) != classes:
         raise DataError(
-            f"the network takes {source.width}x{source.height} pixels, the data has {data.width}x{data.height}"
-        )
-    if len(data.class_names) != source.classes:
-        raise DataError(
-            f"{data.source} has {len(data.class_names)} classes, but the network tells {source.classes} apart; "
+            f"{data.source} has {len(data.class_names)} classes, but the network has {classes} output classes; "
             "name the data that it was trained on with --data"
         )
     run = source.run
@@ -99,16 +102,6 @@ def _check(source: FloatSource, data: Dataset, progress: Progress) -> None:
         progress.warn(f"{data.source} has changed since the training: figures may include images that it has seen")
 
 
-def scored_split(data: Dataset | None) -> tuple[str, Split] | None:
-    """The split that top-1 is measured on: validation, else test."""
-    if data is None:
-        return None
-    for name in ("validation", "test"):
-        if name in data.splits and len(data.splits[name]):
-            return name, data.splits[name]
-    return None
-
-
 def decide_input_range(
     source: FloatSource, given: tuple[float, float] | None, data: Dataset | None, progress: Progress
 ) -> tuple[float, float] | None:
@@ -120,14 +113,18 @@ def decide_input_range(
 def choose_input_range(
     source: FloatSource, given: tuple[float, float] | None, data: Dataset | None, progress: Progress
 ) -> InputRange:
-    """What pixel values 0 and 255 must become before they enter the network, and who says so.
+    """Choose what pixel values 0 and 255 must become before they enter the network.
 
     A run's network and one with a scaling layer inside take raw pixels. For others it is measured on training images.
 
+    Returns:
+        the range, and where it comes from.
+
     Raises:
-        InputError: nothing says it, and there are no images to measure on.
+        InputError: nothing names it, and there are no images to measure on.
     """
-    inside = source.run is not None or (source.network is not None and _scales_inside(source.network))
+    model = source.network.model
+    inside = source.run is not None or (model is not None and _scales_inside(model))
     if given is not None:
         chosen = InputRange(*given, "given")
         progress.say(chosen.sentence)
@@ -144,22 +141,22 @@ def choose_input_range(
     split = data.splits["train"]
     spread = np.linspace(0, len(split) - 1, min(len(split), RANGE_IMAGES)).astype(np.int64)
 
-    def answers(images: np.ndarray) -> np.ndarray:
-        found = np.stack([np.asarray(source.function(image[None]))[0] for image in images]).astype(np.float32)
+    def predict(images: npt.NDArray[np.float32]) -> npt.NDArray[np.float32]:
+        found = np.stack([np.asarray(source.network.call(image[None]))[0] for image in images]).astype(np.float32)
         if (found >= 0).all() and np.allclose(found.sum(axis=1), 1, atol=1e-3):
             return found
         powers = np.exp(found - found.max(axis=1, keepdims=True))
         return np.asarray(powers / powers.sum(axis=1, keepdims=True), np.float32)
 
-    measured = measure_input_range(answers, np.asarray(split.images[spread]), split.labels[spread])
+    measured = measure_input_range(predict, np.asarray(split.images[spread]), split.labels[spread])
     progress.say(measured.sentence)
     if measured.doubt:
         progress.warn(f"{source.path.name}: {measured.doubt} ({', '.join(data.class_names[:5])}, ...)")
     return measured
 
 
-def _scales_inside(network: object) -> bool:
-    import tf_keras
+def _scales_inside(model: Any) -> bool:
+    from edgeclf.graph.prepared_network import SCALING_KINDS
+    from edgeclf.graph.private_apis import all_layers
 
-    kinds = (tf_keras.layers.Rescaling, tf_keras.layers.Normalization)
-    return any(isinstance(layer, kinds) for layer in network._flatten_layers())  # type: ignore[attr-defined]
+    return any(isinstance(layer, SCALING_KINDS) for layer in all_layers(model))

@@ -2,57 +2,87 @@
 
 from __future__ import annotations
 
-from typing import Any
+import re
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, ClassVar
 
-import tensorflow_model_optimization as tfmot
-import tf_keras
-from tensorflow_model_optimization.python.core.clustering.keras.experimental import cluster as sparsity_preserving
-
-from edgeclf.compression.recipe import Recipe
-from edgeclf.compression.steps.fine_tune import Lessons, automatic_epochs, fine_tune
-from edgeclf.compression.steps.prune import copied
+from edgeclf.compression.step import Step, StepContext
+from edgeclf.compression.steps.fine_tuning import FineTuning
 from edgeclf.errors import InputError
-from edgeclf.graph.prepared_network import SCALING_LAYER, Core, wrapped
+from edgeclf.graph.float_network import FloatNetwork
+from edgeclf.records import Record
 
-layers = tf_keras.layers
-TARGET_STEPS = 600
+if TYPE_CHECKING:
+    from edgeclf.compression.export.model_file_stats import ModelFileStats
+
+TRAINING = FineTuning(learning_rate=2e-4)
 
 
-def cluster(core: Core, recipe: Recipe, lessons: Lessons) -> tuple[Core, tuple[str, ...]]:
-    """A copy of `core` with `recipe.cluster` distinct values in each weight tensor; zeros stay zeros after pruning.
+@dataclass(frozen=True)
+class Cluster(Step, Record):
+    """Leave each weight tensor a few distinct values; zeros that a step before made stay zeros.
+
+    Args:
+        clusters: number of distinct values in a weight tensor, 3 to 256.
+        training: how the network recovers.
 
     Raises:
-        InputError: there is nothing to cluster.
+        InputError: the number is out of range.
     """
-    number = int(recipe.cluster or 0)
-    names = {layer.name for layer in core.model.layers if _clusterable(layer, number)}
-    if not names:
-        raise InputError(f"the network has no weight tensor of more than {number} values that could be clustered")
-    settings: dict[str, Any] = {
-        "number_of_clusters": number,
-        "cluster_centroids_init": tfmot.clustering.keras.CentroidInitialization.KMEANS_PLUS_PLUS,
-    }
-    cluster_layer = tfmot.clustering.keras.cluster_weights
-    if recipe.prune is not None:
-        cluster_layer = sparsity_preserving.cluster_weights
-        settings["preserve_sparsity"] = True
-    model = wrapped(
-        copied(core.model), lambda layer: layer.name in names, lambda layer: cluster_layer(layer, **settings)
-    )
-    fine_tune(
-        model,
-        lessons,
-        label=f"clustering to {number} weights",
-        epochs=automatic_epochs(recipe.cluster_epochs, lessons.steps, TARGET_STEPS),
-        learning_rate=recipe.cluster_learning_rate,
-    )
-    notes = ()
-    if any(isinstance(layer, layers.DepthwiseConv2D) and layer.name != SCALING_LAYER for layer in core.model.layers):
-        notes = ("depthwise kernels are not clustered: they are few, and it costs much",)
-    return Core(copied(tfmot.clustering.keras.strip_clustering(model)), core.high), notes
 
+    clusters: int = 16
+    training: FineTuning = TRAINING
 
-def _clusterable(layer: Any, number: int) -> bool:
-    if layer.name == SCALING_LAYER or isinstance(layer, layers.DepthwiseConv2D):
-        return False
-    return isinstance(layer, (layers.Conv2D, layers.Dense)) and int(layer.kernel.shape.num_elements()) > number
+    kind: ClassVar[str] = "cluster"
+    after: ClassVar[frozenset[str]] = frozenset({"prune"})
+
+    def __post_init__(self) -> None:
+        if not 3 <= self.clusters <= 256:
+            raise InputError(f"cluster must be 3 to 256 distinct weights, got {self.clusters}")
+
+    def label(self) -> str:
+        """Return `cluster16`."""
+        return f"cluster{self.clusters}"
+
+    @classmethod
+    def parse(cls, part: str) -> Cluster | None:
+        """Return the step that `cluster16` stands for."""
+        found = re.fullmatch(r"cluster(\d+)", part)
+        return None if found is None else cls(int(found[1]))
+
+    @classmethod
+    def from_option(cls, value: Any) -> Cluster:
+        """Return the step that `16` stands for."""
+        try:
+            number = int(value)
+        except (TypeError, ValueError):
+            number = None
+        if number is None or isinstance(value, bool) or number != float(value):
+            raise InputError(f"cluster must be a whole number of distinct weights such as 16, got {value!r}")
+        return cls(number)
+
+    def check(self, network: FloatNetwork) -> None:
+        """Refuse a network in which there is nothing to cluster."""
+        from edgeclf.compression.steps.clustering import choose_layers
+
+        choose_layers(network.model, self.clusters)
+
+    def apply(self, network: FloatNetwork, context: StepContext) -> FloatNetwork:
+        """Return a copy with `clusters` distinct values in each weight tensor."""
+        from edgeclf.compression.steps.clustering import cluster
+
+        return cluster(network, self, context)
+
+    def remarks(self, stats: ModelFileStats, sizes: str) -> tuple[str, ...]:
+        """Return where the file has more distinct weights than asked for, and what they do not bring."""
+        most = stats.distinct_weights_per_channel_max or 0
+        found = []
+        if most > self.clusters:
+            found.append(
+                f"asked for {self.clusters} distinct weights, but the file has up to {most} in one output channel"
+            )
+        found.append(
+            f"at most {stats.distinct_weights_per_channel_max} distinct weights an output channel (batch norm scales "
+            f"each apart) make the file neither smaller nor faster on this runtime ({sizes})"
+        )
+        return tuple(found)

@@ -11,10 +11,14 @@ import numpy as np
 import tensorflow as tf
 import tf_keras
 
+from edgeclf.compression.step import Checkpoints, StepContext
+from edgeclf.compression.steps.fine_tuning import FineTuning
 from edgeclf.dataset.types import Split
-from edgeclf.errors import RunFailedError
-from edgeclf.graph.prepared_network import Core
+from edgeclf.errors import InputError, RunFailedError
+from edgeclf.graph.float_network import FloatNetwork
+from edgeclf.graph.private_apis import producer
 from edgeclf.progress import Progress, Task
+from edgeclf.training.augmentation import LEVELS
 from edgeclf.training.curriculum import augmentation_at
 from edgeclf.training.pipeline import TrainingBatches
 from edgeclf.training.schedule import WarmupCosine
@@ -25,67 +29,128 @@ FEWEST_EPOCHS, MOST_EPOCHS = 3, 30
 
 
 @dataclass(frozen=True)
-class Lessons:
+class FineTuningData:
     """What a network is fine-tuned on.
 
     Attributes:
         batches: of the training split, augmented and balanced as the float network was trained.
         validation: the split that chooses the best epoch; None: the last epoch is kept.
-        teacher: the float network, whose answers are part of the targets.
-        distill: their share.
-        settle: share of the epochs, at the end, that see images as they are, flips apart, as in the float training.
-        progress: where bars go.
+        teacher: the float network, whose probabilities are part of the targets.
+        distill: the fraction of the targets that is the teacher's.
+        unaugmented_epochs: fraction of the epochs, at the end, that see unaugmented images.
+        progress: where bars are shown.
+        checkpoints: where the result is kept; None: nowhere.
     """
 
     batches: TrainingBatches
     validation: Split | None
-    teacher: Core
+    teacher: FloatNetwork
     distill: float
-    settle: float
+    unaugmented_epochs: float
     progress: Progress
+    checkpoints: Checkpoints | None = None
+
+    @classmethod
+    def from_context(cls, training: FineTuning, context: StepContext) -> FineTuningData:
+        """Prepare the images of a training.
+
+        Raises:
+            InputError: there are no images.
+        """
+        data = context.data
+        if data is None:
+            raise InputError("fine-tuning needs training images; name them with --data")
+        augmentation = LEVELS[training.augment]
+        batches = TrainingBatches(
+            split=data.splits["train"],
+            classes=len(data.class_names),
+            batch_size=training.batch_size,
+            recipe=replace(augmentation, flip=augmentation.flip and context.flip),
+            balance=context.balance,
+            seed=context.seed,
+        )
+        return cls(
+            batches,
+            data.splits.get("validation"),
+            context.original,
+            training.distill,
+            training.unaugmented_epochs,
+            context.progress,
+            context.checkpoints,
+        )
 
     @property
     def steps(self) -> int:
         """Steps an epoch."""
         return self.batches.steps
 
-    def epoch(self, epoch: int, epochs: int) -> tf.data.Dataset:
-        """Batches of one epoch of `epochs`: scaled images, targets, weights."""
-        batches = replace(self.batches, recipe=augmentation_at(self.batches.recipe, epoch, epochs, self.settle))
+    @property
+    def input_scale(self) -> np.float32:
+        """What pixels are multiplied by before they enter the network."""
+        scale: np.float32 = np.float32(input_max(self.teacher) / 255)
+        return scale
 
-        def taught(images: Any, targets: Any, weight: Any) -> Any:
+    def epoch(self, epoch: int, epochs: int) -> Any:
+        """Return the batches of one epoch of `epochs`: scaled images, targets, weights."""
+        recipe = augmentation_at(self.batches.recipe, epoch, epochs, self.unaugmented_epochs)
+        scale = self.input_scale
+
+        def soft_targets(images: Any, targets: Any, weight: Any) -> Any:
             if self.distill:
                 targets = (1 - self.distill) * targets + self.distill * self._teach(images)
-            return tf.cast(images, tf.float32) * np.float32(self.teacher.high / 255), targets, weight
+            return tf.cast(images, tf.float32) * scale, targets, weight
 
-        return batches.epoch(epoch).map(taught, num_parallel_calls=2, deterministic=True).prefetch(2)
+        batches = replace(self.batches, recipe=recipe).epoch(epoch)
+        return batches.map(soft_targets, num_parallel_calls=2, deterministic=True).prefetch(2)
 
     def _teach(self, pixels: Any) -> Any:
-        answers = self.teacher.on_pixels(pixels)
-        return answers if gives_probabilities(self.teacher.model) else tf.nn.softmax(answers)
+        predictions = self.teacher.on_pixels(pixels)
+        return predictions if gives_probabilities(self.teacher.model) else tf.nn.softmax(predictions)
 
 
-def automatic_epochs(wanted: int | None, steps: int, target_steps: int) -> int:
-    """`wanted`, or as many epochs as make `target_steps` steps, within limits."""
-    if wanted is not None:
-        return wanted
+def input_max(network: FloatNetwork) -> float:
+    """Return what pixel value 255 becomes before it enters a prepared network.
+
+    Raises:
+        InputError: the network was not prepared.
+    """
+    high = network.input.input_max
+    if high is None:
+        raise InputError("the network's input scaling must be taken out before it is trained; see prepare_network")
+    return high
+
+
+def automatic_epochs(epochs: int | None, steps: int, target_steps: int) -> int:
+    """Return `epochs`, or where it is None as many as make `target_steps` steps, within limits."""
+    if epochs is not None:
+        return epochs
     return min(max(math.ceil(target_steps / steps), FEWEST_EPOCHS), MOST_EPOCHS)
 
 
-def gives_probabilities(model: tf_keras.Model) -> bool:
+def gives_probabilities(model: Any) -> bool:
     """Whether the network ends in a softmax."""
-    layer = model.outputs[0]._keras_history.layer
+    layer = producer(model.outputs[0])
     inner = getattr(layer, "layer", layer)
     if isinstance(inner, tf_keras.layers.Softmax):
         return True
     activation = getattr(inner, "activation", None)
     activation = getattr(activation, "activation", activation)
-    return getattr(activation, "__name__", "") == "softmax"
+    return bool(getattr(activation, "__name__", "") == "softmax")
+
+
+def copy_model(model: Any) -> Any:
+    """Return a copy with layers of its own, so that training one leaves the other as it is.
+
+    It is also a graph of its own: what TFMOT strips keeps the connections of the wrapped model beside the new ones.
+    """
+    copy = tf_keras.models.clone_model(model)
+    copy.set_weights(model.get_weights())
+    return copy
 
 
 def fine_tune(
-    model: tf_keras.Model,
-    lessons: Lessons,
+    model: Any,
+    data: FineTuningData,
     *,
     label: str,
     epochs: int,
@@ -95,31 +160,33 @@ def fine_tune(
 ) -> None:
     """Train `model` in place, and leave it with the weights of the best epoch on the validation split.
 
+    Where the checkpoints hold the result of the same training, it is loaded instead.
+
     Args:
         model: from scaled pixels, with any of TFMOT's wrappers.
-        lessons: what on.
-        label: of the bar.
-        epochs: how long.
+        data: images and targets.
+        label: of the bar, and of the checkpoint.
+        epochs: number of epochs.
         learning_rate: peak of the cosine for Adam.
         callbacks: TFMOT's.
         keep_from: the first epoch whose weights may be kept; 0 is the state before training.
 
     Raises:
-        RunFailedError: the loss is no number any more.
+        RunFailedError: the loss became NaN or infinite.
     """
-    if epochs == 0:
+    if epochs == 0 or _restore(model, data.checkpoints, label):
         return
-    steps = lessons.steps
+    steps = data.steps
     schedule = WarmupCosine(learning_rate, epochs * steps, min(steps, epochs * steps // 10))
-    loss = tf_keras.losses.CategoricalCrossentropy(from_logits=not gives_probabilities(lessons.teacher.model))
+    loss = tf_keras.losses.CategoricalCrossentropy(from_logits=not gives_probabilities(data.teacher.model))
     model.compile(tf_keras.optimizers.Adam(schedule), loss)
-    score = _scorer(model, lessons)
+    score = _scorer(model, data)
     best, kept = (score(), model.get_weights()) if keep_from == 0 else (-1.0, None)
-    with lessons.progress.task(label, epochs * steps) as task:
+    with data.progress.task(label, epochs * steps) as task:
         reporter = _Reporter(task)
         for epoch in range(epochs):
             model.fit(
-                lessons.epoch(epoch, epochs),
+                data.epoch(epoch, epochs),
                 epochs=epoch + 1,
                 initial_epoch=epoch,
                 steps_per_epoch=steps,
@@ -127,7 +194,9 @@ def fine_tune(
                 verbose=0,
             )
             if not math.isfinite(reporter.loss):
-                raise RunFailedError(f"{label}: the loss is no number after epoch {epoch + 1}; lower the learning rate")
+                raise RunFailedError(
+                    f"{label}: the loss became NaN or infinite in epoch {epoch + 1}; lower the learning rate"
+                )
             if epoch + 1 >= keep_from:
                 now = score()
                 # without a validation split every epoch scores the same, and the last one is kept
@@ -135,23 +204,33 @@ def fine_tune(
                     best, kept = now, model.get_weights()
     if kept is not None:
         model.set_weights(kept)
+    if data.checkpoints is not None:
+        data.checkpoints.save(label, model.get_weights())
 
 
-def _scorer(model: tf_keras.Model, lessons: Lessons) -> Callable[[], float]:
-    split = lessons.validation
+def _restore(model: Any, checkpoints: Checkpoints | None, label: str) -> bool:
+    weights = None if checkpoints is None else checkpoints.load(label)
+    if weights is None or [w.shape for w in weights] != [tuple(w.shape) for w in model.weights]:
+        return False
+    model.set_weights(weights)
+    return True
+
+
+def _scorer(model: Any, data: FineTuningData) -> Callable[[], float]:
+    split = data.validation
     if split is None or len(split) == 0:
         return lambda: 0.0
     chosen = np.linspace(0, len(split) - 1, min(len(split), VALIDATION_IMAGES)).astype(np.int64)
-    scale = np.float32(lessons.teacher.high / 255)
-    answer = tf.function(lambda x: model(x, training=False), reduce_retracing=True)
+    scale = data.input_scale
+    predict: Any = tf.function(lambda x: model(x, training=False), reduce_retracing=True)
 
     def score() -> float:
-        right = 0
+        correct = 0
         for start in range(0, len(chosen), 200):
             part = chosen[start : start + 200]
-            answers = answer(tf.constant(split.images[part].astype(np.float32) * scale))
-            right += int((np.argmax(answers, axis=1) == split.labels[part]).sum())
-        return right / len(chosen)
+            predictions = predict(tf.constant(split.images[part].astype(np.float32) * scale))
+            correct += int((np.argmax(predictions, axis=1) == split.labels[part]).sum())
+        return correct / len(chosen)
 
     return score
 

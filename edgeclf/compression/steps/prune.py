@@ -2,114 +2,111 @@
 
 from __future__ import annotations
 
-import math
-from typing import Any
+import re
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, ClassVar
 
-import numpy as np
-import tensorflow_model_optimization as tfmot
-import tf_keras
+from edgeclf.compression.step import Step, StepContext
+from edgeclf.compression.steps.fine_tuning import FineTuning
+from edgeclf.errors import InputError, UnknownNameError
+from edgeclf.graph.float_network import FloatNetwork
+from edgeclf.records import Record
 
-from edgeclf.compression.recipe import Recipe
-from edgeclf.compression.steps.fine_tune import Lessons, automatic_epochs, fine_tune
-from edgeclf.errors import InputError
-from edgeclf.graph.prepared_network import SCALING_LAYER, Core, wrapped
+if TYPE_CHECKING:
+    from edgeclf.compression.export.model_file_stats import ModelFileStats
 
-layers = tf_keras.layers
-TARGET_STEPS = 1800
-RISING = 0.6
-"""Share of the training during which sparsity rises; the rest lets the network recover."""
-HIGHEST = 0.98
+PATTERNS = {"2:4": 0.5}
+"""Structured sparsity: zeros among each four neighbours, and the fraction that this makes."""
+TRAINING = FineTuning(learning_rate=1e-3)
+_LABEL = re.compile(r"prune(?:(?P<percent>\d+(?:\.\d+)?)|(?P<zeros>\d)of(?P<of>\d))")
 
 
-def prune(core: Core, recipe: Recipe, lessons: Lessons) -> tuple[Core, tuple[str, ...]]:
-    """A sparse copy of `core`, and what a person should know about it.
+@dataclass(frozen=True)
+class Prune(Step, Record):
+    """Make the smallest weights zero.
 
     Depthwise kernels and biases stay dense: they are few, and losing them costs much. Where there are depthwise kernels
-    the others are pruned a little more, so that the share asked for is that of all weights.
+    the others are pruned a little more, so that the fraction asked for is that of all weights.
+
+    Args:
+        fraction: of zeros among the weights, above 0 and below 1.
+        pattern: `2:4` makes two of each four neighbouring weights zero, which is a fraction of 0.5.
+        training: how the network recovers.
 
     Raises:
-        InputError: the share asked for cannot be reached without pruning depthwise kernels.
+        InputError: the fraction is out of range, or does not go with the pattern.
     """
-    share, notes = float(recipe.prune or 0), []
-    chosen = {layer.name: layer for layer in core.model.layers if _prunable(layer, recipe.pattern)}
-    if not chosen:
-        raise InputError("the network has no convolution or dense layer that could be pruned")
-    total = sum(int(np.prod(kernel.shape)) for kernel in _kernels(core.model))
-    dense = total - sum(int(np.prod(layer.kernel.shape)) for layer in chosen.values())
-    if recipe.pattern is None:
-        goal = share * total / (total - dense)
-        if goal > HIGHEST:
+
+    fraction: float = 0.5
+    pattern: str | None = None
+    training: FineTuning = TRAINING
+
+    kind: ClassVar[str] = "prune"
+
+    def __post_init__(self) -> None:
+        if not 0 < self.fraction < 1:
+            raise InputError(f"prune must be between 0 and 1 (the fraction of zeros) or 2:4, got {self.fraction:g}")
+        if self.pattern is None:
+            return
+        if self.pattern not in PATTERNS:
+            raise UnknownNameError("pruning pattern", self.pattern, PATTERNS)
+        if self.fraction != PATTERNS[self.pattern]:
             raise InputError(
-                f"prune {share:g}: {dense:,} of {total:,} weights are depthwise and stay dense; ask for less"
+                f"the pattern {self.pattern} makes a fraction of {PATTERNS[self.pattern]:g} zeros, got "
+                f"{self.fraction:g} beside it; leave one of the two out"
             )
-    else:
-        goal = share
-        if dense:
-            notes.append(f"{recipe.pattern} needs input channels in fours; {dense:,} other weights stay dense")
-    epochs = automatic_epochs(recipe.prune_epochs, lessons.steps, TARGET_STEPS)
-    last = max(1, int(RISING * epochs * lessons.steps))
-    schedule: Any = tfmot.sparsity.keras.PolynomialDecay(0.0, goal, 0, last, frequency=max(1, min(100, last // 10)))
-    kinds: dict[str, Any] = {"pruning_schedule": schedule}
-    if recipe.pattern is not None:
-        kinds = {
-            "pruning_schedule": tfmot.sparsity.keras.ConstantSparsity(share, 0, frequency=max(1, min(100, last // 10))),
-            "sparsity_m_by_n": tuple(int(part) for part in recipe.pattern.split(":")),
-        }
-    model = wrapped(
-        copied(core.model),
-        lambda layer: layer.name in chosen,
-        lambda layer: tfmot.sparsity.keras.prune_low_magnitude(layer, **kinds),
-    )
-    fine_tune(
-        model,
-        lessons,
-        label=f"pruning to {recipe.pattern or f'{share:.0%}'}",
-        epochs=epochs,
-        learning_rate=recipe.prune_learning_rate,
-        callbacks=[tfmot.sparsity.keras.UpdatePruningStep()],
-        keep_from=min(epochs, math.ceil(last / lessons.steps) + 1),
-    )
-    bare = tfmot.sparsity.keras.strip_pruning(model)
-    for name in chosen:
-        _finish(bare.get_layer(name), goal, recipe.pattern)
-    return Core(copied(bare), core.high), tuple(notes)
 
+    def label(self) -> str:
+        """Return `prune50` or `prune2of4`."""
+        return f"prune{100 * self.fraction:g}" if self.pattern is None else "prune" + self.pattern.replace(":", "of")
 
-def copied(model: tf_keras.Model) -> tf_keras.Model:
-    """A copy with layers of its own, so that training one leaves the other as it is.
+    @classmethod
+    def parse(cls, part: str) -> Prune | None:
+        """Return the step that `prune50` or `prune2of4` stands for."""
+        found = _LABEL.fullmatch(part)
+        if found is None:
+            return None
+        if found["percent"]:
+            return cls(float(found["percent"]) / 100)
+        return cls(pattern=f"{found['zeros']}:{found['of']}")
 
-    It is also a graph of its own: what TFMOT strips keeps the connections of the wrapped model beside the new ones.
-    """
-    copy = tf_keras.models.clone_model(model)
-    copy.set_weights(model.get_weights())
-    return copy
+    @classmethod
+    def from_option(cls, value: Any) -> Prune:
+        """Return the step that `0.5` or `2:4` stands for."""
+        if isinstance(value, str) and ":" in value:
+            return cls(pattern=value.strip())
+        try:
+            return cls(float(value))
+        except (TypeError, ValueError) as error:
+            if isinstance(error, InputError):
+                raise
+            raise InputError(f"prune must be a fraction of zeros such as 0.5, or 2:4, got {value!r}") from None
 
+    def check(self, network: FloatNetwork) -> None:
+        """Refuse a network that cannot be pruned so far."""
+        from edgeclf.compression.steps.pruning import choose_layers
 
-def _prunable(layer: Any, pattern: str | None) -> bool:
-    if layer.name == SCALING_LAYER or isinstance(layer, layers.DepthwiseConv2D):
-        return False
-    if not isinstance(layer, (layers.Conv2D, layers.Dense)):
-        return False
-    return pattern is None or int(layer.kernel.shape[-2]) % 4 == 0
+        choose_layers(network.model, self)
 
+    def apply(self, network: FloatNetwork, context: StepContext) -> FloatNetwork:
+        """Return a sparse copy; its masks are among the invariants."""
+        from edgeclf.compression.steps.pruning import prune
 
-def _kernels(model: tf_keras.Model) -> list[Any]:
-    """What counts as weights in the file: everything of two dimensions and more."""
-    return [weight for layer in model.layers for weight in layer.weights if len(weight.shape) >= 2]
+        return prune(network, self, context)
 
-
-def _finish(layer: Any, goal: float, pattern: str | None) -> None:
-    """Zero the few weights that TFMOT's rounding leaves, so that no tensor has less than asked for."""
-    values, *rest = layer.get_weights()
-    if pattern is None:
-        wanted = math.ceil(goal * values.size)
-        order = np.argsort(np.abs(values), axis=None, kind="stable")
-        values.reshape(-1)[order[:wanted]] = 0
-    else:
-        zeros, of = (int(part) for part in pattern.split(":"))
-        groups = np.moveaxis(values, -2, -1)
-        blocks = np.ascontiguousarray(groups).reshape(-1, of)
-        smallest = np.argsort(np.abs(blocks), axis=1, kind="stable")[:, :zeros]
-        np.put_along_axis(blocks, smallest, 0, axis=1)
-        values = np.moveaxis(blocks.reshape(groups.shape), -1, -2)
-    layer.set_weights([values, *rest])
+    def remarks(self, stats: ModelFileStats, sizes: str) -> tuple[str, ...]:
+        """Return where the file has fewer zeros than asked for, and what they do not bring."""
+        found = []
+        if self.pattern is None and (stats.sparsity or 0.0) < self.fraction:
+            found.append(f"asked for {self.fraction:.1%} zeros, but the file has {stats.sparsity or 0:.2%}")
+        if self.pattern is not None and stats.groups_off_pattern:
+            found.append(
+                f"asked for {self.pattern}, but {stats.groups_off_pattern:,} of {stats.groups:,} groups of four input "
+                "channels have less than two zeros in the file"
+            )
+        if stats.sparsity is not None:
+            found.append(
+                f"{stats.sparsity:.1%} zeros make the file neither smaller nor faster on this runtime, which stores "
+                f"and computes them ({sizes})"
+            )
+        return tuple(found)

@@ -1,0 +1,170 @@
+"""Edits a TFLite file: unpacked once, changed, packed once.
+
+Host side: needs `flatbuffers` and the schema that `ai-edge-litert` brings along.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from functools import cached_property
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from edgeclf.artifact.flatbuffer_reader import Reader
+from edgeclf.artifact.tflite import IDENTIFIER, parse
+from edgeclf.errors import ModelError
+
+ALIGNMENT = 16
+"""The data of a buffer starts at a multiple of this many bytes, as the schema's `force_align` asks for."""
+WEIGHTED = ("CONV_2D", "DEPTHWISE_CONV_2D", "FULLY_CONNECTED")
+_BUFFERS = 4  # field of the schema's Model table
+
+
+class TfliteEditor:
+    """A TFLite file that can be changed.
+
+    Attributes:
+        content: the file as it was read.
+        graph: its main graph as it was read; tensors and operators keep their numbers in every edit but
+            `remove_input_scaling`.
+
+    Args:
+        content: what follows the FlatBuffer (an appended zip) must have been cut off.
+
+    Raises:
+        ModelError: it is no TFLite file, or keeps its weights behind the FlatBuffer (files over 2 GB).
+    """
+
+    def __init__(self, content: bytes) -> None:
+        self.content = content
+        self.graph = parse(content)
+        if any(table.integer(1, "Q") > 1 for table in Reader(content).root().tables(_BUFFERS)):
+            raise ModelError("models that keep their weights outside of the FlatBuffer (over 2 GB) cannot be edited")
+
+    @cached_property
+    def _model(self) -> Any:
+        from ai_edge_litert import schema_py_generated as schema
+
+        return schema.ModelT.InitFromPackedBuf(self.content, 0)
+
+    @property
+    def _main(self) -> Any:
+        return self._model.subgraphs[0]
+
+    def set_ranges(self, ranges: Mapping[int, tuple[float, float]]) -> None:
+        """Note the smallest and largest value of activations, by tensor number, as the quantizer reads them."""
+        from ai_edge_litert import schema_py_generated as schema
+
+        for index, (low, high) in ranges.items():
+            noted = schema.QuantizationParametersT()
+            noted.min, noted.max = [low], [high]
+            self._main.tensors[index].quantization = noted
+
+    def set_constant(self, index: int, values: npt.NDArray[Any]) -> None:
+        """Replace the constant of tensor `index`; the values must be of its type."""
+        buffer = self._model.buffers[self._main.tensors[index].buffer]
+        buffer.data = np.frombuffer(np.ascontiguousarray(values).tobytes(), np.uint8)
+
+    def scale_input(self, factor: float) -> bool:
+        """Let the float input of an integer graph be `factor` times as large.
+
+        The factor moves from the input's scale into the weights' scales, which the integers never see: nothing is
+        rounded.
+
+        Returns:
+            False, with nothing changed, where something other than a convolution or a dense layer reads the input.
+        """
+        (entry,) = self.graph.input_indices
+        inner, readers = entry, self.graph.consumers(entry)
+        if len(readers) == 1 and readers[0].name == "QUANTIZE":
+            inner = readers[0].outputs[0]
+            readers = self.graph.consumers(inner)
+        if not readers or any(op.name not in WEIGHTED or op.inputs[0] != inner for op in readers):
+            return False
+        changes = {inner: factor} | {op.inputs[1]: 1 / factor for op in readers}
+        if self.graph.tensors[entry].scale:
+            changes[entry] = factor
+        for index, by in changes.items():
+            quantization = self._main.tensors[index].quantization
+            quantization.scale = (np.asarray(quantization.scale, np.float64) * by).astype(np.float32)
+        return True
+
+    def remove_input_scaling(self) -> float:
+        """Take the multiplication of a float input by one positive number out of the graph.
+
+        Networks that other frameworks exported carry their scaling as an operator; in an integer graph it is the
+        input's quantization. A multiplication that an activation function is fused into stays: it does more than scale.
+
+        Returns:
+            that number; 1.0, with nothing changed, where there is none.
+        """
+        (entry,) = self.graph.input_indices
+        readers = self.graph.consumers(entry)
+        if len(readers) != 1 or readers[0].name != "MUL":
+            return 1.0
+        (other,) = [i for i in readers[0].inputs if i != entry] or [entry]
+        number = self.graph.tensors[other].values()
+        if number is None or number.size != 1 or number.dtype != np.float32 or number.item() <= 0:
+            return 1.0
+        place = self.graph.operators.index(readers[0])
+        if self._main.operators[place].builtinOptions.fusedActivationFunction:
+            return 1.0
+        result = readers[0].outputs[0]
+        del self._main.operators[place]
+        self._main.inputs = [result]
+        for signature in self._model.signatureDefs or []:
+            for named in signature.inputs or []:
+                named.tensorIndex = result if named.tensorIndex == entry else named.tensorIndex
+        return float(number.item())
+
+    def shorten_names(self) -> None:
+        """Keep, of the names of all operators fused into one, the first as its tensor's name."""
+        taken: set[bytes] = set()
+        for tensor in self._main.tensors:
+            name = (tensor.name or b"").split(b";")[0]
+            while name in taken:
+                name += b"_"
+            taken.add(name)
+            tensor.name = name
+
+    def set_metadata(self, entries: Mapping[str, bytes], description: str) -> None:
+        """Add metadata buffers by name, each in the place of one of the same name, and set the file's short text."""
+        from ai_edge_litert import schema_py_generated as schema
+
+        model = self._model
+        model.description = description
+        rows = [row for row in model.metadata or [] if row.name.decode() not in entries]
+        for name, content in entries.items():
+            buffer, row = schema.BufferT(), schema.MetadataT()
+            buffer.data = np.frombuffer(content, np.uint8)
+            row.name, row.buffer = name, len(model.buffers)
+            model.buffers.append(buffer)
+            rows.append(row)
+        model.metadata = rows
+
+    def pack(self) -> bytes:
+        """Write the file: a FlatBuffer whose buffers are aligned."""
+        if "_model" not in self.__dict__ and is_aligned(self.content):
+            return self.content
+        build = _aligning_builder(len(self.content) + 65536)
+        build.Finish(self._model.Pack(build), file_identifier=IDENTIFIER)
+        return bytes(build.Output())
+
+
+def is_aligned(content: bytes) -> bool:
+    """Return whether every buffer's data starts on a 16-byte boundary of the file."""
+    places = (table.data_position(0) for table in Reader(content).root().tables(_BUFFERS))
+    return all(place is None or place % ALIGNMENT == 0 for place in places)
+
+
+def _aligning_builder(size: int) -> Any:
+    import flatbuffers
+
+    class AligningBuilder(flatbuffers.Builder):  # type: ignore[misc]
+        # the generated Python code knows nothing of the schema's `force_align`
+        def StartVector(self, element_size: int, count: int, alignment: int) -> Any:
+            return super().StartVector(element_size, count, ALIGNMENT if element_size == 1 and count else alignment)
+
+    return AligningBuilder(size)

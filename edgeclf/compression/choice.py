@@ -1,0 +1,168 @@
+"""Which recipes keywords and options stand for; the known settings are fields of the registered steps and exporters."""
+
+from __future__ import annotations
+
+import dataclasses
+import typing
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from edgeclf.compression.exporter import EXPORTERS, known_exporters
+from edgeclf.compression.recipe import Recipe, parse_recipe
+from edgeclf.compression.step import STEPS
+from edgeclf.errors import InputError, UnknownNameError
+from edgeclf.records import Record
+
+DEFAULT_FORMATS = ("int8", "float16")
+"""What is made where nothing is named."""
+CHANGED_FORMATS = ("int8",)
+"""What is made where steps or a type of input are named, and no format."""
+DEFAULT_IO = "uint8"
+
+Given = Recipe | str | Sequence[Recipe | str] | None
+
+
+@dataclass(frozen=True)
+class Asked:
+    """What a caller named, before it becomes recipes.
+
+    Attributes:
+        recipes: recipes or their short names; None: formats and changes name them.
+        formats: labels of exporters, such as `int8`.
+        changes: by kind of the step, the value of its option, such as `{"prune": 0.5}`; None and False are left out.
+        settings: by key (see `setting_types`).
+        io: type of the models' input and output.
+    """
+
+    recipes: Given = None
+    formats: tuple[str, ...] = ()
+    changes: Mapping[str, Any] = dataclasses.field(default_factory=dict)
+    settings: Mapping[str, Any] = dataclasses.field(default_factory=dict)
+    io: str = DEFAULT_IO
+
+
+def choose_recipes(asked: Asked) -> tuple[Recipe, ...]:
+    """Return the recipes that are meant: those named, or one a format, each with all changes.
+
+    Where nothing is named, `DEFAULT_FORMATS` are made.
+
+    Raises:
+        UnknownNameError: a setting, a format or a part of a recipe is unknown.
+        InputError: what is named does not go together.
+    """
+    known = setting_types()
+    for key in asked.settings:
+        if key not in known:
+            raise UnknownNameError("setting", key, known)
+    changes = {kind: value for kind, value in asked.changes.items() if value is not None and value is not False}
+    if asked.recipes is not None:
+        beside = next(iter((*asked.formats, *changes)), None)
+        if beside is not None:
+            raise InputError(f"a recipe cannot be combined with {beside}; write it into the recipe, such as qat-int8")
+        recipes = _named(asked.recipes)
+    else:
+        plain = not changes and asked.io == DEFAULT_IO
+        formats = tuple(dict.fromkeys(asked.formats)) or (DEFAULT_FORMATS if plain else CHANGED_FORMATS)
+        steps = tuple(step.from_option(changes[kind]) for kind, step in STEPS.items() if kind in changes)
+        recipes = tuple(Recipe(steps, parse_recipe(name).export) for name in formats)
+    settings = dict(asked.settings)
+    if asked.io != DEFAULT_IO:
+        settings["io"] = asked.io
+    recipes = tuple(with_settings(recipe, settings) for recipe in recipes)
+    check_recipes(recipes)
+    return recipes
+
+
+def check_recipes(recipes: Sequence[Recipe]) -> None:
+    """Refuse no recipe at all, and one that is given twice.
+
+    Raises:
+        InputError: it is so.
+    """
+    if not recipes:
+        raise InputError(f"no recipe is given; name one, such as {next(iter(known_exporters()))}")
+    names = [recipe.file_name for recipe in recipes]
+    twice = next((name for name in names if names.count(name) > 1), None)
+    if twice:
+        raise InputError(f"the recipe {twice} is given twice")
+
+
+def setting_types() -> dict[str, Any]:
+    """Return the type of each setting, by key.
+
+    A setting of a step is its field's name behind the step's kind, as in `qat_epochs`. What several steps have, as
+    `batch_size`, and what exporters have stands without a kind as well, and is meant for all of them.
+    """
+    found: dict[str, Any] = {}
+    for part in (*STEPS.values(), *EXPORTERS.values()):
+        for key, (_, hint) in _keys(part).items():
+            found.setdefault(key, hint)
+    return found
+
+
+def settings_record() -> type[Any]:
+    """Return a dataclass with a field a setting, for what reads names and types off a dataclass; `io` is left out.
+
+    The type of input and output has an option of its own.
+    """
+    types = {key: hint for key, hint in setting_types().items() if key != "io"}
+    return dataclasses.make_dataclass("Settings", [(key, hint, None) for key, hint in types.items()])
+
+
+def with_settings(recipe: Recipe, settings: Mapping[str, Any]) -> Recipe:
+    """Return a recipe with other settings; those of steps that it does not have are left out.
+
+    Raises:
+        InputError: a value does not fit.
+    """
+    if not settings:
+        return recipe
+    return Recipe(tuple(_set(step, settings) for step in recipe.steps), _set(recipe.export, settings))
+
+
+def _named(recipes: Recipe | str | Sequence[Recipe | str]) -> tuple[Recipe, ...]:
+    given = [recipes] if isinstance(recipes, (Recipe, str)) else list(recipes)
+    return tuple(recipe if isinstance(recipe, Recipe) else parse_recipe(recipe) for recipe in given)
+
+
+def _set(part: Any, settings: Mapping[str, Any]) -> Any:
+    """Copy a step or an exporter with those of the settings that are its own; `qat_epochs` overrides `epochs`."""
+    keys = _keys(type(part))
+    chosen = {keys[key][0]: settings[key] for key in sorted(settings, key=len) if key in keys}
+    values = part.to_dict()
+    for path, value in chosen.items():
+        inside = values
+        for name in path[:-1]:
+            inside = inside[name]
+        inside[path[-1]] = value
+    return type(part).from_dict(values) if chosen else part
+
+
+def _keys(part: type[Any]) -> dict[str, tuple[tuple[str, ...], Any]]:
+    """Find by key where a setting of a step or an exporter stands in it, and its type."""
+    found: dict[str, tuple[tuple[str, ...], Any]] = {}
+    for path, hint in _leaves(part):
+        if part.kind in STEPS and STEPS[part.kind] is part:
+            found[f"{part.kind}_{path[-1]}"] = (path, hint)
+        if len(path) > 1 or part.kind not in STEPS:
+            found.setdefault(path[-1], (path, hint))
+    if part.kind in EXPORTERS and EXPORTERS[part.kind] is part:
+        # what the label expresses is no setting
+        made = part()
+        for variant in part.variants().values():
+            for field in dataclasses.fields(variant):
+                if getattr(variant, field.name) != getattr(made, field.name):
+                    found.pop(field.name, None)
+    return found
+
+
+def _leaves(record: type[Any], inside: tuple[str, ...] = ()) -> Iterator[tuple[tuple[str, ...], Any]]:
+    """List paths and types of a record's fields, those of records inside too."""
+    hints = typing.get_type_hints(record)
+    for field in dataclasses.fields(record):
+        hint = hints[field.name]
+        if isinstance(hint, type) and issubclass(hint, Record):
+            yield from _leaves(hint, (*inside, field.name))
+        else:
+            yield (*inside, field.name), hint

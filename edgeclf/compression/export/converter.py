@@ -1,0 +1,90 @@
+"""Runs TensorFlow's TFLite converter, without its chatter, and with its refusals in one line."""
+
+from __future__ import annotations
+
+import contextlib
+from collections.abc import Callable, Iterator
+from typing import Any
+
+import numpy as np
+import tensorflow as tf
+
+from edgeclf.artifact.native_stderr import without_chatter
+from edgeclf.errors import ModelError
+from edgeclf.graph.float_network import FloatNetwork
+from edgeclf.graph.private_apis import change_io_type, converter_error, disable_per_channel_dense, quantize_graph
+
+_CHATTER = (
+    *(b"WARNING: All log messages", b"W0000", b"I0000", b"INFO:", b"fully_quantize:", b"Summary on the non-converted"),
+    *(b" non-converted", b"-----", b"(f32:", b"(uq_8:", b"Accepted dialects", b"Non-Converted Ops", b"* "),
+    # the details of a refusal; the error that is raised carries the point
+    *(b"loc(", b"error: ", b"implement custom ops", b"Custom ops: ", b"Flex ops: ", b"Details:", b"\ttf."),
+)
+
+
+def float_graph(network: FloatNetwork) -> bytes:
+    """Convert to a float graph on scaled pixels, one image at a time."""
+    return run_converter(_converter(network, network.call, tf.float32))
+
+
+def trained_graph(network: FloatNetwork) -> bytes:
+    """Convert a network that carries trained ranges to an integer graph with float input and output."""
+    converter = _converter(network, network.call, tf.float32)
+    converter.optimizations = [tf.lite.Optimize.DEFAULT]
+    return run_converter(converter)
+
+
+def pixel_converter(network: FloatNetwork, io: str) -> Any:
+    """Make a converter for the network on raw pixels; the input is of type `io`, `uint8` or `float32`."""
+    scale = np.float32(network.input_max / 255)
+    dtype = tf.float32 if io == "float32" else tf.uint8
+    return _converter(network, lambda pixels: network.call(tf.cast(pixels, tf.float32) * scale), dtype)
+
+
+def run_converter(converter: Any) -> bytes:
+    """Convert.
+
+    Raises:
+        ModelError: the converter refuses the network.
+    """
+    with _refusals():
+        return bytes(converter.convert())
+
+
+def quantize(content: bytes) -> bytes:
+    """Quantize a float graph whose tensors carry their ranges to int8, with float input and output.
+
+    Raises:
+        ModelError: the quantizer refuses the graph.
+    """
+    with _refusals():
+        return quantize_graph(content)
+
+
+def change_io(content: bytes, io: str) -> bytes:
+    """Give an integer graph with float input and output those of type `io`, `uint8` or `int8`.
+
+    Raises:
+        ModelError: the graph does not allow it.
+    """
+    with _refusals():
+        return change_io_type(content, {"uint8": tf.uint8, "int8": tf.int8}[io])
+
+
+def _converter(network: FloatNetwork, function: Callable[[Any], Any], dtype: Any) -> Any:
+    signature = [tf.TensorSpec((1, network.input.height, network.input.width, 3), dtype, name="image")]
+    concrete = tf.function(function, input_signature=signature).get_concrete_function()
+    converter = tf.lite.TFLiteConverter.from_concrete_functions([concrete], network.trackable)
+    disable_per_channel_dense(converter)
+    return converter
+
+
+@contextlib.contextmanager
+def _refusals() -> Iterator[None]:
+    """Keep the converter quiet, and turn what it raises into one line."""
+    try:
+        with without_chatter(*_CHATTER):
+            yield
+    except (ValueError, RuntimeError, converter_error(), tf.errors.OpError) as error:
+        first = next((line.strip() for line in str(error).splitlines() if line.strip()), type(error).__name__)
+        raise ModelError(f"the TFLite converter refuses this network: {first[:200]}") from error

@@ -1,0 +1,52 @@
+"""Converts to the TFLite formats that compute in float: float32, float16 weights, int8 weights (`dynamic`)."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from edgeclf.compression.export.tflite_format import Converted, TFLiteFormat
+
+if TYPE_CHECKING:
+    from edgeclf.compression.export.tflite import TFLite
+    from edgeclf.compression.step import StepContext
+    from edgeclf.graph.float_network import FloatNetwork
+
+
+def _float32(network: FloatNetwork, settings: TFLite, context: StepContext) -> Converted:
+    from edgeclf.compression.export.converter import pixel_converter, run_converter
+
+    return Converted(run_converter(pixel_converter(network, settings.io)))
+
+
+def _float16(network: FloatNetwork, settings: TFLite, context: StepContext) -> Converted:
+    import tensorflow as tf
+
+    from edgeclf.compression.export.converter import pixel_converter, run_converter
+
+    converter = pixel_converter(network, settings.io)
+    converter.optimizations = [tf.lite.Optimize.DEFAULT]
+    converter.target_spec.supported_types = [tf.float16]
+    return Converted(run_converter(converter))
+
+
+def _dynamic(network: FloatNetwork, settings: TFLite, context: StepContext) -> Converted:
+    import tensorflow as tf
+
+    from edgeclf.compression.export.converter import pixel_converter, run_converter
+
+    converter = pixel_converter(network, settings.io)
+    converter.optimizations = [tf.lite.Optimize.DEFAULT]
+    return Converted(run_converter(converter))
+
+
+FLOAT32 = TFLiteFormat("float32", _float32, remark="as large and as fast as the float network: for comparison")
+FLOAT16 = TFLiteFormat(
+    "float16",
+    _float16,
+    remark="half the size of float32, but not faster on this runtime, which computes in float32",
+)
+DYNAMIC = TFLiteFormat(
+    "dynamic",
+    _dynamic,
+    remark="about as small as int8, but not faster than float32 on CPUs, often slower: int8 is smaller and faster",
+)

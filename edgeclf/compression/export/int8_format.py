@@ -1,0 +1,118 @@
+"""Converts to the TFLite format with int8 weights and activations; ranges come from images or from training."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from edgeclf.artifact.macs import count_macs
+from edgeclf.artifact.tflite import parse
+from edgeclf.artifact.tflite_editor import TfliteEditor
+from edgeclf.compression.export.bias_correction import correct_biases
+from edgeclf.compression.export.calibration import spanning_images
+from edgeclf.compression.export.graph_queries import weighted_operators
+from edgeclf.compression.export.observation import FloatObservation, Observer, observe_ranges, pixel_feeder
+from edgeclf.compression.export.tflite_format import IO_TYPES, Converted, TFLiteFormat
+from edgeclf.progress import SILENT, Progress
+
+if TYPE_CHECKING:
+    import numpy.typing as npt
+
+    from edgeclf.compression.export.tflite import TFLite
+    from edgeclf.compression.step import StepContext
+    from edgeclf.graph.float_network import FloatNetwork
+
+CORRECTION_IMAGES = 256
+"""Images that bias correction looks at in small networks; each is run once for each layer."""
+FEWEST_CORRECTION_IMAGES = 32
+SMALL_NETWORK = 30
+"""Layers up to which all of them are looked at."""
+CORRECTION_MACS = 10**12
+"""Multiply-accumulates that the correction of larger networks may take: minutes on one core."""
+
+
+def observe(
+    network: FloatNetwork, images: npt.NDArray[np.uint8] | None, progress: Progress = SILENT
+) -> FloatObservation:
+    """Run a network's float graph on the calibration images.
+
+    Args:
+        network: prepared.
+        images: uint8[n, H, W, 3].
+        progress: where the bar goes.
+
+    Raises:
+        InputError: there are no images.
+        ModelError: the converter refuses the network.
+    """
+    from edgeclf.compression.export.converter import float_graph
+
+    images = spanning_images(images)
+    editor = TfliteEditor(float_graph(network))
+    highest = network.input_max * editor.remove_input_scaling()
+    content = editor.pack()
+    ranges, _ = observe_ranges(Observer(content), images, pixel_feeder(highest), progress=progress)
+    return FloatObservation(content, highest, ranges)
+
+
+def correction_images(weighted: int, macs: int) -> int:
+    """Choose how many images bias correction looks at: fewer where each is run once for each of many layers.
+
+    Args:
+        weighted: number of layers with weights.
+        macs: multiply-accumulates for one image.
+    """
+    if weighted <= SMALL_NETWORK:
+        return CORRECTION_IMAGES
+    affordable = min(CORRECTION_IMAGES * SMALL_NETWORK // weighted, CORRECTION_MACS // max(1, weighted * macs))
+    return max(FEWEST_CORRECTION_IMAGES, affordable)
+
+
+def _int8(network: FloatNetwork, settings: TFLite, context: StepContext) -> Converted:
+    from edgeclf.compression.export.converter import quantize, trained_graph
+
+    if network.invariants.trained_ranges:
+        return _with_io(trained_graph(network), settings.io, network.input_max)
+    images = spanning_images(context.calibration_images)
+    known = context.observed if network is context.original else None
+    observed = known or observe(network, images, context.progress)
+    editor, ranges = TfliteEditor(observed.content), observed.ranges
+    editor.set_ranges(
+        {
+            int(index): (float(low), float(high))
+            for index, low, high in zip(ranges.indices, *ranges.without_extremes(), strict=True)
+        }
+        | {editor.graph.input_indices[0]: (0.0, observed.input_max)}
+    )
+    quantized = quantize(editor.pack())
+    if settings.bias_correction:
+        quantized = _with_corrected_biases(quantized, observed, images, context.progress)
+    return _with_io(quantized, settings.io, observed.input_max)
+
+
+def _with_corrected_biases(
+    quantized: bytes, observed: FloatObservation, images: npt.NDArray[np.uint8], progress: Progress
+) -> bytes:
+    graph = parse(observed.content)
+    weighted = weighted_operators(graph)
+    count = min(len(images), correction_images(len(weighted), count_macs(graph)))
+    part = images[np.linspace(0, len(images) - 1, count).astype(np.int64)]
+    feed = pixel_feeder(observed.input_max)
+    _, means = observe_ranges(Observer(observed.content), part, feed, weighted)
+    return correct_biases(quantized, observed.content, means, part, feed, progress)
+
+
+def _with_io(quantized: bytes, io: str, input_max: float) -> Converted:
+    """Give an integer graph with float input and output those of type `io`."""
+    from edgeclf.compression.export.converter import change_io
+
+    if io != "float32":
+        return Converted(change_io(quantized, io))
+    editor = TfliteEditor(quantized)
+    if editor.scale_input(255 / input_max):
+        return Converted(editor.pack())
+    return Converted(quantized, (0.0, input_max))
+
+
+INT8 = TFLiteFormat("int8", _int8, io=IO_TYPES, calibrates=True, integer=True, carries_ranges=True)

@@ -1,0 +1,93 @@
+"""Exports TFLite files."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, ClassVar
+
+from edgeclf.artifact.tflite_editor import TfliteEditor
+from edgeclf.compression.export.formats import FORMATS
+from edgeclf.compression.export.tflite_format import IO_TYPES
+from edgeclf.compression.exporter import ExportedFile, register_exporter
+from edgeclf.errors import InputError, UnknownNameError
+from edgeclf.records import Record
+
+if TYPE_CHECKING:
+    from edgeclf.compression.step import StepContext
+    from edgeclf.graph.float_network import FloatNetwork
+
+
+@register_exporter
+@dataclass(frozen=True)
+class TFLite(Record):
+    """A `.tflite` file.
+
+    Args:
+        format: one of `FORMATS`.
+        io: type of input and output: `uint8`, `int8` (int8 models only) or `float32`.
+        bias_correction: after calibration of int8, take back the mean error that rounding left in each layer.
+
+    Raises:
+        InputError: there is no such format or type, or they do not go together.
+    """
+
+    kind: ClassVar[str] = "tflite"
+    suffix: ClassVar[str] = ".tflite"
+
+    format: str = "int8"
+    io: str = "uint8"
+    bias_correction: bool = True
+
+    def __post_init__(self) -> None:
+        if self.format not in FORMATS:
+            raise UnknownNameError("format", self.format, FORMATS)
+        if self.io not in IO_TYPES:
+            raise UnknownNameError("io", self.io, IO_TYPES)
+        if self.io not in FORMATS[self.format].io:
+            able = ", ".join(name for name, format in FORMATS.items() if self.io in format.io)
+            others = " or ".join(FORMATS[self.format].io)
+            raise InputError(f"--io {self.io} goes with {able} models, got {self.format}; use {others}")
+
+    def label(self) -> str:
+        """Return the format's name."""
+        return self.format
+
+    @classmethod
+    def variants(cls) -> dict[str, TFLite]:
+        """Return by label one exporter a format, with default settings."""
+        return {name: cls(name) for name in FORMATS}
+
+    @property
+    def calibrates(self) -> bool:
+        """Whether training images set quantization ranges."""
+        return FORMATS[self.format].calibrates
+
+    @property
+    def carries_ranges(self) -> bool:
+        """Whether the file can keep the ranges of quantization-aware training."""
+        return FORMATS[self.format].carries_ranges
+
+    @property
+    def integer(self) -> bool:
+        """Whether everything inside the file is computed in 8-bit integers."""
+        return FORMATS[self.format].integer
+
+    @property
+    def remark(self) -> str:
+        """What users should know about the format's size and speed; may be empty."""
+        return FORMATS[self.format].remark
+
+    def export(self, network: FloatNetwork, context: StepContext) -> ExportedFile:
+        """Convert a prepared network; its tensors keep short names.
+
+        Raises:
+            InputError: calibration images are missing, or ranges were trained that the format cannot carry.
+            ModelError: the converter refuses the network.
+        """
+        if network.invariants.trained_ranges and not self.carries_ranges:
+            able = ", ".join(name for name, format in FORMATS.items() if format.carries_ranges)
+            raise InputError(f"quantization-aware training makes {able} models, got {self.format}; run it apart")
+        converted = FORMATS[self.format].convert(network, self, context)
+        editor = TfliteEditor(converted.content)
+        editor.shorten_names()
+        return ExportedFile(editor.pack(), self.format + self.suffix, input_range=converted.input_range)

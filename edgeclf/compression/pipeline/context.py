@@ -1,0 +1,28 @@
+"""What all recipes of one source share."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from edgeclf.compression.export.calibration import CalibrationSet
+from edgeclf.compression.step import StepContext
+from edgeclf.inference.input_range import InputRange
+
+
+@dataclass(frozen=True, kw_only=True)
+class RecipeContext(StepContext):
+    """What a recipe may use, and what its record states about the source.
+
+    Attributes:
+        name: of the source, in front of the recipe's name.
+        network_input: what pixel values 0 and 255 become before they enter the network, and the origin of that.
+        calibration: the record of the calibration draw; None: nothing is calibrated.
+        float_top1: of the source on the scored split, as a fraction; None: not measured.
+        selected: whether the scored images chose the epoch of the float network that was kept.
+    """
+
+    name: str
+    network_input: InputRange
+    calibration: CalibrationSet | None = None
+    float_top1: float | None = None
+    selected: bool = False

@@ -1,0 +1,123 @@
+"""The folder that the models of one call are written to, so that a killed call can be run again without `--overwrite`.
+
+While a call works, a hidden folder beside its models holds what was asked for and the weights of finished trainings. A
+model counts as finished only if its record names the same recipe, source, data and settings, and its bytes are those
+that the record describes: what an earlier call left there, or a record that was written just before the kill, is made
+again.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import glob
+import hashlib
+import json
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+from edgeclf.atomic import check_writable, write_bytes, write_text
+from edgeclf.compression.compress_report import CompressedModel
+from edgeclf.errors import OutputError
+
+
+class ModelFolder:
+    """The models of one call.
+
+    Args:
+        folder: where they go.
+        name: their common prefix.
+        request: plain values: everything that decides what they are.
+        files: names of the model files behind the prefix, such as `int8.tflite`.
+        overwrite: replace those that are there.
+
+    Raises:
+        OutputError: one of them is there already, or the folder cannot be written.
+    """
+
+    def __init__(
+        self, folder: Path, name: str, request: dict[str, Any], files: Sequence[str], *, overwrite: bool
+    ) -> None:
+        check_writable(folder)
+        self.folder, self.name = folder, name
+        self.unfinished = folder / f".{name}.unfinished"
+        self._note = self.unfinished / "request.json"
+        text = json.dumps(request, sort_keys=True, ensure_ascii=False)
+        self._made = False
+        # temporary files of a killed call; nobody else writes under these names
+        for file in files:
+            for path in (self.model_path(file), self.record_path(file)):
+                for rest in folder.glob(f".{glob.escape(path.name)}.*.partial"):
+                    rest.unlink(missing_ok=True)
+        self.interrupted = self._is_same_request(text)
+        present = [file for file in files if self.model_path(file).exists()]
+        if present and not overwrite and not self.interrupted:
+            raise OutputError(
+                f"{self.model_path(present[0])}: exists; replace it with --overwrite or use another --out"
+            )
+        if not self.interrupted:
+            write_text(self._note, text)
+
+    def model_path(self, file: str) -> Path:
+        """Return where the model goes."""
+        return self.folder / f"{self.name}-{file}"
+
+    def record_path(self, file: str) -> Path:
+        """Return where its figures go."""
+        return self.folder / f"{self.name}-{file.rpartition('.')[0]}.json"
+
+    def finished(self, file: str, key: str) -> CompressedModel | None:
+        """Return the model that an interrupted call with the same request and data made, if it is complete.
+
+        Args:
+            file: of the model.
+            key: identity of the recipe, the source, the data and the settings.
+        """
+        if not self.interrupted:
+            return None
+        path = self.model_path(file)
+        try:
+            values = json.loads(self.record_path(file).read_text(encoding="utf-8"))
+            if values["request"] != key or values["sha256"] != hashlib.sha256(path.read_bytes()).hexdigest():
+                return None
+            made = CompressedModel.from_dict({**values["model"], "path": str(path)})
+        except (OSError, ValueError, LookupError, TypeError):
+            return None
+        self._made = True
+        return made
+
+    def write(self, file: str, content: bytes, record: dict[str, Any], key: str) -> None:
+        """Write a model and its record.
+
+        Args:
+            file: of the model.
+            content: of the file.
+            record: its figures, JSON's own types.
+            key: identity of the recipe, the source, the data and the settings.
+        """
+        whole = {**record, "sha256": hashlib.sha256(content).hexdigest(), "request": key}
+        # the model comes last: where it is, its figures are
+        write_text(self.record_path(file), json.dumps(whole, indent=1, ensure_ascii=False) + "\n")
+        write_bytes(self.model_path(file), content)
+        self._made = True
+
+    def close(self) -> None:
+        """Remove what was kept for a killed call: all is made."""
+        if not self.unfinished.is_dir():
+            return
+        # the note comes last: without it, finished models would be in the way of the same call
+        for path in sorted(self.unfinished.iterdir(), key=lambda path: path == self._note):
+            path.unlink(missing_ok=True)
+        with contextlib.suppress(OSError):  # another call may have begun
+            self.unfinished.rmdir()
+
+    def give_up(self) -> None:
+        """Keep what an error left, so that the same call resumes there; where nothing was made, nothing is kept."""
+        if not self._made and not any(self.unfinished.glob("*.npz")):
+            self.close()
+
+    def _is_same_request(self, text: str) -> bool:
+        try:
+            return self._note.read_text(encoding="utf-8") == text
+        except OSError:
+            return False

@@ -1,0 +1,47 @@
+"""What one call of `compress` does: a frozen value, built once from keywords or from the command line."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+from edgeclf.compression.choice import check_recipes
+from edgeclf.compression.recipe import Recipe
+from edgeclf.errors import InputError
+from edgeclf.records import Record
+
+
+@dataclass(frozen=True)
+class CompressPlan(Record):
+    """One source, and what is made of it.
+
+    Args:
+        source: a run folder, a `.keras` or `.h5` file, a SavedModel.
+        recipes: one model each; the type of input and output is a setting of their exporters.
+        data: images for calibration, training and top-1: a folder, a manifest, a name, or a `Dataset`; None: those that
+            the run was trained on.
+        calibration: number of training images that set quantization ranges.
+        input_range: what pixel values 0 and 255 must become for a network from elsewhere; None: measured.
+        out: folder for the models; None: the run's `compressed/`, else a folder `compressed` beside `source`.
+        trust_model: load a file even if that runs code from it.
+        overwrite: replace existing models.
+        seed: of the calibration draw and of training.
+
+    Raises:
+        InputError: there is no recipe, one is given twice, or there are no calibration images.
+    """
+
+    source: str
+    recipes: tuple[Recipe, ...]
+    data: Any = None
+    calibration: int = 500
+    input_range: tuple[float, float] | None = None
+    out: str | None = None
+    trust_model: bool = False
+    overwrite: bool = False
+    seed: int = 0
+
+    def __post_init__(self) -> None:
+        check_recipes(self.recipes)
+        if self.calibration < 1:
+            raise InputError(f"calibration must be at least 1 image, got {self.calibration}")

@@ -1,0 +1,149 @@
+"""From a float network to one model: made, measured, and described by a record. What a search calls for each trial."""
+
+from __future__ import annotations
+
+import time
+from dataclasses import dataclass, replace
+from typing import Any
+
+from edgeclf.artifact.model_file import ModelFile
+from edgeclf.compression.compress_report import CompressedModel
+from edgeclf.compression.export.calibration import CalibrationSet
+from edgeclf.compression.export.model_file_stats import ModelFileStats, model_file_stats
+from edgeclf.compression.export.packaging import package
+from edgeclf.compression.exporter import ExportedFile
+from edgeclf.compression.pipeline.context import RecipeContext
+from edgeclf.compression.pipeline.remarks import remarks
+from edgeclf.compression.pipeline.scoring import exported_top1, scored_split
+from edgeclf.compression.pipeline.stage_cache import StageCache
+from edgeclf.compression.recipe import Recipe
+from edgeclf.graph.float_network import FloatNetwork
+
+SELECTED = (
+    "top-1 was measured on validation images that also chose the epoch, so it is a little too high; measure the models "
+    "on images that chose nothing with edgeclf bench, which takes the test split"
+)
+
+
+@dataclass(frozen=True)
+class Candidate:
+    """What a recipe made of a network.
+
+    Attributes:
+        recipe: the recipe.
+        file: with labels, provenance and samples; it was not written yet.
+        model: its figures; `path` is empty until the file is written.
+        calibration: the draw that set its ranges; None: nothing was calibrated.
+    """
+
+    recipe: Recipe
+    file: ModelFile
+    model: CompressedModel
+    calibration: CalibrationSet | None = None
+
+    def record(self, path: str) -> dict[str, Any]:
+        """Return what is written beside the file, JSON's own types.
+
+        Args:
+            path: where the file goes.
+        """
+        return {
+            "model": replace(self.model, path=path).to_dict(),
+            "recipe": self.recipe.to_dict(),
+            "calibration": None if self.calibration is None else self.calibration.to_dict(),
+        }
+
+
+def run_recipe(network: FloatNetwork, recipe: Recipe, context: RecipeContext, cache: StageCache) -> Candidate:
+    """Make a model of a float network.
+
+    Args:
+        network: prepared; the one that `context` and `cache` were made for.
+        recipe: what is done to it.
+        context: the images, and what is known of the source.
+        cache: stages that other recipes have trained already.
+
+    Raises:
+        InputError: the network or the images do not fit the recipe.
+        RunFailedError: training diverged, or the disk is full.
+    """
+    start = time.monotonic()
+    made = cache.apply(network, recipe.steps, context)
+    exported = recipe.export.export(made, context)
+    calibration = context.calibration if recipe.calibrates else None
+    top1, scored = exported_top1(exported, context), scored_split(context.data)
+    split = None if scored is None else scored[0]
+    selected = split == "validation" and (context.selected or recipe.trains)
+    metrics = _metrics(split, top1, context, selected)
+    content = _package(exported, recipe, context, calibration, metrics)
+    file = ModelFile(content, f"{context.name}-{recipe.file_name}{recipe.export.suffix}")
+    stats = model_file_stats(file)
+    notes = (
+        *made.notes,
+        *(calibration.findings if calibration else ()),
+        *remarks(recipe, stats, cache.gzip_bytes.get(Recipe((), recipe.export).name)),
+    )
+    model = replace(
+        _figures(recipe, stats),
+        top1=top1,
+        split=split,
+        selected_on=None if split is None else selected,
+        float_top1=context.float_top1,
+        notes=notes,
+        seconds=round(time.monotonic() - start, 1),
+        network_input=context.network_input,
+    )
+    cache.gzip_bytes[recipe.name] = stats.gzip_bytes
+    return Candidate(recipe, file, model, calibration)
+
+
+def _figures(recipe: Recipe, stats: ModelFileStats) -> CompressedModel:
+    return CompressedModel(
+        path="",
+        recipe=recipe.name,
+        digest=recipe.digest,
+        size_bytes=stats.size_bytes,
+        gzip_bytes=stats.gzip_bytes,
+        top1=None,
+        split=None,
+        sparsity=stats.sparsity,
+        distinct_weights_max=stats.distinct_weights_max,
+        distinct_weights_per_channel_max=stats.distinct_weights_per_channel_max,
+        tensors=stats.tensors,
+    )
+
+
+def _metrics(split: str | None, top1: float | None, context: RecipeContext, selected: bool) -> dict[str, Any]:
+    if split is None:
+        return {}
+    return {split: {"top1": top1, "float_top1": context.float_top1, "selected_on": selected}}
+
+
+def _package(
+    exported: ExportedFile,
+    recipe: Recipe,
+    context: RecipeContext,
+    calibration: CalibrationSet | None,
+    metrics: dict[str, Any],
+) -> bytes:
+    data = context.data
+    origin: dict[str, Any] = {}
+    if data is not None:
+        origin = {"name": data.name, "fingerprint": data.fingerprint, "split_seed": data.split_seed}
+        origin["calibration"] = calibration and {"seed": calibration.seed, "gaps": calibration.gaps}
+    described = {
+        "name": recipe.name,
+        "digest": recipe.digest,
+        "io": getattr(recipe.export, "io", None),
+        "seed": context.seed,
+        "network_input": context.network_input.to_dict(),
+        **recipe.to_dict(),
+    }
+    return package(
+        exported,
+        name=context.name,
+        classes=context.original.classes,
+        recipe=described,
+        data=origin,
+        metrics=metrics,
+    )

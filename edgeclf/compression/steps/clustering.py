@@ -1,0 +1,73 @@
+"""How `Cluster` works: TFMOT's wrappers around the layers that are clustered."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import TYPE_CHECKING, Any
+
+import tensorflow_model_optimization as tfmot
+import tf_keras
+
+from edgeclf.compression.step import StepContext
+from edgeclf.compression.steps.fine_tune import FineTuningData, automatic_epochs, copy_model, fine_tune
+from edgeclf.errors import InputError
+from edgeclf.graph.float_network import FloatNetwork
+from edgeclf.graph.prepared_network import SCALING_LAYER, wrap_layers
+from edgeclf.graph.private_apis import sparsity_preserving_clustering
+
+if TYPE_CHECKING:
+    from edgeclf.compression.steps.cluster import Cluster
+
+layers = tf_keras.layers
+TARGET_STEPS = 600
+
+
+def cluster(network: FloatNetwork, step: Cluster, context: StepContext) -> FloatNetwork:
+    """Return a copy of `network` with few distinct values in each weight tensor; zeros stay zeros after pruning.
+
+    Raises:
+        InputError: there is nothing to cluster.
+    """
+    data = FineTuningData.from_context(step.training, context)
+    names = choose_layers(network.model, step.clusters)
+    settings: dict[str, Any] = {
+        "number_of_clusters": step.clusters,
+        "cluster_centroids_init": tfmot.clustering.keras.CentroidInitialization.KMEANS_PLUS_PLUS,
+    }
+    cluster_layer = tfmot.clustering.keras.cluster_weights
+    if network.invariants.sparse:
+        cluster_layer = sparsity_preserving_clustering()
+        settings["preserve_sparsity"] = True
+    model = wrap_layers(
+        copy_model(network.model), lambda layer: layer.name in names, lambda layer: cluster_layer(layer, **settings)
+    )
+    fine_tune(
+        model,
+        data,
+        label=f"clustering to {step.clusters} weights",
+        epochs=automatic_epochs(step.training.epochs, data.steps, TARGET_STEPS),
+        learning_rate=step.training.learning_rate,
+    )
+    notes: tuple[str, ...] = ()
+    if any(isinstance(layer, layers.DepthwiseConv2D) and layer.name != SCALING_LAYER for layer in network.model.layers):
+        notes = ("depthwise kernels are not clustered: they are few, and it costs much",)
+    made = copy_model(tfmot.clustering.keras.strip_clustering(model))
+    return network.with_model(made, invariants=replace(network.invariants, clusters=step.clusters), notes=notes)
+
+
+def choose_layers(model: Any, clusters: int) -> frozenset[str]:
+    """Name the layers that are clustered.
+
+    Raises:
+        InputError: there are none.
+    """
+    names = frozenset(layer.name for layer in model.layers if _clusterable(layer, clusters))
+    if not names:
+        raise InputError(f"the network has no weight tensor of more than {clusters} values that could be clustered")
+    return names
+
+
+def _clusterable(layer: Any, clusters: int) -> bool:
+    if layer.name == SCALING_LAYER or isinstance(layer, layers.DepthwiseConv2D):
+        return False
+    return isinstance(layer, (layers.Conv2D, layers.Dense)) and int(layer.kernel.shape.num_elements()) > clusters

@@ -1,0 +1,163 @@
+"""How `QuantizeAware` works: TFMOT's quantizers in the graph, started at the ranges of the calibration images.
+
+TFMOT starts each quantizer at -6..6 and needs hundreds of steps to find the true range. Here all ranges start from the
+calibration images, so that training begins at the accuracy of post-training quantization and can only gain.
+"""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import numpy.typing as npt
+import tensorflow_model_optimization as tfmot
+import tf_keras
+
+from edgeclf.compression.step import StepContext
+from edgeclf.compression.steps.fine_tune import FineTuningData, automatic_epochs, copy_model, fine_tune, input_max
+from edgeclf.errors import InputError, ModelError
+from edgeclf.graph.float_network import FloatNetwork, Invariants
+from edgeclf.graph.prepared_network import SCALING_LAYER
+from edgeclf.graph.private_apis import (
+    activation_quantizers,
+    freeze,
+    is_input_quantizer,
+    is_quantize_wrapper,
+    rename,
+    strip_cluster_preservation,
+    weight_quantizers,
+)
+from edgeclf.graph.quantizable import make_quantizable
+
+if TYPE_CHECKING:
+    from edgeclf.compression.steps.quantize_aware import QuantizeAware
+
+TARGET_STEPS = 1000
+PREFIX = "quant_"
+
+
+def train_quantized(network: FloatNetwork, step: QuantizeAware, context: StepContext) -> FloatNetwork:
+    """Return a copy of `network` trained with rounding in the loop; its graph carries the ranges.
+
+    Raises:
+        InputError: there are no images.
+        ModelError: a layer cannot be quantized.
+    """
+    data = FineTuningData.from_context(step.training, context)
+    if context.calibration_images is None:
+        raise InputError("quantization-aware training needs calibration images; name them with --data")
+    network = make_quantizable(network)
+    model = insert_quantizers(network)
+    start_ranges(model, network, context.calibration_images)
+    fine_tune(
+        model,
+        data,
+        label="quantization-aware training",
+        epochs=automatic_epochs(step.training.epochs, data.steps, TARGET_STEPS),
+        learning_rate=step.training.learning_rate,
+    )
+    if network.invariants.clusters is not None:
+        model = strip_cluster_preservation(model)
+    _fix_input_range(model, input_max(network))
+    return network.with_model(model, invariants=replace(network.invariants, trained_ranges=True))
+
+
+def insert_quantizers(network: FloatNetwork) -> Any:
+    """Return the network's graph with TFMOT's quantizers in it, which preserve its invariants; it is not trained yet.
+
+    Raises:
+        ModelError: a layer cannot be quantized.
+    """
+    scheme = _scheme(network.invariants)
+    try:
+        annotated = tfmot.quantization.keras.quantize_annotate_model(copy_model(network.model))
+        apply = tfmot.quantization.keras.quantize_apply
+        model = apply(annotated) if scheme is None else apply(annotated, scheme)
+    except (ValueError, RuntimeError) as error:
+        raise ModelError(f"quantization-aware training refuses it: {' '.join(str(error).split())[:200]}") from error
+    for layer in model.layers:
+        if layer.name == PREFIX + SCALING_LAYER:
+            freeze(layer)
+        if is_input_quantizer(layer):
+            # the automatic name counts up with each network of the process, and would make each file another one
+            rename(layer, "quantize_layer")
+    return model
+
+
+def _scheme(invariants: Invariants) -> Any:
+    combine = tfmot.experimental.combine
+    if invariants.clusters is not None:
+        return combine.Default8BitClusterPreserveQuantizeScheme(preserve_sparsity=invariants.sparse)
+    return combine.Default8BitPrunePreserveQuantizeScheme() if invariants.sparse else None
+
+
+def start_ranges(model: Any, network: FloatNetwork, images: npt.NDArray[np.uint8]) -> None:
+    """Set all quantizers to the ranges of the float network on calibration images."""
+    high = input_max(network)
+    known = {layer.name for layer in network.model.layers}
+    watched: dict[str, tuple[Any, list[tuple[str, Any]]]] = {}
+    for wrapper in (layer for layer in model.layers if is_quantize_wrapper(layer)):
+        _start_weights(wrapper)
+        name = wrapper.layer.name
+        pairs = activation_quantizers(wrapper)
+        if name in known and pairs:
+            watched[name] = (network.model.get_layer(name), pairs)
+    if watched:
+        spans = _observe(network.model, watched, images, np.float32(high / 255))
+        for name, (_, pairs) in watched.items():
+            for kind, quantizer in pairs:
+                low, most = spans[name, kind]
+                quantizer["min_var"].assign(min(low, 0.0))
+                quantizer["max_var"].assign(max(most, 0.0))
+    _fix_input_range(model, high)
+
+
+def _observe(
+    model: Any,
+    watched: dict[str, tuple[Any, list[tuple[str, Any]]]],
+    images: npt.NDArray[np.uint8],
+    scale: np.float32,
+) -> dict[tuple[str, str], list[float]]:
+    """Return the smallest and largest value of each watched activation, by layer and `pre` or `post` activation."""
+    inner = tf_keras.Model(model.inputs, {name: layer.input for name, (layer, _) in watched.items()})
+    outer = tf_keras.Model(model.inputs, {name: layer.output for name, (layer, _) in watched.items()})
+    spans: dict[tuple[str, str], list[float]] = {}
+    for start in range(0, len(images), 64):
+        batch = images[start : start + 64].astype(np.float32) * scale
+        entries, results = inner(batch, training=False), outer(batch, training=False)
+        for name, (layer, pairs) in watched.items():
+            for kind, _ in pairs:
+                values = _before_activation(layer, entries[name]) if kind == "pre" else results[name]
+                low, high = float(np.min(values)), float(np.max(values))
+                span = spans.setdefault((name, kind), [low, high])
+                span[:] = [min(span[0], low), max(span[1], high)]
+    return spans
+
+
+def _before_activation(layer: Any, entry: Any) -> Any:
+    if isinstance(layer, tf_keras.layers.Activation):
+        return entry
+    activation, layer.activation = layer.activation, tf_keras.activations.linear
+    try:
+        return layer(entry)
+    finally:
+        layer.activation = activation
+
+
+def _start_weights(wrapper: Any) -> None:
+    for weight, quantizer in weight_quantizers(wrapper):
+        if "min_var" not in quantizer:
+            continue
+        size = np.abs(np.asarray(weight))
+        peak = size.max(axis=tuple(range(size.ndim - 1))) if len(quantizer["min_var"].shape) else size.max()
+        peak = np.maximum(peak, 1e-6)
+        quantizer["min_var"].assign(-peak)
+        quantizer["max_var"].assign(peak)
+
+
+def _fix_input_range(model: Any, high: float) -> None:
+    for layer in model.layers:
+        if is_input_quantizer(layer):
+            layer.quantizer_vars["min_var"].assign(0.0)
+            layer.quantizer_vars["max_var"].assign(high)

@@ -1,0 +1,55 @@
+"""Quantization-aware training (Jacob et al., 2018, arXiv:1712.05877), alone or on a pruned or clustered network."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, ClassVar
+
+from edgeclf.compression.exporter import known_exporters
+from edgeclf.compression.step import Step, StepContext
+from edgeclf.compression.steps.fine_tuning import FineTuning
+from edgeclf.errors import InputError
+from edgeclf.graph.float_network import FloatNetwork
+from edgeclf.records import Record
+
+if TYPE_CHECKING:
+    from edgeclf.compression.exporter import Exporter
+
+TRAINING = FineTuning(learning_rate=2e-4)
+
+
+@dataclass(frozen=True)
+class QuantizeAware(Step, Record):
+    """Train with rounding in the loop; the zeros and clusters of steps before are preserved.
+
+    Args:
+        training: how.
+    """
+
+    training: FineTuning = TRAINING
+
+    kind: ClassVar[str] = "qat"
+    after: ClassVar[frozenset[str]] = frozenset({"prune", "cluster"})
+
+    def label(self) -> str:
+        """Return `qat`."""
+        return "qat"
+
+    def check_export(self, export: Exporter) -> None:
+        """Refuse a format that cannot keep trained ranges."""
+        if not export.carries_ranges:
+            able = ", ".join(label for label, other in known_exporters().items() if other.carries_ranges)
+            raise InputError(f"quantization-aware training makes {able} models, got {export.label()}; run it apart")
+
+    def check(self, network: FloatNetwork) -> None:
+        """Refuse a network with a layer that cannot be quantized, by its name."""
+        from edgeclf.compression.steps.fake_quantization import insert_quantizers
+        from edgeclf.graph.quantizable import make_quantizable
+
+        insert_quantizers(make_quantizable(network))
+
+    def apply(self, network: FloatNetwork, context: StepContext) -> FloatNetwork:
+        """Return a copy whose graph carries the quantization ranges."""
+        from edgeclf.compression.steps.fake_quantization import train_quantized
+
+        return train_quantized(network, self, context)

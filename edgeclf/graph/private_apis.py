@@ -1,0 +1,158 @@
+"""Reaches into what Keras, TensorFlow and tensorflow-model-optimization keep private; nothing else in edgeclf does.
+
+None of it is promised to stay between versions, so each use has one typed function here. Nothing is imported before it
+is needed.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager
+from typing import Any, cast
+
+# --- graphs of tf-keras ---
+
+
+def has_graph(model: Any) -> bool:
+    """Return whether a tf-keras model is functional, or sequential with a known input."""
+    return bool(getattr(model, "_is_graph_network", False))
+
+
+def producer(tensor: Any) -> Any:
+    """Return the layer that computes a symbolic tensor."""
+    return tensor._keras_history.layer
+
+
+def readers(layer: Any) -> list[Any]:
+    """List the layers that take the layer's outputs, one for each use."""
+    return [node.layer for node in layer._outbound_nodes]
+
+
+def calls_of(layer: Any) -> int:
+    """Count the places where a layer is called."""
+    return len(layer._inbound_nodes)
+
+
+def calls_in_order(model: Any) -> Iterator[Any]:
+    """Walk the calls of layers in a functional model (Keras' nodes), in an order in which they can be made."""
+    for depth in sorted(model._nodes_by_depth, reverse=True):
+        yield from model._nodes_by_depth[depth]
+
+
+def all_layers(model: Any) -> list[Any]:
+    """List all layers of a tf-keras model, those of models inside it too."""
+    return list(model._flatten_layers())
+
+
+def freeze(layer: Any) -> None:
+    """Make a layer untrainable, also where a wrapper of TFMOT keeps a list of its own."""
+    layer.trainable = False
+    layer._trainable_weights = []
+
+
+def rename(layer: Any, name: str) -> None:
+    """Give a layer another name, which its tensors in an exported file will carry."""
+    layer._name = name
+
+
+def safe_mode(enabled: bool) -> AbstractContextManager[Any]:
+    """Make a context in which tf-keras copies layers that carry code only if `enabled` is False."""
+    from tf_keras.src.saving.serialization_lib import SafeModeScope
+
+    return cast(AbstractContextManager[Any], SafeModeScope(safe_mode=enabled))
+
+
+# --- the TFLite converter ---
+
+
+def disable_per_channel_dense(converter: Any) -> None:
+    """Give dense layers one scale each: all that runtimes of 2023 (tflite-runtime 2.14) know."""
+    converter._experimental_disable_per_channel_quantization_for_dense_layers = True
+
+
+def quantize_graph(content: bytes) -> bytes:
+    """Quantize a float graph whose tensors carry their ranges to int8, with float input and output."""
+    from tensorflow.lite.python.convert import mlir_quantize
+
+    return bytes(mlir_quantize(content, disable_per_channel_for_dense_layers=True))
+
+
+def change_io_type(content: bytes, dtype: Any) -> bytes:
+    """Give an integer graph with float input and output those of `dtype`, `tf.uint8` or `tf.int8`."""
+    from tensorflow.lite.python.util import modify_model_io_type
+
+    return bytes(modify_model_io_type(content, dtype, dtype))
+
+
+def converter_error() -> type[Exception]:
+    """Return the exception that the converter raises."""
+    from tensorflow.lite.python.convert_phase import ConverterError
+
+    return cast(type[Exception], ConverterError)
+
+
+# --- tensorflow-model-optimization ---
+
+
+def default_8bit_registry() -> Any:
+    """Make the registry of layers that quantization-aware training has rules for: `supports(layer)`, `get_quantize_config(layer)`."""
+    from tensorflow_model_optimization.python.core.quantization.keras.default_8bit import (
+        default_8bit_quantize_registry as registry,
+    )
+
+    return registry.Default8BitQuantizeRegistry()
+
+
+def quantizable_activations() -> frozenset[str]:
+    """Name the activation functions inside a layer that quantization-aware training has rules for."""
+    from tensorflow_model_optimization.python.core.quantization.keras.quantize_aware_activation import (
+        QuantizeAwareActivation as Rules,
+    )
+
+    return frozenset(Rules._PRE_QUANT_ACTIVATIONS | Rules._POST_QUANT_ACTIVATIONS)
+
+
+def is_quantize_wrapper(layer: Any) -> bool:
+    """Return whether it is TFMOT's wrapper around a quantized layer."""
+    from tensorflow_model_optimization.python.core.quantization.keras.quantize_wrapper import QuantizeWrapper
+
+    return isinstance(layer, QuantizeWrapper)
+
+
+def is_input_quantizer(layer: Any) -> bool:
+    """Return whether it is the layer with which TFMOT quantizes a network's input."""
+    from tensorflow_model_optimization.python.core.quantization.keras.quantize_layer import QuantizeLayer
+
+    return isinstance(layer, QuantizeLayer)
+
+
+def activation_quantizers(wrapper: Any) -> list[tuple[str, Any]]:
+    """List the range variables (`min_var`, `max_var`) of a wrapped layer's outputs: `pre` or `post` activation, variables."""
+    pairs: list[tuple[str, Any]] = []
+    for activation in wrapper._quantize_activations:
+        if activation._should_pre_quantize():
+            pairs.append(("pre", activation._pre_activation_vars))
+        if activation._should_post_quantize():
+            pairs.append(("post", activation._post_activation_vars))
+    if wrapper._output_quantizers:
+        pairs.append(("post", wrapper._output_quantizer_vars))
+    return pairs
+
+
+def weight_quantizers(wrapper: Any) -> list[tuple[Any, Any]]:
+    """List the weights of a wrapped layer with the variables of their quantizers (`min_var`, `max_var`, where they have any)."""
+    return [(weight, variables) for weight, _, variables in wrapper._weight_vars]
+
+
+def strip_cluster_preservation(model: Any) -> Any:
+    """Take the clustering out of a network after cluster-preserving quantization-aware training."""
+    from tensorflow_model_optimization.python.core.quantization.keras.collab_opts.cluster_preserve import cluster_utils
+
+    return cluster_utils.strip_clustering_cqat(model)
+
+
+def sparsity_preserving_clustering() -> Callable[..., Any]:
+    """Return TFMOT's `cluster_weights` that knows the argument `preserve_sparsity`."""
+    from tensorflow_model_optimization.python.core.clustering.keras.experimental.cluster import cluster_weights
+
+    return cast(Callable[..., Any], cluster_weights)

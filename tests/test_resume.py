@@ -1,0 +1,247 @@
+"""Recipes share trainings; a killed compression resumes, and takes nothing for finished that another call made."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import colored_squares
+import numpy as np
+import pytest
+from colored_squares import short_recipe
+from listener import Listener
+
+from edgeclf import api
+from edgeclf.artifact.provenance import read_provenance
+from edgeclf.compression import CompressedModel, parse_recipe
+from edgeclf.compression.pipeline.model_folder import ModelFolder
+from edgeclf.compression.pipeline.stage_cache import StageCache, StageCheckpoints
+from edgeclf.errors import OutputError, RunFailedError
+
+REQUEST: dict[str, Any] = {"calibration": 30}
+FIVE = ["int8", "qat-int8", "prune50-int8", "prune50-qat-int8", "cluster16-int8"]
+TRAININGS = ["quantization-aware training", "pruning to 50%", "quantization-aware training", "clustering to 16 weights"]
+
+
+def folder(path: Path, request: dict[str, Any] = REQUEST, *, overwrite: bool = False) -> ModelFolder:
+    return ModelFolder(path, "net", request, ["int8.tflite", "float16.tflite"], overwrite=overwrite)
+
+
+def made(path: Path, recipe: str = "int8") -> dict[str, Any]:
+    return {"model": CompressedModel(str(path / f"net-{recipe}.tflite"), recipe, 1, 1, None, None, 0.5, 3).to_dict()}
+
+
+def test_a_killed_call_resumes_with_what_is_complete(tmp_path: Path) -> None:
+    folder(tmp_path).write("int8.tflite", b"model", made(tmp_path), "key")
+    again = folder(tmp_path)
+    found = again.finished("int8.tflite", "key")
+    assert found is not None
+    assert found.sparsity == 0.5
+    assert again.finished("float16.tflite", "key") is None
+    again.close()
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["net-int8.json", "net-int8.tflite"]
+
+
+def test_models_of_an_earlier_call_are_not_taken_for_finished(tmp_path: Path) -> None:
+    first = folder(tmp_path)
+    first.write("int8.tflite", b"model", made(tmp_path), "key")
+    first.close()
+    changed = {"calibration": 20}
+    folder(tmp_path, changed, overwrite=True)  # and killed here
+    again = folder(tmp_path, changed)
+    assert again.interrupted
+    assert again.finished("int8.tflite", "another key") is None
+
+
+def test_neither_other_bytes_nor_other_data_nor_a_foreign_record_are_finished(tmp_path: Path) -> None:
+    folder(tmp_path).write("int8.tflite", b"model", made(tmp_path), "key")
+    again = folder(tmp_path)
+    assert again.finished("int8.tflite", "the key after the photos have changed") is None
+    (tmp_path / "net-int8.tflite").write_bytes(b"Model")
+    assert again.finished("int8.tflite", "key") is None
+    (tmp_path / "net-int8.json").write_text(json.dumps(made(tmp_path)))
+    assert again.finished("int8.tflite", "key") is None
+    (tmp_path / "net-int8.json").write_text("[1")
+    assert again.finished("int8.tflite", "key") is None
+
+
+def test_an_error_before_the_first_model_leaves_nothing(tmp_path: Path) -> None:
+    folder(tmp_path).give_up()
+    assert not list(tmp_path.iterdir())
+
+
+def test_after_a_full_disk_the_same_command_resumes(tmp_path: Path) -> None:
+    first = folder(tmp_path)
+    first.write("int8.tflite", b"model", made(tmp_path), "key")
+    first.give_up()
+    assert folder(tmp_path).finished("int8.tflite", "key") is not None
+    with pytest.raises(OutputError, match="exists"):
+        folder(tmp_path, {"calibration": 20})
+
+
+def test_a_finished_training_is_kept_after_an_error_and_removed_at_the_end(tmp_path: Path) -> None:
+    first = folder(tmp_path)
+    StageCheckpoints(first.unfinished, "stage").save("pruning", [np.arange(3.0)])
+    first.give_up()
+    again = folder(tmp_path)
+    weights = StageCheckpoints(again.unfinished, "stage").load("pruning")
+    assert weights is not None
+    np.testing.assert_array_equal(weights[0], np.arange(3.0))
+    again.close()
+    assert not list(tmp_path.iterdir())
+
+
+def test_weights_of_another_stage_or_damaged_ones_are_not_taken(tmp_path: Path) -> None:
+    checkpoints = StageCheckpoints(tmp_path, "stage")
+    checkpoints.save("pruning", [np.arange(3.0), np.ones((2, 2), np.float32)])
+    assert StageCheckpoints(tmp_path, "other").load("pruning") is None
+    assert checkpoints.load("clustering") is None
+    (path,) = tmp_path.iterdir()
+    content = path.read_bytes()
+    path.write_bytes(content[: len(content) // 2])
+    assert checkpoints.load("pruning") is None
+
+
+def test_a_stage_is_known_by_all_that_decides_it() -> None:
+    prune, qat = parse_recipe("prune50-qat-int8").steps
+    cache, same = (StageCache({"source": "a", "seed": 0}) for _ in range(2))
+    other = StageCache({"source": "a", "seed": 1})
+    assert cache.key([prune]) == same.key([prune])
+    assert len({cache.key([prune]), cache.key([qat]), cache.key([prune, qat]), other.key([prune])}) == 4
+    assert cache.key([prune]) != cache.key(short_recipe("prune50-int8").steps)
+    assert cache.candidate_key(parse_recipe("int8")) != cache.candidate_key(parse_recipe("float16"))
+
+
+@pytest.fixture(scope="module")
+def source(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    pytest.importorskip("tf_keras")
+    path = tmp_path_factory.mktemp("net") / "net.keras"
+    colored_squares.network(colored_squares.dataset()).save(path)
+    return path
+
+
+@pytest.mark.slow
+def test_overwriting_with_another_calibration_survives_a_kill(
+    source: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    import edgeclf.compression.pipeline.run_recipe as module
+
+    data, out = colored_squares.dataset(), tmp_path / "out"
+    api.compress(source, recipes="int8", data=data, calibration=30, out=out)
+
+    def dies(*_: Any, **__: Any) -> Any:
+        raise KeyboardInterrupt
+
+    with monkeypatch.context() as patched:
+        patched.setattr(module, "package", dies)
+        with pytest.raises(KeyboardInterrupt):
+            api.compress(source, recipes="int8", data=data, calibration=20, out=out, overwrite=True)
+    (model,) = api.compress(source, recipes="int8", data=data, calibration=20, out=out).models
+    provenance = read_provenance(Path(model.path).read_bytes())
+    assert provenance is not None
+    assert len(provenance.data["calibration"]["gaps"].split()) == 20
+    record = json.loads((out / "net-int8.json").read_text(encoding="utf-8"))
+    assert len(record["calibration"]["indices"]) == 20
+    assert not list(out.glob(".*"))
+
+
+@pytest.mark.slow
+def test_an_error_in_a_call_leaves_no_note(source: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    import edgeclf.compression.pipeline.run_recipe as module
+
+    def fails(*_: Any, **__: Any) -> Any:
+        raise RunFailedError("the disk is full")
+
+    monkeypatch.setattr(module, "package", fails)
+    with pytest.raises(RunFailedError):
+        api.compress(source, recipes="float32", data=colored_squares.dataset(), out=tmp_path / "out")
+    assert not list((tmp_path / "out").iterdir())
+
+
+@pytest.mark.slow
+def test_five_recipes_train_each_shared_stage_once_and_resume_bit_for_bit(
+    source: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    import edgeclf.compression.pipeline.run_recipe as module
+
+    first, second, real = Listener(), Listener(), module.package
+    keywords: dict[str, Any] = {
+        "recipes": FIVE, "data": colored_squares.dataset(), "calibration": 30, "epochs": 1, "batch_size": 16,
+        "bias_correction": False, "out": tmp_path,
+    }  # fmt: skip
+    content = []
+
+    def dies(*arguments: Any, **named: Any) -> Any:
+        packaged = real(*arguments, **named)
+        if named["recipe"]["name"] == "prune50-qat-int8":
+            content.append(packaged)
+            raise KeyboardInterrupt
+        return packaged
+
+    with monkeypatch.context() as patched:
+        patched.setattr(module, "package", dies)
+        with pytest.raises(KeyboardInterrupt):
+            api.compress(source, progress=first, **keywords)
+    stamps = {path: path.stat().st_mtime_ns for path in tmp_path.glob("net-*")}
+    assert len(stamps) == 6
+    models = api.compress(source, progress=second, **keywords).models
+    assert [model.recipe for model in models] == FIVE
+    assert [[task for task in heard.tasks if task in TRAININGS] for heard in (first, second)] == [
+        ["quantization-aware training", "pruning to 50%", "quantization-aware training"],
+        ["clustering to 16 weights"],
+    ]
+    # the float network and the pruned one, then the float network and the clustered one
+    assert [heard.tasks.count("calibrating") for heard in (first, second)] == [2, 2]
+    assert {path: path.stat().st_mtime_ns for path in stamps} == stamps
+    assert Path(models[3].path).read_bytes() == content[0]
+    assert all((model.sparsity or 0) >= 0.5 for model in models[2:4])
+    assert not list(tmp_path.glob(".*"))
+
+
+KILLED = """
+import os, signal, sys
+from edgeclf import api
+from listener import Listener
+
+class Deadly(Listener):
+    def task(self, description, total):
+        if description == sys.argv[2]:
+            os.kill(os.getpid(), signal.SIGKILL)
+        return super().task(description, total)
+
+heard = Deadly()
+api.compress(sys.argv[1], recipes=["prune50-int8", "prune50-qat-int8"], data="digits", epochs=1, calibration=50,
+             out=sys.argv[3], progress=heard)
+print([task for task in heard.tasks if "pruning" in task or "training" in task])
+"""
+
+
+@pytest.mark.slow
+def test_kill_9_of_a_process_costs_no_finished_training(tmp_path: Path) -> None:
+    tf_keras = pytest.importorskip("tf_keras")
+    layers = tf_keras.layers
+    network = tf_keras.Sequential(
+        [layers.Rescaling(1 / 255, input_shape=(8, 8, 3)), layers.Conv2D(8, 3, activation="relu"),
+         layers.GlobalAveragePooling2D(), layers.Dense(10, activation="softmax")]
+    )  # fmt: skip
+    network.save(tmp_path / "net.keras")
+    environment = {**os.environ, "PYTHONPATH": os.pathsep.join([str(Path(__file__).parent), *sys.path])}
+    out = tmp_path / "out"
+
+    def call(moment: str) -> subprocess.CompletedProcess[str]:
+        command = [sys.executable, "-c", KILLED, str(tmp_path / "net.keras"), moment, str(out)]
+        return subprocess.run(command, capture_output=True, text=True, check=False, env=environment)
+
+    assert call("top-1 on validation").returncode == -signal.SIGKILL
+    assert not list(out.glob("*.tflite"))  # the pruning is finished, its model is not
+    assert call("quantization-aware training").returncode == -signal.SIGKILL
+    assert len(list(out.glob("*.tflite"))) == 1
+    done = call("nothing")
+    assert done.returncode == 0, done.stderr
+    assert done.stdout.strip().endswith("['quantization-aware training']")
+    assert sorted(path.suffix for path in out.iterdir()) == [".json", ".json", ".tflite", ".tflite"]
