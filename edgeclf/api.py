@@ -32,6 +32,7 @@ if TYPE_CHECKING:
     from edgeclf.streaming.loop.result import LiveSummary
     from edgeclf.streaming.loop.settings import LiveSettings
     from edgeclf.streaming.loop.state import LiveState, Output
+    from edgeclf.training.callbacks import TrainingCallback
     from edgeclf.training.config import TrainConfig
     from edgeclf.training.run_record import TrainReport
 
@@ -64,6 +65,7 @@ def train(
     overwrite: bool = False,
     trust_model: bool = False,
     progress: Progress = SILENT,
+    callbacks: Sequence[TrainingCallback] = (),
     **settings: Any,
 ) -> TrainReport:
     """Train a float Keras network into a run folder.
@@ -76,9 +78,11 @@ def train(
         overwrite: replace an earlier run in `out`.
         trust_model: load a `weights` file even if that runs code from it.
         progress: where bars are shown.
+        callbacks: called after each epoch; each may end the training.
         settings: fields of `TrainConfig`, over those of `config`: `edgeclf.train("photos", epochs=30)`.
 
     Raises:
+        UnknownNameError: there is no such setting or network; the nearest known name is given.
         InputError: data, configuration or output cannot be used.
         MissingExtraError: TensorFlow is not installed.
         RunFailedError: the training diverged, or the disk is full.
@@ -86,16 +90,26 @@ def train(
     require("train", *_HOST)
     from edgeclf.dataset import probe
     from edgeclf.training.config import TrainConfig
+    from edgeclf.training.networks import find_network
 
     with extras("train"):
-        config = (config or TrainConfig()).replace(**settings) if settings else config or TrainConfig()
-        # A misspelt folder is told before the seconds that an import of TensorFlow takes.
+        config = (config or TrainConfig()).replace(**settings)
+        # Misspelt names are reported before the seconds that an import of TensorFlow takes.
+        if config.model is not None:
+            find_network(config.model)
         probe("digits" if data is None else data)
         with progress.task("loading TensorFlow", None):
             from edgeclf.training.run import train as train_network
 
         return train_network(
-            data, config, out=out, resume=resume, overwrite=overwrite, trust_model=trust_model, progress=progress
+            data,
+            config,
+            out=out,
+            resume=resume,
+            overwrite=overwrite,
+            trust_model=trust_model,
+            progress=progress,
+            callbacks=callbacks,
         )
 
 

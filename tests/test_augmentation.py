@@ -9,76 +9,116 @@ from hypothesis import strategies as st
 
 pytest.importorskip("tensorflow")
 
-from edgeclf.training.augmentation import LEVELS, Augmentation, augment
+from edgeclf.dataset.types import ImageView, Split
+from edgeclf.training.augmentation import LEVELS, Augmentation, Batch, augment
 from edgeclf.training.balancing import class_weights, epoch_order
 from edgeclf.training.curriculum import augmentation_at
+from edgeclf.training.pipeline import TrainingBatches
 
 
-def batch(count: int = 6, side: int = 16) -> tuple[np.ndarray, np.ndarray]:
+def batch(count: int = 6, side: int = 16) -> Batch:
     random = np.random.default_rng(7)
     images = random.integers(0, 256, (count, side, side, 3), dtype=np.uint8)
-    return images, np.eye(3, dtype=np.float32)[random.integers(0, 3, count)]
+    targets = np.eye(3, dtype=np.float32)[random.integers(0, 3, count)]
+    return Batch(images, targets, np.ones(count, np.float32))
 
 
 @settings(max_examples=40, deadline=None)
 @given(level=st.sampled_from(sorted(LEVELS)), seed=st.integers(0, 2**31), side=st.sampled_from([8, 16, 24]))
 def test_shapes_types_and_total_target_stay(level: str, seed: int, side: int) -> None:
-    images, targets = batch(side=side)
-    before = images.copy()
-    made, mixed = augment(images, targets, LEVELS[level], np.random.default_rng(seed))
-    assert made.shape == images.shape
-    assert made.dtype == np.uint8
-    np.testing.assert_allclose(mixed.sum(1), 1, atol=1e-5)
-    np.testing.assert_array_equal(images, before)
+    given = batch(side=side)
+    before = given.images.copy()
+    made = augment(given, LEVELS[level], np.random.default_rng(seed))
+    assert made.images.shape == given.images.shape
+    assert made.images.dtype == np.uint8
+    np.testing.assert_allclose(made.targets.sum(1), 1, atol=1e-5)
+    np.testing.assert_allclose(made.weights, 1, atol=1e-5)
+    np.testing.assert_array_equal(given.images, before)
 
 
 @pytest.mark.parametrize("level", LEVELS)
 def test_the_same_seed_gives_the_same_pixels(level: str) -> None:
-    images, targets = batch()
-    first, second = (augment(images, targets, LEVELS[level], np.random.default_rng(3)) for _ in range(2))
-    np.testing.assert_array_equal(first[0], second[0])
-    np.testing.assert_array_equal(first[1], second[1])
+    first, second = (augment(batch(), LEVELS[level], np.random.default_rng(3)) for _ in range(2))
+    np.testing.assert_array_equal(first.images, second.images)
+    np.testing.assert_array_equal(first.targets, second.targets)
 
 
 def test_no_augmentation_leaves_the_pixels_as_they_are() -> None:
-    images, targets = batch()
-    made, _ = augment(images, targets, LEVELS["none"], np.random.default_rng(0))
-    np.testing.assert_array_equal(made, images)
+    made = augment(batch(), LEVELS["none"], np.random.default_rng(0))
+    np.testing.assert_array_equal(made.images, batch().images)
 
 
 @pytest.mark.parametrize("level", LEVELS)
-def test_settled_images_are_the_photos_or_their_mirror_images(level: str) -> None:
-    images, targets = batch()
-    made, mixed = augment(images, targets, LEVELS[level].settled(), np.random.default_rng(3))
-    for image, result in zip(images, made, strict=True):
-        assert any(np.array_equal(result, as_it_is) for as_it_is in (image, image[:, ::-1]))
-    np.testing.assert_array_equal(mixed, targets)
+def test_unaugmented_images_are_the_photos_or_their_mirror_images(level: str) -> None:
+    given = batch()
+    made = augment(given, LEVELS[level].flips_only(), np.random.default_rng(3))
+    for image, result in zip(given.images, made.images, strict=True):
+        assert any(np.array_equal(result, unaugmented) for unaugmented in (image, image[:, ::-1]))
+    np.testing.assert_array_equal(made.targets, given.targets)
 
 
 @pytest.mark.parametrize(
-    ("epochs", "settle", "settled"), [(10, 0.2, 2), (60, 0.2, 12), (2, 0.2, 0), (5, 0, 0), (3, 1, 3)]
+    ("epochs", "fraction", "last"), [(10, 0.2, 2), (60, 0.2, 12), (2, 0.2, 0), (5, 0, 0), (3, 1, 3)]
 )
-def test_the_last_epochs_settle(epochs: int, settle: float, settled: int) -> None:
-    seen = [augmentation_at(LEVELS["standard"], epoch, epochs, settle) for epoch in range(epochs)]
-    assert seen == [LEVELS["standard"]] * (epochs - settled) + [Augmentation(flip=True)] * settled
+def test_the_last_epochs_are_unaugmented(epochs: int, fraction: float, last: int) -> None:
+    seen = [augmentation_at(LEVELS["standard"], epoch, epochs, fraction) for epoch in range(epochs)]
+    assert seen == [LEVELS["standard"]] * (epochs - last) + [Augmentation(flip=True)] * last
+
+
+def test_shifted_images_have_mirrored_borders() -> None:
+    images, recipe = batch(count=40).images, LEVELS["standard"]
+    made = augment(batch(count=40), recipe, np.random.default_rng(5)).images
+    random = np.random.default_rng(5)
+    mirrored = random.random(40) < 0.5
+    border = round(recipe.shift * 16)
+    tops, lefts = random.integers(0, 2 * border + 1, 40), random.integers(0, 2 * border + 1, 40)
+    padded = np.pad(images, ((0, 0), (border, border), (border, border), (0, 0)), mode="reflect")
+    for index, (top, left) in enumerate(zip(tops, lefts, strict=True)):
+        window = padded[index, top : top + 16, left : left + 16]
+        np.testing.assert_array_equal(made[index], window[:, ::-1] if mirrored[index] else window)
 
 
 def test_flip_mirrors_about_half_of_the_images() -> None:
-    images, targets = batch(count=400, side=8)
-    made, _ = augment(images, targets, Augmentation(flip=True), np.random.default_rng(0))
+    images = batch(count=400, side=8).images
+    made = augment(batch(count=400, side=8), Augmentation(flip=True), np.random.default_rng(0)).images
     mirrored = (made == images[:, :, ::-1]).all((1, 2, 3))
     kept = (made == images).all((1, 2, 3))
     assert (mirrored ^ kept).all()
     assert 150 < mirrored.sum() < 250
 
 
-def test_cutmix_targets_are_the_shares_of_the_area() -> None:
-    images = np.stack([np.full((16, 16, 3), value, np.uint8) for value in (0, 255)])
-    targets = np.eye(2, dtype=np.float32)
+BLACK_AND_WHITE = Batch(
+    np.stack([np.full((16, 16, 3), value, np.uint8) for value in (0, 255)]),
+    np.eye(2, dtype=np.float32),
+    np.array([1, 5], np.float32),
+)
+
+
+def test_cutmix_targets_are_the_fractions_of_the_area() -> None:
     for seed in range(20):
-        made, mixed = augment(images, targets, Augmentation(cutmix=1.0), np.random.default_rng(seed))
-        white = (made == 255).all(3).mean((1, 2))
-        np.testing.assert_allclose(mixed[:, 1], white, atol=1e-6)
+        made = augment(BLACK_AND_WHITE, Augmentation(cutmix=1.0), np.random.default_rng(seed))
+        white = (made.images == 255).all(3).mean((1, 2))
+        np.testing.assert_allclose(made.targets[:, 1], white, atol=1e-6)
+
+
+@pytest.mark.parametrize("recipe", [Augmentation(mixup=1.0), Augmentation(cutmix=1.0)])
+def test_weights_of_the_loss_are_mixed_like_the_targets(recipe: Augmentation) -> None:
+    mixed = 0
+    for seed in range(20):
+        made = augment(BLACK_AND_WHITE, recipe, np.random.default_rng(seed))
+        np.testing.assert_allclose(made.weights, made.targets @ np.array([1, 5]), rtol=1e-5)
+        mixed += int((np.abs(made.weights - BLACK_AND_WHITE.weights) > 0.1).any())
+    assert mixed > 3
+
+
+def test_class_weights_reach_the_mixed_batch() -> None:
+    pixels = np.zeros((32, 8, 8, 3), np.uint8)
+    labels = np.array([0] * 24 + [1] * 8)
+    split = Split(ImageView(pixels, np.arange(32)), labels, ("",) * 32, ("",) * 32)
+    batches = TrainingBatches(split, 2, 16, Augmentation(mixup=1.0), "weights", 0)
+    per_class = class_weights(labels, 2)
+    for _, targets, weights in batches.epoch(0):
+        np.testing.assert_allclose(weights, np.asarray(targets) @ per_class, rtol=1e-5)
 
 
 def test_class_weights_make_every_class_count_the_same() -> None:

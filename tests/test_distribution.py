@@ -22,7 +22,7 @@ from edgeclf.errors import InputError
 from edgeclf.training.augmentation import LEVELS
 from edgeclf.training.config import TrainConfig
 from edgeclf.training.distribution import choose_devices
-from edgeclf.training.pipeline import TrainingBatches
+from edgeclf.training.pipeline import TrainingBatches, WorkerPart
 
 # Batch normalization sees the whole batch, so only the order of sums differs; training makes that grow step by step.
 # Measured: 6e-6 in the first epoch and 4e-4 in the third, with a tenth of the usual learning rate; without dropout,
@@ -90,15 +90,15 @@ def start(program: str, folders: list[Path], *more: str) -> list[subprocess.Pope
 
 
 def finish(processes: list[subprocess.Popen[str]], status: int = 0) -> list[str]:
-    """What each has said, once all have ended with `status`."""
+    """Output and errors of each, once all have ended with `status`."""
     try:
-        said = [process.communicate(timeout=300) for process in processes]
+        outputs = [process.communicate(timeout=300) for process in processes]
     finally:
         for process in processes:
             process.kill()
-    for process, (_, errors) in zip(processes, said, strict=True):
+    for process, (_, errors) in zip(processes, outputs, strict=True):
         assert process.returncode == status, errors[-2000:]
-    return [output + errors for output, errors in said]
+    return [output + errors for output, errors in outputs]
 
 
 def curve(folder: Path, column: str = "loss") -> list[float]:
@@ -138,8 +138,8 @@ def test_two_workers_follow_the_loss_curve_of_one(alone: Path, two: Path) -> Non
 
 @pytest.mark.slow
 def test_workers_that_find_a_run_end_together(two: Path, tmp_path: Path) -> None:
-    assert all(said.splitlines()[0] == "3" for said in finish(start(PROGRAM, [two, two], "resume")))
-    assert all("holds a run already" in said for said in finish(start(PROGRAM, [two, two]), 1))
+    assert all(output.splitlines()[0] == "3" for output in finish(start(PROGRAM, [two, two], "resume")))
+    assert all("holds a run already" in output for output in finish(start(PROGRAM, [two, two]), 1))
     before, after = finish(start(PROGRAM, [two, tmp_path / "other"], "resume"), 1)
     assert "the workers find different runs there (finished, 0 epochs)" in before
     assert "the workers find different runs there (finished, 0 epochs)" in after
@@ -155,8 +155,8 @@ def test_a_killed_worker_ends_the_other_and_both_resume(alone: Path, tmp_path: P
         time.sleep(0.05)
     killed.kill()
     killed.communicate()
-    (said,) = finish([left], 1)
-    assert "RunFailedError: another worker was lost" in said
+    (output,) = finish([left], 1)
+    assert "RunFailedError: another worker was lost" in output
     done = len(curve(folder))
     assert 0 < done < CONFIG.epochs
     copied = shutil.copytree(folder, tmp_path / "copied")
@@ -168,17 +168,17 @@ def test_a_killed_worker_ends_the_other_and_both_resume(alone: Path, tmp_path: P
 
 
 @pytest.mark.slow
-def test_two_devices_share_each_batch(alone: Path, tmp_path: Path) -> None:
-    (said,) = finish(start(TWO_DEVICES, [tmp_path / "run"]))
-    assert "a batch must be a multiple of the 2 devices that share it (2 CPUs), got 63 images" in said
+def test_two_devices_divide_each_batch(alone: Path, tmp_path: Path) -> None:
+    (output,) = finish(start(TWO_DEVICES, [tmp_path / "run"]))
+    assert "batch_size must be a multiple of the 2 devices that divide it (2 CPUs), got 63 images" in output
     assert curve(tmp_path / "run") == pytest.approx(curve(alone), abs=LOSS_TOLERANCE)
 
 
-def test_the_devices_of_a_worker_share_its_part_of_the_batch() -> None:
+def test_the_devices_of_a_worker_divide_its_part_of_the_batch() -> None:
     split = load_dataset("digits", image_size=8).splits["train"]
     batches = TrainingBatches(split, 10, 64, LEVELS["light"], "none", 0)
     whole = [[np.asarray(part) for part in step] for step in batches.epoch(1)]
-    shared = [[np.asarray(part) for part in step] for step in batches.epoch(1, part=1, parts=2, replicas=2)]
+    shared = [[np.asarray(part) for part in step] for step in batches.epoch(1, part=WorkerPart(1, 2, 2))]
     assert len(shared) == 2 * len(whole)
     for number, step in enumerate(whole):
         for index, values in enumerate(step):

@@ -1,4 +1,4 @@
-"""What is in a folder decides whether a run begins there, goes on, or is refused; nothing of the user's is removed."""
+"""What is in a folder decides whether a run begins there, is resumed, or is refused; other files stay."""
 
 from __future__ import annotations
 
@@ -9,41 +9,44 @@ import pytest
 
 pytest.importorskip("tensorflow")
 
+from edgeclf.artifact import run_folder
+from edgeclf.artifact.run_folder import RUN_FILES, RunFolder
 from edgeclf.errors import InputError, ModelError, OutputError
-from edgeclf.training import earlier_run
 from edgeclf.training.config import TrainConfig
-from edgeclf.training.earlier_run import RUN_FILES, clear, continued, find_earlier
+from edgeclf.training.earlier_run import find_earlier, resume_config
 
 
-def make(folder: Path, *names: str) -> Path:
+def make(folder: Path, *names: str) -> RunFolder:
     for name in names:
         (folder / name).parent.mkdir(parents=True, exist_ok=True)
         (folder / name).write_text("{}")
-    return folder
+    return RunFolder(folder, must_exist=False)
 
 
 @pytest.mark.parametrize("resume", [True, False])
 def test_logs_and_plots_alone_are_no_run(tmp_path: Path, resume: bool) -> None:
     folder = make(tmp_path, "logs/mine.txt", "plots/mine.png", "bench/mine.json", "labels.txt")
     assert find_earlier(folder, resume=resume, overwrite=False) is None
-    clear(folder, everything=True)
-    assert (folder / "logs" / "mine.txt").exists()
-    assert (folder / "plots" / "mine.png").exists()
+    folder.clear(everything=True)
+    assert (folder.path / "logs" / "mine.txt").exists()
+    assert (folder.path / "plots" / "mine.png").exists()
 
 
 @pytest.mark.parametrize("mark", ["run.json", "model.keras", "checkpoint/state.npz"])
 def test_a_run_is_known_by_any_of_its_main_files(tmp_path: Path, mark: str) -> None:
     folder = make(tmp_path, mark, "logs/of_the_run")
-    with pytest.raises(OutputError, match="holds a run already; go on with --resume; replace it with --overwrite"):
+    with pytest.raises(
+        OutputError, match="holds a run already; continue it with --resume; replace it with --overwrite"
+    ):
         find_earlier(folder, resume=False, overwrite=False)
     assert find_earlier(folder, resume=False, overwrite=True) is None
-    clear(folder, everything=True)
-    assert not list(folder.iterdir())
+    folder.clear(everything=True)
+    assert not list(folder.path.iterdir())
 
 
 @pytest.mark.parametrize("mark", ["model.keras", "checkpoint/state.npz"])
-def test_what_has_no_record_is_not_gone_on_with(tmp_path: Path, mark: str) -> None:
-    with pytest.raises(OutputError, match=f"holds {mark}, but no run.json to go on with"):
+def test_what_has_no_record_is_not_resumed(tmp_path: Path, mark: str) -> None:
+    with pytest.raises(OutputError, match=f"holds {mark}, but no run.json to resume from"):
         find_earlier(make(tmp_path, mark), resume=True, overwrite=False)
 
 
@@ -53,7 +56,7 @@ def test_a_removal_that_was_killed_leaves_no_checkpoint_and_still_a_run(
     class Killed(BaseException):
         pass
 
-    original = earlier_run.explained
+    original = run_folder.explained
     for survived in range(len(RUN_FILES)):
         folder = make(tmp_path / str(survived), "run.json", "model.keras", "checkpoint/state.npz", "logs/x", "bench/x")
         left = [survived]
@@ -64,12 +67,12 @@ def test_a_removal_that_was_killed_leaves_no_checkpoint_and_still_a_run(
             left[0] -= 1
             return original(path)
 
-        monkeypatch.setattr(earlier_run, "explained", explained)
+        monkeypatch.setattr(run_folder, "explained", explained)
         with pytest.raises(Killed):
-            clear(folder, everything=True)
+            folder.clear(everything=True)
         monkeypatch.undo()
         if survived:
-            assert not (folder / "checkpoint").exists()
+            assert not (folder.path / "checkpoint").exists()
         with pytest.raises(OutputError):
             find_earlier(folder, resume=False, overwrite=False)
 
@@ -77,30 +80,30 @@ def test_a_removal_that_was_killed_leaves_no_checkpoint_and_still_a_run(
 def test_half_written_files_of_killed_processes_go(tmp_path: Path) -> None:
     partials = ["checkpoint/.state.npz.a.partial", "plots/.curves.png.b.partial", ".run.json.c.partial"]
     folder = make(tmp_path, "run.json", "checkpoint/state.npz", *partials, ".model.d.partial/model.keras")
-    clear(folder, everything=False)
-    left = {str(path.relative_to(folder)) for path in folder.rglob("*") if path.is_file()}
+    folder.clear(everything=False)
+    left = {str(path.relative_to(folder.path)) for path in folder.path.rglob("*") if path.is_file()}
     assert left == {"run.json", "checkpoint/state.npz"}
 
 
 def test_a_file_in_the_way_and_a_broken_record_are_named(tmp_path: Path) -> None:
     with pytest.raises(OutputError, match="is a file; a run folder was expected"):
-        find_earlier(make(tmp_path, "file") / "file", resume=False, overwrite=True)
-    for broken in ("{", "[]"):
+        find_earlier(RunFolder(make(tmp_path, "file").path / "file", must_exist=False), resume=False, overwrite=True)
+    for broken, reason in (("{", "cannot be read"), ("[]", "expected a JSON object, got list")):
         (tmp_path / "run.json").write_text(broken)
-        with pytest.raises(ModelError, match=r"run\.json: is not JSON of a run"):
-            find_earlier(tmp_path, resume=True, overwrite=False)
+        with pytest.raises(ModelError, match=rf"run\.json: {reason}.*; start again with --overwrite"):
+            find_earlier(RunFolder(tmp_path, must_exist=False), resume=True, overwrite=False)
 
 
-def test_a_run_that_an_older_version_began_is_not_gone_on_with(tmp_path: Path) -> None:
+def test_a_run_that_an_older_version_began_is_not_resumed(tmp_path: Path) -> None:
     began = TrainConfig().to_dict()
-    del began["settle"]  # a setting that came later would be another now than it was in the first epochs
-    with pytest.raises(InputError, match=r"was trained by an older edgeclf, which knew no settle; .* --overwrite"):
-        continued(TrainConfig(), {"config": began}, tmp_path)
+    del began["unaugmented_epochs"]  # a setting that was added later had another effect in the first epochs
+    with pytest.raises(InputError, match=r"an older edgeclf, which had no setting unaugmented_epochs; .* --overwrite"):
+        resume_config(TrainConfig(), {"config": began}, tmp_path)
 
 
-def test_open_settings_are_those_of_the_run_that_goes_on(tmp_path: Path) -> None:
+def test_open_settings_are_those_of_the_run_that_is_resumed(tmp_path: Path) -> None:
     record = json.loads(json.dumps({"config": TrainConfig(model="resnet8", epochs=3, learning_rate=0.1).to_dict()}))
-    went_on = continued(TrainConfig(epochs=3), record, tmp_path)
+    went_on = resume_config(TrainConfig(epochs=3), record, tmp_path)
     assert went_on == TrainConfig(model="resnet8", epochs=3, learning_rate=0.1)
     for other, message in (
         ({"epochs": 4}, "epochs 3, not 4"),
@@ -108,4 +111,31 @@ def test_open_settings_are_those_of_the_run_that_goes_on(tmp_path: Path) -> None
         ({"width": 2.0}, "None"),
     ):
         with pytest.raises(InputError, match=message):
-            continued(TrainConfig(**other), record, tmp_path)  # type: ignore[arg-type]
+            resume_config(TrainConfig(**other), record, tmp_path)  # type: ignore[arg-type]
+
+
+def test_what_is_written_is_read_again(tmp_path: Path) -> None:
+    folder = RunFolder(tmp_path / "run", must_exist=False)
+    folder.begin(("cat", "dog"), {"name": "pets", "finished": False})
+    folder.write_history([{"epoch": 1, "loss": 0.5}, {"epoch": 2, "loss": 0.25}])
+    with folder.replacing_model() as path:
+        path.write_bytes(b"network")
+    found = RunFolder(tmp_path / "run")
+    assert (found.name, found.labels, found.run_json["finished"]) == ("pets", ("cat", "dog"), False)
+    assert found.history() == [{"epoch": "1", "loss": "0.5"}, {"epoch": "2", "loss": "0.25"}]
+    assert found.keras_path.read_bytes() == b"network"
+    assert found.marks() == ["run.json", "model.keras"]
+
+
+def test_a_network_that_could_not_be_saved_leaves_the_one_before(tmp_path: Path) -> None:
+    folder = make(tmp_path, "model.keras")
+
+    def save() -> None:
+        with folder.replacing_model() as path:
+            path.write_bytes(b"half")
+            raise RuntimeError
+
+    with pytest.raises(RuntimeError):
+        save()
+    assert folder.keras_path.read_text() == "{}"
+    assert [path.name for path in tmp_path.iterdir()] == ["model.keras"]

@@ -33,13 +33,13 @@ def test_bfloat16_is_for_plain_convolutions_on_amx(
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize(("said", "flags", "used"), [(None, AMX, True), (None, OTHER, False), (False, AMX, False)])
+@pytest.mark.parametrize(("given", "flags", "used"), [(None, AMX, True), (None, OTHER, False), (False, AMX, False)])
 def test_what_was_chosen_is_recorded(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, said: bool | None, flags: frozenset[str], used: bool
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, given: bool | None, flags: frozenset[str], used: bool
 ) -> None:
     monkeypatch.delenv("TF_ENABLE_ONEDNN_OPTS", raising=False)
     monkeypatch.setattr(precision, "processor_flags", lambda: flags)
     photos = make_folder(tmp_path / "photos", {"cat": 12, "dog": 12})
-    config = TrainConfig(model="resnet8", image_size=8, epochs=1, weights="none", mixed_precision=said)
+    config = TrainConfig(model="resnet8", image_size=8, epochs=1, weights="none", mixed_precision=given)
     train(photos, config, out=tmp_path / "run")
     assert json.loads((tmp_path / "run" / "run.json").read_text())["config"]["mixed_precision"] is used

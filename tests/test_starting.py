@@ -1,7 +1,9 @@
-"""Where photos start from when nobody says it: ImageNet weights by an announced download, the backbone, or scratch."""
+"""What photos start from by default: ImageNet weights by an announced download, the backbone, or scratch."""
 
 from __future__ import annotations
 
+import dataclasses
+import hashlib
 import http.client
 import http.server
 import threading
@@ -20,17 +22,22 @@ from edgeclf.dataset import load_dataset, probe
 from edgeclf.dataset.cache import cache_folder
 from edgeclf.errors import InputError
 from edgeclf.progress import SILENT
-from edgeclf.training import starting, weights
+from edgeclf.training import starting
 from edgeclf.training.backbone import load_backbone, save_backbone, shipped_backbone
 from edgeclf.training.config import TrainConfig
-from edgeclf.training.networks import build_network
+from edgeclf.training.networks import NETWORKS, NetworkSettings
+from edgeclf.training.networks.building import build_network
 from edgeclf.training.run import train
 
 pytestmark = pytest.mark.slow
 
 
-class Told:
-    """A progress that remembers what it was told."""
+IMAGENET = NETWORKS["mobilenet-v1"].imagenet
+assert IMAGENET is not None
+
+
+class Remarks:
+    """A progress that keeps the remarks."""
 
     def __init__(self) -> None:
         self.lines: list[str] = []
@@ -70,7 +77,7 @@ def server(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
 
     with http.server.ThreadingHTTPServer(("127.0.0.1", 0), Handler) as serving:
         monkeypatch.setattr(urllib.request, "_opener", None)
-        monkeypatch.setattr(weights, "IMAGENET_FOLDER", f"http://127.0.0.1:{serving.server_port}/")
+        publish(monkeypatch, url=f"http://127.0.0.1:{serving.server_port}/{IMAGENET.file}")
         threading.Thread(target=serving.serve_forever, daemon=True).start()
         yield folder
         serving.shutdown()
@@ -81,38 +88,94 @@ def own_cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("EDGECLF_CACHE", str(tmp_path / "cache"))
 
 
-def start(photos: Path, told: Told) -> starting.StartingPoint:
-    return starting.find_start(TrainConfig(image_size=64), probe(photos), trust_model=False, progress=told)
+def publish(monkeypatch: pytest.MonkeyPatch, **changes: str) -> None:
+    """Change where the weights are published, or their checksum."""
+    network = NETWORKS["mobilenet-v1"]
+    assert network.imagenet is not None
+    imagenet = dataclasses.replace(network.imagenet, **changes)
+    monkeypatch.setitem(NETWORKS, "mobilenet-v1", dataclasses.replace(network, imagenet=imagenet))
+
+
+def published_weights(path: Path, alpha: float = 0.25) -> tf_keras.Model:
+    published = tf_keras.applications.MobileNet((64, 64, 3), alpha=alpha, include_top=False, weights=None)
+    published.save_weights(path)
+    return published
+
+
+def cached_file() -> Path:
+    return cache_folder() / "weights" / IMAGENET.file
+
+
+def sha256(path: Path) -> str:
+    return hashlib.sha256(path.read_bytes()).hexdigest()
+
+
+def start(photos: Path, remarks: Remarks) -> starting.StartingPoint:
+    return starting.find_start(TrainConfig(image_size=64), probe(photos), trust_model=False, progress=remarks)
 
 
 @pytest.mark.usefixtures("own_cache")
-def test_the_download_is_announced_and_cached(server: Path, photos: Path) -> None:
-    published = tf_keras.applications.MobileNet((64, 64, 3), alpha=0.25, include_top=False, weights=None)
-    published.save_weights(server / weights.IMAGENET_FILE)
-    told = Told()
-    found = start(photos, told)
+@pytest.mark.parametrize("known", [True, False])
+def test_the_download_is_announced_verified_and_cached(
+    server: Path, photos: Path, monkeypatch: pytest.MonkeyPatch, known: bool
+) -> None:
+    served = server / IMAGENET.file
+    published = published_weights(served)
+    if known:
+        publish(monkeypatch, url=NETWORKS["mobilenet-v1"].imagenet.url, sha256=sha256(served))  # type: ignore[union-attr]
+    remarks = Remarks()
+    found = start(photos, remarks)
     assert found.origin == "tf-keras' ImageNet weights"
-    assert "downloading ImageNet weights" in told.lines[0]
+    assert "downloading ImageNet weights" in remarks.lines[0]
     assert found.source is not None
     for ours, theirs in zip(found.source.get_weights(), published.get_weights(), strict=True):
         np.testing.assert_array_equal(ours, theirs)
-    (server / weights.IMAGENET_FILE).unlink()
-    told = Told()
-    assert start(photos, told).origin == "tf-keras' ImageNet weights"
-    assert told.lines == []
+    checksum = cached_file().with_name(f"{IMAGENET.file}.sha256").read_text()
+    assert checksum == f"{sha256(served)}  {IMAGENET.file}\n"
+    served.unlink()
+    remarks = Remarks()
+    assert start(photos, remarks).origin == "tf-keras' ImageNet weights"
+    assert remarks.lines == []
     dataset = load_dataset(photos, image_size=64)
-    made = found.transferred(found.adapted(TrainConfig(image_size=64)), dataset)
+    made = found.transfer(NetworkSettings(64, classes=2), dataset)
     assert made.model.output_shape == (None, 2)
     assert any("it was trained with an input of -1..1" in note for note in made.notes)
 
 
 @pytest.mark.usefixtures("own_cache")
 def test_a_download_that_is_something_else_is_not_kept(server: Path, photos: Path) -> None:
-    (server / weights.IMAGENET_FILE).write_text("<html>please log in</html>")
-    told = Told()
-    assert start(photos, told).origin != starting.IMAGENET
-    assert "the download failed (something else than weights came, beginning with b'<html>please lo')" in told.lines[1]
-    assert not (cache_folder() / "weights" / weights.IMAGENET_FILE).exists()
+    (server / IMAGENET.file).write_text("<html>please log in</html>")
+    remarks = Remarks()
+    assert start(photos, remarks).origin != starting.IMAGENET
+    assert "(expected an HDF5 file, got 26 bytes that begin with b'<html>please lo')" in remarks.lines[1]
+    assert not cached_file().exists()
+
+
+@pytest.mark.usefixtures("own_cache")
+def test_weights_with_another_checksum_are_not_used(
+    server: Path, photos: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    published_weights(server / IMAGENET.file)
+    expected = "0" * 64
+    publish(monkeypatch, url=NETWORKS["mobilenet-v1"].imagenet.url, sha256=expected)  # type: ignore[union-attr]
+    remarks = Remarks()
+    assert start(photos, remarks).origin != starting.IMAGENET
+    assert f"(expected SHA-256 {expected}, got {sha256(server / IMAGENET.file)})" in remarks.lines[1]
+    assert not cached_file().exists()
+
+
+@pytest.mark.usefixtures("own_cache")
+def test_weights_that_were_damaged_in_the_cache_are_downloaded_again(server: Path, photos: Path) -> None:
+    published_weights(server / IMAGENET.file)
+    start(photos, Remarks())
+    content = bytearray(cached_file().read_bytes())
+    content[len(content) // 2] ^= 1
+    cached_file().write_bytes(content)
+    remarks = Remarks()
+    assert start(photos, remarks).origin == starting.IMAGENET
+    assert f"expected {sha256(server / IMAGENET.file)}; it is removed" in remarks.lines[0]
+    assert "downloading ImageNet weights" in remarks.lines[1]
+    assert cached_file().read_bytes() == (server / IMAGENET.file).read_bytes()
 
 
 @pytest.mark.usefixtures("own_cache")
@@ -121,56 +184,55 @@ def test_a_download_that_breaks_off_is_not_kept(photos: Path, monkeypatch: pytes
         raise http.client.IncompleteRead(b"\x89HDF", 2_000_000)
 
     monkeypatch.setattr(urllib.request, "urlopen", broken)
-    told = Told()
-    assert start(photos, told).origin != starting.IMAGENET
-    assert "the download failed (IncompleteRead" in told.lines[1]
+    remarks = Remarks()
+    assert start(photos, remarks).origin != starting.IMAGENET
+    assert "the download failed (IncompleteRead" in remarks.lines[1]
 
 
 @pytest.mark.usefixtures("own_cache")
 def test_other_weights_in_the_cache_are_removed(photos: Path) -> None:
-    cached = cache_folder() / "weights" / weights.IMAGENET_FILE
-    cached.parent.mkdir(parents=True)
-    tf_keras.applications.MobileNet((64, 64, 3), alpha=0.5, include_top=False, weights=None).save_weights(cached)
-    told = Told()
-    assert start(photos, told).origin != starting.IMAGENET
-    assert "holds other weights than expected" in told.lines[0]
-    assert not cached.exists()
+    cached_file().parent.mkdir(parents=True)
+    published_weights(cached_file(), alpha=0.5)
+    remarks = Remarks()
+    assert start(photos, remarks).origin != starting.IMAGENET
+    assert "holds other weights than expected" in remarks.lines[0]
+    assert not cached_file().exists()
 
 
 @pytest.mark.usefixtures("own_cache", "server")
 def test_without_a_download_the_shipped_backbone_is_taken(photos: Path) -> None:
-    told = Told()
-    found = start(photos, told)
+    remarks = Remarks()
+    found = start(photos, remarks)
     assert found.origin == "edgeclf's backbone"
-    assert any("the download failed" in line for line in told.lines)
-    assert any("backbone" in line for line in told.lines[1:])
+    assert any("the download failed" in line for line in remarks.lines)
+    assert any("backbone" in line for line in remarks.lines[1:])
     assert not list(cache_folder().rglob("*.partial"))
     dataset = load_dataset(photos, image_size=64)
-    made = found.transferred(found.adapted(TrainConfig(image_size=64)), dataset)
+    made = found.transfer(NetworkSettings(64, classes=2), dataset)
     assert made.model.input_shape == (None, 64, 64, 3)
     assert made.model.output_shape == (None, 2)
 
 
 @pytest.mark.usefixtures("own_cache", "server")
-def test_without_either_the_cost_is_said(photos: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(starting, "shipped_backbone", lambda: None)
-    told = Told()
-    found = start(photos, told)
+def test_without_either_a_warning_names_the_cost(photos: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(starting, "shipped_backbone", lambda name: None)
+    remarks = Remarks()
+    found = start(photos, remarks)
     assert found.source is None
     assert found.notes == (starting.SCRATCH_COST,)
-    assert told.lines[-1] == starting.SCRATCH_COST
+    assert remarks.lines[-1] == starting.SCRATCH_COST
 
 
 def test_the_backbone_survives_its_file(tmp_path: Path) -> None:
-    trained = build_network("mobilenet-v1", image_size=64, classes=10, width=0.25)
+    trained = build_network("mobilenet-v1", NetworkSettings(image_size=64, classes=10, width=0.25))
     save_backbone(trained, tmp_path / "backbone.npz")
-    loaded = load_backbone(tmp_path / "backbone.npz")
+    loaded = load_backbone("mobilenet-v1", tmp_path / "backbone.npz")
     for before, after in zip(trained.get_weights()[:-2], loaded.get_weights()[:-2], strict=True):
         np.testing.assert_allclose(after, before, rtol=1e-3, atol=1e-6)
 
 
-def test_the_shipped_backbone_tells_images_apart() -> None:
-    shipped = shipped_backbone()
+def test_the_features_of_the_shipped_backbone_differ_between_images() -> None:
+    shipped = shipped_backbone("mobilenet-v1")
     assert shipped is not None
     images = np.random.default_rng(0).integers(0, 256, (8, 64, 64, 3)).astype(np.float32)
     features = tf_keras.Model(shipped.input, shipped.layers[-2].output)(images)
@@ -180,11 +242,11 @@ def test_the_shipped_backbone_tells_images_apart() -> None:
 
 def pretrained_file(path: Path, seed: int = 0, size: int = 16) -> Path:
     tf_keras.utils.set_random_seed(seed)
-    build_network("resnet8", image_size=size, classes=3).save(path)
+    build_network("resnet8", NetworkSettings(image_size=size, classes=3)).save(path)
     return path
 
 
-def test_a_run_goes_on_from_what_it_began_with_or_not_at_all(photos: Path, tmp_path: Path) -> None:
+def test_a_run_is_resumed_from_what_it_began_with_or_not_at_all(photos: Path, tmp_path: Path) -> None:
     config = TrainConfig(weights=str(pretrained_file(tmp_path / "net.h5")), epochs=1, batch_size=4)
     report = train(photos, config, out=tmp_path / "run")
     (tmp_path / "net.h5").unlink()
@@ -195,7 +257,7 @@ def test_a_run_goes_on_from_what_it_began_with_or_not_at_all(photos: Path, tmp_p
     record.write_text(text.replace('"finished": true', '"finished": false'))
     pretrained_file(tmp_path / "net.h5", seed=1)
     with pytest.raises(
-        InputError, match="the run began from net.h5, and these weights cannot be had now or are others"
+        InputError, match="the run began from net.h5, and these weights are missing now or have changed"
     ):
         train(photos, config, out=tmp_path / "run", resume=True)
     pretrained_file(tmp_path / "net.h5")
@@ -203,16 +265,16 @@ def test_a_run_goes_on_from_what_it_began_with_or_not_at_all(photos: Path, tmp_p
 
 
 @pytest.mark.usefixtures("own_cache", "server")
-def test_a_run_from_imagenet_does_not_go_on_from_elsewhere(photos: Path) -> None:
+def test_a_run_from_imagenet_is_not_resumed_from_elsewhere(photos: Path) -> None:
     earlier = {"origin": starting.IMAGENET, "sha256": "0" * 64}
     config = TrainConfig(image_size=64)
     with pytest.raises(InputError, match="the run began from tf-keras' ImageNet weights"):
-        starting.find_start(config, probe(photos), trust_model=False, progress=Told(), earlier=earlier)
+        starting.find_start(config, probe(photos), trust_model=False, progress=Remarks(), earlier=earlier)
     scratch = {"origin": None, "sha256": None}
-    told = Told()
-    found = starting.find_start(config, probe(photos), trust_model=False, progress=told, earlier=scratch)
+    remarks = Remarks()
+    found = starting.find_start(config, probe(photos), trust_model=False, progress=remarks, earlier=scratch)
     assert found.source is None
-    assert told.lines == [], "what began from scratch asks for no download"
+    assert remarks.lines == [], "what began from scratch asks for no download"
 
 
 @pytest.mark.parametrize("setting", ["l1", "l2", "progressive"])
@@ -227,7 +289,9 @@ def test_settings_for_scratch_are_refused_before_anything_is_read(photos: Path, 
 
 
 def test_progressive_needs_a_network_for_any_size(photos: Path, tmp_path: Path) -> None:
-    with pytest.raises(InputError, match="progressive needs a network for images of any size; cnn wants one size"):
+    with pytest.raises(
+        InputError, match="progressive needs a network for images of any size; cnn is built for one size"
+    ):
         train(photos, TrainConfig(model="cnn", weights="none", progressive=True), out=tmp_path / "run")
     assert not (tmp_path / "run").exists()
 
@@ -236,5 +300,5 @@ def test_progressive_needs_a_network_for_any_size(photos: Path, tmp_path: Path) 
 def test_a_size_that_is_no_multiple_of_8_becomes_the_nearest(known: int, used: int) -> None:
     source = tf_keras.Sequential([tf_keras.layers.InputLayer((8, 8, 3))])
     found = starting.StartingPoint(source, "net.h5", "net", known)
-    assert found.adapted(TrainConfig()).image_size == used
-    assert found.adapted(TrainConfig(image_size=48)).image_size == 48
+    assert found.adapt_config(TrainConfig()).image_size == used
+    assert found.adapt_config(TrainConfig(image_size=48)).image_size == 48

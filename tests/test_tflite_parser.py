@@ -68,10 +68,11 @@ def test_float_and_quantized_files_count_the_same() -> None:
 
 @pytest.mark.slow
 def test_macs_of_resnet8() -> None:
-    from edgeclf.training.networks import build_network
+    from edgeclf.training.networks import NetworkSettings
+    from edgeclf.training.networks.building import build_network
 
     tf = pytest.importorskip("tensorflow")
-    network = build_network("resnet8", image_size=32, classes=10)
+    network = build_network("resnet8", NetworkSettings(image_size=32, classes=10))
     content = bytes(tf.lite.TFLiteConverter.from_keras_model(network).convert())
     stem = 32 * 32 * 16 * (9 * 3)
     first = 2 * 32 * 32 * 16 * (9 * 16)

@@ -14,6 +14,7 @@ import pytest
 
 pytest.importorskip("tensorflow")
 
+import edgeclf
 from edgeclf.errors import InputError, OutputError, UnknownNameError
 from edgeclf.training.config import TrainConfig
 from edgeclf.training.evaluation import calibration_error, evaluate, generalization_note
@@ -46,10 +47,12 @@ def test_the_run_folder_holds_what_the_contract_lists(digits_run: tuple[Path, Tr
     assert len((folder / "history.csv").read_text().splitlines()) == 1 + 3
     for name in ("curves", "confusion-validation", "confusion-test", "worst-mistakes"):
         assert (folder / "plots" / f"{name}.png").stat().st_size > 5_000
-    assert list((folder / "logs").iterdir())
+    assert len(list((folder / "logs").iterdir())) == 1, "one TensorBoard file for all epochs"
     assert report.metrics["test"] is not None
     assert record["metrics"]["test"]["top1"] == report.metrics["test"].top1
     assert not list(folder.glob(".*"))
+    assert "chose the epoch, so it is optimistic" in report.notes[-1]
+    assert record["metrics_note"] == report.notes[-1]
     assert TrainReport.from_json(report.to_json()) == report
 
 
@@ -81,6 +84,7 @@ def test_a_killed_run_resumes_to_the_same_weights(digits_run: tuple[Path, TrainR
     process.wait()
     assert not json.loads((again / "run.json").read_text())["finished"]
     train("digits", QUICK, out=again, resume=True)
+    assert len(list((again / "logs").iterdir())) == 2, "one TensorBoard file a session"
     for undisturbed, resumed in zip(weights_of(folder), weights_of(again), strict=True):
         np.testing.assert_array_equal(undisturbed, resumed)
 
@@ -90,6 +94,14 @@ def test_names_are_checked_before_anything_is_written(tmp_path: Path) -> None:
         train("digits", TrainConfig(model="resnet-8"), out=tmp_path / "run")
     with pytest.raises(UnknownNameError, match="did you mean 'digits'"):
         train("digit", out=tmp_path / "run")
+    assert not (tmp_path / "run").exists()
+
+
+def test_a_misspelt_setting_names_the_nearest(tmp_path: Path) -> None:
+    with pytest.raises(UnknownNameError, match="unknown setting 'epoch'; did you mean 'epochs'"):
+        edgeclf.train("digits", epoch=3, out=tmp_path / "run")
+    with pytest.raises(UnknownNameError, match="did you mean 'resnet8'"):
+        edgeclf.train("digits", model="resnet9", out=tmp_path / "run")
     assert not (tmp_path / "run").exists()
 
 
@@ -118,7 +130,7 @@ def test_metrics_agree_with_arithmetic_by_hand() -> None:
     assert calibration_error(probabilities, np.array([0, 1, 1, 0])) == pytest.approx((0.1 + 0.6 + 0.2 + 0.3) / 4)
 
 
-def test_overfitting_is_called_by_its_name() -> None:
+def test_overfitting_is_named() -> None:
     assert "overfitting" in generalization_note(0.99, 0.70)
     assert "underfitting" in generalization_note(0.40, 0.39)
     assert "healthy" in generalization_note(0.90, 0.88)

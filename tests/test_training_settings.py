@@ -1,4 +1,4 @@
-"""Settings away from the default train to the end, and do what they say."""
+"""Settings away from the default train to the end, and have the effect that they are documented with."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ import contextlib
 import csv
 import json
 import math
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 
 import numpy as np
@@ -16,15 +16,16 @@ from photo_folders import make_folder, photo, write
 pytest.importorskip("tensorflow")
 import tf_keras
 
+import edgeclf
 from edgeclf.dataset import load_dataset
 from edgeclf.errors import InputError
 from edgeclf.progress import SILENT, Task
 from edgeclf.training.augmentation import LEVELS
 from edgeclf.training.config import TrainConfig
-from edgeclf.training.fitting import within_chance
 from edgeclf.training.pipeline import TrainingBatches
 from edgeclf.training.run import train
 from edgeclf.training.schedule import WarmupCosine, build_optimizer
+from edgeclf.training.trainer import within_chance
 
 QUICK = TrainConfig(model="resnet8", image_size=8, epochs=2, batch_size=128, augment="light")
 
@@ -105,7 +106,7 @@ def test_an_interrupted_run_ends_like_an_undisturbed_one(tmp_path: Path, optimiz
 
 
 @pytest.mark.parametrize("name", ["sgd", "adam", "adamw"])
-def test_weight_decay_takes_its_share_of_kernels_alone(name: str) -> None:
+def test_weight_decay_shrinks_kernels_alone(name: str) -> None:
     kernel, bias = (
         tf_keras.backend.variable(np.ones(2), name="kernel"),
         tf_keras.backend.variable(np.ones(2), name="bias"),
@@ -129,8 +130,34 @@ def test_training_stops_early_where_nothing_gets_better(tmp_path: Path) -> None:
     assert report.epochs == len(rows) == int(best["epoch"]) + 2 < 40
 
 
+class StopAfter:
+    """A callback such as a search uses to stop a hopeless trial."""
+
+    def __init__(self, epochs: int) -> None:
+        self.epochs = epochs
+        self.seen: list[tuple[int, float]] = []
+
+    def on_epoch_end(self, epoch: int, metrics: Mapping[str, float]) -> bool:
+        self.seen.append((epoch, metrics["validation_top1"]))
+        return epoch == self.epochs
+
+
 @pytest.mark.slow
-def test_the_latest_epoch_is_kept_that_validation_cannot_tell_from_the_best(tmp_path: Path) -> None:
+def test_a_callback_sees_each_epoch_and_ends_the_training(tmp_path: Path) -> None:
+    callback = StopAfter(2)
+    report = edgeclf.train("digits", QUICK.replace(epochs=4), out=tmp_path / "run", callbacks=[callback])
+    assert report.epochs == 2
+    assert callback.seen == [(int(row["epoch"]), float(row["validation_top1"])) for row in history(tmp_path / "run")]
+    assert report.metrics["test"] is not None, "what was trained so far is evaluated"
+    record = json.loads((tmp_path / "run" / "run.json").read_text())
+    assert record["finished"]
+    # Killed between the last epoch and the report: it stays stopped, also without the callback.
+    (tmp_path / "run" / "run.json").write_text(json.dumps(record | {"finished": False}))
+    assert train("digits", QUICK.replace(epochs=4), out=tmp_path / "run", resume=True).epochs == 2
+
+
+@pytest.mark.slow
+def test_the_latest_epoch_is_kept_that_validation_cannot_distinguish_from_the_best(tmp_path: Path) -> None:
     report = train("digits", QUICK.replace(epochs=6), out=tmp_path / "run")
     scores = [float(row["validation_top1"]) for row in history(tmp_path / "run")]
     images = load_dataset("digits", image_size=8).splits["validation"]
@@ -142,7 +169,7 @@ def test_the_latest_epoch_is_kept_that_validation_cannot_tell_from_the_best(tmp_
 
 def test_chance_is_one_standard_error_of_the_best() -> None:
     assert within_chance(0.8, 400) == pytest.approx(0.8 - 0.02)  # sqrt(0.8 * 0.2 / 400) = 0.4 / 20
-    assert within_chance(1.0, 400) == 1.0  # none better can be told from it, and none worse is as good
+    assert within_chance(1.0, 400) == 1.0  # none can be better, and none worse is as good
     assert within_chance(-1.0, 400) == -1.0  # before the first epoch: whatever comes is kept
 
 
@@ -159,7 +186,7 @@ def test_what_is_validated_is_the_network_that_is_kept(tmp_path: Path) -> None:
 @pytest.mark.slow
 @pytest.mark.parametrize("setting", ["mixed_precision", "xla", "progressive"])
 def test_faster_ways_to_train_give_an_ordinary_network(tmp_path: Path, setting: str) -> None:
-    config = QUICK.replace(**{setting: True}, image_size=16, epochs=4)
+    config = QUICK.replace(**{setting: True}, image_size=16, epochs=8)
     report = train("digits", config, out=tmp_path / "run")
     assert report.metrics["test"] is not None
     assert report.metrics["test"].top1 > 0.3  # a tenth by chance

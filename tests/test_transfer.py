@@ -14,8 +14,12 @@ import tf_keras
 from edgeclf.dataset import load_dataset
 from edgeclf.errors import InputError
 from edgeclf.graph.flatten import flatten
-from edgeclf.training.networks import build_network
-from edgeclf.training.weights import check_architecture, measure_input_range, transfer
+from edgeclf.image.decoding import resize
+from edgeclf.training import input_range
+from edgeclf.training.input_range import estimate_input_range
+from edgeclf.training.networks import NetworkSettings
+from edgeclf.training.networks.building import build_network
+from edgeclf.training.transfer import Pretrained, check_architecture, transfer
 
 
 @pytest.fixture(scope="module")
@@ -25,10 +29,10 @@ def person_network(shared_data: Path) -> tf_keras.Model:
 
 def test_head_and_scaling_are_replaced_and_features_kept(person_network: tf_keras.Model, clothing_folder: Path) -> None:
     images = load_dataset(clothing_folder, image_size=96).splits["train"].images[:32]
-    made = transfer(person_network, origin="vww_96.h5", images=images, image_size=96, classes=10, dropout=0.1, seed=0)
+    made = transfer(Pretrained(person_network, "vww_96.h5"), NetworkSettings(96, classes=10, dropout=0.1), images)
     assert made.model.output_shape == (None, 10)
-    assert "remembers an input of 0..1" in " ".join(made.notes)
-    assert "2 classes apart; that head was dropped" in " ".join(made.notes)
+    assert "the statistics of its batch normalization fit an input of 0..1" in " ".join(made.notes)
+    assert "has 2 output classes; that head was dropped" in " ".join(made.notes)
     old = tf_keras.Model(person_network.input, person_network.layers[-4].output)
     new = tf_keras.Model(made.model.input, made.model.layers[-4].output)
     batch = images[:4].astype(np.float32)
@@ -36,16 +40,40 @@ def test_head_and_scaling_are_replaced_and_features_kept(person_network: tf_kera
 
 
 @pytest.mark.parametrize(
-    ("span", "scaling"), [("0..1", (1 / 255, 0.0)), ("-1..1", (1 / 127.5, -1.0)), ("0..255", (1.0, 0.0))]
+    ("ends", "scaling"), [((0, 1), (1 / 255, 0.0)), ((-1, 1), (1 / 127.5, -1.0)), ((0, 255), (1.0, 0.0))]
 )
-def test_the_input_range_is_measured(span: str, scaling: tuple[float, float], clothing_folder: Path) -> None:
+def test_the_input_range_is_estimated(
+    ends: tuple[float, float], scaling: tuple[float, float], clothing_folder: Path
+) -> None:
     layers = tf_keras.layers
     inputs = tf_keras.Input((32, 32, 3))
     x = layers.Conv2D(8, 3, use_bias=False)(inputs)
     network = tf_keras.Model(inputs, layers.BatchNormalization(momentum=0.0)(x))
     images = load_dataset(clothing_folder, image_size=32).splits["train"].images[:32]
     network(images.astype(np.float32) * scaling[0] + scaling[1], training=True)
-    assert measure_input_range(network, images)[:2] == (span, scaling)
+    found = estimate_input_range(network, images)
+    assert (found.low, found.high, found.source) == (*ends, "batch normalization")
+
+
+def test_the_images_of_the_estimate_are_resized_like_all_others(monkeypatch: pytest.MonkeyPatch) -> None:
+    layers = tf_keras.layers
+    inputs = tf_keras.Input((16, 24, 3))
+    network = tf_keras.Model(inputs, layers.BatchNormalization()(layers.Conv2D(4, 3)(inputs)))
+    images = np.random.default_rng(0).integers(0, 256, (3, 40, 60, 3), dtype=np.uint8)
+    asked = []
+    monkeypatch.setattr(input_range, "resize", lambda *given: asked.append(given[1:]) or resize(*given))
+    estimate_input_range(network, images)
+    assert asked == [(16, 24)] * 3
+
+
+def test_without_batch_normalization_the_range_is_assumed_and_reported() -> None:
+    layers = tf_keras.layers
+    inputs = tf_keras.Input((16, 16, 3))
+    network = tf_keras.Model(inputs, layers.Dense(3)(layers.GlobalAveragePooling2D()(layers.Conv2D(4, 3)(inputs))))
+    made = transfer(Pretrained(network, "net.h5"), NetworkSettings(16, classes=2), np.zeros((2, 16, 16, 3), np.uint8))
+    assert (
+        "nor has it batch normalization, by which its input range could be estimated; assumed is 0..1" in made.notes[-1]
+    )
 
 
 def test_a_network_that_is_not_what_was_asked_for_is_refused(person_network: tf_keras.Model) -> None:
@@ -58,7 +86,7 @@ def nested_file(path: Path) -> Path:
     """The usual way to fine-tune in Keras: a frozen base is one layer of the network."""
     layers = tf_keras.layers
     tf_keras.utils.set_random_seed(0)
-    base = build_network("resnet8", image_size=32, classes=7)
+    base = build_network("resnet8", NetworkSettings(image_size=32, classes=7))
     base = tf_keras.Model(base.input, base.layers[-3].output, name="base")
     base.trainable = False
     inputs = tf_keras.Input((32, 32, 3))
@@ -70,8 +98,8 @@ def nested_file(path: Path) -> Path:
 @pytest.mark.parametrize("suffix", [".h5", ".keras"])
 def test_a_base_inside_a_network_is_taken_over_and_trained(tmp_path: Path, suffix: str) -> None:
     source = tf_keras.models.load_model(nested_file(tmp_path / f"net{suffix}"), compile=False)
-    images = np.random.default_rng(0).integers(0, 256, (4, 32, 32, 3)).astype(np.float32)
-    made = transfer(source, origin="net", images=images, image_size=32, classes=2, dropout=0.0, seed=0)
+    images = np.random.default_rng(0).integers(0, 256, (4, 32, 32, 3), np.uint8)
+    made = transfer(Pretrained(source, "net"), NetworkSettings(32, classes=2), images)
     assert not any(isinstance(layer, tf_keras.Model) for layer in made.model.layers)
     kernels = [layer for layer in made.model.layers if isinstance(layer, tf_keras.layers.Conv2D)]
     assert len(kernels) == 1 + 3 * 2 + 2  # stem, two in each of three blocks, two shortcuts
@@ -89,8 +117,8 @@ def test_mixed_precision_reaches_what_is_taken_over_but_not_the_probabilities(tm
     tf_keras.mixed_precision.set_global_policy("mixed_bfloat16")
     try:
         images = np.zeros((4, 32, 32, 3), np.uint8)
-        made = transfer(source, origin="net", images=images, image_size=32, classes=2, dropout=0.0, seed=0)
-        ours = build_network("resnet8", image_size=32, classes=2)
+        made = transfer(Pretrained(source, "net"), NetworkSettings(32, classes=2), images)
+        ours = build_network("resnet8", NetworkSettings(image_size=32, classes=2))
     finally:
         tf_keras.mixed_precision.set_global_policy("float32")
     for model in (made.model, ours):

@@ -4,11 +4,11 @@
     python tools/kill_check.py [--times 10] [--seed 0]
 
 Trains a small network on the embedded digits, compresses and measures it, each `--times` times, with `kill -9` after a
-random share of the time that the command takes undisturbed. After each kill every file with a final name must be whole:
-JSON parses, models are verified, `model.keras` and the checkpoint load. The command that is run again must make what it
-is for: the resumed training ends with the weights of an undisturbed one, the model is there and verified, the figures
-are there. What an earlier round made is removed first, so that it cannot stand in for it. Prints one line of JSON; exit
-code 1 where something was wrong.
+random fraction of the time that the command takes undisturbed. After each kill every file with a final name must be
+complete: JSON parses, models are verified, `model.keras` and the checkpoint load. The command that is run again must
+make what it is for: the resumed training ends with the weights of an undisturbed one, the model is there and verified,
+the figures are there. What an earlier round made is removed first, so that it cannot stand in for it. Prints one line
+of JSON; exit code 1 where something was wrong.
 """
 
 from __future__ import annotations
@@ -48,7 +48,7 @@ def run(arguments: list[str], kill_after: float | None = None) -> tuple[int, flo
 
 
 def damages(folder: Path) -> list[str]:
-    """Files with a final name that are not whole."""
+    """List the files with a final name that are not complete."""
     found = []
     for path in folder.rglob("*"):
         if not path.is_file() or any(part.startswith(".") for part in path.relative_to(folder).parts):
@@ -69,11 +69,11 @@ def damages(folder: Path) -> list[str]:
 
 
 def missing(folder: Path, name: str) -> list[str]:
-    """What the command `name` should have made and has not."""
+    """List what the command `name` should have made and has not."""
     if name == "train":
         return [] if json.loads((folder / "run.json").read_text())["finished"] else ["the run is not finished"]
-    wanted = {"compress": "compressed/*.tflite", "bench": "bench/bench.json"}[name]
-    return [] if list(folder.glob(wanted)) else [f"no {wanted}"]
+    expected = {"compress": "compressed/*.tflite", "bench": "bench/bench.json"}[name]
+    return [] if list(folder.glob(expected)) else [f"no {expected}"]
 
 
 def weights(folder: Path) -> list[np.ndarray]:

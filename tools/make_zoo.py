@@ -4,7 +4,7 @@
     python tools/make_zoo.py digits
     python tools/make_zoo.py cifar10 --data CIFAR10_JPEG_FOLDER [--run RUN_FOLDER]
 
-With `--run` an existing run folder is used (a finished one is not trained again, an interrupted one goes on).
+With `--run` an existing run folder is used (a finished one is not trained again, an interrupted one is resumed).
 """
 
 from __future__ import annotations
@@ -43,7 +43,7 @@ Latency on {machine}, {runtime}.
 
 - **Data:** {data}. Fingerprint `{fingerprint}`. The data are not part of this repository.
 - **Recipe:** {epochs} epochs of SGD with Nesterov momentum in {precision}, one cosine, label smoothing, flips where
-  they make sense, and shifts except in the last {settle:.0%} of the epochs; then post-training int8 with 500
+  they make sense, and shifts except in the last {unaugmented:.0%} of the epochs; then post-training int8 with 500
   calibration images out of the training split. `edgeclf inspect {name}` shows all of it.
 - **Made by:** `python tools/make_zoo.py {name}{arguments}`
 - **Licence:** the weights are part of edgeclf (Apache-2.0).
@@ -97,7 +97,7 @@ def main() -> None:
         fingerprint=details.provenance["data"]["fingerprint"],
         epochs=trained.epochs,
         precision="bfloat16" if settings["mixed_precision"] else "float32",
-        settle=settings["settle"],
+        unaugmented=settings["unaugmented_epochs"],
         arguments=" --data CIFAR10_JPEG_FOLDER" if arguments.data else "",
     )
     (folder / "README.md").write_text(card, encoding="utf-8")

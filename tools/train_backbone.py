@@ -4,7 +4,7 @@
     python tools/train_backbone.py CIFAR10_JPEG_FOLDER [--run RUN_FOLDER]
 
 MobileNetV1 of width 0.25 learns CIFAR-10, enlarged to 64 pixels; its features without the head go into
-models/backbone/. An interrupted run goes on where it stopped.
+models/backbone/. An interrupted run continues where it stopped.
 """
 
 from __future__ import annotations
@@ -16,20 +16,24 @@ from pathlib import Path
 
 import edgeclf
 from edgeclf.cli.progress_bars import LineProgress
-from edgeclf.training.backbone import BACKBONE_FILE, IMAGE_SIZE, NETWORK, WIDTH, save_backbone
+from edgeclf.training.backbone import save_backbone
 from edgeclf.training.config import TrainConfig
+from edgeclf.training.networks import NETWORKS
 
 import tf_keras  # isort: skip  (after edgeclf.training has set TensorFlow's environment)
 
 ROOT = Path(__file__).resolve().parents[1]
+NETWORK = "mobilenet-v1"
+BACKBONE = NETWORKS[NETWORK].backbone
+assert BACKBONE is not None
 CONFIG = TrainConfig(
     model=NETWORK,
-    width=WIDTH,
-    image_size=IMAGE_SIZE,
+    width=BACKBONE.width,
+    image_size=BACKBONE.image_size,
     epochs=8,
     batch_size=128,
     augment="standard",
-    settle=0.0,
+    unaugmented_epochs=0.0,
     weights="none",
 )
 CARD = """# backbone
@@ -57,11 +61,11 @@ def main() -> None:
     report = edgeclf.train(arguments.data, CONFIG, out=arguments.run, resume=True, progress=LineProgress(sys.stderr))
     record = json.loads((arguments.run / "run.json").read_text(encoding="utf-8"))
     folder = ROOT / "models" / "backbone"
-    save_backbone(tf_keras.models.load_model(arguments.run / "model.keras", compile=False), folder / BACKBONE_FILE)
+    save_backbone(tf_keras.models.load_model(arguments.run / "model.keras", compile=False), folder / BACKBONE.file)
     card = CARD.format(
         network=NETWORK,
-        width=WIDTH,
-        size=IMAGE_SIZE,
+        width=BACKBONE.width,
+        size=BACKBONE.image_size,
         fingerprint=record["data"]["fingerprint"],
         epochs=report.epochs,
         validation=report.metrics["validation"].top1,

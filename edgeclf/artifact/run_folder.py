@@ -1,46 +1,90 @@
-"""Reads a run folder: what a training left, and the models made of it. Writes nothing."""
+"""The run folder: what a training writes and what every later command reads, in one place.
+
+    run.json                 the record of the run
+    labels.txt               class names, a line each
+    history.csv              one row an epoch
+    model.keras              the float network that was kept
+    checkpoint/state.npz     the state after the last whole epoch
+    plots/  logs/            pictures, TensorBoard
+    compressed/  bench/      models made of the network, measurements of them
+
+Files are written atomically: a reader finds the old content or the new one, never a part.
+"""
 
 from __future__ import annotations
 
+import contextlib
+import csv
+import io
 import json
+import os
+import shutil
+import tempfile
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from edgeclf.errors import InputError
+from edgeclf.atomic import check_writable, explained, sync_folder, write_text
+from edgeclf.errors import InputError, ModelError
+
+RECORD, CHECKPOINT, MODEL = "run.json", "checkpoint/state.npz", "model.keras"
+MARKS = (RECORD, CHECKPOINT, MODEL)
+"""What makes a folder a run; logs and plots may be anybody's."""
+# The checkpoint is removed first, so that no other run is continued from it, and the network last, so that a folder
+# which was half removed when the process died still counts as a run and is not taken for an empty one.
+RUN_FILES = (
+    "checkpoint",
+    RECORD,
+    "labels.txt",
+    "history.csv",
+    "plots",
+    "logs",
+    "compressed",
+    "bench",
+    MODEL,
+)
 
 
 class RunFolder:
-    """A folder with a `run.json`.
+    """A run folder.
 
-    Attributes:
+    Args:
         path: the folder.
-        run_json: its `run.json`.
+        must_exist: raise where there is no `run.json` that can be read; False: a run may begin there.
 
     Raises:
-        InputError: it is no run folder, or its `run.json` cannot be read.
+        InputError: it is no run folder.
+        ModelError: its `run.json` cannot be read.
     """
 
-    def __init__(self, path: str | Path) -> None:
+    def __init__(self, path: str | Path, *, must_exist: bool = True) -> None:
         self.path = Path(path)
-        if not self.is_one(self.path):
-            raise InputError(f"{self.path}: not a run folder, it has no run.json")
-        try:
-            values = json.loads((self.path / "run.json").read_text(encoding="utf-8"))
-        except (OSError, ValueError) as error:
-            raise InputError(f"{self.path / 'run.json'}: cannot be read ({error})") from error
-        if not isinstance(values, dict):
-            raise InputError(f"{self.path / 'run.json'}: expected a JSON object, got {type(values).__name__}")
-        self.run_json: dict[str, Any] = values
+        self._record: dict[str, Any] | None = None
+        if must_exist:
+            self._record = self._read()
 
     @staticmethod
     def is_one(path: str | Path) -> bool:
         """Whether `path` is a run folder."""
-        return (Path(path) / "run.json").is_file()
+        return (Path(path) / RECORD).is_file()
+
+    @property
+    def run_json(self) -> dict[str, Any]:
+        """The content of `run.json`, as read first or written last through this object.
+
+        Raises:
+            InputError: it is no run folder.
+            ModelError: it cannot be read.
+        """
+        if self._record is None:
+            self._record = self._read()
+        return self._record
 
     @property
     def name(self) -> str:
         """The run's name."""
-        return str(self.run_json.get("name") or self.path.resolve().name)
+        named = self.run_json.get("name") if self._record is not None or self.is_one(self.path) else None
+        return str(named or self.path.resolve().name)
 
     @property
     def labels(self) -> tuple[str, ...]:
@@ -48,14 +92,124 @@ class RunFolder:
         names = self.run_json.get("data", {}).get("class_names")
         if names:
             return tuple(map(str, names))
-        listed = self.path / "labels.txt"
-        return tuple(listed.read_text(encoding="utf-8").splitlines()) if listed.is_file() else ()
+        return tuple(self.labels_path.read_text(encoding="utf-8").splitlines()) if self.labels_path.is_file() else ()
+
+    @property
+    def record_path(self) -> Path:
+        """`run.json`."""
+        return self.path / RECORD
+
+    @property
+    def labels_path(self) -> Path:
+        """`labels.txt`."""
+        return self.path / "labels.txt"
+
+    @property
+    def history_path(self) -> Path:
+        """`history.csv`."""
+        return self.path / "history.csv"
 
     @property
     def keras_path(self) -> Path:
-        """The best float model; it may not be there yet."""
-        return self.path / "model.keras"
+        """The float model that was kept; it may not be there yet."""
+        return self.path / MODEL
+
+    @property
+    def checkpoint_path(self) -> Path:
+        """The state after the last whole epoch; it may not be there yet."""
+        return self.path / CHECKPOINT
+
+    @property
+    def logs_path(self) -> Path:
+        """The folder of TensorBoard's files."""
+        return self.path / "logs"
+
+    @property
+    def compressed_path(self) -> Path:
+        """The folder of the models made of the network."""
+        return self.path / "compressed"
+
+    @property
+    def bench_path(self) -> Path:
+        """The folder of the measurements."""
+        return self.path / "bench"
+
+    def plot_path(self, name: str) -> Path:
+        """The picture `name`."""
+        return self.path / "plots" / f"{name}.png"
 
     def models(self) -> list[Path]:
         """The compressed models, sorted by name."""
-        return sorted((self.path / "compressed").glob("*.tflite"))
+        return sorted(self.compressed_path.glob("*.tflite"))
+
+    def marks(self) -> list[str]:
+        """Which of the files are there that make a folder a run, the main one first."""
+        return [mark for mark in MARKS if (self.path / mark).exists()]
+
+    def history(self) -> list[dict[str, str]]:
+        """Read one row an epoch from `history.csv`; none where there is no such file."""
+        if not self.history_path.is_file():
+            return []
+        with self.history_path.open(encoding="utf-8", newline="") as stream:
+            return list(csv.DictReader(stream))
+
+    def begin(self, labels: Sequence[str], record: Mapping[str, Any]) -> None:
+        """Remove what an earlier run left, and write `labels.txt` and `run.json` of one that begins.
+
+        Raises:
+            OutputError: the folder cannot be written.
+        """
+        check_writable(self.path)
+        self.clear(everything=True)
+        write_text(self.labels_path, "".join(f"{name}\n" for name in labels))
+        self.write_record(record)
+
+    def write_record(self, record: Mapping[str, Any]) -> None:
+        """Write `run.json`."""
+        write_text(self.record_path, json.dumps(record, indent=1, ensure_ascii=False))
+        self._record = dict(record)
+
+    def write_history(self, rows: Sequence[Mapping[str, Any]]) -> None:
+        """Write `history.csv`; the first row has the names of all columns."""
+        text = io.StringIO()
+        writer = csv.DictWriter(text, list(rows[0]))
+        writer.writeheader()
+        writer.writerows(rows)
+        write_text(self.history_path, text.getvalue())
+
+    @contextlib.contextmanager
+    def replacing_model(self) -> Iterator[Path]:
+        """Give a temporary path that becomes `model.keras` when the block ends without an error."""
+        with (
+            explained(self.path),
+            tempfile.TemporaryDirectory(prefix=".model.", suffix=".partial", dir=self.path) as temporary,
+        ):
+            path = Path(temporary) / MODEL
+            yield path
+            with path.open("rb") as stream:
+                os.fsync(stream.fileno())
+            os.replace(path, self.keras_path)
+            sync_folder(self.path)
+
+    def clear(self, *, everything: bool) -> None:
+        """Remove what killed processes left half-written, and with `everything` the run itself, if there is one."""
+        doomed = [self.path / name for name in RUN_FILES] if everything and self.marks() else []
+        # Nobody else writes into these folders, so temporary files there have lost their process.
+        doomed += [path for place in (".", "checkpoint", "plots") for path in (self.path / place).glob(".*.partial")]
+        for path in doomed:
+            with explained(path):
+                if path.is_dir() and not path.is_symlink():
+                    shutil.rmtree(path)
+                else:
+                    path.unlink(missing_ok=True)
+
+    def _read(self) -> dict[str, Any]:
+        if not self.is_one(self.path):
+            raise InputError(f"{self.path}: not a run folder, it has no {RECORD}")
+        try:
+            values = json.loads(self.record_path.read_text(encoding="utf-8"))
+        except (OSError, ValueError) as error:
+            raise ModelError(f"{self.record_path}: cannot be read ({error})") from error
+        if not isinstance(values, dict):
+            raise ModelError(f"{self.record_path}: expected a JSON object, got {type(values).__name__}")
+        return values

@@ -6,12 +6,19 @@ the same pixels, whatever thread prepares it and however often the run was inter
 
 from __future__ import annotations
 
+import dataclasses
 from dataclasses import dataclass
+from typing import cast
 
 import cv2
 import numpy as np
+import numpy.typing as npt
 
 from edgeclf.records import Record
+
+Images = npt.NDArray[np.uint8]
+Floats = npt.NDArray[np.float32]
+Flags = npt.NDArray[np.bool_]
 
 
 @dataclass(frozen=True)
@@ -20,11 +27,12 @@ class Augmentation(Record):
 
     Args:
         flip: mirror half of the images left to right.
-        shift: largest shift, as a share of the side.
+        shift: largest shift, as a fraction of the side.
         rotate: largest rotation, degrees.
-        zoom: largest change of scale, as a share.
-        brightness: largest change of brightness and contrast, as a share.
-        cutout: side of the erased square, as a share of the image's (DeVries and Taylor, 2017); in half of the images.
+        zoom: largest change of scale, as a fraction.
+        brightness: largest change of brightness and contrast, as a fraction.
+        cutout: side of the erased square, as a fraction of the image's, in half of the images (DeVries and Taylor,
+            2017).
         mixup: alpha of the Beta distribution (Zhang et al., 2018); 0: off.
         cutmix: alpha of the Beta distribution (Yun et al., 2019); 0: off. Batches alternate at random between the two.
     """
@@ -38,8 +46,8 @@ class Augmentation(Record):
     mixup: float = 0.0
     cutmix: float = 0.0
 
-    def settled(self) -> Augmentation:
-        """What is left of it at the end of training: the flips, whose results are photos like any other."""
+    def flips_only(self) -> Augmentation:
+        """Return what remains at the end of training: the flips, whose results are photos like any other."""
         return Augmentation(flip=self.flip)
 
 
@@ -54,55 +62,69 @@ LEVELS: dict[str, Augmentation] = {
 }
 
 
-def augment(
-    images: np.ndarray, targets: np.ndarray, recipe: Augmentation, random: np.random.Generator
-) -> tuple[np.ndarray, np.ndarray]:
-    """Augment a batch.
+@dataclass(frozen=True)
+class Batch:
+    """Images to train on.
 
     Args:
-        images: uint8[N, H, W, 3]; not changed.
-        targets: float32[N, C], one-hot or smoothed.
-        recipe: what may happen.
-        random: source of all draws.
-
-    Returns:
-        uint8[N, H, W, 3] and float32[N, C].
+        images: uint8[N, H, W, 3].
+        targets: float32[N, C], one-hot, or mixed.
+        weights: float32[N], of the loss.
     """
-    count, height, width, _ = images.shape
-    mirrored = random.random(count) < 0.5 if recipe.flip else np.zeros(count, bool)
+
+    images: Images
+    targets: Floats
+    weights: Floats
+
+
+def augment(batch: Batch, recipe: Augmentation, random: np.random.Generator) -> Batch:
+    """Augment a batch, which is not changed itself.
+
+    Args:
+        batch: images as they are in the data set.
+        recipe: what may happen.
+        random: generator of all draws.
+    """
+    images, count = batch.images, len(batch.images)
+    height, width = images.shape[1:3]
+    mirrored: Flags = random.random(count) < 0.5 if recipe.flip else np.zeros(count, np.bool_)
     if recipe.rotate or recipe.zoom:
-        images = _warped(images, mirrored, recipe, random)
+        images = _warp(images, mirrored, recipe, random)
     else:
-        images = _shifted(images, mirrored, recipe.shift, random)
+        images = _shift(images, mirrored, recipe.shift, random)
     if recipe.brightness:
         contrast = random.uniform(1 - recipe.brightness, 1 + recipe.brightness, count)
         offset = random.uniform(-recipe.brightness, recipe.brightness, count) * 64
-        images = np.stack([_looked_up(i, c, o) for i, c, o in zip(images, contrast, offset, strict=True)])
+        images = np.stack([_change_contrast(i, c, o) for i, c, o in zip(images, contrast, offset, strict=True)])
     if recipe.cutout:
         side = max(1, round(recipe.cutout * min(height, width)))
         tops, lefts = random.integers(0, height - side + 1, count), random.integers(0, width - side + 1, count)
         for index in np.flatnonzero(random.random(count) < 0.5):
             images[index, tops[index] : tops[index] + side, lefts[index] : lefts[index] + side] = 128
-    if recipe.mixup or recipe.cutmix:
-        return _mixed(images, targets, recipe, random)
-    return images, targets
+    batch = dataclasses.replace(batch, images=images)
+    return _mix(batch, recipe, random) if recipe.mixup or recipe.cutmix else batch
 
 
-def _shifted(images: np.ndarray, mirrored: np.ndarray, share: float, random: np.random.Generator) -> np.ndarray:
+def _shift(images: Images, mirrored: Flags, largest: float, random: np.random.Generator) -> Images:
     count, height, width, _ = images.shape
-    down, right = round(share * height), round(share * width)
-    # Mirrored rather than black: black borders shift the statistics of batch normalization away from those of images
-    # that are never shifted, which is what a network meets from then on.
-    padded = np.pad(images, ((0, 0), (down, down), (right, right), (0, 0)), mode="reflect")
+    down, right = round(largest * height), round(largest * width)
     tops, lefts = random.integers(0, 2 * down + 1, count), random.integers(0, 2 * right + 1, count)
     result = np.empty_like(images)
-    for index in range(count):
-        window = padded[index, tops[index] : tops[index] + height, lefts[index] : lefts[index] + width]
-        result[index] = window[:, ::-1] if mirrored[index] else window
+    # OpenCV does this without Python's lock, so that several batches are prepared at a time.
+    for index, image in enumerate(images):
+        if down or right:
+            # Mirrored rather than black: black borders shift the statistics of batch normalization away from those of
+            # images that are never shifted, which is what a network meets in use.
+            padded = cv2.copyMakeBorder(image, down, down, right, right, cv2.BORDER_REFLECT_101)
+            image = padded[tops[index] : tops[index] + height, lefts[index] : lefts[index] + width]
+        if mirrored[index]:
+            cv2.flip(image, 1, result[index])
+        else:
+            result[index] = image
     return result
 
 
-def _warped(images: np.ndarray, mirrored: np.ndarray, recipe: Augmentation, random: np.random.Generator) -> np.ndarray:
+def _warp(images: Images, mirrored: Flags, recipe: Augmentation, random: np.random.Generator) -> Images:
     count, height, width, _ = images.shape
     angles = np.deg2rad(random.uniform(-recipe.rotate, recipe.rotate, count))
     scales = np.exp(random.uniform(-1, 1, count) * np.log1p(recipe.zoom))
@@ -121,14 +143,14 @@ def _warped(images: np.ndarray, mirrored: np.ndarray, recipe: Augmentation, rand
     return result
 
 
-def _looked_up(image: np.ndarray, contrast: float, offset: float) -> np.ndarray:
+def _change_contrast(image: Images, contrast: float, offset: float) -> Images:
     table = np.clip((np.arange(256) - 128) * contrast + 128 + offset, 0, 255).astype(np.uint8)
-    return table[image]
+    return cast(Images, cv2.LUT(image, table))
 
 
-def _mixed(
-    images: np.ndarray, targets: np.ndarray, recipe: Augmentation, random: np.random.Generator
-) -> tuple[np.ndarray, np.ndarray]:
+def _mix(batch: Batch, recipe: Augmentation, random: np.random.Generator) -> Batch:
+    """Mix each image with another one, and their targets and weights in the same proportion."""
+    images = batch.images
     count, height, width, _ = images.shape
     partner = random.permutation(count)
     use_cutmix = recipe.cutmix > 0 and (recipe.mixup == 0 or random.random() < 0.5)
@@ -143,4 +165,8 @@ def _mixed(
         keep = 1 - tall * wide / (height * width)
     else:
         mixed = np.rint(keep * images + (1 - keep) * images[partner].astype(np.float32)).astype(np.uint8)
-    return mixed, (keep * targets + (1 - keep) * targets[partner]).astype(np.float32)
+
+    def combine(values: Floats) -> Floats:
+        return (keep * values + (1 - keep) * values[partner]).astype(np.float32)
+
+    return Batch(mixed, combine(batch.targets), combine(batch.weights))

@@ -1,4 +1,4 @@
-"""The backbone that ships with edgeclf: MobileNetV1 of width 0.25, made by `tools/train_backbone.py`."""
+"""The weights that ship with edgeclf, made by `tools/train_backbone.py`: files without a head."""
 
 from __future__ import annotations
 
@@ -8,28 +8,30 @@ import numpy as np
 import tf_keras
 
 from edgeclf.atomic import atomic_file
-from edgeclf.training.networks import build_network
-
-BACKBONE_FILE = "backbone-mobilenet-v1.npz"
-NETWORK = "mobilenet-v1"
-WIDTH = 0.25
-IMAGE_SIZE = 64
-"""Side of the images that it was trained on, pixels; it takes any."""
+from edgeclf.training.networks import NetworkSettings, find_network
+from edgeclf.training.networks.building import build_network
 
 
-def shipped_backbone() -> tf_keras.Model | None:
-    """The backbone, with an untrained head for two classes, or None where this installation carries none."""
+def shipped_backbone(name: str) -> tf_keras.Model | None:
+    """Build the network `name` with the weights that ship with edgeclf, and an untrained head for two classes.
+
+    Returns:
+        None where the network has none, or this installation lacks the file.
+    """
+    backbone = find_network(name).backbone
     package = Path(__file__).resolve().parents[1]
     for folder in (package / "zoo", package.parent / "models"):
-        path = folder / "backbone" / BACKBONE_FILE
-        if path.is_file():
-            return load_backbone(path)
+        if backbone is not None and (path := folder / "backbone" / backbone.file).is_file():
+            return load_backbone(name, path)
     return None
 
 
-def load_backbone(path: Path) -> tf_keras.Model:
-    """The network whose features `save_backbone` wrote to `path`."""
-    model = build_network(NETWORK, image_size=IMAGE_SIZE, classes=2, width=WIDTH)
+def load_backbone(name: str, path: Path) -> tf_keras.Model:
+    """Build the network `name` with the features that `save_backbone` wrote to `path`."""
+    backbone = find_network(name).backbone
+    if backbone is None:
+        raise ValueError(f"{name} has no backbone")
+    model = build_network(name, NetworkSettings(backbone.image_size, classes=2, width=backbone.width))
     with np.load(path) as stored:
         features = [stored[name].astype(np.float32) for name in stored.files]
     model.set_weights([*features, *model.layers[-1].get_weights()])
@@ -37,7 +39,7 @@ def load_backbone(path: Path) -> tf_keras.Model:
 
 
 def save_backbone(trained: tf_keras.Model, path: Path) -> None:
-    """Write the features of a trained `NETWORK`, all but its head; kernels in half precision, which costs them nothing.
+    """Write the features of a trained network, all but its head; kernels in half precision, which costs no accuracy.
 
     Means and variances of batch normalization keep 32 bits: small ones would lose digits.
     """

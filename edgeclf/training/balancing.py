@@ -5,10 +5,13 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 import numpy as np
+import numpy.typing as npt
+
+Labels = npt.NDArray[np.int64]
 
 
-def class_weights(labels: np.ndarray, classes: int) -> np.ndarray:
-    """Loss weights by inverse class frequency, float32[C], such that the mean over `labels` is 1.
+def class_weights(labels: Labels, classes: int) -> npt.NDArray[np.float32]:
+    """Compute loss weights by inverse class frequency, float32[C], such that the mean over `labels` is 1.
 
     A class without images weighs 0.
     """
@@ -19,16 +22,16 @@ def class_weights(labels: np.ndarray, classes: int) -> np.ndarray:
     return weights
 
 
-def epoch_length(labels: np.ndarray, balance: str) -> int:
-    """Number of images that `epoch_order` draws, M."""
+def epoch_length(labels: Labels, balance: str) -> int:
+    """Return the number of images that `epoch_order` draws, M."""
     if balance not in ("over", "under"):
         return len(labels)
     _, sizes = np.unique(labels, return_counts=True)
     return len(sizes) * int(sizes.max() if balance == "over" else sizes.min())
 
 
-def epoch_order(labels: np.ndarray, balance: str, seed: Sequence[int]) -> np.ndarray:
-    """Indices of the images of one epoch, shuffled, int64[M].
+def epoch_order(labels: Labels, balance: str, seed: Sequence[int]) -> npt.NDArray[np.int64]:
+    """Draw the indices of the images of one epoch, shuffled, int64[M].
 
     Args:
         labels: int64[N].
@@ -41,9 +44,9 @@ def epoch_order(labels: np.ndarray, balance: str, seed: Sequence[int]) -> np.nda
         return random.permutation(len(labels))
     members = [np.flatnonzero(labels == c) for c in np.unique(labels)]
     sizes = [len(m) for m in members]
-    wanted = max(sizes) if balance == "over" else min(sizes)
+    drawn = max(sizes) if balance == "over" else min(sizes)
     parts = []
     for member in members:
-        whole, rest = divmod(wanted, len(member))
+        whole, rest = divmod(drawn, len(member))
         parts += [np.tile(member, whole), random.choice(member, rest, replace=False)]
     return random.permutation(np.concatenate(parts))

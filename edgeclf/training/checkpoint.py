@@ -1,4 +1,4 @@
-"""The state after the last whole epoch, in one file: what a resumed run needs to go on bit for bit."""
+"""The state after the last whole epoch, in one file: what a resumed run needs to continue bit for bit."""
 
 from __future__ import annotations
 
@@ -7,28 +7,32 @@ import zipfile
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import numpy as np
+import numpy.typing as npt
 import tf_keras
 
 from edgeclf.atomic import atomic_file
 from edgeclf.errors import ModelError
 from edgeclf.records import Record
 
+Array = npt.NDArray[Any]
+
 
 @dataclass(frozen=True)
 class TrainingState(Record):
-    """Where a run stands.
+    """State of a run after its last whole epoch.
 
     Args:
         epoch: number of whole epochs done.
         best_top1: best validation top-1 so far, fraction.
         best_loss: validation loss of that epoch, nats.
         best_epoch: the epoch that reached it, from 1; 0: none yet.
-        kept_epoch: the epoch whose network is kept (see `fitting.within_chance`), from 1; 0: none yet.
+        kept_epoch: the epoch whose network is kept (see `trainer.within_chance`), from 1; 0: none yet.
         parameters: of the network, batch normalization included.
-        seconds: time spent in all sessions of the run, seconds.
+        seconds: time spent in all sessions of the run.
+        stopped: a callback ended the training.
         history: one dict an epoch.
     """
 
@@ -39,22 +43,21 @@ class TrainingState(Record):
     kept_epoch: int = 0
     parameters: int = 0
     seconds: float = 0.0
+    stopped: bool = False
     history: tuple[dict[str, Any], ...] = field(default=())
 
 
-def save_checkpoint(
-    path: Path, weights: Sequence[np.ndarray], optimizer: Sequence[np.ndarray], state: TrainingState
-) -> None:
-    """Write the network's weights, the optimizer's variables and the state to `path`, whole or not at all."""
-    arrays = {f"weight_{i}": value for i, value in enumerate(weights)}
+def save_checkpoint(path: Path, weights: Sequence[Array], optimizer: Sequence[Array], state: TrainingState) -> None:
+    """Write the network's weights, the optimizer's variables and the state to `path`, atomically."""
+    arrays: dict[str, Array] = {f"weight_{i}": value for i, value in enumerate(weights)}
     arrays |= {f"optimizer_{i}": value for i, value in enumerate(optimizer)}
     arrays["state"] = np.frombuffer(state.to_json().encode(), np.uint8)
     with atomic_file(path) as stream:
-        np.savez(stream, **arrays)
+        np.savez(stream, **cast(Any, arrays))
 
 
 def epochs_done(path: Path) -> int:
-    """Number of whole epochs in the checkpoint `path`; 0 where there is none, or none that can be read."""
+    """Return the number of whole epochs in the checkpoint `path`; 0 where there is none, or none that can be read."""
     try:
         with np.load(path) as file:
             return TrainingState.from_json(bytes(file["state"]).decode()).epoch

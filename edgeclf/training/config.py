@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 from dataclasses import dataclass
+from typing import Any, cast
 
 from edgeclf.errors import InputError, UnknownNameError
 from edgeclf.records import Record
@@ -15,11 +16,11 @@ OPTIMIZERS = ("sgd", "adam", "adamw")
 
 @dataclass(frozen=True)
 class TrainConfig(Record):
-    """How a network is trained. None means: chosen by the data (see `defaults.complete`; `mixed_precision` by the
+    """Settings of a training run. None means: chosen by the data (see `defaults.complete`; `mixed_precision` by the
     processor), and recorded as chosen.
 
     Args:
-        model: name of a network (`networks.NETWORKS`).
+        model: name of a network, a key of `networks.NETWORKS`.
         width: width multiplier, for networks that have one.
         image_size: side of the square input, pixels; a multiple of 8.
         epochs: passes over the training split.
@@ -30,15 +31,15 @@ class TrainConfig(Record):
         weight_decay: decoupled (Loshchilov and Hutter, 2019): a step takes `learning_rate * weight_decay * weight`.
         l1: L1 penalty on kernels.
         l2: L2 penalty on kernels.
-        label_smoothing: share of the target spread over all classes (Szegedy et al., 2016).
+        label_smoothing: fraction of the target spread over all classes (Szegedy et al., 2016).
         dropout: rate before the classifier.
         warmup_epochs: length of the linear warm-up; may be a fraction.
-        early_stopping: epochs without a better validation top-1 after which training ends; 0: never. The epochs that
-            would have come after it do not settle.
+        early_stopping: epochs without a better validation top-1 after which training ends; 0: never. The unaugmented
+            epochs may then never be reached.
         augment: level of `augmentation.LEVELS`.
-        settle: share of the epochs, the last ones, that see images as they are, flips apart, since what the network
-            meets later is neither shifted nor erased (He et al., 2019, arXiv:1909.09148).
-        flip: horizontal flips; None: as the level says, except for written characters.
+        unaugmented_epochs: fraction of the epochs, the last ones, that see unaugmented images (only flips remain),
+            since images in use are neither shifted nor erased (He et al., 2019, arXiv:1909.09148).
+        flip: horizontal flips; None: those of the level, except for written characters.
         balance: `weights` (loss by inverse class frequency), `over` or `under` (sampling), or `none`.
         weights: file of a pretrained network, `auto` or `none`.
         mixed_precision: bfloat16 activations; None: where that trains faster (see `precision`).
@@ -65,7 +66,7 @@ class TrainConfig(Record):
     warmup_epochs: float | None = None
     early_stopping: int = 0
     augment: str | None = None
-    settle: float = 0.2
+    unaugmented_epochs: float = 0.2
     flip: bool | None = None
     balance: str = "none"
     weights: str = "auto"
@@ -91,14 +92,23 @@ class TrainConfig(Record):
         _check_range("dropout", self.dropout, 0, 0.95)
         _check_range("warmup_epochs", self.warmup_epochs, 0, 1000)
         _check_range("early_stopping", self.early_stopping, 0, 100_000)
-        _check_range("settle", self.settle, 0, 1)
+        _check_range("unaugmented_epochs", self.unaugmented_epochs, 0, 1)
         _check_range("seed", self.seed, 0, 2**31 - 1)
         for name in ("weight_decay", "l1", "l2"):
             _check_range(name, getattr(self, name), 0, 1)
 
     def replace(self, **changes: object) -> TrainConfig:
-        """A copy with `changes`."""
-        return dataclasses.replace(self, **changes)  # type: ignore[arg-type]
+        """Return a copy with `changes`.
+
+        Raises:
+            UnknownNameError: there is no such setting.
+            InputError: a value cannot be used.
+        """
+        known = [field.name for field in dataclasses.fields(self)]
+        for name in changes:
+            if name not in known:
+                raise UnknownNameError("setting", name, known)
+        return dataclasses.replace(self, **cast(dict[str, Any], changes))
 
 
 def _check_choice(name: str, value: str | None, choices: tuple[str, ...]) -> None:

@@ -1,12 +1,13 @@
-"""What the data say about settings that the user left open."""
+"""The settings that suit the data, where the user left them open."""
 
 from __future__ import annotations
 
 from edgeclf.dataset.probing import DataProbe
 from edgeclf.training.config import TrainConfig
+from edgeclf.training.networks import NETWORKS
+from edgeclf.training.networks.network import ImageKind
+from edgeclf.training.networks.sizes import SMALL_IMAGES, size_for_any_images
 
-SMALL_IMAGES = 48
-"""Images up to this side, pixels, are taken for icons, digits or thumbnails rather than photos."""
 STEPS_FROM_SCRATCH = 60_000
 MOST_EPOCHS = 90
 STEPS_PRETRAINED = 2_500
@@ -14,29 +15,28 @@ CHARACTER_SETS = ("digits", "mnist")
 
 
 def complete(config: TrainConfig, probe: DataProbe, *, pretrained: bool) -> TrainConfig:
-    """`config` with every open setting chosen.
+    """Return `config` with every open setting chosen.
 
     Args:
-        config: what the user said.
+        config: settings of the user.
         probe: number and size of the images.
         pretrained: the network starts from weights trained on other images.
     """
     side = min(probe.median_height, probe.median_width)
     small = side <= SMALL_IMAGES
-    model = config.model or ("resnet8" if small else "mobilenet-v1")
-    size = config.image_size or _image_size(model, side, small)
+    model = config.model or automatic_network("small images" if small else "photos")
     images = max(1, round(probe.images * 0.7))
     batch = config.batch_size or (64 if images >= 4_000 else 32)
     steps = max(1, images // batch)
-    wanted = STEPS_PRETRAINED if pretrained else STEPS_FROM_SCRATCH
-    epochs = config.epochs or int(min(MOST_EPOCHS, max(15, wanted / steps)))
+    enough = STEPS_PRETRAINED if pretrained else STEPS_FROM_SCRATCH
+    epochs = config.epochs or int(min(MOST_EPOCHS, max(15, enough / steps)))
     optimizer = config.optimizer or "sgd"
     rate = {"sgd": 0.1, "adam": 2e-3, "adamw": 2e-3}[optimizer] * (batch / 128) ** 0.5
     decay = {"sgd": 2e-3, "adam": 0.0, "adamw": 0.02}[optimizer]
     characters = probe.name in CHARACTER_SETS
     return config.replace(
         model=model,
-        image_size=size,
+        image_size=config.image_size or _image_size(model, side),
         batch_size=batch,
         epochs=epochs,
         optimizer=optimizer,
@@ -49,9 +49,12 @@ def complete(config: TrainConfig, probe: DataProbe, *, pretrained: bool) -> Trai
     )
 
 
-def _image_size(model: str, side: float, small: bool) -> int:
-    if model.startswith("mobilenet"):
-        return 32 * max(1, min(3, round(side / 32)))
-    if small:
-        return max(16, 8 * round(side / 8))
-    return 96
+def automatic_network(kind: ImageKind) -> str:
+    """Return the name of the network for images of a kind; the first in `NETWORKS` that is meant for it."""
+    return next(name for name, network in NETWORKS.items() if network.automatic_for == kind)
+
+
+def _image_size(model: str, side: float) -> int:
+    # A network from a file may bear any name.
+    network = NETWORKS.get(model)
+    return network.default_size(side) if network else size_for_any_images(side)

@@ -34,18 +34,19 @@ class Devices:
 
     @property
     def replicas(self) -> int:
-        """Number of devices that share a batch, over all workers."""
+        """Number of devices that divide a batch among them, over all workers."""
         return int(self.strategy.num_replicas_in_sync)
 
-    def told(self, number: int) -> list[int]:
-        """What each worker, this one among them, has to say: `number`, by worker. All of them must ask."""
+    def all_gather(self, number: int) -> list[int]:
+        """Collect `number` from every worker, in the order of the workers. All of them must call this."""
         if self.workers == 1:
             return [number]
         own = self.strategy.experimental_distribute_values_from_function(lambda _: tf.constant([number], tf.int32))
-        return self.strategy.gather(own, axis=0).numpy().tolist()[:: self.replicas // self.workers]  # type: ignore[no-any-return]
+        gathered: list[int] = self.strategy.gather(own, axis=0).numpy().tolist()
+        return gathered[:: self.replicas // self.workers]
 
-    def together(self, work: Callable[[], Made]) -> Made:
-        """Do `work` on every worker. Where it fails on one it fails on all, instead of leaving the others waiting.
+    def run_on_all_workers(self, work: Callable[[], Made]) -> Made:
+        """Run `work` on every worker. Where it fails on one it fails on all, instead of leaving the others waiting.
 
         Raises:
             RunFailedError: it failed on another worker.
@@ -53,20 +54,21 @@ class Devices:
         try:
             made = work()
         except Exception:
-            self.told(0)
+            self.all_gather(0)
             raise
-        if 0 in (well := self.told(1)):
-            raise RunFailedError(f"worker {well.index(0)} cannot begin; its own message says why")
+        succeeded = self.all_gather(1)
+        if 0 in succeeded:
+            raise RunFailedError(f"worker {succeeded.index(0)} cannot begin; see its own error message")
         return made
 
 
 def choose_devices() -> Devices:
-    """The devices of this process.
+    """Find the devices of this process.
 
     Several workers follow `TF_CONFIG` (`MultiWorkerMirroredStrategy`), several GPUs are mirrored (`MirroredStrategy`).
 
     Raises:
-        InputError: `TF_CONFIG` is not what TensorFlow expects, or the batch cannot be shared.
+        InputError: `TF_CONFIG` is not what TensorFlow expects, or names no worker.
     """
     cluster = os.environ.get("TF_CONFIG")
     if cluster:
@@ -87,17 +89,17 @@ def choose_devices() -> Devices:
     return Devices(tf.distribute.get_strategy(), 0, 1, "GPU" if gpus else "CPU")
 
 
-def synchronized(network: tf_keras.Model) -> tf_keras.Model:
-    """A copy whose batch normalization sees the whole batch, and not only the share of its own device.
+def synchronize_normalization(network: tf_keras.Model) -> tf_keras.Model:
+    """Copy `network` with batch normalization over the whole batch, and not only the part of its own device.
 
-    So that several devices train like one (measured on `digits`: see `tests/test_distribution.py`).
+    Then several devices train like one (measured on `digits`: see `tests/test_distribution.py`).
     """
 
-    def copied(layer: tf_keras.layers.Layer) -> tf_keras.layers.Layer:
+    def copy_layer(layer: tf_keras.layers.Layer) -> tf_keras.layers.Layer:
         if isinstance(layer, tf_keras.layers.BatchNormalization):
             return type(layer).from_config(layer.get_config() | {"synchronized": True})
         return type(layer).from_config(layer.get_config())
 
-    copy = tf_keras.models.clone_model(network, clone_function=copied)
+    copy = tf_keras.models.clone_model(network, clone_function=copy_layer)
     copy.set_weights(network.get_weights())
     return copy

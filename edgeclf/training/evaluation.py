@@ -1,15 +1,18 @@
-"""How good a classifier is, beyond one number. Metrics are scikit-learn's; calibration error is Guo et al.'s."""
+"""Metrics of a classifier on a split. They are scikit-learn's; calibration error is Guo et al.'s."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
 
 import numpy as np
+import numpy.typing as npt
 from sklearn.metrics import accuracy_score, confusion_matrix, precision_recall_fscore_support
 
 from edgeclf.measure.statistics import wilson_interval
 from edgeclf.records import Record
 
+Probabilities = npt.NDArray[np.float32]
+Labels = npt.NDArray[np.int64]
 OVERFITTING_GAP = 0.10
 
 
@@ -25,13 +28,13 @@ class ClassMetrics(Record):
 
 @dataclass(frozen=True)
 class SplitMetrics(Record):
-    """What a classifier does on one split.
+    """Metrics of a classifier on one split.
 
     Args:
         images: number of images.
-        top1: share of images whose best class is right.
+        top1: fraction of images whose best class is right.
         top1_interval: 95 % Wilson interval.
-        top5: share of images whose class is among the best five; None with five classes or fewer.
+        top5: fraction of images whose class is among the best five; None with five classes or fewer.
         loss: mean cross-entropy, nats.
         calibration_error: expected calibration error in 15 equal bins (Guo et al., 2017, arXiv:1706.04599), fraction.
         per_class: by class name.
@@ -48,8 +51,8 @@ class SplitMetrics(Record):
     confusion: tuple[tuple[int, ...], ...]
 
 
-def evaluate(probabilities: np.ndarray, labels: np.ndarray, class_names: tuple[str, ...]) -> SplitMetrics:
-    """Metrics of `probabilities`, float32[N, C], against `labels`, int64[N]."""
+def evaluate(probabilities: Probabilities, labels: Labels, class_names: tuple[str, ...]) -> SplitMetrics:
+    """Compute the metrics of `probabilities`, float32[N, C], against `labels`, int64[N]."""
     predicted, classes = probabilities.argmax(1), np.arange(len(class_names))
     precision, recall, f1, support = precision_recall_fscore_support(labels, predicted, labels=classes, zero_division=0)
     of_truth = probabilities[np.arange(len(labels)), labels]
@@ -69,8 +72,8 @@ def evaluate(probabilities: np.ndarray, labels: np.ndarray, class_names: tuple[s
     )
 
 
-def calibration_error(probabilities: np.ndarray, labels: np.ndarray, bins: int = 15) -> float:
-    """Expected calibration error: mean gap between confidence and accuracy, weighted by bin, fraction."""
+def calibration_error(probabilities: Probabilities, labels: Labels, bins: int = 15) -> float:
+    """Compute the expected calibration error: mean gap between confidence and accuracy, weighted by bin, fraction."""
     confidence, right = probabilities.max(1), probabilities.argmax(1) == labels
     which = np.clip((confidence * bins).astype(int), 0, bins - 1)
     gaps = [
@@ -80,7 +83,7 @@ def calibration_error(probabilities: np.ndarray, labels: np.ndarray, bins: int =
 
 
 def generalization_note(train_top1: float, validation_top1: float) -> str:
-    """One sentence on the gap between the training and the validation split, called by its name."""
+    """Describe the gap between training and validation top-1 in one sentence: overfitting, underfitting or healthy."""
     gap = train_top1 - validation_top1
     text = f"training top-1 {train_top1:.1%}, validation {validation_top1:.1%}: a gap of {100 * gap:.1f} points"
     if gap > OVERFITTING_GAP:
@@ -90,6 +93,6 @@ def generalization_note(train_top1: float, validation_top1: float) -> str:
     return f"{text}, which is healthy"
 
 
-def _top5(probabilities: np.ndarray, labels: np.ndarray) -> float:
+def _top5(probabilities: Probabilities, labels: Labels) -> float:
     best = np.argsort(-probabilities, axis=1, kind="stable")[:, :5]
     return float((best == labels[:, None]).any(1).mean())

@@ -6,6 +6,7 @@ from collections.abc import Callable
 from typing import Any
 
 import numpy as np
+import numpy.typing as npt
 import tensorflow as tf
 import tf_keras
 
@@ -15,9 +16,9 @@ from edgeclf.training.pipeline import EVALUATION_BATCH, evaluation_batches
 
 
 def predict_probabilities(
-    model: tf_keras.Model, images: ImageView | np.ndarray, progress: Progress = SILENT
-) -> np.ndarray:
-    """Run `model` in inference mode.
+    model: tf_keras.Model, images: ImageView | npt.NDArray[np.uint8], progress: Progress = SILENT
+) -> npt.NDArray[np.float32]:
+    """Run `model` in inference mode over images, a batch at a time.
 
     Args:
         model: from `float32[N, H, W, 3]`, 0..255, to probabilities.
@@ -31,20 +32,20 @@ def predict_probabilities(
     if step is None:
         step = tf.function(lambda batch: model(tf.cast(batch, tf.float32), training=False), reduce_retracing=True)
         model._edgeclf_inference = step
-    return answer_all(step, images, int(model.output_shape[-1]), progress)
+    return predict_in_batches(step, images, int(model.output_shape[-1]), progress)
 
 
-def answer_all(
-    answer: Callable[[Any], Any],
-    images: ImageView | np.ndarray,
+def predict_in_batches(
+    predict: Callable[[Any], Any],
+    images: ImageView | npt.NDArray[np.uint8],
     classes: int,
     progress: Progress = SILENT,
     batch_size: int = EVALUATION_BATCH,
-) -> np.ndarray:
+) -> npt.NDArray[np.float32]:
     """Run a function over images, a batch at a time.
 
     Args:
-        answer: from uint8[B, H, W, 3] to float32[B, C].
+        predict: from uint8[B, H, W, 3] to float32[B, C].
         images: uint8[N, H, W, 3].
         classes: C.
         progress: where the bar goes.
@@ -56,6 +57,6 @@ def answer_all(
     parts = []
     with progress.task("evaluating", len(images)) as task:
         for batch in evaluation_batches(images, batch_size):
-            parts.append(np.asarray(answer(batch), np.float32))
+            parts.append(np.asarray(predict(batch), np.float32))
             task.advance(len(parts[-1]))
     return np.concatenate(parts) if parts else np.empty((0, classes), np.float32)

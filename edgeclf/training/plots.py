@@ -3,26 +3,27 @@
 from __future__ import annotations
 
 import io
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 import numpy as np
+import numpy.typing as npt
 from matplotlib.figure import Figure
 
 from edgeclf.atomic import write_bytes
-from edgeclf.dataset.types import ImageView
+from edgeclf.dataset.types import Split
 
 BLUE, ORANGE, GREY = "#1f6feb", "#d9730d", "#6e7781"
 
 
-def plot_curves(history: Sequence[dict[str, Any]], kept_epoch: int, settled: int, path: Path) -> None:
-    """Loss, top-1 and learning rate by epoch.
+def plot_curves(history: Sequence[Mapping[str, Any]], kept_epoch: int, unaugmented: int, path: Path) -> None:
+    """Draw loss, top-1 and learning rate by epoch.
 
     Args:
         history: one row an epoch.
         kept_epoch: whose network is kept.
-        settled: the first epoch that saw images as they are; drawn where it was reached after others.
+        unaugmented: the first epoch with unaugmented images; drawn where it was reached after others.
         path: of the PNG.
     """
     figure = Figure(figsize=(11, 3.6), layout="constrained")
@@ -32,8 +33,8 @@ def plot_curves(history: Sequence[dict[str, Any]], kept_epoch: int, settled: int
         axes.plot(epochs, [row[key] for row in history], color=GREY, label="training (as augmented)")
         axes.plot(epochs, [row[f"validation_{key}"] for row in history], color=BLUE, label="validation")
         axes.axvline(kept_epoch, color=ORANGE, linewidth=1, linestyle="--", label=f"kept: epoch {kept_epoch}")
-        if 1 < settled <= len(history):
-            axes.axvline(settled, color=GREY, linewidth=1, linestyle=":", label=f"images as they are: from {settled}")
+        if 1 < unaugmented <= len(history):
+            axes.axvline(unaugmented, color=GREY, linewidth=1, linestyle=":", label=f"unaugmented: from {unaugmented}")
         axes.set(title=title, xlabel="epoch")
         axes.grid(alpha=0.25)
     top1.yaxis.set_major_formatter(lambda value, _: f"{value:.0%}")
@@ -45,13 +46,13 @@ def plot_curves(history: Sequence[dict[str, Any]], kept_epoch: int, settled: int
 
 
 def plot_confusion(confusion: Sequence[Sequence[int]], class_names: Sequence[str], title: str, path: Path) -> None:
-    """Confusion matrix, rows normalized, with counts where there is room."""
+    """Draw the confusion matrix, rows normalized, with counts where there is room."""
     counts = np.asarray(confusion)
-    shares = counts / np.maximum(counts.sum(1, keepdims=True), 1)
+    fractions = counts / np.maximum(counts.sum(1, keepdims=True), 1)
     side = min(16.0, max(5.0, 1.8 + 0.55 * len(class_names)))
     figure = Figure(figsize=(side, side), layout="constrained")
     axes = figure.subplots()
-    axes.imshow(shares, cmap="Blues", vmin=0, vmax=1)
+    axes.imshow(fractions, cmap="Blues", vmin=0, vmax=1)
     axes.set(title=title, xlabel="predicted", ylabel="true")
     if len(class_names) <= 60:
         axes.set_xticks(range(len(class_names)), class_names, rotation=60, ha="right", fontsize=8)
@@ -59,29 +60,29 @@ def plot_confusion(confusion: Sequence[Sequence[int]], class_names: Sequence[str
     if len(class_names) <= 25:
         for (row, column), count in np.ndenumerate(counts):
             if count:
-                shade = "white" if shares[row, column] > 0.5 else "black"
+                shade = "white" if fractions[row, column] > 0.5 else "black"
                 axes.text(column, row, str(count), ha="center", va="center", fontsize=7, color=shade)
     _save(figure, path)
 
 
-def plot_mistakes(
-    images: ImageView, labels: np.ndarray, probabilities: np.ndarray, class_names: Sequence[str], path: Path
-) -> None:
-    """The 24 images whose true class got the least probability: mistakes first, then what was nearly one."""
+def plot_mistakes(split: Split, probabilities: npt.NDArray[np.float32], class_names: Sequence[str], path: Path) -> None:
+    """Draw the 24 images whose true class got the least probability: mistakes first, then the least certain ones."""
+    images, labels = split.images, split.labels
     of_truth = probabilities[np.arange(len(labels)), labels]
     predicted = probabilities.argmax(1)
     worst = np.argsort(of_truth, kind="stable")[:24]
     rows = max(1, -(-len(worst) // 6))
     figure = Figure(figsize=(12, 2.2 * rows + 0.5), layout="constrained")
     figure.suptitle(
-        f"{(predicted != labels).sum()} of {len(labels)} wrong; the images it had most trouble with", fontsize=11
+        f"{(predicted != labels).sum()} of {len(labels)} wrong; the images with the least probability for their class",
+        fontsize=11,
     )
     for place, index in enumerate(worst):
         axes = figure.add_subplot(rows, 6, place + 1)
         axes.imshow(images[index])
         wrong = predicted[index] != labels[index]
-        said = f"said {class_names[predicted[index]]} {probabilities[index].max():.0%}"
-        title = f"is {class_names[labels[index]]} {of_truth[index]:.0%}\n{said if wrong else 'right'}"
+        prediction = f"predicted {class_names[predicted[index]]} {probabilities[index].max():.0%}"
+        title = f"is {class_names[labels[index]]} {of_truth[index]:.0%}\n{prediction if wrong else 'right'}"
         axes.set_title(title, fontsize=8, color=ORANGE if wrong else GREY)
         axes.axis("off")
     _save(figure, path)

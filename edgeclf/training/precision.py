@@ -12,19 +12,19 @@ import os
 import tensorflow as tf
 
 from edgeclf.measure.machine import processor_flags
-from edgeclf.training.networks import NETWORKS
+from edgeclf.training.networks import find_network
 
 FASTER = "activations in bfloat16, which this processor is faster at; --set mixed_precision=false for float32"
 
 
 def bfloat16_is_faster(model: str) -> bool:
-    """Whether the network `model` was measured to train faster in mixed precision on a processor such as this one.
+    """Return whether the network `model` was measured to train faster in mixed precision on a processor like this one.
 
     Not on a GPU, where nothing was measured, nor without oneDNN, which alone knows AMX.
     """
     return (
         "amx_bf16" in processor_flags()
         and os.environ.get("TF_ENABLE_ONEDNN_OPTS") != "0"
-        and not NETWORKS[model].depthwise
+        and find_network(model).bfloat16_faster
         and not tf.config.list_logical_devices("GPU")
     )

@@ -1,11 +1,8 @@
-"""What a run writes besides its epochs: `run.json`, `labels.txt`, `model.keras`, and the report it comes from."""
+"""The record of a run, `run.json`, and the report in it."""
 
 from __future__ import annotations
 
-import json
-import os
 import platform
-import tempfile
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -13,12 +10,12 @@ from typing import Any
 
 import tf_keras
 
-from edgeclf.atomic import check_writable, explained, sync_folder, write_text
+from edgeclf.artifact.run_folder import RunFolder
+from edgeclf.atomic import check_writable
 from edgeclf.dataset.types import Dataset
 from edgeclf.errors import InputError
 from edgeclf.records import Record
 from edgeclf.training.config import TrainConfig
-from edgeclf.training.earlier_run import clear
 from edgeclf.training.evaluation import SplitMetrics
 from edgeclf.versions import package_version
 
@@ -31,11 +28,14 @@ PACKAGES = (
     "opencv-python",
     "ai-edge-litert",
 )
+VALIDATION_IS_OPTIMISTIC = (
+    "validation top-1 is measured on the images that chose the epoch, so it is optimistic; the test split is not"
+)
 
 
 @dataclass(frozen=True)
 class TrainReport(Record):
-    """What a run did.
+    """Result of a run.
 
     Args:
         run: the run folder.
@@ -44,10 +44,11 @@ class TrainReport(Record):
         image_size: side of the input, pixels.
         seconds: time spent training, in all sessions of the run.
         epochs: whole epochs done.
-        kept_epoch: the epoch whose network was kept: the latest that validation cannot tell from the best.
+        kept_epoch: the epoch whose network was kept: the latest that validation cannot distinguish from the best.
         device: what it was trained on.
-        metrics: by split; `test` is None where the data have none.
-        notes: what the user should know, one sentence each.
+        metrics: by split; `test` is None where the data have none. Those of `validation` are optimistic, because its
+            images chose the epoch.
+        notes: remarks and warnings, one sentence each.
     """
 
     run: str
@@ -62,77 +63,75 @@ class TrainReport(Record):
     notes: tuple[str, ...]
 
 
-def record_start(
-    folder: Path,
-    config: TrainConfig,
-    dataset: Dataset,
-    start: Mapping[str, Any],
-    earlier: Mapping[str, Any] | None,
-) -> None:
-    """Write `run.json` and `labels.txt` of a run that begins, in place of what an earlier one left.
+@dataclass(frozen=True)
+class RunRecord:
+    """What `run.json` is written from.
 
     Args:
         folder: the run folder.
         config: complete.
         dataset: to train on.
-        start: what the network starts from.
-        earlier: the record of the run that goes on; it stays as it is.
-
-    Raises:
-        InputError: the run that goes on had other photos.
-        OutputError: the folder cannot be written.
+        start: identity of what the network starts from.
     """
-    check_writable(folder)
-    if earlier is not None:
-        if earlier.get("data", {}).get("fingerprint") != dataset.fingerprint:
-            raise InputError(f"{folder}: the photos have changed since the run began; start again with --overwrite")
-        clear(folder, everything=False)
-        return
-    clear(folder, everything=True)
-    write_text(folder / "labels.txt", "".join(f"{name}\n" for name in dataset.class_names))
-    record_end(folder, config, dataset, start, None)
+
+    folder: RunFolder
+    config: TrainConfig
+    dataset: Dataset
+    start: Mapping[str, Any]
+
+    def begin(self, earlier: Mapping[str, Any] | None) -> None:
+        """Write `run.json` and `labels.txt` of a run that begins, in place of what an earlier one left.
+
+        Args:
+            earlier: the record of the run that is resumed, which stays as it is; None: a run begins.
+
+        Raises:
+            InputError: the run that is resumed had other photos.
+            OutputError: the folder cannot be written.
+        """
+        if earlier is None:
+            self.folder.begin(self.dataset.class_names, self._content(None))
+            return
+        check_writable(self.folder.path)
+        if earlier.get("data", {}).get("fingerprint") != self.dataset.fingerprint:
+            raise InputError(
+                f"{self.folder.path}: the photos have changed since the run began; start again with --overwrite"
+            )
+        self.folder.clear(everything=False)
+
+    def finish(self, report: TrainReport) -> None:
+        """Write `run.json` of the finished run."""
+        self.folder.write_record(self._content(report))
+
+    def _content(self, report: TrainReport | None) -> dict[str, Any]:
+        dataset, path = self.dataset, Path(self.dataset.source)
+        reported = report.to_dict() if report else {}
+        return {
+            "name": self.folder.path.resolve().name,
+            "finished": report is not None,
+            "edgeclf_version": package_version("edgeclf"),
+            "config": self.config.to_dict(),
+            "seed": self.config.seed,
+            "data": {
+                "name": dataset.name,
+                "source": str(path.resolve()) if path.exists() else dataset.source,
+                "fingerprint": dataset.fingerprint,
+                "split_seed": dataset.split_seed,
+                "class_names": list(dataset.class_names),
+                "splits": dataset.split_sizes(),
+                "unreadable": [u.to_dict() for u in dataset.unreadable],
+            },
+            "parameters": reported.get("parameters"),
+            "seconds": reported.get("seconds"),
+            "metrics": reported.get("metrics"),
+            "metrics_note": VALIDATION_IS_OPTIMISTIC if report else None,
+            "versions": {"python": platform.python_version()} | {name: package_version(name) for name in PACKAGES},
+            "report": report.to_dict() if report else None,
+            "start": dict(self.start),
+        }
 
 
-def record_end(
-    folder: Path, config: TrainConfig, dataset: Dataset, start: Mapping[str, Any], report: TrainReport | None
-) -> None:
-    """Write `run.json`: finished where there is a report."""
-    record = _record(folder, config, dataset, report) | {"start": dict(start)}
-    write_text(folder / "run.json", json.dumps(record, indent=1, ensure_ascii=False))
-
-
-def _record(folder: Path, config: TrainConfig, dataset: Dataset, report: TrainReport | None) -> dict[str, Any]:
-    source = dataset.source
-    path = Path(source)
-    return {
-        "name": folder.resolve().name,
-        "finished": report is not None,
-        "edgeclf_version": package_version("edgeclf"),
-        "config": config.to_dict(),
-        "seed": config.seed,
-        "data": {
-            "name": dataset.name,
-            "source": str(path.resolve()) if path.exists() else source,
-            "fingerprint": dataset.fingerprint,
-            "split_seed": dataset.split_seed,
-            "class_names": list(dataset.class_names),
-            "splits": dataset.split_sizes(),
-            "unreadable": [u.to_dict() for u in dataset.unreadable],
-        },
-        "parameters": report.parameters if report else None,
-        "seconds": report.seconds if report else None,
-        "metrics": report.to_dict()["metrics"] if report else None,
-        "versions": {"python": platform.python_version()} | {name: package_version(name) for name in PACKAGES},
-        "report": report.to_dict() if report else None,
-    }
-
-
-def save_model(model: tf_keras.Model, folder: Path) -> None:
-    """Write `model` into `folder` as `model.keras`, whole or not at all."""
-    with explained(folder), tempfile.TemporaryDirectory(prefix=".model.", suffix=".partial", dir=folder) as temporary:
-        path = Path(temporary) / "model.keras"
+def save_model(model: tf_keras.Model, folder: RunFolder) -> None:
+    """Write `model` as the `model.keras` of a run, atomically."""
+    with folder.replacing_model() as path:
         model.save(path)
-        with path.open("rb") as stream:
-            os.fsync(stream.fileno())
-        os.replace(path, folder / "model.keras")
-        sync_folder(folder)

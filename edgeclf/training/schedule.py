@@ -23,7 +23,7 @@ class WarmupCosine(tf_keras.optimizers.schedules.LearningRateSchedule):  # type:
         self.peak, self.total_steps, self.warmup_steps = peak, total_steps, warmup_steps
 
     def __call__(self, step: Any) -> Any:
-        """Learning rate at `step`, from 0."""
+        """Compute the learning rate at `step`, from 0."""
         step = tf.cast(step, tf.float32)
         rising = (step + 1) / max(1, self.warmup_steps)
         done = (step - self.warmup_steps) / max(1, self.total_steps - self.warmup_steps)
@@ -31,14 +31,14 @@ class WarmupCosine(tf_keras.optimizers.schedules.LearningRateSchedule):  # type:
         return self.peak * tf.where(step < self.warmup_steps, rising, falling)
 
     def get_config(self) -> dict[str, Any]:
-        """The constructor's arguments."""
+        """Return the constructor's arguments."""
         return {"peak": self.peak, "total_steps": self.total_steps, "warmup_steps": self.warmup_steps}
 
 
 def build_optimizer(
     name: str, schedule: WarmupCosine, *, momentum: float, weight_decay: float
 ) -> tf_keras.optimizers.Optimizer:
-    """The optimizer `name` (`sgd` with Nesterov momentum, `adam`, `adamw`).
+    """Build the optimizer `name` (`sgd` with Nesterov momentum, `adam`, `adamw`).
 
     Weight decay is decoupled and spares biases and the scales of batch normalization.
     """

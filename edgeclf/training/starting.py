@@ -1,4 +1,4 @@
-"""Where a network starts: a file, ImageNet weights, the backbone that ships with edgeclf, or scratch."""
+"""What a network starts from: a file, ImageNet weights, the backbone that ships with edgeclf, or scratch."""
 
 from __future__ import annotations
 
@@ -21,16 +21,14 @@ from edgeclf.progress import Progress
 from edgeclf.training.backbone import shipped_backbone
 from edgeclf.training.config import TrainConfig
 from edgeclf.training.defaults import complete
-from edgeclf.training.weights import (
-    IMAGENET_RANGE,
-    TransferredNetwork,
-    check_architecture,
-    imagenet_backbone,
-    transfer,
-)
+from edgeclf.training.imagenet import imagenet_backbone
+from edgeclf.training.networks import NETWORKS, Network, NetworkSettings
+from edgeclf.training.transfer import Pretrained, TransferredNetwork, check_architecture, transfer
 
 IMAGENET = "tf-keras' ImageNet weights"
 BACKBONE = "edgeclf's backbone"
+SCRATCH = "scratch"
+BACKBONE_NOTE = "starting from edgeclf's own small backbone, since ImageNet weights cannot be downloaded"
 SCRATCH_COST = (
     "training from scratch: on few photos that costs accuracy (57 % instead of 79 % top-1 on 3,068 clothing photos); "
     "--weights FILE starts from a pretrained network"
@@ -45,7 +43,7 @@ class StartingPoint:
     Args:
         source: the pretrained network; None: scratch.
         origin: its name, for remarks.
-        model: what the run calls the network; None: as configured.
+        model: name of the network; None: as configured.
         image_size: side that the pretrained network knows, pixels; None: any.
         notes: remarks for the report.
         input_range: what it expects, where that is known (see `transfer`).
@@ -58,15 +56,15 @@ class StartingPoint:
     notes: tuple[str, ...] = ()
     input_range: str | None = None
 
-    def adapted(self, config: TrainConfig) -> TrainConfig:
-        """`config` with the name and the input size of the pretrained network where the user left them open."""
+    def adapt_config(self, config: TrainConfig) -> TrainConfig:
+        """Return `config` with the name and the input size of the pretrained network where the user left them open."""
         if self.source is None:
             return config
         nearest = self.image_size and min(1024, max(8, 8 * round(self.image_size / 8)))
         return dataclasses.replace(config, model=config.model or self.model, image_size=config.image_size or nearest)
 
     def identity(self) -> dict[str, str | None]:
-        """What is written down about it: its name, and a SHA-256 over its weights."""
+        """Return what `run.json` records of it: its name, and a SHA-256 over its weights."""
         if self.source is None:
             return {"origin": None, "sha256": None}
         digest = hashlib.sha256()
@@ -74,23 +72,14 @@ class StartingPoint:
             digest.update(np.ascontiguousarray(values).data)
         return {"origin": self.origin, "sha256": digest.hexdigest()}
 
-    def transferred(self, config: TrainConfig, dataset: Dataset) -> TransferredNetwork:
-        """The pretrained network with a new head."""
+    def transfer(self, settings: NetworkSettings, dataset: Dataset) -> TransferredNetwork:
+        """Put a new head on the pretrained network."""
         if self.source is None:
             raise ValueError("nothing to transfer")
         train = dataset.splits["train"]
         # Spread over the split, whose images lie class by class.
         sample = np.unique(np.linspace(0, len(train) - 1, _MEASURED_ON).astype(int))
-        return transfer(
-            self.source,
-            origin=self.origin,
-            images=train.images[sample],
-            image_size=config.image_size or 96,
-            classes=len(dataset.class_names),
-            dropout=config.dropout or 0.0,
-            seed=config.seed,
-            input_range=self.input_range,
-        )
+        return transfer(Pretrained(self.source, self.origin, self.input_range), settings, train.images[sample])
 
 
 def find_start(
@@ -101,20 +90,20 @@ def find_start(
     progress: Progress,
     earlier: Mapping[str, Any] | None = None,
 ) -> StartingPoint:
-    """What `config.weights` means for these data.
+    """Find what a run starts from, by `config.weights`.
 
     `auto` starts photos from ImageNet weights where they can be had, else from the shipped backbone, unless the user
-    named a network that neither is; small images start from scratch.
+    named a network that has neither; small images start from scratch.
 
     Args:
-        config: what the user said, or what the run that goes on was trained with.
+        config: settings of the user, or those of the run that is resumed.
         probe: number and size of the images.
         trust_model: load a file even if that runs code from it.
-        progress: where remarks go.
-        earlier: the identity of what the run that goes on began from; None: a run begins, or it is not known.
+        progress: where remarks are shown.
+        earlier: the identity of what the run that is resumed began from; None: a run begins, or it is not known.
 
     Raises:
-        InputError: a setting is for training from scratch alone, or the start of `earlier` cannot be had again.
+        InputError: a setting is for training from scratch alone, or the start of `earlier` is not available any more.
         ModelError: the file cannot be used.
     """
     if config.weights == "none":
@@ -124,9 +113,9 @@ def find_start(
     else:
         found = _automatic(config, probe, progress, earlier)
     if earlier is not None and found.identity() != dict(earlier):
-        began = earlier.get("origin") or "scratch"
+        began = earlier.get("origin") or SCRATCH
         raise InputError(
-            f"the run began from {began}, and these weights cannot be had now or are others; "
+            f"the run began from {began}, and these weights are missing now or have changed; "
             "bring them back, or start again with --overwrite"
         )
     return found
@@ -135,31 +124,44 @@ def find_start(
 def _automatic(
     config: TrainConfig, probe: DataProbe, progress: Progress, earlier: Mapping[str, Any] | None
 ) -> StartingPoint:
-    """The best start that can be had, or the one of `earlier`."""
-
-    def wanted(origin: str | None) -> bool:
-        return earlier is None or earlier.get("origin") == origin
-
+    """Find the best start that is available, or the one of `earlier`."""
     chosen = complete(config, probe, pretrained=False)
-    if chosen.model != "mobilenet-v1" or config.width not in (None, 0.25):
+    network = NETWORKS.get(chosen.model or "")
+    if network is None or not _has_weights(network, config.width):
         return StartingPoint(None)
-    size = chosen.image_size or 96
-    if earlier is None or not wanted(None):
+    origin = earlier.get("origin") if earlier is not None else None
+    if earlier is None or origin is not None:
         _refuse_scratch_settings(config)
-    if wanted(IMAGENET):
-        pretrained = imagenet_backbone(size, progress)
-        if pretrained is not None:
-            return StartingPoint(pretrained, IMAGENET, "mobilenet-v1", size, input_range=IMAGENET_RANGE)
-    if wanted(BACKBONE):
-        backbone = shipped_backbone()
-        if backbone is not None:
-            note = "starting from edgeclf's own small backbone, since ImageNet weights are out of reach"
-            if earlier is None:
+    found = _available_weights(network, chosen, progress, None if earlier is None else origin or SCRATCH)
+    if found is not None:
+        if earlier is None:
+            for note in found.notes:
                 progress.say(note)
-            return StartingPoint(backbone, BACKBONE, "mobilenet-v1", size, (note,))
+        return found
     if earlier is None:
         progress.warn(SCRATCH_COST)
     return StartingPoint(None, notes=(SCRATCH_COST,))
+
+
+def _has_weights(network: Network, width: float | None) -> bool:
+    return any(start and width in (None, start.width) for start in (network.imagenet, network.backbone))
+
+
+def _available_weights(
+    network: Network, config: TrainConfig, progress: Progress, origin: str | None
+) -> StartingPoint | None:
+    """Load the first weights that are available; with `origin`, those weights only."""
+    name, size = config.model or "", config.image_size or 96
+    start, backbone = network.imagenet, network.backbone
+    if start and config.width in (None, start.width) and origin in (None, IMAGENET):
+        pretrained = imagenet_backbone(start, size, progress)
+        if pretrained is not None:
+            return StartingPoint(pretrained, IMAGENET, name, size, input_range=start.input_range)
+    if backbone and config.width in (None, backbone.width) and origin in (None, BACKBONE):
+        pretrained = shipped_backbone(name)
+        if pretrained is not None:
+            return StartingPoint(pretrained, BACKBONE, name, size, (BACKBONE_NOTE,))
+    return None
 
 
 def _from_file(path: Path, config: TrainConfig, *, trust_model: bool) -> StartingPoint:
@@ -171,7 +173,7 @@ def _from_file(path: Path, config: TrainConfig, *, trust_model: bool) -> Startin
 
 
 def file_model(path: Path) -> str:
-    """What a run calls the network in the file `path` where the user gives it no name."""
+    """Return the name of the network in the file `path`, where the user gives it none."""
     return path.stem.replace("_", "-")
 
 

@@ -49,13 +49,14 @@ def main() -> None:
     folder = Path(tempfile.mkdtemp(dir=arguments.folder))
     os.environ["EDGECLF_CACHE"] = str(folder / "cache")
     from edgeclf.training.config import TrainConfig
-    from edgeclf.training.networks import build_network
+    from edgeclf.training.networks import NetworkSettings
+    from edgeclf.training.networks.building import build_network
     from edgeclf.training.run import train
 
     try:
         write_images(folder / "photos", arguments.images)
         # TensorFlow's own: threads and kernels come with the first step.
-        started = build_network("mobilenet-v1", image_size=SIDE, classes=CLASSES, width=0.05)
+        started = build_network("mobilenet-v1", NetworkSettings(SIDE, CLASSES, width=0.05))
         started.compile("sgd", "categorical_crossentropy")
         started.fit(np.zeros((128, SIDE, SIDE, 3), np.float32), np.zeros((128, CLASSES), np.float32), verbose=0)
         before, peak, done = anonymous_bytes(), 0, threading.Event()

@@ -16,7 +16,8 @@ import time
 
 import numpy as np
 
-from edgeclf.training.networks import build_network
+from edgeclf.training.networks import NetworkSettings
+from edgeclf.training.networks.building import build_network
 
 import tf_keras  # isort: skip  (after edgeclf.training has set TensorFlow's environment)
 
@@ -35,7 +36,7 @@ WAYS = (("float32", False), ("mixed_bfloat16", False), ("float32", True), ("mixe
 def compiled(name: str, size: int, width: float | None, policy: str, xla: bool) -> tf_keras.Model:
     tf_keras.mixed_precision.set_global_policy(policy)
     try:
-        model = build_network(name, image_size=size, classes=10, width=width)
+        model = build_network(name, NetworkSettings(size, 10, width))
     finally:
         tf_keras.mixed_precision.set_global_policy("float32")
     optimizer = tf_keras.optimizers.SGD(0.05, momentum=0.9, nesterov=True)

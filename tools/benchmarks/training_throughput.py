@@ -25,7 +25,8 @@ import numpy as np
 
 from edgeclf.dataset import load_dataset
 from edgeclf.training.augmentation import LEVELS
-from edgeclf.training.networks import build_network
+from edgeclf.training.networks import NetworkSettings
+from edgeclf.training.networks.building import build_network
 from edgeclf.training.pipeline import TrainingBatches
 
 import tf_keras  # isort: skip  (after edgeclf.training has set TensorFlow's environment)
@@ -34,7 +35,7 @@ BATCH = 128
 
 
 def compiled(name: str, size: int, classes: int, sparse: bool) -> tf_keras.Model:
-    model = build_network(name, image_size=size, classes=classes)
+    model = build_network(name, NetworkSettings(size, classes))
     loss = "sparse_categorical_crossentropy" if sparse else "categorical_crossentropy"
     model.compile(tf_keras.optimizers.SGD(0.05, momentum=0.9, nesterov=True), loss, weighted_metrics=["accuracy"])
     return model

@@ -1,0 +1,186 @@
+"""All that is checked, found and loaded before the first step of a training run, on one worker or on several."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from edgeclf.artifact.run_folder import RunFolder
+from edgeclf.dataset import load_dataset, probe
+from edgeclf.dataset.probing import DataProbe
+from edgeclf.dataset.types import Dataset
+from edgeclf.errors import InputError
+from edgeclf.progress import SILENT, Progress
+from edgeclf.training.augmentation import LEVELS
+from edgeclf.training.callbacks import TrainingCallback
+from edgeclf.training.checkpoint import epochs_done
+from edgeclf.training.config import TrainConfig
+from edgeclf.training.defaults import complete
+from edgeclf.training.distribution import Devices
+from edgeclf.training.earlier_run import find_earlier, resume_config
+from edgeclf.training.networks import find_network
+from edgeclf.training.pipeline import TrainingBatches
+from edgeclf.training.precision import FASTER, bfloat16_is_faster
+from edgeclf.training.run_record import RunRecord
+from edgeclf.training.starting import StartingPoint, file_model, find_start
+
+_FINISHED = -1
+
+
+@dataclass(frozen=True)
+class TrainRequest:
+    """What the caller asks for.
+
+    Args:
+        data: a folder, a manifest or a name (see `edgeclf.dataset`).
+        config: settings; those left None are chosen by the data.
+        out: the run folder; None: `runs/NAME`.
+        resume: start where there is nothing, continue where there is a checkpoint, report where the run is finished.
+        overwrite: remove what an earlier run left in `out`.
+        trust_model: load `config.weights` even if that runs code from the file.
+        progress: where bars and remarks are shown.
+        callbacks: called after each epoch.
+    """
+
+    data: str | Path
+    config: TrainConfig = dataclasses.field(default_factory=TrainConfig)
+    out: Path | str | None = None
+    resume: bool = False
+    overwrite: bool = False
+    trust_model: bool = False
+    progress: Progress = SILENT
+    callbacks: Sequence[TrainingCallback] = ()
+
+
+@dataclass(frozen=True)
+class RunPlan:
+    """What is known before weights or photos are read.
+
+    Args:
+        folder: the run folder.
+        config: settings of the user, or those of the run that is resumed.
+        probe: number and size of the images.
+        earlier: the record of the run that is resumed, or is finished; None: a run begins.
+    """
+
+    folder: RunFolder
+    config: TrainConfig
+    probe: DataProbe
+    earlier: dict[str, Any] | None
+
+    @property
+    def report(self) -> dict[str, Any] | None:
+        """The report of a finished run."""
+        return self.earlier["report"] if self.earlier and self.earlier.get("finished") else None
+
+    @property
+    def start(self) -> dict[str, Any] | None:
+        """Identity of what the run that is resumed began from; None: a run begins, or it is not known."""
+        return self.earlier.get("start") if self.earlier else None
+
+
+@dataclass(frozen=True)
+class TrainingInputs:
+    """What a run trains with: the complete configuration, its start, its images, their batches and its record."""
+
+    config: TrainConfig
+    start: StartingPoint
+    dataset: Dataset
+    batches: TrainingBatches
+    record: RunRecord
+
+
+def plan_run(request: TrainRequest, devices: Devices) -> RunPlan:
+    """Find the run folder and what lies in it; nothing is written.
+
+    Raises:
+        InputError: the settings or the folder cannot be used, or the workers do not see the same run.
+    """
+    config = request.config
+    if config.model is not None:
+        find_network(config.model)
+    if devices.workers > 1 and request.overwrite:
+        raise InputError(
+            "--overwrite cannot be used with several workers, because one might remove what another has begun; "
+            "choose a new --out"
+        )
+
+    def plan() -> RunPlan:
+        seen = probe(request.data)
+        file = config.weights not in ("auto", "none")
+        model = file_model(Path(config.weights)) if file else complete(config, seen, pretrained=False).model
+        name = config.name or f"{seen.name}-{config.model or model}"
+        folder = RunFolder(request.out or Path("runs") / name, must_exist=False)
+        earlier = find_earlier(folder, resume=request.resume, overwrite=request.overwrite)
+        return RunPlan(folder, resume_config(config, earlier, folder.path) if earlier else config, seen, earlier)
+
+    found = devices.run_on_all_workers(plan)
+    _check_same_run(found, devices)
+    return found
+
+
+def load_inputs(request: TrainRequest, plan: RunPlan, devices: Devices) -> TrainingInputs:
+    """Find the start, load the images and write the record of the run.
+
+    Raises:
+        InputError: settings, weights or data cannot be used, or are others than those of the run that is resumed.
+    """
+
+    def load() -> TrainingInputs:
+        start = find_start(
+            plan.config, plan.probe, trust_model=request.trust_model, progress=request.progress, earlier=plan.start
+        )
+        config = _complete_config(plan, start, devices, request.progress)
+        dataset = load_dataset(request.data, image_size=config.image_size or 32, progress=request.progress)
+        batches = _make_batches(config, dataset)
+        _check_batch_size(batches.effective_batch_size, devices)
+        record = RunRecord(plan.folder, config, dataset, start.identity())
+        if devices.worker == 0:
+            record.begin(plan.earlier)
+        return TrainingInputs(config, start, dataset, batches, record)
+
+    return devices.run_on_all_workers(load)
+
+
+def _check_same_run(plan: RunPlan, devices: Devices) -> None:
+    done = epochs_done(plan.folder.checkpoint_path) if plan.earlier else 0
+    found = devices.all_gather(_FINISHED if plan.report else done)
+    if len(set(found)) > 1:
+        shown = ", ".join("finished" if number == _FINISHED else f"{number} epochs" for number in found)
+        raise InputError(
+            f"{plan.folder.path}: the workers find different runs there ({shown}); give all of them the same folder "
+            "with --out"
+        )
+
+
+def _complete_config(plan: RunPlan, start: StartingPoint, devices: Devices, progress: Progress) -> TrainConfig:
+    config = complete(start.adapt_config(plan.config), plan.probe, pretrained=start.source is not None)
+    if config.mixed_precision is None:
+        # Several machines may differ in what they are fast at, and must train alike.
+        alone = devices.workers == 1
+        faster = alone and start.source is None and bfloat16_is_faster(config.model or "")
+        config = config.replace(mixed_precision=faster)
+        if faster:
+            progress.say(FASTER)
+    if config.progressive and not find_network(config.model or "").any_size:
+        raise InputError(f"progressive needs a network for images of any size; {config.model} is built for one size")
+    _check_batch_size(config.batch_size or 1, devices)
+    return config
+
+
+def _check_batch_size(batch_size: int, devices: Devices) -> None:
+    if batch_size % devices.replicas:
+        raise InputError(
+            f"batch_size must be a multiple of the {devices.replicas} devices that divide it "
+            f"({devices.description}), got {batch_size} images; choose another --batch-size"
+        )
+
+
+def _make_batches(config: TrainConfig, dataset: Dataset) -> TrainingBatches:
+    recipe = LEVELS[config.augment or "standard"]
+    recipe = dataclasses.replace(recipe, flip=recipe.flip and bool(config.flip))
+    train, classes = dataset.splits["train"], len(dataset.class_names)
+    return TrainingBatches(train, classes, config.batch_size or 1, recipe, config.balance, config.seed)

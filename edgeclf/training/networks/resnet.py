@@ -1,0 +1,38 @@
+"""Residual networks for small images, with 6n + 2 layers."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from edgeclf.training.networks.network import Builder, Network, Tensor
+
+if TYPE_CHECKING:
+    from edgeclf.training.networks.building import Blocks
+
+
+def _builder(blocks_a_stage: int) -> Builder:
+    def build(x: Tensor, width: float, blocks: Blocks) -> Tensor:
+        x = blocks.convolution(x, 16)
+        for filters in (16, 32, 64):
+            for block in range(blocks_a_stage):
+                x = _residual_block(x, filters, 2 if filters > 16 and block == 0 else 1, blocks)
+        return blocks.layers.GlobalAveragePooling2D()(x)
+
+    return build
+
+
+def _residual_block(x: Tensor, filters: int, stride: int, blocks: Blocks) -> Tensor:
+    y = blocks.convolution(x, filters, stride=stride)
+    y = blocks.convolution(y, filters, activation=None)
+    if stride > 1:
+        x = blocks.convolution(x, filters, 1, stride, activation=None, normalize=False)
+    return blocks.layers.ReLU()(blocks.layers.Add()([x, y]))
+
+
+RESNET8 = Network(
+    _builder(1),
+    "He et al., 2016 (arXiv:1512.03385); MLPerf Tiny, Banbury et al., 2021",
+    automatic_for="small images",
+    bfloat16_faster=True,
+)
+RESNET20 = Network(_builder(3), "He et al., 2016 (arXiv:1512.03385), section 4.2", bfloat16_faster=True)

@@ -1,0 +1,24 @@
+"""Which input size suits which images."""
+
+from __future__ import annotations
+
+SMALL_IMAGES = 48
+"""Images up to this side, pixels, are taken for icons, digits or thumbnails rather than photos."""
+
+
+def size_for_any_images(side: float) -> int:
+    """Choose the side of the input, pixels: small images keep theirs, photos become 96.
+
+    Args:
+        side: median shorter side of the images, pixels.
+    """
+    return max(16, 8 * round(side / 8)) if side <= SMALL_IMAGES else 96
+
+
+def size_for_five_strides(side: float) -> int:
+    """Choose the side of the input of a network that halves it five times: 32, 64 or 96 pixels.
+
+    Args:
+        side: median shorter side of the images, pixels.
+    """
+    return 32 * max(1, min(3, round(side / 32)))

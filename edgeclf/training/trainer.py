@@ -1,0 +1,219 @@
+"""The training loop: one `model.fit` an epoch, a checkpoint after each; validation chooses the network that is kept."""
+
+from __future__ import annotations
+
+import math
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
+from typing import Any
+
+import numpy as np
+import tf_keras
+
+from edgeclf.artifact.run_folder import RunFolder
+from edgeclf.dataset.types import Dataset
+from edgeclf.errors import RunFailedError
+from edgeclf.progress import Progress, Task
+from edgeclf.training.callbacks import HistoryFile, ProgressNote, TensorBoardLog, TrainingCallback
+from edgeclf.training.checkpoint import TrainingState, load_checkpoint, save_checkpoint
+from edgeclf.training.config import TrainConfig
+from edgeclf.training.curriculum import augmentation_at, image_size_at
+from edgeclf.training.distribution import Devices
+from edgeclf.training.inference import predict_probabilities
+from edgeclf.training.pipeline import TrainingBatches, WorkerPart
+from edgeclf.training.run_record import save_model
+from edgeclf.training.schedule import WarmupCosine, build_optimizer
+
+Row = dict[str, Any]
+
+
+@dataclass(frozen=True)
+class Trainer:
+    """Trains one network into a run folder.
+
+    Args:
+        config: complete.
+        dataset: with the splits `train` and `validation`.
+        batches: of the training split.
+        devices: to train on.
+        build: makes the network that learns, freshly initialized or from pretrained weights.
+        plain: the same network as one device runs it, in float32 and with a fixed input size: it takes the weights of
+            each epoch, is validated, and goes into the run folder.
+        folder: the run folder.
+        progress: where bars are shown.
+        callbacks: called after each epoch, on every worker.
+    """
+
+    config: TrainConfig
+    dataset: Dataset
+    batches: TrainingBatches
+    devices: Devices
+    build: Callable[[], tf_keras.Model]
+    plain: tf_keras.Model
+    folder: RunFolder
+    progress: Progress
+    callbacks: Sequence[TrainingCallback] = ()
+
+    @property
+    def schedule(self) -> WarmupCosine:
+        """Learning rate by step."""
+        config, steps = self.config, self.batches.steps
+        warmup = round((config.warmup_epochs or 0) * steps)
+        return WarmupCosine(config.learning_rate or 0.1, (config.epochs or 1) * steps, warmup)
+
+    def run(self) -> TrainingState:
+        """Train to the end, from the checkpoint where there is one.
+
+        Raises:
+            RunFailedError: the loss became NaN or infinite.
+        """
+        with self.devices.strategy.scope():
+            model = self._compile_network()
+        checkpoint = self.folder.checkpoint_path
+        state = load_checkpoint(checkpoint, model) if checkpoint.is_file() else TrainingState()
+        epochs, first = self.config.epochs or 1, state.epoch
+        if first:
+            self.progress.say(f"resuming after epoch {first} of {epochs}")
+        with (
+            self.progress.task("training", (epochs - first) * self.batches.steps) as task,
+            TensorBoardLog(self.folder.logs_path) as log,
+        ):
+            files = (HistoryFile(self.folder, state.history), log) if self.devices.worker == 0 else ()
+            callbacks: tuple[TrainingCallback, ...] = (ProgressNote(task, epochs), *files, *self.callbacks)
+            while state.epoch < epochs and not self._ends(state):
+                state = self._train_epoch(model, state, task, callbacks)
+        return state
+
+    def _compile_network(self) -> tf_keras.Model:
+        config = self.config
+        model = self.build()
+        optimizer = build_optimizer(
+            config.optimizer or "sgd", self.schedule, momentum=config.momentum, weight_decay=config.weight_decay or 0.0
+        )
+        model.compile(
+            optimizer,
+            tf_keras.losses.CategoricalCrossentropy(label_smoothing=config.label_smoothing),
+            weighted_metrics=[tf_keras.metrics.CategoricalAccuracy("top1")],
+            jit_compile=config.xla,
+        )
+        optimizer.build(model.trainable_variables)
+        return model
+
+    def _ends(self, state: TrainingState) -> bool:
+        patience = self.config.early_stopping
+        if patience > 0 and state.epoch - state.best_epoch >= patience:
+            self.progress.say(f"no better epoch for {patience}: stopped after {state.epoch}")
+            return True
+        return state.stopped
+
+    def _train_epoch(
+        self, model: tf_keras.Model, state: TrainingState, task: Task, callbacks: Sequence[TrainingCallback]
+    ) -> TrainingState:
+        """Train one epoch, validate it, keep its network where it is good enough, and save the state after it."""
+        started = time.monotonic()
+        _reset_dropout(model, self.config.seed + state.epoch)
+        logs = self._fit_epoch(model, state.epoch, task)
+        if not np.isfinite(logs["loss"]):
+            raise RunFailedError(
+                f"the loss is {logs['loss']} in epoch {state.epoch + 1}; lower --learning-rate, now "
+                f"{self.config.learning_rate:g}, and run again with --overwrite"
+            )
+        # On every worker: statistics of batch normalization are the mean over all of them, which all have to ask for at
+        # the same time, or the one that asks waits for ever.
+        values, optimizer = model.get_weights(), [v.numpy() for v in model.optimizer.variables]
+        self.plain.set_weights(values)
+        row = self._validate(state.epoch, logs, started)
+        state = self._choose(replace(state, parameters=int(model.count_params())), row)
+        # History and logs first, the checkpoint last: all that the checkpoint counts as done is there.
+        stops = [callback.on_epoch_end(state.epoch, row) for callback in callbacks]
+        stopped = any(self.devices.all_gather(int(any(stops))))
+        state = replace(state, stopped=stopped)
+        if self.devices.worker == 0:
+            save_checkpoint(self.folder.checkpoint_path, values, optimizer, state)
+        return state
+
+    def _fit_epoch(self, model: tf_keras.Model, epoch: int, task: Task) -> dict[str, float]:
+        size, devices = image_size_at(self.config, epoch), self.devices
+        recipe = augmentation_at(self.batches.recipe, epoch, self.config.epochs or 1, self.config.unaugmented_epochs)
+        batches = replace(self.batches, recipe=recipe)
+        if devices.workers > 1:
+            # Each worker prepares its own part of every batch; together they are the one global batch.
+            part = WorkerPart(devices.worker, devices.workers, devices.replicas // devices.workers)
+            data = devices.strategy.distribute_datasets_from_function(lambda _: batches.epoch(epoch, size, part))
+        else:
+            data = batches.epoch(epoch, size)
+        done = model.fit(
+            data,
+            initial_epoch=epoch,
+            epochs=epoch + 1,
+            steps_per_epoch=self.batches.steps,
+            verbose=0,
+            callbacks=[_Advance(task)],
+        )
+        return {key: float(values[-1]) for key, values in done.history.items()}
+
+    def _validate(self, epoch: int, logs: dict[str, float], started: float) -> Row:
+        """Return the row of the history of `epoch` (from 0)."""
+        validation = self.dataset.splits["validation"]
+        probabilities = predict_probabilities(self.plain, validation.images)
+        of_truth = probabilities[np.arange(len(validation.labels)), validation.labels]
+        return {
+            "epoch": epoch + 1,
+            "loss": logs["loss"],
+            "top1": logs["top1"],
+            "validation_loss": float(-np.log(np.maximum(of_truth, 1e-12)).mean()),
+            "validation_top1": float((probabilities.argmax(1) == validation.labels).mean()),
+            "learning_rate": float(self.schedule((epoch + 1) * self.batches.steps - 1)),
+            "seconds": round(time.monotonic() - started, 3),
+        }
+
+    def _choose(self, state: TrainingState, row: Row) -> TrainingState:
+        """Keep the network if validation cannot distinguish it from the best, and return the state after the epoch."""
+        top1, loss, done = row["validation_top1"], row["validation_loss"], state.epoch + 1
+        # Small validation splits tie often; of two equals, the one with the lower loss is surer of its predictions.
+        better = (top1, -loss) > (state.best_top1, -state.best_loss)
+        kept = better or top1 >= within_chance(state.best_top1, len(self.dataset.splits["validation"].labels))
+        if kept and self.devices.worker == 0:
+            save_model(self.plain, self.folder)
+        return replace(
+            state,
+            epoch=done,
+            best_top1=top1 if better else state.best_top1,
+            best_loss=loss if better else state.best_loss,
+            best_epoch=done if better else state.best_epoch,
+            kept_epoch=done if kept else state.kept_epoch,
+            seconds=state.seconds + row["seconds"],
+            history=(*state.history, row),
+        )
+
+
+def within_chance(best: float, images: int) -> float:
+    """Return the lowest validation top-1 that `images` images cannot distinguish from `best`, the highest so far.
+
+    The best of many epochs is in part the luckiest one, and the learning rate falls: of two epochs that are alike, the
+    later one was trained with a lower rate. So the latest is kept that lies within one standard error of the best
+    (Breiman et al., Classification and Regression Trees, 1984, section 3.4.3). Both are fractions.
+    """
+    fraction = min(max(best, 0.0), 1.0)
+    return best - math.sqrt(fraction * (1 - fraction) / max(1, images))
+
+
+class _Advance(tf_keras.callbacks.Callback):  # type: ignore[misc]
+    _supports_tf_logs = True  # the logs are not read, so they need not be fetched from the device
+
+    def __init__(self, task: Task) -> None:
+        super().__init__()
+        self.task = task
+
+    def on_train_batch_end(self, batch: int, logs: Any = None) -> None:
+        self.task.advance()
+
+
+def _reset_dropout(model: tf_keras.Model, seed: int) -> None:
+    """Draw the same masks in this epoch, whether the run was interrupted before it or not."""
+    for layer in model.layers:
+        if isinstance(layer, tf_keras.layers.Dropout) and layer.rate:
+            generator = layer._random_generator._generator
+            if generator is not None:
+                generator.reset_from_seed(seed)

@@ -1,0 +1,180 @@
+"""Starting from a pretrained network: its layers are kept, its head is replaced, its input scaling is put inside."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+import tf_keras
+
+from edgeclf.errors import InputError, ModelError
+from edgeclf.graph.flatten import flatten
+from edgeclf.inference.input_range import CANDIDATES, InputRange
+from edgeclf.training.input_range import ASSUMED, estimate_input_range
+from edgeclf.training.networks import NETWORKS, NetworkSettings
+from edgeclf.training.networks.building import add_classifier, build_network
+
+layers = tf_keras.layers
+HEAD = "edgeclf_head"
+HEAD_LAYERS = (layers.Dense, layers.Dropout, layers.Flatten, layers.Reshape, layers.Softmax)
+POOLING_LAYERS = (layers.AveragePooling2D, layers.GlobalAveragePooling2D)
+
+
+@dataclass(frozen=True)
+class Pretrained:
+    """A pretrained network.
+
+    Args:
+        model: a functional or sequential tf-keras image classifier with one input and one output.
+        origin: its file's name, for remarks.
+        input_range: key of `edgeclf.inference.input_range.CANDIDATES` that it is known to expect; None: estimated.
+    """
+
+    model: tf_keras.Model
+    origin: str
+    input_range: str | None = None
+
+
+@dataclass(frozen=True)
+class TransferredNetwork:
+    """A network that starts from pretrained weights.
+
+    Args:
+        model: from `float32[N, S, S, 3]`, 0..255, to probabilities; flat, with a `Rescaling` inside.
+        notes: what was taken over and what was replaced, one line each.
+    """
+
+    model: tf_keras.Model
+    notes: tuple[str, ...]
+
+
+def transfer(source: Pretrained, settings: NetworkSettings, images: npt.NDArray[np.uint8]) -> TransferredNetwork:
+    """Put a new head on the features of `source`. All of them are trained, frozen ones too.
+
+    Args:
+        source: networks inside it are taken apart.
+        settings: of the new network; width, penalties and scaling are those of `source`.
+        images: uint8[N, H, W, 3], training images from which the input scaling is estimated.
+
+    Raises:
+        ModelError: the file holds no network of that kind.
+    """
+    origin, classes = source.origin, settings.classes
+    network = _check_classifier(source)
+    base = tf_keras.Model(network.inputs, _find_features(network, origin))
+    notes = [f"weights from {origin}: {base.count_params():,} parameters taken over, new head for {classes} classes"]
+    if network.outputs[0].shape.rank == 2 and network.outputs[0].shape[-1] != classes:
+        notes.append(f"{origin} has {network.outputs[0].shape[-1]} output classes; that head was dropped")
+    if frozen := sum(1 for layer in base.layers if layer.weights and not layer.trainable):
+        notes.append(f"{frozen} layers that {origin} keeps frozen are trained like the others")
+    scaling = None
+    if not any(isinstance(layer, (layers.Rescaling, layers.Normalization)) for layer in base.layers):
+        span, how = _choose_range(source, base, images)
+        scaling = (span.high - span.low) / 255, span.low
+        notes.append(f"{origin} has no Rescaling inside; {how} {span.low:g}..{span.high:g}, so one was put in front")
+    body = _rebuild(base, settings.image_size, scaling)
+    x = body.output
+    if x.shape.rank == 4:
+        x = layers.GlobalAveragePooling2D()(x)
+    model = tf_keras.Model(body.inputs, add_classifier(x, settings, name=HEAD))
+    model.set_weights([*base.get_weights(), *model.get_layer(HEAD).get_weights()])
+    old_size = network.inputs[0].shape[1]
+    if old_size not in (None, settings.image_size):
+        notes.append(f"{origin} was trained at {old_size} pixels and is used at {settings.image_size}")
+    return TransferredNetwork(model, tuple(notes))
+
+
+def check_architecture(source: tf_keras.Model, name: str, width: float | None, origin: str) -> None:
+    """Raise InputError where `source` is not the network `name` that the user asked for as well.
+
+    The shapes of all convolutions are compared with those of the network, built with `width` or with the width that the
+    first convolution of `source` has.
+    """
+    first = next((layer for layer in source.layers if isinstance(layer, layers.Conv2D)), None)
+    if name not in NETWORKS or first is None:
+        return
+    stem = NETWORKS[name].stem_filters
+    found = width or (first.filters / stem if stem else None)
+    expected = build_network(name, NetworkSettings(image_size=96, classes=2, width=found))
+    if _kernels(source) != _kernels(expected):
+        raise InputError(
+            f"{origin} is not a {name}{f' of width {found:g}' if found else ''}: expected {len(_kernels(expected))} "
+            f"convolutions of its shapes, got {len(_kernels(source))} of other shapes; leave --model and --width out "
+            "to take both from the file"
+        )
+
+
+def _check_classifier(source: Pretrained) -> tf_keras.Model:
+    """Return the network of `source`, flat."""
+    model, origin = source.model, source.origin
+    if len(model.inputs) != 1 or len(model.outputs) != 1 or model.inputs[0].shape.rank != 4:
+        raise ModelError(
+            f"{origin}: expected an image classifier with one input [N, H, W, 3] and one output, got "
+            f"{len(model.inputs)} inputs and {len(model.outputs)} outputs, the first input of shape "
+            f"{tuple(model.inputs[0].shape)}"
+        )
+    if model.inputs[0].shape[-1] != 3:
+        raise ModelError(f"{origin}: expected an input of 3 channels (RGB), got {model.inputs[0].shape[-1]}")
+    return flatten(model)
+
+
+def _choose_range(source: Pretrained, base: tf_keras.Model, images: npt.NDArray[np.uint8]) -> tuple[InputRange, str]:
+    """Return the input range of a network, and how it was found in the words of a sentence."""
+    if source.input_range is not None:
+        return InputRange(*CANDIDATES[source.input_range], "given"), "it was trained with an input of"
+    found = estimate_input_range(base, images)
+    if found.source == ASSUMED:
+        return found, "nor has it batch normalization, by which its input range could be estimated; assumed is"
+    return found, "the statistics of its batch normalization fit an input of"
+
+
+def _find_features(source: tf_keras.Model, origin: str) -> Any:
+    """Return the tensor before pooling and head."""
+    tensor = source.outputs[0]
+    while True:
+        layer = tensor._keras_history.layer
+        is_head = isinstance(layer, HEAD_LAYERS + POOLING_LAYERS) or _is_softmax(layer)
+        if not is_head:
+            break
+        tensor = layer.input
+    if isinstance(layer, layers.InputLayer) or isinstance(tensor, list):
+        raise ModelError(f"{origin}: has no convolutional features to start from")
+    return tensor
+
+
+def _rebuild(base: tf_keras.Model, image_size: int | None, scaling: tuple[float, float] | None) -> tf_keras.Model:
+    """Build the same graph at another input size, trainable, in the precision that is set for new layers.
+
+    A `Rescaling` comes behind the input where `scaling` is given.
+    """
+    config = base.get_config()
+    (entry,) = config["input_layers"]
+    for layer in config["layers"]:
+        if layer["name"] == entry[0]:
+            layer["config"]["batch_input_shape"] = (None, image_size, image_size, 3)
+            continue
+        layer["config"] |= {"trainable": True, "dtype": tf_keras.mixed_precision.global_policy().name}
+        if scaling is not None:
+            layer["inbound_nodes"] = _rename(layer["inbound_nodes"], entry[0], "edgeclf_rescaling")
+    if scaling is not None:
+        rescaling = layers.Rescaling(*scaling, name="edgeclf_rescaling")
+        node = {"class_name": "Rescaling", "config": rescaling.get_config(), "name": rescaling.name}
+        config["layers"].insert(1, node | {"inbound_nodes": [[[entry[0], 0, 0, {}]]]})
+    return tf_keras.Model.from_config(config)
+
+
+def _rename(nodes: Any, old: str, new: str) -> Any:
+    if isinstance(nodes, (list, tuple)):
+        return [_rename(node, old, new) for node in nodes]
+    return new if nodes == old else nodes
+
+
+def _is_softmax(layer: object) -> bool:
+    return isinstance(layer, layers.Activation) and layer.activation is tf_keras.activations.softmax
+
+
+def _kernels(model: tf_keras.Model) -> list[tuple[int, ...]]:
+    kinds = (layers.Conv2D, layers.DepthwiseConv2D)
+    return [tuple(layer.get_weights()[0].shape) for layer in model.layers if isinstance(layer, kinds)]
