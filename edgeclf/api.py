@@ -20,8 +20,8 @@ from edgeclf.progress import SILENT, Progress
 if TYPE_CHECKING:
     from edgeclf.artifact.inspection import InspectReport
     from edgeclf.compression.compress_report import CompressReport
-    from edgeclf.dataset import Dataset, Split
     from edgeclf.compression.recipe import Recipe
+    from edgeclf.dataset import Dataset, Split
     from edgeclf.dataset.auditing import AuditReport
     from edgeclf.inference.photos import PredictReport
     from edgeclf.inference.verification import VerifyReport

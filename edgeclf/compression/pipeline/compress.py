@@ -59,7 +59,7 @@ def _make(recipe: Recipe, context: RecipeContext, cache: StageCache, folder: Mod
         return finished
     candidate = run_recipe(context.original, recipe, context, cache)
     path = str(folder.model_path(file))
-    folder.write(file, candidate.file.content, candidate.record(path), key)
+    folder.write(file, recipe.export.encode(candidate.file.content), candidate.record(path), key)
     return dataclasses.replace(candidate.model, path=path)
 
 
