@@ -78,7 +78,7 @@ def test_the_same_bad_content_twice_is_counted_twice(folder):
     assert len(load_dataset(folder, image_size=16).unreadable) == 2
 
 
-def test_odd_but_readable_files_become_rgb_and_are_listed(folder):
+def test_unusual_but_readable_files_become_rgb_and_are_listed(folder):
     cat = folder / "cat"
     red = np.zeros((40, 60, 3), np.uint8)
     red[...] = (200, 30, 40)

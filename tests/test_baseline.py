@@ -26,12 +26,12 @@ def network(tmp_path_factory: pytest.TempPathFactory) -> Path:
     tf_keras.utils.set_random_seed(1)
     layers = tf_keras.layers
     image = layers.Input((8, 8, 3))
-    # Without biases the answers would not depend on the scale of the input.
+    # Without biases the predictions would not depend on the scale of the input.
     biases = tf_keras.initializers.RandomNormal(stddev=0.7)
     hidden = layers.Conv2D(4, 3, activation="relu", bias_initializer=biases)(layers.Rescaling(1 / 255)(image))
-    answer = layers.Dense(3, activation="softmax", bias_initializer=biases)(layers.Flatten()(hidden))
+    output = layers.Dense(3, activation="softmax", bias_initializer=biases)(layers.Flatten()(hidden))
     path = tmp_path_factory.mktemp("run") / "model.keras"
-    tf_keras.Model(image, answer).save(path)
+    tf_keras.Model(image, output).save(path)
     return path
 
 
@@ -115,8 +115,8 @@ def test_a_keras_3_network_and_a_saved_model_are_baselines_too(network: Path, da
     keras = pytest.importorskip("keras")
     entry = keras.Input((8, 8, 3))
     hidden = keras.layers.Conv2D(4, 3, activation="relu")(keras.layers.Rescaling(1 / 255)(entry))
-    answer = keras.layers.Dense(3, activation="softmax")(keras.layers.Flatten()(hidden))
-    other = keras.Model(entry, answer)
+    output = keras.layers.Dense(3, activation="softmax")(keras.layers.Flatten()(hidden))
+    other = keras.Model(entry, output)
     other.set_weights(whole.get_weights())
     other.save(tmp_path / "other.keras")
     found = float_baseline(tmp_path / "other.keras", dataset=dataset, input_range=(0.0, 255.0))

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import gzip
 import json
+import shutil
 from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -20,12 +21,14 @@ from edgeclf.dataset import Dataset, ImageView, Split
 from edgeclf.errors import DataError, InputError, UnknownNameError
 from edgeclf.measure import bench as bench_module
 from edgeclf.measure.baseline import Baseline
-from edgeclf.measure.latency import Latency, Percentiles
+from edgeclf.measure.latency import Latency
 from edgeclf.measure.machine import describe_machine
 from edgeclf.measure.memory import Memory
 from edgeclf.measure.plan import BenchPlan
 from edgeclf.measure.report import BenchReport, load_report, save_report
+from edgeclf.measure.run import run_bench
 from edgeclf.measure.statistics import mcnemar_p, wilson_interval
+from edgeclf.measure.stopwatch import Percentiles
 from edgeclf.measure.subjects import DatasetLoader
 from edgeclf.measure.target import Measurements
 from edgeclf.progress import Progress
@@ -226,6 +229,35 @@ def test_a_missing_split_and_no_model_are_refused(folder: Path, dataset: Dataset
         bench([folder / "int8.tflite"], dataset=dataset, split="tset", runs=5)
     with pytest.raises(InputError, match="at least one model"):
         bench([])
+
+
+def test_a_plan_survives_json_and_refuses_what_cannot_be() -> None:
+    plan = BenchPlan(("a.tflite",), data="photos", threads=(1, 4), input_range=(-1.0, 1.0), sustain=0.5, out="bench")
+    assert BenchPlan.from_json(plan.to_json()) == plan
+    for settings, message in (
+        ({"threads": (0,)}, "threads must be at least 1, got 0"),
+        ({"runs": 0}, "runs must be at least 1, got 0"),
+        ({"sustain": -1.0}, "sustain must be above 0 minutes, got -1"),
+    ):
+        with pytest.raises(InputError, match=message):
+            BenchPlan(("a.tflite",), **settings)
+
+
+def test_a_plan_is_handed_to_the_target_with_every_file(folder: Path, tmp_path: Path) -> None:
+    run = tmp_path / "run"
+    (run / "compressed").mkdir(parents=True)
+    (run / "run.json").write_text("{}")
+    (run / "model.keras").write_bytes(b"not opened")
+    shutil.copyfile(folder / "int8.tflite", run / "compressed" / "run-int8.tflite")
+    plan, target = BenchPlan((str(run), str(folder / "int3.tflite"))), Recorded()
+    report = run_bench(plan, target=target)
+    assert [[file.name for file in files] for _, files in target.asked] == [["run-int8.tflite", "int3.tflite"]]
+    assert target.asked[0][0] is plan
+    # Without what the host side hands in there is no baseline and no page, and the report names the remedy.
+    assert report.baseline is None
+    assert 'TensorFlow is not installed; run: pip install "edgeclf[train]"' in report.notes[0]
+    assert load_report(run / "bench" / "bench.json") == report
+    assert [path.name for path in (run / "bench").iterdir()] == ["bench.json"]
 
 
 def test_a_given_input_range_is_for_the_models_that_do_not_know(folder: Path, dataset: Dataset) -> None:

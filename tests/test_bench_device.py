@@ -28,9 +28,9 @@ from edgeclf.errors import InputError
 from edgeclf.measure import sustained as sustained_module
 from edgeclf.measure import target as target_module
 from edgeclf.measure.board import BoardReading, BoardReadings
-from edgeclf.measure.latency import Percentiles
 from edgeclf.measure.report import BenchReport, ReportComparison, load_report, save_report
 from edgeclf.measure.report_comparison import compare_reports
+from edgeclf.measure.stopwatch import Percentiles
 from edgeclf.measure.sustained import measure_sustained
 
 ROOT = Path(__file__).resolve().parents[1]
@@ -165,11 +165,11 @@ def test_the_table_puts_both_machines_side_by_side(host: BenchReport) -> None:
     lines = text.split("There: Host")[1].splitlines()
     row = next(line.split() for line in lines if line.strip().startswith("int8"))
     assert row[:6] == ["int8", "1", "90.00", "%", "−1.00", "–"]
-    assert row[-1] == "1"
+    assert row[-1] == "1.00"
 
 
 @pytest.mark.parametrize(
-    ("content", "said"),
+    ("content", "message"),
     [
         (None, "no such file or directory"),
         (b"", "not a JSON file"),
@@ -185,7 +185,7 @@ def test_the_table_puts_both_machines_side_by_side(host: BenchReport) -> None:
     ],
 )
 def test_a_file_that_is_no_report_is_one_line_before_anything_is_measured(
-    models: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, content: bytes | None, said: str
+    models: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, content: bytes | None, message: str
 ) -> None:
     monkeypatch.setattr("edgeclf.measure.run.bench", lambda *_, **__: pytest.fail("measured all the same"))
     path = tmp_path / "other.json"
@@ -194,7 +194,7 @@ def test_a_file_that_is_no_report_is_one_line_before_anything_is_measured(
     with pytest.raises(InputError) as caught:
         api.bench([models / "int8.tflite"], against=path)
     assert str(caught.value).startswith(f"{path}: ")
-    assert said in str(caught.value)
+    assert message in str(caught.value)
     assert "\n" not in str(caught.value)
 
 

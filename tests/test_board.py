@@ -130,7 +130,7 @@ def test_this_machine_answers() -> None:
 
 
 class Watched(LiveState):
-    """A state that says when the board was set."""
+    """A state that reports when the board was set."""
 
     def __init__(self) -> None:
         super().__init__("digits", ["0"], "replay", Problems())

@@ -20,7 +20,7 @@ from edgeclf.artifact.pixels import Normalization
 from edgeclf.artifact.tflite_editor import TfliteEditor
 from edgeclf.errors import DamagedModelError, ImageError, InputError, MissingExtraError, ModelError, UnknownNameError
 from edgeclf.inference.classifier import Classifier, Prediction
-from edgeclf.inference.engine import ENGINES, Session, find_engine
+from edgeclf.inference.engine import ENGINES, DeferredEngine, Session, find_engine
 from edgeclf.inference.litert import LITERT
 from edgeclf.inference.predictor import Predictor
 
@@ -215,7 +215,7 @@ def test_a_given_range_goes_before_other_peoples_metadata(tmp_path: Path) -> Non
     assert (classifier.top1(IMAGES) == LABELS).mean() == pytest.approx(0.93)
 
 
-def test_a_list_of_labels_of_another_length_is_not_used_and_said(tmp_path: Path) -> None:
+def test_a_list_of_labels_of_another_length_is_not_used_but_noted(tmp_path: Path) -> None:
     path = tmp_path / "model.tflite"
     path.write_bytes(_with_metadata(Normalization((127.5,), (127.5,)), "a\nb\nc\n"))
     classifier = Classifier(path)
@@ -232,7 +232,7 @@ def test_a_list_of_labels_of_another_length_is_not_used_and_said(tmp_path: Path)
         ("four_channels", r"expected an input with 1 or 3 channels at its end, got \[-1, 8, 8, 4\]"),
     ],
 )
-def test_what_is_no_image_classifier_is_told(name: str, message: str) -> None:
+def test_what_is_no_image_classifier_is_refused(name: str, message: str) -> None:
     with pytest.raises(ModelError, match=rf"^{name}\.tflite: not an image classifier: {message}$"):
         Classifier(_file(name))
 
@@ -247,7 +247,7 @@ def test_a_damaged_file_never_reaches_the_runtime(packaged_file: Path) -> None:
         _open(packaged_file)
 
 
-def test_pixels_of_another_size_or_type_are_told() -> None:
+def test_pixels_of_another_size_or_type_are_refused() -> None:
     classifier = Classifier(_file("uint8"))
     with pytest.raises(ImageError, match=r"expected uint8\[16, 16, 3\], got uint8\[8, 8, 3\]"):
         classifier.raw(np.zeros((8, 8, 3), np.uint8))
@@ -265,7 +265,7 @@ def test_a_session_names_what_it_expects() -> None:
         ready.run(np.zeros((1, 16, 16, 3), np.float32))
 
 
-def test_unknown_runtimes_and_thread_counts_are_told() -> None:
+def test_unknown_runtimes_and_thread_counts_are_refused() -> None:
     with pytest.raises(UnknownNameError, match="unknown runtime 'lite-rt'; did you mean 'litert'"):
         _open(_file("uint8"), runtime="lite-rt")
     with pytest.raises(InputError, match="threads must be at least 1, got 0"):
@@ -294,6 +294,29 @@ def test_engines_are_named_in_one_place(monkeypatch: pytest.MonkeyPatch) -> None
     assert complete_runtime("litert") == ["litert", "litert-twin"]
     with pytest.raises(UnknownNameError, match=r"known: litert, litert-twin, tensorflow, tflite-runtime"):
         find_engine("???")
+
+
+def test_an_engine_in_a_module_is_imported_at_its_first_use(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    lines = [
+        "from edgeclf.inference.engine import ENGINES",
+        "from edgeclf.inference.litert import LiteRT",
+        "class Later(LiteRT):",
+        "    name = 'later'",
+        "ENGINES['later'] = Later()",
+    ]
+    (tmp_path / "later_engine.py").write_text("\n".join(lines))
+    (tmp_path / "forgetful_engine.py").write_text("")
+    monkeypatch.syspath_prepend(tmp_path)
+    for name in ("later", "forgetful"):
+        monkeypatch.setitem(ENGINES, name, DeferredEngine(name, f"{name}_engine"))
+    Classifier(_file("uint8"))
+    assert "later_engine" not in sys.modules
+    assert Classifier(_file("uint8"), runtime="later").runtime == "later"
+    assert not isinstance(ENGINES["later"], DeferredEngine)
+    with pytest.raises(RuntimeError, match="forgetful_engine did not register the engine 'forgetful'"):
+        find_engine("forgetful")
+    for name in ("later", "forgetful"):
+        del sys.modules[f"{name}_engine"]
 
 
 def test_what_is_inside_a_graph_can_be_read() -> None:

@@ -54,6 +54,10 @@ assert not loaded, loaded
 @pytest.mark.parametrize(
     ("command", "expected"),
     [
+        (
+            ["predict", "cifar10", "x.jpg", "--runtime", "tensorflow"],
+            '--runtime tensorflow needs tensorflow, which is not installed; run: pip install "edgeclf[train]"',
+        ),
         (["train", "digits"], 'train needs tensorflow, which is not installed; run: pip install "edgeclf[train]"'),
         (["compress", "run"], 'compress needs tensorflow, which is not installed; run: pip install "edgeclf[train]"'),
         (["bench", "m.tflite", "--report", "r.html"], 'which is not installed; run: pip install "edgeclf[train]"'),

@@ -1,4 +1,4 @@
-"""Other people's files whose metadata is incomplete or odd: the network works, and what is missing is said."""
+"""Other people's files whose metadata is incomplete or unusual: the network works, and what is missing is noted."""
 
 from __future__ import annotations
 
@@ -44,7 +44,7 @@ def test_a_whole_one_has_nothing_to_say(tmp_path: Path) -> None:
         (lambda c: c.replace(IDENTIFIER, b"M002"), "the metadata of this file cannot be read", False),
     ],
 )
-def test_what_cannot_be_read_is_left_out_and_said(change, words: str, normalized: bool, tmp_path: Path) -> None:
+def test_what_cannot_be_read_is_left_out_and_noted(change, words: str, normalized: bool, tmp_path: Path) -> None:
     path = written(change(foreign()), tmp_path)
     report, classifier = inspect(path), Classifier(path)
     assert report.integrity == classifier.integrity == "unverified"

@@ -20,9 +20,9 @@ from edgeclf.image.decoding import (
     MAX_PIXELS,
     decode,
     decode_bytes,
+    describe_irregularities,
     image_size,
     load_image,
-    oddity,
     resize,
 )
 from edgeclf.image.header import read_header
@@ -53,7 +53,7 @@ def _exif(orientation: int) -> bytes:
     return exif.tobytes()
 
 
-# name: (content, what is odd about it)
+# name: (content, irregularities)
 PICTURES: dict[str, tuple[bytes, str | None]] = {
     "photo.jpg": (_saved(PICTURE, "JPEG"), None),
     "progressive.jpeg": (_saved(PICTURE, "JPEG", progressive=True), None),
@@ -102,8 +102,66 @@ def test_pixels_are_those_that_pillow_shows(name: str, folder: Path) -> None:
 
 
 @pytest.mark.parametrize("name", PICTURES)
-def test_what_is_odd_is_named(name: str, folder: Path) -> None:
-    assert oddity(folder / name) == PICTURES[name][1]
+def test_irregularities_are_named(name: str, folder: Path) -> None:
+    assert describe_irregularities(read_header((folder / name).read_bytes()), name) == PICTURES[name][1]
+
+
+@pytest.mark.parametrize("orientation", range(1, 9))
+@pytest.mark.parametrize("kind", ["JPEG", "PNG", "WEBP", "TIFF"])
+def test_every_orientation_is_turned_here(kind: str, orientation: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Whatever the version of OpenCV turns by itself: it is asked not to, except for TIFF, where it always does."""
+    tagged = {"tiffinfo": {274: orientation}} if kind == "TIFF" else {"exif": _exif(orientation)}
+    content = _saved(PICTURE, kind, **tagged)
+    shown = np.asarray(ImageOps.exif_transpose(Image.open(io.BytesIO(content))).convert("RGB"))
+    asked: list[int] = []
+    real = cv2.imdecode
+
+    def imdecode(buffer: npt.NDArray[np.uint8], flags: int) -> object:
+        asked.append(flags)
+        return real(buffer, flags)
+
+    monkeypatch.setattr(cv2, "imdecode", imdecode)
+    pixels = decode_bytes(content)
+    assert pixels.shape == shown.shape
+    assert np.abs(pixels.astype(int) - shown).max() <= 1
+    assert [bool(flags & cv2.IMREAD_IGNORE_ORIENTATION) for flags in asked] == [kind != "TIFF"]
+
+
+def test_a_turned_webp_of_a_stranger_is_turned(shared_data: Path) -> None:
+    path = shared_data.parent / "faults" / "orientation6.webp"
+    with Image.open(path) as image:
+        assert image.size == (120, 60)
+        shown = np.asarray(ImageOps.exif_transpose(image).convert("RGB"))
+    assert np.abs(decode(path).astype(int) - shown).max() <= 1
+    assert image_size(path) == (120, 60)
+
+
+def _segment(body: bytes) -> bytes:
+    return b"\xff\xe1" + struct.pack(">H", len(body) + 2) + body
+
+
+def _block(orientation: int, after: bytes = bytes(4)) -> bytes:
+    """An EXIF block with one tag; `after` is where the next directory would be named."""
+    return b"Exif\0\0" + struct.pack("<2sHIHHHIHH", b"II", 42, 8, 1, 274, 3, 1, orientation, 0) + after
+
+
+@pytest.mark.parametrize(
+    ("segments", "orientation"),
+    [
+        ((b"http://ns.adobe.com/xap/1.0/\0<x/>", _block(6)), 6),
+        ((_block(6), _block(3)), 6),
+        ((_block(1), _block(6)), 1),
+        ((_block(6, after=b""),), 6),
+        ((_block(6)[:-12],), 1),
+        ((_block(9),), 1),
+    ],
+)
+def test_the_first_exif_block_of_a_photo_counts(segments: tuple[bytes, ...], orientation: int) -> None:
+    photo = _saved(PICTURE, "JPEG")
+    turned = photo[:2] + b"".join(map(_segment, segments)) + photo[2:]
+    assert read_header(turned).orientation == orientation
+    expected = decode_bytes(photo)
+    assert np.array_equal(decode_bytes(turned), np.rot90(expected, 3) if orientation == 6 else expected)
 
 
 @pytest.mark.parametrize("suffix", [".png", ".tiff"])
@@ -111,7 +169,7 @@ def test_sixteen_bits_become_eight(suffix: str, tmp_path: Path) -> None:
     path = tmp_path / f"deep{suffix}"
     path.write_bytes(cv2.imencode(suffix, RGB[..., ::-1].astype(np.uint16) * 257)[1].tobytes())
     assert np.array_equal(decode(path), RGB)
-    assert oddity(path) == "16 bits a channel"
+    assert describe_irregularities(read_header(path.read_bytes()), path.name) == "16 bits a channel"
 
 
 @pytest.mark.parametrize("orientation", range(1, 9))
@@ -169,13 +227,13 @@ def test_a_changed_byte_in_a_png_is_noticed() -> None:
         (b"\0\0\0\x18ftypmp42\0\0\0\0mp42isom", "not an image: its content is a video or of another kind"),
     ],
 )
-def test_what_is_no_image_says_so(content: bytes, message: str) -> None:
+def test_what_is_no_image_is_refused(content: bytes, message: str) -> None:
     with pytest.raises(ImageError) as caught:
         decode_bytes(content)
     assert str(caught.value).startswith(message)
 
 
-def test_what_cannot_be_opened_says_so(tmp_path: Path) -> None:
+def test_what_cannot_be_opened_is_refused(tmp_path: Path) -> None:
     with pytest.raises(ImageError, match="^no such file$"):
         decode(tmp_path / "gone.jpg")
     with pytest.raises(ImageError, match="^it is a folder$"):
@@ -200,7 +258,7 @@ def test_huge_pictures_are_refused_before_memory_is_taken() -> None:
     with pytest.raises(ImageError, match=r"50000 x 50000 pixels are too many \(limit 268,435,456\)"):
         decode_bytes(_png_of(side, side))
     assert side * side > MAX_PIXELS
-    with pytest.raises(ImageError, match="the PNG says it has 0 x 5 pixels"):
+    with pytest.raises(ImageError, match="the PNG claims to have 0 x 5 pixels"):
         decode_bytes(_png_of(5, 0))
 
 
@@ -273,7 +331,7 @@ def test_gray_and_alpha_arrays_become_rgb(shape: tuple[int, ...]) -> None:
 @pytest.mark.parametrize(
     "image", [np.zeros((4, 4, 3)), np.zeros((4, 4, 2), np.uint8), np.zeros((0, 4, 3), np.uint8), np.zeros(4, np.uint8)]
 )
-def test_arrays_that_are_no_pictures_are_told(image: npt.NDArray[np.uint8]) -> None:
+def test_arrays_that_are_no_pictures_are_refused(image: npt.NDArray[np.uint8]) -> None:
     with pytest.raises(ImageError, match=r"expected uint8\[H, W, 3\] RGB pixels, got"):
         resize(image, 4, 4)
 

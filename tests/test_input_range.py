@@ -7,19 +7,19 @@ import numpy.typing as npt
 import pytest
 
 from edgeclf.errors import InputError
-from edgeclf.inference.input_range import InputRange, information, measure_input_range
+from edgeclf.inference.input_range import InputRange, measure_input_range, mutual_information
 
 
-def test_information_is_highest_for_sure_and_different_answers() -> None:
-    sure = np.eye(4, dtype=np.float32)
-    assert information(sure) == pytest.approx(np.log(4))
-    assert information(np.full((4, 4), 0.25, np.float32)) == pytest.approx(0)
-    assert information(np.tile(sure[:1], (4, 1))) == pytest.approx(0)
-    assert information(np.array([[0.5, 0.5]], np.float32)) == pytest.approx(-np.log(2))
+def test_information_is_highest_for_confident_and_different_predictions() -> None:
+    confident = np.eye(4, dtype=np.float32)
+    assert mutual_information(confident) == pytest.approx(np.log(4))
+    assert mutual_information(np.full((4, 4), 0.25, np.float32)) == pytest.approx(0)
+    assert mutual_information(np.tile(confident[:1], (4, 1))) == pytest.approx(0)
+    assert mutual_information(np.array([[0.5, 0.5]], np.float32)) == pytest.approx(-np.log(2))
 
 
 def _network(low: float, high: float) -> object:
-    """Sure about bright and dark, if fed between `low` and `high`; mute or one-sided otherwise."""
+    """Confident about bright and dark, if fed between `low` and `high`; uninformative or one-sided otherwise."""
 
     def predict(tensors: npt.NDArray[np.float32]) -> npt.NDArray[np.float32]:
         level = (tensors.mean(axis=(1, 2, 3)) - low) / (high - low)
@@ -34,7 +34,7 @@ IMAGES = np.repeat(np.array([0, 20, 40, 210, 230, 255], np.uint8), 48).reshape(6
 
 
 @pytest.mark.parametrize(("low", "high"), [(0.0, 1.0), (-1.0, 1.0), (0.0, 255.0)])
-def test_known_labels_decide_by_right_answers(low: float, high: float) -> None:
+def test_known_labels_decide_by_right_predictions(low: float, high: float) -> None:
     labels = np.array([0, 0, 0, 1, 1, 1])
     chosen = measure_input_range(_network(low, high), IMAGES, labels)  # type: ignore[arg-type]
     assert chosen.scores is not None
@@ -54,16 +54,16 @@ def test_the_choice_has_a_json_round_trip_and_a_sentence() -> None:
 
 
 @pytest.mark.parametrize(("low", "high"), [(0.0, 1.0), (-1.0, 1.0)])
-def test_classes_in_another_order_are_noticed_and_the_answers_themselves_decide(low: float, high: float) -> None:
-    labels = np.array([1, 1, 1, 0, 0, 0])  # each answer is wrong at the right range
+def test_classes_in_another_order_are_noticed_and_the_predictions_themselves_decide(low: float, high: float) -> None:
+    labels = np.array([1, 1, 1, 0, 0, 0])  # each prediction is wrong at the right range
     chosen = measure_input_range(_network(low, high), IMAGES, labels)  # type: ignore[arg-type]
     assert (chosen.low, chosen.high) == (low, high)
     assert "labels are right, which could be chance" in chosen.doubt
     assert InputRange.from_json(chosen.to_json()) == chosen
 
 
-def test_equal_shares_of_right_answers_are_decided_by_information() -> None:
-    """A network that only compares channels is right at any range, but sure of it at one alone."""
+def test_equal_fractions_of_right_predictions_are_decided_by_information() -> None:
+    """A network that only compares channels is right at any range, but confident of it at one alone."""
 
     def predict(tensors: npt.NDArray[np.float32]) -> npt.NDArray[np.float32]:
         red = tensors[..., 0].mean(axis=(1, 2)) - tensors[..., 1].mean(axis=(1, 2))
@@ -79,6 +79,6 @@ def test_equal_shares_of_right_answers_are_decided_by_information() -> None:
     assert chosen.doubt == ""
 
 
-def test_with_one_class_alone_right_answers_say_nothing() -> None:
+def test_with_one_class_alone_right_predictions_mean_nothing() -> None:
     chosen = measure_input_range(_network(0, 1), IMAGES[:3], np.zeros(3, np.int64))  # type: ignore[arg-type]
     assert "could be chance" in chosen.doubt

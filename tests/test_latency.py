@@ -15,9 +15,10 @@ from linear_models import fit, load_digits, write_float_model, write_int8_model
 from edgeclf.artifact.model_file import ModelFile
 from edgeclf.errors import InputError, ModelError
 from edgeclf.measure import latency
-from edgeclf.measure.latency import Latency, measure_latency, percentiles, preprocessing_latency, warm_up
+from edgeclf.measure.latency import Latency, measure_latency, preprocessing_latency
 from edgeclf.measure.machine import describe_machine
 from edgeclf.measure.memory import measure_memory
+from edgeclf.measure.stopwatch import percentiles, warm_up
 
 
 @pytest.fixture(scope="module")

@@ -47,7 +47,7 @@ def test_a_run_without_models_names_the_next_step(run_folder: Path) -> None:
         locate_model(run_folder)
 
 
-def test_broken_run_folders_are_told(run_folder: Path, tmp_path: Path) -> None:
+def test_broken_run_folders_are_refused(run_folder: Path, tmp_path: Path) -> None:
     with pytest.raises(InputError, match="not a run folder, it has no run.json"):
         RunFolder(tmp_path)
     (run_folder / "run.json").write_text("{")
@@ -55,7 +55,7 @@ def test_broken_run_folders_are_told(run_folder: Path, tmp_path: Path) -> None:
         RunFolder(run_folder)
 
 
-def test_a_missing_file_and_an_unknown_name_are_told_apart(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_missing_file_and_an_unknown_name_differ(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     package = tmp_path / "checkout" / "edgeclf" / "artifact"
     zoo = tmp_path / "checkout" / "models" / "cifar10"
     zoo.mkdir(parents=True)

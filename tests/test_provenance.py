@@ -81,7 +81,7 @@ def test_the_message_names_the_file(content: bytes) -> None:
         ModelFile(b"just some text, no model", "cats.tflite").check()
 
 
-def test_inspect_tells_damage_instead_of_failing(content: bytes, tmp_path: Path) -> None:
+def test_inspect_reports_damage_instead_of_failing(content: bytes, tmp_path: Path) -> None:
     for name, damaged in {"cut": content[:3000], "empty": b"", "head": bytes(64) + content[64:]}.items():
         path = tmp_path / f"{name}.tflite"
         path.write_bytes(damaged)

@@ -1,4 +1,4 @@
-"""The page: one file that loads nothing, says what the figures say, and survives hostile class names."""
+"""The page: one file that loads nothing, agrees with the figures, and survives hostile class names."""
 
 from __future__ import annotations
 
@@ -17,7 +17,6 @@ pytest.importorskip("matplotlib")
 
 from edgeclf.dataset import ImageView, Split
 from edgeclf.measure.comparison import ModelPredictions, compare_models
-from edgeclf.measure.latency import Percentiles
 from edgeclf.measure.machine import describe_machine
 from edgeclf.measure.report import (
     BaselineResult,
@@ -28,6 +27,7 @@ from edgeclf.measure.report import (
     Flip,
     ModelResult,
 )
+from edgeclf.measure.stopwatch import Percentiles
 from edgeclf.report import wording
 from edgeclf.report.html import render_report, write_report
 

@@ -82,7 +82,7 @@ def test_macs_of_resnet8() -> None:
     assert count_macs(parse(content)) == stem + first + second + third + dense == 12_501_632
 
 
-def test_what_is_no_tflite_file_says_so() -> None:
+def test_what_is_no_tflite_file_is_refused() -> None:
     with pytest.raises(ModelError, match="not a TFLite model: bytes 4 to 8 should be b'TFL3', got b'CTYP'"):
         parse(b"<!DOCTYPE html><html></html>")
 

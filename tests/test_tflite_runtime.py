@@ -35,7 +35,7 @@ def run(python: str, folder: Path, *arguments: object) -> tuple[int, dict[str, A
     return done.returncode, json.loads(done.stdout)
 
 
-def test_it_labels_what_it_is_shown_and_says_its_name(python: str, tmp_path: Path) -> None:
+def test_it_labels_photos_and_reports_its_name(python: str, tmp_path: Path) -> None:
     scans = np.load(TFLITE / "digits.npz")
     files = [tmp_path / f"{number:03}.png" for number in range(50)]
     for path, image in zip(files, scans["images"][:50], strict=True):

@@ -1,4 +1,4 @@
-"""What a graph must look like to be an image classifier, and what this one looks like."""
+"""Checks that a graph is an image classifier, and describes its input and output."""
 
 from __future__ import annotations
 
@@ -16,7 +16,9 @@ _HEADS = {"SOFTMAX": "probabilities", "LOGISTIC": "probabilities", "LOG_SOFTMAX"
 
 @dataclass(frozen=True)
 class ClassifierShape:
-    """Sizes in pixels; `dtype`, `scale` and `zero_point` are the input's.
+    """Input and output of an image classifier.
+
+    Sizes are in pixels; `dtype`, `scale` and `zero_point` are the input's.
 
     `scores` is what the output holds: `probabilities`, `log probabilities` or `logits`, read from the graph's last
     operator.
@@ -36,31 +38,31 @@ def classifier_shape(model: TfliteModel) -> ClassifierShape:
     """Check that `model` takes one image and gives one score a class.
 
     Raises:
-        ModelError: it does not; the message says what was expected and what came.
+        ModelError: it does not; the message names what was expected and what it has.
     """
-    wanted = "not an image classifier: expected"
+    refusal = "not an image classifier: expected"
     if len(model.inputs) != 1 or len(model.outputs) != 1:
-        raise ModelError(f"{wanted} one input and one output, got {len(model.inputs)} and {len(model.outputs)}")
+        raise ModelError(f"{refusal} one input and one output, got {len(model.inputs)} and {len(model.outputs)}")
     image, scores = model.inputs[0], model.outputs[0]
     shown = _shown(image)
     if len(image.shape) != 4:
-        raise ModelError(f"{wanted} an input of shape [1, height, width, channels], got {shown}")
+        raise ModelError(f"{refusal} an input of shape [1, height, width, channels], got {shown}")
     batch, height, width, channels = image.shape
     if any(size == -1 for size in image.signature[1:]):
-        raise ModelError(f"{wanted} an input of fixed size, got {shown}")
+        raise ModelError(f"{refusal} an input of fixed size, got {shown}")
     if channels not in (1, 3):
         hint = "; it seems to be channels first, convert it to channels last" if height in (1, 3) else ""
-        raise ModelError(f"{wanted} an input with 1 or 3 channels at its end, got {shown}{hint}")
+        raise ModelError(f"{refusal} an input with 1 or 3 channels at its end, got {shown}{hint}")
     if batch != 1 or height < 1 or width < 1:
-        raise ModelError(f"{wanted} an input for one image, got {shown}")
+        raise ModelError(f"{refusal} an input for one image, got {shown}")
     if image.dtype not in INPUT_TYPES:
-        raise ModelError(f"{wanted} an input of {', '.join(INPUT_TYPES)}, got {image.dtype}")
+        raise ModelError(f"{refusal} an input of {', '.join(INPUT_TYPES)}, got {image.dtype}")
     if scores.dtype not in OUTPUT_TYPES:
-        raise ModelError(f"{wanted} an output of {', '.join(OUTPUT_TYPES)}, got {scores.dtype}")
+        raise ModelError(f"{refusal} an output of {', '.join(OUTPUT_TYPES)}, got {scores.dtype}")
     if len(scores.shape) < 2 or scores.elements != scores.shape[-1]:
-        raise ModelError(f"{wanted} an output of shape [1, classes], got {_shown(scores)}")
+        raise ModelError(f"{refusal} an output of shape [1, classes], got {_shown(scores)}")
     if scores.elements < 2:
-        raise ModelError(f"{wanted} one score for each of at least 2 classes, got {_shown(scores)}")
+        raise ModelError(f"{refusal} one score for each of at least 2 classes, got {_shown(scores)}")
     kind = _scores(model)
     return ClassifierShape(height, width, channels, scores.elements, image.dtype, image.scale, image.zero_point, kind)
 

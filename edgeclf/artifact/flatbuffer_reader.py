@@ -20,8 +20,8 @@ DAMAGED = "the model file is cut or damaged: "
 class Reader:
     """The bytes of one FlatBuffer.
 
-    A damaged count can make a small file claim thousands of tables that share the same thousands of children; the
-    budget of elements, one for each byte of the file, ends such a reading.
+    A damaged count can make a small file claim thousands of tables with the same thousands of children; the budget
+    of elements, one for each byte of the file, ends such a reading.
     """
 
     def __init__(self, content: bytes | memoryview) -> None:
@@ -29,31 +29,35 @@ class Reader:
         self._budget = len(content)
 
     def number(self, position: int, code: str) -> int | float:
-        """The little-endian number with `struct` code `code` at `position`."""
+        """Read the little-endian number with `struct` code `code` at `position`."""
         try:
             value: int | float = struct.unpack_from("<" + code, self.content, position)[0]
         except struct.error:
-            raise damaged(f"it points to byte {position} and has {len(self.content)}") from None
+            raise damage_error(f"it points to byte {position} and has {len(self.content)}") from None
         return value
 
     def integer(self, position: int, code: str) -> int:
-        """Like `number`, for the integer codes."""
+        """Read a number with one of the integer codes."""
         return int(self.number(position, code))
 
     def span(self, start: int, size: int) -> memoryview:
-        """`size` bytes from `start`."""
+        """Return `size` bytes from `start`."""
         if start < 0 or size < 0 or start + size > len(self.content):
-            raise damaged(f"bytes {start} to {start + size} are missing, it has {len(self.content)}")
+            raise damage_error(f"bytes {start} to {start + size} are missing, it has {len(self.content)}")
         return self.content[start : start + size]
 
     def spend(self, elements: int) -> None:
-        """Count `elements` read."""
+        """Count `elements` as read.
+
+        Raises:
+            DamagedModelError: the budget is used up.
+        """
         self._budget -= elements
         if self._budget < 0:
-            raise damaged("it claims more parts than it has bytes")
+            raise damage_error("it claims more parts than it has bytes")
 
     def root(self) -> Table:
-        """The outermost table."""
+        """Find the outermost table."""
         return Table(self, self.integer(0, "I"))
 
 
@@ -65,16 +69,16 @@ class Table:
         self.position = position
         self._vtable = position - reader.integer(position, "i")
         if self._vtable < 0:
-            raise damaged(f"the table at byte {position} has no field list")
+            raise damage_error(f"the table at byte {position} has no field list")
         self._vtable_size = reader.integer(self._vtable, "H")
         self._size = reader.integer(self._vtable + 2, "H")
         if self._vtable_size < 4 or self._vtable_size % 2 or self._size < 4:
-            raise damaged(f"the table at byte {position} has a broken field list")
+            raise damage_error(f"the table at byte {position} has a broken field list")
         reader.span(self._vtable, self._vtable_size)
         reader.span(position, self._size)
 
     def field(self, slot: int, size: int) -> int | None:
-        """Where a field of `size` bytes lies in the file, or None where the table leaves it out."""
+        """Find where a field of `size` bytes lies in the file; None: the table leaves it out."""
         entry = 4 + 2 * slot
         if entry + 2 > self._vtable_size:
             return None
@@ -82,11 +86,11 @@ class Table:
         if offset == 0:
             return None
         if offset < 4 or offset + size > self._size:
-            raise damaged(f"field {slot} of the table at byte {self.position} lies outside of it")
+            raise damage_error(f"field {slot} of the table at byte {self.position} lies outside of it")
         return self.position + offset
 
     def integer(self, slot: int, code: str, default: int = 0) -> int:
-        """A number field."""
+        """Read a field that is a number."""
         position = self.field(slot, struct.calcsize("<" + code))
         return default if position is None else self.reader.integer(position, code)
 
@@ -97,7 +101,7 @@ class Table:
         return position + self.reader.integer(position, "I")
 
     def table(self, slot: int) -> Table | None:
-        """A field that is a table."""
+        """Read a field that is a table."""
         target = self._target(slot)
         return None if target is None else Table(self.reader, target)
 
@@ -110,51 +114,51 @@ class Table:
         return target + 4, count
 
     def tables(self, slot: int) -> list[Table]:
-        """A field that is a vector of tables."""
+        """Read a field that is a vector of tables."""
         return [Table(self.reader, position) for position in self.table_positions(slot)]
 
     def table_positions(self, slot: int) -> list[int]:
-        """Where the tables of a vector lie in the file."""
+        """Find where the tables of a vector lie in the file."""
         start, count = self._vector(slot, 4)
         self.reader.spend(count)
         places = range(start, start + 4 * count, 4)
         return [place + self.reader.integer(place, "I") for place in places]
 
     def data(self, slot: int) -> memoryview | None:
-        """A field that is a vector of bytes."""
+        """Read a field that is a vector of bytes."""
         if self._target(slot) is None:
             return None
         start, count = self._vector(slot, 1)
         return self.reader.span(start, count)
 
     def data_position(self, slot: int) -> int | None:
-        """Where the bytes of a non-empty vector begin, or None."""
+        """Find where the bytes of a non-empty vector begin; None: it is empty."""
         start, count = self._vector(slot, 1)
         return start if count else None
 
     def numbers(self, slot: int, dtype: str) -> npt.NDArray[Any]:
-        """A field that is a vector of numbers of the NumPy type `dtype`."""
+        """Read a field that is a vector of numbers of the NumPy type `dtype`."""
         width = np.dtype(dtype).itemsize
         start, count = self._vector(slot, width)
         self.reader.spend(count)
         return np.frombuffer(self.reader.span(start, count * width), np.dtype(dtype).newbyteorder("<"))
 
     def integers(self, slot: int, dtype: str = "i4") -> tuple[int, ...]:
-        """Like `numbers`, as Python integers."""
+        """Read numbers as Python integers."""
         return tuple(int(value) for value in self.numbers(slot, dtype))
 
     def text(self, slot: int) -> str:
-        """A field that is a string; empty where it is left out."""
+        """Read a field that is a string; empty where it is left out."""
         data = self.data(slot)
         if data is None:
             return ""
         try:
             return bytes(data).decode()
         except UnicodeDecodeError:
-            raise damaged(f"the text in field {slot} of the table at byte {self.position} is not UTF-8") from None
+            raise damage_error(f"the text in field {slot} of the table at byte {self.position} is not UTF-8") from None
 
     def texts(self, slot: int) -> list[str]:
-        """A field that is a vector of strings."""
+        """Read a field that is a vector of strings."""
         found = []
         for position in self.table_positions(slot):
             size = self.reader.integer(position, "I")
@@ -162,6 +166,6 @@ class Table:
         return found
 
 
-def damaged(what: str) -> DamagedModelError:
-    """The error for a file whose structure does not hold together."""
+def damage_error(what: str) -> DamagedModelError:
+    """Make the error for a file whose structure does not hold together."""
     return DamagedModelError(f"{DAMAGED}{what}; copy it again from where it was made")

@@ -1,4 +1,4 @@
-"""From what a user types to a model file: a path, a run folder, a name from the zoo."""
+"""Finds the model file that a user names: a path, a run folder, a name from the zoo."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from edgeclf.errors import ModelError, UnknownNameError
 
 
 def locate_model(name_or_path: str | Path) -> Path:
-    """The model file that is meant.
+    """Find the model file that is meant.
 
     Of several in a folder the plain int8 one is taken, then any int8 one, then the first by name.
 
@@ -23,10 +23,10 @@ def locate_model(name_or_path: str | Path) -> Path:
     name = str(name_or_path)
     models = folder_models(path) if path.is_dir() else []
     if models:
-        return preferred(models)
+        return choose_model(models)
     zoo = _zoo_folders()
     if name in zoo:
-        return preferred(_files(zoo[name]))
+        return choose_model(_files(zoo[name]))
     if path.is_dir():
         step = f"; run: edgeclf compress {path}" if RunFolder.is_one(path) else ""
         raise ModelError(f"{path}: no .tflite file in this folder{step}")
@@ -36,24 +36,24 @@ def locate_model(name_or_path: str | Path) -> Path:
 
 
 def folder_models(folder: Path) -> list[Path]:
-    """The models of a run folder, or those that lie directly in a folder, sorted by name."""
+    """List the models of a run folder, or those that lie directly in a folder, sorted by name."""
     if RunFolder.is_one(folder):
         return RunFolder(folder).models()
     return _files(folder)
 
 
-def preferred(models: list[Path]) -> Path:
-    """The one of several models to take when none is named."""
+def choose_model(models: list[Path]) -> Path:
+    """Choose one of several models when none is named."""
 
     def rank(path: Path) -> tuple[int, int, str]:
-        words = path.stem.split("-")
-        return (0 if "int8" in words else 1, len(words), path.name)
+        parts = path.stem.split("-")
+        return (0 if "int8" in parts else 1, len(parts), path.name)
 
     return min(models, key=rank)
 
 
 def list_zoo() -> list[str]:
-    """Names of the models that come with edgeclf, sorted."""
+    """List the names of the models that come with edgeclf, sorted."""
     return sorted(_zoo_folders())
 
 

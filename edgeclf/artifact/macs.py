@@ -1,4 +1,4 @@
-"""Multiply-accumulates and parameters, counted from the graph."""
+"""Counts multiply-accumulates and parameters of a graph."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ _SHAPE_INPUTS = ("PAD", "PADV2", "MIRROR_PAD", "QUANTIZE")
 
 
 def count_macs(model: TfliteModel) -> int:
-    """Multiply-accumulates for one inference.
+    """Count the multiply-accumulates of one inference.
 
     Counted are the convolutions (2D, 3D, depthwise, transposed), the fully connected and the batched matrix products;
     additions, activations and pooling are not.
@@ -21,7 +21,7 @@ def count_macs(model: TfliteModel) -> int:
 
 
 def operator_macs(model: TfliteModel, operator: OperatorInfo) -> int:
-    """Multiply-accumulates of one operator."""
+    """Count the multiply-accumulates of one operator."""
     if operator.name == "TRANSPOSE_CONV":  # inputs: output shape, weights [out, kh, kw, in], data [N, H, W, in]
         weights, data = _tensor(model, operator, 1), _tensor(model, operator, 2)
         if weights is None or data is None or len(weights.shape) != 4:
@@ -47,12 +47,12 @@ def operator_macs(model: TfliteModel, operator: OperatorInfo) -> int:
 
 
 def count_parameters(model: TfliteModel) -> int:
-    """Elements of all constant weights and biases; batch norm is folded into them, so Keras may count more."""
+    """Count the elements of constant weights and biases; batch norm is folded into them, so Keras may count more."""
     return sum(math.prod(tensor.shape) for tensor in parameter_tensors(model))
 
 
 def parameter_tensors(model: TfliteModel) -> list[TensorInfo]:
-    """The constants that were learned: weights and biases, not shapes, paddings or single numbers."""
+    """Find the constants that were learned: weights and biases, not shapes, paddings or single numbers."""
     found: dict[int, TensorInfo] = {}
     for operator in model.operators:
         if operator.name in _SHAPE_INPUTS:

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from edgeclf.artifact.flatbuffer_reader import DAMAGED, Reader, Table, damaged
+from edgeclf.artifact.flatbuffer_reader import DAMAGED, Reader, Table, damage_error
 from edgeclf.artifact.pixels import Normalization
 from edgeclf.artifact.tflite import TfliteModel, parse
 from edgeclf.errors import DamagedModelError
@@ -26,7 +26,7 @@ _LARGEST_LABEL_FILE = 1 << 24
 
 @dataclass(frozen=True)
 class Metadata:
-    """What a file says about itself in the standard way; None or empty where it says nothing."""
+    """What the standard metadata of a file names; None or empty where it does not."""
 
     name: str = ""
     description: str = ""
@@ -35,7 +35,7 @@ class Metadata:
 
 
 def read_labels(content: bytes) -> tuple[str, ...] | None:
-    """The class names in index order, or None where the file carries none.
+    """Read the class names in index order; None: the file has none.
 
     Raises:
         ModelError: `content` is no TFLite file, or its metadata is damaged.
@@ -44,7 +44,7 @@ def read_labels(content: bytes) -> tuple[str, ...] | None:
 
 
 def read_metadata(content: bytes, model: TfliteModel | None = None) -> Metadata:
-    """The standard metadata of a TFLite file.
+    """Read the standard metadata of a TFLite file.
 
     Args:
         content: the whole file.
@@ -62,7 +62,7 @@ def read_metadata(content: bytes, model: TfliteModel | None = None) -> Metadata:
 
 
 def read_foreign_metadata(content: bytes, model: TfliteModel) -> tuple[Metadata, tuple[str, ...]]:
-    """Like `read_metadata`, for files without a seal: what cannot be read is left out and noted, a line each.
+    """Read the metadata of a file without a seal: what cannot be read is left out and noted, a line each.
 
     Other people's tools write metadata of other versions, and lists of labels get lost on the way; the network works
     without them.
@@ -93,12 +93,12 @@ def _left_out(what: str, error: DamagedModelError) -> str:
 
 
 def _tables(model: TfliteModel) -> tuple[Table, list[Table], list[Table]] | None:
-    """The root, the inputs' metadata, and the associated files, those of outputs first; None: there is no metadata."""
+    """Find the root, the inputs' metadata, and the associated files, those of outputs first; None: no metadata."""
     buffer = model.metadata.get(BUFFER_NAME)
     if not buffer:
         return None
     if buffer[4:8] != IDENTIFIER:
-        raise damaged(f"its metadata should start with {IDENTIFIER!r}, got {buffer[4:8]!r}")
+        raise damage_error(f"its metadata should start with {IDENTIFIER!r}, got {buffer[4:8]!r}")
     root = Reader(buffer).root()
     graphs = root.tables(3)  # ModelMetadata.subgraph_metadata
     files = root.tables(6)  # ModelMetadata.associated_files
@@ -124,12 +124,12 @@ def _member(content: bytes, name: str) -> str | None:
         with zipfile.ZipFile(io.BytesIO(content)) as archive:
             member = next((m for m in archive.infolist() if m.filename == name), None)
             if member is None:
-                raise damaged(f"its list of labels {name!r} is missing")
+                raise damage_error(f"its list of labels {name!r} is missing")
             if member.file_size > _LARGEST_LABEL_FILE:
-                raise damaged(f"its list of labels would have {member.file_size} bytes")
+                raise damage_error(f"its list of labels would have {member.file_size} bytes")
             return archive.read(member).decode("utf-8-sig")
     except (zipfile.BadZipFile, zlib.error, EOFError, RuntimeError, NotImplementedError, UnicodeDecodeError) as error:
-        raise damaged(f"its list of labels cannot be read ({error})") from error
+        raise damage_error(f"its list of labels cannot be read ({error})") from error
 
 
 def _normalization(tensor: Table) -> Normalization | None:
@@ -140,6 +140,6 @@ def _normalization(tensor: Table) -> Normalization | None:
         mean, std = options.numbers(0, "f4"), options.numbers(1, "f4")
         fine = np.isfinite(mean).all() and np.isfinite(std).all() and (std > 0).all()
         if not fine or len(mean) != len(std) or len(mean) not in (1, 3):
-            raise damaged("its normalization is not one pair of numbers, or three")
+            raise damage_error("its normalization is not one pair of numbers, or three")
         return Normalization(tuple(map(float, mean)), tuple(map(float, std)))
     return None

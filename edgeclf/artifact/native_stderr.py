@@ -1,4 +1,4 @@
-"""Keeps the chatter of native libraries off stderr, and lets everything else through."""
+"""Keeps the log lines of native libraries off stderr, and lets everything else through."""
 
 from __future__ import annotations
 
@@ -11,14 +11,14 @@ from typing import IO
 
 _STDERR = 2
 RUNTIME_CHATTER = (b"XNNPACK delegate", b"INFO: Initialized TensorFlow Lite runtime", b"INFO: Applying ")
-"""What the TFLite runtimes say when all is well."""
+"""What the TFLite runtimes log when all is well."""
 
-# Blocks nest: the converter's chatter is kept off around an interpreter's.
+# Blocks nest: the converter's lines are dropped around an interpreter's.
 _ONE_AT_A_TIME = threading.RLock()
 
 
 def scratch_file() -> IO[bytes]:
-    """A file that is gone when it is closed; where none can be made, one that forgets what is written.
+    """Open a file that is gone when it is closed; where none can be made, one that drops what is written.
 
     A full or read-only disk must not stop what only reads.
     """
@@ -51,5 +51,5 @@ def without_chatter(*known: bytes) -> Iterator[None]:
             os.dup2(saved, _STDERR)
             caught.seek(0)
             for line in caught.readlines():
-                if not any(words in line for words in known):
+                if not any(part in line for part in known):
                     os.write(saved, line)

@@ -1,4 +1,4 @@
-"""The numbers that TFLite gives to operators and element types (tensorflow/compiler/mlir/lite/schema/schema.fbs)."""
+"""Names the numbers of operators and element types in TFLite (tensorflow/compiler/mlir/lite/schema/schema.fbs)."""
 
 from __future__ import annotations
 
@@ -41,5 +41,5 @@ TYPE_BITS = MappingProxyType(dict(_TYPES))
 
 
 def operator_name(code: int) -> str:
-    """The schema's name of a builtin operator; newer ones than this list are called by their number."""
+    """Look up the schema's name of a builtin operator; newer ones than this list are called by their number."""
     return _OPERATORS[code] if 0 <= code < len(_OPERATORS) else f"BUILTIN_{code}"

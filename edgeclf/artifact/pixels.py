@@ -1,4 +1,4 @@
-"""How raw pixels become the numbers in an input tensor: one table of 256 entries, whatever the tensor's type."""
+"""Turns raw pixels into the numbers of an input tensor: one table of 256 entries, whatever the tensor's type."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ class Normalization(Record):
 
     @classmethod
     def from_range(cls, low: float, high: float) -> Normalization:
-        """The normalization that takes 0 to `low` and 255 to `high`.
+        """Make the normalization that takes 0 to `low` and 255 to `high`.
 
         Raises:
             InputError: `high` is not above `low`.
@@ -49,16 +49,16 @@ RAW = Normalization((0.0,), (1.0,))
 def pixel_table(
     dtype: str, scale: float, zero_point: int, normalization: Normalization | None = None
 ) -> npt.NDArray[Any]:
-    """The tensor's number for each pixel value: `[256]`, or `[256, C]` where the channels differ.
+    """Compute the tensor's number for each pixel value: `[256]`, or `[256, C]` where the channels differ.
 
     An 8-bit tensor takes the pixel's own bytes unless `normalization` is given: its quantization spans what the
-    network wants, and MediaPipe feeds it so.
+    network expects, and MediaPipe feeds it so.
 
     Args:
         dtype: the tensor's element type.
         scale: of its quantization; 0 where it has none.
         zero_point: of its quantization.
-        normalization: what the network wants; None: the pixels as they are.
+        normalization: what the network expects; None: the pixels as they are.
 
     Raises:
         ModelError: the type is none of `INPUT_TYPES`.
@@ -68,8 +68,8 @@ def pixel_table(
     pixels = np.arange(256)
     if normalization is None and dtype in ("uint8", "int8"):
         return pixels.astype(np.uint8) if dtype == "uint8" else (pixels - 128).astype(np.int8)
-    wanted = normalization or RAW
-    mean, std = np.array(wanted.mean), np.array(wanted.std)
+    applied = normalization or RAW
+    mean, std = np.array(applied.mean), np.array(applied.std)
     real: npt.NDArray[np.float64] = (pixels[:, None] - mean) / std
     real = real[:, 0] if real.shape[1] == 1 else real
     if dtype == "float32":
@@ -83,7 +83,7 @@ def pixel_table(
 
 
 def apply_table(table: npt.NDArray[Any], image: npt.NDArray[np.uint8]) -> npt.NDArray[Any]:
-    """The tensor for `image` (`uint8[..., C]`)."""
+    """Make the tensor for `image` (`uint8[..., C]`)."""
     if table.ndim == 1:
         return np.ascontiguousarray(table[image])
     channels = np.arange(image.shape[-1])

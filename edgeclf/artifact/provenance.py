@@ -13,7 +13,7 @@ import re
 from dataclasses import dataclass, field
 from typing import Any, Literal
 
-from edgeclf.artifact.flatbuffer_reader import damaged
+from edgeclf.artifact.flatbuffer_reader import damage_error
 from edgeclf.artifact.tflite import TfliteModel, parse
 from edgeclf.errors import ModelError
 from edgeclf.records import Record
@@ -121,9 +121,9 @@ def read_provenance(content: bytes, model: TfliteModel | None = None) -> Provena
     try:
         values = json.loads(buffer)
     except ValueError as error:
-        raise damaged(f"its provenance is no JSON ({error})") from error
+        raise damage_error(f"its provenance is no JSON ({error})") from error
     if not isinstance(values, dict):
-        raise damaged("its provenance is no JSON object")
+        raise damage_error("its provenance is no JSON object")
     # a later version may have written more than this one knows
     known = {f.name for f in dataclasses.fields(Provenance)}
     return Provenance.from_dict({key: value for key, value in values.items() if key in known})

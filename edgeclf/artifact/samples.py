@@ -1,4 +1,4 @@
-"""Samples that a model file carries without carrying images: each comes from a formula in whole numbers.
+"""Makes the samples of a model file, which carries no images: each comes from a formula in whole numbers.
 
 `sample_image(i, H, W)` is the same on every machine: only integer additions, multiplications and shifts are used.
 """
@@ -12,13 +12,13 @@ import numpy.typing as npt
 
 FORMULA = "cells-and-ramp-1"
 CANDIDATES = 48
-WANTED = 8
+MOST_SAMPLES = 8
 VALUES = 12
 """How many of a sample's values are kept: the highest ones."""
 
 
 def sample_image(index: int, height: int, width: int) -> npt.NDArray[np.uint8]:
-    """Sample number `index`: uint8[height, width, 3], a few coloured cells over a ramp.
+    """Make sample number `index`: uint8[height, width, 3], a few coloured cells over a ramp.
 
     With n = 1 + index mod 5 cells a side, cell (v, u) = (n*y // height, n*x // width) and channel c:
     h(a, b) = ((2654435761 * (index + 1) + 40503 * a + 65599 * b) mod 2**32) * 2246822519 mod 2**32 >> 16,
@@ -42,9 +42,9 @@ def _scatter(index: int, a: npt.NDArray[np.int64] | int, b: npt.NDArray[np.int64
 
 
 def choose_samples(outputs: npt.NDArray[Any], step: float) -> dict[str, Any]:
-    """What `verify` compares with: the samples whose best class leads most clearly, each class once if possible.
+    """Choose what `verify` compares with: the samples with the largest margins, each class once if possible.
 
-    A lead of one step may turn round between two processors without anything being wrong; a clear one may not.
+    A margin of one step may change its sign between two processors without anything being wrong; a large one may not.
 
     Args:
         outputs: raw output of samples 0 to N-1, [N, C].
@@ -60,7 +60,7 @@ def choose_samples(outputs: npt.NDArray[Any], step: float) -> dict[str, Any]:
     for fresh in (True, False):
         for i in by_lead:
             label = int(order[i, 0])
-            if len(chosen) < WANTED and i not in chosen and (label not in seen or not fresh):
+            if len(chosen) < MOST_SAMPLES and i not in chosen and (label not in seen or not fresh):
                 chosen.append(i)
                 seen.add(label)
     integers = np.issubdtype(outputs.dtype, np.integer)

@@ -1,7 +1,7 @@
 """Reads a `.tflite` file with `struct`: what the graph is, and whether the file's structure holds together.
 
 Slots are those of tensorflow/compiler/mlir/lite/schema/schema.fbs. Everything that the native interpreter would follow
-blindly is checked here first: a position outside of the file, a tensor number that does not exist, a constant whose
+unchecked is checked here first: a position outside of the file, a tensor number that does not exist, a constant whose
 bytes do not match its shape, a stride of zero.
 """
 
@@ -15,7 +15,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from edgeclf.artifact.flatbuffer_reader import Reader, Table, damaged
+from edgeclf.artifact.flatbuffer_reader import Reader, Table, damage_error
 from edgeclf.artifact.operators import CUSTOM, TENSOR_TYPES, TYPE_BITS, operator_name
 from edgeclf.errors import ModelError
 
@@ -55,7 +55,7 @@ class TensorInfo:
 
     @property
     def elements(self) -> int:
-        """How many values the tensor has."""
+        """Number of values."""
         return math.prod(self.shape)
 
     @property
@@ -69,7 +69,7 @@ class TensorInfo:
         return int(self.zero_points[0]) if len(self.zero_points) == 1 else 0
 
     def values(self) -> npt.NDArray[Any] | None:
-        """The constant as an array of `shape`, or None where there is none or its type has no NumPy counterpart."""
+        """Return the constant as an array of `shape`; None: there is none, or NumPy does not know its type."""
         if self.data is None or self.sparse:
             return None
         raw = np.frombuffer(self.data, np.uint8)
@@ -83,7 +83,7 @@ class TensorInfo:
 
 @dataclass(frozen=True)
 class OperatorInfo:
-    """One operator: tensors are given by their number, -1 is an input that is left out."""
+    """One operator: tensors are given by their index, -1 is an input that is left out."""
 
     name: str
     inputs: tuple[int, ...]
@@ -93,7 +93,7 @@ class OperatorInfo:
 
 @dataclass(frozen=True)
 class TfliteModel:
-    """The main graph of a file, and the file's metadata buffers by name."""
+    """The main graph of a file, and its metadata buffers by name."""
 
     description: str
     tensors: tuple[TensorInfo, ...]
@@ -114,11 +114,11 @@ class TfliteModel:
         return tuple(self.tensors[i] for i in self.output_indices)
 
     def producer(self, tensor: int) -> OperatorInfo | None:
-        """The operator that computes `tensor`, or None for a constant or an input."""
+        """Find the operator that computes `tensor`; None for a constant or an input."""
         return next((op for op in self.operators if tensor in op.outputs), None)
 
     def consumers(self, tensor: int) -> list[OperatorInfo]:
-        """The operators that read `tensor`."""
+        """Find the operators that read `tensor`."""
         return [op for op in self.operators if tensor in op.inputs]
 
 
@@ -137,7 +137,7 @@ def parse(content: bytes) -> TfliteModel:
     codes = [_operator_code(table) for table in root.tables(1)]
     graphs = root.tables(2)
     if not graphs:
-        raise damaged("it has no graph")
+        raise damage_error("it has no graph")
     parsed = [_graph(table, codes, buffers) for table in graphs]
     tensors, operators, inputs, outputs = parsed[0]
     metadata = {}
@@ -159,7 +159,7 @@ def _operator_code(table: Table) -> str:
     # the first field is of one byte and full at 127; newer operators stand in the second
     code = max(table.integer(0, "b"), table.integer(3, "i"))
     if code < 0:
-        raise damaged(f"it names an operator with the number {code}")
+        raise damage_error(f"it names an operator with the number {code}")
     return table.text(1) or "CUSTOM" if code == CUSTOM else operator_name(code)
 
 
@@ -177,32 +177,32 @@ def _tensor_numbers(table: Table, slot: int, count: int, lowest: int = 0) -> tup
     numbers = table.integers(slot)
     for number in numbers:
         if not lowest <= number < count:
-            raise damaged(f"it names tensor {number} and has {count}")
+            raise damage_error(f"it names tensor {number} and has {count}")
     return numbers
 
 
 def _tensor(index: int, table: Table, buffers: list[memoryview | None]) -> TensorInfo:
     shape = table.integers(0)
     if any(size < 0 for size in shape) or math.prod(shape) > _LARGEST:
-        raise damaged(f"tensor {index} has the shape {list(shape)}")
+        raise damage_error(f"tensor {index} has the shape {list(shape)}")
     number = table.integer(1, "b")
     dtype = TENSOR_TYPES.get(number, f"type {number}")
     if number < 0 or number > 64:
-        raise damaged(f"tensor {index} has the element type {number}")
+        raise damage_error(f"tensor {index} has the element type {number}")
     sparse = table.table(6) is not None
     data = _at(buffers, table.integer(2, "I"), "buffer")
     if data is not None and len(data) == 0:
         data = None
     bits = TYPE_BITS.get(dtype)
     if data is not None and bits is not None and not sparse:
-        wanted = (math.prod(shape) * bits + 7) // 8
-        if len(data) != wanted:
-            raise damaged(f"tensor {index} should have {wanted} bytes, got {len(data)}")
+        expected = (math.prod(shape) * bits + 7) // 8
+        if len(data) != expected:
+            raise damage_error(f"tensor {index} should have {expected} bytes, got {len(data)}")
     scales, zeros, axis = _quantization(index, table.table(4), shape)
     if dtype in ("uint8", "int8", "int16"):
         limits = np.iinfo(np.dtype(dtype))
         if ((zeros < limits.min) | (zeros > limits.max)).any():
-            raise damaged(f"tensor {index} has a zero point outside of {dtype}")
+            raise damage_error(f"tensor {index} has a zero point outside of {dtype}")
     return TensorInfo(index, table.text(3), shape, dtype, scales, zeros, axis, table.integers(7) or shape, sparse, data)
 
 
@@ -216,12 +216,12 @@ def _quantization(
     axis = table.integer(6, "i")
     used = scales[scales != 0]
     if not ((used >= _SMALLEST_SCALE) & (used <= 1 / _SMALLEST_SCALE)).all():
-        raise damaged(f"tensor {index} has a scale that is no sensible number")
+        raise damage_error(f"tensor {index} has a scale that is no sensible number")
     if len(scales) > 1:
         if not 0 <= axis < max(len(shape), 1):
-            raise damaged(f"tensor {index} is quantized along axis {axis} and has {len(shape)}")
+            raise damage_error(f"tensor {index} is quantized along axis {axis} and has {len(shape)}")
         if len(scales) != shape[axis]:
-            raise damaged(f"tensor {index} has {len(scales)} scales along an axis of {shape[axis]}")
+            raise damage_error(f"tensor {index} has {len(scales)} scales along an axis of {shape[axis]}")
     return scales, zeros, axis
 
 
@@ -230,19 +230,19 @@ def _operator(table: Table, codes: list[str], count: int) -> OperatorInfo:
     inputs = _tensor_numbers(table, 1, count, lowest=-1)
     outputs = _tensor_numbers(table, 2, count)
     options: dict[str, int] = {}
-    wanted = _OPTIONS.get(name)
-    if wanted is not None:
+    known = _OPTIONS.get(name)
+    if known is not None:
         stored = table.table(4)
         if stored is None:
-            raise damaged(f"{name} has no options")
-        options = {key: stored.integer(slot, code, default) for key, (slot, code, default) in wanted.items()}
+            raise damage_error(f"{name} has no options")
+        options = {key: stored.integer(slot, code, default) for key, (slot, code, default) in known.items()}
         for key, value in options.items():
             if not 1 <= value < 2**15:
-                raise damaged(f"{name} has {key} {value}")
+                raise damage_error(f"{name} has {key} {value}")
     return OperatorInfo(name, inputs, outputs, options)
 
 
 def _at(values: list[Any], index: int, kind: str) -> Any:
     if index >= len(values):
-        raise damaged(f"it names {kind} {index} and has {len(values)}")
+        raise damage_error(f"it names {kind} {index} and has {len(values)}")
     return values[index]

@@ -16,7 +16,8 @@ from edgeclf.dataset.near_duplicates import SIDE, groups, near_pairs
 from edgeclf.dataset.sources import Item, Listing, shown
 from edgeclf.dataset.types import OddFile, Unreadable
 from edgeclf.errors import DataError, ImageError
-from edgeclf.image.decoding import oddity
+from edgeclf.image.decoding import describe_irregularities
+from edgeclf.image.header import read_header
 from edgeclf.progress import SILENT, Progress
 from edgeclf.records import Record
 
@@ -224,7 +225,7 @@ def _odd(listing: Listing, items: Sequence[Item], progress: Progress) -> tuple[O
 
 def _oddity(item: Item) -> str | None:
     try:
-        return oddity(item.path)
+        return describe_irregularities(read_header(Path(item.path).read_bytes()), item.path)
     except ImageError as error:  # changed since it was decoded
         return str(error)
 

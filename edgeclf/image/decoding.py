@@ -1,4 +1,4 @@
-"""The one preprocessing: decode, RGB, resize, raw uint8[H, W, 3].
+"""Decodes and resizes images to raw RGB uint8[H, W, 3]: the one preprocessing.
 
 Training, calibration, bench, predict and live use it. Scaling to other ranges belongs inside the network, so that no
 device can get it wrong.
@@ -18,13 +18,19 @@ import numpy.typing as npt
 from edgeclf.errors import ImageError
 from edgeclf.image.header import SUFFIXES, ImageHeader, read_header
 
-PREPROCESSING_VERSION = 1
-"""Counts up when the same file would give other pixels."""
+PREPROCESSING_VERSION = 2
+"""Incremented whenever the same file gives other pixels."""
 
 IMAGE_SUFFIXES: frozenset[str] = frozenset(suffix for suffixes in SUFFIXES.values() for suffix in suffixes)
 
 MAX_PIXELS = 1 << 28
 """268 million; the largest phone cameras have 200. Decoded it takes 3 bytes a pixel."""
+
+_TURNED_HERE = ("JPEG", "PNG", "WebP")
+"""Formats whose orientation is applied here: OpenCV 4 leaves WebP as it is, and JPEG where XMP comes before EXIF.
+
+OpenCV's TIFF reader always applies it, whatever the flags, and pillow-heif does so for HEIC.
+"""
 
 _UNREADABLE = "its data is damaged, or of a kind that OpenCV does not read"
 _MAX_FILE_BYTES = 1 << 30
@@ -36,7 +42,7 @@ _INSTALL_HEIC = (
 _READ_RGB: int | None = getattr(cv2, "IMREAD_COLOR_RGB", None)
 
 _SILENT = 0
-"""OpenCV's log level for nothing at all."""
+"""OpenCV's log level that drops every line."""
 
 _LARGE = 1_500_000
 """Pixels from which on a second copy of the picture is worth avoiding."""
@@ -58,7 +64,7 @@ def load_image(path: Path | str, height: int, width: int) -> Image:
 
 
 def decode(path: Path | str) -> Image:
-    """The pixels of a file as uint8[H, W, 3] RGB, turned as EXIF says.
+    """Decode a file to uint8[H, W, 3] RGB, turned as its EXIF orientation asks for.
 
     Gray becomes three equal channels, an alpha channel is dropped, 16 bits become 8, CMYK and palettes become RGB; of
     an animation the first frame is taken.
@@ -72,17 +78,29 @@ def decode(path: Path | str) -> Image:
     if _READ_RGB is not None and header.format in ("JPEG", "PNG") and header.height * header.width >= _LARGE:
         del content
         return _decode_large(path, header, _READ_RGB)
-    return decode_bytes(content)
+    return decode_bytes(content, header)
 
 
-def decode_bytes(content: bytes) -> Image:
-    """Like `decode`, for a file's content."""
-    header = read_header(content)
+def decode_bytes(content: bytes, header: ImageHeader | None = None) -> Image:
+    """Decode a file's content as `decode` does.
+
+    Args:
+        content: all bytes of the file.
+        header: what `read_header` returned for them, if it was called before.
+
+    Raises:
+        ImageError: it cannot be read; the message is the reason alone.
+    """
+    header = header or read_header(content)
     _check(header)
     if header.format == "HEIC":
         return _decode_heic(content)
+    flags = cv2.IMREAD_COLOR if _READ_RGB is None else _READ_RGB
+    turn_here = header.format in _TURNED_HERE
+    if turn_here:
+        flags |= cv2.IMREAD_IGNORE_ORIENTATION
     try:
-        pixels = cv2.imdecode(np.frombuffer(content, np.uint8), cv2.IMREAD_COLOR if _READ_RGB is None else _READ_RGB)
+        pixels = cv2.imdecode(np.frombuffer(content, np.uint8), flags)
     except cv2.error as error:
         raise ImageError(_reason(header, str(error.err or error))) from error
     except MemoryError as error:
@@ -91,7 +109,8 @@ def decode_bytes(content: bytes) -> Image:
         raise ImageError(_reason(header, _UNREADABLE))
     if _READ_RGB is None:
         pixels = cv2.cvtColor(pixels, cv2.COLOR_BGR2RGB)
-    return np.asarray(pixels, np.uint8)
+    stored = np.asarray(pixels, np.uint8)
+    return _upright(stored, header.orientation) if turn_here else stored
 
 
 def resize(image: npt.NDArray[Any], height: int, width: int) -> Image:
@@ -117,7 +136,7 @@ def resize(image: npt.NDArray[Any], height: int, width: int) -> Image:
 
 
 def image_size(path: Path | str) -> tuple[int, int]:
-    """Height and width after EXIF rotation, from the file's header where that suffices.
+    """Find height and width after EXIF rotation, from the file's header where that suffices.
 
     Raises:
         ImageError: it cannot be read.
@@ -129,15 +148,15 @@ def image_size(path: Path | str) -> tuple[int, int]:
     return height, width
 
 
-def oddity(path: Path | str) -> str | None:
-    """What is unusual about a readable file, in words separated by commas, or None.
+def describe_irregularities(header: ImageHeader, name: str) -> str | None:
+    """Describe what is unusual about a readable file, in words separated by commas; None where nothing is.
 
-    Raises:
-        ImageError: it cannot be read.
+    Args:
+        header: of its content.
+        name: of the file; its suffix should be one of the format.
     """
-    header = read_header(_read(Path(path)))
     found = []
-    suffix = Path(path).suffix.lower()
+    suffix = os.path.splitext(name)[1].lower()
     if suffix not in SUFFIXES[header.format]:
         found.append(f"is {header.format} but named {suffix or 'without an ending'}")
     if header.orientation != 1:
@@ -178,7 +197,7 @@ def _check(header: ImageHeader) -> None:
     if header.format in ("HEIC", "AVIF"):
         return
     if header.height < 1 or header.width < 1:
-        raise ImageError(f"the {header.format} says it has {header.height} x {header.width} pixels")
+        raise ImageError(f"the {header.format} claims to have {header.height} x {header.width} pixels")
     if header.height * header.width > MAX_PIXELS:
         raise ImageError(
             f"{header.height} x {header.width} pixels are too many (limit {MAX_PIXELS:,}); make the picture smaller"
@@ -191,7 +210,7 @@ def _reason(header: ImageHeader, detail: str) -> str:
 
 
 def _decode_large(path: Path | str, header: ImageHeader, flags: int) -> Image:
-    """The same pixels with half the memory: `imdecode` holds two copies of a picture, this one."""
+    """Decode with half the memory: `imdecode` holds two copies of a picture, this holds one."""
     pixels = np.empty((header.height, header.width, 3), np.uint8)
     try:
         done = cv2.imread(os.fspath(path), pixels, flags | cv2.IMREAD_IGNORE_ORIENTATION)
@@ -203,7 +222,7 @@ def _decode_large(path: Path | str, header: ImageHeader, flags: int) -> Image:
 
 
 def _upright(stored: Image, orientation: int) -> Image:
-    """Turn as EXIF 2.3, table 6 says: from 5 on rows and columns are exchanged."""
+    """Turn by EXIF 2.3, table 6: from 5 on rows and columns are exchanged."""
     turned: npt.NDArray[Any] = cv2.transpose(stored) if orientation >= 5 else stored
     # the side on which the picture's first row and first column lie
     flips = {2: 1, 3: -1, 4: 0, 6: 1, 7: -1, 8: 0}

@@ -1,6 +1,6 @@
-"""Reads what a picture file is from its first bytes, and whether its end is there, without decoding a pixel.
+"""Reads what an image file is from its first bytes, and whether its end is there, without decoding a pixel.
 
-Decoders are lenient: OpenCV returns the upper half of a cut JPEG as if it were whole. So each format's own end is
+Decoders are lenient: OpenCV returns the upper half of a cut JPEG as if it were complete. So each format's own end is
 looked for.
 """
 
@@ -17,7 +17,7 @@ from edgeclf.image.tiff_header import TiffDirectory, exif_orientation
 
 @dataclass(frozen=True)
 class ImageHeader:
-    """What a picture file says about itself.
+    """What the header of an image file contains.
 
     Attributes:
         format: `JPEG`, `PNG`, `GIF`, `BMP`, `WebP`, `TIFF`, `HEIC` or `AVIF`.
@@ -27,7 +27,7 @@ class ImageHeader:
         bits: of one channel.
         orientation: EXIF, 1 to 8.
         animated: more than one frame or page.
-        damage: why the file is not whole, or None.
+        damage: what is missing or damaged; None: nothing.
     """
 
     format: str
@@ -56,7 +56,7 @@ _MARKER = re.compile(rb"\xff[^\x00\xff\xd0-\xd7]")
 
 
 def read_header(content: bytes) -> ImageHeader:
-    """What the file with this content is.
+    """Read what the file with this content is.
 
     Raises:
         ImageError: it is empty, of no known format, or cut within its header.
@@ -88,9 +88,9 @@ def read_header(content: bytes) -> ImageHeader:
 
 
 def _jpeg(content: bytes) -> ImageHeader:
-    """ITU-T T.81, annex B: segments up to the end marker; embedded thumbnails have end markers of their own."""
+    """Read a JPEG (ITU-T T.81, annex B): segments up to its end marker; thumbnails inside have their own."""
     height = width = bits = components = 0
-    orientation, position = 1, 2
+    orientation, position = 0, 2
     damage: str | None = "the file is cut: the JPEG's end marker is missing"
     while True:
         found = _MARKER.search(content, position)
@@ -108,17 +108,17 @@ def _jpeg(content: bytes) -> ImageHeader:
         segment = content[position + 2 : position + size]
         if marker in _START_OF_FRAME and len(segment) >= 6:
             bits, height, width, components = struct.unpack_from(">BHHB", segment)
-        if marker == 0xE1 and segment[:6] == b"Exif\0\0":
+        if marker == 0xE1 and segment[:6] == b"Exif\0\0" and not orientation:  # of several blocks the first counts
             orientation = exif_orientation(segment[6:])
         position += max(size, 2)
     if not width:
         raise ImageError(damage or "the JPEG has no picture in it")
     mode = {1: "gray", 3: "RGB", 4: "CMYK"}.get(components, "other")
-    return ImageHeader("JPEG", height, width, mode, bits, orientation, False, damage)
+    return ImageHeader("JPEG", height, width, mode, bits, orientation or 1, False, damage)
 
 
 def _png(content: bytes) -> ImageHeader:
-    """Portable Network Graphics 3rd edition: chunks with a checksum each, IEND at the end."""
+    """Read a PNG (Portable Network Graphics, 3rd edition): chunks with a checksum each, IEND at the end."""
     width, height, bits, colour = struct.unpack_from(">IIBB", content, 16)
     mode = {0: "gray", 2: "RGB", 3: "palette", 4: "gray+alpha", 6: "RGBA"}.get(colour, "other")
     orientation, animated, position = 1, False, 8
@@ -146,7 +146,7 @@ def _png(content: bytes) -> ImageHeader:
 
 
 def _gif(content: bytes) -> ImageHeader:
-    """GIF89a: blocks up to the trailer 0x3B."""
+    """Read a GIF (GIF89a): blocks up to the trailer 0x3B."""
     width, height, packed = struct.unpack_from("<HHB", content, 6)
     position = 13 + (3 << (packed & 7) + 1 if packed & 0x80 else 0)
     frames, damage = 0, "the file is cut: the GIF's trailer is missing"
@@ -170,19 +170,16 @@ def _gif(content: bytes) -> ImageHeader:
 
 
 def _webp(content: bytes) -> ImageHeader:
-    """RIFF container with VP8, VP8L or VP8X (RFC 9649)."""
-    whole = struct.unpack_from("<I", content, 4)[0] + 8
-    damage = None if len(content) >= whole else f"the file is cut: {len(content)} of {whole} bytes are there"
+    """Read a WebP (RFC 9649): a RIFF container with VP8, VP8L or VP8X."""
+    expected = struct.unpack_from("<I", content, 4)[0] + 8
+    damage = None if len(content) >= expected else f"the file is cut: {len(content)} of {expected} bytes are there"
     kind, orientation, animated, mode = content[12:16], 1, False, "RGB"
     if kind == b"VP8X":
         flags = content[20]
         width = int.from_bytes(content[24:27], "little") + 1
         height = int.from_bytes(content[27:30], "little") + 1
         animated, mode = bool(flags & 0x02), "RGBA" if flags & 0x10 else "RGB"
-        place = content.find(b"EXIF", 30) if flags & 0x08 else -1
-        if place > 0:
-            exif = content[place + 8 : place + 8 + struct.unpack_from("<I", content, place + 4)[0]]
-            orientation = exif_orientation(exif.removeprefix(b"Exif\0\0"))
+        orientation = exif_orientation(_webp_chunk(content, b"EXIF").removeprefix(b"Exif\0\0"))
     elif kind == b"VP8L":
         packed = struct.unpack_from("<I", content, 21)[0]
         width, height = (packed & 0x3FFF) + 1, (packed >> 14 & 0x3FFF) + 1
@@ -190,6 +187,17 @@ def _webp(content: bytes) -> ImageHeader:
     else:
         width, height = (value & 0x3FFF for value in struct.unpack_from("<HH", content, 26))
     return ImageHeader("WebP", height, width, mode, 8, orientation, animated, damage)
+
+
+def _webp_chunk(content: bytes, kind: bytes) -> bytes:
+    """Find the content of the first chunk of this kind; empty: there is none."""
+    position = 12
+    while position + 8 <= len(content):
+        size = int(struct.unpack_from("<I", content, position + 4)[0])
+        if content[position : position + 4] == kind:
+            return content[position + 8 : position + 8 + size]
+        position += 8 + size + size % 2
+    return b""
 
 
 def _tiff(content: bytes) -> ImageHeader:
@@ -209,14 +217,14 @@ def _bmp(content: bytes) -> ImageHeader:
     start = struct.unpack_from("<I", content, 10)[0]
     width, height, _, bits, packing = struct.unpack_from("<iiHHI", content, 18)
     height, width = abs(height), abs(width)
-    wanted = start + ((bits * width + 31) // 32 * 4) * height if packing == 0 else start
-    damage = None if len(content) >= wanted else f"the file is cut: {len(content)} of {wanted} bytes are there"
+    expected = start + ((bits * width + 31) // 32 * 4) * height if packing == 0 else start
+    damage = None if len(content) >= expected else f"the file is cut: {len(content)} of {expected} bytes are there"
     mode = {32: "RGBA", 24: "RGB", 16: "RGB"}.get(bits, "palette")
     return ImageHeader("BMP", height, width, mode, damage=damage)
 
 
 def _boxed(content: bytes) -> ImageHeader:
-    """ISO/IEC 23008-12: the brand tells HEIC from AVIF."""
+    """Read the brand of a HEIC or AVIF (ISO/IEC 23008-12)."""
     size = struct.unpack_from(">I", content)[0]
     brands = content[8 : max(size, 16)]
     if b"avif" in brands or b"avis" in brands:

@@ -18,7 +18,7 @@ from edgeclf.errors import ImageError
 from edgeclf.image.decoding import load_image, resize
 from edgeclf.inference.engine import TensorSpec, find_engine
 from edgeclf.inference.input_range import InputRange, measure_input_range, resolve_input_range
-from edgeclf.inference.quantization import dequantize, probabilities
+from edgeclf.inference.quantization import dequantize, to_probabilities
 from edgeclf.records import Record
 
 Images = npt.NDArray[np.uint8]
@@ -194,7 +194,7 @@ class Classifier:
             values = self._reals[raw.view(np.uint8)]
         else:
             values = dequantize(raw, output.scale, output.zero_point)
-        return probabilities(values, self._shape.scores)
+        return to_probabilities(values, self._shape.scores)
 
 
 def _gray(image: Images) -> Images:

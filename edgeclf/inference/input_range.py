@@ -1,4 +1,4 @@
-"""Decides which range of input values a network expects: what its file says, what the user says, or a measurement."""
+"""Decides which range of input values a network expects: from its file, the user, or a measurement."""
 
 from __future__ import annotations
 
@@ -81,22 +81,27 @@ def resolve_input_range(
             return InputRange(*given, "given"), imposed
         found = file.metadata.normalization
         return None if found is None else (InputRange(*found.range, "metadata"), found)
-    own = None if made is None else made.input_range or RAW.range
     if given is not None:
-        known = [own] if own is not None else []
-        if eight_bit:
-            known.append(_quantized_range(shape))
-        if not any(_equal(given, one) for one in known):
-            origin = "provenance" if own is not None else f"quantization of its {shape.dtype} input"
-            (low, high), (given_low, given_high) = known[0], given
-            raise InputError(
-                f"{file.name} knows its input range: expected {low:g},{high:g} ({origin}), "
-                f"got {given_low:g},{given_high:g}; leave --input-range out"
-            )
+        _check_agreement(file, given)
     if eight_bit:
         return InputRange(0.0, 255.0, "8-bit input"), None
     norm = RAW if made is None or made.input_range is None else Normalization.from_range(*made.input_range)
     return InputRange(*norm.range, "provenance"), norm
+
+
+def _check_agreement(file: ModelFile, given: tuple[float, float]) -> None:
+    """Refuse a range that differs from those that the provenance and the quantization of an 8-bit input name."""
+    known = {}
+    if file.provenance is not None:
+        known["provenance"] = file.provenance.input_range or RAW.range
+    if file.shape.dtype in ("uint8", "int8"):
+        known[f"quantization of its {file.shape.dtype} input"] = _quantized_range(file.shape)
+    if not any(_equal(given, one) for one in known.values()):
+        origin, (low, high) = next(iter(known.items()))
+        raise InputError(
+            f"{file.name} knows its input range: expected {low:g},{high:g} ({origin}), "
+            f"got {given[0]:g},{given[1]:g}; leave --input-range out"
+        )
 
 
 def _quantized_range(shape: ClassifierShape) -> tuple[float, float]:
@@ -135,7 +140,7 @@ def measure_input_range(
         name: predict(images.astype(np.float32) * np.float32((high - low) / 255) + np.float32(low))
         for name, (low, high) in CANDIDATES.items()
     }
-    scores = {name: information(found) for name, found in predictions.items()}
+    scores = {name: mutual_information(found) for name, found in predictions.items()}
     best, doubt = _without_saturation(scores), ""
     if labels is not None:
         right = {name: int((found.argmax(axis=1) == labels).sum()) for name, found in predictions.items()}
@@ -153,7 +158,7 @@ def measure_input_range(
     return InputRange(low, high, "measured", {name: round(score, 4) for name, score in scores.items()}, doubt)
 
 
-def information(probabilities: npt.NDArray[np.float32]) -> float:
+def mutual_information(probabilities: npt.NDArray[np.float32]) -> float:
     """Compute the mutual information between image and prediction: entropy of the mean minus mean entropy.
 
     Args:

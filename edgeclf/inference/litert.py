@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import importlib
-import importlib.util
 from typing import Any
 
 from edgeclf.errors import InputError
+from edgeclf.extras import installed
 from edgeclf.inference.tflite_session import TFLiteEngine
 
 
@@ -18,7 +18,7 @@ class LiteRT(TFLiteEngine):
 
     def load(self) -> Any:
         """Import the package; return its module `interpreter`."""
-        if importlib.util.find_spec("ai_edge_litert") is None:
+        if not installed("ai_edge_litert"):
             raise InputError("--runtime litert needs ai-edge-litert, which is not installed; run: pip install edgeclf")
         return importlib.import_module("ai_edge_litert.interpreter")
 

@@ -1,4 +1,4 @@
-"""From raw outputs to probabilities."""
+"""Turns raw outputs into probabilities."""
 
 from __future__ import annotations
 
@@ -9,15 +9,15 @@ import numpy.typing as npt
 
 
 def dequantize(raw: npt.NDArray[Any], scale: float, zero_point: int) -> npt.NDArray[np.float32]:
-    """Real values of a tensor: `(raw - zero_point) * scale`, or the values themselves where `scale` is 0."""
+    """Compute the real values of a tensor: `(raw - zero_point) * scale`; the values themselves where `scale` is 0."""
     if scale <= 0:
         return raw.astype(np.float32)
     # 8-bit numbers are widened first: 5 - 128 does not fit into uint8
     return np.asarray((raw.astype(np.int32) - zero_point) * np.float32(scale), np.float32)
 
 
-def probabilities(values: npt.NDArray[np.float32], scores: str) -> npt.NDArray[np.float32]:
-    """Probabilities `float32[..., C]` of real outputs.
+def to_probabilities(values: npt.NDArray[np.float32], scores: str) -> npt.NDArray[np.float32]:
+    """Compute probabilities `float32[..., C]` from real outputs.
 
     Args:
         values: real outputs `float32[..., C]`.

@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import importlib
-import importlib.util
 import sys
 from typing import Any
 
 import numpy as np
 
 from edgeclf.errors import InputError, MissingExtraError
+from edgeclf.extras import installed
 from edgeclf.inference.tflite_session import TFLiteEngine
 
 
@@ -25,7 +25,7 @@ class TFLiteRuntime(TFLiteEngine):
             raise InputError(
                 "tflite-runtime ended with Python 3.11, and this is a later one; leave --runtime out (litert)"
             )
-        if importlib.util.find_spec("tflite_runtime") is None:
+        if not installed("tflite_runtime"):
             raise MissingExtraError("--runtime tflite-runtime", "tflite-runtime", "tflite-runtime")
         if int(np.__version__.split(".")[0]) >= 2:
             raise InputError(

@@ -34,7 +34,7 @@ class TFLiteSession:
         self.engine = engine
         self.engine_version = engine_version
         self.threads = threads
-        self._native = native
+        self._set_tensor, self._get_tensor = native.set_tensor, native.get_tensor
         self._dtype: np.dtype[Any] = np.dtype(self.input.dtype)
         self._in = int(native.get_input_details()[0]["index"])
         self._out = int(native.get_output_details()[0]["index"])
@@ -50,24 +50,25 @@ class TFLiteSession:
         if tensor.shape != self.input.shape or tensor.dtype != self._dtype:
             expected = f"{self.input.dtype}{list(self.input.shape)}"
             raise InputError(f"the input must be {expected}, got {tensor.dtype}{list(tensor.shape)}")
-        self._native.set_tensor(self._in, tensor)
+        self._set_tensor(self._in, tensor)
         try:
             self.invoke()
         except (RuntimeError, ValueError) as error:
             raise RunFailedError(f"{self.engine} failed while running the model: {_first_line(error)}") from error
-        return self.read(self._out)
+        result: npt.NDArray[Any] = self._get_tensor(self._out)
+        return result
 
     def read(self, index: int) -> npt.NDArray[Any]:
         """Copy the values of tensor number `index` after `run`.
 
         Only inputs and outputs keep theirs, unless the file was opened with `preserve_all_tensors`.
         """
-        values: npt.NDArray[Any] = self._native.get_tensor(index)
+        values: npt.NDArray[Any] = self._get_tensor(index)
         return values
 
 
 class TFLiteEngine(ABC):
-    """What the engines share whose package has the interpreter of TFLite; see `Engine`.
+    """Base of the engines whose package has the interpreter of TFLite; see `Engine`.
 
     Attributes:
         name: key in `ENGINES`.

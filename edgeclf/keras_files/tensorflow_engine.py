@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-import importlib.util
 from types import SimpleNamespace
 from typing import Any
 
 from edgeclf.errors import MissingExtraError
+from edgeclf.extras import installed
 from edgeclf.inference.engine import ENGINES
 from edgeclf.inference.tflite_session import TFLiteEngine
 
@@ -19,7 +19,7 @@ class TensorFlowEngine(TFLiteEngine):
 
     def load(self) -> Any:
         """Import TensorFlow; return its interpreter class and resolver types."""
-        if importlib.util.find_spec("tensorflow") is None:
+        if not installed("tensorflow"):
             raise MissingExtraError("--runtime tensorflow", "train", "tensorflow")
         import tensorflow as tf
 

@@ -1,4 +1,4 @@
-"""Predict a split with every core, and with the same predictions as one plain loop."""
+"""Predicts a split with every core, and with the same predictions as one plain loop."""
 
 from __future__ import annotations
 

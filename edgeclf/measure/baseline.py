@@ -16,8 +16,8 @@ import numpy.typing as npt
 from edgeclf.dataset import Dataset
 from edgeclf.inference.predictor import Predictor
 from edgeclf.measure.accuracy import Images, class_indices
-from edgeclf.measure.latency import Percentiles, call_latency
 from edgeclf.measure.plan import BenchPlan
+from edgeclf.measure.stopwatch import Percentiles, call_latency
 from edgeclf.measure.subjects import DatasetLoader, split_of
 from edgeclf.progress import SILENT, Progress
 

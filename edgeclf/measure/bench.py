@@ -1,4 +1,4 @@
-"""`bench`: accuracy, size, latency and memory of several models, paired with a float baseline."""
+"""Measures accuracy, size, latency and memory of several models, paired with a float baseline."""
 
 from __future__ import annotations
 
@@ -14,11 +14,12 @@ from edgeclf.errors import DataError
 from edgeclf.measure.accuracy import class_indices, predict_split
 from edgeclf.measure.baseline import Baseline
 from edgeclf.measure.comparison import ModelPredictions, Verdict, compare_models
-from edgeclf.measure.latency import Latency, Percentiles
+from edgeclf.measure.latency import Latency
 from edgeclf.measure.memory import Memory
 from edgeclf.measure.plan import BenchPlan
 from edgeclf.measure.report import BaselineResult, BenchData, BenchReport, ModelResult
 from edgeclf.measure.statistics import wilson_interval
+from edgeclf.measure.stopwatch import Percentiles
 from edgeclf.measure.subjects import DatasetLoader, Subject, at_size, open_subjects, split_of
 from edgeclf.measure.target import FindPhotos, Local, Target
 from edgeclf.progress import SILENT, Progress
@@ -94,7 +95,7 @@ def bench(
 
 
 def find_photos(load: DatasetLoader | None, split: str) -> FindPhotos | None:
-    """A function that finds up to 100 photo files of a split; None without data."""
+    """Make a function that finds up to 100 photo files of a split; None without data."""
     if load is None:
         return None
 

@@ -1,4 +1,4 @@
-"""Where models and the baseline disagree: by class and by image."""
+"""Scores models, and lists where they and the baseline disagree: by class and by image."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""How numbers are written for people, the same on the page and in the terminal. Imports nothing heavy."""
+"""Writes numbers for people, the same on the page and in the terminal. Imports nothing heavy."""
 
 from __future__ import annotations
 
@@ -35,9 +35,9 @@ def size(count: int | None) -> str:
     for unit in ("B", "kB", "MB"):
         # 999.6 kB is written as 1 MB, not as 1e+03 kB.
         if value < 999.5:
-            return f"{value:.0f} B" if unit == "B" else f"{_three_digits(value)} {unit}"
+            return f"{value:.0f} B" if unit == "B" else f"{_rounded(value)} {unit}"
         value /= 1000
-    return f"{_three_digits(value)} GB"
+    return f"{_rounded(value)} GB"
 
 
 def milliseconds(value: float | None) -> str:
@@ -70,7 +70,7 @@ def p_value(p: float | None) -> str:
 
 def ratio(value: float, digits: int = 3) -> str:
     """Write a ratio with `digits` significant digits, and never fewer than its whole part has."""
-    return f"{value:.{digits}g}" if value < 10**digits - 0.5 else f"{value:,.0f}"
+    return _rounded(value, digits)
 
 
 def threads(count: int) -> str:
@@ -100,8 +100,9 @@ def duration(seconds: float) -> str:
     return f"{seconds / 60:.3g} min" if seconds < 7200 else f"{seconds / 3600:.3g} h"
 
 
-def _three_digits(value: float) -> str:
-    return f"{value:#.3g}".rstrip(".") if value < 999.5 else f"{value:,.0f}"
+def _rounded(value: float, digits: int = 3) -> str:
+    """`value` with `digits` significant digits, zeros at the end included, and never with an exponent."""
+    return f"{value:#.{digits}g}".rstrip(".") if value < 10**digits - 0.5 else f"{value:,.0f}"
 
 
 def _billions(count: int) -> str:

@@ -1,5 +1,4 @@
-"""How long one prediction takes: single-stream latency of models that take turns, so that a drifting machine slows
-all of them alike.
+"""Times single predictions of models that take turns, so that a drifting machine slows all of them alike.
 
 **What is timed.** The interpreter's `invoke` alone, from Python: the input lies in its tensor already and the output
 stays in its tensor, as in the stopwatch that ships with LiteRT (`benchmark_litert_model`). Decoding and resizing photos
@@ -12,10 +11,8 @@ sleeping threads come back; the burst itself is back to back, as in a program th
 
 from __future__ import annotations
 
-import gc
 import time
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -27,27 +24,15 @@ from edgeclf.artifact.model_file import ModelFile
 from edgeclf.errors import InputError
 from edgeclf.image.decoding import load_image
 from edgeclf.inference.engine import Session, find_engine
+from edgeclf.measure.stopwatch import Percentiles, percentiles, time_calls, undisturbed, warm_up
 from edgeclf.progress import SILENT, Progress
 from edgeclf.records import Record
 
 ROUNDS = 20
 LOADS = 5
-_WARM_UP_SECONDS = 3.0
-_WINDOW_SECONDS = 0.05
-_FEWEST_WINDOWS = 3
 _BURST_WARM_UP_SECONDS = 0.003
 _BUDGET_SECONDS = 4.0
-_CALL_SECONDS = 3.0
 _FEWEST_RUNS, _MOST_RUNS = 100, 2000
-
-
-@dataclass(frozen=True)
-class Percentiles(Record):
-    """Milliseconds: half of the calls took at most `median`, 99 % at most `p99`."""
-
-    median: float
-    p90: float
-    p99: float
 
 
 @dataclass(frozen=True)
@@ -133,16 +118,6 @@ def check_counts(threads: Sequence[int], runs: int | None) -> None:
         raise InputError(f"threads must be at least 1, got {', '.join(map(str, threads)) or 'none'}")
 
 
-def call_latency(call: Callable[[], object]) -> Percentiles:
-    """Time a function that classifies one image, warmed up as a model is; for what is no model file.
-
-    It is called for about 3 seconds, between 30 and 1,000 times.
-    """
-    with undisturbed():
-        _, _, seconds = warm_up(call)
-        return percentiles(time_calls(call, int(np.clip(_CALL_SECONDS / seconds, 30, 1000))))
-
-
 def preprocessing_latency(
     photos: Sequence[Path], height: int, width: int, *, progress: Progress = SILENT
 ) -> Percentiles | None:
@@ -164,12 +139,6 @@ def preprocessing_latency(
             times[index] = time.perf_counter_ns() - start
             task.advance()
     return percentiles(times)
-
-
-def percentiles(nanoseconds: npt.NDArray[np.int64]) -> Percentiles:
-    """Compute median, 90 % and 99 % of int64[N] nanoseconds, in milliseconds."""
-    median, p90, p99 = np.percentile(nanoseconds, [50, 90, 99]) / 1e6
-    return Percentiles(median=float(median), p90=float(p90), p99=float(p99))
 
 
 def _measure_together(
@@ -227,32 +196,6 @@ def _warm(session: Session) -> tuple[int, bool, float]:
     return warm_up(session.invoke)
 
 
-def warm_up(invoke: Callable[[], object]) -> tuple[int, bool, float]:
-    """Call `invoke` until two windows in a row are not faster than the best before, or time is over.
-
-    Three windows are always waited for, whatever they take: fewer cannot show whether calls get faster.
-
-    Returns:
-        calls made, whether they had stopped getting faster, seconds a call.
-    """
-    deadline = time.perf_counter() + _WARM_UP_SECONDS
-    best, windows, idle_windows, made = float("inf"), 0, 0, 0
-    while idle_windows < 2:
-        window: list[int] = []
-        closes = time.perf_counter() + _WINDOW_SECONDS
-        while len(window) < 2 or time.perf_counter() < closes:
-            start = time.perf_counter_ns()
-            invoke()
-            window.append(time.perf_counter_ns() - start)
-        made, windows = made + len(window), windows + 1
-        median = float(np.median(window))
-        idle_windows = idle_windows + 1 if median > 0.98 * best else 0
-        best = min(best, median)
-        if windows >= _FEWEST_WINDOWS and time.perf_counter() > deadline:
-            return made, idle_windows >= 2, best / 1e9
-    return made, True, best / 1e9
-
-
 def _burst(invoke: Callable[[], object], calls: int) -> npt.NDArray[np.int64]:
     ready = time.perf_counter() + _BURST_WARM_UP_SECONDS
     invoke()
@@ -260,17 +203,6 @@ def _burst(invoke: Callable[[], object], calls: int) -> npt.NDArray[np.int64]:
     while time.perf_counter() < ready:
         invoke()
     return time_calls(invoke, calls)
-
-
-def time_calls(invoke: Callable[[], object], calls: int) -> npt.NDArray[np.int64]:
-    """Time `calls` calls, back to back: int64[calls] nanoseconds."""
-    times = np.empty(calls, np.int64)
-    clock = time.perf_counter_ns
-    for index in range(calls):
-        start = clock()
-        invoke()
-        times[index] = clock() - start
-    return times
 
 
 def _conclude(contender: _Contender) -> Latency:
@@ -296,16 +228,3 @@ def _noise(shape: Sequence[int], dtype: np.dtype[Any]) -> npt.NDArray[Any]:
         low, high = max(limits.min, -128), min(limits.max, 255)
         return rng.integers(low, high + 1, tuple(shape)).astype(dtype)
     return rng.uniform(0, 1, tuple(shape)).astype(dtype)
-
-
-@contextmanager
-def undisturbed() -> Iterator[None]:
-    """Keep the garbage collector from running between two readings of the clock."""
-    was_on = gc.isenabled()
-    gc.collect()
-    gc.disable()
-    try:
-        yield
-    finally:
-        if was_on:
-            gc.enable()

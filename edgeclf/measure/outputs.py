@@ -1,4 +1,4 @@
-"""Where the results of `bench` go, checked before anything is measured."""
+"""Finds where the results of `bench` go, checked before anything is measured."""
 
 from __future__ import annotations
 

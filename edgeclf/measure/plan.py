@@ -1,4 +1,4 @@
-"""What `bench` is asked to do, as one value that is made once and handed on whole."""
+"""The request to `bench` as one value, made once from the command line or from keywords."""
 
 from __future__ import annotations
 

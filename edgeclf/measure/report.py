@@ -10,8 +10,8 @@ from edgeclf import atomic
 from edgeclf.errors import InputError
 from edgeclf.measure.board import BoardReading, BoardReadings
 from edgeclf.measure.formatting import duration
-from edgeclf.measure.latency import Percentiles
 from edgeclf.measure.machine import Machine
+from edgeclf.measure.stopwatch import Percentiles
 from edgeclf.measure.sustained import Sustained
 from edgeclf.records import Record
 

@@ -1,4 +1,4 @@
-"""Compare two machines: which models of another report are those of this one, and what makes them hard to compare."""
+"""Compares two machines: which models of another report are those of this one, and what makes them hard to compare."""
 
 from __future__ import annotations
 

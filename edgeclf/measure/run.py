@@ -1,4 +1,4 @@
-"""`bench` from end to end: what to measure, compared with what, on which images, and where the results go."""
+"""Runs `bench` from end to end: what to measure, compared with what, on which images, and where the results go."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Find the model files that a user names: files, run folders and zoo names."""
+"""Finds the model files that a user names: files, run folders and zoo names."""
 
 from __future__ import annotations
 

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from statistics import NormalDist
 
 import numpy as np
 import numpy.typing as npt
@@ -20,7 +19,9 @@ _EXACT_UP_TO = 4096
 
 
 def wilson_interval(successes: int, trials: int, z: float = Z_95) -> Interval:
-    """Score interval of a proportion; unlike the textbook's `p ± z·s` it stays inside 0..1 and holds near both ends.
+    """Compute the score interval of a proportion.
+
+    Unlike the textbook's `p ± z·s` it stays inside 0..1 and holds near both ends.
 
     Args:
         successes: images predicted correctly.
@@ -48,7 +49,7 @@ def wilson_interval(successes: int, trials: int, z: float = Z_95) -> Interval:
 
 
 def mcnemar_p(lost: int, gained: int) -> float:
-    """Exact two-sided p of McNemar's test: could the changed predictions be the throws of a fair coin?
+    """Compute the exact two-sided p of McNemar's test: could the changed predictions be the throws of a fair coin?
 
     Args:
         lost: images that the first classifier predicts correctly and the second wrongly.
@@ -77,7 +78,7 @@ def mcnemar_p(lost: int, gained: int) -> float:
 
 
 def paired_difference(baseline: BoolArray, model: BoolArray) -> float:
-    """Difference in accuracy, `model` minus `baseline`, a fraction; both bool[N], right or wrong on the same images."""
+    """Subtract accuracies, `model` minus `baseline`: a fraction. Both bool[N], right or wrong on the same images."""
     lost, gained = discordant(baseline, model)
     return (gained - lost) / len(baseline)
 
@@ -97,7 +98,7 @@ def discordant(baseline: BoolArray, model: BoolArray) -> tuple[int, int]:
 def bootstrap_interval(
     baseline: BoolArray, model: BoolArray, *, seed: int = 0, resamples: int = 10_000, confidence: float = 0.95
 ) -> Interval:
-    """Percentile bootstrap interval of the paired difference in accuracy (model minus baseline).
+    """Compute a percentile bootstrap interval of the paired difference in accuracy (model minus baseline).
 
     Images are drawn with replacement, each with both of its predictions. Since an image contributes -1, 0 or +1,
     drawing N images is one draw of three counts from a multinomial distribution: the same bootstrap without N random
@@ -134,12 +135,12 @@ def bootstrap_interval(
 
 
 def difference_interval(lost: int, gained: int, total: int, alpha: float) -> Interval:
-    """Interval of a paired difference in accuracy that agrees with McNemar's exact test at the level `alpha`.
+    """Compute an interval of a paired difference that agrees with McNemar's exact test at the level `alpha`.
 
     The difference is the fraction of images that changed sides, times (2 q - 1), where q is the fraction of gained ones
-    among those. The bounds are the smallest and largest product over Wilson's interval of the former and Clopper and
-    Pearson's of q, both at `alpha`. The latter inverts the exact test: the interval excludes zero exactly where
-    `mcnemar_p(lost, gained)` is below `alpha`. It is conservative: wider than needed for its coverage.
+    among those. The bounds are the smallest and largest product over Clopper and Pearson's exact intervals of both, at
+    `alpha`. That of q inverts the exact test: the interval excludes zero exactly where `mcnemar_p(lost, gained)` is
+    below `alpha`. It is conservative: wider than its coverage needs.
 
     Args:
         lost: as `mcnemar_p`.
@@ -154,7 +155,7 @@ def difference_interval(lost: int, gained: int, total: int, alpha: float) -> Int
     Biometrika 26 (1934); R. Newcombe, "Improved confidence intervals for the difference between binomial proportions
     based on paired data", Statistics in Medicine 17 (1998), on conditional intervals.
     """
-    changed = wilson_interval(lost + gained, total, NormalDist().inv_cdf(1 - alpha / 2))
+    changed = clopper_pearson_interval(lost + gained, total, alpha)
     directions = tuple(2 * q - 1 for q in clopper_pearson_interval(gained, lost + gained, alpha))
     products = [rate * direction for rate in changed for direction in directions]
     low, high = min(products), max(products)
@@ -165,7 +166,7 @@ def difference_interval(lost: int, gained: int, total: int, alpha: float) -> Int
 
 
 def clopper_pearson_interval(successes: int, trials: int, alpha: float) -> Interval:
-    """Exact interval of a proportion at the level `alpha`; 0 to 1 where there are no trials.
+    """Compute the exact interval of a proportion at the level `alpha`; 0 to 1 where there are no trials.
 
     Source: as `difference_interval`.
     """
@@ -206,7 +207,7 @@ def holm_levels(p_values: Sequence[float], alpha: float = 0.05) -> tuple[float, 
 
 
 def _solve(successes: int, trials: int, tail: float) -> float:
-    """The probability of success at which `successes` or more among `trials` have the probability `tail`."""
+    """Find the probability of success at which `successes` or more among `trials` have the probability `tail`."""
     factorials = np.concatenate([[0.0], np.cumsum(np.log(np.arange(1, trials + 1)))])
     counts = np.arange(successes, trials + 1)
     ways = factorials[trials] - factorials[counts] - factorials[trials - counts]

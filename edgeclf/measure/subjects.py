@@ -1,4 +1,4 @@
-"""The models under test, opened once, with the data at the size that each of them takes."""
+"""Opens the models under test, each once, with the data at the size that each of them takes."""
 
 from __future__ import annotations
 

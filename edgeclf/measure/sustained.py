@@ -17,7 +17,8 @@ import numpy.typing as npt
 from edgeclf.artifact.model_file import ModelFile
 from edgeclf.errors import InputError
 from edgeclf.measure.board import BoardReading, read_board
-from edgeclf.measure.latency import Percentiles, percentiles, prepare_call, time_calls, undisturbed
+from edgeclf.measure.latency import prepare_call
+from edgeclf.measure.stopwatch import Percentiles, percentiles, time_calls, undisturbed
 from edgeclf.progress import SILENT, Progress, Task
 from edgeclf.records import Record
 

@@ -10,10 +10,11 @@ from typing import Protocol
 from edgeclf.artifact.model_file import ModelFile
 from edgeclf.errors import InputError
 from edgeclf.measure.board import BoardReading, BoardReadings, read_board
-from edgeclf.measure.latency import Latency, Percentiles, measure_latency, preprocessing_latency
+from edgeclf.measure.latency import Latency, measure_latency, preprocessing_latency
 from edgeclf.measure.machine import Machine, describe_machine
 from edgeclf.measure.memory import Memory, measure_memory
 from edgeclf.measure.plan import BenchPlan
+from edgeclf.measure.stopwatch import Percentiles
 from edgeclf.measure.subjects import short_names
 from edgeclf.measure.sustained import Sustained, measure_sustained
 from edgeclf.progress import SILENT, Progress

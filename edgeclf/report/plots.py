@@ -37,7 +37,7 @@ def accuracy_against_size(report: BenchReport, order: Mapping[str, int]) -> str:
     for name, index in order.items():
         model = next(m for m in report.models if m.name == name)
         _point(axes, model, model.size_bytes, index, "o")
-    _logarithmic(axes, [m.size_bytes for m in report.models], lambda value, _: size(round(value)))
+    _logarithmic(axes, [m.size_bytes for m in report.models], lambda value, _: _tick(size(round(value))))
     axes.set_xlabel("file size")
     axes.set_ylabel("top-1 accuracy, %")
     return _svg(figure, "size", "Accuracy against file size")
@@ -147,6 +147,11 @@ def _logarithmic(axes: Axes, values: Sequence[float], label: Any) -> None:
     axes.xaxis.set_major_locator(LogLocator(base=10, subs=subs))
     axes.xaxis.set_major_formatter(FuncFormatter(label))
     axes.xaxis.set_minor_formatter(NullFormatter())
+
+
+def _tick(text: str) -> str:
+    """Drop zeros behind the decimal point, which in a table show how exact a figure is."""
+    return re.sub(r"(\.\d*?)0+ ", r"\1 ", text).replace(". ", " ")
 
 
 def _canvas(width: float, height: float) -> tuple[Figure, Axes]:

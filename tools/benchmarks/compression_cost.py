@@ -21,6 +21,7 @@ from pathlib import Path
 import numpy as np
 
 import edgeclf
+from edgeclf.artifact.model_file import ModelFile
 from edgeclf.cli.progress_bars import LineProgress
 from edgeclf.dataset import load_dataset
 from edgeclf.measure.latency import measure_latency
@@ -88,7 +89,8 @@ def main() -> None:
             )
             size = report.models[0].input_size[0]
             bare(run, data, size, folder / "bare.tflite")
-            files = [folder / "bare.tflite", Path(next(iter(made.values())).path)]
+            paths = [folder / "bare.tflite", next(iter(made.values())).path]
+            files = [ModelFile.read(path) for path in paths]
             rounds = [[t.latency_ms.median for t in measure_latency(files, runs=2000, seed=turn)] for turn in range(5)]
             ratio = statistics.median(ours / plain for plain, ours in rounds)
             print(

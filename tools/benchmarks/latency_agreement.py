@@ -31,7 +31,8 @@ def stopwatch(model: Path, runs: int, threads: int) -> float:
 
 def bench(model: Path, runs: int, threads: int) -> float:
     code = (
-        "import sys; from edgeclf.artifact.model_file import ModelFile; from edgeclf.measure.latency import measure_latency;"
+        "import sys; from edgeclf.artifact.model_file import ModelFile;"
+        "from edgeclf.measure.latency import measure_latency;"
         "model, runs, threads = sys.argv[1:];"
         "print(measure_latency([ModelFile.read(model)], runs=int(runs), threads=[int(threads)])[0].latency_ms.median)"
     )
