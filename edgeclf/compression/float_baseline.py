@@ -4,14 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any
 
-from edgeclf.artifact.pixels import RAW, Normalization
-from edgeclf.artifact.run_folder import RunFolder
 from edgeclf.compression.pipeline.training_data import decide_input_range
 from edgeclf.dataset import Dataset
-from edgeclf.graph.float_network import FloatNetwork, InputSpec
-from edgeclf.keras_files.loading import FloatSource, load_source
+from edgeclf.keras_files.loading import load_source
 from edgeclf.keras_files.predictor import BATCH, KerasPredictor
 from edgeclf.measure.baseline import BaselineNetwork
 from edgeclf.measure.plan import BenchPlan
@@ -35,13 +31,15 @@ def open_baseline(path: str | Path, plan: BenchPlan, data: Data = None, progress
         InputError: neither the file nor the plan states the input range, and there is no data.
         UntrustedModelError: the file would run foreign code.
     """
-    source = load_source(path, trust=plan.trust_model)
-    dataset = data(source.height, source.width) if callable(data) else data
+    source = load_source(path, trust_model=plan.trust_model)
+    size = source.network.input
+    dataset = data(size.height, size.width) if callable(data) else data
     span = plan.input_range
     if dataset is not None:
         span = decide_input_range(source, plan.input_range, dataset, progress)
+    network = (source if span is None else source.with_input_range(*span)).network
     # A SavedModel may have been exported for one batch size.
-    predictor = KerasPredictor(_network(source, span), batch_size=1 if source.kind == "SavedModel" else BATCH)
+    predictor = KerasPredictor(network, batch_size=1 if source.kind == "SavedModel" else BATCH)
     file = source.path
     return BaselineNetwork(
         predictor=predictor,
@@ -49,26 +47,3 @@ def open_baseline(path: str | Path, plan: BenchPlan, data: Data = None, progress
         size_bytes=file.stat().st_size if file.is_file() else None,
         input_range=span,
     )
-
-
-def _network(source: FloatSource, span: tuple[float, float] | None) -> FloatNetwork:
-    """`source` with the input range found; the one place here that depends on how networks are loaded."""
-    scaling = RAW if span is None else Normalization.from_range(*span)
-
-    def call(values: Any) -> Any:
-        return source.function(values)
-
-    return FloatNetwork(
-        model=source.network,
-        call=call,
-        trackable=None if source.kind == "SavedModel" else source.holder,
-        input=InputSpec(source.height, source.width, scaling),
-        classes=_class_names(source.path, source.classes),
-    )
-
-
-def _class_names(path: Path, classes: int) -> tuple[str, ...]:
-    """Names of the outputs of a run folder's network; for a network from elsewhere, their numbers."""
-    folder = path if path.is_dir() else path.parent
-    names = (RunFolder(folder).run_json.get("data") or {}).get("class_names") if RunFolder.is_one(folder) else None
-    return tuple(names) if names else tuple(map(str, range(classes)))
