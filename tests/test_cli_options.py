@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import pytest
 
@@ -15,6 +15,9 @@ from edgeclf.cli.options import UNSET, Option, Table, make_plan, take_fields
 from edgeclf.cli.session import Outcome, Session
 from edgeclf.cli.values import parse_bytes, parse_counts, show_bytes, show_counts
 from edgeclf.errors import InputError
+
+if TYPE_CHECKING:
+    from edgeclf.dataset import Dataset
 
 
 @dataclass(frozen=True)
@@ -36,12 +39,17 @@ class Plan:
     out: str | Path | None = None
 
 
-def compute(files: str | Path | Sequence[str | Path], *, level: int = 7, precise: bool = False) -> None:
+def compute(
+    files: str | Path | Sequence[str | Path], *, level: int = 7, data: str | Path | Dataset | None = None
+) -> None:
     """A function whose parameters take values."""
 
 
 TABLES = (
-    Table(lambda: compute, (Option("files", "Files.", metavar="FILE", argument=True), Option("level", "Level."))),
+    Table(
+        lambda: compute,
+        (Option("files", "Files.", metavar="FILE", argument=True), Option("level", "Level."), Option("data", "Data.")),
+    ),
     Table(
         lambda: Plan,
         (
@@ -76,6 +84,7 @@ def test_defaults_are_those_of_the_plan(monkeypatch: pytest.MonkeyPatch) -> None
     assert got == {
         "files": ["a", "b"],
         "level": 7,
+        "data": None,
         "name": "n",
         "part.rate": 0.25,
         "counts": (1, 2),

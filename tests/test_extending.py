@@ -100,7 +100,7 @@ def test_a_plugin_may_be_imported_where_tensorflow_is_not_installed(workplace: P
 def test_a_network(workplace: Path) -> None:
     run_commands(workplace, "A network")
     use(workplace, "A network")
-    record = json.loads((workplace / "runs" / "digits" / "run.json").read_text())
+    record = json.loads((workplace / "runs" / "digits-tiny" / "run.json").read_text())
     assert record["model"] == "tiny"
     # two convolutions without bias, each followed by a normalization of four numbers a filter, and the classifier
     assert record["parameters"] == 3 * 3 * 3 * 16 + 4 * 16 + 3 * 3 * 16 * 32 + 4 * 32 + (32 + 1) * 10
@@ -113,8 +113,8 @@ def test_a_network_is_completed_and_a_misspelt_one_found(workplace: Path) -> Non
 
 @pytest.fixture(scope="module")
 def trained(workplace: Path) -> Path:
-    """The workplace with a run in `runs/digits`."""
-    if not (workplace / "runs" / "digits" / "run.json").exists():
+    """The workplace with a run in `runs/digits-tiny`."""
+    if not (workplace / "runs" / "digits-tiny" / "run.json").exists():
         run_commands(workplace, "A network")
     return workplace
 
@@ -122,8 +122,8 @@ def trained(workplace: Path) -> Path:
 def test_a_compression_step(trained: Path) -> None:
     run_commands(trained, "A compression step")
     use(trained, "A compression step")
-    folder = trained / "runs" / "digits" / "compressed"
-    records = {bits: json.loads((folder / f"digits-round{bits}-int8.json").read_text()) for bits in (2, 4)}
+    folder = trained / "runs" / "digits-tiny" / "compressed"
+    records = {bits: json.loads((folder / f"digits-tiny-round{bits}-int8.json").read_text()) for bits in (2, 4)}
     assert records[4]["recipe"]["steps"] == [{"kind": "round", "bits": 4}]
     for bits, record in records.items():
         assert record["model"]["distinct_weights_per_channel_max"] <= 2**bits
@@ -133,7 +133,7 @@ def test_a_compression_step(trained: Path) -> None:
 def test_an_export_format(trained: Path) -> None:
     run_commands(trained, "An export format")
     use(trained, "An export format")
-    source = (trained / "runs" / "digits" / "compressed" / "digits-carray.c").read_text()
+    source = (trained / "runs" / "digits-tiny" / "compressed" / "digits-tiny-carray.c").read_text()
     model = bytes(int(byte, 16) for byte in re.findall(r"0x([0-9a-f]{2}),", source))
     assert f"model_size = {len(model)};" in source
     (trained / "again.tflite").write_bytes(model)

@@ -28,7 +28,7 @@ class Asked:
     """What a caller named, before it becomes recipes.
 
     Attributes:
-        recipes: recipes or their short names; None: formats and changes say it.
+        recipes: recipes or their short names; None: formats and changes name them.
         formats: labels of exporters, such as `int8`.
         changes: by kind of the step, the value of its option, such as `{"prune": 0.5}`; None and False are left out.
         settings: by key (see `setting_types`).
@@ -127,7 +127,7 @@ def _named(recipes: Recipe | str | Sequence[Recipe | str]) -> tuple[Recipe, ...]
 
 
 def _set(part: Any, settings: Mapping[str, Any]) -> Any:
-    """A copy of a step or an exporter with those of the settings that are its own; a key with a kind goes first."""
+    """Copy a step or an exporter with those of the settings that are its own; `qat_epochs` overrides `epochs`."""
     keys = _keys(type(part))
     chosen = {keys[key][0]: settings[key] for key in sorted(settings, key=len) if key in keys}
     values = part.to_dict()
@@ -140,7 +140,7 @@ def _set(part: Any, settings: Mapping[str, Any]) -> Any:
 
 
 def _keys(part: type[Any]) -> dict[str, tuple[tuple[str, ...], Any]]:
-    """By key, where a setting of a step or an exporter stands in it, and its type."""
+    """Find by key where a setting of a step or an exporter stands in it, and its type."""
     found: dict[str, tuple[tuple[str, ...], Any]] = {}
     for path, hint in _leaves(part):
         if part.kind in STEPS and STEPS[part.kind] is part:
@@ -148,7 +148,7 @@ def _keys(part: type[Any]) -> dict[str, tuple[tuple[str, ...], Any]]:
         if len(path) > 1 or part.kind not in STEPS:
             found.setdefault(path[-1], (path, hint))
     if part.kind in EXPORTERS and EXPORTERS[part.kind] is part:
-        # what the label says is no setting
+        # what the label expresses is no setting
         made = part()
         for variant in part.variants().values():
             for field in dataclasses.fields(variant):
@@ -158,7 +158,7 @@ def _keys(part: type[Any]) -> dict[str, tuple[tuple[str, ...], Any]]:
 
 
 def _leaves(record: type[Any], inside: tuple[str, ...] = ()) -> Iterator[tuple[tuple[str, ...], Any]]:
-    """Paths and types of a record's fields, those of records inside too."""
+    """List paths and types of a record's fields, those of records inside too."""
     hints = typing.get_type_hints(record)
     for field in dataclasses.fields(record):
         hint = hints[field.name]

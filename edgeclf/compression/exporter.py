@@ -76,6 +76,14 @@ class Exporter(Protocol):
         """
         ...
 
+    def encode(self, model: bytes) -> bytes:
+        """Return the bytes of the file that is written, such as C source; by default `model` itself.
+
+        Args:
+            model: the exported file with labels, provenance and samples.
+        """
+        return model
+
 
 EXPORTERS: dict[str, type[Any]] = {}
 """By kind; classes that implement `Exporter`."""

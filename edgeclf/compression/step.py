@@ -43,7 +43,7 @@ class StepContext:
         data: images and labels; None: there are none.
         calibration_images: uint8[n, H, W, 3], drawn from the training split; None: no images.
         balance: of the classes, as the float network was trained.
-        flip: whether a mirrored image still is what its label says.
+        flip: whether a mirrored image still shows what its label names.
         seed: of order, augmentation and draws.
         progress: where bars and warnings are shown.
         checkpoints: where finished fine-tunings are kept; None: nowhere.

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, ClassVar
 from edgeclf.artifact.tflite_editor import TfliteEditor
 from edgeclf.compression.export.formats import FORMATS
 from edgeclf.compression.export.tflite_format import IO_TYPES
-from edgeclf.compression.exporter import ExportedFile, register_exporter
+from edgeclf.compression.exporter import ExportedFile, Exporter, register_exporter
 from edgeclf.errors import InputError, UnknownNameError
 from edgeclf.records import Record
 
@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
 @register_exporter
 @dataclass(frozen=True)
-class TFLite(Record):
+class TFLite(Exporter, Record):
     """A `.tflite` file.
 
     Args:

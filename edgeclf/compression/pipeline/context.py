@@ -11,11 +11,11 @@ from edgeclf.inference.input_range import InputRange
 
 @dataclass(frozen=True, kw_only=True)
 class RecipeContext(StepContext):
-    """What a recipe may use, and what its record says about the source.
+    """What a recipe may use, and what its record states about the source.
 
     Attributes:
         name: of the source, in front of the recipe's name.
-        network_input: what pixel values 0 and 255 become before they enter the source's network, and who says so.
+        network_input: what pixel values 0 and 255 become before they enter the network, and the origin of that.
         calibration: the record of the calibration draw; None: nothing is calibrated.
         float_top1: of the source on the scored split, as a fraction; None: not measured.
         selected: whether the scored images chose the epoch of the float network that was kept.

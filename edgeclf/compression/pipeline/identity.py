@@ -1,0 +1,75 @@
+"""Describes what decides a model: the identity of stages, of finished models, and of a call that was killed."""
+
+from __future__ import annotations
+
+import hashlib
+from pathlib import Path
+from typing import Any
+
+from edgeclf.compression.export.packaging import PACKAGES
+from edgeclf.compression.pipeline.context import RecipeContext
+from edgeclf.compression.pipeline.plan import CompressPlan
+from edgeclf.dataset import Dataset
+from edgeclf.keras_files.loading import FloatSource
+from edgeclf.versions import package_version
+
+
+def describe_source(source: FloatSource) -> dict[str, Any]:
+    """Describe in plain values which network it is, by its content, and how it was trained."""
+    run = {} if source.run is None else source.run.run_json
+    return {
+        "name": source.name,
+        "sha256": _digest_of_files(source.path),
+        "classes": list(source.network.classes),
+        "training": run.get("config"),
+        "data": [run.get("data", {}).get(key) for key in ("source", "fingerprint", "split_seed")],
+    }
+
+
+def _digest_of_files(path: Path) -> str:
+    """Return the SHA-256 of a file, or of all files of a folder with their names."""
+    digest = hashlib.sha256()
+    for file in [path] if path.is_file() else sorted(p for p in path.rglob("*") if p.is_file()):
+        if file != path:
+            digest.update(str(file.relative_to(path)).encode() + b"\0")
+        with file.open("rb") as stream:
+            while block := stream.read(1 << 20):
+                digest.update(block)
+    return digest.hexdigest()
+
+
+def _settings(plan: CompressPlan) -> dict[str, Any]:
+    span = None if plan.input_range is None else list(plan.input_range)
+    versions = {name: package_version(name) for name in PACKAGES}
+    return {"calibration": plan.calibration, "input_range": span, "seed": plan.seed, "versions": versions}
+
+
+def describe_request(source: dict[str, Any], plan: CompressPlan) -> dict[str, Any]:
+    """Describe in plain values what a call asks for; an equal call resumes one that was killed.
+
+    Args:
+        source: as `describe_source` gives it.
+        plan: of the call.
+    """
+    data = plan.data.fingerprint if isinstance(plan.data, Dataset) else None if plan.data is None else str(plan.data)
+    recipes = [recipe.to_dict() for recipe in plan.recipes]
+    return {"source": source, "recipes": recipes, "data": data, "settings": _settings(plan)}
+
+
+def describe_inputs(source: dict[str, Any], plan: CompressPlan, context: RecipeContext) -> dict[str, Any]:
+    """Describe in plain values all that decides a model beside its recipe; what a `StageCache` is made with.
+
+    Args:
+        source: as `describe_source` gives it.
+        plan: of the call.
+        context: with the images and the input range that were found.
+    """
+    data = context.data
+    return {
+        "source": source,
+        "settings": _settings(plan),
+        "data": None if data is None else [data.name, data.fingerprint, data.split_seed, list(data.class_names)],
+        "network_input": [context.network_input.low, context.network_input.high],
+        "balance": context.balance,
+        "flip": context.flip,
+    }
