@@ -14,7 +14,7 @@ Data = Annotated[
     str,
     typer.Argument(
         metavar="DATA",
-        help="A folder of class folders, one with train/ validation/ test/, a CSV manifest, or a name.",
+        help="A folder of class folders, one with train/ validation/ test/, a CSV manifest, or the name of a data set.",
         autocompletion=complete_data,
     ),
 ]
