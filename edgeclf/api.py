@@ -40,7 +40,7 @@ _HOST = ("tensorflow", "tf_keras", "tensorflow_model_optimization", "sklearn", "
 
 
 def audit(data: str | Path, *, progress: Progress = SILENT) -> AuditReport:
-    """Look a data set over before training: counts, unreadable and odd files, duplicates, leaks between splits.
+    """Audit a data set before training: counts, unreadable and unusual files, duplicates, leaks between splits.
 
     Args:
         data: a folder, a manifest or a name.

@@ -1,4 +1,4 @@
-"""Files that are either whole or not there: written under a temporary name, synced, renamed."""
+"""Writes files atomically: under a temporary name, synced, then renamed."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from edgeclf.errors import OutputError, RunFailedError
 
 @contextlib.contextmanager
 def atomic_file(path: Path | str, mode: str = "wb") -> Iterator[IO[Any]]:
-    """Open a temporary file beside `path` that takes its name when the block ends well, and is removed otherwise.
+    """Write `path` atomically: a temporary file beside it replaces it when the block ends, or is removed on an error.
 
     Raises:
         OutputError: the folder cannot be made or written.
@@ -43,18 +43,18 @@ def atomic_file(path: Path | str, mode: str = "wb") -> Iterator[IO[Any]]:
 
 
 def write_bytes(path: Path | str, content: bytes) -> None:
-    """Write `content` to `path`, whole or not at all."""
+    """Write `content` to `path` atomically."""
     with atomic_file(path) as stream:
         stream.write(content)
 
 
 def write_text(path: Path | str, text: str) -> None:
-    """Write `text` as UTF-8 to `path`, whole or not at all."""
+    """Write `text` as UTF-8 to `path` atomically."""
     write_bytes(path, text.encode())
 
 
 def sync_folder(folder: Path) -> None:
-    """Make a rename inside `folder` survive a power cut."""
+    """Sync `folder`, so that a rename inside it survives a power cut."""
     descriptor = os.open(folder, os.O_RDONLY)
     try:
         os.fsync(descriptor)
@@ -72,7 +72,7 @@ def check_writable(folder: Path) -> None:
 
 @contextlib.contextmanager
 def explained(path: Path) -> Iterator[None]:
-    """Turn the operating system's errors about writing `path` into one line each."""
+    """Replace the operating system's errors about writing `path` by ones of one line each."""
     try:
         yield
     except OSError as error:

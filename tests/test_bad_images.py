@@ -16,8 +16,8 @@ from edgeclf.errors import DataError
 PillowImage = pytest.importorskip("PIL.Image")
 
 
-def cut(path, share=0.6):
-    os.truncate(path, int(path.stat().st_size * share))
+def cut(path, fraction=0.6):
+    os.truncate(path, int(path.stat().st_size * fraction))
 
 
 @pytest.fixture

@@ -408,6 +408,18 @@ def test_images_that_were_not_used_for_a_month_leave(own_cache, settled_pets, tm
     assert work_of(load_dataset(other, image_size=16)) == (60, 60)
 
 
+def test_files_that_the_index_does_not_name_leave(own_cache, settled_pets):
+    load_dataset(settled_pets, image_size=16)
+    killed, former = own_cache / "images" / "16x16-0123456789ab.rows", own_cache / "images" / "0123.npy"
+    for path in (killed, former, former.with_suffix(".json")):
+        path.write_bytes(b"x")
+        os.utime(path, (time.time() - 40 * 86400,) * 2)
+    write(settled_pets / "cat" / "new.png", photo(5000))
+    load_dataset(settled_pets, image_size=16)
+    assert sorted(path.suffix for path in (own_cache / "images").iterdir()) == [".rows", ".sqlite"]
+    assert not killed.exists()
+
+
 def test_images_in_use_do_not_leave(own_cache, settled_pets, tmp_path, monkeypatch):
     used = load_dataset(settled_pets, image_size=16)
     days_pass(monkeypatch, cache.KEPT_DAYS + 1)

@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 from photo_folders import photo
 
-from edgeclf.dataset.near_duplicates import SIDE, groups, near_pairs
+from edgeclf.dataset.near_duplicates import SIDE, group_pairs, near_pairs
 
 
 def small(image):
@@ -52,10 +52,10 @@ def test_flat_images_are_in_no_pair():
 
 def test_pairs_become_groups():
     pairs = np.array([[5, 9], [1, 2], [2, 3], [3, 8], [7, 9]])
-    assert groups(pairs, 10) == [[1, 2, 3, 8], [5, 7, 9]]
-    assert groups(np.empty((0, 2), np.int64), 10) == []
+    assert group_pairs(pairs, 10) == [[1, 2, 3, 8], [5, 7, 9]]
+    assert group_pairs(np.empty((0, 2), np.int64), 10) == []
     chain = np.stack([np.arange(999), np.arange(1, 1000)], axis=1)
-    assert groups(chain, 1000) == [list(range(1000))]
+    assert group_pairs(chain, 1000) == [list(range(1000))]
 
 
 @pytest.mark.slow

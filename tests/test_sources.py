@@ -224,7 +224,7 @@ def test_a_bad_image_size_is_named(tmp_path, size):
         load_dataset(tmp_path, image_size=size)
 
 
-class Told:
+class Warned:
     """A progress that remembers its warnings."""
 
     def __init__(self):
@@ -249,9 +249,9 @@ def test_a_stray_image_among_the_classes_of_train_leaves_the_splits_alone(tmp_pa
     assert [(os.path.relpath(odd.path, folder), odd.reason) for odd in listing.odd] == [
         (os.path.join("train", "stray.png"), "outside any class folder; passed over")
     ]
-    told = Told()
-    assert len(load_dataset(folder, image_size=8, progress=told).splits["train"]) == 6
-    assert told.warnings == [f"1 file passed over, e.g. {folder}/train/stray.png (outside any class folder)"]
+    warned = Warned()
+    assert len(load_dataset(folder, image_size=8, progress=warned).splits["train"]) == 6
+    assert warned.warnings == [f"1 file passed over, e.g. {folder}/train/stray.png (outside any class folder)"]
 
 
 def test_files_that_are_no_images_by_their_names_are_said(tmp_path):
@@ -259,9 +259,9 @@ def test_files_that_are_no_images_by_their_names_are_said(tmp_path):
     for name in ("one.raw", "two.raw"):
         (folder / "dog" / name).write_bytes(b"?")
     (folder / ".DS_Store").write_bytes(b"?")
-    told = Told()
-    load_dataset(folder, image_size=8, progress=told)
-    assert told.warnings == [f"2 files passed over, e.g. {folder}/dog/one.raw (not an image by its name (.raw))"]
+    warned = Warned()
+    load_dataset(folder, image_size=8, progress=warned)
+    assert warned.warnings == [f"2 files passed over, e.g. {folder}/dog/one.raw (not an image by its name (.raw))"]
 
 
 def test_without_images_the_error_says_what_was_there(tmp_path):

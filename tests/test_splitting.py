@@ -24,8 +24,8 @@ def split_all(images, **options):
 
 def natural(content, fractions=OWN_FRACTIONS):
     below = 0.0
-    for split, share in fractions[:-1]:
-        below += share
+    for split, fraction in fractions[:-1]:
+        below += fraction
         if position(content) < below:
             return split
     return fractions[-1][0]

@@ -1,4 +1,4 @@
-"""Labelled images: where they lie, how they are split, and as arrays at one size."""
+"""Labelled images: listed, split, and loaded as arrays of one size."""
 
 from __future__ import annotations
 

@@ -17,9 +17,9 @@ from edgeclf.dataset.loading import (
     list_source,
     partition_readable,
 )
-from edgeclf.dataset.near_duplicates import SIDE, groups, near_pairs
+from edgeclf.dataset.near_duplicates import SIDE, group_pairs, near_pairs
 from edgeclf.dataset.reading import SourceImages, read_images, stored_header
-from edgeclf.dataset.sources import Item, Listing, shown
+from edgeclf.dataset.sources import Item, Listing, display
 from edgeclf.dataset.types import OddFile, Unreadable
 from edgeclf.errors import DataError
 from edgeclf.image.decoding import describe_irregularities
@@ -109,7 +109,7 @@ class AuditReport(Record):
 
 
 def audit(source: str | Path | Listing, progress: Progress = SILENT) -> AuditReport:
-    """Look a data set over. All findings are in the report; only a set without a single usable image is an error.
+    """Audit a data set. All findings are in the report; only a set without a single usable image is an error.
 
     Args:
         source: a folder, a CSV manifest, a name of `NAMED`, or a listing of `list_source`.
@@ -142,7 +142,7 @@ def audit(source: str | Path | Listing, progress: Progress = SILENT) -> AuditRep
         unreadable,
         found.duplicates(),
         found.exact_leaks() + found.near_leaks([(compared[a], compared[b]) for a, b in pairs.tolist()]),
-        found.look_alikes([[compared[number] for number in group] for group in groups(pairs, len(compared))]),
+        found.look_alikes([[compared[number] for number in group] for group in group_pairs(pairs, len(compared))]),
         found.label_conflicts(),
         _irregular(listing, images, items, contents),
         _imbalance(counts.get("train")),
@@ -209,7 +209,7 @@ class _Findings:
         return tuple(found)
 
     def _paths(self, numbers: Sequence[int]) -> tuple[str, ...]:
-        return tuple(shown(self._items[number].path) for number in numbers)
+        return tuple(display(self._items[number].path) for number in numbers)
 
     def _labels(self, numbers: Sequence[int]) -> tuple[str, ...]:
         return tuple(sorted({self._items[number].label for number in numbers}))
@@ -237,7 +237,7 @@ def _irregular(
     for item, content in zip(items, contents, strict=True):
         header = stored_header(images.facts[content])
         if header is not None and (reason := describe_irregularities(header, item.path)):
-            found.append(OddFile(shown(item.path), reason))
+            found.append(OddFile(display(item.path), reason))
     return tuple(found)
 
 

@@ -13,7 +13,7 @@ import numpy as np
 from edgeclf.dataset.manifest import list_manifest
 from edgeclf.dataset.named import NAMED, list_named
 from edgeclf.dataset.reading import SourceImages, read_images
-from edgeclf.dataset.sources import Listing, list_folder, shown
+from edgeclf.dataset.sources import Listing, display, list_folder
 from edgeclf.dataset.splitting import OWN_FRACTIONS, SPLIT_SEED, split_by_content, split_problems, validation_fractions
 from edgeclf.dataset.types import SPLITS, Dataset, ImageView, Split, Unreadable
 from edgeclf.errors import DataError, InputError, UnknownNameError
@@ -90,7 +90,7 @@ def _build_splits(
         made[name] = Split(
             ImageView(images.pixels, np.array([images.rows[content] for content in hashes], np.int64)),
             np.array([index[listing.items[number].label] for number in here], np.int64),
-            tuple(shown(listing.items[number].path) for number in here),
+            tuple(display(listing.items[number].path) for number in here),
             hashes,
         )
     return made
@@ -115,9 +115,11 @@ def list_source(source: str | Path | Listing, progress: Progress = SILENT) -> Li
     if path.is_file():
         if path.suffix.lower() in (".csv", ".tsv"):
             return list_manifest(path)
-        raise DataError(f"{shown(text)}: expected a folder, a .csv manifest or one of {', '.join(sorted(NAMED))}")
+        raise DataError(f"{display(text)}: expected a folder, a .csv manifest or one of {', '.join(sorted(NAMED))}")
     if path.exists() or os.sep in text or "/" in text or "." in text or isinstance(source, Path):
-        raise DataError(f"{shown(text)}: does not exist" if not path.exists() else f"{shown(text)}: is not a folder")
+        raise DataError(
+            f"{display(text)}: does not exist" if not path.exists() else f"{display(text)}: is not a folder"
+        )
     raise UnknownNameError("folder or data set", text, NAMED)
 
 
@@ -165,7 +167,7 @@ def partition_readable(listing: Listing, images: SourceImages) -> tuple[tuple[Un
         if reason is None:
             readable.append(number)
         else:
-            unreadable.append(Unreadable(shown(item.path), reason))
+            unreadable.append(Unreadable(display(item.path), reason))
     if not readable:
         example = f"{unreadable[0].path}: {unreadable[0].reason}"
         raise DataError(f"{listing.source}: not one of its {len(unreadable)} images can be read, e.g. {example}")

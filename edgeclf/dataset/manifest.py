@@ -7,7 +7,15 @@ import io
 import os
 from pathlib import Path
 
-from edgeclf.dataset.sources import SPLIT_FOLDERS, Item, Listing, class_name, file_stamp, reason_to_pass_over, shown
+from edgeclf.dataset.sources import (
+    SPLIT_FOLDERS,
+    Item,
+    Listing,
+    display,
+    normalize_class_name,
+    read_stamp,
+    reason_to_pass_over,
+)
 from edgeclf.dataset.types import SPLITS, OddFile
 from edgeclf.errors import DataError
 
@@ -25,7 +33,7 @@ def list_manifest(manifest: Path) -> Listing:
     Raises:
         DataError: not readable as such a table; the message names the line.
     """
-    where = shown(str(manifest))
+    where = display(str(manifest))
     rows = _rows(manifest)
     columns, first = _columns(where, rows)
     items: list[Item] = []
@@ -35,7 +43,7 @@ def list_manifest(manifest: Path) -> Listing:
     for line, row in rows[first:]:
         if len(row) <= max(columns["path"], columns["label"]) or not row[columns["path"]]:
             raise DataError(f"{where}, line {line}: expected a path and a label, got {', '.join(row)!r}")
-        path, label = row[columns["path"]], class_name(row[columns["label"]], f"{manifest}, line {line}")
+        path, label = row[columns["path"]], normalize_class_name(row[columns["label"]], f"{manifest}, line {line}")
         split = _split(row[columns["split"]], where, line) if len(row) > columns.get("split", 99) else None
         if split is None:
             unsplit.append(line)
@@ -44,23 +52,25 @@ def list_manifest(manifest: Path) -> Listing:
             continue
         seen.add((path, label, split))
         full = manifest.parent / path
-        items.append(Item(str(full), path, label, split, file_stamp(full)))
+        items.append(Item(str(full), path, label, split, read_stamp(full)))
     if unsplit and any(item.split for item in items):
         raise DataError(f"{where}, line {unsplit[0]}: has no split, but others have; give it on every line or on none")
     splits = tuple(s for s in SPLITS if any(item.split == s for item in items))
     if splits and "train" not in splits:
         raise DataError(f"{where}: no line has the split train")
     names = tuple(sorted({label for _, label, _ in seen}))
-    return Listing(shown(manifest.stem), where, str(manifest.resolve()), names, splits, items, tuple(odd))
+    return Listing(display(manifest.stem), where, str(manifest.resolve()), names, splits, items, tuple(odd))
 
 
 def _rows(manifest: Path) -> list[tuple[int, list[str]]]:
     try:
         text = manifest.read_text("utf-8-sig")
     except OSError as error:
-        raise DataError(f"{shown(str(manifest))}: cannot be read ({(error.strerror or str(error)).lower()})") from error
+        raise DataError(
+            f"{display(str(manifest))}: cannot be read ({(error.strerror or str(error)).lower()})"
+        ) from error
     except UnicodeDecodeError as error:
-        raise DataError(f"{shown(str(manifest))}: is not UTF-8 text; save it as CSV in UTF-8") from error
+        raise DataError(f"{display(str(manifest))}: is not UTF-8 text; save it as CSV in UTF-8") from error
     head = text.split("\n", 1)[0]
     delimiter = max(",;\t", key=head.count)
     reader = csv.reader(io.StringIO(text, newline=""), delimiter=delimiter, strict=True)
@@ -71,9 +81,9 @@ def _rows(manifest: Path) -> list[tuple[int, list[str]]]:
             if any(cells):
                 rows.append((reader.line_num, cells))
     except csv.Error as error:
-        raise DataError(f"{shown(str(manifest))}, line {reader.line_num}: is not CSV ({error})") from error
+        raise DataError(f"{display(str(manifest))}, line {reader.line_num}: is not CSV ({error})") from error
     if not rows:
-        raise DataError(f"{shown(str(manifest))}: is empty; expected lines path,label[,split]")
+        raise DataError(f"{display(str(manifest))}: is empty; expected lines path,label[,split]")
     return rows
 
 

@@ -3,7 +3,7 @@
 Candidates come from a 64-bit perceptual hash of the low frequencies (the "pHash" of C. Zauner, "Implementation and
 Benchmarking of Perceptual Image Hash Functions", 2010); the correlation of small colour thumbnails decides. Two hashes
 that differ in at most 9 bits differ in at most one bit in one of 5 bands, so it is enough to look up each band and its
-neighbours at one bit, and nobody compares all with all.
+neighbours at one bit, instead of comparing all pairs.
 """
 
 from __future__ import annotations
@@ -39,12 +39,12 @@ Scalar = TypeVar("Scalar", bound=np.generic)
 
 
 def glimpse(image: npt.NDArray[np.uint8]) -> npt.NDArray[np.uint8]:
-    """`uint8[12, 12, 3]` of `uint8[H, W, 3]`: enough to see whether a camera still shows the same."""
+    """Shrink `uint8[H, W, 3]` to `uint8[12, 12, 3]`: enough to see whether a camera still shows the same scene."""
     return resize(image, GLIMPSE_SIDE, GLIMPSE_SIDE)
 
 
 def unmoved(one: npt.NDArray[np.uint8], others: npt.NDArray[np.uint8]) -> bool:
-    """Whether a glimpse shows the same scene as one of `uint8[N, 12, 12, 3]`, all from the same fixed camera.
+    """Return whether a glimpse shows the same scene as one of `uint8[N, 12, 12, 3]`, all from the same fixed camera.
 
     There the background is alike in all pictures, so the hash and the correlation of `near_pairs` would take another
     small thing in front of it for the same. Here no cell may differ by 12 grey levels or more, brightness apart.
@@ -55,10 +55,10 @@ def unmoved(one: npt.NDArray[np.uint8], others: npt.NDArray[np.uint8]) -> bool:
 
 
 def near_pairs(images: npt.NDArray[np.uint8]) -> npt.NDArray[np.int64]:
-    """`int64[P, 2]`: pairs of near duplicates among `uint8[N, 32, 32, 3]`, each once, the lower index first.
+    """Return pairs of near duplicates among `uint8[N, 32, 32, 3]` as `int64[P, 2]`, each once, the lower index first.
 
     Images without contrast, in which there is nothing to compare, are in no pair. Where more than a few hundred images
-    share a band of the hash, each is compared with the next few hundred in the order of the hashes.
+    have a band of the hash in common, each is compared with the next few hundred in the order of the hashes.
     """
     small = _thumbnails(images)
     hashes = _perceptual_hashes(images)
@@ -70,8 +70,8 @@ def near_pairs(images: npt.NDArray[np.uint8]) -> npt.NDArray[np.int64]:
     return pairs[_correlations(small, pairs) >= _smallest_correlation(small, usable)]
 
 
-def groups(pairs: npt.NDArray[np.int64], count: int) -> list[list[int]]:
-    """Connected components with more than one member among `count` items, each sorted, in the order of their first."""
+def group_pairs(pairs: npt.NDArray[np.int64], count: int) -> list[list[int]]:
+    """Return connected components of more than one among `count` items, each sorted, in the order of their first."""
     leader = np.arange(count)
     while True:
         lower = np.minimum(leader[pairs[:, 0]], leader[pairs[:, 1]])
@@ -123,7 +123,7 @@ def _perceptual_hashes(images: npt.NDArray[np.uint8]) -> npt.NDArray[np.uint64]:
         coefficients = (cosines @ grey @ cosines.T).reshape(len(grey), 64)
         middle = np.median(coefficients[:, 1:], axis=1, keepdims=True)
         bits = coefficients > middle
-        bits[:, 0] = False  # the mean brightness says nothing about what is shown
+        bits[:, 0] = False  # the mean brightness does not depend on what is shown
         hashes[start : start + _CHUNK] = np.packbits(bits, axis=1).view(">u8")[:, 0]
     return hashes
 

@@ -38,7 +38,7 @@ class DataProbe(Record):
         classes: class names, sorted.
         images: number of files that look like images, readable or not, in all splits.
         per_class: the same for each class.
-        median_height: of up to 200 images spread over the set, in pixels, EXIF orientation honoured.
+        median_height: of up to 200 images spread over the set, in pixels, turned as EXIF says.
         median_width: the same.
     """
 

@@ -123,7 +123,7 @@ def list_folder(folder: Path) -> Listing:
     for entry in [entry for entry in folders if is_unsorted(entry.path)]:
         folders.remove(entry)
         if count := count_unsorted(entry.path):
-            odd.append(OddFile(shown(entry.path), describe_unsorted(count)))
+            odd.append(OddFile(display(entry.path), describe_unsorted(count)))
             unsorted = f"{odd[-1].path}: {odd[-1].reason}"
     split_folders = {entry.name: SPLIT_FOLDERS[entry.name.lower()] for entry in folders if _names_split(entry)}
     if _are_splits(folders, split_folders):
@@ -131,14 +131,14 @@ def list_folder(folder: Path) -> Listing:
         class_folders: list[tuple[os.DirEntry[str], str | None]] = []
         for entry in folders:
             if entry.name not in split_folders:
-                odd.append(OddFile(shown(entry.path), "folder beside the splits; passed over"))
+                odd.append(OddFile(display(entry.path), "folder beside the splits; passed over"))
                 continue
             inner_files, inner_folders = _entries(entry.path)
             odd.extend(_stray(inner_files))
             class_folders.extend((inner, split_folders[entry.name]) for inner in inner_folders)
         splits = tuple(s for s in ("train", "validation", "test") if s in split_folders.values())
     elif split_folders and len(split_folders) == len(folders) and all(map(_holds_classes, folders)):
-        raise DataError(f"{shown(str(folder))}: has {' and '.join(split_folders)}, but no train folder")
+        raise DataError(f"{display(str(folder))}: has {' and '.join(split_folders)}, but no train folder")
     else:
         class_folders, splits = [(entry, None) for entry in folders], ()
     odd.extend(_stray(files))
@@ -147,16 +147,16 @@ def list_folder(folder: Path) -> Listing:
     names: set[str] = set()
     for entry, split in class_folders:
         if _is_hidden(entry):
-            odd.append(OddFile(shown(entry.path), "hidden folder; passed over"))
+            odd.append(OddFile(display(entry.path), "hidden folder; passed over"))
             continue
-        label = class_name(entry.name, entry.path)
+        label = normalize_class_name(entry.name, entry.path)
         names.add(label)
         for file in _walk(entry, odd):
-            items.append(Item(file.path, file.path[below:], label, split, file_stamp(file)))
+            items.append(Item(file.path, file.path[below:], label, split, read_stamp(file)))
     name = folder.resolve().name or "data"
     return Listing(
-        shown(name),
-        shown(str(folder)),
+        display(name),
+        display(str(folder)),
         str(folder.resolve()),
         tuple(sorted(names)),
         splits,
@@ -166,7 +166,7 @@ def list_folder(folder: Path) -> Listing:
     )
 
 
-def class_name(text: str, where: str) -> str:
+def normalize_class_name(text: str, where: str) -> str:
     """Return a class name in its composed Unicode form, since file systems disagree about the form of equal letters.
 
     Raises:
@@ -174,18 +174,18 @@ def class_name(text: str, where: str) -> str:
     """
     name = unicodedata.normalize("NFC", text)
     if not name.strip():
-        raise DataError(f"{shown(where)}: the class name is empty")
+        raise DataError(f"{display(where)}: the class name is empty")
     if any(unicodedata.category(c) in ("Cc", "Cs", "Zl", "Zp") for c in name):
-        raise DataError(f"{shown(where)}: the class name holds a control character or bytes that are not UTF-8")
+        raise DataError(f"{display(where)}: the class name holds a control character or bytes that are not UTF-8")
     return name
 
 
-def shown(path: str) -> str:
+def display(path: str) -> str:
     """Return a path as text that JSON and terminals can carry, also where its bytes are not UTF-8."""
     return path if path.isascii() else path.encode("utf-8", "surrogateescape").decode("utf-8", "backslashreplace")
 
 
-def file_stamp(file: os.DirEntry[str] | Path) -> FileStamp:
+def read_stamp(file: os.DirEntry[str] | Path) -> FileStamp:
     """Return the state of a file; all -1 where there is none."""
     try:
         status = file.stat()
@@ -211,7 +211,9 @@ def _entries(folder: Path | str) -> tuple[list[os.DirEntry[str]], list[os.DirEnt
         with os.scandir(folder) as entries:
             found = sorted(entries, key=lambda entry: entry.name)
     except OSError as error:
-        raise DataError(f"{shown(str(folder))}: cannot be listed ({(error.strerror or str(error)).lower()})") from error
+        raise DataError(
+            f"{display(str(folder))}: cannot be listed ({(error.strerror or str(error)).lower()})"
+        ) from error
     return [e for e in found if not e.is_dir()], [e for e in found if e.is_dir()]
 
 
@@ -243,13 +245,13 @@ def _refuse_doubles(folder: Path, split_folders: dict[str, str]) -> None:
     owner: dict[str, str] = {}
     for name, split in split_folders.items():
         if split in owner:
-            raise DataError(f"{shown(str(folder))}: {owner[split]}/ and {name}/ both stand for {split}; keep one")
+            raise DataError(f"{display(str(folder))}: {owner[split]}/ and {name}/ both stand for {split}; keep one")
         owner[split] = name
 
 
 def _stray(files: Sequence[os.DirEntry[str]]) -> list[OddFile]:
     return [
-        OddFile(shown(f.path), reason_to_pass_over(f.name) or "outside any class folder; passed over") for f in files
+        OddFile(display(f.path), reason_to_pass_over(f.name) or "outside any class folder; passed over") for f in files
     ]
 
 
@@ -261,17 +263,17 @@ def _walk(top: os.DirEntry[str], odd: list[OddFile]) -> Iterator[os.DirEntry[str
         current = pending.pop()
         status = os.stat(current.path)
         if (status.st_dev, status.st_ino) in seen:
-            odd.append(OddFile(shown(current.path), "link to a folder that was read already; passed over"))
+            odd.append(OddFile(display(current.path), "link to a folder that was read already; passed over"))
             continue
         seen.add((status.st_dev, status.st_ino))
         files, folders = _entries(current.path)
         for file in files:
             if reason := reason_to_pass_over(file.name):
-                odd.append(OddFile(shown(file.path), reason))
+                odd.append(OddFile(display(file.path), reason))
             else:
                 yield file
         for inner in reversed(folders):
             if _is_hidden(inner):
-                odd.append(OddFile(shown(inner.path), "hidden folder; passed over"))
+                odd.append(OddFile(display(inner.path), "hidden folder; passed over"))
             else:
                 pending.append(inner)

@@ -12,7 +12,7 @@ import uuid
 from collections.abc import Collection
 from pathlib import Path
 
-from edgeclf.dataset.cache import KEPT_DAYS, cache_limit
+from edgeclf.dataset.cache import KEPT_DAYS, cache_limit, remove_leftovers
 from edgeclf.dataset.row_files import copy_rows, lock_unused
 from edgeclf.dataset.store_index import RowArray, StoreIndex
 
@@ -35,6 +35,10 @@ def evict(index: StoreIndex, folder: Path, keep: Collection[str]) -> None:
     Raises:
         InputError: `$EDGECLF_CACHE_GB` is not a number.
     """
+    for orphan in _orphans(index, folder):
+        orphan.unlink(missing_ok=True)
+    for former in (folder, folder.parent / "contents"):  # arrays and hashes of earlier versions
+        remove_leftovers(former)
     now = int(time.time())
     before = now - _KEPT_SECONDS
     excess = sum(array.count * array.row_bytes for array in index.arrays()) - cache_limit()
@@ -54,7 +58,6 @@ def evict(index: StoreIndex, folder: Path, keep: Collection[str]) -> None:
             for array in free:
                 outdated += _repack(index, folder, array, excess > 0)
             _remove_old_sources(index, before)
-            outdated += _orphans(index, folder)
         for path in outdated:
             path.unlink(missing_ok=True)
 

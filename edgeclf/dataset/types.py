@@ -1,4 +1,4 @@
-"""What a loaded data set is: images as lazily read arrays, labels, and where each came from."""
+"""Types of a loaded data set: images as lazily read arrays, labels, and the file of each."""
 
 from __future__ import annotations
 
