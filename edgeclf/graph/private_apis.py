@@ -95,7 +95,7 @@ def converter_error() -> type[Exception]:
 
 
 def default_8bit_registry() -> Any:
-    """Make the registry of layers that quantization-aware training has rules for."""
+    """Make TFMOT's registry of quantizable layers: `supports(layer)`, `get_quantize_config(layer)`."""
     from tensorflow_model_optimization.python.core.quantization.keras.default_8bit import (
         default_8bit_quantize_registry as registry,
     )
