@@ -101,7 +101,7 @@ def test_a_network(workplace: Path) -> None:
     run_commands(workplace, "A network")
     use(workplace, "A network")
     record = json.loads((workplace / "runs" / "digits-tiny" / "run.json").read_text())
-    assert record["model"] == "tiny"
+    assert record["config"]["model"] == "tiny"
     # two convolutions without bias, each followed by a normalization of four numbers a filter, and the classifier
     assert record["parameters"] == 3 * 3 * 3 * 16 + 4 * 16 + 3 * 3 * 16 * 32 + 4 * 32 + (32 + 1) * 10
 
