@@ -10,7 +10,7 @@ from pathlib import Path
 PACKAGE = Path(__file__).resolve().parents[1] / "edgeclf"
 MODULES = sorted(PACKAGE.rglob("*.py"))
 LINES_OF_A_FUNCTION, PARAMETERS, LINES_OF_A_MODULE = 60, 8, 300
-KEYWORD_FUNCTIONS = PACKAGE / "api.py"
+KEYWORD_FUNCTIONS = PACKAGE / "api"
 """Its functions take keywords, and build one plan of them."""
 
 PRIVATE_WORDS = (

@@ -1,0 +1,10 @@
+"""The public functions: one a command, each returning a frozen report with a JSON round trip.
+
+Host modules (TensorFlow, scikit-learn, matplotlib, ...) are imported inside the functions that need them.
+"""
+
+from edgeclf.api.benchmark import bench
+from edgeclf.api.on_device import inspect, live, predict, verify
+from edgeclf.api.on_host import audit, compress, train
+
+__all__ = ["audit", "bench", "compress", "inspect", "live", "predict", "train", "verify"]

@@ -1,0 +1,137 @@
+"""The functions that a device uses: `predict`, `live`, `inspect`, `verify`."""
+
+from __future__ import annotations
+
+import contextlib
+import dataclasses
+import threading
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import IO, TYPE_CHECKING, Any
+
+from edgeclf.errors import UnknownNameError
+from edgeclf.extras import extras
+from edgeclf.plugins import with_plugins
+from edgeclf.progress import SILENT, Progress
+
+if TYPE_CHECKING:
+    from edgeclf.artifact.inspection import InspectReport
+    from edgeclf.inference.photos import PredictReport
+    from edgeclf.inference.verification import VerifyReport
+    from edgeclf.streaming.loop.result import LiveSummary
+    from edgeclf.streaming.loop.settings import LiveSettings
+    from edgeclf.streaming.loop.state import LiveState, Output
+
+
+@with_plugins
+def predict(
+    model: str | Path,
+    images: str | Path | Sequence[str | Path],
+    *,
+    top: int = 5,
+    runtime: str = "litert",
+    threads: int = 1,
+    input_range: tuple[float, float] | None = None,
+    progress: Progress = SILENT,
+) -> PredictReport:
+    """Label image files and the image files of folders.
+
+    Args:
+        model: a `.tflite` file, a run folder, or the name of a zoo model.
+        images: files and folders, or a single one; their order is kept.
+        top: number of labels a file.
+        runtime: `litert`, `tflite-runtime` or `tensorflow`.
+        threads: number of threads of the interpreter.
+        input_range: input values that a network made elsewhere expects, such as (-1, 1); a model that knows its range
+            refuses another.
+        progress: where a bar is shown.
+
+    Raises:
+        ModelError: the model cannot be used.
+        InputError: the model knows another input range.
+    """
+    from edgeclf.inference.classifier import Classifier
+    from edgeclf.inference.photos import predict_photos
+
+    with extras(f"--runtime {runtime}"):
+        classifier = Classifier(model, runtime=runtime, threads=threads, input_range=input_range)
+    return predict_photos(classifier, images, top=top, progress=progress)
+
+
+@with_plugins
+def live(
+    model: str | Path,
+    settings: LiveSettings | None = None,
+    *,
+    stop: threading.Event | None = None,
+    outputs: Sequence[Output] = (),
+    json_lines: IO[str] | None = None,
+    watch: Callable[[LiveState], contextlib.AbstractContextManager[object]] | None = None,
+    progress: Progress = SILENT,
+    **changes: Any,
+) -> LiveSummary:
+    """Classify a camera, a stream or a video until it ends or is stopped.
+
+        edgeclf.live("photos.tflite", camera="0", web="8765")
+
+    Args:
+        model: a `.tflite` file, a run folder, or the name of a zoo model.
+        settings: what to look at, how, and where results go; None: the defaults of `LiveSettings`.
+        stop: set it, from another thread or an output, to end.
+        outputs: objects with `take(result, picture)`, called from the loop, which must not wait, and `close()`, called
+            at the end, whatever ends it.
+        json_lines: gets one JSON document a result, one a line.
+        watch: a further view; entered with the state that views read, and open while the loop works.
+        progress: gets what was chosen, and what goes wrong on the way.
+        changes: fields of `LiveSettings` that replace those of `settings`.
+
+    Raises:
+        InputError: model, source, or an output cannot be used.
+        MissingExtraError: the page or the broker needs a package that is not installed.
+        RunFailedError: the source is lost for good.
+        ReaderLeftError: the reader of `json_lines` closed its end.
+    """
+    from edgeclf.streaming.loop.run import run_live
+    from edgeclf.streaming.loop.settings import LiveSettings
+
+    chosen = settings or LiveSettings()
+    if changes:
+        known = {field.name for field in dataclasses.fields(LiveSettings)}
+        for name in changes:
+            if name not in known:
+                raise UnknownNameError("setting", name, known)
+        chosen = dataclasses.replace(chosen, **changes)
+    return run_live(
+        model,
+        chosen,
+        stop=stop or threading.Event(),
+        progress=progress,
+        json_lines=json_lines,
+        outputs=outputs,
+        watch=watch,
+    )
+
+
+@with_plugins
+def inspect(model: str | Path) -> InspectReport:
+    """Describe a model file: inputs, outputs, operators, labels, provenance, integrity.
+
+    Raises:
+        ModelError: `model` is not a TFLite file.
+    """
+    from edgeclf.artifact.inspection import inspect as inspect_model
+
+    return inspect_model(model)
+
+
+@with_plugins
+def verify(model: str | Path, *, runtime: str = "litert") -> VerifyReport:
+    """Run a model's embedded samples, and check that this device computes what the host computed.
+
+    Raises:
+        ModelError: the model cannot be used, or carries no samples.
+    """
+    from edgeclf.inference.verification import verify as verify_model
+
+    with extras(f"--runtime {runtime}"):
+        return verify_model(model, runtime=runtime)

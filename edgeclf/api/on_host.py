@@ -1,0 +1,180 @@
+"""The functions that prepare a model on the host: `audit`, `train`, `compress`."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from edgeclf.extras import extras, require
+from edgeclf.plugins import with_plugins
+from edgeclf.progress import SILENT, Progress
+
+if TYPE_CHECKING:
+    from edgeclf.compression.compress_report import CompressReport
+    from edgeclf.compression.recipe import Recipe
+    from edgeclf.dataset import Dataset
+    from edgeclf.dataset.auditing import AuditReport
+    from edgeclf.training.callbacks import TrainingCallback
+    from edgeclf.training.config import TrainConfig
+    from edgeclf.training.run_record import TrainReport
+
+_HOST = ("tensorflow", "tf_keras", "tensorflow_model_optimization", "sklearn", "matplotlib", "flatbuffers")
+
+
+def audit(data: str | Path, *, progress: Progress = SILENT) -> AuditReport:
+    """Audit a data set before training: counts, unreadable and unusual files, duplicates, leaks between splits.
+
+    Args:
+        data: a folder, a manifest or a name.
+        progress: where bars are shown.
+
+    Raises:
+        DataError: `data` is not there, or nothing in it is usable.
+    """
+    from edgeclf.dataset import audit as audit_data
+
+    with extras("audit"):
+        return audit_data(data, progress=progress)
+
+
+@with_plugins
+def train(
+    data: str | Path | None = None,
+    config: TrainConfig | None = None,
+    *,
+    out: str | Path | None = None,
+    resume: bool = False,
+    overwrite: bool = False,
+    trust_model: bool = False,
+    progress: Progress = SILENT,
+    callbacks: Sequence[TrainingCallback] = (),
+    **settings: Any,
+) -> TrainReport:
+    """Train a float Keras network into a run folder.
+
+    Args:
+        data: a folder, a manifest or a name; None: the embedded `digits`.
+        config: how; what it leaves open is chosen by the data and the machine.
+        out: the run folder; None: `runs/NAME`.
+        resume: start where there is nothing, continue where there is a checkpoint, report where the run is finished.
+        overwrite: replace an earlier run in `out`.
+        trust_model: load a `weights` file even if that runs code from it.
+        progress: where bars are shown.
+        callbacks: called after each epoch; each may end the training.
+        settings: fields of `TrainConfig`, over those of `config`: `edgeclf.train("photos", epochs=30)`.
+
+    Raises:
+        UnknownNameError: there is no such setting or network; the nearest known name is given.
+        InputError: data, configuration or output cannot be used.
+        MissingExtraError: TensorFlow is not installed.
+        RunFailedError: the training diverged, or the disk is full.
+    """
+    require("train", *_HOST)
+    from edgeclf.dataset import check_classes, list_source
+    from edgeclf.training.config import TrainConfig
+    from edgeclf.training.networks import find_network
+
+    with extras("train"):
+        config = (config or TrainConfig()).replace(**settings)
+        # Misspelt names are reported before the seconds that an import of TensorFlow takes.
+        if config.model is not None:
+            find_network(config.model)
+        listing = list_source("digits" if data is None else data, progress)
+        check_classes(listing)
+        with progress.task("loading TensorFlow", None):
+            from edgeclf.training.run import train as train_network
+
+        return train_network(
+            listing,
+            config,
+            out=out,
+            resume=resume,
+            overwrite=overwrite,
+            trust_model=trust_model,
+            progress=progress,
+            callbacks=callbacks,
+        )
+
+
+@with_plugins
+def compress(
+    source: str | Path,
+    *,
+    recipes: str | Recipe | Sequence[str | Recipe] | None = None,
+    int8: bool = False,
+    float16: bool = False,
+    dynamic: bool = False,
+    int16x8: bool = False,
+    float32: bool = False,
+    qat: bool = False,
+    prune: float | str | None = None,
+    cluster: int | None = None,
+    data: str | Path | Dataset | None = None,
+    calibration: int = 500,
+    io: str = "uint8",
+    input_range: tuple[float, float] | None = None,
+    out: str | Path | None = None,
+    trust_model: bool = False,
+    overwrite: bool = False,
+    seed: int = 0,
+    progress: Progress = SILENT,
+    **settings: Any,
+) -> CompressReport:
+    """Turn a float network into model files: one a recipe, or one a format, each with all the changes.
+
+        edgeclf.compress("runs/photos", recipes=["int8", "qat-int8", "prune50-qat-int8"])
+
+    Args:
+        source: a run folder, a `.keras` or `.h5` file, a SavedModel.
+        recipes: recipes or their short names; training that they have in common is done once. None: the formats and
+            changes below name them.
+        int8: full integer.
+        float16: weights in float16.
+        dynamic: weights in int8, activations in float.
+        int16x8: weights in int8, activations in int16.
+        float32: unchanged numbers.
+        qat: quantization-aware training; implies `int8`.
+        prune: fraction of zeros among the weights, or `2:4`.
+        cluster: number of distinct weights a tensor.
+        data: for calibration and training; None: the run's own.
+        calibration: number of training images that set quantization ranges.
+        io: type of input and output of int8 models: `uint8`, `int8` or `float32`.
+        input_range: input values that a network made elsewhere expects, such as (-1, 1).
+        out: folder for the models; None: the run's `compressed/`, else a folder `compressed` beside `source`.
+        trust_model: load a file even if that runs code from it.
+        overwrite: replace existing models.
+        seed: of the calibration draw and of training.
+        progress: where bars are shown.
+        settings: of the steps and exporters, such as `qat_epochs`, or `batch_size` for all steps that have it.
+
+    Raises:
+        InputError: the source, the data, the recipes or the output cannot be used.
+        MissingExtraError: TensorFlow is not installed.
+    """
+    require("compress", *_HOST)
+    from edgeclf.compression.choice import Asked, choose_recipes
+    from edgeclf.compression.pipeline.plan import CompressPlan
+    from edgeclf.compression.pipeline.request import check_request
+
+    flags = {"float32": float32, "float16": float16, "dynamic": dynamic, "int8": int8, "int16x8": int16x8}
+    formats = tuple(name for name, chosen in flags.items() if chosen)
+    changes = {"qat": qat, "prune": prune, "cluster": cluster}
+    with extras("compress"):
+        plan = CompressPlan(
+            source=str(source),
+            recipes=choose_recipes(Asked(recipes, formats, changes, settings, io)),
+            data=str(data) if isinstance(data, Path) else data,
+            calibration=calibration,
+            input_range=input_range,
+            out=None if out is None else str(out),
+            trust_model=trust_model,
+            overwrite=overwrite,
+            seed=seed,
+        )
+        # What cannot work is refused before the seconds that an import of TensorFlow takes.
+        check_request(plan, progress)
+        with progress.task("loading TensorFlow", None):
+            from edgeclf.compression.pipeline.compress import compress as compress_network
+
+        return compress_network(plan, progress)
