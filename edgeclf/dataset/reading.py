@@ -7,6 +7,7 @@ import sqlite3
 import threading
 from collections.abc import Mapping, Sequence
 from dataclasses import astuple, dataclass, replace
+from importlib.util import find_spec
 
 import cv2
 import numpy as np
@@ -103,7 +104,8 @@ def read_images(
 def decoder_identity(listing: Listing) -> str:
     """Return what decides, beside the content, about the pixels of an image before it is resized."""
     shape = "" if listing.pixels is None else f" array {listing.pixels.shape[1:]}"
-    return f"{_FACTS_VERSION} {PREPROCESSING_VERSION} {cv2.__version__} {package_version('pillow-heif')}{shape}"
+    heif = package_version("pillow-heif") if find_spec("pillow_heif") else None  # looking for a version takes long
+    return f"{_FACTS_VERSION} {PREPROCESSING_VERSION} {cv2.__version__} {heif}{shape}"
 
 
 def stored_header(facts: ImageFacts) -> ImageHeader | None:
