@@ -13,7 +13,7 @@ import cv2
 import numpy as np
 import numpy.typing as npt
 
-from edgeclf.dataset.cache import cache_folder
+from edgeclf.dataset.cache import cache_folder, cache_limit
 from edgeclf.dataset.contents import content_hash, map_in_threads, read_content
 from edgeclf.dataset.image_store import Batch, ImageStore, StoredImages
 from edgeclf.dataset.sources import Listing
@@ -173,6 +173,7 @@ class _Load:
         return numbers
 
     def _fill(self, work: list[int], hashes: list[str | None], progress: Progress) -> None:
+        cache_limit()  # a wrong limit is refused before the work, not after it
         row_bytes = self._height * self._width * 3
         self._done, reasons = self._store.contents(self._decoder, self._height, self._width)
         self._done |= reasons.keys()
