@@ -7,12 +7,13 @@ import sqlite3
 import threading
 from collections.abc import Mapping, Sequence
 from dataclasses import astuple, dataclass, replace
+from importlib.util import find_spec
 
 import cv2
 import numpy as np
 import numpy.typing as npt
 
-from edgeclf.dataset.cache import cache_folder
+from edgeclf.dataset.cache import cache_folder, cache_limit
 from edgeclf.dataset.contents import content_hash, map_in_threads, read_content
 from edgeclf.dataset.image_store import Batch, ImageStore, StoredImages
 from edgeclf.dataset.sources import Listing
@@ -103,7 +104,8 @@ def read_images(
 def decoder_identity(listing: Listing) -> str:
     """Return what decides, beside the content, about the pixels of an image before it is resized."""
     shape = "" if listing.pixels is None else f" array {listing.pixels.shape[1:]}"
-    return f"{_FACTS_VERSION} {PREPROCESSING_VERSION} {cv2.__version__} {package_version('pillow-heif')}{shape}"
+    heif = package_version("pillow-heif") if find_spec("pillow_heif") else None  # looking for a version takes long
+    return f"{_FACTS_VERSION} {PREPROCESSING_VERSION} {cv2.__version__} {heif}{shape}"
 
 
 def stored_header(facts: ImageFacts) -> ImageHeader | None:
@@ -171,6 +173,7 @@ class _Load:
         return numbers
 
     def _fill(self, work: list[int], hashes: list[str | None], progress: Progress) -> None:
+        cache_limit()  # a wrong limit is refused before the work, not after it
         row_bytes = self._height * self._width * 3
         self._done, reasons = self._store.contents(self._decoder, self._height, self._width)
         self._done |= reasons.keys()
