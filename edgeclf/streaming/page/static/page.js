@@ -194,10 +194,10 @@ function showProblems(problems) {
 
 function notice(kind, text) {
   notices[kind] = text;
-  const text = notices.connection || notices.stream || "";
+  const newest = notices.connection || notices.stream || "";
   const place = element("connection");
-  if (place.textContent !== text) place.textContent = text;
-  place.hidden = !text;
+  if (place.textContent !== newest) place.textContent = newest;
+  place.hidden = !newest;
 }
 
 function greyed() {
