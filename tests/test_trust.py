@@ -290,3 +290,37 @@ def test_networks_that_are_no_image_classifiers_are_named(tmp_path: Path) -> Non
     network.save(tmp_path / "open.keras")
     with pytest.raises(ModelError, match="input size is open"):
         load_source(tmp_path / "open.keras")
+
+
+def first_version_model(folder: Path, harm: str, mark: Path) -> Path:
+    """A SavedModel of TensorFlow 1, which restores its variables with operators of its own graph."""
+    import tensorflow as tf
+
+    v1 = tf.compat.v1
+    with tf.Graph().as_default(), v1.Session() as session:
+        images = v1.placeholder(tf.float32, (None, 8, 8, 3))
+        weights = v1.get_variable("weights", (3, 2), use_resource=True)
+        write = tf.raw_ops.WriteFile(filename=str(mark), contents="x")
+        with tf.control_dependencies([write] if harm == "signature" else []):
+            scores = tf.reduce_mean(images, (1, 2)) @ weights
+        session.run(v1.global_variables_initializer())
+        signature = v1.saved_model.predict_signature_def({"images": images}, {"scores": scores})
+        builder = v1.saved_model.Builder(str(folder))
+        builder.add_meta_graph_and_variables(
+            session, ["serve"], {"serving_default": signature}, main_op=write if harm == "initializer" else None
+        )
+        builder.save()
+    mark.unlink(missing_ok=True)
+    return folder
+
+
+@pytest.mark.parametrize("harm", ["nothing", "signature", "initializer"])
+def test_saved_models_of_tensorflow_1_are_checked_too(harm: str, tmp_path: Path) -> None:
+    mark = tmp_path / "written"
+    folder = first_version_model(tmp_path / "net", harm, mark)
+    if harm == "nothing":
+        assert load_source(folder).network.classes == ("0", "1")
+    else:
+        with pytest.raises(UntrustedModelError, match="the operator 'WriteFile'"):
+            load_source(folder)
+    assert not mark.exists()

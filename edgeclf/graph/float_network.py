@@ -75,7 +75,7 @@ class FloatNetwork:
     Attributes:
         model: flat functional tf-keras model; None where another framework made the network.
         call: from `float32[N, H, W, 3]`, scaled as `input` says, to `float32[N, C]`, in inference mode.
-        trackable: the object that owns the variables of `call`; None: the converter takes them as constants.
+        trackable: the object that owns the variables of `call`; None: they are constants of `call`.
         input: size, scaling and channel order of what `call` takes.
         classes: class names in the order of the outputs.
         invariants: what later steps must preserve.

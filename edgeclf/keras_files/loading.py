@@ -87,8 +87,7 @@ def load_source(source: str | Path, *, trust_model: bool = False) -> FloatSource
     network = FloatNetwork(
         model=model if tf_keras else None,
         call=lambda x: model(x, training=False),
-        # Written out as a SavedModel by the converter, a Keras 3 network would lose its variables' values.
-        trackable=model if tf_keras else None,
+        trackable=model,
         input=InputSpec(height, width, RAW),
         classes=names or tuple(str(i) for i in range(classes)),
     )

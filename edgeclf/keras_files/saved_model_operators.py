@@ -2,7 +2,7 @@
 
 A SavedModel's signature may call any operator, and loading one runs some of its functions (those that create, restore
 and initialize objects). So each operator that can be reached is looked up in a list of what image classifiers compute.
-Not reached are the functions that write and read checkpoints: the loader has code of its own for that.
+Not reached are the operators that write checkpoints.
 """
 
 from __future__ import annotations
@@ -45,7 +45,7 @@ OPERATORS = frozenset(
     """.split()
 )
 _RESTORING = frozenset({"RestoreV2", "Restore", "RestoreSlice"})
-"""Allowed where TensorFlow 1 restores variables with operators of the file's own graph."""
+"""Allowed where variables are restored: in files of TensorFlow 1 by operators of the file's own graph."""
 _REGISTERED = ("", "tf.TrackableConstant")
 """Objects that the loader makes without a class of their own."""
 
@@ -66,8 +66,8 @@ def check_saved_model(stored: Any, file: str) -> None:
                 raise refusal(file, f"the registered object {item.registered_name!r}")
         for name in sorted(_operators(graph, _called(graph)) - OPERATORS):
             raise refusal(file, f"the operator {name!r}")
-        restoring = [_node_name(graph.saver_def.restore_op_name)] if not graph.object_graph_def.nodes else []
-        for name in sorted(_operators(graph, restoring) - OPERATORS - _RESTORING):
+        restoring = _operators(graph, [_node_name(graph.saver_def.restore_op_name)])
+        for name in sorted(restoring - OPERATORS - _RESTORING):
             raise refusal(file, f"the operator {name!r}")
 
 

@@ -74,9 +74,16 @@ def change_io(content: bytes, io: str) -> bytes:
 def _converter(network: FloatNetwork, function: Callable[[Any], Any], dtype: Any) -> Any:
     signature = [tf.TensorSpec((1, network.input.height, network.input.width, 3), dtype, name="image")]
     concrete = tf.function(function, input_signature=signature).get_concrete_function()
-    converter = tf.lite.TFLiteConverter.from_concrete_functions([concrete], network.trackable)
+    converter = tf.lite.TFLiteConverter.from_concrete_functions([concrete], _variable_owner(network))
     disable_per_channel_dense(converter)
     return converter
+
+
+def _variable_owner(network: FloatNetwork) -> Any:
+    """Return the object that keeps the variables for the converter; None: it takes them as constants."""
+    # The converter writes a SavedModel on its way, in which a Keras 3 network would lose its variables' values.
+    keras3 = type(network.trackable).__module__.partition(".")[0] == "keras"
+    return None if keras3 else network.trackable
 
 
 @contextlib.contextmanager
