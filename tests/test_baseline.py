@@ -47,7 +47,7 @@ def dataset() -> Dataset:
 
 def float_baseline(path: Path, dataset: Any = None, input_range: tuple[float, float] | None = None) -> Baseline:
     """As `bench` does it."""
-    from edgeclf.compression.float_baseline import open_baseline
+    from edgeclf.keras_files.baseline import open_baseline
 
     load = at_size(dataset)
     network = open_baseline(path, BenchPlan(("model.tflite",), input_range=input_range), load)

@@ -20,7 +20,7 @@ from presence import refuse
 
 from edgeclf.artifact.locate import locate_model
 from edgeclf.artifact.provenance import Provenance
-from edgeclf.artifact.writer import package_model
+from edgeclf.compression.export.model_writer import package_model
 from edgeclf.inference.classifier import Classifier
 
 pytestmark = pytest.mark.slow

@@ -8,7 +8,7 @@ import numpy as np
 import numpy.typing as npt
 
 from edgeclf.artifact.provenance import Provenance
-from edgeclf.artifact.writer import package_model
+from edgeclf.compression.export.model_writer import package_model
 
 FOLDER = Path(__file__).parent / "tflite"
 DIGIT_NAMES = tuple(f"digit {i}" for i in range(10))

@@ -95,7 +95,7 @@ def _open_baseline(
     path: Path, plan: BenchPlan, data: Dataset | DatasetLoader | None, progress: Progress
 ) -> BaselineNetwork:
     with progress.task("loading TensorFlow", None):
-        from edgeclf.compression.float_baseline import open_baseline
+        from edgeclf.keras_files.baseline import open_baseline
 
     return open_baseline(path, plan, data, progress)
 

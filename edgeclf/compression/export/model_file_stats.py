@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-import gzip
 from dataclasses import dataclass
 from typing import Any
 
+from edgeclf.artifact.compressed_size import gzip_size
 from edgeclf.artifact.inspection import weight_statistics
 from edgeclf.artifact.macs import parameter_tensors
 from edgeclf.artifact.model_file import ModelFile
@@ -53,7 +53,7 @@ def model_file_stats(file: ModelFile) -> ModelFileStats:
     groups, off = _two_of_four(model)
     return ModelFileStats(
         size_bytes=len(content),
-        gzip_bytes=len(gzip.compress(content, 9, mtime=0)),
+        gzip_bytes=gzip_size(content),
         sparsity=sum(row["elements"] * row["sparsity"] for row in rows) / total if total else None,
         distinct_weights_max=max((row["distinct_weights"] for row in rows), default=None),
         distinct_weights_per_channel_max=max((row["distinct_weights_per_channel"] for row in rows), default=None),

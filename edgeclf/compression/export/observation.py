@@ -9,9 +9,10 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from edgeclf.artifact.native_stderr import without_chatter
-from edgeclf.artifact.tflite import OperatorInfo, TfliteModel, parse
+from edgeclf.artifact.model_file import ModelFile
+from edgeclf.artifact.tflite import OperatorInfo, TfliteModel
 from edgeclf.compression.export.graph_queries import activations
+from edgeclf.inference.litert import LITERT
 from edgeclf.progress import SILENT, Progress
 
 Feed = Callable[[npt.NDArray[np.uint8]], npt.NDArray[np.float32]]
@@ -69,28 +70,18 @@ class Observer:
     """
 
     def __init__(self, content: bytes) -> None:
-        from ai_edge_litert.interpreter import Interpreter, OpResolverType
-
-        self.model: TfliteModel = parse(content)
-        with without_chatter(b"INFO:", b"XNNPACK"):
-            self._native = Interpreter(
-                model_content=content,
-                num_threads=1,
-                experimental_preserve_all_tensors=True,
-                # a delegate would keep what it computes to itself
-                experimental_op_resolver_type=OpResolverType.BUILTIN_WITHOUT_DEFAULT_DELEGATES,
-            )
-            self._native.allocate_tensors()
-        self._entry = self.model.input_indices[0]
+        file = ModelFile(content, "the graph")
+        self.model: TfliteModel = file.graph
+        # a delegate would keep what it computes to itself
+        self._session = LITERT.open(file, preserve_all_tensors=True, use_default_delegates=False)
 
     def run(self, tensor: npt.NDArray[Any]) -> None:
         """Compute the graph on one input tensor."""
-        self._native.set_tensor(self._entry, tensor)
-        self._native.invoke()
+        self._session.run(tensor)
 
     def read(self, index: int) -> npt.NDArray[Any]:
         """Return the values of tensor `index` after `run`."""
-        return np.asarray(self._native.get_tensor(index))
+        return self._session.read(index)
 
     def real(self, index: int) -> npt.NDArray[np.float32]:
         """Return the values of tensor `index` as the real numbers that they stand for: float32."""

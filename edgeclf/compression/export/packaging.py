@@ -6,7 +6,7 @@ import platform
 from typing import Any
 
 from edgeclf.artifact.provenance import Provenance
-from edgeclf.artifact.writer import package_model
+from edgeclf.compression.export.model_writer import package_model
 from edgeclf.compression.exporter import ExportedFile
 from edgeclf.errors import DataError, ModelError
 from edgeclf.image.decoding import PREPROCESSING_VERSION

@@ -12,9 +12,10 @@ from edgeclf.compression.export.observation import FloatObservation
 from edgeclf.compression.pipeline.context import RecipeContext
 from edgeclf.compression.pipeline.plan import CompressPlan
 from edgeclf.compression.pipeline.scoring import float_top1, scored_split
-from edgeclf.compression.pipeline.training_data import choose_input_range, find_data
+from edgeclf.compression.pipeline.training_data import find_data
 from edgeclf.dataset import Dataset
 from edgeclf.graph.prepared_network import prepare_network
+from edgeclf.keras_files.input_range import choose_input_range
 from edgeclf.keras_files.loading import FloatSource
 from edgeclf.progress import Progress
 from edgeclf.training.defaults import CHARACTER_SETS

@@ -2,12 +2,6 @@
 
 from __future__ import annotations
 
-import tempfile
-from pathlib import Path
-from typing import Any
-
-import numpy as np
-
 from edgeclf.compression.exporter import ExportedFile
 from edgeclf.compression.pipeline.context import RecipeContext
 from edgeclf.dataset import Dataset
@@ -35,17 +29,11 @@ def float_top1(context: RecipeContext, batch: int = 200) -> float | None:
     scored = scored_split(context.data)
     if scored is None:
         return None
-    import tensorflow as tf
+    from edgeclf.keras_files.predictor import KerasPredictor
 
-    split, correct = scored[1], 0
-    predict: Any = tf.function(context.original.on_pixels, reduce_retracing=True)
-    with context.progress.task("float network", len(split)) as task:
-        for start in range(0, len(split), batch):
-            part = split.images[start : start + batch]
-            predictions = np.argmax(predict(tf.constant(part)), axis=1)
-            correct += int((predictions == split.labels[start : start + batch]).sum())
-            task.advance(len(part))
-    return correct / len(split)
+    split = scored[1]
+    predictor = KerasPredictor(context.original, batch_size=batch)
+    return float((predictor.top1(split.images, context.progress) == split.labels).mean())
 
 
 def exported_top1(exported: ExportedFile, context: RecipeContext) -> float | None:
@@ -54,15 +42,12 @@ def exported_top1(exported: ExportedFile, context: RecipeContext) -> float | Non
     if scored is None:
         return None
     name, split = scored
-    with tempfile.TemporaryDirectory() as folder:
-        path = Path(folder) / "model.tflite"
-        path.write_bytes(exported.content)
-        is_float = exported.graph.inputs[0].dtype == "float32"
-        classifier = Classifier(path, input_range=(exported.input_range or (0.0, 255.0)) if is_float else None)
-        correct = 0
-        with context.progress.task(f"top-1 on {name}", len(split)) as task:
-            for start in range(0, len(split), 100):
-                part = slice(start, start + 100)
-                correct += int((classifier.top1(split.images[part]) == split.labels[part]).sum())
-                task.advance(len(split.labels[part]))
+    is_float = exported.graph.inputs[0].dtype == "float32"
+    classifier = Classifier(exported, input_range=(exported.input_range or (0.0, 255.0)) if is_float else None)
+    correct = 0
+    with context.progress.task(f"top-1 on {name}", len(split)) as task:
+        for start in range(0, len(split), 100):
+            part = slice(start, start + 100)
+            correct += int((classifier.top1(split.images[part]) == split.labels[part]).sum())
+            task.advance(len(split.labels[part]))
     return correct / len(split)

@@ -1,4 +1,4 @@
-"""The images that a compression calibrates, trains and measures on, and the input range that they show."""
+"""The images that a compression calibrates, trains and measures on."""
 
 from __future__ import annotations
 
@@ -7,19 +7,13 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-import numpy.typing as npt
-
 from edgeclf.artifact.run_folder import RunFolder
 from edgeclf.compression.pipeline.plan import CompressPlan
 from edgeclf.compression.recipe import Recipe
 from edgeclf.dataset import Dataset, load_dataset
 from edgeclf.errors import DataError, InputError
-from edgeclf.inference.input_range import InputRange, measure_input_range
 from edgeclf.keras_files.loading import FloatSource
 from edgeclf.progress import Progress
-
-RANGE_IMAGES = 64
 
 
 def data_source(
@@ -100,63 +94,3 @@ def _check(source: FloatSource, data: Dataset, progress: Progress) -> None:
     known = run.run_json.get("data", {}).get("fingerprint")
     if known and known != data.fingerprint:
         progress.warn(f"{data.source} has changed since the training: figures may include images that it has seen")
-
-
-def decide_input_range(
-    source: FloatSource, given: tuple[float, float] | None, data: Dataset | None, progress: Progress
-) -> tuple[float, float] | None:
-    """Like `choose_input_range`; None: the network takes raw pixels."""
-    chosen = choose_input_range(source, given, data, progress)
-    return None if (chosen.low, chosen.high) == (0.0, 255.0) else (chosen.low, chosen.high)
-
-
-def choose_input_range(
-    source: FloatSource, given: tuple[float, float] | None, data: Dataset | None, progress: Progress
-) -> InputRange:
-    """Choose what pixel values 0 and 255 must become before they enter the network.
-
-    A run's network and one with a scaling layer inside take raw pixels. For others it is measured on training images.
-
-    Returns:
-        the range, and where it comes from.
-
-    Raises:
-        InputError: nothing names it, and there are no images to measure on.
-    """
-    model = source.network.model
-    inside = source.run is not None or (model is not None and _scales_inside(model))
-    if given is not None:
-        chosen = InputRange(*given, "given")
-        progress.say(chosen.sentence)
-        if inside and given != (0.0, 255.0):
-            progress.warn(f"{source.path.name} scales its input inside; --input-range scales it once more, before that")
-        return chosen
-    if inside:
-        return InputRange(0.0, 255.0, "network")
-    if data is None:
-        raise InputError(
-            f"{source.path.name} does not say which input values it expects; add --input-range 0,1 (or -1,1 or 0,255), "
-            "or --data to measure it"
-        )
-    split = data.splits["train"]
-    spread = np.linspace(0, len(split) - 1, min(len(split), RANGE_IMAGES)).astype(np.int64)
-
-    def predict(images: npt.NDArray[np.float32]) -> npt.NDArray[np.float32]:
-        found = np.stack([np.asarray(source.network.call(image[None]))[0] for image in images]).astype(np.float32)
-        if (found >= 0).all() and np.allclose(found.sum(axis=1), 1, atol=1e-3):
-            return found
-        powers = np.exp(found - found.max(axis=1, keepdims=True))
-        return np.asarray(powers / powers.sum(axis=1, keepdims=True), np.float32)
-
-    measured = measure_input_range(predict, np.asarray(split.images[spread]), split.labels[spread])
-    progress.say(measured.sentence)
-    if measured.doubt:
-        progress.warn(f"{source.path.name}: {measured.doubt} ({', '.join(data.class_names[:5])}, ...)")
-    return measured
-
-
-def _scales_inside(model: Any) -> bool:
-    from edgeclf.graph.prepared_network import SCALING_KINDS
-    from edgeclf.graph.private_apis import all_layers
-
-    return any(isinstance(layer, SCALING_KINDS) for layer in all_layers(model))

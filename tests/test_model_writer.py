@@ -15,7 +15,7 @@ from edgeclf.artifact.metadata import read_labels, read_metadata
 from edgeclf.artifact.provenance import Provenance, read_provenance
 from edgeclf.artifact.tflite import parse
 from edgeclf.artifact.tflite_editor import TfliteEditor, is_aligned
-from edgeclf.artifact.writer import package_model
+from edgeclf.compression.export.model_writer import package_model
 from edgeclf.errors import ModelError
 
 

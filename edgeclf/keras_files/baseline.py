@@ -7,8 +7,8 @@ from collections.abc import Callable
 from pathlib import Path
 
 from edgeclf.artifact.run_folder import RunFolder
-from edgeclf.compression.pipeline.training_data import decide_input_range
 from edgeclf.dataset import Dataset
+from edgeclf.keras_files.input_range import decide_input_range
 from edgeclf.keras_files.loading import load_source
 from edgeclf.keras_files.predictor import BATCH, KerasPredictor
 from edgeclf.measure.baseline import BaselineNetwork

@@ -18,12 +18,13 @@ from edgeclf.artifact import metadata, metadata_writer
 from edgeclf.artifact import provenance as sealing
 from edgeclf.artifact.classifier_shape import ClassifierShape, classifier_shape
 from edgeclf.artifact.macs import count_macs, count_parameters
-from edgeclf.artifact.native_stderr import RUNTIME_CHATTER, without_chatter
+from edgeclf.artifact.model_file import ModelFile
 from edgeclf.artifact.pixels import RAW, Normalization, apply_table, pixel_table
 from edgeclf.artifact.provenance import Provenance
 from edgeclf.artifact.samples import CANDIDATES, choose_samples, sample_image
 from edgeclf.artifact.tflite_editor import TfliteEditor
 from edgeclf.errors import ModelError, RunFailedError
+from edgeclf.inference.litert import LITERT
 
 FLOAT_STEP = 1 / 256
 """The step of a float output in `verify`: that of the 8-bit probabilities it could have been."""
@@ -108,16 +109,7 @@ def _without_archive(content: bytes) -> bytes:
 def _run(
     content: bytes, shape: ClassifierShape, given: Normalization | None, images: list[npt.NDArray[np.uint8]]
 ) -> npt.NDArray[Any]:
-    from ai_edge_litert.interpreter import Interpreter
-
-    with without_chatter(*RUNTIME_CHATTER):
-        interpreter = Interpreter(model_content=content, num_threads=1)
-        interpreter.allocate_tensors()
-    place, result = interpreter.get_input_details()[0]["index"], interpreter.get_output_details()[0]["index"]
+    session = LITERT.open(ModelFile(content, "the model"))
     table = pixel_table(shape.dtype, shape.scale, shape.zero_point, given if shape.dtype == "float32" else None)
-    outputs = []
-    for image in images:
-        interpreter.set_tensor(place, apply_table(table, image[..., : shape.channels])[None])
-        interpreter.invoke()
-        outputs.append(interpreter.get_tensor(result).reshape(-1).copy())
-    return np.stack(outputs)
+    tensors = (apply_table(table, image[..., : shape.channels])[None] for image in images)
+    return np.stack([session.run(tensor).reshape(-1) for tensor in tensors])

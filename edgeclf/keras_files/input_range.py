@@ -1,0 +1,75 @@
+"""Chooses the input range of a float network that was loaded from a file."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from edgeclf.dataset import Dataset
+from edgeclf.errors import InputError
+from edgeclf.inference.input_range import InputRange, measure_input_range
+from edgeclf.keras_files.loading import FloatSource
+from edgeclf.measure.accuracy import range_rows
+from edgeclf.progress import Progress
+
+
+def decide_input_range(
+    source: FloatSource, given: tuple[float, float] | None, data: Dataset | None, progress: Progress
+) -> tuple[float, float] | None:
+    """Return the range that `choose_input_range` finds; None: the network takes raw pixels."""
+    chosen = choose_input_range(source, given, data, progress)
+    return None if (chosen.low, chosen.high) == (0.0, 255.0) else (chosen.low, chosen.high)
+
+
+def choose_input_range(
+    source: FloatSource, given: tuple[float, float] | None, data: Dataset | None, progress: Progress
+) -> InputRange:
+    """Choose what pixel values 0 and 255 must become before they enter the network.
+
+    A run's network and one with a scaling layer inside take raw pixels. For others it is measured on training images.
+
+    Returns:
+        the range, and where it comes from.
+
+    Raises:
+        InputError: nothing names it, and there are no images to measure on.
+    """
+    model = source.network.model
+    inside = source.run is not None or (model is not None and _scales_inside(model))
+    if given is not None:
+        chosen = InputRange(*given, "given")
+        progress.say(chosen.sentence)
+        if inside and given != (0.0, 255.0):
+            progress.warn(f"{source.path.name} scales its input inside; --input-range scales it once more, before that")
+        return chosen
+    if inside:
+        return InputRange(0.0, 255.0, "network")
+    if data is None:
+        raise InputError(
+            f"{source.path.name} does not say which input values it expects; add --input-range 0,1 (or -1,1 or 0,255), "
+            "or --data to measure it"
+        )
+    split = data.splits["train"]
+    spread = range_rows(len(split))
+
+    def predict(images: npt.NDArray[np.float32]) -> npt.NDArray[np.float32]:
+        found = np.stack([np.asarray(source.network.call(image[None]))[0] for image in images]).astype(np.float32)
+        if (found >= 0).all() and np.allclose(found.sum(axis=1), 1, atol=1e-3):
+            return found
+        powers = np.exp(found - found.max(axis=1, keepdims=True))
+        return np.asarray(powers / powers.sum(axis=1, keepdims=True), np.float32)
+
+    measured = measure_input_range(predict, np.asarray(split.images[spread]), split.labels[spread])
+    progress.say(measured.sentence)
+    if measured.doubt:
+        progress.warn(f"{source.path.name}: {measured.doubt} ({', '.join(data.class_names[:5])}, ...)")
+    return measured
+
+
+def _scales_inside(model: Any) -> bool:
+    from edgeclf.graph.prepared_network import SCALING_KINDS
+    from edgeclf.graph.private_apis import all_layers
+
+    return any(isinstance(layer, SCALING_KINDS) for layer in all_layers(model))
