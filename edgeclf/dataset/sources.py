@@ -214,7 +214,11 @@ def _entries(folder: Path | str) -> tuple[list[os.DirEntry[str]], list[os.DirEnt
         raise DataError(
             f"{display(str(folder))}: cannot be listed ({(error.strerror or str(error)).lower()})"
         ) from error
-    return [e for e in found if not e.is_dir()], [e for e in found if e.is_dir()]
+    files: list[os.DirEntry[str]] = []
+    folders: list[os.DirEntry[str]] = []
+    for entry in found:
+        (folders if entry.is_dir() else files).append(entry)
+    return files, folders
 
 
 def _names_split(entry: os.DirEntry[str]) -> bool:
