@@ -27,7 +27,7 @@ from edgeclf.dataset.cache import cache_folder, suggest_other_cache
 from edgeclf.dataset.row_files import append_rows, map_rows, row_checksum
 from edgeclf.dataset.sources import FileStamp, Listing
 from edgeclf.dataset.store_eviction import evict, new_file_name
-from edgeclf.dataset.store_index import INDEX, FileRow, ImageFacts, RowArray, StoreIndex
+from edgeclf.dataset.store_index import INDEX, ImageFacts, RowArray, StoreIndex
 from edgeclf.dataset.store_repair import remove_damaged, remove_index, remove_last
 from edgeclf.errors import OutputError, RunFailedError
 
@@ -117,7 +117,12 @@ class ImageStore:
             source = self._index.source_number(listing.root)
             keys = None if numbers is None else [item.key for item in items]
             known = {} if source is None else self._index.files_of(source, keys)
-            contents = [_matching(known.get(item.key), item.stamp) for item in items]
+            # The device is left out: its number may change when it is mounted again.
+            found = [known.get(item.key) for item in items]
+            contents = [
+                row[5].hex() if row is not None and row[1:5] == item.stamp[:4] else None
+                for item, row in zip(items, found, strict=True)
+            ]
             missing = [number for number, content in enumerate(contents) if content is None]
             if not missing and len(known) == len(items):
                 return KnownFiles(tuple(contents), (), frozenset())
@@ -265,8 +270,3 @@ class ImageStore:
 
 def _existing(folder: Path) -> Path:
     return folder if folder.is_dir() else Path(os.sep)
-
-
-def _matching(known: FileRow | None, stamp: FileStamp) -> str | None:
-    """The content where a file is as it was, its device aside, whose number may change when it is mounted again."""
-    return known[6].hex() if known is not None and known[1:5] == stamp[:4] else None

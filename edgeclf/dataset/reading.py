@@ -24,7 +24,6 @@ from edgeclf.errors import DataError, ImageError, RunFailedError
 from edgeclf.image.decoding import PREPROCESSING_VERSION, decode_bytes, resize
 from edgeclf.image.header import ImageHeader, read_header
 from edgeclf.progress import SILENT, Progress
-from edgeclf.versions import package_version
 
 # Counts up when other facts are stored beside the images, or `read_header` finds other ones.
 _FACTS_VERSION = 1
@@ -104,8 +103,8 @@ def read_images(
 def decoder_identity(listing: Listing) -> str:
     """Return what decides, beside the content, about the pixels of an image before it is resized."""
     shape = "" if listing.pixels is None else f" array {listing.pixels.shape[1:]}"
-    heif = package_version("pillow-heif") if find_spec("pillow_heif") else None  # looking for a version takes long
-    return f"{_FACTS_VERSION} {PREPROCESSING_VERSION} {cv2.__version__} {heif}{shape}"
+    heic = find_spec("pillow_heif") is not None
+    return f"{_FACTS_VERSION} {PREPROCESSING_VERSION} {cv2.__version__} {heic}{shape}"
 
 
 def stored_header(facts: ImageFacts) -> ImageHeader | None:

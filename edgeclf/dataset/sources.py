@@ -8,6 +8,7 @@ import unicodedata
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import NamedTuple
 
 import numpy as np
 import numpy.typing as npt
@@ -36,8 +37,7 @@ _POSITIVE = (1 << 63) - 1
 _SETTLED_NS = 2_000_000_000
 
 
-@dataclass(frozen=True, slots=True)
-class Item:
+class Item(NamedTuple):
     """One labelled image: a file, or one of the arrays of a named set.
 
     Attributes:
@@ -214,7 +214,11 @@ def _entries(folder: Path | str) -> tuple[list[os.DirEntry[str]], list[os.DirEnt
         raise DataError(
             f"{display(str(folder))}: cannot be listed ({(error.strerror or str(error)).lower()})"
         ) from error
-    return [e for e in found if not e.is_dir()], [e for e in found if e.is_dir()]
+    files: list[os.DirEntry[str]] = []
+    folders: list[os.DirEntry[str]] = []
+    for entry in found:
+        (folders if entry.is_dir() else files).append(entry)
+    return files, folders
 
 
 def _names_split(entry: os.DirEntry[str]) -> bool:

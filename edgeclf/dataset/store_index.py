@@ -44,8 +44,8 @@ CREATE TABLE rows (
 """
 
 
-FileRow = tuple[str | bytes, int, int, int, int, int, bytes]
-"""Key, the five numbers of its `FileStamp`, and content hash of a file."""
+FileRow = tuple[str | bytes, int, int, int, int, bytes]
+"""Key, the first four numbers of its `FileStamp`, and content hash of a file."""
 
 
 @dataclass(frozen=True)
@@ -107,6 +107,7 @@ class StoreIndex:
         self._connection = sqlite3.connect(path, timeout=_BUSY_SECONDS, isolation_level=None)
         self.execute("PRAGMA temp_store = MEMORY")
         self.execute("PRAGMA cache_size = -32000")
+        self.execute("PRAGMA page_size = 32768")  # of a new index: whole tables are read at once
         # A rollback journal, since a write-ahead log needs shared memory and cannot be read from a read-only folder.
         self.execute("PRAGMA synchronous = FULL")
         if not self.execute("PRAGMA user_version").fetchone()[0]:
@@ -152,7 +153,7 @@ class StoreIndex:
 
     def files_of(self, source: int, keys: Sequence[str] | None = None) -> dict[str, FileRow]:
         """Return the known files of a source, or those of `keys` alone, by key."""
-        columns = "SELECT key, size, written, changed, inode, device, content FROM files WHERE source = ?"
+        columns = "SELECT key, size, written, changed, inode, content FROM files WHERE source = ?"
         if keys is None:
             rows = self.execute(columns, (source,)).fetchall()
         else:
