@@ -337,19 +337,20 @@ def live(
 
     Args:
         model: a `.tflite` file, a run folder, or the name of a zoo model.
-        settings: how; None: as `LiveSettings` has it.
+        settings: what to look at, how, and where results go; None: the defaults of `LiveSettings`.
         stop: set it, from another thread or an output, to end.
         outputs: objects with `take(result, picture)`, called from the loop, which must not wait, and `close()`, called
             at the end, whatever ends it.
         json_lines: gets one JSON document a result, one a line.
-        watch: a view of one's own; entered with the state that views read while the loop works.
-        progress: told what was chosen, and what goes wrong on the way.
-        changes: fields of `LiveSettings`, over those of `settings`.
+        watch: a further view; entered with the state that views read, and open while the loop works.
+        progress: gets what was chosen, and what goes wrong on the way.
+        changes: fields of `LiveSettings` that replace those of `settings`.
 
     Raises:
         InputError: model, source, or an output cannot be used.
         MissingExtraError: the page or the broker needs a package that is not installed.
         RunFailedError: the source is lost for good.
+        ReaderLeftError: the reader of `json_lines` closed its end.
     """
     from edgeclf.streaming.loop.run import run_live
     from edgeclf.streaming.loop.settings import LiveSettings

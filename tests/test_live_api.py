@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import io
 import json
 import os
@@ -14,7 +15,7 @@ from digit_video import write_video
 from scripted_source import Kept
 
 import edgeclf
-from edgeclf.errors import InputError, UnknownNameError
+from edgeclf.errors import EdgeclfError, InputError, UnknownNameError
 from edgeclf.streaming.loop import run, state
 from edgeclf.streaming.loop.result import Result
 from edgeclf.streaming.loop.settings import LiveSettings
@@ -74,6 +75,18 @@ def test_a_window_that_cannot_be_opened_ends_the_loop_too(tmp_path: Path, monkey
         edgeclf.live("digits", camera=str(tmp_path / "long.avi"), outputs=[kept])
     assert not live_threads()
     assert kept.closed
+
+
+def test_a_reader_that_leaves_ends_the_run_with_an_error_of_the_tree(tmp_path: Path) -> None:
+    write_video(tmp_path / "long.avi", (3,), 600, side=32)
+    reading, writing = os.pipe()
+    os.close(reading)
+    stream = os.fdopen(writing, "w")
+    with pytest.raises(EdgeclfError, match="the reader of the JSON lines closed its end"):
+        edgeclf.live("digits", camera=str(tmp_path / "long.avi"), window=False, json_lines=stream)
+    with contextlib.suppress(BrokenPipeError):
+        stream.close()
+    assert not live_threads()
 
 
 def test_outputs_are_closed_where_nothing_came_of_it() -> None:

@@ -203,7 +203,7 @@ def test_a_video_that_was_cut_ends_early_and_says_so(tmp_path: Path) -> None:
     lines: list[str] = []
     shots = all_shots(choose_source(str(path), every_frame=True, log=lines.append))
     assert 10 < len(shots) < 30
-    assert lines == [f"{path}: ends after {len(shots)} of 40 frames; is the file whole?"]
+    assert lines == [f"{path}: ends after {len(shots)} of 40 frames; is the file complete?"]
 
 
 def test_a_phone_held_sideways(tmp_path: Path) -> None:

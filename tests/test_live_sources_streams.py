@@ -125,7 +125,7 @@ def test_nobody_listens(capfd: pytest.CaptureFixture[str]) -> None:
     with socket.socket() as taken:
         taken.bind(("127.0.0.1", 0))
         source = choose_source(f"rtsp://me:secret@127.0.0.1:{taken.getsockname()[1]}/stream?pass=secret")
-        with pytest.raises(SourceError, match="cannot be opened: nobody listens there") as raised:
+        with pytest.raises(SourceError, match="cannot be opened: nothing listens there") as raised:
             source.open()
     assert "secret" not in str(raised.value) + source.name
     assert capfd.readouterr().err == ""

@@ -212,7 +212,7 @@ def test_a_foreign_name_for_this_machine_is_refused(local: WebView, name: str) -
     for path in (*PATHS, "/healthz"):
         answer = ask(local, path, headers={"Host": name})
         assert answer.status_code == 421
-        assert "answers to 127.0.0.1, ::1, localhost only" in answer.text
+        assert "responds to 127.0.0.1, ::1, localhost only" in answer.text
 
 
 @pytest.mark.parametrize("name", ["127.0.0.1", "localhost", "LOCALHOST:9", "[::1]:8080", "127.0.0.1:8080"])

@@ -209,7 +209,7 @@ def test_a_lost_source_is_named_over_a_greyed_picture_and_comes_back(
     state.problems.begin("disk", "/home/pi/frames: the disk is full")
     banner = page.get_by_role("alert").filter(has_text="lost")
     eventually(banner.is_visible, 2)
-    assert text(page, "#banner") == "/dev/video0 is lost, looking for it: no such device; trying again"
+    assert text(page, "#banner") == "/dev/video0 is lost: no such device; trying again"
     assert "grayscale" in page.locator("#picture").evaluate("image => getComputedStyle(image).filter")
     assert text(page, "#problems") == "disk: /home/pi/frames: the disk is full".capitalize()
     scene.paused = False

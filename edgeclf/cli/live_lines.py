@@ -1,4 +1,4 @@
-"""What `live` shows in a terminal: one line that is always new, or a line at each change of the label in a log."""
+"""Show `live` in a terminal: one line that is rewritten, or in a log a line at each change of the label."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ class ChangeLines:
 
     Args:
         stream: where to.
-        patient_until: wait for a slow reader until this is set; None: leave changes out for him.
+        patient_until: wait for a slow reader until this is set; None: leave changes out instead.
     """
 
     def __init__(self, stream: IO[str], patient_until: threading.Event | None = None) -> None:
@@ -35,7 +35,7 @@ class ChangeLines:
         self._patient_until = patient_until
 
     def take(self, result: Result, picture: Picture) -> None:
-        """A result."""
+        """Write a line where the label of a result is new."""
         if result.label == self._label or not self._has_room():
             return
         self._label = result.label
@@ -44,18 +44,18 @@ class ChangeLines:
             print(f"{result.time}  {label}  {result.probability:.1%}  {age}", file=self._stream, flush=True)
 
     def close(self) -> None:
-        """Nothing to end."""
+        """Do nothing: there is nothing to release."""
 
     def _has_room(self) -> bool:
-        wanted = self._patient_until
-        while not has_room(self._stream, 0.1 if wanted else 0):
-            if wanted is None or wanted.is_set():
+        patient_until = self._patient_until
+        while not has_room(self._stream, 0.1 if patient_until else 0):
+            if patient_until is None or patient_until.is_set():
                 return False
         return True
 
 
 def terminal_line(console: Console) -> Callable[[LiveState], contextlib.AbstractContextManager[object]]:
-    """A view that rewrites one line of the terminal while the loop works."""
+    """Make a view that rewrites one line of the terminal while the loop works."""
 
     @contextlib.contextmanager
     def watch(state: LiveState) -> Iterator[None]:
@@ -80,7 +80,7 @@ def terminal_line(console: Console) -> Callable[[LiveState], contextlib.Abstract
 
 
 def status_line(state: LiveState, width: int) -> Text:
-    """Label, bar, results a second, frame age; or what the source lacks: in one line of `width` columns."""
+    """Write label, bar, results a second, frame age, or what the source lacks, in one line of `width` columns."""
     from rich.text import Text
 
     source, shown = state.source(), state.latest()
@@ -92,7 +92,7 @@ def status_line(state: LiveState, width: int) -> Text:
     bar = "█" * full + "░" * (_BAR - full)
     figures = f" {result.probability:6.1%}   {result.fps:5.1f} results/s   {result.frame_age_ms:.0f} ms old"
     label = Text(one_line(result.label))
-    # The figures are worth more than the end of a long name, and than the bar.
+    # The figures matter more than the end of a long name, and than the bar.
     room = width - len(figures)
     if room >= _BAR + 1 + _LABEL:
         figures, room = f" {bar}{figures}", room - _BAR - 1

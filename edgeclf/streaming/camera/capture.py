@@ -32,7 +32,7 @@ _POLL_SECONDS = 0.1
 
 
 class Capture:
-    """Give the newest frame of a source that is opened again whenever it fails.
+    """Gives the newest frame of a source that is opened again whenever it fails.
 
     Args:
         make: returns a source ready to be opened; called for each attempt, since an old one may hang.
@@ -74,17 +74,17 @@ class Capture:
 
     @property
     def state(self) -> SourceState:
-        """The state of the source."""
+        """Return the state of the source."""
         return self._state
 
     @property
     def captured(self) -> int:
-        """Frames that the source has shown."""
+        """Count the frames that the source has shown."""
         return self._buffer.captured
 
     @property
     def dropped(self) -> int:
-        """Captured frames that were not taken and never will be."""
+        """Count the captured frames that were not taken and never will be."""
         return self._buffer.dropped
 
     def take(self, seconds: float) -> Frame | None:

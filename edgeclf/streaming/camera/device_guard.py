@@ -1,4 +1,4 @@
-"""A device that one thread uses and any thread may close."""
+"""Guard a device that one thread uses and any thread may close."""
 
 from __future__ import annotations
 
@@ -14,10 +14,10 @@ class DeviceGuard:
     """One opening of a device. `close` releases it at once, or has it released by the call that is inside.
 
     Releasing a camera under a call that runs crashes the process, and waiting for that call may take forever: a
-    driver can hang. So whoever is inside releases the device when the call comes back, be it a minute later.
+    driver can hang. So the thread inside releases the device when its call returns, be it a minute later.
 
     Args:
-        release: lets the device go; called with nobody inside, perhaps more than once.
+        release: releases the device; called with no thread inside, perhaps more than once.
     """
 
     def __init__(self, release: Callable[[], None]) -> None:
@@ -27,7 +27,7 @@ class DeviceGuard:
 
     @contextlib.contextmanager
     def entered(self) -> Iterator[None]:
-        """Around every call into the device.
+        """Enter the device, for the length of one call.
 
         Raises:
             SourceError: it was closed, before or meanwhile.
@@ -43,7 +43,7 @@ class DeviceGuard:
         finally:
             self._lock.release()
             if self._closing.is_set():
-                self._let_go()
+                self._release_if_free()
         self._check()
 
     def wait_until(self, moment: float) -> None:
@@ -56,12 +56,12 @@ class DeviceGuard:
         self._check()
 
     def close(self) -> None:
-        """From any thread, any number of times; never waits for a call that hangs."""
+        """Release the device; from any thread, any number of times. Never waits for a call that hangs."""
         self._closing.set()
-        self._let_go()
+        self._release_if_free()
 
-    def _let_go(self) -> None:
-        # Where the lock is taken, whoever holds it sees on leaving that the device is to be released.
+    def _release_if_free(self) -> None:
+        # Where the lock is taken, the thread that holds it sees on leaving that the device is to be released.
         if self._lock.acquire(blocking=False):
             try:
                 self._release()

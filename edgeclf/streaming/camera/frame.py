@@ -31,7 +31,7 @@ class Frame:
     """A captured frame.
 
     Args:
-        number: counts all frames that the source showed, from 0, also those nobody looked at.
+        number: counts all frames that the source showed, from 0, also those that were not looked at.
         pixels: uint8[H, W, 3] BGR; never written to.
         captured: `time.monotonic()` of the capture.
         time: `time.time()` of the capture.

@@ -1,4 +1,4 @@
-"""The frames between the thread that reads a source and the thread that classifies."""
+"""Hold the frames between the thread that reads a source and the thread that classifies."""
 
 from __future__ import annotations
 
@@ -37,12 +37,12 @@ class FrameBuffer:
         self.full = False
 
     def __len__(self) -> int:
-        """How many frames wait."""
+        """Count the frames that wait."""
         return len(self._frames)
 
     @property
     def dropped(self) -> int:
-        """Captured frames that were not taken and never will be."""
+        """Count the captured frames that were not taken and never will be."""
         return max(0, self.captured - self.taken - len(self._frames))
 
     def take(self) -> Frame | None:

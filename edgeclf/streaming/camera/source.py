@@ -43,7 +43,7 @@ class SourceRequest:
 
     Args:
         camera: which one, as it stands behind `--camera`.
-        every_frame: show a file whole, as fast as its frames are taken.
+        every_frame: show all frames of a file, as fast as they are taken.
         size: width and height to ask a camera for, pixels.
         rate: frames a second to ask a camera for; images a second of a folder.
         log: gets a line about what is left out or done otherwise.
@@ -76,7 +76,7 @@ class SourceRequest:
 
 
 class SourceError(RunFailedError):
-    """The source gives no frames now; a camera may again, once opened anew. One line, without the source's name."""
+    """The source gives no frames now; a camera may again, once opened again. One line, without the source's name."""
 
 
 class EndOfSourceError(Exception):
@@ -87,11 +87,11 @@ class Source(Protocol):
     """Where frames come from. One thread opens and reads it; any thread may close it, also while another is inside.
 
     Making one is cheap and opens nothing. One whose `open` or `read` hangs in a driver is closed and left behind: it
-    releases the device when the call comes back. For the next attempt another one is made, or, where nothing hangs,
+    releases the device when the call returns. For the next attempt another one is made, or, where nothing hangs,
     the same one opened again.
 
     Attributes:
-        name: how it is called in lines and views, such as `/dev/video0`.
+        name: shown in lines and views, such as `/dev/video0`.
         endless: a camera or a stream, which is opened again when it stops giving frames; a file is not.
     """
 
@@ -107,7 +107,7 @@ class Source(Protocol):
         """
 
     def read(self) -> Shot:
-        """The next frame; waits until it is there.
+        """Wait for the next frame, and return it.
 
         Raises:
             SourceError: the device failed, or gave garbage.
@@ -117,17 +117,17 @@ class Source(Protocol):
     def close(self) -> None:
         """Release the device and end a `read` that waits, with SourceError; harmless where nothing is open.
 
-        Waits for no driver: where a call is inside one, the device is released when it comes back.
+        Waits for no driver: where a call is inside one, the device is released when it returns.
         """
 
 
 def as_bgr(pixels: object) -> Pixels:
-    """uint8[H, W, 3] BGR of what a driver or a decoder handed over; a copy only where channels change.
+    """Convert what a driver or a decoder handed over to uint8[H, W, 3] BGR; a copy only where channels change.
 
     Gray ([H, W] or [H, W, 1]) becomes three equal channels, BGRA loses its alpha.
 
     Raises:
-        SourceError: it is no picture; says what came.
+        SourceError: it is no picture; the message has what was expected and got.
     """
     if not isinstance(pixels, np.ndarray):
         raise SourceError(f"expected a picture, got {'nothing' if pixels is None else type(pixels).__name__}")

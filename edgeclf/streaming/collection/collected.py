@@ -1,4 +1,4 @@
-"""Collected images as the page sees them: looked at, sorted into a class, or thrown away."""
+"""Show collected images on the page, sort them into classes, or delete them."""
 
 from __future__ import annotations
 
@@ -19,13 +19,13 @@ from edgeclf.streaming.collection.unsorted import Entry, read_index
 
 @dataclass(frozen=True)
 class CollectedImage(Record):
-    """A collected frame that nobody has labelled yet.
+    """A collected frame without a label.
 
     Attributes:
         name: of the file, without a folder and without its ending.
         time: of the capture, ISO 8601.
         reason: why it was kept.
-        scores: probability of each class that the model held likely.
+        scores: probability of each class that the model found likely.
     """
 
     name: str
@@ -38,13 +38,13 @@ class CollectedImages(Protocol):
     """Collected frames. Called from worker threads; every method may raise InputError, UnknownNameError for a name."""
 
     def labels(self) -> list[str]:
-        """Names of the classes, to choose from."""
+        """Return names of classes, to choose from."""
 
     def pending(self, limit: int) -> list[CollectedImage]:
-        """At most `limit` frames without a label, the newest first."""
+        """Return at most `limit` frames without a label, the newest first."""
 
     def jpeg(self, name: str) -> bytes:
-        """The picture."""
+        """Return the picture."""
 
     def label(self, name: str, label: str) -> None:
         """Sort the picture into the class `label`, which may be a new one."""
@@ -64,7 +64,7 @@ class UnknownImageError(UnknownNameError):
 class Collected:
     """What waits in `DIR/unsorted`. Safe to use from any thread, beside the process that collects.
 
-    A name is valid only where the index has it, so that none can lead out of the folder.
+    A name is valid only where the index has it, so that none can point outside the folder.
 
     Args:
         folder: DIR, as given to `Collector`.
@@ -80,7 +80,7 @@ class Collected:
         self._lock = threading.Lock()
 
     def labels(self) -> list[str]:
-        """Class names to choose from: the model's, then those of other class folders, sorted."""
+        """Return class names to choose from: the model's, then those of other class folders, sorted."""
         own = {folder for label in self._labels if (folder := _folder_or_none(label))}
         others = []
         with contextlib.suppress(OSError), os.scandir(self._folder) as found:
@@ -88,7 +88,7 @@ class Collected:
         return [*self._labels, *sorted(others)]
 
     def pending(self, limit: int) -> list[CollectedImage]:
-        """At most `limit` images without a label, the newest first."""
+        """Return at most `limit` images without a label, the newest first."""
         there = set()
         with contextlib.suppress(OSError):
             there = set(os.listdir(self._unsorted))
@@ -98,7 +98,7 @@ class Collected:
         return [CollectedImage(e.name, e.time, e.reason, e.scores) for e in newest[: max(0, limit)]]
 
     def jpeg(self, name: str) -> bytes:
-        """The picture as it was saved.
+        """Return the picture as it was saved.
 
         Raises:
             UnknownNameError: it does not wait for a label.
@@ -118,13 +118,13 @@ class Collected:
             InputError: no folder can have that class name.
             RunFailedError: it cannot be moved.
         """
-        source, folder = self._path(name), self._folder / class_folder_name(label)
+        image, folder = self._path(name), self._folder / class_folder_name(label)
         try:
             with self._lock:
-                if not source.exists():
+                if not image.exists():
                     raise UnknownImageError(name)
                 folder.mkdir(exist_ok=True)
-                os.replace(source, _free_place(folder, name))
+                os.replace(image, _find_free_path(folder, name))
             sync_folder(folder)
             sync_folder(self._unsorted)
         except FileNotFoundError as error:
@@ -154,7 +154,7 @@ class Collected:
         return self._unsorted / f"{name}.jpg"
 
     def _index(self) -> dict[str, Entry]:
-        """The index, read again where it has changed."""
+        """Return the index, read again where it has changed."""
         try:
             status = os.stat(self._unsorted / INDEX)
         except OSError:
@@ -173,7 +173,7 @@ def _folder_or_none(label: str) -> str | None:
         return None
 
 
-def _free_place(folder: Path, name: str) -> Path:
+def _find_free_path(folder: Path, name: str) -> Path:
     place, number = folder / f"{name}.jpg", 1
     while place.exists():
         number += 1

@@ -1,4 +1,4 @@
-"""Room on the disk: what is written for days stops before the disk is full, since a board with a full disk fails."""
+"""Check the room on the disk: recording and collecting stop before it is full, since a board with a full disk fails."""
 
 from __future__ import annotations
 

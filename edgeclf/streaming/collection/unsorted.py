@@ -1,4 +1,4 @@
-"""Collected images on the disk: files and one index of what is known about them, within a quota, safe from crashes."""
+"""Keep collected images on the disk: files and one index of what is known about them, within a quota, crash-safe."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from edgeclf.records import Record
 from edgeclf.streaming.collection.room import require_room
 
 REMEMBERED = 500
-"""So many images are compared with, also of those that are sorted or deleted by now."""
+"""How many images a new one is compared with, also of those that are sorted or deleted by now."""
 
 _LOCK = ".lock"
 _DEAD_LINES = 2000
@@ -52,7 +52,7 @@ class Entry(Record):
 
 
 def read_index(folder: Path) -> list[Entry]:
-    """All readable lines, oldest first; a line that a power cut tore is left out."""
+    """Read all readable lines, oldest first; a line that a power cut tore is left out."""
     entries: dict[str, Entry] = {}
     try:
         with open(folder / INDEX, encoding="utf-8", errors="replace") as stream:
@@ -110,10 +110,10 @@ class UnsortedImages:
         self._entries = read_index(self.folder)
         known = {entry.name for entry in self._entries}
         files = sorted(path for path in self.folder.glob("*.jpg") if _is_name(path.stem))
-        adopted = [_adopted(path) for path in files if path.stem not in known]
+        unknown = [_adopt(path) for path in files if path.stem not in known]
         present = {path.stem for path in files}
         alive = {entry.name for entry in self._entries[-REMEMBERED:]} | present
-        kept = [*adopted, *(entry for entry in self._entries if entry.name in alive)]
+        kept = [*unknown, *(entry for entry in self._entries if entry.name in alive)]
         if kept != self._entries or not index.exists():
             self._rewrite(kept)
         else:
@@ -122,11 +122,11 @@ class UnsortedImages:
         self._recount()
 
     def newest(self) -> list[Entry]:
-        """Up to 500 entries, also of images that are sorted or deleted by now, oldest first."""
+        """Return up to 500 entries, also of images that are sorted or deleted by now, oldest first."""
         return self._entries[-REMEMBERED:]
 
     def free_name(self, seconds: float) -> str:
-        """A name for an image captured at `seconds` (`time.time()`), not yet taken."""
+        """Return a name for an image captured at `seconds` (`time.time()`), not yet taken."""
         moment = datetime.datetime.fromtimestamp(seconds, datetime.timezone.utc)
         stem = f"{moment:%Y%m%d-%H%M%S}-{moment.microsecond // 1000:03}"
         taken = {entry.name for entry in self._entries}
@@ -167,7 +167,7 @@ class UnsortedImages:
             self._rewrite([e for e in self._entries if e.name in alive])
 
     def close(self) -> None:
-        """Let another process have the folder."""
+        """Release the folder for other processes."""
         if self._lock >= 0:
             os.close(self._lock)
             self._lock = -1
@@ -176,7 +176,7 @@ class UnsortedImages:
         return self.folder / f"{name}.jpg"
 
     def _recount(self) -> None:
-        """What is there now, since images are sorted and deleted by others meanwhile."""
+        """Count again what is there, since images are sorted and deleted by others meanwhile."""
         sizes: dict[str, int] = {}
         with os.scandir(self.folder) as found:
             for file in found:
@@ -187,9 +187,9 @@ class UnsortedImages:
         self._waiting = {name: sizes[name] for name in self._waiting if name in sizes}
         self._bytes = sum(sizes.values())
 
-    def _make_place(self, wanted: int) -> None:
+    def _make_place(self, needed: int) -> None:
         for name in list(self._waiting):
-            if self._bytes + wanted <= self._quota:
+            if self._bytes + needed <= self._quota:
                 return
             self._path(name).unlink(missing_ok=True)
             self._bytes -= self._waiting.pop(name)
@@ -212,8 +212,8 @@ class UnsortedImages:
         self._lines = len(self._entries)
 
 
-def _adopted(path: Path) -> Entry:
-    """An image that no line tells of, as after the index was lost."""
+def _adopt(path: Path) -> Entry:
+    """Make the entry of an image without a line in the index, as after the index was lost."""
     moment = datetime.datetime.fromtimestamp(path.stat().st_mtime, datetime.timezone.utc)
     return Entry(path.stem, moment.isoformat(timespec="milliseconds"), "found", 0, "", "", 0.0, {}, "")
 

@@ -1,4 +1,4 @@
-"""Which part of a frame is looked at, and which way up."""
+"""Turn, mirror and cut a frame into what the network looks at."""
 
 from __future__ import annotations
 
@@ -22,8 +22,8 @@ class Geometry(Record):
     Args:
         rotate: degrees clockwise: 0, 90, 180 or 270.
         flip: `none`, `horizontal` (left to right), `vertical` or `both`.
-        roi: x, y, width and height of the region looked at, in the turned and mirrored picture; as shares of its sides
-            where all four are at most 1, else in pixels.
+        roi: x, y, width and height of the region looked at, in the turned and mirrored picture; as fractions of its
+            sides where all four are at most 1, else in pixels.
         center_crop: of that region, take the middle square instead of stretching it.
     """
 
@@ -42,7 +42,7 @@ class Geometry(Record):
             raise InputError(f"roi must be X,Y,WIDTH,HEIGHT with a width and height above 0, got {roi}")
 
     def turn(self, pixels: Pixels) -> Pixels:
-        """The whole picture the way up that people see it: a view of `pixels`, not a copy."""
+        """Turn and mirror a frame into the picture that people see: a view of `pixels`, not a copy."""
         turned = np.rot90(pixels, -self.rotate // 90) if self.rotate else pixels
         if self.flip in ("vertical", "both"):
             turned = turned[::-1]
@@ -51,7 +51,7 @@ class Geometry(Record):
         return turned
 
     def box(self, height: int, width: int) -> tuple[int, int, int, int]:
-        """Left, top, right and bottom of the region in a turned picture of `height` times `width`, at least a pixel."""
+        """Return left, top, right and bottom of the region in a turned picture of `height` x `width` pixels."""
         left, top, right, bottom = 0, 0, width, height
         if self.roi is not None:
             x, y, w, h = self.roi
@@ -68,14 +68,14 @@ class Geometry(Record):
         return left, top, right, bottom
 
     def region(self, pixels: Pixels) -> Pixels:
-        """What the network looks at, before the resize: a contiguous array, a copy only where it must be."""
+        """Cut out what the network looks at, before the resize: a contiguous array, a copy only where it must be."""
         turned = self.turn(pixels)
         left, top, right, bottom = self.box(*turned.shape[:2])
         return np.ascontiguousarray(turned[top:bottom, left:right])
 
 
 class Picture:
-    """A frame as people see it, made only when somebody looks.
+    """A frame as people see it, turned and cut only when a view or an output needs it.
 
     Args:
         frame: the frame.
@@ -87,15 +87,15 @@ class Picture:
         self.geometry = geometry
 
     def pixels(self) -> Pixels:
-        """uint8[H, W, 3] BGR, turned, contiguous; not to be written to (it may be the captured frame itself)."""
+        """Return uint8[H, W, 3] BGR, turned, contiguous; not to be written to (it may be the captured frame itself)."""
         return np.ascontiguousarray(self.geometry.turn(self.frame.pixels))
 
     def box(self) -> tuple[int, int, int, int] | None:
-        """Left, top, right and bottom of the region looked at; None where it is the whole picture."""
+        """Return left, top, right and bottom of the region looked at; None where it is the whole picture."""
         height, width = self.geometry.turn(self.frame.pixels).shape[:2]
         box = self.geometry.box(height, width)
         return None if box == (0, 0, width, height) else box
 
     def region(self) -> Pixels:
-        """uint8[h, w, 3] BGR: the region looked at, before the resize; not to be written to."""
+        """Return uint8[h, w, 3] BGR: the region looked at, before the resize; not to be written to."""
         return self.geometry.region(self.frame.pixels)

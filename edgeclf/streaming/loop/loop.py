@@ -39,11 +39,11 @@ class FrameClassifier(Protocol):
     width: int
 
     def scores(self, image: npt.NDArray[np.uint8]) -> npt.NDArray[np.float32]:
-        """Probabilities float32[C] of uint8[height, width, 3] RGB."""
+        """Return the probabilities float32[C] of uint8[height, width, 3] RGB."""
 
 
 class Loop:
-    """Classify frames until the loop is stopped, the source ends, or a limit is reached.
+    """Classifies frames until the loop is stopped, the source ends, or a limit is reached.
 
     Args:
         capture: gives the frames.

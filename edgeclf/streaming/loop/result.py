@@ -1,4 +1,4 @@
-"""What the loop says about one frame, and about all of them."""
+"""The results of the loop: for one frame, and for the whole run."""
 
 from __future__ import annotations
 
@@ -45,7 +45,7 @@ class Result(Record):
 
 
 class LazyTopK(Sequence[LabelScore]):
-    """The best classes, best first, sorted out when somebody looks: most results are looked at by nobody.
+    """The best classes, best first, sorted only when they are read: most results are never looked at.
 
     Args:
         labels: class names.
@@ -64,15 +64,15 @@ class LazyTopK(Sequence[LabelScore]):
     @overload
     def __getitem__(self, place: slice, /) -> Sequence[LabelScore]: ...
     def __getitem__(self, place: int | slice, /) -> LabelScore | Sequence[LabelScore]:
-        """The class at a place, from 0."""
+        """Return the class at a place, from 0."""
         return self._sorted()[place]
 
     def __len__(self) -> int:
-        """How many there are."""
+        """Return how many there are."""
         return min(self._count, len(self._scores))
 
     def __iter__(self) -> Iterator[LabelScore]:
-        """Best first."""
+        """Iterate, best first."""
         return iter(self._sorted())
 
     def _sorted(self) -> tuple[LabelScore, ...]:
@@ -101,10 +101,10 @@ class LiveSummary(Record):
         frames_classified: of which the loop took.
         frames_dropped: of which it left out, because a newer one was there.
         seconds: from the capture of the first frame to the last result.
-        reconnects: how often the source was opened anew.
+        reconnects: how often the source was opened again.
         frame_age_ms: how old results were.
         ended: why it ended: `end of source`, `interrupted`, `window closed`, `limit reached`.
-        problems: what went wrong on the way and was lived with, the last line of each kind.
+        problems: what went wrong without ending the run: the last line of each part.
     """
 
     frames_captured: int

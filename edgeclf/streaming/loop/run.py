@@ -1,4 +1,4 @@
-"""A whole run of `live`: open everything, let the loop work, and release everything again, whatever happens."""
+"""Run `live`: open everything, let the loop work, and release everything again, whatever happens."""
 
 from __future__ import annotations
 

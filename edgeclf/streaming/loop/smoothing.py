@@ -1,4 +1,4 @@
-"""One label over time instead of a new one each frame: an exponential mean, a threshold, and hysteresis."""
+"""Give one label over time instead of a new one each frame: an exponential mean, a threshold, and hysteresis."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from edgeclf.records import Record
 
 @dataclass(frozen=True)
 class Smoothing(Record):
-    """How labels are told.
+    """How the label follows the probabilities.
 
     Args:
         seconds: time constant of the exponential mean over the classes' probabilities; 0: each frame for itself.

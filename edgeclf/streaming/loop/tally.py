@@ -1,4 +1,4 @@
-"""Figures over a run of any length in a fixed amount of memory: how old frames were, how many results a second."""
+"""Count the ages of frames and the results a second, over a run of any length, in a fixed amount of memory."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ class AgeTally:
         self._largest = 0.0
 
     def add(self, milliseconds: float) -> None:
-        """One more result."""
+        """Count one more result."""
         self._total += 1
         if milliseconds > self._largest:
             self._largest = milliseconds
@@ -28,16 +28,16 @@ class AgeTally:
         self._counts[at if at < _BINS else _BINS - 1] += 1
 
     def ages(self) -> FrameAges:
-        """Median and 95th percentile, right to half a percent, and the exact maximum."""
+        """Return median and 95th percentile, right to half a percent, and the exact maximum."""
         if not self._total:
             return FrameAges(None, None, None)
         return FrameAges(self._quantile(0.5), self._quantile(0.95), round(self._largest, 3))
 
-    def _quantile(self, share: float) -> float:
-        wanted, seen = share * self._total, 0
+    def _quantile(self, fraction: float) -> float:
+        rank, seen = fraction * self._total, 0
         for number, count in enumerate(self._counts):
             seen += count
-            if seen >= wanted:
+            if seen >= rank:
                 middle = _SMALLEST_MS * math.exp((number + 0.5) * _STEP)
                 return round(min(middle, self._largest), 3)
         return round(self._largest, 3)
@@ -58,7 +58,7 @@ class Rate:
         self._counts: list[int] = []
 
     def add(self, now: float) -> float:
-        """One more event at `now` (seconds, never falling); the rate including it."""
+        """Count one more event at `now` (seconds, never falling); return the rate including it."""
         if not self._begun or now - self._begun[-1] >= self._part:
             self._begun.append(now)
             self._counts.append(0)

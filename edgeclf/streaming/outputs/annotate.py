@@ -1,4 +1,4 @@
-"""The picture as it is recorded and shown in a window: the region looked at, and a bar with label, probability, age."""
+"""Draw a result on its picture, for recordings and the window: the region, and a bar with label, probability, age."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ _SPELLED = str.maketrans(
 
 
 def annotate(picture: Picture, result: Result) -> Pixels:
-    """The picture with its result drawn on: uint8[H, W, 3] BGR, an array of its own.
+    """Draw the result on the picture: uint8[H, W, 3] BGR, an array of its own.
 
     The bar is opaque, so that its text can be read on anything. A picture with a side below 240 pixels is enlarged by
     a whole number, since no text fits otherwise.
@@ -44,30 +44,30 @@ def annotate(picture: Picture, result: Result) -> Pixels:
     bar = bar_height(height)
     canvas[height - bar :] = _DARK
     canvas[height - bar :, : bar // 2] = color
-    share = max(0.0, min(1.0, result.probability))
-    canvas[height - max(2, bar // 10) :, : round(width * share)] = color
+    fraction = max(0.0, min(1.0, result.probability))
+    canvas[height - max(2, bar // 10) :, : round(width * fraction)] = color
     right_text = f"{result.frame_age_ms:.0f} ms"
     room = width - bar // 2 - 3 * (bar // 4)
     taken = _draw(canvas, right_text, width - bar // 4, room // 3, right=True)
-    percent = f"  {100 * share:.0f} %"
+    percent = f"  {100 * fraction:.0f} %"
     _draw(canvas, make_drawable(result.label, index), bar // 2 + bar // 4, room - taken, after=percent)
     return np.asarray(canvas, np.uint8)
 
 
 def bar_height(height: int) -> int:
-    """Pixels of the bar at the bottom of an annotated picture of `height` pixels."""
+    """Return the pixels of the bar at the bottom of an annotated picture of `height` pixels."""
     return max(20, height // 12)
 
 
 def class_color(index: int) -> tuple[int, int, int]:
-    """Blue, green and red of a class: bright, and different for the classes next to each other."""
+    """Return blue, green and red of a class: bright, and different for the classes next to each other."""
     hue = round(index * 180 * 0.618) % 180  # steps of the golden section fall between all earlier ones
     b, g, r = cv2.cvtColor(np.array([[[hue, 170, 255]]], np.uint8), cv2.COLOR_HSV2BGR)[0, 0].tolist()
     return int(b), int(g), int(r)
 
 
 def make_drawable(label: str, index: int | None, any_script: bool = _ANY_SCRIPT) -> str:
-    """A label in the letters that can be drawn.
+    """Spell a label in the letters that can be drawn.
 
     Args:
         label: class name.

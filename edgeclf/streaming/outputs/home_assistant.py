@@ -1,4 +1,4 @@
-"""What makes a classifier appear in Home Assistant by itself: the retained messages of its MQTT discovery.
+"""Make a classifier appear in Home Assistant by itself: the retained messages of its MQTT discovery.
 
 The fields are those of https://www.home-assistant.io/integrations/mqtt/#mqtt-discovery and of the pages on MQTT
 sensors and binary sensors.
@@ -15,7 +15,7 @@ import edgeclf
 
 
 def node_id(topic: str) -> str:
-    """The topic in the letters that Home Assistant allows; unlike topics stay unlike."""
+    """Spell a topic in the letters that Home Assistant allows; different topics stay different."""
     plain = re.sub(r"[^A-Za-z0-9_-]", "_", topic)
     if re.fullmatch(r"[A-Za-z0-9-]+(/[A-Za-z0-9-]+)*", topic):
         return plain
@@ -23,7 +23,7 @@ def node_id(topic: str) -> str:
 
 
 def make_discovery_messages(topic: str, model: str, prefix: str) -> dict[str, str]:
-    """Message of each configuration topic: one device with three sensors, and one that tells a camera's problem.
+    """Make the message of each configuration topic: one device with three sensors, and one for the camera's problems.
 
     Args:
         topic: what the topics of this classifier begin with.

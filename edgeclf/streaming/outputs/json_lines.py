@@ -29,8 +29,8 @@ class JsonLines:
 
     Args:
         stream: where to.
-        problems: where it is told that lines were left out.
-        stop: ends all waiting for the reader; set when he has left, since nobody reads then.
+        problems: gets the number of lines that were left out.
+        stop: ends all waiting for the reader; set here when the reader has left.
         every_frame: let the loop wait for the reader instead of leaving lines out.
 
     Attributes:
@@ -48,13 +48,13 @@ class JsonLines:
         )
 
     def take(self, result: Result, picture: Picture) -> None:
-        """A result."""
+        """Offer a result to the thread that writes."""
         self._lines.offer(result)
 
     def close(self) -> None:
         """Write what waits: for `every_frame` all of it, unless `stop` is set; else for a second or two.
 
-        Lines that were left out are told as a problem.
+        Lines that were left out are reported as a problem.
         """
         done = False
         while self._every_frame and not done and not self._stop.is_set():
@@ -81,7 +81,7 @@ class JsonLines:
 
 
 def make_document(result: Result) -> dict[str, object]:
-    """The keys that scripts rely on."""
+    """Return the keys that scripts rely on."""
     return {
         "frame": result.frame,
         "time": result.time,

@@ -1,4 +1,4 @@
-"""A program of the user's, run at each change of the label, with what happened as JSON on its stdin."""
+"""Run a program of the user's at each change of the label, with the event as JSON on its stdin."""
 
 from __future__ import annotations
 
@@ -56,13 +56,13 @@ class OnChange:
     """Runs a program at each change of the label, one at a time.
 
     While it runs, only the newest change waits; those between are skipped. It gets the event on its stdin, its stdout
-    goes nowhere (that of edgeclf may be read by another program), and the last line of its stderr is told where it
-    fails. It runs in a process group of its own; whatever of that is left when it ends, after 30 seconds, or when
+    goes nowhere (that of edgeclf may be read by another program), and the last line of its stderr is reported where
+    it fails. It runs in a process group of its own; whatever of that is left when it ends, after 30 seconds, or when
     edgeclf ends, is ended too.
 
     Args:
         command: program and arguments, quoted as in a shell; no shell runs it.
-        problems: where failures are told, as `on-change`.
+        problems: gets failures, as `on-change`.
 
     Raises:
         InputError: the quotes do not match, or there is no such program.
@@ -75,7 +75,7 @@ class OnChange:
         self._background = Background(_PART, self._run, problems, capacity=1)
 
     def take(self, result: Result, picture: Picture) -> None:
-        """Compare labels; only a change is more than that."""
+        """Compare labels, and hand a change to the thread that runs the program."""
         if result.label != self._label:
             previous, self._label = self._label, result.label
             self._background.offer(
@@ -115,9 +115,9 @@ class OnChange:
         finally:
             code = _end_group(process)
         if code:
-            told = f"exit code {code}" if code > 0 else f"ended by {signal.Signals(-code).name}"
+            ending = f"exit code {code}" if code > 0 else f"ended by {signal.Signals(-code).name}"
             line = tail.decode(errors="replace").strip().splitlines()[-1:]
-            raise RunFailedError(f"{self._command[0]}: {told}" + (f" ({line[0].strip()[:200]})" if line else ""))
+            raise RunFailedError(f"{self._command[0]}: {ending}" + (f" ({line[0].strip()[:200]})" if line else ""))
 
     def _start(self) -> subprocess.Popen[bytes]:
         # A child starts with the mask of the thread that starts it; it should get all signals.
@@ -136,7 +136,7 @@ class OnChange:
 
 
 def split_command(command: str) -> list[str]:
-    """Program and arguments of a command line.
+    """Split a command line into program and arguments.
 
     Raises:
         InputError: it is empty, its quotes do not match, or there is no such program.
@@ -177,7 +177,7 @@ def _read(process: subprocess.Popen[bytes], tail: bytearray, seconds: float) -> 
 
 
 def _ended(process: subprocess.Popen[bytes]) -> bool:
-    """Whether it ended, without reaping it: while it is not reaped, its group's number is nobody else's."""
+    """Return whether it ended, without reaping it: while it is not reaped, its group's number is nobody else's."""
     return os.waitid(os.P_PID, process.pid, os.WEXITED | os.WNOHANG | os.WNOWAIT) is not None
 
 

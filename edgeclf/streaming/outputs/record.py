@@ -1,4 +1,4 @@
-"""The annotated video: a file of constant frame rate that plays as fast as the scene was, however results came."""
+"""Record the annotated video: a file of constant frame rate that plays as fast as the scene was."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ LONGEST_GAP = 10.0
 
 _PART = "record"
 _MEASURED, _MEASURED_SECONDS = 12, 2.0
-_SHARE_OF_A_CORE = 0.6
+_FRACTION_OF_A_CORE = 0.6
 _FASTEST = 60.0
 _BYTES_OF_INDEX = 64
 
@@ -43,11 +43,11 @@ class Recorder:
 
     Each place in the file is filled by the newest result of its time; the last one is repeated where none came. The
     first frame gives the size; later ones of another size are scaled into it, with bars where the shape differs.
-    When the disk is nearly full the recording ends, whole, and the rest goes on.
+    When the disk is nearly full the recording ends with a complete file, and the rest goes on.
 
     Args:
         path: .mp4, .mkv or .avi.
-        problems: where failures are told, as `record`.
+        problems: gets failures, as `record`.
         rate: frames a second of the file; None: as results come during the first 2 seconds, if the processor can.
         overwrite: whether a file of this name may be replaced.
         every_frame: each result becomes one frame, whenever it came, and none is left out; for video files, with the
@@ -69,8 +69,8 @@ class Recorder:
     ) -> None:
         self.path = Path(path).expanduser()
         if self.path.suffix.lower() not in CODECS:
-            came = self.path.suffix or "no suffix"
-            raise InputError(f"--record {path}: expected a name that ends in {', '.join(CODECS)}, got {came}")
+            got = self.path.suffix or "no suffix"
+            raise InputError(f"--record {path}: expected a name that ends in {', '.join(CODECS)}, got {got}")
         if rate is not None and not 0 < rate <= 240:
             raise InputError(f"the frame rate of a recording must be above 0 and at most 240, got {rate}")
         _check_place(self.path, overwrite)
@@ -90,12 +90,12 @@ class Recorder:
         self._background = Background(_PART, self._work, problems, capacity=4, patient=every_frame)
 
     def take(self, result: Result, picture: Picture) -> None:
-        """Hand over a result; microseconds, except with `every_frame`, where a slow encoder is waited for."""
+        """Hand over a result; takes microseconds, except with `every_frame`, where a slow encoder is waited for."""
         if not self._ended:
             self._background.offer((picture, result))
 
     def close(self) -> None:
-        """Write what waits and give the file its name. Harmless the second time."""
+        """Write what waits and give the file its name. Does nothing the second time."""
         self._give_up_filling = min(self._give_up_filling, time.monotonic() + 1.0)
         if not self._background.close(2.0):
             self._problems.begin(_PART, f"{self._partial}: still being written; left under this name")
@@ -107,11 +107,11 @@ class Recorder:
 
     @property
     def frames(self) -> int:
-        """Frames in the file so far."""
+        """Count the frames in the file so far."""
         return self._written
 
     def _work(self, item: tuple[Picture, Result]) -> None:
-        if self._ended:  # what still waited: the same line again is not told, and stands
+        if self._ended:  # what still waited: the same line again is not reported, and stays
             raise RunFailedError(self._why)
         try:
             self._place(item)
@@ -175,7 +175,7 @@ class Recorder:
         if self._writer is None:
             return
         if self._shown is not None:
-            with contextlib.suppress(RunFailedError):  # its place is the last one; without it the file is whole too
+            with contextlib.suppress(RunFailedError):  # its place is the last one; without it the file is complete too
                 self._write(annotate(*self._shown), 1)
         self._shown = None
         self._writer.release()
@@ -205,7 +205,7 @@ class Recorder:
         return writer
 
     def _encode_seconds(self, item: tuple[Picture, Result]) -> float:
-        """What a frame costs, by a few of them in a file that is thrown away."""
+        """Measure the seconds that encoding a frame takes, by a few of them in a file that is thrown away."""
         with tempfile.TemporaryDirectory(prefix="edgeclf-") as folder:
             writer = self._open(Path(folder) / self.path.name)
             spent = []
@@ -218,10 +218,10 @@ class Recorder:
 
 
 def measure_rate(times: list[float], encode_seconds: float) -> float:
-    """Frames a second for results that came at `times` (seconds), at most what the encoder can do beside the loop."""
+    """Compute the frames a second for results at `times` (seconds), at most what the encoder can do beside the loop."""
     steps = [after - before for before, after in pairwise(times) if after > before]
-    came = 1 / median(steps) if steps else 10.0
-    return float(max(1, round(min(came, _FASTEST, _SHARE_OF_A_CORE / max(encode_seconds, 1e-6)))))
+    result_rate = 1 / median(steps) if steps else 10.0
+    return float(max(1, round(min(result_rate, _FASTEST, _FRACTION_OF_A_CORE / max(encode_seconds, 1e-6)))))
 
 
 def fit(image: Pixels, width: int, height: int) -> Pixels:
@@ -252,7 +252,7 @@ def _check_place(path: Path, overwrite: bool) -> None:
 
 
 def _free_name(path: Path) -> Path:
-    """`NAME.partial.SUFFIX`, numbered where a killed process left one."""
+    """Find `NAME.partial.SUFFIX`, numbered where a killed process left one."""
     for number in range(1, 10_000):
         name = f"{path.stem}.partial{'' if number == 1 else f'-{number}'}{path.suffix}"
         if not path.with_name(name).exists():

@@ -1,6 +1,6 @@
-"""The view where there is a display: one window, drawn by the main thread, at most thirty times a second.
+"""Show results where there is a display: one window, drawn by the main thread, at most thirty times a second.
 
-Whether there is a display is found out before OpenCV opens a window, which ends the whole process where it finds none.
+Whether there is one is found out before OpenCV opens a window, which ends the process where it finds none.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""Who may see the page: everybody on this machine; from elsewhere, who has the token."""
+"""Decide who may see the page: everybody on this machine; from elsewhere, those with the token."""
 
 from __future__ import annotations
 
@@ -43,16 +43,16 @@ class Access:
 
     @staticmethod
     def to(host: str, token: str | None = None) -> Access:
-        """The rule for `host`; makes a token where one is needed and none is given."""
+        """Make the rule for `host`, with a new token where one is needed and none is given."""
         if token is None and not is_loopback(host):
             token = secrets.token_urlsafe(32)
         return Access(host, token)
 
     def knows_host(self, host_header: str) -> bool:
-        """Whether a browser meant this server.
+        """Return whether a browser meant this server.
 
         A page elsewhere can let its own name point to 127.0.0.1, and would then read this one as if it were its own
-        (DNS rebinding); the Host header tells. Where there is a token, such a page lacks the cookie anyway.
+        (DNS rebinding); the Host header shows that. Where there is a token, such a page lacks the cookie anyway.
         """
         if not is_loopback(self.host):
             return True
@@ -62,7 +62,7 @@ class Access:
             return False
 
     def token_in(self, query: str) -> bool:
-        """Whether the query of a URL carries the right token."""
+        """Return whether the query of a URL carries the right token."""
         try:
             given = parse_qs(query, max_num_fields=20).get("token", [""])[-1]
         except ValueError:
@@ -70,7 +70,7 @@ class Access:
         return self._is_token(given)
 
     def lets_in(self, headers: Mapping[str, str], query: str, cookie_name: str) -> bool:
-        """Whether a request shows the token: as `Authorization: Bearer`, as the cookie, or in its query."""
+        """Return whether a request shows the token: as `Authorization: Bearer`, as the cookie, or in its query."""
         if self.token is None:
             return True
         scheme, _, given = headers.get("authorization", "").partition(" ")
@@ -83,7 +83,7 @@ class Access:
         return self.token_in(query)
 
     def cookie(self) -> str:
-        """What the cookie holds: not the token, since browsers show cookies to all ports of a machine."""
+        """Return the content of the cookie: not the token, since browsers show cookies to all ports of a machine."""
         return hmac.new((self.token or "").encode(), b"edgeclf live page", hashlib.sha256).hexdigest()
 
     def _is_token(self, given: str) -> bool:
@@ -91,7 +91,7 @@ class Access:
 
 
 def is_own_request(headers: Mapping[str, str]) -> bool:
-    """Whether a request comes from this page, or from no page at all (a program, the address bar)."""
+    """Return whether a request comes from this page, or from no page at all (a program, the address bar)."""
     if headers.get("sec-fetch-site", "none") not in ("same-origin", "none"):
         return False
     origin = headers.get("origin")

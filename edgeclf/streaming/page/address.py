@@ -1,4 +1,4 @@
-"""Where the page is served: what the user wrote, what this machine makes of it, the socket that listens there."""
+"""Parse the address of the page, resolve it on this machine, and open the socket that listens there."""
 
 from __future__ import annotations
 
@@ -29,13 +29,13 @@ class Address(NamedTuple):
 
 
 def parse_address(text: str) -> tuple[str, int]:
-    """Host and port out of `[HOST:]PORT`; without a host, this machine alone can open the page.
+    """Parse host and port out of `[HOST:]PORT`; without a host, this machine alone can open the page.
 
     Args:
         text: such as `8080`, `0.0.0.0:8080`, `localhost:8080` or `[::1]:8080`. Port 0 is any free one.
 
     Raises:
-        InputError: it is nothing of the kind.
+        InputError: it is no such address.
     """
     text = text.strip()
     host, colon, port = text.rpartition(":")
@@ -53,7 +53,7 @@ def parse_address(text: str) -> tuple[str, int]:
 
 
 def resolve(host: str, port: int) -> Address:
-    """The numeric address that `host` names.
+    """Resolve `host` to a numeric address.
 
     Raises:
         InputError: no machine has that name, or the port is no port.
@@ -68,16 +68,16 @@ def resolve(host: str, port: int) -> Address:
 
 
 def is_loopback(host: str) -> bool:
-    """Whether only this machine reaches the numeric address `host`: 127.0.0.1 and ::1, and nothing else."""
+    """Return whether only this machine reaches the numeric address `host`: 127.0.0.1 and ::1, and nothing else."""
     return host in LOOPBACK
 
 
 def listen(address: Address, send_buffer_bytes: int) -> socket.socket:
-    """A socket that listens at `address`.
+    """Open a socket that listens at `address`.
 
     Raises:
         RunFailedError: another program has the port.
-        InputError: the port or the address is not to be had.
+        InputError: the port or the address cannot be used.
     """
     shown = bracket_host(address.host)
     try:
@@ -107,7 +107,7 @@ def listen(address: Address, send_buffer_bytes: int) -> socket.socket:
 
 
 def reachable_host(address: Address) -> str:
-    """What a browser writes for `address`: for `all addresses`, the one that this machine shows to its network."""
+    """Return the host for a browser: for `all addresses`, the one that this machine shows to its network."""
     if address.host not in ("0.0.0.0", "::"):
         return bracket_host(address.host)
     with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as probe:
@@ -119,7 +119,7 @@ def reachable_host(address: Address) -> str:
 
 
 def bracket_host(host: str) -> str:
-    """`host` as it stands in a URL."""
+    """Write `host` as it stands in a URL."""
     return f"[{host}]" if ":" in host else host
 
 

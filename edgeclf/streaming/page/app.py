@@ -1,4 +1,4 @@
-"""The routes of the page."""
+"""Route the requests of the page."""
 
 from __future__ import annotations
 
@@ -43,7 +43,7 @@ POLL_SECONDS = 0.015
 
 
 class PageApplication:
-    """Answers requests. Made inside the event loop that serves it.
+    """Responds to requests. Made inside the event loop that serves it.
 
     Args:
         state: what is shown.
@@ -106,7 +106,7 @@ class PageApplication:
             Route("/api/collected/{name}/label", self._label, methods=["POST"]),
             Route("/api/collected/{name}/discard", self._discard, methods=["POST"]),
         ]
-        return Starlette(routes=routes, exception_handlers={EdgeclfError: _refused, 500: self._failed})
+        return Starlette(routes=routes, exception_handlers={EdgeclfError: _respond_to_error, 500: self._failed})
 
     async def _stream(self, request: Request) -> Any:
         async def produce(write: Write) -> None:
@@ -185,7 +185,7 @@ class PageApplication:
         return self._collected
 
     async def _failed(self, request: Request, error: Exception) -> Response:
-        """An error that nobody foresaw, or a full disk: told as a problem, since the loop goes on."""
+        """Respond to an unexpected error, or a full disk, and report it as a problem, since the loop goes on."""
         self._state.problems.begin(PART, one_line(error))
         return _json({"error": one_line(error)}, 500)
 
@@ -202,8 +202,8 @@ class BodyError(InputError):
         self.status = status
 
 
-async def _refused(request: Request, error: Exception) -> Response:
-    """Bad input is 404 where a name is unknown, else 400."""
+async def _respond_to_error(request: Request, error: Exception) -> Response:
+    """Respond to bad input: 404 where a name is unknown, else 400."""
     status = 404 if isinstance(error, (UnknownNameError, UnknownPathError)) else 400
     if isinstance(error, BodyError):
         status = error.status
@@ -215,7 +215,7 @@ async def _refused(request: Request, error: Exception) -> Response:
 
 
 def _file(name: str, media_type: str) -> Callable[[Request], Awaitable[Response]]:
-    """An endpoint with one fixed file: no path of a request ever becomes a path on the disk."""
+    """Make an endpoint with one fixed file: no path of a request ever becomes a path on the disk."""
     content = (PAGE / name).read_bytes()
 
     async def endpoint(request: Request) -> Response:
@@ -241,7 +241,7 @@ def _name(request: Request) -> str:
 
 
 async def _body(request: Request, limits: Limits) -> bytes:
-    """The body, within its bounds of size and time. JSON alone, which no form of another page can send.
+    """Read the body, within its bounds of size and time. JSON alone, which no form of another page can send.
 
     Raises:
         BodyError: it is too long, too slow, or not called JSON.

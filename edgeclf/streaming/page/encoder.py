@@ -1,4 +1,4 @@
-"""Pictures as JPEG: once each, in a worker thread, shared by all who look."""
+"""Encode pictures as JPEG: once each, in a worker thread, shared by all viewers."""
 
 from __future__ import annotations
 
@@ -44,7 +44,7 @@ class PictureEncoder:
         self._snapshot: tuple[float, PictureFile] | None = None
 
     async def part(self) -> bytes | None:
-        """The newest picture as a part of a multipart stream; None where there is no new one.
+        """Return the newest picture as a part of a multipart stream; None where there is no new one.
 
         The boundary stands behind the picture, not before it: browsers show a picture once they see its end.
         """
@@ -59,11 +59,11 @@ class PictureEncoder:
         return b"".join((head.encode(), jpeg, f"\r\n--{BOUNDARY}\r\n".encode()))
 
     def forget(self) -> None:
-        """The next `part` is the newest picture, also where it was made before: for somebody who has seen none."""
+        """Make the next `part` the newest picture, also where it was made before: for a viewer who has seen none."""
         self._sequence = 0
 
     async def snapshot(self) -> PictureFile | None:
-        """The newest picture in its full size; None before the first. Ten a second at most are made."""
+        """Return the newest picture in its full size; None before the first. Ten a second at most are made."""
         shown = self._state.latest()
         if shown is None:
             return None
@@ -87,7 +87,7 @@ class PictureEncoder:
 
 
 def encode(shown: Snapshot, quality: int, width: int | None) -> bytes:
-    """The picture as JPEG, scaled down to `width` pixels where it is wider."""
+    """Encode the picture as JPEG, scaled down to `width` pixels where it is wider."""
     pixels: Pixels = shown.picture.pixels()
     if width is not None and pixels.shape[1] > width:
         height = max(1, round(pixels.shape[0] * width / pixels.shape[1]))
@@ -103,7 +103,7 @@ def encode(shown: Snapshot, quality: int, width: int | None) -> bytes:
 
 
 def file_name(shown: Snapshot) -> str:
-    """When and what: `edgeclf-20260131-142501-120-cat-93.jpg`."""
+    """Name a file after when and what: `edgeclf-20260131-142501-120-cat-93.jpg`."""
     result = shown.result
     moment = datetime.datetime.fromtimestamp(shown.picture.frame.time).strftime("%Y%m%d-%H%M%S-%f")[:-3]
     label = re.sub(r"[^A-Za-z0-9]+", "-", result.label).strip("-")[:60] or "class"

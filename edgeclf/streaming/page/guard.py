@@ -1,4 +1,4 @@
-"""What every request must pass and every answer carries: the outermost layer of the page, whatever lies within."""
+"""Check every request and add headers to every response: the outermost layer of the page."""
 
 from __future__ import annotations
 
@@ -46,54 +46,54 @@ class Guard:
         self._limits, self._token_page = limits, token_page
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        """Answer one request."""
+        """Respond to one request."""
         if scope["type"] != "http":
             return
         method, path = scope["method"], scope["path"]
         headers = {name.decode("latin-1"): value.decode("latin-1") for name, value in scope["headers"]}
         query = scope["query_string"].decode("latin-1")
-        answer = _Answer(send, close=method not in ("GET", "HEAD"))
+        reply = _Reply(send, close=method not in ("GET", "HEAD"))
 
         if not self._access.knows_host(headers.get("host", "")):
-            await answer(421, f"this server answers to {', '.join(LOOPBACK_NAMES)} only\n".encode())
+            await reply(421, f"this server responds to {', '.join(LOOPBACK_NAMES)} only\n".encode())
         elif method in ("GET", "HEAD") and _has_body(headers):
-            await answer(400, b"a GET request has no body\n", last=True)
+            await reply(400, b"a GET request has no body\n", last=True)
         elif _announced(headers) > self._limits.body_bytes:
-            await answer(413, f"the body may have {self._limits.body_bytes} bytes\n".encode(), last=True)
+            await reply(413, f"the body may have {self._limits.body_bytes} bytes\n".encode(), last=True)
         elif path in OPEN_TO_ALL and method in ("GET", "HEAD"):
-            await self._inner(scope, receive, answer.send)
+            await self._inner(scope, receive, reply.send)
         elif not self._access.lets_in(headers, query, self._cookie_name):
-            await self._refuse(answer, path, headers, "token=" in query)
+            await self._refuse(reply, path, headers, "token=" in query)
         elif path != "/" and not is_own_request(headers):
-            await answer(403, b"another page asked for this; open the live page itself\n")
+            await reply(403, b"another page asked for this; open the live page itself\n")
         elif path == "/" and self._access.token is not None and self._access.token_in(query):
-            await self._welcome(answer, query)
+            await self._welcome(reply, query)
         else:
-            await self._inner(scope, receive, answer.send)
+            await self._inner(scope, receive, reply.send)
 
-    async def _refuse(self, answer: _Answer, path: str, headers: dict[str, str], tried: bool) -> None:
+    async def _refuse(self, reply: _Reply, path: str, headers: dict[str, str], tried: bool) -> None:
         challenge = [(b"www-authenticate", b"Bearer")]
         if path == "/" or "text/html" in headers.get("accept", ""):
             page = self._token_page
             if tried:
                 page = page.replace(b'id="wrong" hidden', b'id="wrong"')
-            await answer(401, page, HTML, challenge)
+            await reply(401, page, HTML, challenge)
         else:
             reason = {"error": "a token is needed: Authorization: Bearer TOKEN, or ?token=TOKEN"}
-            await answer(401, json.dumps(reason).encode() + b"\n", b"application/json", challenge)
+            await reply(401, json.dumps(reason).encode() + b"\n", b"application/json", challenge)
 
-    async def _welcome(self, answer: _Answer, query: str) -> None:
+    async def _welcome(self, reply: _Reply, query: str) -> None:
         """Put the token into a cookie, and the same page into the address bar without it."""
         rest = [(name, value) for name, value in parse_qsl(query, keep_blank_values=True) if name != "token"]
         place = "/" + ("?" + urlencode(rest, quote_via=quote) if rest else "")
         cookie = f"{self._cookie_name}={self._access.cookie()}; Path=/; HttpOnly; SameSite=Strict"
-        await answer(303, b"", TEXT, [(b"location", place.encode()), (b"set-cookie", cookie.encode())])
+        await reply(303, b"", TEXT, [(b"location", place.encode()), (b"set-cookie", cookie.encode())])
 
 
-class _Answer:
-    """Sends one answer with the headers that all carry.
+class _Reply:
+    """Sends one reply with the headers that all carry.
 
-    Where a request may have a body, the connection ends with the answer: the rest of an endless body is never read.
+    Where a request may have a body, the connection ends with the reply: the rest of an endless body is never read.
     """
 
     def __init__(self, send: Send, close: bool) -> None:
@@ -113,7 +113,7 @@ class _Answer:
         await self.send({"type": "http.response.body", "body": body})
 
     async def send(self, message: Message) -> None:
-        """Pass a message of an answer on."""
+        """Pass a message of a reply on."""
         if message["type"] == "http.response.start":
             closing = [(b"connection", b"close")] if self._close else []
             message = {**message, "headers": [*message.get("headers", ()), *HEADERS, *closing]}

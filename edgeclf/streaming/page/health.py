@@ -1,4 +1,4 @@
-"""Is it working? One word for a monitor, and a reason that gives nothing away."""
+"""Find out whether results come: one word for a monitor, and a reason that reveals nothing private."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ LONGEST_GAP = 10.0
 
 
 def find_failure(state: LiveState) -> str | None:
-    """None while results come; else the reason in a few words.
+    """Return None while results come, else the reason in a few words.
 
     Results come where the newest one is younger than ten seconds, or than three times their usual distance.
     """

@@ -11,17 +11,17 @@ from edgeclf.extras import extras
 
 @dataclass(frozen=True)
 class Limits:
-    """Bounds that keep strangers, slow readers and forgotten tabs from costing more than they should.
+    """Bounds on what strangers, slow readers and forgotten tabs may cost.
 
     Args:
         connections: open at once; with more, the one that has been idle longest is closed. All descriptors of the
             process stay below 1024 that way: OpenCV waits for a camera with select(), which writes past its own
-            memory when a camera, opened anew, gets a higher number.
-        streams: pictures streamed at once, and as many event streams; one more is answered with 503.
+            memory when a camera, opened again, gets a higher number.
+        streams: pictures streamed at once, and as many event streams; one more gets 503.
         head_bytes: of a request's first line and headers.
         body_bytes: of a request's body.
         request_seconds: a connection may take to send a request, and may stay idle between two.
-        send_seconds: nothing of what was sent is taken; then the viewer is dead.
+        send_seconds: nothing of what was sent is taken; then the connection is closed.
         send_buffer_bytes: that the kernel holds for a viewer, so that a slow one sees a late picture, not a queue.
         pictures_per_second: encoded at most.
         events_per_second: sent at most.

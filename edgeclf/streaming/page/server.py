@@ -1,4 +1,4 @@
-"""The live page, served from a thread of its own."""
+"""Serve the live page from a thread of its own."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ class WebView:
         state: what is shown; only read.
         host: name or address of this machine to serve; `0.0.0.0` and `::` stand for all it has.
         port: 0 lets the system choose.
-        token: asked from viewers; made here where `host` is not 127.0.0.1 or ::1 and none is given.
+        token: required from viewers; made here where `host` is not 127.0.0.1 or ::1 and none is given.
         collected: frames that wait for a label.
         limits: bounds on what viewers cost.
 
@@ -65,30 +65,30 @@ class WebView:
 
     @property
     def token(self) -> str | None:
-        """What viewers are asked for; None: nothing."""
+        """Return what viewers are asked for; None: nothing."""
         return self._access.token
 
     @property
     def port(self) -> int:
-        """Where it listens; before `start` what was asked for."""
+        """Return where it listens; before `start` what was asked for."""
         return self._address.port
 
     @property
     def url(self) -> str:
-        """What to open in a browser, with the token where one is needed."""
+        """Return what to open in a browser, with the token where one is needed."""
         place = f"http://{reachable_host(self._address)}:{self._address.port}/"
         return place if self.token is None else f"{place}?token={quote(self.token, safe='')}"
 
     @property
     def viewers(self) -> int:
-        """How many watch the picture now."""
+        """Count the viewers of the picture."""
         return self._application.pictures.watchers if self._application else 0
 
     def start(self) -> None:
-        """Serve; returns when it listens.
+        """Start serving; returns when it listens.
 
         Raises:
-            InputError: the address is not to be had.
+            InputError: the address cannot be used.
             RunFailedError: the port is taken.
         """
         listener = listen(self._address, self._limits.send_buffer_bytes)
@@ -100,7 +100,7 @@ class WebView:
             raise RunFailedError(f"--web: the server did not start within {START_SECONDS:g} s")
 
     def close(self) -> None:
-        """End within two seconds, whoever is watching; harmless when it is over already."""
+        """End within two seconds, however many watch; does nothing when it has ended."""
         if self._thread is None:
             return
         self._closing = True
@@ -125,7 +125,7 @@ class WebView:
         import uvicorn
 
         self._loop = asyncio.get_running_loop()
-        self._loop.set_exception_handler(self._tell)
+        self._loop.set_exception_handler(self._report)
         self._application = PageApplication(
             self._state,
             self._access,
@@ -160,18 +160,18 @@ class WebView:
         await serving
 
     def _end(self) -> None:
-        """In the event loop: say good-bye, then leave those who do not answer."""
+        """End all streams, in the event loop; close the connections of viewers that do not respond."""
         if self._server is None or self._application is None or self._loop is None:
             return
         self._server.should_exit = True
         self._application.closing.set()
-        self._loop.call_later(FAREWELL_SECONDS, self._leave)
+        self._loop.call_later(FAREWELL_SECONDS, self._abort_all)
 
-    def _leave(self) -> None:
+    def _abort_all(self) -> None:
         for connection in list(self._server.server_state.connections):
             connection.transport.abort()
 
-    def _tell(self, loop: asyncio.AbstractEventLoop, context: dict[str, Any]) -> None:
+    def _report(self, loop: asyncio.AbstractEventLoop, context: dict[str, Any]) -> None:
         error = context.get("exception")
         if not isinstance(error, ConnectionError):
             self._state.problems.begin(PART, one_line(error) if error else str(context.get("message")))

@@ -1,4 +1,4 @@
-"""Answers that do not end: each viewer is written to at its own speed, and noticed when it leaves."""
+"""Send responses that do not end: each viewer is written to at its own speed, and its leaving is noticed."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ class Slots:
 
 
 class Stream:
-    """An ASGI answer that `produce` writes for as long as the viewer stays and the server runs.
+    """An ASGI response that `produce` writes for as long as the viewer stays and the server runs.
 
     `write(b"")` waits until what was written before has left; a producer that does so before it picks what to write
     next always writes the newest, and keeps no queue.
@@ -35,7 +35,7 @@ class Stream:
     Args:
         produce: writes, and never returns by itself.
         media_type: value of the Content-Type header.
-        slots: one place is taken meanwhile; without a free one the answer is 503.
+        slots: one place is taken meanwhile; without a free one the response is 503.
         closing: set when the server ends.
     """
 
@@ -45,12 +45,12 @@ class Stream:
         self._produce, self._media_type, self._slots, self._closing = produce, media_type, slots, closing
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        """Answer one request."""
+        """Respond to one request."""
         if self._slots.taken >= self._slots.most:
-            await _answer(send, 503, b"text/plain; charset=utf-8", [(b"retry-after", b"10")])
+            await _start_response(send, 503, b"text/plain; charset=utf-8", [(b"retry-after", b"10")])
             await send({"type": "http.response.body", "body": b"too many viewers; close one, or wait\n"})
             return
-        await _answer(send, 200, self._media_type.encode(), [])
+        await _start_response(send, 200, self._media_type.encode(), [])
         if scope["method"] != "HEAD":
             self._slots.taken += 1
             try:
@@ -84,5 +84,5 @@ class Stream:
         await self._closing.wait()
 
 
-async def _answer(send: Send, status: int, media_type: bytes, headers: list[tuple[bytes, bytes]]) -> None:
+async def _start_response(send: Send, status: int, media_type: bytes, headers: list[tuple[bytes, bytes]]) -> None:
     await send({"type": "http.response.start", "status": status, "headers": [(b"content-type", media_type), *headers]})

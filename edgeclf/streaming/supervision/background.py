@@ -1,4 +1,4 @@
-"""Slow work beside the loop: a thread and a short queue, so that nothing that writes or sends can hold up a frame."""
+"""Do slow work beside the loop: a thread and a short queue, so that nothing that writes or sends holds up a frame."""
 
 from __future__ import annotations
 
@@ -18,15 +18,15 @@ _LOOK_EVERY = 0.1
 class Background(Generic[Item]):
     """Does `work` on the items offered, in a thread of its own, oldest first.
 
-    A failure is a problem of `part`, told once, and ends with the next item that works; the thread goes on.
+    A failure is a problem of `part`, reported once, and ends with the next item that works; the thread goes on.
 
     Args:
         part: name in `problems`.
-        work: what is done with an item; what it raises is told in one line.
-        problems: where failures are told.
+        work: what is done with an item; what it raises is reported in one line.
+        problems: gets failures.
         capacity: items that may wait; with more, the oldest is dropped and counted.
-        patient: `offer` waits for a place instead: for files, where nothing may be lost and nobody waits.
-        stop: set it to end all patience.
+        patient: `offer` waits for room instead: for files, where nothing may be lost and a delay is harmless.
+        stop: set it to end all waiting.
     """
 
     def __init__(
@@ -62,7 +62,7 @@ class Background(Generic[Item]):
             self._change.notify_all()
 
     def close(self, seconds: float = 2.0) -> bool:
-        """Finish what waits, within `seconds`; whether all was done. The thread is left behind where it hangs."""
+        """Finish what waits, within `seconds`; return whether all was done. A thread that hangs is left behind."""
         with self._change:
             self._closing = True
             self._change.notify_all()

@@ -1,4 +1,4 @@
-"""The board's sensors beside the loop, for the views: a look every two seconds."""
+"""Read the board's sensors beside the loop, for the views, every two seconds."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from edgeclf.streaming.loop.state import BoardState, LiveState
 
 
 class BoardWatch:
-    """Reads the sensors in a thread of its own; none is started where the board tells nothing.
+    """Reads the sensors in a thread of its own; none is started where the board has no sensors.
 
     Args:
         state: where readings go.
@@ -27,19 +27,19 @@ class BoardWatch:
         """Take the first reading at once, and the others in the background."""
         reading = read_board(self._root)
         if reading.has_sensors():
-            self._state.set_board(_state(reading))
+            self._state.set_board(_make_state(reading))
             self._thread.start()
 
     def close(self) -> None:
-        """End the thread; harmless where none was started."""
+        """End the thread, where one was started."""
         self._closing.set()
         if self._thread.ident is not None:
             self._thread.join(2.0)
 
     def _run(self) -> None:
         while not self._closing.wait(self._every):
-            self._state.set_board(_state(read_board(self._root)))
+            self._state.set_board(_make_state(read_board(self._root)))
 
 
-def _state(reading: BoardReading) -> BoardState:
+def _make_state(reading: BoardReading) -> BoardState:
     return BoardState(reading.temperature_celsius, reading.clock_mhz, reading.throttled or ())

@@ -1,4 +1,4 @@
-"""Everything is released at the end, all at once."""
+"""Release everything at the end, all at once."""
 
 from __future__ import annotations
 
@@ -7,17 +7,17 @@ from collections.abc import Callable
 
 
 class Closing:
-    """What is to be called at the end of a `with` block, however it ends.
+    """Holds what is to be called at the end of a `with` block, however it ends.
 
-    Each call may take two seconds, for a camera, a broker or a viewer that does not answer; and where the network is
-    gone, none of them does. One after the other they would take longer than whoever stops the program waits.
+    Each call may take two seconds, for a camera, a broker or a viewer that does not respond; and where the network is
+    gone, none of them does. One after the other they would take longer than systemd, or a user, waits for an end.
     """
 
     def __init__(self) -> None:
         self._calls: list[Callable[[], None]] = []
 
     def add(self, call: Callable[[], None]) -> None:
-        """One more."""
+        """Add a call."""
         self._calls.append(call)
 
     def __enter__(self) -> Closing:

@@ -1,4 +1,4 @@
-"""What is wrong at the moment and lived with: a full disk, a broker that does not answer, a camera that is gone."""
+"""Keep what is wrong at the moment without ending the run: a full disk, a broker that does not respond."""
 
 from __future__ import annotations
 
@@ -11,41 +11,41 @@ class Problems:
     """One line for each part that has a problem. Safe to use from any thread.
 
     Args:
-        tell: called once when a problem begins, and with `... again` when it is over; where it fails with an OSError,
-            as a log does that nobody reads any more, that is lived with too.
+        report: called once when a problem begins, and with `... works again` when it is over; an OSError of it, as
+            of a log whose reader has left, is ignored.
     """
 
-    def __init__(self, tell: Callable[[str], None] = lambda line: None) -> None:
-        self._tell = tell
+    def __init__(self, report: Callable[[str], None] = lambda line: None) -> None:
+        self._report = report
         self._now: dict[str, str] = {}
         self._ever: dict[str, str] = {}
         self._lock = threading.Lock()
 
     def begin(self, part: str, line: str) -> None:
-        """`part` has a problem; told when it is new, or another than before."""
+        """Set the problem of `part`; reported when it is new, or another than before."""
         with self._lock:
-            news = self._now.get(part) != line
+            is_new = self._now.get(part) != line
             self._now[part] = self._ever[part] = line
-        if news:
-            self._say(f"{part}: {line}")
+        if is_new:
+            self._send(f"{part}: {line}")
 
     def end(self, part: str) -> None:
-        """`part` works again; nothing is told where it always did."""
+        """End the problem of `part`; reported where it had one."""
         with self._lock:
             over = self._now.pop(part, None)
         if over is not None:
-            self._say(f"{part}: works again")
+            self._send(f"{part}: works again")
 
     def now(self) -> dict[str, str]:
-        """The problems of this moment, by part."""
+        """Return the problems of this moment, by part."""
         with self._lock:
             return dict(self._now)
 
     def ever(self) -> dict[str, str]:
-        """The last problem of each part that had one, over or not."""
+        """Return the last problem of each part that had one, over or not."""
         with self._lock:
             return dict(self._ever)
 
-    def _say(self, line: str) -> None:
+    def _send(self, line: str) -> None:
         with contextlib.suppress(OSError):
-            self._tell(line)
+            self._report(line)

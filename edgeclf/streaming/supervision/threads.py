@@ -1,4 +1,4 @@
-"""How many threads the interpreter gets: what a short measurement on this very machine says."""
+"""Choose the threads of the interpreter by a short measurement on this machine."""
 
 from __future__ import annotations
 
@@ -14,18 +14,18 @@ from edgeclf.measure.machine import usable_cores
 
 SECONDS_EACH = 0.12
 WORTH_A_THREAD = 0.9
-"""A further thread must save a tenth of the time: cores are also wanted for the camera and the picture."""
+"""A further thread must save a tenth of the time: cores are also needed for the camera and the picture."""
 
 
 def list_thread_counts(cores: int) -> tuple[int, ...]:
-    """Counts worth trying: 1, 2 and 4 as far as there are cores."""
+    """List counts worth trying: 1, 2 and 4 as far as there are cores."""
     return tuple(count for count in (1, 2, 4) if count == 1 or count <= cores)
 
 
 def choose_threads(
     model: str | Path, *, runtime: str, input_range: tuple[float, float] | None, counts: Sequence[int] | None = None
 ) -> tuple[int, dict[int, float]]:
-    """The number of threads to use, and the median milliseconds that each count took.
+    """Measure the median milliseconds that each count of threads takes, and choose one.
 
     Takes about an eighth of a second a count.
 
@@ -48,7 +48,7 @@ def choose_threads(
 
 
 def choose_count(medians: dict[int, float]) -> int:
-    """The largest count of which each step up saves a tenth of the time, or more."""
+    """Choose the largest count of which each step up saves a tenth of the time, or more."""
     chosen = min(medians)
     for count in sorted(medians):
         if medians[count] < WORTH_A_THREAD * medians[chosen]:

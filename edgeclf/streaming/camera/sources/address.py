@@ -1,4 +1,4 @@
-"""Addresses of streams, and how they are shown without the passwords in them."""
+"""Check addresses of streams, and show them without the passwords in them."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ _SECRET = re.compile(r"(?i)(user|usr|login|pass|pwd|token|secret|key|auth)[^/]*[
 
 
 def split_address(address: str) -> SplitResult:
-    """The parts of an address.
+    """Split an address into its parts.
 
     Raises:
         InputError: it is none, or of a kind that is no stream; the message repeats no password.
@@ -32,7 +32,7 @@ def split_address(address: str) -> SplitResult:
 
 
 def redact_address(address: str) -> str:
-    """Scheme, host, port and path: no user, no password, no query."""
+    """Reduce an address to scheme, host, port and path: no user, no password, no query."""
     parts = urlsplit(address)
     host = parts.netloc.rpartition("@")[2]
     path = _SECRET.sub("...", parts.path)

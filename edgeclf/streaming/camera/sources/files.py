@@ -1,4 +1,4 @@
-"""Which source shows a path: a video, an image, a folder of images, or a recording."""
+"""Choose the source that shows a path: a video, an image, a folder of images, or a recording."""
 
 from __future__ import annotations
 

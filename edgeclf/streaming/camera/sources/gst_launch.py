@@ -1,7 +1,7 @@
-"""A GStreamer pipeline in a child process, whose raw frames come through a pipe.
+"""Run a GStreamer pipeline in a child process, whose raw frames come through a pipe.
 
 OpenCV's wheels are built without GStreamer. `gst-launch-1.0` is on every system that has the pipeline's elements; with
-`-v` it says on stdout how large the frames are, and on stderr why it fails.
+`-v` it prints on stdout how large the frames are, and on stderr why it fails.
 """
 
 from __future__ import annotations
@@ -49,7 +49,7 @@ class GstLaunchSource:
 
     Args:
         pipeline: without a sink.
-        name: how it is called.
+        name: shown in lines and views.
         endless: whether it is a camera.
         synced: frames come when they are due, not as soon as they can.
         hide: takes passwords out of a message.
@@ -74,14 +74,14 @@ class GstLaunchSource:
         """Start the pipeline and wait for its first frame's size.
 
         Raises:
-            InputError: the pipeline is none; says GStreamer's own reason.
-            SourceError: it does not run now; says GStreamer's own reason.
+            InputError: the pipeline is none; with GStreamer's own reason.
+            SourceError: it does not run now; with GStreamer's own reason.
         """
         for _ in range(_ATTEMPTS):
             self._child = child = _Child(self._pipeline)
             self._device = device = DeviceGuard(child.release)
             with device.entered():
-                if not child.size_known():
+                if not child.wait_for_size():
                     child.stop()
                 elif child.size is None:
                     failure = self._failure(child)
@@ -95,7 +95,7 @@ class GstLaunchSource:
         raise SourceError("GStreamer does not report the size of its pictures")
 
     def read(self) -> Shot:
-        """The next frame.
+        """Return the next frame.
 
         Raises:
             SourceError: the pipeline failed, or the source was closed.
@@ -105,7 +105,7 @@ class GstLaunchSource:
         if child is None:
             raise SourceError("is not open")
         with self._device.entered():
-            shot = child.frame(*self._size)
+            shot = child.read_frame(*self._size)
             if child.size != self._size:
                 raise SourceError("the size of its pictures has changed")
             if shot is None:
@@ -129,7 +129,7 @@ class GstLaunchSource:
 
 
 class _Child:
-    """The process, the pipe with its frames, and a thread that reads what it says.
+    """The process, the pipe with its frames, and a thread that reads its output.
 
     Attributes:
         size: height and width of its frames; None: not known yet.
@@ -167,13 +167,13 @@ class _Child:
             os.close(writing)
         assert self._process.stdout is not None
         threading.Thread(
-            target=self._listen, args=(self._process.stdout,), name="edgeclf gst-launch", daemon=True
+            target=self._read_output, args=(self._process.stdout,), name="edgeclf gst-launch", daemon=True
         ).start()
 
-    def size_known(self) -> bool:
-        """Wait until the size is known, or never will be; False where frames come and nothing was said of their size.
+    def wait_for_size(self) -> bool:
+        """Wait until the size is known, or never will be; False where frames come without it.
 
-        A child that is killed says nothing more, which also counts as known.
+        A child that is killed prints nothing more, which also counts as known.
         """
         late: float | None = None
         while not self.known.wait(0.1 if late else 0.5):
@@ -183,8 +183,8 @@ class _Child:
                 return self.known.is_set()
         return True
 
-    def frame(self, height: int, width: int) -> Shot | None:
-        """The next frame; None where the pipe ends."""
+    def read_frame(self, height: int, width: int) -> Shot | None:
+        """Return the next frame; None where the pipe ends."""
         row = (3 * width + 3) // 4 * 4  # GStreamer pads the rows of BGR pictures to whole words
         content = np.empty(height * row, np.uint8)
         view = content.data
@@ -199,7 +199,7 @@ class _Child:
         return Shot(pixels, captured)
 
     def stop(self) -> None:
-        """Have the child end, which also ends a `frame` that waits; gently first, for drivers that need to be told."""
+        """End the child, and with it a `read_frame` that waits; at first by SIGINT, so that drivers can clean up."""
         process = self._process
         for number in (signal.SIGINT, signal.SIGKILL):
             if process.poll() is not None:
@@ -210,28 +210,28 @@ class _Child:
                 process.wait(_STOPPING_SECONDS)
 
     def release(self) -> None:
-        """Close the pipe, with nobody reading from it."""
+        """Close the pipe, which no thread reads from any more."""
         self._frames.close()
 
-    def _listen(self, said: IO[bytes]) -> None:
+    def _read_output(self, output: IO[bytes]) -> None:
         try:
-            with said:
-                for line in said:
-                    self._hear(line.decode(errors="replace").strip())
+            with output:
+                for line in output:
+                    self._parse_line(line.decode(errors="replace").strip())
         finally:
             self.known.set()
             self._process.wait()
             self.over.set()
 
-    def _hear(self, line: str) -> None:
+    def _parse_line(self, line: str) -> None:
         if caps := _CAPS.search(line):
             self.size = int(caps[2]), int(caps[1])
             self.known.set()
             return
         if self.error is None:
-            if said := _HOPELESS.search(line):
-                self.error = said[1], True
-            elif said := _FAILED.search(line):
-                self.error = ": ".join(filter(None, said.groups())), False
-        elif (said := _DETAIL.match(line)) and "data stream error" in self.error[0]:
-            self.error = f"{self.error[0]} ({said[1]})", False
+            if match := _HOPELESS.search(line):
+                self.error = match[1], True
+            elif match := _FAILED.search(line):
+                self.error = ": ".join(filter(None, match.groups())), False
+        elif (match := _DETAIL.match(line)) and "data stream error" in self.error[0]:
+            self.error = f"{self.error[0]} ({match[1]})", False

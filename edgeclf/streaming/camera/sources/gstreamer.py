@@ -1,4 +1,4 @@
-"""A GStreamer pipeline: through OpenCV where its build has GStreamer, else through a child process."""
+"""Read from a GStreamer pipeline: through OpenCV where its build has GStreamer, else through a child process."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ def open_pipeline(request: SourceRequest) -> Source:
 
 
 def make_gstreamer_source(pipeline: str, *, every_frame: bool = False, in_opencv: bool | None = None) -> Source:
-    """The source that shows what a pipeline gives, at the pipeline's own pace.
+    """Make the source that shows what a pipeline gives, at the pipeline's own pace.
 
     A final `appsink` is replaced; its `sync=false` is kept. A pipeline of `filesrc`, `file://` or `num-buffers=` ends.
 
@@ -62,12 +62,12 @@ def make_gstreamer_source(pipeline: str, *, every_frame: bool = False, in_opencv
 
 
 def opencv_has_gstreamer() -> bool:
-    """Whether OpenCV was built with it: apt's is, pip's is not."""
+    """Return whether OpenCV was built with GStreamer: apt's is, pip's is not."""
     return re.search(r"GStreamer:\s+YES", cv2.getBuildInformation()) is not None
 
 
 def redact_pipeline(text: str) -> str:
-    """A pipeline, or a message about it, without the passwords in it."""
+    """Remove the passwords from a pipeline, or from a message about one."""
     text = re.sub(r"://[^/@\s\"']*@", "://", text)
     return re.sub(
         r"(?i)\b([\w-]*(?:-pw|pass|user-id|secret|token|auth)[\w-]*=)(\"[^\"]*\"|'[^']*'|[^\s&]+)", r"\1...", text
@@ -79,7 +79,7 @@ class GstreamerInOpencvSource:
 
     Args:
         pipeline: without a sink.
-        name: how it is called.
+        name: shown in lines and views.
         endless: whether it is a camera.
         synced: frames come when they are due, not as soon as they can.
     """
@@ -104,7 +104,7 @@ class GstreamerInOpencvSource:
             raise SourceError(f"does not run; try it on its own: {LAUNCH} PIPELINE ! autovideosink")
 
     def read(self) -> Shot:
-        """The next frame.
+        """Return the next frame.
 
         Raises:
             SourceError: closed meanwhile.

@@ -1,4 +1,4 @@
-"""A folder of images, shown one after the other."""
+"""Show the images of a folder, one after the other."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ IMAGES_A_SECOND = 1.0
 
 
 def decode_bgr(path: Path) -> Pixels:
-    """The pixels of an image file as uint8[H, W, 3] BGR.
+    """Decode an image file to uint8[H, W, 3] BGR.
 
     Raises:
         ImageError: it cannot be read; the message is the reason alone.
@@ -66,7 +66,7 @@ class ImageFolderSource:
         self._closed = threading.Event()
 
     def read(self) -> Shot:
-        """The next image that can be read, once it is due.
+        """Return the next image that can be read, once it is due.
 
         Raises:
             SourceError: closed meanwhile.

@@ -1,4 +1,4 @@
-"""When the frames of a recording are due."""
+"""Compute when the frames of a recording are due."""
 
 from __future__ import annotations
 
@@ -12,12 +12,12 @@ class Pace:
         self._zero: float | None = None
 
     def due(self, seconds: float) -> float:
-        """The moment of the frame that lies `seconds` into the recording; the first one asked for is due now."""
+        """Return the moment of the frame that lies `seconds` into the recording; the first one asked for is due now."""
         if self._zero is None:
             self.restart(seconds)
         assert self._zero is not None
         return self._zero + seconds
 
     def restart(self, seconds: float) -> None:
-        """The frame that lies `seconds` into the recording is due now, and those after it accordingly."""
+        """Make the frame that lies `seconds` into the recording due now, and those after it accordingly."""
         self._zero = time.monotonic() - seconds

@@ -1,4 +1,4 @@
-"""A CSI camera on Raspberry Pi OS, through picamera2."""
+"""Read a CSI camera on Raspberry Pi OS, through picamera2."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ INSTALL = (
 
 
 def picamera2_installed() -> bool:
-    """Whether picamera2 can be imported, without importing it."""
+    """Return whether picamera2 can be imported, without importing it."""
     try:
         return importlib.util.find_spec("picamera2") is not None
     except ValueError:  # a module put into sys.modules by hand
@@ -31,7 +31,7 @@ def picamera2_installed() -> bool:
 
 
 def libcamera_present() -> bool:
-    """Whether this system drives CSI cameras through libcamera."""
+    """Return whether this system drives CSI cameras through libcamera."""
     return picamera2_installed() or any(shutil.which(name) for name in ("rpicam-hello", "libcamera-hello"))
 
 
@@ -68,7 +68,7 @@ class PicameraSource:
         module = _import()
         self._device = device = DeviceGuard(self._stop)
         with device.entered():
-            with _told():
+            with _convert_errors():
                 cameras = module.Picamera2.global_camera_info()
             if self._number >= len(cameras):
                 found = ", ".join(f"{i} ({info.get('Model', '?')})" for i, info in enumerate(cameras)) or "none"
@@ -76,10 +76,10 @@ class PicameraSource:
                     f"{self.name}: libcamera sees no camera {self._number} (it sees {found}); "
                     "is the cable in, and does rpicam-hello --list-cameras show it?"
                 )
-            with _told():
+            with _convert_errors():
                 self._camera = camera = module.Picamera2(self._number)
                 # picamera2 names its formats from the highest byte down: "RGB888" lies in memory as B, G, R, which is
-                # what is wanted here; "BGR888" would exchange red and blue.
+                # what is needed here; "BGR888" would exchange red and blue.
                 settings: dict[str, Any] = {"main": {"format": "RGB888", "size": self._size}}
                 if self._rate:
                     settings["controls"] = {"FrameRate": self._rate}
@@ -87,16 +87,16 @@ class PicameraSource:
                 camera.start()
 
     def read(self) -> Shot:
-        """The next frame; `captured` is the sensor's own time where the driver tells it.
+        """Return the next frame; `captured` is the sensor's own time where the driver reports it.
 
         Raises:
             SourceError: the camera failed, or was closed.
         """
-        with self._device.entered(), _told():
+        with self._device.entered(), _convert_errors():
             if self._camera is None:
                 raise SourceError("is not open")
             (pixels,), metadata = self._camera.capture_arrays(["main"])
-            captured = _captured(metadata)
+            captured = _read_capture_time(metadata)
         return Shot(as_bgr(pixels), captured)
 
     def close(self) -> None:
@@ -106,7 +106,7 @@ class PicameraSource:
     def _stop(self) -> None:
         camera, self._camera = self._camera, None
         if camera is not None:
-            with _told():
+            with _convert_errors():
                 try:
                     camera.stop()
                 finally:
@@ -116,7 +116,7 @@ class PicameraSource:
 def _import() -> Any:
     if not picamera2_installed():
         raise InputError(f"--camera picamera2: picamera2 is not installed; {INSTALL}")
-    os.environ.setdefault("LIBCAMERA_LOG_LEVELS", "*:ERROR")  # else it tells of each camera and mode on stderr
+    os.environ.setdefault("LIBCAMERA_LOG_LEVELS", "*:ERROR")  # else it logs each camera and mode on stderr
     try:
         import picamera2
     except (ImportError, ValueError, AttributeError) as error:
@@ -129,18 +129,18 @@ def _import() -> Any:
 
 
 @contextlib.contextmanager
-def _told() -> Iterator[None]:
+def _convert_errors() -> Iterator[None]:
     try:
         yield
     except (RuntimeError, OSError, IndexError, ValueError, KeyError, TimeoutError) as error:
         if isinstance(error, EdgeclfError):
             raise
-        # picamera2 says only that its constructor failed; the error before that says why.
+        # picamera2 reports only that its constructor failed; the error before that has the reason.
         first = error.__context__ if isinstance(error.__context__, Exception) else error
         raise SourceError(f"libcamera: {' '.join(str(first).split()) or type(first).__name__}") from error
 
 
-def _captured(metadata: dict[str, Any]) -> float:
+def _read_capture_time(metadata: dict[str, Any]) -> float:
     now = time.monotonic()
     stamp = metadata.get("SensorTimestamp")
     if stamp is None:

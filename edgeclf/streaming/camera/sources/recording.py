@@ -1,4 +1,4 @@
-"""Recorded frames on disk: a folder of PNG files, and `times.csv` with the moment of each.
+"""Write and read recorded frames on disk: a folder of PNG files, and `times.csv` with the moment of each.
 
 Anyone can look into it, leave frames out, or make one by hand. Reading it runs nothing and needs one frame's memory.
 """
@@ -28,12 +28,12 @@ _FAST = [cv2.IMWRITE_PNG_COMPRESSION, 1]
 
 
 def is_recording(path: Path) -> bool:
-    """Whether the folder `path` is a recording."""
+    """Return whether the folder `path` is a recording."""
     return (path / TIMES).is_file()
 
 
 def write_recording(folder: Path | str, shots: Iterable[Shot]) -> int:
-    """Write shots as they come, without loss; the number of frames. The folder appears when all are written.
+    """Write shots as they come, without loss, and return their number. The folder appears when all are written.
 
     Raises:
         OutputError: the folder exists, or cannot be written.
@@ -66,7 +66,7 @@ def write_recording(folder: Path | str, shots: Iterable[Shot]) -> int:
 
 
 def read_recording(folder: Path | str, *, loop_count: int = 1, flat_out: bool = False) -> ReplaySource:
-    """A source that shows a recording; frames are read when they are due.
+    """Make the source that shows a recording; frames are read when they are due.
 
     Raises:
         InputError: it is no recording, or a file of it is missing.

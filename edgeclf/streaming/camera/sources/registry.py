@@ -1,4 +1,4 @@
-"""From the text behind `--camera` to a source."""
+"""Make the source that the text behind `--camera` names."""
 
 from __future__ import annotations
 
@@ -53,7 +53,7 @@ def choose_source(
     Args:
         camera: `0`, `/dev/video0`, a video file, an image, a folder of images, a recording (a folder with `times.csv`),
             an address, a GStreamer pipeline, `picamera2` or `picamera2:1`, or what an entry of `SOURCES` matches.
-        every_frame: show a file whole, as fast as its frames are taken.
+        every_frame: show all frames of a file, as fast as they are taken.
         size: width and height to ask a camera for, pixels.
         rate: frames a second to ask a camera for; images a second of a folder.
         log: gets a line about what is left out or done otherwise.

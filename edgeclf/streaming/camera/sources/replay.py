@@ -1,4 +1,4 @@
-"""Frames that were recorded, or made, shown with their timing: a camera without hardware."""
+"""Show frames that were recorded, or made, with their timing: a camera without hardware."""
 
 from __future__ import annotations
 
@@ -20,10 +20,10 @@ class Frames(Protocol):
     """Pictures by number: a list, an array uint8[N, H, W, 3], or a recording that reads each when it is asked for."""
 
     def __len__(self) -> int:
-        """How many there are."""
+        """Return how many there are."""
 
     def __getitem__(self, number: int, /) -> Any:
-        """uint8[H, W, 3] BGR."""
+        """Return uint8[H, W, 3] BGR."""
 
 
 class ReplaySource:
@@ -38,7 +38,7 @@ class ReplaySource:
         loop_count: how often all of them are shown.
         flat_out: every frame, as fast as they are taken; then `captured` is the moment of the reading.
         endless: be a camera to the loop, which opens it again at its end.
-        name: how it is called.
+        name: shown in lines and views.
 
     Raises:
         InputError: there are no frames, or the times do not fit them.
@@ -79,7 +79,7 @@ class ReplaySource:
         self._closed = threading.Event()
 
     def read(self) -> Shot:
-        """The newest frame that is due, once one is.
+        """Return the newest frame that is due, once one is.
 
         Raises:
             SourceError: closed meanwhile, or the frame is no picture.

@@ -1,4 +1,4 @@
-"""A stream from the network: RTSP, MJPEG over HTTP, and whatever else FFmpeg reads."""
+"""Read a stream from the network: RTSP, MJPEG over HTTP, and whatever else FFmpeg reads."""
 
 from __future__ import annotations
 
@@ -63,7 +63,7 @@ class StreamSource:
         """Connect.
 
         Raises:
-            SourceError: nobody answers there, or not with a video.
+            SourceError: nothing responds there, or it is no video.
         """
         self._handle = handle = VideoHandle()
         began = time.monotonic()
@@ -71,11 +71,11 @@ class StreamSource:
             return
         self.close()
         if time.monotonic() - began > 0.9 * OPENING_MS / 1000:
-            raise SourceError(f"does not answer within {OPENING_MS / 1000:.0f} s")
-        raise SourceError("cannot be opened: nobody listens there, the password is wrong, or it is no video")
+            raise SourceError(f"does not respond within {OPENING_MS / 1000:.0f} s")
+        raise SourceError("cannot be opened: nothing listens there, the password is wrong, or it is no video")
 
     def read(self) -> Shot:
-        """The next frame.
+        """Return the next frame.
 
         Raises:
             SourceError: the connection is lost, or the source was closed.
@@ -86,7 +86,7 @@ class StreamSource:
             raise SourceError("is not open")
         began = time.monotonic()
         if not handle.grab():
-            # OpenCV says no more than that; a stream that breaks off is not told from one that ends.
+            # OpenCV reports no more than that; a stream that breaks off looks like one that ends.
             if time.monotonic() - began > 0.9 * SILENCE_MS / 1000:
                 raise SourceError(f"no data for {SILENCE_MS / 1000:.0f} s")
             raise EndOfSourceError
@@ -94,7 +94,7 @@ class StreamSource:
         return Shot(handle.retrieve(), captured)
 
     def close(self) -> None:
-        """Hang up; from any thread, also while another one reads."""
+        """End the connection; from any thread, also while another one reads."""
         handle = self._handle
         if handle is not None:
             handle.close()

@@ -1,4 +1,4 @@
-"""A USB camera, or any other V4L2 device that gives frames."""
+"""Read a USB camera, or any other V4L2 device that gives frames."""
 
 from __future__ import annotations
 
@@ -24,13 +24,13 @@ _NAMES = "/sys/class/video4linux/{}/name"
 
 
 def list_video_nodes() -> list[str]:
-    """Paths of the nodes, by number."""
+    """Return the paths of `/dev/video*`, by number."""
     nodes = [node for node in glob.glob("/dev/video*") if re.fullmatch(r"/dev/video\d+", node)]
     return sorted(nodes, key=lambda node: int(node[len("/dev/video") :]))
 
 
 def describe_cameras() -> str:
-    """What to choose from, for an error message."""
+    """Describe the cameras to choose from, for an error message."""
     nodes = list_video_nodes()
     if not nodes:
         return "no camera is connected (there is no /dev/video*)"
@@ -121,7 +121,7 @@ class UsbCameraSource:
         self._instead.open()
 
     def read(self) -> Shot:
-        """The next frame.
+        """Return the next frame.
 
         Raises:
             SourceError: the camera failed, is gone, or was closed.
@@ -147,7 +147,7 @@ class UsbCameraSource:
             self._handle.close()
 
     def _start(self, handle: VideoHandle, node: str) -> str | None:
-        """Why there are no frames; None where there is one."""
+        """Start the camera; return why it gives no frames, None where it gives one."""
         if not handle.open(node, cv2.CAP_V4L2):
             return "cannot be opened as a camera; does another program use it?"
         # Uncompressed pictures fill a USB 2 line at 10 frames a second; and a changed format resets size and rate.

@@ -1,4 +1,4 @@
-"""A video file, played at its own rate like a camera."""
+"""Play a video file at its own rate, like a camera."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from edgeclf.streaming.camera.sources.pace import Pace
 from edgeclf.streaming.camera.sources.video_handle import VideoHandle
 
 NOMINAL_RATE = 30.0
-"""Frames a second of a file that does not say."""
+"""Frames a second of a file without that number."""
 
 _CATCHING_UP = 0.25
 _LONGEST_PAUSE = 10.0
@@ -25,7 +25,7 @@ _FASTEST = 240.0
 
 
 def read_frame_rate(camera: str) -> float | None:
-    """Frames a second of a video file; None for everything else, and for files that do not say."""
+    """Read the frames a second of a video file; None for everything else, and for files without that number."""
     path = Path(camera).expanduser()
     if not path.is_file():
         return None
@@ -45,7 +45,7 @@ class VideoFileSource:
 
     Args:
         location: a path, or an address that FFmpeg can read.
-        name: how it is called; default: `location`.
+        name: shown in lines and views; default: `location`.
         every_frame: all frames, as fast as they are taken.
         log: gets a line about a file that ends before its time.
         settings: pairs of a `CAP_PROP_` and its value, for the opening.
@@ -93,10 +93,10 @@ class VideoFileSource:
             self._first = handle.retrieve()
         except SourceError as error:
             self.close()
-            raise InputError(f"{self.name}: holds no frame that can be decoded; is the file whole?") from error
+            raise InputError(f"{self.name}: holds no frame that can be decoded; is the file complete?") from error
 
     def read(self) -> Shot:
-        """The frame that is due, once it is.
+        """Return the frame that is due, once it is.
 
         Raises:
             SourceError: a frame cannot be decoded, or the source was closed.
@@ -148,7 +148,7 @@ class VideoFileSource:
         if self._grab(handle):
             return
         if self._expected - self._grabbed > max(1.0, 0.02 * self._expected):  # containers miscount by a frame or two
-            self._log(f"{self.name}: ends after {self._grabbed} of {self._expected:.0f} frames; is the file whole?")
+            self._log(f"{self.name}: ends after {self._grabbed} of {self._expected:.0f} frames; is the file complete?")
         raise EndOfSourceError
 
     def _grab(self, handle: VideoHandle) -> bool:

@@ -1,4 +1,4 @@
-"""A `cv2.VideoCapture` that any thread may close, also while another is inside it."""
+"""Hold a `cv2.VideoCapture` that any thread may close, also while another is inside it."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from edgeclf.streaming.camera.frame import Pixels
 from edgeclf.streaming.camera.source import SourceError, as_bgr
 
 _ENVIRONMENT = {
-    "OPENCV_FFMPEG_LOGLEVEL": "-8",  # nothing: what FFmpeg would say about a bad file is in the error
+    "OPENCV_FFMPEG_LOGLEVEL": "-8",  # nothing: what FFmpeg would log about a bad file is in the error
     "OPENCV_VIDEOIO_V4L_SELECT_TIMEOUT": "3",  # seconds that a camera may be silent; OpenCV waits for 10
 }
 for _name, _value in _ENVIRONMENT.items():
@@ -29,7 +29,7 @@ class VideoHandle:
         self._capture = cv2.VideoCapture()
 
     def open(self, place: str | int, backend: int, settings: Sequence[int] = ()) -> bool:
-        """Whether OpenCV could open `place`; `settings` are pairs of a `CAP_PROP_` and its value.
+        """Open `place`, and return whether OpenCV could; `settings` are pairs of a `CAP_PROP_` and its value.
 
         Raises:
             SourceError: closed meanwhile.
@@ -38,22 +38,22 @@ class VideoHandle:
             return bool(self._capture.open(place, backend, list(settings)))
 
     def set(self, setting: int, value: float) -> bool:
-        """Ask for something; whether it was accepted."""
+        """Ask for a setting; return whether it was accepted."""
         with self._entered():
             return bool(self._capture.set(setting, value))
 
     def get(self, setting: int) -> float:
-        """A property's value; 0 where it is unknown."""
+        """Return a property's value; 0 where it is unknown."""
         with self._entered():
             return float(self._capture.get(setting))
 
     def grab(self) -> bool:
-        """Wait for the next frame, without its colours being worked out; False where none comes."""
+        """Wait for the next frame, without decoding its colours; return False where none comes."""
         with self._entered():
             return bool(self._capture.grab())
 
     def retrieve(self) -> Pixels:
-        """uint8[H, W, 3] BGR of the frame that was grabbed.
+        """Decode the frame that was grabbed to uint8[H, W, 3] BGR.
 
         Raises:
             SourceError: it cannot be decoded, or is no picture.
@@ -73,7 +73,7 @@ class VideoHandle:
         self._device.wait_until(moment)
 
     def close(self) -> None:
-        """Wake a thread that waits, and release the device, or have it released by the call that is inside."""
+        """Wake a thread that waits, and release the device, or have it released by the thread that is inside."""
         self._device.close()
 
     @contextlib.contextmanager

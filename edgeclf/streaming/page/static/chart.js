@@ -56,13 +56,13 @@ export class HistoryChart {
     pen.lineWidth = 1;
     pen.textBaseline = "middle";
     pen.textAlign = "right";
-    for (const share of [0, 0.5, 1]) {
-      const level = Math.round(y(share)) + 0.5;
+    for (const fraction of [0, 0.5, 1]) {
+      const level = Math.round(y(fraction)) + 0.5;
       pen.beginPath();
       pen.moveTo(LEFT, level);
       pen.lineTo(width, level);
       pen.stroke();
-      pen.fillText(`${share * 100} %`, LEFT - 7, level);
+      pen.fillText(`${fraction * 100} %`, LEFT - 7, level);
     }
     pen.textBaseline = "alphabetic";
     for (const ago of [60, 45, 30, 15, 0]) {

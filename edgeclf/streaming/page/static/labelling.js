@@ -22,23 +22,23 @@ export class Labelling {
   }
 
   async refresh() {
-    let answer;
+    let collected;
     try {
       const response = await fetch("/api/collected");
       if (!response.ok) return;
-      answer = await response.json();
+      collected = await response.json();
     } catch {
       return;
     }
-    const names = JSON.stringify([answer.labels, answer.images.map((image) => image.name)]);
+    const names = JSON.stringify([collected.labels, collected.images.map((image) => image.name)]);
     if (names === this.shown) return;
     this.shown = names;
-    this.labels = answer.labels;
-    element("all-labels").replaceChildren(...answer.labels.map((label) => new Option(label)));
-    element("labelling-note").textContent = answer.images.length
+    this.labels = collected.labels;
+    element("all-labels").replaceChildren(...collected.labels.map((label) => new Option(label)));
+    element("labelling-note").textContent = collected.images.length
       ? "Frames the model was unsure of, and a few others. One click sorts one into its class folder."
       : "No frame waits for a label.";
-    this.render(answer.images);
+    this.render(collected.images);
   }
 
   // Cards that stay keep their element, and with it the focus and what was typed.

@@ -1,4 +1,4 @@
-// Shows what /api/events tells and /stream.mjpg shows. Nothing is kept here that a reload would not bring back.
+// Shows the events of /api/events and the pictures of /stream.mjpg. Nothing is kept here that a reload would not bring back.
 
 import { HistoryChart } from "/chart.js";
 import { Labelling } from "/labelling.js";
@@ -7,20 +7,20 @@ import { PictureStream } from "/stream.js";
 const SILENCE = 6000; // milliseconds without an event; the server sends one every two seconds in any case
 const STALE = 2000; // milliseconds without a result, after which the picture counts as old
 const element = (id) => document.getElementById(id);
-const percent = (share) => `${(share * 100).toFixed(1)} %`;
+const percent = (fraction) => `${(fraction * 100).toFixed(1)} %`;
 
 const chart = new HistoryChart(element("chart"));
 const labelling = new Labelling();
 const stream = new PictureStream(element("picture"), pictureShown, (text) => notice("stream", text));
 const now = { frozen: false, sequence: 0, fps: 0, source: null, shown: null };
-const heard = { event: performance.now(), result: performance.now(), serverTime: 0, at: 0 };
+const received = { event: performance.now(), result: performance.now(), serverTime: 0, at: 0 };
 const notices = {};
 let events = null;
 let retry = null;
 
 function connect() {
   disconnect();
-  heard.event = performance.now();
+  received.event = performance.now();
   events = new EventSource("/api/events");
   events.addEventListener("state", (event) => begin(JSON.parse(event.data)));
   events.onmessage = (event) => update(JSON.parse(event.data));
@@ -41,8 +41,8 @@ function lost(over) {
   if (!over) return;
   clearTimeout(retry);
   retry = setTimeout(async () => {
-    const answer = await fetch("/api/state").catch(() => null);
-    if (answer && answer.status === 401) location.reload();
+    const response = await fetch("/api/state").catch(() => null);
+    if (response && response.status === 401) location.reload();
     else connect();
   }, 2000);
 }
@@ -56,15 +56,15 @@ function begin(state) {
 }
 
 function update(state) {
-  heard.event = performance.now();
-  heard.serverTime = Date.parse(state.time) / 1000;
-  heard.at = heard.event;
+  received.event = performance.now();
+  received.serverTime = Date.parse(state.time) / 1000;
+  received.at = received.event;
   notice("connection", "");
   showSource(state.source);
   showProblems(state.problems);
   if (state.sequence !== now.sequence) {
     now.sequence = state.sequence;
-    heard.result = heard.event;
+    received.result = received.event;
     if (state.result) {
       now.fps = state.result.fps;
       chart.add(Date.parse(state.result.time) / 1000, state.result.label, state.result.probability);
@@ -81,7 +81,7 @@ function showResult(state) {
   const counts = state.counts;
   element("counts").textContent =
     `${counts.frames_classified.toLocaleString()} frames classified, ` +
-    `${counts.frames_dropped.toLocaleString()} passed over for newer ones, ` +
+    `${counts.frames_dropped.toLocaleString()} dropped for newer ones, ` +
     `${state.source.reconnects} reconnects`;
   const result = state.result;
   if (!result) return;
@@ -106,9 +106,9 @@ function showTop(top) {
     list.append(row);
   }
   top.forEach((score, place) => {
-    const [name, share, track] = list.children[place].children;
+    const [name, probability, track] = list.children[place].children;
     name.textContent = score.label;
-    share.textContent = percent(score.probability);
+    probability.textContent = percent(score.probability);
     track.firstChild.style.width = percent(score.probability).replace(" ", "");
   });
 }
@@ -122,10 +122,10 @@ function showChanges(changes) {
     const name = document.createElement("span");
     name.className = "name";
     name.textContent = change.label;
-    const share = document.createElement("span");
-    share.className = "percent";
-    share.textContent = percent(change.probability);
-    row.append(when, name, share);
+    const probability = document.createElement("span");
+    probability.className = "percent";
+    probability.textContent = percent(change.probability);
+    row.append(when, name, probability);
     return row;
   });
   element("changes").replaceChildren(...rows);
@@ -166,7 +166,7 @@ function showSource(source) {
   element("source-name").textContent = source.name;
   element("source-status").textContent = source.status;
   const words = {
-    lost: `${source.name} is lost, looking for it`,
+    lost: `${source.name} is lost`,
     stalled: `${source.name} gives no pictures`,
     ended: `${source.name} has ended`,
   };
@@ -194,20 +194,20 @@ function showProblems(problems) {
 
 function notice(kind, text) {
   notices[kind] = text;
-  const whole = notices.connection || notices.stream || "";
+  const newest = notices.connection || notices.stream || "";
   const place = element("connection");
-  if (place.textContent !== whole) place.textContent = whole;
-  place.hidden = !whole;
+  if (place.textContent !== newest) place.textContent = newest;
+  place.hidden = !newest;
 }
 
 function greyed() {
-  const silent = performance.now() - heard.result > Math.max(STALE, now.fps > 0 ? 3000 / now.fps : 0);
+  const silent = performance.now() - received.result > Math.max(STALE, now.fps > 0 ? 3000 / now.fps : 0);
   const unwell = now.source && ["lost", "stalled", "ended"].includes(now.source.status);
   const stale = !now.frozen && Boolean(silent || unwell || notices.connection);
   element("view").classList.toggle("stale", stale);
   element("result").classList.toggle("stale", stale);
   if (stale && now.shown) {
-    element("frame-age").textContent = `${Math.round((performance.now() - heard.result) / 1000)} s`;
+    element("frame-age").textContent = `${Math.round((performance.now() - received.result) / 1000)} s`;
   }
 }
 
@@ -240,12 +240,12 @@ function snapshot(event) {
 
 function tick() {
   if (document.hidden) return;
-  if (events && performance.now() - heard.event > SILENCE) {
+  if (events && performance.now() - received.event > SILENCE) {
     lost(false);
     connect();
   }
   greyed();
-  if (!now.frozen && heard.at) chart.draw(heard.serverTime + (performance.now() - heard.at) / 1000);
+  if (!now.frozen && received.at) chart.draw(received.serverTime + (performance.now() - received.at) / 1000);
 }
 
 element("freeze").addEventListener("click", freeze);
