@@ -127,8 +127,8 @@ def test_the_download_is_announced_verified_and_cached(
     found = start(photos, remarks)
     assert found.origin == "tf-keras' ImageNet weights"
     assert "downloading ImageNet weights" in remarks.lines[0]
-    assert found.source is not None
-    for ours, theirs in zip(found.source.get_weights(), published.get_weights(), strict=True):
+    assert found.network is not None
+    for ours, theirs in zip(found.network.get_weights(), published.get_weights(), strict=True):
         np.testing.assert_array_equal(ours, theirs)
     checksum = cached_file().with_name(f"{IMAGENET.file}.sha256").read_text()
     assert checksum == f"{sha256(served)}  {IMAGENET.file}\n"
@@ -138,7 +138,7 @@ def test_the_download_is_announced_verified_and_cached(
     assert remarks.lines == []
     dataset = load_dataset(photos, image_size=64)
     made = found.transfer(NetworkSettings(64, classes=2), dataset)
-    assert made.model.output_shape == (None, 2)
+    assert made.network.output_shape == (None, 2)
     assert any("it was trained with an input of -1..1" in note for note in made.notes)
 
 
@@ -209,8 +209,8 @@ def test_without_a_download_the_shipped_backbone_is_taken(photos: Path) -> None:
     assert not list(cache_folder().rglob("*.partial"))
     dataset = load_dataset(photos, image_size=64)
     made = found.transfer(NetworkSettings(64, classes=2), dataset)
-    assert made.model.input_shape == (None, 64, 64, 3)
-    assert made.model.output_shape == (None, 2)
+    assert made.network.input_shape == (None, 64, 64, 3)
+    assert made.network.output_shape == (None, 2)
 
 
 @pytest.mark.usefixtures("own_cache", "server")
@@ -218,7 +218,7 @@ def test_without_either_a_warning_names_the_cost(photos: Path, monkeypatch: pyte
     monkeypatch.setattr(starting, "shipped_backbone", lambda name: None)
     remarks = Remarks()
     found = start(photos, remarks)
-    assert found.source is None
+    assert found.network is None
     assert found.notes == (starting.SCRATCH_COST,)
     assert remarks.lines[-1] == starting.SCRATCH_COST
 
@@ -273,7 +273,7 @@ def test_a_run_from_imagenet_is_not_resumed_from_elsewhere(photos: Path) -> None
     scratch = {"origin": None, "sha256": None}
     remarks = Remarks()
     found = starting.find_start(config, probe(photos), trust_model=False, progress=remarks, earlier=scratch)
-    assert found.source is None
+    assert found.network is None
     assert remarks.lines == [], "what began from scratch asks for no download"
 
 

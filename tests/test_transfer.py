@@ -30,11 +30,11 @@ def person_network(shared_data: Path) -> tf_keras.Model:
 def test_head_and_scaling_are_replaced_and_features_kept(person_network: tf_keras.Model, clothing_folder: Path) -> None:
     images = load_dataset(clothing_folder, image_size=96).splits["train"].images[:32]
     made = transfer(Pretrained(person_network, "vww_96.h5"), NetworkSettings(96, classes=10, dropout=0.1), images)
-    assert made.model.output_shape == (None, 10)
+    assert made.network.output_shape == (None, 10)
     assert "the statistics of its batch normalization fit an input of 0..1" in " ".join(made.notes)
     assert "has 2 output classes; that head was dropped" in " ".join(made.notes)
     old = tf_keras.Model(person_network.input, person_network.layers[-4].output)
-    new = tf_keras.Model(made.model.input, made.model.layers[-4].output)
+    new = tf_keras.Model(made.network.input, made.network.layers[-4].output)
     batch = images[:4].astype(np.float32)
     np.testing.assert_allclose(new(batch), old(batch / 255), atol=1e-4)
 
@@ -100,14 +100,14 @@ def test_a_base_inside_a_network_is_taken_over_and_trained(tmp_path: Path, suffi
     source = tf_keras.models.load_model(nested_file(tmp_path / f"net{suffix}"), compile=False)
     images = np.random.default_rng(0).integers(0, 256, (4, 32, 32, 3), np.uint8)
     made = transfer(Pretrained(source, "net"), NetworkSettings(32, classes=2), images)
-    assert not any(isinstance(layer, tf_keras.Model) for layer in made.model.layers)
-    kernels = [layer for layer in made.model.layers if isinstance(layer, tf_keras.layers.Conv2D)]
+    assert not any(isinstance(layer, tf_keras.Model) for layer in made.network.layers)
+    kernels = [layer for layer in made.network.layers if isinstance(layer, tf_keras.layers.Conv2D)]
     assert len(kernels) == 1 + 3 * 2 + 2  # stem, two in each of three blocks, two shortcuts
-    assert len(made.model.trainable_weights) == 9 + 7 * 2 + 2  # kernels, scale and offset of 7 normalizations, head
+    assert len(made.network.trainable_weights) == 9 + 7 * 2 + 2  # kernels, scale and offset of 7 normalizations, head
     assert any("16 layers that net keeps frozen are trained" in note for note in made.notes)
     assert not any("has no Rescaling" in note for note in made.notes)
     old = source.get_layer("base")(images)
-    new = tf_keras.Model(made.model.input, made.model.layers[-3].output)(images)
+    new = tf_keras.Model(made.network.input, made.network.layers[-3].output)(images)
     np.testing.assert_allclose(new, old, atol=1e-4)
     check_architecture(flatten(source), "resnet8", None, "net")
 
@@ -121,6 +121,6 @@ def test_mixed_precision_reaches_what_is_taken_over_but_not_the_probabilities(tm
         ours = build_network("resnet8", NetworkSettings(image_size=32, classes=2))
     finally:
         tf_keras.mixed_precision.set_global_policy("float32")
-    for model in (made.model, ours):
+    for model in (made.network, ours):
         assert model.output.dtype == "float32"
         assert model.layers[-2].compute_dtype == "bfloat16"

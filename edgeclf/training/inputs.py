@@ -157,11 +157,11 @@ def _check_same_run(plan: RunPlan, devices: Devices) -> None:
 
 
 def _complete_config(plan: RunPlan, start: StartingPoint, devices: Devices, progress: Progress) -> TrainConfig:
-    config = complete(start.adapt_config(plan.config), plan.probe, pretrained=start.source is not None)
+    config = complete(start.adapt_config(plan.config), plan.probe, pretrained=start.network is not None)
     if config.mixed_precision is None:
         # Several machines may differ in what they are fast at, and must train alike.
         alone = devices.workers == 1
-        faster = alone and start.source is None and bfloat16_is_faster(config.model or "")
+        faster = alone and start.network is None and bfloat16_is_faster(config.model or "")
         config = config.replace(mixed_precision=faster)
         if faster:
             progress.say(FASTER)

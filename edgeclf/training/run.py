@@ -128,10 +128,10 @@ def _make_network(inputs: TrainingInputs, policy: str, *, any_size: bool) -> tup
         seed=config.seed,
     )
     try:
-        if start.source is None:
+        if start.network is None:
             return build_network(config.model or "", settings), ()
         made = start.transfer(settings, inputs.dataset)
-        return made.model, made.notes
+        return made.network, made.notes
     finally:
         tf_keras.mixed_precision.set_global_policy("float32")
 

@@ -41,7 +41,7 @@ class StartingPoint:
     """What a run starts from.
 
     Args:
-        source: the pretrained network; None: scratch.
+        network: the pretrained network; None: scratch.
         origin: its name, for remarks.
         model: name of the network; None: as configured.
         image_size: side that the pretrained network knows, pixels; None: any.
@@ -49,7 +49,7 @@ class StartingPoint:
         input_range: what it expects, where that is known (see `transfer`).
     """
 
-    source: tf_keras.Model | None
+    network: tf_keras.Model | None
     origin: str = ""
     model: str | None = None
     image_size: int | None = None
@@ -58,28 +58,28 @@ class StartingPoint:
 
     def adapt_config(self, config: TrainConfig) -> TrainConfig:
         """Return `config` with the name and the input size of the pretrained network where the user left them open."""
-        if self.source is None:
+        if self.network is None:
             return config
         nearest = self.image_size and min(1024, max(8, 8 * round(self.image_size / 8)))
         return dataclasses.replace(config, model=config.model or self.model, image_size=config.image_size or nearest)
 
     def identity(self) -> dict[str, str | None]:
         """Return what `run.json` records of it: its name, and a SHA-256 over its weights."""
-        if self.source is None:
+        if self.network is None:
             return {"origin": None, "sha256": None}
         digest = hashlib.sha256()
-        for values in self.source.get_weights():
+        for values in self.network.get_weights():
             digest.update(np.ascontiguousarray(values).data)
         return {"origin": self.origin, "sha256": digest.hexdigest()}
 
     def transfer(self, settings: NetworkSettings, dataset: Dataset) -> TransferredNetwork:
         """Put a new head on the pretrained network."""
-        if self.source is None:
+        if self.network is None:
             raise ValueError("nothing to transfer")
         train = dataset.splits["train"]
         # Spread over the split, whose images lie class by class.
         sample = np.unique(np.linspace(0, len(train) - 1, _MEASURED_ON).astype(int))
-        return transfer(Pretrained(self.source, self.origin, self.input_range), settings, train.images[sample])
+        return transfer(Pretrained(self.network, self.origin, self.input_range), settings, train.images[sample])
 
 
 def find_start(
@@ -92,7 +92,7 @@ def find_start(
 ) -> StartingPoint:
     """Find what a run starts from, by `config.weights`.
 
-    `auto` starts photos from ImageNet weights where they can be had, else from the shipped backbone, unless the user
+    `auto` starts photos from ImageNet weights where they are available, else from the shipped backbone, unless the user
     named a network that has neither; small images start from scratch.
 
     Args:
@@ -166,10 +166,10 @@ def _available_weights(
 
 def _from_file(path: Path, config: TrainConfig, *, trust_model: bool) -> StartingPoint:
     _refuse_scratch_settings(config)
-    source = flatten(load_float_model(path, trust_model=trust_model))
+    network = flatten(load_float_model(path, trust_model=trust_model))
     if config.model:
-        check_architecture(source, config.model, config.width, path.name)
-    return StartingPoint(source, path.name, config.model or file_model(path), source.inputs[0].shape[1])
+        check_architecture(network, config.model, config.width, path.name)
+    return StartingPoint(network, path.name, config.model or file_model(path), network.inputs[0].shape[1])
 
 
 def file_model(path: Path) -> str:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 from typing import Any
 
@@ -27,12 +28,12 @@ class Pretrained:
     """A pretrained network.
 
     Args:
-        model: a functional or sequential tf-keras image classifier with one input and one output.
+        network: a functional or sequential tf-keras image classifier with one input and one output.
         origin: its file's name, for remarks.
         input_range: key of `edgeclf.inference.input_range.CANDIDATES` that it is known to expect; None: estimated.
     """
 
-    model: tf_keras.Model
+    network: tf_keras.Model
     origin: str
     input_range: str | None = None
 
@@ -42,27 +43,27 @@ class TransferredNetwork:
     """A network that starts from pretrained weights.
 
     Args:
-        model: from `float32[N, S, S, 3]`, 0..255, to probabilities; flat, with a `Rescaling` inside.
+        network: from `float32[N, S, S, 3]`, 0..255, to probabilities; flat, with a `Rescaling` inside.
         notes: what was taken over and what was replaced, one line each.
     """
 
-    model: tf_keras.Model
+    network: tf_keras.Model
     notes: tuple[str, ...]
 
 
-def transfer(source: Pretrained, settings: NetworkSettings, images: npt.NDArray[np.uint8]) -> TransferredNetwork:
-    """Put a new head on the features of `source`. All of them are trained, frozen ones too.
+def transfer(pretrained: Pretrained, settings: NetworkSettings, images: npt.NDArray[np.uint8]) -> TransferredNetwork:
+    """Put a new head on the features of `pretrained`. All of them are trained, frozen ones too.
 
     Args:
-        source: networks inside it are taken apart.
-        settings: of the new network; width, penalties and scaling are those of `source`.
+        pretrained: networks inside it are taken apart.
+        settings: of the new network; width, penalties and scaling are those of `pretrained`.
         images: uint8[N, H, W, 3], training images from which the input scaling is estimated.
 
     Raises:
         ModelError: the file holds no network of that kind.
     """
-    origin, classes = source.origin, settings.classes
-    network = _check_classifier(source)
+    origin, classes = pretrained.origin, settings.classes
+    network = _check_classifier(pretrained)
     base = tf_keras.Model(network.inputs, _find_features(network, origin))
     notes = [f"weights from {origin}: {base.count_params():,} parameters taken over, new head for {classes} classes"]
     if network.outputs[0].shape.rank == 2 and network.outputs[0].shape[-1] != classes:
@@ -71,7 +72,7 @@ def transfer(source: Pretrained, settings: NetworkSettings, images: npt.NDArray[
         notes.append(f"{frozen} layers that {origin} keeps frozen are trained like the others")
     scaling = None
     if not any(isinstance(layer, (layers.Rescaling, layers.Normalization)) for layer in base.layers):
-        span, how = _choose_range(source, base, images)
+        span, how = _choose_range(pretrained, base, images)
         scaling = (span.high - span.low) / 255, span.low
         notes.append(f"{origin} has no Rescaling inside; {how} {span.low:g}..{span.high:g}, so one was put in front")
     body = _rebuild(base, settings.image_size, scaling)
@@ -86,53 +87,56 @@ def transfer(source: Pretrained, settings: NetworkSettings, images: npt.NDArray[
     return TransferredNetwork(model, tuple(notes))
 
 
-def check_architecture(source: tf_keras.Model, name: str, width: float | None, origin: str) -> None:
-    """Raise InputError where `source` is not the network `name` that the user asked for as well.
+def check_architecture(network: tf_keras.Model, name: str, width: float | None, origin: str) -> None:
+    """Raise InputError where `network` is not the network `name` that the user asked for as well.
 
     The shapes of all convolutions are compared with those of the network, built with `width` or with the width that the
-    first convolution of `source` has.
+    first convolution of `network` has.
     """
-    first = next((layer for layer in source.layers if isinstance(layer, layers.Conv2D)), None)
+    first = next((layer for layer in network.layers if isinstance(layer, layers.Conv2D)), None)
     if name not in NETWORKS or first is None:
         return
-    stem = NETWORKS[name].stem_filters
+    stem, multiple = NETWORKS[name].stem_filters, NETWORKS[name].multiple
     found = width or (first.filters / stem if stem else None)
-    expected = build_network(name, NetworkSettings(image_size=96, classes=2, width=found))
-    if _kernels(source) != _kernels(expected):
+    any_size = multiple * math.ceil(96 / multiple)
+    expected = build_network(name, NetworkSettings(any_size, classes=2, width=found))
+    if _kernels(network) != _kernels(expected):
         raise InputError(
             f"{origin} is not a {name}{f' of width {found:g}' if found else ''}: expected {len(_kernels(expected))} "
-            f"convolutions of its shapes, got {len(_kernels(source))} of other shapes; leave --model and --width out "
+            f"convolutions of its shapes, got {len(_kernels(network))} of other shapes; leave --model and --width out "
             "to take both from the file"
         )
 
 
-def _check_classifier(source: Pretrained) -> tf_keras.Model:
-    """Return the network of `source`, flat."""
-    model, origin = source.model, source.origin
-    if len(model.inputs) != 1 or len(model.outputs) != 1 or model.inputs[0].shape.rank != 4:
+def _check_classifier(pretrained: Pretrained) -> tf_keras.Model:
+    """Return the pretrained network, flat."""
+    network, origin = pretrained.network, pretrained.origin
+    if len(network.inputs) != 1 or len(network.outputs) != 1 or network.inputs[0].shape.rank != 4:
         raise ModelError(
             f"{origin}: expected an image classifier with one input [N, H, W, 3] and one output, got "
-            f"{len(model.inputs)} inputs and {len(model.outputs)} outputs, the first input of shape "
-            f"{tuple(model.inputs[0].shape)}"
+            f"{len(network.inputs)} inputs and {len(network.outputs)} outputs, the first input of shape "
+            f"{tuple(network.inputs[0].shape)}"
         )
-    if model.inputs[0].shape[-1] != 3:
-        raise ModelError(f"{origin}: expected an input of 3 channels (RGB), got {model.inputs[0].shape[-1]}")
-    return flatten(model)
+    if network.inputs[0].shape[-1] != 3:
+        raise ModelError(f"{origin}: expected an input of 3 channels (RGB), got {network.inputs[0].shape[-1]}")
+    return flatten(network)
 
 
-def _choose_range(source: Pretrained, base: tf_keras.Model, images: npt.NDArray[np.uint8]) -> tuple[InputRange, str]:
+def _choose_range(
+    pretrained: Pretrained, base: tf_keras.Model, images: npt.NDArray[np.uint8]
+) -> tuple[InputRange, str]:
     """Return the input range of a network, and how it was found in the words of a sentence."""
-    if source.input_range is not None:
-        return InputRange(*CANDIDATES[source.input_range], "given"), "it was trained with an input of"
+    if pretrained.input_range is not None:
+        return InputRange(*CANDIDATES[pretrained.input_range], "given"), "it was trained with an input of"
     found = estimate_input_range(base, images)
     if found.source == ASSUMED:
         return found, "nor has it batch normalization, by which its input range could be estimated; assumed is"
     return found, "the statistics of its batch normalization fit an input of"
 
 
-def _find_features(source: tf_keras.Model, origin: str) -> Any:
+def _find_features(network: tf_keras.Model, origin: str) -> Any:
     """Return the tensor before pooling and head."""
-    tensor = source.outputs[0]
+    tensor = network.outputs[0]
     while True:
         layer = tensor._keras_history.layer
         is_head = isinstance(layer, HEAD_LAYERS + POOLING_LAYERS) or _is_softmax(layer)
