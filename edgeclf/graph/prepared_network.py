@@ -72,7 +72,7 @@ def _prepare_callable(network: FloatNetwork, scale: Any, offset: Any) -> FloatNe
 
 
 def _is_pure(network: FloatNetwork, scale: Any, offset: Any) -> bool:
-    """Return whether the scaling is one positive number for all channels: an input tensor's quantization can carry it."""
+    """Return whether the scaling is one positive number for all channels, as an input's quantization can carry."""
     return network.input.channel_order == "RGB" and not np.any(offset) and np.ndim(scale) == 0 and bool(scale > 0)
 
 

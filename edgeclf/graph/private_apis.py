@@ -95,7 +95,7 @@ def converter_error() -> type[Exception]:
 
 
 def default_8bit_registry() -> Any:
-    """Make the registry of layers that quantization-aware training has rules for: `supports(layer)`, `get_quantize_config(layer)`."""
+    """Make TFMOT's registry of quantizable layers: `supports(layer)`, `get_quantize_config(layer)`."""
     from tensorflow_model_optimization.python.core.quantization.keras.default_8bit import (
         default_8bit_quantize_registry as registry,
     )
@@ -127,7 +127,7 @@ def is_input_quantizer(layer: Any) -> bool:
 
 
 def activation_quantizers(wrapper: Any) -> list[tuple[str, Any]]:
-    """List the range variables (`min_var`, `max_var`) of a wrapped layer's outputs: `pre` or `post` activation, variables."""
+    """List a wrapped layer's output quantizers: `pre` or `post` activation, and `min_var` and `max_var` by name."""
     pairs: list[tuple[str, Any]] = []
     for activation in wrapper._quantize_activations:
         if activation._should_pre_quantize():
@@ -140,7 +140,7 @@ def activation_quantizers(wrapper: Any) -> list[tuple[str, Any]]:
 
 
 def weight_quantizers(wrapper: Any) -> list[tuple[Any, Any]]:
-    """List the weights of a wrapped layer with the variables of their quantizers (`min_var`, `max_var`, where they have any)."""
+    """List a wrapped layer's weights, each with the variables of its quantizer (`min_var`, `max_var`) by name."""
     return [(weight, variables) for weight, _, variables in wrapper._weight_vars]
 
 
