@@ -51,7 +51,13 @@ OPTIONS = (
     Option("qat", "Train with quantization in the loop; implies --int8.", panel=_CHANGES),
     Option("prune", "Fraction of zero weights: 0.5, or 2:4.", metavar="FRACTION", panel=_CHANGES),
     Option("cluster", "Distinct weights a tensor, such as 16.", metavar="N", panel=_CHANGES),
-    Option("data", "For calibration and fine-tuning. Default: the run's.", metavar="DATA", complete=complete_data),
+    Option(
+        "data",
+        "For calibration and fine-tuning. Default: the run's.",
+        metavar="DATA",
+        type=str,
+        complete=complete_data,
+    ),
     Option("calibration", "Training images that set the quantization ranges.", metavar="N", minimum=1),
     Option(
         "io",

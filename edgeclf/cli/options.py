@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import builtins
 import dataclasses
 import inspect
 import types
@@ -72,8 +71,8 @@ class Option:
         """Return the parameter of the function that Typer sees."""
         hint, default = self.type or (str if self.parse else None), self.default
         if hint is None or default is FROM_PLAN:
-            declared = _look_up(plan, self.target)
-            hint = hint or _typed_as(declared.annotation, self.typed)
+            declared, owner = _look_up(plan, self.target)
+            hint = hint or _typed_as(_evaluate(declared, owner), self.typed)
             if default is FROM_PLAN:
                 default = declared.default
                 if self.show is not None:
@@ -163,27 +162,20 @@ def take_fields(values: dict[str, Any], plan: type) -> dict[str, Any]:
     return {name: values.pop(name) for name in [name for name in values if name in names]}
 
 
-def _look_up(plan: Plan, path: str) -> inspect.Parameter:
-    """Find type and default of a field of a dataclass, along a path, or of a parameter of a function."""
+def _look_up(plan: Plan, path: str) -> tuple[inspect.Parameter, Plan]:
+    """Find a field of a dataclass, along a path, or a parameter of a function, and the class or function it is of."""
     for name in path.split(".")[:-1]:
         plan = typing.get_type_hints(plan)[name]
-    plan, name = inspect.unwrap(plan), path.rpartition(".")[2]
-    parameter = inspect.signature(plan).parameters[name]
+    owner = inspect.unwrap(plan)
+    return inspect.signature(owner).parameters[path.rpartition(".")[2]], owner
+
+
+def _evaluate(parameter: inspect.Parameter, owner: Plan) -> Any:
+    """Return the type that the annotation of a parameter of `owner` names."""
     if not isinstance(parameter.annotation, str):
-        return parameter
-    names = _Names(vars(inspect.getmodule(plan)))
-    return parameter.replace(annotation=eval(parameter.annotation, {}, names))
-
-
-class _Elsewhere:
-    """Stands for a type that is imported for type checkers alone: no typed word becomes a value of it."""
-
-
-class _Names(dict[str, Any]):
-    """The names that an annotation may use."""
-
-    def __missing__(self, name: str) -> Any:
-        return getattr(builtins, name, _Elsewhere)
+        return parameter.annotation
+    carrier = types.SimpleNamespace(__annotations__={parameter.name: parameter.annotation})
+    return typing.get_type_hints(carrier, globalns=vars(inspect.getmodule(owner)))[parameter.name]
 
 
 def _typed_as(hint: Any, option: str) -> Any:
@@ -194,7 +186,7 @@ def _typed_as(hint: Any, option: str) -> Any:
         return str
     origin, arguments = typing.get_origin(hint), typing.get_args(hint)
     if origin in (typing.Union, types.UnionType):
-        kinds = {_typed_as(a, option) for a in arguments if a not in (type(None), _Elsewhere)}
+        kinds = {_typed_as(a, option) for a in arguments if a is not type(None)}
         return next((kind for kind in (list[str], str) if kind in kinds), None) or kinds.pop()
     if origin in (list, Sequence):
         return list[str]
