@@ -20,7 +20,7 @@ class Progress(Protocol):
     def task(self, description: str, total: int | None) -> contextlib.AbstractContextManager[Task]:
         """Open a progress bar of `total` steps (None: unknown)."""
 
-    def say(self, line: str) -> None:
+    def info(self, line: str) -> None:
         """Log a line, such as a default that was chosen."""
 
     def warn(self, line: str) -> None:
@@ -40,7 +40,7 @@ class SilentProgress:
         """Draw no bar."""
         yield _SilentTask()
 
-    def say(self, line: str) -> None:
+    def info(self, line: str) -> None:
         """Show nothing."""
 
     def warn(self, line: str) -> None:

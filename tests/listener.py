@@ -26,7 +26,5 @@ class Listener:
     def info(self, line: str) -> None:
         self.said.append(line)
 
-    say = info
-
     def warn(self, line: str) -> None:
         self.warned.append(line)

@@ -52,7 +52,7 @@ def test_each_unreadable_file_is_named_with_its_reason(folder):
         def warn(self, line):
             said.append(line)
 
-        def say(self, line):
+        def info(self, line):
             said.append(line)
 
         def task(self, description, total):

@@ -66,10 +66,10 @@ class Recorder:
         self.totals.append(total)
         return self
 
-    def say(self, line):
+    def info(self, line):
         self.lines.append(line)
 
-    warn = say
+    warn = info
 
     def __enter__(self):
         return self

@@ -48,7 +48,11 @@ def compute(
 TABLES = (
     Table(
         lambda: compute,
-        (Option("files", "Files.", metavar="FILE", argument=True), Option("level", "Level."), Option("data", "Data.")),
+        (
+            Option("files", "Files.", metavar="FILE", argument=True),
+            Option("level", "Level."),
+            Option("data", "Data.", type=str),
+        ),
     ),
     Table(
         lambda: Plan,

@@ -47,7 +47,7 @@ def test_bars_nest_and_vanish_and_take_names_literally() -> None:
         with progress.task("inner", None) as inner:
             inner.advance(5, "note [1]")
         outer.advance()
-        progress.say("a line [in] between")
+        progress.info("a line [in] between")
     with progress.task("again", 1) as task:
         task.advance()
     assert "a line [in] between" in screen.getvalue()

@@ -15,7 +15,7 @@ class Said:
     def __init__(self):
         self.lines = []
 
-    def say(self, line):
+    def info(self, line):
         self.lines.append(line)
 
     def warn(self, line):

@@ -233,7 +233,7 @@ class Warned:
     def task(self, description, total):
         return SILENT.task(description, total)
 
-    def say(self, line):
+    def info(self, line):
         pass
 
     def warn(self, line):

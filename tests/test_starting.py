@@ -45,10 +45,10 @@ class Remarks:
     def task(self, description: str, total: int | None) -> object:
         return SILENT.task(description, total)
 
-    def say(self, line: str) -> None:
+    def info(self, line: str) -> None:
         self.lines.append(line)
 
-    warn = say
+    warn = info
 
 
 @pytest.fixture(scope="module")

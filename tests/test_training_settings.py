@@ -46,10 +46,10 @@ class InterruptedIn:
         if self.left <= 0:
             raise KeyboardInterrupt
 
-    def say(self, line: str) -> None:
+    def info(self, line: str) -> None:
         pass
 
-    warn = say
+    warn = info
 
 
 def weights_of(folder: Path) -> list[np.ndarray]:

@@ -35,7 +35,7 @@ def predict(session: Session, values: dict[str, Any]) -> Outcome:
     progress = session.progress()
     report = api.predict(**values, progress=progress)
     for note in report.notes:
-        progress.say(note)
+        progress.info(note)
     for unreadable in report.unreadable:
         session.warn(f"{unreadable.path}: {unreadable.reason}")
     exit_code = 0 if report.predictions else 2

@@ -57,7 +57,7 @@ class ConsoleProgress:
                 bars.stop()
                 self._bars = None
 
-    def say(self, line: str) -> None:
+    def info(self, line: str) -> None:
         """Print a line above the bars."""
         self.console.print(one_line(line), soft_wrap=True)
 
@@ -96,7 +96,7 @@ class _LineTask:
             return
         self._last = now
         of = "" if self._total is None else f" of {self._total}"
-        self._progress.say(f"{self._description}: {self._done}{of}{f' ({self._note})' if self._note else ''}")
+        self._progress.info(f"{self._description}: {self._done}{of}{f' ({self._note})' if self._note else ''}")
 
 
 class LineProgress:
@@ -110,10 +110,10 @@ class LineProgress:
         """Report a task that takes longer than ten seconds."""
         yield _LineTask(self, one_line(description), total)
 
-    def say(self, line: str) -> None:
+    def info(self, line: str) -> None:
         """Print a line."""
         print(one_line(line), file=self._stream, flush=True)
 
     def warn(self, line: str) -> None:
         """Print a line that begins with «warning»."""
-        self.say(f"warning: {line}")
+        self.info(f"warning: {line}")

@@ -89,7 +89,7 @@ def _fetch(name: str, named: NamedSet, progress: Progress) -> Arrays:
     folder = Path.home() / ".keras" / "datasets"
     missing = [file for file in named.files if not (folder / file).is_file()]
     if missing:
-        progress.say(f"{name}: downloading {named.megabytes} MB once from {named.url} to {folder}")
+        progress.info(f"{name}: downloading {named.megabytes} MB once from {named.url} to {folder}")
     quiet = io.StringIO()  # the loader draws its own bar on stdout, which belongs to the caller
     try:
         with contextlib.redirect_stdout(quiet):

@@ -12,6 +12,7 @@ import numpy.typing as npt
 from edgeclf.artifact.model_file import ModelFile
 from edgeclf.errors import UnknownNameError
 from edgeclf.extras import ENGINE_MODULES, extras
+from edgeclf.plugins import load_plugins
 
 
 @dataclass(frozen=True)
@@ -119,6 +120,8 @@ def find_engine(name: str) -> Engine:
         MissingExtraError: it is not installed.
         InputError: it does not work in this environment.
     """
+    if name not in ENGINES:
+        load_plugins()
     if name not in ENGINES:
         raise UnknownNameError("runtime", name, ENGINES)
     ENGINES[name].check_available()

@@ -40,7 +40,7 @@ def choose_input_range(
     inside = source.run is not None or (model is not None and _scales_inside(model))
     if given is not None:
         chosen = InputRange(*given, "given")
-        progress.say(chosen.sentence)
+        progress.info(chosen.sentence)
         if inside and given != (0.0, 255.0):
             progress.warn(f"{source.path.name} scales its input inside; --input-range scales it once more, before that")
         return chosen
@@ -62,7 +62,7 @@ def choose_input_range(
         return np.asarray(powers / powers.sum(axis=1, keepdims=True), np.float32)
 
     measured = measure_input_range(predict, np.asarray(split.images[spread]), split.labels[spread])
-    progress.say(measured.sentence)
+    progress.info(measured.sentence)
     if measured.doubt:
         progress.warn(f"{source.path.name}: {measured.doubt} ({', '.join(data.class_names[:5])}, ...)")
     return measured

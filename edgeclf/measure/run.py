@@ -72,11 +72,11 @@ def run_bench(
         report = replace(report, against=compare_reports(report, other, plan.against))
     if outputs.json is not None:
         save_report(report, outputs.json)
-        progress.say(f"wrote {outputs.json}")
+        progress.info(f"wrote {outputs.json}")
     if outputs.html is not None and host.write_page is not None:
         images = None if load is None else load(*report.models[0].input_size).splits[plan.split]
         host.write_page(report, outputs.html, images)
-        progress.say(f"wrote {outputs.html}")
+        progress.info(f"wrote {outputs.html}")
     return report
 
 

@@ -40,11 +40,11 @@ def fetch_weights(url: str, path: Path, sha256: str | None, progress: Progress) 
             return True
         progress.warn(f"{path} has SHA-256 {found}, expected {expected}; it is removed and downloaded again")
         remove_weights(path)
-    progress.say(f"downloading ImageNet weights (2 MB) from {url} to {path}")
+    progress.info(f"downloading ImageNet weights (2 MB) from {url} to {path}")
     try:
         content = _download(url, sha256)
     except (OSError, http.client.HTTPException) as error:
-        progress.say(f"the download failed ({_reason(error)}); continuing without ImageNet weights")
+        progress.info(f"the download failed ({_reason(error)}); continuing without ImageNet weights")
         return False
     write_text(recorded, f"{hashlib.sha256(content).hexdigest()}  {path.name}\n")
     write_bytes(path, content)

@@ -164,7 +164,7 @@ def _complete_config(plan: RunPlan, start: StartingPoint, devices: Devices, prog
         faster = alone and start.network is None and bfloat16_is_faster(config.model or "")
         config = config.replace(mixed_precision=faster)
         if faster:
-            progress.say(FASTER)
+            progress.info(FASTER)
     if config.progressive and not find_network(config.model or "").any_size:
         raise InputError(f"progressive needs a network for images of any size; {config.model} is built for one size")
     _check_batch_size(config.batch_size or 1, devices)

@@ -77,7 +77,7 @@ def run_training(request: TrainRequest) -> TrainReport:
     devices = choose_devices()
     plan = plan_run(request, devices)
     if plan.report is not None:
-        request.progress.say(f"{plan.folder.path} is finished; this is its report")
+        request.progress.info(f"{plan.folder.path} is finished; this is its report")
         return TrainReport.from_dict(plan.report)
     inputs = load_inputs(request, plan, devices)
     tf_keras.utils.set_random_seed(inputs.config.seed)

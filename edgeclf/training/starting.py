@@ -136,7 +136,7 @@ def _automatic(
     if found is not None:
         if earlier is None:
             for note in found.notes:
-                progress.say(note)
+                progress.info(note)
         return found
     if earlier is None:
         progress.warn(SCRATCH_COST)

@@ -74,7 +74,7 @@ class Trainer:
         state = load_checkpoint(checkpoint, model) if checkpoint.is_file() else TrainingState()
         epochs, first = self.config.epochs or 1, state.epoch
         if first:
-            self.progress.say(f"resuming after epoch {first} of {epochs}")
+            self.progress.info(f"resuming after epoch {first} of {epochs}")
         with (
             self.progress.task("training", (epochs - first) * self.batches.steps) as task,
             TensorBoardLog(self.folder.logs_path) as log,
@@ -103,7 +103,7 @@ class Trainer:
     def _ends(self, state: TrainingState) -> bool:
         patience = self.config.early_stopping
         if patience > 0 and state.epoch - state.best_epoch >= patience:
-            self.progress.say(f"no better epoch for {patience}: stopped after {state.epoch}")
+            self.progress.info(f"no better epoch for {patience}: stopped after {state.epoch}")
             return True
         return state.stopped
 

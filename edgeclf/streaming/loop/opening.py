@@ -72,7 +72,7 @@ def serve_page(
     except MissingExtraError as error:
         if requested:
             raise
-        progress.say(str(error))
+        progress.info(str(error))
         return
     from edgeclf.streaming.page.address import parse_address
     from edgeclf.streaming.page.server import WebView
@@ -95,6 +95,8 @@ def serve_page(
         view = WebView(state, host=host, port=0, collected=collected)  # the port is taken: any other will do
         closing.add(view.close)
         view.start()
-    progress.say(f"page: {view.url}")
+    progress.info(f"page: {view.url}")
     if not requested:
-        progress.say(f"for this machine alone; --web 0.0.0.0:{DEFAULT_PORT} serves others too, who need its token then")
+        progress.info(
+            f"for this machine alone; --web 0.0.0.0:{DEFAULT_PORT} serves others too, who need its token then"
+        )

@@ -104,7 +104,7 @@ def _open_capture(settings: LiveSettings, watcher: _SourceWatcher, progress: Pro
             every_frame=settings.every_frame,
             size=settings.size,
             rate=settings.rate,
-            log=progress.say,
+            log=progress.info,
         ),
         on_state=watcher.take,
         every_frame=settings.every_frame,
@@ -119,10 +119,10 @@ def _open_model(model: str | Path, settings: LiveSettings, progress: Progress) -
             threads, medians = choose_threads(path, runtime=settings.runtime, input_range=settings.input_range)
             if len(medians) > 1:
                 tried = ", ".join(f"{count}: {median:.2f} ms" for count, median in medians.items())
-                progress.say(f"threads: {threads} (measured {tried})")
+                progress.info(f"threads: {threads} (measured {tried})")
         classifier = Classifier(path, runtime=settings.runtime, threads=threads, input_range=settings.input_range)
     for note in classifier.notes:
-        progress.say(note)
+        progress.info(note)
     return classifier
 
 
@@ -201,4 +201,4 @@ class _SourceWatcher:
         elif source.status == "running":
             self._notifier.status(f"{source.name}: running")
             if before.status in ("stalled", "lost"):
-                self._progress.say(f"{source.name}: frames again")
+                self._progress.info(f"{source.name}: frames again")
