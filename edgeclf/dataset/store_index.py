@@ -107,7 +107,7 @@ class StoreIndex:
         self._connection = sqlite3.connect(path, timeout=_BUSY_SECONDS, isolation_level=None)
         self.execute("PRAGMA temp_store = MEMORY")
         self.execute("PRAGMA cache_size = -32000")
-        self.execute("PRAGMA page_size = 32768")  # of a new index: whole tables are read at once
+        self.execute("PRAGMA page_size = 8192")  # of a new index
         # A rollback journal, since a write-ahead log needs shared memory and cannot be read from a read-only folder.
         self.execute("PRAGMA synchronous = FULL")
         if not self.execute("PRAGMA user_version").fetchone()[0]:
