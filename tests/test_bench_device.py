@@ -33,6 +33,8 @@ from edgeclf.measure.report_comparison import compare_reports
 from edgeclf.measure.stopwatch import Percentiles
 from edgeclf.measure.sustained import measure_sustained
 
+pytestmark = pytest.mark.alone
+
 ROOT = Path(__file__).resolve().parents[1]
 A_FILE = ModelFile(b"", "a.tflite")
 COOL = BoardReading(48.3, 1800.0, (), ())

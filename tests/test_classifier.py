@@ -286,12 +286,13 @@ def test_a_runtime_that_is_not_there_comes_with_its_install_command(monkeypatch:
 
 def test_engines_are_named_in_one_place(monkeypatch: pytest.MonkeyPatch) -> None:
     """What is registered is found by name, completed on the command line, and listed in messages."""
-    from edgeclf.cli.options import complete_runtime
+    from edgeclf.cli.options import RUNTIME
 
     assert {"litert", "tflite-runtime", "tensorflow"} <= set(ENGINES)
     monkeypatch.setitem(ENGINES, "litert-twin", LITERT)
     assert (Classifier(_file("uint8"), runtime="litert-twin").top1(IMAGES) == LABELS).mean() > 0.8
-    assert complete_runtime("litert") == ["litert", "litert-twin"]
+    assert RUNTIME.complete is not None
+    assert RUNTIME.complete("litert") == ["litert", "litert-twin"]
     with pytest.raises(UnknownNameError, match=r"known: litert, litert-twin, tensorflow, tflite-runtime"):
         find_engine("???")
 

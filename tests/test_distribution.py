@@ -51,6 +51,8 @@ from edgeclf.errors import InputError
 from edgeclf.training import run
 from edgeclf.training.config import TrainConfig
 from edgeclf.training.distribution import Devices
+
+pytestmark = pytest.mark.alone
 cpu = tf.config.list_physical_devices("CPU")[0]
 tf.config.set_logical_device_configuration(cpu, [tf.config.LogicalDeviceConfiguration()] * 2)
 strategy = tf.distribute.MirroredStrategy(["CPU:0", "CPU:1"])

@@ -20,6 +20,8 @@ from edgeclf.measure.machine import describe_machine
 from edgeclf.measure.memory import measure_memory
 from edgeclf.measure.stopwatch import percentiles, warm_up
 
+pytestmark = pytest.mark.alone
+
 
 @pytest.fixture(scope="module")
 def models(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Path]:

@@ -25,6 +25,8 @@ from edgeclf.streaming.loop.smoothing import Smoothing
 from edgeclf.streaming.loop.state import LiveState
 from edgeclf.streaming.supervision.problems import Problems
 
+pytestmark = pytest.mark.alone
+
 QUICK = RetryPolicy(stalled=0.05, reopen=0.15, opening=0.4, first=0.6, delays=(0.005, 0.01))
 AT_ONCE = Smoothing(seconds=0, threshold=0.5)
 

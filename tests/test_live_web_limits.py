@@ -19,6 +19,8 @@ from edgeclf.streaming.loop.state import LiveState
 from edgeclf.streaming.page.limits import Limits
 from edgeclf.streaming.page.server import WebView
 
+pytestmark = pytest.mark.alone
+
 Serve = Callable[..., WebView]
 STREAM = b"GET /stream.mjpg HTTP/1.1\r\nHost: localhost\r\n\r\n"
 
