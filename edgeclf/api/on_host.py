@@ -173,8 +173,8 @@ def compress(
             seed=seed,
         )
         # What cannot work is refused before the seconds that an import of TensorFlow takes.
-        check_request(plan, progress)
+        images = check_request(plan, progress)
         with progress.task("loading TensorFlow", None):
             from edgeclf.compression.pipeline.compress import compress as compress_network
 
-        return compress_network(plan, progress)
+        return compress_network(plan, progress, images)

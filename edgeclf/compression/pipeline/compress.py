@@ -14,18 +14,20 @@ from edgeclf.compression.pipeline.preparation import prepare
 from edgeclf.compression.pipeline.request import check_kind
 from edgeclf.compression.pipeline.run_recipe import SELECTED, run_recipe
 from edgeclf.compression.pipeline.stage_cache import StageCache
+from edgeclf.compression.pipeline.training_data import Images
 from edgeclf.compression.recipe import Recipe
 from edgeclf.graph.private_apis import safe_mode
 from edgeclf.keras_files.loading import FloatSource, load_source
 from edgeclf.progress import SILENT, Progress
 
 
-def compress(plan: CompressPlan, progress: Progress = SILENT) -> CompressReport:
+def compress(plan: CompressPlan, progress: Progress = SILENT, images: Images = None) -> CompressReport:
     """Make one model a recipe: `NAME-<recipe>.tflite` and `NAME-<recipe>.json`.
 
     Args:
         plan: what is made, and of what.
         progress: where bars are shown.
+        images: what `check_request` listed; None: the plan names them.
 
     Raises:
         InputError: the source, the data, the recipes or the output cannot be used.
@@ -40,7 +42,7 @@ def compress(plan: CompressPlan, progress: Progress = SILENT) -> CompressReport:
     try:
         # layers with code of their own are copied with the network
         with safe_mode(not plan.trust_model):
-            context = prepare(source, plan, progress)
+            context = prepare(source, plan, progress, images)
             cache = StageCache(describe_inputs(origin, plan, context), folder.unfinished)
             for recipe in plan.recipes:
                 models.append(_make(recipe, context, cache, folder))

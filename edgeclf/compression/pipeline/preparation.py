@@ -12,7 +12,7 @@ from edgeclf.compression.export.observation import FloatObservation
 from edgeclf.compression.pipeline.context import RecipeContext
 from edgeclf.compression.pipeline.plan import CompressPlan
 from edgeclf.compression.pipeline.scoring import float_top1, scored_split
-from edgeclf.compression.pipeline.training_data import find_data
+from edgeclf.compression.pipeline.training_data import Images, find_data
 from edgeclf.dataset import Dataset
 from edgeclf.graph.prepared_network import prepare_network
 from edgeclf.keras_files.input_range import choose_input_range
@@ -21,13 +21,14 @@ from edgeclf.progress import Progress
 from edgeclf.training.defaults import CHARACTER_SETS
 
 
-def prepare(source: FloatSource, plan: CompressPlan, progress: Progress) -> RecipeContext:
+def prepare(source: FloatSource, plan: CompressPlan, progress: Progress, images: Images = None) -> RecipeContext:
     """Prepare the network and its images; everything that can go wrong before a training goes wrong here.
 
     Args:
         source: the float network as it was found.
         plan: what is made of it.
         progress: where bars and findings are shown.
+        images: those that were listed already; None: the plan names them.
 
     Returns:
         what the recipes share; the network that they begin with is its `original`.
@@ -35,7 +36,7 @@ def prepare(source: FloatSource, plan: CompressPlan, progress: Progress) -> Reci
     Raises:
         InputError: the data or the network do not fit the recipes.
     """
-    data = find_data(source, plan, progress)
+    data = find_data(source, plan, progress, images)
     span = choose_input_range(source, plan.input_range, data, progress)
     network = source.with_input_range(span.low, span.high).network
     if data is not None and not (source.run is not None and source.run.labels):

@@ -5,21 +5,24 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from edgeclf.compression.pipeline.plan import CompressPlan
-from edgeclf.compression.pipeline.training_data import data_of_the_run, data_source
+from edgeclf.compression.pipeline.training_data import Images, data_of_the_run, data_source
 from edgeclf.compression.recipe import Recipe
-from edgeclf.dataset import Dataset, probe
+from edgeclf.dataset import Dataset, list_source, probe
 from edgeclf.errors import ModelError
 from edgeclf.keras_files.loading import find_network, read_configuration
 from edgeclf.keras_files.trust import check_configuration
 from edgeclf.progress import SILENT, Progress
 
 
-def check_request(plan: CompressPlan, progress: Progress = SILENT) -> None:
+def check_request(plan: CompressPlan, progress: Progress = SILENT) -> Images:
     """Refuse what cannot work, as far as that shows without loading the network.
 
     Args:
         plan: what is to be made.
         progress: where downloads are shown.
+
+    Returns:
+        the images that were listed, so that `compress` need not walk their folder again; None: there are none.
 
     Raises:
         InputError: the source, the data or the recipes cannot be used.
@@ -35,9 +38,12 @@ def check_request(plan: CompressPlan, progress: Progress = SILENT) -> None:
             check_configuration(config, path.name)
     check_kind(kind, path.name, plan.recipes)
     images = data_source(run, path.name, plan.data, plan.recipes)
-    if images is not None and not isinstance(images, Dataset):
-        with data_of_the_run(plan.data is None):
-            probe(images, progress)
+    if images is None or isinstance(images, Dataset):
+        return images
+    with data_of_the_run(plan.data is None):
+        listing = list_source(images, progress)
+        probe(listing, progress)
+    return listing
 
 
 def check_kind(kind: str, name: str, recipes: Sequence[Recipe]) -> None:

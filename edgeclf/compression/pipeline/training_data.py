@@ -10,10 +10,12 @@ from typing import Any
 from edgeclf.artifact.run_folder import RunFolder
 from edgeclf.compression.pipeline.plan import CompressPlan
 from edgeclf.compression.recipe import Recipe
-from edgeclf.dataset import Dataset, load_dataset
+from edgeclf.dataset import Dataset, Listing, load_dataset
 from edgeclf.errors import DataError, InputError
 from edgeclf.keras_files.loading import FloatSource
 from edgeclf.progress import Progress
+
+Images = Dataset | Listing | None
 
 
 def data_source(
@@ -54,14 +56,22 @@ def data_of_the_run(own: bool) -> Iterator[None]:
         raise DataError(f"the data of this run: {error}; name other data with --data") from error
 
 
-def find_data(source: FloatSource, plan: CompressPlan, progress: Progress) -> Dataset | None:
+def find_data(source: FloatSource, plan: CompressPlan, progress: Progress, images: Images = None) -> Dataset | None:
     """Load the data set named by the caller, else the one that the run was trained on.
+
+    Args:
+        source: the float network.
+        plan: with the data that the caller named.
+        progress: where bars are shown.
+        images: what `check_request` listed; None: they are listed here.
 
     Raises:
         InputError: a recipe needs images and there are none.
         DataError: the classes are not those of the network.
     """
-    chosen = data_source(source.run, source.path.name, plan.data, plan.recipes)
+    chosen = images
+    if chosen is None:
+        chosen = data_source(source.run, source.path.name, plan.data, plan.recipes)
     if chosen is None:
         return None
     if isinstance(chosen, Dataset):
