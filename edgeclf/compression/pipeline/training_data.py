@@ -69,7 +69,7 @@ def find_data(source: FloatSource, plan: CompressPlan, progress: Progress, image
         InputError: a recipe needs images and there are none.
         DataError: the classes are not those of the network.
     """
-    chosen = images
+    chosen: str | Path | Dataset | Listing | None = images
     if chosen is None:
         chosen = data_source(source.run, source.path.name, plan.data, plan.recipes)
     if chosen is None:
