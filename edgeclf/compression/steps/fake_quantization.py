@@ -60,6 +60,11 @@ def train_quantized(network: FloatNetwork, step: QuantizeAware, context: StepCon
     if network.invariants.clusters is not None:
         model = strip_cluster_preservation(model)
     _fix_input_range(model, input_max(network))
+    for layer in model.layers:
+        if is_input_quantizer(layer):
+            # The automatic name counts up with each network of the process, and would make each file another one. Last
+            # of all: Keras cannot copy a network with a renamed layer.
+            rename(layer, "quantize_layer")
     return network.with_model(model, invariants=replace(network.invariants, trained_ranges=True))
 
 
@@ -79,9 +84,6 @@ def insert_quantizers(network: FloatNetwork) -> Any:
     for layer in model.layers:
         if layer.name == PREFIX + SCALING_LAYER:
             freeze(layer)
-        if is_input_quantizer(layer):
-            # the automatic name counts up with each network of the process, and would make each file another one
-            rename(layer, "quantize_layer")
     return model
 
 
