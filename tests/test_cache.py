@@ -8,6 +8,7 @@ import pickle
 import random
 import shutil
 import signal
+import sqlite3
 import subprocess
 import sys
 import time
@@ -302,6 +303,35 @@ def test_a_removed_row_file_is_made_again(own_cache, settled_pets):
     assert_right(data, 16)
 
 
+def test_damage_while_a_load_reads_photos_is_not_hidden_by_the_rows_it_adds(own_cache, settled_pets, monkeypatch):
+    load_dataset(settled_pets, image_size=16)
+    (rows,) = (own_cache / "images").glob("*.rows")
+    write(settled_pets / "cat" / "new.png", photo(5000))
+    real = reading.read_content
+
+    def damage_then_read(path):
+        if path.endswith("new.png"):
+            os.truncate(rows, rows.stat().st_size - 2 * 16 * 16 * 3)
+        return real(path)
+
+    monkeypatch.setattr(reading, "read_content", damage_then_read)
+    assert_right(load_dataset(settled_pets, image_size=16), 16)
+
+
+def test_a_file_that_was_missing_when_listed_is_not_known_later(own_cache, tmp_path, settled):
+    folder = make_folder(tmp_path / "pets", {"cat": 20, "dog": 20})
+    listed = [(path.relative_to(folder), path.parent.name) for path in sorted(folder.rglob("*.png"))]
+    late, never = folder / "cat" / "late.png", folder / "dog" / "never.png"
+    lines = [f"{path},{label}" for path, label in listed] + ["cat/late.png,cat", "dog/never.png,dog"]
+    (folder / "list.csv").write_text("\n".join(lines))
+    listing = list_source(folder / "list.csv")
+    write(late, photo(5000))
+    assert [item.path for item in load_dataset(listing, image_size=16).unreadable] == [str(never)]
+    late.unlink()
+    missing = {item.path for item in load_dataset(folder / "list.csv", image_size=16).unreadable}
+    assert missing == {str(late), str(never)}
+
+
 def test_what_an_interrupted_writer_left_behind_does_not_count(own_cache, settled_pets):
     load_dataset(settled_pets, image_size=16)
     rows = next(own_cache.glob("images/*.rows"))
@@ -328,6 +358,15 @@ def test_a_damaged_index_is_made_again(own_cache, settled_pets, damage):
         pixels(before)[str(settled_pets / "cat" / "000.png")], load_image(settled_pets / "cat" / "000.png", 16, 16)
     )
     assert work_of(load_dataset(settled_pets, image_size=16)) == (0, 0)
+
+
+def test_an_index_of_another_version_is_made_again(own_cache, settled_pets):
+    load_dataset(settled_pets, image_size=16)
+    with contextlib.closing(sqlite3.connect(own_cache / "images" / INDEX)) as index:
+        index.execute("PRAGMA user_version = 99")
+        index.execute("DROP TABLE facts")
+        index.commit()
+    assert_right(load_dataset(settled_pets, image_size=16), 16)
 
 
 def test_images_are_views_that_read_what_is_asked_for(own_cache, pets):
@@ -447,6 +486,14 @@ def test_over_the_size_limit_the_least_recently_used_leave(own_cache, tmp_path, 
     assert stored_bytes(own_cache) <= 210 * 16 * 16 * 3
     assert work_of(load_dataset(sets[2], image_size=16))[1] == 0
     assert work_of(load_dataset(sets[0], image_size=16))[1] < 50, "used after the second set"
+
+
+def test_other_sizes_of_the_same_photos_count_for_the_limit(own_cache, settled_pets, monkeypatch):
+    row = 16 * 16 * 3
+    monkeypatch.setenv("EDGECLF_CACHE_GB", str(50 * row / 1e9))
+    for size in (16, 17, 18, 16):
+        assert_right(load_dataset(settled_pets, image_size=size), size)
+    assert stored_bytes(own_cache) <= 50 * row
 
 
 def test_a_set_larger_than_the_limit_is_kept_whole(own_cache, settled_pets, monkeypatch):

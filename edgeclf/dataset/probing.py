@@ -12,7 +12,7 @@ from statistics import median_low
 import numpy as np
 
 from edgeclf.dataset.cache import cache_folder
-from edgeclf.dataset.contents import map_in_threads
+from edgeclf.dataset.contents import map_in_threads, open_image_file
 from edgeclf.dataset.image_store import ImageStore
 from edgeclf.dataset.loading import check_classes, list_source
 from edgeclf.dataset.reading import decoder_identity
@@ -104,7 +104,7 @@ def _read_size(listing: Listing, number: int) -> tuple[int, int] | None:
     """Height and width of a file, from its first bytes where they suffice; small files are kept for the load."""
     path = listing.items[number].path
     try:
-        with open(path, "rb") as stream:
+        with open_image_file(path) as stream:
             head = stream.read(_HEAD_BYTES)
         if len(head) < _HEAD_BYTES:
             listing.prefetched[number] = head
@@ -112,7 +112,7 @@ def _read_size(listing: Listing, number: int) -> tuple[int, int] | None:
             header = read_header(head)
             if header.height and header.width:
                 return header.shown_size
-    except (OSError, ImageError):
+    except ImageError:
         pass
     try:
         return image_size(path)

@@ -136,7 +136,8 @@ class _Load:
         if work:
             del found  # what is mapped could not be removed
             self._fill(work, hashes, progress)
-            store.remove_old({content for content in hashes if content is not None})
+            keep = {content for content in hashes if content is not None}
+            store.remove_old(self._decoder, self._height, self._width, keep)
         if files is not None:
             store.record_files(listing, files)
         if all(content is None for content in hashes):

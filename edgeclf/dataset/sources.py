@@ -88,8 +88,11 @@ class Listing:
     listed_at: int = field(default_factory=lambda: time.time_ns(), compare=False)
 
     def is_settled(self, item: Item) -> bool:
-        """Return whether a write to a file after it was listed changes its times, however coarse they are."""
-        return max(item.stamp[1:3]) < self.listed_at - _SETTLED_NS
+        """Return whether a write to a file after it was listed changes its times, however coarse they are.
+
+        False where the file could not be looked at when it was listed: that state is not its own.
+        """
+        return item.stamp != _NO_FILE and max(item.stamp[1:3]) < self.listed_at - _SETTLED_NS
 
     def describe_empty(self) -> str:
         """Describe in brackets what lies there instead of images in class folders; empty where nothing does."""

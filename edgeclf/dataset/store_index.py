@@ -110,12 +110,17 @@ class StoreIndex:
         self.execute("PRAGMA page_size = 8192")  # of a new index
         # A rollback journal, since a write-ahead log needs shared memory and cannot be read from a read-only folder.
         self.execute("PRAGMA synchronous = FULL")
-        if not self.execute("PRAGMA user_version").fetchone()[0]:
+        if not self._version():
             with self.writing():
-                if not self.execute("PRAGMA user_version").fetchone()[0]:
+                if not self._version():
                     for statement in _SCHEMA.split(";"):
                         self.execute(statement)
                     self.execute(f"PRAGMA user_version = {_VERSION}")
+        if self._version() != _VERSION:
+            raise sqlite3.DatabaseError(f"expected an index of version {_VERSION}, got {self._version()}")
+
+    def _version(self) -> int:
+        return int(self.execute("PRAGMA user_version").fetchone()[0])
 
     def close(self) -> None:
         """Close the connection."""
