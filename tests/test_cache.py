@@ -318,6 +318,23 @@ def test_damage_while_a_load_reads_photos_is_not_hidden_by_the_rows_it_adds(own_
     assert_right(load_dataset(settled_pets, image_size=16), 16)
 
 
+def test_a_photo_that_memory_did_not_suffice_for_is_decoded_next_time(own_cache, settled_pets, monkeypatch):
+    real, failures = cv2.imdecode, []
+
+    def run_out_of_memory(content, flags):
+        if not failures:
+            failures.append(cv2.error("Failed to allocate"))
+            failures[0].code = cv2.Error.StsNoMem
+            raise failures[0]
+        return real(content, flags)
+
+    monkeypatch.setattr(cv2, "imdecode", run_out_of_memory)
+    (left_out,) = load_dataset(settled_pets, image_size=16).unreadable
+    assert left_out.reason.startswith("not enough memory for ")
+    again = load_dataset(settled_pets, image_size=16)
+    assert (again.unreadable, work_of(again)) == ((), (1, 1))
+
+
 def test_a_file_that_was_missing_when_listed_is_not_known_later(own_cache, tmp_path, settled):
     folder = make_folder(tmp_path / "pets", {"cat": 20, "dog": 20})
     listed = [(path.relative_to(folder), path.parent.name) for path in sorted(folder.rglob("*.png"))]
