@@ -318,6 +318,20 @@ def test_damage_while_a_load_reads_photos_is_not_hidden_by_the_rows_it_adds(own_
     assert_right(load_dataset(settled_pets, image_size=16), 16)
 
 
+def test_a_file_that_vanishes_after_listing_does_not_keep_its_double_from_being_read(own_cache, tmp_path, settled):
+    folder = make_folder(tmp_path / "pets", {"cat": 20, "dog": 20})
+    first, double = folder / "cat" / "a-first.png", folder / "cat" / "b-double.png"
+    write(first, photo(5000))
+    shutil.copy(first, double)
+    load_dataset(folder, image_size=16)
+    listing = list_source(folder)
+    first.unlink()
+    data = load_dataset(listing, image_size=17)
+    assert [item.path for item in data.unreadable] == [str(first)]
+    assert str(double) in [path for split in data.splits.values() for path in split.paths]
+    assert_right(data, 17)
+
+
 def test_a_photo_that_memory_did_not_suffice_for_is_decoded_next_time(own_cache, settled_pets, monkeypatch):
     real, failures = cv2.imdecode, []
 

@@ -132,18 +132,20 @@ class _Load:
         files = None if listing.pixels is not None else store.known_files(listing)
         hashes: list[str | None] = list(listing.contents if files is None else files.contents)
         found = self._find(hashes)
-        work = self._unfinished(hashes, found.rows)
-        if work:
+        # More than once where a file has changed since it was listed: another one with its former content is read then.
+        for _ in range(_MOST_TRIES):
+            work = self._unfinished(hashes, found.rows)
+            if not work:
+                break
             del found  # what is mapped could not be removed
             self._fill(work, hashes, progress)
             keep = {content for content in hashes if content is not None}
             store.remove_old(self._decoder, self._height, self._width, keep)
+            found = self._find(hashes)
         if files is not None:
             store.record_files(listing, files)
         if all(content is None for content in hashes):
             raise DataError(f"{listing.source}: not one of its {len(listing.items)} images can be read")
-        if work:
-            found = self._find(hashes)
         if any(c is not None and c not in found.rows and c not in self._undecoded for c in hashes):
             return None
         known = store.facts(self._decoder, found.rows) if facts else {}
@@ -166,7 +168,8 @@ class _Load:
         numbers = []
         for number, content in enumerate(hashes):
             if content is None:
-                numbers.append(number)
+                if self._listing.items[number].path not in self._unopened:
+                    numbers.append(number)
             elif content not in rows and content not in self._undecoded and content not in sought:
                 sought.add(content)
                 numbers.append(number)
