@@ -395,7 +395,7 @@ def test_an_index_of_another_version_is_made_again(own_cache, settled_pets):
     load_dataset(settled_pets, image_size=16)
     with contextlib.closing(sqlite3.connect(own_cache / "images" / INDEX)) as index:
         index.execute("PRAGMA user_version = 99")
-        index.execute("DROP TABLE facts")
+        index.execute("DROP TABLE rows")
         index.commit()
     assert_right(load_dataset(settled_pets, image_size=16), 16)
 

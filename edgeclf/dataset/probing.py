@@ -86,7 +86,7 @@ def probe(source: str | Path | Listing, progress: Progress = SILENT) -> DataProb
 
 
 def _known_sizes(listing: Listing, numbers: list[int]) -> dict[int, tuple[int, int]]:
-    """Height and width of the items that the image store has read; none where there is no store."""
+    """Look up height and width of the items that the image store has read; none where there is no store."""
     folder = cache_folder() / "images"
     if not (folder / INDEX).is_file():
         return {}
@@ -101,7 +101,7 @@ def _known_sizes(listing: Listing, numbers: list[int]) -> dict[int, tuple[int, i
 
 
 def _read_size(listing: Listing, number: int) -> tuple[int, int] | None:
-    """Height and width of a file, from its first bytes where they suffice; small files are kept for the load."""
+    """Read height and width of a file, from its first bytes where they suffice; small files are kept for the load."""
     path = listing.items[number].path
     try:
         with open_image_file(path) as stream:

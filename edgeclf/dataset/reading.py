@@ -163,7 +163,7 @@ class _Load:
         return found
 
     def _unfinished(self, hashes: Sequence[str | None], rows: Mapping[str, int]) -> list[int]:
-        """Numbers of the items that must be read: of unknown content, or the first with a content without an image."""
+        """Number the items that must be read: of unknown content, or the first with a content without an image."""
         sought: set[str] = set()
         numbers = []
         for number, content in enumerate(hashes):

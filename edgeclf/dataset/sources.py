@@ -209,7 +209,7 @@ def reason_to_pass_over(name: str) -> str | None:
 
 
 def _entries(folder: Path | str) -> tuple[list[os.DirEntry[str]], list[os.DirEntry[str]]]:
-    """Files and folders directly inside `folder`, each sorted by name."""
+    """List files and folders directly inside `folder`, each sorted by name."""
     try:
         with os.scandir(folder) as entries:
             found = sorted(entries, key=lambda entry: entry.name)
@@ -263,7 +263,7 @@ def _stray(files: Sequence[os.DirEntry[str]]) -> list[OddFile]:
 
 
 def _walk(top: os.DirEntry[str], odd: list[OddFile]) -> Iterator[os.DirEntry[str]]:
-    """Image files in `top` and below, sorted; a link that leads back up is not followed twice."""
+    """Find image files in `top` and below, sorted; a link that leads back up is not followed twice."""
     seen: set[tuple[int, int]] = set()
     pending = [top]
     while pending:

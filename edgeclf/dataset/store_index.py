@@ -197,9 +197,9 @@ class StoreIndex:
     def rows_of(self, array: RowArray, contents: Sequence[str]) -> dict[str, tuple[int, int]]:
         """Return row and time of the last use of each of `contents` that has a row."""
         if array.count <= 2 * len(contents):
-            wanted = set(contents)
+            sought = set(contents)
             rows = self.execute("SELECT content, row, used FROM rows WHERE array = ?", (array.number,)).fetchall()
-            return {name: (row, used) for content, row, used in rows if (name := content.hex()) in wanted}
+            return {name: (row, used) for content, row, used in rows if (name := content.hex()) in sought}
         query = "SELECT row, used FROM rows WHERE array = ? AND content = ?"
         found = ((name, self.execute(query, (array.number, bytes.fromhex(name))).fetchone()) for name in contents)
         return {name: (row[0], row[1]) for name, row in found if row is not None}
@@ -284,7 +284,7 @@ class StoreIndex:
 
 
 def _stored_key(key: str) -> str | bytes:
-    """A path as SQLite takes it; one that is not UTF-8 is no text."""
+    """Convert a path to what SQLite takes; one that is not UTF-8 is no text."""
     return key if key.isascii() else os.fsencode(key)
 
 
