@@ -11,6 +11,7 @@ import signal
 import sqlite3
 import subprocess
 import sys
+import threading
 import time
 from pathlib import Path
 
@@ -22,6 +23,7 @@ from small_disk import small_file_system
 
 from edgeclf.dataset import LoadReport, audit, cache, list_source, load_dataset, probe, reading
 from edgeclf.dataset.near_duplicates import SIDE
+from edgeclf.dataset.row_files import lock_unused
 from edgeclf.dataset.store_index import INDEX
 from edgeclf.errors import InputError, OutputError, RunFailedError
 from edgeclf.image.decoding import load_image
@@ -502,6 +504,20 @@ def test_images_in_use_do_not_leave(own_cache, settled_pets, tmp_path, monkeypat
     assert_right(used, 16)
     for view in [pickle.loads(pickle.dumps(split.images)) for split in used.splits.values()]:
         assert len(np.asarray(view)) == len(view)
+
+
+def test_a_row_file_that_is_being_replaced_is_waited_for(own_cache, settled_pets):
+    load_dataset(settled_pets, image_size=16)
+    (rows,) = (own_cache / "images").glob("*.rows")
+    loaded = []
+    reader = threading.Thread(target=lambda: loaded.append(load_dataset(settled_pets, image_size=16)), daemon=True)
+    with lock_unused(rows) as unused:
+        assert unused
+        reader.start()
+        reader.join(0.5)
+        assert not loaded
+    reader.join(30)
+    assert_right(loaded[0], 16)
 
 
 def test_over_the_size_limit_the_least_recently_used_leave(own_cache, tmp_path, monkeypatch):
