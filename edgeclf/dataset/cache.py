@@ -99,7 +99,7 @@ def open_array(path: Path, shape: tuple[int, ...] | None = None) -> tuple[npt.ND
     try:
         facts = json.loads(facts_path.read_text("utf-8"))
         array = np.load(path, mmap_mode="r", allow_pickle=False)
-    except (OSError, ValueError):
+    except (OSError, ValueError, EOFError):
         return None
     with contextlib.suppress(OSError):  # a cache that can only be read suffices here
         os.utime(facts_path)
