@@ -24,7 +24,7 @@ from small_disk import small_file_system
 from edgeclf.dataset import LoadReport, audit, cache, list_source, load_dataset, probe, reading
 from edgeclf.dataset.near_duplicates import SIDE
 from edgeclf.dataset.row_files import lock_unused
-from edgeclf.dataset.store_index import INDEX
+from edgeclf.dataset.store_index import INDEX, StoreIndex
 from edgeclf.errors import InputError, OutputError, RunFailedError
 from edgeclf.image.decoding import load_image
 
@@ -433,6 +433,23 @@ def test_a_folder_that_cannot_be_written_names_the_remedy(monkeypatch, pets, tmp
     monkeypatch.setenv("EDGECLF_CACHE", str(tmp_path / "file" / "below"))
     with pytest.raises(OutputError, match=r"the cache cannot be written \(not a directory\); set EDGECLF_CACHE"):
         load_dataset(pets, image_size=16)
+
+
+def test_a_copy_of_known_photos_is_loaded_from_a_cache_that_can_only_be_read(
+    own_cache, settled_pets, tmp_path, monkeypatch
+):
+    load_dataset(settled_pets, image_size=16)
+    copy = shutil.copytree(settled_pets, tmp_path / "copy")
+
+    def refuse(self):
+        raise sqlite3.OperationalError("attempt to write a readonly database")
+
+    monkeypatch.setattr(StoreIndex, "writing", refuse)
+    data = load_dataset(copy, image_size=16)
+    assert work_of(data) == (20, 0)
+    assert_right(data, 16)
+    with pytest.raises(OutputError, match="the cache cannot be written"):
+        load_dataset(copy, image_size=17)
 
 
 def test_a_full_disk_is_one_line_and_leaves_nothing(monkeypatch, pets, tmp_path):
