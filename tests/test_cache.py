@@ -8,8 +8,10 @@ import pickle
 import random
 import shutil
 import signal
+import sqlite3
 import subprocess
 import sys
+import threading
 import time
 from pathlib import Path
 
@@ -21,7 +23,8 @@ from small_disk import small_file_system
 
 from edgeclf.dataset import LoadReport, audit, cache, list_source, load_dataset, probe, reading
 from edgeclf.dataset.near_duplicates import SIDE
-from edgeclf.dataset.store_index import INDEX
+from edgeclf.dataset.row_files import lock_unused
+from edgeclf.dataset.store_index import INDEX, StoreIndex
 from edgeclf.errors import InputError, OutputError, RunFailedError
 from edgeclf.image.decoding import load_image
 
@@ -302,6 +305,66 @@ def test_a_removed_row_file_is_made_again(own_cache, settled_pets):
     assert_right(data, 16)
 
 
+def test_damage_while_a_load_reads_photos_is_not_hidden_by_the_rows_it_adds(own_cache, settled_pets, monkeypatch):
+    load_dataset(settled_pets, image_size=16)
+    (rows,) = (own_cache / "images").glob("*.rows")
+    write(settled_pets / "cat" / "new.png", photo(5000))
+    real = reading.read_content
+
+    def damage_then_read(path):
+        if path.endswith("new.png"):
+            os.truncate(rows, rows.stat().st_size - 2 * 16 * 16 * 3)
+        return real(path)
+
+    monkeypatch.setattr(reading, "read_content", damage_then_read)
+    assert_right(load_dataset(settled_pets, image_size=16), 16)
+
+
+def test_a_file_that_vanishes_after_listing_does_not_keep_its_double_from_being_read(own_cache, tmp_path, settled):
+    folder = make_folder(tmp_path / "pets", {"cat": 20, "dog": 20})
+    first, double = folder / "cat" / "a-first.png", folder / "cat" / "b-double.png"
+    write(first, photo(5000))
+    shutil.copy(first, double)
+    load_dataset(folder, image_size=16)
+    listing = list_source(folder)
+    first.unlink()
+    data = load_dataset(listing, image_size=17)
+    assert [item.path for item in data.unreadable] == [str(first)]
+    assert str(double) in [path for split in data.splits.values() for path in split.paths]
+    assert_right(data, 17)
+
+
+def test_a_photo_that_memory_did_not_suffice_for_is_decoded_next_time(own_cache, settled_pets, monkeypatch):
+    real, failures = cv2.imdecode, []
+
+    def run_out_of_memory(content, flags):
+        if not failures:
+            failures.append(cv2.error("Failed to allocate"))
+            failures[0].code = cv2.Error.StsNoMem
+            raise failures[0]
+        return real(content, flags)
+
+    monkeypatch.setattr(cv2, "imdecode", run_out_of_memory)
+    (left_out,) = load_dataset(settled_pets, image_size=16).unreadable
+    assert left_out.reason.startswith("not enough memory for ")
+    again = load_dataset(settled_pets, image_size=16)
+    assert (again.unreadable, work_of(again)) == ((), (1, 1))
+
+
+def test_a_file_that_was_missing_when_listed_is_not_known_later(own_cache, tmp_path, settled):
+    folder = make_folder(tmp_path / "pets", {"cat": 20, "dog": 20})
+    listed = [(path.relative_to(folder), path.parent.name) for path in sorted(folder.rglob("*.png"))]
+    late, never = folder / "cat" / "late.png", folder / "dog" / "never.png"
+    lines = [f"{path},{label}" for path, label in listed] + ["cat/late.png,cat", "dog/never.png,dog"]
+    (folder / "list.csv").write_text("\n".join(lines))
+    listing = list_source(folder / "list.csv")
+    write(late, photo(5000))
+    assert [item.path for item in load_dataset(listing, image_size=16).unreadable] == [str(never)]
+    late.unlink()
+    missing = {item.path for item in load_dataset(folder / "list.csv", image_size=16).unreadable}
+    assert missing == {str(late), str(never)}
+
+
 def test_what_an_interrupted_writer_left_behind_does_not_count(own_cache, settled_pets):
     load_dataset(settled_pets, image_size=16)
     rows = next(own_cache.glob("images/*.rows"))
@@ -328,6 +391,15 @@ def test_a_damaged_index_is_made_again(own_cache, settled_pets, damage):
         pixels(before)[str(settled_pets / "cat" / "000.png")], load_image(settled_pets / "cat" / "000.png", 16, 16)
     )
     assert work_of(load_dataset(settled_pets, image_size=16)) == (0, 0)
+
+
+def test_an_index_of_another_version_is_made_again(own_cache, settled_pets):
+    load_dataset(settled_pets, image_size=16)
+    with contextlib.closing(sqlite3.connect(own_cache / "images" / INDEX)) as index:
+        index.execute("PRAGMA user_version = 99")
+        index.execute("DROP TABLE rows")
+        index.commit()
+    assert_right(load_dataset(settled_pets, image_size=16), 16)
 
 
 def test_images_are_views_that_read_what_is_asked_for(own_cache, pets):
@@ -361,6 +433,23 @@ def test_a_folder_that_cannot_be_written_names_the_remedy(monkeypatch, pets, tmp
     monkeypatch.setenv("EDGECLF_CACHE", str(tmp_path / "file" / "below"))
     with pytest.raises(OutputError, match=r"the cache cannot be written \(not a directory\); set EDGECLF_CACHE"):
         load_dataset(pets, image_size=16)
+
+
+def test_a_copy_of_known_photos_is_loaded_from_a_cache_that_can_only_be_read(
+    own_cache, settled_pets, tmp_path, monkeypatch
+):
+    load_dataset(settled_pets, image_size=16)
+    copy = shutil.copytree(settled_pets, tmp_path / "copy")
+
+    def refuse(self):
+        raise sqlite3.OperationalError("attempt to write a readonly database")
+
+    monkeypatch.setattr(StoreIndex, "writing", refuse)
+    data = load_dataset(copy, image_size=16)
+    assert work_of(data) == (20, 0)
+    assert_right(data, 16)
+    with pytest.raises(OutputError, match="the cache cannot be written"):
+        load_dataset(copy, image_size=17)
 
 
 def test_a_full_disk_is_one_line_and_leaves_nothing(monkeypatch, pets, tmp_path):
@@ -434,6 +523,20 @@ def test_images_in_use_do_not_leave(own_cache, settled_pets, tmp_path, monkeypat
         assert len(np.asarray(view)) == len(view)
 
 
+def test_a_row_file_that_is_being_replaced_is_waited_for(own_cache, settled_pets):
+    load_dataset(settled_pets, image_size=16)
+    (rows,) = (own_cache / "images").glob("*.rows")
+    loaded = []
+    reader = threading.Thread(target=lambda: loaded.append(load_dataset(settled_pets, image_size=16)), daemon=True)
+    with lock_unused(rows) as unused:
+        assert unused
+        reader.start()
+        reader.join(0.5)
+        assert not loaded
+    reader.join(30)
+    assert_right(loaded[0], 16)
+
+
 def test_over_the_size_limit_the_least_recently_used_leave(own_cache, tmp_path, monkeypatch):
     sets = [make_folder(tmp_path / f"set{n}", {"cat": 50, "dog": 50}, first_seed=1000 * n) for n in range(3)]
     monkeypatch.setenv("EDGECLF_CACHE_GB", str(210 * 16 * 16 * 3 / 1e9))  # two sets and a little
@@ -447,6 +550,14 @@ def test_over_the_size_limit_the_least_recently_used_leave(own_cache, tmp_path, 
     assert stored_bytes(own_cache) <= 210 * 16 * 16 * 3
     assert work_of(load_dataset(sets[2], image_size=16))[1] == 0
     assert work_of(load_dataset(sets[0], image_size=16))[1] < 50, "used after the second set"
+
+
+def test_other_sizes_of_the_same_photos_count_for_the_limit(own_cache, settled_pets, monkeypatch):
+    row = 16 * 16 * 3
+    monkeypatch.setenv("EDGECLF_CACHE_GB", str(50 * row / 1e9))
+    for size in (16, 17, 18, 16):
+        assert_right(load_dataset(settled_pets, image_size=size), size)
+    assert stored_bytes(own_cache) <= 50 * row
 
 
 def test_a_set_larger_than_the_limit_is_kept_whole(own_cache, settled_pets, monkeypatch):

@@ -51,6 +51,11 @@ assert not loaded, loaded
     assert done.returncode == 0, done.stderr
 
 
+def test_the_settings_of_live_are_imported_without_numpy() -> None:
+    done = python("import edgeclf.streaming.loop.settings; assert 'numpy' not in sys.modules, 'numpy was imported'")
+    assert done.returncode == 0, done.stderr
+
+
 @pytest.mark.parametrize(
     ("command", "expected"),
     [

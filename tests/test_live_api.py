@@ -15,6 +15,9 @@ from digit_video import write_video
 from scripted_source import Kept
 
 import edgeclf
+from edgeclf.artifact import model_file
+from edgeclf.artifact.locate import locate_model
+from edgeclf.artifact.model_file import ModelFile
 from edgeclf.errors import EdgeclfError, InputError, UnknownNameError
 from edgeclf.streaming.loop import run, state
 from edgeclf.streaming.loop.result import Result
@@ -300,8 +303,17 @@ def test_a_thread_must_be_worth_it(medians: dict[int, float], chosen: int) -> No
     assert choose_count(medians) == chosen
 
 
+def test_the_model_is_parsed_once(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    write_video(tmp_path / "digits.avi", (3,), 2)
+    parsed, real = [], model_file.parse
+    monkeypatch.setattr(model_file, "parse", lambda content: (parsed.append(1), real(content))[1])
+    edgeclf.live("digits", camera=str(tmp_path / "digits.avi"), every_frame=True, window=False, outputs=[Kept()])
+    assert len(parsed) == 1
+
+
 def test_threads_are_measured_on_the_model_itself() -> None:
-    chosen, medians = choose_threads("digits", runtime="litert", input_range=None, counts=[1, 2])
+    file = ModelFile.read(locate_model("digits"))
+    chosen, medians = choose_threads(file, runtime="litert", input_range=None, counts=[1, 2])
     assert set(medians) == {1, 2}
     assert chosen in medians
     assert all(median > 0 for median in medians.values())

@@ -20,8 +20,7 @@ from edgeclf.streaming.camera.source import SourceError, SourceState
 from edgeclf.streaming.loop.geometry import Geometry
 from edgeclf.streaming.loop.loop import Loop
 from edgeclf.streaming.loop.result import LiveSummary
-from edgeclf.streaming.loop.settings import Limits, LiveSettings
-from edgeclf.streaming.loop.smoothing import Smoothing
+from edgeclf.streaming.loop.settings import Limits, LiveSettings, Smoothing
 from edgeclf.streaming.loop.state import LiveState
 from edgeclf.streaming.supervision.problems import Problems
 

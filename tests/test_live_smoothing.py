@@ -10,7 +10,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from edgeclf.errors import InputError
-from edgeclf.streaming.loop.smoothing import Smoother, Smoothing
+from edgeclf.streaming.loop.settings import Smoothing
+from edgeclf.streaming.loop.smoothing import Smoother
 from edgeclf.streaming.loop.tally import AgeTally, Rate
 
 CAT, DOG = 0, 1

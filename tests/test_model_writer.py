@@ -11,7 +11,7 @@ import pytest
 import tflite_models
 from ai_edge_litert.interpreter import Interpreter
 
-from edgeclf.artifact.metadata import read_labels, read_metadata
+from edgeclf.artifact.metadata import read_metadata
 from edgeclf.artifact.provenance import Provenance, read_provenance
 from edgeclf.artifact.tflite import parse
 from edgeclf.artifact.tflite_editor import TfliteEditor, is_aligned
@@ -80,11 +80,11 @@ def test_the_same_input_gives_the_same_file() -> None:
 
 def test_class_names_of_all_kinds_come_back() -> None:
     names = ("a b", "c/d", "Käse", "日本", "قطة", "50 %", "it's", '"quoted"', " padded ", "emoji 🐈")
-    assert read_labels(_package(labels=names)) == names
+    assert read_metadata(_package(labels=names)).labels == names
 
 
 def test_line_breaks_in_class_names_become_spaces() -> None:
-    labels = read_labels(_package(labels=("two\nlines", *tflite_models.DIGIT_NAMES[1:])))
+    labels = read_metadata(_package(labels=("two\nlines", *tflite_models.DIGIT_NAMES[1:]))).labels
     assert labels is not None
     assert labels[0] == "two lines"
 
@@ -114,7 +114,7 @@ def test_a_file_with_other_peoples_metadata_can_be_packaged() -> None:
     content = package_model(
         stream.getvalue(), labels=tflite_models.DIGIT_NAMES, provenance=Provenance(), description="digits"
     )
-    assert read_labels(content) == tflite_models.DIGIT_NAMES
+    assert read_metadata(content).labels == tflite_models.DIGIT_NAMES
     assert b"old_labels" not in content
 
 

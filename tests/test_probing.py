@@ -61,3 +61,10 @@ def test_the_images_looked_at_are_spread_over_all_classes(tmp_path):
         for number in range(130):
             os.link(path, tmp_path / "set" / name / f"{number}.png")
     assert probe(tmp_path / "set").median_height == 90
+
+
+@pytest.mark.skipif(not hasattr(os, "mkfifo"), reason="no named pipes here")
+def test_a_pipe_among_the_photos_does_not_hold_up(tmp_path):
+    folder = make_folder(tmp_path / "pets", {"cat": 3, "dog": 3})
+    os.mkfifo(folder / "cat" / "pipe.jpg")
+    assert probe(folder).images == 7

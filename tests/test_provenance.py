@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 from pathlib import Path
 
 import pytest
@@ -9,7 +10,8 @@ import tflite_models
 
 from edgeclf.artifact.inspection import inspect
 from edgeclf.artifact.model_file import ModelFile
-from edgeclf.artifact.provenance import EMPTY_SEAL, MARK, integrity, read_provenance, seal
+from edgeclf.artifact.provenance import BUFFER_NAME, EMPTY_SEAL, MARK, integrity, read_provenance, seal
+from edgeclf.artifact.tflite import parse
 from edgeclf.errors import DamagedModelError, ModelError
 
 
@@ -61,6 +63,14 @@ def test_a_later_versions_extra_keys_do_not_hurt(content: bytes) -> None:
     made = read_provenance(older)
     assert made is not None
     assert made.created_by == "edgeclf"
+
+
+@pytest.mark.parametrize("written", [b"[]", b"{", b'{"recipe": 3}', b'{"input_range": [1]}'])
+def test_provenance_of_another_kind_is_damage(content: bytes, written: bytes) -> None:
+    graph = parse(content)
+    other = dataclasses.replace(graph, metadata={**graph.metadata, BUFFER_NAME: written})
+    with pytest.raises(DamagedModelError, match="its provenance"):
+        read_provenance(content, other)
 
 
 def test_only_two_empty_seals_can_be_sealed(content: bytes) -> None:

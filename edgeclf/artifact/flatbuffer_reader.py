@@ -157,14 +157,6 @@ class Table:
         except UnicodeDecodeError:
             raise damage_error(f"the text in field {slot} of the table at byte {self.position} is not UTF-8") from None
 
-    def texts(self, slot: int) -> list[str]:
-        """Read a field that is a vector of strings."""
-        found = []
-        for position in self.table_positions(slot):
-            size = self.reader.integer(position, "I")
-            found.append(bytes(self.reader.span(position + 4, size)).decode(errors="replace"))
-        return found
-
 
 def damage_error(what: str) -> DamagedModelError:
     """Make the error for a file whose structure does not hold together."""

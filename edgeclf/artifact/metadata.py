@@ -34,15 +34,6 @@ class Metadata:
     normalization: Normalization | None = None
 
 
-def read_labels(content: bytes) -> tuple[str, ...] | None:
-    """Read the class names in index order; None: the file has none.
-
-    Raises:
-        ModelError: `content` is no TFLite file, or its metadata is damaged.
-    """
-    return read_metadata(content).labels
-
-
 def read_metadata(content: bytes, model: TfliteModel | None = None) -> Metadata:
     """Read the standard metadata of a TFLite file.
 

@@ -15,7 +15,7 @@ from typing import Any, Literal
 
 from edgeclf.artifact.flatbuffer_reader import damage_error
 from edgeclf.artifact.tflite import TfliteModel, parse
-from edgeclf.errors import ModelError
+from edgeclf.errors import InputError, ModelError
 from edgeclf.records import Record
 
 BUFFER_NAME = "EDGECLF_PROVENANCE"
@@ -126,7 +126,10 @@ def read_provenance(content: bytes, model: TfliteModel | None = None) -> Provena
         raise damage_error("its provenance is no JSON object")
     # a later version may have written more than this one knows
     known = {f.name for f in dataclasses.fields(Provenance)}
-    return Provenance.from_dict({key: value for key, value in values.items() if key in known})
+    try:
+        return Provenance.from_dict({key: value for key, value in values.items() if key in known})
+    except InputError as error:
+        raise damage_error(f"its provenance cannot be read ({error})") from error
 
 
 def _marks(content: bytes) -> list[int]:

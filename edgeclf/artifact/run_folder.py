@@ -65,7 +65,7 @@ class RunFolder:
 
     @staticmethod
     def is_one(path: str | Path) -> bool:
-        """Whether `path` is a run folder."""
+        """Return whether `path` is a run folder."""
         return (Path(path) / RECORD).is_file()
 
     @property
@@ -135,15 +135,15 @@ class RunFolder:
         return self.path / "bench"
 
     def plot_path(self, name: str) -> Path:
-        """The picture `name`."""
+        """Return the path of the picture `name`."""
         return self.path / "plots" / f"{name}.png"
 
     def models(self) -> list[Path]:
-        """The compressed models, sorted by name."""
+        """List the compressed models, sorted by name."""
         return sorted(self.compressed_path.glob("*.tflite"))
 
     def marks(self) -> list[str]:
-        """Which of the files are there that make a folder a run, the main one first."""
+        """List which of the files are there that make a folder a run, the main one first."""
         return [mark for mark in MARKS if (self.path / mark).exists()]
 
     def history(self) -> list[dict[str, str]]:

@@ -155,7 +155,7 @@ def audit(source: str | Path | Listing, progress: Progress = SILENT) -> AuditRep
 def _compare(
     images: SourceImages, contents: Iterable[str], progress: Progress
 ) -> tuple[list[str], npt.NDArray[np.int64]]:
-    """The contents that were large enough to be compared, and pairs of indices of near duplicates among them."""
+    """Return contents that are large enough to be compared, and pairs of indices of near duplicates among them."""
     compared = [c for c in contents if min(images.facts[c].height, images.facts[c].width) >= _SMALLEST_COMPARED]
     if not compared:
         return [], np.empty((0, 2), np.int64)
@@ -192,7 +192,7 @@ class _Findings:
         return tuple(leak for leak in described if len(leak.splits) > 1)
 
     def near_leaks(self, pairs: Sequence[tuple[str, str]]) -> tuple[Leak, ...]:
-        """Near duplicates across splits, as pairs: each names an image that leaks from one split into another."""
+        """List near duplicates across splits, as pairs: each names an image that leaks from one split into another."""
         found = []
         for a, b in pairs:
             here, there = set(self._in(self._members[a])), set(self._in(self._members[b]))
@@ -232,7 +232,7 @@ def _count(
 def _irregular(
     listing: Listing, images: SourceImages, items: Sequence[Item], contents: Sequence[str]
 ) -> tuple[OddFile, ...]:
-    """Files that were passed over, and files that are used although something is unusual about them."""
+    """List files that were passed over, and files that are used although something is unusual about them."""
     found = list(listing.odd)
     for item, content in zip(items, contents, strict=True):
         header = stored_header(images.facts[content])

@@ -99,7 +99,7 @@ def open_array(path: Path, shape: tuple[int, ...] | None = None) -> tuple[npt.ND
     try:
         facts = json.loads(facts_path.read_text("utf-8"))
         array = np.load(path, mmap_mode="r", allow_pickle=False)
-    except (OSError, ValueError):
+    except (OSError, ValueError, EOFError):
         return None
     with contextlib.suppress(OSError):  # a cache that can only be read suffices here
         os.utime(facts_path)
@@ -122,8 +122,13 @@ def remove_leftovers(folder: Path) -> None:
                 facts.unlink()
 
 
-def lock_file(stream: IO[bytes], *, exclusive: bool) -> bool:
-    """Lock an open file without waiting: several readers or one writer. Closing all its descriptors unlocks it.
+def lock_file(stream: IO[bytes], *, exclusive: bool, wait: bool = False) -> bool:
+    """Lock an open file: several readers or one writer. Closing all its descriptors unlocks it.
+
+    Args:
+        stream: the file.
+        exclusive: for a writer.
+        wait: until those who hold it release it.
 
     Returns:
         Whether it is locked now: False where another process holds it, or where the file system has no locks.
@@ -133,7 +138,8 @@ def lock_file(stream: IO[bytes], *, exclusive: bool) -> bool:
     import fcntl
 
     try:
-        fcntl.flock(stream.fileno(), (fcntl.LOCK_EX if exclusive else fcntl.LOCK_SH) | fcntl.LOCK_NB)
+        kind = fcntl.LOCK_EX if exclusive else fcntl.LOCK_SH
+        fcntl.flock(stream.fileno(), kind if wait else kind | fcntl.LOCK_NB)
     except OSError:
         return False
     return True

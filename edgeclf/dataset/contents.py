@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import contextlib
 import errno
 import hashlib
+import io
 import os
 import stat
 from collections.abc import Callable, Iterator, Sequence
@@ -30,10 +32,17 @@ def read_content(path: str) -> bytes:
     Raises:
         ImageError: it cannot be read, or is not a file of an image's size; the message is the reason alone.
     """
+    with open_image_file(path) as stream:
+        return stream.readall()
+
+
+@contextlib.contextmanager
+def open_image_file(path: str) -> Iterator[io.FileIO]:
+    """Open an image file for reading; see `read_content` for what it raises, also while it is read."""
     try:
         # Without waiting: opening a pipe would block until a writer comes.
         descriptor = os.open(path, os.O_RDONLY | getattr(os, "O_BINARY", 0) | getattr(os, "O_NONBLOCK", 0))
-        with open(descriptor, "rb", buffering=0) as stream:
+        with io.FileIO(descriptor, "rb") as stream:
             status = os.fstat(descriptor)
             if stat.S_ISDIR(status.st_mode):
                 raise IsADirectoryError(errno.EISDIR, os.strerror(errno.EISDIR))
@@ -42,7 +51,7 @@ def read_content(path: str) -> bytes:
             if status.st_size > MAX_FILE_BYTES:
                 megabytes = f"{status.st_size >> 20} MB, more than any photo ({MAX_FILE_BYTES >> 20} MB)"
                 raise ImageError(f"the file has {megabytes}")
-            return stream.readall()
+            yield stream
     except OSError as error:
         raise ImageError((error.strerror or str(error)).lower()) from error
 

@@ -28,7 +28,7 @@ from edgeclf.dataset.row_files import append_rows, map_rows, row_checksum
 from edgeclf.dataset.sources import FileStamp, Listing
 from edgeclf.dataset.store_eviction import evict, new_file_name
 from edgeclf.dataset.store_index import INDEX, ImageFacts, RowArray, StoreIndex
-from edgeclf.dataset.store_repair import remove_damaged, remove_index, remove_last
+from edgeclf.dataset.store_repair import forget_damaged, remove_damaged, remove_index, remove_last
 from edgeclf.errors import OutputError, RunFailedError
 
 _TOUCHED_EVERY_SECONDS = 86400
@@ -169,10 +169,14 @@ class ImageStore:
         with self._explained():
             return self._index.facts_of(decoder, contents)
 
-    def remove_old(self, keep: Collection[str]) -> None:
-        """Remove images that were not used for long or are over the size limit, but not those of `keep`."""
+    def remove_old(self, decoder: str, height: int, width: int, keep: Collection[str]) -> None:
+        """Remove images that were not used for long or are over the size limit, but not those of `keep` at this size.
+
+        Those that any process has mapped stay at every size.
+        """
         with self._explained():
-            evict(self._index, self.folder, keep)
+            array = self._index.find_array(decoder, height, width)
+            evict(self._index, self.folder, None if array is None else array.number, keep)
 
     def add(self, listing: Listing, decoder: str, height: int, width: int, batch: Batch, size: int) -> None:
         """Store images, facts and files together: all of them, or after an error none.
@@ -190,9 +194,7 @@ class ImageStore:
             number = self._index.add_decoder(decoder)
             self._index.add_facts(number, batch.facts)
             if batch.pixels:
-                array = self._index.find_array(decoder, height, width) or self._new_array(
-                    number, decoder, height, width
-                )
+                array = self._undamaged_array(decoder, height, width) or self._new_array(number, decoder, height, width)
                 present = self._index.rows_of(array, batch.contents) if array.count else {}
                 new = [pair for pair in zip(batch.contents, batch.pixels, strict=True) if pair[0] not in present]
                 if new:
@@ -205,8 +207,9 @@ class ImageStore:
 
     def remove(self, decoder: str, height: int, width: int, contents: Sequence[str]) -> None:
         """Remove the last rows again, those of `contents`, where nobody uses them: the disk is full."""
-        with contextlib.suppress(OSError, sqlite3.Error):
-            remove_last(self._index, self.folder, self._index.find_array(decoder, height, width), contents)
+        with contextlib.suppress(OSError, sqlite3.Error), self._index.writing():
+            if array := self._index.find_array(decoder, height, width):
+                remove_last(self._index, self.folder, array, contents)
 
     def record_files(self, listing: Listing, known: KnownFiles) -> None:
         """Remember files that were found under a new path, forget those that are gone, note that the source is used.
@@ -223,6 +226,16 @@ class ImageStore:
                     number = self._index.add_source(listing.root, now)
                     self._index.add_files(number, known.moved)
                     self._index.remove_files(number, known.gone)
+
+    def _undamaged_array(self, decoder: str, height: int, width: int) -> RowArray | None:
+        """Find an array to add rows to, inside a transaction; what is damaged in it is forgotten first.
+
+        Adding rows makes the state of the file a known one, which must not hide damage to the rows before.
+        """
+        array = self._index.find_array(decoder, height, width)
+        if array is None or not forget_damaged(self._index, self.folder, array):
+            return array
+        return self._index.find_array(decoder, height, width)
 
     def _new_array(self, number: int, decoder: str, height: int, width: int) -> RowArray:
         file = new_file_name(height, width)

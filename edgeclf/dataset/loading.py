@@ -124,7 +124,7 @@ def list_source(source: str | Path | Listing, progress: Progress = SILENT) -> Li
 
 
 def check_image_size(image_size: int | tuple[int, int]) -> tuple[int, int]:
-    """(height, width) in pixels.
+    """Return (height, width) in pixels.
 
     Raises:
         InputError: not one or two whole numbers of at least 1.

@@ -89,7 +89,7 @@ def group_pairs(pairs: npt.NDArray[np.int64], count: int) -> list[list[int]]:
 
 
 def _smallest_correlation(small: npt.NDArray[np.uint8], usable: npt.NDArray[np.int64]) -> float:
-    """Some standard deviations above the mean of random pairs, on Fisher's scale, and no less than the fixed limit."""
+    """Set the limit some deviations above the mean of random pairs, on Fisher's scale; at least the fixed limit."""
     random = np.random.default_rng(0).choice(usable, (_RANDOM_PAIRS, 2))
     random = random[random[:, 0] != random[:, 1]]
     fisher = np.arctanh(np.clip(_correlations(small, random), -0.9999, 0.9999))
@@ -97,7 +97,7 @@ def _smallest_correlation(small: npt.NDArray[np.uint8], usable: npt.NDArray[np.i
 
 
 def _thumbnails(images: npt.NDArray[np.uint8]) -> npt.NDArray[np.uint8]:
-    """`uint8[N, 16, 16, 3]`, the mean of 2 by 2 pixels."""
+    """Compute `uint8[N, 16, 16, 3]`, the mean of 2 by 2 pixels."""
     made = np.empty((len(images), SIDE // 2, SIDE // 2, 3), np.uint8)
     for start, chunk in _chunks(images):
         rows = chunk[:, ::2].astype(np.uint16) + chunk[:, 1::2]
@@ -106,14 +106,14 @@ def _thumbnails(images: npt.NDArray[np.uint8]) -> npt.NDArray[np.uint8]:
 
 
 def _contrasts(small: npt.NDArray[np.uint8]) -> npt.NDArray[np.float64]:
-    """Standard deviation of each thumbnail, in grey levels."""
+    """Compute the standard deviation of each thumbnail, in grey levels."""
     return np.concatenate(
         [chunk.reshape(len(chunk), -1).astype(np.float32).std(axis=1) for _, chunk in _chunks(small)] or [np.empty(0)]
     ).astype(np.float64)
 
 
 def _perceptual_hashes(images: npt.NDArray[np.uint8]) -> npt.NDArray[np.uint64]:
-    """`uint64[N]`: which of the 8 by 8 lowest cosine coefficients lie above their median."""
+    """Compute `uint64[N]`: which of the 8 by 8 lowest cosine coefficients lie above their median."""
     steps = np.arange(SIDE)
     cosines = np.cos(np.pi / SIDE * (steps[None, :] + 0.5) * np.arange(8)[:, None]).astype(np.float32)
     luma = np.array([0.299, 0.587, 0.114], np.float32)
@@ -129,7 +129,7 @@ def _perceptual_hashes(images: npt.NDArray[np.uint8]) -> npt.NDArray[np.uint64]:
 
 
 def _candidates(hashes: npt.NDArray[np.uint64]) -> Iterator[npt.NDArray[np.int64]]:
-    """Pairs whose hashes differ in at most `LARGEST_DISTANCE` bits, some of them several times."""
+    """Find pairs whose hashes differ in at most `LARGEST_DISTANCE` bits, some of them several times."""
     edges = np.linspace(0, 64, _BANDS + 1).astype(int)
     for low, high in pairwise(edges):
         keys = ((hashes >> np.uint64(low)) & np.uint64((1 << int(high - low)) - 1)).astype(np.int64)
@@ -153,7 +153,7 @@ def _close(
     starts: npt.NDArray[np.int64],
     counts: npt.NDArray[np.int64],
 ) -> Iterator[npt.NDArray[np.int64]]:
-    """Of each item in `order` and the `counts` items from its start on: the pairs within the distance."""
+    """Pair each item in `order` with those of the `counts` items from its start on that are within the distance."""
     totals = np.cumsum(counts)
     begin = 0
     while begin < len(order):
@@ -171,7 +171,7 @@ def _close(
 
 
 def _correlations(small: npt.NDArray[np.uint8], pairs: npt.NDArray[np.int64]) -> npt.NDArray[np.float64]:
-    """Correlation of the colour thumbnails of each pair, each channel about its own mean."""
+    """Correlate the colour thumbnails of each pair, each channel about its own mean."""
     found = np.empty(len(pairs))
     for start, chunk in _chunks(pairs):
         a, b = (small[chunk[:, side]].reshape(len(chunk), -1, 3).astype(np.float32) for side in (0, 1))

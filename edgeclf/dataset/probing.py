@@ -12,7 +12,7 @@ from statistics import median_low
 import numpy as np
 
 from edgeclf.dataset.cache import cache_folder
-from edgeclf.dataset.contents import map_in_threads
+from edgeclf.dataset.contents import map_in_threads, open_image_file
 from edgeclf.dataset.image_store import ImageStore
 from edgeclf.dataset.loading import check_classes, list_source
 from edgeclf.dataset.reading import decoder_identity
@@ -86,7 +86,7 @@ def probe(source: str | Path | Listing, progress: Progress = SILENT) -> DataProb
 
 
 def _known_sizes(listing: Listing, numbers: list[int]) -> dict[int, tuple[int, int]]:
-    """Height and width of the items that the image store has read; none where there is no store."""
+    """Look up height and width of the items that the image store has read; none where there is no store."""
     folder = cache_folder() / "images"
     if not (folder / INDEX).is_file():
         return {}
@@ -101,10 +101,10 @@ def _known_sizes(listing: Listing, numbers: list[int]) -> dict[int, tuple[int, i
 
 
 def _read_size(listing: Listing, number: int) -> tuple[int, int] | None:
-    """Height and width of a file, from its first bytes where they suffice; small files are kept for the load."""
+    """Read height and width of a file, from its first bytes where they suffice; small files are kept for the load."""
     path = listing.items[number].path
     try:
-        with open(path, "rb") as stream:
+        with open_image_file(path) as stream:
             head = stream.read(_HEAD_BYTES)
         if len(head) < _HEAD_BYTES:
             listing.prefetched[number] = head
@@ -112,7 +112,7 @@ def _read_size(listing: Listing, number: int) -> tuple[int, int] | None:
             header = read_header(head)
             if header.height and header.width:
                 return header.shown_size
-    except (OSError, ImageError):
+    except ImageError:
         pass
     try:
         return image_size(path)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import sqlite3
 import threading
@@ -20,7 +21,7 @@ from edgeclf.dataset.sources import Listing
 from edgeclf.dataset.store_index import ImageFacts
 from edgeclf.dataset.store_repair import remove_index
 from edgeclf.dataset.types import LoadReport
-from edgeclf.errors import DataError, ImageError, RunFailedError
+from edgeclf.errors import DataError, ImageError, OutputError, RunFailedError
 from edgeclf.image.decoding import PREPROCESSING_VERSION, decode_bytes, resize
 from edgeclf.image.header import ImageHeader, read_header
 from edgeclf.progress import SILENT, Progress
@@ -132,17 +133,20 @@ class _Load:
         files = None if listing.pixels is not None else store.known_files(listing)
         hashes: list[str | None] = list(listing.contents if files is None else files.contents)
         found = self._find(hashes)
-        work = self._unfinished(hashes, found.rows)
-        if work:
+        # More than once where a file has changed since it was listed: another one with its former content is read then.
+        for _ in range(_MOST_TRIES):
+            work = self._unfinished(hashes, found.rows)
+            if not work:
+                break
             del found  # what is mapped could not be removed
-            self._fill(work, hashes, progress)
-            store.remove_old({content for content in hashes if content is not None})
+            if self._fill(work, hashes, progress):
+                keep = {content for content in hashes if content is not None}
+                store.remove_old(self._decoder, self._height, self._width, keep)
+            found = self._find(hashes)
         if files is not None:
             store.record_files(listing, files)
         if all(content is None for content in hashes):
             raise DataError(f"{listing.source}: not one of its {len(listing.items)} images can be read")
-        if work:
-            found = self._find(hashes)
         if any(c is not None and c not in found.rows and c not in self._undecoded for c in hashes):
             return None
         known = store.facts(self._decoder, found.rows) if facts else {}
@@ -160,18 +164,20 @@ class _Load:
         return found
 
     def _unfinished(self, hashes: Sequence[str | None], rows: Mapping[str, int]) -> list[int]:
-        """Numbers of the items that must be read: of unknown content, or the first with a content without an image."""
+        """Number the items that must be read: of unknown content, or the first with a content without an image."""
         sought: set[str] = set()
         numbers = []
         for number, content in enumerate(hashes):
             if content is None:
-                numbers.append(number)
+                if self._listing.items[number].path not in self._unopened:
+                    numbers.append(number)
             elif content not in rows and content not in self._undecoded and content not in sought:
                 sought.add(content)
                 numbers.append(number)
         return numbers
 
-    def _fill(self, work: list[int], hashes: list[str | None], progress: Progress) -> None:
+    def _fill(self, work: list[int], hashes: list[str | None], progress: Progress) -> bool:
+        """Read the items `work`, and store what is new; returns whether images were stored."""
         cache_limit()  # a wrong limit is refused before the work, not after it
         row_bytes = self._height * self._width * 3
         self._done, reasons = self._store.contents(self._decoder, self._height, self._width)
@@ -190,12 +196,18 @@ class _Load:
                         batch = Batch()
                     task.advance()
                 self._add(batch, len(work) * row_bytes)
+                added += batch.contents
         except RunFailedError:
             self._store.remove(self._decoder, self._height, self._width, added)
             raise
+        return bool(added)
 
     def _add(self, batch: Batch, size: int) -> None:
-        if batch.facts or batch.files:
+        if not batch.facts and not batch.files:
+            return
+        # The contents of known images' files only save reading them again: a cache that can only be read suffices here.
+        needless = (OutputError, RunFailedError) if not batch.facts else ()
+        with contextlib.suppress(*needless):
             self._store.add(self._listing, self._decoder, self._height, self._width, batch, size)
 
     def _collect(self, number: int, made: _Read, batch: Batch, hashes: list[str | None]) -> None:

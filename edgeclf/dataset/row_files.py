@@ -35,7 +35,7 @@ def map_rows(path: Path, shape: tuple[int, int, int, int]) -> tuple[npt.NDArray[
         ValueError: it is shorter than `shape`.
     """
     with open(path, "rb") as stream:
-        lock_file(stream, exclusive=False)
+        lock_file(stream, exclusive=False, wait=True)  # it is being cut or copied where another one has the lock
         status = os.fstat(stream.fileno())
         if not shape[0]:
             return np.empty(shape, np.uint8), (status.st_size, status.st_mtime_ns)

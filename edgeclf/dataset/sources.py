@@ -88,8 +88,11 @@ class Listing:
     listed_at: int = field(default_factory=lambda: time.time_ns(), compare=False)
 
     def is_settled(self, item: Item) -> bool:
-        """Return whether a write to a file after it was listed changes its times, however coarse they are."""
-        return max(item.stamp[1:3]) < self.listed_at - _SETTLED_NS
+        """Return whether a write to a file after it was listed changes its times, however coarse they are.
+
+        False where the file could not be looked at when it was listed: that state is not its own.
+        """
+        return item.stamp != _NO_FILE and max(item.stamp[1:3]) < self.listed_at - _SETTLED_NS
 
     def describe_empty(self) -> str:
         """Describe in brackets what lies there instead of images in class folders; empty where nothing does."""
@@ -206,7 +209,7 @@ def reason_to_pass_over(name: str) -> str | None:
 
 
 def _entries(folder: Path | str) -> tuple[list[os.DirEntry[str]], list[os.DirEntry[str]]]:
-    """Files and folders directly inside `folder`, each sorted by name."""
+    """List files and folders directly inside `folder`, each sorted by name."""
     try:
         with os.scandir(folder) as entries:
             found = sorted(entries, key=lambda entry: entry.name)
@@ -260,7 +263,7 @@ def _stray(files: Sequence[os.DirEntry[str]]) -> list[OddFile]:
 
 
 def _walk(top: os.DirEntry[str], odd: list[OddFile]) -> Iterator[os.DirEntry[str]]:
-    """Image files in `top` and below, sorted; a link that leads back up is not followed twice."""
+    """Find image files in `top` and below, sorted; a link that leads back up is not followed twice."""
     seen: set[tuple[int, int]] = set()
     pending = [top]
     while pending:

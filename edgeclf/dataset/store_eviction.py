@@ -23,20 +23,25 @@ _ROOM = 0.1
 # A file is copied to get rid of unused rows when they are at least this fraction of it.
 _WORTH_COPYING = 0.25
 
+_Kept = Collection[tuple[int | None, str]]
 
-def evict(index: StoreIndex, folder: Path, keep: Collection[str]) -> None:
+
+def evict(index: StoreIndex, folder: Path, array_in_use: int | None, keep: Collection[str]) -> None:
     """Remove old entries, and over the limit the least recently used.
 
     Args:
         index: of the store.
         folder: of the store.
-        keep: contents of images that are about to be used.
+        array_in_use: number of the array whose images are about to be used; None: of none.
+        keep: contents of those images.
 
     Raises:
         InputError: `$EDGECLF_CACHE_GB` is not a number.
     """
-    for orphan in _orphans(index, folder):
-        orphan.unlink(missing_ok=True)
+    if _orphans(index, folder):
+        with index.writing():  # nobody else is about to name one of them now
+            for orphan in _orphans(index, folder):
+                orphan.unlink(missing_ok=True)
     for former in (folder, folder.parent / "contents"):  # arrays and hashes of earlier versions
         remove_leftovers(former)
     now = int(time.time())
@@ -50,11 +55,12 @@ def evict(index: StoreIndex, folder: Path, keep: Collection[str]) -> None:
     with contextlib.ExitStack() as locks:
         with index.writing():
             free = [a for a in index.arrays() if locks.enter_context(lock_unused(folder / a.file))]
+            kept = {(array_in_use, content) for content in keep}
             for array in free:
-                _remove_unused(index, array, before, keep)
+                _remove_unused(index, array, before, kept)
             if excess > 0:
                 over = excess + int(_ROOM * cache_limit()) - _unused_bytes(index, free)
-                _remove_least_recent(index, free, over, keep)
+                _remove_least_recent(index, free, over, kept)
             for array in free:
                 outdated += _repack(index, folder, array, excess > 0)
             _remove_old_sources(index, before)
@@ -70,19 +76,19 @@ def _unused_bytes(index: StoreIndex, arrays: list[RowArray]) -> int:
     return sum((array.count - _count(index, array)) * array.row_bytes for array in arrays)
 
 
-def _remove_unused(index: StoreIndex, array: RowArray, before: int, keep: Collection[str]) -> None:
+def _remove_unused(index: StoreIndex, array: RowArray, before: int, kept: _Kept) -> None:
     rows = index.execute("SELECT content FROM rows WHERE array = ? AND used < ?", (array.number, before)).fetchall()
-    _remove(index, [(array.number, content) for (content,) in rows if content.hex() not in keep])
+    _remove(index, [(array.number, content) for (content,) in rows if (array.number, content.hex()) not in kept])
 
 
-def _remove_least_recent(index: StoreIndex, arrays: list[RowArray], excess: int, keep: Collection[str]) -> None:
+def _remove_least_recent(index: StoreIndex, arrays: list[RowArray], excess: int, kept: _Kept) -> None:
     """Remove rows until `excess` bytes are free, as far as they may be removed."""
     sizes = {array.number: array.row_bytes for array in arrays}
     chosen = []
     for number, content in index.execute("SELECT array, content FROM rows ORDER BY used").fetchall():
         if excess <= 0:
             break
-        if number in sizes and content.hex() not in keep:
+        if number in sizes and (number, content.hex()) not in kept:
             chosen.append((number, content))
             excess -= sizes[number]
     _remove(index, chosen)

@@ -110,12 +110,17 @@ class StoreIndex:
         self.execute("PRAGMA page_size = 8192")  # of a new index
         # A rollback journal, since a write-ahead log needs shared memory and cannot be read from a read-only folder.
         self.execute("PRAGMA synchronous = FULL")
-        if not self.execute("PRAGMA user_version").fetchone()[0]:
+        if not self._version():
             with self.writing():
-                if not self.execute("PRAGMA user_version").fetchone()[0]:
+                if not self._version():
                     for statement in _SCHEMA.split(";"):
                         self.execute(statement)
                     self.execute(f"PRAGMA user_version = {_VERSION}")
+        if self._version() != _VERSION:
+            raise sqlite3.DatabaseError(f"expected an index of version {_VERSION}, got {self._version()}")
+
+    def _version(self) -> int:
+        return int(self.execute("PRAGMA user_version").fetchone()[0])
 
     def close(self) -> None:
         """Close the connection."""
@@ -192,9 +197,9 @@ class StoreIndex:
     def rows_of(self, array: RowArray, contents: Sequence[str]) -> dict[str, tuple[int, int]]:
         """Return row and time of the last use of each of `contents` that has a row."""
         if array.count <= 2 * len(contents):
-            wanted = set(contents)
+            sought = set(contents)
             rows = self.execute("SELECT content, row, used FROM rows WHERE array = ?", (array.number,)).fetchall()
-            return {name: (row, used) for content, row, used in rows if (name := content.hex()) in wanted}
+            return {name: (row, used) for content, row, used in rows if (name := content.hex()) in sought}
         query = "SELECT row, used FROM rows WHERE array = ? AND content = ?"
         found = ((name, self.execute(query, (array.number, bytes.fromhex(name))).fetchone()) for name in contents)
         return {name: (row[0], row[1]) for name, row in found if row is not None}
@@ -279,7 +284,7 @@ class StoreIndex:
 
 
 def _stored_key(key: str) -> str | bytes:
-    """A path as SQLite takes it; one that is not UTF-8 is no text."""
+    """Convert a path to what SQLite takes; one that is not UTF-8 is no text."""
     return key if key.isascii() else os.fsencode(key)
 
 

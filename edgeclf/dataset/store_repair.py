@@ -13,34 +13,41 @@ def remove_damaged(index: StoreIndex, folder: Path, array: RowArray) -> None:
     """Compare the rows of a file that is not as it was left with their checksums, and forget the damaged ones."""
     with index.writing():
         current = next((a for a in index.arrays() if a.number == array.number), None)
-        if current is None:
-            return
-        path = folder / current.file
-        if path.is_file() and current.stamp == file_state(path):  # another process was adding rows
-            return
-        query = "SELECT row, checksum FROM rows WHERE array = ?"
-        checksums = dict(index.execute(query, (current.number,)).fetchall())
-        damaged, stamp = find_damaged(path, checksums, current.row_bytes)
-        if stamp is None:
-            index.execute("DELETE FROM rows WHERE array = ?", (current.number,))
-            index.execute("DELETE FROM arrays WHERE id = ?", (current.number,))
-            return
-        query = "DELETE FROM rows WHERE array = ? AND row = ?"
-        index.execute_many(query, ((current.number, row) for row in damaged))
-        index.set_count(current, min(current.count, stamp[0] // current.row_bytes), stamp)
+        if current is not None:
+            forget_damaged(index, folder, current)
 
 
-def remove_last(index: StoreIndex, folder: Path, array: RowArray | None, contents: Sequence[str]) -> None:
-    """Remove the last rows of an array, those of `contents`, where no process has the file mapped.
+def forget_damaged(index: StoreIndex, folder: Path, array: RowArray) -> bool:
+    """Forget the damaged rows of a file that is not as it was left, inside a transaction.
+
+    Returns:
+        Whether it was another one; what `array` says is out of date then.
+    """
+    path = folder / array.file
+    if path.is_file() and array.stamp == file_state(path):  # another process was adding rows
+        return False
+    query = "SELECT row, checksum FROM rows WHERE array = ?"
+    checksums = dict(index.execute(query, (array.number,)).fetchall())
+    damaged, stamp = find_damaged(path, checksums, array.row_bytes)
+    if stamp is None:
+        index.execute("DELETE FROM rows WHERE array = ?", (array.number,))
+        index.execute("DELETE FROM arrays WHERE id = ?", (array.number,))
+        return True
+    query = "DELETE FROM rows WHERE array = ? AND row = ?"
+    index.execute_many(query, ((array.number, row) for row in damaged))
+    index.set_count(array, min(array.count, stamp[0] // array.row_bytes), stamp)
+    return True
+
+
+def remove_last(index: StoreIndex, folder: Path, array: RowArray, contents: Sequence[str]) -> None:
+    """Remove the last rows of an array, those of `contents`, inside a transaction, where nobody has the file mapped.
 
     Raises:
         OSError: the file cannot be cut.
         sqlite3.Error: the index cannot be written.
     """
-    if array is None:
-        return
     path = folder / array.file
-    with index.writing(), lock_unused(path) as unused:
+    with lock_unused(path) as unused:
         rows = [row for row, _ in index.rows_of(array, contents).values()]
         count = array.count - len(rows)
         if not unused or (rows and min(rows) != count):  # another process added rows meanwhile

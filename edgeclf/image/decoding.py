@@ -102,9 +102,11 @@ def decode_bytes(content: bytes, header: ImageHeader | None = None) -> Image:
     try:
         pixels = cv2.imdecode(np.frombuffer(content, np.uint8), flags)
     except cv2.error as error:
+        if error.code == cv2.Error.StsNoMem:  # not a fault of the file, as the cause shows
+            raise ImageError(_no_memory(header)) from MemoryError()
         raise ImageError(_reason(header, str(error.err or error))) from error
     except MemoryError as error:
-        raise ImageError(f"not enough memory for {header.height} x {header.width} pixels") from error
+        raise ImageError(_no_memory(header)) from error
     if pixels is None:
         raise ImageError(_reason(header, _UNREADABLE))
     if _READ_RGB is None:
@@ -229,6 +231,10 @@ def _upright(stored: Image, orientation: int) -> Image:
     if orientation in flips:
         turned = cv2.flip(turned, flips[orientation])
     return np.asarray(turned, np.uint8)
+
+
+def _no_memory(header: ImageHeader) -> str:
+    return f"not enough memory for {header.height} x {header.width} pixels"
 
 
 def _decode_heic(content: bytes) -> Image:

@@ -180,7 +180,7 @@ def _without_saturation(scores: Mapping[str, float]) -> str:
 
 
 def _could_be_chance(right: int, labels: npt.NDArray[np.int64], classes: int) -> bool:
-    """Whether guessing, or always naming the most frequent class, is right as often in 1 of 20 cases."""
+    """Return whether guessing, or always naming the most frequent class, is right as often in 1 of 20 cases."""
     count = len(labels)
     chance = max(1 / classes, float(np.bincount(labels).max()) / count)
     if chance >= 1:

@@ -69,11 +69,11 @@ class TimedPredictor(Predictor, Protocol):
     parameters: int | None
 
     def top1(self, images: Images, progress: Progress = SILENT) -> npt.NDArray[np.int64]:
-        """Index of the best class of each of uint8[N, H, W, 3]: int64[N]."""
+        """Find the index of the best class of each of uint8[N, H, W, 3]: int64[N]."""
         ...
 
     def single_call(self) -> Callable[[], object]:
-        """A function that classifies one image and returns once the result is on the host; for stopwatches."""
+        """Make a function that classifies one image and returns once the result is on the host; for stopwatches."""
         ...
 
 

@@ -39,7 +39,7 @@ class BoardReading(Record):
     throttled_since_start: tuple[str, ...] | None
 
     def has_sensors(self) -> bool:
-        """Whether there is any sensor at all."""
+        """Return whether there is any sensor at all."""
         return any(value is not None for value in (self.temperature_celsius, self.clock_mhz, self.throttled))
 
 

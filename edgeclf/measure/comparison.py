@@ -126,7 +126,7 @@ def _count(model: ModelPredictions, baseline: IntArray | None) -> list[_ClassCou
 
 
 def _cost(counts: _ClassCounts, tested: tuple[float, float] | None) -> ClassCost:
-    """The figures of a class; `tested`: its corrected p-value, and the level at which it was tested."""
+    """Compute the figures of a class; `tested`: its corrected p-value, and the level at which it was tested."""
     if not counts.images:
         return ClassCost(counts.label, 0, None, None, None, None, None)
     top1 = counts.right / counts.images

@@ -101,7 +101,7 @@ def duration(seconds: float) -> str:
 
 
 def _rounded(value: float, digits: int = 3) -> str:
-    """`value` with `digits` significant digits, zeros at the end included, and never with an exponent."""
+    """Write `value` with `digits` significant digits, zeros at the end included, and never with an exponent."""
     return f"{value:#.{digits}g}".rstrip(".") if value < 10**digits - 0.5 else f"{value:,.0f}"
 
 

@@ -64,7 +64,7 @@ def main(arguments: list[str] | None = None) -> int:
 
 
 def _status() -> dict[str, int]:
-    """Bytes by name from /proc/self/status; empty where there is none."""
+    """Read bytes by name from /proc/self/status; empty where there is none."""
     try:
         text = Path("/proc/self/status").read_text()
     except OSError:

@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+from edgeclf.artifact.run_folder import RunFolder
 from edgeclf.atomic import check_writable
 from edgeclf.errors import OutputError
 from edgeclf.measure.plan import BenchPlan
@@ -38,7 +39,7 @@ def find_outputs(plan: BenchPlan, run_folders: Sequence[Path], *, page: bool) ->
     if json is not None and json.suffix != ".json":
         json = json / "bench.json"
     elif json is None and run_folders:
-        folder, number = run_folders[0] / "bench", 1
+        folder, number = RunFolder(run_folders[0], must_exist=False).bench_path, 1
         while not plan.overwrite and any(
             (folder / _numbered(name, number)).exists() for name in ("bench.json", "report.html")
         ):

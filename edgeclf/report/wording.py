@@ -63,7 +63,7 @@ def class_sentence(comparison: Comparison) -> str:
 
 
 def is_significant(cost: ClassCost) -> bool:
-    """Whether the corrected test finds a difference; its interval then excludes zero."""
+    """Return whether the corrected test finds a difference; its interval then excludes zero."""
     return cost.p_value is not None and cost.p_value < SIGNIFICANT
 
 

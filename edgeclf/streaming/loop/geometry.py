@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
-
-import numpy as np
+from typing import TYPE_CHECKING
 
 from edgeclf.errors import InputError
 from edgeclf.records import Record
-from edgeclf.streaming.camera.frame import Frame, Pixels
+
+if TYPE_CHECKING:  # NumPy comes with the frames: the settings, of which `Geometry` is a part, are imported without it
+    from edgeclf.streaming.camera.frame import Frame, Pixels
 
 FLIPS = ("none", "horizontal", "vertical", "both")
 ROTATIONS = (0, 90, 180, 270)
@@ -43,7 +44,13 @@ class Geometry(Record):
 
     def turn(self, pixels: Pixels) -> Pixels:
         """Turn and mirror a frame into the picture that people see: a view of `pixels`, not a copy."""
-        turned = np.rot90(pixels, -self.rotate // 90) if self.rotate else pixels
+        turned = pixels
+        if self.rotate == 90:
+            turned = pixels.swapaxes(0, 1)[:, ::-1]
+        elif self.rotate == 180:
+            turned = pixels[::-1, ::-1]
+        elif self.rotate == 270:
+            turned = pixels.swapaxes(0, 1)[::-1]
         if self.flip in ("vertical", "both"):
             turned = turned[::-1]
         if self.flip in ("horizontal", "both"):
@@ -71,7 +78,7 @@ class Geometry(Record):
         """Cut out what the network looks at, before the resize: a contiguous array, a copy only where it must be."""
         turned = self.turn(pixels)
         left, top, right, bottom = self.box(*turned.shape[:2])
-        return np.ascontiguousarray(turned[top:bottom, left:right])
+        return _contiguous(turned[top:bottom, left:right])
 
 
 class Picture:
@@ -88,7 +95,7 @@ class Picture:
 
     def pixels(self) -> Pixels:
         """Return uint8[H, W, 3] BGR, turned, contiguous; not to be written to (it may be the captured frame itself)."""
-        return np.ascontiguousarray(self.geometry.turn(self.frame.pixels))
+        return _contiguous(self.geometry.turn(self.frame.pixels))
 
     def box(self) -> tuple[int, int, int, int] | None:
         """Return left, top, right and bottom of the region looked at; None where it is the whole picture."""
@@ -99,3 +106,7 @@ class Picture:
     def region(self) -> Pixels:
         """Return uint8[h, w, 3] BGR: the region looked at, before the resize; not to be written to."""
         return self.geometry.region(self.frame.pixels)
+
+
+def _contiguous(pixels: Pixels) -> Pixels:
+    return pixels if pixels.flags.c_contiguous else pixels.copy()

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import IO
 
 from edgeclf.artifact.locate import locate_model
+from edgeclf.artifact.model_file import ModelFile
 from edgeclf.errors import ReaderLeftError, RunFailedError
 from edgeclf.extras import extras
 from edgeclf.inference.classifier import Classifier
@@ -112,15 +113,15 @@ def _open_capture(settings: LiveSettings, watcher: _SourceWatcher, progress: Pro
 
 
 def _open_model(model: str | Path, settings: LiveSettings, progress: Progress) -> Classifier:
-    path = locate_model(model)
+    file = ModelFile.read(locate_model(model))
     threads = settings.threads
     with extras(f"--runtime {settings.runtime}"):
         if threads is None:
-            threads, medians = choose_threads(path, runtime=settings.runtime, input_range=settings.input_range)
+            threads, medians = choose_threads(file, runtime=settings.runtime, input_range=settings.input_range)
             if len(medians) > 1:
                 tried = ", ".join(f"{count}: {median:.2f} ms" for count, median in medians.items())
                 progress.info(f"threads: {threads} (measured {tried})")
-        classifier = Classifier(path, runtime=settings.runtime, threads=threads, input_range=settings.input_range)
+        classifier = Classifier(file, runtime=settings.runtime, threads=threads, input_range=settings.input_range)
     for note in classifier.notes:
         progress.info(note)
     return classifier

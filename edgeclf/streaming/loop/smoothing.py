@@ -3,36 +3,11 @@
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
 
 import numpy as np
 import numpy.typing as npt
 
-from edgeclf.errors import InputError
-from edgeclf.records import Record
-
-
-@dataclass(frozen=True)
-class Smoothing(Record):
-    """How the label follows the probabilities.
-
-    Args:
-        seconds: time constant of the exponential mean over the classes' probabilities; 0: each frame for itself.
-        threshold: probability from which on a class is named; below it the scene is unknown.
-        hysteresis: a named class stays until its probability is this much below the threshold, or until another one
-            leads by this much. Two classes that are about equally likely do not take turns then.
-    """
-
-    seconds: float = 0.3
-    threshold: float = 0.5
-    hysteresis: float = 0.1
-
-    def __post_init__(self) -> None:
-        for name, most in (("seconds", 3600.0), ("threshold", 1.0), ("hysteresis", 1.0)):
-            value = getattr(self, name)
-            if not 0 <= value <= most:
-                shown = "smoothing" if name == "seconds" else name
-                raise InputError(f"{shown} must be between 0 and {most:g}, got {value:g}")
+from edgeclf.streaming.loop.settings import Smoothing
 
 
 class Smoother:

@@ -59,7 +59,7 @@ def _try_window(stop: threading.Event) -> bool:
 class Window:
     """Shows the newest picture with its label; closed by its button, Escape or q.
 
-    All of it belongs to one thread, the main one: window systems want it so.
+    All of it belongs to one thread, the main one: window systems expect that.
 
     Args:
         state: what is shown.

@@ -24,7 +24,7 @@ class Numbered(NamedTuple, Generic[Item]):
 class Feed(Generic[Item]):
     """Watchers take the newest item and miss what they are too slow for. All of it happens in one event loop.
 
-    Where `make` fails, each watcher gets FeedFailedError, and the next watcher that enters starts anew.
+    Where `make` fails, each watcher gets FeedFailedError, and the next watcher that enters starts it again.
 
     Args:
         make: returns a new item, or None where there is nothing new.

@@ -5,10 +5,10 @@ from __future__ import annotations
 import statistics
 import time
 from collections.abc import Sequence
-from pathlib import Path
 
 import numpy as np
 
+from edgeclf.artifact.model_file import ModelFile
 from edgeclf.inference.classifier import Classifier
 from edgeclf.measure.machine import usable_cores
 
@@ -23,7 +23,7 @@ def list_thread_counts(cores: int) -> tuple[int, ...]:
 
 
 def choose_threads(
-    model: str | Path, *, runtime: str, input_range: tuple[float, float] | None, counts: Sequence[int] | None = None
+    file: ModelFile, *, runtime: str, input_range: tuple[float, float] | None, counts: Sequence[int] | None = None
 ) -> tuple[int, dict[int, float]]:
     """Measure the median milliseconds that each count of threads takes, and choose one.
 
@@ -34,7 +34,7 @@ def choose_threads(
     """
     medians: dict[int, float] = {}
     for count in counts or list_thread_counts(usable_cores()):
-        classifier = Classifier(model, runtime=runtime, threads=count, input_range=input_range)
+        classifier = Classifier(file, runtime=runtime, threads=count, input_range=input_range)
         picture = np.random.default_rng(0).integers(0, 256, (classifier.height, classifier.width, 3), np.uint8)
         classifier.scores(picture)
         times: list[float] = []
