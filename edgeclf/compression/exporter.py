@@ -58,7 +58,7 @@ class Exporter(Protocol):
         return ""
 
     def label(self) -> str:
-        """Return the last part of a recipe's name, such as `int8`; it has no hyphen."""
+        """Return the last part of a recipe's name, such as `int8`; lower case, without hyphen."""
         ...
 
     @classmethod
@@ -101,8 +101,20 @@ def register_exporter(exporter: type[Any]) -> type[Any]:
     """Add an exporter to the registry; usable as a class decorator.
 
     Raises:
-        ValueError: another exporter has the same kind.
+        ValueError: another exporter has the same kind or label, or a label cannot stand in a recipe's name.
+        TypeError: it is no frozen `Record` whose fields all have defaults.
     """
-    if EXPORTERS.setdefault(exporter.kind, exporter) is not exporter:
+    from edgeclf.compression.step import check_label, check_part
+
+    if EXPORTERS.get(exporter.kind) is exporter:
+        return exporter
+    if exporter.kind in EXPORTERS:
         raise ValueError(f"an exporter of the kind {exporter.kind!r} is registered already")
+    check_part(exporter)
+    known = known_exporters()
+    for label in exporter.variants():
+        check_label(label)
+        if label in known:
+            raise ValueError(f"an exporter with the label {label!r} is registered already")
+    EXPORTERS[exporter.kind] = exporter
     return exporter

@@ -53,7 +53,7 @@ def open_baseline(path: str | Path, plan: BenchPlan, data: Data = None, progress
 
 
 def _class_names(path: Path, classes: int) -> tuple[str, ...]:
-    """Names of the outputs of a run folder's network; for a network from elsewhere, their numbers."""
+    """Return the names of the outputs of a run folder's network; for a network from elsewhere, their numbers."""
     folder = path if path.is_dir() else path.parent
     names = (RunFolder(folder).run_json.get("data") or {}).get("class_names") if RunFolder.is_one(folder) else None
     return tuple(names) if names else tuple(map(str, range(classes)))

@@ -13,6 +13,7 @@ from edgeclf.compression.pipeline.context import RecipeContext
 from edgeclf.compression.pipeline.plan import CompressPlan
 from edgeclf.compression.pipeline.scoring import float_top1, scored_split
 from edgeclf.compression.pipeline.training_data import Images, find_data
+from edgeclf.compression.recipe import digest_of, steps_to_list
 from edgeclf.dataset import Dataset
 from edgeclf.graph.prepared_network import prepare_network
 from edgeclf.keras_files.input_range import choose_input_range
@@ -42,7 +43,9 @@ def prepare(source: FloatSource, plan: CompressPlan, progress: Progress, images:
     if data is not None and not (source.run is not None and source.run.labels):
         network = dataclasses.replace(network, classes=data.class_names)
     network = prepare_network(network)
-    for step in dict.fromkeys(step for recipe in plan.recipes for step in recipe.steps):
+    # by their settings: a step's fields need not be hashable
+    steps = {digest_of(steps_to_list([step])): step for recipe in plan.recipes for step in recipe.steps}
+    for step in steps.values():
         step.check(network)
     config = {} if source.run is None else source.run.run_json.get("config", {})
     flip = config.get("flip")

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+from edgeclf.compression.exporter import known_exporters
 from edgeclf.compression.pipeline.plan import CompressPlan
 from edgeclf.compression.pipeline.training_data import Images, data_of_the_run, data_source
 from edgeclf.compression.recipe import Recipe
@@ -61,5 +62,5 @@ def check_kind(kind: str, name: str, recipes: Sequence[Recipe]) -> None:
     if changing is not None and kind != "tf-keras":
         raise ModelError(
             f"{name} is a {kind} network; {changing} needs a tf-keras .keras or .h5 file. "
-            "Post-training recipes work: int8, float16, dynamic, int16x8"
+            f"Recipes without steps work: {', '.join(known_exporters())}"
         )
