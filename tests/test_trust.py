@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 
 from edgeclf.errors import ModelError, UntrustedModelError
-from edgeclf.keras_files.loading import load_float_model, load_source, read_configuration
+from edgeclf.keras_files.loading import LARGEST_JSON, load_float_model, load_source, read_configuration
 from edgeclf.keras_files.trust import check_configuration
 
 tf_keras = pytest.importorskip("tf_keras")
@@ -324,3 +324,12 @@ def test_saved_models_of_tensorflow_1_are_checked_too(harm: str, tmp_path: Path)
         with pytest.raises(UntrustedModelError, match="the operator 'WriteFile'"):
             load_source(folder)
     assert not mark.exists()
+
+
+def test_a_configuration_that_unpacks_to_very_much_is_not_read(tmp_path: Path) -> None:
+    path = tmp_path / "net.keras"
+    with zipfile.ZipFile(path, "w", zipfile.ZIP_DEFLATED) as archive:
+        archive.writestr("metadata.json", '{"keras_version": "2.15.0"}')
+        archive.writestr("config.json", b" " * (LARGEST_JSON + 1))
+    with pytest.raises(ModelError, match=r"config\.json has 67,108,865 bytes"):
+        read_configuration(path)

@@ -35,8 +35,8 @@ class Recipe(Record):
 
     def __post_init__(self) -> None:
         # Settings given from Python are checked like those from JSON, and equal ones (1 and 1.0) get the same digest.
-        object.__setattr__(self, "steps", tuple(step.from_dict(step.to_dict()) for step in self.steps))
-        object.__setattr__(self, "export", self.export.from_dict(self.export.to_dict()))
+        object.__setattr__(self, "steps", tuple(map(_check_settings, self.steps)))
+        object.__setattr__(self, "export", _check_settings(self.export))
         for first, second in itertools.combinations(self.steps, 2):
             if first.kind in second.after or second.kind in first.before:
                 continue
@@ -140,6 +140,10 @@ def _parse_step(part: str) -> Step:
         if step is not None:
             return step
     raise UnknownNameError("step of a recipe", part, [kind().label() for kind in STEPS.values()])
+
+
+def _check_settings(part: Any) -> Any:
+    return type(part).from_dict(part.to_dict())
 
 
 def _part_to_dict(part: Any) -> dict[str, Any]:

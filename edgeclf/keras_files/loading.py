@@ -19,6 +19,8 @@ from edgeclf.keras_files.trust import check_configuration
 
 _HDF5 = b"\x89HDF\r\n\x1a\n"
 _ZIP = b"PK\x03\x04"
+LARGEST_JSON = 1 << 26
+"""Bytes of a configuration; an archive of a few kB may unpack to gigabytes."""
 _READING_ERRORS = (OSError, ValueError, LookupError, TypeError, AttributeError, EOFError, RuntimeError, ImportError)
 
 
@@ -117,7 +119,7 @@ def load_float_model(path: str | Path, trust_model: bool = False) -> Any:
     if kind != "tf-keras":
         raise ModelError(
             f"{path.name} was saved by Keras 3; training needs tf-keras. Save it with tf-keras (import tf_keras), "
-            "or compress it after training alone (int8, float16, dynamic, int16x8)"
+            "or compress it with recipes that train nothing, such as int8"
         )
     if not trust_model:
         check_configuration(config, path.name)
@@ -174,8 +176,15 @@ def _zip_configuration(path: Path) -> tuple[str, Any]:
         broken = archive.testzip()
         if broken is not None:
             raise ValueError(f"checksum of {broken}")
-        version = json.loads(archive.read("metadata.json")).get("keras_version", "")
-        return str(version), json.loads(archive.read("config.json"))
+        version = _json_in(archive, "metadata.json").get("keras_version", "")
+        return str(version), _json_in(archive, "config.json")
+
+
+def _json_in(archive: zipfile.ZipFile, name: str) -> Any:
+    size = archive.getinfo(name).file_size
+    if size > LARGEST_JSON:
+        raise ValueError(f"{name} has {size:,} bytes, expected at most {LARGEST_JSON:,}")
+    return json.loads(archive.read(name))
 
 
 def _hdf5_configuration(path: Path) -> tuple[str, Any]:
