@@ -163,6 +163,8 @@ def test_settings_are_read_off_the_steps(key: str) -> None:
         (lambda: choose_recipes(Asked(changes={"cluster": "few"})), "cluster must be a whole number"),
         (lambda: CompressPlan("net.keras", (Recipe(),), calibration=0), "calibration must be at least 1"),
         (lambda: CompressPlan("net.keras", ()), "no recipe is given"),
+        (lambda: CompressPlan("net.keras", (Recipe(),), input_range=(1.0, 0.0)), "two rising numbers"),
+        (lambda: CompressPlan("net.keras", (Recipe(),), input_range=(0.0, float("inf"))), "two rising numbers"),
     ],
 )
 def test_what_does_not_work_is_refused(make: Any, words: str) -> None:

@@ -35,7 +35,6 @@ class FloatSource:
         kind: `tf-keras`, `Keras 3` or `SavedModel`.
         network: on raw pixels until `with_input_range` says otherwise. `model` is None where another framework made
             it. Without a run folder the classes are numbers.
-        parameters: number of weights and biases; None for a SavedModel.
     """
 
     path: Path
@@ -43,7 +42,6 @@ class FloatSource:
     run: RunFolder | None
     kind: str
     network: FloatNetwork
-    parameters: int | None = None
 
     def with_input_range(self, low: float, high: float) -> FloatSource:
         """Return the same source, whose network takes pixel values 0 and 255 as `low` and `high`."""
@@ -93,7 +91,7 @@ def load_source(source: str | Path, *, trust_model: bool = False) -> FloatSource
         input=InputSpec(height, width, RAW),
         classes=names or tuple(str(i) for i in range(classes)),
     )
-    return FloatSource(path, path.stem if run is None else run.name, run, kind, network, int(model.count_params()))
+    return FloatSource(path, path.stem if run is None else run.name, run, kind, network)
 
 
 def load_float_model(path: str | Path, trust_model: bool = False) -> Any:
