@@ -68,7 +68,9 @@ class Exporter(Protocol):
         return {made.label(): made}
 
     def export(self, network: FloatNetwork, context: StepContext) -> ExportedFile:
-        """Convert `network`; the file's graph is complete, labels and provenance are added later.
+        """Convert `network`; the file's graph is complete.
+
+        TFLite files get labels and provenance afterwards, and are measured; others are written as they are.
 
         Raises:
             InputError: the network does not go with the format, or images are missing.
