@@ -16,7 +16,7 @@ from edgeclf.errors import InputError, UnknownNameError
 from edgeclf.records import Record
 
 DEFAULT_FORMATS = ("int8", "float16")
-"""What is made where no format is named; of them, those that have the type of input and output."""
+"""What is made where nothing is named; of them, those that have the type of input and output."""
 CHANGED_FORMATS = ("int8",)
 """What is made where steps are named, and no format."""
 DEFAULT_IO = "uint8"
@@ -121,17 +121,6 @@ def with_settings(recipe: Recipe, settings: Mapping[str, Any]) -> Recipe:
     return Recipe(tuple(_set(step, settings) for step in recipe.steps), _set(recipe.export, settings))
 
 
-def _default_formats(io: str) -> tuple[str, ...]:
-    """List those of `DEFAULT_FORMATS` that have input and output of type `io`."""
-    found = []
-    for name in DEFAULT_FORMATS:
-        with contextlib.suppress(InputError):
-            with_settings(parse_recipe(name), {"io": io})
-            found.append(name)
-    # where none has it, the first one raises the error that names what is known
-    return tuple(found) or DEFAULT_FORMATS[:1]
-
-
 def _named(recipes: Recipe | str | Sequence[Recipe | str]) -> tuple[Recipe, ...]:
     given = [recipes] if isinstance(recipes, (Recipe, str)) else list(recipes)
     return tuple(recipe if isinstance(recipe, Recipe) else parse_recipe(recipe) for recipe in given)
@@ -177,3 +166,14 @@ def _leaves(record: type[Any], inside: tuple[str, ...] = ()) -> Iterator[tuple[t
             yield from _leaves(hint, (*inside, field.name))
         else:
             yield (*inside, field.name), hint
+
+
+def _default_formats(io: str) -> tuple[str, ...]:
+    """List those of `DEFAULT_FORMATS` that have input and output of type `io`."""
+    found = []
+    for name in DEFAULT_FORMATS:
+        with contextlib.suppress(InputError):
+            with_settings(parse_recipe(name), {"io": io})
+            found.append(name)
+    # where none has it, the first one raises the error that names what is known
+    return tuple(found) or DEFAULT_FORMATS[:1]

@@ -79,11 +79,12 @@ def run_recipe(network: FloatNetwork, recipe: Recipe, context: RecipeContext, ca
     if exported.is_tflite:
         content = _package(exported, recipe, context, calibration, metrics)
     file = ModelFile(content, f"{context.name}-{recipe.file_name}{recipe.export.suffix}")
-    stats = model_file_stats(file)
+    stats, plain = model_file_stats(file), Recipe((), recipe.export)
     notes = (
         *made.notes,
         *(calibration.findings if calibration else ()),
-        *remarks(recipe, stats, cache.gzip_bytes.get(Recipe((), recipe.export).name)),
+        # what steps remark on is counted in TFLite files alone
+        *remarks(recipe if exported.is_tflite else plain, stats, cache.gzip_bytes.get(plain.name)),
     )
     model = replace(
         _figures(recipe, stats),

@@ -75,16 +75,14 @@ class Cluster(Step, Record):
 
     def remarks(self, stats: ModelFileStats, sizes: str) -> tuple[str, ...]:
         """Return where the file has more distinct weights than asked for, and what they do not bring."""
-        most = stats.distinct_weights_per_channel_max
-        if most is None:
-            return ()
+        most = stats.distinct_weights_per_channel_max or 0
         found = []
         if most > self.clusters:
             found.append(
                 f"asked for {self.clusters} distinct weights, but the file has up to {most} in one output channel"
             )
         found.append(
-            f"at most {most} distinct weights an output channel (batch norm scales each apart) make the file neither "
-            f"smaller nor faster on this runtime ({sizes})"
+            f"at most {stats.distinct_weights_per_channel_max} distinct weights an output channel (batch norm scales "
+            f"each apart) make the file neither smaller nor faster on this runtime ({sizes})"
         )
         return tuple(found)

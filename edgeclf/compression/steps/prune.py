@@ -97,8 +97,8 @@ class Prune(Step, Record):
     def remarks(self, stats: ModelFileStats, sizes: str) -> tuple[str, ...]:
         """Return where the file has fewer zeros than asked for, and what they do not bring."""
         found = []
-        if self.pattern is None and stats.sparsity is not None and stats.sparsity < self.fraction:
-            found.append(f"asked for {self.fraction:.1%} zeros, but the file has {stats.sparsity:.2%}")
+        if self.pattern is None and (stats.sparsity or 0.0) < self.fraction:
+            found.append(f"asked for {self.fraction:.1%} zeros, but the file has {stats.sparsity or 0:.2%}")
         if self.pattern is not None and stats.groups_off_pattern:
             found.append(
                 f"asked for {self.pattern}, but {stats.groups_off_pattern:,} of {stats.groups:,} groups of four input "
