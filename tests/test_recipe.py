@@ -7,19 +7,8 @@ from typing import Any, ClassVar
 
 import pytest
 
-from edgeclf.compression import (
-    Cluster,
-    FineTuning,
-    Prune,
-    QuantizeAware,
-    Recipe,
-    TFLite,
-    parse_recipe,
-    register_exporter,
-    register_step,
-)
+from edgeclf.compression import Cluster, FineTuning, Prune, QuantizeAware, Recipe, TFLite, parse_recipe, register_step
 from edgeclf.compression.choice import Asked, choose_recipes, setting_types
-from edgeclf.compression.exporter import EXPORTERS
 from edgeclf.compression.pipeline.plan import CompressPlan
 from edgeclf.compression.step import STEPS, Step
 from edgeclf.errors import InputError, UnknownNameError
@@ -163,8 +152,6 @@ def test_settings_are_read_off_the_steps(key: str) -> None:
         (lambda: choose_recipes(Asked(changes={"cluster": "few"})), "cluster must be a whole number"),
         (lambda: CompressPlan("net.keras", (Recipe(),), calibration=0), "calibration must be at least 1"),
         (lambda: CompressPlan("net.keras", ()), "no recipe is given"),
-        (lambda: CompressPlan("net.keras", (Recipe(),), input_range=(1.0, 0.0)), "two rising numbers"),
-        (lambda: CompressPlan("net.keras", (Recipe(),), input_range=(0.0, float("inf"))), "two rising numbers"),
     ],
 )
 def test_what_does_not_work_is_refused(make: Any, words: str) -> None:
@@ -212,66 +199,3 @@ def test_a_step_from_outside_is_known_by_its_label_its_option_and_its_settings(m
         parse_recipe("halve-cluster16-int8")
     with pytest.raises(ValueError, match="registered already"):
         register_step(dataclasses.make_dataclass("Other", [], bases=(Halve,), frozen=True))
-
-
-def test_a_type_of_input_alone_makes_the_default_formats_that_have_it() -> None:
-    assert named(io="float32") == ["int8", "float16"]
-    assert named(io="float32", changes={"qat": True}) == ["qat-int8"]
-    with pytest.raises(UnknownNameError, match="unknown io 'uint9'"):
-        named(io="uint9")
-
-
-def test_settings_from_python_are_checked_and_equal_ones_are_one_recipe() -> None:
-    assert (
-        Recipe((QuantizeAware(FineTuning(distill=1)),)).digest
-        == Recipe((QuantizeAware(FineTuning(distill=1.0)),)).digest
-    )
-    with pytest.raises(InputError, match="epochs must be a whole number"):
-        Recipe((QuantizeAware(FineTuning(epochs=1.5)),))  # type: ignore[arg-type]
-
-
-def test_a_recipe_whose_label_is_not_parsed_has_a_file_name() -> None:
-    recipe = Recipe((Prune(1e-7),))
-    assert recipe.file_name == f"{recipe.name}-{recipe.digest[:6]}"
-
-
-@pytest.mark.parametrize(
-    "values", [[], {"steps": None}, {"steps": "qat"}, {"steps": [{"kind": ["qat"]}]}, {"export": {"kind": None}}]
-)
-def test_json_of_another_shape_is_refused(values: Any) -> None:
-    with pytest.raises(InputError):
-        Recipe.from_dict(values)
-
-
-def test_what_could_not_be_a_part_of_a_recipe_is_not_registered() -> None:
-    @dataclasses.dataclass(frozen=True)
-    class Hyphen(Halve):
-        kind: ClassVar[str] = "hyphen"
-
-        def label(self) -> str:
-            return "half-way"
-
-    @dataclasses.dataclass(frozen=True)
-    class Needing(Step, Record):
-        amount: float
-        kind: ClassVar[str] = "needing"
-
-        def label(self) -> str:
-            return "needing"
-
-    class Bare(Step):
-        kind: ClassVar[str] = "bare"
-
-    @dataclasses.dataclass(frozen=True)
-    class SecondInt8(TFLite):
-        kind: ClassVar[str] = "second"
-
-    with pytest.raises(ValueError, match="half-way"):
-        register_step(Hyphen)
-    for step in (Needing, Bare):
-        with pytest.raises(TypeError):
-            register_step(step)
-    with pytest.raises(ValueError, match="with the label 'float32' is registered already"):
-        register_exporter(SecondInt8)
-    assert not {"hyphen", "needing", "bare"} & set(STEPS)
-    assert "second" not in EXPORTERS
