@@ -25,7 +25,7 @@ _READING_ERRORS = (OSError, ValueError, LookupError, TypeError, AttributeError, 
 
 
 @dataclass(frozen=True)
-class FloatSource:
+class LoadedNetwork:
     """A float network as it was found.
 
     Attributes:
@@ -43,20 +43,20 @@ class FloatSource:
     kind: str
     network: FloatNetwork
 
-    def with_input_range(self, low: float, high: float) -> FloatSource:
-        """Return the same source, whose network takes pixel values 0 and 255 as `low` and `high`."""
+    def with_input_range(self, low: float, high: float) -> LoadedNetwork:
+        """Return a copy whose network takes pixel values 0 and 255 as `low` and `high`."""
         given = self.network.input
         spec = InputSpec(given.height, given.width, Normalization.from_range(low, high))
         return dataclasses.replace(self, network=dataclasses.replace(self.network, input=spec))
 
 
-def find_network(source: str | Path) -> tuple[Path, RunFolder | None]:
-    """Find the file or folder that holds the network, and the run folder that `source` is, if it is one.
+def locate_network(given: str | Path) -> tuple[Path, RunFolder | None]:
+    """Find the file or folder that holds the network, and the run folder that `given` is, if it is one.
 
     Raises:
         ModelError: the run has no network yet.
     """
-    path = Path(source)
+    path = Path(given)
     if not RunFolder.is_one(path):
         return path, None
     run = RunFolder(path)
@@ -65,14 +65,14 @@ def find_network(source: str | Path) -> tuple[Path, RunFolder | None]:
     return run.keras_path, run
 
 
-def load_source(source: str | Path, *, trust_model: bool = False) -> FloatSource:
+def load_network(given: str | Path, *, trust_model: bool = False) -> LoadedNetwork:
     """Load a run folder's network, a `.keras` or `.h5` file, or a SavedModel.
 
     Raises:
         ModelError: there is nothing to load, it is damaged, or it is no image classifier with a fixed input size.
         UntrustedModelError: it would run foreign code, and `trust_model` is off.
     """
-    path, run = find_network(source)
+    path, run = locate_network(given)
     if path.is_dir():
         return _load_saved_model(path, trust_model)
     kind, config = read_configuration(path)
@@ -91,7 +91,7 @@ def load_source(source: str | Path, *, trust_model: bool = False) -> FloatSource
         input=InputSpec(height, width, RAW),
         classes=names or tuple(str(i) for i in range(classes)),
     )
-    return FloatSource(path, path.stem if run is None else run.name, run, kind, network)
+    return LoadedNetwork(path, path.stem if run is None else run.name, run, kind, network)
 
 
 def load_float_model(path: str | Path, trust_model: bool = False) -> Any:
@@ -214,7 +214,7 @@ def _load_keras3(path: Path, trust_model: bool) -> Any:
         raise ModelError(f"{path}: Keras 3 cannot load it ({_one_line(error)})") from error
 
 
-def _load_saved_model(path: Path, trust_model: bool) -> FloatSource:
+def _load_saved_model(path: Path, trust_model: bool) -> LoadedNetwork:
     if not (path / "saved_model.pb").is_file():
         raise ModelError(f"{path}: neither a run folder (run.json) nor a SavedModel (saved_model.pb)")
     import tensorflow as tf
@@ -247,7 +247,7 @@ def _load_saved_model(path: Path, trust_model: bool) -> FloatSource:
         input=InputSpec(height, width, RAW),
         classes=tuple(str(i) for i in range(classes)),
     )
-    return FloatSource(path, path.name, None, "SavedModel", network)
+    return LoadedNetwork(path, path.name, None, "SavedModel", network)
 
 
 def _image_classifier(path: Path, taken: Any, given: Any) -> tuple[int, int, int]:

@@ -6,11 +6,11 @@ from collections.abc import Sequence
 
 from edgeclf.compression.exporter import known_exporters
 from edgeclf.compression.pipeline.plan import CompressPlan
-from edgeclf.compression.pipeline.training_data import Images, data_of_the_run, data_source
+from edgeclf.compression.pipeline.training_data import Images, choose_data, data_of_the_run
 from edgeclf.compression.recipe import Recipe
 from edgeclf.dataset import Dataset, list_source, probe
 from edgeclf.errors import ModelError
-from edgeclf.keras_files.loading import find_network, read_configuration
+from edgeclf.keras_files.loading import locate_network, read_configuration
 from edgeclf.keras_files.trust import check_configuration
 from edgeclf.progress import SILENT, Progress
 
@@ -28,7 +28,7 @@ def check_request(plan: CompressPlan, progress: Progress = SILENT) -> Images:
     Raises:
         InputError: the source, the data or the recipes cannot be used.
     """
-    path, run = find_network(plan.source)
+    path, run = locate_network(plan.source)
     if path.is_dir():
         if not (path / "saved_model.pb").is_file():
             raise ModelError(f"{path}: neither a run folder (run.json) nor a SavedModel (saved_model.pb)")
@@ -38,7 +38,7 @@ def check_request(plan: CompressPlan, progress: Progress = SILENT) -> Images:
         if not plan.trust_model:
             check_configuration(config, path.name)
     check_kind(kind, path.name, plan.recipes)
-    images = data_source(run, path.name, plan.data, plan.recipes)
+    images = choose_data(run, path.name, plan.data, plan.recipes)
     if images is None or isinstance(images, Dataset):
         return images
     with data_of_the_run(plan.data is None):
