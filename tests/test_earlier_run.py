@@ -12,6 +12,7 @@ pytest.importorskip("tensorflow")
 from edgeclf.artifact import run_folder
 from edgeclf.artifact.run_folder import RUN_FILES, RunFolder
 from edgeclf.errors import InputError, ModelError, OutputError
+from edgeclf.training.checkpoint import epochs_done
 from edgeclf.training.config import TrainConfig
 from edgeclf.training.earlier_run import find_earlier, resume_config
 
@@ -88,10 +89,22 @@ def test_half_written_files_of_killed_processes_go(tmp_path: Path) -> None:
 def test_a_file_in_the_way_and_a_broken_record_are_named(tmp_path: Path) -> None:
     with pytest.raises(OutputError, match="is a file; a run folder was expected"):
         find_earlier(RunFolder(make(tmp_path, "file").path / "file", must_exist=False), resume=False, overwrite=True)
-    for broken, reason in (("{", "cannot be read"), ("[]", "expected a JSON object, got list")):
+    for broken, reason in (
+        ("{", "cannot be read"),
+        ("[" * 100_000, "cannot be read"),
+        ("[]", "expected a JSON object, got list"),
+        ('{"data": null}', "expected an object in 'data', got None"),
+        ('{"config": [1]}', r"expected an object in 'config', got \[1\]"),
+    ):
         (tmp_path / "run.json").write_text(broken)
         with pytest.raises(ModelError, match=rf"run\.json: {reason}.*; start again with --overwrite"):
             find_earlier(RunFolder(tmp_path, must_exist=False), resume=True, overwrite=False)
+
+
+@pytest.mark.parametrize("content", [b"", b"PK\x03\x04", b"text"])
+def test_a_damaged_checkpoint_counts_no_epoch(tmp_path: Path, content: bytes) -> None:
+    (tmp_path / "state.npz").write_bytes(content)
+    assert epochs_done(tmp_path / "state.npz") == 0
 
 
 def test_a_run_that_an_older_version_began_is_not_resumed(tmp_path: Path) -> None:

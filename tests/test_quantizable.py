@@ -19,6 +19,8 @@ tf_keras = pytest.importorskip("tf_keras")
 pytest.importorskip("tensorflow_model_optimization")
 from edgeclf.compression.export.graph_queries import float_operators  # noqa: E402
 from edgeclf.compression.steps.fake_quantization import insert_quantizers  # noqa: E402
+from edgeclf.compression.steps.prune import Prune  # noqa: E402
+from edgeclf.compression.steps.pruning import choose_layers  # noqa: E402
 from edgeclf.graph.float_network import FloatNetwork, InputSpec  # noqa: E402
 from edgeclf.graph.prepared_network import prepare_network  # noqa: E402
 from edgeclf.graph.quantizable import make_quantizable  # noqa: E402
@@ -57,6 +59,15 @@ def data() -> Dataset:
 def test_layers_that_cannot_be_quantized_are_named(middle: list[Any], words: str) -> None:
     with pytest.raises(ModelError, match=words):
         make_quantizable(prepare(network(*middle)))
+
+
+def test_pruning_counts_the_convolutions_that_quantization_will_add() -> None:
+    prepared = prepare(network(layers.ReLU(), layers.BatchNormalization(), layers.Conv2D(8, 3)))
+    chosen, goal, _ = choose_layers(prepared.model, Prune(0.5))
+    quantizable = make_quantizable(prepared).model
+    weights = sum(w.shape.num_elements() for layer in quantizable.layers for w in layer.weights if len(w.shape) >= 2)
+    zeros = sum(goal * prepared.model.get_layer(name).kernel.shape.num_elements() for name in chosen)
+    assert zeros / weights == pytest.approx(0.5)
 
 
 def test_a_normalization_of_vectors_is_named() -> None:

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import dataclasses
 import json
 import os
 import signal
 import subprocess
 import sys
 from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar
 
 import colored_squares
 import numpy as np
@@ -17,11 +18,18 @@ from colored_squares import short_recipe
 from listener import Listener
 
 from edgeclf import api
+from edgeclf.artifact.pixels import RAW
 from edgeclf.artifact.provenance import read_provenance
-from edgeclf.compression import CompressedModel, parse_recipe
+from edgeclf.compression import CompressedModel, Exporter, Recipe, StepContext, parse_recipe
+from edgeclf.compression.exporter import ExportedFile
+from edgeclf.compression.pipeline.context import RecipeContext
 from edgeclf.compression.pipeline.model_folder import ModelFolder
+from edgeclf.compression.pipeline.run_recipe import run_recipe
 from edgeclf.compression.pipeline.stage_cache import StageCache, StageCheckpoints
 from edgeclf.errors import OutputError, RunFailedError
+from edgeclf.graph.float_network import FloatNetwork, InputSpec
+from edgeclf.inference.input_range import InputRange
+from edgeclf.records import Record
 
 REQUEST: dict[str, Any] = {"calibration": 30}
 FIVE = ["int8", "qat-int8", "prune50-int8", "prune50-qat-int8", "cluster16-int8"]
@@ -115,6 +123,31 @@ def test_a_stage_is_known_by_all_that_decides_it() -> None:
     assert len({cache.key([prune]), cache.key([qat]), cache.key([prune, qat]), other.key([prune])}) == 4
     assert cache.key([prune]) != cache.key(short_recipe("prune50-int8").steps)
     assert cache.candidate_key(parse_recipe("int8")) != cache.candidate_key(parse_recipe("float16"))
+
+
+@dataclasses.dataclass(frozen=True)
+class Text(Exporter, Record):
+    """A format that is no TFLite."""
+
+    kind: ClassVar[str] = "text"
+    suffix: ClassVar[str] = ".txt"
+
+    def label(self) -> str:
+        return "text"
+
+    def export(self, network: FloatNetwork, context: StepContext) -> ExportedFile:
+        return ExportedFile(b"numbers", "text.txt")
+
+
+def test_a_format_that_is_no_tflite_is_made_and_not_measured() -> None:
+    data = colored_squares.dataset()
+    network = FloatNetwork(None, lambda x: x, None, InputSpec(16, 16, RAW), data.class_names)
+    context = RecipeContext(original=network, data=data, name="net", network_input=InputRange(0.0, 255.0, "given"))
+    candidate = run_recipe(network, Recipe((), Text()), context, StageCache({}))
+    assert candidate.file.content == b"numbers"
+    assert candidate.file.name.endswith(".txt")
+    model = candidate.model
+    assert (model.size_bytes, model.top1, model.split, model.sparsity) == (7, None, None, None)
 
 
 @pytest.fixture(scope="module")

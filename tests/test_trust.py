@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 
 from edgeclf.errors import ModelError, UntrustedModelError
-from edgeclf.keras_files.loading import load_float_model, load_source, read_configuration
+from edgeclf.keras_files.loading import LARGEST_JSON, load_float_model, load_network, read_configuration
 from edgeclf.keras_files.trust import check_configuration
 
 tf_keras = pytest.importorskip("tf_keras")
@@ -41,7 +41,7 @@ def layer(name: str, **more: Any) -> dict[str, Any]:
 def test_own_networks_load(tmp_path: Path, suffix: str) -> None:
     small_network().save(tmp_path / f"net{suffix}")
     assert load_float_model(tmp_path / f"net{suffix}").output_shape == (None, 2)
-    source = load_source(tmp_path / f"net{suffix}")
+    source = load_network(tmp_path / f"net{suffix}")
     network = source.network
     assert (source.kind, network.input.height, network.input.width) == ("tf-keras", 8, 8)
     assert network.classes == ("0", "1")
@@ -98,10 +98,10 @@ def test_a_file_of_two_kinds_is_refused(tmp_path: Path, suffix: str) -> None:
         room *= 2
     path.write_bytes(archive.ljust(room, b"\0") + (tmp_path / "hidden.h5").read_bytes())
     if suffix == ".keras":  # here the loader takes the archive, which is what was looked over
-        load_source(path)
+        load_network(path)
     else:
         with pytest.raises(ModelError, match="a name that ends in .keras was expected"):
-            load_source(path)
+            load_network(path)
     # An archive at the end, where zip looks for one, behind HDF5.
     path = tmp_path / f"back{suffix}"
     path.write_bytes((tmp_path / "shown.h5").read_bytes() + (tmp_path / "hidden.keras").read_bytes())
@@ -159,7 +159,7 @@ def test_a_saved_model_whose_signature_touches_files_is_refused(kind: str, tmp_p
     folder = saved_model(tmp_path / "net", writing(kind, tmp_path / "written"))
     before = sorted(tmp_path.rglob("*"))
     with pytest.raises(UntrustedModelError, match=rf"net holds the operator '{kind}'.*--trust-model"):
-        load_source(folder)
+        load_network(folder)
     assert sorted(tmp_path.rglob("*")) == before
 
 
@@ -167,7 +167,7 @@ def test_a_trusted_saved_model_may_do_what_it_likes(tmp_path: Path) -> None:
     import numpy as np
 
     folder = saved_model(tmp_path / "net", writing("SaveV2", tmp_path / "written"))
-    source = load_source(folder, trust_model=True)
+    source = load_network(folder, trust_model=True)
     source.network.call(np.ones((1, 8, 8, 3), np.float32))
     assert list(tmp_path.glob("written*"))
 
@@ -175,14 +175,14 @@ def test_a_trusted_saved_model_may_do_what_it_likes(tmp_path: Path) -> None:
 def test_functions_beside_the_signature_are_checked_since_loading_may_call_them(tmp_path: Path) -> None:
     folder = saved_model(tmp_path / "net", _restore_from_tensors=writing("ReadFile", tmp_path / "written"))
     with pytest.raises(UntrustedModelError, match="the operator 'ReadFile'"):
-        load_source(folder)
+        load_network(folder)
 
 
 def test_an_unknown_operator_is_refused(tmp_path: Path) -> None:
     from tensorflow.core.protobuf import saved_model_pb2
 
     folder = saved_model(tmp_path / "net")
-    load_source(folder)
+    load_network(folder)
     stored = saved_model_pb2.SavedModel.FromString((folder / "saved_model.pb").read_bytes())
     for function in stored.meta_graphs[0].graph_def.library.function:
         for node in function.node_def:
@@ -190,7 +190,7 @@ def test_an_unknown_operator_is_refused(tmp_path: Path) -> None:
                 node.op = "SomebodysMatMul"
     (folder / "saved_model.pb").write_bytes(stored.SerializeToString())
     with pytest.raises(UntrustedModelError, match="the operator 'SomebodysMatMul'"):
-        load_source(folder)
+        load_network(folder)
 
 
 def augmented_network(framework: Any) -> Any:
@@ -229,7 +229,7 @@ def test_exports_of_keras_are_loaded_untrusted(maker: str, tmp_path: Path) -> No
         network.save(tmp_path / "net")
     else:
         network.export(tmp_path / "net", **({"verbose": False} if maker.startswith("Keras 3") else {}))
-    source = load_source(tmp_path / "net")
+    source = load_network(tmp_path / "net")
     images = np.random.default_rng(0).uniform(0, 255, (1, 8, 8, 3)).astype(np.float32)
     scores = np.asarray(source.network.call(images))
     np.testing.assert_allclose(scores.sum(axis=1), 1, atol=1e-5)
@@ -259,7 +259,7 @@ def test_damaged_files_are_named(tmp_path: Path) -> None:
     with pytest.raises(ModelError, match="no such file"):
         load_float_model(tmp_path / "missing.keras")
     with pytest.raises(ModelError, match="neither a run folder"):
-        load_source(tmp_path)
+        load_network(tmp_path)
 
 
 def test_weights_alone_are_not_enough(tmp_path: Path) -> None:
@@ -284,12 +284,12 @@ def test_keras_3_is_named_where_tf_keras_is_needed(tmp_path: Path) -> None:
 def test_networks_that_are_no_image_classifiers_are_named(tmp_path: Path) -> None:
     tf_keras.Sequential([layers.InputLayer((5,)), layers.Dense(2)]).save(tmp_path / "table.keras")
     with pytest.raises(ModelError, match=r"expected \[N, height, width, 3\]"):
-        load_source(tmp_path / "table.keras")
+        load_network(tmp_path / "table.keras")
     inputs = layers.InputLayer((None, None, 3))
     network = tf_keras.Sequential([inputs, layers.GlobalAveragePooling2D(), layers.Dense(2)])
     network.save(tmp_path / "open.keras")
     with pytest.raises(ModelError, match="input size is open"):
-        load_source(tmp_path / "open.keras")
+        load_network(tmp_path / "open.keras")
 
 
 def first_version_model(folder: Path, harm: str, mark: Path) -> Path:
@@ -319,8 +319,17 @@ def test_saved_models_of_tensorflow_1_are_checked_too(harm: str, tmp_path: Path)
     mark = tmp_path / "written"
     folder = first_version_model(tmp_path / "net", harm, mark)
     if harm == "nothing":
-        assert load_source(folder).network.classes == ("0", "1")
+        assert load_network(folder).network.classes == ("0", "1")
     else:
         with pytest.raises(UntrustedModelError, match="the operator 'WriteFile'"):
-            load_source(folder)
+            load_network(folder)
     assert not mark.exists()
+
+
+def test_a_configuration_that_unpacks_to_very_much_is_not_read(tmp_path: Path) -> None:
+    path = tmp_path / "net.keras"
+    with zipfile.ZipFile(path, "w", zipfile.ZIP_DEFLATED) as archive:
+        archive.writestr("metadata.json", '{"keras_version": "2.15.0"}')
+        archive.writestr("config.json", b" " * (LARGEST_JSON + 1))
+    with pytest.raises(ModelError, match=r"config\.json has 67,108,865 bytes"):
+        read_configuration(path)

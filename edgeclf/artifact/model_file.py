@@ -11,7 +11,7 @@ from edgeclf.artifact import provenance as sealing
 from edgeclf.artifact.classifier_shape import ClassifierShape, classifier_shape
 from edgeclf.artifact.metadata import Metadata, read_foreign_metadata, read_metadata
 from edgeclf.artifact.provenance import Integrity, Provenance
-from edgeclf.artifact.tflite import TfliteModel, parse
+from edgeclf.artifact.tflite import IDENTIFIER, TfliteModel, parse
 from edgeclf.errors import DamagedModelError, ModelError
 
 
@@ -41,6 +41,11 @@ class ModelFile:
             return cls(path.read_bytes(), path.name, path)
         except OSError as error:
             raise ModelError(f"{path}: cannot be read ({(error.strerror or str(error)).lower()})") from error
+
+    @property
+    def is_tflite(self) -> bool:
+        """Whether the file says that it is a TFLite file; exporters may make others."""
+        return self.content[4:8] == IDENTIFIER
 
     @cached_property
     def graph(self) -> TfliteModel:

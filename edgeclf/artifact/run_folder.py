@@ -208,8 +208,11 @@ class RunFolder:
             raise InputError(f"{self.path}: not a run folder, it has no {RECORD}")
         try:
             values = json.loads(self.record_path.read_text(encoding="utf-8"))
-        except (OSError, ValueError) as error:
+        except (OSError, ValueError, RecursionError) as error:
             raise ModelError(f"{self.record_path}: cannot be read ({error})") from error
         if not isinstance(values, dict):
             raise ModelError(f"{self.record_path}: expected a JSON object, got {type(values).__name__}")
+        for name in ("data", "config"):
+            if not isinstance(values.get(name, {}), dict):
+                raise ModelError(f"{self.record_path}: expected an object in {name!r}, got {values[name]!r:.60}")
         return values

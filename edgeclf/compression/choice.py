@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
 import typing
 from collections.abc import Iterator, Mapping, Sequence
@@ -15,9 +16,9 @@ from edgeclf.errors import InputError, UnknownNameError
 from edgeclf.records import Record
 
 DEFAULT_FORMATS = ("int8", "float16")
-"""What is made where nothing is named."""
+"""What is made where nothing is named; of them, those that have the type of input and output."""
 CHANGED_FORMATS = ("int8",)
-"""What is made where steps or a type of input are named, and no format."""
+"""What is made where steps are named, and no format."""
 DEFAULT_IO = "uint8"
 
 Given = Recipe | str | Sequence[Recipe | str] | None
@@ -62,8 +63,7 @@ def choose_recipes(asked: Asked) -> tuple[Recipe, ...]:
             raise InputError(f"a recipe cannot be combined with {beside}; write it into the recipe, such as qat-int8")
         recipes = _named(asked.recipes)
     else:
-        plain = not changes and asked.io == DEFAULT_IO
-        formats = tuple(dict.fromkeys(asked.formats)) or (DEFAULT_FORMATS if plain else CHANGED_FORMATS)
+        formats = tuple(dict.fromkeys(asked.formats)) or (CHANGED_FORMATS if changes else _default_formats(asked.io))
         steps = tuple(step.from_option(changes[kind]) for kind, step in STEPS.items() if kind in changes)
         recipes = tuple(Recipe(steps, parse_recipe(name).export) for name in formats)
     settings = dict(asked.settings)
@@ -166,3 +166,14 @@ def _leaves(record: type[Any], inside: tuple[str, ...] = ()) -> Iterator[tuple[t
             yield from _leaves(hint, (*inside, field.name))
         else:
             yield (*inside, field.name), hint
+
+
+def _default_formats(io: str) -> tuple[str, ...]:
+    """List those of `DEFAULT_FORMATS` that have input and output of type `io`."""
+    found = []
+    for name in DEFAULT_FORMATS:
+        with contextlib.suppress(InputError):
+            with_settings(parse_recipe(name), {"io": io})
+            found.append(name)
+    # where none has it, the first one raises the error that names what is known
+    return tuple(found) or DEFAULT_FORMATS[:1]

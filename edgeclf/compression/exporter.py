@@ -58,7 +58,7 @@ class Exporter(Protocol):
         return ""
 
     def label(self) -> str:
-        """Return the last part of a recipe's name, such as `int8`; it has no hyphen."""
+        """Return the last part of a recipe's name, such as `int8`; lower case, without hyphen."""
         ...
 
     @classmethod
@@ -68,7 +68,9 @@ class Exporter(Protocol):
         return {made.label(): made}
 
     def export(self, network: FloatNetwork, context: StepContext) -> ExportedFile:
-        """Convert `network`; the file's graph is complete, labels and provenance are added later.
+        """Convert `network`; the file's graph is complete.
+
+        TFLite files get labels and provenance afterwards, and are measured; others are written as they are.
 
         Raises:
             InputError: the network does not go with the format, or images are missing.
@@ -101,8 +103,20 @@ def register_exporter(exporter: type[Any]) -> type[Any]:
     """Add an exporter to the registry; usable as a class decorator.
 
     Raises:
-        ValueError: another exporter has the same kind.
+        ValueError: another exporter has the same kind or label, or a label cannot stand in a recipe's name.
+        TypeError: it is no frozen `Record` whose fields all have defaults.
     """
-    if EXPORTERS.setdefault(exporter.kind, exporter) is not exporter:
+    from edgeclf.compression.step import check_label, check_part
+
+    if EXPORTERS.get(exporter.kind) is exporter:
+        return exporter
+    if exporter.kind in EXPORTERS:
         raise ValueError(f"an exporter of the kind {exporter.kind!r} is registered already")
+    check_part(exporter)
+    known = known_exporters()
+    for label in exporter.variants():
+        check_label(label)
+        if label in known:
+            raise ValueError(f"an exporter with the label {label!r} is registered already")
+    EXPORTERS[exporter.kind] = exporter
     return exporter

@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import itertools
 import json
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -26,13 +26,17 @@ class Recipe(Record):
         export: what the file is made with.
 
     Raises:
-        InputError: steps stand in an order that does not work, or do not go with the exporter.
+        InputError: steps stand in an order that does not work, or do not go with the exporter, or a setting is not of
+            its type.
     """
 
     steps: tuple[Step, ...] = ()
     export: Exporter = field(default_factory=TFLite)
 
     def __post_init__(self) -> None:
+        # Settings given from Python are checked like those from JSON, and equal ones (1 and 1.0) get the same digest.
+        object.__setattr__(self, "steps", tuple(map(_check_settings, self.steps)))
+        object.__setattr__(self, "export", _check_settings(self.export))
         for first, second in itertools.combinations(self.steps, 2):
             if first.kind in second.after or second.kind in first.before:
                 continue
@@ -61,7 +65,11 @@ class Recipe(Record):
     @property
     def file_name(self) -> str:
         """The short name where every setting is the default, else with the first six characters of the digest."""
-        return self.name if self == parse_recipe(self.name) else f"{self.name}-{self.digest[:6]}"
+        try:
+            default = self == parse_recipe(self.name)
+        except InputError:  # a label that its step does not parse, such as that of a very small fraction
+            default = False
+        return self.name if default else f"{self.name}-{self.digest[:6]}"
 
     @property
     def trains(self) -> bool:
@@ -84,10 +92,15 @@ class Recipe(Record):
         Raises:
             InputError: a kind or a key is unknown, or a value does not fit.
         """
-        unknown = sorted(set(values) - {"steps", "export"})
-        if unknown:
-            raise InputError(f"Recipe has no field {unknown[0]!r}; it has: steps, export")
-        steps = tuple(_part_from_dict(part, STEPS, "step") for part in values.get("steps", ()))
+        if not isinstance(values, Mapping):
+            raise InputError(f"Recipe must be an object, got a {type(values).__name__}")
+        unknown = next((name for name in values if name not in ("steps", "export")), None)
+        if unknown is not None:
+            raise InputError(f"Recipe has no field {unknown!r}; it has: steps, export")
+        parts = values.get("steps", ())
+        if not isinstance(parts, (list, tuple)):
+            raise InputError(f"Recipe.steps must be a list, got a {type(parts).__name__}")
+        steps = tuple(_part_from_dict(part, STEPS, "step") for part in parts)
         if "export" not in values:
             return cls(steps)
         return cls(steps, _part_from_dict(values["export"], EXPORTERS, "exporter"))
@@ -129,6 +142,10 @@ def _parse_step(part: str) -> Step:
     raise UnknownNameError("step of a recipe", part, [kind().label() for kind in STEPS.values()])
 
 
+def _check_settings(part: Any) -> Any:
+    return type(part).from_dict(part.to_dict())
+
+
 def _part_to_dict(part: Any) -> dict[str, Any]:
     return {"kind": part.kind, **part.to_dict()}
 
@@ -138,7 +155,7 @@ def _part_from_dict(values: Any, registry: dict[str, type[Any]], what: str) -> A
         return values
     if not isinstance(values, dict) or "kind" not in values:
         raise InputError(f"a {what} in JSON must be an object with the key 'kind', got {values!r}")
-    kind = values["kind"]
+    kind = str(values["kind"])
     if kind not in registry:
-        raise UnknownNameError(what, str(kind), registry)
+        raise UnknownNameError(what, kind, registry)
     return registry[kind].from_dict({key: value for key, value in values.items() if key != "kind"})

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, ClassVar, Protocol, TypeVar
@@ -14,6 +15,7 @@ from edgeclf.dataset import Dataset
 from edgeclf.errors import InputError
 from edgeclf.graph.float_network import FloatNetwork
 from edgeclf.progress import SILENT, Progress
+from edgeclf.records import Record
 
 if TYPE_CHECKING:
     from edgeclf.compression.export.model_file_stats import ModelFileStats
@@ -70,7 +72,7 @@ class Step(Protocol):
 
     Attributes:
         kind: its key in `STEPS`, in the JSON of a recipe, and in front of its settings (`qat_epochs`).
-        trains: whether it needs labelled images and a tf-keras network.
+        trains: whether it needs labelled images. Every step needs a tf-keras network.
         after: kinds of the steps that may stand before it in a recipe.
         before: kinds of the steps that may stand behind it; a pair is allowed if either of the two allows it.
     """
@@ -81,7 +83,7 @@ class Step(Protocol):
     before: ClassVar[frozenset[str]] = frozenset()
 
     def label(self) -> str:
-        """Return the part of a recipe's name that stands for it, such as `prune50`; it has no hyphen."""
+        """Return the part of a recipe's name that stands for it, such as `prune50`; lower case, without hyphen."""
         ...
 
     @classmethod
@@ -142,8 +144,37 @@ def register_step(step: type[Any]) -> type[Any]:
     """Add a step to the registry; usable as a class decorator.
 
     Raises:
-        ValueError: another step has the same kind.
+        ValueError: another step has the same kind, or its label cannot stand in a recipe's name.
+        TypeError: it is no frozen `Record` whose fields all have defaults.
     """
-    if STEPS.setdefault(step.kind, step) is not step:
+    if STEPS.get(step.kind, step) is not step:
         raise ValueError(f"a step of the kind {step.kind!r} is registered already")
+    check_part(step)
+    check_label(step().label())
+    STEPS[step.kind] = step
     return step
+
+
+def check_part(part: type[Any]) -> None:
+    """Refuse a class that could not be a part of a recipe: such errors would show in recipes that do not use it.
+
+    Raises:
+        TypeError: it is no frozen `Record` whose fields all have defaults and can be read from JSON.
+    """
+    if not (issubclass(part, Record) and dataclasses.is_dataclass(part)):
+        raise TypeError(f"{part.__name__} must be a frozen dataclass derived from Record")
+    made: Any = part()
+    if type(made).from_dict(made.to_dict()) != made:
+        raise TypeError(f"{part.__name__} must be equal to what its JSON describes")
+
+
+def check_label(label: str) -> None:
+    """Refuse a label that cannot stand in a recipe's name, whose parts are separated by hyphens and in lower case.
+
+    Raises:
+        ValueError: it cannot.
+    """
+    if not label or label != label.strip().lower() or set(label) & set("-/\\"):
+        raise ValueError(
+            f"the label {label!r} cannot be a part of a recipe's name: lower case without - and / is needed"
+        )

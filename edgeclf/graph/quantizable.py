@@ -30,17 +30,24 @@ def make_quantizable(network: FloatNetwork) -> FloatNetwork:
     Raises:
         ModelError: there are layers that quantization-aware training cannot take; each is named.
     """
-    fused = _fused_normalizations(network.model)
-    replaced = {}
-    for layer in network.model.layers:
-        if isinstance(layer, (layers.BatchNormalization, *SCALING_KINDS)) and layer.name not in fused:
-            shape = layer.get_input_shape_at(0)
-            if len(shape) == 4 and (not hasattr(layer, "axis") or _axes(layer) in ([3], [])):
-                replaced[layer.name] = _as_convolution(layer, int(shape[3]))
-    if replaced:
+    loose = find_loose_scalings(network.model)
+    if loose:
+        replaced = {name: _as_convolution(network.model.get_layer(name), channels) for name, channels in loose.items()}
         network = network.with_model(rewire(network.model, replaced=replaced))
     _check(network.model)
     return network
+
+
+def find_loose_scalings(model: Any) -> dict[str, int]:
+    """Find the layers that `make_quantizable` turns into depthwise convolutions: number of channels by name."""
+    fused = _fused_normalizations(model)
+    found = {}
+    for layer in model.layers:
+        if isinstance(layer, (layers.BatchNormalization, *SCALING_KINDS)) and layer.name not in fused:
+            shape = layer.get_input_shape_at(0)
+            if len(shape) == 4 and (not hasattr(layer, "axis") or _axes(layer) in ([3], [])):
+                found[layer.name] = int(shape[3])
+    return found
 
 
 def _check(model: Any) -> None:

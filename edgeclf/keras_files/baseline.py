@@ -9,7 +9,7 @@ from pathlib import Path
 from edgeclf.artifact.run_folder import RunFolder
 from edgeclf.dataset import Dataset
 from edgeclf.keras_files.input_range import decide_input_range
-from edgeclf.keras_files.loading import load_source
+from edgeclf.keras_files.loading import load_network
 from edgeclf.keras_files.predictor import BATCH, KerasPredictor
 from edgeclf.measure.baseline import BaselineNetwork
 from edgeclf.measure.plan import BenchPlan
@@ -33,19 +33,19 @@ def open_baseline(path: str | Path, plan: BenchPlan, data: Data = None, progress
         InputError: neither the file nor the plan states the input range, and there is no data.
         UntrustedModelError: the file would run foreign code.
     """
-    source = load_source(path, trust_model=plan.trust_model)
-    size = (source.network.input.height, source.network.input.width)
+    loaded = load_network(path, trust_model=plan.trust_model)
+    size = (loaded.network.input.height, loaded.network.input.width)
     dataset = data(*size) if callable(data) else data
     span = plan.input_range
     if dataset is not None:
-        span = decide_input_range(source, plan.input_range, dataset, progress)
-    scaled = source if span is None else source.with_input_range(*span)
-    classes = _class_names(source.path, len(source.network.classes))
+        span = decide_input_range(loaded, plan.input_range, dataset, progress)
+    scaled = loaded if span is None else loaded.with_input_range(*span)
+    classes = _class_names(loaded.path, len(loaded.network.classes))
     network = dataclasses.replace(scaled.network, classes=classes)
-    file = source.path
+    file = loaded.path
     return BaselineNetwork(
         # A SavedModel may have been exported for one batch size.
-        predictor=KerasPredictor(network, batch_size=1 if source.kind == "SavedModel" else BATCH),
+        predictor=KerasPredictor(network, batch_size=1 if loaded.kind == "SavedModel" else BATCH),
         name=f"{file.parent.name}/{file.name}" if file.parent.name else file.name,
         size_bytes=file.stat().st_size if file.is_file() else None,
         input_range=span,
@@ -53,7 +53,7 @@ def open_baseline(path: str | Path, plan: BenchPlan, data: Data = None, progress
 
 
 def _class_names(path: Path, classes: int) -> tuple[str, ...]:
-    """Names of the outputs of a run folder's network; for a network from elsewhere, their numbers."""
+    """Return the names of the outputs of a run folder's network; for a network from elsewhere, their numbers."""
     folder = path if path.is_dir() else path.parent
     names = (RunFolder(folder).run_json.get("data") or {}).get("class_names") if RunFolder.is_one(folder) else None
     return tuple(names) if names else tuple(map(str, range(classes)))

@@ -19,11 +19,13 @@ from edgeclf.keras_files.trust import check_configuration
 
 _HDF5 = b"\x89HDF\r\n\x1a\n"
 _ZIP = b"PK\x03\x04"
+LARGEST_JSON = 1 << 26
+"""Bytes of a configuration; an archive of a few kB may unpack to gigabytes."""
 _READING_ERRORS = (OSError, ValueError, LookupError, TypeError, AttributeError, EOFError, RuntimeError, ImportError)
 
 
 @dataclass(frozen=True)
-class FloatSource:
+class LoadedNetwork:
     """A float network as it was found.
 
     Attributes:
@@ -33,7 +35,6 @@ class FloatSource:
         kind: `tf-keras`, `Keras 3` or `SavedModel`.
         network: on raw pixels until `with_input_range` says otherwise. `model` is None where another framework made
             it. Without a run folder the classes are numbers.
-        parameters: number of weights and biases; None for a SavedModel.
     """
 
     path: Path
@@ -41,22 +42,21 @@ class FloatSource:
     run: RunFolder | None
     kind: str
     network: FloatNetwork
-    parameters: int | None = None
 
-    def with_input_range(self, low: float, high: float) -> FloatSource:
-        """Return the same source, whose network takes pixel values 0 and 255 as `low` and `high`."""
+    def with_input_range(self, low: float, high: float) -> LoadedNetwork:
+        """Return a copy whose network takes pixel values 0 and 255 as `low` and `high`."""
         given = self.network.input
         spec = InputSpec(given.height, given.width, Normalization.from_range(low, high))
         return dataclasses.replace(self, network=dataclasses.replace(self.network, input=spec))
 
 
-def find_network(source: str | Path) -> tuple[Path, RunFolder | None]:
-    """Find the file or folder that holds the network, and the run folder that `source` is, if it is one.
+def locate_network(given: str | Path) -> tuple[Path, RunFolder | None]:
+    """Find the file or folder that holds the network, and the run folder that `given` is, if it is one.
 
     Raises:
         ModelError: the run has no network yet.
     """
-    path = Path(source)
+    path = Path(given)
     if not RunFolder.is_one(path):
         return path, None
     run = RunFolder(path)
@@ -65,14 +65,14 @@ def find_network(source: str | Path) -> tuple[Path, RunFolder | None]:
     return run.keras_path, run
 
 
-def load_source(source: str | Path, *, trust_model: bool = False) -> FloatSource:
+def load_network(given: str | Path, *, trust_model: bool = False) -> LoadedNetwork:
     """Load a run folder's network, a `.keras` or `.h5` file, or a SavedModel.
 
     Raises:
         ModelError: there is nothing to load, it is damaged, or it is no image classifier with a fixed input size.
         UntrustedModelError: it would run foreign code, and `trust_model` is off.
     """
-    path, run = find_network(source)
+    path, run = locate_network(given)
     if path.is_dir():
         return _load_saved_model(path, trust_model)
     kind, config = read_configuration(path)
@@ -91,7 +91,7 @@ def load_source(source: str | Path, *, trust_model: bool = False) -> FloatSource
         input=InputSpec(height, width, RAW),
         classes=names or tuple(str(i) for i in range(classes)),
     )
-    return FloatSource(path, path.stem if run is None else run.name, run, kind, network, int(model.count_params()))
+    return LoadedNetwork(path, path.stem if run is None else run.name, run, kind, network)
 
 
 def load_float_model(path: str | Path, trust_model: bool = False) -> Any:
@@ -117,7 +117,7 @@ def load_float_model(path: str | Path, trust_model: bool = False) -> Any:
     if kind != "tf-keras":
         raise ModelError(
             f"{path.name} was saved by Keras 3; training needs tf-keras. Save it with tf-keras (import tf_keras), "
-            "or compress it after training alone (int8, float16, dynamic, int16x8)"
+            "or compress it with recipes that train nothing, such as int8"
         )
     if not trust_model:
         check_configuration(config, path.name)
@@ -174,8 +174,15 @@ def _zip_configuration(path: Path) -> tuple[str, Any]:
         broken = archive.testzip()
         if broken is not None:
             raise ValueError(f"checksum of {broken}")
-        version = json.loads(archive.read("metadata.json")).get("keras_version", "")
-        return str(version), json.loads(archive.read("config.json"))
+        version = _json_in(archive, "metadata.json").get("keras_version", "")
+        return str(version), _json_in(archive, "config.json")
+
+
+def _json_in(archive: zipfile.ZipFile, name: str) -> Any:
+    size = archive.getinfo(name).file_size
+    if size > LARGEST_JSON:
+        raise ValueError(f"{name} has {size:,} bytes, expected at most {LARGEST_JSON:,}")
+    return json.loads(archive.read(name))
 
 
 def _hdf5_configuration(path: Path) -> tuple[str, Any]:
@@ -207,7 +214,7 @@ def _load_keras3(path: Path, trust_model: bool) -> Any:
         raise ModelError(f"{path}: Keras 3 cannot load it ({_one_line(error)})") from error
 
 
-def _load_saved_model(path: Path, trust_model: bool) -> FloatSource:
+def _load_saved_model(path: Path, trust_model: bool) -> LoadedNetwork:
     if not (path / "saved_model.pb").is_file():
         raise ModelError(f"{path}: neither a run folder (run.json) nor a SavedModel (saved_model.pb)")
     import tensorflow as tf
@@ -240,7 +247,7 @@ def _load_saved_model(path: Path, trust_model: bool) -> FloatSource:
         input=InputSpec(height, width, RAW),
         classes=tuple(str(i) for i in range(classes)),
     )
-    return FloatSource(path, path.name, None, "SavedModel", network)
+    return LoadedNetwork(path, path.name, None, "SavedModel", network)
 
 
 def _image_classifier(path: Path, taken: Any, given: Any) -> tuple[int, int, int]:

@@ -1,4 +1,4 @@
-"""A float network as a predictor: the baseline of `bench`, float top-1 of `compress`, metrics of `train`, a teacher."""
+"""A float network as a predictor: the baseline of `bench`, and the float top-1 of `compress`."""
 
 from __future__ import annotations
 

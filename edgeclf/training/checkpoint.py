@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-import json
 import zipfile
+import zlib
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -18,6 +18,8 @@ from edgeclf.errors import ModelError
 from edgeclf.records import Record
 
 Array = npt.NDArray[Any]
+_DAMAGE = (OSError, ValueError, KeyError, EOFError, zipfile.BadZipFile, zlib.error)
+"""What reading a file raises that is empty, cut, or no checkpoint."""
 
 
 @dataclass(frozen=True)
@@ -61,7 +63,7 @@ def epochs_done(path: Path) -> int:
     try:
         with np.load(path) as file:
             return TrainingState.from_json(bytes(file["state"]).decode()).epoch
-    except (OSError, ValueError, KeyError, zipfile.BadZipFile):
+    except _DAMAGE:
         return 0
 
 
@@ -83,6 +85,6 @@ def load_checkpoint(path: Path, model: tf_keras.Model) -> TrainingState:
             raise ValueError(f"{len(saved)} optimizer variables instead of {len(variables)}")
         for variable, value in zip(variables, saved, strict=True):
             variable.assign(value)
-    except (OSError, ValueError, KeyError, zipfile.BadZipFile, json.JSONDecodeError) as error:
+    except _DAMAGE as error:
         raise ModelError(f"{path}: cannot be resumed ({error}); start again with --overwrite") from error
     return state

@@ -40,7 +40,7 @@ def fetch_weights(url: str, path: Path, sha256: str | None, progress: Progress) 
             return True
         progress.warn(f"{path} has SHA-256 {found}, expected {expected}; it is removed and downloaded again")
         remove_weights(path)
-    progress.info(f"downloading ImageNet weights (2 MB) from {url} to {path}")
+    progress.info(f"downloading ImageNet weights from {url} to {path}")
     try:
         content = _download(url, sha256)
     except (OSError, http.client.HTTPException) as error:

@@ -2,9 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from typing import Any
-
 import numpy as np
 import numpy.typing as npt
 import tensorflow as tf
@@ -12,7 +9,7 @@ import tf_keras
 
 from edgeclf.dataset.types import ImageView
 from edgeclf.progress import SILENT, Progress
-from edgeclf.training.pipeline import EVALUATION_BATCH, evaluation_batches
+from edgeclf.training.pipeline import evaluation_batches
 
 
 def predict_probabilities(
@@ -32,31 +29,9 @@ def predict_probabilities(
     if step is None:
         step = tf.function(lambda batch: model(tf.cast(batch, tf.float32), training=False), reduce_retracing=True)
         model._edgeclf_inference = step
-    return predict_in_batches(step, images, int(model.output_shape[-1]), progress)
-
-
-def predict_in_batches(
-    predict: Callable[[Any], Any],
-    images: ImageView | npt.NDArray[np.uint8],
-    classes: int,
-    progress: Progress = SILENT,
-    batch_size: int = EVALUATION_BATCH,
-) -> npt.NDArray[np.float32]:
-    """Run a function over images, a batch at a time.
-
-    Args:
-        predict: from uint8[B, H, W, 3] to float32[B, C].
-        images: uint8[N, H, W, 3].
-        classes: C.
-        progress: where the bar goes.
-        batch_size: largest B.
-
-    Returns:
-        float32[N, C].
-    """
     parts = []
     with progress.task("evaluating", len(images)) as task:
-        for batch in evaluation_batches(images, batch_size):
-            parts.append(np.asarray(predict(batch), np.float32))
+        for batch in evaluation_batches(images):
+            parts.append(np.asarray(step(batch), np.float32))
             task.advance(len(parts[-1]))
-    return np.concatenate(parts) if parts else np.empty((0, classes), np.float32)
+    return np.concatenate(parts) if parts else np.empty((0, int(model.output_shape[-1])), np.float32)

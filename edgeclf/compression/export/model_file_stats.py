@@ -41,7 +41,9 @@ class ModelFileStats:
 
 
 def model_file_stats(file: ModelFile) -> ModelFileStats:
-    """Count in a `.tflite`."""
+    """Count in a `.tflite`; of a file of another format, the sizes alone."""
+    if not file.is_tflite:
+        return ModelFileStats(len(file.content), gzip_size(file.content), None, None, None, (), ())
     model, content = file.graph, file.content
     rows = []
     for tensor in parameter_tensors(model):

@@ -7,7 +7,7 @@ from pathlib import Path
 
 from edgeclf.compression.compress_report import CompressedModel, CompressReport
 from edgeclf.compression.pipeline.context import RecipeContext
-from edgeclf.compression.pipeline.identity import describe_inputs, describe_request, describe_source
+from edgeclf.compression.pipeline.identity import describe_inputs, describe_network, describe_request
 from edgeclf.compression.pipeline.model_folder import ModelFolder
 from edgeclf.compression.pipeline.plan import CompressPlan
 from edgeclf.compression.pipeline.preparation import prepare
@@ -17,7 +17,7 @@ from edgeclf.compression.pipeline.stage_cache import StageCache
 from edgeclf.compression.pipeline.training_data import Images
 from edgeclf.compression.recipe import Recipe
 from edgeclf.graph.private_apis import safe_mode
-from edgeclf.keras_files.loading import FloatSource, load_source
+from edgeclf.keras_files.loading import LoadedNetwork, load_network
 from edgeclf.progress import SILENT, Progress
 
 
@@ -33,16 +33,16 @@ def compress(plan: CompressPlan, progress: Progress = SILENT, images: Images = N
         InputError: the source, the data, the recipes or the output cannot be used.
         RunFailedError: training diverged, or the disk is full.
     """
-    source = load_source(plan.source, trust_model=plan.trust_model)
-    check_kind(source.kind, source.path.name, plan.recipes)
-    origin, files = describe_source(source), [_file(recipe) for recipe in plan.recipes]
+    loaded = load_network(plan.source, trust_model=plan.trust_model)
+    check_kind(loaded.kind, loaded.path.name, plan.recipes)
+    origin, files = describe_network(loaded), [_file(recipe) for recipe in plan.recipes]
     request = describe_request(origin, plan)
-    folder = ModelFolder(_folder(source, plan), source.name, request, files, overwrite=plan.overwrite)
+    folder = ModelFolder(_folder(loaded, plan), loaded.name, request, files, overwrite=plan.overwrite)
     models: list[CompressedModel] = []
     try:
         # layers with code of their own are copied with the network
         with safe_mode(not plan.trust_model):
-            context = prepare(source, plan, progress, images)
+            context = prepare(loaded, plan, progress, images)
             cache = StageCache(describe_inputs(origin, plan, context), folder.unfinished)
             for recipe in plan.recipes:
                 models.append(_make(recipe, context, cache, folder))
@@ -69,7 +69,7 @@ def _file(recipe: Recipe) -> str:
     return recipe.file_name + recipe.export.suffix
 
 
-def _folder(source: FloatSource, plan: CompressPlan) -> Path:
+def _folder(loaded: LoadedNetwork, plan: CompressPlan) -> Path:
     if plan.out is not None:
         return Path(plan.out)
-    return source.run.path / "compressed" if source.run is not None else source.path.parent / "compressed"
+    return loaded.run.path / "compressed" if loaded.run is not None else loaded.path.parent / "compressed"

@@ -10,17 +10,17 @@ from edgeclf.compression.export.packaging import PACKAGES
 from edgeclf.compression.pipeline.context import RecipeContext
 from edgeclf.compression.pipeline.plan import CompressPlan
 from edgeclf.dataset import Dataset
-from edgeclf.keras_files.loading import FloatSource
+from edgeclf.keras_files.loading import LoadedNetwork
 from edgeclf.versions import package_version
 
 
-def describe_source(source: FloatSource) -> dict[str, Any]:
+def describe_network(loaded: LoadedNetwork) -> dict[str, Any]:
     """Describe in plain values which network it is, by its content, and how it was trained."""
-    run = {} if source.run is None else source.run.run_json
+    run = {} if loaded.run is None else loaded.run.run_json
     return {
-        "name": source.name,
-        "sha256": _digest_of_files(source.path),
-        "classes": list(source.network.classes),
+        "name": loaded.name,
+        "sha256": _digest_of_files(loaded.path),
+        "classes": list(loaded.network.classes),
         "training": run.get("config"),
         "data": [run.get("data", {}).get(key) for key in ("source", "fingerprint", "split_seed")],
     }
@@ -48,7 +48,7 @@ def describe_request(source: dict[str, Any], plan: CompressPlan) -> dict[str, An
     """Describe in plain values what a call asks for; an equal call resumes one that was killed.
 
     Args:
-        source: as `describe_source` gives it.
+        source: the network, as `describe_network` returns it.
         plan: of the call.
     """
     data = plan.data.fingerprint if isinstance(plan.data, Dataset) else None if plan.data is None else str(plan.data)
@@ -60,7 +60,7 @@ def describe_inputs(source: dict[str, Any], plan: CompressPlan, context: RecipeC
     """Describe in plain values all that decides a model beside its recipe; what a `StageCache` is made with.
 
     Args:
-        source: as `describe_source` gives it.
+        source: the network, as `describe_network` returns it.
         plan: of the call.
         context: with the images and the input range that were found.
     """

@@ -81,7 +81,7 @@ class ModelFolder:
             if values["request"] != key or values["sha256"] != hashlib.sha256(path.read_bytes()).hexdigest():
                 return None
             made = CompressedModel.from_dict({**values["model"], "path": str(path)})
-        except (OSError, ValueError, LookupError, TypeError):
+        except (OSError, ValueError, LookupError, TypeError, RecursionError):
             return None
         self._made = True
         return made

@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any
 
+from edgeclf.artifact.pixels import Normalization
 from edgeclf.compression.choice import check_recipes
 from edgeclf.compression.recipe import Recipe
 from edgeclf.errors import InputError
@@ -28,7 +29,8 @@ class CompressPlan(Record):
         seed: of the calibration draw and of training.
 
     Raises:
-        InputError: there is no recipe, one is given twice, or there are no calibration images.
+        InputError: there is no recipe, one is given twice, there are no calibration images, or the input range does not
+            rise.
     """
 
     source: str
@@ -45,3 +47,5 @@ class CompressPlan(Record):
         check_recipes(self.recipes)
         if self.calibration < 1:
             raise InputError(f"calibration must be at least 1 image, got {self.calibration}")
+        if self.input_range is not None:
+            Normalization.from_range(*self.input_range)

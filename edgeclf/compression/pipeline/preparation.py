@@ -13,19 +13,20 @@ from edgeclf.compression.pipeline.context import RecipeContext
 from edgeclf.compression.pipeline.plan import CompressPlan
 from edgeclf.compression.pipeline.scoring import float_top1, scored_split
 from edgeclf.compression.pipeline.training_data import Images, find_data
+from edgeclf.compression.recipe import digest_of, steps_to_list
 from edgeclf.dataset import Dataset
 from edgeclf.graph.prepared_network import prepare_network
 from edgeclf.keras_files.input_range import choose_input_range
-from edgeclf.keras_files.loading import FloatSource
+from edgeclf.keras_files.loading import LoadedNetwork
 from edgeclf.progress import Progress
 from edgeclf.training.defaults import CHARACTER_SETS
 
 
-def prepare(source: FloatSource, plan: CompressPlan, progress: Progress, images: Images = None) -> RecipeContext:
+def prepare(loaded: LoadedNetwork, plan: CompressPlan, progress: Progress, images: Images = None) -> RecipeContext:
     """Prepare the network and its images; everything that can go wrong before a training goes wrong here.
 
     Args:
-        source: the float network as it was found.
+        loaded: the float network as it was found.
         plan: what is made of it.
         progress: where bars and findings are shown.
         images: those that were listed already; None: the plan names them.
@@ -36,15 +37,17 @@ def prepare(source: FloatSource, plan: CompressPlan, progress: Progress, images:
     Raises:
         InputError: the data or the network do not fit the recipes.
     """
-    data = find_data(source, plan, progress, images)
-    span = choose_input_range(source, plan.input_range, data, progress)
-    network = source.with_input_range(span.low, span.high).network
-    if data is not None and not (source.run is not None and source.run.labels):
+    data = find_data(loaded, plan, progress, images)
+    span = choose_input_range(loaded, plan.input_range, data, progress)
+    network = loaded.with_input_range(span.low, span.high).network
+    if data is not None and not (loaded.run is not None and loaded.run.labels):
         network = dataclasses.replace(network, classes=data.class_names)
     network = prepare_network(network)
-    for step in dict.fromkeys(step for recipe in plan.recipes for step in recipe.steps):
+    # by their settings: a step's fields need not be hashable
+    steps = {digest_of(steps_to_list([step])): step for recipe in plan.recipes for step in recipe.steps}
+    for step in steps.values():
         step.check(network)
-    config = {} if source.run is None else source.run.run_json.get("config", {})
+    config = {} if loaded.run is None else loaded.run.run_json.get("config", {})
     flip = config.get("flip")
     context = RecipeContext(
         original=network,
@@ -53,16 +56,16 @@ def prepare(source: FloatSource, plan: CompressPlan, progress: Progress, images:
         flip=(data is None or data.name not in CHARACTER_SETS) if flip is None else bool(flip),
         seed=plan.seed,
         progress=progress,
-        name=source.name,
+        name=loaded.name,
         network_input=span,
-        selected=source.run is not None,
+        selected=loaded.run is not None,
     )
     if data is not None and any(recipe.calibrates for recipe in plan.recipes):
         context = _with_calibration(context, data, plan.calibration)
     if scored_split(data) is None:
         return context
     # a SavedModel may know one batch size alone
-    batch = 1 if source.kind == "SavedModel" else 200
+    batch = 1 if loaded.kind == "SavedModel" else 200
     return dataclasses.replace(context, float_top1=float_top1(context, batch))
 
 

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+from edgeclf.compression.exporter import known_exporters
 from edgeclf.compression.pipeline.plan import CompressPlan
-from edgeclf.compression.pipeline.training_data import Images, data_of_the_run, data_source
+from edgeclf.compression.pipeline.training_data import Images, choose_data, data_of_the_run
 from edgeclf.compression.recipe import Recipe
 from edgeclf.dataset import Dataset, list_source, probe
 from edgeclf.errors import ModelError
-from edgeclf.keras_files.loading import find_network, read_configuration
+from edgeclf.keras_files.loading import locate_network, read_configuration
 from edgeclf.keras_files.trust import check_configuration
 from edgeclf.progress import SILENT, Progress
 
@@ -27,7 +28,7 @@ def check_request(plan: CompressPlan, progress: Progress = SILENT) -> Images:
     Raises:
         InputError: the source, the data or the recipes cannot be used.
     """
-    path, run = find_network(plan.source)
+    path, run = locate_network(plan.source)
     if path.is_dir():
         if not (path / "saved_model.pb").is_file():
             raise ModelError(f"{path}: neither a run folder (run.json) nor a SavedModel (saved_model.pb)")
@@ -37,7 +38,7 @@ def check_request(plan: CompressPlan, progress: Progress = SILENT) -> Images:
         if not plan.trust_model:
             check_configuration(config, path.name)
     check_kind(kind, path.name, plan.recipes)
-    images = data_source(run, path.name, plan.data, plan.recipes)
+    images = choose_data(run, path.name, plan.data, plan.recipes)
     if images is None or isinstance(images, Dataset):
         return images
     with data_of_the_run(plan.data is None):
@@ -61,5 +62,5 @@ def check_kind(kind: str, name: str, recipes: Sequence[Recipe]) -> None:
     if changing is not None and kind != "tf-keras":
         raise ModelError(
             f"{name} is a {kind} network; {changing} needs a tf-keras .keras or .h5 file. "
-            "Post-training recipes work: int8, float16, dynamic, int16x8"
+            f"Recipes without steps work: {', '.join(known_exporters())}"
         )

@@ -72,16 +72,19 @@ def run_recipe(network: FloatNetwork, recipe: Recipe, context: RecipeContext, ca
     exported = recipe.export.export(made, context)
     calibration = context.calibration if recipe.calibrates else None
     top1, scored = exported_top1(exported, context), scored_split(context.data)
-    split = None if scored is None else scored[0]
+    split = None if scored is None or top1 is None else scored[0]
     selected = split == "validation" and (context.selected or recipe.trains)
     metrics = _metrics(split, top1, context, selected)
-    content = _package(exported, recipe, context, calibration, metrics)
+    content = exported.content
+    if exported.is_tflite:
+        content = _package(exported, recipe, context, calibration, metrics)
     file = ModelFile(content, f"{context.name}-{recipe.file_name}{recipe.export.suffix}")
-    stats = model_file_stats(file)
+    stats, plain = model_file_stats(file), Recipe((), recipe.export)
     notes = (
         *made.notes,
         *(calibration.findings if calibration else ()),
-        *remarks(recipe, stats, cache.gzip_bytes.get(Recipe((), recipe.export).name)),
+        # what steps remark on is counted in TFLite files alone
+        *remarks(recipe if exported.is_tflite else plain, stats, cache.gzip_bytes.get(plain.name)),
     )
     model = replace(
         _figures(recipe, stats),

@@ -37,9 +37,12 @@ def float_top1(context: RecipeContext, batch: int = 200) -> float | None:
 
 
 def exported_top1(exported: ExportedFile, context: RecipeContext) -> float | None:
-    """Return the top-1 of an exported graph on the split that is scored, as a fraction; None without images."""
+    """Return the top-1 of an exported graph on the split that is scored, as a fraction.
+
+    None: there are no images, or the file is no TFLite file, which nothing here runs.
+    """
     scored = scored_split(context.data)
-    if scored is None:
+    if scored is None or not exported.is_tflite:
         return None
     name, split = scored
     is_float = exported.graph.inputs[0].dtype == "float32"

@@ -12,13 +12,13 @@ from edgeclf.compression.pipeline.plan import CompressPlan
 from edgeclf.compression.recipe import Recipe
 from edgeclf.dataset import Dataset, Listing, load_dataset
 from edgeclf.errors import DataError, InputError
-from edgeclf.keras_files.loading import FloatSource
+from edgeclf.keras_files.loading import LoadedNetwork
 from edgeclf.progress import Progress
 
 Images = Dataset | Listing | None
 
 
-def data_source(
+def choose_data(
     run: RunFolder | None, name: str, given: str | Path | Dataset | None, recipes: Sequence[Recipe]
 ) -> str | Path | Dataset | None:
     """Return what images are taken from: what the caller names, else what the run was trained on.
@@ -56,11 +56,11 @@ def data_of_the_run(own: bool) -> Iterator[None]:
         raise DataError(f"the data of this run: {error}; name other data with --data") from error
 
 
-def find_data(source: FloatSource, plan: CompressPlan, progress: Progress, images: Images = None) -> Dataset | None:
+def find_data(loaded: LoadedNetwork, plan: CompressPlan, progress: Progress, images: Images = None) -> Dataset | None:
     """Load the data set named by the caller, else the one that the run was trained on.
 
     Args:
-        source: the float network.
+        loaded: the float network.
         plan: with the data that the caller named.
         progress: where bars are shown.
         images: what `check_request` listed; None: they are listed here.
@@ -71,23 +71,23 @@ def find_data(source: FloatSource, plan: CompressPlan, progress: Progress, image
     """
     chosen: str | Path | Dataset | Listing | None = images
     if chosen is None:
-        chosen = data_source(source.run, source.path.name, plan.data, plan.recipes)
+        chosen = choose_data(loaded.run, loaded.path.name, plan.data, plan.recipes)
     if chosen is None:
         return None
     if isinstance(chosen, Dataset):
         data = chosen
     else:
-        seed = None if source.run is None else source.run.run_json.get("data", {}).get("split_seed")
+        seed = None if loaded.run is None else loaded.run.run_json.get("data", {}).get("split_seed")
         settings: dict[str, Any] = {} if seed is None else {"split_seed": int(seed)}
-        size = (source.network.input.height, source.network.input.width)
+        size = (loaded.network.input.height, loaded.network.input.width)
         with data_of_the_run(plan.data is None):
             data = load_dataset(chosen, image_size=size, progress=progress, **settings)
-    _check(source, data, progress)
+    _check(loaded, data, progress)
     return data
 
 
-def _check(source: FloatSource, data: Dataset, progress: Progress) -> None:
-    spec, classes = source.network.input, len(source.network.classes)
+def _check(loaded: LoadedNetwork, data: Dataset, progress: Progress) -> None:
+    spec, classes = loaded.network.input, len(loaded.network.classes)
     if (data.height, data.width) != (spec.height, spec.width):
         raise DataError(f"the network takes {spec.width}x{spec.height} pixels, the data has {data.width}x{data.height}")
     if len(data.class_names) != classes:
@@ -95,7 +95,7 @@ def _check(source: FloatSource, data: Dataset, progress: Progress) -> None:
             f"{data.source} has {len(data.class_names)} classes, but the network has {classes} output classes; "
             "name the data that it was trained on with --data"
         )
-    run = source.run
+    run = loaded.run
     if run is None:
         return
     if run.labels and run.labels != data.class_names:

@@ -15,7 +15,7 @@ import tensorflow_model_optimization as tfmot
 import tf_keras
 
 from edgeclf.compression.step import StepContext
-from edgeclf.compression.steps.fine_tune import FineTuningData, automatic_epochs, copy_model, fine_tune, input_max
+from edgeclf.compression.steps.fine_tune import FineTuningData, automatic_epochs, copy_model, fine_tune
 from edgeclf.errors import InputError, ModelError
 from edgeclf.graph.float_network import FloatNetwork, Invariants
 from edgeclf.graph.prepared_network import SCALING_LAYER
@@ -59,7 +59,7 @@ def train_quantized(network: FloatNetwork, step: QuantizeAware, context: StepCon
     )
     if network.invariants.clusters is not None:
         model = strip_cluster_preservation(model)
-    _fix_input_range(model, input_max(network))
+    _fix_input_range(model, network.input_max)
     for layer in model.layers:
         if is_input_quantizer(layer):
             # The automatic name counts up with each network of the process, and would make each file another one. Last
@@ -96,7 +96,7 @@ def _scheme(invariants: Invariants) -> Any:
 
 def start_ranges(model: Any, network: FloatNetwork, images: npt.NDArray[np.uint8]) -> None:
     """Set all quantizers to the ranges of the float network on calibration images."""
-    high = input_max(network)
+    high = network.input_max
     known = {layer.name for layer in network.model.layers}
     watched: dict[str, tuple[Any, list[tuple[str, Any]]]] = {}
     for wrapper in (layer for layer in model.layers if is_quantize_wrapper(layer)):

@@ -87,7 +87,7 @@ class FineTuningData:
     @property
     def input_scale(self) -> np.float32:
         """What pixels are multiplied by before they enter the network."""
-        scale: np.float32 = np.float32(input_max(self.teacher) / 255)
+        scale: np.float32 = np.float32(self.teacher.input_max / 255)
         return scale
 
     def epoch(self, epoch: int, epochs: int) -> Any:
@@ -108,18 +108,6 @@ class FineTuningData:
         return predictions if gives_probabilities(self.teacher.model) else tf.nn.softmax(predictions)
 
 
-def input_max(network: FloatNetwork) -> float:
-    """Return what pixel value 255 becomes before it enters a prepared network.
-
-    Raises:
-        InputError: the network was not prepared.
-    """
-    high = network.input.input_max
-    if high is None:
-        raise InputError("the network's input scaling must be taken out before it is trained; see prepare_network")
-    return high
-
-
 def automatic_epochs(epochs: int | None, steps: int, target_steps: int) -> int:
     """Return `epochs`, or where it is None as many as make `target_steps` steps, within limits."""
     if epochs is not None:
@@ -128,7 +116,7 @@ def automatic_epochs(epochs: int | None, steps: int, target_steps: int) -> int:
 
 
 def gives_probabilities(model: Any) -> bool:
-    """Whether the network ends in a softmax."""
+    """Return whether the network ends in a softmax."""
     layer = producer(model.outputs[0])
     inner = getattr(layer, "layer", layer)
     if isinstance(inner, tf_keras.layers.Softmax):

@@ -14,6 +14,7 @@ import tf_keras
 from edgeclf.compression.step import StepContext
 from edgeclf.compression.steps.fine_tune import FineTuningData, automatic_epochs, copy_model, fine_tune
 from edgeclf.errors import InputError
+from edgeclf.graph import quantizable
 from edgeclf.graph.float_network import FloatNetwork
 from edgeclf.graph.prepared_network import SCALING_LAYER, wrap_layers
 
@@ -78,7 +79,9 @@ def choose_layers(model: Any, step: Prune) -> tuple[frozenset[str], float, tuple
     if step.pattern is not None:
         note = f"{step.pattern} needs input channels in fours; {dense:,} other weights stay dense"
         return frozenset(chosen), step.fraction, (note,) if dense else ()
-    goal = step.fraction * total / (total - dense)
+    # Quantization-aware training behind this step makes dense kernels of loose batch normalizations, which count too.
+    later = sum(quantizable.find_loose_scalings(model).values())
+    goal = step.fraction * (total + later) / (total - dense)
     if goal > HIGHEST:
         raise InputError(
             f"prune {step.fraction:g}: {dense:,} of {total:,} weights are depthwise and stay dense; ask for less"

@@ -28,7 +28,6 @@ MOBILENET_V1 = Network(
     default_width=0.25,
     stem_filters=32,
     multiple=32,
-    depthwise=True,
     default_size=size_for_five_strides,
     automatic_for="photos",
     imagenet=ImageNetStart(

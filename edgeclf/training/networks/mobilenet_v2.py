@@ -51,6 +51,5 @@ MOBILENET_V2 = Network(
     default_width=0.25,
     stem_filters=32,
     multiple=32,
-    depthwise=True,
     default_size=size_for_five_strides,
 )

@@ -29,7 +29,7 @@ class ImageNetStart:
         url: of the weights without the head, HDF5.
         width: width multiplier that they belong to; `alpha` in Keras.
         rows: side of the images that they were trained on, pixels.
-        input_range: key of `weights.INPUT_RANGES` that they expect.
+        input_range: key of `edgeclf.inference.input_range.CANDIDATES` that they expect.
         sha256: of the file, hexadecimal. None: it is not known, and what the first download brought is recorded.
     """
 
@@ -73,7 +73,6 @@ class Network:
             network has no width multiplier.
         multiple: the side of the input must be a multiple of this, pixels.
         any_size: it can be built without a fixed input size.
-        depthwise: it has depthwise convolutions.
         default_size: from the median shorter side of the images to the side of the input, both in pixels.
         automatic_for: the kind of images for which it is chosen where the user names no network.
         imagenet: weights from ImageNet that it can start from.
@@ -88,7 +87,6 @@ class Network:
     stem_filters: int | None = None
     multiple: int = 8
     any_size: bool = True
-    depthwise: bool = False
     default_size: Callable[[float], int] = size_for_any_images
     automatic_for: ImageKind | None = None
     imagenet: ImageNetStart | None = None
