@@ -78,6 +78,8 @@ def test_neither_other_bytes_nor_other_data_nor_a_foreign_record_are_finished(tm
 def test_an_error_before_the_first_model_leaves_nothing(tmp_path: Path) -> None:
     folder(tmp_path).give_up()
     assert not list(tmp_path.iterdir())
+    folder(tmp_path / "models").give_up()
+    assert not list(tmp_path.iterdir())
 
 
 def test_after_a_full_disk_the_same_command_resumes(tmp_path: Path) -> None:

@@ -105,7 +105,7 @@ class Prune(Step, Record):
         if self.pattern is not None and stats.groups_off_pattern:
             found.append(
                 f"asked for {self.pattern}, but {stats.groups_off_pattern:,} of {stats.groups:,} groups of four input "
-                "channels have less than two zeros in the file"
+                "channels have fewer than two zeros in the file"
             )
         if stats.sparsity is not None:
             found.append(
