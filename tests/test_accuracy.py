@@ -10,7 +10,7 @@ from linear_models import Digits, fit, load_digits, write_float_model, write_int
 
 from edgeclf.artifact.model_file import ModelFile
 from edgeclf.errors import DataError
-from edgeclf.measure.accuracy import class_indices, predict_split
+from edgeclf.measure.accuracy import class_indices, predict_split, takes_order_of_classes
 
 
 @pytest.fixture(scope="module")
@@ -79,3 +79,9 @@ def test_a_class_that_the_model_does_not_know_is_named() -> None:
 def test_another_number_of_outputs_without_labels_is_refused() -> None:
     with pytest.raises(DataError, match="5 outputs without labels, but the data has 3 classes"):
         class_indices((), 5, ("a", "b", "c"))
+
+
+def test_a_model_whose_labels_are_mere_numbers_is_known() -> None:
+    assert takes_order_of_classes(("0", "1"), ("cat", "dog"))
+    assert not takes_order_of_classes(("0", "1"), ("0", "1"))
+    assert not takes_order_of_classes(("dog", "cat"), ("cat", "dog"))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import gzip
 import json
 import shutil
@@ -222,6 +223,13 @@ def test_models_of_another_size_need_a_loader(folder: Path, dataset: Dataset, ba
     report = bench([folder / "int8.tflite"], dataset=load, baseline=baseline, runs=5)
     assert asked == [(8, 8)]
     assert report.models[0].top1 is not None
+
+
+def test_a_model_of_other_classes_than_the_data_says_so(folder: Path, dataset: Dataset) -> None:
+    clothes = dataclasses.replace(dataset, class_names=tuple(f"garment {name}" for name in NAMES))
+    for data, expected in ((dataset, ()), (clothes, ("it names no classes",))):
+        (model,) = bench([folder / "int8.tflite"], dataset=data, runs=10).models
+        assert tuple(note.partition(",")[0] for note in model.notes) == expected
 
 
 def test_a_missing_split_and_no_model_are_refused(folder: Path, dataset: Dataset) -> None:

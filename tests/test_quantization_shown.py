@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
 from typing import Any
 
@@ -64,3 +65,23 @@ def test_the_command_shows_them_with_verbose_alone(tmp_path: Path) -> None:
         result = CliRunner().invoke(app, ["inspect", str(path), *arguments], prog_name="edgeclf")
         assert result.exit_code == 0
         assert ("Computed tensors" in result.stdout) == wanted
+
+
+def test_the_command_names_the_file_and_what_was_measured(tmp_path: Path) -> None:
+    from typer.testing import CliRunner
+
+    from edgeclf.cli.main import app
+
+    metrics = {"validation": {"top1": 0.95, "float_top1": 0.96, "selected_on": True}, "test": {"top1": 0.5}}
+    for content, wanted in {
+        tflite_models.packaged("uint8"): "top-1 89.00 % on test",
+        tflite_models.packaged("uint8", metrics=metrics): (
+            "top-1 95.00 % on validation, float 96.00 %; these images also chose the epoch; top-1 50.00 % on test"
+        ),
+        tflite_models.packaged("uint8", metrics={}): "not measured",
+    }.items():
+        path = tmp_path / "model.tflite"
+        path.write_bytes(content)
+        shown = CliRunner().invoke(app, ["inspect", str(path)], prog_name="edgeclf", env={"COLUMNS": "300"}).stdout
+        facts = dict(re.findall(r"^(model|when exported|made by) +(.*?) *$", shown, re.MULTILINE))
+        assert facts == {"model": str(path), "when exported": wanted, "made by": "edgeclf 0.1.0"}

@@ -6,9 +6,11 @@ import dataclasses
 from typing import Any, ClassVar
 
 import pytest
+from typer.testing import CliRunner
 
+from edgeclf.cli.main import app
 from edgeclf.compression import Cluster, FineTuning, Prune, QuantizeAware, Recipe, TFLite, parse_recipe, register_step
-from edgeclf.compression.choice import Asked, choose_recipes, setting_types
+from edgeclf.compression.choice import Asked, choose_recipes, find_unused, setting_types
 from edgeclf.compression.pipeline.plan import CompressPlan
 from edgeclf.compression.step import STEPS, Step
 from edgeclf.errors import InputError, UnknownNameError
@@ -86,6 +88,7 @@ def test_two_of_four_is_half_and_nothing_else() -> None:
         ("cluster16-prune50-int8", "prune50 cannot come after cluster16; put prune50 first"),
         ("qat-float16", "quantization-aware training makes int8 models, got float16"),
         ("prune50", "names no format at its end; write prune50-int8"),
+        ("int8-qat", "names the format int8 before its end; steps come first, the format last"),
     ],
 )
 def test_steps_stand_in_an_order_that_works(name: str, words: str) -> None:
@@ -97,11 +100,11 @@ def named(*formats: str, **keywords: Any) -> list[str]:
     return [recipe.name for recipe in choose_recipes(Asked(formats=formats, **keywords))]
 
 
-def test_flags_give_one_recipe_a_format_with_all_changes() -> None:
-    assert named("int8", "float16", changes={"prune": "0.5"}) == ["prune50-int8", "prune50-float16"]
-    assert named(changes={"qat": True, "prune": None, "cluster": None}) == ["qat-int8"]
-    assert named(changes={"cluster": 16}) == ["cluster16-int8"]
-    assert named("int8", changes={"qat": True, "prune": "2:4"}) == ["prune2of4-qat-int8"]
+def test_flags_give_one_recipe_a_format_with_all_steps() -> None:
+    assert named("int8", "float16", steps={"prune": "0.5"}) == ["prune50-int8", "prune50-float16"]
+    assert named(steps={"qat": True, "prune": None, "cluster": None}) == ["qat-int8"]
+    assert named(steps={"cluster": 16}) == ["cluster16-int8"]
+    assert named("int8", steps={"qat": True, "prune": "2:4"}) == ["prune2of4-qat-int8"]
     assert named() == ["int8", "float16"]
     assert named(io="int8") == ["int8"]
     assert named(recipes=["int8", "Prune50-QAT-int8"]) == ["int8", "prune50-qat-int8"]
@@ -111,11 +114,13 @@ def test_recipes_and_flags_are_not_mixed() -> None:
     with pytest.raises(InputError, match="a recipe cannot be combined with float16"):
         named("float16", recipes="int8")
     with pytest.raises(InputError, match="a recipe cannot be combined with qat"):
-        named(recipes="int8", changes={"qat": True})
+        named(recipes="int8", steps={"qat": True})
     with pytest.raises(InputError, match="no recipe is given"):
         named(recipes=[])
     with pytest.raises(InputError, match="the recipe int8 is given twice"):
         named(recipes=["int8", Recipe()])
+    with pytest.raises(InputError, match="a recipe must be a Recipe or a name such as int8, got 3"):
+        named(recipes=[3])
 
 
 def test_settings_reach_the_steps_and_the_exporter() -> None:
@@ -128,6 +133,16 @@ def test_settings_reach_the_steps_and_the_exporter() -> None:
     assert choose_recipes(Asked("int8", settings={"qat_epochs": 7})) == (Recipe(),)
     (both,) = choose_recipes(Asked("prune50-qat-int8", settings={"qat_epochs": 1, "epochs": 2}))
     assert [step.training.epochs for step in both.steps] == [2, 1]
+
+
+def test_a_setting_that_no_recipe_has_is_warned_of() -> None:
+    recipes = choose_recipes(Asked(["int8", "prune50-int8"]))
+    settings = {"qat_epochs": 7, "prune_epochs": 1, "epochs": 2, "bias_correction": True, "io": "int8"}
+    assert find_unused(recipes, settings) == ("qat_epochs",)
+    command = ["compress", "nowhere", "--recipe", "int8", "--set", "qat_epochs=7"]
+    result = CliRunner().invoke(app, command, prog_name="edgeclf")
+    assert result.exit_code == 2
+    assert "the setting qat_epochs has no effect: no step or format of int8 has it" in result.stderr
 
 
 @pytest.mark.parametrize("key", ["qat_epochs", "cluster_learning_rate", "prune_distill", "batch_size", "augment"])
@@ -148,8 +163,8 @@ def test_settings_are_read_off_the_steps(key: str) -> None:
         (lambda: FineTuning(epochs=-1), "epochs must be at least 0, got -1"),
         (lambda: FineTuning(learning_rate=0.0), "learning_rate must be above 0"),
         (lambda: FineTuning(augment="hevy"), "unknown augmentation level 'hevy'"),
-        (lambda: choose_recipes(Asked(changes={"prune": "half"})), "prune must be a fraction of zeros"),
-        (lambda: choose_recipes(Asked(changes={"cluster": "few"})), "cluster must be a whole number"),
+        (lambda: choose_recipes(Asked(steps={"prune": "half"})), "prune must be a fraction of zeros"),
+        (lambda: choose_recipes(Asked(steps={"cluster": "few"})), "cluster must be a whole number"),
         (lambda: CompressPlan("net.keras", (Recipe(),), calibration=0), "calibration must be at least 1"),
         (lambda: CompressPlan("net.keras", ()), "no recipe is given"),
     ],
@@ -167,7 +182,7 @@ def test_unknown_names_come_with_the_nearest() -> None:
     with pytest.raises(UnknownNameError, match="unknown step of a recipe 'prunehalf'; did you mean 'prune50'"):
         parse_recipe("prunehalf-int8")
     with pytest.raises(UnknownNameError, match="pruning pattern"):
-        choose_recipes(Asked(changes={"prune": "1:3"}))
+        choose_recipes(Asked(steps={"prune": "1:3"}))
     with pytest.raises(UnknownNameError, match="unknown setting 'qat_epoch'; did you mean 'qat_epochs'"):
         choose_recipes(Asked(settings={"qat_epoch": 1}))
 
@@ -189,7 +204,7 @@ def test_a_step_from_outside_is_known_by_its_label_its_option_and_its_settings(m
     monkeypatch.setitem(STEPS, "halve", Halve)
     register_step(Halve)
     assert parse_recipe("halve-qat-int8").steps == (Halve(), QuantizeAware())
-    assert named(changes={"halve": True}) == ["halve-int8"]
+    assert named(steps={"halve": True}) == ["halve-int8"]
     (recipe,) = choose_recipes(Asked("halve-int8", settings={"halve_amount": 0.25}))
     assert recipe.steps == (Halve(0.25),)
     assert recipe.file_name == f"halve-int8-{recipe.digest[:6]}"

@@ -32,15 +32,15 @@ def test_what_was_asked_for_and_is_there_is_no_shortfall() -> None:
 
 
 def test_shortfalls_are_said() -> None:
-    assert "asked for 60.0% zeros, but the file has 50.00%" in said("prune60-int8")
+    assert "asked for 60.0 % zeros, but the file has 50.00 %" in said("prune60-int8")
     assert "asked for 8 distinct weights, but the file has up to 16 in one output channel" in said("cluster8-int8")
     broken = dataclasses.replace(FACTS, groups=100, groups_off_pattern=7)
     assert "asked for 2:4, but 7 of 100 groups of four input channels" in said("prune2of4-int8", broken)
 
 
 def test_gzip_is_compared_only_with_what_was_made() -> None:
-    assert "after gzip 700)" in said("prune50-int8")
-    assert "after gzip 700, 900 of plain int8)" in said("prune50-int8", plain=900)
+    assert "1,000 bytes, after gzip 700 bytes)" in said("prune50-int8")
+    assert "after gzip 700 bytes; plain int8 after gzip: 900 bytes)" in said("prune50-int8", plain=900)
     assert "help" not in said("prune50-cluster16-int8")
 
 

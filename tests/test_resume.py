@@ -33,7 +33,12 @@ from edgeclf.records import Record
 
 REQUEST: dict[str, Any] = {"calibration": 30}
 FIVE = ["int8", "qat-int8", "prune50-int8", "prune50-qat-int8", "cluster16-int8"]
-TRAININGS = ["quantization-aware training", "pruning to 50%", "quantization-aware training", "clustering to 16 weights"]
+TRAININGS = [
+    "quantization-aware training",
+    "pruning to 50 %",
+    "quantization-aware training",
+    "clustering to 16 weights",
+]
 
 
 def folder(path: Path, request: dict[str, Any] = REQUEST, *, overwrite: bool = False) -> ModelFolder:
@@ -80,6 +85,8 @@ def test_neither_other_bytes_nor_other_data_nor_a_foreign_record_are_finished(tm
 
 def test_an_error_before_the_first_model_leaves_nothing(tmp_path: Path) -> None:
     folder(tmp_path).give_up()
+    assert not list(tmp_path.iterdir())
+    folder(tmp_path / "models").give_up()
     assert not list(tmp_path.iterdir())
 
 
@@ -225,7 +232,7 @@ def test_five_recipes_train_each_shared_stage_once_and_resume_bit_for_bit(
     models = api.compress(source, progress=second, **keywords).models
     assert [model.recipe for model in models] == FIVE
     assert [[task for task in heard.tasks if task in TRAININGS] for heard in (first, second)] == [
-        ["quantization-aware training", "pruning to 50%", "quantization-aware training"],
+        ["quantization-aware training", "pruning to 50 %", "quantization-aware training"],
         ["clustering to 16 weights"],
     ]
     # the float network and the pruned one, then the float network and the clustered one

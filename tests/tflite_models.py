@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from pathlib import Path
+from types import MappingProxyType
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -25,12 +28,17 @@ def digits() -> tuple[npt.NDArray[np.uint8], npt.NDArray[np.int64]]:
         return np.repeat(stored["images"][..., None], 3, axis=3), stored["labels"]
 
 
-def packaged(name: str, input_range: tuple[float, float] | None = None, labels: tuple[str, ...] = DIGIT_NAMES) -> bytes:
+def packaged(
+    name: str,
+    input_range: tuple[float, float] | None = None,
+    labels: tuple[str, ...] = DIGIT_NAMES,
+    metrics: Mapping[str, Any] = MappingProxyType({"test": {"top1": 0.89}}),
+) -> bytes:
     """A file as `compress` writes it."""
     made = Provenance(
         recipe={"name": "int8", "io": "uint8"},
         data={"source": "digits", "fingerprint": "abc", "split_seed": 7, "class_names": list(labels)},
-        metrics={"test": {"top1": 0.89}},
+        metrics=dict(metrics),
         versions={"edgeclf": "0.1.0"},
         preprocessing={"version": 1},
         input_range=input_range,

@@ -121,14 +121,14 @@ def compress(
     progress: Progress = SILENT,
     **settings: Any,
 ) -> CompressReport:
-    """Turn a float network into model files: one a recipe, or one a format, each with all the changes.
+    """Turn a float network into model files: one a recipe, or one a format, each with all the steps.
 
         edgeclf.compress("runs/photos", recipes=["int8", "qat-int8", "prune50-qat-int8"])
 
     Args:
         source: a run folder, a `.keras` or `.h5` file, a SavedModel.
         recipes: recipes or their short names; training that they have in common is done once. None: the formats and
-            changes below name them.
+            steps below name them.
         int8: full integer.
         float16: weights in float16.
         dynamic: weights in int8, activations in float.
@@ -153,17 +153,17 @@ def compress(
         MissingExtraError: TensorFlow is not installed.
     """
     require("compress", *_HOST)
-    from edgeclf.compression.choice import Asked, choose_recipes
+    from edgeclf.compression.choice import Asked, choose_recipes, find_unused
     from edgeclf.compression.pipeline.plan import CompressPlan
     from edgeclf.compression.pipeline.request import check_request
 
-    flags = {"float32": float32, "float16": float16, "dynamic": dynamic, "int8": int8, "int16x8": int16x8}
-    formats = tuple(name for name, chosen in flags.items() if chosen)
-    changes = {"qat": qat, "prune": prune, "cluster": cluster}
+    chosen = {"float32": float32, "float16": float16, "dynamic": dynamic, "int8": int8, "int16x8": int16x8}
+    formats = tuple(name for name, is_on in chosen.items() if is_on)
+    steps = {"qat": qat, "prune": prune, "cluster": cluster}
     with extras("compress"):
         plan = CompressPlan(
             source=str(source),
-            recipes=choose_recipes(Asked(recipes, formats, changes, settings, io)),
+            recipes=choose_recipes(Asked(recipes, formats, steps, settings, io)),
             data=str(data) if isinstance(data, Path) else data,
             calibration=calibration,
             input_range=input_range,
@@ -172,6 +172,9 @@ def compress(
             overwrite=overwrite,
             seed=seed,
         )
+        for key in find_unused(plan.recipes, settings):
+            names = ", ".join(recipe.name for recipe in plan.recipes)
+            progress.warn(f"the setting {key} has no effect: no step or format of {names} has it")
         # What cannot work is refused before the seconds that an import of TensorFlow takes.
         images = check_request(plan, progress)
         with progress.task("loading TensorFlow", None):

@@ -12,7 +12,7 @@ from edgeclf.cli.session import Outcome, Session
 from edgeclf.cli.values import parse_settings
 
 _FORMATS = "Formats (one model each)"
-_CHANGES = "Changes (to all of them)"
+_STEPS = "Steps (applied to all of them)"
 
 
 def _io_types() -> Iterable[str]:
@@ -37,7 +37,7 @@ OPTIONS = (
     ),
     Option(
         "recipes",
-        "A recipe by name, such as prune50-qat-int8; repeatable.",
+        "Steps and format of one model, such as prune50-qat-int8; repeatable.",
         metavar="NAME",
         type=list[str],
         default=UNSET,
@@ -48,9 +48,9 @@ OPTIONS = (
     Option("dynamic", "int8 weights; slower than float here.", panel=_FORMATS),
     Option("int16x8", "int16 activations; precise, very slow.", panel=_FORMATS),
     Option("float32", "Unchanged numbers, for comparison.", panel=_FORMATS),
-    Option("qat", "Train with quantization in the loop; implies --int8.", panel=_CHANGES),
-    Option("prune", "Fraction of zero weights: 0.5, or 2:4.", metavar="FRACTION", panel=_CHANGES),
-    Option("cluster", "Distinct weights a tensor, such as 16.", metavar="N", panel=_CHANGES),
+    Option("qat", "Train with quantization in the loop; implies --int8.", panel=_STEPS),
+    Option("prune", "Fraction of zero weights: 0.5, or 2:4.", metavar="FRACTION", panel=_STEPS),
+    Option("cluster", "Distinct weights a tensor, such as 16.", metavar="N", panel=_STEPS),
     Option(
         "data",
         "For calibration and fine-tuning. Default: the run's.",
@@ -85,7 +85,7 @@ OPTIONS = (
 def compress(session: Session, values: dict[str, Any]) -> Outcome:
     """Turn a float network into TFLite models: quantized, pruned, clustered.
 
-    Without a format, a sensible set is made. Changes combine; zeros and clusters survive --qat.
+    Without a format, a sensible set is made. Steps combine; zeros and clusters survive --qat.
     """
     from edgeclf.cli.rendering_host import render_compression
 

@@ -233,7 +233,9 @@ def render_summary(console: Console, summary: dict[str, Any]) -> None:
         f"{summary['reconnects']} reconnects"
     )
     if ages["median"] is not None:
-        console.print(f"frame age: median {ages['median']:.1f} ms, p95 {ages['p95']:.1f} ms, most {ages['max']:.1f} ms")
+        console.print(
+            f"frame age: median {ages['median']:.1f} ms, p95 {ages['p95']:.1f} ms, maximum {ages['max']:.1f} ms"
+        )
     for part, line in summary["problems"].items():
         console.print(f"{part}: {line}")
 

@@ -8,6 +8,7 @@ from collections.abc import Callable, Iterator
 from typing import IO, TYPE_CHECKING
 
 from edgeclf.cli.session import one_line
+from edgeclf.measure.formatting import percent
 from edgeclf.streaming.outputs.json_lines import has_room
 
 if TYPE_CHECKING:
@@ -41,7 +42,7 @@ class ChangeLines:
         self._label = result.label
         age, label = f"{result.frame_age_ms:.0f} ms", one_line(result.label)
         with contextlib.suppress(BrokenPipeError):
-            print(f"{result.time}  {label}  {result.probability:.1%}  {age}", file=self._stream, flush=True)
+            print(f"{result.time}  {label}  {percent(result.probability, 1)}  {age}", file=self._stream, flush=True)
 
     def close(self) -> None:
         """Do nothing: there is nothing to release."""
@@ -90,7 +91,7 @@ def status_line(state: LiveState, width: int) -> Text:
     result = shown.result
     full = round(_BAR * max(0.0, min(1.0, result.probability)))
     bar = "█" * full + "░" * (_BAR - full)
-    figures = f" {result.probability:6.1%}   {result.fps:5.1f} results/s   {result.frame_age_ms:.0f} ms old"
+    figures = f" {percent(result.probability, 1):>7}   {result.fps:5.1f} results/s   {result.frame_age_ms:.0f} ms old"
     label = Text(one_line(result.label))
     # The figures matter more than the end of a long name, and than the bar.
     room = width - len(figures)

@@ -132,6 +132,7 @@ def _facts(report: InspectReport) -> list[tuple[str, str]]:
     shown = ", ".join(labels[:SHOWN]) + (f", ... ({len(labels)} in all)" if len(labels) > SHOWN else "")
     unverified = "unverified (not made by edgeclf, so there is no checksum)"
     facts = [
+        ("model", report.path),
         ("inputs", "; ".join(map(_tensor, report.inputs))),
         ("outputs", "; ".join(map(_tensor, report.outputs))),
         ("labels", shown or "none: predictions are class numbers"),
@@ -148,9 +149,23 @@ def _facts(report: InspectReport) -> list[tuple[str, str]]:
         facts.append(("recipe", str(provenance["recipe"].get("name", _inline(provenance["recipe"])))))
         source = data.get("source") or data.get("name") or "unknown"
         facts.append(("data", f"{source}, fingerprint {data.get('fingerprint', 'unknown')}"))
-        facts.append(("when exported", _inline(provenance["metrics"]) or "not measured"))
-        facts.append(("made by", f"{provenance['created_by']} {provenance['versions'].get('edgeclf') or ''}".strip()))
+        facts.append(("when exported", _measured(provenance["metrics"]) or "not measured"))
+        facts.append(("made by", str(provenance["created_by"])))
     return facts
+
+
+def _measured(metrics: Mapping[str, Any]) -> str:
+    """Write what was measured when a model was exported, a split after the other."""
+    found = []
+    for split, values in metrics.items():
+        if not isinstance(values, Mapping) or not isinstance(values.get("top1"), float):
+            found.append(f"{split} {_inline(values)}".strip())
+            continue
+        text = f"top-1 {percent(values['top1'])} on {split}"
+        if isinstance(values.get("float_top1"), float):
+            text += f", float {percent(values['float_top1'])}"
+        found.append(f"{text}; these images also chose the epoch" if values.get("selected_on") else text)
+    return "; ".join(found)
 
 
 def _inline(value: Any) -> str:

@@ -9,7 +9,8 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from edgeclf.compression.exporter import EXPORTERS, known_exporters
+from edgeclf.compression.export.tflite import TFLite
+from edgeclf.compression.exporter import EXPORTERS
 from edgeclf.compression.recipe import Recipe, parse_recipe
 from edgeclf.compression.step import STEPS
 from edgeclf.errors import InputError, UnknownNameError
@@ -17,7 +18,7 @@ from edgeclf.records import Record
 
 DEFAULT_FORMATS = ("int8", "float16")
 """What is made where nothing is named; of them, those that have the type of input and output."""
-CHANGED_FORMATS = ("int8",)
+SPECIAL_FORMATS = ("int8",)
 """What is made where steps are named, and no format."""
 DEFAULT_IO = "uint8"
 
@@ -29,22 +30,22 @@ class Asked:
     """What a caller named, before it becomes recipes.
 
     Attributes:
-        recipes: recipes or their short names; None: formats and changes name them.
+        recipes: recipes or their short names; None: formats and steps name them.
         formats: labels of exporters, such as `int8`.
-        changes: by kind of the step, the value of its option, such as `{"prune": 0.5}`; None and False are left out.
+        steps: by kind of the step, the value of its option, such as `{"prune": 0.5}`; None and False are left out.
         settings: by key (see `setting_types`).
         io: type of the models' input and output.
     """
 
     recipes: Given = None
     formats: tuple[str, ...] = ()
-    changes: Mapping[str, Any] = dataclasses.field(default_factory=dict)
+    steps: Mapping[str, Any] = dataclasses.field(default_factory=dict)
     settings: Mapping[str, Any] = dataclasses.field(default_factory=dict)
     io: str = DEFAULT_IO
 
 
 def choose_recipes(asked: Asked) -> tuple[Recipe, ...]:
-    """Return the recipes that are meant: those named, or one a format, each with all changes.
+    """Return the recipes that are meant: those named, or one a format, each with all steps.
 
     Where nothing is named, `DEFAULT_FORMATS` are made.
 
@@ -56,15 +57,15 @@ def choose_recipes(asked: Asked) -> tuple[Recipe, ...]:
     for key in asked.settings:
         if key not in known:
             raise UnknownNameError("setting", key, known)
-    changes = {kind: value for kind, value in asked.changes.items() if value is not None and value is not False}
+    named = {kind: value for kind, value in asked.steps.items() if value is not None and value is not False}
     if asked.recipes is not None:
-        beside = next(iter((*asked.formats, *changes)), None)
+        beside = next(iter((*asked.formats, *named)), None)
         if beside is not None:
             raise InputError(f"a recipe cannot be combined with {beside}; write it into the recipe, such as qat-int8")
         recipes = _named(asked.recipes)
     else:
-        formats = tuple(dict.fromkeys(asked.formats)) or (CHANGED_FORMATS if changes else _default_formats(asked.io))
-        steps = tuple(step.from_option(changes[kind]) for kind, step in STEPS.items() if kind in changes)
+        formats = tuple(dict.fromkeys(asked.formats)) or (SPECIAL_FORMATS if named else _default_formats(asked.io))
+        steps = tuple(step.from_option(named[kind]) for kind, step in STEPS.items() if kind in named)
         recipes = tuple(Recipe(steps, parse_recipe(name).export) for name in formats)
     settings = dict(asked.settings)
     if asked.io != DEFAULT_IO:
@@ -81,7 +82,7 @@ def check_recipes(recipes: Sequence[Recipe]) -> None:
         InputError: it is so.
     """
     if not recipes:
-        raise InputError(f"no recipe is given; name one, such as {next(iter(known_exporters()))}")
+        raise InputError(f"no recipe is given; name one, such as {TFLite().label()}")
     names = [recipe.file_name for recipe in recipes]
     twice = next((name for name in names if names.count(name) > 1), None)
     if twice:
@@ -121,8 +122,17 @@ def with_settings(recipe: Recipe, settings: Mapping[str, Any]) -> Recipe:
     return Recipe(tuple(_set(step, settings) for step in recipe.steps), _set(recipe.export, settings))
 
 
+def find_unused(recipes: Sequence[Recipe], settings: Mapping[str, Any]) -> tuple[str, ...]:
+    """Return the keys of the settings that no step or exporter of any recipe has."""
+    used = {key for recipe in recipes for part in (*recipe.steps, recipe.export) for key in _keys(type(part))}
+    return tuple(key for key in settings if key not in used)
+
+
 def _named(recipes: Recipe | str | Sequence[Recipe | str]) -> tuple[Recipe, ...]:
     given = [recipes] if isinstance(recipes, (Recipe, str)) else list(recipes)
+    other = next((recipe for recipe in given if not isinstance(recipe, (Recipe, str))), None)
+    if other is not None:
+        raise InputError(f"a recipe must be a Recipe or a name such as {TFLite().label()}, got {other!r}")
     return tuple(recipe if isinstance(recipe, Recipe) else parse_recipe(recipe) for recipe in given)
 
 

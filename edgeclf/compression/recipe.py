@@ -114,8 +114,13 @@ def parse_recipe(name: str) -> Recipe:
         InputError: the steps do not go together.
     """
     *parts, last = name.strip().lower().split("-")
-    steps = tuple(_parse_step(part) for part in parts)
     formats = known_exporters()
+    early = next((part for part in parts if part in formats), None)
+    if early is not None:
+        raise InputError(
+            f"the recipe {name!r} names the format {early} before its end; steps come first, the format last"
+        )
+    steps = tuple(_parse_step(part) for part in parts)
     if last in formats:
         return Recipe(steps, formats[last])
     if any(step.parse(last) is not None for step in STEPS.values()):

@@ -106,7 +106,7 @@ def class_indices(labels: Sequence[str], class_count: int, class_names: Sequence
     positions = {as_known(name): index for index, name in enumerate(class_names)}
     known = {as_known(label) for label in labels}
     missing = [name for name in class_names if as_known(name) not in known]
-    if missing and tuple(labels) == tuple(map(str, range(len(labels)))):
+    if takes_order_of_classes(labels, class_names):
         if class_count != len(class_names):
             raise DataError(
                 f"the model has {class_count} outputs without labels, but the data has {len(class_names)} classes"
@@ -120,6 +120,14 @@ def class_indices(labels: Sequence[str], class_count: int, class_names: Sequence
         )
     found = [positions.get(as_known(label), -1) for label in labels]
     return np.array(found + [-1] * (class_count - len(found)), dtype=np.int64)[:class_count]
+
+
+def takes_order_of_classes(labels: Sequence[str], class_names: Sequence[str]) -> bool:
+    """Return whether a model's labels are mere numbers, so that its outputs stand for the data's classes in order."""
+    as_known = _spelling(labels, class_names)
+    known = {as_known(label) for label in labels}
+    missing = any(as_known(name) not in known for name in class_names)
+    return missing and tuple(labels) == tuple(map(str, range(len(labels))))
 
 
 def _spelling(labels: Sequence[str], class_names: Sequence[str]) -> Callable[[str], str]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import time
 from collections.abc import Sequence
 from pathlib import Path
@@ -11,7 +12,7 @@ from edgeclf.artifact.macs import count_macs, count_parameters
 from edgeclf.artifact.model_file import ModelFile
 from edgeclf.dataset import Dataset, Split
 from edgeclf.errors import DataError
-from edgeclf.measure.accuracy import class_indices, predict_split
+from edgeclf.measure.accuracy import class_indices, predict_split, takes_order_of_classes
 from edgeclf.measure.baseline import Baseline
 from edgeclf.measure.comparison import ModelPredictions, Verdict, compare_models
 from edgeclf.measure.latency import Latency
@@ -63,6 +64,8 @@ def bench(
     subjects = open_subjects(files, plan, load)
     # Accuracy first: models that do not fit the data are refused before minutes of timing.
     verdicts = _judge(subjects, plan, load, baseline, progress)
+    if load:
+        subjects = [_note_order(subject, load(subject.height, subject.width)) for subject in subjects]
     measured = target.measure(plan, [subject.file for subject in subjects], progress)
     per_subject = len(measured.latencies) // len(subjects)
     models = [
@@ -139,6 +142,14 @@ def _predict(
     indices = mapping[outputs]
     names = [data.class_names[k] if k >= 0 else subject.labels[a] for k, a in zip(indices, outputs, strict=True)]
     return ModelPredictions(subject.name, subject.path, split, tuple(data.class_names), indices, tuple(names))
+
+
+def _note_order(subject: Subject, data: Dataset) -> Subject:
+    """Note on a model without class names that its outputs were taken for the data's classes in their order."""
+    if not takes_order_of_classes(subject.labels, data.class_names):
+        return subject
+    note = "it names no classes, so its outputs were taken for the classes of the data in their order"
+    return dataclasses.replace(subject, notes=(*subject.notes, note))
 
 
 def _result(

@@ -10,6 +10,7 @@ from typing import Any, Protocol
 import tensorflow as tf
 
 from edgeclf.artifact.run_folder import RunFolder
+from edgeclf.measure.formatting import percent
 from edgeclf.progress import Task
 
 Metrics = Mapping[str, float]
@@ -100,4 +101,4 @@ class ProgressNote:
 
     def on_epoch_end(self, epoch: int, metrics: Metrics) -> None:
         """Change the note."""
-        self._task.advance(0, f"epoch {epoch}/{self._epochs}  validation {metrics['validation_top1']:.1%}")
+        self._task.advance(0, f"epoch {epoch}/{self._epochs}  validation {percent(metrics['validation_top1'], 1)}")

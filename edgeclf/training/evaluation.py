@@ -8,6 +8,7 @@ import numpy as np
 import numpy.typing as npt
 from sklearn.metrics import accuracy_score, confusion_matrix, precision_recall_fscore_support
 
+from edgeclf.measure.formatting import percent, points
 from edgeclf.measure.statistics import wilson_interval
 from edgeclf.records import Record
 
@@ -85,7 +86,8 @@ def calibration_error(probabilities: Probabilities, labels: Labels, bins: int = 
 def generalization_note(train_top1: float, validation_top1: float) -> str:
     """Describe the gap between training and validation top-1 in one sentence: overfitting, underfitting or healthy."""
     gap = train_top1 - validation_top1
-    text = f"training top-1 {train_top1:.1%}, validation {validation_top1:.1%}: a gap of {100 * gap:.1f} points"
+    both = f"training top-1 {percent(train_top1, 1)}, validation {percent(validation_top1, 1)}"
+    text = f"{both}: a gap of {points(gap, 1).removeprefix('+')} points"
     if gap > OVERFITTING_GAP:
         return f"{text}. The network is overfitting; more photos, stronger --augment or pretrained --weights help"
     if train_top1 < 0.6 and gap < OVERFITTING_GAP / 2:

@@ -13,6 +13,7 @@ from matplotlib.figure import Figure
 
 from edgeclf.atomic import write_bytes
 from edgeclf.dataset.types import Split
+from edgeclf.measure.formatting import percent
 
 BLUE, ORANGE, GREY = "#1f6feb", "#d9730d", "#6e7781"
 
@@ -37,7 +38,7 @@ def plot_curves(history: Sequence[Mapping[str, Any]], kept_epoch: int, unaugment
             axes.axvline(unaugmented, color=GREY, linewidth=1, linestyle=":", label=f"unaugmented: from {unaugmented}")
         axes.set(title=title, xlabel="epoch")
         axes.grid(alpha=0.25)
-    top1.yaxis.set_major_formatter(lambda value, _: f"{value:.0%}")
+    top1.yaxis.set_major_formatter(lambda value, _: percent(value, 0))
     loss.legend(facecolor="white", edgecolor="none", framealpha=1, fontsize=8)
     rate.plot(epochs, [row["learning_rate"] for row in history], color=ORANGE)
     rate.set(title="Learning rate", xlabel="epoch", ylim=(0, None))
@@ -81,8 +82,8 @@ def plot_mistakes(split: Split, probabilities: npt.NDArray[np.float32], class_na
         axes = figure.add_subplot(rows, 6, place + 1)
         axes.imshow(images[index])
         wrong = predicted[index] != labels[index]
-        prediction = f"predicted {class_names[predicted[index]]} {probabilities[index].max():.0%}"
-        title = f"is {class_names[labels[index]]} {of_truth[index]:.0%}\n{prediction if wrong else 'right'}"
+        prediction = f"predicted {class_names[predicted[index]]} {percent(probabilities[index].max(), 0)}"
+        title = f"is {class_names[labels[index]]} {percent(of_truth[index], 0)}\n{prediction if wrong else 'right'}"
         axes.set_title(title, fontsize=8, color=ORANGE if wrong else GREY)
         axes.axis("off")
     _save(figure, path)

@@ -14,6 +14,7 @@ from edgeclf.artifact.run_folder import RunFolder
 from edgeclf.dataset.sources import Listing
 from edgeclf.dataset.types import Dataset
 from edgeclf.errors import RunFailedError
+from edgeclf.measure.formatting import percent
 from edgeclf.progress import SILENT, Progress
 from edgeclf.training.callbacks import TrainingCallback
 from edgeclf.training.checkpoint import TrainingState
@@ -182,7 +183,7 @@ def _evaluate(
         probabilities = predict_probabilities(model, images, progress)
         done = evaluate(probabilities, labels, names)
         metrics[split] = done
-        title = f"{split}: top-1 {done.top1:.1%} of {done.images:,} images"
+        title = f"{split}: top-1 {percent(done.top1, 1)} of {done.images:,} images"
         plot_confusion(done.confusion, names, title, folder.plot_path(f"confusion-{split}"))
         if split == "validation":
             plot_mistakes(dataset.splits[split], probabilities, names, folder.plot_path("worst-mistakes"))

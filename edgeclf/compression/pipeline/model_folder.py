@@ -38,6 +38,7 @@ class ModelFolder:
     def __init__(
         self, folder: Path, name: str, request: dict[str, Any], files: Sequence[str], *, overwrite: bool
     ) -> None:
+        self._is_new = not folder.exists()
         check_writable(folder)
         self.folder, self.name = folder, name
         self.unfinished = folder / f".{name}.unfinished"
@@ -115,6 +116,9 @@ class ModelFolder:
         """Keep what an error left, so that the same call resumes there; where nothing was made, nothing is kept."""
         if not self._made and not any(self.unfinished.glob("*.npz")):
             self.close()
+            if self._is_new:
+                with contextlib.suppress(OSError):  # something else is in it
+                    self.folder.rmdir()
 
     def _is_same_request(self, text: str) -> bool:
         try:

@@ -15,8 +15,8 @@ def remarks(recipe: Recipe, stats: ModelFileStats, plain_gzip_bytes: int | None 
         plain_gzip_bytes: of the same format without any step; None: it was not made.
     """
     format = recipe.export.label()
-    plain = "" if plain_gzip_bytes is None else f", {plain_gzip_bytes:,} of plain {format}"
-    sizes = f"{stats.size_bytes:,} bytes, after gzip {stats.gzip_bytes:,}{plain}"
+    plain = "" if plain_gzip_bytes is None else f"; plain {format} after gzip: {plain_gzip_bytes:,} bytes"
+    sizes = f"{stats.size_bytes:,} bytes, after gzip {stats.gzip_bytes:,} bytes{plain}"
     found = [recipe.export.remark] if recipe.export.remark else []
     for step in recipe.steps:
         found += step.remarks(stats, sizes)

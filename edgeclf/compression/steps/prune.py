@@ -10,6 +10,7 @@ from edgeclf.compression.step import Step, StepContext
 from edgeclf.compression.steps.fine_tuning import FineTuning
 from edgeclf.errors import InputError, UnknownNameError
 from edgeclf.graph.float_network import FloatNetwork
+from edgeclf.measure.formatting import percent
 from edgeclf.records import Record
 
 if TYPE_CHECKING:
@@ -98,15 +99,17 @@ class Prune(Step, Record):
         """Return where the file has fewer zeros than asked for, and what they do not bring."""
         found = []
         if self.pattern is None and (stats.sparsity or 0.0) < self.fraction:
-            found.append(f"asked for {self.fraction:.1%} zeros, but the file has {stats.sparsity or 0:.2%}")
+            found.append(
+                f"asked for {percent(self.fraction, 1)} zeros, but the file has {percent(stats.sparsity or 0)}"
+            )
         if self.pattern is not None and stats.groups_off_pattern:
             found.append(
                 f"asked for {self.pattern}, but {stats.groups_off_pattern:,} of {stats.groups:,} groups of four input "
-                "channels have less than two zeros in the file"
+                "channels have fewer than two zeros in the file"
             )
         if stats.sparsity is not None:
             found.append(
-                f"{stats.sparsity:.1%} zeros make the file neither smaller nor faster on this runtime, which stores "
-                f"and computes them ({sizes})"
+                f"{percent(stats.sparsity, 1)} zeros make the file neither smaller nor faster on this runtime, which "
+                f"stores and computes them ({sizes})"
             )
         return tuple(found)

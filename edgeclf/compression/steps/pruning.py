@@ -17,6 +17,7 @@ from edgeclf.errors import InputError
 from edgeclf.graph import quantizable
 from edgeclf.graph.float_network import FloatNetwork
 from edgeclf.graph.prepared_network import SCALING_LAYER, wrap_layers
+from edgeclf.measure.formatting import percent
 
 if TYPE_CHECKING:
     from edgeclf.compression.steps.prune import Prune
@@ -47,7 +48,7 @@ def prune(network: FloatNetwork, step: Prune, context: StepContext) -> FloatNetw
     fine_tune(
         model,
         data,
-        label=f"pruning to {step.pattern or f'{step.fraction:.0%}'}",
+        label=f"pruning to {step.pattern or percent(step.fraction, 0)}",
         epochs=epochs,
         learning_rate=step.training.learning_rate,
         callbacks=[tfmot.sparsity.keras.UpdatePruningStep()],
