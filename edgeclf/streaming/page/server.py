@@ -136,7 +136,7 @@ class WebView:
             reading,
         )
         config = uvicorn.Config(
-            self._application.asgi,  # type: ignore[arg-type]
+            self._application.asgi,
             http=make_bounded_protocol(self._limits),
             ws="none",
             lifespan="off",
