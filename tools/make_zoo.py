@@ -17,6 +17,7 @@ from pathlib import Path
 
 import edgeclf
 from edgeclf.cli.progress_bars import LineProgress
+from edgeclf.measure.formatting import interval, percent
 from edgeclf.training.config import TrainConfig
 
 ROOT = Path(__file__).resolve().parents[1]
@@ -33,7 +34,7 @@ ResNet-8 (He et al., 2016, in the form of MLPerf Tiny), int8, {size} pixels, {cl
 
 | | float Keras | int8 file |
 |---|---|---|
-| top-1 on the test split ({images:,} images) | {float_top1:.2%} | {top1:.2%} (95 % interval {low:.2%} to {high:.2%}) |
+| top-1 on the test split ({images:,} images) | {float_top1} | {top1} (95 % interval {interval} %) |
 | difference, paired | | {difference:+.2f} points ({lower:+.2f} to {upper:+.2f}; McNemar p = {p:.2g}) |
 | file | | {bytes:,} bytes |
 | median latency | {float_latency} | {latency:.0f} µs, one thread |
@@ -43,8 +44,9 @@ Latency on {machine}, {runtime}.
 
 - **Data:** {data}. Fingerprint `{fingerprint}`. The data are not part of this repository.
 - **Recipe:** {epochs} epochs of SGD with Nesterov momentum in {precision}, one cosine, label smoothing, flips where
-  they make sense, and shifts except in the last {unaugmented:.0%} of the epochs; then post-training int8 with 500
-  calibration images out of the training split. `edgeclf inspect {name}` shows all of it.
+  they make sense, and shifts except in the last {unaugmented} of the epochs; then post-training int8 with 500
+  calibration images out of the training split. `edgeclf inspect {name} --json` shows the settings
+  of the compression.
 - **Made by:** `python tools/make_zoo.py {name}{arguments}`
 - **Licence:** the weights are part of edgeclf (Apache-2.0).
 """
@@ -76,10 +78,9 @@ def main() -> None:
         classes=len(details.labels or ()),
         labels=", ".join(details.labels or ()),
         images=trained.metrics["test"].images,
-        float_top1=report.baseline.top1,
-        top1=model.top1,
-        low=model.top1_interval[0],
-        high=model.top1_interval[1],
+        float_top1=percent(report.baseline.top1),
+        top1=percent(model.top1),
+        interval=interval(model.top1_interval),
         difference=100 * model.difference,
         lower=100 * model.difference_interval[0],
         upper=100 * model.difference_interval[1],
@@ -97,7 +98,7 @@ def main() -> None:
         fingerprint=details.provenance["data"]["fingerprint"],
         epochs=trained.epochs,
         precision="bfloat16" if settings["mixed_precision"] else "float32",
-        unaugmented=settings["unaugmented_epochs"],
+        unaugmented=percent(settings["unaugmented_epochs"], 0),
         arguments=" --data CIFAR10_JPEG_FOLDER" if arguments.data else "",
     )
     (folder / "README.md").write_text(card, encoding="utf-8")

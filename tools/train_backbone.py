@@ -16,6 +16,7 @@ from pathlib import Path
 
 import edgeclf
 from edgeclf.cli.progress_bars import LineProgress
+from edgeclf.measure.formatting import percent
 from edgeclf.training.backbone import save_backbone
 from edgeclf.training.config import TrainConfig
 from edgeclf.training.networks import NETWORKS
@@ -44,7 +45,7 @@ tf-keras' ImageNet weights cannot be downloaded. No model for devices, hence not
 - **Data:** CIFAR-10 (Krizhevsky, 2009), re-coded as JPEG files of 32x32 pixels, enlarged to {size}. Fingerprint
   `{fingerprint}`. The data are not part of this repository.
 - **Recipe:** {epochs} epochs of SGD with Nesterov momentum, standard augmentation. With its head it reached
-  {validation:.1%} top-1 on validation and {test:.1%} on test ({images:,} images).
+  {validation} top-1 on validation and {test} on test ({images:,} images).
 - **What it is worth:** on 3,068 clothing photos in ten classes, MobileNetV1 0.25 at 96 pixels reached 78.6 % top-1
   on test from here and 57.4 % from scratch, means of three seeds, 20 epochs each. For yours:
   `python tools/benchmarks/transfer.py PHOTOS`.
@@ -68,8 +69,8 @@ def main() -> None:
         size=BACKBONE.image_size,
         fingerprint=record["data"]["fingerprint"],
         epochs=report.epochs,
-        validation=report.metrics["validation"].top1,
-        test=report.metrics["test"].top1,
+        validation=percent(report.metrics["validation"].top1, 1),
+        test=percent(report.metrics["test"].top1, 1),
         images=report.metrics["test"].images,
     )
     (folder / "README.md").write_text(card, encoding="utf-8")
