@@ -38,7 +38,7 @@ def frames(compare: ModuleType, tmp_path_factory: pytest.TempPathFactory) -> Pat
 
 
 class Said:
-    """What one machine says of some pictures, as `compare.answers` gives it."""
+    """What one machine says of some pictures, as `compare.collect_predictions` gives it."""
 
     def __init__(self, frames: Path) -> None:
         self.network = Classifier(locate_model("digits"))
@@ -70,9 +70,9 @@ def test_the_pictures_make_the_model_change_its_mind(said: Said) -> None:
     assert len({labels[0][0] for labels in said.predicted}) >= 3
 
 
-def test_the_same_answers_have_no_difference(compare: ModuleType, said: Said) -> None:
+def test_the_same_predictions_have_no_difference(compare: ModuleType, said: Said) -> None:
     predicted = compare._compare_predictions(said.predicted, said.predicted)
-    assert (predicted["answers"], predicted["values"], predicted["values_different"]) == (12, 120, 0)
+    assert (predicted["predictions"], predicted["values"], predicted["values_different"]) == (12, 120, 0)
     assert predicted["differences"] == compare._compare_live(said.live, said.live)["differences"] == []
 
 

@@ -94,7 +94,7 @@ def seen(machine: Machine, size: tuple[int, int] | None, source: str) -> Any:
     return pixels
 
 
-def answers(machine: Machine, model: str) -> dict[str, Any]:
+def collect_predictions(machine: Machine, model: str) -> dict[str, Any]:
     """What one machine says: `predict` with the scores of all classes, and `live` for each frame of each video."""
     (predicted,) = machine.edgeclf(f"predict {model}", "predict", model, "frames", "--top", str(ALL_CLASSES))
     said = [[(entry["label"], entry["probability"]) for entry in p["labels"]] for p in predicted["predictions"]]
@@ -107,23 +107,23 @@ def answers(machine: Machine, model: str) -> dict[str, Any]:
     return {"frames": said, **shown}
 
 
-def compare_model(model: str, desk: Machine, board: Machine, here: dict[str, Any], frames: int) -> dict[str, Any]:
+def compare_model(model: str, host: Machine, board: Machine, here: dict[str, Any], frames: int) -> dict[str, Any]:
     """The figures of one model on one board; `ok` says whether all labels are equal or explained.
 
     Args:
         model: a zoo model.
-        desk: this machine.
+        host: this machine.
         board: the emulated board.
-        here: this machine's answers.
+        here: predictions of this machine.
         frames: how many pictures there are.
     """
     verified = board.run(f"verify {model}", "edgeclf", "verify", model, "--json")
     classifier = Classifier(locate_model(model))
-    there = answers(board, model)
+    there = collect_predictions(board, model)
     figures = {}
     for source, name in {"frames": "predict", **VIDEOS}.items():
         size = (classifier.height, classifier.width) if source == "frames" else None
-        ours, theirs = seen(desk, size, source), seen(board, size, source)
+        ours, theirs = seen(host, size, source), seen(board, size, source)
         compare = _compare_predictions if source == "frames" else _compare_live
         compared = compare(here[source], there[source])
         for entry in compared["differences"]:
@@ -138,7 +138,9 @@ def compare_model(model: str, desk: Machine, board: Machine, here: dict[str, Any
             "labels_different": len(compared["differences"]),
             "labels_unexplained": sum(entry["explained_by"] is None for entry in compared["differences"]),
         }
-    whole = all(compared["answers"] == frames and not compared["labels_unexplained"] for compared in figures.values())
+    whole = all(
+        compared["predictions"] == frames and not compared["labels_unexplained"] for compared in figures.values()
+    )
     verify = {"exit_code": verified.returncode, "report": json.loads(verified.stdout or "null")}
     return {"model": model, "ok": whole and verified.returncode == 0, "verify": verify, **figures}
 
@@ -172,7 +174,7 @@ def _compare_predictions(here: list[Any], there: list[Any]) -> dict[str, Any]:
             said = [{"best": best, "probability": probability} for best, probability in (ours[0], theirs[0])]
             found.append({"frame": number, "here": said[0], "board": said[1]})
     return {
-        "answers": len(there),
+        "predictions": len(there),
         "values": values,
         "values_different": different,
         "largest_difference_steps": round(largest, 3),
@@ -191,7 +193,7 @@ def _compare_live(here: dict[int, dict[str, Any]], there: dict[int, dict[str, An
         largest = max(largest, steps)
         if (ours["raw_label"], ours["label"]) != (theirs["raw_label"], theirs["label"]):
             found.append({"frame": number, "here": _said(ours), "board": _said(theirs)})
-    return {"answers": len(there), "largest_difference_steps": round(largest, 3), "differences": found}
+    return {"predictions": len(there), "largest_difference_steps": round(largest, 3), "differences": found}
 
 
 def _said(result: dict[str, Any]) -> dict[str, Any]:
@@ -207,13 +209,13 @@ def fast_kernels(board: Machine, model: str) -> bool:
     return "XNNPACK delegate" in board.run("kernels", "python", "-c", program).stderr
 
 
-def compare_board(pi: str, desk: Machine, here: dict[str, Any], frames: int) -> dict[str, Any]:
+def compare_board(pi: str, host: Machine, here: dict[str, Any], frames: int) -> dict[str, Any]:
     """All figures of one board."""
-    board = Machine(desk.work, pi)
+    board = Machine(host.work, pi)
     about = json.loads(board.lines("about", "python", "-c", ABOUT)[0])
     models = []
-    for model, answered in here.items():
-        models.append(compare_model(model, desk, board, answered, frames))
+    for model, predicted in here.items():
+        models.append(compare_model(model, host, board, predicted, frames))
         print(_sentence(pi, models[-1]), file=sys.stderr, flush=True)
     fast = fast_kernels(board, next(iter(here)))
     ok = fast and all(model["ok"] for model in models)
@@ -233,11 +235,11 @@ def main() -> int:
     for video in VIDEOS:
         write_video(work / video, work / "frames", "MJPG" if video.endswith(".avi") else "FFV1")
     (work / "pixels.py").write_bytes((HERE / "pixels.py").read_bytes())
-    desk = Machine(work, None)
-    here = {model: answers(desk, model) for model in list_zoo()}
-    boards = [compare_board(pi, desk, here, given.frames) for pi in given.pi]
+    host = Machine(work, None)
+    here = {model: collect_predictions(host, model) for model in list_zoo()}
+    boards = [compare_board(pi, host, here, given.frames) for pi in given.pi]
     ok = all(board["ok"] for board in boards)
-    about = json.loads(desk.lines("about", "python", "-c", ABOUT)[0])
+    about = json.loads(host.lines("about", "python", "-c", ABOUT)[0])
     print(json.dumps({"ok": ok, "here": about, "boards": boards}))
     return 0 if ok else 1
 
@@ -257,10 +259,10 @@ def _sentence(pi: str, model: dict[str, Any]) -> str:
 
 
 def _live_sentence(name: str, live: dict[str, Any]) -> str:
-    told = f"{name}: {live['labels_different']} of {live['frames']} labels differ"
+    line = f"{name}: {live['labels_different']} of {live['frames']} labels differ"
     if live["frames_with_other_pixels"]:
-        told += f" ({live['frames_with_other_pixels']} decoded by up to {live['largest_pixel_difference']} otherwise)"
-    return told
+        line += f" ({live['frames_with_other_pixels']} decoded by up to {live['largest_pixel_difference']} otherwise)"
+    return line
 
 
 if __name__ == "__main__":

@@ -66,8 +66,8 @@ build_root() {
 
 # This machine's side: the same wheel and the same versions.
 # shellcheck disable=SC2086 # a list of names
-environment "$cache/desk" -c constraints.txt $edge
-desk=$cache/desk/bin/python
+environment "$cache/host" -c constraints.txt $edge
+host=$cache/host/bin/python
 
 # The board's wheels, chosen here and installed there without a network. pip takes a platform literally, so all are named.
 platforms="--platform manylinux2014_aarch64"
@@ -77,7 +77,7 @@ if [ "$(cat "$wheels/.fetched" 2>/dev/null)" != "$wanted" ]; then
     say "fetching the arm64 wheels of: $edge"
     rm -rf "$wheels"
     # shellcheck disable=SC2086 # lists of words
-    quietly "$desk" -m pip download --disable-pip-version-check --dest "$wheels" -c constraints.txt $platforms \
+    quietly "$host" -m pip download --disable-pip-version-check --dest "$wheels" -c constraints.txt $platforms \
         --python-version "$python_version" --implementation cp --abi "cp${python_version%.*}${python_version#*.}" --abi abi3 --abi none --only-binary=:all: $edge
     printf '%s' "$wanted" >"$wheels/.fetched"
 fi
@@ -89,8 +89,8 @@ trap 'exit 130' INT TERM
 say "building the wheel"
 mkdir "$WORK/wheels"
 cp "$wheels"/*.whl "$WORK/wheels"
-quietly "$desk" -m pip wheel --disable-pip-version-check --no-deps --wheel-dir "$WORK/wheels" .
-quietly "$desk" -m pip install --disable-pip-version-check --force-reinstall --no-deps "$WORK"/wheels/edgeclf-*.whl
+quietly "$host" -m pip wheel --disable-pip-version-check --no-deps --wheel-dir "$WORK/wheels" .
+quietly "$host" -m pip install --disable-pip-version-check --force-reinstall --no-deps "$WORK"/wheels/edgeclf-*.whl
 
 # A user's install, but for the byte code, which an emulated processor is slow to compile.
 say "installing it on the board, into a new environment"
@@ -102,5 +102,5 @@ quietly sh tools/pi/board.sh /board/edge/bin/pip check
 say "comparing the board with this machine"
 status=0
 # shellcheck disable=SC2086 # a list of numbers
-"$desk" tools/pi/compare.py --work "$WORK" --pi $boards "$@" || status=$?
+"$host" tools/pi/compare.py --work "$WORK" --pi $boards "$@" || status=$?
 exit "$status"
