@@ -226,9 +226,9 @@ def test_written_characters_are_not_mirrored(
     seen = []
     real = pipeline.augment
 
-    def watched(images: Any, targets: Any, recipe: Any, random: Any) -> Any:
+    def watched(batch: Any, recipe: Any, random: Any) -> Any:
         seen.append(recipe.flip)
-        return real(images, targets, recipe, random)
+        return real(batch, recipe, random)
 
     monkeypatch.setattr(pipeline, "augment", watched)
     compress(source, short_recipe("qat-int8"), data=replace(data, name=name), calibration=30, out=tmp_path)

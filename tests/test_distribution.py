@@ -24,6 +24,8 @@ from edgeclf.training.config import TrainConfig
 from edgeclf.training.distribution import choose_devices
 from edgeclf.training.pipeline import TrainingBatches, WorkerPart
 
+pytestmark = pytest.mark.alone
+
 # Batch normalization sees the whole batch, so only the order of sums differs; training makes that grow step by step.
 # Measured: 6e-6 in the first epoch and 4e-4 in the third, with a tenth of the usual learning rate; without dropout,
 # whose masks are others on each device.
@@ -51,8 +53,6 @@ from edgeclf.errors import InputError
 from edgeclf.training import run
 from edgeclf.training.config import TrainConfig
 from edgeclf.training.distribution import Devices
-
-pytestmark = pytest.mark.alone
 cpu = tf.config.list_physical_devices("CPU")[0]
 tf.config.set_logical_device_configuration(cpu, [tf.config.LogicalDeviceConfiguration()] * 2)
 strategy = tf.distribute.MirroredStrategy(["CPU:0", "CPU:1"])

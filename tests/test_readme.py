@@ -62,7 +62,7 @@ def substituted(command: str) -> list[str] | None:
         "train": ["--epochs", "2", "--weights", "none", "--image-size", "32"],
         "bench": ["--runs", "50"],
         "live": ["--no-window", "--overwrite"],
-        "compress": ["--set", "qat_epochs=1", "--set", "prune_epochs=1"],
+        "compress": ["--set", "qat_epochs=1", "--set", "prune_epochs=1", "--set", "cluster_epochs=1"],
     }
     return [sys.executable, "-m", "edgeclf", *words[1:], *extra.get(words[1], [])]
 

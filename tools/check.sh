@@ -66,6 +66,6 @@ run_tests() {
     [ "$status" = 0 ] || [ "$status" = 5 ] || failed=yes
 }
 failed=
-run_tests "not alone" -n 2 --dist loadfile "$@"
+run_tests "not alone" -n 2 --dist loadfile --no-loadscope-reorder "$@"
 run_tests "alone" "$@"
 [ -z "$failed" ]
