@@ -1,7 +1,3 @@
 """Host side: float networks in files, made by edgeclf or not; they are checked before they are loaded."""
 
-import os
-
-# Read when TensorFlow is first imported; Keras 2 under the name `tf.keras` is what TFMOT and the converter look for.
-os.environ.setdefault("TF_USE_LEGACY_KERAS", "1")
-os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
+import edgeclf.graph  # noqa: F401  # sets the variables that TensorFlow reads when it is first imported
