@@ -43,13 +43,14 @@ CONFIG = TrainConfig(
 PROGRAM = """
 import sys
 from edgeclf.training.config import TrainConfig
-from edgeclf.training.run import train
+from edgeclf import train
 print(train("digits", TrainConfig.from_json(sys.argv[1]), out=sys.argv[2], resume=len(sys.argv) > 3).epochs)
 """
 TWO_DEVICES = """
 import sys
 import tensorflow as tf
 from edgeclf.errors import InputError
+from edgeclf import train
 from edgeclf.training import run
 from edgeclf.training.config import TrainConfig
 from edgeclf.training.distribution import Devices
@@ -59,10 +60,10 @@ strategy = tf.distribute.MirroredStrategy(["CPU:0", "CPU:1"])
 run.choose_devices = lambda: Devices(strategy, 0, 1, "2 CPUs")
 config = TrainConfig.from_json(sys.argv[1])
 try:
-    run.train("digits", config.replace(batch_size=63), out=sys.argv[2])
+    train("digits", config.replace(batch_size=63), out=sys.argv[2])
 except InputError as error:
     print(error)
-run.train("digits", config, out=sys.argv[2])
+train("digits", config, out=sys.argv[2])
 """
 
 

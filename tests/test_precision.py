@@ -10,9 +10,9 @@ from photo_folders import make_folder
 
 pytest.importorskip("tensorflow")
 
+from edgeclf import train
 from edgeclf.training import precision
 from edgeclf.training.config import TrainConfig
-from edgeclf.training.run import train
 
 AMX = frozenset({"avx512f", "amx_bf16"})
 OTHER = frozenset({"avx512f", "avx512_bf16"})

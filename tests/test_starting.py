@@ -18,6 +18,7 @@ from photo_folders import photo, write
 pytest.importorskip("tensorflow")
 import tf_keras
 
+from edgeclf import train
 from edgeclf.dataset import load_dataset, probe
 from edgeclf.dataset.cache import cache_folder
 from edgeclf.errors import InputError
@@ -27,7 +28,6 @@ from edgeclf.training.backbone import load_backbone, save_backbone, shipped_back
 from edgeclf.training.config import TrainConfig
 from edgeclf.training.networks import NETWORKS, NetworkSettings
 from edgeclf.training.networks.building import build_network
-from edgeclf.training.run import train
 
 pytestmark = pytest.mark.slow
 

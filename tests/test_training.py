@@ -15,10 +15,11 @@ import pytest
 pytest.importorskip("tensorflow")
 
 import edgeclf
+from edgeclf import train
 from edgeclf.errors import InputError, OutputError, UnknownNameError
 from edgeclf.training.config import TrainConfig
 from edgeclf.training.evaluation import calibration_error, evaluate, generalization_note
-from edgeclf.training.run import TrainReport, train
+from edgeclf.training.run_record import TrainReport
 
 QUICK = TrainConfig(model="resnet8", image_size=8, epochs=3, batch_size=128, dropout=0.2, augment="strong")
 
@@ -72,7 +73,7 @@ def test_a_killed_run_resumes_to_the_same_weights(digits_run: tuple[Path, TrainR
     again = tmp_path / "again"
     program = (
         "import sys\nfrom pathlib import Path\nfrom edgeclf.training.config import TrainConfig\n"
-        "from edgeclf.training.run import train\n"
+        "from edgeclf import train\n"
         "train('digits', TrainConfig.from_json(sys.argv[1]), out=sys.argv[2], resume=True)\n"
     )
     command = [sys.executable, "-c", program, QUICK.to_json(), str(again)]

@@ -17,13 +17,13 @@ pytest.importorskip("tensorflow")
 import tf_keras
 
 import edgeclf
+from edgeclf import train
 from edgeclf.dataset import load_dataset
 from edgeclf.errors import InputError
 from edgeclf.progress import SILENT, Task
 from edgeclf.training.augmentation import LEVELS
 from edgeclf.training.config import TrainConfig
 from edgeclf.training.pipeline import TrainingBatches
-from edgeclf.training.run import train
 from edgeclf.training.schedule import WarmupCosine, build_optimizer
 from edgeclf.training.trainer import within_chance
 

@@ -74,6 +74,7 @@ def train(
     from edgeclf.dataset import check_classes, list_source
     from edgeclf.training.config import TrainConfig
     from edgeclf.training.networks import find_network
+    from edgeclf.training.plan import TrainPlan
 
     with extras("train"):
         config = (config or TrainConfig()).replace(**settings)
@@ -82,10 +83,7 @@ def train(
             find_network(config.model)
         listing = list_source("digits" if data is None else data, progress)
         check_classes(listing)
-        with progress.task("loading TensorFlow", None):
-            from edgeclf.training.run import train as train_network
-
-        return train_network(
+        plan = TrainPlan(
             listing,
             config,
             out=out,
@@ -95,6 +93,10 @@ def train(
             progress=progress,
             callbacks=callbacks,
         )
+        with progress.task("loading TensorFlow", None):
+            from edgeclf.training.run import train as train_network
+
+        return train_network(plan)
 
 
 @with_plugins

@@ -3,19 +3,17 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from edgeclf.artifact.run_folder import RunFolder
-from edgeclf.dataset import Listing, load_dataset, probe
+from edgeclf.dataset import load_dataset, probe
 from edgeclf.dataset.probing import DataProbe
 from edgeclf.dataset.types import Dataset
 from edgeclf.errors import InputError
-from edgeclf.progress import SILENT, Progress
+from edgeclf.progress import Progress
 from edgeclf.training.augmentation import LEVELS
-from edgeclf.training.callbacks import TrainingCallback
 from edgeclf.training.checkpoint import epochs_done
 from edgeclf.training.config import TrainConfig
 from edgeclf.training.defaults import complete
@@ -23,36 +21,12 @@ from edgeclf.training.distribution import Devices
 from edgeclf.training.earlier_run import find_earlier, resume_config
 from edgeclf.training.networks import find_network
 from edgeclf.training.pipeline import TrainingBatches
+from edgeclf.training.plan import TrainPlan
 from edgeclf.training.precision import FASTER, bfloat16_is_faster
 from edgeclf.training.run_record import RunRecord
 from edgeclf.training.starting import StartingPoint, file_model, find_start
 
 _FINISHED = -1
-
-
-@dataclass(frozen=True)
-class TrainRequest:
-    """What the caller asks for.
-
-    Args:
-        data: a folder, a manifest or a name (see `edgeclf.dataset`), or a listing of one.
-        config: settings; those left None are chosen by the data.
-        out: the run folder; None: `runs/NAME`.
-        resume: start where there is nothing, continue where there is a checkpoint, report where the run is finished.
-        overwrite: remove what an earlier run left in `out`.
-        trust_model: load `config.weights` even if that runs code from the file.
-        progress: where bars and remarks are shown.
-        callbacks: called after each epoch.
-    """
-
-    data: str | Path | Listing
-    config: TrainConfig = dataclasses.field(default_factory=TrainConfig)
-    out: Path | str | None = None
-    resume: bool = False
-    overwrite: bool = False
-    trust_model: bool = False
-    progress: Progress = SILENT
-    callbacks: Sequence[TrainingCallback] = ()
 
 
 @dataclass(frozen=True)
@@ -93,7 +67,7 @@ class TrainingInputs:
     record: RunRecord
 
 
-def plan_run(request: TrainRequest, devices: Devices) -> RunPlan:
+def plan_run(request: TrainPlan, devices: Devices) -> RunPlan:
     """Find the run folder and what lies in it; nothing is written.
 
     Raises:
@@ -122,7 +96,7 @@ def plan_run(request: TrainRequest, devices: Devices) -> RunPlan:
     return found
 
 
-def load_inputs(request: TrainRequest, plan: RunPlan, devices: Devices) -> TrainingInputs:
+def load_inputs(request: TrainPlan, plan: RunPlan, devices: Devices) -> TrainingInputs:
     """Find the start, load the images and write the record of the run.
 
     Raises:

@@ -3,77 +3,40 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Sequence
-from pathlib import Path
 
 import numpy as np
 import tensorflow as tf
 import tf_keras
 
 from edgeclf.artifact.run_folder import RunFolder
-from edgeclf.dataset.sources import Listing
 from edgeclf.dataset.types import Dataset
 from edgeclf.errors import RunFailedError
 from edgeclf.measure.formatting import percent
-from edgeclf.progress import SILENT, Progress
-from edgeclf.training.callbacks import TrainingCallback
+from edgeclf.progress import Progress
 from edgeclf.training.checkpoint import TrainingState
-from edgeclf.training.config import TrainConfig
 from edgeclf.training.curriculum import first_unaugmented
 from edgeclf.training.distribution import Devices, choose_devices, synchronize_normalization
 from edgeclf.training.evaluation import SplitMetrics, evaluate, generalization_note
 from edgeclf.training.inference import predict_probabilities
-from edgeclf.training.inputs import TrainingInputs, TrainRequest, load_inputs, plan_run
+from edgeclf.training.inputs import TrainingInputs, load_inputs, plan_run
 from edgeclf.training.networks import NetworkSettings
 from edgeclf.training.networks.building import build_network
+from edgeclf.training.plan import TrainPlan
 from edgeclf.training.plots import plot_confusion, plot_curves, plot_mistakes
 from edgeclf.training.run_record import VALIDATION_IS_OPTIMISTIC, TrainReport
 from edgeclf.training.trainer import Trainer
 
 
-def train(
-    data: str | Path | Listing | None,
-    config: TrainConfig | None = None,
-    *,
-    out: Path | str | None = None,
-    resume: bool = False,
-    overwrite: bool = False,
-    trust_model: bool = False,
-    progress: Progress = SILENT,
-    callbacks: Sequence[TrainingCallback] = (),
-) -> TrainReport:
+def train(request: TrainPlan) -> TrainReport:
     """Train a float Keras model and write its run folder.
 
     Args:
-        data: a folder, a manifest or a name (see `edgeclf.dataset`); None: the embedded `digits`.
-        config: settings; those left None are chosen by the data.
-        out: the run folder; None: `runs/NAME`.
-        resume: start where there is nothing, continue where there is a checkpoint, report where the run is finished.
-        overwrite: remove what an earlier run left in `out`.
-        trust_model: load `config.weights` even if that runs code from the file.
-        progress: where bars and remarks are shown.
-        callbacks: called after each epoch; each may end the training.
+        request: what is trained, how, and where it goes.
 
     Raises:
         InputError: data, configuration or output cannot be used.
         RunFailedError: the training diverged, or the disk is full.
     """
-    data, config = "digits" if data is None else data, config or TrainConfig()
-    request = TrainRequest(
-        data,
-        config,
-        out=out,
-        resume=resume,
-        overwrite=overwrite,
-        trust_model=trust_model,
-        progress=progress,
-        callbacks=callbacks,
-    )
-    return run_training(request)
-
-
-def run_training(request: TrainRequest) -> TrainReport:
-    """Train as `request` asks for; see `train`."""
     # Before all else: TensorFlow has to know of the other workers before it computes anything.
     devices = choose_devices()
     plan = plan_run(request, devices)

@@ -48,10 +48,10 @@ def main() -> None:
     arguments = parser.parse_args()
     folder = Path(tempfile.mkdtemp(dir=arguments.folder))
     os.environ["EDGECLF_CACHE"] = str(folder / "cache")
+    from edgeclf import train
     from edgeclf.training.config import TrainConfig
     from edgeclf.training.networks import NetworkSettings
     from edgeclf.training.networks.building import build_network
-    from edgeclf.training.run import train
 
     try:
         write_images(folder / "photos", arguments.images)

@@ -1,0 +1,41 @@
+"""What is trained, how, and where it goes, as one value; importable without TensorFlow."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from edgeclf.dataset import Listing
+from edgeclf.progress import SILENT, Progress
+from edgeclf.training.config import TrainConfig
+
+if TYPE_CHECKING:
+    from edgeclf.training.callbacks import TrainingCallback
+
+
+@dataclass(frozen=True)
+class TrainPlan:
+    """What one call of `train` does: made once from keywords, and handed on whole.
+
+    Args:
+        data: a folder, a manifest or a name (see `edgeclf.dataset`), or a listing of one.
+        config: settings; those left None are chosen by the data.
+        out: the run folder; None: `runs/NAME`.
+        resume: start where there is nothing, continue where there is a checkpoint, report where the run is finished.
+        overwrite: remove what an earlier run left in `out`.
+        trust_model: load `config.weights` even if that runs code from the file.
+        progress: where bars and remarks are shown.
+        callbacks: called after each epoch.
+    """
+
+    data: str | Path | Listing
+    config: TrainConfig = dataclasses.field(default_factory=TrainConfig)
+    out: Path | str | None = None
+    resume: bool = False
+    overwrite: bool = False
+    trust_model: bool = False
+    progress: Progress = SILENT
+    callbacks: Sequence[TrainingCallback] = ()
