@@ -299,7 +299,7 @@ def first_version_model(folder: Path, harm: str, mark: Path) -> Path:
     v1 = tf.compat.v1
     with tf.Graph().as_default(), v1.Session() as session:
         images = v1.placeholder(tf.float32, (None, 8, 8, 3))
-        weights = v1.get_variable("weights", (3, 2), use_resource=True)
+        weights = v1.get_variable("weights", (3, 2), initializer=v1.zeros_initializer(), use_resource=True)
         write = tf.raw_ops.WriteFile(filename=str(mark), contents="x")
         with tf.control_dependencies([write] if harm == "signature" else []):
             scores = tf.reduce_mean(images, (1, 2)) @ weights
