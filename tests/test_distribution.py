@@ -24,8 +24,6 @@ from edgeclf.training.config import TrainConfig
 from edgeclf.training.distribution import choose_devices
 from edgeclf.training.pipeline import TrainingBatches, WorkerPart
 
-pytestmark = pytest.mark.alone
-
 # Batch normalization sees the whole batch, so only the order of sums differs; training makes that grow step by step.
 # Measured: 6e-6 in the first epoch and 4e-4 in the third, with a tenth of the usual learning rate; without dropout,
 # whose masks are others on each device.
