@@ -1,0 +1,1 @@
+"""Cases of `tools/strangers.py`: each module holds those of one subject."""
