@@ -1,14 +1,12 @@
 #!/usr/bin/env python3
 """From your own photos to a measured int8 model, with the Python API alone.
 
-    python examples/own_photos.py PHOTOS RUN [EPOCHS]
-
-PHOTOS is a folder of class folders. Needs `pip install "edgeclf[train]"`.
+Needs the extra `train`: pip install ".[train]" in a clone of edgeclf.
 """
 
 from __future__ import annotations
 
-import sys
+import argparse
 from pathlib import Path
 
 import edgeclf
@@ -34,4 +32,9 @@ def main(photos: Path, run: Path, epochs: int | None = None) -> None:
 
 
 if __name__ == "__main__":
-    main(Path(sys.argv[1]), Path(sys.argv[2]), int(sys.argv[3]) if len(sys.argv) > 3 else None)
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("photos", type=Path, metavar="PHOTOS", help="a folder of class folders")
+    parser.add_argument("run", type=Path, metavar="RUN", help="the run folder; one that was interrupted is continued")
+    parser.add_argument("epochs", type=int, nargs="?", metavar="EPOCHS", help="default: chosen by the data")
+    given = parser.parse_args()
+    main(given.photos, given.run, given.epochs)

@@ -14,6 +14,8 @@ import cv2
 import numpy as np
 import pytest
 
+import edgeclf
+
 ROOT = Path(__file__).resolve().parents[1]
 README = (ROOT / "README.md").read_text(encoding="utf-8")
 NOT_HERE = {
@@ -22,6 +24,8 @@ NOT_HERE = {
     "scp ": "there is no Pi",
     "python3 -m venv edge": "tests/test_edge_environment.py has an environment of its own",
     "edge/bin/pip install ": "likewise",
+    "pip install ": "tools/environment.sh installs the clone",
+    "pip wheel ": "tools/check.sh makes the wheel, and test_edge_environment.py runs what it installs",
 }
 
 
@@ -106,6 +110,38 @@ def test_the_python_example_runs(tmp_path: Path) -> None:
 def test_scripts_that_readme_names_exist_and_parse() -> None:
     for script in ("tools/try.sh", "tools/check.sh", "tools/environment.sh"):
         subprocess.run(["sh", "-n", str(ROOT / script)], check=True)
+
+
+def test_the_wheel_has_the_version_of_the_package() -> None:
+    for name in ("README.md", "examples/raspberry-pi/README.md"):
+        wheels = set(re.findall(r"edgeclf-[^\s\"\[]+\.whl", (ROOT / name).read_text(encoding="utf-8")))
+        assert wheels == {f"edgeclf-{edgeclf.__version__}-py3-none-any.whl"}, name
+
+
+def test_the_example_with_own_photos_explains_itself() -> None:
+    command = [sys.executable, str(ROOT / "examples" / "own_photos.py"), "--help"]
+    done = subprocess.run(command, env=environment(), capture_output=True, text=True, check=False)
+    assert done.returncode == 0
+    for word in ("PHOTOS", "RUN", "EPOCHS"):
+        assert word in done.stdout
+
+
+def test_the_table_of_the_zoo_agrees_with_the_cards() -> None:
+    rows = re.findall(r"^\| `(\w+)`, .*\|$", README, flags=re.MULTILINE)
+    assert sorted(rows) == sorted(path.parent.name for path in (ROOT / "models").glob("*/*-int8.tflite"))
+    for name in rows:
+        (line,) = (line for line in README.splitlines() if line.startswith(f"| `{name}`"))
+        _, images, float_top1, top1, difference, size, latency = (cell.strip() for cell in line.split("|")[1:-1])
+        card = (ROOT / "models" / name / "README.md").read_text(encoding="utf-8")
+        assert f"top-1 on the test split ({images} images) | {float_top1} | {top1} (" in card
+        found = re.search(r"\| difference, paired \| \| ([-+.\d]+) points \(([-+.\d]+) to ([-+.\d]+);", card)
+        assert found is not None
+        signed = [f"±{0:.2f}" if float(number) == 0 else number.replace("-", "−") for number in found.groups()]
+        assert difference == f"{signed[0]} points ({signed[1]} to {signed[2]})"
+        in_bytes = re.search(r"\| file \| \| ([\d,]+) bytes \|", card)
+        assert in_bytes is not None
+        assert size == f"{in_bytes.group(1)} B"
+        assert f", 2 threads | {latency}, one thread |" in card
 
 
 def test_links_lead_somewhere() -> None:
