@@ -9,10 +9,9 @@ import numpy as np
 import numpy.typing as npt
 
 from edgeclf.dataset import Split
+from edgeclf.measure.paired_interval import difference_interval
 from edgeclf.measure.report import ClassCost, Comparison, Flip
 from edgeclf.measure.statistics import (
-    bootstrap_interval,
-    difference_interval,
     discordant,
     holm,
     holm_levels,
@@ -72,7 +71,7 @@ class _ClassCounts:
     gained: int
 
 
-def compare_models(models: Sequence[ModelPredictions], baseline: IntArray | None, seed: int) -> tuple[Verdict, ...]:
+def compare_models(models: Sequence[ModelPredictions], baseline: IntArray | None) -> tuple[Verdict, ...]:
     """Score models, and compare each with the baseline on the same images.
 
     The p-values of classes are corrected over all classes of all models together: a reader looks over all of them for
@@ -82,24 +81,24 @@ def compare_models(models: Sequence[ModelPredictions], baseline: IntArray | None
         models: each with its predictions.
         baseline: int64[N], the baseline's predictions, -1 for none of the data's classes; None leaves the paired
             fields out.
-        seed: of the bootstrap.
     """
     per_class = _class_costs(models, baseline)
-    return tuple(_judge(model, baseline, seed, costs) for model, costs in zip(models, per_class, strict=True))
+    return tuple(_judge(model, baseline, costs) for model, costs in zip(models, per_class, strict=True))
 
 
-def _judge(model: ModelPredictions, baseline: IntArray | None, seed: int, per_class: tuple[ClassCost, ...]) -> Verdict:
+def _judge(model: ModelPredictions, baseline: IntArray | None, per_class: tuple[ClassCost, ...]) -> Verdict:
     right = model.indices == model.split.labels
     top1, interval = float(right.mean()), wilson_interval(int(right.sum()), len(right))
     if baseline is None:
         return Verdict(top1, interval, None, None, None, Comparison(model.name, model.path, per_class, ()))
     before = baseline == model.split.labels
+    lost, gained = discordant(before, right)
     return Verdict(
         top1=top1,
         top1_interval=interval,
         difference=paired_difference(before, right),
-        difference_interval=bootstrap_interval(before, right, seed=seed),
-        p_value=mcnemar_p(*discordant(before, right)),
+        difference_interval=difference_interval(lost, gained, len(right)),
+        p_value=mcnemar_p(lost, gained),
         comparison=Comparison(model.name, model.path, per_class, _flips(model, baseline)),
     )
 

@@ -48,10 +48,11 @@ class BenchData(Record):
 class ModelResult(Record):
     """One model at one thread count.
 
-    Differences are model minus baseline on the same images: `p_value` is McNemar's exact one, `difference_interval` a
-    paired bootstrap. Neither is corrected for the number of models in the report: whether this file costs accuracy is
-    a question of its own, and its figures must not depend on which other files were measured beside it. All accuracy
-    fields are None without data, the paired ones also without a baseline.
+    Differences are model minus baseline on the same images: `p_value` is McNemar's exact one, `difference_interval`
+    Bonett and Price's 95 % interval, which excludes zero where `p_value` is below 0.05, and nowhere else. Neither is
+    corrected for the number of models in the report: whether this file costs accuracy is a question of its own, and its
+    figures must not depend on which other files were measured beside it. All accuracy fields are None without data, the
+    paired ones also without a baseline.
 
     Attributes:
         name: short, unique in the report; the key into `BenchReport.comparisons`.
@@ -104,8 +105,8 @@ class ClassCost(Record):
     """The accuracy of one class. Paired fields are None without a baseline.
 
     `p_value` is McNemar's exact one, corrected (Holm) over all classes of all models in the report.
-    `difference_interval` inverts the same test at the level at which Holm's procedure tests this class: it excludes
-    zero where `p_value` is below 0.05, and nowhere else. It is therefore wider than an interval for this class alone.
+    `difference_interval` has the level at which Holm's procedure tests this class: it excludes zero where `p_value` is
+    below 0.05, and nowhere else. It is therefore wider than an interval for this class alone.
     """
 
     label: str
