@@ -28,7 +28,8 @@ levels = st.sampled_from([0.05, 0.05 / 7, 0.05 / 300])
 def benchmark() -> ModuleType:
     path = Path(__file__).parents[1] / "tools" / "benchmarks" / "paired_interval.py"
     spec = importlib.util.spec_from_file_location("paired_interval_benchmark", path)
-    assert spec is not None and spec.loader is not None
+    assert spec is not None
+    assert spec.loader is not None
     module = importlib.util.module_from_spec(spec)
     sys.modules[spec.name] = module
     spec.loader.exec_module(module)

@@ -188,7 +188,7 @@ class BenchReport(Record):
     """Everything that was measured, and on what; `notes` list what was left out and why.
 
     `board` is None where the board has no sensors, `against` and `sustained` where they were not asked for;
-    `interrupted`: before `sustained` had its time.
+    `interrupted`: before `sustained` had its time. `written` are the files that this report went to.
     """
 
     machine: Machine
@@ -203,6 +203,7 @@ class BenchReport(Record):
     against: ReportComparison | None = None
     sustained: Sustained | None = None
     interrupted: bool = False
+    written: tuple[str, ...] = ()
 
     def comparison(self, name: str) -> Comparison | None:
         """Find the comparison of the model with this `name`; None without data."""
