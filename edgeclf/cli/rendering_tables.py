@@ -77,7 +77,7 @@ def print_table(
     left_out = ", ".join(columns[at].name or columns[at].title for at in filled if at not in shown)
     if left_out:
         note = f"Left out in {console.width} columns: {left_out} (a wider terminal or --json shows them)"
-        console.print(note, style="dim", soft_wrap=True)
+        console.print(note + "\n", style="dim", soft_wrap=True)
 
 
 def _fit(

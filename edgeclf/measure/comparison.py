@@ -23,6 +23,9 @@ from edgeclf.measure.statistics import (
 OTHER = "(another class)"
 """What stands for a prediction of the baseline that is none of the data's classes."""
 
+CONFUSION_CLASSES = 100
+"""Classes up to which a report has a confusion matrix: that of more would be most of the file."""
+
 IntArray = npt.NDArray[np.int64]
 
 
@@ -89,8 +92,9 @@ def compare_models(models: Sequence[ModelPredictions], baseline: IntArray | None
 def _judge(model: ModelPredictions, baseline: IntArray | None, per_class: tuple[ClassCost, ...]) -> Verdict:
     right = model.indices == model.split.labels
     top1, interval = float(right.mean()), wilson_interval(int(right.sum()), len(right))
+    confusion = count_confusion(model)
     if baseline is None:
-        return Verdict(top1, interval, None, None, None, Comparison(model.name, model.path, per_class, ()))
+        return Verdict(top1, interval, None, None, None, Comparison(model.name, model.path, per_class, (), confusion))
     before = baseline == model.split.labels
     lost, gained = discordant(before, right)
     return Verdict(
@@ -99,8 +103,22 @@ def _judge(model: ModelPredictions, baseline: IntArray | None, per_class: tuple[
         difference=paired_difference(before, right),
         difference_interval=difference_interval(lost, gained, len(right)),
         p_value=mcnemar_p(lost, gained),
-        comparison=Comparison(model.name, model.path, per_class, _flips(model, baseline)),
+        comparison=Comparison(model.name, model.path, per_class, _flips(model, baseline), confusion),
     )
+
+
+def count_confusion(model: ModelPredictions) -> tuple[tuple[int, ...], ...]:
+    """Count images by true class (rows) and predicted class (columns; the last: none of the data's classes).
+
+    It is empty for more than `CONFUSION_CLASSES` classes.
+    """
+    classes = len(model.class_names)
+    if classes > CONFUSION_CLASSES:
+        return ()
+    counts = np.zeros((classes, classes + 1), np.int64)
+    # an index of -1 is the last column
+    np.add.at(counts, (model.split.labels, model.indices), 1)
+    return tuple(tuple(map(int, row)) for row in counts)
 
 
 def _class_costs(models: Sequence[ModelPredictions], baseline: IntArray | None) -> list[tuple[ClassCost, ...]]:

@@ -136,12 +136,17 @@ class Flip(Record):
 
 @dataclass(frozen=True)
 class Comparison(Record):
-    """What belongs to a model whatever the thread count. `flips` is empty without a baseline."""
+    """What belongs to a model whatever the thread count. `flips` is empty without a baseline.
+
+    `confusion` counts images: a row a true class, a column a predicted one, both in the order of the data's classes;
+    the last column is of classes that the data does not have. It is empty for more than 100 classes.
+    """
 
     name: str
     path: str
     per_class: tuple[ClassCost, ...]
     flips: tuple[Flip, ...]
+    confusion: tuple[tuple[int, ...], ...] = ()
 
 
 @dataclass(frozen=True)
