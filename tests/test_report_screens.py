@@ -38,7 +38,8 @@ LOOK = """() => {
     const cells = [...document.querySelectorAll("td")].filter(seen);
     return {
         width: document.documentElement.scrollWidth,
-        hidden: [...document.querySelectorAll("body *")].filter(e => seen(e) && clipped(e)).map(e => e.outerHTML.slice(0, 90)),
+        hidden: [...document.querySelectorAll("body *")].filter(e => seen(e) && clipped(e)).map(
+            e => e.outerHTML.slice(0, 90)),
         outside: cells.filter(e => e.getBoundingClientRect().right > innerWidth).map(e => e.textContent),
         figures: cells.map(e => e.textContent),
         letters: [...document.querySelectorAll("svg text")].filter(seen).map(
