@@ -111,7 +111,7 @@ def test_the_page_is_whole_and_loads_nothing(images: Split) -> None:
     assert "<script" not in page
     # Every colour of the plots follows the reader's light or dark setting.
     assert not re.search(r"#0[0-9a-f]0[0-9a-f]{3}\b", "".join(re.findall(r"<svg.*?</svg>", page, re.DOTALL)))
-    assert page.count("<svg") == 3
+    assert page.count("<svg") == 2 * 3
 
 
 def test_figures_stand_in_the_table(images: Split) -> None:
@@ -182,7 +182,7 @@ def test_a_class_interval_agrees_with_its_verdict(images: Split) -> None:
     def predictions(name: str, indices: np.ndarray) -> ModelPredictions:
         return ModelPredictions(name, f"{name}.tflite", split, names, indices, tuple(names[k] for k in indices))
 
-    both = compare_models([predictions("a", first), predictions("b", second)], baseline, 0)
+    both = compare_models([predictions("a", first), predictions("b", second)], baseline)
     for verdict in both:
         for cost in verdict.comparison.per_class:
             assert cost.p_value is not None
@@ -196,7 +196,7 @@ def test_a_class_interval_agrees_with_its_verdict(images: Split) -> None:
     assert "no single class loses more than chance" in wording.class_sentence(both[0].comparison)
     assert "beyond chance" in wording.class_sentence(both[1].comparison)
     # The model's own figures do not depend on its company.
-    alone = compare_models([predictions("a", first)], baseline, 0)[0]
+    alone = compare_models([predictions("a", first)], baseline)[0]
     assert (alone.p_value, alone.difference_interval) == (both[0].p_value, both[0].difference_interval)
     assert alone.comparison.per_class[0].p_value == pytest.approx(20 * 2 / 2**7)
 
@@ -208,7 +208,7 @@ def test_without_data_latency_alone_is_drawn() -> None:
     empty = replace(report(), data=None, baseline=None, models=(bare,), comparisons=())
     page = render_report(empty)
     checker = parsed(page)
-    assert page.count("<svg") == 1
+    assert page.count("<svg") == 2 * 1
     assert "Top-1" not in checker.text
     assert "int8 takes 95.0 kB and 100 µs an image on 1 thread." in checker.text
 
@@ -220,7 +220,7 @@ def test_without_a_baseline_nothing_is_compared() -> None:
         replace(report(), baseline=None, models=(alone,), comparisons=(Comparison("int8", "p", costs, ()),))
     )
     assert "Differences by class" not in page
-    assert page.count("<svg") == 2
+    assert page.count("<svg") == 2 * 2
 
 
 def test_many_models_threads_and_classes_still_make_a_page() -> None:

@@ -2,17 +2,12 @@
 
 from __future__ import annotations
 
-import math
-
 import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from edgeclf.measure.statistics import (
-    bootstrap_interval,
-    clopper_pearson_interval,
-    difference_interval,
     discordant,
     holm,
     holm_levels,
@@ -100,49 +95,6 @@ def test_difference_is_the_difference_of_the_accuracies(pairs: list[tuple[bool, 
     assert lost + gained == int((baseline != model).sum())
 
 
-@given(predictions, st.integers(0, 2**32 - 1))
-@settings(deadline=None, max_examples=40)
-def test_bootstrap_is_repeatable_bounded_and_mirrors(pairs: list[tuple[bool, bool]], seed: int) -> None:
-    baseline, model = np.array(pairs).T
-    low, high = bootstrap_interval(baseline, model, seed=seed, resamples=400)
-    assert (low, high) == bootstrap_interval(baseline, model, seed=seed, resamples=400)
-    assert -1.0 <= low <= high <= 1.0
-    if (baseline == model).all():
-        assert low == -high < 0
-
-
-def test_no_change_at_all_is_no_proof_of_equality() -> None:
-    right = np.ones(300, bool)
-    # 300 images without a change have the probability (1 - r)^300 at a true rate of r: 5 % at r = 0.00994.
-    assert bootstrap_interval(right, right) == pytest.approx((-0.00994, 0.00994), abs=1e-5)
-
-
-def test_bootstrap_equals_scipys_on_the_images_themselves() -> None:
-    stats = pytest.importorskip("scipy.stats")
-    rng = np.random.default_rng(3)
-    baseline = rng.random(2000) < 0.85
-    model = np.where(rng.random(2000) < 0.04, ~baseline, baseline)
-    expected = stats.bootstrap(
-        (model.astype(float) - baseline.astype(float),), np.mean, n_resamples=4000, method="percentile", rng=rng
-    ).confidence_interval
-    # 4,000 resamples leave a Monte Carlo error of about 3 % of the half width at each end.
-    tolerance = 0.1 * (expected.high - expected.low) / 2
-    assert bootstrap_interval(baseline, model) == pytest.approx((expected.low, expected.high), abs=tolerance)
-
-
-def test_bootstrap_covers_the_truth_about_as_often_as_promised() -> None:
-    rng = np.random.default_rng(11)
-    lost, gained, size, trials = 0.05, 0.03, 1500, 400
-    covered = 0
-    for trial in range(trials):
-        draw = rng.random(size)
-        baseline, model = draw >= gained, (draw < gained) | (draw >= gained + lost)
-        low, high = bootstrap_interval(baseline, model, seed=trial, resamples=1000)
-        covered += low <= gained - lost <= high
-    # Four standard errors of a fraction of 0.95 among 400 trials.
-    assert abs(covered / trials - 0.95) < 4 * math.sqrt(0.95 * 0.05 / trials)
-
-
 def test_predictions_of_different_images_are_refused() -> None:
     with pytest.raises(ValueError, match="same images"):
         discordant(np.ones(3, bool), np.ones(4, bool))
@@ -173,32 +125,3 @@ def test_holm_levels_are_those_at_which_holm_decides(p_values: list[float]) -> N
 def test_holm_levels_by_hand() -> None:
     # 0.01 passes 0.05 / 3; 0.03 fails 0.05 / 2, where the procedure stops.
     assert holm_levels([0.01, 0.04, 0.03]) == pytest.approx((0.05 / 3, 0.05 / 2, 0.05 / 2))
-
-
-@given(counts, st.sampled_from([0.05, 0.01, 0.05 / 1000]))
-@settings(max_examples=50, deadline=None)
-def test_clopper_pearson_equals_scipy(case: tuple[int, int], alpha: float) -> None:
-    stats = pytest.importorskip("scipy.stats")
-    expected = stats.binomtest(*case).proportion_ci(1 - alpha, method="exact")
-    assert clopper_pearson_interval(*case, alpha) == pytest.approx((expected.low, expected.high), abs=1e-9)
-
-
-@given(st.integers(0, 60), st.integers(0, 60), st.integers(1, 500), st.sampled_from([0.05, 0.05 / 7, 0.05 / 300]))
-@settings(deadline=None)
-def test_a_difference_interval_excludes_zero_exactly_where_the_test_rejects(
-    lost: int, gained: int, unchanged: int, alpha: float
-) -> None:
-    total = lost + gained + unchanged
-    low, high = difference_interval(lost, gained, total, alpha)
-    assert -1 <= low <= (gained - lost) / total <= high <= 1
-    assert (low > 0 or high < 0) == (mcnemar_p(lost, gained) < alpha)
-
-
-def test_a_difference_interval_covers_the_truth_at_least_as_often_as_promised() -> None:
-    rng = np.random.default_rng(5)
-    for lost, gained, size in ((0.005, 0.0, 300), (0.05, 0.03, 500), (0.02, 0.0, 100)):
-        draws = rng.multinomial(size, [lost, gained, 1 - lost - gained], size=300)
-        bounds = [difference_interval(int(a), int(b), size, 0.05) for a, b, _ in draws]
-        covered = np.mean([low <= gained - lost <= high for low, high in bounds])
-        # Three standard errors below 0.95 among 300 trials.
-        assert covered > 0.95 - 3 * math.sqrt(0.95 * 0.05 / 300)

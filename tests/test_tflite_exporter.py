@@ -27,7 +27,7 @@ def test_the_settings_have_a_json_round_trip_and_the_format_is_the_label() -> No
 def test_formats_say_what_they_need() -> None:
     assert [name for name in FORMATS if TFLite(name).calibrates] == ["int8", "int16x8"]
     assert [name for name in FORMATS if TFLite(name).carries_ranges] == ["int8"]
-    assert "not faster" in TFLite("float16").remark
+    assert "16 bits" in TFLite("float16").remark
     assert all(name == format.name for name, format in FORMATS.items())
 
 

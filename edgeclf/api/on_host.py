@@ -120,6 +120,7 @@ def compress(
     trust_model: bool = False,
     overwrite: bool = False,
     seed: int = 0,
+    speed: bool = True,
     progress: Progress = SILENT,
     **settings: Any,
 ) -> CompressReport:
@@ -147,6 +148,7 @@ def compress(
         trust_model: load a file even if that runs code from it.
         overwrite: replace existing models.
         seed: of the calibration draw and of training.
+        speed: time each model beside a float32 model of the network, in turns, about a second each.
         progress: where bars are shown.
         settings: of the steps and exporters, such as `qat_epochs`, or `batch_size` for all steps that have it.
 
@@ -173,6 +175,7 @@ def compress(
             trust_model=trust_model,
             overwrite=overwrite,
             seed=seed,
+            speed=speed,
         )
         for key in find_unused(plan.recipes, settings):
             names = ", ".join(recipe.name for recipe in plan.recipes)

@@ -5,10 +5,10 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
-from rich import box
 from rich.console import Console
 from rich.table import Table
 
+from edgeclf.cli.rendering_tables import Column, print_table
 from edgeclf.cli.session import one_line
 from edgeclf.measure.formatting import exact, percent, size
 
@@ -21,15 +21,6 @@ if TYPE_CHECKING:
 
 UNEVEN = 1.5  # ratio of the largest to the smallest class from which on it is worth a remark
 SHOWN = 10  # entries of a long list; the rest is counted, and is complete in --json
-
-
-def table(title: str, *columns: str, left: int = 1) -> Table:
-    """Make a table whose first `left` columns are text and the others numbers; it fits 80 columns where it can."""
-    made = Table(title=title, title_justify="left", title_style="bold", box=box.SIMPLE_HEAD, pad_edge=False)
-    for position, column in enumerate(columns):
-        text = position < left
-        made.add_column(column, justify="left" if text else "right", overflow="fold", no_wrap=not text)
-    return made
 
 
 def line(console: Console, text: str, style: str | None = None, indent: str = "") -> None:
@@ -50,12 +41,14 @@ def show_list(console: Console, heading: str, entries: Sequence[str]) -> None:
 
 def render_audit(console: Console, report: AuditReport) -> None:
     """Print counts by class and split, then findings."""
-    shown = table(f"{len(report.classes)} classes", "class", *report.splits)
-    for name in report.classes:
-        shown.add_row(one_line(name), *(exact(part.per_class.get(name, 0)) for part in report.splits.values()))
-    shown.add_section()
-    shown.add_row("all", *(exact(part.images) for part in report.splits.values()))
-    console.print(shown)
+    count = len(report.classes)
+    print_table(
+        console,
+        "1 class" if count == 1 else f"{count:,} classes",
+        [Column("class"), *map(Column, report.splits)],
+        [[name, *(exact(part.per_class.get(name, 0)) for part in report.splits.values())] for name in report.classes],
+        total=["all", *(exact(part.images) for part in report.splits.values())],
+    )
     sizes = report.sizes
     low, middle, high = map(_pixels, (sizes.smallest, sizes.median, sizes.largest))
     line(console, f"Image sizes: {low} to {high}, median {middle}.")
@@ -106,25 +99,41 @@ def render_predictions(console: Console, report: PredictReport) -> None:
 def render_inspection(console: Console, report: InspectReport, verbose: bool = False) -> None:
     """Print what a model file is, on one screen; every tensor if `verbose`."""
     facts = Table.grid(padding=(0, 2))
+    facts.add_column(no_wrap=True)
+    facts.add_column(overflow="fold")
     for key, value in _facts(report):
         facts.add_row(key, one_line(value))
     console.print(facts)
-    operators = table("Operators", "operator", "count", "MACs")
-    for operator in sorted(report.operators, key=lambda entry: (-(entry.get("macs") or 0), entry["name"])):
-        operators.add_row(operator["name"], exact(operator["count"]), exact(operator.get("macs") or None))
-    console.print(operators)
+    operators = sorted(report.operators, key=lambda entry: (-(entry.get("macs") or 0), entry["name"]))
+    print_table(
+        console,
+        "Operators",
+        [Column("operator"), Column("count"), Column("MACs")],
+        [[one["name"], exact(one["count"]), exact(one.get("macs") or None)] for one in operators],
+    )
     if verbose:
-        tensors = table("Constant tensors", "name", "type", "shape", "scales", "zeros", "distinct", left=3)
-        for tensor in report.tensors:
-            tensors.add_row(
-                one_line(tensor["name"]),
-                tensor["dtype"],
-                "x".join(map(str, tensor["shape"])),
-                exact(len(tensor["scales"]) or None),
-                percent(tensor["sparsity"], 1),
-                exact(tensor["distinct_weights"]),
-            )
-        console.print(tensors)
+        print_table(console, "Constant tensors", _TENSOR_COLUMNS, [_tensor_row(tensor) for tensor in report.tensors])
+
+
+_TENSOR_COLUMNS = (
+    Column("name"),
+    Column("type", text=True),
+    Column("shape", text=True),
+    Column("scales", drop=1),
+    Column("zeros", drop=3),
+    Column("distinct", drop=2),
+)
+
+
+def _tensor_row(tensor: Mapping[str, Any]) -> list[str]:
+    return [
+        tensor["name"],
+        tensor["dtype"],
+        "x".join(map(str, tensor["shape"])),
+        exact(len(tensor["scales"]) or None),
+        percent(tensor["sparsity"], 1),
+        exact(tensor["distinct_weights"]),
+    ]
 
 
 def _facts(report: InspectReport) -> list[tuple[str, str]]:

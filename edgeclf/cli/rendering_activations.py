@@ -6,8 +6,7 @@ from typing import TYPE_CHECKING
 
 from rich.console import Console
 
-from edgeclf.cli.rendering import table
-from edgeclf.cli.session import one_line
+from edgeclf.cli.rendering_tables import Column, print_table
 
 if TYPE_CHECKING:
     from edgeclf.artifact.inspection import InspectReport
@@ -17,9 +16,15 @@ def render_activations(console: Console, report: InspectReport) -> None:
     """Print a row for each quantized tensor that comes in or is computed; nothing for a float graph."""
     if not report.activations:
         return
-    shown = table("Computed tensors", "name", "type", "shape", "scale", "zero point", left=3)
+    rows = []
     for tensor in report.activations:
         shape = "x".join(map(str, tensor["shape"]))
-        scale, zero = f"{tensor['scale']:.6g}", str(tensor["zero_point"])
-        shown.add_row(one_line(tensor["name"]), tensor["dtype"], shape, scale, zero)
-    console.print(shown)
+        rows.append([tensor["name"], tensor["dtype"], shape, f"{tensor['scale']:.6g}", str(tensor["zero_point"])])
+    columns = [
+        Column("name"),
+        Column("type", text=True),
+        Column("shape", text=True),
+        Column("scale"),
+        Column("zero point"),
+    ]
+    print_table(console, "Computed tensors", columns, rows)

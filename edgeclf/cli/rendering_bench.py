@@ -2,23 +2,20 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-
 from rich.console import Console
-from rich.table import Table
 
-from edgeclf.cli.rendering import line, table
-from edgeclf.cli.rendering_device import board_table, comparison_table, device_remarks, sustained_table
+from edgeclf.cli.rendering import line
+from edgeclf.cli.rendering_device import device_remarks, print_board, print_comparison, print_sustained
+from edgeclf.cli.rendering_tables import Column, print_table
 from edgeclf.measure.formatting import interval, milliseconds, number, p_value, percent, points, size, threads
 from edgeclf.measure.machine import Machine
 from edgeclf.measure.report import BenchReport
 
-WIDEST = 1000  # columns: wider than any table
 FLOAT = "float"  # the baseline's name in tables, whose own name is too long for them
 
 
 def render_bench(console: Console, report: BenchReport) -> None:
-    """Print the machine, the baseline, one row a model and thread count, and warnings."""
+    """Print the machine, the baseline, one row a model and thread count, warnings, and last what was written."""
     line(console, "Measured on " + ", ".join(_describe(report.machine)))
     if report.data:
         line(console, f"Data: {report.data.name}, {report.data.split}, {report.data.images:,} images")
@@ -28,17 +25,17 @@ def render_bench(console: Console, report: BenchReport) -> None:
         how = f", {threads(baseline.threads)}" if baseline.threads else ""
         line(console, f"Float baseline: {baseline.name} on {baseline.device}{how}")
     if scored:
-        console.print(_accuracy(report))
-    console.print(_cost(report, console))
+        _print_accuracy(console, report)
+    _print_cost(console, report)
     if report.against:
-        console.print(comparison_table(report, report.against))
+        print_comparison(console, report, report.against)
     if report.sustained:
-        console.print(sustained_table(report.sustained))
-    sensors = board_table(report)
-    if sensors is not None:
-        console.print(sensors)
+        print_sustained(console, report.sustained)
+    print_board(console, report)
     for remark in _remarks(report, scored):
         line(console, remark)
+    if report.written:
+        line(console, f"Wrote {' and '.join(report.written)}")
 
 
 def _describe(machine: Machine) -> list[str]:
@@ -49,11 +46,20 @@ def _describe(machine: Machine) -> list[str]:
     return facts
 
 
-def _accuracy(report: BenchReport) -> Table:
+def _print_accuracy(console: Console, report: BenchReport) -> None:
+    columns = (
+        Column("model"),
+        Column("top-1"),
+        Column("95 %", drop=2, name="the interval of top-1"),
+        Column("points"),
+        Column("95 %", name="the interval of the difference"),
+        # the interval of the difference excludes zero where p is below 0.05
+        Column("p", drop=1),
+    )
     paired = any(model.difference is not None for model in report.models)
-    shown = table("Accuracy", "model", "top-1", "95 %", *(["points", "95 %", "p"] if paired else []))
+    rows = []
     if report.baseline:
-        shown.add_row(FLOAT, percent(report.baseline.top1), interval(report.baseline.top1_interval))
+        rows.append([FLOAT, percent(report.baseline.top1), interval(report.baseline.top1_interval), "", "", ""])
     for model in {model.name: model for model in report.models}.values():
         difference = [
             points(model.difference),
@@ -61,41 +67,45 @@ def _accuracy(report: BenchReport) -> Table:
             p_value(model.p_value),
         ]
         accuracy = [percent(model.top1), interval(model.top1_interval)]
-        shown.add_row(model.name, *accuracy, *(difference if paired else []))
-    return shown
+        rows.append([model.name, *accuracy, *(difference if paired else [""] * 3)])
+    print_table(console, "Accuracy", columns, rows)
 
 
-def _cost(report: BenchReport, console: Console) -> Table:
-    whole = _cost_table(report, ("parameters", "macs"))
-    # Within the console's own width a table is measured as if it were folded.
-    needed = console.measure(whole, options=console.options.update(max_width=WIDEST)).maximum
-    return whole if needed <= console.width else _cost_table(report, ())
-
-
-def _cost_table(report: BenchReport, counts: Sequence[str]) -> Table:
+def _print_cost(console: Console, report: BenchReport) -> None:
     several = len({model.threads for model in report.models}) > 1
-    second = "threads" if several else "gzip"
-    titles = {"parameters": "parameters", "macs": "MACs"}
-    columns = ("model", second, "file", *map(titles.__getitem__, counts), "median", "p90", "p99", "load", "memory")
-    shown = table("Size, latency of one image, memory", *columns)
-    baseline = report.baseline
+    columns = (
+        Column("model"),
+        Column("threads") if several else Column("gzip", drop=3),
+        Column("file"),
+        Column("parameters", drop=2),
+        Column("MACs", drop=1),
+        Column("median"),
+        Column("p90", drop=5),
+        Column("p99", drop=7),
+        Column("load", drop=4),
+        Column("memory", drop=6),
+    )
+    baseline, rows = report.baseline, []
     if baseline:
         latency = baseline.latency_ms
         times = (latency.median, latency.p90, latency.p99) if latency else (None, None, None)
-        counted = (number(getattr(baseline, key, None)) for key in counts)
-        shown.add_row(FLOAT, "", size(baseline.size_bytes), *counted, *map(milliseconds, times))
+        sizes = [size(baseline.size_bytes), number(baseline.parameters), ""]
+        rows.append([FLOAT, "", *sizes, *map(milliseconds, times), "", ""])
     for model in report.models:
         latency = model.latency_ms
-        shown.add_row(
-            model.name,
-            number(model.threads) if several else size(model.gzip_bytes),
-            size(model.size_bytes),
-            *(number(getattr(model, key)) for key in counts),
-            *map(milliseconds, (latency.median, latency.p90, latency.p99)),
-            milliseconds(model.load_ms),
-            size(model.peak_memory_bytes),
+        rows.append(
+            [
+                model.name,
+                number(model.threads) if several else size(model.gzip_bytes),
+                size(model.size_bytes),
+                number(model.parameters),
+                number(model.macs),
+                *map(milliseconds, (latency.median, latency.p90, latency.p99)),
+                milliseconds(model.load_ms),
+                size(model.peak_memory_bytes),
+            ]
         )
-    return shown
+    print_table(console, "Size, latency of one image, memory", columns, rows)
 
 
 def _remarks(report: BenchReport, scored: bool) -> list[str]:

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from rich.table import Table
+from rich.console import Console
 
-from edgeclf.cli.rendering import table
+from edgeclf.cli.rendering_tables import Column, print_table
 from edgeclf.measure.board import BoardReading
 from edgeclf.measure.formatting import (
     celsius,
@@ -22,15 +22,18 @@ from edgeclf.measure.report import BenchReport, ReportComparison, board_readings
 from edgeclf.measure.sustained import Sustained
 
 
-def board_table(report: BenchReport) -> Table | None:
-    """Make a table of the sensors before and after everything, and around sustained work; None without sensors."""
+def print_board(console: Console, report: BenchReport) -> None:
+    """Print the sensors before and after everything, and around sustained work; nothing without sensors."""
+    columns = (
+        Column("when"),
+        Column("temperature"),
+        Column("clock"),
+        Column("slowed down by", text=True, fold=True),
+        Column("since its start", text=True, fold=True, drop=1),
+    )
     readings = board_readings(report)
-    if not readings:
-        return None
-    shown = table("Board", "when", "temperature", "clock", "slowed down by", "since its start")
-    for when, reading in readings:
-        shown.add_row(when, *_sensors(reading))
-    return shown
+    if readings:
+        print_table(console, "Board", columns, [[when, *_sensors(reading)] for when, reading in readings])
 
 
 def _sensors(reading: BoardReading) -> tuple[str, ...]:
@@ -38,36 +41,55 @@ def _sensors(reading: BoardReading) -> tuple[str, ...]:
     return celsius(reading.temperature_celsius), megahertz(reading.clock_mhz), *flags
 
 
-def comparison_table(report: BenchReport, against: ReportComparison) -> Table:
-    """Make a table with a row a model: what was measured there, and here."""
+def print_comparison(console: Console, report: BenchReport, against: ReportComparison) -> None:
+    """Print a row a model: what was measured there, and here."""
     own = {(model.name, model.threads): model for model in report.models}
+    columns = (
+        Column("model"),
+        Column("threads"),
+        Column("top-1 there", drop=5),
+        Column("points there", drop=3),
+        Column("top-1 here", drop=4),
+        Column("file there", drop=2),
+        Column("file here", drop=1),
+        Column("median there"),
+        Column("median here"),
+        Column("here / there"),
+    )
     scored = any(pair.there.top1 is not None for pair in against.models)
-    accuracy = ("top-1 there", "points there", "top-1 here") if scored else ()
-    columns = ("model", "threads", *accuracy, "file there", "file here", "median there", "median here", "here / there")
-    shown = table(f"There: {against.machine.cpu}; here: {report.machine.cpu}", *columns)
+    rows = []
     for pair in against.models:
         here, there = own[pair.name, pair.threads], pair.there
         scores = [percent(there.top1), points(there.difference), percent(here.top1)]
-        shown.add_row(
-            pair.name,
-            number(pair.threads),
-            *(scores if scored else []),
-            size(there.size_bytes),
-            size(here.size_bytes),
-            milliseconds(there.latency_ms.median),
-            milliseconds(here.latency_ms.median),
-            ratio(pair.ratio),
+        rows.append(
+            [
+                pair.name,
+                number(pair.threads),
+                *(scores if scored else [""] * len(scores)),
+                size(there.size_bytes),
+                size(here.size_bytes),
+                milliseconds(there.latency_ms.median),
+                milliseconds(here.latency_ms.median),
+                ratio(pair.ratio),
+            ]
         )
-    return shown
+    print_table(console, f"There: {against.machine.cpu}; here: {report.machine.cpu}", columns, rows)
 
 
-def sustained_table(sustained: Sustained) -> Table:
-    """Make a table with a row a model: its first window of work and its last."""
+def print_sustained(console: Console, sustained: Sustained) -> None:
+    """Print a row a model: its first window of work and its last."""
     window, whole = duration(sustained.window_seconds), duration(sustained.seconds)
-    columns = ("model", "threads", "median first", "median last", "last / first", "p99 first", "p99 last")
-    shown = table(f"The first {window} and the last of {whole} without a pause", *columns)
-    for model in sustained.models:
-        shown.add_row(
+    columns = (
+        Column("model"),
+        Column("threads"),
+        Column("median first"),
+        Column("median last"),
+        Column("last / first"),
+        Column("p99 first", drop=1),
+        Column("p99 last", drop=2),
+    )
+    rows = [
+        [
             model.name,
             number(model.threads),
             milliseconds(model.first_ms.median),
@@ -75,8 +97,10 @@ def sustained_table(sustained: Sustained) -> Table:
             ratio(model.ratio),
             milliseconds(model.first_ms.p99),
             milliseconds(model.last_ms.p99),
-        )
-    return shown
+        ]
+        for model in sustained.models
+    ]
+    print_table(console, f"The first {window} and the last of {whole} without a pause", columns, rows)
 
 
 def device_remarks(report: BenchReport) -> list[str]:

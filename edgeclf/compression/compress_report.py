@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from edgeclf.inference.input_range import InputRange
+from edgeclf.measure.speed import Speed
 from edgeclf.records import Record
 
 
@@ -16,7 +17,7 @@ class CompressedModel(Record):
     Attributes:
         path: of the file.
         recipe: its short name, such as `qat-int8`.
-        size_bytes: of the file with labels, provenance and samples.
+        size_bytes: of the model with labels, provenance and samples.
         gzip_bytes: of the file compressed.
         top1: fraction of correct predictions of the exported file on `split`; None without data.
         split: `validation`, else `test`; None without data.
@@ -24,6 +25,14 @@ class CompressedModel(Record):
         distinct_weights_max: most distinct values in one weight tensor.
         distinct_weights_per_channel_max: most distinct values in one output channel of a weight tensor.
         float_top1: of the float network on the same images; None where it was not measured.
+        images: of `split` that top-1 was measured on; None without data.
+        top1_interval: Wilson's 95 % interval of `top1`.
+        float_top1_interval: the same of `float_top1`.
+        difference: `top1` minus `float_top1`, on the same images.
+        difference_interval: 95 % interval of it, which excludes zero where `p_value` is below 0.05, and nowhere else.
+        p_value: McNemar's exact one.
+        speed: measured when the model was made, on this machine; None where it was not measured.
+        written_bytes: of the file that was written: `size_bytes`, unless the exporter encodes the model (C source).
         tensors: each weight tensor's name, elements, sparsity, distinct values in all and per channel.
         notes: warnings and remarks, one line each.
         seconds: that it took.
@@ -49,6 +58,14 @@ class CompressedModel(Record):
     network_input: InputRange | None = None
     selected_on: bool | None = None
     digest: str = ""
+    images: int | None = None
+    top1_interval: tuple[float, float] | None = None
+    float_top1_interval: tuple[float, float] | None = None
+    difference: float | None = None
+    difference_interval: tuple[float, float] | None = None
+    p_value: float | None = None
+    speed: Speed | None = None
+    written_bytes: int | None = None
 
 
 @dataclass(frozen=True)

@@ -54,7 +54,7 @@ class Exporter(Protocol):
 
     @property
     def remark(self) -> str:
-        """What users should know about the format's size and speed; may be empty."""
+        """What users should know about the format, but nothing on speed, which is measured; may be empty."""
         return ""
 
     def label(self) -> str:

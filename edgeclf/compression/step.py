@@ -127,7 +127,9 @@ class Step(Protocol):
         ...
 
     def remarks(self, stats: ModelFileStats, sizes: str) -> tuple[str, ...]:
-        """Return what the user should know about the exported file, a line each: where it falls short, what it costs.
+        """Return what the user should know about the exported file, a line each: where it falls short, its sizes.
+
+        Nothing on speed, which is measured when the model is made.
 
         Args:
             stats: what was counted in the file.

@@ -123,7 +123,7 @@ def _judge(
     predictions = [
         _predict(subject, load(subject.height, subject.width), plan, baseline, progress) for subject in subjects
     ]
-    return compare_models(predictions, baseline.predictions if baseline else None, plan.seed)
+    return compare_models(predictions, baseline.predictions if baseline else None)
 
 
 def _predict(

@@ -9,10 +9,9 @@ import numpy as np
 import numpy.typing as npt
 
 from edgeclf.dataset import Split
+from edgeclf.measure.paired_interval import difference_interval
 from edgeclf.measure.report import ClassCost, Comparison, Flip
 from edgeclf.measure.statistics import (
-    bootstrap_interval,
-    difference_interval,
     discordant,
     holm,
     holm_levels,
@@ -23,6 +22,9 @@ from edgeclf.measure.statistics import (
 
 OTHER = "(another class)"
 """What stands for a prediction of the baseline that is none of the data's classes."""
+
+CONFUSION_CLASSES = 100
+"""Classes up to which a report has a confusion matrix: that of more would be most of the file."""
 
 IntArray = npt.NDArray[np.int64]
 
@@ -72,7 +74,7 @@ class _ClassCounts:
     gained: int
 
 
-def compare_models(models: Sequence[ModelPredictions], baseline: IntArray | None, seed: int) -> tuple[Verdict, ...]:
+def compare_models(models: Sequence[ModelPredictions], baseline: IntArray | None) -> tuple[Verdict, ...]:
     """Score models, and compare each with the baseline on the same images.
 
     The p-values of classes are corrected over all classes of all models together: a reader looks over all of them for
@@ -82,26 +84,41 @@ def compare_models(models: Sequence[ModelPredictions], baseline: IntArray | None
         models: each with its predictions.
         baseline: int64[N], the baseline's predictions, -1 for none of the data's classes; None leaves the paired
             fields out.
-        seed: of the bootstrap.
     """
     per_class = _class_costs(models, baseline)
-    return tuple(_judge(model, baseline, seed, costs) for model, costs in zip(models, per_class, strict=True))
+    return tuple(_judge(model, baseline, costs) for model, costs in zip(models, per_class, strict=True))
 
 
-def _judge(model: ModelPredictions, baseline: IntArray | None, seed: int, per_class: tuple[ClassCost, ...]) -> Verdict:
+def _judge(model: ModelPredictions, baseline: IntArray | None, per_class: tuple[ClassCost, ...]) -> Verdict:
     right = model.indices == model.split.labels
     top1, interval = float(right.mean()), wilson_interval(int(right.sum()), len(right))
+    confusion = count_confusion(model)
     if baseline is None:
-        return Verdict(top1, interval, None, None, None, Comparison(model.name, model.path, per_class, ()))
+        return Verdict(top1, interval, None, None, None, Comparison(model.name, model.path, per_class, (), confusion))
     before = baseline == model.split.labels
+    lost, gained = discordant(before, right)
     return Verdict(
         top1=top1,
         top1_interval=interval,
         difference=paired_difference(before, right),
-        difference_interval=bootstrap_interval(before, right, seed=seed),
-        p_value=mcnemar_p(*discordant(before, right)),
-        comparison=Comparison(model.name, model.path, per_class, _flips(model, baseline)),
+        difference_interval=difference_interval(lost, gained, len(right)),
+        p_value=mcnemar_p(lost, gained),
+        comparison=Comparison(model.name, model.path, per_class, _flips(model, baseline), confusion),
     )
+
+
+def count_confusion(model: ModelPredictions) -> tuple[tuple[int, ...], ...]:
+    """Count images by true class (rows) and predicted class (columns; the last: none of the data's classes).
+
+    It is empty for more than `CONFUSION_CLASSES` classes.
+    """
+    classes = len(model.class_names)
+    if classes > CONFUSION_CLASSES:
+        return ()
+    counts = np.zeros((classes, classes + 1), np.int64)
+    # an index of -1 is the last column
+    np.add.at(counts, (model.split.labels, model.indices), 1)
+    return tuple(tuple(map(int, row)) for row in counts)
 
 
 def _class_costs(models: Sequence[ModelPredictions], baseline: IntArray | None) -> list[tuple[ClassCost, ...]]:

@@ -24,7 +24,7 @@ from edgeclf.artifact.model_file import ModelFile
 from edgeclf.errors import InputError
 from edgeclf.image.decoding import load_image
 from edgeclf.inference.engine import Session, find_engine
-from edgeclf.measure.stopwatch import Percentiles, percentiles, time_calls, undisturbed, warm_up
+from edgeclf.measure.stopwatch import WARM_UP_SECONDS, Percentiles, percentiles, time_calls, undisturbed, warm_up
 from edgeclf.progress import SILENT, Progress
 from edgeclf.records import Record
 
@@ -163,7 +163,7 @@ def _measure_together(
                 contender = contenders[index]
                 # Calls that do not divide evenly go to the first rounds.
                 calls = contender.runs // turns + (turn < contender.runs % turns)
-                contender.rounds.append(_burst(contender.invoke, calls))
+                contender.rounds.append(burst(contender.invoke, calls))
                 task.advance(note=f"round {turn + 1} of {turns}")
     return [_conclude(contender) for contender in contenders]
 
@@ -176,7 +176,7 @@ def _enter(file: ModelFile, threads: int, runtime: str, runs: int | None) -> _Co
         fresh = ModelFile.read(file.path) if file.path else ModelFile(file.content, file.name)
         session = engine.open(fresh, threads=threads)
         loads.append(time.perf_counter_ns() - start)
-    made, steady, seconds = _warm(session)
+    made, steady, seconds = warm_session(session)
     count = runs or int(np.clip(_BUDGET_SECONDS / seconds, _FEWEST_RUNS, _MOST_RUNS))
     return _Contender(file, threads, session.invoke, float(np.median(loads)) / 1e6, made + 1, steady, count, [])
 
@@ -188,15 +188,17 @@ def prepare_call(file: ModelFile, threads: int, runtime: str) -> tuple[Callable[
         ModelError: the model cannot be opened.
     """
     session = find_engine(runtime).open(file, threads=threads)
-    return session.invoke, _warm(session)[2]
+    return session.invoke, warm_session(session)[2]
 
 
-def _warm(session: Session) -> tuple[int, bool, float]:
+def warm_session(session: Session, longest: float = WARM_UP_SECONDS) -> tuple[int, bool, float]:
+    """Put a picture into the input tensor and warm the model up; returns what `warm_up` does."""
     session.run(_noise(session.input.shape, np.dtype(session.input.dtype)))
-    return warm_up(session.invoke)
+    return warm_up(session.invoke, longest)
 
 
-def _burst(invoke: Callable[[], object], calls: int) -> npt.NDArray[np.int64]:
+def burst(invoke: Callable[[], object], calls: int) -> npt.NDArray[np.int64]:
+    """Time calls back to back, int64[calls] nanoseconds, after a few in which caches and threads come back."""
     ready = time.perf_counter() + _BURST_WARM_UP_SECONDS
     invoke()
     invoke()

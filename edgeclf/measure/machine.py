@@ -12,7 +12,7 @@ from edgeclf.records import Record
 from edgeclf.versions import package_version
 
 _PACKAGES = ("ai-edge-litert", "tflite-runtime", "tensorflow", "tf-keras", "numpy", "opencv-python")
-# What decides whether eight-bit integers are fast: dot products of bytes on x86 and on Arm.
+# Instructions for dot products of bytes on x86 and on Arm.
 _INT8_FLAGS = ("avx2", "avx512f", "avx512_vnni", "avx_vnni", "amx_int8", "asimd", "asimddp", "i8mm", "sve")
 
 

@@ -25,7 +25,7 @@ class BenchPlan(Record):
         input_range: what pixel values 0 and 255 become, for models with float inputs whose files do not state it.
         trust_model: load a baseline even if that runs code from its file.
         sustain: minutes for which the models are kept running at the end; None: not at all.
-        seed: of the bootstrap and of the order in which models take turns.
+        seed: of the order in which models take turns.
         out: folder or `.json` file for the figures; None: a run folder's `bench/`, else nowhere.
         report: HTML file to write; None: beside the figures in a run folder, else nowhere.
         overwrite: replace existing output.

@@ -48,10 +48,11 @@ class BenchData(Record):
 class ModelResult(Record):
     """One model at one thread count.
 
-    Differences are model minus baseline on the same images: `p_value` is McNemar's exact one, `difference_interval` a
-    paired bootstrap. Neither is corrected for the number of models in the report: whether this file costs accuracy is
-    a question of its own, and its figures must not depend on which other files were measured beside it. All accuracy
-    fields are None without data, the paired ones also without a baseline.
+    Differences are model minus baseline on the same images: `p_value` is McNemar's exact one, `difference_interval`
+    Bonett and Price's 95 % interval, which excludes zero where `p_value` is below 0.05, and nowhere else. Neither is
+    corrected for the number of models in the report: whether this file costs accuracy is a question of its own, and its
+    figures must not depend on which other files were measured beside it. All accuracy fields are None without data, the
+    paired ones also without a baseline.
 
     Attributes:
         name: short, unique in the report; the key into `BenchReport.comparisons`.
@@ -104,8 +105,8 @@ class ClassCost(Record):
     """The accuracy of one class. Paired fields are None without a baseline.
 
     `p_value` is McNemar's exact one, corrected (Holm) over all classes of all models in the report.
-    `difference_interval` inverts the same test at the level at which Holm's procedure tests this class: it excludes
-    zero where `p_value` is below 0.05, and nowhere else. It is therefore wider than an interval for this class alone.
+    `difference_interval` has the level at which Holm's procedure tests this class: it excludes zero where `p_value` is
+    below 0.05, and nowhere else. It is therefore wider than an interval for this class alone.
     """
 
     label: str
@@ -135,12 +136,17 @@ class Flip(Record):
 
 @dataclass(frozen=True)
 class Comparison(Record):
-    """What belongs to a model whatever the thread count. `flips` is empty without a baseline."""
+    """What belongs to a model whatever the thread count. `flips` is empty without a baseline.
+
+    `confusion` counts images: a row a true class, a column a predicted one, both in the order of the data's classes;
+    the last column is of classes that the data does not have. It is empty for more than 100 classes.
+    """
 
     name: str
     path: str
     per_class: tuple[ClassCost, ...]
     flips: tuple[Flip, ...]
+    confusion: tuple[tuple[int, ...], ...] = ()
 
 
 @dataclass(frozen=True)
@@ -187,7 +193,7 @@ class BenchReport(Record):
     """Everything that was measured, and on what; `notes` list what was left out and why.
 
     `board` is None where the board has no sensors, `against` and `sustained` where they were not asked for;
-    `interrupted`: before `sustained` had its time.
+    `interrupted`: before `sustained` had its time. `written` are the files that this report went to.
     """
 
     machine: Machine
@@ -202,6 +208,7 @@ class BenchReport(Record):
     against: ReportComparison | None = None
     sustained: Sustained | None = None
     interrupted: bool = False
+    written: tuple[str, ...] = ()
 
     def comparison(self, name: str) -> Comparison | None:
         """Find the comparison of the model with this `name`; None without data."""

@@ -70,13 +70,13 @@ def run_bench(
     report = bench(plan, files, dataset=load, baseline=baseline, target=target, notes=notes, progress=progress)
     if other is not None and plan.against is not None:
         report = replace(report, against=compare_reports(report, other, plan.against))
+    page = outputs.html if host.write_page is not None else None
+    report = replace(report, written=tuple(str(path) for path in (outputs.json, page) if path is not None))
     if outputs.json is not None:
         save_report(report, outputs.json)
-        progress.info(f"wrote {outputs.json}")
     if outputs.html is not None and host.write_page is not None:
         images = None if load is None else load(*report.models[0].input_size).splits[plan.split]
         host.write_page(report, outputs.html, images)
-        progress.info(f"wrote {outputs.html}")
     return report
 
 

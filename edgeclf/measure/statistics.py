@@ -95,86 +95,6 @@ def discordant(baseline: BoolArray, model: BoolArray) -> tuple[int, int]:
     return int(np.sum(baseline & ~model)), int(np.sum(~baseline & model))
 
 
-def bootstrap_interval(
-    baseline: BoolArray, model: BoolArray, *, seed: int = 0, resamples: int = 10_000, confidence: float = 0.95
-) -> Interval:
-    """Compute a percentile bootstrap interval of the paired difference in accuracy (model minus baseline).
-
-    Images are drawn with replacement, each with both of its predictions. Since an image contributes -1, 0 or +1,
-    drawing N images is one draw of three counts from a multinomial distribution: the same bootstrap without N random
-    numbers.
-
-    Args:
-        baseline: bool[N], right or wrong.
-        model: bool[N], the same images in the same order.
-        seed: of the random generator; the same seed gives the same interval.
-        resamples: bootstrap samples.
-        confidence: fraction of the samples inside the interval.
-
-    Returns:
-        Lower and upper bound, as fractions. Where no image changed sides, resampling cannot show what other images
-        would have done; the bounds are then those on the fraction of changes that N images without one leave possible.
-
-    Raises:
-        ValueError: as `discordant`.
-
-    Source: B. Efron, R. Tibshirani, "An Introduction to the Bootstrap" (1993), chapter 13; for no change at all the
-    "rule of three", J. Hanley, A. Lippman-Hand, "If nothing goes wrong, is everything all right?", JAMA 249 (1983).
-    """
-    lost, gained = discordant(baseline, model)
-    total = len(baseline)
-    if not lost + gained:
-        possible = 1 - (1 - confidence) ** (1 / total)
-        return -possible, possible
-    fractions = [lost / total, gained / total, (total - lost - gained) / total]
-    counts = np.random.default_rng(seed).multinomial(total, fractions, size=resamples)
-    differences = (counts[:, 1] - counts[:, 0]) / total
-    tail = (1 - confidence) / 2
-    low, high = np.quantile(differences, [tail, 1 - tail])
-    return float(low), float(high)
-
-
-def difference_interval(lost: int, gained: int, total: int, alpha: float) -> Interval:
-    """Compute an interval of a paired difference that agrees with McNemar's exact test at the level `alpha`.
-
-    The difference is the fraction of images that changed sides, times (2 q - 1), where q is the fraction of gained ones
-    among those. The bounds are the smallest and largest product over Clopper and Pearson's exact intervals of both, at
-    `alpha`. That of q inverts the exact test: the interval excludes zero exactly where `mcnemar_p(lost, gained)` is
-    below `alpha`. It is conservative: wider than its coverage needs.
-
-    Args:
-        lost: as `mcnemar_p`.
-        gained: as `mcnemar_p`.
-        total: all images, changed or not, at least 1.
-        alpha: level of the test, such as 0.05.
-
-    Returns:
-        Lower and upper bound, as fractions.
-
-    Source: C. Clopper, E. Pearson, "The use of confidence or fiducial limits illustrated in the case of the binomial",
-    Biometrika 26 (1934); R. Newcombe, "Improved confidence intervals for the difference between binomial proportions
-    based on paired data", Statistics in Medicine 17 (1998), on conditional intervals.
-    """
-    changed = clopper_pearson_interval(lost + gained, total, alpha)
-    directions = tuple(2 * q - 1 for q in clopper_pearson_interval(gained, lost + gained, alpha))
-    products = [rate * direction for rate in changed for direction in directions]
-    low, high = min(products), max(products)
-    if mcnemar_p(lost, gained) >= alpha:
-        # Rounding must not push a bound that is zero to the wrong side.
-        low, high = min(low, 0.0), max(high, 0.0)
-    return low, high
-
-
-def clopper_pearson_interval(successes: int, trials: int, alpha: float) -> Interval:
-    """Compute the exact interval of a proportion at the level `alpha`; 0 to 1 where there are no trials.
-
-    Source: as `difference_interval`.
-    """
-    low = 0.0 if successes == 0 else _solve(successes, trials, alpha / 2)
-    high = 1.0 if successes == trials else 1 - _solve(trials - successes, trials, alpha / 2)
-    return low, high
-
-
 def holm(p_values: Sequence[float]) -> tuple[float, ...]:
     """Adjust p-values for having asked several questions at once, in the order given.
 
@@ -204,22 +124,6 @@ def holm_levels(p_values: Sequence[float], alpha: float = 0.05) -> tuple[float, 
             stopped = (len(p_values) - rank) * p_values[index] >= alpha
         levels[index] = level
     return tuple(levels)
-
-
-def _solve(successes: int, trials: int, tail: float) -> float:
-    """Find the probability of success at which `successes` or more among `trials` have the probability `tail`."""
-    factorials = np.concatenate([[0.0], np.cumsum(np.log(np.arange(1, trials + 1)))])
-    counts = np.arange(successes, trials + 1)
-    ways = factorials[trials] - factorials[counts] - factorials[trials - counts]
-    low, high = 0.0, 1.0
-    for _ in range(60):
-        middle = (low + high) / 2
-        terms = ways + counts * math.log(middle) + (trials - counts) * math.log1p(-middle)
-        if float(np.exp(terms).sum()) < tail:
-            low = middle
-        else:
-            high = middle
-    return (low + high) / 2
 
 
 def _binomial_head(trials: int, last: int) -> int:

@@ -13,7 +13,7 @@ import numpy.typing as npt
 
 from edgeclf.records import Record
 
-_WARM_UP_SECONDS = 3.0
+WARM_UP_SECONDS = 3.0  # at most
 _WINDOW_SECONDS = 0.05
 _FEWEST_WINDOWS = 3
 _CALL_SECONDS = 3.0
@@ -44,15 +44,15 @@ def percentiles(nanoseconds: npt.NDArray[np.int64]) -> Percentiles:
     return Percentiles(median=float(median), p90=float(p90), p99=float(p99))
 
 
-def warm_up(invoke: Callable[[], object]) -> tuple[int, bool, float]:
-    """Call `invoke` until two windows in a row are not faster than the best before, or time is over.
+def warm_up(invoke: Callable[[], object], longest: float = WARM_UP_SECONDS) -> tuple[int, bool, float]:
+    """Call `invoke` until two windows in a row are not faster than the best before, or `longest` seconds are over.
 
     Three windows are always waited for, whatever they take: fewer cannot show whether calls get faster.
 
     Returns:
         calls made, whether they had stopped getting faster, seconds a call.
     """
-    deadline = time.perf_counter() + _WARM_UP_SECONDS
+    deadline = time.perf_counter() + longest
     best, windows, idle_windows, made = float("inf"), 0, 0, 0
     while idle_windows < 2:
         window: list[int] = []

@@ -12,6 +12,7 @@ from edgeclf.dataset import Split
 from edgeclf.measure import formatting
 from edgeclf.measure.report import BenchReport, board_readings
 from edgeclf.report import device, plots, wording
+from edgeclf.report.confusion import make_matrices
 from edgeclf.report.gallery import make_gallery
 
 
@@ -36,8 +37,10 @@ def render_report(report: BenchReport, *, images: Split | None = None) -> str:
     order = {name: index for index, name in enumerate(dict.fromkeys(model.name for model in report.models))}
     scored = any(model.top1 is not None for model in report.models)
     paired = any(model.difference is not None for model in report.models)
-    drawn = _draw(report, order, scored)
-    classes, left_out = plots.class_costs(report, order) if paired else ("", 0)
+    kinds = [plots.accuracy_against_size, plots.accuracy_against_latency] if scored else [plots.latency_bars]
+    drawn = [plots.for_both_screens(kind, report, order) for kind in kinds]
+    classes = plots.for_both_screens(plots.class_costs, report, order) if paired else ""
+    named = {cost.label for one in report.comparisons for cost in one.per_class if cost.difference is not None}
     galleries = [make_gallery(comparison, images) for comparison in report.comparisons if comparison.flips]
     return (
         _environment()
@@ -53,9 +56,10 @@ def render_report(report: BenchReport, *, images: Split | None = None) -> str:
             colours={name: plots.series_colour(index) for name, index in order.items()},
             drawings=[Markup(text) for text in drawn],
             class_drawing=Markup(classes),
-            classes_left_out=left_out,
+            classes_left_out=max(0, len(named) - plots.SHOWN_CLASSES),
             class_sentences=[s for s in map(wording.class_sentence, report.comparisons) if s] if paired else [],
             galleries=galleries,
+            matrices=make_matrices(report),
             pairs=device.pairs(report),
             scored_there=any(pair.there.top1 is not None for _, pair in device.pairs(report)),
             readings=board_readings(report),
@@ -90,9 +94,3 @@ def _environment() -> jinja2.Environment:
     )
     environment.filters.update({write.__name__: write for write in writers})
     return environment
-
-
-def _draw(report: BenchReport, order: dict[str, int], scored: bool) -> list[str]:
-    if not scored:
-        return [plots.latency_bars(report, order)]
-    return [plots.accuracy_against_size(report, order), plots.accuracy_against_latency(report, order)]

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import io
 import re
+import textwrap
 import warnings
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import matplotlib
@@ -23,6 +24,7 @@ _VARIABLES = {INK: "var(--ink)", FAINT: "var(--faint)", GRID: "var(--grid)"}
 SERIES = 8
 _MARKERS = "osD^vPX*"
 SHOWN_CLASSES = 20
+NARROW = 3.6  # inches: at the width of a phone its letters are as large as those of the text
 
 
 def series_colour(index: int) -> str:
@@ -30,22 +32,34 @@ def series_colour(index: int) -> str:
     return f"var(--series-{index % SERIES})"
 
 
-def accuracy_against_size(report: BenchReport, order: Mapping[str, int]) -> str:
+Drawing = Callable[[BenchReport, Mapping[str, int], bool], str]
+
+
+def for_both_screens(draw: Drawing, report: BenchReport, order: Mapping[str, int]) -> str:
+    """Draw once for a desktop and once for a phone, whose letters would else shrink with the drawing.
+
+    Style sheets show one of the two (`.wide` and `.narrow`).
+    """
+    wide, narrow = draw(report, order, False), draw(report, order, True)
+    return f'<div class="wide">{wide}</div><div class="narrow">{narrow}</div>'
+
+
+def accuracy_against_size(report: BenchReport, order: Mapping[str, int], narrow: bool = False) -> str:
     """Plot top-1 with 95 % intervals over file size in bytes, logarithmic."""
-    figure, axes = _canvas(5.6, 3.7)
+    figure, axes = _canvas(5.6, 3.7, narrow)
     _baseline_band(axes, report.baseline)
     for name, index in order.items():
         model = next(m for m in report.models if m.name == name)
         _point(axes, model, model.size_bytes, index, "o")
-    _logarithmic(axes, [m.size_bytes for m in report.models], lambda value, _: _tick(size(round(value))))
+    _logarithmic(axes, [m.size_bytes for m in report.models], lambda value, _: _tick(size(round(value))), narrow)
     axes.set_xlabel("file size")
     axes.set_ylabel("top-1 accuracy, %")
-    return _svg(figure, "size", "Accuracy against file size")
+    return _svg(figure, _named("size", narrow), "Accuracy against file size")
 
 
-def accuracy_against_latency(report: BenchReport, order: Mapping[str, int]) -> str:
+def accuracy_against_latency(report: BenchReport, order: Mapping[str, int], narrow: bool = False) -> str:
     """Plot top-1 with 95 % intervals over the median latency, logarithmic; a whisker runs to the 90th percentile."""
-    figure, axes = _canvas(5.6, 3.7)
+    figure, axes = _canvas(5.6, 3.7, narrow)
     _baseline_band(axes, report.baseline)
     counts = list(dict.fromkeys(m.threads for m in report.models))
     for model in report.models:
@@ -56,42 +70,42 @@ def accuracy_against_latency(report: BenchReport, order: Mapping[str, int]) -> s
             axes.plot([], [], _MARKERS[position % len(_MARKERS)], color=FAINT, label=threads(count), markersize=6)
         axes.legend(frameon=False, labelcolor=INK, fontsize=9, loc="best")
     ends = [m.latency_ms.median for m in report.models] + [m.latency_ms.p90 for m in report.models]
-    _logarithmic(axes, ends, lambda value, _: milliseconds(value))
-    axes.set_xlabel("median latency of one image (whisker: 90th percentile)")
+    _logarithmic(axes, ends, lambda value, _: milliseconds(value), narrow)
+    axes.set_xlabel(_wrapped("median latency of one image (whisker: 90th percentile)", narrow))
     axes.set_ylabel("top-1 accuracy, %")
-    return _svg(figure, "latency", "Accuracy against latency")
+    return _svg(figure, _named("latency", narrow), "Accuracy against latency")
 
 
-def latency_bars(report: BenchReport, order: Mapping[str, int]) -> str:
+def latency_bars(report: BenchReport, order: Mapping[str, int], narrow: bool = False) -> str:
     """Plot median, 90th and 99th percentile of each model and thread count, where accuracy is unknown."""
-    figure, axes = _canvas(11.4, 0.8 + 0.36 * len(report.models))
+    figure, axes = _canvas(11.4, 0.8 + 0.36 * len(report.models), narrow)
     for row, model in enumerate(report.models):
         colour, times = _colour(order[model.name]), model.latency_ms
         axes.plot([times.median, times.p99], [row, row], color=colour, linewidth=1.5, alpha=0.5)
         axes.plot([times.median], [row], "o", color=colour, markersize=8)
         axes.plot([times.p90, times.p99], [row, row], "|", color=colour, markersize=9, markeredgewidth=1.8)
-    names = [_shortened(f"{m.name}, {threads(m.threads)}", 40) for m in report.models]
+    limit, between = (18, "\n") if narrow else (40, ", ")
+    names = [f"{_shortened(m.name, limit)}{between}{threads(m.threads)}" for m in report.models]
     axes.set_yticks(range(len(names)), names, parse_math=False)
-    axes.invert_yaxis()
+    axes.set_ylim(len(names) - 0.5, -0.5)
     ends = [v for m in report.models for v in (m.latency_ms.median, m.latency_ms.p99)]
-    _logarithmic(axes, ends, lambda value, _: milliseconds(value))
-    axes.set_xlabel("latency: median (dot), 90th and 99th percentile (ticks)")
-    return _svg(figure, "bars", "Latency of each model")
+    _logarithmic(axes, ends, lambda value, _: milliseconds(value), narrow)
+    axes.set_xlabel(_wrapped("latency: median (dot), 90th and 99th percentile (ticks)", narrow))
+    return _svg(figure, _named("bars", narrow), "Latency of each model")
 
 
-def class_costs(report: BenchReport, order: Mapping[str, int]) -> tuple[str, int]:
-    """Plot differences by class with intervals, those that lose most first; also returns how many were left out."""
+def class_costs(report: BenchReport, order: Mapping[str, int], narrow: bool = False) -> str:
+    """Plot differences by class with intervals, those that lose most first, `SHOWN_CLASSES` at most."""
     by_class: dict[str, list[tuple[int, ClassCost]]] = {}
     for comparison in report.comparisons:
         for cost in comparison.per_class:
             if cost.difference is not None:
                 by_class.setdefault(cost.label, []).append((order[comparison.name], cost))
     if not by_class:
-        return "", 0
-    ranked = sorted(by_class, key=lambda label: min(c.difference or 0.0 for _, c in by_class[label]))
-    shown = ranked[:SHOWN_CLASSES]
+        return ""
+    shown = sorted(by_class, key=lambda label: min(c.difference or 0.0 for _, c in by_class[label]))[:SHOWN_CLASSES]
     per_row = max(len(costs) for costs in by_class.values())
-    figure, axes = _canvas(11.4, 0.8 + len(shown) * (0.2 + 0.12 * per_row))
+    figure, axes = _canvas(11.4, 0.8 + len(shown) * (0.2 + 0.12 * per_row), narrow)
     axes.axvline(0, color=FAINT, linewidth=1.2)
     for row, label in enumerate(shown):
         for index, cost in by_class[label]:
@@ -99,11 +113,11 @@ def class_costs(report: BenchReport, order: Mapping[str, int]) -> tuple[str, int
             _cost(axes, cost, row + offset, _colour(index))
         if row % 2:
             axes.axhspan(row - 0.5, row + 0.5, color=GRID, alpha=0.35, linewidth=0)
-    axes.set_yticks(range(len(shown)), [_shortened(label) for label in shown], parse_math=False)
+    axes.set_yticks(range(len(shown)), [_shortened(label, 14 if narrow else 28) for label in shown], parse_math=False)
     axes.set_ylim(len(shown) - 0.5, -0.5)
     axes.grid(axis="y", visible=False)
-    axes.set_xlabel("difference to the float network, percentage points (filled: beyond chance)")
-    return _svg(figure, "classes", "Difference by class"), len(ranked) - len(shown)
+    axes.set_xlabel(_wrapped("difference to the float network, percentage points (filled: beyond chance)", narrow))
+    return _svg(figure, _named("classes", narrow), "Difference by class")
 
 
 def _cost(axes: Axes, cost: ClassCost, height: float, colour: str) -> None:
@@ -138,12 +152,14 @@ def _baseline_band(axes: Axes, baseline: BaselineResult | None) -> None:
     )  # fmt: skip
 
 
-def _logarithmic(axes: Axes, values: Sequence[float], label: Any) -> None:
+def _logarithmic(axes: Axes, values: Sequence[float], label: Any, narrow: bool) -> None:
     low, high = min(values), max(values)
     axes.set_xscale("log")
     # Half an octave of air at either end, so that a single model does not stand on the frame.
     axes.set_xlim(low / 1.5, high * 1.5)
-    subs = (1.0, 2.0, 5.0) if high / low < 300 else (1.0,)
+    subs: tuple[float, ...] = (1.0, 2.0, 5.0)
+    if high / low >= (8 if narrow else 300):
+        subs = (1.0, 3.0) if high / low < 300 else (1.0,)
     axes.xaxis.set_major_locator(LogLocator(base=10, subs=subs))
     axes.xaxis.set_major_formatter(FuncFormatter(label))
     axes.xaxis.set_minor_formatter(NullFormatter())
@@ -154,8 +170,16 @@ def _tick(text: str) -> str:
     return re.sub(r"(\.\d*?)0+ ", r"\1 ", text).replace(". ", " ")
 
 
-def _canvas(width: float, height: float) -> tuple[Figure, Axes]:
-    figure = Figure(figsize=(width, height), layout="constrained")
+def _named(name: str, narrow: bool) -> str:
+    return f"{name}-narrow" if narrow else name
+
+
+def _wrapped(label: str, narrow: bool) -> str:
+    return textwrap.fill(label, 30) if narrow else label
+
+
+def _canvas(width: float, height: float, narrow: bool) -> tuple[Figure, Axes]:
+    figure = Figure(figsize=(min(width, NARROW) if narrow else width, height), layout="constrained")
     axes = figure.add_subplot()
     axes.set_facecolor("none")
     axes.tick_params(colors=INK, labelsize=9.5, length=0)
@@ -173,7 +197,7 @@ def _colour(index: int) -> str:
     return f"#0a0b{0x10 + index % SERIES:02x}"
 
 
-def _shortened(label: str, limit: int = 28) -> str:
+def _shortened(label: str, limit: int) -> str:
     return label if len(label) <= limit else label[: limit - 1] + "…"
 
 

@@ -25,7 +25,7 @@ def list_warnings(report: BenchReport) -> list[str]:
     if load is not None and load > BUSY_LOAD_PER_CORE * report.machine.cores:
         found.append(
             f"Other programs were running (load {load:.2f} on {report.machine.cores} cores): on an idle machine "
-            "latencies are lower."
+            "latencies may be lower."
         )
     for model in report.models:
         label = f"{model.name} at {threads(model.threads)}"
@@ -40,7 +40,7 @@ def list_warnings(report: BenchReport) -> list[str]:
     found.extend(f"{m.name}: {note}." for m in report.models for note in m.notes)
     governor = report.machine.governor
     if governor not in (None, "performance"):
-        found.append(f"The CPU governor is “{governor}”: with “performance” latencies are lower and steadier.")
+        found.append(f"The CPU governor is “{governor}”, which may change the clock while it is measured.")
     return list(dict.fromkeys(found))
 
 

@@ -47,7 +47,7 @@ def plot_curves(history: Sequence[Mapping[str, Any]], kept_epoch: int, unaugment
 
 
 def plot_confusion(confusion: Sequence[Sequence[int]], class_names: Sequence[str], title: str, path: Path) -> None:
-    """Draw the confusion matrix, rows normalized, with counts where there is room."""
+    """Draw the confusion matrix, with percent of the row and counts where there is room."""
     counts = np.asarray(confusion)
     fractions = counts / np.maximum(counts.sum(1, keepdims=True), 1)
     side = min(16.0, max(5.0, 1.8 + 0.55 * len(class_names)))
@@ -62,7 +62,8 @@ def plot_confusion(confusion: Sequence[Sequence[int]], class_names: Sequence[str
         for (row, column), count in np.ndenumerate(counts):
             if count:
                 shade = "white" if fractions[row, column] > 0.5 else "black"
-                axes.text(column, row, str(count), ha="center", va="center", fontsize=7, color=shade)
+                text = f"{percent(fractions[row, column], 0)}\n{count}"
+                axes.text(column, row, text, ha="center", va="center", fontsize=7, color=shade)
     _save(figure, path)
 
 

@@ -39,14 +39,14 @@ def _dynamic(network: FloatNetwork, settings: TFLite, context: StepContext) -> C
     return Converted(run_converter(converter))
 
 
-FLOAT32 = TFLiteFormat("float32", _float32, remark="as large and as fast as the float network: for comparison")
+FLOAT32 = TFLiteFormat("float32", _float32, remark="the numbers of the float network, for comparison")
 FLOAT16 = TFLiteFormat(
     "float16",
     _float16,
-    remark="half the size of float32, but not faster on this runtime, which computes in float32",
+    remark="weights are stored in 16 bits; the graph widens them to float32",
 )
 DYNAMIC = TFLiteFormat(
     "dynamic",
     _dynamic,
-    remark="about as small as int8, but not faster than float32 on CPUs, often slower: int8 is smaller and faster",
+    remark="weights are stored in int8; activations stay float, and are rounded anew in each run",
 )

@@ -74,7 +74,7 @@ class TFLite(Exporter, Record):
 
     @property
     def remark(self) -> str:
-        """What users should know about the format's size and speed; may be empty."""
+        """What users should know about the format, but nothing on speed, which is measured; may be empty."""
         return FORMATS[self.format].remark
 
     def export(self, network: FloatNetwork, context: StepContext) -> ExportedFile:

@@ -36,7 +36,7 @@ class TFLiteFormat:
         calibrates: whether training images set quantization ranges.
         integer: whether everything inside the graph is computed in 8-bit integers.
         carries_ranges: whether the file can keep the ranges of quantization-aware training.
-        remark: what users should know about size and speed; empty where it is what they expect.
+        remark: what users should know of it, but nothing on speed, which is measured; may be empty.
     """
 
     name: str

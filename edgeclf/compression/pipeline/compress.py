@@ -13,6 +13,7 @@ from edgeclf.compression.pipeline.plan import CompressPlan
 from edgeclf.compression.pipeline.preparation import prepare
 from edgeclf.compression.pipeline.request import check_kind
 from edgeclf.compression.pipeline.run_recipe import SELECTED, run_recipe
+from edgeclf.compression.pipeline.speed_gain import SpeedMeter
 from edgeclf.compression.pipeline.stage_cache import StageCache
 from edgeclf.compression.pipeline.training_data import Images
 from edgeclf.compression.recipe import Recipe
@@ -44,8 +45,9 @@ def compress(plan: CompressPlan, progress: Progress = SILENT, images: Images = N
         with safe_mode(not plan.trust_model):
             context = prepare(loaded, plan, progress, images)
             cache = StageCache(describe_inputs(origin, plan, context), folder.unfinished)
+            meter = SpeedMeter(context, plan.recipes) if plan.speed else None
             for recipe in plan.recipes:
-                models.append(_make(recipe, context, cache, folder))
+                models.append(_make(recipe, context, cache, folder, meter))
     except Exception:
         folder.give_up()
         raise
@@ -53,15 +55,21 @@ def compress(plan: CompressPlan, progress: Progress = SILENT, images: Images = N
     return CompressReport(tuple(models), (SELECTED,) if any(model.selected_on for model in models) else ())
 
 
-def _make(recipe: Recipe, context: RecipeContext, cache: StageCache, folder: ModelFolder) -> CompressedModel:
+def _make(
+    recipe: Recipe, context: RecipeContext, cache: StageCache, folder: ModelFolder, meter: SpeedMeter | None
+) -> CompressedModel:
     file, key = _file(recipe), cache.candidate_key(recipe)
     finished = folder.finished(file, key)
     if finished is not None:
         cache.gzip_bytes[recipe.name] = finished.gzip_bytes
         return finished
     candidate = run_recipe(context.original, recipe, context, cache)
+    content = recipe.export.encode(candidate.file.content)
+    speed = None if meter is None else meter.measure(candidate)
+    figures = dataclasses.replace(candidate.model, speed=speed, written_bytes=len(content))
+    candidate = dataclasses.replace(candidate, model=figures)
     path = str(folder.model_path(file))
-    folder.write(file, recipe.export.encode(candidate.file.content), candidate.record(path), key)
+    folder.write(file, content, candidate.record(path), key)
     return dataclasses.replace(candidate.model, path=path)
 
 

@@ -4,6 +4,9 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+import numpy as np
+import numpy.typing as npt
+
 from edgeclf.compression.export.calibration import CalibrationSet
 from edgeclf.compression.step import StepContext
 from edgeclf.inference.input_range import InputRange
@@ -17,12 +20,17 @@ class RecipeContext(StepContext):
         name: of the source, in front of the recipe's name.
         network_input: what pixel values 0 and 255 become before they enter the network, and the origin of that.
         calibration: the record of the calibration draw; None: nothing is calibrated.
-        float_top1: of the source on the scored split, as a fraction; None: not measured.
+        float_correct: bool[N], which images of the scored split the source predicts correctly; None: not measured.
         selected: whether the scored images chose the epoch of the float network that was kept.
     """
 
     name: str
     network_input: InputRange
     calibration: CalibrationSet | None = None
-    float_top1: float | None = None
+    float_correct: npt.NDArray[np.bool_] | None = None
     selected: bool = False
+
+    @property
+    def float_top1(self) -> float | None:
+        """Of the source on the scored split, as a fraction; None: not measured."""
+        return None if self.float_correct is None else float(self.float_correct.mean())

@@ -27,6 +27,7 @@ class CompressPlan(Record):
         trust_model: load a file even if that runs code from it.
         overwrite: replace existing models.
         seed: of the calibration draw and of training.
+        speed: time each model beside a float32 model of the network, about a second each.
 
     Raises:
         InputError: there is no recipe, one is given twice, there are no calibration images, or the input range does not
@@ -42,6 +43,7 @@ class CompressPlan(Record):
     trust_model: bool = False
     overwrite: bool = False
     seed: int = 0
+    speed: bool = True
 
     def __post_init__(self) -> None:
         check_recipes(self.recipes)

@@ -11,7 +11,7 @@ from edgeclf.compression.export.int8_format import observe
 from edgeclf.compression.export.observation import FloatObservation
 from edgeclf.compression.pipeline.context import RecipeContext
 from edgeclf.compression.pipeline.plan import CompressPlan
-from edgeclf.compression.pipeline.scoring import float_top1, scored_split
+from edgeclf.compression.pipeline.scoring import score_float, scored_split
 from edgeclf.compression.pipeline.training_data import Images, find_data
 from edgeclf.compression.recipe import digest_of, steps_to_list
 from edgeclf.dataset import Dataset
@@ -66,7 +66,7 @@ def prepare(loaded: LoadedNetwork, plan: CompressPlan, progress: Progress, image
         return context
     # a SavedModel may know one batch size alone
     batch = 1 if loaded.kind == "SavedModel" else 200
-    return dataclasses.replace(context, float_top1=float_top1(context, batch))
+    return dataclasses.replace(context, float_correct=score_float(context, batch))
 
 
 def _with_calibration(context: RecipeContext, data: Dataset, count: int) -> RecipeContext:

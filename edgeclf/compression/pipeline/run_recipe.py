@@ -14,10 +14,12 @@ from edgeclf.compression.export.packaging import package
 from edgeclf.compression.exporter import ExportedFile
 from edgeclf.compression.pipeline.context import RecipeContext
 from edgeclf.compression.pipeline.remarks import remarks
-from edgeclf.compression.pipeline.scoring import exported_top1, scored_split
+from edgeclf.compression.pipeline.scoring import BoolArray, score_exported, scored_split
 from edgeclf.compression.pipeline.stage_cache import StageCache
 from edgeclf.compression.recipe import Recipe
 from edgeclf.graph.float_network import FloatNetwork
+from edgeclf.measure.paired_interval import difference_interval
+from edgeclf.measure.statistics import discordant, mcnemar_p, paired_difference, wilson_interval
 
 SELECTED = (
     "top-1 was measured on validation images that also chose the epoch, so it is a little too high; measure the models "
@@ -71,7 +73,8 @@ def run_recipe(network: FloatNetwork, recipe: Recipe, context: RecipeContext, ca
     made = cache.apply(network, recipe.steps, context)
     exported = recipe.export.export(made, context)
     calibration = context.calibration if recipe.calibrates else None
-    top1, scored = exported_top1(exported, context), scored_split(context.data)
+    correct, scored = score_exported(exported, context), scored_split(context.data)
+    top1 = None if correct is None else float(correct.mean())
     split = None if scored is None or top1 is None else scored[0]
     selected = split == "validation" and (context.selected or recipe.trains)
     metrics = _metrics(split, top1, context, selected)
@@ -95,6 +98,7 @@ def run_recipe(network: FloatNetwork, recipe: Recipe, context: RecipeContext, ca
         notes=notes,
         seconds=round(time.monotonic() - start, 1),
         network_input=context.network_input,
+        **_intervals(correct, context.float_correct),
     )
     cache.gzip_bytes[recipe.name] = stats.gzip_bytes
     return Candidate(recipe, file, model, calibration)
@@ -114,6 +118,21 @@ def _figures(recipe: Recipe, stats: ModelFileStats) -> CompressedModel:
         distinct_weights_per_channel_max=stats.distinct_weights_per_channel_max,
         tensors=stats.tensors,
     )
+
+
+def _intervals(correct: BoolArray | None, before: BoolArray | None) -> dict[str, Any]:
+    """Return the figures of accuracy beside top-1: of the file, of the float network, and of their difference."""
+    found: dict[str, Any] = {}
+    if correct is not None:
+        found |= {"images": len(correct), "top1_interval": wilson_interval(int(correct.sum()), len(correct))}
+    if before is not None:
+        found["float_top1_interval"] = wilson_interval(int(before.sum()), len(before))
+    if correct is not None and before is not None:
+        lost, gained = discordant(before, correct)
+        found["difference"] = paired_difference(before, correct)
+        found["difference_interval"] = difference_interval(lost, gained, len(correct))
+        found["p_value"] = mcnemar_p(lost, gained)
+    return found
 
 
 def _metrics(split: str | None, top1: float | None, context: RecipeContext, selected: bool) -> dict[str, Any]:

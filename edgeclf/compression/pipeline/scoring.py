@@ -2,11 +2,16 @@
 
 from __future__ import annotations
 
+import numpy as np
+import numpy.typing as npt
+
 from edgeclf.compression.exporter import ExportedFile
 from edgeclf.compression.pipeline.context import RecipeContext
 from edgeclf.dataset import Dataset
 from edgeclf.dataset.types import Split
 from edgeclf.inference.classifier import Classifier
+
+BoolArray = npt.NDArray[np.bool_]
 
 
 def scored_split(data: Dataset | None) -> tuple[str, Split] | None:
@@ -19,8 +24,8 @@ def scored_split(data: Dataset | None) -> tuple[str, Split] | None:
     return None
 
 
-def float_top1(context: RecipeContext, batch: int = 200) -> float | None:
-    """Return the top-1 of the float network on the split that is scored, as a fraction; None without images.
+def score_float(context: RecipeContext, batch: int = 200) -> BoolArray | None:
+    """Return which images of the scored split the float network predicts correctly, bool[N]; None without images.
 
     Args:
         context: with the network and the images.
@@ -33,11 +38,11 @@ def float_top1(context: RecipeContext, batch: int = 200) -> float | None:
 
     split = scored[1]
     predictor = KerasPredictor(context.original, batch_size=batch)
-    return float((predictor.top1(split.images, context.progress) == split.labels).mean())
+    return np.asarray(predictor.top1(split.images, context.progress) == split.labels, bool)
 
 
-def exported_top1(exported: ExportedFile, context: RecipeContext) -> float | None:
-    """Return the top-1 of an exported graph on the split that is scored, as a fraction.
+def score_exported(exported: ExportedFile, context: RecipeContext) -> BoolArray | None:
+    """Return which images of the scored split an exported graph predicts correctly, bool[N].
 
     None: there are no images, or the file is no TFLite file, which nothing here runs.
     """
@@ -47,10 +52,10 @@ def exported_top1(exported: ExportedFile, context: RecipeContext) -> float | Non
     name, split = scored
     is_float = exported.graph.inputs[0].dtype == "float32"
     classifier = Classifier(exported, input_range=(exported.input_range or (0.0, 255.0)) if is_float else None)
-    correct = 0
+    correct = np.zeros(len(split), bool)
     with context.progress.task(f"top-1 on {name}", len(split)) as task:
         for start in range(0, len(split), 100):
             part = slice(start, start + 100)
-            correct += int((classifier.top1(split.images[part]) == split.labels[part]).sum())
+            correct[part] = classifier.top1(split.images[part]) == split.labels[part]
             task.advance(len(split.labels[part]))
-    return correct / len(split)
+    return correct

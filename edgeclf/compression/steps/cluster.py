@@ -74,7 +74,7 @@ class Cluster(Step, Record):
         return cluster(network, self, context)
 
     def remarks(self, stats: ModelFileStats, sizes: str) -> tuple[str, ...]:
-        """Return where the file has more distinct weights than asked for, and what they do not bring."""
+        """Return where the file has more distinct weights than asked for, and its sizes."""
         most = stats.distinct_weights_per_channel_max or 0
         found = []
         if most > self.clusters:
@@ -83,6 +83,6 @@ class Cluster(Step, Record):
             )
         found.append(
             f"at most {stats.distinct_weights_per_channel_max} distinct weights an output channel (batch norm scales "
-            f"each apart) make the file neither smaller nor faster on this runtime ({sizes})"
+            f"each apart) are stored like any weights, so the file itself gets no smaller ({sizes})"
         )
         return tuple(found)

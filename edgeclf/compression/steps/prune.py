@@ -96,7 +96,7 @@ class Prune(Step, Record):
         return prune(network, self, context)
 
     def remarks(self, stats: ModelFileStats, sizes: str) -> tuple[str, ...]:
-        """Return where the file has fewer zeros than asked for, and what they do not bring."""
+        """Return where the file has fewer zeros than asked for, and its sizes."""
         found = []
         if self.pattern is None and (stats.sparsity or 0.0) < self.fraction:
             found.append(
@@ -109,7 +109,7 @@ class Prune(Step, Record):
             )
         if stats.sparsity is not None:
             found.append(
-                f"{percent(stats.sparsity, 1)} zeros make the file neither smaller nor faster on this runtime, which "
-                f"stores and computes them ({sizes})"
+                f"{percent(stats.sparsity, 1)} zeros are stored like all other weights, so the file itself gets no "
+                f"smaller ({sizes})"
             )
         return tuple(found)

@@ -1,0 +1,48 @@
+"""Measures what a recipe gains in speed when it is made: the model and a float32 one of the same network, in turns."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from edgeclf.artifact.model_file import ModelFile
+from edgeclf.compression.export.tflite import TFLite
+from edgeclf.compression.pipeline.context import RecipeContext
+from edgeclf.compression.pipeline.run_recipe import Candidate
+from edgeclf.compression.recipe import Recipe
+from edgeclf.errors import EdgeclfError
+from edgeclf.measure.speed import Speed, measure_speed
+
+
+class SpeedMeter:
+    """Times the models of one source; the float32 model is made once, in memory, unless a recipe makes it anyway.
+
+    Args:
+        context: what the recipes share.
+        recipes: of the call.
+    """
+
+    def __init__(self, context: RecipeContext, recipes: Sequence[Recipe]) -> None:
+        self._context = context
+        # where all models take floats, the float32 model has no conversion of its input either
+        io = "float32" if all(getattr(recipe.export, "io", None) == "float32" for recipe in recipes) else "uint8"
+        self._export = TFLite("float32", io=io)
+        self._float32: ModelFile | None = None
+        self._failed = False
+
+    def measure(self, candidate: Candidate) -> Speed | None:
+        """Time a model; None where it is no TFLite file, or no float32 model can be made of the network."""
+        if not candidate.file.is_tflite:
+            return None
+        if self._float32 is None and not candidate.recipe.steps and candidate.recipe.export == self._export:
+            self._float32 = candidate.file
+        if self._float32 is None and not self._failed:
+            try:
+                self._float32 = self._export.export(self._context.original, self._context)
+            except EdgeclfError as error:
+                # the recipes themselves succeed: nothing is claimed, and the reason is named once
+                self._failed = True
+                self._context.progress.warn(f"speed was not measured: no float32 model can be made ({error})")
+        if self._float32 is None:
+            return None
+        with self._context.progress.task("timing beside the float32 model", None):
+            return measure_speed(candidate.file, self._float32)
