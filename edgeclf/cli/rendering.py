@@ -56,6 +56,8 @@ def render_audit(console: Console, report: AuditReport) -> None:
     shown.add_section()
     shown.add_row("all", *(exact(part.images) for part in report.splits.values()))
     console.print(shown)
+    for note in report.notes:
+        line(console, note)
     sizes = report.sizes
     low, middle, high = map(_pixels, (sizes.smallest, sizes.median, sizes.largest))
     line(console, f"Image sizes: {low} to {high}, median {middle}.")

@@ -7,8 +7,8 @@ import io
 import os
 from pathlib import Path
 
+from edgeclf.dataset.folder_names import split_role
 from edgeclf.dataset.sources import (
-    SPLIT_FOLDERS,
     Item,
     Listing,
     display,
@@ -105,6 +105,7 @@ def _columns(where: str, rows: list[tuple[int, list[str]]]) -> tuple[dict[str, i
 def _split(text: str, where: str, line: int) -> str | None:
     if not text:
         return None
-    if text.lower() not in SPLIT_FOLDERS:
+    role = split_role(text)
+    if role is None:
         raise DataError(f"{where}, line {line}: split must be train, validation (val, valid) or test, got {text!r}")
-    return SPLIT_FOLDERS[text.lower()]
+    return role

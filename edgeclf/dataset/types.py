@@ -134,6 +134,7 @@ class Dataset:
         split_seed: the seed that edgeclf's own split was made with.
         unreadable: files left out, each with its reason.
         load: how much was read and decoded for this load.
+        notes: what was recognized or completed beyond what the source states, a line each.
     """
 
     name: str
@@ -146,6 +147,7 @@ class Dataset:
     split_seed: int
     unreadable: tuple[Unreadable, ...] = ()
     load: LoadReport = LoadReport()
+    notes: tuple[str, ...] = ()
 
     def per_class(self, split: str) -> dict[str, int]:
         """Count the images of each class in `split`."""
