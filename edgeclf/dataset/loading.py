@@ -66,7 +66,7 @@ def load_dataset(
     if problems:
         more = f" (and {len(problems) - 1} more like it)" if len(problems) > 1 else ""
         raise DataError(f"{listing.source}: {problems[0]}{more}")
-    return Dataset(
+    data = Dataset(
         listing.name,
         listing.source,
         listing.class_names,
@@ -79,6 +79,10 @@ def load_dataset(
         images.report,
         listing.notes,
     )
+    for name in names:
+        if shared := data.describe_in_training(name):
+            progress.warn(shared)
+    return data
 
 
 def _build_splits(

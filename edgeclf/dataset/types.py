@@ -154,6 +154,24 @@ class Dataset:
         counts = np.bincount(self.splits[split].labels, minlength=len(self.class_names))
         return {name: int(count) for name, count in zip(self.class_names, counts, strict=True)}
 
+    def count_in_training(self, split: str) -> int:
+        """Count the images of `split` whose content is that of a training image, too."""
+        if split == "train" or split not in self.splits:
+            return 0
+        trained = set(self.splits["train"].hashes) - {""}
+        return sum(content in trained for content in self.splits[split].hashes)
+
+    def describe_in_training(self, split: str) -> str | None:
+        """Describe the images of `split` that are training images, too, as a warning; None: there are none."""
+        count, images = self.count_in_training(split), len(self.splits.get(split, ()))
+        if not count:
+            return None
+        are, these = ("is a training image", "it") if count == 1 else ("are training images", "these")
+        return (
+            f"{count} of {images} {split} images {are}, too, so accuracy on {split} is optimistic; "
+            f"edgeclf audit lists {these}"
+        )
+
     def split_sizes(self) -> dict[str, dict[str, Any]]:
         """Return `{split: {"images": N, "per_class": {class: n}}}`, ready for JSON."""
         return {name: {"images": len(split), "per_class": self.per_class(name)} for name, split in self.splits.items()}
