@@ -84,7 +84,12 @@ def test_train_reports_them(tmp_path: Path) -> None:
     leak(folder, "Testing", 2)
     warned = Recorder()
     report = edgeclf.train(
-        str(folder), model="cnn", image_size=16, epochs=1, out=tmp_path / "run", progress=warned  # type: ignore[arg-type]
+        str(folder),
+        model="cnn",
+        image_size=16,
+        epochs=1,
+        out=tmp_path / "run",
+        progress=warned,  # type: ignore[arg-type]
     )
     said = "4 of 20 test images are training images, too"
     assert any(line.startswith(said) for line in warned.warnings)

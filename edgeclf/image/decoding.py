@@ -17,6 +17,8 @@ import numpy.typing as npt
 
 from edgeclf.errors import ImageError
 from edgeclf.image.header import SUFFIXES, ImageHeader, read_header
+from edgeclf.image.orientation import turn_upright
+from edgeclf.image.tiff_header import without_orientation
 
 PREPROCESSING_VERSION = 2
 """Incremented whenever the same file gives other pixels."""
@@ -25,12 +27,6 @@ IMAGE_SUFFIXES: frozenset[str] = frozenset(suffix for suffixes in SUFFIXES.value
 
 MAX_PIXELS = 1 << 28
 """268 million; the largest phone cameras have 200. Decoded it takes 3 bytes a pixel."""
-
-_TURNED_HERE = ("JPEG", "PNG", "WebP")
-"""Formats whose orientation is applied here: OpenCV 4 leaves WebP as it is, and JPEG where XMP comes before EXIF.
-
-OpenCV's TIFF reader always applies it, whatever the flags, and pillow-heif does so for HEIC.
-"""
 
 _UNREADABLE = "its data is damaged, or of a kind that OpenCV does not read"
 _MAX_FILE_BYTES = 1 << 30
@@ -64,7 +60,7 @@ def load_image(path: Path | str, height: int, width: int) -> Image:
 
 
 def decode(path: Path | str) -> Image:
-    """Decode a file to uint8[H, W, 3] RGB, turned as its EXIF orientation asks for.
+    """Decode a file to uint8[H, W, 3] RGB, turned as its orientation (EXIF; of AVIF and HEIC the container's) asks for.
 
     Gray becomes three equal channels, an alpha channel is dropped, 16 bits become 8, CMYK and palettes become RGB; of
     an animation the first frame is taken.
@@ -95,10 +91,9 @@ def decode_bytes(content: bytes, header: ImageHeader | None = None) -> Image:
     _check(header)
     if header.format == "HEIC":
         return _decode_heic(content)
-    flags = cv2.IMREAD_COLOR if _READ_RGB is None else _READ_RGB
-    turn_here = header.format in _TURNED_HERE
-    if turn_here:
-        flags |= cv2.IMREAD_IGNORE_ORIENTATION
+    flags = (cv2.IMREAD_COLOR if _READ_RGB is None else _READ_RGB) | cv2.IMREAD_IGNORE_ORIENTATION
+    if header.format == "TIFF" and header.orientation != 1:
+        content = without_orientation(content)  # which OpenCV's reader of TIFF does not ignore
     try:
         pixels = cv2.imdecode(np.frombuffer(content, np.uint8), flags)
     except cv2.error as error:
@@ -111,8 +106,7 @@ def decode_bytes(content: bytes, header: ImageHeader | None = None) -> Image:
         raise ImageError(_reason(header, _UNREADABLE))
     if _READ_RGB is None:
         pixels = cv2.cvtColor(pixels, cv2.COLOR_BGR2RGB)
-    stored = np.asarray(pixels, np.uint8)
-    return _upright(stored, header.orientation) if turn_here else stored
+    return turn_upright(np.asarray(pixels, np.uint8), header.orientation)
 
 
 def resize(image: npt.NDArray[Any], height: int, width: int) -> Image:
@@ -196,7 +190,7 @@ def _read(path: Path) -> bytes:
 def _check(header: ImageHeader) -> None:
     if header.damage:
         raise ImageError(header.damage)
-    if header.format in ("HEIC", "AVIF"):
+    if header.format in ("HEIC", "AVIF") and not header.height:
         return
     if header.height < 1 or header.width < 1:
         raise ImageError(f"the {header.format} claims to have {header.height} x {header.width} pixels")
@@ -220,17 +214,7 @@ def _decode_large(path: Path | str, header: ImageHeader, flags: int) -> Image:
         raise ImageError(_reason(header, str(error.err or error))) from error
     if done is None or done.shape != pixels.shape:
         raise ImageError(_reason(header, _UNREADABLE))
-    return _upright(np.asarray(done, np.uint8), header.orientation)
-
-
-def _upright(stored: Image, orientation: int) -> Image:
-    """Turn by EXIF 2.3, table 6: from 5 on rows and columns are exchanged."""
-    turned: npt.NDArray[Any] = cv2.transpose(stored) if orientation >= 5 else stored
-    # the side on which the picture's first row and first column lie
-    flips = {2: 1, 3: -1, 4: 0, 6: 1, 7: -1, 8: 0}
-    if orientation in flips:
-        turned = cv2.flip(turned, flips[orientation])
-    return np.asarray(turned, np.uint8)
+    return turn_upright(np.asarray(done, np.uint8), header.orientation)
 
 
 def _no_memory(header: ImageHeader) -> str:

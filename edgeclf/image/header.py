@@ -12,6 +12,7 @@ import zlib
 from dataclasses import dataclass
 
 from edgeclf.errors import ImageError
+from edgeclf.image.iso_boxes import read_picture_properties
 from edgeclf.image.tiff_header import TiffDirectory, exif_orientation
 
 
@@ -21,11 +22,12 @@ class ImageHeader:
 
     Attributes:
         format: `JPEG`, `PNG`, `GIF`, `BMP`, `WebP`, `TIFF`, `HEIC` or `AVIF`.
-        height: pixels as stored, before EXIF rotation; 0 where the header was not read (HEIC, AVIF).
+        height: pixels as stored, before EXIF rotation; 0 where the header does not state it (HEIC, some AVIF).
         width: likewise.
         mode: `RGB`, `RGBA`, `gray`, `gray+alpha`, `palette`, `CMYK` or `other`.
         bits: of one channel.
-        orientation: EXIF, 1 to 8.
+        orientation: EXIF, 1 to 8; of AVIF what its container states in other terms; of HEIC 1, since it is turned when
+            it is decoded.
         animated: more than one frame or page.
         damage: what is missing or damaged; None: nothing.
     """
@@ -51,6 +53,8 @@ SUFFIXES = {
 }  # fmt: skip
 """Usual file name endings of each format."""
 
+_BMP_PLAIN, _BMP_MASKS, _BMP_ALPHA_MASKS = 0, 3, 6
+_BMP_OTHERS = {4: "JPEG", 5: "PNG"}
 _START_OF_FRAME = {0xC0, 0xC1, 0xC2, 0xC3, 0xC5, 0xC6, 0xC7, 0xC9, 0xCA, 0xCB, 0xCD, 0xCE, 0xCF}
 _MARKER = re.compile(rb"\xff[^\x00\xff\xd0-\xd7]")
 
@@ -214,11 +218,28 @@ def _tiff(content: bytes) -> ImageHeader:
 
 
 def _bmp(content: bytes) -> ImageHeader:
-    start = struct.unpack_from("<I", content, 10)[0]
-    width, height, _, bits, packing = struct.unpack_from("<iiHHI", content, 18)
+    """Read a BMP: a file header of 14 bytes, and an information header, of each version another size.
+
+    12 bytes: OS/2, with sides of 16 bits and colours of 3 bytes; from 40 on Windows', of which V4 (108) and V5 (124)
+    begin alike; 16 and 64: OS/2 2, likewise. A negative height means that the upper row comes first.
+    """
+    start, size = struct.unpack_from("<II", content, 10)
+    packing = 0
+    if size == 12:
+        width, height, _, bits = struct.unpack_from("<HHHH", content, 18)
+    elif size >= 16:
+        width, height, _, bits = struct.unpack_from("<iiHH", content, 18)
+        packing = struct.unpack_from("<I", content, 30)[0] if size >= 20 else 0
+    else:
+        raise ImageError(f"a BMP with a header of {size} bytes, which no version has; save it again")
     height, width = abs(height), abs(width)
-    expected = start + ((bits * width + 31) // 32 * 4) * height if packing == 0 else start
+    stored = packing in (_BMP_PLAIN, _BMP_MASKS, _BMP_ALPHA_MASKS)
+    expected = start + ((bits * width + 31) // 32 * 4) * height if stored else start
     damage = None if len(content) >= expected else f"the file is cut: {len(content)} of {expected} bytes are there"
+    if packing in _BMP_OTHERS and size >= 40:
+        damage = (
+            f"a BMP that holds a {_BMP_OTHERS[packing]}, which OpenCV does not read; save it as {_BMP_OTHERS[packing]}"
+        )
     mode = {32: "RGBA", 24: "RGB", 16: "RGB"}.get(bits, "palette")
     return ImageHeader("BMP", height, width, mode, damage=damage)
 
@@ -228,7 +249,8 @@ def _boxed(content: bytes) -> ImageHeader:
     size = struct.unpack_from(">I", content)[0]
     brands = content[8 : max(size, 16)]
     if b"avif" in brands or b"avis" in brands:
-        return ImageHeader("AVIF", 0, 0)
+        stated = read_picture_properties(content)
+        return ImageHeader("AVIF", *stated[:2], orientation=stated.orientation) if stated else ImageHeader("AVIF", 0, 0)
     if any(brand in brands for brand in (b"heic", b"heix", b"hevc", b"mif1", b"msf1", b"heim", b"heis")):
         return ImageHeader("HEIC", 0, 0)
     raise ImageError("not an image: its content is a video or of another kind")

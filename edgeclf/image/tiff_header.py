@@ -95,17 +95,34 @@ def exif_orientation(exif: bytes) -> int:
 
     Of a block that is cut or damaged elsewhere it is read all the same: cameras and editors leave such blocks.
     """
-    order = {b"II*\0": "<", b"MM\0*": ">"}.get(exif[:4])
+    found = _find_orientation(exif)
+    return found[2] if found and 1 <= found[2] <= 8 else 1
+
+
+def without_orientation(content: bytes) -> bytes:
+    """Return a TIFF that states orientation 1, and is the same otherwise."""
+    found = _find_orientation(content)
+    if found is None:
+        return content
+    place, code, _ = found
+    changed = bytearray(content)
+    struct.pack_into(code, changed, place, 1)
+    return bytes(changed)
+
+
+def _find_orientation(content: bytes) -> tuple[int, str, int] | None:
+    """Find place, format and value of the first orientation in the first directory."""
+    order = {b"II*\0": "<", b"MM\0*": ">"}.get(content[:4])
     if order is None:
-        return 1
+        return None
     try:
-        start = struct.unpack_from(order + "I", exif, 4)[0]
-        count = struct.unpack_from(order + "H", exif, start)[0]
+        start = struct.unpack_from(order + "I", content, 4)[0]
+        count = struct.unpack_from(order + "H", content, start)[0]
         for place in range(start + 2, start + 2 + 12 * count, 12):
-            tag, kind = struct.unpack_from(order + "HH", exif, place)
+            tag, kind = struct.unpack_from(order + "HH", content, place)
             if tag == _ORIENTATION and kind in _KINDS:
-                found = int(struct.unpack_from(order + _KINDS[kind], exif, place + 8)[0])
-                return found if 1 <= found <= 8 else 1
+                code = order + _KINDS[kind]
+                return place + 8, code, int(struct.unpack_from(code, content, place + 8)[0])
     except struct.error:
         pass
-    return 1
+    return None
