@@ -23,11 +23,12 @@ _MOST_BYTES = 200
 
 def is_unsorted(folder: str | Path) -> bool:
     """Return whether `folder` holds collected images without a class, and is not a class of this name."""
-    if os.path.basename(folder) != UNSORTED:
+    index = os.path.join(folder, INDEX)
+    if os.path.basename(folder) != UNSORTED or not os.path.isfile(index):
         return False
     try:
-        with open(os.path.join(folder, INDEX), encoding="utf-8") as stream:
-            return stream.readline().rstrip("\n") == HEADER
+        with open(index, encoding="utf-8") as stream:
+            return stream.readline(2 * len(HEADER)).rstrip("\n") == HEADER
     except (OSError, UnicodeDecodeError):
         return False
 

@@ -12,7 +12,7 @@ from statistics import median_low
 import numpy as np
 
 from edgeclf.dataset.cache import cache_folder
-from edgeclf.dataset.contents import map_in_threads, open_image_file
+from edgeclf.dataset.contents import map_in_threads
 from edgeclf.dataset.image_store import ImageStore
 from edgeclf.dataset.loading import check_classes, list_source
 from edgeclf.dataset.reading import decoder_identity
@@ -20,6 +20,7 @@ from edgeclf.dataset.sources import Listing
 from edgeclf.dataset.store_index import INDEX
 from edgeclf.errors import DataError, EdgeclfError, ImageError
 from edgeclf.image.decoding import image_size
+from edgeclf.image.files import open_image_file
 from edgeclf.image.header import read_header
 from edgeclf.progress import SILENT, Progress
 from edgeclf.records import Record

@@ -15,7 +15,7 @@ import numpy as np
 import numpy.typing as npt
 
 from edgeclf.dataset.cache import cache_folder, cache_limit
-from edgeclf.dataset.contents import content_hash, map_in_threads, read_content
+from edgeclf.dataset.contents import content_hash, map_in_threads
 from edgeclf.dataset.image_store import Batch, ImageStore, StoredImages
 from edgeclf.dataset.sources import Listing
 from edgeclf.dataset.store_index import ImageFacts
@@ -23,6 +23,7 @@ from edgeclf.dataset.store_repair import remove_index
 from edgeclf.dataset.types import LoadReport
 from edgeclf.errors import DataError, ImageError, OutputError, RunFailedError
 from edgeclf.image.decoding import PREPROCESSING_VERSION, decode_bytes, resize
+from edgeclf.image.files import read_content
 from edgeclf.image.header import ImageHeader, read_header
 from edgeclf.progress import SILENT, Progress
 

@@ -16,6 +16,7 @@ import numpy as np
 import numpy.typing as npt
 
 from edgeclf.errors import ImageError
+from edgeclf.image.files import read_content
 from edgeclf.image.header import SUFFIXES, ImageHeader, read_header
 from edgeclf.image.orientation import turn_upright
 from edgeclf.image.tiff_header import without_orientation
@@ -29,7 +30,6 @@ MAX_PIXELS = 1 << 28
 """268 million; the largest phone cameras have 200. Decoded it takes 3 bytes a pixel."""
 
 _UNREADABLE = "its data is damaged, or of a kind that OpenCV does not read"
-_MAX_FILE_BYTES = 1 << 30
 _INSTALL_HEIC = (
     'pip install "edgeclf[heic]", or set the phone to JPEG (iPhone: Settings, Camera, Formats, Most Compatible)'
 )
@@ -68,7 +68,7 @@ def decode(path: Path | str) -> Image:
     Raises:
         ImageError: it cannot be read; the message is the reason alone.
     """
-    content = _read(Path(path))
+    content = read_content(path)
     header = read_header(content)
     _check(header)
     if _READ_RGB is not None and header.format in ("JPEG", "PNG") and header.height * header.width >= _LARGE:
@@ -137,7 +137,7 @@ def image_size(path: Path | str) -> tuple[int, int]:
     Raises:
         ImageError: it cannot be read.
     """
-    header = read_header(_read(Path(path)))
+    header = read_header(read_content(path))
     if header.height and header.width:
         return header.shown_size
     height, width = decode(path).shape[:2]
@@ -166,25 +166,6 @@ def describe_irregularities(header: ImageHeader, name: str) -> str | None:
     if header.animated:
         found.append("several pages" if header.format == "TIFF" else "animated")
     return ", ".join(found) or None
-
-
-def _read(path: Path) -> bytes:
-    try:
-        if path.is_dir():
-            raise ImageError("it is a folder")
-        if path.exists() and not path.is_file():
-            raise ImageError("not a regular file")
-        if path.stat().st_size > _MAX_FILE_BYTES:
-            raise ImageError(
-                f"the file has {path.stat().st_size >> 20} MB, more than any photo ({_MAX_FILE_BYTES >> 20} MB)"
-            )
-        return path.read_bytes()
-    except FileNotFoundError as error:
-        raise ImageError("no such file") from error
-    except (OSError, ValueError) as error:
-        if isinstance(error, ImageError):
-            raise
-        raise ImageError(f"cannot be read ({getattr(error, 'strerror', None) or error})".lower()) from error
 
 
 def _check(header: ImageHeader) -> None:
