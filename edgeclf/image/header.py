@@ -12,6 +12,8 @@ import zlib
 from dataclasses import dataclass
 
 from edgeclf.errors import ImageError
+from edgeclf.image.bitmap import ALPHA_MASKS, MASKS, PLAIN
+from edgeclf.image.file_kinds import describe_other
 from edgeclf.image.iso_boxes import read_picture_properties
 from edgeclf.image.tiff_header import TiffDirectory, exif_orientation
 
@@ -53,9 +55,14 @@ SUFFIXES = {
 }  # fmt: skip
 """Usual file name endings of each format."""
 
-_BMP_PLAIN, _BMP_MASKS, _BMP_ALPHA_MASKS = 0, 3, 6
 _BMP_OTHERS = {4: "JPEG", 5: "PNG"}
+CUT_JPEG = "the file is cut: the JPEG's end marker is missing"
+"""`ImageHeader.damage` of a JPEG that may be complete but for that."""
+
 _START_OF_FRAME = {0xC0, 0xC1, 0xC2, 0xC3, 0xC5, 0xC6, 0xC7, 0xC9, 0xCA, 0xCB, 0xCD, 0xCE, 0xCF}
+_START_OF_SCAN, _PROGRESSIVE = 0xDA, 0xC2
+# Whatever else looks like a marker within the pixels is a changed byte, which decoders ignore.
+_BETWEEN_SCANS = {0xC4, 0xD9, 0xDA, 0xDB, 0xDC, 0xDD, 0xFE, *range(0xE0, 0xF0)}
 _MARKER = re.compile(rb"\xff[^\x00\xff\xd0-\xd7]")
 
 
@@ -76,7 +83,7 @@ def read_header(content: bytes) -> ImageHeader:
             return _gif(content)
         if content[:4] == b"RIFF" and content[8:12] == b"WEBP":
             return _webp(content)
-        if content[:4] in (b"II*\0", b"MM\0*"):
+        if content[:4] in (b"II*\0", b"MM\0*", b"II+\0", b"MM\0+"):
             return _tiff(content)
         if content[:2] == b"BM" and len(content) > 26:
             return _bmp(content)
@@ -88,14 +95,15 @@ def read_header(content: bytes) -> ImageHeader:
         raise ImageError("the file is cut within its header") from error
     if not any(content[:4096]):
         raise ImageError("not an image: the file holds nothing but zeros")
-    raise ImageError("not an image: its content is of no known format (JPEG, PNG, GIF, BMP, WebP, TIFF, HEIC)")
+    raise ImageError(f"not an image: {describe_other(content)}")
 
 
 def _jpeg(content: bytes) -> ImageHeader:
     """Read a JPEG (ITU-T T.81, annex B): segments up to its end marker; thumbnails inside have their own."""
     height = width = bits = components = 0
     orientation, position = 0, 2
-    damage: str | None = "the file is cut: the JPEG's end marker is missing"
+    damage: str | None = CUT_JPEG
+    scanned = progressive = False
     while True:
         found = _MARKER.search(content, position)
         if found is None:
@@ -104,17 +112,21 @@ def _jpeg(content: bytes) -> ImageHeader:
         if marker == 0xD9:
             damage = None
             break
-        if marker in (0x01, 0xD8):
+        if marker in (0x01, 0xD8) or (scanned and marker not in _BETWEEN_SCANS):
             continue
         if position + 2 > len(content):
             break
         size = struct.unpack_from(">H", content, position)[0]
         segment = content[position + 2 : position + size]
+        scanned = scanned or marker == _START_OF_SCAN
+        progressive = progressive or marker == _PROGRESSIVE
         if marker in _START_OF_FRAME and len(segment) >= 6:
             bits, height, width, components = struct.unpack_from(">BHHB", segment)
         if marker == 0xE1 and segment[:6] == b"Exif\0\0" and not orientation:  # of several blocks the first counts
             orientation = exif_orientation(segment[6:])
         position += max(size, 2)
+    if damage and progressive:
+        damage += ", and of a progressive one scans may be missing"
     if not width:
         raise ImageError(damage or "the JPEG has no picture in it")
     mode = {1: "gray", 3: "RGB", 4: "CMYK"}.get(components, "other")
@@ -133,7 +145,11 @@ def _png(content: bytes) -> ImageHeader:
         if end > len(content):
             break
         body = memoryview(content)[position + 4 : end - 4]
+        needed = not kind[0] & 0x20  # decoders leave out other chunks where their checksum is wrong
         if zlib.crc32(body) != struct.unpack_from(">I", content, end - 4)[0]:
+            if not needed:
+                position = end
+                continue
             damage = f"the file is damaged: the checksum of its {kind.decode('latin-1')} chunk does not fit"
             break
         if kind == b"IEND":
@@ -149,27 +165,42 @@ def _png(content: bytes) -> ImageHeader:
     return ImageHeader("PNG", height, width, mode, bits, orientation, animated, damage)
 
 
+def without_animation(content: bytes) -> bytes:
+    """Return an animated PNG that is whole as the still one that viewers without animation show."""
+    pieces, position = [content[:8]], 8
+    while position + 12 <= len(content):
+        size, kind = struct.unpack_from(">I4s", content, position)
+        if kind not in (b"acTL", b"fcTL", b"fdAT"):
+            pieces.append(content[position : position + 12 + size])
+        position += 12 + size
+    return b"".join(pieces)
+
+
 def _gif(content: bytes) -> ImageHeader:
-    """Read a GIF (GIF89a): blocks up to the trailer 0x3B."""
+    """Read a GIF (GIF89a): blocks up to the trailer 0x3B.
+
+    Many lack the trailer, or have something else in its place. That is no damage where the first frame is complete.
+    """
     width, height, packed = struct.unpack_from("<HHB", content, 6)
     position = 13 + (3 << (packed & 7) + 1 if packed & 0x80 else 0)
-    frames, damage = 0, "the file is cut: the GIF's trailer is missing"
+    frames, damage = 0, None
     while position < len(content):
         kind = content[position]
-        if kind == 0x3B:
-            return ImageHeader("GIF", height, width, "palette", animated=frames > 1)
+        if kind == 0x3B or kind not in (0x21, 0x2C):
+            break
         if kind == 0x2C:
             frames += 1
             local = content[position + 9] if position + 9 < len(content) else 0
             position += 11 + (3 << (local & 7) + 1 if local & 0x80 else 0)
-        elif kind == 0x21:
-            position += 2
         else:
-            damage = "the file is damaged: a GIF block of unknown kind"
-            break
+            position += 2
         while position < len(content) and content[position]:
             position += content[position] + 1
         position += 1
+    if position > len(content):
+        damage = "the file is cut: the GIF ends within a block"
+    elif not frames:
+        damage = "the file is cut or damaged: the GIF has no whole picture in it"
     return ImageHeader("GIF", height, width, "palette", animated=frames > 1, damage=damage)
 
 
@@ -233,8 +264,9 @@ def _bmp(content: bytes) -> ImageHeader:
     else:
         raise ImageError(f"a BMP with a header of {size} bytes, which no version has; save it again")
     height, width = abs(height), abs(width)
-    stored = packing in (_BMP_PLAIN, _BMP_MASKS, _BMP_ALPHA_MASKS)
-    expected = start + ((bits * width + 31) // 32 * 4) * height if stored else start
+    expected = start
+    if packing in (PLAIN, MASKS, ALPHA_MASKS):
+        expected += (bits * width + 31) // 32 * 4 * height
     damage = None if len(content) >= expected else f"the file is cut: {len(content)} of {expected} bytes are there"
     if packing in _BMP_OTHERS and size >= 40:
         damage = (
@@ -253,4 +285,4 @@ def _boxed(content: bytes) -> ImageHeader:
         return ImageHeader("AVIF", *stated[:2], orientation=stated.orientation) if stated else ImageHeader("AVIF", 0, 0)
     if any(brand in brands for brand in (b"heic", b"heix", b"hevc", b"mif1", b"msf1", b"heim", b"heis")):
         return ImageHeader("HEIC", 0, 0)
-    raise ImageError("not an image: its content is a video or of another kind")
+    raise ImageError(f"not an image: {describe_other(content)}")

@@ -11,9 +11,9 @@ import numpy as np
 import numpy.typing as npt
 
 from edgeclf.artifact.model_file import ModelFile
-from edgeclf.artifact.native_stderr import RUNTIME_CHATTER, without_chatter
 from edgeclf.artifact.tflite import TensorInfo
 from edgeclf.errors import InputError, ModelError, RunFailedError
+from edgeclf.image.native_stderr import RUNTIME_CHATTER, without_chatter
 from edgeclf.inference.engine import TensorSpec
 
 
