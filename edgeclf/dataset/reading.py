@@ -147,7 +147,7 @@ class _Load:
         if files is not None:
             store.record_files(listing, files)
         if all(content is None for content in hashes):
-            raise DataError(f"{listing.source}: not one of its {len(listing.items)} images can be read")
+            raise DataError(listing.describe_unreadable(self._unopened))
         if any(c is not None and c not in found.rows and c not in self._undecoded for c in hashes):
             return None
         known = store.facts(self._decoder, found.rows) if facts else {}

@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import time
 import unicodedata
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import NamedTuple
@@ -85,6 +85,22 @@ class Listing:
         False where the file could not be looked at when it was listed: that state is not its own.
         """
         return item.stamp != _NO_FILE and max(item.stamp[1:3]) < self.listed_at - _SETTLED_NS
+
+    def describe_unreadable(self, reasons: Mapping[str, str], sampled: int | None = None) -> str:
+        """Describe in one line that no image can be read, with the first as an example, and what to do.
+
+        Args:
+            reasons: why a file cannot be read, by its path.
+            sampled: how many were tried; None: all.
+        """
+        first = next((item for item in self.items if item.path in reasons), self.items[0])
+        reason = reasons.get(first.path, "cannot be read")
+        tried = f"its {len(self.items)} images" if sampled is None else f"the {sampled} sampled images"
+        line = f"{self.source}: not one of {tried} can be read, e.g. {display(first.path)}: {reason}"
+        if os.path.isdir(self.root) or not reason.startswith("no such file"):
+            return line
+        where = os.path.dirname(self.root)
+        return f"{line}; the paths in it start at {display(where)}, and must name the files with their suffixes"
 
     def describe_empty(self) -> str:
         """Describe in brackets what lies there instead of images in class folders; empty where nothing does."""
