@@ -17,6 +17,7 @@ import numpy.typing as npt
 from edgeclf.dataset.cache import cache_folder, cache_limit
 from edgeclf.dataset.contents import content_hash, map_in_threads
 from edgeclf.dataset.image_store import Batch, ImageStore, StoredImages
+from edgeclf.dataset.named import remove_named
 from edgeclf.dataset.sources import Listing
 from edgeclf.dataset.store_index import ImageFacts
 from edgeclf.dataset.store_repair import remove_index
@@ -239,7 +240,12 @@ class _Load:
     def _read(self, number: int) -> _Read:
         """Read one item, and decode it unless its content is done; runs in a worker."""
         if self._listing.pixels is not None:
-            array = np.asarray(self._listing.pixels[number])
+            array = np.ascontiguousarray(self._listing.pixels[number])
+            if content_hash(array.data.cast("B")) != self._listing.contents[number]:
+                remove_named(self._listing.name)
+                raise RunFailedError(
+                    f"{self._listing.name}: its pixels in the cache had changed; run the command again"
+                )
             facts = ImageFacts(array.shape[0], array.shape[1], "", None)
             return _Read(self._listing.contents[number], resize(array, self._height, self._width), facts)
         item = self._listing.items[number]
