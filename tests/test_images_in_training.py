@@ -50,9 +50,16 @@ def test_test_images_that_are_training_images_are_counted_and_warned_of(tmp_path
     data = load_dataset(folder, image_size=8, progress=warned)  # type: ignore[arg-type]
     assert [data.count_in_training(split) for split in ("train", "validation", "test")] == [0, 0, 6]
     assert warned.warnings == [
-        "6 of 14 test images are training images, too, so accuracy on test is optimistic; edgeclf audit lists these"
+        "6 of 14 test images were seen in training, too, so accuracy on test is optimistic; edgeclf audit lists them"
     ]
     assert len([found for found in audit(folder).leaks if found.kind == "exact"]) == 6
+
+
+def test_images_that_chose_the_epoch_count_too(tmp_path: Path) -> None:
+    """Validation is split off the training images here."""
+    folder = make_splits(tmp_path, ["train", "test"], per_class=20)
+    leak(folder, "test", 20)
+    assert load_dataset(folder, image_size=8).count_in_training("test") == 40
 
 
 def test_a_split_of_our_own_never_shares_images(tmp_path: Path) -> None:
@@ -64,14 +71,14 @@ def test_a_split_of_our_own_never_shares_images(tmp_path: Path) -> None:
 
 
 def test_bench_reports_them(tmp_path: Path) -> None:
-    folder = make_splits(tmp_path / "data", ["train", "test"], per_class=3, classes=DIGIT_NAMES[:2])
+    folder = make_splits(tmp_path / "data", ["train", "validation", "test"], per_class=3, classes=DIGIT_NAMES[:2])
     leak(folder, "test", 1)
     model = tmp_path / "model.tflite"
     model.write_bytes(packaged("int8"))
     report = run_bench(BenchPlan((str(model),), data=str(folder), runs=1))
     assert report.data is not None
     assert report.data.in_training == 2
-    assert any(note.startswith("2 of 8 test images are training images, too") for note in report.notes)
+    assert any(note.startswith("2 of 8 test images were seen in training, too") for note in report.notes)
     assert json.loads(report.to_json())["data"]["in_training"] == 2
 
 
@@ -91,7 +98,7 @@ def test_train_reports_them(tmp_path: Path) -> None:
         out=tmp_path / "run",
         progress=warned,  # type: ignore[arg-type]
     )
-    said = "4 of 20 test images are training images, too"
+    said = "4 of 20 test images were seen in training, too"
     assert any(line.startswith(said) for line in warned.warnings)
     assert report.in_training == {"validation": 0, "test": 4}
     assert any(note.startswith(said) for note in report.notes)

@@ -64,6 +64,8 @@ def test_a_gif_without_trailer_or_with_something_in_its_place_is_whole() -> None
     assert still[-1:] == b"\x3b"
     for content in (still[:-1], still[:-1] + b"\x80\x03\x0b\x1e;", still + b"\0\0"):
         assert read_header(content).damage is None
+    if cv2.imdecode(np.frombuffer(still, np.uint8), cv2.IMREAD_COLOR) is not None:
+        assert np.array_equal(decode_bytes(still[:-1]), decode_bytes(still))
 
 
 def test_a_png_with_a_wrong_checksum_where_decoders_do_not_look_is_whole() -> None:

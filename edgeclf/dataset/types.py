@@ -155,21 +155,20 @@ class Dataset:
         return {name: int(count) for name, count in zip(self.class_names, counts, strict=True)}
 
     def count_in_training(self, split: str) -> int:
-        """Count the images of `split` whose content is that of a training image, too."""
-        if split == "train" or split not in self.splits:
-            return 0
-        trained = set(self.splits["train"].hashes) - {""}
-        return sum(content in trained for content in self.splits[split].hashes)
+        """Count the images of `split` that training uses, too: to learn from, or, for `test`, to choose the epoch."""
+        used = {"validation": ("train",), "test": ("train", "validation")}.get(split, ())
+        contents = {content for name in used if name in self.splits for content in self.splits[name].hashes} - {""}
+        return sum(content in contents for content in self.splits[split].hashes) if split in self.splits else 0
 
     def describe_in_training(self, split: str) -> str | None:
-        """Describe the images of `split` that are training images, too, as a warning; None: there are none."""
+        """Describe the images of `split` that training uses, too, as a warning; None: there are none."""
         count, images = self.count_in_training(split), len(self.splits.get(split, ()))
         if not count:
             return None
-        are, these = ("is a training image", "it") if count == 1 else ("are training images", "these")
+        were, them = ("was", "it") if count == 1 else ("were", "them")
         return (
-            f"{count} of {images} {split} images {are}, too, so accuracy on {split} is optimistic; "
-            f"edgeclf audit lists {these}"
+            f"{count} of {images} {split} images {were} seen in training, too, so accuracy on {split} is optimistic; "
+            f"edgeclf audit lists {them}"
         )
 
     def split_sizes(self) -> dict[str, dict[str, Any]]:

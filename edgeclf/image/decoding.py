@@ -43,7 +43,7 @@ _READ_RGB: int | None = getattr(cv2, "IMREAD_COLOR_RGB", None)
 _SILENT = 0
 """OpenCV's log level that drops every line."""
 
-_JPEG_END = b"\xff\xd9"
+_JPEG_END, _GIF_END = b"\xff\xd9", b"\x3b"
 _NOT_PIXELS = (b"\xaa" * 512, b"\x55" * 512, b"\xf0\x1e" * 256)
 
 _LARGE = 1_500_000
@@ -105,6 +105,8 @@ def decode_bytes(content: bytes, header: ImageHeader | None = None) -> Image:
         return masked
     if header.format == "TIFF" and header.orientation != 1:
         content = without_orientation(content)  # which OpenCV's reader of TIFF does not ignore
+    if header.format == "GIF":
+        content += _GIF_END  # many lack it, and OpenCV insists
     if header.format == "PNG" and header.animated:
         content = without_animation(content)  # of which versions of OpenCV take another frame
     return turn_upright(_decode_stored(content, header), header.orientation)

@@ -35,7 +35,7 @@ class BaselineResult(Record):
 class BenchData(Record):
     """The images that every model predicted.
 
-    `fingerprint` is that of the whole data set; `in_training` counts those that are training images, too; None in
+    `fingerprint` is that of the whole data set; `in_training` counts those that were seen in training, too; None in
     reports of earlier versions.
     """
 

@@ -49,7 +49,7 @@ class TrainReport(Record):
         metrics: by split; `test` is None where the data have none. Those of `validation` are optimistic, because its
             images chose the epoch.
         notes: remarks and warnings, one sentence each.
-        in_training: by split, how many of its images are training images, too.
+        in_training: by split, how many of its images were seen in training, too: to learn from, or to choose the epoch.
     """
 
     run: str
@@ -136,7 +136,7 @@ class RunRecord:
 
 
 def count_in_training(dataset: Dataset) -> dict[str, int]:
-    """Count by split how many of its images are training images, too."""
+    """Count by split how many of its images were seen in training, too."""
     return {name: dataset.count_in_training(name) for name in dataset.splits if name != "train"}
 
 
