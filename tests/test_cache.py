@@ -23,6 +23,7 @@ from small_disk import small_file_system
 
 from edgeclf.dataset import LoadReport, audit, cache, list_source, load_dataset, probe, reading
 from edgeclf.dataset.near_duplicates import SIDE
+from edgeclf.dataset.row_checksums import row_checksums
 from edgeclf.dataset.row_files import lock_unused
 from edgeclf.dataset.store_index import INDEX, StoreIndex
 from edgeclf.errors import InputError, OutputError, RunFailedError
@@ -295,6 +296,62 @@ def test_a_damaged_row_is_noticed_by_its_checksum(own_cache, settled_pets):
     data = load_dataset(settled_pets, image_size=16)
     assert work_of(data) == (2, 2)
     assert_right(data, 16)
+
+
+@pytest.mark.parametrize("image_size", [16, (7, 9)])
+def test_changed_pixels_are_noticed_though_size_and_time_of_the_file_are_the_same(own_cache, settled_pets, image_size):
+    load_dataset(settled_pets, image_size=image_size)
+    rows = next(own_cache.glob("images/*.rows"))
+    before = rows.stat()
+    size = before.st_size // 20
+    with open(rows, "r+b") as stream:
+        for place in (5, 3 * size, 20 * size - 1):  # in the first, the fourth and, as its last byte, the last image
+            stream.seek(place)
+            value = stream.read(1)[0]
+            stream.seek(place)
+            stream.write(bytes([value ^ 1]))
+    os.utime(rows, ns=(before.st_atime_ns, before.st_mtime_ns))
+    data = load_dataset(settled_pets, image_size=image_size)
+    assert work_of(data) == (3, 3)
+    for path, image in pixels(data).items():
+        sides = (image_size, image_size) if isinstance(image_size, int) else image_size
+        np.testing.assert_array_equal(image, load_image(path, *sides))
+    assert work_of(load_dataset(settled_pets, image_size=image_size)) == (0, 0)
+
+
+def test_exchanged_words_change_the_checksum_of_an_image():
+    images = np.random.default_rng(0).integers(0, 256, (3, 8, 8, 3)).astype(np.uint8)
+    sums = row_checksums(images)
+    assert sums == [row_checksums(image[None])[0] for image in images]
+    for changed in (images[:, ::-1], images[:, :, ::-1], 255 - images, np.roll(images, 3, axis=1)):
+        assert not set(sums) & set(row_checksums(changed))
+
+
+def test_an_empty_row_file_or_array_is_made_again(own_cache, settled_pets):
+    load_dataset(settled_pets, image_size=16)
+    os.truncate(next(own_cache.glob("images/*.rows")), 0)
+    data = load_dataset(settled_pets, image_size=16)
+    assert work_of(data) == (20, 20)
+    assert_right(data, 16)
+    right = load_dataset("digits", image_size=8).fingerprint
+    shutil.rmtree(own_cache / "images")
+    for suffix in ("npy", "json"):
+        os.truncate(next(own_cache.glob(f"named/*.{suffix}")), 0)
+        assert load_dataset("digits", image_size=8).fingerprint == right
+
+
+def test_changed_pixels_of_a_named_set_are_noticed_and_it_is_made_again(own_cache):
+    right = load_dataset("digits", image_size=8)
+    shutil.rmtree(own_cache / "images")
+    array = next(own_cache.glob("named/*.npy"))
+    with open(array, "r+b") as stream:
+        stream.seek(-100, os.SEEK_END)
+        stream.write(b"\xaa")
+    with pytest.raises(RunFailedError, match="digits: its pixels in the cache had changed; run the command again"):
+        load_dataset("digits", image_size=8)
+    again = load_dataset("digits", image_size=8)
+    assert again.fingerprint == right.fingerprint
+    np.testing.assert_array_equal(again.splits["test"].images[:], right.splits["test"].images[:])
 
 
 def test_a_removed_row_file_is_made_again(own_cache, settled_pets):

@@ -49,6 +49,8 @@ def render_audit(console: Console, report: AuditReport) -> None:
         [[name, *(exact(part.per_class.get(name, 0)) for part in report.splits.values())] for name in report.classes],
         total=["all", *(exact(part.images) for part in report.splits.values())],
     )
+    for note in report.notes:
+        line(console, note)
     sizes = report.sizes
     low, middle, high = map(_pixels, (sizes.smallest, sizes.median, sizes.largest))
     line(console, f"Image sizes: {low} to {high}, median {middle}.")

@@ -17,8 +17,8 @@ from typing import IO, TYPE_CHECKING, Any
 
 import typer
 
-from edgeclf.artifact.native_stderr import scratch_file
 from edgeclf.errors import EdgeclfError
+from edgeclf.image.native_stderr import scratch_file
 
 if TYPE_CHECKING:
     from rich.console import Console

@@ -91,6 +91,7 @@ class AuditReport(Record):
         sizes: how large the images are.
         problems: what would keep training from starting; empty where it can start.
         fingerprint: the data set's identity, as recorded with a model; None while there are problems.
+        notes: what was recognized beyond what the source states, such as folders taken for splits.
     """
 
     source: str
@@ -106,6 +107,7 @@ class AuditReport(Record):
     sizes: ImageSizes
     problems: tuple[str, ...]
     fingerprint: str | None
+    notes: tuple[str, ...] = ()
 
 
 def audit(source: str | Path | Listing, progress: Progress = SILENT) -> AuditReport:
@@ -149,6 +151,7 @@ def audit(source: str | Path | Listing, progress: Progress = SILENT) -> AuditRep
         _sizes([(images.facts[content].height, images.facts[content].width) for content in contents]),
         tuple(problems),
         None if problems else fingerprint(contents, labels, splits),
+        listing.notes,
     )
 
 

@@ -11,6 +11,7 @@ import os
 import unicodedata
 from pathlib import Path
 
+from edgeclf.dataset.folder_names import is_data_folder
 from edgeclf.errors import InputError
 
 UNSORTED = "unsorted"
@@ -22,11 +23,12 @@ _MOST_BYTES = 200
 
 def is_unsorted(folder: str | Path) -> bool:
     """Return whether `folder` holds collected images without a class, and is not a class of this name."""
-    if os.path.basename(folder) != UNSORTED:
+    index = os.path.join(folder, INDEX)
+    if os.path.basename(folder) != UNSORTED or not os.path.isfile(index):
         return False
     try:
-        with open(os.path.join(folder, INDEX), encoding="utf-8") as stream:
-            return stream.readline().rstrip("\n") == HEADER
+        with open(index, encoding="utf-8") as stream:
+            return stream.readline(2 * len(HEADER)).rstrip("\n") == HEADER
     except (OSError, UnicodeDecodeError):
         return False
 
@@ -56,7 +58,7 @@ def class_folder_name(label: str) -> str:
         raise InputError("the class name is empty")
     if any(unicodedata.category(c) in ("Cc", "Cs", "Zl", "Zp") for c in name):
         raise InputError(f"class name {label!r}: control characters cannot be part of it")
-    if name.startswith(".") or name == "__MACOSX":
+    if not is_data_folder(name):
         raise InputError(f"class name {label!r}: a folder of this name would be passed over; choose another name")
     if name.casefold() == UNSORTED:
         raise InputError(f"class name {label!r}: unsorted images lie in a folder of this name; choose another name")

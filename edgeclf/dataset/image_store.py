@@ -5,8 +5,9 @@ FOLDER/96x96-….rows      uint8[N, 96, 96, 3], one image after the other
 
 A row counts once its entry in the index is committed, which happens after its bytes are synced. So a process that is
 killed leaves nothing that counts, and several processes may fill the store at once: each appends under the index's
-lock. Damage to a row file shows in its size and time, and then in the checksums; damaged rows are decoded again, and so
-is everything where the index itself cannot be read.
+lock. Damage to a row file shows in the checksums, which are compared whenever a load maps its rows, and before rows are
+added to a file whose size or time is another; damaged rows are decoded again, and so is everything where the index
+itself cannot be read.
 """
 
 from __future__ import annotations
@@ -24,11 +25,12 @@ import numpy as np
 import numpy.typing as npt
 
 from edgeclf.dataset.cache import cache_folder, suggest_other_cache
-from edgeclf.dataset.row_files import append_rows, map_rows, row_checksum
+from edgeclf.dataset.row_checksums import CheckedRows, StoredRow, row_checksums
+from edgeclf.dataset.row_files import append_rows, map_rows
 from edgeclf.dataset.sources import FileStamp, Listing
 from edgeclf.dataset.store_eviction import evict, new_file_name
 from edgeclf.dataset.store_index import INDEX, ImageFacts, RowArray, StoreIndex
-from edgeclf.dataset.store_repair import forget_damaged, remove_damaged, remove_index, remove_last
+from edgeclf.dataset.store_repair import forget_damaged, forget_rows, remove_damaged, remove_index, remove_last
 from edgeclf.errors import OutputError, RunFailedError
 
 _TOUCHED_EVERY_SECONDS = 86400
@@ -92,6 +94,7 @@ class ImageStore:
 
     def __init__(self, folder: Path | None = None) -> None:
         self.folder = folder or cache_folder() / "images"
+        self._checked = CheckedRows()
         with self._explained():
             self.folder.mkdir(parents=True, exist_ok=True)
             self._index = self._open_index()
@@ -154,8 +157,12 @@ class ImageStore:
                     remove_damaged(self._index, self.folder, array)
                     continue
                 found = self._index.rows_of(array, contents)
+                if changed := self._checked.find_changed(array.number, pixels, found.values()):
+                    with self._index.writing():
+                        forget_rows(self._index, array, changed)
+                    continue
                 self._touch(array, found)
-                return StoredImages(pixels, {content: row for content, (row, _) in found.items()})
+                return StoredImages(pixels, {content: row.number for content, row in found.items()})
         raise RunFailedError(f"{self.folder}: other processes keep changing the cache; run the command again")
 
     def contents(self, decoder: str, height: int, width: int) -> tuple[set[str], dict[str, str]]:
@@ -199,7 +206,7 @@ class ImageStore:
                 new = [pair for pair in zip(batch.contents, batch.pixels, strict=True) if pair[0] not in present]
                 if new:
                     pixels = np.stack([image for _, image in new])
-                    rows = [(content, row_checksum(image)) for content, image in new]
+                    rows = list(zip((content for content, _ in new), row_checksums(pixels), strict=True))
                     stamp = append_rows(self.folder / array.file, array.count * array.row_bytes, pixels)
                     self._index.add_rows(array, rows, stamp, now)
             if batch.files:
@@ -245,9 +252,9 @@ class ImageStore:
         assert array is not None
         return array
 
-    def _touch(self, array: RowArray, found: Mapping[str, tuple[int, int]]) -> None:
+    def _touch(self, array: RowArray, found: Mapping[str, StoredRow]) -> None:
         now = int(time.time())
-        stale = [content for content, (_, used) in found.items() if used < now - _TOUCHED_EVERY_SECONDS]
+        stale = [content for content, row in found.items() if row.used < now - _TOUCHED_EVERY_SECONDS]
         if stale:
             # A cache that can only be read suffices here.
             with contextlib.suppress(sqlite3.OperationalError), self._index.writing():

@@ -10,10 +10,11 @@ from types import MappingProxyType
 
 import numpy as np
 
+from edgeclf.dataset.folders import list_folder
 from edgeclf.dataset.manifest import list_manifest
 from edgeclf.dataset.named import NAMED, list_named
 from edgeclf.dataset.reading import SourceImages, read_images
-from edgeclf.dataset.sources import Listing, display, list_folder
+from edgeclf.dataset.sources import Listing, display
 from edgeclf.dataset.splitting import OWN_FRACTIONS, SPLIT_SEED, split_by_content, split_problems, validation_fractions
 from edgeclf.dataset.types import SPLITS, Dataset, ImageView, Split, Unreadable
 from edgeclf.errors import DataError, InputError, UnknownNameError
@@ -49,6 +50,8 @@ def load_dataset(
         progress.warn(passed_over)
     if listing.unsorted:
         progress.warn(listing.unsorted)
+    for note in listing.notes:
+        progress.info(note)
     images = read_images(listing, height, width, progress)
     unreadable, readable = partition_readable(listing, images)
     if unreadable:
@@ -63,7 +66,7 @@ def load_dataset(
     if problems:
         more = f" (and {len(problems) - 1} more like it)" if len(problems) > 1 else ""
         raise DataError(f"{listing.source}: {problems[0]}{more}")
-    return Dataset(
+    data = Dataset(
         listing.name,
         listing.source,
         listing.class_names,
@@ -74,7 +77,12 @@ def load_dataset(
         split_seed,
         unreadable,
         images.report,
+        listing.notes,
     )
+    for name in names:
+        if shared := data.describe_in_training(name):
+            progress.warn(shared)
+    return data
 
 
 def _build_splits(

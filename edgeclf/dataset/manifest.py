@@ -7,19 +7,20 @@ import io
 import os
 from pathlib import Path
 
+from edgeclf.dataset.folder_names import split_role
+from edgeclf.dataset.manifest_paths import PathFinder
 from edgeclf.dataset.sources import (
-    SPLIT_FOLDERS,
     Item,
     Listing,
     display,
     normalize_class_name,
-    read_stamp,
     reason_to_pass_over,
 )
 from edgeclf.dataset.types import SPLITS, OddFile
 from edgeclf.errors import DataError
 
-_PATH_TITLES = ("path", "file", "filename", "image")
+_MOST_BYTES = 1 << 28
+_PATH_TITLES = ("path", "file", "filename", "image", "file_name", "filepath", "image_path", "image_id", "id")
 _LABEL_TITLES = ("label", "class")
 
 
@@ -28,7 +29,9 @@ def list_manifest(manifest: Path) -> Listing:
 
     The header may be left out where the columns stand in that order. Commas, semicolons and tabs separate; the text is
     UTF-8. Relative paths start at the manifest's folder. The split is `train`, `validation` (`val`, `valid`) or `test`,
-    given on every line or on none. Each file that the table names is taken for an image, whatever its suffix.
+    given on every line or on none. Backslashes separate folders where the file is only found so, and a missing suffix
+    is completed where one file has such a name; the listing notes both. Each file that the table names is taken for an
+    image, whatever its suffix.
 
     Raises:
         DataError: not readable as such a table; the message names the line.
@@ -40,6 +43,7 @@ def list_manifest(manifest: Path) -> Listing:
     odd: list[OddFile] = []
     seen: set[tuple[str, str, str | None]] = set()
     unsplit: list[int] = []
+    paths = PathFinder(manifest.parent)
     for line, row in rows[first:]:
         if len(row) <= max(columns["path"], columns["label"]) or not row[columns["path"]]:
             raise DataError(f"{where}, line {line}: expected a path and a label, got {', '.join(row)!r}")
@@ -51,19 +55,32 @@ def list_manifest(manifest: Path) -> Listing:
             odd.append(OddFile(path, f"listed again in line {line} of {where}; taken once"))
             continue
         seen.add((path, label, split))
-        full = manifest.parent / path
-        items.append(Item(str(full), path, label, split, read_stamp(full)))
+        full, stamp = paths.find(path)
+        items.append(Item(full, path, label, split, stamp))
     if unsplit and any(item.split for item in items):
         raise DataError(f"{where}, line {unsplit[0]}: has no split, but others have; give it on every line or on none")
     splits = tuple(s for s in SPLITS if any(item.split == s for item in items))
     if splits and "train" not in splits:
         raise DataError(f"{where}: no line has the split train")
     names = tuple(sorted({label for _, label, _ in seen}))
-    return Listing(display(manifest.stem), where, str(manifest.resolve()), names, splits, items, tuple(odd))
+    return Listing(
+        display(manifest.stem),
+        where,
+        str(manifest.resolve()),
+        names,
+        splits,
+        items,
+        tuple(odd),
+        notes=paths.notes(where),
+    )
 
 
 def _rows(manifest: Path) -> list[tuple[int, list[str]]]:
     try:
+        if manifest.stat().st_size > _MOST_BYTES:
+            raise DataError(
+                f"{display(str(manifest))}: has more than {_MOST_BYTES >> 20} MB, expected a table of paths"
+            )
         text = manifest.read_text("utf-8-sig")
     except OSError as error:
         raise DataError(
@@ -105,6 +122,7 @@ def _columns(where: str, rows: list[tuple[int, list[str]]]) -> tuple[dict[str, i
 def _split(text: str, where: str, line: int) -> str | None:
     if not text:
         return None
-    if text.lower() not in SPLIT_FOLDERS:
+    role = split_role(text)
+    if role is None:
         raise DataError(f"{where}, line {line}: split must be train, validation (val, valid) or test, got {text!r}")
-    return SPLIT_FOLDERS[text.lower()]
+    return role

@@ -52,7 +52,7 @@ def list_named(name: str, progress: Progress = SILENT) -> Listing:
         DataError: the download failed; the message says where to put the file by hand.
     """
     named = NAMED[name]
-    path = cache_folder() / "named" / f"{name}-{_VERSION}.npy"
+    path = _array_path(name)
     stored = open_array(path)
     if stored is None:
         _store(name, named, path, progress)
@@ -68,6 +68,16 @@ def list_named(name: str, progress: Progress = SILENT) -> Listing:
     class_names = tuple(sorted(set(facts["labels"])))
     own = tuple(split for split in ("train", "test") if split in splits)
     return Listing(name, name, name, class_names, own, items, (), pixels, tuple(facts["contents"]))
+
+
+def remove_named(name: str) -> None:
+    """Remove a named set from the cache, since its pixels are not those that were stored; it is made again."""
+    for path in (_array_path(name).with_suffix(".json"), _array_path(name)):
+        path.unlink(missing_ok=True)
+
+
+def _array_path(name: str) -> Path:
+    return cache_folder() / "named" / f"{name}-{_VERSION}.npy"
 
 
 def _store(name: str, named: NamedSet, path: Path, progress: Progress) -> None:

@@ -12,7 +12,7 @@ from statistics import median_low
 import numpy as np
 
 from edgeclf.dataset.cache import cache_folder
-from edgeclf.dataset.contents import map_in_threads, open_image_file
+from edgeclf.dataset.contents import map_in_threads
 from edgeclf.dataset.image_store import ImageStore
 from edgeclf.dataset.loading import check_classes, list_source
 from edgeclf.dataset.reading import decoder_identity
@@ -20,6 +20,7 @@ from edgeclf.dataset.sources import Listing
 from edgeclf.dataset.store_index import INDEX
 from edgeclf.errors import DataError, EdgeclfError, ImageError
 from edgeclf.image.decoding import image_size
+from edgeclf.image.files import open_image_file
 from edgeclf.image.header import read_header
 from edgeclf.progress import SILENT, Progress
 from edgeclf.records import Record
@@ -64,16 +65,17 @@ def probe(source: str | Path | Listing, progress: Progress = SILENT) -> DataProb
     listing = list_source(source, progress)
     check_classes(listing)
     numbers: list[int] = []
+    reasons: dict[str, str] = {}
     if listing.pixels is not None:
         found = [(listing.pixels.shape[1], listing.pixels.shape[2])]
     else:
         numbers = np.linspace(0, len(listing.items) - 1, min(_SAMPLED, len(listing.items))).astype(int).tolist()
         sizes = _known_sizes(listing, numbers)
         unknown = [number for number in numbers if number not in sizes]
-        read = map_in_threads(partial(_read_size, listing), unknown, batch=8)
+        read = map_in_threads(partial(_read_size, listing, reasons), unknown, batch=8)
         found = [*sizes.values(), *(size for size in read if size is not None)]
     if not found:
-        raise DataError(f"{listing.source}: not one of the {len(numbers)} sampled images can be read")
+        raise DataError(listing.describe_unreadable(reasons, len(numbers)))
     counts = Counter(item.label for item in listing.items)
     return DataProbe(
         listing.name,
@@ -100,8 +102,11 @@ def _known_sizes(listing: Listing, numbers: list[int]) -> dict[int, tuple[int, i
     return {number: (fact.height, fact.width) for number, fact in known.items() if fact.height}
 
 
-def _read_size(listing: Listing, number: int) -> tuple[int, int] | None:
-    """Read height and width of a file, from its first bytes where they suffice; small files are kept for the load."""
+def _read_size(listing: Listing, reasons: dict[str, str], number: int) -> tuple[int, int] | None:
+    """Read height and width of a file, from its first bytes where they suffice; small files are kept for the load.
+
+    `reasons` gets why it cannot be read, by its path.
+    """
     path = listing.items[number].path
     try:
         with open_image_file(path) as stream:
@@ -116,5 +121,6 @@ def _read_size(listing: Listing, number: int) -> tuple[int, int] | None:
         pass
     try:
         return image_size(path)
-    except ImageError:
+    except ImageError as error:
+        reasons[path] = str(error)
         return None

@@ -15,14 +15,16 @@ import numpy as np
 import numpy.typing as npt
 
 from edgeclf.dataset.cache import cache_folder, cache_limit
-from edgeclf.dataset.contents import content_hash, map_in_threads, read_content
+from edgeclf.dataset.contents import content_hash, map_in_threads
 from edgeclf.dataset.image_store import Batch, ImageStore, StoredImages
+from edgeclf.dataset.named import remove_named
 from edgeclf.dataset.sources import Listing
 from edgeclf.dataset.store_index import ImageFacts
 from edgeclf.dataset.store_repair import remove_index
 from edgeclf.dataset.types import LoadReport
 from edgeclf.errors import DataError, ImageError, OutputError, RunFailedError
 from edgeclf.image.decoding import PREPROCESSING_VERSION, decode_bytes, resize
+from edgeclf.image.files import read_content
 from edgeclf.image.header import ImageHeader, read_header
 from edgeclf.progress import SILENT, Progress
 
@@ -146,7 +148,7 @@ class _Load:
         if files is not None:
             store.record_files(listing, files)
         if all(content is None for content in hashes):
-            raise DataError(f"{listing.source}: not one of its {len(listing.items)} images can be read")
+            raise DataError(listing.describe_unreadable(self._unopened))
         if any(c is not None and c not in found.rows and c not in self._undecoded for c in hashes):
             return None
         known = store.facts(self._decoder, found.rows) if facts else {}
@@ -238,7 +240,12 @@ class _Load:
     def _read(self, number: int) -> _Read:
         """Read one item, and decode it unless its content is done; runs in a worker."""
         if self._listing.pixels is not None:
-            array = np.asarray(self._listing.pixels[number])
+            array = np.ascontiguousarray(self._listing.pixels[number])
+            if content_hash(array.data.cast("B")) != self._listing.contents[number]:
+                remove_named(self._listing.name)
+                raise RunFailedError(
+                    f"{self._listing.name}: its pixels in the cache had changed; run the command again"
+                )
             facts = ImageFacts(array.shape[0], array.shape[1], "", None)
             return _Read(self._listing.contents[number], resize(array, self._height, self._width), facts)
         item = self._listing.items[number]

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import contextlib
 import os
-import zlib
 from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import IO
@@ -17,6 +16,7 @@ import numpy as np
 import numpy.typing as npt
 
 from edgeclf.dataset.cache import lock_file
+from edgeclf.dataset.row_checksums import row_checksums
 
 _PIECE_BYTES = 8 << 20
 
@@ -97,11 +97,6 @@ def copy_rows(source: Path, target: Path, rows: Iterable[int], row_bytes: int) -
         raise
 
 
-def row_checksum(row: npt.NDArray[np.uint8]) -> int:
-    """Return the CRC-32 of one image."""
-    return zlib.crc32(np.ascontiguousarray(row).data)
-
-
 def find_damaged(path: Path, checksums: dict[int, int], row_bytes: int) -> tuple[list[int], Stamp | None]:
     """Read the rows and compare them with their checksums.
 
@@ -118,8 +113,8 @@ def find_damaged(path: Path, checksums: dict[int, int], row_bytes: int) -> tuple
             damaged = []
             for row in sorted(checksums):
                 stream.seek(row * row_bytes)
-                content = stream.read(row_bytes)
-                if len(content) < row_bytes or zlib.crc32(content) != checksums[row]:
+                content = np.frombuffer(stream.read(row_bytes), np.uint8)
+                if len(content) < row_bytes or row_checksums(content[None]) != [checksums[row]]:
                     damaged.append(row)
             status = os.fstat(stream.fileno())
             return damaged, (status.st_size, status.st_mtime_ns)

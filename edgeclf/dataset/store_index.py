@@ -9,13 +9,14 @@ from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+from edgeclf.dataset.row_checksums import StoredRow
 from edgeclf.dataset.row_files import Stamp
 from edgeclf.dataset.sources import FileStamp
 
 INDEX = "index.sqlite"
 """Name of the index in the folder of the store."""
 
-_VERSION = 1
+_VERSION = 2
 _BUSY_SECONDS = 600.0
 _SCHEMA = """
 CREATE TABLE sources (id INTEGER PRIMARY KEY, root BLOB NOT NULL UNIQUE, used INTEGER NOT NULL);
@@ -194,15 +195,16 @@ class StoreIndex:
         found = self.execute("SELECT id, file, count, bytes, written, height, width FROM arrays ORDER BY id").fetchall()
         return [_array(row) for row in found]
 
-    def rows_of(self, array: RowArray, contents: Sequence[str]) -> dict[str, tuple[int, int]]:
-        """Return row and time of the last use of each of `contents` that has a row."""
+    def rows_of(self, array: RowArray, contents: Sequence[str]) -> dict[str, StoredRow]:
+        """Return the row of each of `contents` that has one."""
         if array.count <= 2 * len(contents):
             sought = set(contents)
-            rows = self.execute("SELECT content, row, used FROM rows WHERE array = ?", (array.number,)).fetchall()
-            return {name: (row, used) for content, row, used in rows if (name := content.hex()) in sought}
-        query = "SELECT row, used FROM rows WHERE array = ? AND content = ?"
+            query = "SELECT content, row, used, checksum FROM rows WHERE array = ?"
+            rows = self.execute(query, (array.number,)).fetchall()
+            return {name: StoredRow(*row[1:]) for row in rows if (name := row[0].hex()) in sought}
+        query = "SELECT row, used, checksum FROM rows WHERE array = ? AND content = ?"
         found = ((name, self.execute(query, (array.number, bytes.fromhex(name))).fetchone()) for name in contents)
-        return {name: (row[0], row[1]) for name, row in found if row is not None}
+        return {name: StoredRow(*row) for name, row in found if row is not None}
 
     def contents_of(self, array: RowArray) -> set[str]:
         """Return all contents that have a row."""

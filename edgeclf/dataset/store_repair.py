@@ -33,10 +33,15 @@ def forget_damaged(index: StoreIndex, folder: Path, array: RowArray) -> bool:
         index.execute("DELETE FROM rows WHERE array = ?", (array.number,))
         index.execute("DELETE FROM arrays WHERE id = ?", (array.number,))
         return True
-    query = "DELETE FROM rows WHERE array = ? AND row = ?"
-    index.execute_many(query, ((array.number, row) for row in damaged))
+    forget_rows(index, array, damaged)
     index.set_count(array, min(array.count, stamp[0] // array.row_bytes), stamp)
     return True
+
+
+def forget_rows(index: StoreIndex, array: RowArray, rows: Sequence[int]) -> None:
+    """Forget rows of an array by their numbers, inside a transaction; their images are decoded again."""
+    query = "DELETE FROM rows WHERE array = ? AND row = ?"
+    index.execute_many(query, ((array.number, row) for row in rows))
 
 
 def remove_last(index: StoreIndex, folder: Path, array: RowArray, contents: Sequence[str]) -> None:
@@ -48,7 +53,7 @@ def remove_last(index: StoreIndex, folder: Path, array: RowArray, contents: Sequ
     """
     path = folder / array.file
     with lock_unused(path) as unused:
-        rows = [row for row, _ in index.rows_of(array, contents).values()]
+        rows = [row.number for row in index.rows_of(array, contents).values()]
         count = array.count - len(rows)
         if not unused or (rows and min(rows) != count):  # another process added rows meanwhile
             return

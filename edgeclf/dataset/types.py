@@ -134,6 +134,7 @@ class Dataset:
         split_seed: the seed that edgeclf's own split was made with.
         unreadable: files left out, each with its reason.
         load: how much was read and decoded for this load.
+        notes: what was recognized or completed beyond what the source states, a line each.
     """
 
     name: str
@@ -146,11 +147,29 @@ class Dataset:
     split_seed: int
     unreadable: tuple[Unreadable, ...] = ()
     load: LoadReport = LoadReport()
+    notes: tuple[str, ...] = ()
 
     def per_class(self, split: str) -> dict[str, int]:
         """Count the images of each class in `split`."""
         counts = np.bincount(self.splits[split].labels, minlength=len(self.class_names))
         return {name: int(count) for name, count in zip(self.class_names, counts, strict=True)}
+
+    def count_in_training(self, split: str) -> int:
+        """Count the images of `split` that training uses, too: to learn from, or, for `test`, to choose the epoch."""
+        used = {"validation": ("train",), "test": ("train", "validation")}.get(split, ())
+        contents = {content for name in used if name in self.splits for content in self.splits[name].hashes} - {""}
+        return sum(content in contents for content in self.splits[split].hashes) if split in self.splits else 0
+
+    def describe_in_training(self, split: str) -> str | None:
+        """Describe the images of `split` that training uses, too, as a warning; None: there are none."""
+        count, images = self.count_in_training(split), len(self.splits.get(split, ()))
+        if not count:
+            return None
+        were, them = ("was", "it") if count == 1 else ("were", "them")
+        return (
+            f"{count} of {images} {split} images {were} seen in training, too, so accuracy on {split} is optimistic; "
+            f"edgeclf audit lists {them}"
+        )
 
     def split_sizes(self) -> dict[str, dict[str, Any]]:
         """Return `{split: {"images": N, "per_class": {class: n}}}`, ready for JSON."""

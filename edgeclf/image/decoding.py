@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import importlib.util
 import os
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -16,9 +17,14 @@ import numpy as np
 import numpy.typing as npt
 
 from edgeclf.errors import ImageError
-from edgeclf.image.header import SUFFIXES, ImageHeader, read_header
+from edgeclf.image.bitmap import decode_masked
+from edgeclf.image.files import read_content
+from edgeclf.image.header import CUT_JPEG, SUFFIXES, ImageHeader, read_header, without_animation
+from edgeclf.image.native_stderr import without_chatter
+from edgeclf.image.orientation import turn_upright
+from edgeclf.image.tiff_header import without_orientation
 
-PREPROCESSING_VERSION = 2
+PREPROCESSING_VERSION = 3
 """Incremented whenever the same file gives other pixels."""
 
 IMAGE_SUFFIXES: frozenset[str] = frozenset(suffix for suffixes in SUFFIXES.values() for suffix in suffixes)
@@ -26,14 +32,7 @@ IMAGE_SUFFIXES: frozenset[str] = frozenset(suffix for suffixes in SUFFIXES.value
 MAX_PIXELS = 1 << 28
 """268 million; the largest phone cameras have 200. Decoded it takes 3 bytes a pixel."""
 
-_TURNED_HERE = ("JPEG", "PNG", "WebP")
-"""Formats whose orientation is applied here: OpenCV 4 leaves WebP as it is, and JPEG where XMP comes before EXIF.
-
-OpenCV's TIFF reader always applies it, whatever the flags, and pillow-heif does so for HEIC.
-"""
-
-_UNREADABLE = "its data is damaged, or of a kind that OpenCV does not read"
-_MAX_FILE_BYTES = 1 << 30
+_UNREADABLE = "it is of a kind that OpenCV does not read, or damaged"
 _INSTALL_HEIC = (
     'pip install "edgeclf[heic]", or set the phone to JPEG (iPhone: Settings, Camera, Formats, Most Compatible)'
 )
@@ -43,6 +42,9 @@ _READ_RGB: int | None = getattr(cv2, "IMREAD_COLOR_RGB", None)
 
 _SILENT = 0
 """OpenCV's log level that drops every line."""
+
+_JPEG_END, _GIF_END = b"\xff\xd9", b"\x3b"
+_NOT_PIXELS = (b"\xaa" * 512, b"\x55" * 512, b"\xf0\x1e" * 256)
 
 _LARGE = 1_500_000
 """Pixels from which on a second copy of the picture is worth avoiding."""
@@ -64,7 +66,7 @@ def load_image(path: Path | str, height: int, width: int) -> Image:
 
 
 def decode(path: Path | str) -> Image:
-    """Decode a file to uint8[H, W, 3] RGB, turned as its EXIF orientation asks for.
+    """Decode a file to uint8[H, W, 3] RGB, turned as its orientation (EXIF; of AVIF and HEIC the container's) asks for.
 
     Gray becomes three equal channels, an alpha channel is dropped, 16 bits become 8, CMYK and palettes become RGB; of
     an animation the first frame is taken.
@@ -72,10 +74,11 @@ def decode(path: Path | str) -> Image:
     Raises:
         ImageError: it cannot be read; the message is the reason alone.
     """
-    content = _read(Path(path))
+    content = read_content(path)
     header = read_header(content)
-    _check(header)
-    if _READ_RGB is not None and header.format in ("JPEG", "PNG") and header.height * header.width >= _LARGE:
+    plain = header.format in ("JPEG", "PNG") and not header.animated and header.damage is None
+    if _READ_RGB is not None and plain and header.height * header.width >= _LARGE:
+        _check(header)
         del content
         return _decode_large(path, header, _READ_RGB)
     return decode_bytes(content, header)
@@ -92,13 +95,25 @@ def decode_bytes(content: bytes, header: ImageHeader | None = None) -> Image:
         ImageError: it cannot be read; the message is the reason alone.
     """
     header = header or read_header(content)
-    _check(header)
+    if header.damage == CUT_JPEG and _is_complete(content, header):
+        content += _JPEG_END
+    else:
+        _check(header)
     if header.format == "HEIC":
         return _decode_heic(content)
-    flags = cv2.IMREAD_COLOR if _READ_RGB is None else _READ_RGB
-    turn_here = header.format in _TURNED_HERE
-    if turn_here:
-        flags |= cv2.IMREAD_IGNORE_ORIENTATION
+    if header.format == "BMP" and (masked := decode_masked(content)) is not None:
+        return masked
+    if header.format == "TIFF" and header.orientation != 1:
+        content = without_orientation(content)  # which OpenCV's reader of TIFF does not ignore
+    if header.format == "GIF":
+        content += _GIF_END  # many lack it, and OpenCV insists
+    if header.format == "PNG" and header.animated:
+        content = without_animation(content)  # of which versions of OpenCV take another frame
+    return turn_upright(_decode_stored(content, header), header.orientation)
+
+
+def _decode_stored(content: bytes, header: ImageHeader) -> Image:
+    flags = (cv2.IMREAD_COLOR if _READ_RGB is None else _READ_RGB) | cv2.IMREAD_IGNORE_ORIENTATION
     try:
         pixels = cv2.imdecode(np.frombuffer(content, np.uint8), flags)
     except cv2.error as error:
@@ -111,8 +126,15 @@ def decode_bytes(content: bytes, header: ImageHeader | None = None) -> Image:
         raise ImageError(_reason(header, _UNREADABLE))
     if _READ_RGB is None:
         pixels = cv2.cvtColor(pixels, cv2.COLOR_BGR2RGB)
-    stored = np.asarray(pixels, np.uint8)
-    return _upright(stored, header.orientation) if turn_here else stored
+    return np.asarray(pixels, np.uint8)
+
+
+def _is_complete(content: bytes, header: ImageHeader) -> bool:
+    """Return whether a JPEG without an end marker has all its pixels: what stands behind it changes none then."""
+    _check(replace(header, damage=None))
+    with without_chatter(b"JPEG data"):
+        pixels = _decode_stored(content + _JPEG_END, header)
+        return all(np.array_equal(_decode_stored(content + more + _JPEG_END, header), pixels) for more in _NOT_PIXELS)
 
 
 def resize(image: npt.NDArray[Any], height: int, width: int) -> Image:
@@ -143,7 +165,7 @@ def image_size(path: Path | str) -> tuple[int, int]:
     Raises:
         ImageError: it cannot be read.
     """
-    header = read_header(_read(Path(path)))
+    header = read_header(read_content(path))
     if header.height and header.width:
         return header.shown_size
     height, width = decode(path).shape[:2]
@@ -169,34 +191,17 @@ def describe_irregularities(header: ImageHeader, name: str) -> str | None:
         found.append({"gray": "grayscale"}.get(header.mode, header.mode))
     if header.mode in ("RGBA", "gray+alpha"):
         found.append("alpha channel")
+    if header.damage:
+        found.append("no end marker")
     if header.animated:
         found.append("several pages" if header.format == "TIFF" else "animated")
     return ", ".join(found) or None
 
 
-def _read(path: Path) -> bytes:
-    try:
-        if path.is_dir():
-            raise ImageError("it is a folder")
-        if path.exists() and not path.is_file():
-            raise ImageError("not a regular file")
-        if path.stat().st_size > _MAX_FILE_BYTES:
-            raise ImageError(
-                f"the file has {path.stat().st_size >> 20} MB, more than any photo ({_MAX_FILE_BYTES >> 20} MB)"
-            )
-        return path.read_bytes()
-    except FileNotFoundError as error:
-        raise ImageError("no such file") from error
-    except (OSError, ValueError) as error:
-        if isinstance(error, ImageError):
-            raise
-        raise ImageError(f"cannot be read ({getattr(error, 'strerror', None) or error})".lower()) from error
-
-
 def _check(header: ImageHeader) -> None:
     if header.damage:
         raise ImageError(header.damage)
-    if header.format in ("HEIC", "AVIF"):
+    if header.format in ("HEIC", "AVIF") and not header.height:
         return
     if header.height < 1 or header.width < 1:
         raise ImageError(f"the {header.format} claims to have {header.height} x {header.width} pixels")
@@ -207,8 +212,8 @@ def _check(header: ImageHeader) -> None:
 
 
 def _reason(header: ImageHeader, detail: str) -> str:
-    remedy = "; a newer opencv-python may read it" if header.format in ("GIF", "AVIF") else ""
-    return f"the {header.format} cannot be decoded ({detail.strip()}){remedy}"
+    remedy = "a newer opencv-python may read it" if header.format in ("GIF", "AVIF") else "save it as PNG or JPEG"
+    return f"the {header.format} cannot be decoded ({detail.strip()}); {remedy}"
 
 
 def _decode_large(path: Path | str, header: ImageHeader, flags: int) -> Image:
@@ -220,17 +225,7 @@ def _decode_large(path: Path | str, header: ImageHeader, flags: int) -> Image:
         raise ImageError(_reason(header, str(error.err or error))) from error
     if done is None or done.shape != pixels.shape:
         raise ImageError(_reason(header, _UNREADABLE))
-    return _upright(np.asarray(done, np.uint8), header.orientation)
-
-
-def _upright(stored: Image, orientation: int) -> Image:
-    """Turn by EXIF 2.3, table 6: from 5 on rows and columns are exchanged."""
-    turned: npt.NDArray[Any] = cv2.transpose(stored) if orientation >= 5 else stored
-    # the side on which the picture's first row and first column lie
-    flips = {2: 1, 3: -1, 4: 0, 6: 1, 7: -1, 8: 0}
-    if orientation in flips:
-        turned = cv2.flip(turned, flips[orientation])
-    return np.asarray(turned, np.uint8)
+    return turn_upright(np.asarray(done, np.uint8), header.orientation)
 
 
 def _no_memory(header: ImageHeader) -> str:

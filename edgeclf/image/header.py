@@ -12,6 +12,9 @@ import zlib
 from dataclasses import dataclass
 
 from edgeclf.errors import ImageError
+from edgeclf.image.bitmap import ALPHA_MASKS, MASKS, PLAIN
+from edgeclf.image.file_kinds import describe_other
+from edgeclf.image.iso_boxes import read_picture_properties
 from edgeclf.image.tiff_header import TiffDirectory, exif_orientation
 
 
@@ -21,11 +24,12 @@ class ImageHeader:
 
     Attributes:
         format: `JPEG`, `PNG`, `GIF`, `BMP`, `WebP`, `TIFF`, `HEIC` or `AVIF`.
-        height: pixels as stored, before EXIF rotation; 0 where the header was not read (HEIC, AVIF).
+        height: pixels as stored, before EXIF rotation; 0 where the header does not state it (HEIC, some AVIF).
         width: likewise.
         mode: `RGB`, `RGBA`, `gray`, `gray+alpha`, `palette`, `CMYK` or `other`.
         bits: of one channel.
-        orientation: EXIF, 1 to 8.
+        orientation: EXIF, 1 to 8; of AVIF what its container states in other terms; of HEIC 1, since it is turned when
+            it is decoded.
         animated: more than one frame or page.
         damage: what is missing or damaged; None: nothing.
     """
@@ -51,7 +55,14 @@ SUFFIXES = {
 }  # fmt: skip
 """Usual file name endings of each format."""
 
+_BMP_OTHERS = {4: "JPEG", 5: "PNG"}
+CUT_JPEG = "the file is cut: the JPEG's end marker is missing"
+"""`ImageHeader.damage` of a JPEG that may be complete but for that."""
+
 _START_OF_FRAME = {0xC0, 0xC1, 0xC2, 0xC3, 0xC5, 0xC6, 0xC7, 0xC9, 0xCA, 0xCB, 0xCD, 0xCE, 0xCF}
+_START_OF_SCAN, _PROGRESSIVE = 0xDA, 0xC2
+# Whatever else looks like a marker within the pixels is a changed byte, which decoders ignore.
+_BETWEEN_SCANS = {0xC4, 0xD9, 0xDA, 0xDB, 0xDC, 0xDD, 0xFE, *range(0xE0, 0xF0)}
 _MARKER = re.compile(rb"\xff[^\x00\xff\xd0-\xd7]")
 
 
@@ -72,7 +83,7 @@ def read_header(content: bytes) -> ImageHeader:
             return _gif(content)
         if content[:4] == b"RIFF" and content[8:12] == b"WEBP":
             return _webp(content)
-        if content[:4] in (b"II*\0", b"MM\0*"):
+        if content[:4] in (b"II*\0", b"MM\0*", b"II+\0", b"MM\0+"):
             return _tiff(content)
         if content[:2] == b"BM" and len(content) > 26:
             return _bmp(content)
@@ -84,14 +95,15 @@ def read_header(content: bytes) -> ImageHeader:
         raise ImageError("the file is cut within its header") from error
     if not any(content[:4096]):
         raise ImageError("not an image: the file holds nothing but zeros")
-    raise ImageError("not an image: its content is of no known format (JPEG, PNG, GIF, BMP, WebP, TIFF, HEIC)")
+    raise ImageError(f"not an image: {describe_other(content)}")
 
 
 def _jpeg(content: bytes) -> ImageHeader:
     """Read a JPEG (ITU-T T.81, annex B): segments up to its end marker; thumbnails inside have their own."""
     height = width = bits = components = 0
     orientation, position = 0, 2
-    damage: str | None = "the file is cut: the JPEG's end marker is missing"
+    damage: str | None = CUT_JPEG
+    scanned = progressive = False
     while True:
         found = _MARKER.search(content, position)
         if found is None:
@@ -100,17 +112,21 @@ def _jpeg(content: bytes) -> ImageHeader:
         if marker == 0xD9:
             damage = None
             break
-        if marker in (0x01, 0xD8):
+        if marker in (0x01, 0xD8) or (scanned and marker not in _BETWEEN_SCANS):
             continue
         if position + 2 > len(content):
             break
         size = struct.unpack_from(">H", content, position)[0]
         segment = content[position + 2 : position + size]
+        scanned = scanned or marker == _START_OF_SCAN
+        progressive = progressive or marker == _PROGRESSIVE
         if marker in _START_OF_FRAME and len(segment) >= 6:
             bits, height, width, components = struct.unpack_from(">BHHB", segment)
         if marker == 0xE1 and segment[:6] == b"Exif\0\0" and not orientation:  # of several blocks the first counts
             orientation = exif_orientation(segment[6:])
         position += max(size, 2)
+    if damage and progressive:
+        damage += ", and of a progressive one scans may be missing"
     if not width:
         raise ImageError(damage or "the JPEG has no picture in it")
     mode = {1: "gray", 3: "RGB", 4: "CMYK"}.get(components, "other")
@@ -129,7 +145,11 @@ def _png(content: bytes) -> ImageHeader:
         if end > len(content):
             break
         body = memoryview(content)[position + 4 : end - 4]
+        needed = not kind[0] & 0x20  # decoders leave out other chunks where their checksum is wrong
         if zlib.crc32(body) != struct.unpack_from(">I", content, end - 4)[0]:
+            if not needed:
+                position = end
+                continue
             damage = f"the file is damaged: the checksum of its {kind.decode('latin-1')} chunk does not fit"
             break
         if kind == b"IEND":
@@ -145,27 +165,42 @@ def _png(content: bytes) -> ImageHeader:
     return ImageHeader("PNG", height, width, mode, bits, orientation, animated, damage)
 
 
+def without_animation(content: bytes) -> bytes:
+    """Return an animated PNG that is whole as the still one that viewers without animation show."""
+    pieces, position = [content[:8]], 8
+    while position + 12 <= len(content):
+        size, kind = struct.unpack_from(">I4s", content, position)
+        if kind not in (b"acTL", b"fcTL", b"fdAT"):
+            pieces.append(content[position : position + 12 + size])
+        position += 12 + size
+    return b"".join(pieces)
+
+
 def _gif(content: bytes) -> ImageHeader:
-    """Read a GIF (GIF89a): blocks up to the trailer 0x3B."""
+    """Read a GIF (GIF89a): blocks up to the trailer 0x3B.
+
+    Many lack the trailer, or have something else in its place. That is no damage where the first frame is complete.
+    """
     width, height, packed = struct.unpack_from("<HHB", content, 6)
     position = 13 + (3 << (packed & 7) + 1 if packed & 0x80 else 0)
-    frames, damage = 0, "the file is cut: the GIF's trailer is missing"
+    frames, damage = 0, None
     while position < len(content):
         kind = content[position]
-        if kind == 0x3B:
-            return ImageHeader("GIF", height, width, "palette", animated=frames > 1)
+        if kind == 0x3B or kind not in (0x21, 0x2C):
+            break
         if kind == 0x2C:
             frames += 1
             local = content[position + 9] if position + 9 < len(content) else 0
             position += 11 + (3 << (local & 7) + 1 if local & 0x80 else 0)
-        elif kind == 0x21:
-            position += 2
         else:
-            damage = "the file is damaged: a GIF block of unknown kind"
-            break
+            position += 2
         while position < len(content) and content[position]:
             position += content[position] + 1
         position += 1
+    if position > len(content):
+        damage = "the file is cut: the GIF ends within a block"
+    elif not frames:
+        damage = "the file is cut or damaged: the GIF has no whole picture in it"
     return ImageHeader("GIF", height, width, "palette", animated=frames > 1, damage=damage)
 
 
@@ -214,11 +249,29 @@ def _tiff(content: bytes) -> ImageHeader:
 
 
 def _bmp(content: bytes) -> ImageHeader:
-    start = struct.unpack_from("<I", content, 10)[0]
-    width, height, _, bits, packing = struct.unpack_from("<iiHHI", content, 18)
+    """Read a BMP: a file header of 14 bytes, and an information header, of each version another size.
+
+    12 bytes: OS/2, with sides of 16 bits and colours of 3 bytes; from 40 on Windows', of which V4 (108) and V5 (124)
+    begin alike; 16 and 64: OS/2 2, likewise. A negative height means that the upper row comes first.
+    """
+    start, size = struct.unpack_from("<II", content, 10)
+    packing = 0
+    if size == 12:
+        width, height, _, bits = struct.unpack_from("<HHHH", content, 18)
+    elif size >= 16:
+        width, height, _, bits = struct.unpack_from("<iiHH", content, 18)
+        packing = struct.unpack_from("<I", content, 30)[0] if size >= 20 else 0
+    else:
+        raise ImageError(f"a BMP with a header of {size} bytes, which no version has; save it again")
     height, width = abs(height), abs(width)
-    expected = start + ((bits * width + 31) // 32 * 4) * height if packing == 0 else start
+    expected = start
+    if packing in (PLAIN, MASKS, ALPHA_MASKS):
+        expected += (bits * width + 31) // 32 * 4 * height
     damage = None if len(content) >= expected else f"the file is cut: {len(content)} of {expected} bytes are there"
+    if packing in _BMP_OTHERS and size >= 40:
+        damage = (
+            f"a BMP that holds a {_BMP_OTHERS[packing]}, which OpenCV does not read; save it as {_BMP_OTHERS[packing]}"
+        )
     mode = {32: "RGBA", 24: "RGB", 16: "RGB"}.get(bits, "palette")
     return ImageHeader("BMP", height, width, mode, damage=damage)
 
@@ -228,7 +281,8 @@ def _boxed(content: bytes) -> ImageHeader:
     size = struct.unpack_from(">I", content)[0]
     brands = content[8 : max(size, 16)]
     if b"avif" in brands or b"avis" in brands:
-        return ImageHeader("AVIF", 0, 0)
+        stated = read_picture_properties(content)
+        return ImageHeader("AVIF", *stated[:2], orientation=stated.orientation) if stated else ImageHeader("AVIF", 0, 0)
     if any(brand in brands for brand in (b"heic", b"heix", b"hevc", b"mif1", b"msf1", b"heim", b"heis")):
         return ImageHeader("HEIC", 0, 0)
-    raise ImageError("not an image: its content is a video or of another kind")
+    raise ImageError(f"not an image: {describe_other(content)}")

@@ -1,4 +1,4 @@
-"""Reads the first directory of a TIFF file, which is also what EXIF is made of (TIFF 6.0, section 2)."""
+"""Reads the first directory of a TIFF file, which is also what EXIF is made of (TIFF 6.0, section 2; BigTIFF)."""
 
 from __future__ import annotations
 
@@ -6,7 +6,9 @@ import struct
 
 _WIDTH, _HEIGHT, _BITS, _PHOTOMETRIC, _OFFSETS, _ORIENTATION, _SAMPLES, _COUNTS = 256, 257, 258, 262, 273, 274, 277, 279
 _TILE_OFFSETS, _TILE_COUNTS, _EXTRA_SAMPLES, _SAMPLE_FORMAT = 324, 325, 338, 339
-_KINDS = {1: "B", 3: "H", 4: "I"}
+_COMPRESSION, _UNCOMPRESSED = 259, 1
+_KINDS = {1: "B", 3: "H", 4: "I", 16: "Q"}
+_MOST_TAGS = 4096
 _MOST_VALUES = 1 << 20
 
 
@@ -26,26 +28,32 @@ class TiffDirectory:
             raise ValueError("no TIFF byte order")
         self._order = "<" if content[:2] == b"II" else ">"
         self._content = content
-        magic, start = self._unpack("HI", 2)
-        if magic != 42:
-            raise ValueError("not TIFF version 42")
-        count = self._unpack("H", start)[0]
+        magic = self._unpack("H", 2)[0]
+        if magic not in (42, 43):
+            raise ValueError("not TIFF version 42 or 43")
+        # BigTIFF is the same with numbers of 8 bytes.
+        wide = magic == 43
+        word, entry, inline = ("Q", 20, 8) if wide else ("I", 12, 4)
+        start = self._unpack(word, 8 if wide else 4)[0]
+        count = self._unpack("Q" if wide else "H", start)[0]
+        if count > _MOST_TAGS:
+            raise ValueError("no TIFF directory")
+        first = start + (8 if wide else 2)
         self.values: dict[int, tuple[int, ...]] = {}
-        for place in range(start + 2, start + 2 + 12 * count, 12):
-            tag, kind, number = self._unpack("HHI", place)
+        for place in range(first, first + entry * count, entry):
+            tag, kind, number = self._unpack(f"HH{word}", place)
             if kind in _KINDS and number <= _MOST_VALUES:
                 code = f"{number}{_KINDS[kind]}"
-                size = struct.calcsize(self._order + code)
-                at = place + 8 if size <= 4 else self._unpack("I", place + 8)[0]
+                at = place + entry - inline
+                if struct.calcsize(self._order + code) > inline:
+                    at = self._unpack(word, at)[0]
                 self.values[tag] = self._unpack(code, at)
-        following = self._unpack("I", start + 2 + 12 * count)[0]
-        self.more = following != 0
-        self._next_end = following + 6 if following else 0
+        self.more = self._unpack(word, first + entry * count)[0] != 0
 
     def _unpack(self, code: str, place: int) -> tuple[int, ...]:
         try:
             return struct.unpack_from(self._order + code, self._content, place)
-        except struct.error:
+        except (struct.error, OverflowError):
             raise ValueError("cut inside its directory") from None
 
     def first(self, tag: int, default: int) -> int:
@@ -83,11 +91,19 @@ class TiffDirectory:
 
     @property
     def end(self) -> int:
-        """Where the last strip or tile of pixels ends in the file, or the next page starts."""
+        """Where the last strip or tile of pixels ends in the file."""
         starts = self.values.get(_OFFSETS) or self.values.get(_TILE_OFFSETS) or ()
         sizes = self.values.get(_COUNTS) or self.values.get(_TILE_COUNTS) or ()
-        pixels = max((start + size for start, size in zip(starts, sizes, strict=False)), default=0)
-        return max(pixels, self._next_end)
+        largest = 1 << 62
+        if self.compression == _UNCOMPRESSED and _OFFSETS in self.values:  # some writers state too much
+            bits = sum(self.values.get(_BITS, (1,)))
+            largest = self.size[0] * (-(-self.size[1] * bits // 8))
+        return max((start + min(size, largest) for start, size in zip(starts, sizes, strict=False)), default=0)
+
+    @property
+    def compression(self) -> int:
+        """Number of the compression (TIFF 6.0, section 3, and later ones)."""
+        return self.first(_COMPRESSION, _UNCOMPRESSED)
 
 
 def exif_orientation(exif: bytes) -> int:
@@ -95,17 +111,37 @@ def exif_orientation(exif: bytes) -> int:
 
     Of a block that is cut or damaged elsewhere it is read all the same: cameras and editors leave such blocks.
     """
-    order = {b"II*\0": "<", b"MM\0*": ">"}.get(exif[:4])
+    found = _find_orientation(exif)
+    return found[2] if found and 1 <= found[2] <= 8 else 1
+
+
+def without_orientation(content: bytes) -> bytes:
+    """Return a TIFF that states orientation 1, and is the same otherwise."""
+    found = _find_orientation(content)
+    if found is None:
+        return content
+    place, code, _ = found
+    changed = bytearray(content)
+    struct.pack_into(code, changed, place, 1)
+    return bytes(changed)
+
+
+def _find_orientation(content: bytes) -> tuple[int, str, int] | None:
+    """Find place, format and value of the first orientation in the first directory."""
+    order = {b"II*\0": "<", b"MM\0*": ">", b"II+\0": "<", b"MM\0+": ">"}.get(content[:4])
     if order is None:
-        return 1
+        return None
+    wide = b"+" in content[:4]
+    word, entry = ("Q", 20) if wide else ("I", 12)
     try:
-        start = struct.unpack_from(order + "I", exif, 4)[0]
-        count = struct.unpack_from(order + "H", exif, start)[0]
-        for place in range(start + 2, start + 2 + 12 * count, 12):
-            tag, kind = struct.unpack_from(order + "HH", exif, place)
+        start = struct.unpack_from(order + word, content, 8 if wide else 4)[0]
+        count = struct.unpack_from(order + ("Q" if wide else "H"), content, start)[0]
+        first = start + (8 if wide else 2)
+        for place in range(first, first + entry * min(count, _MOST_TAGS), entry):
+            tag, kind = struct.unpack_from(order + "HH", content, place)
             if tag == _ORIENTATION and kind in _KINDS:
-                found = int(struct.unpack_from(order + _KINDS[kind], exif, place + 8)[0])
-                return found if 1 <= found <= 8 else 1
-    except struct.error:
+                code, at = order + _KINDS[kind], place + (12 if wide else 8)
+                return at, code, int(struct.unpack_from(code, content, at)[0])
+    except (struct.error, OverflowError):
         pass
-    return 1
+    return None

@@ -105,4 +105,4 @@ def _measure_input_range(classifier: Classifier, photos: Sequence[Path]) -> None
 def _image_files(folder: Path) -> list[Path]:
     # macOS leaves «._IMG.jpg» files beside photos on foreign disks, and editors leave hidden ones: none is a photo.
     entries = (p for p in folder.iterdir() if p.suffix.lower() in IMAGE_SUFFIXES and not p.name.startswith("."))
-    return sorted(p for p in entries if p.is_file())
+    return sorted(p for p in entries if not p.is_dir())  # a pipe or a device is listed with the reason

@@ -10,10 +10,11 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from edgeclf.artifact.custom_operators import describe_custom_operators, describe_edge_tpu, is_for_edge_tpu
 from edgeclf.artifact.model_file import ModelFile
-from edgeclf.artifact.native_stderr import RUNTIME_CHATTER, without_chatter
 from edgeclf.artifact.tflite import TensorInfo
 from edgeclf.errors import InputError, ModelError, RunFailedError
+from edgeclf.image.native_stderr import RUNTIME_CHATTER, without_chatter
 from edgeclf.inference.engine import TensorSpec
 
 
@@ -118,6 +119,8 @@ class TFLiteEngine(ABC):
         graph = file.graph
         if not graph.inputs or not graph.outputs:
             raise ModelError(f"{file.name}: the graph has {len(graph.inputs)} inputs and {len(graph.outputs)} outputs")
+        if is_for_edge_tpu(file):
+            raise ModelError(describe_edge_tpu(file))
         module = self.load()
         settings: dict[str, Any] = {}
         if preserve_all_tensors:
@@ -130,7 +133,9 @@ class TFLiteEngine(ABC):
                 native = module.Interpreter(model_content=file.content, num_threads=threads, **settings)
                 native.allocate_tensors()
         except (RuntimeError, ValueError) as error:
-            raise ModelError(f"{file.name}: {self.name} refuses it: {_first_line(error)}") from error
+            raise ModelError(
+                f"{file.name}: {self.name} refuses it: {_first_line(error)}{describe_custom_operators(file)}"
+            ) from error
         version = importlib.metadata.version(self.distribution)
         return TFLiteSession(native, file, engine=self.name, engine_version=version, threads=threads)
 

@@ -79,7 +79,9 @@ def bench(
         for index, (latency, memory) in enumerate(zip(measured.latencies, measured.memories, strict=True))
     ]
     data = load(subjects[0].height, subjects[0].width) if load else None
-    remarks = list(notes)
+    remarks = [*notes, *(data.notes if data else ())]
+    if data and (shared := data.describe_in_training(plan.split)):
+        remarks.append(shared)
     if plan.sustain is not None and measured.sustained is None:
         remarks.append("sustained work: interrupted before every model had its turn, so there are no figures of it")
     return BenchReport(
@@ -218,4 +220,5 @@ def _describe(data: Dataset, split: str) -> BenchData:
         class_names=tuple(data.class_names),
         fingerprint=data.fingerprint,
         split_seed=data.split_seed,
+        in_training=data.count_in_training(split),
     )

@@ -33,7 +33,11 @@ class BaselineResult(Record):
 
 @dataclass(frozen=True)
 class BenchData(Record):
-    """The images that every model predicted; `fingerprint` is that of the whole data set."""
+    """The images that every model predicted.
+
+    `fingerprint` is that of the whole data set; `in_training` counts those that were seen in training, too; None in
+    reports of earlier versions.
+    """
 
     name: str
     source: str
@@ -42,6 +46,7 @@ class BenchData(Record):
     class_names: tuple[str, ...]
     fingerprint: str
     split_seed: int
+    in_training: int | None = None
 
 
 @dataclass(frozen=True)

@@ -23,7 +23,7 @@ from edgeclf.training.networks import NetworkSettings
 from edgeclf.training.networks.building import build_network
 from edgeclf.training.plan import TrainPlan
 from edgeclf.training.plots import plot_confusion, plot_curves, plot_mistakes
-from edgeclf.training.run_record import VALIDATION_IS_OPTIMISTIC, TrainReport
+from edgeclf.training.run_record import VALIDATION_IS_OPTIMISTIC, TrainReport, count_in_training
 from edgeclf.training.trainer import Trainer
 
 
@@ -104,6 +104,8 @@ def _make_network(inputs: TrainingInputs, policy: str, *, any_size: bool) -> tup
 def _report(
     inputs: TrainingInputs, folder: RunFolder, state: TrainingState, devices: Devices, notes: tuple[str, ...]
 ) -> TrainReport:
+    dataset = inputs.dataset
+    leaks = [dataset.describe_in_training(split) for split in dataset.splits]
     return TrainReport(
         run=str(folder.path),
         model=inputs.config.model or "",
@@ -114,7 +116,8 @@ def _report(
         kept_epoch=state.kept_epoch,
         device=devices.description,
         metrics={},
-        notes=tuple(dict.fromkeys(notes)),
+        notes=tuple(dict.fromkeys((*dataset.notes, *filter(None, leaks), *notes))),
+        in_training=count_in_training(dataset),
     )
 
 

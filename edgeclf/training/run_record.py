@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import platform
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -49,6 +49,7 @@ class TrainReport(Record):
         metrics: by split; `test` is None where the data have none. Those of `validation` are optimistic, because its
             images chose the epoch.
         notes: remarks and warnings, one sentence each.
+        in_training: by split, how many of its images were seen in training, too: to learn from, or to choose the epoch.
     """
 
     run: str
@@ -61,6 +62,7 @@ class TrainReport(Record):
     device: str
     metrics: dict[str, SplitMetrics | None]
     notes: tuple[str, ...]
+    in_training: dict[str, int] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
@@ -120,6 +122,8 @@ class RunRecord:
                 "class_names": list(dataset.class_names),
                 "splits": dataset.split_sizes(),
                 "unreadable": [u.to_dict() for u in dataset.unreadable],
+                "in_training": count_in_training(dataset),
+                "notes": list(dataset.notes),
             },
             "parameters": reported.get("parameters"),
             "seconds": reported.get("seconds"),
@@ -129,6 +133,11 @@ class RunRecord:
             "report": report.to_dict() if report else None,
             "start": dict(self.start),
         }
+
+
+def count_in_training(dataset: Dataset) -> dict[str, int]:
+    """Count by split how many of its images were seen in training, too."""
+    return {name: dataset.count_in_training(name) for name in dataset.splits if name != "train"}
 
 
 def save_model(model: tf_keras.Model, folder: RunFolder) -> None:

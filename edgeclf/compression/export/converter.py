@@ -9,10 +9,10 @@ from typing import Any
 import numpy as np
 import tensorflow as tf
 
-from edgeclf.artifact.native_stderr import without_chatter
 from edgeclf.errors import ModelError
 from edgeclf.graph.float_network import FloatNetwork
 from edgeclf.graph.private_apis import change_io_type, converter_error, disable_per_channel_dense, quantize_graph
+from edgeclf.image.native_stderr import without_chatter
 
 _CHATTER = (
     *(b"WARNING: All log messages", b"W0000", b"I0000", b"INFO:", b"fully_quantize:", b"Summary on the non-converted"),

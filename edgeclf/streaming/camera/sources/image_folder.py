@@ -60,7 +60,7 @@ class ImageFolderSource:
         Raises:
             InputError: there are no images.
         """
-        self._files = [self._path] if self._path.is_file() else self._images()
+        self._files = self._images() if self._path.is_dir() else [self._path]
         self._at, self._shown, self._refused = 0, 0, ""
         self._pace = Pace()
         self._closed = threading.Event()
@@ -105,7 +105,7 @@ class ImageFolderSource:
             files = sorted(path for path in self._path.iterdir() if path.suffix.lower() in IMAGE_SUFFIXES)
         except OSError as error:
             raise InputError(f"{self.name}: cannot be read ({(error.strerror or str(error)).lower()})") from error
-        found = [path for path in files if path.is_file() and not path.name.startswith(".")]
+        found = [path for path in files if not path.is_dir() and not path.name.startswith(".")]
         if not found:
             raise InputError(f"{self.name}: holds no image files ({', '.join(sorted(IMAGE_SUFFIXES))})")
         return found

@@ -9,6 +9,7 @@ from pathlib import Path
 import cv2
 
 from edgeclf.errors import InputError
+from edgeclf.image.file_kinds import is_sound
 from edgeclf.streaming.camera.frame import Pixels, Shot
 from edgeclf.streaming.camera.source import EndOfSourceError, SourceError
 from edgeclf.streaming.camera.sources.pace import Pace
@@ -80,7 +81,8 @@ class VideoFileSource:
         if not handle.open(self._location, cv2.CAP_FFMPEG, self._settings):
             self.close()
             raise InputError(
-                f"{self.name}: cannot be read as a video: it is damaged, cut, or of a kind that FFmpeg does not know"
+                f"{self.name}: cannot be read as a video: it holds no picture, is of a kind that FFmpeg does not "
+                "know, or is damaged"
             )
         rate = handle.get(cv2.CAP_PROP_FPS)
         self._period = 1 / (rate if 0 < rate <= 1000 else NOMINAL_RATE)
@@ -138,11 +140,13 @@ class VideoFileSource:
             raise InputError(f"{self.name}: no such video file")
         try:
             with self._file.open("rb") as stream:
-                empty = not stream.read(1)
+                head = stream.read(64)
         except OSError as error:
             raise InputError(f"{self.name}: cannot be read ({(error.strerror or str(error)).lower()})") from error
-        if empty:
+        if not head:
             raise InputError(f"{self.name}: the file is empty")
+        if is_sound(head):
+            raise InputError(f"{self.name}: holds sound and no picture; expected a video or an image")
 
     def _next(self, handle: VideoHandle) -> None:
         if self._grab(handle):

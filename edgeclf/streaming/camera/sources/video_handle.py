@@ -9,6 +9,8 @@ from collections.abc import Iterator, Sequence
 import cv2
 
 import edgeclf.image.decoding  # noqa: F401 - keeps OpenCV's own log lines off stderr
+from edgeclf.image.iso_boxes import read_film_orientation
+from edgeclf.image.orientation import orientation_of_degrees, turn_upright
 from edgeclf.streaming.camera.device_guard import DeviceGuard
 from edgeclf.streaming.camera.frame import Pixels
 from edgeclf.streaming.camera.source import SourceError, as_bgr
@@ -27,15 +29,25 @@ class VideoHandle:
     def __init__(self) -> None:
         self._device = DeviceGuard(self._release)
         self._capture = cv2.VideoCapture()
+        self._orientation = 1
 
     def open(self, place: str | int, backend: int, settings: Sequence[int] = ()) -> bool:
         """Open `place`, and return whether OpenCV could; `settings` are pairs of a `CAP_PROP_` and its value.
+
+        Frames of a film are turned as its display matrix asks for.
 
         Raises:
             SourceError: closed meanwhile.
         """
         with self._entered():
-            return bool(self._capture.open(place, backend, list(settings)))
+            opened = bool(self._capture.open(place, backend, list(settings)))
+            if opened and backend == cv2.CAP_FFMPEG:
+                # OpenCV 4.11 leaves films as they are, others turn them, and all take a mirrored one for one turned.
+                self._capture.set(cv2.CAP_PROP_ORIENTATION_AUTO, 0)
+                degrees = self._capture.get(cv2.CAP_PROP_ORIENTATION_META)
+                stated = read_film_orientation(place) if isinstance(place, str) and os.path.isfile(place) else None
+                self._orientation = stated or orientation_of_degrees(degrees)
+            return opened
 
     def set(self, setting: int, value: float) -> bool:
         """Ask for a setting; return whether it was accepted."""
@@ -62,7 +74,7 @@ class VideoHandle:
             good, pixels = self._capture.retrieve()
         if not good:
             raise SourceError("gave a frame that cannot be decoded")
-        return as_bgr(pixels)
+        return turn_upright(as_bgr(pixels), self._orientation)
 
     def wait_until(self, moment: float) -> None:
         """Sleep until `time.monotonic()` is `moment`.

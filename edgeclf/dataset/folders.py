@@ -1,0 +1,60 @@
+"""Lists the images of a folder as a `Listing`, before any of them is opened."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+from edgeclf.dataset.collected import count_unsorted, describe_unsorted
+from edgeclf.dataset.layout import check_strays, find_layout
+from edgeclf.dataset.sources import Item, Listing, display, normalize_class_name, read_stamp
+from edgeclf.dataset.types import OddFile
+from edgeclf.dataset.walking import FolderTree, describe_strays
+
+
+def list_folder(folder: Path) -> Listing:
+    """List a folder of class folders, or of split folders (`train`, `validation` or `val` or `valid`, `test`) of them.
+
+    It is the second kind where a folder `train` holds no images of its own; so a class of photos may be called "train".
+    It is so too where every folder has the name of a split and `train` has folders inside: images that lie beside those
+    are strays. Folders with other names that state a split (`Training`, `seg_test`) are splits where they largely hold
+    the same classes; the listing notes it. A folder that is the only one and holds nothing but folders is looked
+    through, which is noted too.
+
+    A class is a folder of the first level; images in folders below it belong to it too. Hidden files, files without an
+    image's suffix, files outside any class folder and folders of systems (`folder_names`) are passed over and listed as
+    odd. So is the folder in which `edgeclf live --collect` keeps images without a class.
+
+    Raises:
+        DataError: the folder cannot be listed, has `validation` or `test` without `train`, or two folders for a split;
+            classes lie beside splits, or images beside classes, or folders look like splits but are not named so.
+    """
+    tree = FolderTree()
+    layout = find_layout(str(folder), tree)
+    odd: list[OddFile] = []
+    unsorted = ""
+    for entry in layout.unsorted:
+        if count := count_unsorted(entry.path):
+            odd.append(OddFile(display(entry.path), describe_unsorted(count)))
+            unsorted = f"{odd[-1].path}: {odd[-1].reason}"
+    odd.extend([*layout.odd, *describe_strays(layout.strays)])
+    below = len(os.path.join(folder, ""))  # where a path inside the folder starts
+    items: list[Item] = []
+    names: set[str] = set()
+    for class_folder, split in layout.class_folders:
+        label = normalize_class_name(class_folder.name, class_folder.path)
+        names.add(label)
+        for file in tree.walk(class_folder, odd):
+            items.append(Item(file.path, file.path[below:], label, split, read_stamp(file)))
+    check_strays(layout, len(items))
+    return Listing(
+        display(folder.resolve().name or "data"),
+        display(str(folder)),
+        str(folder.resolve()),
+        tuple(sorted(names)),
+        layout.splits,
+        items,
+        tuple(odd),
+        unsorted=unsorted,
+        notes=tuple(layout.notes),
+    )
