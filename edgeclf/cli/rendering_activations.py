@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 from rich.console import Console
 
 from edgeclf.cli.rendering import table
-from edgeclf.cli.session import one_line
+from edgeclf.printable import one_line
 
 if TYPE_CHECKING:
     from edgeclf.artifact.inspection import InspectReport
