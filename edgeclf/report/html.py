@@ -11,6 +11,7 @@ from edgeclf import atomic
 from edgeclf.dataset import Split
 from edgeclf.measure import formatting
 from edgeclf.measure.report import BenchReport, board_readings
+from edgeclf.printable import printable
 from edgeclf.report import device, plots, wording
 from edgeclf.report.gallery import make_gallery
 
@@ -39,7 +40,7 @@ def render_report(report: BenchReport, *, images: Split | None = None) -> str:
     drawn = _draw(report, order, scored)
     classes, left_out = plots.class_costs(report, order) if paired else ("", 0)
     galleries = [make_gallery(comparison, images) for comparison in report.comparisons if comparison.flips]
-    return (
+    page = (
         _environment()
         .get_template("report.html.j2")
         .render(
@@ -62,6 +63,7 @@ def render_report(report: BenchReport, *, images: Split | None = None) -> str:
             photos=next((m.preprocessing_ms for m in report.models if m.preprocessing_ms), None),
         )
     )
+    return printable(page, keep="\n")
 
 
 def _environment() -> jinja2.Environment:

@@ -86,7 +86,7 @@ def endless_model() -> bytes:
     file = FileBuilder()
     main, condition, body = file.graph(), file.graph(), file.graph()
     image, flat, scores = main.tensor("image", (1, 4, 4, 3)), main.tensor("flat", (1, 48)), main.tensor("out", (1, 48))
-    _flatten(main, image, flat)
+    _reshape(main, image, flat, [1, 48])
     options = schema.WhileOptionsT()
     options.condSubgraphIndex, options.bodySubgraphIndex = 1, 2
     main.operator(Operators.WHILE, [flat], [scores], (Options.WhileOptions, options))
@@ -119,16 +119,15 @@ def self_calling_model() -> bytes:
 
 
 def many_outputs_model(classes: int) -> bytes:
-    """float32[1, 4, 4, 3] in, [1, classes] out: a constant of few bytes, spread over all classes."""
+    """float32[1, 4, 4, 3] in, [1, classes] out: one value, spread over all classes."""
     file = FileBuilder()
     graph = file.graph()
-    image = graph.tensor("image", (1, 4, 4, 3))
-    axes = graph.tensor("axes", (4,), Types.INT32, np.arange(4, dtype=np.int32))
-    mean, times = graph.tensor("mean", (1, 1)), graph.tensor("times", (2,), Types.INT32, np.int32([1, classes]))
+    image, mean, one = graph.tensor("image", (1, 4, 4, 3)), graph.tensor("mean", (1,)), graph.tensor("one", (1, 1))
+    axes = graph.tensor("axes", (3,), Types.INT32, np.int32([1, 2, 3]))
     graph.operator(Operators.MEAN, [image, axes], [mean], (Options.ReducerOptions, schema.ReducerOptionsT()))
-    scores = graph.tensor("scores", (1, classes))
-    options = (Options.TileOptions, schema.TileOptionsT())
-    graph.operator(Operators.TILE, [mean, times], [scores], options)
+    _reshape(graph, mean, one, [1, 1])
+    times, scores = graph.tensor("times", (2,), Types.INT32, np.int32([1, classes])), graph.tensor("out", (1, classes))
+    graph.operator(Operators.TILE, [one, times], [scores], (Options.TileOptions, schema.TileOptionsT()))
     graph.ends([image], [scores])
     return file.content()
 
@@ -150,8 +149,21 @@ def understated_model(side: int) -> bytes:
     return file.content()
 
 
-def _flatten(graph: GraphBuilder, image: int, flat: int) -> None:
-    shape = graph.tensor("shape", (2,), Types.INT32, np.int32([1, 48]))
+def folded_model(count: int) -> bytes:
+    """float32[1, 4, 4, 3] in, [1, 48] out, and `count` numbers that a runtime computes on opening it."""
+    file = FileBuilder()
+    graph = file.graph()
+    image, scores = graph.tensor("image", (1, 4, 4, 3)), graph.tensor("out", (1, 48))
+    _reshape(graph, image, scores, [1, 48])
+    ends = [graph.tensor(f"end {value}", (), Types.INT32, np.int32(value)) for value in (0, count, 1)]
+    numbers = graph.tensor("numbers", (1,), Types.INT32)
+    graph.operator(Operators.RANGE, ends, [numbers], (Options.RangeOptions, schema.RangeOptionsT()))
+    graph.ends([image], [scores])
+    return file.content()
+
+
+def _reshape(graph: GraphBuilder, source: int, target: int, shape: list[int]) -> None:
+    sizes = graph.tensor(f"shape of {target}", (len(shape),), Types.INT32, np.int32(shape))
     options = schema.ReshapeOptionsT()
-    options.newShape = [1, 48]
-    graph.operator(Operators.RESHAPE, [image, shape], [flat], (Options.ReshapeOptions, options))
+    options.newShape = shape
+    graph.operator(Operators.RESHAPE, [source, sizes], [target], (Options.ReshapeOptions, options))
