@@ -5,7 +5,6 @@ from __future__ import annotations
 import contextlib
 import dataclasses
 import functools
-import json
 import math
 import types
 import typing
@@ -13,6 +12,7 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import Any, NoReturn, TypeVar
 
 from edgeclf.errors import InputError
+from edgeclf.json_text import parse_json, write_json
 
 Self = TypeVar("Self", bound="Record")
 _SHOWN = 40
@@ -37,7 +37,7 @@ class Record:
         Raises:
             ValueError: a number is NaN or infinite.
         """
-        return json.dumps(self.to_dict(), indent=indent, ensure_ascii=False, allow_nan=False)
+        return write_json(self.to_dict(), indent=indent)
 
     @classmethod
     def from_dict(cls: type[Self], values: dict[str, Any]) -> Self:
@@ -70,13 +70,7 @@ class Record:
         Raises:
             InputError: the text is no JSON, or no such record.
         """
-        try:
-            values = json.loads(text, parse_constant=_refuse_constant)
-        except RecursionError:
-            raise InputError(f"{cls.__name__} cannot be read: the JSON is nested too deeply") from None
-        except ValueError as error:
-            raise InputError(f"{cls.__name__} cannot be read: not JSON ({error})") from error
-        return cls.from_dict(values)
+        return cls.from_dict(parse_json(text, cls.__name__))
 
 
 class _Mismatch(InputError):
@@ -213,10 +207,6 @@ def _is_fixed(hint: Any) -> bool:
 
 def _refuse(value: Any, hint: Any) -> NoReturn:
     raise _Mismatch("", "", f" must be {_expected(hint)}, got {_describe(value)}")
-
-
-def _refuse_constant(name: str) -> NoReturn:
-    raise ValueError(f"{name} is no number")
 
 
 def _expected(hint: Any) -> str:

@@ -2,18 +2,20 @@
 
 from __future__ import annotations
 
+import importlib.util
 import random
 import subprocess
 import sys
 import time
 from pathlib import Path
+from types import ModuleType
 
 import pytest
 import tflite_models
 
 from edgeclf.artifact.inspection import inspect_file
 from edgeclf.artifact.model_file import ModelFile
-from edgeclf.artifact.provenance import integrity
+from edgeclf.artifact.provenance import BUFFER_NAME, MARK, integrity
 from edgeclf.errors import ModelError
 
 DAMAGES = 200
@@ -84,3 +86,45 @@ def test_damaged_files_of_others_do_not_end_the_process(name: str, tmp_path: Pat
     )
     done = subprocess.run([sys.executable, "-c", program, tmp_path], capture_output=True, text=True, timeout=300)
     assert done.returncode == 0, (done.stdout.splitlines()[-1], done.stderr[-500:])
+
+
+def _fuzz_models() -> ModuleType:
+    """`tools/fuzz_models.py`, which damages the zoo 2,000 times a file when it is run by hand."""
+    path = Path(__file__).resolve().parents[1] / "tools" / "fuzz_models.py"
+    spec = importlib.util.spec_from_file_location("fuzz_models", path)
+    assert spec is not None
+    assert spec.loader is not None
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    return module
+
+
+def test_damages_of_the_zoo_are_called_damaged() -> None:
+    fuzz = _fuzz_models()
+    for path in sorted((fuzz.ROOT / "models").glob("*/*.tflite")):
+        content = path.read_bytes()
+        for seed in range(6 * len(fuzz.DAMAGES)):
+            kind, changed = fuzz.damage(content, seed)
+            assert fuzz.judge(changed, sealed=True) is None, (path.name, kind, seed)
+
+
+def test_wrong_numbers_at_the_end_of_the_archive_are_called_damaged() -> None:
+    """`zipfile` believes the offsets that stand there, and seeks to places before the file."""
+    fuzz, content = _fuzz_models(), tflite_models.packaged("uint8")
+    start = content.rindex(b"PK\x05\x06")
+    for place in range(start, start + 22):
+        changed = content[:place] + b"\xff\xff\xff\x7f" + content[place + 4 :]
+        assert fuzz.judge(changed, sealed=True) is None, place - start
+
+
+@pytest.mark.parametrize("name", ["uint8", "float_0_1"])
+def test_damaged_files_of_others_are_refused_or_read(name: str) -> None:
+    fuzz = _fuzz_models()
+    for content in (tflite_models.bare(name), _unsealed(tflite_models.packaged(name))):
+        for seed in range(6 * len(fuzz.DAMAGES)):
+            kind, changed = fuzz.damage(content, seed)
+            assert fuzz.judge(changed, sealed=False) is None, (kind, seed)
+
+
+def _unsealed(content: bytes) -> bytes:
+    return content.replace(BUFFER_NAME.encode(), b"X" * len(BUFFER_NAME)).replace(MARK, b"y" * len(MARK))

@@ -137,7 +137,7 @@ def test_a_wrong_type_is_not_called_incomplete() -> None:
         ("", "Point cannot be read: not JSON"),
         ("[1]", "Point must be an object, got a list"),
         ('{"x": NaN}', "Point cannot be read: not JSON (NaN is no number)"),
-        ('{"x": 1e999}', "Point.x must be a finite number"),
+        ('{"x": 1e999}', "Point cannot be read: not JSON (1e999 is too large)"),
         ("[" * 100_000, "Point cannot be read: the JSON is nested too deeply"),
         ('{"x": ' + "9" * 10_000 + "}", "Point"),
     ],

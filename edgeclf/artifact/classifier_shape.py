@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from edgeclf.artifact.label_bounds import MOST_CLASSES
 from edgeclf.artifact.pixels import INPUT_TYPES
 from edgeclf.artifact.tflite import TensorInfo, TfliteModel
 from edgeclf.errors import ModelError
@@ -61,6 +62,8 @@ def classifier_shape(model: TfliteModel) -> ClassifierShape:
         raise ModelError(f"{refusal} an output of {', '.join(OUTPUT_TYPES)}, got {scores.dtype}")
     if len(scores.shape) < 2 or scores.elements != scores.shape[-1]:
         raise ModelError(f"{refusal} an output of shape [1, classes], got {_shown(scores)}")
+    if scores.elements > MOST_CLASSES:
+        raise ModelError(f"{refusal} at most {MOST_CLASSES:,} classes, got {scores.elements:,}")
     if scores.elements < 2:
         raise ModelError(f"{refusal} one score for each of at least 2 classes, got {_shown(scores)}")
     kind = _scores(model)
@@ -69,8 +72,9 @@ def classifier_shape(model: TfliteModel) -> ClassifierShape:
 
 def _scores(model: TfliteModel) -> str:
     tensor = model.output_indices[0]
+    producers = {made: operator for operator in reversed(model.operators) for made in operator.outputs}
     for _ in model.operators:  # a damaged graph may run in a circle
-        operator = model.producer(tensor)
+        operator = producers.get(tensor)
         if operator is None or not operator.inputs:
             break
         if operator.name in _HEADS:

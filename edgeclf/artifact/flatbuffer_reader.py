@@ -15,18 +15,21 @@ import numpy.typing as npt
 from edgeclf.errors import DamagedModelError
 
 DAMAGED = "the model file is cut or damaged: "
+_TEXTS = 8  # bytes of texts that may be read for each byte of the file
 
 
 class Reader:
     """The bytes of one FlatBuffer.
 
     A damaged count can make a small file claim thousands of tables with the same thousands of children; the budget
-    of elements, one for each byte of the file, ends such a reading.
+    of elements, one for each byte of the file, ends such a reading. Texts have a budget of their own, since writers may
+    keep equal ones once.
     """
 
     def __init__(self, content: bytes | memoryview) -> None:
         self.content = memoryview(content)
         self._budget = len(content)
+        self._text_budget = _TEXTS * len(content)
 
     def number(self, position: int, code: str) -> int | float:
         """Read the little-endian number with `struct` code `code` at `position`."""
@@ -55,6 +58,16 @@ class Reader:
         self._budget -= elements
         if self._budget < 0:
             raise damage_error("it claims more parts than it has bytes")
+
+    def spend_text(self, size: int) -> None:
+        """Count a text of `size` bytes as read.
+
+        Raises:
+            DamagedModelError: its budget is used up.
+        """
+        self._text_budget -= size
+        if self._text_budget < 0:
+            raise damage_error("it claims more text than it has bytes")
 
     def root(self) -> Table:
         """Find the outermost table."""
@@ -152,6 +165,7 @@ class Table:
         data = self.data(slot)
         if data is None:
             return ""
+        self.reader.spend_text(len(data))
         try:
             return bytes(data).decode()
         except UnicodeDecodeError:

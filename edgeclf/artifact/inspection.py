@@ -101,10 +101,15 @@ def inspect_file(file: ModelFile) -> InspectReport:
         labels=standard.labels,
         normalization=standard.normalization.to_dict() if standard.normalization else None,
         provenance=origin,
-        samples=len(samples["expected"]) if samples else 0,
+        samples=_count_samples(samples),
         notes=notes,
         **_graph_facts(graph),
     )
+
+
+def _count_samples(samples: object) -> int:
+    expected = samples.get("expected") if isinstance(samples, dict) else None
+    return len(expected) if isinstance(expected, list) else 0
 
 
 def weight_statistics(tensor: TensorInfo) -> dict[str, Any]:

@@ -6,6 +6,7 @@ Format: https://ai.google.dev/edge/litert/models/metadata; the schema's tables a
 from __future__ import annotations
 
 import io
+import struct
 import zipfile
 import zlib
 from dataclasses import dataclass
@@ -13,15 +14,30 @@ from dataclasses import dataclass
 import numpy as np
 
 from edgeclf.artifact.flatbuffer_reader import DAMAGED, Reader, Table, damage_error
+from edgeclf.artifact.label_bounds import check_labels
 from edgeclf.artifact.pixels import Normalization
 from edgeclf.artifact.tflite import TfliteModel, parse
-from edgeclf.errors import DamagedModelError
+from edgeclf.errors import DamagedModelError, InputError
 
 BUFFER_NAME = "TFLITE_METADATA"
 IDENTIFIER = b"M001"
 LABELS_ON_AXIS, LABELS_AS_VALUES = 2, 3
 NORMALIZATION_OPTIONS = 1
 _LARGEST_LABEL_FILE = 1 << 24
+_PACKED = (zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED)
+"""How labels may be packed: what `zipfile` unpacks a piece at a time."""
+# What `zipfile` raises for archives that are not in order; it checks little of what it reads.
+_BROKEN_ZIP = (
+    zipfile.BadZipFile,
+    zlib.error,
+    struct.error,
+    OSError,
+    EOFError,
+    RuntimeError,
+    ValueError,
+    LookupError,
+    OverflowError,
+)
 
 
 @dataclass(frozen=True)
@@ -107,7 +123,12 @@ def _labels(content: bytes, files: list[Table]) -> tuple[str, ...] | None:
         return None
     name = min(listed, key=lambda f: bool(f.text(3))).text(0)
     text = _member(content, name)
-    return None if text is None else tuple(line.rstrip("\r") for line in text.removesuffix("\n").split("\n"))
+    if text is None:
+        return None
+    try:
+        return check_labels([line.rstrip("\r") for line in text.removesuffix("\n").split("\n")])
+    except InputError as error:
+        raise damage_error(f"its list of labels cannot be read ({error})") from error
 
 
 def _member(content: bytes, name: str) -> str | None:
@@ -116,10 +137,17 @@ def _member(content: bytes, name: str) -> str | None:
             member = next((m for m in archive.infolist() if m.filename == name), None)
             if member is None:
                 raise damage_error(f"its list of labels {name!r} is missing")
-            if member.file_size > _LARGEST_LABEL_FILE:
-                raise damage_error(f"its list of labels would have {member.file_size} bytes")
-            return archive.read(member).decode("utf-8-sig")
-    except (zipfile.BadZipFile, zlib.error, EOFError, RuntimeError, NotImplementedError, UnicodeDecodeError) as error:
+            if member.compress_type not in _PACKED:
+                raise damage_error(f"its list of labels is packed by method {member.compress_type}")
+            # Not `read()`, which unpacks all there is, whatever size the archive says.
+            with archive.open(member) as stream:
+                packed = stream.read(_LARGEST_LABEL_FILE + 1)
+            if len(packed) > _LARGEST_LABEL_FILE:
+                raise damage_error(f"its list of labels has more than {_LARGEST_LABEL_FILE:,} bytes")
+            return packed.decode("utf-8-sig")
+    except DamagedModelError:
+        raise
+    except _BROKEN_ZIP as error:
         raise damage_error(f"its list of labels cannot be read ({error})") from error
 
 

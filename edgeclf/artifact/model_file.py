@@ -117,7 +117,11 @@ class ModelFile:
         Raises:
             DamagedModelError: it cannot be read.
         """
-        return sealing.read_provenance(self.content, self.graph)
+        graph = self.graph
+        try:
+            return sealing.read_provenance(self.content, graph)
+        except DamagedModelError as error:
+            raise DamagedModelError(f"{self.name}: {error}") from error
 
     @property
     def metadata(self) -> Metadata:
@@ -137,7 +141,11 @@ class ModelFile:
     def _metadata(self) -> tuple[Metadata, tuple[str, ...]]:
         if self.seal_state == "unverified":
             return read_foreign_metadata(self.content, self.graph)
-        return read_metadata(self.content, self.graph), ()
+        graph = self.graph
+        try:
+            return read_metadata(self.content, graph), ()
+        except DamagedModelError as error:
+            raise DamagedModelError(f"{self.name}: {error}") from error
 
     @cached_property
     def shape(self) -> ClassifierShape:

@@ -8,14 +8,17 @@ from __future__ import annotations
 
 import dataclasses
 import hashlib
-import json
 import re
 from dataclasses import dataclass, field
 from typing import Any, Literal
 
 from edgeclf.artifact.flatbuffer_reader import damage_error
+from edgeclf.artifact.label_bounds import check_labels
+from edgeclf.artifact.pixels import Normalization
+from edgeclf.artifact.samples import read_samples
 from edgeclf.artifact.tflite import TfliteModel, parse
 from edgeclf.errors import InputError, ModelError
+from edgeclf.json_text import parse_json, write_json
 from edgeclf.records import Record
 
 BUFFER_NAME = "EDGECLF_PROVENANCE"
@@ -57,7 +60,7 @@ class Provenance(Record):
 def provenance_buffer(provenance: Provenance) -> bytes:
     """Encode the JSON buffer, its seal still empty."""
     seal = EMPTY_SEAL.decode()
-    return json.dumps({"seal": seal, "format": 1, **provenance.to_dict()}, ensure_ascii=False, allow_nan=False).encode()
+    return write_json({"seal": seal, "format": 1, **provenance.to_dict()}).encode()
 
 
 def seal(content: bytes) -> bytes:
@@ -119,17 +122,30 @@ def read_provenance(content: bytes, model: TfliteModel | None = None) -> Provena
     if buffer is None:
         return None
     try:
-        values = json.loads(buffer)
-    except ValueError as error:
-        raise damage_error(f"its provenance is no JSON ({error})") from error
-    if not isinstance(values, dict):
-        raise damage_error("its provenance is no JSON object")
-    # a later version may have written more than this one knows
-    known = {f.name for f in dataclasses.fields(Provenance)}
-    try:
-        return Provenance.from_dict({key: value for key, value in values.items() if key in known})
+        values = parse_json(buffer, "the JSON")
+        if not isinstance(values, dict):
+            raise InputError(f"expected a JSON object, got {type(values).__name__}")
+        # a later version may have written more than this one knows
+        known = {f.name for f in dataclasses.fields(Provenance)}
+        made = Provenance.from_dict({key: value for key, value in values.items() if key in known})
+        _check(made)
     except InputError as error:
         raise damage_error(f"its provenance cannot be read ({error})") from error
+    return made
+
+
+def _check(made: Provenance) -> None:
+    """Check what others take from a provenance: its class names, its input range, its samples.
+
+    Raises:
+        InputError: one of them is not what it should be.
+    """
+    if made.data.get("class_names") is not None:
+        check_labels(made.data["class_names"])
+    if made.input_range is not None:
+        Normalization.from_range(*made.input_range)
+    if made.samples is not None:
+        read_samples(made.samples)
 
 
 def _marks(content: bytes) -> list[int]:

@@ -16,7 +16,6 @@ from __future__ import annotations
 import contextlib
 import csv
 import io
-import json
 import os
 import shutil
 import tempfile
@@ -24,8 +23,10 @@ from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+from edgeclf.artifact.label_bounds import check_labels
 from edgeclf.atomic import check_writable, explained, sync_folder, write_text
 from edgeclf.errors import InputError, ModelError
+from edgeclf.json_text import read_json, write_json
 
 RECORD, CHECKPOINT, MODEL = "run.json", "checkpoint/state.npz", "model.keras"
 MARKS = (RECORD, CHECKPOINT, MODEL)
@@ -166,7 +167,7 @@ class RunFolder:
 
     def write_record(self, record: Mapping[str, Any]) -> None:
         """Write `run.json`."""
-        write_text(self.record_path, json.dumps(record, indent=1, ensure_ascii=False))
+        write_text(self.record_path, write_json(record, indent=1))
         self._record = dict(record)
 
     def write_history(self, rows: Sequence[Mapping[str, Any]]) -> None:
@@ -207,12 +208,22 @@ class RunFolder:
         if not self.is_one(self.path):
             raise InputError(f"{self.path}: not a run folder, it has no {RECORD}")
         try:
-            values = json.loads(self.record_path.read_text(encoding="utf-8"))
-        except (OSError, ValueError, RecursionError) as error:
-            raise ModelError(f"{self.record_path}: cannot be read ({error})") from error
+            values = read_json(self.record_path)
+        except OSError as error:
+            raise ModelError(
+                f"{self.record_path}: cannot be read ({(error.strerror or str(error)).lower()})"
+            ) from error
+        except InputError as error:
+            raise ModelError(str(error)) from error
         if not isinstance(values, dict):
             raise ModelError(f"{self.record_path}: expected a JSON object, got {type(values).__name__}")
         for name in ("data", "config"):
             if not isinstance(values.get(name, {}), dict):
                 raise ModelError(f"{self.record_path}: expected an object in {name!r}, got {values[name]!r:.60}")
+        classes = values.get("data", {}).get("class_names")
+        if classes is not None:
+            try:
+                check_labels(classes)
+            except InputError as error:
+                raise ModelError(f"{self.record_path}: {error}") from error
         return values

@@ -5,16 +5,74 @@
 
 from __future__ import annotations
 
+import math
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
+
+from edgeclf.errors import InputError
+from edgeclf.records import Record
 
 FORMULA = "cells-and-ramp-1"
 CANDIDATES = 48
 MOST_SAMPLES = 8
 VALUES = 12
 """How many of a sample's values are kept: the highest ones."""
+_LARGEST_INDEX, _MOST_EXPECTED = 1 << 20, 1000
+
+
+@dataclass(frozen=True)
+class ExpectedOutput(Record):
+    """What the host computed for one sample.
+
+    Attributes:
+        index: number of the sample in the formula.
+        classes: with the highest values, the highest first.
+        values: the raw output for each of them.
+    """
+
+    index: int
+    classes: tuple[int, ...]
+    values: tuple[float, ...]
+
+
+@dataclass(frozen=True)
+class Samples(Record):
+    """The samples of a model file.
+
+    Attributes:
+        formula: name of the formula that makes their pixels.
+        step: the output's quantization step in raw units.
+        expected: by sample; there may be none.
+    """
+
+    formula: str
+    step: float
+    expected: tuple[ExpectedOutput, ...]
+
+
+def read_samples(values: dict[str, Any]) -> Samples | None:
+    """Read the samples that `choose_samples` made from a file's provenance; None: of a formula not known here.
+
+    Raises:
+        InputError: they are not of that kind.
+    """
+    formula = values.get("formula")
+    if isinstance(formula, str) and formula != FORMULA:
+        return None
+    samples = Samples.from_dict(values)
+    if not (math.isfinite(samples.step) and samples.step > 0):
+        raise InputError(f"the step of the samples must be above 0, got {samples.step:g}")
+    if len(samples.expected) > _MOST_EXPECTED:
+        raise InputError(f"expected at most {_MOST_EXPECTED} samples, got {len(samples.expected)}")
+    for one in samples.expected:
+        if not 0 <= one.index < _LARGEST_INDEX or min(one.classes, default=-1) < 0:
+            raise InputError(f"a sample has the index {one.index} and {len(one.classes)} classes")
+        if len(one.classes) != len(one.values) or len(set(one.classes)) != len(one.classes):
+            raise InputError(f"sample {one.index} has {len(one.values)} values for {len(set(one.classes))} classes")
+    return samples
 
 
 def sample_image(index: int, height: int, width: int) -> npt.NDArray[np.uint8]:

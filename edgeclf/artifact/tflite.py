@@ -16,6 +16,7 @@ import numpy as np
 import numpy.typing as npt
 
 from edgeclf.artifact.flatbuffer_reader import Reader, Table, damage_error
+from edgeclf.artifact.graph_calls import check_calls, read_calls
 from edgeclf.artifact.operators import CUSTOM, TENSOR_TYPES, TYPE_BITS, operator_name
 from edgeclf.errors import ModelError
 
@@ -83,12 +84,16 @@ class TensorInfo:
 
 @dataclass(frozen=True)
 class OperatorInfo:
-    """One operator: tensors are given by their index, -1 is an input that is left out."""
+    """One operator: tensors are given by their index, -1 is an input that is left out.
+
+    `calls` has the numbers of the graphs that it runs: the branches of an IF, the condition and body of a WHILE.
+    """
 
     name: str
     inputs: tuple[int, ...]
     outputs: tuple[int, ...]
     options: Mapping[str, int]
+    calls: tuple[int, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -138,11 +143,13 @@ def parse(content: bytes) -> TfliteModel:
     graphs = root.tables(2)
     if not graphs:
         raise damage_error("it has no graph")
-    parsed = [_graph(table, codes, buffers) for table in graphs]
+    parsed = [_graph(table, codes, buffers, len(graphs)) for table in graphs]
+    check_calls([frozenset(call for operator in graph[1] for call in operator.calls) for graph in parsed])
     tensors, operators, inputs, outputs = parsed[0]
     metadata = {}
     for table in root.tables(6):
         data = _at(buffers, table.integer(1, "I"), "buffer")
+        reader.spend_text(0 if data is None else len(data))
         metadata[table.text(0)] = b"" if data is None else bytes(data)
     return TfliteModel(root.text(3), tensors, operators, inputs, outputs, metadata, len(graphs))
 
@@ -166,11 +173,11 @@ def _operator_code(table: Table) -> str:
 _Graph = tuple[tuple[TensorInfo, ...], tuple[OperatorInfo, ...], tuple[int, ...], tuple[int, ...]]
 
 
-def _graph(table: Table, codes: list[str], buffers: list[memoryview | None]) -> _Graph:
+def _graph(table: Table, codes: list[str], buffers: list[memoryview | None], graphs: int) -> _Graph:
     tensors = tuple(_tensor(i, t, buffers) for i, t in enumerate(table.tables(0)))
     inputs = _tensor_numbers(table, 1, len(tensors))
     outputs = _tensor_numbers(table, 2, len(tensors))
-    return tensors, tuple(_operator(t, codes, len(tensors)) for t in table.tables(3)), inputs, outputs
+    return tensors, tuple(_operator(t, codes, len(tensors), graphs) for t in table.tables(3)), inputs, outputs
 
 
 def _tensor_numbers(table: Table, slot: int, count: int, lowest: int = 0) -> tuple[int, ...]:
@@ -225,7 +232,7 @@ def _quantization(
     return scales, zeros, axis
 
 
-def _operator(table: Table, codes: list[str], count: int) -> OperatorInfo:
+def _operator(table: Table, codes: list[str], count: int, graphs: int) -> OperatorInfo:
     name = _at(codes, table.integer(0, "I"), "operator")
     inputs = _tensor_numbers(table, 1, count, lowest=-1)
     outputs = _tensor_numbers(table, 2, count)
@@ -239,7 +246,7 @@ def _operator(table: Table, codes: list[str], count: int) -> OperatorInfo:
         for key, value in options.items():
             if not 1 <= value < 2**15:
                 raise damage_error(f"{name} has {key} {value}")
-    return OperatorInfo(name, inputs, outputs, options)
+    return OperatorInfo(name, inputs, outputs, options, read_calls(name, table, graphs))
 
 
 def _at(values: list[Any], index: int, kind: str) -> Any:

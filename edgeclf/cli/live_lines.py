@@ -7,8 +7,8 @@ import threading
 from collections.abc import Callable, Iterator
 from typing import IO, TYPE_CHECKING
 
-from edgeclf.cli.session import one_line
 from edgeclf.measure.formatting import percent
+from edgeclf.printable import one_line
 from edgeclf.streaming.outputs.json_lines import has_room
 
 if TYPE_CHECKING:

@@ -7,7 +7,7 @@ import time
 from collections.abc import Iterator
 from typing import IO, TYPE_CHECKING
 
-from edgeclf.cli.session import one_line
+from edgeclf.printable import one_line
 
 if TYPE_CHECKING:
     from rich.progress import Progress as Bars
@@ -36,9 +36,9 @@ class ConsoleProgress:
     """
 
     def __init__(self, stream: IO[str]) -> None:
-        from rich.console import Console
+        from edgeclf.cli.terminal import Terminal
 
-        self.console = Console(file=stream, highlight=False, emoji=False, markup=False)
+        self.console = Terminal(file=stream)
         self._bars: Bars | None = None
         self._open = 0
 

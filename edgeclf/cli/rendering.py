@@ -9,8 +9,8 @@ from rich.console import Console
 from rich.table import Table
 
 from edgeclf.cli.rendering_tables import Column, print_table
-from edgeclf.cli.session import one_line
 from edgeclf.measure.formatting import exact, percent, size
+from edgeclf.printable import one_line
 
 if TYPE_CHECKING:
     from edgeclf.artifact.inspection import InspectReport

@@ -15,7 +15,7 @@ from rich.cells import cell_len
 from rich.console import Console
 from rich.table import Table
 
-from edgeclf.cli.session import one_line
+from edgeclf.printable import one_line
 
 FIRST_COLUMN = 24
 """Characters that the first column keeps, or a third of the screen, before another column is left out."""

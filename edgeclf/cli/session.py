@@ -19,6 +19,9 @@ import typer
 
 from edgeclf.errors import EdgeclfError
 from edgeclf.image.native_stderr import scratch_file
+from edgeclf.json_text import write_json
+from edgeclf.printable import one_line
+from edgeclf.printable import printable
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -104,24 +107,35 @@ def show(session: Session, outcome: Outcome) -> None:
     if outcome.document is None:
         return
     if session.json:
-        sys.stdout.write(json.dumps(outcome.document, ensure_ascii=False, allow_nan=False) + "\n")
+        sys.stdout.write(_encodable(write_json(outcome.document)) + "\n")
     else:
-        from rich.console import Console
+        from edgeclf.cli.terminal import Terminal
 
+        with contextlib.suppress(AttributeError):  # a stand-in of a test
+            sys.stdout.reconfigure(errors="backslashreplace")  # type: ignore[union-attr]
         terminal = sys.stdout.isatty()
-        outcome.render(Console(width=None if terminal else PIPED_WIDTH, highlight=False, emoji=False, markup=False))
+        outcome.render(Terminal(width=None if terminal else PIPED_WIDTH))
     sys.stdout.flush()
 
 
 def fail(session: Session, message: str, code: int) -> int:
     """Print the failure as one line on stderr; with --json also as the one document on stdout."""
     if session.debug and sys.exc_info()[0] is not None:
-        traceback.print_exc()
+        print(printable(traceback.format_exc(), keep="\n"), file=sys.stderr, end="")
     print(f"edgeclf: {one_line(message)}", file=sys.stderr, flush=True)
     if session.json:
         with contextlib.suppress(BrokenPipeError):
-            print(json.dumps({"error": one_line(message), "exit_code": code}, ensure_ascii=False), flush=True)
+            print(_encodable(write_json({"error": one_line(message), "exit_code": code})), flush=True)
     return code
+
+
+def _encodable(document: str) -> str:
+    """Return JSON that stdout can carry: where that is not UTF-8, with an escape for all that is not ASCII."""
+    try:
+        document.encode(getattr(sys.stdout, "encoding", None) or "utf-8")
+    except UnicodeEncodeError:
+        return "".join(c if c.isascii() else json.dumps(c)[1:-1] for c in document)
+    return document
 
 
 def explain(error: OSError) -> str:
@@ -130,12 +144,6 @@ def explain(error: OSError) -> str:
     if error.errno in (errno.ENOSPC, errno.EDQUOT):
         return f"{place}the disk is full; free some space and run the command again"
     return f"{place}{(error.strerror or str(error)).lower()}"
-
-
-def one_line(message: str) -> str:
-    """Return `message` without line breaks and control characters, which a file name may contain."""
-    joined = " ".join(message.split())
-    return "".join(c if c.isprintable() else "\N{REPLACEMENT CHARACTER}" for c in joined)
 
 
 @contextlib.contextmanager
@@ -170,7 +178,7 @@ def _replay(chatter: IO[bytes], error: BaseException | None, stderr: IO[str]) ->
         return
     chatter.seek(0)
     for line in chatter.read().decode(errors="replace").splitlines()[-10:]:
-        print(line, file=stderr)
+        print(printable(line), file=stderr)
 
 
 @contextlib.contextmanager

@@ -11,11 +11,14 @@ import numpy as np
 import numpy.typing as npt
 
 from edgeclf.artifact.custom_operators import describe_custom_operators, describe_edge_tpu, is_for_edge_tpu
+from edgeclf.artifact.graph_bounds import is_predictable
 from edgeclf.artifact.model_file import ModelFile
-from edgeclf.artifact.tflite import TensorInfo
+from edgeclf.artifact.tflite import TensorInfo, TfliteModel
 from edgeclf.errors import InputError, ModelError, RunFailedError
 from edgeclf.image.native_stderr import RUNTIME_CHATTER, without_chatter
 from edgeclf.inference.engine import TensorSpec
+from edgeclf.inference.limits import ModelLimits
+from edgeclf.inference.watched_call import WatchedCall
 
 
 class TFLiteSession:
@@ -27,9 +30,19 @@ class TFLiteSession:
         engine: name of the engine.
         engine_version: of its package.
         threads: number of threads.
+        limits: of a graph that need not end soon; None: it does.
     """
 
-    def __init__(self, native: Any, file: ModelFile, *, engine: str, engine_version: str, threads: int) -> None:
+    def __init__(
+        self,
+        native: Any,
+        file: ModelFile,
+        *,
+        engine: str,
+        engine_version: str,
+        threads: int,
+        limits: ModelLimits | None = None,
+    ) -> None:
         self.input = _spec(file.graph.inputs[0])
         self.output = _spec(file.graph.outputs[0])
         self.engine = engine
@@ -40,13 +53,15 @@ class TFLiteSession:
         self._in = int(native.get_input_details()[0]["index"])
         self._out = int(native.get_output_details()[0]["index"])
         self.invoke: Callable[[], object] = native.invoke
+        if limits is not None:
+            self.invoke = WatchedCall(native.invoke, native, file.name, limits)
 
     def run(self, tensor: npt.NDArray[Any]) -> npt.NDArray[Any]:
         """Compute the graph on a tensor of the input's shape and type; returns a copy of the raw output.
 
         Raises:
             InputError: the tensor has another shape or type.
-            RunFailedError: the runtime fails.
+            RunFailedError: the runtime fails, or the model takes more time or memory than allowed.
         """
         if tensor.shape != self.input.shape or tensor.dtype != self._dtype:
             expected = f"{self.input.dtype}{list(self.input.shape)}"
@@ -110,7 +125,7 @@ class TFLiteEngine(ABC):
 
         Raises:
             DamagedModelError: the file is not what was written.
-            ModelError: it is no TFLite file, or the runtime refuses it.
+            ModelError: it is no TFLite file, the runtime refuses it, or it needs more memory than allowed.
             InputError: `threads` is below 1, or the runtime cannot be used here.
         """
         if threads < 1:
@@ -121,6 +136,8 @@ class TFLiteEngine(ABC):
             raise ModelError(f"{file.name}: the graph has {len(graph.inputs)} inputs and {len(graph.outputs)} outputs")
         if is_for_edge_tpu(file):
             raise ModelError(describe_edge_tpu(file))
+        limits = ModelLimits.from_environment()
+        limits.check(file)
         module = self.load()
         settings: dict[str, Any] = {}
         if preserve_all_tensors:
@@ -136,8 +153,28 @@ class TFLiteEngine(ABC):
             raise ModelError(
                 f"{file.name}: {self.name} refuses it: {_first_line(error)}{describe_custom_operators(file)}"
             ) from error
-        version = importlib.metadata.version(self.distribution)
-        return TFLiteSession(native, file, engine=self.name, engine_version=version, threads=threads)
+        # What the file says of shapes need not be true; the runtime computes them, and has touched no memory yet.
+        differing = _differing_shapes(native, graph)
+        if differing:
+            limits.check(file, differing)
+        return TFLiteSession(
+            native,
+            file,
+            engine=self.name,
+            engine_version=importlib.metadata.version(self.distribution),
+            threads=threads,
+            limits=None if is_predictable(graph) and not differing else limits,
+        )
+
+
+def _differing_shapes(native: Any, graph: TfliteModel) -> dict[int, tuple[int, ...]]:
+    """Return the shapes of computed tensors that the runtime has otherwise than the file."""
+    found = {}
+    for seen in native.get_tensor_details():
+        index, shape = int(seen["index"]), tuple(int(size) for size in seen["shape"])
+        if index < len(graph.tensors) and graph.tensors[index].data is None and graph.tensors[index].shape != shape:
+            found[index] = shape
+    return found
 
 
 def _spec(tensor: TensorInfo) -> TensorSpec:

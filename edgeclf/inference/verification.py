@@ -12,8 +12,8 @@ import numpy.typing as npt
 from edgeclf.artifact.locate import locate_model
 from edgeclf.artifact.model_file import ModelFile
 from edgeclf.artifact.pixels import Normalization, apply_table, pixel_table
-from edgeclf.artifact.samples import FORMULA, sample_image
-from edgeclf.errors import ModelError
+from edgeclf.artifact.samples import FORMULA, Samples, read_samples, sample_image
+from edgeclf.errors import DamagedModelError, ModelError
 from edgeclf.inference.engine import find_engine
 from edgeclf.records import Record
 
@@ -62,21 +62,21 @@ def verify(model: str | Path | ModelFile, runtime: str = "litert", threads: int 
     samples = _read_samples(file)
     shape, table = file.shape, _pixel_table(file)
     session = find_engine(runtime).open(file, threads=threads)
-    step = float(samples["step"])
+    step = samples.step
     labels_equal = values = different = 0
     largest = 0.0
-    for expected in samples["expected"]:
-        image = sample_image(int(expected["index"]), shape.height, shape.width)[..., : shape.channels]
+    for expected in samples.expected:
+        image = sample_image(expected.index, shape.height, shape.width)[..., : shape.channels]
         raw = session.run(apply_table(table, image)[None]).reshape(-1)
-        reference = np.array(expected["values"], np.float64)
-        steps = np.abs(raw[expected["classes"]].astype(np.float64) - reference) / step
+        reference = np.array(expected.values, np.float64)
+        steps = np.abs(raw[list(expected.classes)].astype(np.float64) - reference) / step
         # what is no number is infinitely far from any
         steps = np.where(np.isfinite(steps), steps, np.inf)
-        labels_equal += _label_equal(raw, expected["classes"][0], reference, step)
+        labels_equal += _label_equal(raw, expected.classes[0], reference, step)
         values += len(steps)
         different += int((steps > 1e-3).sum())
         largest = max(largest, float(steps.max()))
-    total = len(samples["expected"])
+    total = len(samples.expected)
     return VerifyReport(
         ok=labels_equal == total and largest <= 1.0 + 1e-3,
         model=str(file.path or file.name),
@@ -90,15 +90,21 @@ def verify(model: str | Path | ModelFile, runtime: str = "litert", threads: int 
     )
 
 
-def _read_samples(file: ModelFile) -> dict[str, Any]:
+def _read_samples(file: ModelFile) -> Samples:
     file.check()
     made = file.provenance
     if made is None or not made.samples:
         raise ModelError(f"{file.name}: carries no samples to verify (it was not made by edgeclf compress)")
-    formula = made.samples.get("formula")
-    if formula != FORMULA:
+    samples = read_samples(made.samples)
+    if samples is None:
+        formula = made.samples["formula"]
         raise ModelError(f"{file.name}: expected samples of the formula {FORMULA!r}, got {formula!r}; update edgeclf")
-    return made.samples
+    if not samples.expected:
+        raise ModelError(f"{file.name}: carries no samples to verify, its list of them is empty; make the model again")
+    classes = file.shape.classes
+    if any(number >= classes for one in samples.expected for number in one.classes):
+        raise DamagedModelError(f"{file.name}: its samples name classes that it does not have; make it again")
+    return samples
 
 
 def _pixel_table(file: ModelFile) -> npt.NDArray[Any]:
@@ -115,5 +121,5 @@ def _label_equal(raw: npt.NDArray[Any], label: int, reference: npt.NDArray[np.fl
         return False
     if int(np.argmax(raw)) == label:
         return True
-    close = reference[0] - reference[1] <= step
+    close = len(reference) > 1 and reference[0] - reference[1] <= step
     return bool(close and raw.max() - raw.astype(np.float64)[label] <= step)

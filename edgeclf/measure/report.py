@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import json
 from dataclasses import dataclass
 from pathlib import Path
 
 from edgeclf import atomic
 from edgeclf.errors import InputError
+from edgeclf.json_text import read_json
 from edgeclf.measure.board import BoardReading, BoardReadings
 from edgeclf.measure.formatting import duration
 from edgeclf.measure.machine import Machine
@@ -253,11 +253,12 @@ def load_report(path: Path | str) -> BenchReport:
     """
     expected = "expected the bench.json of `edgeclf bench --out`, or what `edgeclf bench --json` prints"
     try:
-        values = json.loads(Path(path).read_text(encoding="utf-8"))
+        values = read_json(Path(path))
     except OSError as error:
         raise InputError(f"{path}: {(error.strerror or str(error)).lower()}; {expected}") from error
-    except (ValueError, RecursionError) as error:
-        raise InputError(f"{path}: not a JSON file; {expected}") from error
+    except InputError as error:
+        reason = str(error).partition(" cannot be read: ")[2]
+        raise InputError(f"{path}: not a JSON file that can be read ({reason}); {expected}") from error
     if not isinstance(values, dict) or not isinstance(values.get("models"), list):
         raise InputError(f"{path}: not a report of `edgeclf bench`; {expected}")
     try:

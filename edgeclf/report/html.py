@@ -11,6 +11,7 @@ from edgeclf import atomic
 from edgeclf.dataset import Split
 from edgeclf.measure import formatting
 from edgeclf.measure.report import BenchReport, board_readings
+from edgeclf.printable import printable
 from edgeclf.report import device, plots, wording
 from edgeclf.report.confusion import make_matrices
 from edgeclf.report.gallery import make_gallery
@@ -42,7 +43,7 @@ def render_report(report: BenchReport, *, images: Split | None = None) -> str:
     classes = plots.for_both_screens(plots.class_costs, report, order) if paired else ""
     named = {cost.label for one in report.comparisons for cost in one.per_class if cost.difference is not None}
     galleries = [make_gallery(comparison, images) for comparison in report.comparisons if comparison.flips]
-    return (
+    page = (
         _environment()
         .get_template("report.html.j2")
         .render(
@@ -66,6 +67,7 @@ def render_report(report: BenchReport, *, images: Split | None = None) -> str:
             photos=next((m.preprocessing_ms for m in report.models if m.preprocessing_ms), None),
         )
     )
+    return printable(page, keep="\n")
 
 
 def _environment() -> jinja2.Environment:

@@ -16,6 +16,7 @@ from matplotlib.ticker import FuncFormatter, LogLocator, NullFormatter
 
 from edgeclf.measure.formatting import milliseconds, size, threads
 from edgeclf.measure.report import BaselineResult, BenchReport, ClassCost, ModelResult
+from edgeclf.printable import printable
 from edgeclf.report.wording import is_significant
 
 # Stand-ins that matplotlib accepts; each is replaced by the CSS variable of the same meaning.
@@ -198,7 +199,8 @@ def _colour(index: int) -> str:
 
 
 def _shortened(label: str, limit: int) -> str:
-    return label if len(label) <= limit else label[: limit - 1] + "…"
+    shown = printable(label)
+    return shown if len(shown) <= limit else shown[: limit - 1] + "…"
 
 
 def _svg(figure: Figure, name: str, title: str) -> str:

@@ -14,6 +14,7 @@ from matplotlib.figure import Figure
 from edgeclf.atomic import write_bytes
 from edgeclf.dataset.types import Split
 from edgeclf.measure.formatting import percent
+from edgeclf.printable import printable
 
 BLUE, ORANGE, GREY = "#1f6feb", "#d9730d", "#6e7781"
 
@@ -48,7 +49,7 @@ def plot_curves(history: Sequence[Mapping[str, Any]], kept_epoch: int, unaugment
 
 def plot_confusion(confusion: Sequence[Sequence[int]], class_names: Sequence[str], title: str, path: Path) -> None:
     """Draw the confusion matrix, with percent of the row and counts where there is room."""
-    counts = np.asarray(confusion)
+    counts, names = np.asarray(confusion), [_plain(name) for name in class_names]
     fractions = counts / np.maximum(counts.sum(1, keepdims=True), 1)
     side = min(16.0, max(5.0, 1.8 + 0.55 * len(class_names)))
     figure = Figure(figsize=(side, side), layout="constrained")
@@ -56,8 +57,8 @@ def plot_confusion(confusion: Sequence[Sequence[int]], class_names: Sequence[str
     axes.imshow(fractions, cmap="Blues", vmin=0, vmax=1)
     axes.set(title=title, xlabel="predicted", ylabel="true")
     if len(class_names) <= 60:
-        axes.set_xticks(range(len(class_names)), class_names, rotation=60, ha="right", fontsize=8)
-        axes.set_yticks(range(len(class_names)), class_names, fontsize=8)
+        axes.set_xticks(range(len(names)), names, rotation=60, ha="right", fontsize=8)
+        axes.set_yticks(range(len(names)), names, fontsize=8)
     if len(class_names) <= 25:
         for (row, column), count in np.ndenumerate(counts):
             if count:
@@ -83,11 +84,18 @@ def plot_mistakes(split: Split, probabilities: npt.NDArray[np.float32], class_na
         axes = figure.add_subplot(rows, 6, place + 1)
         axes.imshow(images[index])
         wrong = predicted[index] != labels[index]
-        prediction = f"predicted {class_names[predicted[index]]} {percent(probabilities[index].max(), 0)}"
-        title = f"is {class_names[labels[index]]} {percent(of_truth[index], 0)}\n{prediction if wrong else 'right'}"
+        prediction = f"predicted {_plain(class_names[predicted[index]])} {percent(probabilities[index].max(), 0)}"
+        title = (
+            f"is {_plain(class_names[labels[index]])} {percent(of_truth[index], 0)}\n{prediction if wrong else 'right'}"
+        )
         axes.set_title(title, fontsize=8, color=ORANGE if wrong else GREY)
         axes.axis("off")
     _save(figure, path)
+
+
+def _plain(name: str) -> str:
+    """Write a class name so that matplotlib shows it, and does not take what stands between dollars for a formula."""
+    return printable(name).replace("$", r"\$")
 
 
 def _save(figure: Figure, path: Path) -> None:

@@ -19,6 +19,7 @@ from typing import Any
 from edgeclf.atomic import check_writable, write_bytes, write_text
 from edgeclf.compression.compress_report import CompressedModel
 from edgeclf.errors import OutputError
+from edgeclf.json_text import read_json, write_json
 
 
 class ModelFolder:
@@ -78,11 +79,11 @@ class ModelFolder:
             return None
         path = self.model_path(file)
         try:
-            values = json.loads(self.record_path(file).read_text(encoding="utf-8"))
+            values = read_json(self.record_path(file))
             if values["request"] != key or values["sha256"] != hashlib.sha256(path.read_bytes()).hexdigest():
                 return None
             made = CompressedModel.from_dict({**values["model"], "path": str(path)})
-        except (OSError, ValueError, LookupError, TypeError, RecursionError):
+        except (OSError, ValueError, LookupError, TypeError):
             return None
         self._made = True
         return made
@@ -98,7 +99,7 @@ class ModelFolder:
         """
         whole = {**record, "sha256": hashlib.sha256(content).hexdigest(), "request": key}
         # the model comes last: where it is, its figures are
-        write_text(self.record_path(file), json.dumps(whole, indent=1, ensure_ascii=False) + "\n")
+        write_text(self.record_path(file), write_json(whole, indent=1) + "\n")
         write_bytes(self.model_path(file), content)
         self._made = True
 

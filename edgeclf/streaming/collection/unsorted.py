@@ -5,7 +5,6 @@ from __future__ import annotations
 import contextlib
 import datetime
 import fcntl
-import json
 import os
 from collections.abc import Iterable
 from dataclasses import dataclass
@@ -58,7 +57,7 @@ def read_index(folder: Path) -> list[Entry]:
         with open(folder / INDEX, encoding="utf-8", errors="replace") as stream:
             for line in stream:
                 with contextlib.suppress(ValueError, TypeError):  # not JSON, or of another version
-                    entry = Entry.from_dict(json.loads(line))
+                    entry = Entry.from_json(line)
                     if _is_name(entry.name):
                         entries[entry.name] = entry
     except FileNotFoundError:

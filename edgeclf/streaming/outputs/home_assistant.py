@@ -7,11 +7,11 @@ sensors and binary sensors.
 from __future__ import annotations
 
 import hashlib
-import json
 import re
 from typing import Any
 
 import edgeclf
+from edgeclf.json_text import write_json
 
 
 def node_id(topic: str) -> str:
@@ -73,8 +73,6 @@ def make_discovery_messages(topic: str, model: str, prefix: str) -> dict[str, st
         },
     }
     return {
-        f"{prefix}/{component}/{node}/{name}/config": json.dumps(
-            {**entity, "unique_id": f"{node}_{name}", **shared}, ensure_ascii=False
-        )
+        f"{prefix}/{component}/{node}/{name}/config": write_json({**entity, "unique_id": f"{node}_{name}", **shared})
         for (component, name), entity in entities.items()
     }

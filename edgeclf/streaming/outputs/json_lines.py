@@ -6,13 +6,13 @@ for ever. So the stream is asked for room before anything is written.
 
 from __future__ import annotations
 
-import json
 import select
 import threading
 import time
 from collections.abc import Callable
 from typing import IO
 
+from edgeclf.json_text import write_json
 from edgeclf.streaming.loop.geometry import Picture
 from edgeclf.streaming.loop.result import Result
 from edgeclf.streaming.supervision.background import Background
@@ -68,7 +68,7 @@ class JsonLines:
     def _write(self, result: Result) -> None:
         if self.reader_left:
             return
-        line = json.dumps(make_document(result), ensure_ascii=False, allow_nan=False)
+        line = write_json(make_document(result))
         try:
             if self._over() or not write_line(self._stream, line, self._over):
                 self._unwritten += 1

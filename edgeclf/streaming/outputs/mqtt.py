@@ -8,7 +8,6 @@ TOPIC/availability  online or offline, retained; the broker itself publishes off
 
 from __future__ import annotations
 
-import json
 import sys
 import threading
 import time
@@ -17,6 +16,7 @@ from typing import TYPE_CHECKING, Any
 
 from edgeclf.errors import one_line
 from edgeclf.extras import extras
+from edgeclf.json_text import write_json
 from edgeclf.streaming.loop.geometry import Picture
 from edgeclf.streaming.loop.result import Result
 from edgeclf.streaming.loop.state import LiveState
@@ -135,7 +135,7 @@ class Mqtt:
         source = self._state.source()
         problem = "ON" if source.status in ("stalled", "lost") else "OFF"
         shown = {"problem": problem, "status": source.status, "detail": source.detail, "source": source.name}
-        return json.dumps(shown, ensure_ascii=False)
+        return write_json(shown)
 
     def _leave(self) -> None:
         """Publish a last message and end the connection, within a second or so."""

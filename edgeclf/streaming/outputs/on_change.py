@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import json
 import os
 import select
 import shlex
@@ -14,6 +13,7 @@ import time
 from dataclasses import dataclass
 
 from edgeclf.errors import InputError, RunFailedError
+from edgeclf.json_text import write_json
 from edgeclf.records import Record
 from edgeclf.streaming.loop.geometry import Picture
 from edgeclf.streaming.loop.result import Result
@@ -155,7 +155,7 @@ def split_command(command: str) -> list[str]:
 
 def _feed(process: subprocess.Popen[bytes], event: ChangeEvent) -> None:
     assert process.stdin is not None
-    line = json.dumps(event.to_dict(), ensure_ascii=False).encode() + b"\n"
+    line = write_json(event.to_dict()).encode() + b"\n"
     # far less than a pipe holds, so this cannot wait; a program that reads nothing is fine
     with contextlib.suppress(BrokenPipeError):
         os.write(process.stdin.fileno(), line)

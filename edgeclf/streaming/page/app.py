@@ -229,7 +229,7 @@ def _file(name: str, media_type: str) -> Callable[[Request], Awaitable[Response]
 def _json(document: dict[str, Any], status: int = 200) -> Response:
     from starlette.responses import Response
 
-    content = json.dumps(document, ensure_ascii=False).encode() + b"\n"
+    content = json.dumps(document).encode() + b"\n"
     return Response(content, status, media_type="application/json")
 
 

@@ -65,4 +65,4 @@ class EventWriter:
 
 
 def _data(document: dict[str, Any]) -> bytes:
-    return b"data: " + json.dumps(document, ensure_ascii=False).encode() + b"\n\n"
+    return b"data: " + json.dumps(document).encode() + b"\n\n"

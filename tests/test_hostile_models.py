@@ -1,0 +1,370 @@
+"""Model files of strangers: bounded in time, memory and labels, and read into typed values or called damaged."""
+
+from __future__ import annotations
+
+import io
+import itertools
+import json
+import os
+import subprocess
+import sys
+import time
+import zipfile
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import tflite_models
+from typer.testing import CliRunner, Result
+
+sys.path.insert(0, str(Path(__file__).resolve().parents[1] / "tools"))
+from stranger_cases import tflite_builder as made
+
+from edgeclf.artifact.graph_bounds import is_predictable, largest_folded_constant, peak_bytes
+from edgeclf.artifact.inspection import inspect_file
+from edgeclf.artifact.label_bounds import LONGEST_LABEL, MOST_CLASSES, check_labels
+from edgeclf.artifact.metadata import BUFFER_NAME as METADATA
+from edgeclf.artifact.metadata_writer import append_labels, metadata_buffer
+from edgeclf.artifact.model_file import ModelFile
+from edgeclf.artifact.pixels import RAW
+from edgeclf.artifact.provenance import BUFFER_NAME, EMPTY_SEAL, seal
+from edgeclf.artifact.tflite import parse
+from edgeclf.artifact.tflite_editor import TfliteEditor
+from edgeclf.cli.main import app
+from edgeclf.errors import DamagedModelError, InputError, ModelError, RunFailedError
+from edgeclf.inference.classifier import Classifier
+from edgeclf.inference.engine import find_engine
+from edgeclf.inference.limits import ModelLimits
+from edgeclf.inference.verification import verify
+
+PICTURE = np.zeros((4, 4, 3), np.uint8)
+
+
+def run(*arguments: str | Path) -> Result:
+    return CliRunner().invoke(app, [str(a) for a in arguments], prog_name="edgeclf")
+
+
+def one_line_of(result: Result) -> str:
+    """The only line on stderr."""
+    (line,) = result.stderr.splitlines()
+    return line
+
+
+# --- time and memory -------------------------------------------------------------------------------------------------
+
+
+def test_a_model_that_never_ends_is_given_up(tmp_path: Path) -> None:
+    path = tmp_path / "endless.tflite"
+    path.write_bytes(made.endless_model())
+    picture = tmp_path / "a.npy"
+    program = (
+        "import sys, numpy as np\n"
+        "from edgeclf.errors import RunFailedError\n"
+        "from edgeclf.inference.classifier import Classifier\n"
+        "classifier = Classifier(sys.argv[1], input_range=(0, 1))\n"
+        "for _ in range(2):\n"
+        "    try: classifier.predict(np.zeros((4, 4, 3), np.uint8))\n"
+        "    except RunFailedError as error: print(error)\n"
+    )
+    started = time.perf_counter()
+    done = subprocess.run(
+        [sys.executable, "-c", program, path, picture],
+        env={**_environment(), "EDGECLF_MODEL_SECONDS": "0.5"}, capture_output=True, text=True, timeout=60,
+    )  # fmt: skip
+    assert done.returncode == 0, done.stderr  # and the process ends, although native code goes on
+    assert time.perf_counter() - started < 30
+    message = "endless.tflite: one image takes more than 0.5 seconds, and may never end"
+    assert (
+        done.stdout.splitlines() == [f"{message}; if it is meant to, set EDGECLF_MODEL_SECONDS to a larger number"] * 2
+    )
+
+
+def _environment() -> dict[str, str]:
+    return {**os.environ, "PYTHONPATH": str(Path(__file__).resolve().parents[1])}
+
+
+def test_loops_are_watched_and_plain_graphs_are_not() -> None:
+    assert not is_predictable(parse(made.endless_model()))
+    assert not is_predictable(parse(made.folded_model(5)))
+    for path in sorted(tflite_models.FOLDER.glob("*.tflite")):
+        content = path.read_bytes()
+        if path.stem != "upsampling":  # the size of its TRANSPOSE_CONV is computed
+            assert is_predictable(parse(content)), path
+            session = find_engine("litert").open(ModelFile(content, path.name))
+            assert session.invoke.__name__ == "invoke"  # the runtime's own: nothing between it and a stopwatch
+
+
+def test_graphs_that_call_each_other_in_a_circle_are_damaged() -> None:
+    with pytest.raises(DamagedModelError, match="its graphs call each other in a circle"):
+        parse(made.self_calling_model())
+
+
+@pytest.mark.parametrize(
+    ("content", "reason"),
+    [
+        (made.many_outputs_model(2**31 - 1), r"expected at most 250,000 classes, got 2,147,483,647"),
+        (made.understated_model(60_000), "expected a model that needs at most 1,000 MB for one image, got 14,400 MB"),
+        (made.folded_model(2**31 - 1), "expected a model that needs at most 1,000 MB for one image, got 17,180 MB"),
+    ],
+    ids=["outputs", "understated", "folded"],
+)
+def test_models_that_would_fill_the_memory_are_refused(content: bytes, reason: str) -> None:
+    assert len(content) < 500_000
+    with pytest.raises(ModelError, match=reason):
+        Classifier(ModelFile(content, "big.tflite"))
+
+
+def test_growth_that_only_the_run_shows_is_given_up(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("EDGECLF_MODEL_MEGABYTES", "5")
+    file = ModelFile(made.many_outputs_model(200_000), "many.tflite")
+    assert Classifier(file, input_range=(0, 1)).predict(PICTURE).labels  # 0.8 MB
+    grown = ModelFile(made.understated_model(2000), "grown.tflite")  # 16 MB
+    with pytest.raises(ModelError, match="at most 5 MB for one image, got 16 MB.*set EDGECLF_MODEL_MEGABYTES"):
+        Classifier(grown)
+    monkeypatch.setenv("EDGECLF_MODEL_MEGABYTES", "20")
+    assert find_engine("litert").open(grown).run(np.zeros((1, 4, 4, 3), np.float32)).shape == (2000, 2000)
+
+
+def test_limits_come_from_the_environment() -> None:
+    assert ModelLimits.from_environment({}) == ModelLimits(60.0, 1000.0)
+    assert ModelLimits.from_environment({"EDGECLF_MODEL_SECONDS": "0.5"}).seconds == 0.5
+    for wrong in ("0", "-1", "nan", "much"):
+        with pytest.raises(InputError, match=f"EDGECLF_MODEL_MEGABYTES must be a number above 0, got '{wrong}'"):
+            ModelLimits.from_environment({"EDGECLF_MODEL_MEGABYTES": wrong})
+
+
+def test_the_peak_counts_what_is_needed_at_the_same_time() -> None:
+    graph = parse(tflite_models.bare("float_0_255"))
+    largest = max(t.elements for t in graph.tensors if t.data is None)
+    assert 4 * largest <= peak_bytes(graph, {}) <= 4 * sum(t.elements for t in graph.tensors if t.data is None)
+    assert largest_folded_constant(graph) < 10_000
+    assert largest_folded_constant(parse(made.folded_model(1000))) == 1001
+
+
+# --- labels ----------------------------------------------------------------------------------------------------------
+
+
+def with_labels(packed: bytes) -> bytes:
+    """A file of others with this archive of labels at its end."""
+    editor = TfliteEditor(tflite_models.bare("uint8"))
+    editor.set_metadata({METADATA: metadata_buffer("m", "m", 16, 16, 3, RAW)}, "m")
+    return editor.pack() + packed
+
+
+def archive(content: bytes, method: int = zipfile.ZIP_DEFLATED) -> bytes:
+    stream = io.BytesIO()
+    with zipfile.ZipFile(stream, "w", method) as written:
+        written.writestr("labels.txt", content)
+        written.writestr("../../outside.txt", "nobody reads this")
+    return stream.getvalue()
+
+
+def damaged_end(content: bytes, offset: int, value: bytes) -> bytes:
+    place = content.rindex(b"PK\x05\x06") + offset
+    return content[:place] + value + content[place + len(value) :]
+
+
+NAMES = "\n".join(tflite_models.DIGIT_NAMES).encode()
+
+
+def understated_size(packed: bytes) -> bytes:
+    """The archive's directory says that its first file has 100 bytes."""
+    place = packed.index(b"PK\x01\x02") + 24
+    return packed[:place] + (100).to_bytes(4, "little") + packed[place + 4 :]
+
+
+@pytest.mark.parametrize(
+    "packed",
+    [
+        archive(b"x\n" * (1 << 26)),  # 128 MB in 130 kB
+        understated_size(archive(b"x\n" * (1 << 26))),
+        archive(NAMES, zipfile.ZIP_LZMA),
+        archive(NAMES, zipfile.ZIP_BZIP2),
+        archive(b"\xff\xfe"),
+        archive(b"x" * (LONGEST_LABEL + 1) + b"\n" * 9),
+        archive(b"\n" * (MOST_CLASSES + 1)),
+        damaged_end(archive(NAMES), 16, b"\xff\xff\xff\x7f"),  # the directory begins behind the end
+        damaged_end(archive(NAMES), 12, b"\xff\xff\xff\xff"),
+        archive(NAMES)[:-1],
+        archive(NAMES).replace(b"PK\x03\x04", b"PK\x03\x05"),
+    ],
+)
+def test_labels_that_cannot_be_unpacked_are_left_out(packed: bytes) -> None:
+    import tracemalloc
+
+    content = with_labels(packed)
+    tracemalloc.start()
+    try:
+        classifier = Classifier(ModelFile(content, "m.tflite"))
+        peak = tracemalloc.get_traced_memory()[1]
+    finally:
+        tracemalloc.stop()
+    assert peak < 200e6
+    assert classifier.labels == tuple(str(i) for i in range(10))
+    assert any("cannot be read and is left out" in note for note in classifier.notes)
+    assert inspect_file(ModelFile(content, "m.tflite")).integrity == "unverified"
+
+
+def test_whole_labels_are_read() -> None:
+    assert Classifier(ModelFile(with_labels(archive(NAMES)), "m.tflite")).labels == tflite_models.DIGIT_NAMES
+
+
+@pytest.mark.parametrize("names", ["cat", [1], ["a" * (LONGEST_LABEL + 1)], ["\ud800"], [""] * (MOST_CLASSES + 1), {}])
+def test_class_names_are_texts_within_bounds(names: object) -> None:
+    with pytest.raises(InputError):
+        check_labels(names)
+
+
+# --- provenance and samples ------------------------------------------------------------------------------------------
+
+
+def sealed(values: object) -> bytes:
+    """A file with any provenance and a seal that fits: a seal is a checksum, everybody can write one."""
+    text = values if isinstance(values, bytes) else json.dumps(values).encode()
+    if text.startswith(b"{"):
+        text = b'{"seal": "' + EMPTY_SEAL + b'"' + (b", " if text != b"{}" else b"") + text[1:]
+    else:
+        text += b" " + EMPTY_SEAL
+    editor = TfliteEditor(tflite_models.bare("uint8"))
+    editor.set_metadata({BUFFER_NAME: text, METADATA: metadata_buffer("m", "m", 16, 16, 3, RAW)}, "m")
+    return seal(append_labels(editor.pack(), tflite_models.DIGIT_NAMES, EMPTY_SEAL))
+
+
+def samples(**changes: Any) -> dict[str, Any]:
+    one = {"index": 0, "classes": [0, 1], "values": [9, 1]} | {k: v for k, v in changes.items() if k in SAMPLE}
+    whole = {"formula": "cells-and-ramp-1", "step": 1, "expected": [one]}
+    return {"samples": whole | {k: v for k, v in changes.items() if k not in SAMPLE}}
+
+
+SAMPLE = ("index", "classes", "values")
+ODD = [
+    b"[" * 5000,
+    b'{"recipe": ' + b"[" * 500 + b"]" * 500 + b"}",
+    b'{"recipe": {"x": NaN}}',
+    b'{"metrics": {"test": {"top1": 1e999}}}',
+    b'{"metrics": {"test": Infinity}}',
+    b'{"macs": ' + b"1" * 5000 + b"}",
+    b'{"created_by": "\xff"}',
+    [], 3, "text", None,
+    {"recipe": []}, {"data": "x"}, {"metrics": 3}, {"versions": [1]}, {"preprocessing": None}, {"parameters": "many"},
+    {"created_by": 3}, {"input_range": [1]}, {"input_range": [1, 0]}, {"input_range": [0, "1"]},
+    {"data": {"class_names": 3}}, {"data": {"class_names": [3]}}, {"data": {"class_names": {"a": 1}}},
+    {"data": {"class_names": ["\ud800"]}}, {"data": {"class_names": ["x" * 2000]}},
+    {"samples": []}, {"samples": {}}, {"samples": {"expected": 3}}, {"samples": {"formula": 3}},
+    samples(step=0), samples(step=-1), samples(step="1"), samples(expected=3), samples(expected=[3]),
+    samples(expected=[{}]), samples(index=-1), samples(index=2**70), samples(index="0"), samples(classes=[]),
+    samples(classes=[0, 0]), samples(classes=[0, 1, 2]), samples(classes=[-1, 0]), samples(values=[1]),
+    samples(values=[1, None]),
+]  # fmt: skip
+
+
+@pytest.mark.parametrize("values", ODD, ids=[f"{position}" for position in range(len(ODD))])
+def test_a_provenance_of_odd_shape_is_damage(values: object) -> None:
+    file = ModelFile(sealed(values), "odd.tflite")
+    assert file.seal_state in ("verified", "damaged")
+    assert inspect_file(file).integrity == "damaged"
+    inspect_file(file).to_json()
+    for use in (verify, Classifier):
+        with pytest.raises(DamagedModelError, match=r"^odd\.tflite: .*(provenance|checksum)") as caught:
+            use(file)
+        assert "\n" not in str(caught.value)
+        assert len(str(caught.value)) < 400
+
+
+def test_odd_values_that_nobody_reads_are_shown(tmp_path: Path) -> None:
+    path = tmp_path / "odd.tflite"
+    path.write_bytes(
+        sealed({"recipe": {"name": [1]}, "data": {"source": {"a": 1}, "fingerprint": None}, "metrics": {"test": ["x"]}})
+    )
+    for more in ((), ("--json",)):
+        result = run("inspect", path, *more)
+        assert (result.exit_code, result.stderr) == (0, "")
+    assert run("predict", path, tmp_path).exit_code == 2  # no image there; the model is fine
+
+
+@pytest.mark.parametrize("values", [samples(expected=[]), {"samples": None}, {}])
+def test_verify_without_samples_fails(values: dict[str, Any], tmp_path: Path) -> None:
+    path = tmp_path / "none.tflite"
+    path.write_bytes(sealed(values))
+    result = run("verify", path)
+    assert (result.exit_code, result.stdout) == (2, "")
+    assert "none.tflite: carries no samples to verify" in one_line_of(result)
+    assert json.loads(run("verify", path, "--json").stdout)["exit_code"] == 2
+
+
+def test_verify_with_samples_of_classes_that_are_not_there_fails() -> None:
+    with pytest.raises(DamagedModelError, match="its samples name classes that it does not have"):
+        verify(ModelFile(sealed(samples(classes=[0, 10])), "m.tflite"))
+
+
+def test_a_sample_of_one_class_is_compared() -> None:
+    report = verify(ModelFile(sealed(samples(classes=[0], values=[255])), "m.tflite"))
+    assert (report.samples, report.values) == (1, 1)
+
+
+# --- structure -------------------------------------------------------------------------------------------------------
+
+
+def test_texts_that_are_claimed_many_times_end() -> None:
+    """A thousand tensors may share the bytes of one long name; reading them a thousand times would fill the memory."""
+    import flatbuffers
+    from ai_edge_litert import schema_py_generated as schema
+
+    build = flatbuffers.Builder(1024)
+    name = build.CreateString("n" * 50_000)
+    tensors = []
+    for _ in range(1000):
+        schema.TensorStart(build)
+        schema.TensorAddName(build, name)
+        tensors.append(schema.TensorEnd(build))
+    schema.SubGraphStartTensorsVector(build, len(tensors))
+    for one in tensors:
+        build.PrependUOffsetTRelative(one)
+    listed = build.EndVector()
+    schema.SubGraphStart(build)
+    schema.SubGraphAddTensors(build, listed)
+    graph = schema.SubGraphEnd(build)
+    schema.BufferStart(build)
+    empty = schema.BufferEnd(build)
+    schema.ModelStartBuffersVector(build, 1)
+    build.PrependUOffsetTRelative(empty)
+    buffers = build.EndVector()
+    schema.ModelStartSubgraphsVector(build, 1)
+    build.PrependUOffsetTRelative(graph)
+    graphs = build.EndVector()
+    schema.ModelStart(build)
+    schema.ModelAddBuffers(build, buffers)
+    schema.ModelAddSubgraphs(build, graphs)
+    build.Finish(schema.ModelEnd(build), b"TFL3")
+    content = bytes(build.Output())
+    assert len(content) < 100_000
+    with pytest.raises(DamagedModelError, match="it claims more text than it has bytes"):
+        parse(content)
+
+
+def test_a_long_chain_of_operators_is_read_quickly() -> None:
+    file = made.FileBuilder()
+    graph = file.graph()
+    tensors = [graph.tensor("image", (1, 4, 4, 3))] + [graph.tensor("t", (1, 48)) for _ in range(5000)]
+    for source, target in itertools.pairwise(tensors):
+        graph.operator(made.Operators.RESHAPE, [source], [target])
+    graph.ends([tensors[0]], [tensors[-1]])
+    content = file.content()
+    started = time.perf_counter()
+    assert ModelFile(content, "long.tflite").shape.scores == "logits"
+    assert time.perf_counter() - started < 5
+
+
+def test_a_failure_inside_a_watched_call_is_raised_where_it_was_called() -> None:
+    from edgeclf.inference.watched_call import WatchedCall
+
+    def fail() -> None:
+        raise RuntimeError("no kernel")
+
+    with pytest.raises(RuntimeError, match="no kernel"):
+        WatchedCall(fail, object(), "m", ModelLimits())()
+    slow = WatchedCall(lambda: time.sleep(1), object(), "m", ModelLimits(seconds=0.05))
+    for _ in range(2):
+        with pytest.raises(RunFailedError, match="m: one image takes more than 0.05 seconds"):
+            slow()
