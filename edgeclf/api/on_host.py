@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import contextlib
+import os
 from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -75,6 +77,7 @@ def train(
     from edgeclf.training.config import TrainConfig
     from edgeclf.training.networks import find_network
     from edgeclf.training.plan import TrainPlan
+    from edgeclf.training.run_plan import hold_run
 
     with extras("train"):
         config = (config or TrainConfig()).replace(**settings)
@@ -93,10 +96,18 @@ def train(
             progress=progress,
             callbacks=callbacks,
         )
-        with progress.task("loading TensorFlow", None):
-            from edgeclf.training.run import train as train_network
+        with contextlib.ExitStack() as stack:
+            # Several workers plan together: what one refuses, all have to leave.
+            run = None if "TF_CONFIG" in os.environ else stack.enter_context(hold_run(plan))
+            if run is not None and run.report is not None:
+                from edgeclf.training.run_record import TrainReport
 
-        return train_network(plan)
+                progress.info(f"{run.folder.path} is finished; this is its report")
+                return TrainReport.from_dict(run.report)
+            with progress.task("loading TensorFlow", None):
+                from edgeclf.training.run import train as train_network
+
+            return train_network(plan, run)
 
 
 @with_plugins
@@ -157,7 +168,7 @@ def compress(
     require("compress", *_HOST)
     from edgeclf.compression.choice import Asked, choose_recipes, find_unused
     from edgeclf.compression.pipeline.plan import CompressPlan
-    from edgeclf.compression.pipeline.request import check_request
+    from edgeclf.compression.pipeline.request import check_request, hold_folders
 
     chosen = {"float32": float32, "float16": float16, "dynamic": dynamic, "int8": int8, "int16x8": int16x8}
     formats = tuple(name for name, is_on in chosen.items() if is_on)
@@ -178,8 +189,9 @@ def compress(
             names = ", ".join(recipe.name for recipe in plan.recipes)
             progress.warn(f"the setting {key} has no effect: no step or format of {names} has it")
         # What cannot work is refused before the seconds that an import of TensorFlow takes.
-        images = check_request(plan, progress)
-        with progress.task("loading TensorFlow", None):
-            from edgeclf.compression.pipeline.compress import compress as compress_network
+        with hold_folders(plan):
+            images = check_request(plan, progress)
+            with progress.task("loading TensorFlow", None):
+                from edgeclf.compression.pipeline.compress import compress as compress_network
 
-        return compress_network(plan, progress, images)
+            return compress_network(plan, progress, images)

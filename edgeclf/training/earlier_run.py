@@ -7,11 +7,15 @@ from typing import Any
 
 from edgeclf.artifact.run_folder import RECORD, RunFolder
 from edgeclf.errors import InputError, ModelError, OutputError
+from edgeclf.training.checkpoint import epochs_done
 from edgeclf.training.config import TrainConfig
 
 
 def find_earlier(folder: RunFolder, *, resume: bool, overwrite: bool) -> dict[str, Any] | None:
     """Return the record of the run in `folder` that `resume` continues; None: a run may begin. Nothing is written.
+
+    What a command left that was refused or failed before its first epoch was finished is no run: it is not in the way
+    of the same command, nor of a corrected one.
 
     Raises:
         OutputError: there is a run already, or a file.
@@ -21,6 +25,8 @@ def find_earlier(folder: RunFolder, *, resume: bool, overwrite: bool) -> dict[st
     if path.exists() and not path.is_dir():
         raise OutputError(f"{path}: is a file; a run folder was expected; choose another place with --out")
     marks = folder.marks()
+    if not has_finished_epoch(folder):
+        return None
     if resume and RECORD in marks:
         try:
             return folder.run_json
@@ -30,6 +36,25 @@ def find_earlier(folder: RunFolder, *, resume: bool, overwrite: bool) -> dict[st
         held = f"{marks[0]}, but no {RECORD} to resume from" if resume else "a run already; continue it with --resume"
         raise OutputError(f"{path}: holds {held}; replace it with --overwrite, or use another --out")
     return None
+
+
+def has_finished_epoch(folder: RunFolder) -> bool:
+    """Return whether `folder` holds a run whose first epoch is finished, or anything that may be somebody's work.
+
+    History and network are written before the checkpoint, so that one row of history is no finished epoch.
+    """
+    marks = folder.marks()
+    if not marks:
+        return False
+    try:
+        record = folder.run_json if RECORD in marks else {}
+    except InputError:
+        return True
+    unfinished = record.get("finished") is False and "config" in record
+    if not unfinished or epochs_done(folder.checkpoint_path):
+        return True
+    made = any(path.is_dir() and any(path.iterdir()) for path in (folder.compressed_path, folder.bench_path))
+    return made or len(folder.history()) > (0 if folder.checkpoint_path.exists() else 1)
 
 
 def resume_config(config: TrainConfig, record: dict[str, Any], folder: Path) -> TrainConfig:

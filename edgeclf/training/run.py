@@ -18,20 +18,22 @@ from edgeclf.training.curriculum import first_unaugmented
 from edgeclf.training.distribution import Devices, choose_devices, synchronize_normalization
 from edgeclf.training.evaluation import SplitMetrics, evaluate, generalization_note
 from edgeclf.training.inference import predict_probabilities
-from edgeclf.training.inputs import TrainingInputs, load_inputs, plan_run
+from edgeclf.training.inputs import TrainingInputs, agree_on_run, load_inputs
 from edgeclf.training.networks import NetworkSettings
 from edgeclf.training.networks.building import build_network
 from edgeclf.training.plan import TrainPlan
 from edgeclf.training.plots import plot_confusion, plot_curves, plot_mistakes
+from edgeclf.training.run_plan import RunPlan
 from edgeclf.training.run_record import VALIDATION_IS_OPTIMISTIC, TrainReport
 from edgeclf.training.trainer import Trainer
 
 
-def train(request: TrainPlan) -> TrainReport:
+def train(request: TrainPlan, plan: RunPlan | None = None) -> TrainReport:
     """Train a float Keras model and write its run folder.
 
     Args:
         request: what is trained, how, and where it goes.
+        plan: of the run, where it was made before (see `run_plan.hold_run`); None: it is made here, on every worker.
 
     Raises:
         InputError: data, configuration or output cannot be used.
@@ -39,7 +41,7 @@ def train(request: TrainPlan) -> TrainReport:
     """
     # Before all else: TensorFlow has to know of the other workers before it computes anything.
     devices = choose_devices()
-    plan = plan_run(request, devices)
+    plan = plan or agree_on_run(request, devices)
     if plan.report is not None:
         request.progress.info(f"{plan.folder.path} is finished; this is its report")
         return TrainReport.from_dict(plan.report)

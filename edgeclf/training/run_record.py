@@ -8,8 +8,6 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import tf_keras
-
 from edgeclf.artifact.run_folder import RunFolder
 from edgeclf.atomic import check_writable
 from edgeclf.dataset.types import Dataset
@@ -129,9 +127,3 @@ class RunRecord:
             "report": report.to_dict() if report else None,
             "start": dict(self.start),
         }
-
-
-def save_model(model: tf_keras.Model, folder: RunFolder) -> None:
-    """Write `model` as the `model.keras` of a run, atomically."""
-    with folder.replacing_model() as path:
-        model.save(path)

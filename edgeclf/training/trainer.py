@@ -22,7 +22,6 @@ from edgeclf.training.curriculum import augmentation_at, image_size_at
 from edgeclf.training.distribution import Devices
 from edgeclf.training.inference import predict_probabilities
 from edgeclf.training.pipeline import TrainingBatches, WorkerPart
-from edgeclf.training.run_record import save_model
 from edgeclf.training.schedule import WarmupCosine, build_optimizer
 
 Row = dict[str, Any]
@@ -168,6 +167,10 @@ class Trainer:
             "seconds": round(time.monotonic() - started, 3),
         }
 
+    def _save_model(self) -> None:
+        with self.folder.replacing_model() as path:
+            self.plain.save(path)
+
     def _choose(self, state: TrainingState, row: Row) -> TrainingState:
         """Keep the network if validation cannot distinguish it from the best, and return the state after the epoch."""
         top1, loss, done = row["validation_top1"], row["validation_loss"], state.epoch + 1
@@ -175,7 +178,7 @@ class Trainer:
         better = (top1, -loss) > (state.best_top1, -state.best_loss)
         kept = better or top1 >= within_chance(state.best_top1, len(self.dataset.splits["validation"].labels))
         if kept and self.devices.worker == 0:
-            save_model(self.plain, self.folder)
+            self._save_model()
         return replace(
             state,
             epoch=done,
