@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import os
+import time
 from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -17,7 +18,7 @@ if TYPE_CHECKING:
     from edgeclf.compression.recipe import Recipe
     from edgeclf.dataset import Dataset
     from edgeclf.dataset.auditing import AuditReport
-    from edgeclf.training.callbacks import TrainingCallback
+    from edgeclf.training.callbacks import KerasCallback, TrainingCallback
     from edgeclf.training.config import TrainConfig
     from edgeclf.training.run_record import TrainReport
 
@@ -50,7 +51,7 @@ def train(
     overwrite: bool = False,
     trust_model: bool = False,
     progress: Progress = SILENT,
-    callbacks: Sequence[TrainingCallback] = (),
+    callbacks: Sequence[TrainingCallback | KerasCallback] = (),
     **settings: Any,
 ) -> TrainReport:
     """Train a float Keras network into a run folder.
@@ -63,7 +64,8 @@ def train(
         overwrite: replace an earlier run in `out`.
         trust_model: load a `weights` file even if that runs code from it.
         progress: where bars are shown.
-        callbacks: called after each epoch; each may end the training.
+        callbacks: called after each epoch, such as `tf_keras.callbacks.EarlyStopping()`, or objects with
+            `on_epoch_end(epoch, metrics)`; each may end the training (see `edgeclf.training.keras_callbacks`).
         settings: fields of `TrainConfig`, over those of `config`: `edgeclf.train("photos", epochs=30)`.
 
     Raises:
@@ -72,14 +74,17 @@ def train(
         MissingExtraError: TensorFlow is not installed.
         RunFailedError: the training diverged, or the disk is full.
     """
+    began = time.monotonic()
     require("train", *_HOST)
     from edgeclf.dataset import check_classes, list_source
+    from edgeclf.training.callbacks import check_callbacks
     from edgeclf.training.config import TrainConfig
     from edgeclf.training.networks import find_network
     from edgeclf.training.plan import TrainPlan
     from edgeclf.training.run_plan import hold_run
 
     with extras("train"):
+        check_callbacks(callbacks)
         config = (config or TrainConfig()).replace(**settings)
         # Misspelt names are reported before the seconds that an import of TensorFlow takes.
         if config.model is not None:
@@ -95,6 +100,7 @@ def train(
             trust_model=trust_model,
             progress=progress,
             callbacks=callbacks,
+            began=began,
         )
         with contextlib.ExitStack() as stack:
             # Several workers plan together: what one refuses, all have to leave.

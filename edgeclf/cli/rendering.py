@@ -10,7 +10,7 @@ from rich.console import Console
 from rich.table import Table
 
 from edgeclf.cli.session import one_line
-from edgeclf.measure.formatting import exact, percent, size
+from edgeclf.measure.formatting import counted, exact, percent, size
 
 if TYPE_CHECKING:
     from edgeclf.artifact.inspection import InspectReport
@@ -50,7 +50,7 @@ def show_list(console: Console, heading: str, entries: Sequence[str]) -> None:
 
 def render_audit(console: Console, report: AuditReport) -> None:
     """Print counts by class and split, then findings."""
-    shown = table(f"{len(report.classes)} classes", "class", *report.splits)
+    shown = table(counted(len(report.classes), "class", "classes"), "class", *report.splits)
     for name in report.classes:
         shown.add_row(one_line(name), *(exact(part.per_class.get(name, 0)) for part in report.splits.values()))
     shown.add_section()

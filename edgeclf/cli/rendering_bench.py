@@ -9,7 +9,7 @@ from rich.table import Table
 
 from edgeclf.cli.rendering import line, table
 from edgeclf.cli.rendering_device import board_table, comparison_table, device_remarks, sustained_table
-from edgeclf.measure.formatting import interval, milliseconds, number, p_value, percent, points, size, threads
+from edgeclf.measure.formatting import counted, interval, milliseconds, number, p_value, percent, points, size, threads
 from edgeclf.measure.machine import Machine
 from edgeclf.measure.report import BenchReport
 
@@ -21,7 +21,7 @@ def render_bench(console: Console, report: BenchReport) -> None:
     """Print the machine, the baseline, one row a model and thread count, and warnings."""
     line(console, "Measured on " + ", ".join(_describe(report.machine)))
     if report.data:
-        line(console, f"Data: {report.data.name}, {report.data.split}, {report.data.images:,} images")
+        line(console, f"Data: {report.data.name}, {report.data.split}, {counted(report.data.images, 'image')}")
     scored = any(model.top1 is not None for model in report.models)
     baseline = report.baseline
     if baseline:
@@ -42,7 +42,7 @@ def render_bench(console: Console, report: BenchReport) -> None:
 
 
 def _describe(machine: Machine) -> list[str]:
-    facts = [*filter(None, (machine.cpu, machine.os)), f"{machine.cores} cores"]
+    facts = [*filter(None, (machine.cpu, machine.os)), counted(machine.cores, "core")]
     load = machine.load_average
     if load is not None and load > 0.5:
         facts.append(f"busy with other work (load {load:.1f}): latencies may be higher than on an idle machine")

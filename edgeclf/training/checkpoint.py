@@ -40,6 +40,7 @@ class TrainingState(Record):
         parameters: of the network, batch normalization included.
         seconds: time spent in all sessions of the run.
         stopped: a callback ended the training.
+        callback_rate: learning rate that a callback has set; None: the schedule holds.
         history: one dict an epoch.
     """
 
@@ -51,6 +52,7 @@ class TrainingState(Record):
     parameters: int = 0
     seconds: float = 0.0
     stopped: bool = False
+    callback_rate: float | None = None
     history: tuple[dict[str, Any], ...] = field(default=())
 
 

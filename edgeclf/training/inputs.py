@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from edgeclf.dataset import load_dataset
 from edgeclf.dataset.types import Dataset
 from edgeclf.errors import InputError
+from edgeclf.measure.formatting import counted
 from edgeclf.progress import Progress
 from edgeclf.training.augmentation import LEVELS
 from edgeclf.training.checkpoint import epochs_done
@@ -79,7 +80,7 @@ def _check_same_run(plan: RunPlan, devices: Devices) -> None:
     done = epochs_done(plan.folder.checkpoint_path) if plan.earlier else 0
     found = devices.all_gather(_FINISHED if plan.report else done)
     if len(set(found)) > 1:
-        shown = ", ".join("finished" if number == _FINISHED else f"{number} epochs" for number in found)
+        shown = ", ".join("finished" if number == _FINISHED else counted(number, "epoch") for number in found)
         raise InputError(
             f"{plan.folder.path}: the workers find different runs there ({shown}); give all of them the same folder "
             "with --out"
@@ -105,7 +106,7 @@ def _check_batch_size(batch_size: int, devices: Devices) -> None:
     if batch_size % devices.replicas:
         raise InputError(
             f"batch_size must be a multiple of the {devices.replicas} devices that divide it "
-            f"({devices.description}), got {batch_size} images; choose another --batch-size"
+            f"({devices.description}), got {batch_size}; choose another --batch-size"
         )
 
 

@@ -47,6 +47,9 @@ class TrainReport(Record):
         metrics: by split; `test` is None where the data have none. Those of `validation` are optimistic, because its
             images chose the epoch.
         notes: remarks and warnings, one sentence each.
+        started_from: name of the weights that it started from; empty: scratch, or not recorded.
+        elapsed_seconds: from the call to the report by the clock, in the last session; None: not recorded.
+        ended: local time at which the run was finished, ISO 8601 with its zone; None: not recorded.
     """
 
     run: str
@@ -59,6 +62,9 @@ class TrainReport(Record):
     device: str
     metrics: dict[str, SplitMetrics | None]
     notes: tuple[str, ...]
+    started_from: str = ""
+    elapsed_seconds: float | None = None
+    ended: str | None = None
 
 
 @dataclass(frozen=True)

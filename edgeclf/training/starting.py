@@ -22,7 +22,7 @@ from edgeclf.training.backbone import shipped_backbone
 from edgeclf.training.config import TrainConfig
 from edgeclf.training.defaults import complete
 from edgeclf.training.imagenet import imagenet_backbone
-from edgeclf.training.networks import NETWORKS, Network, NetworkSettings, has_weights
+from edgeclf.training.networks import NETWORKS, ImageNetStart, Network, NetworkSettings, has_weights
 from edgeclf.training.run_plan import check_scratch_settings, file_model
 from edgeclf.training.transfer import Pretrained, TransferredNetwork, check_architecture, features_of, transfer
 
@@ -50,6 +50,7 @@ class StartingPoint:
         image_size: side that the pretrained network knows, pixels; None: any.
         notes: remarks for the report.
         input_range: what it expects, where that is known (see `transfer`).
+        missed: ImageNet weights that would have been the better start, and could not be had; None: there are none.
     """
 
     network: tf_keras.Model | None
@@ -58,6 +59,7 @@ class StartingPoint:
     image_size: int | None = None
     notes: tuple[str, ...] = ()
     input_range: str | None = None
+    missed: ImageNetStart | None = None
 
     def adapt_config(self, config: TrainConfig) -> TrainConfig:
         """Return `config` with the name and the input size of the pretrained network where the user left them open."""
@@ -156,7 +158,7 @@ def _automatic(
         return found
     if earlier is None:
         progress.warn(SCRATCH_COST)
-    return StartingPoint(None, notes=(SCRATCH_COST,))
+    return StartingPoint(None, notes=(SCRATCH_COST,), missed=network.imagenet)
 
 
 def _available_weights(
@@ -172,7 +174,8 @@ def _available_weights(
     if backbone and config.width in (None, backbone.width) and origin in (None, BACKBONE):
         pretrained = shipped_backbone(name)
         if pretrained is not None:
-            return StartingPoint(pretrained, BACKBONE, name, size, (BACKBONE_NOTE,))
+            missed = start if start and config.width in (None, start.width) else None
+            return StartingPoint(pretrained, BACKBONE, name, size, (BACKBONE_NOTE,), missed=missed)
     return None
 
 

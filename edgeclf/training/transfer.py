@@ -13,6 +13,7 @@ import tf_keras
 from edgeclf.errors import InputError, ModelError
 from edgeclf.graph.flatten import flatten
 from edgeclf.inference.input_range import CANDIDATES, InputRange
+from edgeclf.measure.formatting import counted
 from edgeclf.training.input_range import ASSUMED, estimate_input_range
 from edgeclf.training.networks import NETWORKS, NetworkSettings
 from edgeclf.training.networks.building import add_classifier, build_network
@@ -69,7 +70,7 @@ def transfer(pretrained: Pretrained, settings: NetworkSettings, images: npt.NDAr
     if network.outputs[0].shape.rank == 2 and network.outputs[0].shape[-1] != classes:
         notes.append(f"{origin} has {network.outputs[0].shape[-1]} output classes; that head was dropped")
     if frozen := sum(1 for layer in base.layers if layer.weights and not layer.trainable):
-        notes.append(f"{frozen} layers that {origin} keeps frozen are trained like the others")
+        notes.append(f"{counted(frozen, 'layer')} that {origin} keeps frozen: trained like the others")
     scaling = None
     if not any(isinstance(layer, (layers.Rescaling, layers.Normalization)) for layer in base.layers):
         span, how = _choose_range(pretrained, base, images)
