@@ -101,7 +101,7 @@ class ConsoleProgress:
             Remaining(compact=True, elapsed_when_finished=False),
             TextColumn("{task.fields[note]}", markup=False),
         )
-        # stderr is not redirected: TensorFlow's loggers would keep the bars' stand-in for it, and write to the terminal.
+        # stderr is not redirected: TensorFlow's loggers would keep the bars' stand-in, and write to the terminal.
         self._bars = Progress(
             *columns, console=self.console, transient=True, redirect_stdout=False, redirect_stderr=False
         )
