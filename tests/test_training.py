@@ -145,7 +145,7 @@ def test_overfitting_is_named() -> None:
 
 
 def test_few_images_get_an_interval_in_words_and_no_verdict() -> None:
-    for train_top1, validation_top1, images in ((1.0, 0.8, 25), (0.4, 0.4, 25), (0.95, 0.84, 110)):
+    for train_top1, validation_top1, images in ((1.0, 0.8, 25), (0.4, 0.4, 25), (0.95, 0.845, 110)):
         note = generalization_note(train_top1, validation_top1, (1000, images))
         assert "too few to tell" in note
         assert not any(verdict in note for verdict in ("overfitting", "underfitting", "healthy"))
