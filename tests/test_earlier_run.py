@@ -164,8 +164,12 @@ def test_open_settings_are_those_of_the_run_that_is_resumed(tmp_path: Path) -> N
     record = json.loads(json.dumps({"config": TrainConfig(model="resnet8", epochs=3, learning_rate=0.1).to_dict()}))
     went_on = resume_config(TrainConfig(epochs=3), record, tmp_path)
     assert went_on == TrainConfig(model="resnet8", epochs=3, learning_rate=0.1)
+    record["config"] |= {"weights": "net.h5", "balance": "over", "l1": 1e-4}
+    assert resume_config(TrainConfig(epochs=3), record, tmp_path).weights == "net.h5"
+    assert resume_config(TrainConfig(weights="moved/net.h5"), record, tmp_path).weights == "moved/net.h5"
     for other, message in (
         ({"epochs": 4}, "epochs 3, not 4"),
+        ({"weights": "none"}, r"weights net\.h5, not none"),
         ({"seed": 1}, "seed 0, not 1"),
         ({"width": 2.0}, "None"),
     ):

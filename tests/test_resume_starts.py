@@ -129,11 +129,14 @@ def test_the_record_of_an_earlier_version_is_compared_as_it_was_made() -> None:
     assert not start.is_start_of({"origin": "net.h5", "sha256": "0" * 64})
 
 
-def test_a_start_that_is_gone_is_named(photos: Path, tmp_path: Path) -> None:
+def test_a_start_that_is_gone_is_named_and_may_have_been_moved(photos: Path, tmp_path: Path) -> None:
     build_network("resnet8", NetworkSettings(image_size=16, classes=3)).save(tmp_path / "net.h5")
     settings = {"epochs": 2, "batch_size": 4, "weights": str(tmp_path / "net.h5")}
     with pytest.raises(Interrupted):
         train(photos, out=tmp_path / "run", callbacks=[InterruptSecondEpoch()], **settings)
-    (tmp_path / "net.h5").unlink()
+    (tmp_path / "moved").mkdir()
+    (tmp_path / "net.h5").rename(tmp_path / "moved" / "net.keras.h5")
     with pytest.raises(InputError, match=r"net\.h5: cannot be read \(no such file or folder\)"):
         train(photos, out=tmp_path / "run", resume=True, **settings)
+    settings["weights"] = str(tmp_path / "moved" / "net.keras.h5")
+    assert train(photos, out=tmp_path / "run", resume=True, **settings).epochs == 2

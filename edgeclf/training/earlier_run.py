@@ -60,20 +60,23 @@ def has_finished_epoch(folder: RunFolder) -> bool:
 def resume_config(config: TrainConfig, record: dict[str, Any], folder: Path) -> TrainConfig:
     """Return the configuration of the run that is resumed, after checking that `config` does not contradict it.
 
-    Settings that `config` leaves open are those of the run.
+    Settings that `config` leaves at their defaults are those of the run.
 
     Raises:
         InputError: a setting differs, or was not known when the run began; the first one is named.
     """
-    now, began = config.to_dict(), record.get("config", {})
+    now, began, default = config.to_dict(), record.get("config", {}), TrainConfig().to_dict()
     unknown = [name for name in now if name not in began]
     if unknown:
         raise InputError(
             f"{folder} was trained by an older edgeclf, which had no setting {unknown[0]}; "
             "choose another --out or start again with --overwrite"
         )
+    # A file may have been moved: its content is compared when it is loaded.
+    if not {now["weights"], began["weights"]} & {"auto", "none"}:
+        began = {**began, "weights": now["weights"]}
     for name, value in began.items():
-        if name in now and now[name] is not None and now[name] != value:
+        if name in now and now[name] not in (default[name], value):
             raise InputError(
                 f"{folder} was trained with {name} {value}, not {now[name]}; --resume cannot change it, "
                 "choose another --out or start again with --overwrite"

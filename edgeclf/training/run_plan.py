@@ -102,12 +102,25 @@ def _continue_run(request: TrainPlan, plan: RunPlan) -> RunPlan:
     folder = plan.folder
     earlier = find_earlier(folder, resume=request.resume, overwrite=request.overwrite)
     config = resume_config(plan.config, earlier, folder.path) if earlier else plan.config
+    _log_own_settings(plan, config, request)
     found = RunPlan(folder, config, plan.probe, earlier)
     if found.report is None:
         if earlier is not None:
             read_state(folder.checkpoint_path)
         _check_settings(found, trust_model=request.trust_model)
     return found
+
+
+def _log_own_settings(plan: RunPlan, config: TrainConfig, request: TrainPlan) -> None:
+    """Log the settings of a resumed run that were not repeated, and are not the defaults."""
+    given, default = plan.config.to_dict(), TrainConfig().to_dict()
+    own = [
+        f"{name} {value}"
+        for name, value in config.to_dict().items()
+        if given[name] == default[name] != value and default[name] is not None
+    ]
+    if own:
+        request.progress.info(f"{plan.folder.path} goes on with its own settings: {', '.join(own)}")
 
 
 def _check_settings(plan: RunPlan, *, trust_model: bool) -> None:

@@ -79,13 +79,13 @@ class StartingPoint:
         return {"origin": self.origin, "covers": COVERED, "sha256": _digest(taken)}
 
     def is_start_of(self, recorded: Mapping[str, Any]) -> bool:
-        """Return whether `recorded`, from the `run.json` of a run, identifies this start.
+        """Return whether `recorded`, from the `run.json` of a run, identifies this start, whatever its file is called.
 
         Earlier versions took the digest over all weights, the drawn head of the shipped backbone included: of a run
         that began from it, the name alone can be compared.
         """
         if self.network is None or recorded.get("covers") == COVERED:
-            return self.identity() == dict(recorded)
+            return self.identity()["sha256"] == recorded.get("sha256")
         if recorded.get("origin") != self.origin or recorded.get("covers") is not None:
             return False
         return self.origin == BACKBONE or recorded.get("sha256") == _digest(self.network)
