@@ -19,8 +19,12 @@ exits with `exit_code`. An error that only one module raises and catches derives
 
 from __future__ import annotations
 
-import difflib
 from collections.abc import Iterable
+
+from edgeclf.aliases import find_nearest
+
+LISTED = 12
+"""So many known names are listed beside the nearest one."""
 
 
 class EdgeclfError(Exception):
@@ -79,10 +83,12 @@ class UnknownNameError(InputError):
 
     def __init__(self, kind: str, name: str, known: Iterable[str]) -> None:
         choices = sorted(known)
-        nearest = difflib.get_close_matches(name.lower(), choices, n=1)
-        hint = f"did you mean {nearest[0]!r}?" if nearest else f"known: {', '.join(choices)}"
+        self.nearest = find_nearest(kind, name, choices)
+        listed = f"known: {', '.join(choices)}"
+        hint = listed
+        if self.nearest is not None:
+            hint = f"did you mean {self.nearest!r}?" + (f" ({listed})" if len(choices) <= LISTED else "")
         super().__init__(f"unknown {kind} {name!r}; {hint}")
-        self.nearest = nearest[0] if nearest else None
 
 
 class MissingExtraError(InputError):

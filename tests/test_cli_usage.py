@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import itertools
 import json
 import os
+import re
 import resource
 import subprocess
 import sys
@@ -26,6 +28,23 @@ def run(*arguments: str) -> Result:
 def test_version_stands_alone_before_and_after_the_command(arguments: list[str]) -> None:
     result = run(*arguments)
     assert (result.exit_code, result.stdout) == (0, f"edgeclf {edgeclf.__version__}\n")
+
+
+@pytest.mark.parametrize("command", ["", *COMMANDS])
+def test_help_shows_flags_as_flags_and_whole_sentences(command: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("COLUMNS", "80")
+    shown = run(*command.split(), "--help").stdout
+    assert not re.search(r"<(bool|str|int|float|list.*)>|BOOLEAN|[{}]|\[\[", shown)
+    assert max(map(len, shown.splitlines())) <= 80
+    # Lines end where the terminal does: no paragraph has a short line in its middle.
+    for paragraph in shown.partition("╭")[0].split("\n" + " " * 80 + "\n"):
+        lines = [line.strip() for line in paragraph.splitlines() if line.strip()]
+        for line, following in itertools.pairwise(lines):
+            assert len(line) + 1 + len(following.split()[0]) > 78, line
+
+
+def test_help_of_train_lists_the_networks() -> None:
+    assert "cnn, resnet8, resnet20" in " ".join(run("train", "--help").stdout.replace("│", " ").split())
 
 
 @pytest.mark.parametrize("command", COMMANDS)
@@ -84,6 +103,19 @@ def test_without_a_command_help_goes_to_stderr() -> None:
         ),
         ("predict m.tflite a.jpg --tpo 1", "edgeclf: no such option '--tpo'; did you mean '--top'?"),
         ("train --epoch 3", "edgeclf: no such option '--epoch'; did you mean '--epochs'?"),
+        ("train --lr 0.1", "edgeclf: no such option '--lr'; did you mean '--learning-rate'?"),
+        ("train --bs 8", "edgeclf: no such option '--bs'; did you mean '--batch-size'?"),
+        ("train --imgsz 96", "edgeclf: no such option '--imgsz'; did you mean '--image-size'?"),
+        ("train --model-size 1", "edgeclf: no such option '--model-size'; did you mean '--width'?"),
+        ("train --name a", "edgeclf: no such option '--name'; did you mean '--set name=VALUE'?"),
+        ("train --patience 3", "edgeclf: no such option '--patience'; did you mean '--set early_stopping=VALUE'?"),
+        ("train --device 0", "edgeclf: no such option '--device'; TensorFlow takes the GPU where it sees one; CUDA_"),
+        ("compress a --fp16", "edgeclf: no such option '--fp16'; did you mean '--float16'?"),
+        ("bench a --device cpu", "edgeclf: no such option '--device'; did you mean '--runtime'?"),
+        ("live a --fps 3", "edgeclf: no such option '--fps'; did you mean '--max-fps'?"),
+        ("predict a b --conf 1", "edgeclf: no such option '--conf' (see edgeclf predict --help)"),
+        ("export a", "edgeclf: no such command 'export'; did you mean 'compress'?"),
+        ("val a", "edgeclf: no such command 'val'; did you mean 'bench'?"),
         ("predict", "edgeclf: missing argument 'MODEL'"),
         ("predict m.tflite", "edgeclf: missing argument 'IMAGE'"),
         ("predict m.tflite a.jpg --top many", "edgeclf: --top must be a whole number, got 'many'"),

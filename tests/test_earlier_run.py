@@ -7,12 +7,10 @@ from pathlib import Path
 
 import pytest
 
-pytest.importorskip("tensorflow")
-
 from edgeclf.artifact import run_folder
 from edgeclf.artifact.run_folder import RUN_FILES, RunFolder
 from edgeclf.errors import InputError, ModelError, OutputError
-from edgeclf.training.checkpoint import epochs_done
+from edgeclf.training.checkpoint import TrainingState, epochs_done, read_state, save_checkpoint
 from edgeclf.training.config import TrainConfig
 from edgeclf.training.earlier_run import find_earlier, resume_config
 
@@ -78,6 +76,44 @@ def test_a_removal_that_was_killed_leaves_no_checkpoint_and_still_a_run(
             find_earlier(folder, resume=False, overwrite=False)
 
 
+def unfinished(folder: Path, *names: str) -> RunFolder:
+    """A run that began, with what its training had written when it failed."""
+    made = make(folder, *names)
+    (folder / "run.json").write_text(json.dumps({"finished": False, "config": TrainConfig().to_dict(), "data": {}}))
+    return made
+
+
+def checkpoint(folder: Path, epochs: int) -> None:
+    (folder / "checkpoint").mkdir(exist_ok=True)
+    save_checkpoint(folder / "checkpoint" / "state.npz", [], [], TrainingState(epoch=epochs))
+
+
+@pytest.mark.parametrize("left", [(), ("labels.txt",), ("labels.txt", "model.keras", "logs/x")])
+@pytest.mark.parametrize("resume", [True, False])
+def test_a_folder_without_a_finished_epoch_is_no_run(tmp_path: Path, left: tuple[str, ...], resume: bool) -> None:
+    folder = unfinished(tmp_path, *left)
+    folder.write_history([{"epoch": 1, "loss": 2.0}])  # the disk was full when the checkpoint was to be written
+    assert find_earlier(folder, resume=resume, overwrite=False) is None
+    folder.begin(("cat", "dog"), {"finished": False})
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["labels.txt", "run.json"]
+
+
+def test_a_folder_with_a_finished_epoch_or_somebodys_models_is_a_run(tmp_path: Path) -> None:
+    (tmp_path / "epoch").mkdir()
+    checkpoint(tmp_path / "epoch", 1)
+    without = unfinished(tmp_path / "without", "model.keras")
+    without.write_history([{"epoch": 1}, {"epoch": 2}])
+    for folder in (
+        unfinished(tmp_path / "epoch"),
+        without,
+        unfinished(tmp_path / "models", "compressed/a.tflite"),
+        unfinished(tmp_path / "bench", "bench/bench.json"),
+    ):
+        with pytest.raises(OutputError, match="holds a run already"):
+            find_earlier(RunFolder(folder.path, must_exist=False), resume=False, overwrite=False)
+        assert find_earlier(folder, resume=True, overwrite=False) == folder.run_json
+
+
 def test_half_written_files_of_killed_processes_go(tmp_path: Path) -> None:
     partials = ["checkpoint/.state.npz.a.partial", "plots/.curves.png.b.partial", ".run.json.c.partial"]
     folder = make(tmp_path, "run.json", "checkpoint/state.npz", *partials, ".model.d.partial/model.keras")
@@ -105,6 +141,16 @@ def test_a_file_in_the_way_and_a_broken_record_are_named(tmp_path: Path) -> None
 def test_a_damaged_checkpoint_counts_no_epoch(tmp_path: Path, content: bytes) -> None:
     (tmp_path / "state.npz").write_bytes(content)
     assert epochs_done(tmp_path / "state.npz") == 0
+    with pytest.raises(ModelError, match=r"state\.npz: the run cannot be resumed, .*; start again with --overwrite"):
+        read_state(tmp_path / "state.npz")
+
+
+def test_an_empty_and_a_missing_checkpoint_are_named_so(tmp_path: Path) -> None:
+    with pytest.raises(ModelError, match="cannot be resumed, there is no such file; start again"):
+        read_state(tmp_path / "state.npz")
+    (tmp_path / "state.npz").touch()
+    with pytest.raises(ModelError, match="cannot be resumed, the file is empty; start again"):
+        read_state(tmp_path / "state.npz")
 
 
 def test_a_run_that_an_older_version_began_is_not_resumed(tmp_path: Path) -> None:
@@ -118,8 +164,12 @@ def test_open_settings_are_those_of_the_run_that_is_resumed(tmp_path: Path) -> N
     record = json.loads(json.dumps({"config": TrainConfig(model="resnet8", epochs=3, learning_rate=0.1).to_dict()}))
     went_on = resume_config(TrainConfig(epochs=3), record, tmp_path)
     assert went_on == TrainConfig(model="resnet8", epochs=3, learning_rate=0.1)
+    record["config"] |= {"weights": "net.h5", "balance": "over", "l1": 1e-4}
+    assert resume_config(TrainConfig(epochs=3), record, tmp_path).weights == "net.h5"
+    assert resume_config(TrainConfig(weights="moved/net.h5"), record, tmp_path).weights == "moved/net.h5"
     for other, message in (
         ({"epochs": 4}, "epochs 3, not 4"),
+        ({"weights": "none"}, r"weights net\.h5, not none"),
         ({"seed": 1}, "seed 0, not 1"),
         ({"width": 2.0}, "None"),
     ):

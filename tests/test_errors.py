@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import dataclasses
 import re
 
 import pytest
 
 from edgeclf import errors
+from edgeclf.aliases import ALIASES
 from edgeclf.errors import EdgeclfError, UnknownNameError, one_line
 
 
@@ -26,9 +28,46 @@ def test_the_drawing_is_the_tree() -> None:
 
 def test_an_unknown_name_carries_the_nearest_or_lists_all() -> None:
     near = UnknownNameError("network", "resnet9", ["resnet8", "cnn"])
-    assert (str(near), near.nearest) == ("unknown network 'resnet9'; did you mean 'resnet8'?", "resnet8")
+    assert str(near) == "unknown network 'resnet9'; did you mean 'resnet8'? (known: cnn, resnet8)"
+    assert near.nearest == "resnet8"
+    many = UnknownNameError("network", "resnet9", ["resnet8", *map(str, range(12))])
+    assert str(many) == "unknown network 'resnet9'; did you mean 'resnet8'?"
     far = UnknownNameError("network", "zzz", ["resnet8", "cnn"])
     assert (str(far), far.nearest) == ("unknown network 'zzz'; known: cnn, resnet8", None)
+
+
+def test_the_names_of_other_tools_are_known() -> None:
+    for kind, name, known, meant in (
+        ("setting", "lr", ["learning_rate", "label_smoothing"], "learning_rate"),
+        ("setting", "weight-decay", ["weight_decay"], "weight_decay"),
+        ("split", "val", ["train", "validation", "test"], "validation"),
+        ("command", "export", ["train", "compress"], "compress"),
+        ("runtime", "tflite", ["litert", "tensorflow", "tflite-runtime"], "litert"),
+        ("augment", "off", ["none", "light"], "none"),
+    ):
+        assert UnknownNameError(kind, name, known).nearest == meant
+    # An alias of something that is not there is none.
+    assert UnknownNameError("setting", "lr", ["momentum"]).nearest is None
+
+
+def test_every_alias_leads_to_a_name_that_edgeclf_has() -> None:
+    from edgeclf.cli.main import COMMANDS
+    from edgeclf.training.config import AUGMENT_LEVELS, BALANCE_MODES, OPTIMIZERS, TrainConfig
+
+    options = {option.typed.lstrip("-") for c in COMMANDS.values() for t in c.tables for option in t.options}
+    names = {
+        "setting": {o.replace("-", "_") for o in options} | {f.name for f in dataclasses.fields(TrainConfig)},
+        "command": set(COMMANDS),
+        "split": {"train", "validation", "test"},
+        "augment": set(AUGMENT_LEVELS),
+        "balance": set(BALANCE_MODES),
+        "optimizer": set(OPTIMIZERS),
+        "runtime": {"litert", "tflite-runtime", "tensorflow"},
+    }
+    names["option"] = names["setting"]
+    for kind, table in ALIASES.items():
+        assert {name for meanings in table.values() for name in meanings} <= names[kind]
+        assert not {alias for alias, meanings in table.items() if alias in meanings}
 
 
 @pytest.mark.parametrize(

@@ -108,7 +108,11 @@ def test_a_network(workplace: Path) -> None:
 
 def test_a_network_is_completed_and_a_misspelt_one_found(workplace: Path) -> None:
     done = python(workplace, "-m", "edgeclf", "train", "digits", "--model", "tinny")
-    assert (done.returncode, done.stderr) == (2, "edgeclf: unknown model 'tinny'; did you mean 'tiny'?\n")
+    assert (done.returncode, done.stderr) == (
+        2,
+        "edgeclf: unknown model 'tinny'; did you mean 'tiny'? "
+        "(known: cnn, mobilenet-v1, mobilenet-v2, resnet20, resnet8, tiny)\n",
+    )
 
 
 @pytest.fixture(scope="module")
@@ -149,7 +153,11 @@ def test_a_runtime(workplace: Path) -> None:
     done = python(workplace, "-m", "edgeclf", "verify", "cifar10", "--runtime", "counting", "--json")
     assert json.loads(done.stdout)["runtime"] == "counting"
     done = python(workplace, "-m", "edgeclf", "verify", "cifar10", "--runtime", "countin")
-    assert (done.returncode, done.stderr) == (2, "edgeclf: unknown runtime 'countin'; did you mean 'counting'?\n")
+    assert (done.returncode, done.stderr) == (
+        2,
+        "edgeclf: unknown runtime 'countin'; did you mean 'counting'? "
+        "(known: counting, litert, tensorflow, tflite-runtime)\n",
+    )
 
 
 def test_a_camera_source(workplace: Path) -> None:

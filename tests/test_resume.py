@@ -95,8 +95,20 @@ def test_after_a_full_disk_the_same_command_resumes(tmp_path: Path) -> None:
     first.write("int8.tflite", b"model", made(tmp_path), "key")
     first.give_up()
     assert folder(tmp_path).finished("int8.tflite", "key") is not None
-    with pytest.raises(OutputError, match="exists"):
-        folder(tmp_path, {"calibration": 20})
+
+
+def test_after_a_failure_a_corrected_command_replaces_what_the_failed_one_left(tmp_path: Path) -> None:
+    first = folder(tmp_path)
+    first.write("int8.tflite", b"model", made(tmp_path), "key")
+    first.give_up()
+    corrected = folder(tmp_path, {"calibration": 20})
+    assert corrected.finished("int8.tflite", "key") is None
+    corrected.write("int8.tflite", b"another", made(tmp_path), "another key")
+    corrected.close()
+    assert (tmp_path / "net-int8.tflite").read_bytes() == b"another"
+    for request in ({"calibration": 20}, {"calibration": 30}):
+        with pytest.raises(OutputError, match="exists"):
+            folder(tmp_path, request)
 
 
 def test_a_finished_training_is_kept_after_an_error_and_removed_at_the_end(tmp_path: Path) -> None:

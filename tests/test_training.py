@@ -18,7 +18,13 @@ import edgeclf
 from edgeclf import train
 from edgeclf.errors import InputError, OutputError, UnknownNameError
 from edgeclf.training.config import TrainConfig
-from edgeclf.training.evaluation import calibration_error, evaluate, generalization_note
+from edgeclf.training.evaluation import (
+    calibration_error,
+    difference_interval,
+    evaluate,
+    few_images_note,
+    generalization_note,
+)
 from edgeclf.training.run_record import TrainReport
 
 QUICK = TrainConfig(model="resnet8", image_size=8, epochs=3, batch_size=128, dropout=0.2, augment="strong")
@@ -132,9 +138,30 @@ def test_metrics_agree_with_arithmetic_by_hand() -> None:
 
 
 def test_overfitting_is_named() -> None:
-    assert "overfitting" in generalization_note(0.99, 0.70)
-    assert "underfitting" in generalization_note(0.40, 0.39)
-    assert "healthy" in generalization_note(0.90, 0.88)
+    assert "overfitting" in generalization_note(0.99, 0.70, (1000, 500))
+    assert "underfitting" in generalization_note(0.40, 0.39, (1000, 500))
+    assert "healthy" in generalization_note(0.90, 0.88, (1000, 500))
+    assert "healthy" in generalization_note(0.90, 0.81, (10**6, 10**6))
+
+
+def test_few_images_get_an_interval_in_words_and_no_verdict() -> None:
+    for train_top1, validation_top1, images in ((1.0, 0.8, 25), (0.4, 0.4, 25), (0.95, 0.845, 110)):
+        note = generalization_note(train_top1, validation_top1, (1000, images))
+        assert "too few to tell" in note
+        assert not any(verdict in note for verdict in ("overfitting", "underfitting", "healthy"))
+    # 18 of 25: Wilson's interval by hand, with z = 1.96, is 0.524 to 0.857.
+    probabilities = np.eye(2, dtype=np.float32)[[0] * 18 + [1] * 7]
+    note = few_images_note("test", evaluate(probabilities, np.zeros(25, np.int64), ("no", "yes")))
+    assert note == (
+        "25 test images: too few to tell how good the network is; top-1 72.0 % means anything from 52 % to 86 % (95 %)"
+    )
+    many = evaluate(np.tile(probabilities, (40, 1)), np.zeros(1000, np.int64), ("no", "yes"))
+    assert few_images_note("test", many) is None
+
+
+def test_the_interval_of_a_difference_is_that_of_its_paper() -> None:
+    """Newcombe's example: 56 of 70 against 48 of 80, method 10 gives 0.0524 to 0.3339."""
+    assert difference_interval(56 / 70, 70, 48 / 80, 80) == pytest.approx((0.0524, 0.3339), abs=1e-4)
 
 
 @pytest.mark.slow

@@ -39,10 +39,10 @@ class InterruptedIn:
     @contextlib.contextmanager
     def task(self, description: str, total: int | None) -> Iterator[Task]:
         with SILENT.task(description, total) as task:
-            yield self if description == "training" else task  # type: ignore[misc]
+            yield self if description.startswith("training") else task  # type: ignore[misc]
 
     def advance(self, steps: int = 1, note: str = "") -> None:
-        self.left -= steps
+        self.left -= bool(steps)
         if self.left <= 0:
             raise KeyboardInterrupt
 

@@ -64,6 +64,8 @@ def bench(
         require("--baseline", "tensorflow", "tf_keras")
     if report is not None:
         require("--report", "matplotlib", "jinja2")
+    from edgeclf.artifact.folder_lock import lock_folders
+    from edgeclf.artifact.run_folder import RunFolder
     from edgeclf.measure.plan import BenchPlan
     from edgeclf.measure.run import HostParts, run_bench
 
@@ -87,13 +89,16 @@ def bench(
         open_baseline=_open_baseline if installed("tensorflow") else None,
         write_page=_write_page if installed("matplotlib") and installed("jinja2") else None,
     )
-    with extras("bench"):
+    with extras("bench"), lock_folders(model for model in plan.models if RunFolder.is_one(model)):
         return run_bench(plan, host, progress=progress)
 
 
 def _open_baseline(
     path: Path, plan: BenchPlan, data: Dataset | DatasetLoader | None, progress: Progress
 ) -> BaselineNetwork:
+    from edgeclf.keras_files.loading import check_network_file
+
+    check_network_file(path, trust_model=plan.trust_model)
     with progress.task("loading TensorFlow", None):
         from edgeclf.keras_files.baseline import open_baseline
 

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import contextlib
+import os
+import time
 from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -15,7 +18,7 @@ if TYPE_CHECKING:
     from edgeclf.compression.recipe import Recipe
     from edgeclf.dataset import Dataset
     from edgeclf.dataset.auditing import AuditReport
-    from edgeclf.training.callbacks import TrainingCallback
+    from edgeclf.training.callbacks import KerasCallback, TrainingCallback
     from edgeclf.training.config import TrainConfig
     from edgeclf.training.run_record import TrainReport
 
@@ -48,7 +51,7 @@ def train(
     overwrite: bool = False,
     trust_model: bool = False,
     progress: Progress = SILENT,
-    callbacks: Sequence[TrainingCallback] = (),
+    callbacks: Sequence[TrainingCallback | KerasCallback] = (),
     **settings: Any,
 ) -> TrainReport:
     """Train a float Keras network into a run folder.
@@ -61,7 +64,8 @@ def train(
         overwrite: replace an earlier run in `out`.
         trust_model: load a `weights` file even if that runs code from it.
         progress: where bars are shown.
-        callbacks: called after each epoch; each may end the training.
+        callbacks: called after each epoch, such as `tf_keras.callbacks.EarlyStopping()`, or objects with
+            `on_epoch_end(epoch, metrics)`; each may end the training (see `edgeclf.training.keras_callbacks`).
         settings: fields of `TrainConfig`, over those of `config`: `edgeclf.train("photos", epochs=30)`.
 
     Raises:
@@ -70,13 +74,17 @@ def train(
         MissingExtraError: TensorFlow is not installed.
         RunFailedError: the training diverged, or the disk is full.
     """
+    began = time.monotonic()
     require("train", *_HOST)
     from edgeclf.dataset import check_classes, list_source
+    from edgeclf.training.callbacks import check_callbacks
     from edgeclf.training.config import TrainConfig
     from edgeclf.training.networks import find_network
     from edgeclf.training.plan import TrainPlan
+    from edgeclf.training.run_plan import hold_run
 
     with extras("train"):
+        check_callbacks(callbacks)
         config = (config or TrainConfig()).replace(**settings)
         # Misspelt names are reported before the seconds that an import of TensorFlow takes.
         if config.model is not None:
@@ -92,11 +100,20 @@ def train(
             trust_model=trust_model,
             progress=progress,
             callbacks=callbacks,
+            began=began,
         )
-        with progress.task("loading TensorFlow", None):
-            from edgeclf.training.run import train as train_network
+        with contextlib.ExitStack() as stack:
+            # Several workers plan together: what one refuses, all have to leave.
+            run = None if "TF_CONFIG" in os.environ else stack.enter_context(hold_run(plan))
+            if run is not None and run.report is not None:
+                from edgeclf.training.run_record import TrainReport
 
-        return train_network(plan)
+                progress.info(f"{run.folder.path} is finished; this is its report")
+                return TrainReport.from_dict(run.report)
+            with progress.task("loading TensorFlow", None):
+                from edgeclf.training.run import train as train_network
+
+            return train_network(plan, run)
 
 
 @with_plugins
@@ -159,7 +176,7 @@ def compress(
     require("compress", *_HOST)
     from edgeclf.compression.choice import Asked, choose_recipes, find_unused
     from edgeclf.compression.pipeline.plan import CompressPlan
-    from edgeclf.compression.pipeline.request import check_request
+    from edgeclf.compression.pipeline.request import check_request, hold_folders
 
     chosen = {"float32": float32, "float16": float16, "dynamic": dynamic, "int8": int8, "int16x8": int16x8}
     formats = tuple(name for name, is_on in chosen.items() if is_on)
@@ -181,8 +198,9 @@ def compress(
             names = ", ".join(recipe.name for recipe in plan.recipes)
             progress.warn(f"the setting {key} has no effect: no step or format of {names} has it")
         # What cannot work is refused before the seconds that an import of TensorFlow takes.
-        images = check_request(plan, progress)
-        with progress.task("loading TensorFlow", None):
-            from edgeclf.compression.pipeline.compress import compress as compress_network
+        with hold_folders(plan):
+            images = check_request(plan, progress)
+            with progress.task("loading TensorFlow", None):
+                from edgeclf.compression.pipeline.compress import compress as compress_network
 
-        return compress_network(plan, progress, images)
+            return compress_network(plan, progress, images)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 from pathlib import Path
 
 from edgeclf.artifact.run_folder import RunFolder
@@ -28,7 +29,7 @@ def locate_model(name_or_path: str | Path) -> Path:
     if name in zoo:
         return choose_model(_files(zoo[name]))
     if path.is_dir():
-        step = f"; run: edgeclf compress {path}" if RunFolder.is_one(path) else ""
+        step = f"; run: edgeclf compress {shlex.quote(str(path))}" if RunFolder.is_one(path) else ""
         raise ModelError(f"{path}: no .tflite file in this folder{step}")
     if path.suffix or len(path.parts) > 1:
         raise ModelError(f"{path}: no such file")

@@ -50,12 +50,14 @@ class Command:
         tables: of its options.
         examples: whole command lines.
         interrupted: what Ctrl-C prints.
+        settings: imports and returns the record whose fields `--set` takes; None: the command has no `--set`.
     """
 
     function: Callable[[Session, dict[str, Any]], Outcome]
     tables: tuple[Table, ...]
     examples: tuple[str, ...]
     interrupted: str = "interrupted; nothing half-written is left behind"
+    settings: Callable[[], type] | None = None
 
     @property
     def name(self) -> str:
@@ -64,14 +66,22 @@ class Command:
 
     def add_to(self, app: typer.Typer) -> None:
         """Add name and help to `app`; the options are made by `build`, for the one command that is used."""
-        app.command(self.name, help=self.function.__doc__)(_no_options)
+        app.command(self.name, help=self._help())(_no_options)
 
     def build(self) -> Any:
         """Make the click command with all its options, the global ones after its own."""
         app = typer.Typer(add_completion=False, rich_markup_mode="rich")
         shown = "\n\n".join(["Examples:", *(f"  {line}" for line in self.examples)]).replace("[", "\\[")
-        app.command(self.name, help=self.function.__doc__, epilog=shown)(self._typer_function())
-        return typer.main.get_command(app)
+        app.command(self.name, help=self._help(), epilog=shown)(self._typer_function())
+        made: Any = typer.main.get_command(app)
+        make_parameters = made.get_params
+        made.get_params = lambda context: tidy_parameters(make_parameters(context))
+        return made
+
+    def _help(self) -> str:
+        """Return the docstring with one line a paragraph: the terminal decides where lines end."""
+        paragraphs = inspect.cleandoc(self.function.__doc__ or "").split("\n\n")
+        return "\n\n".join(" ".join(paragraph.split()) for paragraph in paragraphs)
 
     def _typer_function(self) -> Callable[..., None]:
         """Make a function with the signature that Typer reads."""
@@ -98,6 +108,22 @@ class Command:
         for table in self.tables:
             values |= table.read(typed)
         return self.function(session, values)
+
+
+def tidy_parameters(parameters: list[Any]) -> list[Any]:
+    """Change how parameters of a click command are shown: flags as flags, arguments by their name alone.
+
+    Typer's own way depends on its version: some write `<bool>` behind a flag, and `{MODEL} <str>` for an argument.
+    """
+    for parameter in parameters:
+        if parameter.param_type_name == "argument":
+            shown = parameter.metavar if parameter.required else f"[{parameter.metavar}]"
+            usage = f"{shown}{'' if parameter.nargs == 1 else '...'}"
+            parameter.display_type_rich = lambda ctx=None: None
+            parameter.get_usage_pieces = lambda ctx=None, usage=usage: [usage]
+        elif getattr(parameter, "is_flag", False) and parameter.metavar is None:
+            parameter.metavar = ""
+    return parameters
 
 
 def _no_options() -> None:

@@ -21,10 +21,10 @@ def _io_types() -> Iterable[str]:
     return IO_TYPES
 
 
-def _parse_settings(pairs: list[str], option: str) -> dict[str, Any]:
+def _settings() -> type:
     from edgeclf.compression.choice import settings_record
 
-    return parse_settings(pairs, settings_record())
+    return settings_record()
 
 
 OPTIONS = (
@@ -81,7 +81,7 @@ OPTIONS = (
         metavar="KEY=VALUE",
         type=list[str],
         default=UNSET,
-        parse=_parse_settings,
+        parse=lambda pairs, option: parse_settings(pairs, _settings()),
         flag="--set",
     ),
 )
@@ -109,4 +109,5 @@ COMMAND = Command(
         "edgeclf compress runs/photos --recipe int8 --recipe prune50-qat-int8",
         "edgeclf compress network.h5 --int8 --data photos --out models",
     ),
+    settings=_settings,
 )

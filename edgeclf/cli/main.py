@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import dataclasses
 import difflib
 import sys
 from collections.abc import Sequence
@@ -11,8 +12,9 @@ from typing import Any
 import typer
 from typer.core import TyperGroup
 
+from edgeclf.aliases import ALIASES, REMARKS, find_nearest
 from edgeclf.cli import audit, bench, compress, inspect, live, predict, train, verify
-from edgeclf.cli.commands import Command, Debug, Json, Quiet, Verbose, Version
+from edgeclf.cli.commands import Command, Debug, Json, Quiet, Verbose, Version, tidy_parameters
 from edgeclf.cli.session import Session, fail
 
 # ClickException: newer typers carry click inside, older ones depend on it, and neither exports this class.
@@ -31,6 +33,10 @@ class OneLineGroup(TyperGroup):
         """Find the command that is used, and make its options: for this one only, since that takes time."""
         name, command, rest = super().resolve_command(ctx, args)
         return name, COMMANDS[name].build() if name in COMMANDS else command, rest
+
+    def get_params(self, ctx: Any) -> list[Any]:
+        """List the options, shown as those of the commands are."""
+        return tidy_parameters(super().get_params(ctx))
 
     def main(self, args: Sequence[str] | None = None, *rest: Any, **extra: Any) -> Any:
         """Parse and run; leave by `SystemExit` with the exit code, as click does."""
@@ -61,13 +67,12 @@ def _usage(error: Any, arguments: list[str]) -> str:
     path = context.command_path if context is not None else "edgeclf"
     if hasattr(error, "option_name") and hasattr(error, "possibilities"):
         known = [name for p in context.command.get_params(context) for name in p.opts] if context is not None else []
-        near = difflib.get_close_matches(error.option_name, known, n=1)
-        message = f"no such option {error.option_name!r}" + (f"; did you mean {near[0]!r}?" if near else "")
+        message = f"no such option {error.option_name!r}{_suggest(error.option_name, known, path)}"
     elif message.startswith("No such command") and context is not None:
         name = message.split("'")[1]
         commands = context.command.list_commands(context)
-        near = difflib.get_close_matches(name.lower(), commands, n=1)
-        hint = f"did you mean {near[0]!r}?" if near else f"commands: {', '.join(commands)}"
+        near = find_nearest("command", name, commands)
+        hint = f"did you mean {near!r}?" if near else f"commands: {', '.join(commands)}"
         return f"no such command {name!r}; {hint}"
     for text, expected in _EXPECTED.items():
         names = getattr(getattr(error, "param", None), "opts", [])
@@ -75,6 +80,26 @@ def _usage(error: Any, arguments: list[str]) -> str:
             bound = message.rpartition(text)[2] if text.endswith("to") else ""
             return f"{names[0]} {expected}{bound}, got {_given(arguments, names)!r} (see {path} --help)"
     return f"{message[:1].lower()}{message[1:]} (see {path} --help)"
+
+
+def _suggest(option: str, known: list[str], path: str) -> str:
+    """Return what an unknown option may have meant: an option, a setting of `--set`, or what there is instead."""
+    command = COMMANDS.get(path.rpartition(" ")[2])
+    own = [name for name in known if name.startswith("--")]
+    if command is not None and command.settings is not None:
+        own += [f"--set {field.name}" for field in dataclasses.fields(command.settings()) if field.init]
+    plain = option.lstrip("-").lower().replace("-", "_")
+    for meant in (plain, *ALIASES["option"].get(plain, ())):
+        for name in own:
+            setting = name.removeprefix("--set ")
+            if setting.lstrip("-").replace("-", "_") == meant:
+                return f"; did you mean {name if setting == name else name + '=VALUE'!r}?"
+    if plain in REMARKS:
+        return f"; {REMARKS[plain]}"
+    # Without the dashes, which all of them share.
+    words = {name.lstrip("-"): name for name in known if name.startswith("--")}
+    near = difflib.get_close_matches(option.lstrip("-"), words, n=1)
+    return f"; did you mean {words[near[0]]!r}?" if near else ""
 
 
 def _given(arguments: list[str], names: list[str]) -> str:

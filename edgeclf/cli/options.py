@@ -27,7 +27,7 @@ class Option:
 
     Args:
         name: `trust_model` is typed as `--trust-model`.
-        help: one sentence.
+        help: one sentence, or a function that makes it.
         metavar: what stands for the value in the help.
         type: of the typed word, as Typer knows it; None: the plan's, or str where there is a parser.
         default: as typed, `FROM_PLAN` or `UNSET`.
@@ -43,7 +43,7 @@ class Option:
     """
 
     name: str
-    help: str
+    help: str | Callable[[], str]
     metavar: str | None = None
     type: Any = None
     default: Any = FROM_PLAN
@@ -83,7 +83,7 @@ class Option:
             hint = hint | None
         common: dict[str, Any] = {
             "metavar": self.metavar,
-            "help": self.help,
+            "help": self.help if isinstance(self.help, str) else self.help(),
             "rich_help_panel": self.panel,
             "autocompletion": self.complete,
             "envvar": self.envvar,

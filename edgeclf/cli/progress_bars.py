@@ -5,7 +5,7 @@ from __future__ import annotations
 import contextlib
 import time
 from collections.abc import Iterator
-from typing import IO, TYPE_CHECKING
+from typing import IO, TYPE_CHECKING, Any
 
 from edgeclf.printable import one_line
 
@@ -18,14 +18,19 @@ if TYPE_CHECKING:
 LINE_EVERY = 10.0  # seconds between two lines of one task in a log
 
 
+WIDE = 100  # columns from which on a bar is long and shows the time that has passed
+
+
 class _Bar:
-    def __init__(self, bars: Bars, task: TaskID) -> None:
-        self._bars, self._task = bars, task
+    def __init__(self, bars: Bars, task: TaskID, room: int) -> None:
+        self._bars, self._task, self._room = bars, task, room
 
     def advance(self, steps: int = 1, note: str = "") -> None:
         self._bars.advance(self._task, steps)
         if note:
-            self._bars.update(self._task, note=one_line(note))
+            # Cropped here: a table that is too wide would crop the counts instead.
+            shown = one_line(note)
+            self._bars.update(self._task, note=shown if len(shown) <= self._room else f"{shown[: self._room - 1]}…")
 
 
 class ConsoleProgress:
@@ -46,10 +51,11 @@ class ConsoleProgress:
     def task(self, description: str, total: int | None) -> Iterator[Task]:
         """Open a bar; bars may nest."""
         bars = self._bars if self._bars is not None else self._start()
-        identity = bars.add_task(one_line(description), total=total, note="")
+        named = one_line(description)
+        identity = bars.add_task(named, total=total, note="")
         self._open += 1
         try:
-            yield _Bar(bars, identity)
+            yield _Bar(bars, identity, self._room(named, total))
         finally:
             bars.remove_task(identity)
             self._open -= 1
@@ -65,19 +71,40 @@ class ConsoleProgress:
         """Print a yellow line above the bars."""
         self.console.print(f"warning: {one_line(line)}", style="yellow", soft_wrap=True)
 
+    def _room(self, description: str, total: int | None) -> int:
+        """Return the columns that are left for the note."""
+        count = 0 if total is None else 2 * len(str(total)) + 1
+        remaining, elapsed = 5, 7
+        taken = [len(description), self._bar_width(), count, remaining, *([elapsed] if self._is_wide() else [])]
+        return max(1, self.console.width - sum(taken) - len(taken) - 1)
+
+    def _is_wide(self) -> bool:
+        return self.console.width >= WIDE
+
+    def _bar_width(self) -> int:
+        return 24 if self._is_wide() else 6
+
     def _start(self) -> Bars:
         from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
         from rich.progress import TimeRemainingColumn as Remaining
+        from rich.text import Text
+
+        class Count(MofNCompleteColumn):
+            def render(self, task: Any) -> Text:
+                return super().render(task) if task.total is not None else Text("")
 
         columns = (
             TextColumn("{task.description}", markup=False),
-            BarColumn(bar_width=24),
-            MofNCompleteColumn(),
-            TimeElapsedColumn(),
-            Remaining(compact=True),
+            BarColumn(bar_width=self._bar_width()),
+            Count(),
+            *([TimeElapsedColumn()] if self._is_wide() else []),
+            Remaining(compact=True, elapsed_when_finished=False),
             TextColumn("{task.fields[note]}", markup=False),
         )
-        self._bars = Progress(*columns, console=self.console, transient=True, redirect_stdout=False)
+        # stderr is not redirected: TensorFlow's loggers would keep the bars' stand-in, and write to the terminal.
+        self._bars = Progress(
+            *columns, console=self.console, transient=True, redirect_stdout=False, redirect_stderr=False
+        )
         self._bars.start()
         return self._bars
 

@@ -9,7 +9,7 @@ from rich.console import Console
 from rich.table import Table
 
 from edgeclf.cli.rendering_tables import Column, print_table
-from edgeclf.measure.formatting import exact, percent, size
+from edgeclf.measure.formatting import counted, exact, percent, size
 from edgeclf.printable import one_line
 
 if TYPE_CHECKING:
@@ -41,10 +41,9 @@ def show_list(console: Console, heading: str, entries: Sequence[str]) -> None:
 
 def render_audit(console: Console, report: AuditReport) -> None:
     """Print counts by class and split, then findings."""
-    count = len(report.classes)
     print_table(
         console,
-        "1 class" if count == 1 else f"{count:,} classes",
+        counted(len(report.classes), "class", "classes"),
         [Column("class"), *map(Column, report.splits)],
         [[name, *(exact(part.per_class.get(name, 0)) for part in report.splits.values())] for name in report.classes],
         total=["all", *(exact(part.images) for part in report.splits.values())],

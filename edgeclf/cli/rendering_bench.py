@@ -7,7 +7,7 @@ from rich.console import Console
 from edgeclf.cli.rendering import line
 from edgeclf.cli.rendering_device import device_remarks, print_board, print_comparison, print_sustained
 from edgeclf.cli.rendering_tables import Column, print_table
-from edgeclf.measure.formatting import interval, milliseconds, number, p_value, percent, points, size, threads
+from edgeclf.measure.formatting import counted, interval, milliseconds, number, p_value, percent, points, size, threads
 from edgeclf.measure.machine import Machine
 from edgeclf.measure.report import BenchReport
 
@@ -18,7 +18,7 @@ def render_bench(console: Console, report: BenchReport) -> None:
     """Print the machine, the baseline, one row a model and thread count, warnings, and last what was written."""
     line(console, "Measured on " + ", ".join(_describe(report.machine)))
     if report.data:
-        line(console, f"Data: {report.data.name}, {report.data.split}, {report.data.images:,} images")
+        line(console, f"Data: {report.data.name}, {report.data.split}, {counted(report.data.images, 'image')}")
     scored = any(model.top1 is not None for model in report.models)
     baseline = report.baseline
     if baseline:
@@ -39,7 +39,7 @@ def render_bench(console: Console, report: BenchReport) -> None:
 
 
 def _describe(machine: Machine) -> list[str]:
-    facts = [*filter(None, (machine.cpu, machine.os)), f"{machine.cores} cores"]
+    facts = [*filter(None, (machine.cpu, machine.os)), counted(machine.cores, "core")]
     load = machine.load_average
     if load is not None and load > 0.5:
         facts.append(f"busy with other work (load {load:.1f}): latencies may be higher than on an idle machine")

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import shlex
 import statistics
+from datetime import datetime
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -10,7 +12,7 @@ from rich.console import Console
 
 from edgeclf.cli.rendering import line
 from edgeclf.cli.rendering_tables import Column, print_table
-from edgeclf.measure.formatting import duration, exact, interval, milliseconds, percent, points, size, threads
+from edgeclf.measure.formatting import counted, duration, exact, interval, milliseconds, percent, points, size, threads
 
 if TYPE_CHECKING:
     from edgeclf.compression.compress_report import CompressedModel, CompressReport
@@ -18,13 +20,13 @@ if TYPE_CHECKING:
 
 
 def render_training(console: Console, report: TrainReport) -> None:
-    """Print figures by split, and what to do next."""
+    """Print figures by split, remarks, what was written, and what to do next."""
     head = f"{report.model}, {exact(report.parameters)} parameters, {report.image_size} px"
     columns = (
         Column("split"),
         Column("images"),
         Column("top-1"),
-        Column("95 %", name="the interval of top-1"),
+        Column("95 % interval"),
         Column("top-5", drop=2),
         Column("calibration error", drop=1),
     )
@@ -39,7 +41,22 @@ def render_training(console: Console, report: TrainReport) -> None:
     print_table(console, head, columns, rows)
     for remark in report.notes:
         line(console, remark)
-    line(console, f"{report.run} (after {duration(report.seconds)}); next: edgeclf compress {report.run}")
+    folder = Path(report.run)
+    line(console, f"Plots: {folder / 'plots'}")
+    line(console, f"History: {folder / 'history.csv'}")
+    line(console, f"Logs: {folder / 'logs'} (tensorboard --logdir {shlex.quote(str(folder / 'logs'))})")
+    line(console, f"Run folder: {folder}, with the network of epoch {report.kept_epoch} in {folder / 'model.keras'}")
+    line(console, _end(report))
+    line(console, f"Next: edgeclf compress {shlex.quote(report.run)}")
+
+
+def _end(report: TrainReport) -> str:
+    """Write how long it took, and when it ended."""
+    took = f"{counted(report.epochs, 'epoch')} in {duration(report.seconds)} on {report.device}"
+    if report.ended is None or report.elapsed_seconds is None:
+        return f"{took}."
+    ended = datetime.fromisoformat(report.ended)
+    return f"{took}; ended {ended:%Y-%m-%d %H:%M:%S}, {duration(report.elapsed_seconds)} after the command began."
 
 
 def render_compression(console: Console, report: CompressReport) -> None:

@@ -20,8 +20,7 @@ import typer
 from edgeclf.errors import EdgeclfError
 from edgeclf.image.native_stderr import scratch_file
 from edgeclf.json_text import write_json
-from edgeclf.printable import one_line
-from edgeclf.printable import printable
+from edgeclf.printable import one_line, printable
 
 if TYPE_CHECKING:
     from rich.console import Console

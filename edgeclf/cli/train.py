@@ -19,11 +19,11 @@ def _config() -> type:
     return TrainConfig
 
 
-def _complete_network(incomplete: str) -> list[str]:
+def _networks() -> Iterable[str]:
     from edgeclf.training.networks import NETWORKS
 
     load_plugins(warn=lambda line: None)
-    return [name for name in NETWORKS if name.startswith(incomplete)]
+    return NETWORKS
 
 
 def _augment_levels() -> Iterable[str]:
@@ -42,17 +42,17 @@ DATA = Option(
     "data",
     "A folder of class folders, one with train/ validation/ test/, a CSV manifest, or a name. "
     "Default: digits, which needs no download.",
-    metavar="[DATA]",
+    metavar="DATA",
     complete=complete_data,
     argument=True,
 )
 CONFIG = (
     Option(
         "model",
-        "Network. Default: chosen by the data.",
+        lambda: f"Network: {', '.join(_networks())}. Default: chosen by the data.",
         metavar="NAME",
         default=UNSET,
-        complete=_complete_network,
+        complete=complete_from(_networks),
     ),
     Option(
         "width",
@@ -125,5 +125,6 @@ COMMAND = Command(
         "edgeclf train photos --epochs 30 --balance weights",
         "edgeclf train cifar10 --model resnet8 --out runs/cifar --resume",
     ),
+    settings=_config,
     interrupted="interrupted; finished epochs are saved: the same command with --resume continues",
 )

@@ -65,6 +65,27 @@ def locate_network(given: str | Path) -> tuple[Path, RunFolder | None]:
     return run.keras_path, run
 
 
+def check_network_file(given: str | Path, *, trust_model: bool = False) -> tuple[str, Path, RunFolder | None]:
+    """Check what `load_network` loads, as far as that shows without TensorFlow.
+
+    Returns:
+        `tf-keras`, `Keras 3` or `SavedModel`; the file or folder that holds the network; the run folder, if any.
+
+    Raises:
+        ModelError: there is nothing to load, or it is damaged.
+        UntrustedModelError: it would run foreign code, and `trust_model` is off.
+    """
+    path, run = locate_network(given)
+    if path.is_dir():
+        if not (path / "saved_model.pb").is_file():
+            raise ModelError(f"{path}: neither a run folder (run.json) nor a SavedModel (saved_model.pb)")
+        return "SavedModel", path, run
+    kind, config = read_configuration(path)
+    if not trust_model:
+        check_configuration(config, path.name)
+    return kind, path, run
+
+
 def load_network(given: str | Path, *, trust_model: bool = False) -> LoadedNetwork:
     """Load a run folder's network, a `.keras` or `.h5` file, or a SavedModel.
 
@@ -108,9 +129,17 @@ def load_float_model(path: str | Path, trust_model: bool = False) -> Any:
         ModelError: the file is not there, is damaged, or was made by Keras 3.
         UntrustedModelError: it would run foreign code, and `trust_model` is off.
     """
-    path = Path(path)
-    if path.is_dir() and RunFolder.is_one(path):
-        path = RunFolder(path).keras_path
+    return _load_tf_keras(locate_float_file(path, trust_model=trust_model), trust_model)
+
+
+def locate_float_file(path: str | Path, *, trust_model: bool = False) -> Path:
+    """Find the file that `load_float_model` loads, and check all that shows without TensorFlow.
+
+    Raises:
+        ModelError: the file is not there, is damaged, or was made by Keras 3.
+        UntrustedModelError: it would run foreign code, and `trust_model` is off.
+    """
+    path, _ = locate_network(path)
     if path.is_dir():
         raise ModelError(f"{path}: is a folder; a tf-keras .keras or .h5 file was expected")
     kind, config = read_configuration(path)
@@ -121,7 +150,7 @@ def load_float_model(path: str | Path, trust_model: bool = False) -> Any:
         )
     if not trust_model:
         check_configuration(config, path.name)
-    return _load_tf_keras(path, trust_model)
+    return path
 
 
 def read_configuration(path: Path) -> tuple[str, dict[str, Any]]:

@@ -61,6 +61,17 @@ def exact(count: int | None) -> str:
     return MISSING if count is None else f"{count:,}"
 
 
+def counted(count: int, noun: str, plural: str = "") -> str:
+    """Write a count with its noun: `1 class`, `1,234 images`.
+
+    Args:
+        count: of the things.
+        noun: for one of them.
+        plural: for others; empty: the noun with an s.
+    """
+    return f"{count:,} {noun if count == 1 else plural or noun + 's'}"
+
+
 def p_value(p: float | None) -> str:
     """Write a p-value with two significant digits; below a ten-thousandth only that it is below."""
     if p is None:

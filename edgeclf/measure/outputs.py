@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import contextlib
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -18,6 +19,17 @@ class Outputs:
 
     json: Path | None
     html: Path | None
+
+    @contextlib.contextmanager
+    def whole(self, overwrite: bool) -> Iterator[None]:
+        """Remove what the block has written where it fails, so that it is not in the way of the same command."""
+        try:
+            yield
+        except BaseException:
+            for path in (self.json, self.html):
+                if path is not None and not overwrite:
+                    path.unlink(missing_ok=True)
+            raise
 
 
 def find_outputs(plan: BenchPlan, run_folders: Sequence[Path], *, page: bool) -> Outputs:

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from edgeclf.errors import InputError
+from edgeclf.dataset import SPLITS
+from edgeclf.errors import InputError, UnknownNameError
 from edgeclf.measure.latency import check_counts
 from edgeclf.measure.sustained import check_minutes
 from edgeclf.records import Record
@@ -54,6 +55,8 @@ class BenchPlan(Record):
     def __post_init__(self) -> None:
         if not self.models:
             raise InputError("bench needs at least one model, got none")
+        if self.split not in SPLITS:
+            raise UnknownNameError("split", self.split, SPLITS)
         check_counts(self.threads, self.runs)
         if self.sustain is not None:
             check_minutes(self.sustain)

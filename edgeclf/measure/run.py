@@ -9,7 +9,7 @@ from pathlib import Path
 
 from edgeclf.artifact.model_file import ModelFile
 from edgeclf.artifact.run_folder import RunFolder
-from edgeclf.dataset import Dataset, Split, load_dataset
+from edgeclf.dataset import Dataset, Split, check_classes, list_source, load_dataset
 from edgeclf.dataset.splitting import SPLIT_SEED
 from edgeclf.inference.engine import find_engine
 from edgeclf.measure.baseline import Baseline, OpenBaseline, measure_baseline
@@ -72,11 +72,12 @@ def run_bench(
         report = replace(report, against=compare_reports(report, other, plan.against))
     page = outputs.html if host.write_page is not None else None
     report = replace(report, written=tuple(str(path) for path in (outputs.json, page) if path is not None))
-    if outputs.json is not None:
-        save_report(report, outputs.json)
-    if outputs.html is not None and host.write_page is not None:
-        images = None if load is None else load(*report.models[0].input_size).splits[plan.split]
-        host.write_page(report, outputs.html, images)
+    with outputs.whole(plan.overwrite):
+        if outputs.json is not None:
+            save_report(report, outputs.json)
+        if outputs.html is not None and host.write_page is not None:
+            images = None if load is None else load(*report.models[0].input_size).splits[plan.split]
+            host.write_page(report, outputs.html, images)
     return report
 
 
@@ -85,10 +86,12 @@ def _loader(data: str, found: BenchSources, progress: Progress) -> DatasetLoader
     seed = SPLIT_SEED
     if found.run_folders:
         seed = (RunFolder(found.run_folders[0]).run_json.get("data") or {}).get("split_seed", SPLIT_SEED)
+    listing = list_source(data, progress)
+    check_classes(listing)
 
     @functools.cache
     def load(height: int, width: int) -> Dataset:
-        return load_dataset(data, image_size=(height, width), split_seed=seed, progress=progress)
+        return load_dataset(listing, image_size=(height, width), split_seed=seed, progress=progress)
 
     return load
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -47,7 +48,7 @@ def find_sources(sources: Sequence[str | Path]) -> BenchSources:
         folder = RunFolder(path)
         found = folder.models()
         if not found:
-            raise ModelError(f"{path}: no compressed model in it; run: edgeclf compress {path}")
+            raise ModelError(f"{path}: no compressed model in it; run: edgeclf compress {shlex.quote(str(path))}")
         models.extend(found)
         folders.append(path)
         if folder.keras_path.is_file():

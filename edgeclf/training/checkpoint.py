@@ -7,18 +7,23 @@ import zlib
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, cast
+from typing import TYPE_CHECKING, Any, cast
 
 import numpy as np
 import numpy.typing as npt
-import tf_keras
 
 from edgeclf.atomic import atomic_file
-from edgeclf.errors import ModelError
+from edgeclf.errors import ModelError, one_line
 from edgeclf.records import Record
 
+if TYPE_CHECKING:
+    import tf_keras
+
 Array = npt.NDArray[Any]
-_DAMAGE = (OSError, ValueError, KeyError, EOFError, zipfile.BadZipFile, zlib.error)
+_DAMAGE = (
+    OSError, ValueError, LookupError, TypeError, AttributeError, EOFError, MemoryError, RecursionError,
+    NotImplementedError, zipfile.BadZipFile, zlib.error,
+)  # fmt: skip
 """What reading a file raises that is empty, cut, or no checkpoint."""
 
 
@@ -35,6 +40,7 @@ class TrainingState(Record):
         parameters: of the network, batch normalization included.
         seconds: time spent in all sessions of the run.
         stopped: a callback ended the training.
+        callback_rate: learning rate that a callback has set; None: the schedule holds.
         history: one dict an epoch.
     """
 
@@ -46,6 +52,7 @@ class TrainingState(Record):
     parameters: int = 0
     seconds: float = 0.0
     stopped: bool = False
+    callback_rate: float | None = None
     history: tuple[dict[str, Any], ...] = field(default=())
 
 
@@ -61,10 +68,32 @@ def save_checkpoint(path: Path, weights: Sequence[Array], optimizer: Sequence[Ar
 def epochs_done(path: Path) -> int:
     """Return the number of whole epochs in the checkpoint `path`; 0 where there is none, or none that can be read."""
     try:
-        with np.load(path) as file:
-            return TrainingState.from_json(bytes(file["state"]).decode()).epoch
-    except _DAMAGE:
+        return read_state(path).epoch
+    except ModelError:
         return 0
+
+
+def read_state(path: Path) -> TrainingState:
+    """Read the state in the checkpoint `path`, without the weights.
+
+    Raises:
+        ModelError: there is no such file, or it is no checkpoint.
+    """
+    try:
+        with np.load(path) as file:
+            return TrainingState.from_json(bytes(file["state"]).decode())
+    except _DAMAGE as error:
+        raise _damaged(path, error) from error
+
+
+def _damaged(path: Path, error: BaseException) -> ModelError:
+    if not path.is_file():
+        reason = "there is no such file"
+    elif path.stat().st_size == 0:
+        reason = "the file is empty"
+    else:
+        reason = f"it is cut or damaged: {one_line(error)}"
+    return ModelError(f"{path}: the run cannot be resumed, {reason}; start again with --overwrite")
 
 
 def load_checkpoint(path: Path, model: tf_keras.Model) -> TrainingState:
@@ -86,5 +115,5 @@ def load_checkpoint(path: Path, model: tf_keras.Model) -> TrainingState:
         for variable, value in zip(variables, saved, strict=True):
             variable.assign(value)
     except _DAMAGE as error:
-        raise ModelError(f"{path}: cannot be resumed ({error}); start again with --overwrite") from error
+        raise _damaged(path, error) from error
     return state

@@ -7,11 +7,15 @@ from typing import Any
 
 from edgeclf.artifact.run_folder import RECORD, RunFolder
 from edgeclf.errors import InputError, ModelError, OutputError
+from edgeclf.training.checkpoint import epochs_done
 from edgeclf.training.config import TrainConfig
 
 
 def find_earlier(folder: RunFolder, *, resume: bool, overwrite: bool) -> dict[str, Any] | None:
     """Return the record of the run in `folder` that `resume` continues; None: a run may begin. Nothing is written.
+
+    What a command left that was refused or failed before its first epoch was finished is no run: it is not in the way
+    of the same command, nor of a corrected one.
 
     Raises:
         OutputError: there is a run already, or a file.
@@ -21,6 +25,8 @@ def find_earlier(folder: RunFolder, *, resume: bool, overwrite: bool) -> dict[st
     if path.exists() and not path.is_dir():
         raise OutputError(f"{path}: is a file; a run folder was expected; choose another place with --out")
     marks = folder.marks()
+    if not has_finished_epoch(folder):
+        return None
     if resume and RECORD in marks:
         try:
             return folder.run_json
@@ -32,23 +38,45 @@ def find_earlier(folder: RunFolder, *, resume: bool, overwrite: bool) -> dict[st
     return None
 
 
+def has_finished_epoch(folder: RunFolder) -> bool:
+    """Return whether `folder` holds a run whose first epoch is finished, or anything that may be somebody's work.
+
+    History and network are written before the checkpoint, so that one row of history is no finished epoch.
+    """
+    marks = folder.marks()
+    if not marks:
+        return False
+    try:
+        record = folder.run_json if RECORD in marks else {}
+    except InputError:
+        return True
+    unfinished = record.get("finished") is False and "config" in record
+    if not unfinished or epochs_done(folder.checkpoint_path):
+        return True
+    made = any(path.is_dir() and any(path.iterdir()) for path in (folder.compressed_path, folder.bench_path))
+    return made or len(folder.history()) > (0 if folder.checkpoint_path.exists() else 1)
+
+
 def resume_config(config: TrainConfig, record: dict[str, Any], folder: Path) -> TrainConfig:
     """Return the configuration of the run that is resumed, after checking that `config` does not contradict it.
 
-    Settings that `config` leaves open are those of the run.
+    Settings that `config` leaves at their defaults are those of the run.
 
     Raises:
         InputError: a setting differs, or was not known when the run began; the first one is named.
     """
-    now, began = config.to_dict(), record.get("config", {})
+    now, began, default = config.to_dict(), record.get("config", {}), TrainConfig().to_dict()
     unknown = [name for name in now if name not in began]
     if unknown:
         raise InputError(
             f"{folder} was trained by an older edgeclf, which had no setting {unknown[0]}; "
             "choose another --out or start again with --overwrite"
         )
+    # A file may have been moved: its content is compared when it is loaded.
+    if not {now["weights"], began["weights"]} & {"auto", "none"}:
+        began = {**began, "weights": now["weights"]}
     for name, value in began.items():
-        if name in now and now[name] is not None and now[name] != value:
+        if name in now and now[name] not in (default[name], value):
             raise InputError(
                 f"{folder} was trained with {name} {value}, not {now[name]}; --resume cannot change it, "
                 "choose another --out or start again with --overwrite"

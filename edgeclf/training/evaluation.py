@@ -8,13 +8,17 @@ import numpy as np
 import numpy.typing as npt
 from sklearn.metrics import accuracy_score, confusion_matrix, precision_recall_fscore_support
 
-from edgeclf.measure.formatting import percent, points
+from edgeclf.measure.formatting import counted, percent, points
 from edgeclf.measure.statistics import wilson_interval
 from edgeclf.records import Record
 
 Probabilities = npt.NDArray[np.float32]
 Labels = npt.NDArray[np.int64]
 OVERFITTING_GAP = 0.10
+FEWEST_IMAGES = 100
+"""Validation images below which no verdict is given: the standard error of a top-1 of 0.8 is 4 points there."""
+WIDEST_INTERVAL = 0.15
+"""Width of the interval of top-1 above which a split is said to be small."""
 
 
 @dataclass(frozen=True)
@@ -83,16 +87,54 @@ def calibration_error(probabilities: Probabilities, labels: Labels, bins: int = 
     return float(sum(gaps))
 
 
-def generalization_note(train_top1: float, validation_top1: float) -> str:
-    """Describe the gap between training and validation top-1 in one sentence: overfitting, underfitting or healthy."""
+def generalization_note(train_top1: float, validation_top1: float, images: tuple[int, int]) -> str:
+    """Describe the gap between training and validation top-1 in one sentence: overfitting, underfitting or healthy.
+
+    Where the images are few, or a large gap could be chance, nothing is decided.
+
+    Args:
+        train_top1: fraction.
+        validation_top1: fraction.
+        images: numbers of training and of validation images that they were measured on.
+    """
     gap = train_top1 - validation_top1
+    low, high = difference_interval(train_top1, images[0], validation_top1, images[1])
     both = f"training top-1 {percent(train_top1, 1)}, validation {percent(validation_top1, 1)}"
     text = f"{both}: a gap of {points(gap, 1).removeprefix('+')} points"
+    if images[1] < FEWEST_IMAGES or (gap > OVERFITTING_GAP and low <= OVERFITTING_GAP / 2):
+        return (
+            f"{text}, with {counted(images[1], 'validation image')} anything from {points(low, 0)} to "
+            f"{points(high, 0)} (95 %): too few to tell whether the network overfits"
+        )
     if gap > OVERFITTING_GAP:
         return f"{text}. The network is overfitting; more photos, stronger --augment or pretrained --weights help"
     if train_top1 < 0.6 and gap < OVERFITTING_GAP / 2:
         return f"{text}. The network is underfitting; more --epochs, a larger --model or weaker --augment help"
     return f"{text}, which is healthy"
+
+
+def few_images_note(split: str, metrics: SplitMetrics) -> str | None:
+    """Write in words how little a small split says about the network; None: it has enough images."""
+    low, high = metrics.top1_interval
+    if high - low <= WIDEST_INTERVAL:
+        return None
+    return (
+        f"{counted(metrics.images, f'{split} image')}: too few to tell how good the network is; top-1 "
+        f"{percent(metrics.top1, 1)} means anything from {percent(low, 0)} to {percent(high, 0)} (95 %)"
+    )
+
+
+def difference_interval(first: float, first_images: int, second: float, second_images: int) -> tuple[float, float]:
+    """Compute the 95 % interval of a difference of two independent fractions.
+
+    Newcombe's hybrid score interval (Statistics in Medicine 17, 1998, 873-890, method 10).
+    """
+    low1, high1 = wilson_interval(round(first * first_images), first_images)
+    low2, high2 = wilson_interval(round(second * second_images), second_images)
+    difference = first - second
+    below = ((first - low1) ** 2 + (high2 - second) ** 2) ** 0.5
+    above = ((high1 - first) ** 2 + (second - low2) ** 2) ** 0.5
+    return difference - below, difference + above
 
 
 def _top5(probabilities: Probabilities, labels: Labels) -> float:

@@ -30,7 +30,7 @@ def predict_probabilities(
         step = tf.function(lambda batch: model(tf.cast(batch, tf.float32), training=False), reduce_retracing=True)
         model._edgeclf_inference = step
     parts = []
-    with progress.task("evaluating", len(images)) as task:
+    with progress.task("evaluating (images)", len(images)) as task:
         for batch in evaluation_batches(images):
             parts.append(np.asarray(step(batch), np.float32))
             task.advance(len(parts[-1]))

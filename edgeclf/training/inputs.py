@@ -4,56 +4,26 @@ from __future__ import annotations
 
 import dataclasses
 from dataclasses import dataclass
-from pathlib import Path
-from typing import Any
 
-from edgeclf.artifact.run_folder import RunFolder
-from edgeclf.dataset import load_dataset, probe
-from edgeclf.dataset.probing import DataProbe
+from edgeclf.dataset import load_dataset
 from edgeclf.dataset.types import Dataset
 from edgeclf.errors import InputError
+from edgeclf.measure.formatting import counted
 from edgeclf.progress import Progress
 from edgeclf.training.augmentation import LEVELS
 from edgeclf.training.checkpoint import epochs_done
 from edgeclf.training.config import TrainConfig
 from edgeclf.training.defaults import complete
 from edgeclf.training.distribution import Devices
-from edgeclf.training.earlier_run import find_earlier, resume_config
 from edgeclf.training.networks import find_network
 from edgeclf.training.pipeline import TrainingBatches
 from edgeclf.training.plan import TrainPlan
 from edgeclf.training.precision import FASTER, bfloat16_is_faster
+from edgeclf.training.run_plan import RunPlan, plan_run
 from edgeclf.training.run_record import RunRecord
-from edgeclf.training.starting import StartingPoint, file_model, find_start
+from edgeclf.training.starting import StartingPoint, find_start
 
 _FINISHED = -1
-
-
-@dataclass(frozen=True)
-class RunPlan:
-    """What is known before weights or photos are read.
-
-    Args:
-        folder: the run folder.
-        config: settings of the user, or those of the run that is resumed.
-        probe: number and size of the images.
-        earlier: the record of the run that is resumed, or is finished; None: a run begins.
-    """
-
-    folder: RunFolder
-    config: TrainConfig
-    probe: DataProbe
-    earlier: dict[str, Any] | None
-
-    @property
-    def report(self) -> dict[str, Any] | None:
-        """The report of a finished run."""
-        return self.earlier["report"] if self.earlier and self.earlier.get("finished") else None
-
-    @property
-    def start(self) -> dict[str, Any] | None:
-        """Identity of what the run that is resumed began from; None: a run begins, or it is not known."""
-        return self.earlier.get("start") if self.earlier else None
 
 
 @dataclass(frozen=True)
@@ -67,31 +37,18 @@ class TrainingInputs:
     record: RunRecord
 
 
-def plan_run(request: TrainPlan, devices: Devices) -> RunPlan:
-    """Find the run folder and what lies in it; nothing is written.
+def agree_on_run(request: TrainPlan, devices: Devices) -> RunPlan:
+    """Plan the run on every worker, each of which has to find the same one.
 
     Raises:
         InputError: the settings or the folder cannot be used, or the workers do not see the same run.
     """
-    config = request.config
-    if config.model is not None:
-        find_network(config.model)
     if devices.workers > 1 and request.overwrite:
         raise InputError(
             "--overwrite cannot be used with several workers, because one might remove what another has begun; "
             "choose a new --out"
         )
-
-    def plan() -> RunPlan:
-        seen = probe(request.data)
-        file = config.weights not in ("auto", "none")
-        model = file_model(Path(config.weights)) if file else complete(config, seen, pretrained=False).model
-        name = config.name or f"{seen.name}-{config.model or model}"
-        folder = RunFolder(request.out or Path("runs") / name, must_exist=False)
-        earlier = find_earlier(folder, resume=request.resume, overwrite=request.overwrite)
-        return RunPlan(folder, resume_config(config, earlier, folder.path) if earlier else config, seen, earlier)
-
-    found = devices.run_on_all_workers(plan)
+    found = devices.run_on_all_workers(lambda: plan_run(request))
     _check_same_run(found, devices)
     return found
 
@@ -123,7 +80,7 @@ def _check_same_run(plan: RunPlan, devices: Devices) -> None:
     done = epochs_done(plan.folder.checkpoint_path) if plan.earlier else 0
     found = devices.all_gather(_FINISHED if plan.report else done)
     if len(set(found)) > 1:
-        shown = ", ".join("finished" if number == _FINISHED else f"{number} epochs" for number in found)
+        shown = ", ".join("finished" if number == _FINISHED else counted(number, "epoch") for number in found)
         raise InputError(
             f"{plan.folder.path}: the workers find different runs there ({shown}); give all of them the same folder "
             "with --out"
@@ -149,7 +106,7 @@ def _check_batch_size(batch_size: int, devices: Devices) -> None:
     if batch_size % devices.replicas:
         raise InputError(
             f"batch_size must be a multiple of the {devices.replicas} devices that divide it "
-            f"({devices.description}), got {batch_size} images; choose another --batch-size"
+            f"({devices.description}), got {batch_size}; choose another --batch-size"
         )
 
 

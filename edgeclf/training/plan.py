@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import time
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -13,7 +14,7 @@ from edgeclf.progress import SILENT, Progress
 from edgeclf.training.config import TrainConfig
 
 if TYPE_CHECKING:
-    from edgeclf.training.callbacks import TrainingCallback
+    from edgeclf.training.callbacks import KerasCallback, TrainingCallback
 
 
 @dataclass(frozen=True)
@@ -29,6 +30,7 @@ class TrainPlan:
         trust_model: load `config.weights` even if that runs code from the file.
         progress: where bars and remarks are shown.
         callbacks: called after each epoch.
+        began: when the call began, seconds of `time.monotonic`.
     """
 
     data: str | Path | Listing
@@ -38,4 +40,5 @@ class TrainPlan:
     overwrite: bool = False
     trust_model: bool = False
     progress: Progress = SILENT
-    callbacks: Sequence[TrainingCallback] = ()
+    callbacks: Sequence[TrainingCallback | KerasCallback] = ()
+    began: float = dataclasses.field(default_factory=time.monotonic)

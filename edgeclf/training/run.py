@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import dataclasses
+import time
+from datetime import datetime
 
 import numpy as np
 import tensorflow as tf
@@ -11,27 +13,30 @@ import tf_keras
 from edgeclf.artifact.run_folder import RunFolder
 from edgeclf.dataset.types import Dataset
 from edgeclf.errors import RunFailedError
-from edgeclf.measure.formatting import percent
+from edgeclf.measure.formatting import counted, percent
 from edgeclf.progress import Progress
 from edgeclf.training.checkpoint import TrainingState
 from edgeclf.training.curriculum import first_unaugmented
 from edgeclf.training.distribution import Devices, choose_devices, synchronize_normalization
-from edgeclf.training.evaluation import SplitMetrics, evaluate, generalization_note
+from edgeclf.training.evaluation import SplitMetrics, evaluate, few_images_note, generalization_note
 from edgeclf.training.inference import predict_probabilities
-from edgeclf.training.inputs import TrainingInputs, load_inputs, plan_run
+from edgeclf.training.inputs import TrainingInputs, agree_on_run, load_inputs
 from edgeclf.training.networks import NetworkSettings
 from edgeclf.training.networks.building import build_network
 from edgeclf.training.plan import TrainPlan
 from edgeclf.training.plots import plot_confusion, plot_curves, plot_mistakes
+from edgeclf.training.remarks import advise, describe_images, describe_network, describe_work
+from edgeclf.training.run_plan import RunPlan
 from edgeclf.training.run_record import VALIDATION_IS_OPTIMISTIC, TrainReport, count_in_training
 from edgeclf.training.trainer import Trainer
 
 
-def train(request: TrainPlan) -> TrainReport:
+def train(request: TrainPlan, plan: RunPlan | None = None) -> TrainReport:
     """Train a float Keras model and write its run folder.
 
     Args:
         request: what is trained, how, and where it goes.
+        plan: of the run, where it was made before (see `run_plan.hold_run`); None: it is made here, on every worker.
 
     Raises:
         InputError: data, configuration or output cannot be used.
@@ -39,7 +44,7 @@ def train(request: TrainPlan) -> TrainReport:
     """
     # Before all else: TensorFlow has to know of the other workers before it computes anything.
     devices = choose_devices()
-    plan = plan_run(request, devices)
+    plan = plan or agree_on_run(request, devices)
     if plan.report is not None:
         request.progress.info(f"{plan.folder.path} is finished; this is its report")
         return TrainReport.from_dict(plan.report)
@@ -48,6 +53,7 @@ def train(request: TrainPlan) -> TrainReport:
     if devices.workers == 1:
         tf.config.experimental.enable_op_determinism()
     plain, notes = _make_network(inputs, "float32", any_size=False)
+    _describe(inputs, plain, plan.folder, devices, request.progress)
     trainer = Trainer(
         inputs.config,
         inputs.dataset,
@@ -68,7 +74,18 @@ def train(request: TrainPlan) -> TrainReport:
             f"another worker was lost ({_one_line(error)}); start all of them again with --resume"
         ) from error
     report = _report(inputs, plan.folder, state, devices, (*inputs.start.notes, *notes))
-    return _finish(inputs, plan.folder, state, report, request.progress) if devices.worker == 0 else report
+    return _finish(inputs, request, plan.folder, state, report) if devices.worker == 0 else report
+
+
+def _describe(
+    inputs: TrainingInputs, network: tf_keras.Model, folder: RunFolder, devices: Devices, progress: Progress
+) -> None:
+    """Log what is about to be trained, on what, and where it starts from."""
+    config, batches = inputs.config, inputs.batches
+    progress.info(describe_network(config, int(network.count_params()), inputs.start.origin))
+    progress.info(describe_images(inputs.dataset))
+    batch = batches.effective_batch_size
+    progress.info(describe_work(config, batches.steps, batch, devices.description, folder.path))
 
 
 def _make_trained_network(inputs: TrainingInputs, devices: Devices) -> tf_keras.Model:
@@ -118,21 +135,30 @@ def _report(
         metrics={},
         notes=tuple(dict.fromkeys((*dataset.notes, *filter(None, leaks), *notes))),
         in_training=count_in_training(dataset),
+        started_from=inputs.start.origin,
     )
 
 
 def _finish(
-    inputs: TrainingInputs, folder: RunFolder, state: TrainingState, report: TrainReport, progress: Progress
+    inputs: TrainingInputs, request: TrainPlan, folder: RunFolder, state: TrainingState, report: TrainReport
 ) -> TrainReport:
     """Evaluate the network that was kept, draw the plots and write the record of the finished run."""
-    config = inputs.config
+    config, progress = inputs.config, request.progress
     model = tf_keras.models.load_model(folder.keras_path, compile=False)
     metrics = _evaluate(model, inputs.dataset, folder, progress)
+    small = [few_images_note(split, figures) for split, figures in metrics.items() if figures is not None]
     gap = _compare_with_training(model, inputs.dataset, metrics, progress)
-    notes = tuple(dict.fromkeys((*report.notes, gap, VALIDATION_IS_OPTIMISTIC)))
-    report = dataclasses.replace(report, metrics=metrics, notes=notes)
+    judged = metrics["test"] or metrics["validation"]
+    advice = advise(config, judged.top1, inputs.dataset, inputs.start.missed) if judged is not None else None
+    notes = filter(None, (*report.notes, *small, gap, advice, VALIDATION_IS_OPTIMISTIC))
+    report = dataclasses.replace(report, metrics=metrics, notes=tuple(dict.fromkeys(notes)))
     unaugmented = 1 + first_unaugmented(config.epochs or 1, config.unaugmented_epochs)
     plot_curves(state.history, state.kept_epoch, unaugmented, folder.plot_path("curves"))
+    report = dataclasses.replace(
+        report,
+        elapsed_seconds=round(time.monotonic() - request.began, 3),
+        ended=datetime.now().astimezone().isoformat(timespec="seconds"),
+    )
     inputs.record.finish(report)
     return report
 
@@ -149,7 +175,7 @@ def _evaluate(
         probabilities = predict_probabilities(model, images, progress)
         done = evaluate(probabilities, labels, names)
         metrics[split] = done
-        title = f"{split}: top-1 {percent(done.top1, 1)} of {done.images:,} images"
+        title = f"{split}: top-1 {percent(done.top1, 1)} of {counted(done.images, 'image')}"
         plot_confusion(done.confusion, names, title, folder.plot_path(f"confusion-{split}"))
         if split == "validation":
             plot_mistakes(dataset.splits[split], probabilities, names, folder.plot_path("worst-mistakes"))
@@ -165,7 +191,8 @@ def _compare_with_training(
     predictions = predict_probabilities(model, training.images.subset(sample), progress)
     train_top1 = float((predictions.argmax(1) == training.labels[sample]).mean())
     validation = metrics["validation"]
-    return generalization_note(train_top1, validation.top1 if validation else 0.0)
+    images = (len(sample), validation.images if validation else 0)
+    return generalization_note(train_top1, validation.top1 if validation else 0.0, images)
 
 
 def _one_line(error: tf.errors.OpError) -> str:

@@ -8,8 +8,6 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-import tf_keras
-
 from edgeclf.artifact.run_folder import RunFolder
 from edgeclf.atomic import check_writable
 from edgeclf.dataset.types import Dataset
@@ -50,6 +48,9 @@ class TrainReport(Record):
             images chose the epoch.
         notes: remarks and warnings, one sentence each.
         in_training: by split, how many of its images were seen in training, too: to learn from, or to choose the epoch.
+        started_from: name of the weights that it started from; empty: scratch, or not recorded.
+        elapsed_seconds: from the call to the report by the clock, in the last session; None: not recorded.
+        ended: local time at which the run was finished, ISO 8601 with its zone; None: not recorded.
     """
 
     run: str
@@ -63,6 +64,9 @@ class TrainReport(Record):
     metrics: dict[str, SplitMetrics | None]
     notes: tuple[str, ...]
     in_training: dict[str, int] = field(default_factory=dict)
+    started_from: str = ""
+    elapsed_seconds: float | None = None
+    ended: str | None = None
 
 
 @dataclass(frozen=True)
@@ -138,9 +142,3 @@ class RunRecord:
 def count_in_training(dataset: Dataset) -> dict[str, int]:
     """Count by split how many of its images were seen in training, too."""
     return {name: dataset.count_in_training(name) for name in dataset.splits if name != "train"}
-
-
-def save_model(model: tf_keras.Model, folder: RunFolder) -> None:
-    """Write `model` as the `model.keras` of a run, atomically."""
-    with folder.replacing_model() as path:
-        model.save(path)

@@ -36,9 +36,9 @@ class WarmupCosine(tf_keras.optimizers.schedules.LearningRateSchedule):  # type:
 
 
 def build_optimizer(
-    name: str, schedule: WarmupCosine, *, momentum: float, weight_decay: float
+    name: str, schedule: WarmupCosine | float, *, momentum: float, weight_decay: float
 ) -> tf_keras.optimizers.Optimizer:
-    """Build the optimizer `name` (`sgd` with Nesterov momentum, `adam`, `adamw`).
+    """Build the optimizer `name` (`sgd` with Nesterov momentum, `adam`, `adamw`), with a schedule or a rate to be set.
 
     Weight decay is decoupled and spares biases and the scales of batch normalization.
     """

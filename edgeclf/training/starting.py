@@ -22,8 +22,9 @@ from edgeclf.training.backbone import shipped_backbone
 from edgeclf.training.config import TrainConfig
 from edgeclf.training.defaults import complete
 from edgeclf.training.imagenet import imagenet_backbone
-from edgeclf.training.networks import NETWORKS, Network, NetworkSettings
-from edgeclf.training.transfer import Pretrained, TransferredNetwork, check_architecture, transfer
+from edgeclf.training.networks import NETWORKS, ImageNetStart, Network, NetworkSettings, has_weights
+from edgeclf.training.run_plan import check_scratch_settings, file_model
+from edgeclf.training.transfer import Pretrained, TransferredNetwork, check_architecture, features_of, transfer
 
 IMAGENET = "tf-keras' ImageNet weights"
 BACKBONE = "edgeclf's backbone"
@@ -33,6 +34,8 @@ SCRATCH_COST = (
     "training from scratch: on few photos that costs accuracy (57 % instead of 79 % top-1 on 3,068 clothing photos); "
     "--weights FILE starts from a pretrained network"
 )
+COVERED = "features"
+"""What the digest of a start covers: the layers before pooling and head."""
 _MEASURED_ON = 32
 
 
@@ -47,6 +50,7 @@ class StartingPoint:
         image_size: side that the pretrained network knows, pixels; None: any.
         notes: remarks for the report.
         input_range: what it expects, where that is known (see `transfer`).
+        missed: ImageNet weights that would have been the better start, and could not be had; None: there are none.
     """
 
     network: tf_keras.Model | None
@@ -55,6 +59,7 @@ class StartingPoint:
     image_size: int | None = None
     notes: tuple[str, ...] = ()
     input_range: str | None = None
+    missed: ImageNetStart | None = None
 
     def adapt_config(self, config: TrainConfig) -> TrainConfig:
         """Return `config` with the name and the input size of the pretrained network where the user left them open."""
@@ -64,13 +69,26 @@ class StartingPoint:
         return dataclasses.replace(config, model=config.model or self.model, image_size=config.image_size or nearest)
 
     def identity(self) -> dict[str, str | None]:
-        """Return what `run.json` records of it: its name, and a SHA-256 over its weights."""
+        """Return what `run.json` records of it: its name, and a SHA-256 over the weights that are taken over.
+
+        The head is replaced, and that of the shipped backbone is drawn anew each time: it does not belong to the start.
+        """
         if self.network is None:
             return {"origin": None, "sha256": None}
-        digest = hashlib.sha256()
-        for values in self.network.get_weights():
-            digest.update(np.ascontiguousarray(values).data)
-        return {"origin": self.origin, "sha256": digest.hexdigest()}
+        taken = features_of(Pretrained(self.network, self.origin))
+        return {"origin": self.origin, "covers": COVERED, "sha256": _digest(taken)}
+
+    def is_start_of(self, recorded: Mapping[str, Any]) -> bool:
+        """Return whether `recorded`, from the `run.json` of a run, identifies this start, whatever its file is called.
+
+        Earlier versions took the digest over all weights, the drawn head of the shipped backbone included: of a run
+        that began from it, the name alone can be compared.
+        """
+        if self.network is None or recorded.get("covers") == COVERED:
+            return self.identity()["sha256"] == recorded.get("sha256")
+        if recorded.get("origin") != self.origin or recorded.get("covers") is not None:
+            return False
+        return self.origin == BACKBONE or recorded.get("sha256") == _digest(self.network)
 
     def transfer(self, settings: NetworkSettings, dataset: Dataset) -> TransferredNetwork:
         """Put a new head on the pretrained network."""
@@ -112,7 +130,7 @@ def find_start(
         found = _from_file(Path(config.weights), config, trust_model=trust_model)
     else:
         found = _automatic(config, probe, progress, earlier)
-    if earlier is not None and found.identity() != dict(earlier):
+    if earlier is not None and not found.is_start_of(earlier):
         began = earlier.get("origin") or SCRATCH
         raise InputError(
             f"the run began from {began}, and these weights are missing now or have changed; "
@@ -127,11 +145,11 @@ def _automatic(
     """Find the best start that is available, or the one of `earlier`."""
     chosen = complete(config, probe, pretrained=False)
     network = NETWORKS.get(chosen.model or "")
-    if network is None or not _has_weights(network, config.width):
+    if network is None or not has_weights(network, config.width):
         return StartingPoint(None)
     origin = earlier.get("origin") if earlier is not None else None
     if earlier is None or origin is not None:
-        _refuse_scratch_settings(config)
+        check_scratch_settings(config)
     found = _available_weights(network, chosen, progress, None if earlier is None else origin or SCRATCH)
     if found is not None:
         if earlier is None:
@@ -140,11 +158,7 @@ def _automatic(
         return found
     if earlier is None:
         progress.warn(SCRATCH_COST)
-    return StartingPoint(None, notes=(SCRATCH_COST,))
-
-
-def _has_weights(network: Network, width: float | None) -> bool:
-    return any(start and width in (None, start.width) for start in (network.imagenet, network.backbone))
+    return StartingPoint(None, notes=(SCRATCH_COST,), missed=network.imagenet)
 
 
 def _available_weights(
@@ -160,27 +174,21 @@ def _available_weights(
     if backbone and config.width in (None, backbone.width) and origin in (None, BACKBONE):
         pretrained = shipped_backbone(name)
         if pretrained is not None:
-            return StartingPoint(pretrained, BACKBONE, name, size, (BACKBONE_NOTE,))
+            missed = start if start and config.width in (None, start.width) else None
+            return StartingPoint(pretrained, BACKBONE, name, size, (BACKBONE_NOTE,), missed=missed)
     return None
 
 
 def _from_file(path: Path, config: TrainConfig, *, trust_model: bool) -> StartingPoint:
-    _refuse_scratch_settings(config)
+    check_scratch_settings(config)
     network = flatten(load_float_model(path, trust_model=trust_model))
     if config.model:
         check_architecture(network, config.model, config.width, path.name)
-    return StartingPoint(network, path.name, config.model or file_model(path), network.inputs[0].shape[1])
+    return StartingPoint(network, path.absolute().name, config.model or file_model(path), network.inputs[0].shape[1])
 
 
-def file_model(path: Path) -> str:
-    """Return the name of the network in the file `path`, where the user gives it none."""
-    return path.stem.replace("_", "-")
-
-
-def _refuse_scratch_settings(config: TrainConfig) -> None:
-    named = [name for name in ("l1", "l2", "progressive") if getattr(config, name)]
-    if named:
-        raise InputError(
-            f"{' and '.join(named)} can be set for training from scratch only, and this run starts from pretrained "
-            "weights; leave the setting out, or add --weights none"
-        )
+def _digest(network: tf_keras.Model) -> str:
+    digest = hashlib.sha256()
+    for values in network.get_weights():
+        digest.update(np.ascontiguousarray(values).data)
+    return digest.hexdigest()

@@ -6,7 +6,7 @@ import math
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
-from typing import Any
+from typing import Any, cast
 
 import numpy as np
 import tf_keras
@@ -14,15 +14,22 @@ import tf_keras
 from edgeclf.artifact.run_folder import RunFolder
 from edgeclf.dataset.types import Dataset
 from edgeclf.errors import RunFailedError
-from edgeclf.progress import Progress, Task
-from edgeclf.training.callbacks import HistoryFile, ProgressNote, TensorBoardLog, TrainingCallback
+from edgeclf.progress import Progress
+from edgeclf.training.callbacks import (
+    HistoryFile,
+    KerasCallback,
+    ProgressNote,
+    TensorBoardLog,
+    TrainingCallback,
+    is_keras_callback,
+)
 from edgeclf.training.checkpoint import TrainingState, load_checkpoint, save_checkpoint
 from edgeclf.training.config import TrainConfig
 from edgeclf.training.curriculum import augmentation_at, image_size_at
 from edgeclf.training.distribution import Devices
 from edgeclf.training.inference import predict_probabilities
+from edgeclf.training.keras_callbacks import KerasCallbacks
 from edgeclf.training.pipeline import TrainingBatches, WorkerPart
-from edgeclf.training.run_record import save_model
 from edgeclf.training.schedule import WarmupCosine, build_optimizer
 
 Row = dict[str, Any]
@@ -42,7 +49,7 @@ class Trainer:
             each epoch, is validated, and goes into the run folder.
         folder: the run folder.
         progress: where bars are shown.
-        callbacks: called after each epoch, on every worker.
+        callbacks: called after each epoch, on every worker; those of tf-keras whenever Keras calls them.
     """
 
     config: TrainConfig
@@ -53,7 +60,7 @@ class Trainer:
     plain: tf_keras.Model
     folder: RunFolder
     progress: Progress
-    callbacks: Sequence[TrainingCallback] = ()
+    callbacks: Sequence[TrainingCallback | KerasCallback] = ()
 
     @property
     def schedule(self) -> WarmupCosine:
@@ -68,28 +75,66 @@ class Trainer:
         Raises:
             RunFailedError: the loss became NaN or infinite.
         """
+        keras = self._keras_callbacks()
         with self.devices.strategy.scope():
-            model = self._compile_network()
+            model = self._compile_network(settable_rate=keras is not None)
         checkpoint = self.folder.checkpoint_path
         state = load_checkpoint(checkpoint, model) if checkpoint.is_file() else TrainingState()
         epochs, first = self.config.epochs or 1, state.epoch
         if first:
             self.progress.info(f"resuming after epoch {first} of {epochs}")
+        images = self.batches.effective_batch_size
+        total = (epochs - first) * self.batches.steps * images
         with (
-            self.progress.task("training", (epochs - first) * self.batches.steps) as task,
+            self.progress.task("training (images)", total) as task,
             TensorBoardLog(self.folder.logs_path) as log,
         ):
+            note = ProgressNote(task, epochs, images)
             files = (HistoryFile(self.folder, state.history), log) if self.devices.worker == 0 else ()
-            callbacks: tuple[TrainingCallback, ...] = (ProgressNote(task, epochs), *files, *self.callbacks)
+            own = [cast(TrainingCallback, one) for one in self.callbacks if not is_keras_callback(one)]
+            session = _Session(model, note, (note, *files, *own), keras)
+            if keras is not None:
+                keras.begin(model, state.callback_rate, first)
             while state.epoch < epochs and not self._ends(state):
-                state = self._train_epoch(model, state, task, callbacks)
+                if keras is not None and keras.begin_epoch(state.epoch):
+                    break
+                state = self._train_epoch(session, state)
+        return state if keras is None else self._end_callbacks(model, keras, state)
+
+    def _keras_callbacks(self) -> KerasCallbacks | None:
+        given = [one for one in self.callbacks if is_keras_callback(one)]
+        if not given:
+            return None
+        return KerasCallbacks(
+            given,
+            epochs=self.config.epochs or 1,
+            steps=self.batches.steps,
+            schedule=self.schedule,
+            peak=self.config.learning_rate or 0.1,
+            progress=self.progress,
+        )
+
+    def _end_callbacks(self, model: tf_keras.Model, keras: KerasCallbacks, state: TrainingState) -> TrainingState:
+        """End the callbacks of tf-keras, and keep the weights that they leave in the network where they chose some."""
+        kept = keras.end(state.history[-1] if state.history else None)
+        if kept is None:
+            return state
+        state = replace(state, kept_epoch=kept, stopped=True)
+        values, optimizer = model.get_weights(), [v.numpy() for v in model.optimizer.variables]
+        self.plain.set_weights(values)
+        if self.devices.worker == 0:
+            self._save_model()
+            save_checkpoint(self.folder.checkpoint_path, values, optimizer, state)
         return state
 
-    def _compile_network(self) -> tf_keras.Model:
+    def _compile_network(self, *, settable_rate: bool) -> tf_keras.Model:
         config = self.config
         model = self.build()
         optimizer = build_optimizer(
-            config.optimizer or "sgd", self.schedule, momentum=config.momentum, weight_decay=config.weight_decay or 0.0
+            config.optimizer or "sgd",
+            float(config.learning_rate or 0.1) if settable_rate else self.schedule,
+            momentum=config.momentum,
+            weight_decay=config.weight_decay or 0.0,
         )
         model.compile(
             optimizer,
@@ -107,13 +152,11 @@ class Trainer:
             return True
         return state.stopped
 
-    def _train_epoch(
-        self, model: tf_keras.Model, state: TrainingState, task: Task, callbacks: Sequence[TrainingCallback]
-    ) -> TrainingState:
+    def _train_epoch(self, session: _Session, state: TrainingState) -> TrainingState:
         """Train one epoch, validate it, keep its network where it is good enough, and save the state after it."""
-        started = time.monotonic()
+        started, model, keras = time.monotonic(), session.model, session.keras
         _reset_dropout(model, self.config.seed + state.epoch)
-        logs = self._fit_epoch(model, state.epoch, task)
+        logs = self._fit_epoch(session, state.epoch)
         if not np.isfinite(logs["loss"]):
             raise RunFailedError(
                 f"the loss is {logs['loss']} in epoch {state.epoch + 1}; lower --learning-rate, now "
@@ -123,17 +166,21 @@ class Trainer:
         # the same time, or the one that asks waits for ever.
         values, optimizer = model.get_weights(), [v.numpy() for v in model.optimizer.variables]
         self.plain.set_weights(values)
-        row = self._validate(state.epoch, logs, started)
+        row = self._validate(state.epoch, logs, started, keras)
         state = self._choose(replace(state, parameters=int(model.count_params())), row)
         # History and logs first, the checkpoint last: all that the checkpoint counts as done is there.
-        stops = [callback.on_epoch_end(state.epoch, row) for callback in callbacks]
+        stops = [callback.on_epoch_end(state.epoch, row) for callback in session.callbacks]
+        if keras is not None:
+            stops.append(keras.end_epoch(state.epoch - 1, row))
+            # What a callback has set is what the next epoch begins with.
+            values, optimizer = model.get_weights(), [v.numpy() for v in model.optimizer.variables]
         stopped = any(self.devices.all_gather(int(any(stops))))
-        state = replace(state, stopped=stopped)
+        state = replace(state, stopped=stopped, callback_rate=keras.rate if keras is not None else None)
         if self.devices.worker == 0:
             save_checkpoint(self.folder.checkpoint_path, values, optimizer, state)
         return state
 
-    def _fit_epoch(self, model: tf_keras.Model, epoch: int, task: Task) -> dict[str, float]:
+    def _fit_epoch(self, session: _Session, epoch: int) -> dict[str, float]:
         size, devices = image_size_at(self.config, epoch), self.devices
         recipe = augmentation_at(self.batches.recipe, epoch, self.config.epochs or 1, self.config.unaugmented_epochs)
         batches = replace(self.batches, recipe=recipe)
@@ -143,30 +190,45 @@ class Trainer:
             data = devices.strategy.distribute_datasets_from_function(lambda _: batches.epoch(epoch, size, part))
         else:
             data = batches.epoch(epoch, size)
-        done = model.fit(
+        callbacks = [_Advance(session.note, epoch + 1)]
+        if session.keras is not None:
+            callbacks.append(session.keras.forward(epoch))
+        done = session.model.fit(
             data,
             initial_epoch=epoch,
             epochs=epoch + 1,
             steps_per_epoch=self.batches.steps,
             verbose=0,
-            callbacks=[_Advance(task)],
+            callbacks=callbacks,
         )
         return {key: float(values[-1]) for key, values in done.history.items()}
 
-    def _validate(self, epoch: int, logs: dict[str, float], started: float) -> Row:
+    def _validate(self, epoch: int, logs: dict[str, float], started: float, keras: KerasCallbacks | None) -> Row:
         """Return the row of the history of `epoch` (from 0)."""
         validation = self.dataset.splits["validation"]
+        if keras is not None:
+            keras.begin_validation()
         probabilities = predict_probabilities(self.plain, validation.images)
         of_truth = probabilities[np.arange(len(validation.labels)), validation.labels]
-        return {
+        row = {
             "epoch": epoch + 1,
             "loss": logs["loss"],
             "top1": logs["top1"],
             "validation_loss": float(-np.log(np.maximum(of_truth, 1e-12)).mean()),
             "validation_top1": float((probabilities.argmax(1) == validation.labels).mean()),
-            "learning_rate": float(self.schedule((epoch + 1) * self.batches.steps - 1)),
+            "learning_rate": keras.current_rate() if keras is not None else self._last_rate(epoch),
             "seconds": round(time.monotonic() - started, 3),
         }
+        if keras is not None:
+            keras.end_validation(row)
+        return row
+
+    def _last_rate(self, epoch: int) -> float:
+        return float(self.schedule((epoch + 1) * self.batches.steps - 1))
+
+    def _save_model(self) -> None:
+        with self.folder.replacing_model() as path:
+            self.plain.save(path)
 
     def _choose(self, state: TrainingState, row: Row) -> TrainingState:
         """Keep the network if validation cannot distinguish it from the best, and return the state after the epoch."""
@@ -175,7 +237,7 @@ class Trainer:
         better = (top1, -loss) > (state.best_top1, -state.best_loss)
         kept = better or top1 >= within_chance(state.best_top1, len(self.dataset.splits["validation"].labels))
         if kept and self.devices.worker == 0:
-            save_model(self.plain, self.folder)
+            self._save_model()
         return replace(
             state,
             epoch=done,
@@ -199,15 +261,25 @@ def within_chance(best: float, images: int) -> float:
     return best - math.sqrt(fraction * (1 - fraction) / max(1, images))
 
 
-class _Advance(tf_keras.callbacks.Callback):  # type: ignore[misc]
-    _supports_tf_logs = True  # the logs are not read, so they need not be fetched from the device
+@dataclass(frozen=True)
+class _Session:
+    """What lasts from the first to the last epoch of a session: network, bar, and callbacks of both kinds."""
 
-    def __init__(self, task: Task) -> None:
+    model: tf_keras.Model
+    note: ProgressNote
+    callbacks: Sequence[TrainingCallback]
+    keras: KerasCallbacks | None
+
+
+class _Advance(tf_keras.callbacks.Callback):  # type: ignore[misc]
+    _supports_tf_logs = True  # the loss is fetched from the device only where it is shown
+
+    def __init__(self, note: ProgressNote, epoch: int) -> None:
         super().__init__()
-        self.task = task
+        self.note, self.epoch = note, epoch
 
     def on_train_batch_end(self, batch: int, logs: Any = None) -> None:
-        self.task.advance()
+        self.note.advance(self.epoch, (logs or {}).get("loss", math.nan))
 
 
 def _reset_dropout(model: tf_keras.Model, seed: int) -> None:

@@ -13,6 +13,7 @@ import tf_keras
 from edgeclf.errors import InputError, ModelError
 from edgeclf.graph.flatten import flatten
 from edgeclf.inference.input_range import CANDIDATES, InputRange
+from edgeclf.measure.formatting import counted
 from edgeclf.training.input_range import ASSUMED, estimate_input_range
 from edgeclf.training.networks import NETWORKS, NetworkSettings
 from edgeclf.training.networks.building import add_classifier, build_network
@@ -64,12 +65,12 @@ def transfer(pretrained: Pretrained, settings: NetworkSettings, images: npt.NDAr
     """
     origin, classes = pretrained.origin, settings.classes
     network = _check_classifier(pretrained)
-    base = tf_keras.Model(network.inputs, _find_features(network, origin))
+    base = _take_features(network, origin)
     notes = [f"weights from {origin}: {base.count_params():,} parameters taken over, new head for {classes} classes"]
     if network.outputs[0].shape.rank == 2 and network.outputs[0].shape[-1] != classes:
         notes.append(f"{origin} has {network.outputs[0].shape[-1]} output classes; that head was dropped")
     if frozen := sum(1 for layer in base.layers if layer.weights and not layer.trainable):
-        notes.append(f"{frozen} layers that {origin} keeps frozen are trained like the others")
+        notes.append(f"{counted(frozen, 'layer')} that {origin} keeps frozen: trained like the others")
     scaling = None
     if not any(isinstance(layer, (layers.Rescaling, layers.Normalization)) for layer in base.layers):
         span, how = _choose_range(pretrained, base, images)
@@ -85,6 +86,15 @@ def transfer(pretrained: Pretrained, settings: NetworkSettings, images: npt.NDAr
     if old_size not in (None, settings.image_size):
         notes.append(f"{origin} was trained at {old_size} pixels and is used at {settings.image_size}")
     return TransferredNetwork(model, tuple(notes))
+
+
+def features_of(pretrained: Pretrained) -> tf_keras.Model:
+    """Return what `transfer` takes over: the layers before pooling and head, which are replaced.
+
+    Raises:
+        ModelError: the file holds no network of that kind.
+    """
+    return _take_features(_check_classifier(pretrained), pretrained.origin)
 
 
 def check_architecture(network: tf_keras.Model, name: str, width: float | None, origin: str) -> None:
@@ -132,6 +142,10 @@ def _choose_range(
     if found.source == ASSUMED:
         return found, "nor has it batch normalization, by which its input range could be estimated; assumed is"
     return found, "the statistics of its batch normalization fit an input of"
+
+
+def _take_features(network: tf_keras.Model, origin: str) -> tf_keras.Model:
+    return tf_keras.Model(network.inputs, _find_features(network, origin))
 
 
 def _find_features(network: tf_keras.Model, origin: str) -> Any:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import dataclasses
-from pathlib import Path
 
 from edgeclf.compression.compress_report import CompressedModel, CompressReport
 from edgeclf.compression.pipeline.context import RecipeContext
@@ -11,14 +10,14 @@ from edgeclf.compression.pipeline.identity import describe_inputs, describe_netw
 from edgeclf.compression.pipeline.model_folder import ModelFolder
 from edgeclf.compression.pipeline.plan import CompressPlan
 from edgeclf.compression.pipeline.preparation import prepare
-from edgeclf.compression.pipeline.request import check_kind
+from edgeclf.compression.pipeline.request import check_kind, find_folder
 from edgeclf.compression.pipeline.run_recipe import SELECTED, run_recipe
 from edgeclf.compression.pipeline.speed_gain import SpeedMeter
 from edgeclf.compression.pipeline.stage_cache import StageCache
 from edgeclf.compression.pipeline.training_data import Images
 from edgeclf.compression.recipe import Recipe
 from edgeclf.graph.private_apis import safe_mode
-from edgeclf.keras_files.loading import LoadedNetwork, load_network
+from edgeclf.keras_files.loading import load_network
 from edgeclf.progress import SILENT, Progress
 
 
@@ -38,7 +37,9 @@ def compress(plan: CompressPlan, progress: Progress = SILENT, images: Images = N
     check_kind(loaded.kind, loaded.path.name, plan.recipes)
     origin, files = describe_network(loaded), [_file(recipe) for recipe in plan.recipes]
     request = describe_request(origin, plan)
-    folder = ModelFolder(_folder(loaded, plan), loaded.name, request, files, overwrite=plan.overwrite)
+    folder = ModelFolder(
+        find_folder(plan, loaded.path, loaded.run), loaded.name, request, files, overwrite=plan.overwrite
+    )
     models: list[CompressedModel] = []
     try:
         # layers with code of their own are copied with the network
@@ -75,9 +76,3 @@ def _make(
 
 def _file(recipe: Recipe) -> str:
     return recipe.file_name + recipe.export.suffix
-
-
-def _folder(loaded: LoadedNetwork, plan: CompressPlan) -> Path:
-    if plan.out is not None:
-        return Path(plan.out)
-    return loaded.run.path / "compressed" if loaded.run is not None else loaded.path.parent / "compressed"

@@ -21,6 +21,34 @@ from edgeclf.compression.compress_report import CompressedModel
 from edgeclf.errors import OutputError
 from edgeclf.json_text import read_json, write_json
 
+_NOTE, _WRITTEN = "request.json", ".written"
+
+
+def check_not_in_the_way(folder: Path, name: str, files: Sequence[str], overwrite: bool) -> None:
+    """Refuse to write models where others are.
+
+    What a call left that failed or was killed is not in the way of a corrected one: it is made again.
+
+    Args:
+        folder: where they go.
+        name: their common prefix.
+        files: names of the model files behind the prefix.
+        overwrite: replace those that are there.
+
+    Raises:
+        OutputError: one of them is there already.
+    """
+    unfinished = folder / f".{name}.unfinished"
+    for file in files:
+        path = folder / f"{name}-{file}"
+        if path.exists() and not overwrite and not (unfinished / f"{file}{_WRITTEN}").exists():
+            raise OutputError(f"{path}: exists; replace it with --overwrite or use another --out")
+
+
+def is_unfinished(folder: Path, name: str) -> bool:
+    """Return whether a call that was killed, or that failed, left what it was asked for."""
+    return (folder / f".{name}.unfinished" / _NOTE).is_file()
+
 
 class ModelFolder:
     """The models of one call.
@@ -43,7 +71,7 @@ class ModelFolder:
         check_writable(folder)
         self.folder, self.name = folder, name
         self.unfinished = folder / f".{name}.unfinished"
-        self._note = self.unfinished / "request.json"
+        self._note = self.unfinished / _NOTE
         text = json.dumps(request, sort_keys=True, ensure_ascii=False)
         self._made = False
         # temporary files of a killed call; nobody else writes under these names
@@ -52,11 +80,7 @@ class ModelFolder:
                 for rest in folder.glob(f".{glob.escape(path.name)}.*.partial"):
                     rest.unlink(missing_ok=True)
         self.interrupted = self._is_same_request(text)
-        present = [file for file in files if self.model_path(file).exists()]
-        if present and not overwrite and not self.interrupted:
-            raise OutputError(
-                f"{self.model_path(present[0])}: exists; replace it with --overwrite or use another --out"
-            )
+        check_not_in_the_way(folder, name, files, overwrite or self.interrupted)
         if not self.interrupted:
             write_text(self._note, text)
 
@@ -100,6 +124,7 @@ class ModelFolder:
         whole = {**record, "sha256": hashlib.sha256(content).hexdigest(), "request": key}
         # the model comes last: where it is, its figures are
         write_text(self.record_path(file), write_json(whole, indent=1) + "\n")
+        write_text(self.unfinished / f"{file}{_WRITTEN}", "")
         write_bytes(self.model_path(file), content)
         self._made = True
 

@@ -2,16 +2,20 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import contextlib
+from collections.abc import Iterator, Sequence
+from pathlib import Path
 
+from edgeclf.artifact.folder_lock import lock_folders
+from edgeclf.artifact.run_folder import RunFolder
 from edgeclf.compression.exporter import known_exporters
+from edgeclf.compression.pipeline.model_folder import check_not_in_the_way, is_unfinished
 from edgeclf.compression.pipeline.plan import CompressPlan
 from edgeclf.compression.pipeline.training_data import Images, choose_data, data_of_the_run
 from edgeclf.compression.recipe import Recipe
 from edgeclf.dataset import Dataset, list_source, probe
 from edgeclf.errors import ModelError
-from edgeclf.keras_files.loading import locate_network, read_configuration
-from edgeclf.keras_files.trust import check_configuration
+from edgeclf.keras_files.loading import check_network_file, locate_network
 from edgeclf.progress import SILENT, Progress
 
 
@@ -28,16 +32,13 @@ def check_request(plan: CompressPlan, progress: Progress = SILENT) -> Images:
     Raises:
         InputError: the source, the data or the recipes cannot be used.
     """
-    path, run = locate_network(plan.source)
-    if path.is_dir():
-        if not (path / "saved_model.pb").is_file():
-            raise ModelError(f"{path}: neither a run folder (run.json) nor a SavedModel (saved_model.pb)")
-        kind = "SavedModel"
-    else:
-        kind, config = read_configuration(path)
-        if not plan.trust_model:
-            check_configuration(config, path.name)
+    kind, path, run = check_network_file(plan.source, trust_model=plan.trust_model)
     check_kind(kind, path.name, plan.recipes)
+    files = [recipe.file_name + recipe.export.suffix for recipe in plan.recipes]
+    name = run.name if run is not None else path.name if path.is_dir() else path.stem
+    folder = find_folder(plan, path, run)
+    # Whether an unfinished call is the same one, `ModelFolder` sees when the network is loaded.
+    check_not_in_the_way(folder, name, files, plan.overwrite or is_unfinished(folder, name))
     images = choose_data(run, path.name, plan.data, plan.recipes)
     if images is None or isinstance(images, Dataset):
         return images
@@ -45,6 +46,36 @@ def check_request(plan: CompressPlan, progress: Progress = SILENT) -> Images:
         listing = list_source(images, progress)
         probe(listing, progress)
     return listing
+
+
+@contextlib.contextmanager
+def hold_folders(plan: CompressPlan) -> Iterator[None]:
+    """Lock the run folder of the source, and the folder that the models go to, while the block runs.
+
+    Raises:
+        ModelError: the run has no network yet.
+        OutputError: another command works in one of them.
+    """
+    path, run = locate_network(plan.source)
+    if not path.exists():  # `check_request` reports it; no folder is made for it
+        yield
+        return
+    out = find_folder(plan, path, run)
+    with lock_folders([out] if run is None else [run.path, out]):
+        yield
+
+
+def find_folder(plan: CompressPlan, path: Path, run: RunFolder | None) -> Path:
+    """Return where the models go.
+
+    Args:
+        plan: with the folder that the caller names, if any.
+        path: file or folder of the network.
+        run: the run folder that it lies in, if any.
+    """
+    if plan.out is not None:
+        return Path(plan.out)
+    return run.compressed_path if run is not None else path.parent / "compressed"
 
 
 def check_kind(kind: str, name: str, recipes: Sequence[Recipe]) -> None:

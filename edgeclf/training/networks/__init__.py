@@ -6,14 +6,23 @@ outside, `NETWORKS["name"] = Network(...)`. Importing this package does not load
 
 from __future__ import annotations
 
-from edgeclf.errors import UnknownNameError
+from edgeclf.errors import InputError, UnknownNameError
 from edgeclf.training.networks.cnn import CNN
 from edgeclf.training.networks.mobilenet_v1 import MOBILENET_V1
 from edgeclf.training.networks.mobilenet_v2 import MOBILENET_V2
 from edgeclf.training.networks.network import ImageNetStart, Network, NetworkSettings, ShippedBackbone
 from edgeclf.training.networks.resnet import RESNET8, RESNET20
 
-__all__ = ["NETWORKS", "ImageNetStart", "Network", "NetworkSettings", "ShippedBackbone", "find_network"]
+__all__ = [
+    "NETWORKS",
+    "ImageNetStart",
+    "Network",
+    "NetworkSettings",
+    "ShippedBackbone",
+    "check_network",
+    "find_network",
+    "has_weights",
+]
 
 NETWORKS: dict[str, Network] = {
     "cnn": CNN,
@@ -33,3 +42,28 @@ def find_network(name: str) -> Network:
     if name not in NETWORKS:
         raise UnknownNameError("model", name, NETWORKS)
     return NETWORKS[name]
+
+
+def check_network(name: str, width: float | None, image_size: int | None) -> None:
+    """Check that the network `name` can be built so.
+
+    Args:
+        name: of the network.
+        width: width multiplier; None: its own.
+        image_size: side of the input, pixels; None: any.
+
+    Raises:
+        UnknownNameError: no such network.
+        InputError: the network has no width multiplier, or the image size does not fit.
+    """
+    network = find_network(name)
+    if width is not None and network.default_width is None:
+        wide = ", ".join(n for n, e in NETWORKS.items() if e.default_width is not None)
+        raise InputError(f"{name} has no width multiplier, got --width {width:g}; those that have one: {wide}")
+    if image_size is not None and image_size % network.multiple:
+        raise InputError(f"image_size of {name} must be a multiple of {network.multiple}, got {image_size}")
+
+
+def has_weights(network: Network, width: float | None) -> bool:
+    """Return whether weights exist that the network can start from at this width."""
+    return any(start and width in (None, start.width) for start in (network.imagenet, network.backbone))

@@ -9,8 +9,7 @@ from __future__ import annotations
 
 import tf_keras
 
-from edgeclf.errors import InputError
-from edgeclf.training.networks import NETWORKS, find_network
+from edgeclf.training.networks import check_network, find_network
 from edgeclf.training.networks.network import NetworkSettings, Tensor
 
 
@@ -76,11 +75,7 @@ def build_network(name: str, settings: NetworkSettings) -> tf_keras.Model:
         InputError: the network has no width multiplier, or the image size does not fit.
     """
     network, width, size = find_network(name), settings.width, settings.image_size
-    if width is not None and network.default_width is None:
-        wide = ", ".join(n for n, e in NETWORKS.items() if e.default_width is not None)
-        raise InputError(f"{name} has no width multiplier, got --width {width:g}; those that have one: {wide}")
-    if size is not None and size % network.multiple:
-        raise InputError(f"image_size of {name} must be a multiple of {network.multiple}, got {size}")
+    check_network(name, width, size)
     blocks = Blocks(settings)
     inputs = tf_keras.Input((size, size, 3))
     x = blocks.layers.Rescaling(*settings.rescaling)(inputs)

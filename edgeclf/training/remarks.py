@@ -1,0 +1,99 @@
+"""What a training says in words: before it starts, and where its result is poor and a better start was out of reach."""
+
+from __future__ import annotations
+
+import shlex
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from edgeclf.dataset.cache import cache_folder
+from edgeclf.measure.formatting import counted, exact
+from edgeclf.measure.machine import describe_machine
+from edgeclf.training.config import TrainConfig
+from edgeclf.training.networks import NETWORKS, ImageNetStart
+
+if TYPE_CHECKING:
+    from edgeclf.dataset.types import Dataset
+
+POOR = 0.8
+"""Top-1 below which it is worth saying what would help."""
+
+
+def describe_network(config: TrainConfig, parameters: int, origin: str) -> str:
+    """Name the network, its size, its input, and what it starts from.
+
+    Args:
+        config: complete.
+        parameters: of the network.
+        origin: of the weights that it starts from; empty: scratch.
+    """
+    network = NETWORKS.get(config.model or "")
+    width = config.width or (network.default_width if network else None)
+    named = f"{config.model}{f' of width {width:g}' if width and not _is_file(config) else ''}"
+    start = f"starts from {origin}" if origin else "starts from scratch"
+    return (
+        f"network: {named}, {counted(parameters, 'parameter')}, input {config.image_size}×{config.image_size} pixels, "
+        f"{start}"
+    )
+
+
+def describe_images(dataset: Dataset) -> str:
+    """Count classes, and images a split."""
+    classes = counted(len(dataset.class_names), "class", "classes")
+    splits = ", ".join(f"{exact(len(split))} {name}" for name, split in dataset.splits.items())
+    missing = "" if "test" in dataset.splits else ", no test"
+    return f"images: {splits}{missing}; {classes}"
+
+
+def describe_work(config: TrainConfig, steps: int, batch: int, device: str, folder: Path) -> str:
+    """Say how long, on what, and where to.
+
+    Args:
+        config: complete.
+        steps: an epoch.
+        batch: images a step.
+        device: as in the report.
+        folder: the run folder.
+    """
+    machine = describe_machine()
+    where = f"{device} ({machine.cpu}, {counted(machine.cores, 'core')})" if device == "CPU" else device
+    each = f"{counted(steps, 'step')} of {counted(batch, 'image')}"
+    return f"training: {counted(config.epochs or 1, 'epoch')} of {each} on {where}, into {folder}"
+
+
+def advise(config: TrainConfig, top1: float, dataset: Dataset, missed: ImageNetStart | None) -> str | None:
+    """Say what would help a poor network whose better start was out of reach, in order of effect.
+
+    Args:
+        config: complete.
+        top1: fraction, on the test split where there is one.
+        dataset: that it was trained on.
+        missed: the ImageNet weights that could not be had; None: nothing was out of reach.
+
+    Returns:
+        None where the result is good, or the start was the best that there is.
+    """
+    if top1 >= POOR or missed is None:
+        return None
+    path = cache_folder() / "weights" / missed.file
+    counts = dataset.per_class("train")
+    fewest = min(counts, key=lambda name: counts[name])
+    larger = [name for name, network in NETWORKS.items() if network.imagenet is not None and name != config.model]
+    steps = (
+        f"ImageNet weights (connect this machine once, or save {missed.url} as {shlex.quote(str(path))}, then train "
+        "again)",
+        f"more photos ({counts[fewest]:,} to train on"
+        + (f" of {fewest}, which has the fewest)" if counts[fewest] < max(counts.values()) else " of each class)"),
+        f"a larger input (--image-size {_larger(config.image_size or 96)})"
+        + (f" or --model {larger[-1]}" if larger else ""),
+        f"more epochs (--epochs {2 * (config.epochs or 1)})",
+    )
+    return "what would help, the most effective first: " + "; ".join(f"{n}. {text}" for n, text in enumerate(steps, 1))
+
+
+def _larger(size: int) -> int:
+    return min(224, size + 32) if size < 224 else size + 32
+
+
+def _is_file(config: TrainConfig) -> bool:
+    return config.weights not in ("auto", "none")

@@ -1,0 +1,150 @@
+"""What a training run will be, found and checked before TensorFlow is imported, which takes seconds."""
+
+from __future__ import annotations
+
+import contextlib
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from edgeclf.artifact.folder_lock import lock_folder
+from edgeclf.artifact.run_folder import RunFolder
+from edgeclf.dataset import probe
+from edgeclf.dataset.probing import DataProbe
+from edgeclf.errors import InputError
+from edgeclf.keras_files.loading import locate_float_file
+from edgeclf.training.checkpoint import read_state
+from edgeclf.training.config import TrainConfig
+from edgeclf.training.defaults import complete
+from edgeclf.training.earlier_run import find_earlier, resume_config
+from edgeclf.training.networks import NETWORKS, check_network, find_network, has_weights
+from edgeclf.training.plan import TrainPlan
+
+
+@dataclass(frozen=True)
+class RunPlan:
+    """What is known before weights or photos are read.
+
+    Args:
+        folder: the run folder.
+        config: settings of the user, or those of the run that is resumed.
+        probe: number and size of the images.
+        earlier: the record of the run that is resumed, or is finished; None: a run begins.
+    """
+
+    folder: RunFolder
+    config: TrainConfig
+    probe: DataProbe
+    earlier: dict[str, Any] | None = None
+
+    @property
+    def report(self) -> dict[str, Any] | None:
+        """The report of a finished run."""
+        return self.earlier["report"] if self.earlier and self.earlier.get("finished") else None
+
+    @property
+    def start(self) -> dict[str, Any] | None:
+        """Identity of what the run that is resumed began from; None: a run begins, or it is not known."""
+        return self.earlier.get("start") if self.earlier else None
+
+
+def plan_run(request: TrainPlan) -> RunPlan:
+    """Find the run folder and what lies in it, and refuse what cannot work. Nothing is written.
+
+    Raises:
+        InputError: the settings, the weights or the folder cannot be used.
+    """
+    return _continue_run(request, _locate_run(request))
+
+
+@contextlib.contextmanager
+def hold_run(request: TrainPlan) -> Iterator[RunPlan]:
+    """Plan a run as `plan_run` does, with its folder locked against other commands while the block runs.
+
+    Raises:
+        InputError: the settings, the weights or the folder cannot be used, or another command works in the folder.
+    """
+    located = _locate_run(request)
+    with contextlib.ExitStack() as stack:
+        if not (request.resume and _is_finished(located.folder)):
+            stack.enter_context(lock_folder(located.folder.path))
+        yield _continue_run(request, located)
+
+
+def check_scratch_settings(config: TrainConfig) -> None:
+    """Refuse settings that are for training from scratch, where a run starts from pretrained weights."""
+    named = [name for name in ("l1", "l2", "progressive") if getattr(config, name)]
+    if named:
+        raise InputError(
+            f"{' and '.join(named)} can be set for training from scratch only, and this run starts from pretrained "
+            "weights; leave the setting out, or add --weights none"
+        )
+
+
+def file_model(path: Path) -> str:
+    """Return the name of the network in the file `path`, where the user gives it none."""
+    return path.absolute().stem.replace("_", "-")
+
+
+def _locate_run(request: TrainPlan) -> RunPlan:
+    config = request.config
+    if config.model is not None:
+        find_network(config.model)
+    seen = probe(request.data)
+    file = config.weights not in ("auto", "none")
+    model = file_model(Path(config.weights)) if file else complete(config, seen, pretrained=False).model
+    name = config.name or f"{seen.name}-{config.model or model}"
+    return RunPlan(RunFolder(request.out or Path("runs") / name, must_exist=False), config, seen)
+
+
+def _continue_run(request: TrainPlan, plan: RunPlan) -> RunPlan:
+    folder = plan.folder
+    earlier = find_earlier(folder, resume=request.resume, overwrite=request.overwrite)
+    config = resume_config(plan.config, earlier, folder.path) if earlier else plan.config
+    _log_own_settings(plan, config, request)
+    found = RunPlan(folder, config, plan.probe, earlier)
+    if found.report is None:
+        if earlier is not None:
+            read_state(folder.checkpoint_path)
+        _check_settings(found, trust_model=request.trust_model)
+    return found
+
+
+def _log_own_settings(plan: RunPlan, config: TrainConfig, request: TrainPlan) -> None:
+    """Log the settings of a resumed run that were not repeated, and are not the defaults."""
+    given, default = plan.config.to_dict(), TrainConfig().to_dict()
+    own = [
+        f"{name} {value}"
+        for name, value in config.to_dict().items()
+        if given[name] == default[name] != value and default[name] is not None
+    ]
+    if own:
+        request.progress.info(f"{plan.folder.path} goes on with its own settings: {', '.join(own)}")
+
+
+def _check_settings(plan: RunPlan, *, trust_model: bool) -> None:
+    """Refuse settings that do not fit the network, and weights that cannot be loaded."""
+    config = plan.config
+    if config.weights not in ("auto", "none"):
+        check_scratch_settings(config)
+        locate_float_file(config.weights, trust_model=trust_model)
+        return
+    chosen = complete(config, plan.probe, pretrained=False)
+    network = NETWORKS[chosen.model or ""]
+    if config.weights == "auto" and has_weights(network, config.width):
+        if plan.start is None or plan.start.get("origin") is not None:
+            check_scratch_settings(config)
+        return
+    check_network(chosen.model or "", config.width, chosen.image_size)
+    if config.progressive and not network.any_size:
+        raise InputError(f"progressive needs a network for images of any size; {chosen.model} is built for one size")
+
+
+def _is_finished(folder: RunFolder) -> bool:
+    if not RunFolder.is_one(folder.path):
+        return False
+    try:
+        return folder.run_json.get("finished") is True
+    except InputError:
+        return False

@@ -1,0 +1,142 @@
+"""An interrupted run is resumed, whatever it began from, and ends like an undisturbed one."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import urllib.request
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from photo_folders import photo, write
+
+pytest.importorskip("tensorflow")
+import tf_keras
+
+from edgeclf import train
+from edgeclf.dataset import probe
+from edgeclf.dataset.cache import cache_folder
+from edgeclf.errors import InputError
+from edgeclf.progress import SILENT
+from edgeclf.training.backbone import shipped_backbone
+from edgeclf.training.config import TrainConfig
+from edgeclf.training.networks import NETWORKS, NetworkSettings
+from edgeclf.training.networks.building import build_network
+from edgeclf.training.starting import BACKBONE, IMAGENET, StartingPoint, find_start
+
+pytestmark = pytest.mark.slow
+
+
+class Interrupted(Exception):
+    pass
+
+
+class InterruptSecondEpoch:
+    def on_epoch_end(self, epoch: int, metrics: Mapping[str, float]) -> bool | None:
+        if epoch == 2:
+            raise Interrupted
+        return None
+
+
+@pytest.fixture(scope="module")
+def photos(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    top = tmp_path_factory.mktemp("photos")
+    for place, split in enumerate(("train", "validation")):
+        for kind, name in enumerate(("cat", "dog")):
+            for number in range(4):
+                write(top / split / name / f"{number}.png", photo(100 * place + 10 * kind + number, 64, 64))
+    return top
+
+
+@pytest.fixture(autouse=True)
+def _offline(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def fails(*_: object, **__: object) -> object:
+        raise OSError("offline")
+
+    monkeypatch.setenv("EDGECLF_CACHE", str(tmp_path / "cache"))
+    monkeypatch.setattr(urllib.request, "urlopen", fails)
+
+
+def weights_of(folder: Path) -> list[np.ndarray]:
+    return list(tf_keras.models.load_model(folder / "model.keras", compile=False).get_weights())
+
+
+def interrupt_and_resume(photos: Path, folder: Path, **settings: Any) -> Any:
+    settings = {"epochs": 2, "batch_size": 4, "image_size": 32, "mixed_precision": False, **settings}
+    with pytest.raises(Interrupted):
+        train(photos, out=folder, callbacks=[InterruptSecondEpoch()], **settings)
+    report = train(photos, out=folder, resume=True, **settings)
+    assert report.epochs == 2
+    return report
+
+
+def test_from_the_shipped_backbone(photos: Path, tmp_path: Path) -> None:
+    interrupt_and_resume(photos, tmp_path / "run", model="mobilenet-v1")
+    start = json.loads((tmp_path / "run" / "run.json").read_text())["start"]
+    assert (start["origin"], start["covers"]) == (BACKBONE, "features")
+
+
+def test_from_a_file_and_from_a_run_folder(photos: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    build_network("resnet8", NetworkSettings(image_size=16, classes=3)).save(tmp_path / "net.h5")
+    interrupt_and_resume(photos, tmp_path / "first", weights=str(tmp_path / "net.h5"), image_size=16)
+    monkeypatch.chdir(tmp_path / "first")
+    interrupt_and_resume(photos, tmp_path / "second", weights=".", image_size=16)
+    assert json.loads((tmp_path / "second" / "run.json").read_text())["start"]["origin"] == "first"
+
+
+def test_from_imagenet_weights_in_the_cache(photos: Path) -> None:
+    imagenet = NETWORKS["mobilenet-v1"].imagenet
+    assert imagenet is not None
+    (cache_folder() / "weights").mkdir(parents=True)
+    cached = cache_folder() / "weights" / imagenet.file
+    tf_keras.applications.MobileNet((32, 32, 3), alpha=0.25, include_top=False, weights=None).save_weights(cached)
+    config, seen = TrainConfig(model="mobilenet-v1", image_size=32), probe(photos)
+    began = find_start(config, seen, trust_model=False, progress=SILENT)
+    assert began.origin == IMAGENET
+    again = find_start(config, seen, trust_model=False, progress=SILENT, earlier=began.identity())
+    assert again.identity() == began.identity()
+    cached.unlink()
+    with pytest.raises(InputError, match="the run began from tf-keras' ImageNet weights"):
+        find_start(config, seen, trust_model=False, progress=SILENT, earlier=began.identity())
+
+
+def test_what_is_not_taken_over_does_not_belong_to_the_start() -> None:
+    first, second = shipped_backbone("mobilenet-v1"), shipped_backbone("mobilenet-v1")
+    assert first is not None
+    assert second is not None
+    assert not np.array_equal(first.get_weights()[-2], second.get_weights()[-2]), "two heads are drawn"
+    one, other = StartingPoint(first, BACKBONE), StartingPoint(second, BACKBONE)
+    assert one.identity() == other.identity()
+    assert one.is_start_of(other.identity())
+    # As earlier versions recorded it: over all weights, so that only the name can be compared.
+    assert one.is_start_of({"origin": BACKBONE, "sha256": "0" * 64})
+    assert not one.is_start_of({"origin": IMAGENET, "sha256": "0" * 64})
+    assert not one.is_start_of({"origin": None, "sha256": None})
+    changed = first.get_weights()
+    changed[0] = changed[0] + 1
+    first.set_weights(changed)
+    assert not one.is_start_of(other.identity())
+
+
+def test_the_record_of_an_earlier_version_is_compared_as_it_was_made() -> None:
+    network = build_network("resnet8", NetworkSettings(image_size=16, classes=3))
+    start = StartingPoint(network, "net.h5")
+    digest = hashlib.sha256(b"".join(np.ascontiguousarray(w).tobytes() for w in network.get_weights())).hexdigest()
+    assert start.is_start_of({"origin": "net.h5", "sha256": digest})
+    assert not start.is_start_of({"origin": "net.h5", "sha256": "0" * 64})
+
+
+def test_a_start_that_is_gone_is_named_and_may_have_been_moved(photos: Path, tmp_path: Path) -> None:
+    build_network("resnet8", NetworkSettings(image_size=16, classes=3)).save(tmp_path / "net.h5")
+    settings = {"epochs": 2, "batch_size": 4, "weights": str(tmp_path / "net.h5")}
+    with pytest.raises(Interrupted):
+        train(photos, out=tmp_path / "run", callbacks=[InterruptSecondEpoch()], **settings)
+    (tmp_path / "moved").mkdir()
+    (tmp_path / "net.h5").rename(tmp_path / "moved" / "net.keras.h5")
+    with pytest.raises(InputError, match=r"net\.h5: cannot be read \(no such file or folder\)"):
+        train(photos, out=tmp_path / "run", resume=True, **settings)
+    settings["weights"] = str(tmp_path / "moved" / "net.keras.h5")
+    assert train(photos, out=tmp_path / "run", resume=True, **settings).epochs == 2
