@@ -6,7 +6,7 @@ from typing import Any
 
 from edgeclf import api
 from edgeclf.cli.commands import Command
-from edgeclf.cli.options import INPUT_RANGE, MODEL, RUNTIME, Option, Table, complete_path
+from edgeclf.cli.options import INPUT_RANGE, LABELS, MODEL, RUNTIME, Option, Table, complete_path
 from edgeclf.cli.session import Outcome, Session
 
 OPTIONS = (
@@ -22,6 +22,7 @@ OPTIONS = (
     RUNTIME,
     Option("threads", "Threads of the interpreter.", metavar="N", minimum=1),
     INPUT_RANGE,
+    LABELS,
 )
 
 

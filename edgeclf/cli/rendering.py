@@ -135,7 +135,7 @@ def _facts(report: InspectReport) -> list[tuple[str, str]]:
         ("model", report.path),
         ("inputs", "; ".join(map(_tensor, report.inputs))),
         ("outputs", "; ".join(map(_tensor, report.outputs))),
-        ("labels", shown or "none: predictions are class numbers"),
+        ("labels", shown or "none in the file: --labels FILE names the classes"),
         ("parameters", exact(report.parameters)),
         ("MACs", exact(report.macs)),
         ("file", f"{size(report.size_bytes)} ({size(report.gzip_bytes)} as gzip)"),

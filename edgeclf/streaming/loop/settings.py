@@ -73,6 +73,7 @@ class LiveSettings(Record):
         threads: of the interpreter; None: chosen by a short measurement.
         runtime: `litert`, `tflite-runtime` or `tensorflow`.
         input_range: what pixel values 0 and 255 become, for models with float inputs whose files do not state it.
+        labels: file with class names, one a line in the order of the outputs; None: those in the model, or beside it.
         web: `[HOST:]PORT` of the page; None: only where there is no window and nothing else to look at.
         token: required from viewers on other machines; None: generated, and logged.
         window: open a window where there is a display.
@@ -97,6 +98,7 @@ class LiveSettings(Record):
     threads: int | None = None
     runtime: str = "litert"
     input_range: tuple[float, float] | None = None
+    labels: str | None = None
     web: str | None = None
     token: str | None = None
     window: bool = True
@@ -111,6 +113,7 @@ class LiveSettings(Record):
         # In Python one writes camera=0, as with OpenCV, or a Path, and web=8765.
         object.__setattr__(self, "camera", str(self.camera))
         object.__setattr__(self, "web", None if self.web is None else str(self.web))
+        object.__setattr__(self, "labels", None if self.labels is None else str(self.labels))
         if self.rate is not None and not 0 < self.rate <= 1000:
             raise InputError(f"rate must be between 0 and 1000 frames a second, got {self.rate:g}")
         if self.size is not None and not all(1 <= side <= 16_384 for side in self.size):
