@@ -11,6 +11,7 @@ from edgeclf.plugins import with_plugins
 from edgeclf.progress import SILENT, Progress
 
 if TYPE_CHECKING:
+    from edgeclf.artifact.class_names import GivenLabels
     from edgeclf.artifact.locate import Paths
     from edgeclf.dataset import Dataset, Split
     from edgeclf.measure.baseline import BaselineNetwork
@@ -30,7 +31,7 @@ def bench(
     runtime: str = "litert",
     runs: int | None = None,
     input_range: tuple[float, float] | None = None,
-    labels: str | Path | None = None,
+    labels: GivenLabels | None = None,
     trust_model: bool = False,
     report: str | Path | None = None,
     out: str | Path | None = None,
@@ -50,7 +51,7 @@ def bench(
         runtime: `litert`, `tflite-runtime` or `tensorflow`.
         runs: timed calls of each model; None: decided by its speed.
         input_range: input values that networks made elsewhere expect, such as (-1, 1).
-        labels: file with class names, one a line in the order of the outputs, for models and a baseline without.
+        labels: class names in the order of the outputs, or a file with one a line, for models and a baseline without.
         trust_model: load a baseline even if that runs code from its file.
         report: HTML file to write.
         out: folder or `.json` file for the figures; None: a run folder's `bench/`, else nowhere.
@@ -67,6 +68,7 @@ def bench(
         require("--baseline", "tensorflow", "tf_keras")
     if report is not None:
         require("--report", "matplotlib", "jinja2")
+    from edgeclf.artifact.class_names import plain_labels
     from edgeclf.artifact.locate import list_paths
     from edgeclf.measure.plan import BenchPlan
     from edgeclf.measure.run import HostParts, run_bench
@@ -80,7 +82,7 @@ def bench(
         runtime=runtime,
         runs=runs,
         input_range=input_range,
-        labels=None if labels is None else str(labels),
+        labels=None if labels is None else plain_labels(labels),
         trust_model=trust_model,
         sustain=sustain,
         out=None if out is None else str(out),

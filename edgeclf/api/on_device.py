@@ -15,7 +15,9 @@ from edgeclf.plugins import with_plugins
 from edgeclf.progress import SILENT, Progress
 
 if TYPE_CHECKING:
+    from edgeclf.artifact.class_names import GivenLabels
     from edgeclf.artifact.inspection import InspectReport
+    from edgeclf.artifact.locate import Paths
     from edgeclf.inference.photos import PredictReport
     from edgeclf.inference.verification import VerifyReport
     from edgeclf.streaming.loop.result import LiveSummary
@@ -26,36 +28,50 @@ if TYPE_CHECKING:
 @with_plugins
 def predict(
     model: str | Path,
-    images: str | Path | Sequence[str | Path],
+    images: Paths,
     *,
     top: int = 5,
+    recursive: bool = False,
+    save: str | Path | None = None,
+    overwrite: bool = False,
     runtime: str = "litert",
     threads: int = 1,
     input_range: tuple[float, float] | None = None,
+    labels: GivenLabels | None = None,
     progress: Progress = SILENT,
 ) -> PredictReport:
-    """Label image files and the image files of folders.
+    """Label image files, the image files of folders, and images on the web.
+
+    For pixels, bytes and PIL images see `Classifier.predict`.
 
     Args:
         model: a `.tflite` file, a run folder, or the name of a zoo model.
-        images: files and folders, or a single one; their order is kept.
+        images: files, folders and http addresses, or a single one; their order is kept. An address is downloaded into
+            memory, at most 64 MB in 30 seconds.
         top: number of labels a file.
+        recursive: take the images of subfolders too.
+        save: folder for copies with the prediction drawn below them; None: none are made.
+        overwrite: write into a `save` that is not empty.
         runtime: `litert`, `tflite-runtime` or `tensorflow`.
         threads: number of threads of the interpreter.
         input_range: input values that a network made elsewhere expects, such as (-1, 1); a model that knows its range
             refuses another.
+        labels: class names in the order of the outputs, or a file with one a line; None: those of the model, or of
+            `labels.txt` beside it.
         progress: where a bar is shown.
 
     Raises:
         ModelError: the model cannot be used.
-        InputError: the model knows another input range.
+        InputError: the model knows another input range, the labels do not fit, or `save` cannot be used.
     """
     from edgeclf.inference.classifier import Classifier
     from edgeclf.inference.photos import predict_photos
 
     with extras(f"--runtime {runtime}"):
-        classifier = Classifier(model, runtime=runtime, threads=threads, input_range=input_range)
-    return predict_photos(classifier, images, top=top, progress=progress)
+        classifier = Classifier(model, runtime=runtime, threads=threads, input_range=input_range, labels=labels)
+    return predict_photos(
+        classifier, images, top=top, recursive=recursive, save=save, overwrite=overwrite, progress=progress
+    )
 
 
 @with_plugins

@@ -11,6 +11,7 @@ from edgeclf.plugins import with_plugins
 from edgeclf.progress import SILENT, Progress
 
 if TYPE_CHECKING:
+    from edgeclf.artifact.class_names import GivenLabels
     from edgeclf.compression.compress_report import CompressReport
     from edgeclf.compression.recipe import Recipe
     from edgeclf.dataset import Dataset
@@ -116,6 +117,7 @@ def compress(
     calibration: int = 500,
     io: str = "uint8",
     input_range: tuple[float, float] | None = None,
+    labels: GivenLabels | None = None,
     out: str | Path | None = None,
     trust_model: bool = False,
     overwrite: bool = False,
@@ -143,6 +145,8 @@ def compress(
         calibration: number of training images that set quantization ranges.
         io: type of input and output of int8 models: `uint8`, `int8` or `float32`.
         input_range: input values that a network made elsewhere expects, such as (-1, 1).
+        labels: class names in the order of the outputs of a network from elsewhere, or a file with one a line; None:
+            those of `labels.txt` beside it, else the sorted names of the data's classes.
         out: folder for the models; None: the run's `compressed/`, else a folder `compressed` beside `source`.
         trust_model: load a file even if that runs code from it.
         overwrite: replace existing models.
@@ -155,6 +159,7 @@ def compress(
         MissingExtraError: TensorFlow is not installed.
     """
     require("compress", *_HOST)
+    from edgeclf.artifact.class_names import read_names
     from edgeclf.compression.choice import Asked, choose_recipes, find_unused
     from edgeclf.compression.pipeline.plan import CompressPlan
     from edgeclf.compression.pipeline.request import check_request
@@ -169,6 +174,7 @@ def compress(
             data=str(data) if isinstance(data, Path) else data,
             calibration=calibration,
             input_range=input_range,
+            labels=None if labels is None else read_names(labels),
             out=None if out is None else str(out),
             trust_model=trust_model,
             overwrite=overwrite,

@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Sequence
 from dataclasses import dataclass
-from pathlib import Path
 
 from edgeclf.artifact.labels import check_names, names_beside, read_labels
 from edgeclf.artifact.model_file import ModelFile
 
-GivenLabels = str | Path | Sequence[str]
+GivenLabels = str | os.PathLike[str] | Sequence[str]
 """A file with class names, one a line, or the names themselves, in the order of the outputs."""
 
 NUMBERED = "numbers"
@@ -97,9 +97,21 @@ def read_given(given: GivenLabels, count: int) -> tuple[str, ...]:
     Raises:
         InputError: they cannot be read, or are more or fewer than `count`.
     """
-    if isinstance(given, (str, Path)):
-        return check_names(read_labels(given), count, str(given))
-    return check_names(tuple(given), count, "labels")
+    return check_names(read_names(given), count, str(given) if isinstance(given, (str, os.PathLike)) else "labels")
+
+
+def plain_labels(given: GivenLabels) -> str | tuple[str, ...]:
+    """Return the labels that a caller gives in the form that a plan keeps: a path as text, or a tuple of names."""
+    return os.fsdecode(given) if isinstance(given, (str, os.PathLike)) else tuple(given)
+
+
+def read_names(given: GivenLabels) -> tuple[str, ...]:
+    """Read the class names that a caller gives, without a look at how many there are.
+
+    Raises:
+        InputError: they cannot be read.
+    """
+    return read_labels(given) if isinstance(given, (str, os.PathLike)) else tuple(given)
 
 
 def number_classes(count: int) -> tuple[str, ...]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import codecs
+import os
 import re
 import stat
 import unicodedata
@@ -24,7 +25,7 @@ _ALLOWED = "\t\u200c\u200d"
 _BOMS = {codecs.BOM_UTF8: "utf-8-sig", codecs.BOM_UTF16_LE: "utf-16", codecs.BOM_UTF16_BE: "utf-16"}
 
 
-def read_labels(path: str | Path) -> tuple[str, ...]:
+def read_labels(path: str | os.PathLike[str]) -> tuple[str, ...]:
     """Read class names in the order of a network's outputs.
 
     A line is a name. Where the lines are numbered from 0 on without a gap (`0 cat`, `0: cat`), the numbers are the
@@ -39,7 +40,7 @@ def read_labels(path: str | Path) -> tuple[str, ...]:
     Raises:
         InputError: it cannot be read, or is no such list; the message names the file and the line.
     """
-    return parse_labels(_read(Path(path)), str(path))
+    return parse_labels(_read(Path(path)), os.fsdecode(path))
 
 
 def parse_labels(content: bytes, name: str) -> tuple[str, ...]:

@@ -84,8 +84,9 @@ def _download(address: str, end: float, largest: int) -> bytes | ImageError:
         with error:
             return ImageError(f"the server returns {error.code} ({_shown(error.reason)})")
     except (OSError, http.client.HTTPException, ValueError) as error:
-        reason = getattr(error, "reason", None) or getattr(error, "strerror", None) or error
-        return ImageError(f"it cannot be downloaded ({_shown(getattr(reason, 'strerror', None) or reason)})")
+        reason = getattr(error, "reason", None) or error
+        system = getattr(reason, "strerror", None)
+        return ImageError(f"it cannot be downloaded ({_shown(system.lower() if system else reason)})")
 
 
 def _check_type(headers: Message) -> None:

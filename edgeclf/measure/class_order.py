@@ -1,13 +1,17 @@
-"""Remarks on class names: an order that was assumed, and accuracies that could be those of guessing."""
+"""The order of classes: that of the data brought into a network's, or assumed, and what chance would give."""
 
 from __future__ import annotations
 
+import dataclasses
 from collections.abc import Sequence
 
 import numpy as np
 import numpy.typing as npt
 
+from edgeclf.dataset import Dataset
+from edgeclf.errors import DataError
 from edgeclf.inference.chance import could_be_chance
+from edgeclf.measure.accuracy import class_indices
 
 _SHOWN = 4
 REMEDY = "--labels FILE, one name a line in the order of its outputs,"
@@ -40,3 +44,19 @@ def describe_chance(
     if assumed:
         return f"{line}its classes may have another order (give {REMEDY} then) or other input values (--input-range)"
     return f"{line}it may expect other input values (--input-range), or not have learned these classes"
+
+
+def order_classes(data: Dataset, names: tuple[str, ...]) -> Dataset:
+    """Number the classes of a data set in the order of `names`.
+
+    Raises:
+        DataError: these are not the names of its classes.
+    """
+    if len(names) != len(data.class_names):
+        raise DataError(f"{data.source} has {len(data.class_names)} classes, expected the {len(names)} that are named")
+    place = np.argsort(class_indices(names, len(names), data.class_names))
+    splits = {
+        name: dataclasses.replace(split, labels=place[split.labels].astype(np.int64))
+        for name, split in data.splits.items()
+    }
+    return dataclasses.replace(data, class_names=names, splits=splits)

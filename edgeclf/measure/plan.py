@@ -53,7 +53,7 @@ class BenchPlan(Record):
     report: str | None = None
     overwrite: bool = False
     against: str | None = None
-    labels: str | None = None
+    labels: str | tuple[str, ...] | None = None
 
     def __post_init__(self) -> None:
         # A single path is one model, not one a letter; likewise a single count.

@@ -39,10 +39,12 @@ def compress(plan: CompressPlan, progress: Progress = SILENT, images: Images = N
     request = describe_request(origin, plan)
     folder = ModelFolder(_folder(loaded, plan), loaded.name, request, files, overwrite=plan.overwrite)
     models: list[CompressedModel] = []
+    notes: tuple[str, ...] = ()
     try:
         # layers with code of their own are copied with the network
         with safe_mode(not plan.trust_model):
             context = prepare(loaded, plan, progress, images)
+            notes = context.notes
             cache = StageCache(describe_inputs(origin, plan, context), folder.unfinished)
             for recipe in plan.recipes:
                 models.append(_make(recipe, context, cache, folder))
@@ -50,7 +52,9 @@ def compress(plan: CompressPlan, progress: Progress = SILENT, images: Images = N
         folder.give_up()
         raise
     folder.close()
-    return CompressReport(tuple(models), (SELECTED,) if any(model.selected_on for model in models) else ())
+    if any(model.selected_on for model in models):
+        notes += (SELECTED,)
+    return CompressReport(tuple(models), notes)
 
 
 def _make(recipe: Recipe, context: RecipeContext, cache: StageCache, folder: ModelFolder) -> CompressedModel:

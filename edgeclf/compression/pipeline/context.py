@@ -18,6 +18,8 @@ class RecipeContext(StepContext):
         network_input: what pixel values 0 and 255 become before they enter the network, and the origin of that.
         calibration: the record of the calibration draw; None: nothing is calibrated.
         float_top1: of the source on the scored split, as a fraction; None: not measured.
+        class_source: where the class names are from (see `SettledClasses`).
+        notes: on the source, for the report.
         selected: whether the scored images chose the epoch of the float network that was kept.
     """
 
@@ -26,3 +28,5 @@ class RecipeContext(StepContext):
     calibration: CalibrationSet | None = None
     float_top1: float | None = None
     selected: bool = False
+    class_source: str = "run"
+    notes: tuple[str, ...] = ()

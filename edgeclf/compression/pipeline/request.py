@@ -9,7 +9,7 @@ from edgeclf.compression.pipeline.plan import CompressPlan
 from edgeclf.compression.pipeline.training_data import Images, choose_data, data_of_the_run
 from edgeclf.compression.recipe import Recipe
 from edgeclf.dataset import Dataset, list_source, probe
-from edgeclf.errors import ModelError
+from edgeclf.errors import InputError, ModelError
 from edgeclf.keras_files.loading import locate_network, read_configuration
 from edgeclf.keras_files.trust import check_configuration
 from edgeclf.progress import SILENT, Progress
@@ -29,6 +29,8 @@ def check_request(plan: CompressPlan, progress: Progress = SILENT) -> Images:
         InputError: the source, the data or the recipes cannot be used.
     """
     path, run = locate_network(plan.source)
+    if run is not None and run.labels and plan.labels is not None:
+        raise InputError(f"{plan.source}: the run names its classes itself; leave --labels out")
     if path.is_dir():
         if not (path / "saved_model.pb").is_file():
             raise ModelError(f"{path}: neither a run folder (run.json) nor a SavedModel (saved_model.pb)")
