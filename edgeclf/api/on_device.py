@@ -7,7 +7,7 @@ import dataclasses
 import threading
 from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import IO, TYPE_CHECKING, Any
+from typing import IO, TYPE_CHECKING
 
 from edgeclf.errors import UnknownNameError
 from edgeclf.extras import extras
@@ -15,6 +15,9 @@ from edgeclf.plugins import with_plugins
 from edgeclf.progress import SILENT, Progress
 
 if TYPE_CHECKING:
+    from typing_extensions import Unpack
+
+    from edgeclf.api.keywords import LiveKeywords
     from edgeclf.artifact.class_names import GivenLabels
     from edgeclf.artifact.inspection import InspectReport
     from edgeclf.artifact.locate import Paths
@@ -84,7 +87,7 @@ def live(
     json_lines: IO[str] | None = None,
     watch: Callable[[LiveState], contextlib.AbstractContextManager[object]] | None = None,
     progress: Progress = SILENT,
-    **changes: Any,
+    **changes: Unpack[LiveKeywords],
 ) -> LiveSummary:
     """Classify a camera, a stream or a video until it ends or is stopped.
 

@@ -4,13 +4,16 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from edgeclf.extras import extras, require
 from edgeclf.plugins import with_plugins
 from edgeclf.progress import SILENT, Progress
 
 if TYPE_CHECKING:
+    from typing_extensions import Unpack
+
+    from edgeclf.api.keywords import CompressKeywords, TrainKeywords
     from edgeclf.artifact.class_names import GivenLabels
     from edgeclf.compression.compress_report import CompressReport
     from edgeclf.compression.recipe import Recipe
@@ -50,7 +53,7 @@ def train(
     trust_model: bool = False,
     progress: Progress = SILENT,
     callbacks: Sequence[TrainingCallback] = (),
-    **settings: Any,
+    **settings: Unpack[TrainKeywords],
 ) -> TrainReport:
     """Train a float Keras network into a run folder.
 
@@ -123,7 +126,7 @@ def compress(
     overwrite: bool = False,
     seed: int = 0,
     progress: Progress = SILENT,
-    **settings: Any,
+    **settings: Unpack[CompressKeywords],
 ) -> CompressReport:
     """Turn a float network into model files: one a recipe, or one a format, each with all the steps.
 
