@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import io
+import json
 import os
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -196,3 +199,53 @@ def test_one_output_is_benched_and_predicted(tmp_path: Path) -> None:
     (tmp_path / "labels.txt").write_text("red\nviolet\n", encoding="utf-8")
     report = edgeclf.predict(model, tmp_path / "x.png", input_range=RAW)
     assert report.predictions[0].labels[0].label == "violet"
+
+
+def test_a_named_set_has_the_order_of_its_numbers() -> None:
+    from edgeclf.dataset import NAMED, Dataset, ImageView, Split
+    from edgeclf.measure.class_order import assumed_order, describe_assumed_order, match_classes, order_classes
+
+    names = NAMED["fashion_mnist"].class_names
+    inside, labels = tuple(sorted(names)), np.arange(10)
+    files = tuple(f"fashion_mnist/{number}" for number in range(10))
+    split = Split(ImageView(np.zeros((10, 8, 8, 3), np.uint8), np.arange(10)), labels, files, files)
+    data = Dataset("fashion_mnist", "fashion_mnist", inside, {"test": split}, 8, 8, "", 7)
+    assert names[0] == "T-shirt/top" != inside[0]
+    assert assumed_order(data) == names
+    assert match_classes((), 10, data).tolist() == [inside.index(name) for name in names]
+    assert match_classes(inside, 10, data).tolist() == list(range(10))
+    assert "in the order of their numbers in fashion_mnist (T-shirt/top, Trouser" in describe_assumed_order(data)
+    ordered = order_classes(data, names)
+    assert [ordered.class_names[label] for label in ordered.splits["test"].labels] == list(inside)
+    folder = Dataset("f", "fashion_mnist", ("a", "b"), {}, 8, 8, "", 7)
+    assert assumed_order(folder) == ("a", "b")
+
+
+def test_live_shows_the_names_that_are_given(tmp_path: Path) -> None:
+    model = write_color_model(tmp_path / "two.tflite", TWO, head="sigmoid")
+    for number, color in enumerate(TWO):
+        write_photo(tmp_path / "frames" / f"{number}.png", photo(color))
+
+    class Kept:
+        def __init__(self) -> None:
+            self.labels: list[str] = []
+
+        def take(self, result: Any, picture: object) -> None:
+            self.labels.append(result.raw_label)
+
+        def close(self) -> None:
+            pass
+
+    settings: dict[str, Any] = {"camera": str(tmp_path / "frames"), "every_frame": True, "window": False}
+    for labels, expected in ((None, ["0", "1"]), (["red", "blue"], ["red", "blue"])):
+        kept, log = Kept(), io.StringIO()
+        bar = edgeclf.ProgressBar(log)
+        edgeclf.live(model, outputs=kept, labels=labels, input_range=RAW, progress=bar, **settings)
+        assert kept.labels == expected
+        assert (UNNAMED in log.getvalue()) == (labels is None)
+        assert f"its one output is taken for the probability of {expected[1]!r}" in log.getvalue()
+    (tmp_path / "names.txt").write_text("red\nblue\n", encoding="utf-8")
+    command = ["live", str(model), "--camera", settings["camera"], "--every-frame", "--no-window", "--json"]
+    names = ["--labels", str(tmp_path / "names.txt"), "--input-range", "0,255"]
+    done = CliRunner().invoke(app, [*command, *names])
+    assert [json.loads(line).get("raw_label") for line in done.stdout.splitlines()[:2]] == ["red", "blue"]

@@ -83,7 +83,7 @@ def live(
     settings: LiveSettings | None = None,
     *,
     stop: threading.Event | None = None,
-    outputs: Sequence[Output] = (),
+    outputs: Output | Sequence[Output] = (),
     json_lines: IO[str] | None = None,
     watch: Callable[[LiveState], contextlib.AbstractContextManager[object]] | None = None,
     progress: Progress = SILENT,
@@ -97,8 +97,8 @@ def live(
         model: a `.tflite` file, a run folder, or the name of a zoo model.
         settings: what to look at, how, and where results go; None: the defaults of `LiveSettings`.
         stop: set it, from another thread or an output, to end.
-        outputs: objects with `take(result, picture)`, called from the loop, which must not wait, and `close()`, called
-            at the end, whatever ends it.
+        outputs: objects, or a single one, with `take(result, picture)`, called from the loop, which must not wait, and
+            `close()`, called at the end, whatever ends it.
         json_lines: gets one JSON document a result, one a line.
         watch: a further view; entered with the state that views read, and open while the loop works.
         progress: gets what was chosen, and what goes wrong on the way.
@@ -126,7 +126,7 @@ def live(
         stop=stop or threading.Event(),
         progress=progress,
         json_lines=json_lines,
-        outputs=outputs,
+        outputs=outputs if isinstance(outputs, Sequence) else (outputs,),
         watch=watch,
     )
 

@@ -15,8 +15,8 @@ import numpy.typing as npt
 
 from edgeclf.dataset import Dataset
 from edgeclf.inference.predictor import Predictor
-from edgeclf.measure.accuracy import Images, class_indices, takes_order_of_classes
-from edgeclf.measure.class_order import describe_assumed_order, describe_chance
+from edgeclf.measure.accuracy import Images, takes_order_of_classes
+from edgeclf.measure.class_order import describe_assumed_order, describe_chance, match_classes
 from edgeclf.measure.plan import BenchPlan
 from edgeclf.measure.stopwatch import Percentiles, call_latency
 from edgeclf.measure.subjects import DatasetLoader, split_of
@@ -125,11 +125,11 @@ def measure_baseline(
         data = dataset if isinstance(dataset, Dataset) else dataset(*predictor.size)
         images = split_of(data, split)
         count = len(predictor.labels) if network.class_count is None else network.class_count
-        mapping = class_indices(predictor.labels, count, data.class_names)
+        mapping = match_classes(predictor.labels, count, data)
         predictions, paths = mapping[predictor.top1(images.images, progress)], images.paths
         assumed = takes_order_of_classes(predictor.labels, data.class_names)
         doubt = describe_chance(predictions, images.labels, len(data.class_names), assumed=assumed)
-        found = (describe_assumed_order(data.class_names) if assumed else "", doubt)
+        found = (describe_assumed_order(data) if assumed else "", doubt)
         notes += tuple(f"float baseline: {note}" for note in found if note)
     with progress.task("timing the float baseline", None):
         latency = call_latency(predictor.single_call())

@@ -12,9 +12,9 @@ from edgeclf.artifact.macs import count_macs, count_parameters
 from edgeclf.artifact.model_file import ModelFile
 from edgeclf.dataset import Dataset, Split
 from edgeclf.errors import DataError
-from edgeclf.measure.accuracy import class_indices, predict_split, takes_order_of_classes
+from edgeclf.measure.accuracy import predict_split, takes_order_of_classes
 from edgeclf.measure.baseline import Baseline
-from edgeclf.measure.class_order import describe_assumed_order, describe_chance
+from edgeclf.measure.class_order import describe_assumed_order, describe_chance, match_classes
 from edgeclf.measure.comparison import ModelPredictions, Verdict, compare_models
 from edgeclf.measure.latency import Latency
 from edgeclf.measure.memory import Memory
@@ -68,7 +68,8 @@ def bench(
     verdicts: tuple[Verdict, ...] = ()
     if load:
         verdicts = compare_models(predictions, baseline.predictions if baseline else None, plan.seed)
-        subjects = [_note_classes(*pair, progress) for pair in zip(subjects, predictions, strict=True)]
+        pairs = zip(subjects, predictions, strict=True)
+        subjects = [_note_classes(one, found, load(one.height, one.width), progress) for one, found in pairs]
     measured = target.measure(plan, [subject.file for subject in subjects], progress)
     per_subject = len(measured.latencies) // len(subjects)
     models = [
@@ -131,7 +132,7 @@ def _predict(
     subject: Subject, data: Dataset, plan: BenchPlan, baseline: Baseline | None, progress: Progress
 ) -> ModelPredictions:
     split = split_of(data, plan.split)
-    mapping = class_indices(subject.labels, subject.class_count, data.class_names)
+    mapping = match_classes(subject.labels, subject.class_count, data)
     if baseline is not None and baseline.predictions is not None and baseline.paths != split.paths:
         raise DataError(
             f"the baseline {baseline.name} was run on other images ({len(baseline.paths):,}) than those of the split "
@@ -145,11 +146,11 @@ def _predict(
     return ModelPredictions(subject.name, subject.path, split, tuple(data.class_names), indices, tuple(names))
 
 
-def _note_classes(subject: Subject, predictions: ModelPredictions, progress: Progress) -> Subject:
+def _note_classes(subject: Subject, predictions: ModelPredictions, data: Dataset, progress: Progress) -> Subject:
     """Note an assumed order of classes, and an accuracy that could be chance."""
     names = predictions.class_names
     assumed = takes_order_of_classes(subject.labels, names)
-    notes = [describe_assumed_order(names)] if assumed else []
+    notes = [describe_assumed_order(data)] if assumed else []
     doubt = describe_chance(predictions.indices, predictions.split.labels, len(names), assumed=assumed)
     if doubt:
         progress.warn(f"{subject.name}: {doubt}")

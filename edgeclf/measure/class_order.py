@@ -6,29 +6,54 @@ import dataclasses
 from collections.abc import Sequence
 
 import numpy as np
-import numpy.typing as npt
 
-from edgeclf.dataset import Dataset
+from edgeclf.dataset import NAMED, Dataset
 from edgeclf.errors import DataError
 from edgeclf.inference.chance import could_be_chance
-from edgeclf.measure.accuracy import class_indices
+from edgeclf.measure.accuracy import IntArray, class_indices, takes_order_of_classes
 
 _SHOWN = 4
 REMEDY = "--labels FILE, one name a line in the order of its outputs,"
 
 
-def describe_assumed_order(class_names: Sequence[str]) -> str:
-    """Say that the outputs of a network without class names were taken for the sorted classes of the data."""
-    shown = ", ".join(class_names[:_SHOWN]) + (", ..." if len(class_names) > _SHOWN else "")
+def assumed_order(data: Dataset) -> tuple[str, ...]:
+    """Return the order that the classes of a network are assumed to have that was trained on `data` and names none.
+
+    That of the sorted names, as Keras' `image_dataset_from_directory` numbers folders; of a named set, which comes with
+    numbers, the order of these.
+    """
+    paths = next((split.paths for split in data.splits.values() if split.paths), ("",))
+    if data.source in NAMED and paths[0].rpartition("/")[2].isdigit():
+        names = NAMED[data.source].class_names
+        if sorted(names) == list(data.class_names):
+            return names
+    return data.class_names
+
+
+def match_classes(labels: Sequence[str], class_count: int, data: Dataset) -> IntArray:
+    """Map each output to its index among the data's classes (see `class_indices`), by name or by the assumed order.
+
+    Raises:
+        DataError: the model lacks one of the data's classes, or has no labels and another number of outputs.
+    """
+    found = class_indices(labels, class_count, data.class_names)
+    if takes_order_of_classes(labels, data.class_names):
+        return class_indices(assumed_order(data), class_count, data.class_names)
+    return found
+
+
+def describe_assumed_order(data: Dataset) -> str:
+    """Say that the outputs of a network without class names were taken for the classes of the data in their order."""
+    names = assumed_order(data)
+    origin = "their sorted names" if names == data.class_names else f"their numbers in {data.source}"
+    shown = ", ".join(names[:_SHOWN]) + (", ..." if len(names) > _SHOWN else "")
     return (
-        "it names no classes, so its outputs were taken for the classes of the data in the order of their sorted "
-        f"names ({shown}); {REMEDY} says another order"
+        f"it names no classes, so its outputs were taken for the classes of the data in the order of {origin} "
+        f"({shown}); {REMEDY} says another order"
     )
 
 
-def describe_chance(
-    predictions: npt.NDArray[np.int64], labels: npt.NDArray[np.int64], classes: int, *, assumed: bool
-) -> str:
+def describe_chance(predictions: IntArray, labels: IntArray, classes: int, *, assumed: bool) -> str:
     """Say that an accuracy could be that of guessing, and what would help; empty where it could not.
 
     Args:

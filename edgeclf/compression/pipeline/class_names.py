@@ -10,7 +10,7 @@ from edgeclf.compression.pipeline.plan import CompressPlan
 from edgeclf.dataset import Dataset
 from edgeclf.errors import DataError
 from edgeclf.keras_files.loading import LoadedNetwork
-from edgeclf.measure.class_order import describe_assumed_order, order_classes
+from edgeclf.measure.class_order import assumed_order, describe_assumed_order, order_classes
 
 
 @dataclass(frozen=True)
@@ -19,8 +19,8 @@ class SettledClasses:
 
     Attributes:
         names: in the order of the outputs.
-        source: `run`, `given`, `beside` (a list beside the network), `data` (the order of the data's sorted names was
-            assumed) or `numbers` (nobody named them).
+        source: `run`, `given`, `beside` (a list beside the network), `data` (their order there was assumed) or
+            `numbers` (nobody named them).
         data: with its classes in the same order; None: there is none.
         notes: what was assumed or left out, a line each.
     """
@@ -52,8 +52,7 @@ def settle_classes(loaded: LoadedNetwork, plan: CompressPlan, data: Dataset | No
         except DataError as error:
             notes = [f"the class names beside {file} are left out: {error}"]
     if data is not None:
-        return SettledClasses(
-            data.class_names, "data", data, (*notes, f"{file}: {describe_assumed_order(data.class_names)}")
-        )
+        names, note = assumed_order(data), describe_assumed_order(data)
+        return SettledClasses(names, "data", order_classes(data, names), (*notes, f"{file}: {note}"))
     notes.append(f"{file}: it names no classes, so their numbers stand for them; --labels FILE names them")
     return SettledClasses(number_classes(count), NUMBERED, None, tuple(notes))
