@@ -153,6 +153,8 @@ def test_annotated_copies_are_saved(photos: Path) -> None:
     edgeclf.predict(MODEL, "cat.png", save="labelled/here", overwrite=True)
     with pytest.raises(OutputError, match=r"cat\.png is a file; --save takes a folder"):
         edgeclf.predict(MODEL, "cat.png", save="cat.png")
+    with pytest.raises(OutputError, match=r"cat\.png/out: .*choose another place with --save"):
+        edgeclf.predict(MODEL, "cat.png", save="cat.png/out")
 
 
 def test_the_command_says_what_it_saved(photos: Path) -> None:
