@@ -20,6 +20,7 @@ from edgeclf.artifact.labels import LARGEST_FILE, LONGEST_LABEL, MOST_LABELS, pa
 from edgeclf.cli.main import app
 from edgeclf.errors import InputError
 from edgeclf.inference.chance import could_be_chance
+from edgeclf.measure.class_order import describe_chance
 
 NAMES = tuple(map(str, range(12)))
 SORTED = tuple(sorted(NAMES))
@@ -199,6 +200,13 @@ def test_one_output_is_benched_and_predicted(tmp_path: Path) -> None:
     (tmp_path / "labels.txt").write_text("red\nviolet\n", encoding="utf-8")
     report = edgeclf.predict(model, tmp_path / "x.png", input_range=RAW)
     assert report.predictions[0].labels[0].label == "violet"
+
+
+def test_few_images_that_are_right_raise_no_doubt() -> None:
+    labels = np.array([0, 1, 2, 3])
+    assert could_be_chance(2, labels, 4)
+    assert describe_chance(labels, labels, 4, assumed=True) == ""
+    assert describe_chance(labels, np.array([0, 1]).repeat(2), 2, assumed=False).startswith("only 1 of 4 images")
 
 
 def test_a_named_set_has_the_order_of_its_numbers() -> None:

@@ -62,10 +62,12 @@ def describe_chance(predictions: IntArray, labels: IntArray, classes: int, *, as
         classes: of the data.
         assumed: whether nobody named the classes of the network.
     """
-    right = int((predictions == labels).sum())
-    if not could_be_chance(right, labels, classes):
+    count, right = len(labels), int((predictions == labels).sum())
+    guessed = max(1 / classes, float(np.bincount(labels, minlength=1).max()) / max(1, count))
+    # A few images can all be right and yet too few to exclude chance: that is no reason to doubt the order.
+    if right / max(1, count) >= (1 + guessed) / 2 or not could_be_chance(right, labels, classes):
         return ""
-    line = f"only {right:,} of {len(labels):,} images are right, which could be chance: "
+    line = f"only {right:,} of {count:,} images are right, which could be chance: "
     if assumed:
         return f"{line}its classes may have another order (give {REMEDY} then) or other input values (--input-range)"
     return f"{line}it may expect other input values (--input-range), or not have learned these classes"
