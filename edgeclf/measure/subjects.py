@@ -71,6 +71,7 @@ def open_subjects(files: Sequence[ModelFile], plan: BenchPlan, load: DatasetLoad
 
 
 def _open(file: ModelFile, name: str, plan: BenchPlan, load: DatasetLoader | None) -> Subject:
+    file.check()
     # How edgeclf numbered the classes of its own models is known; what other programs wrote may be wrong.
     labels = None if file.provenance is not None and own_names(file)[0] is not None else plan.labels
     one = Classifier(file, runtime=plan.runtime, threads=1, input_range=plan.input_range, labels=labels)
