@@ -190,6 +190,23 @@ def test_one_output_stands_for_two_classes(head: str, tmp_path: Path) -> None:
     assert classifier.top1(half[None])[0] == 0, "a tie goes to the lower index"
 
 
+def test_one_output_is_packaged_and_verified(tmp_path: Path) -> None:
+    from edgeclf.artifact.provenance import Provenance
+    from edgeclf.compression.export.model_writer import package_model
+
+    bare = write_color_model(tmp_path / "bare.tflite", TWO, head="sigmoid").read_bytes()
+    made = Provenance({"name": "float32"}, {"class_names": ["red", "blue"]}, input_range=RAW)
+    (tmp_path / "two.tflite").write_bytes(
+        package_model(bare, labels=("red", "blue"), provenance=made, description="two colours")
+    )
+    classifier = edgeclf.Classifier(tmp_path / "two.tflite")
+    assert (classifier.labels, classifier.label_source, classifier.notes) == (("red", "blue"), "metadata", ())
+    assert [classifier.predict(photo(color)).labels[0].label for color in TWO] == ["red", "blue"]
+    report = edgeclf.verify(tmp_path / "two.tflite")
+    assert report.ok
+    assert report.samples > 1
+
+
 @pytest.mark.slow
 def test_one_output_is_benched_and_predicted(tmp_path: Path) -> None:
     data = write_folders(tmp_path / "data", ("red", "violet"), TWO)
