@@ -26,12 +26,14 @@ if TYPE_CHECKING:
     from edgeclf.api import predict as predict
     from edgeclf.api import train as train
     from edgeclf.api import verify as verify
+    from edgeclf.cli.progress_bars import ProgressBar as ProgressBar
     from edgeclf.inference.classifier import Classifier as Classifier
 
 __version__ = "0.1.0"
 
 __all__ = [
     "Classifier",
+    "ProgressBar",
     "__version__",
     "audit",
     "bench",
@@ -46,6 +48,7 @@ __all__ = [
 
 _MODULE_OF = {
     "Classifier": "edgeclf.inference.classifier",
+    "ProgressBar": "edgeclf.cli.progress_bars",
     **dict.fromkeys(("audit", "bench", "compress", "inspect", "live", "predict", "train", "verify"), "edgeclf.api"),
 }
 

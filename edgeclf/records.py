@@ -13,6 +13,7 @@ from typing import Any, NoReturn, TypeVar
 
 from edgeclf.errors import InputError
 from edgeclf.json_text import parse_json, write_json
+from edgeclf.record_views import show_as_table, show_in_line
 
 Self = TypeVar("Self", bound="Record")
 _SHOWN = 40
@@ -26,6 +27,19 @@ class Record:
     record with fields of another kind, such as a protocol that several classes implement, overrides `to_dict` and
     `from_dict`; records that contain it then use those.
     """
+
+    def __init_subclass__(cls, **keywords: Any) -> None:
+        """Keep the inherited `__repr__`, which `dataclass` would replace by one without bounds."""
+        super().__init_subclass__(**keywords)
+        if "__repr__" not in vars(cls):
+            type.__setattr__(cls, "__repr__", cls.__repr__)
+
+    def __repr__(self) -> str:
+        return show_in_line(self)
+
+    def _repr_html_(self) -> str:
+        """Return the table that a notebook shows."""
+        return show_as_table(self)
 
     def to_dict(self) -> dict[str, Any]:
         """Return plain dicts, lists and scalars, ready for `json.dumps`."""

@@ -57,6 +57,29 @@ def write_float_model(path: Path, weights: _Array, bias: _Array) -> Path:
     return model.write(path, image, out)
 
 
+def write_color_model(path: Path, colors: _Array, *, head: str = "softmax") -> Path:
+    """float32[1, 8, 8, 3] of raw 0..255 in; the class is the nearest of `colors`, float[K, 3] in 0..1.
+
+    `head`: `softmax` over all, or of two colours one value: `sigmoid` of the second, or its `logit`.
+    """
+    pixels = SIDE * SIDE
+    weights, bias = 20 * np.tile(colors, pixels) / pixels, -10 * (colors**2).sum(axis=1)
+    if head == "softmax":
+        return write_float_model(path, weights, bias)
+    types = schema.TensorType.FLOAT32
+    model = _Graph()
+    image = model.tensor("image", (1, SIDE, SIDE, 3), types)
+    w = model.tensor("weights", (1, pixels * 3), types, data=((weights[1:] - weights[:1]) / 255).astype(np.float32))
+    b = model.tensor("bias", (1,), types, data=(bias[1:] - bias[:1]).astype(np.float32))
+    logit = model.tensor("logit", (1, 1), types)
+    model.fully_connected(image, w, b, logit)
+    if head == "logit":
+        return model.write(path, image, logit)
+    out = model.tensor("probability", (1, 1), types)
+    model.logistic(logit, out)
+    return model.write(path, image, out)
+
+
 def write_int8_model(path: Path, weights: _Array, bias: _Array, *, bits: int = 8) -> Path:
     """uint8[1, 8, 8, 3] in, uint8[1, 10] probabilities out; fewer `bits` make coarser weights."""
     scale = float(np.abs(weights).max() / (2 ** (bits - 1) - 1))
@@ -107,6 +130,9 @@ class _Graph:
         options = schema.SoftmaxOptionsT()
         options.beta = 1.0
         self._add(schema.BuiltinOperator.SOFTMAX, [source], target, schema.BuiltinOptions.SoftmaxOptions, options)
+
+    def logistic(self, source: int, target: int) -> None:
+        self._add(schema.BuiltinOperator.LOGISTIC, [source], target, schema.BuiltinOptions.NONE, None)
 
     def quantize(self, source: int, target: int) -> None:
         options = (schema.BuiltinOptions.QuantizeOptions, schema.QuantizeOptionsT())

@@ -225,11 +225,13 @@ def test_models_of_another_size_need_a_loader(folder: Path, dataset: Dataset, ba
     assert report.models[0].top1 is not None
 
 
-def test_a_model_of_other_classes_than_the_data_says_so(folder: Path, dataset: Dataset) -> None:
+def test_a_model_that_names_no_classes_says_so_even_where_numbers_are_the_classes(
+    folder: Path, dataset: Dataset
+) -> None:
     clothes = dataclasses.replace(dataset, class_names=tuple(f"garment {name}" for name in NAMES))
-    for data, expected in ((dataset, ()), (clothes, ("it names no classes",))):
+    for data in (dataset, clothes):
         (model,) = bench([folder / "int8.tflite"], dataset=data, runs=10).models
-        assert tuple(note.partition(",")[0] for note in model.notes) == expected
+        assert [note.partition(",")[0] for note in model.notes] == ["it names no classes"]
 
 
 def test_a_missing_split_and_no_model_are_refused(folder: Path, dataset: Dataset) -> None:

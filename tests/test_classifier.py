@@ -13,6 +13,7 @@ import pytest
 import tflite_models
 from ai_edge_litert.interpreter import Interpreter
 
+from edgeclf.artifact.class_names import UNNAMED
 from edgeclf.artifact.metadata import BUFFER_NAME
 from edgeclf.artifact.metadata_writer import metadata_buffer
 from edgeclf.artifact.model_file import ModelFile
@@ -129,7 +130,7 @@ def test_the_input_range_is_found_on_images(name: str, low: float, high: float) 
         assert (chosen.low, chosen.high, chosen.source) == (low, high, "measured")
         assert chosen.scores is not None
         assert set(chosen.scores) == {"0..1", "-1..1", "0..255"}
-        assert classifier.notes == (chosen.sentence,)
+        assert classifier.notes == (UNNAMED, chosen.sentence)
         assert f"pixels enter as {low} to {high} (measured)" in chosen.sentence
 
 
@@ -220,7 +221,8 @@ def test_a_list_of_labels_of_another_length_is_not_used_but_noted(tmp_path: Path
     path.write_bytes(_with_metadata(Normalization((127.5,), (127.5,)), "a\nb\nc\n"))
     classifier = Classifier(path)
     assert classifier.labels == tuple("0123456789")
-    assert classifier.notes == ("the file names 3 labels for 10 classes; class numbers are given instead",)
+    assert classifier.label_source == "numbers"
+    assert classifier.notes == ("the file names 3 labels for 10 classes; --labels FILE names them",)
 
 
 @pytest.mark.parametrize(

@@ -15,6 +15,7 @@ import numpy as np
 import pytest
 from typer.testing import CliRunner, Result
 
+from edgeclf.artifact.class_names import UNNAMED
 from edgeclf.cli.main import app
 
 TFLITE = Path(__file__).parent / "tflite"
@@ -76,6 +77,11 @@ def test_exit_code_is_2_only_when_nothing_was_read(scans: Path, tmp_path: Path) 
     assert result.exit_code == 2
     assert document["predictions"] == []
     assert document["unreadable"][0]["path"] == str(missing)
+    assert (document["error"], document["exit_code"]) == (f"{missing}: no such file", 2)
+    assert result.stderr.endswith(f"edgeclf: {missing}: no such file\n")
+    several = run("predict", MODEL, missing, scans / "bad.jpg", "--json")
+    assert json.loads(several.stdout)["error"].startswith(f"none of 2 can be read; the first: {missing}: no such file")
+    assert several.stderr.count(str(missing)) == 2, "in its own line, and as the example"
     assert run("predict", MODEL, scans / "deeper" / "..", tmp_path / "scans" / "notes.txt").exit_code == 0
     empty = tmp_path / "empty"
     empty.mkdir()
@@ -165,7 +171,7 @@ def test_verify_refuses_files_without_samples() -> None:
 def test_native_libraries_write_neither_to_stdout_nor_stderr(scans: Path) -> None:
     command = [sys.executable, "-m", "edgeclf", "predict", MODEL, str(scans / "0.png"), "--json"]
     done = subprocess.run(command, capture_output=True, text=True, check=True)
-    assert done.stderr == ""
+    assert done.stderr == f"{UNNAMED}\n"
     assert json.loads(done.stdout)["predictions"]
     loud = subprocess.run([*command, "--verbose"], capture_output=True, text=True, check=True)
     assert json.loads(loud.stdout)["predictions"]

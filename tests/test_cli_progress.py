@@ -8,6 +8,7 @@ import pytest
 
 from edgeclf.cli import progress_bars
 from edgeclf.cli.progress_bars import ConsoleProgress, LineProgress
+from edgeclf.progress import Progress
 
 
 class Terminal(io.StringIO):
@@ -51,3 +52,21 @@ def test_bars_nest_and_vanish_and_take_names_literally() -> None:
     with progress.task("again", 1) as task:
         task.advance()
     assert "a line [in] between" in screen.getvalue()
+
+
+def test_the_public_bar_is_drawn_on_a_terminal_and_lines_elsewhere(capsys: pytest.CaptureFixture[str]) -> None:
+    import edgeclf
+
+    screen, log = Terminal(), io.StringIO()
+    for stream in (screen, log):
+        progress: Progress = edgeclf.ProgressBar(stream)
+        with progress.task("decoding", 4) as task:
+            task.advance(3)
+            progress.info("a line")
+        progress.warn("mind this")
+    assert "decoding" in screen.getvalue()
+    assert "4" in screen.getvalue()
+    assert log.getvalue() == "a line\nwarning: mind this\n"
+    report = edgeclf.audit("digits", progress=edgeclf.ProgressBar())
+    assert report.splits
+    assert capsys.readouterr().out == ""

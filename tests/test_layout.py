@@ -10,9 +10,10 @@ import pytest
 from photo_folders import make_splits
 
 from edgeclf.dataset import audit, list_source, load_dataset
-from edgeclf.dataset.folder_names import is_data_folder, split_role
+from edgeclf.dataset.folder_names import split_role
 from edgeclf.dataset.sources import Listing
 from edgeclf.errors import DataError
+from edgeclf.image.folder_names import is_data_folder
 
 
 def make(top: Path, *folders: str, images: int = 3) -> Path:

@@ -17,8 +17,9 @@ from live_results import picture, result, wait_for
 from small_disk import small_file_system
 
 from edgeclf.errors import InputError, OutputError
+from edgeclf.image.drawing import bar_height, class_color, make_drawable
 from edgeclf.streaming.loop.geometry import Geometry
-from edgeclf.streaming.outputs.annotate import annotate, bar_height, class_color, make_drawable
+from edgeclf.streaming.outputs.annotate import annotate
 from edgeclf.streaming.outputs.record import LONGEST_GAP, Recorder, fit, measure_rate
 from edgeclf.streaming.supervision.problems import Problems
 

@@ -11,6 +11,8 @@ from edgeclf.plugins import with_plugins
 from edgeclf.progress import SILENT, Progress
 
 if TYPE_CHECKING:
+    from edgeclf.artifact.class_names import GivenLabels
+    from edgeclf.artifact.locate import Paths
     from edgeclf.dataset import Dataset, Split
     from edgeclf.measure.baseline import BaselineNetwork
     from edgeclf.measure.plan import BenchPlan
@@ -20,15 +22,16 @@ if TYPE_CHECKING:
 
 @with_plugins
 def bench(
-    sources: str | Path | Sequence[str | Path],
+    sources: Paths,
     *,
     data: str | Path | None = None,
     split: str = "test",
     baseline: str | Path | None = None,
-    threads: Sequence[int] = (1,),
+    threads: int | Sequence[int] = (1,),
     runtime: str = "litert",
     runs: int | None = None,
     input_range: tuple[float, float] | None = None,
+    labels: GivenLabels | None = None,
     trust_model: bool = False,
     report: str | Path | None = None,
     out: str | Path | None = None,
@@ -40,14 +43,15 @@ def bench(
     """Measure accuracy, size, latency and memory of models on this machine, paired with the float network.
 
     Args:
-        sources: `.tflite` files, zoo names, run folders (all their compressed models).
+        sources: `.tflite` files, zoo names, run folders (all their compressed models); one or several.
         data: labelled images to measure accuracy on; None: no accuracy.
         split: which of its splits.
         baseline: a `.keras` or `.h5` network; None: the `model.keras` of the first run folder.
-        threads: thread counts to time.
+        threads: thread counts to time, one or several.
         runtime: `litert`, `tflite-runtime` or `tensorflow`.
         runs: timed calls of each model; None: decided by its speed.
         input_range: input values that networks made elsewhere expect, such as (-1, 1).
+        labels: class names in the order of the outputs, or a file with one a line, for models and a baseline without.
         trust_model: load a baseline even if that runs code from its file.
         report: HTML file to write.
         out: folder or `.json` file for the figures; None: a run folder's `bench/`, else nowhere.
@@ -64,20 +68,23 @@ def bench(
         require("--baseline", "tensorflow", "tf_keras")
     if report is not None:
         require("--report", "matplotlib", "jinja2")
+    from edgeclf.artifact.class_names import plain_labels
     from edgeclf.artifact.folder_lock import lock_folders
+    from edgeclf.artifact.locate import list_paths
     from edgeclf.artifact.run_folder import RunFolder
     from edgeclf.measure.plan import BenchPlan
     from edgeclf.measure.run import HostParts, run_bench
 
     plan = BenchPlan(
-        models=(str(sources),) if isinstance(sources, (str, Path)) else tuple(map(str, sources)),
+        models=list_paths(sources, "a model"),
         data=None if data is None else str(data),
         split=split,
         baseline=None if baseline is None else str(baseline),
-        threads=tuple(threads),
+        threads=(threads,) if isinstance(threads, int) else tuple(threads),
         runtime=runtime,
         runs=runs,
         input_range=input_range,
+        labels=None if labels is None else plain_labels(labels),
         trust_model=trust_model,
         sustain=sustain,
         out=None if out is None else str(out),

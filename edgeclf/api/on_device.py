@@ -7,7 +7,7 @@ import dataclasses
 import threading
 from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import IO, TYPE_CHECKING, Any
+from typing import IO, TYPE_CHECKING
 
 from edgeclf.errors import UnknownNameError
 from edgeclf.extras import extras
@@ -15,7 +15,12 @@ from edgeclf.plugins import with_plugins
 from edgeclf.progress import SILENT, Progress
 
 if TYPE_CHECKING:
+    from typing_extensions import Unpack
+
+    from edgeclf.api.keywords import LiveKeywords
+    from edgeclf.artifact.class_names import GivenLabels
     from edgeclf.artifact.inspection import InspectReport
+    from edgeclf.artifact.locate import Paths
     from edgeclf.inference.photos import PredictReport
     from edgeclf.inference.verification import VerifyReport
     from edgeclf.streaming.loop.result import LiveSummary
@@ -26,36 +31,50 @@ if TYPE_CHECKING:
 @with_plugins
 def predict(
     model: str | Path,
-    images: str | Path | Sequence[str | Path],
+    images: Paths,
     *,
     top: int = 5,
+    recursive: bool = False,
+    save: str | Path | None = None,
+    overwrite: bool = False,
     runtime: str = "litert",
     threads: int = 1,
     input_range: tuple[float, float] | None = None,
+    labels: GivenLabels | None = None,
     progress: Progress = SILENT,
 ) -> PredictReport:
-    """Label image files and the image files of folders.
+    """Label image files, the image files of folders, and images on the web.
+
+    For pixels, bytes and PIL images see `Classifier.predict`.
 
     Args:
         model: a `.tflite` file, a run folder, or the name of a zoo model.
-        images: files and folders, or a single one; their order is kept.
+        images: files, folders and http addresses, or a single one; their order is kept. An address is downloaded into
+            memory, at most 64 MB in 30 seconds.
         top: number of labels a file.
+        recursive: take the images of subfolders too.
+        save: folder for copies with the prediction drawn below them; None: none are made.
+        overwrite: write into a `save` that is not empty.
         runtime: `litert`, `tflite-runtime` or `tensorflow`.
         threads: number of threads of the interpreter.
         input_range: input values that a network made elsewhere expects, such as (-1, 1); a model that knows its range
             refuses another.
+        labels: class names in the order of the outputs, or a file with one a line; None: those of the model, or of
+            `labels.txt` beside it.
         progress: where a bar is shown.
 
     Raises:
         ModelError: the model cannot be used.
-        InputError: the model knows another input range.
+        InputError: the model knows another input range, the labels do not fit, or `save` cannot be used.
     """
     from edgeclf.inference.classifier import Classifier
     from edgeclf.inference.photos import predict_photos
 
     with extras(f"--runtime {runtime}"):
-        classifier = Classifier(model, runtime=runtime, threads=threads, input_range=input_range)
-    return predict_photos(classifier, images, top=top, progress=progress)
+        classifier = Classifier(model, runtime=runtime, threads=threads, input_range=input_range, labels=labels)
+    return predict_photos(
+        classifier, images, top=top, recursive=recursive, save=save, overwrite=overwrite, progress=progress
+    )
 
 
 @with_plugins
@@ -64,11 +83,11 @@ def live(
     settings: LiveSettings | None = None,
     *,
     stop: threading.Event | None = None,
-    outputs: Sequence[Output] = (),
+    outputs: Output | Sequence[Output] = (),
     json_lines: IO[str] | None = None,
     watch: Callable[[LiveState], contextlib.AbstractContextManager[object]] | None = None,
     progress: Progress = SILENT,
-    **changes: Any,
+    **changes: Unpack[LiveKeywords],
 ) -> LiveSummary:
     """Classify a camera, a stream or a video until it ends or is stopped.
 
@@ -78,8 +97,8 @@ def live(
         model: a `.tflite` file, a run folder, or the name of a zoo model.
         settings: what to look at, how, and where results go; None: the defaults of `LiveSettings`.
         stop: set it, from another thread or an output, to end.
-        outputs: objects with `take(result, picture)`, called from the loop, which must not wait, and `close()`, called
-            at the end, whatever ends it.
+        outputs: objects, or a single one, with `take(result, picture)`, called from the loop, which must not wait, and
+            `close()`, called at the end, whatever ends it.
         json_lines: gets one JSON document a result, one a line.
         watch: a further view; entered with the state that views read, and open while the loop works.
         progress: gets what was chosen, and what goes wrong on the way.
@@ -107,7 +126,7 @@ def live(
         stop=stop or threading.Event(),
         progress=progress,
         json_lines=json_lines,
-        outputs=outputs,
+        outputs=outputs if isinstance(outputs, Sequence) else (outputs,),
         watch=watch,
     )
 

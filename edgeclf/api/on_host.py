@@ -7,13 +7,17 @@ import os
 import time
 from collections.abc import Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from edgeclf.extras import extras, require
 from edgeclf.plugins import with_plugins
 from edgeclf.progress import SILENT, Progress
 
 if TYPE_CHECKING:
+    from typing_extensions import Unpack
+
+    from edgeclf.api.keywords import CompressKeywords, TrainKeywords
+    from edgeclf.artifact.class_names import GivenLabels
     from edgeclf.compression.compress_report import CompressReport
     from edgeclf.compression.recipe import Recipe
     from edgeclf.dataset import Dataset
@@ -52,7 +56,7 @@ def train(
     trust_model: bool = False,
     progress: Progress = SILENT,
     callbacks: Sequence[TrainingCallback | KerasCallback] = (),
-    **settings: Any,
+    **settings: Unpack[TrainKeywords],
 ) -> TrainReport:
     """Train a float Keras network into a run folder.
 
@@ -133,13 +137,14 @@ def compress(
     calibration: int = 500,
     io: str = "uint8",
     input_range: tuple[float, float] | None = None,
+    labels: GivenLabels | None = None,
     out: str | Path | None = None,
     trust_model: bool = False,
     overwrite: bool = False,
     seed: int = 0,
     speed: bool = True,
     progress: Progress = SILENT,
-    **settings: Any,
+    **settings: Unpack[CompressKeywords],
 ) -> CompressReport:
     """Turn a float network into model files: one a recipe, or one a format, each with all the steps.
 
@@ -161,6 +166,8 @@ def compress(
         calibration: number of training images that set quantization ranges.
         io: type of input and output of int8 models: `uint8`, `int8` or `float32`.
         input_range: input values that a network made elsewhere expects, such as (-1, 1).
+        labels: class names in the order of the outputs of a network from elsewhere, or a file with one a line; None:
+            those of `labels.txt` beside it, else the sorted names of the data's classes.
         out: folder for the models; None: the run's `compressed/`, else a folder `compressed` beside `source`.
         trust_model: load a file even if that runs code from it.
         overwrite: replace existing models.
@@ -174,6 +181,7 @@ def compress(
         MissingExtraError: TensorFlow is not installed.
     """
     require("compress", *_HOST)
+    from edgeclf.artifact.class_names import read_names
     from edgeclf.compression.choice import Asked, choose_recipes, find_unused
     from edgeclf.compression.pipeline.plan import CompressPlan
     from edgeclf.compression.pipeline.request import check_request, hold_folders
@@ -188,6 +196,7 @@ def compress(
             data=str(data) if isinstance(data, Path) else data,
             calibration=calibration,
             input_range=input_range,
+            labels=None if labels is None else read_names(labels),
             out=None if out is None else str(out),
             trust_model=trust_model,
             overwrite=overwrite,

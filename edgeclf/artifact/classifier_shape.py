@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 
 from edgeclf.artifact.label_bounds import MOST_CLASSES
 from edgeclf.artifact.pixels import INPUT_TYPES
-from edgeclf.artifact.tflite import TensorInfo, TfliteModel
+from edgeclf.artifact.tflite import OperatorInfo, TensorInfo, TfliteModel
 from edgeclf.errors import ModelError
 
 OUTPUT_TYPES = ("uint8", "int8", "int16", "float32")
+_ROUNDING = 0.01
 # operators that pass scores on without changing their order or meaning
 _TRANSPARENT = ("QUANTIZE", "DEQUANTIZE", "RESHAPE", "SQUEEZE", "CAST")
 _HEADS = {"SOFTMAX": "probabilities", "LOGISTIC": "probabilities", "LOG_SOFTMAX": "log probabilities"}
@@ -22,7 +24,8 @@ class ClassifierShape:
     Sizes are in pixels; `dtype`, `scale` and `zero_point` are the input's.
 
     `scores` is what the output holds: `probabilities`, `log probabilities` or `logits`, read from the graph's last
-    operator.
+    operator. `outputs` is the number of its values: that of the classes, or 1 for two classes, of which it is the
+    second one's score.
     """
 
     height: int
@@ -33,10 +36,11 @@ class ClassifierShape:
     scale: float
     zero_point: int
     scores: str
+    outputs: int
 
 
 def classifier_shape(model: TfliteModel) -> ClassifierShape:
-    """Check that `model` takes one image and gives one score a class.
+    """Check that `model` takes one image and gives one score a class, or one score for two classes.
 
     Raises:
         ModelError: it does not; the message names what was expected and what it has.
@@ -60,29 +64,48 @@ def classifier_shape(model: TfliteModel) -> ClassifierShape:
         raise ModelError(f"{refusal} an input of {', '.join(INPUT_TYPES)}, got {image.dtype}")
     if scores.dtype not in OUTPUT_TYPES:
         raise ModelError(f"{refusal} an output of {', '.join(OUTPUT_TYPES)}, got {scores.dtype}")
-    if len(scores.shape) < 2 or scores.elements != scores.shape[-1]:
+    count = scores.elements
+    if count != 1 and (len(scores.shape) < 2 or count != scores.shape[-1]):
         raise ModelError(f"{refusal} an output of shape [1, classes], got {_shown(scores)}")
-    if scores.elements > MOST_CLASSES:
-        raise ModelError(f"{refusal} at most {MOST_CLASSES:,} classes, got {scores.elements:,}")
-    if scores.elements < 2:
-        raise ModelError(f"{refusal} one score for each of at least 2 classes, got {_shown(scores)}")
-    kind = _scores(model)
-    return ClassifierShape(height, width, channels, scores.elements, image.dtype, image.scale, image.zero_point, kind)
+    if count > MOST_CLASSES:
+        raise ModelError(f"{refusal} at most {MOST_CLASSES:,} classes, got {count:,}")
+    if count < 1:
+        raise ModelError(f"{refusal} one score for each class, got {_shown(scores)}")
+    kind = _scores(model, model.output_indices[0])
+    if count == 1 and _within_one(scores):
+        kind = "probabilities"
+    return ClassifierShape(
+        height, width, channels, max(count, 2), image.dtype, image.scale, image.zero_point, kind, count
+    )
 
 
-def _scores(model: TfliteModel) -> str:
-    tensor = model.output_indices[0]
+def _scores(model: TfliteModel, tensor: int) -> str:
     producers = {made: operator for operator in reversed(model.operators) for made in operator.outputs}
-    for _ in model.operators:  # a damaged graph may run in a circle
-        operator = producers.get(tensor)
-        if operator is None or not operator.inputs:
+    head = _head(producers, tensor)
+    if head is not None and head.name == "CONCATENATION":
+        # a sigmoid, and beside it what is left to 1
+        parts = [_head(producers, each) for each in head.inputs]
+        return "probabilities" if any(part is not None and part.name == "LOGISTIC" for part in parts) else "logits"
+    return "logits" if head is None else _HEADS.get(head.name, "logits")
+
+
+def _head(producers: Mapping[int, OperatorInfo], tensor: int) -> OperatorInfo | None:
+    """Find the operator that computes a tensor, looking through those that pass scores on."""
+    operator = producers.get(tensor)
+    for _ in producers:  # a damaged graph may run in a circle
+        if operator is None or not operator.inputs or operator.name not in _TRANSPARENT:
             break
-        if operator.name in _HEADS:
-            return _HEADS[operator.name]
-        if operator.name not in _TRANSPARENT:
-            break
-        tensor = operator.inputs[0]
-    return "logits"
+        operator = producers.get(operator.inputs[0])
+    return operator
+
+
+def _within_one(tensor: TensorInfo) -> bool:
+    """Return whether the numbers of an 8-bit tensor stand for values from 0 to 1, as those of a sigmoid do."""
+    if tensor.dtype not in ("uint8", "int8") or not tensor.scale:
+        return False
+    limits = (0, 255) if tensor.dtype == "uint8" else (-128, 127)
+    low, high = ((limit - tensor.zero_point) * tensor.scale for limit in limits)
+    return low >= -_ROUNDING and high <= 1 + _ROUNDING
 
 
 def _shown(tensor: TensorInfo) -> str:

@@ -8,6 +8,7 @@ from typing import Any
 
 import numpy as np
 
+from edgeclf.artifact.class_names import UNNAMED, describe_single_output, name_classes, own_names
 from edgeclf.artifact.compressed_size import gzip_size
 from edgeclf.artifact.locate import locate_model
 from edgeclf.artifact.macs import count_macs, count_parameters, operator_macs, parameter_tensors
@@ -32,6 +33,7 @@ class InspectReport(Record):
         inputs: name, shape, dtype, scale, zero_point of each.
         outputs: likewise.
         labels: class names in index order; None where the file has none.
+        classes: that it distinguishes; None where it is no image classifier.
         normalization: mean and std that the metadata asks for; None where it names none.
         parameters: elements of all weights and biases.
         macs: multiply-accumulates for one inference.
@@ -43,7 +45,7 @@ class InspectReport(Record):
         provenance: how it was made, without the samples; None where edgeclf did not make it.
         samples: number of embedded samples for `verify`.
         activations: name, shape, dtype, scale, zero_point of each quantized tensor that is computed or comes in.
-        notes: what could not be read, one line each.
+        notes: what could not be read, and what is assumed of classes and labels, one line each.
     """
 
     path: str
@@ -65,6 +67,7 @@ class InspectReport(Record):
     samples: int = 0
     activations: tuple[dict[str, Any], ...] = ()
     notes: tuple[str, ...] = ()
+    classes: int | None = None
 
 
 def inspect(model: str | Path) -> InspectReport:
@@ -94,15 +97,17 @@ def inspect_file(file: ModelFile) -> InspectReport:
         return InspectReport(*shown, "damaged", **_graph_facts(graph))
     origin = None if made is None else made.to_dict()
     samples = origin.pop("samples") if origin else None
+    classes, remarks = _class_facts(file)
     return InspectReport(
         *shown,
         state,
         standard.description or graph.description,
-        labels=standard.labels,
+        labels=own_names(file)[0],
+        classes=classes,
         normalization=standard.normalization.to_dict() if standard.normalization else None,
         provenance=origin,
         samples=_count_samples(samples),
-        notes=notes,
+        notes=(*notes, *remarks),
         **_graph_facts(graph),
     )
 
@@ -110,6 +115,16 @@ def inspect_file(file: ModelFile) -> InspectReport:
 def _count_samples(samples: object) -> int:
     expected = samples.get("expected") if isinstance(samples, dict) else None
     return len(expected) if isinstance(expected, list) else 0
+
+
+def _class_facts(file: ModelFile) -> tuple[int | None, tuple[str, ...]]:
+    """Return the number of classes, and what is assumed of them."""
+    try:
+        named = name_classes(file)
+    except ModelError:
+        return None, ()
+    notes = (*named.notes, *describe_single_output(file, named.names))
+    return file.shape.classes, tuple(note for note in notes if note != UNNAMED)
 
 
 def weight_statistics(tensor: TensorInfo) -> dict[str, Any]:

@@ -2,11 +2,35 @@
 
 from __future__ import annotations
 
+import os
 import shlex
+from collections.abc import Iterable
 from pathlib import Path
 
 from edgeclf.artifact.run_folder import RunFolder
-from edgeclf.errors import ModelError, UnknownNameError
+from edgeclf.errors import InputError, ModelError, UnknownNameError
+
+Paths = str | os.PathLike[str] | Iterable[str | os.PathLike[str]]
+"""One path, or several."""
+
+
+def list_paths(given: Paths, what: str) -> tuple[str, ...]:
+    """List the paths that a caller gave, in their order; a single one is one path, whatever else it might look like.
+
+    Args:
+        given: one or several.
+        what: each of them stands for, such as `an image`, for the message.
+
+    Raises:
+        InputError: there is something else among them.
+    """
+    several = (given,) if isinstance(given, (str, bytes, os.PathLike)) or not isinstance(given, Iterable) else given
+    found = []
+    for one in several:
+        if not isinstance(one, (str, os.PathLike)):
+            raise InputError(f"expected the path of {what}, or several, got {type(one).__name__}")
+        found.append(os.fsdecode(one))
+    return tuple(found)
 
 
 def locate_model(name_or_path: str | Path) -> Path:

@@ -105,19 +105,24 @@ def choose_samples(outputs: npt.NDArray[Any], step: float) -> dict[str, Any]:
     A margin of one step may change its sign between two processors without anything being wrong; a large one may not.
 
     Args:
-        outputs: raw output of samples 0 to N-1, [N, C].
+        outputs: raw output of samples 0 to N-1, [N, C]; of a network with one output [N, 1].
         step: the output's quantization step in raw units (1 for integers).
     """
     wide = outputs.astype(np.float64)
     order = np.argsort(-wide, axis=1, kind="stable")
     ranked = np.take_along_axis(wide, order, axis=1)
-    lead = ranked[:, 0] - ranked[:, 1]
+    if wide.shape[1] > 1:
+        labels, lead = order[:, 0], ranked[:, 0] - ranked[:, 1]
+    else:
+        # One score stands for two classes: the farther from the middle, the surer of one of them.
+        distance = wide[:, 0] - np.median(wide)
+        labels, lead = (distance > 0).astype(np.int64), np.abs(distance)
     chosen: list[int] = []
     seen: set[int] = set()
     by_lead = [int(i) for i in np.argsort(-lead, kind="stable")]
     for fresh in (True, False):
         for i in by_lead:
-            label = int(order[i, 0])
+            label = int(labels[i])
             if len(chosen) < MOST_SAMPLES and i not in chosen and (label not in seen or not fresh):
                 chosen.append(i)
                 seen.add(label)

@@ -6,7 +6,16 @@ from typing import Any
 
 from edgeclf import api
 from edgeclf.cli.commands import Command
-from edgeclf.cli.options import INPUT_RANGE, RUNTIME, Option, Table, complete_data, complete_model, complete_path
+from edgeclf.cli.options import (
+    INPUT_RANGE,
+    LABELS,
+    RUNTIME,
+    Option,
+    Table,
+    complete_data,
+    complete_model,
+    complete_path,
+)
 from edgeclf.cli.session import Outcome, Session
 from edgeclf.cli.values import parse_counts, show_counts
 
@@ -33,6 +42,7 @@ OPTIONS = (
     RUNTIME,
     Option("runs", "Timed calls a model. Default: by its speed.", metavar="N", minimum=1),
     INPUT_RANGE,
+    LABELS,
     Option("trust_model", "Load a baseline that runs code of its own, such as a Lambda."),
     Option("against", "Another machine's figures of these models, to compare with.", metavar="bench.json"),
     Option("sustain", "Keep the models running; compare the first minute with the last.", metavar="MINUTES"),

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import dataclasses
 from collections.abc import Iterable
 from typing import Any
 
 from edgeclf import api
 from edgeclf.cli.commands import Command
-from edgeclf.cli.options import INPUT_RANGE, UNSET, Option, Table, complete_data, complete_from, complete_path
+from edgeclf.cli.options import INPUT_RANGE, LABELS, UNSET, Option, Table, complete_data, complete_from, complete_path
 from edgeclf.cli.session import Outcome, Session
 from edgeclf.cli.values import parse_settings
 
@@ -66,6 +67,11 @@ OPTIONS = (
         complete=complete_from(_io_types),
     ),
     INPUT_RANGE,
+    dataclasses.replace(
+        LABELS,
+        help="Class names of a network from elsewhere, one a line in the order of its outputs. Default: labels.txt "
+        "beside it, else the sorted classes of the data.",
+    ),
     Option("out", "Where NAME-<recipe>.tflite go. Default: the run's compressed/.", metavar="DIR"),
     Option("trust_model", "Load a file that runs code of its own, such as a Lambda."),
     Option("seed", "Seed of the choice of calibration images and of fine-tuning.", metavar="N"),

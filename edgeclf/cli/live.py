@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 
 from edgeclf import api
 from edgeclf.cli.commands import Command
-from edgeclf.cli.options import INPUT_RANGE, MODEL, RUNTIME, Option, Table, complete_path, make_plan
+from edgeclf.cli.options import INPUT_RANGE, LABELS, MODEL, RUNTIME, Option, Table, complete_path, make_plan
 from edgeclf.cli.session import Outcome, Session
 from edgeclf.cli.values import (
     parse_bytes,
@@ -95,6 +95,7 @@ OPTIONS = (
     ),
     RUNTIME,
     INPUT_RANGE,
+    LABELS,
     Option(
         "web",
         "Serve the page here. Other hosts than 127.0.0.1 ask for a token, which is printed.",

@@ -248,6 +248,13 @@ RUNTIME = Option(
     metavar="NAME",
     complete=complete_from(_runtimes),
 )
+LABELS = Option(
+    "labels",
+    "Class names, one a line in the order of the outputs. Default: those in the model, or labels.txt beside it.",
+    metavar="FILE",
+    type=str,
+    complete=complete_path,
+)
 INPUT_RANGE = Option(
     "input_range",
     "Input values that the network expects, such as 0,1 or -1,1. Default: its metadata, or a measurement. "

@@ -6,22 +6,27 @@ from typing import Any
 
 from edgeclf import api
 from edgeclf.cli.commands import Command
-from edgeclf.cli.options import INPUT_RANGE, MODEL, RUNTIME, Option, Table, complete_path
+from edgeclf.cli.options import INPUT_RANGE, LABELS, MODEL, RUNTIME, Option, Table, complete_path
 from edgeclf.cli.session import Outcome, Session
 
 OPTIONS = (
     MODEL,
     Option(
         "images",
-        "Image files, or folders of them (not searched deeper).",
+        "Image files, folders of them, or http addresses.",
         metavar="IMAGE",
+        type=list[str],
         complete=complete_path,
         argument=True,
     ),
+    Option("recursive", "Search subfolders of folders too."),
+    Option("save", "Save copies here, with the prediction drawn below.", metavar="FOLDER", complete=complete_path),
+    Option("overwrite", "Write into a --save that is not empty."),
     Option("top", "Labels an image.", metavar="N", default=3, minimum=1),
     RUNTIME,
     Option("threads", "Threads of the interpreter.", metavar="N", minimum=1),
     INPUT_RANGE,
+    LABELS,
 )
 
 
@@ -36,10 +41,19 @@ def predict(session: Session, values: dict[str, Any]) -> Outcome:
     report = api.predict(**values, progress=progress)
     for note in report.notes:
         progress.info(note)
-    for unreadable in report.unreadable:
-        session.warn(f"{unreadable.path}: {unreadable.reason}")
-    exit_code = 0 if report.predictions else 2
-    return Outcome(report.to_dict(), lambda console: render_predictions(console, report), exit_code)
+    if report.predictions or len(report.unreadable) > 1:
+        for unreadable in report.unreadable:
+            session.warn(f"{unreadable.path}: {unreadable.reason}")
+    if report.predictions:
+        return Outcome(report.to_dict(), lambda console: render_predictions(console, report))
+    count = len(report.unreadable)
+    first = report.unreadable[0] if report.unreadable else None
+    message = "there is no image" if first is None else f"{first.path}: {first.reason}"
+    if count > 1:
+        message = f"none of {count} can be read; the first: {message}"
+    session.warn(f"edgeclf: {message}")
+    # A script finds the error where every failed command has it, and beside it what was tried.
+    return Outcome({"error": message, "exit_code": 2, **report.to_dict()}, lambda console: None, 2)
 
 
 COMMAND = Command(
@@ -47,7 +61,8 @@ COMMAND = Command(
     (Table(lambda: api.predict, OPTIONS),),
     examples=(
         "edgeclf predict cifar10 cat.jpg",
-        "edgeclf predict runs/photos new-photos --top 1",
+        "edgeclf predict runs/photos new-photos --recursive --top 1 --save labelled",
+        "edgeclf predict teachable.tflite cat.jpg --labels labels.txt",
         "edgeclf predict mobilenet.tflite cat.jpg dog.jpg --input-range=-1,1 --json",
     ),
 )

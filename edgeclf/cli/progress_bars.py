@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import sys
 import time
 from collections.abc import Iterator
 from typing import IO, TYPE_CHECKING, Any
@@ -144,3 +145,37 @@ class LineProgress:
     def warn(self, line: str) -> None:
         """Print a line that begins with «warning»."""
         self.info(f"warning: {line}")
+
+
+class ProgressBar:
+    """Show progress as the command line does: `edgeclf.train("photos", progress=edgeclf.ProgressBar())`.
+
+    On a terminal and in a notebook a bar for each task, which vanishes when the task ends; elsewhere plain lines, at
+    most one in ten seconds for each task. Notes and warnings are lines that stay.
+
+    Args:
+        file: where to; None: stderr.
+    """
+
+    def __init__(self, file: IO[str] | None = None) -> None:
+        stream = sys.stderr if file is None else file
+        drawn = stream.isatty() or (file is None and _in_notebook())
+        self._shown: ConsoleProgress | LineProgress = ConsoleProgress(stream) if drawn else LineProgress(stream)
+
+    def task(self, description: str, total: int | None) -> contextlib.AbstractContextManager[Task]:
+        """Open a bar of `total` steps (None: unknown); bars may nest."""
+        return self._shown.task(description, total)
+
+    def info(self, line: str) -> None:
+        """Print a line."""
+        self._shown.info(line)
+
+    def warn(self, line: str) -> None:
+        """Print a warning."""
+        self._shown.warn(line)
+
+
+def _in_notebook() -> bool:
+    """Return whether this runs in Jupyter or Colab, where Rich draws through IPython."""
+    shell = getattr(sys.modules.get("IPython"), "get_ipython", lambda: None)()
+    return type(shell).__name__ in ("ZMQInteractiveShell", "Shell")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from rich.console import Console
@@ -95,6 +96,10 @@ def render_predictions(console: Console, report: PredictReport) -> None:
     for photo in report.predictions:
         labels = ", ".join(f"{score.label} {percent(score.probability, 1)}" for score in photo.labels)
         line(console, f"{photo.path}: {labels}")
+    saved = [photo.saved for photo in report.predictions if photo.saved is not None]
+    if saved:
+        count = f"{len(saved)} annotated images" if len(saved) > 1 else "1 annotated image"
+        line(console, f"wrote {count} to {Path(saved[0]).parent}")
 
 
 def render_inspection(console: Console, report: InspectReport, verbose: bool = False) -> None:
@@ -145,7 +150,7 @@ def _facts(report: InspectReport) -> list[tuple[str, str]]:
         ("model", report.path),
         ("inputs", "; ".join(map(_tensor, report.inputs))),
         ("outputs", "; ".join(map(_tensor, report.outputs))),
-        ("labels", shown or "none: predictions are class numbers"),
+        ("labels", shown or "none in the file: --labels FILE names the classes"),
         ("parameters", exact(report.parameters)),
         ("MACs", exact(report.macs)),
         ("file", f"{size(report.size_bytes)} ({size(report.gzip_bytes)} as gzip)"),

@@ -11,8 +11,8 @@ import os
 import unicodedata
 from pathlib import Path
 
-from edgeclf.dataset.folder_names import is_data_folder
 from edgeclf.errors import InputError
+from edgeclf.image.folder_names import is_data_folder
 
 UNSORTED = "unsorted"
 INDEX = "collected.jsonl"

@@ -8,10 +8,10 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 from edgeclf.dataset.collected import is_unsorted
-from edgeclf.dataset.folder_names import is_data_folder
 from edgeclf.dataset.sources import display, reason_to_pass_over
 from edgeclf.dataset.types import OddFile
 from edgeclf.errors import DataError
+from edgeclf.image.folder_names import is_data_folder
 
 
 @dataclass(frozen=True)

@@ -2,21 +2,22 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, overload
 
 import cv2
 import numpy as np
 import numpy.typing as npt
 
+from edgeclf.artifact.class_names import GivenLabels, describe_single_output, name_classes
 from edgeclf.artifact.locate import locate_model
 from edgeclf.artifact.model_file import ModelFile
 from edgeclf.artifact.pixels import Normalization, apply_table, pixel_table
 from edgeclf.errors import ImageError
-from edgeclf.image.decoding import load_image, resize
 from edgeclf.inference.engine import TensorSpec, find_engine
+from edgeclf.inference.images import ImageLike, is_several, load_pixels
 from edgeclf.inference.input_range import InputRange, measure_input_range, resolve_input_range
 from edgeclf.inference.quantization import dequantize, to_probabilities
 from edgeclf.records import Record
@@ -55,10 +56,13 @@ class Classifier:
         input_range: what the network expects pixel values 0 and 255 to become, such as (0, 1). Needed only for networks
             from elsewhere; without it the file's metadata decides, else a measurement on the first images. A model that
             knows its range (one of edgeclf's own, or one with an 8-bit input) refuses another.
+        labels: class names in the order of the outputs, or a file with one a line; None: those that the file carries,
+            else those of `labels.txt` beside it, else numbers.
 
     Attributes:
         path: the model file.
         labels: class names in index order.
+        label_source: where they are from: `given`, `metadata`, `provenance`, `beside` or `numbers`.
         height: of the input, pixels.
         width: of the input, pixels.
         size: height and width.
@@ -71,7 +75,7 @@ class Classifier:
 
     Raises:
         ModelError: no such model, it is damaged, or it is no image classifier.
-        InputError: the model knows another input range, or the engine cannot be used.
+        InputError: the model knows another input range, the labels do not fit, or the engine cannot be used.
     """
 
     def __init__(
@@ -81,6 +85,7 @@ class Classifier:
         runtime: str = "litert",
         threads: int = 1,
         input_range: tuple[float, float] | None = None,
+        labels: GivenLabels | None = None,
     ) -> None:
         file = model if isinstance(model, ModelFile) else ModelFile.read(locate_model(model))
         self.path = file.path or Path(file.name)
@@ -88,10 +93,11 @@ class Classifier:
         self._shape = file.shape
         self.height, self.width, self.class_count = file.shape.height, file.shape.width, file.shape.classes
         self.size = (self.height, self.width)
+        named = name_classes(file, labels)
+        self.labels, self.label_source = named.names, named.source
         self._session = find_engine(runtime).open(file, threads=threads)
         self.runtime, self.runtime_version = runtime, self._session.engine_version
-        self.labels, notes = _labels(file)
-        self.notes: tuple[str, ...] = (*file.metadata_notes, *notes)
+        self.notes: tuple[str, ...] = (*file.metadata_notes, *named.notes, *describe_single_output(file, self.labels))
         self._reals = _real_values(self._session.output)
         self.input_range: InputRange | None = None
         self._table: npt.NDArray[Any] | None = None
@@ -99,28 +105,42 @@ class Classifier:
         if resolved is not None:
             self._set_input_range(*resolved)
 
-    def predict(self, image: str | Path | Images, top: int = 5) -> Prediction:
-        """Label one image.
+    @overload
+    def predict(  # type: ignore[overload-overlap]  # a text is a sequence of texts too, and one path
+        self, image: ImageLike, top: int = 5
+    ) -> Prediction: ...
+    @overload
+    def predict(self, image: Iterable[ImageLike], top: int = 5) -> tuple[Prediction, ...]: ...
+    def predict(self, image: ImageLike | Iterable[ImageLike], top: int = 5) -> Prediction | tuple[Prediction, ...]:
+        """Label one image, or several.
 
         Args:
-            image: a file, or uint8[H, W, 3] RGB pixels of any size.
+            image: a file or an http address, the bytes of an image file, uint8[H, W, 3] RGB pixels of any size, or a
+                PIL image. A list, a tuple or an iterator of them gives a tuple of predictions. Files and PIL images are
+                turned as their EXIF orientation asks for; pixels are taken as they are.
             top: how many classes to return at most.
 
         Raises:
-            ImageError: the image cannot be read.
+            ImageError: an image cannot be read.
         """
-        if isinstance(image, (str, Path)):
-            pixels = load_image(image, self.height, self.width)
-        else:
-            pixels = resize(image, self.height, self.width)
+        if is_several(image):
+            pixels = [load_pixels(one, self.height, self.width) for one in image]
+            self._ensure_input_range(pixels)
+            return tuple(self._predict(one, top) for one in pixels)
+        return self._predict(load_pixels(image, self.height, self.width), top)
+
+    def _predict(self, pixels: Images, top: int) -> Prediction:
         raw = self.raw(pixels)
         scores = self._to_probabilities(raw)
-        # ordered by the raw numbers, and by index among equals, as MediaPipe does
-        order = np.argsort(-raw.astype(np.float64), kind="stable")[:top]
+        # by index among equals, as MediaPipe does
+        order = np.argsort(-self._ranking(raw), kind="stable")[:top]
         return Prediction(tuple(LabelScore(self.labels[i], int(i), float(scores[i])) for i in order))
 
     def raw(self, image: Images) -> npt.NDArray[Any]:
-        """Compute the graph's raw output `[C]` for uint8[height, width, 3] pixels of the model's own size.
+        """Compute the graph's raw output for uint8[height, width, 3] pixels of the model's own size.
+
+        Returns:
+            the output's own type: `[C]`, or `[1]` where one value stands for two classes.
 
         Raises:
             ImageError: the image has another shape or type.
@@ -137,7 +157,7 @@ class Classifier:
     def top1(self, images: Images) -> npt.NDArray[np.int64]:
         """Find the best class of each of uint8[N, height, width, 3]: int64[N]; ties go to the lowest index."""
         self._ensure_input_range(images)
-        return np.array([int(np.argmax(self.raw(image))) for image in images], np.int64)
+        return np.array([int(np.argmax(self._ranking(self.raw(image)))) for image in images], np.int64)
 
     def probabilities(self, images: Images) -> npt.NDArray[np.float32]:
         """Compute the probabilities float32[N, C] of uint8[N, height, width, 3]."""
@@ -172,7 +192,7 @@ class Classifier:
         self.input_range = chosen
         self._table = pixel_table(self._shape.dtype, self._shape.scale, self._shape.zero_point, normalization)
 
-    def _ensure_input_range(self, images: Images) -> None:
+    def _ensure_input_range(self, images: Images | Sequence[Images]) -> None:
         if self._table is None and len(images):
             spread = np.linspace(0, len(images) - 1, min(len(images), RANGE_IMAGES)).astype(np.int64)
             self.choose_input_range([images[i] for i in spread])
@@ -187,6 +207,10 @@ class Classifier:
             numbers = scaled.astype(shape.dtype)
         raws = [self._session.run(np.ascontiguousarray(one[None])).reshape(-1) for one in numbers]
         return np.stack([self._to_probabilities(raw) for raw in raws])
+
+    def _ranking(self, raw: npt.NDArray[Any]) -> npt.NDArray[Any]:
+        """Return what classes are ordered by: the raw numbers, as MediaPipe does; of a single one the probabilities."""
+        return raw.astype(np.float64) if self._shape.outputs > 1 else self._to_probabilities(raw)
 
     def _to_probabilities(self, raw: npt.NDArray[Any]) -> npt.NDArray[np.float32]:
         output = self._session.output
@@ -206,17 +230,3 @@ def _real_values(output: TensorSpec) -> npt.NDArray[np.float32] | None:
     if output.dtype not in ("uint8", "int8"):
         return None
     return dequantize(np.arange(256, dtype=np.uint8).view(output.dtype), output.scale, output.zero_point)
-
-
-def _labels(file: ModelFile) -> tuple[tuple[str, ...], tuple[str, ...]]:
-    """Read the class names of a file, and a note where they do not fit."""
-    names, classes = file.metadata.labels, file.shape.classes
-    if names is None and file.provenance is not None and file.provenance.data.get("class_names"):
-        names = tuple(file.provenance.data["class_names"])
-    numbers = tuple(str(i) for i in range(classes))
-    if names is None:
-        return numbers, ()
-    if len(names) != classes:
-        line = f"the file names {len(names)} labels for {classes} classes; class numbers are given instead"
-        return numbers, (line,)
-    return names, ()

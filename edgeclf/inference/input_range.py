@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from types import MappingProxyType
@@ -15,6 +14,7 @@ from edgeclf.artifact.classifier_shape import ClassifierShape
 from edgeclf.artifact.model_file import ModelFile
 from edgeclf.artifact.pixels import RAW, Normalization
 from edgeclf.errors import InputError
+from edgeclf.inference.chance import could_be_chance
 from edgeclf.records import Record
 
 CANDIDATES: Mapping[str, tuple[float, float]] = MappingProxyType(
@@ -180,13 +180,7 @@ def _without_saturation(scores: Mapping[str, float]) -> str:
 
 
 def _could_be_chance(right: int, labels: npt.NDArray[np.int64], classes: int) -> bool:
-    """Return whether guessing, or always naming the most frequent class, is right as often in 1 of 20 cases."""
-    count = len(labels)
-    chance = max(1 / classes, float(np.bincount(labels).max()) / count)
-    if chance >= 1:
-        return True
-    tail = sum(math.comb(count, k) * chance**k * (1 - chance) ** (count - k) for k in range(right, count + 1))
-    return tail > 0.05
+    return could_be_chance(right, labels, classes)
 
 
 def _entropy(p: npt.NDArray[np.float64]) -> Any:

@@ -1,27 +1,36 @@
-"""Labels files and folders in the order they were named; what cannot be read is listed with the reason."""
+"""Labels files, folders and addresses in the order they were named; what cannot be read is listed with the reason."""
 
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Sequence
+import os
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+from edgeclf.artifact.locate import Paths, list_paths
 from edgeclf.errors import ImageError
-from edgeclf.image.decoding import IMAGE_SUFFIXES, load_image
+from edgeclf.image.decoding import IMAGE_SUFFIXES, decode, decode_bytes, resize
+from edgeclf.image.download import download_image, is_address
+from edgeclf.image.drawing import Pixels
+from edgeclf.image.folder_names import is_data_folder
+from edgeclf.inference.annotated import AnnotatedFolder
 from edgeclf.inference.classifier import Classifier, LabelScore
 from edgeclf.progress import SILENT, Progress
 from edgeclf.records import Record
 
 RANGE_PHOTOS = 32
+_HELD_BYTES = 256 << 20
+"""Of downloads that are kept in memory from the measurement of the input range to the prediction."""
 
 
 @dataclass(frozen=True)
 class PhotoLabels(Record):
-    """The best labels of one file, the most probable first."""
+    """The best labels of one file, the most probable first; `saved` is its annotated copy, if one was asked for."""
 
     path: str
     labels: tuple[LabelScore, ...]
+    saved: str | None = None
 
 
 @dataclass(frozen=True)
@@ -43,6 +52,8 @@ class PredictReport(Record):
         predictions: one a file that could be read.
         unreadable: the others, and folders without images.
         notes: warnings about how the model is read, a line each.
+        label_source: where the class names are from: `given`, `metadata`, `provenance`, `beside` (a file), or `numbers`
+            where nobody named them.
     """
 
     model: str
@@ -51,34 +62,49 @@ class PredictReport(Record):
     predictions: tuple[PhotoLabels, ...]
     unreadable: tuple[UnreadablePhoto, ...]
     notes: tuple[str, ...]
+    label_source: str | None = None
 
 
 def predict_photos(
-    classifier: Classifier, paths: Path | str | Sequence[Path | str], *, top: int = 5, progress: Progress = SILENT
+    classifier: Classifier,
+    paths: Paths,
+    *,
+    top: int = 5,
+    recursive: bool = False,
+    save: str | Path | None = None,
+    overwrite: bool = False,
+    progress: Progress = SILENT,
 ) -> PredictReport:
-    """Label every file in `paths`; of a folder its image files (not those of its subfolders) in sorted order.
+    """Label every file in `paths`; of a folder its image files in sorted order.
 
     Args:
         classifier: the model.
-        paths: files and folders, or a single one; their order is kept.
+        paths: files, folders and http addresses, or a single one; their order is kept.
         top: number of labels a file.
+        recursive: take the images of subfolders too.
+        save: folder for annotated copies; None: none are made.
+        overwrite: write into a `save` that is not empty.
         progress: where a bar is shown.
+
+    Raises:
+        InputError: something in `paths` is no path, or `save` cannot be used.
     """
+    names = list_paths(paths, "an image")
+    saving = None if save is None else AnnotatedFolder(save, overwrite=overwrite)
     predictions: list[PhotoLabels] = []
-    unreadable: list[UnreadablePhoto] = []
-    photos: list[Path] = []
-    for path in [Path(paths)] if isinstance(paths, (str, Path)) else map(Path, paths):
-        found = _image_files(path) if path.is_dir() else [path]
-        photos.extend(found)
-        if not found:
-            unreadable.append(UnreadablePhoto(str(path), "a folder without image files (subfolders are not searched)"))
-    _measure_input_range(classifier, photos)
+    photos, unreadable = _find_photos(names, recursive, None if saving is None else saving.folder)
+    downloads = _Downloads(progress)
+    _measure_input_range(classifier, photos, downloads.read_ahead)
     with progress.task("predicting", len(photos)) as task:
         for photo in photos:
             try:
-                predictions.append(PhotoLabels(str(photo), classifier.predict(photo, top=top).labels))
+                pixels = downloads.read(photo)
+                prediction = classifier.predict(pixels, top=top)
             except ImageError as error:
                 unreadable.append(UnreadablePhoto(str(photo), str(error)))
+            else:
+                saved = None if saving is None else str(saving.save(str(photo), pixels, prediction))
+                predictions.append(PhotoLabels(str(photo), prediction.labels, saved))
             task.advance()
     return PredictReport(
         str(classifier.path),
@@ -87,22 +113,94 @@ def predict_photos(
         tuple(predictions),
         tuple(unreadable),
         classifier.notes,
+        classifier.label_source,
     )
 
 
-def _measure_input_range(classifier: Classifier, photos: Sequence[Path]) -> None:
+class _Downloads:
+    """Reads files and addresses; what was downloaded ahead is kept in memory until it is read."""
+
+    def __init__(self, progress: Progress) -> None:
+        self._progress = progress
+        self._held: dict[str, bytes | ImageError] = {}
+
+    def read_ahead(self, photo: str | Path) -> Pixels:
+        """Decode an image that will be read again."""
+        if isinstance(photo, Path):
+            return decode(photo)
+        if photo not in self._held:
+            if sum(len(content) for content in self._held.values() if isinstance(content, bytes)) > _HELD_BYTES:
+                raise ImageError("left for later")
+            self._held[photo] = self._download(photo)
+        return _decode(self._held[photo])
+
+    def read(self, photo: str | Path) -> Pixels:
+        """Decode an image.
+
+        Raises:
+            ImageError: it cannot be read; the message is the reason alone.
+        """
+        if isinstance(photo, Path):
+            return decode(photo)
+        content = self._held.pop(photo) if photo in self._held else self._download(photo)
+        return _decode(content)
+
+    def _download(self, address: str) -> bytes | ImageError:
+        self._progress.info(f"downloading {address}")
+        try:
+            return download_image(address)
+        except ImageError as error:
+            return error
+
+
+def _decode(content: bytes | ImageError) -> Pixels:
+    if isinstance(content, ImageError):
+        raise content
+    return decode_bytes(content)
+
+
+def _find_photos(
+    names: Sequence[str], recursive: bool, saved: Path | None
+) -> tuple[list[str | Path], list[UnreadablePhoto]]:
+    """List addresses, files, and the image files of folders, that of saved copies apart; and folders without any."""
+    photos: list[str | Path] = []
+    empty = []
+    for name in names:
+        if is_address(name):
+            photos.append(name)
+            continue
+        path = Path(name)
+        found = _image_files(path, recursive, saved) if path.is_dir() else [path]
+        photos.extend(found)
+        if not found:
+            remedy = "its subfolders neither" if recursive else "--recursive searches its subfolders too"
+            empty.append(UnreadablePhoto(str(path), f"a folder without image files ({remedy})"))
+    return photos, empty
+
+
+def _measure_input_range(
+    classifier: Classifier, photos: Sequence[str | Path], read: Callable[[str | Path], Pixels]
+) -> None:
     """Measure the input range, unless it is known, on many photos at once: the first one alone may mislead."""
     if classifier.input_range is not None:
         return
     readable = []
     for photo in photos[:: max(1, len(photos) // RANGE_PHOTOS)][:RANGE_PHOTOS]:
         with contextlib.suppress(ImageError):
-            readable.append(load_image(photo, classifier.height, classifier.width))
+            readable.append(resize(read(photo), classifier.height, classifier.width))
     if readable:
         classifier.choose_input_range(readable)
 
 
-def _image_files(folder: Path) -> list[Path]:
-    # macOS leaves «._IMG.jpg» files beside photos on foreign disks, and editors leave hidden ones: none is a photo.
-    entries = (p for p in folder.iterdir() if p.suffix.lower() in IMAGE_SUFFIXES and not p.name.startswith("."))
-    return sorted(p for p in entries if not p.is_dir())  # a pipe or a device is listed with the reason
+def _image_files(folder: Path, recursive: bool, saved: Path | None) -> list[Path]:
+    """List the image files of a folder, sorted; links to folders are not followed."""
+    found: list[Path] = []
+    for place, folders, files in os.walk(folder):
+        folders[:] = sorted(name for name in folders if recursive and is_data_folder(name))
+        if saved is not None:
+            folders[:] = [name for name in folders if not saved.samefile(os.path.join(place, name))]
+        # macOS leaves «._IMG.jpg» files beside photos on foreign disks, and editors leave hidden ones: none is a photo.
+        paths = (Path(place, name) for name in sorted(files) if not name.startswith("."))
+        # a pipe or a device is listed with the reason
+        found.extend(path for path in paths if path.suffix.lower() in IMAGE_SUFFIXES)
+    return found

@@ -20,9 +20,15 @@ def to_probabilities(values: npt.NDArray[np.float32], scores: str) -> npt.NDArra
     """Compute probabilities `float32[..., C]` from real outputs.
 
     Args:
-        values: real outputs `float32[..., C]`.
+        values: real outputs `float32[..., C]`, or `float32[..., 1]`: the score of the second of two classes.
         scores: what they are: `probabilities`, `log probabilities` or `logits`.
     """
+    if values.shape[-1] == 1:
+        if scores == "logits":
+            # softmax over 0 and the logit is the sigmoid, without overflow
+            return to_probabilities(np.concatenate([np.zeros_like(values), values], axis=-1), scores)
+        second = np.clip(np.exp(values) if scores == "log probabilities" else values, 0, 1)
+        return np.concatenate([1 - second, second], axis=-1)
     if scores == "probabilities":
         return values
     if scores == "log probabilities":

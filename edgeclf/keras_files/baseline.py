@@ -6,12 +6,15 @@ import dataclasses
 from collections.abc import Callable
 from pathlib import Path
 
+from edgeclf.artifact.class_names import GivenLabels, read_given
+from edgeclf.artifact.labels import names_beside
 from edgeclf.artifact.run_folder import RunFolder
 from edgeclf.dataset import Dataset
 from edgeclf.keras_files.input_range import decide_input_range
 from edgeclf.keras_files.loading import load_network
 from edgeclf.keras_files.predictor import BATCH, KerasPredictor
 from edgeclf.measure.baseline import BaselineNetwork
+from edgeclf.measure.class_order import order_classes
 from edgeclf.measure.plan import BenchPlan
 from edgeclf.progress import SILENT, Progress
 
@@ -36,24 +39,33 @@ def open_baseline(path: str | Path, plan: BenchPlan, data: Data = None, progress
     loaded = load_network(path, trust_model=plan.trust_model)
     size = (loaded.network.input.height, loaded.network.input.width)
     dataset = data(*size) if callable(data) else data
+    classes, notes = _class_names(loaded.path, len(loaded.network.classes), plan.labels)
     span = plan.input_range
     if dataset is not None:
+        if classes is not None and len(classes) == len(dataset.class_names):
+            dataset = order_classes(dataset, classes)
         span = decide_input_range(loaded, plan.input_range, dataset, progress)
     scaled = loaded if span is None else loaded.with_input_range(*span)
-    classes = _class_names(loaded.path, len(loaded.network.classes))
-    network = dataclasses.replace(scaled.network, classes=classes)
+    network = scaled.network if classes is None else dataclasses.replace(scaled.network, classes=classes)
     file = loaded.path
     return BaselineNetwork(
         # A SavedModel may have been exported for one batch size.
-        predictor=KerasPredictor(network, batch_size=1 if loaded.kind == "SavedModel" else BATCH),
+        predictor=KerasPredictor(network, labels=classes or (), batch_size=1 if loaded.kind == "SavedModel" else BATCH),
         name=f"{file.parent.name}/{file.name}" if file.parent.name else file.name,
         size_bytes=file.stat().st_size if file.is_file() else None,
         input_range=span,
+        class_count=len(network.classes),
+        notes=tuple(f"float baseline: {note}" for note in notes),
     )
 
 
-def _class_names(path: Path, classes: int) -> tuple[str, ...]:
-    """Return the names of the outputs of a run folder's network; for a network from elsewhere, their numbers."""
+def _class_names(path: Path, count: int, given: GivenLabels | None) -> tuple[tuple[str, ...] | None, tuple[str, ...]]:
+    """Return the class names of a network, and a note on a list that lies beside it; None where nobody named them."""
     folder = path if path.is_dir() else path.parent
     names = (RunFolder(folder).run_json.get("data") or {}).get("class_names") if RunFolder.is_one(folder) else None
-    return tuple(names) if names else tuple(map(str, range(classes)))
+    if names:
+        return tuple(names), ()
+    if given is not None:
+        return read_given(given, count), ()
+    found, note = names_beside(path, count)
+    return found, (note,) if note else ()

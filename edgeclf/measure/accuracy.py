@@ -96,8 +96,9 @@ def class_indices(labels: Sequence[str], class_count: int, class_names: Sequence
     """Map each of the model's outputs to its index among the data's classes: int64[class_count], -1 where it has none.
 
     A model with labels is matched by name (surrounding blanks aside, and letter case where no two classes differ by it
-    alone), so that a network with another order or with more classes is scored rightly; one without labels, or with
-    numbers that are not the data's own names, is taken to have the data's classes in their order.
+    alone), so that a network with another order or with more classes is scored rightly. One that names no classes
+    (`labels` is empty), or whose labels are numbers that are not the data's own names, is taken to have the data's
+    classes in their order.
 
     Raises:
         DataError: the model lacks one of the data's classes, or has no labels and another number of outputs.
@@ -109,7 +110,8 @@ def class_indices(labels: Sequence[str], class_count: int, class_names: Sequence
     if takes_order_of_classes(labels, class_names):
         if class_count != len(class_names):
             raise DataError(
-                f"the model has {class_count} outputs without labels, but the data has {len(class_names)} classes"
+                f"the model has {class_count} outputs without labels, but the data has {len(class_names)} classes; "
+                "name its classes with --labels FILE, one a line in the order of its outputs"
             )
         return np.arange(class_count, dtype=np.int64)
     if missing:

@@ -15,7 +15,8 @@ import numpy.typing as npt
 
 from edgeclf.dataset import Dataset
 from edgeclf.inference.predictor import Predictor
-from edgeclf.measure.accuracy import Images, class_indices
+from edgeclf.measure.accuracy import Images, takes_order_of_classes
+from edgeclf.measure.class_order import describe_assumed_order, describe_chance, match_classes
 from edgeclf.measure.plan import BenchPlan
 from edgeclf.measure.stopwatch import Percentiles, call_latency
 from edgeclf.measure.subjects import DatasetLoader, split_of
@@ -36,6 +37,7 @@ class Baseline:
         size_bytes: of its file.
         threads: that it computed with; None on a GPU.
         input_range: what pixel values 0 and 255 became for it; None: it took them raw.
+        notes: on its classes, and on an accuracy that could be chance.
     """
 
     name: str
@@ -47,6 +49,7 @@ class Baseline:
     size_bytes: int | None = None
     threads: int | None = None
     input_range: tuple[float, float] | None = None
+    notes: tuple[str, ...] = ()
 
     def top1(self, labels: npt.NDArray[np.int64]) -> float | None:
         """Fraction of `labels` (int64[N]) that it predicted; None without predictions."""
@@ -82,16 +85,20 @@ class BaselineNetwork:
     """A float network that the host has opened.
 
     Attributes:
-        predictor: runs it.
+        predictor: runs it; its labels are empty where nobody named the classes.
         name: short, for tables.
         size_bytes: of its file; None for a folder.
         input_range: what pixel values 0 and 255 become for it; None: it takes them raw.
+        class_count: number of classes; None: that of the labels.
+        notes: on how its classes are named.
     """
 
     predictor: TimedPredictor
     name: str
     size_bytes: int | None = None
     input_range: tuple[float, float] | None = None
+    class_count: int | None = None
+    notes: tuple[str, ...] = ()
 
 
 OpenBaseline = Callable[[Path, BenchPlan, "Dataset | DatasetLoader | None", Progress], BaselineNetwork]
@@ -113,11 +120,17 @@ def measure_baseline(
     predictor = network.predictor
     predictions: npt.NDArray[np.int64] | None = None
     paths: tuple[str, ...] = ()
+    notes = network.notes
     if dataset is not None:
         data = dataset if isinstance(dataset, Dataset) else dataset(*predictor.size)
         images = split_of(data, split)
-        mapping = class_indices(predictor.labels, len(predictor.labels), data.class_names)
+        count = len(predictor.labels) if network.class_count is None else network.class_count
+        mapping = match_classes(predictor.labels, count, data)
         predictions, paths = mapping[predictor.top1(images.images, progress)], images.paths
+        assumed = takes_order_of_classes(predictor.labels, data.class_names)
+        doubt = describe_chance(predictions, images.labels, len(data.class_names), assumed=assumed)
+        found = (describe_assumed_order(data) if assumed else "", doubt)
+        notes += tuple(f"float baseline: {note}" for note in found if note)
     with progress.task("timing the float baseline", None):
         latency = call_latency(predictor.single_call())
     return Baseline(
@@ -130,4 +143,5 @@ def measure_baseline(
         size_bytes=network.size_bytes,
         threads=predictor.threads,
         input_range=network.input_range,
+        notes=notes,
     )

@@ -12,8 +12,9 @@ from edgeclf.artifact.macs import count_macs, count_parameters
 from edgeclf.artifact.model_file import ModelFile
 from edgeclf.dataset import Dataset, Split
 from edgeclf.errors import DataError
-from edgeclf.measure.accuracy import class_indices, predict_split, takes_order_of_classes
+from edgeclf.measure.accuracy import predict_split, takes_order_of_classes
 from edgeclf.measure.baseline import Baseline
+from edgeclf.measure.class_order import describe_assumed_order, describe_chance, match_classes
 from edgeclf.measure.comparison import ModelPredictions, Verdict, compare_models
 from edgeclf.measure.latency import Latency
 from edgeclf.measure.memory import Memory
@@ -63,9 +64,12 @@ def bench(
     target = target or Local(find_photos(load, plan.split))
     subjects = open_subjects(files, plan, load)
     # Accuracy first: models that do not fit the data are refused before minutes of timing.
-    verdicts = _judge(subjects, plan, load, baseline, progress)
+    predictions = _predict_all(subjects, plan, load, baseline, progress)
+    verdicts: tuple[Verdict, ...] = ()
     if load:
-        subjects = [_note_order(subject, load(subject.height, subject.width)) for subject in subjects]
+        verdicts = compare_models(predictions, baseline.predictions if baseline else None)
+        pairs = zip(subjects, predictions, strict=True)
+        subjects = [_note_classes(one, found, load(one.height, one.width), progress) for one, found in pairs]
     measured = target.measure(plan, [subject.file for subject in subjects], progress)
     per_subject = len(measured.latencies) // len(subjects)
     models = [
@@ -113,26 +117,24 @@ def find_photos(load: DatasetLoader | None, split: str) -> FindPhotos | None:
     return find
 
 
-def _judge(
+def _predict_all(
     subjects: Sequence[Subject],
     plan: BenchPlan,
     load: DatasetLoader | None,
     baseline: Baseline | None,
     progress: Progress,
-) -> tuple[Verdict, ...]:
+) -> list[ModelPredictions]:
+    """Predict the split with every model; empty without data."""
     if load is None:
-        return ()
-    predictions = [
-        _predict(subject, load(subject.height, subject.width), plan, baseline, progress) for subject in subjects
-    ]
-    return compare_models(predictions, baseline.predictions if baseline else None)
+        return []
+    return [_predict(subject, load(subject.height, subject.width), plan, baseline, progress) for subject in subjects]
 
 
 def _predict(
     subject: Subject, data: Dataset, plan: BenchPlan, baseline: Baseline | None, progress: Progress
 ) -> ModelPredictions:
     split = split_of(data, plan.split)
-    mapping = class_indices(subject.labels, subject.class_count, data.class_names)
+    mapping = match_classes(subject.labels, subject.class_count, data)
     if baseline is not None and baseline.predictions is not None and baseline.paths != split.paths:
         raise DataError(
             f"the baseline {baseline.name} was run on other images ({len(baseline.paths):,}) than those of the split "
@@ -146,12 +148,16 @@ def _predict(
     return ModelPredictions(subject.name, subject.path, split, tuple(data.class_names), indices, tuple(names))
 
 
-def _note_order(subject: Subject, data: Dataset) -> Subject:
-    """Note on a model without class names that its outputs were taken for the data's classes in their order."""
-    if not takes_order_of_classes(subject.labels, data.class_names):
-        return subject
-    note = "it names no classes, so its outputs were taken for the classes of the data in their order"
-    return dataclasses.replace(subject, notes=(*subject.notes, note))
+def _note_classes(subject: Subject, predictions: ModelPredictions, data: Dataset, progress: Progress) -> Subject:
+    """Note an assumed order of classes, and an accuracy that could be chance."""
+    names = predictions.class_names
+    assumed = takes_order_of_classes(subject.labels, names)
+    notes = [describe_assumed_order(data)] if assumed else []
+    doubt = describe_chance(predictions.indices, predictions.split.labels, len(names), assumed=assumed)
+    if doubt:
+        progress.warn(f"{subject.name}: {doubt}")
+        notes.append(doubt)
+    return dataclasses.replace(subject, notes=(*subject.notes, *notes))
 
 
 def _result(
@@ -188,6 +194,7 @@ def _result(
         integrity=subject.integrity,
         notes=subject.notes,
         sha256=file.sha256,
+        label_source=subject.label_source,
     )
 
 

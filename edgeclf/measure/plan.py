@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from edgeclf.artifact.locate import list_paths
 from edgeclf.dataset import SPLITS
 from edgeclf.errors import InputError, UnknownNameError
 from edgeclf.measure.latency import check_counts
@@ -24,6 +25,8 @@ class BenchPlan(Record):
         runtime: name of the runtime, for all models.
         runs: timed calls of each model and thread count; None: decided by the model's speed.
         input_range: what pixel values 0 and 255 become, for models with float inputs whose files do not state it.
+        labels: a file with class names, one a line in the order of the outputs, for the models and the baseline that
+            carry none, and for other people's models that carry others; None: not given.
         trust_model: load a baseline even if that runs code from its file.
         sustain: minutes for which the models are kept running at the end; None: not at all.
         seed: of the order in which models take turns.
@@ -51,8 +54,12 @@ class BenchPlan(Record):
     report: str | None = None
     overwrite: bool = False
     against: str | None = None
+    labels: str | tuple[str, ...] | None = None
 
     def __post_init__(self) -> None:
+        # A single path is one model, not one a letter; likewise a single count.
+        object.__setattr__(self, "models", list_paths(self.models, "a model"))
+        object.__setattr__(self, "threads", (self.threads,) if isinstance(self.threads, int) else tuple(self.threads))
         if not self.models:
             raise InputError("bench needs at least one model, got none")
         if self.split not in SPLITS:

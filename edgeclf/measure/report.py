@@ -72,6 +72,8 @@ class ModelResult(Record):
         integrity: "verified", or "unverified" (made by others).
         notes: warnings and remarks on how this file is read.
         sha256: of the file, as `sha256sum` gives it; None in reports of earlier versions.
+        label_source: where its class names are from: `given`, `metadata`, `provenance`, `beside` (a file), or `numbers`
+            where nobody named them; None in reports of earlier versions.
     """
 
     path: str
@@ -103,6 +105,7 @@ class ModelResult(Record):
     integrity: str
     notes: tuple[str, ...]
     sha256: str | None = None
+    label_source: str | None = None
 
 
 @dataclass(frozen=True)

@@ -3,11 +3,10 @@
 from __future__ import annotations
 
 import shlex
-from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from edgeclf.artifact.locate import folder_models, locate_model
+from edgeclf.artifact.locate import Paths, folder_models, list_paths, locate_model
 from edgeclf.artifact.run_folder import RunFolder
 from edgeclf.errors import ModelError
 
@@ -27,7 +26,7 @@ class BenchSources:
     run_folders: tuple[Path, ...]
 
 
-def find_sources(sources: Sequence[str | Path]) -> BenchSources:
+def find_sources(sources: Paths) -> BenchSources:
     """Find models and the float networks beside them.
 
     A folder stands for all models in it, a run folder also for its float network; else a source is a file or the name
@@ -40,7 +39,7 @@ def find_sources(sources: Sequence[str | Path]) -> BenchSources:
     models: list[Path] = []
     keras_models: list[Path] = []
     folders: list[Path] = []
-    for source in sources:
+    for source in list_paths(sources, "a model"):
         path = Path(source)
         if not RunFolder.is_one(path):
             models.extend((folder_models(path) if path.is_dir() else []) or [locate_model(source)])

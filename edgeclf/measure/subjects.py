@@ -6,6 +6,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+from edgeclf.artifact.class_names import NUMBERED, UNNAMED, own_names
 from edgeclf.artifact.model_file import ModelFile
 from edgeclf.dataset import Dataset, Split
 from edgeclf.errors import DataError, UnknownNameError
@@ -26,7 +27,7 @@ class Subject:
         name: short, unique among those under test.
         height: of its input, pixels.
         width: of its input, pixels.
-        labels: of its outputs.
+        labels: of its outputs; empty where nobody named them.
         class_count: number of its outputs.
         runtime: that runs it.
         runtime_version: of that package.
@@ -34,6 +35,7 @@ class Subject:
         input_range: what pixel values 0 and 255 become; None: nothing decided it.
         given_range: the same where the file does not state it, so that every classifier of it must be given it.
         notes: remarks for the report.
+        label_source: where the labels are from (see `ClassNames`).
     """
 
     file: ModelFile
@@ -48,6 +50,7 @@ class Subject:
     input_range: tuple[float, float] | None
     given_range: tuple[float, float] | None
     notes: tuple[str, ...]
+    label_source: str = NUMBERED
 
     @property
     def path(self) -> str:
@@ -68,7 +71,10 @@ def open_subjects(files: Sequence[ModelFile], plan: BenchPlan, load: DatasetLoad
 
 
 def _open(file: ModelFile, name: str, plan: BenchPlan, load: DatasetLoader | None) -> Subject:
-    one = Classifier(file, runtime=plan.runtime, threads=1, input_range=plan.input_range)
+    file.check()
+    # How edgeclf numbered the classes of its own models is known; what other programs wrote may be wrong.
+    labels = None if file.provenance is not None and own_names(file)[0] is not None else plan.labels
+    one = Classifier(file, runtime=plan.runtime, threads=1, input_range=plan.input_range, labels=labels)
     chosen, given = one.input_range, plan.input_range
     if chosen is None and load is not None:
         images = split_of(load(one.height, one.width), plan.split).images
@@ -80,14 +86,23 @@ def _open(file: ModelFile, name: str, plan: BenchPlan, load: DatasetLoader | Non
         name=name,
         height=one.height,
         width=one.width,
-        labels=one.labels,
+        labels=() if one.label_source == NUMBERED else one.labels,
         class_count=one.class_count,
         runtime=one.runtime,
         runtime_version=one.runtime_version,
         integrity=one.integrity,
         input_range=(chosen.low, chosen.high) if chosen else None,
         given_range=given,
-        notes=one.notes,
+        notes=_choose_notes(one, kept=plan.labels is not None and labels is None),
+        label_source=one.label_source,
+    )
+
+
+def _choose_notes(one: Classifier, *, kept: bool) -> tuple[str, ...]:
+    """List the notes of a classifier that concern a bench; `kept`: it was not given the labels that others were."""
+    notes = [note for note in one.notes if note != UNNAMED]
+    return (
+        (*notes, "it keeps the class names that it carries; --labels is for models without") if kept else tuple(notes)
     )
 
 

@@ -41,10 +41,12 @@ def compress(plan: CompressPlan, progress: Progress = SILENT, images: Images = N
         find_folder(plan, loaded.path, loaded.run), loaded.name, request, files, overwrite=plan.overwrite
     )
     models: list[CompressedModel] = []
+    notes: tuple[str, ...] = ()
     try:
         # layers with code of their own are copied with the network
         with safe_mode(not plan.trust_model):
             context = prepare(loaded, plan, progress, images)
+            notes = context.notes
             cache = StageCache(describe_inputs(origin, plan, context), folder.unfinished)
             meter = SpeedMeter(context, plan.recipes) if plan.speed else None
             for recipe in plan.recipes:
@@ -53,7 +55,9 @@ def compress(plan: CompressPlan, progress: Progress = SILENT, images: Images = N
         folder.give_up()
         raise
     folder.close()
-    return CompressReport(tuple(models), (SELECTED,) if any(model.selected_on for model in models) else ())
+    if any(model.selected_on for model in models):
+        notes += (SELECTED,)
+    return CompressReport(tuple(models), notes)
 
 
 def _make(

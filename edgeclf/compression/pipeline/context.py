@@ -21,6 +21,8 @@ class RecipeContext(StepContext):
         network_input: what pixel values 0 and 255 become before they enter the network, and the origin of that.
         calibration: the record of the calibration draw; None: nothing is calibrated.
         float_correct: bool[N], which images of the scored split the source predicts correctly; None: not measured.
+        class_source: where the class names are from (see `SettledClasses`).
+        notes: on the source, for the report.
         selected: whether the scored images chose the epoch of the float network that was kept.
     """
 
@@ -29,6 +31,8 @@ class RecipeContext(StepContext):
     calibration: CalibrationSet | None = None
     float_correct: npt.NDArray[np.bool_] | None = None
     selected: bool = False
+    class_source: str = "run"
+    notes: tuple[str, ...] = ()
 
     @property
     def float_top1(self) -> float | None:

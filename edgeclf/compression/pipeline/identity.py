@@ -41,7 +41,9 @@ def _digest_of_files(path: Path) -> str:
 def _settings(plan: CompressPlan) -> dict[str, Any]:
     span = None if plan.input_range is None else list(plan.input_range)
     versions = {name: package_version(name) for name in PACKAGES}
-    return {"calibration": plan.calibration, "input_range": span, "seed": plan.seed, "versions": versions}
+    labels = None if plan.labels is None else list(plan.labels)
+    settings = {"calibration": plan.calibration, "input_range": span, "seed": plan.seed, "labels": labels}
+    return {**settings, "versions": versions}
 
 
 def describe_request(source: dict[str, Any], plan: CompressPlan) -> dict[str, Any]:
@@ -69,6 +71,7 @@ def describe_inputs(source: dict[str, Any], plan: CompressPlan, context: RecipeC
         "source": source,
         "settings": _settings(plan),
         "data": None if data is None else [data.name, data.fingerprint, data.split_seed, list(data.class_names)],
+        "classes": [context.class_source, *context.original.classes],
         "network_input": [context.network_input.low, context.network_input.high],
         "balance": context.balance,
         "flip": context.flip,

@@ -23,6 +23,8 @@ class CompressPlan(Record):
             the run was trained on.
         calibration: number of training images that set quantization ranges.
         input_range: what pixel values 0 and 255 must become for a network from elsewhere; None: measured.
+        labels: class names in the order of the outputs of a network from elsewhere; None: a list beside it, else the
+            sorted names of the data's classes.
         out: folder for the models; None: the run's `compressed/`, else a folder `compressed` beside `source`.
         trust_model: load a file even if that runs code from it.
         overwrite: replace existing models.
@@ -44,6 +46,7 @@ class CompressPlan(Record):
     overwrite: bool = False
     seed: int = 0
     speed: bool = True
+    labels: tuple[str, ...] | None = None
 
     def __post_init__(self) -> None:
         check_recipes(self.recipes)

@@ -9,6 +9,7 @@ import numpy as np
 from edgeclf.compression.export.calibration import CalibrationSet, compare_halves, describe_draw, draw_indices
 from edgeclf.compression.export.int8_format import observe
 from edgeclf.compression.export.observation import FloatObservation
+from edgeclf.compression.pipeline.class_names import settle_classes
 from edgeclf.compression.pipeline.context import RecipeContext
 from edgeclf.compression.pipeline.plan import CompressPlan
 from edgeclf.compression.pipeline.scoring import score_float, scored_split
@@ -37,11 +38,12 @@ def prepare(loaded: LoadedNetwork, plan: CompressPlan, progress: Progress, image
     Raises:
         InputError: the data or the network do not fit the recipes.
     """
-    data = find_data(loaded, plan, progress, images)
+    named = settle_classes(loaded, plan, find_data(loaded, plan, progress, images))
+    data = named.data
+    for note in named.notes:
+        progress.info(note)
     span = choose_input_range(loaded, plan.input_range, data, progress)
-    network = loaded.with_input_range(span.low, span.high).network
-    if data is not None and not (loaded.run is not None and loaded.run.labels):
-        network = dataclasses.replace(network, classes=data.class_names)
+    network = dataclasses.replace(loaded.with_input_range(span.low, span.high).network, classes=named.names)
     network = prepare_network(network)
     # by their settings: a step's fields need not be hashable
     steps = {digest_of(steps_to_list([step])): step for recipe in plan.recipes for step in recipe.steps}
@@ -59,6 +61,8 @@ def prepare(loaded: LoadedNetwork, plan: CompressPlan, progress: Progress, image
         name=loaded.name,
         network_input=span,
         selected=loaded.run is not None,
+        class_source=named.source,
+        notes=named.notes,
     )
     if data is not None and any(recipe.calibrates for recipe in plan.recipes):
         context = _with_calibration(context, data, plan.calibration)

@@ -14,7 +14,7 @@ from edgeclf.compression.pipeline.plan import CompressPlan
 from edgeclf.compression.pipeline.training_data import Images, choose_data, data_of_the_run
 from edgeclf.compression.recipe import Recipe
 from edgeclf.dataset import Dataset, list_source, probe
-from edgeclf.errors import ModelError
+from edgeclf.errors import InputError, ModelError
 from edgeclf.keras_files.loading import check_network_file, locate_network
 from edgeclf.progress import SILENT, Progress
 
@@ -33,6 +33,8 @@ def check_request(plan: CompressPlan, progress: Progress = SILENT) -> Images:
         InputError: the source, the data or the recipes cannot be used.
     """
     kind, path, run = check_network_file(plan.source, trust_model=plan.trust_model)
+    if run is not None and run.labels and plan.labels is not None:
+        raise InputError(f"{plan.source}: the run names its classes itself; leave --labels out")
     check_kind(kind, path.name, plan.recipes)
     files = [recipe.file_name + recipe.export.suffix for recipe in plan.recipes]
     name = run.name if run is not None else path.name if path.is_dir() else path.stem

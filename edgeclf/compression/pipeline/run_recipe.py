@@ -149,9 +149,9 @@ def _package(
     metrics: dict[str, Any],
 ) -> bytes:
     data = context.data
-    origin: dict[str, Any] = {}
+    origin: dict[str, Any] = {"class_source": context.class_source}
     if data is not None:
-        origin = {"name": data.name, "fingerprint": data.fingerprint, "split_seed": data.split_seed}
+        origin |= {"name": data.name, "fingerprint": data.fingerprint, "split_seed": data.split_seed}
         origin["calibration"] = calibration and {"seed": calibration.seed, "gaps": calibration.gaps}
     described = {
         "name": recipe.name,

@@ -121,7 +121,13 @@ def _open_model(model: str | Path, settings: LiveSettings, progress: Progress) -
             if len(medians) > 1:
                 tried = ", ".join(f"{count}: {median:.2f} ms" for count, median in medians.items())
                 progress.info(f"threads: {threads} (measured {tried})")
-        classifier = Classifier(file, runtime=settings.runtime, threads=threads, input_range=settings.input_range)
+        classifier = Classifier(
+            file,
+            runtime=settings.runtime,
+            threads=threads,
+            input_range=settings.input_range,
+            labels=settings.labels,
+        )
     for note in classifier.notes:
         progress.info(note)
     return classifier

@@ -5,6 +5,7 @@ Imported without NumPy, since `edgeclf live --help` shows their defaults.
 
 from __future__ import annotations
 
+import os
 from dataclasses import dataclass
 
 from edgeclf.errors import InputError
@@ -73,6 +74,8 @@ class LiveSettings(Record):
         threads: of the interpreter; None: chosen by a short measurement.
         runtime: `litert`, `tflite-runtime` or `tensorflow`.
         input_range: what pixel values 0 and 255 become, for models with float inputs whose files do not state it.
+        labels: class names in the order of the outputs, or a file with one a line; None: those in the model, or of
+            `labels.txt` beside it.
         web: `[HOST:]PORT` of the page; None: only where there is no window and nothing else to look at.
         token: required from viewers on other machines; None: generated, and logged.
         window: open a window where there is a display.
@@ -97,6 +100,7 @@ class LiveSettings(Record):
     threads: int | None = None
     runtime: str = "litert"
     input_range: tuple[float, float] | None = None
+    labels: str | tuple[str, ...] | None = None
     web: str | None = None
     token: str | None = None
     window: bool = True
@@ -111,6 +115,11 @@ class LiveSettings(Record):
         # In Python one writes camera=0, as with OpenCV, or a Path, and web=8765.
         object.__setattr__(self, "camera", str(self.camera))
         object.__setattr__(self, "web", None if self.web is None else str(self.web))
+        given = self.labels
+        if given is not None:
+            object.__setattr__(
+                self, "labels", os.fsdecode(given) if isinstance(given, (str, os.PathLike)) else tuple(given)
+            )
         if self.rate is not None and not 0 < self.rate <= 1000:
             raise InputError(f"rate must be between 0 and 1000 frames a second, got {self.rate:g}")
         if self.size is not None and not all(1 <= side <= 16_384 for side in self.size):

@@ -1,0 +1,99 @@
+"""The keywords of `train`, `compress` and `live` that stand for fields of their plans, typed for editors and checkers.
+
+A test keeps each equal to the fields that it stands for; what a field means is in the docstring of its class.
+"""
+
+from __future__ import annotations
+
+from typing import TypedDict
+
+from edgeclf.streaming.loop.geometry import Geometry
+from edgeclf.streaming.loop.settings import Limits, Smoothing
+
+
+class TrainKeywords(TypedDict, total=False):
+    """The fields of `edgeclf.training.config.TrainConfig`."""
+
+    model: str | None
+    width: float | None
+    image_size: int | None
+    epochs: int | None
+    batch_size: int | None
+    learning_rate: float | None
+    optimizer: str | None
+    momentum: float
+    weight_decay: float | None
+    l1: float
+    l2: float
+    label_smoothing: float
+    dropout: float | None
+    warmup_epochs: float | None
+    early_stopping: int
+    augment: str | None
+    unaugmented_epochs: float
+    flip: bool | None
+    balance: str
+    weights: str
+    mixed_precision: bool | None
+    xla: bool
+    progressive: bool
+    seed: int
+    name: str | None
+
+
+class CompressKeywords(TypedDict, total=False):
+    """The settings of edgeclf's own steps and exporters; plugins may add more, which no type checker knows."""
+
+    prune_fraction: float
+    prune_pattern: str | None
+    prune_learning_rate: float
+    learning_rate: float
+    prune_epochs: int | None
+    epochs: int | None
+    prune_batch_size: int
+    batch_size: int
+    prune_distill: float
+    distill: float
+    prune_augment: str
+    augment: str
+    prune_unaugmented_epochs: float
+    unaugmented_epochs: float
+    cluster_clusters: int
+    cluster_learning_rate: float
+    cluster_epochs: int | None
+    cluster_batch_size: int
+    cluster_distill: float
+    cluster_augment: str
+    cluster_unaugmented_epochs: float
+    qat_learning_rate: float
+    qat_epochs: int | None
+    qat_batch_size: int
+    qat_distill: float
+    qat_augment: str
+    qat_unaugmented_epochs: float
+    bias_correction: bool
+
+
+class LiveKeywords(TypedDict, total=False):
+    """The fields of `edgeclf.streaming.loop.settings.LiveSettings`."""
+
+    camera: str
+    size: tuple[int, int] | None
+    rate: float | None
+    every_frame: bool
+    geometry: Geometry
+    smoothing: Smoothing
+    limits: Limits
+    threads: int | None
+    runtime: str
+    input_range: tuple[float, float] | None
+    labels: str | tuple[str, ...] | None
+    web: str | None
+    token: str | None
+    window: bool
+    record: str | None
+    overwrite: bool
+    collect: str | None
+    collect_quota: int
+    on_change: str | None
+    mqtt: str | None
