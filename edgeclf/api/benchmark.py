@@ -11,6 +11,7 @@ from edgeclf.plugins import with_plugins
 from edgeclf.progress import SILENT, Progress
 
 if TYPE_CHECKING:
+    from edgeclf.artifact.normalization import Normalization
     from edgeclf.dataset import Dataset, Split
     from edgeclf.measure.baseline import BaselineNetwork
     from edgeclf.measure.plan import BenchPlan
@@ -28,6 +29,7 @@ def bench(
     threads: Sequence[int] = (1,),
     runtime: str = "litert",
     runs: int | None = None,
+    normalize: str | Normalization | None = None,
     input_range: tuple[float, float] | None = None,
     trust_model: bool = False,
     report: str | Path | None = None,
@@ -47,7 +49,9 @@ def bench(
         threads: thread counts to time.
         runtime: `litert`, `tflite-runtime` or `tensorflow`.
         runs: timed calls of each model; None: decided by its speed.
-        input_range: input values that networks made elsewhere expect, such as (-1, 1).
+        normalize: how pixels enter models made elsewhere: "caffe", "torch", "tf", "0..1", "raw", mean and std; applied
+            to those that do not know it.
+        input_range: the same as a pair, such as (-1, 1).
         trust_model: load a baseline even if that runs code from its file.
         report: HTML file to write.
         out: folder or `.json` file for the figures; None: a run folder's `bench/`, else nowhere.
@@ -60,6 +64,9 @@ def bench(
         InputError: a model, the data or an output cannot be used.
         MissingExtraError: the baseline or the report needs a package that is not installed.
     """
+    from edgeclf.artifact.normalization import resolve_normalization
+
+    given = resolve_normalization(normalize, input_range)
     if baseline is not None:
         require("--baseline", "tensorflow", "tf_keras")
     if report is not None:
@@ -75,7 +82,7 @@ def bench(
         threads=tuple(threads),
         runtime=runtime,
         runs=runs,
-        input_range=input_range,
+        normalization=given,
         trust_model=trust_model,
         sustain=sustain,
         out=None if out is None else str(out),

@@ -16,6 +16,7 @@ from edgeclf.progress import SILENT, Progress
 
 if TYPE_CHECKING:
     from edgeclf.artifact.inspection import InspectReport
+    from edgeclf.artifact.normalization import Normalization
     from edgeclf.inference.photos import PredictReport
     from edgeclf.inference.verification import VerifyReport
     from edgeclf.streaming.loop.result import LiveSummary
@@ -31,6 +32,7 @@ def predict(
     top: int = 5,
     runtime: str = "litert",
     threads: int = 1,
+    normalize: str | Normalization | None = None,
     input_range: tuple[float, float] | None = None,
     progress: Progress = SILENT,
 ) -> PredictReport:
@@ -42,8 +44,9 @@ def predict(
         top: number of labels a file.
         runtime: `litert`, `tflite-runtime` or `tensorflow`.
         threads: number of threads of the interpreter.
-        input_range: input values that a network made elsewhere expects, such as (-1, 1); a model that knows its range
-            refuses another.
+        normalize: how pixels enter a network made elsewhere: "caffe", "torch", "tf", "0..1", "raw", mean and std; a
+            model that knows it refuses another.
+        input_range: the same as a pair, such as (-1, 1).
         progress: where a bar is shown.
 
     Raises:
@@ -54,7 +57,7 @@ def predict(
     from edgeclf.inference.photos import predict_photos
 
     with extras(f"--runtime {runtime}"):
-        classifier = Classifier(model, runtime=runtime, threads=threads, input_range=input_range)
+        classifier = Classifier(model, runtime=runtime, threads=threads, normalize=normalize, input_range=input_range)
     return predict_photos(classifier, images, top=top, progress=progress)
 
 
@@ -83,7 +86,8 @@ def live(
         json_lines: gets one JSON document a result, one a line.
         watch: a further view; entered with the state that views read, and open while the loop works.
         progress: gets what was chosen, and what goes wrong on the way.
-        changes: fields of `LiveSettings` that replace those of `settings`.
+        changes: fields of `LiveSettings` that replace those of `settings`; `normalize` and `input_range` stand for its
+            `normalization`, as in `predict`.
 
     Raises:
         InputError: model, source, or an output cannot be used.
@@ -91,10 +95,13 @@ def live(
         RunFailedError: the source is lost for good.
         ReaderLeftError: the reader of `json_lines` closed its end.
     """
+    from edgeclf.artifact.normalization import resolve_normalization
     from edgeclf.streaming.loop.run import run_live
     from edgeclf.streaming.loop.settings import LiveSettings
 
     chosen = settings or LiveSettings()
+    if given := resolve_normalization(changes.pop("normalize", None), changes.pop("input_range", None)):
+        changes["normalization"] = given
     if changes:
         known = {field.name for field in dataclasses.fields(LiveSettings)}
         for name in changes:
@@ -125,8 +132,20 @@ def inspect(model: str | Path) -> InspectReport:
 
 
 @with_plugins
-def verify(model: str | Path, *, runtime: str = "litert") -> VerifyReport:
+def verify(
+    model: str | Path,
+    *,
+    runtime: str = "litert",
+    normalize: str | Normalization | None = None,
+    input_range: tuple[float, float] | None = None,
+) -> VerifyReport:
     """Run a model's embedded samples, and check that this device computes what the host computed.
+
+    Args:
+        model: a `.tflite` file, a run folder, or the name of a zoo model.
+        runtime: `litert`, `tflite-runtime` or `tensorflow`.
+        normalize: as in `predict`: refused where the samples were computed with another.
+        input_range: the same as a pair.
 
     Raises:
         ModelError: the model cannot be used, or carries no samples.
@@ -134,4 +153,4 @@ def verify(model: str | Path, *, runtime: str = "litert") -> VerifyReport:
     from edgeclf.inference.verification import verify as verify_model
 
     with extras(f"--runtime {runtime}"):
-        return verify_model(model, runtime=runtime)
+        return verify_model(model, runtime=runtime, normalize=normalize, input_range=input_range)

@@ -11,6 +11,7 @@ from edgeclf.plugins import with_plugins
 from edgeclf.progress import SILENT, Progress
 
 if TYPE_CHECKING:
+    from edgeclf.artifact.normalization import Normalization
     from edgeclf.compression.compress_report import CompressReport
     from edgeclf.compression.recipe import Recipe
     from edgeclf.dataset import Dataset
@@ -115,6 +116,7 @@ def compress(
     data: str | Path | Dataset | None = None,
     calibration: int = 500,
     io: str = "uint8",
+    normalize: str | Normalization | None = None,
     input_range: tuple[float, float] | None = None,
     out: str | Path | None = None,
     trust_model: bool = False,
@@ -142,7 +144,9 @@ def compress(
         data: for calibration and training; None: the run's own.
         calibration: number of training images that set quantization ranges.
         io: type of input and output of int8 models: `uint8`, `int8` or `float32`.
-        input_range: input values that a network made elsewhere expects, such as (-1, 1).
+        normalize: how pixels enter a network made elsewhere: "caffe", "torch", "tf", "0..1", "raw", mean and std; it
+            becomes part of every file, which takes raw RGB.
+        input_range: the same as a pair, such as (-1, 1).
         out: folder for the models; None: the run's `compressed/`, else a folder `compressed` beside `source`.
         trust_model: load a file even if that runs code from it.
         overwrite: replace existing models.
@@ -154,6 +158,9 @@ def compress(
         InputError: the source, the data, the recipes or the output cannot be used.
         MissingExtraError: TensorFlow is not installed.
     """
+    from edgeclf.artifact.normalization import resolve_normalization
+
+    given = resolve_normalization(normalize, input_range)
     require("compress", *_HOST)
     from edgeclf.compression.choice import Asked, choose_recipes, find_unused
     from edgeclf.compression.pipeline.plan import CompressPlan
@@ -168,7 +175,7 @@ def compress(
             recipes=choose_recipes(Asked(recipes, formats, steps, settings, io)),
             data=str(data) if isinstance(data, Path) else data,
             calibration=calibration,
-            input_range=input_range,
+            normalization=given,
             out=None if out is None else str(out),
             trust_model=trust_model,
             overwrite=overwrite,

@@ -6,7 +6,16 @@ from typing import Any
 
 from edgeclf import api
 from edgeclf.cli.commands import Command
-from edgeclf.cli.options import INPUT_RANGE, RUNTIME, Option, Table, complete_data, complete_model, complete_path
+from edgeclf.cli.options import (
+    INPUT_RANGE,
+    NORMALIZE,
+    RUNTIME,
+    Option,
+    Table,
+    complete_data,
+    complete_model,
+    complete_path,
+)
 from edgeclf.cli.session import Outcome, Session
 from edgeclf.cli.values import parse_counts, show_counts
 
@@ -32,6 +41,7 @@ OPTIONS = (
     Option("threads", "Thread counts to time, such as 1,2,4.", metavar="N,...", parse=parse_counts, show=show_counts),
     RUNTIME,
     Option("runs", "Timed calls a model. Default: by its speed.", metavar="N", minimum=1),
+    NORMALIZE,
     INPUT_RANGE,
     Option("trust_model", "Load a baseline that runs code of its own, such as a Lambda."),
     Option("against", "Another machine's figures of these models, to compare with.", metavar="bench.json"),

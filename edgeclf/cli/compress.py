@@ -7,7 +7,16 @@ from typing import Any
 
 from edgeclf import api
 from edgeclf.cli.commands import Command
-from edgeclf.cli.options import INPUT_RANGE, UNSET, Option, Table, complete_data, complete_from, complete_path
+from edgeclf.cli.options import (
+    INPUT_RANGE,
+    NORMALIZE,
+    UNSET,
+    Option,
+    Table,
+    complete_data,
+    complete_from,
+    complete_path,
+)
 from edgeclf.cli.session import Outcome, Session
 from edgeclf.cli.values import parse_settings
 
@@ -65,6 +74,7 @@ OPTIONS = (
         metavar="TYPE",
         complete=complete_from(_io_types),
     ),
+    NORMALIZE,
     INPUT_RANGE,
     Option("out", "Where NAME-<recipe>.tflite go. Default: the run's compressed/.", metavar="DIR"),
     Option("trust_model", "Load a file that runs code of its own, such as a Lambda."),

@@ -6,7 +6,7 @@ from typing import Any
 
 from edgeclf import api
 from edgeclf.cli.commands import Command
-from edgeclf.cli.options import INPUT_RANGE, MODEL, RUNTIME, Option, Table, complete_path
+from edgeclf.cli.options import INPUT_RANGE, MODEL, NORMALIZE, RUNTIME, Option, Table, complete_path
 from edgeclf.cli.session import Outcome, Session
 
 OPTIONS = (
@@ -21,6 +21,7 @@ OPTIONS = (
     Option("top", "Labels an image.", metavar="N", default=3, minimum=1),
     RUNTIME,
     Option("threads", "Threads of the interpreter.", metavar="N", minimum=1),
+    NORMALIZE,
     INPUT_RANGE,
 )
 

@@ -91,7 +91,7 @@ def predict_photos(
 
 
 def _measure_input_range(classifier: Classifier, photos: Sequence[Path]) -> None:
-    """Measure the input range, unless it is known, on many photos at once: the first one alone may mislead."""
+    """Measure the input range, unless it is known, on many photos at once: one alone decides nothing."""
     if classifier.input_range is not None:
         return
     readable = []

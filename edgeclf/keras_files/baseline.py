@@ -6,9 +6,10 @@ import dataclasses
 from collections.abc import Callable
 from pathlib import Path
 
+from edgeclf.artifact.normalization import RAW
 from edgeclf.artifact.run_folder import RunFolder
 from edgeclf.dataset import Dataset
-from edgeclf.keras_files.input_range import decide_input_range
+from edgeclf.keras_files.input_range import choose_input_range, describe_own_input
 from edgeclf.keras_files.loading import load_network
 from edgeclf.keras_files.predictor import BATCH, KerasPredictor
 from edgeclf.measure.baseline import BaselineNetwork
@@ -23,9 +24,10 @@ def open_baseline(path: str | Path, plan: BenchPlan, data: Data = None, progress
 
     Args:
         path: what `compress` takes: a run folder, a `.keras` or `.h5` file, a SavedModel.
-        plan: with the input range given, and whether to load layers that may carry code.
+        plan: with the normalization given, and whether to load layers that may carry code. A network that knows its
+            own is not given another: that one is for the models.
         data: the images, or a function that loads them at a (height, width), on which an unknown input range is
-            measured; None: the range given, else raw pixels.
+            measured; None: the normalization given, else raw pixels.
         progress: where remarks go.
 
     Raises:
@@ -36,10 +38,16 @@ def open_baseline(path: str | Path, plan: BenchPlan, data: Data = None, progress
     loaded = load_network(path, trust_model=plan.trust_model)
     size = (loaded.network.input.height, loaded.network.input.width)
     dataset = data(*size) if callable(data) else data
-    span = plan.input_range
-    if dataset is not None:
-        span = decide_input_range(loaded, plan.input_range, dataset, progress)
-    scaled = loaded if span is None else loaded.with_input_range(*span)
+    normalization, notes = plan.normalization, []
+    if own := describe_own_input(loaded):
+        if normalization is not None and not normalization.agrees_with(RAW):
+            notes.append(f"{loaded.path.name}: {normalization.text} was not applied to the baseline: {own}")
+        normalization = None
+    elif dataset is not None:
+        chosen = choose_input_range(loaded, normalization, dataset, progress)
+        normalization = chosen.normalization
+        notes += [f"{loaded.path.name}: {note}" for note in chosen.notes]
+    scaled = loaded if normalization is None else loaded.with_normalization(normalization)
     classes = _class_names(loaded.path, len(loaded.network.classes))
     network = dataclasses.replace(scaled.network, classes=classes)
     file = loaded.path
@@ -48,7 +56,8 @@ def open_baseline(path: str | Path, plan: BenchPlan, data: Data = None, progress
         predictor=KerasPredictor(network, batch_size=1 if loaded.kind == "SavedModel" else BATCH),
         name=f"{file.parent.name}/{file.name}" if file.parent.name else file.name,
         size_bytes=file.stat().st_size if file.is_file() else None,
-        input_range=span,
+        normalization=None if normalization == RAW else normalization,
+        notes=tuple(notes),
     )
 
 

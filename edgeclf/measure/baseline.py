@@ -13,6 +13,7 @@ from typing import Protocol
 import numpy as np
 import numpy.typing as npt
 
+from edgeclf.artifact.normalization import Normalization
 from edgeclf.dataset import Dataset
 from edgeclf.inference.predictor import Predictor
 from edgeclf.measure.accuracy import Images, class_indices
@@ -35,7 +36,7 @@ class Baseline:
         parameters: numbers in the network.
         size_bytes: of its file.
         threads: that it computed with; None on a GPU.
-        input_range: what pixel values 0 and 255 became for it; None: it took them raw.
+        normalization: how pixels entered it; None: it took them raw.
     """
 
     name: str
@@ -46,7 +47,7 @@ class Baseline:
     parameters: int | None = None
     size_bytes: int | None = None
     threads: int | None = None
-    input_range: tuple[float, float] | None = None
+    normalization: Normalization | None = None
 
     def top1(self, labels: npt.NDArray[np.int64]) -> float | None:
         """Fraction of `labels` (int64[N]) that it predicted; None without predictions."""
@@ -85,13 +86,15 @@ class BaselineNetwork:
         predictor: runs it.
         name: short, for tables.
         size_bytes: of its file; None for a folder.
-        input_range: what pixel values 0 and 255 become for it; None: it takes them raw.
+        normalization: how pixels enter it; None: it takes them raw.
+        notes: for the report.
     """
 
     predictor: TimedPredictor
     name: str
     size_bytes: int | None = None
-    input_range: tuple[float, float] | None = None
+    normalization: Normalization | None = None
+    notes: tuple[str, ...] = ()
 
 
 OpenBaseline = Callable[[Path, BenchPlan, "Dataset | DatasetLoader | None", Progress], BaselineNetwork]
@@ -129,5 +132,5 @@ def measure_baseline(
         parameters=predictor.parameters,
         size_bytes=network.size_bytes,
         threads=predictor.threads,
-        input_range=network.input_range,
+        normalization=network.normalization,
     )

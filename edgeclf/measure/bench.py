@@ -14,6 +14,7 @@ from edgeclf.dataset import Dataset, Split
 from edgeclf.errors import DataError
 from edgeclf.measure.accuracy import class_indices, predict_split, takes_order_of_classes
 from edgeclf.measure.baseline import Baseline
+from edgeclf.measure.chance import describe_chance
 from edgeclf.measure.comparison import ModelPredictions, Verdict, compare_models
 from edgeclf.measure.latency import Latency
 from edgeclf.measure.memory import Memory
@@ -56,7 +57,7 @@ def bench(
     Raises:
         DataError: a split is missing or empty, a model does not fit the data, or the baseline saw other images.
         ModelError: a model cannot be opened.
-        InputError: a model states an input range other than the one given.
+        InputError: all models know another input than the one given.
     """
     began = time.monotonic()
     load = at_size(dataset)
@@ -66,6 +67,10 @@ def bench(
     verdicts = _judge(subjects, plan, load, baseline, progress)
     if load:
         subjects = [_note_order(subject, load(subject.height, subject.width)) for subject in subjects]
+        subjects = [
+            _note_chance(subject, verdict.top1, split_of(load(subject.height, subject.width), plan.split))
+            for subject, verdict in zip(subjects, verdicts, strict=True)
+        ]
     measured = target.measure(plan, [subject.file for subject in subjects], progress)
     per_subject = len(measured.latencies) // len(subjects)
     models = [
@@ -80,6 +85,10 @@ def bench(
     ]
     data = load(subjects[0].height, subjects[0].width) if load else None
     remarks = list(notes)
+    if data and baseline is not None and baseline.predictions is not None:
+        labels = split_of(data, plan.split).labels
+        near_chance = describe_chance(baseline.top1(labels) or 0.0, labels, len(data.class_names))
+        remarks += [f"{baseline.name}: {near_chance}"] if near_chance else []
     if plan.sustain is not None and measured.sustained is None:
         remarks.append("sustained work: interrupted before every model had its turn, so there are no figures of it")
     return BenchReport(
@@ -137,7 +146,7 @@ def _predict(
             f"{plan.split!r} ({len(split.paths):,}); compute it on the same data"
         )
     outputs = predict_split(
-        subject.file, split.images, runtime=plan.runtime, input_range=subject.given_range, progress=progress
+        subject.file, split.images, runtime=plan.runtime, normalization=subject.given, progress=progress
     )
     indices = mapping[outputs]
     names = [data.class_names[k] if k >= 0 else subject.labels[a] for k, a in zip(indices, outputs, strict=True)]
@@ -150,6 +159,12 @@ def _note_order(subject: Subject, data: Dataset) -> Subject:
         return subject
     note = "it names no classes, so its outputs were taken for the classes of the data in their order"
     return dataclasses.replace(subject, notes=(*subject.notes, note))
+
+
+def _note_chance(subject: Subject, top1: float, split: Split) -> Subject:
+    """Note on a model that is no better than guessing what the reason may be."""
+    note = describe_chance(top1, split.labels, subject.class_count, subject.input_range)
+    return dataclasses.replace(subject, notes=(*subject.notes, note)) if note else subject
 
 
 def _result(
@@ -182,10 +197,11 @@ def _result(
         peak_memory_bytes=memory.peak_bytes,
         model_memory_bytes=memory.model_bytes,
         memory_kind=memory.kind,
-        input_range=subject.input_range,
+        input_range=subject.input_range.pair if subject.input_range else None,
         integrity=subject.integrity,
         notes=subject.notes,
         sha256=file.sha256,
+        normalization=subject.input_range.normalization if subject.input_range else None,
     )
 
 
@@ -200,12 +216,13 @@ def _baseline_result(baseline: Baseline | None, images: Split | None) -> Baselin
         name=baseline.name,
         device=baseline.device,
         threads=baseline.threads,
-        input_range=baseline.input_range,
+        input_range=baseline.normalization.pair if baseline.normalization else None,
         top1=top1,
         top1_interval=interval,
         latency_ms=baseline.latency_ms,
         parameters=baseline.parameters,
         size_bytes=baseline.size_bytes,
+        normalization=baseline.normalization,
     )
 
 

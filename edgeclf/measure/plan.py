@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from edgeclf.artifact.normalization import Normalization
 from edgeclf.errors import InputError
 from edgeclf.measure.latency import check_counts
 from edgeclf.measure.sustained import check_minutes
@@ -22,7 +23,7 @@ class BenchPlan(Record):
         threads: thread counts to time.
         runtime: name of the runtime, for all models.
         runs: timed calls of each model and thread count; None: decided by the model's speed.
-        input_range: what pixel values 0 and 255 become, for models with float inputs whose files do not state it.
+        normalization: how pixels enter models whose files do not state it; None: measured.
         trust_model: load a baseline even if that runs code from its file.
         sustain: minutes for which the models are kept running at the end; None: not at all.
         seed: of the bootstrap and of the order in which models take turns.
@@ -42,7 +43,7 @@ class BenchPlan(Record):
     threads: tuple[int, ...] = (1,)
     runtime: str = "litert"
     runs: int | None = None
-    input_range: tuple[float, float] | None = None
+    normalization: Normalization | None = None
     trust_model: bool = False
     sustain: float | None = None
     seed: int = 0

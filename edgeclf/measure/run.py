@@ -102,4 +102,4 @@ def _baseline(
     if host.open_baseline is None:
         return None, (f'{path}: not compared with: TensorFlow is not installed; run: pip install "edgeclf[train]"',)
     network = host.open_baseline(path, plan, load, progress)
-    return measure_baseline(network, dataset=load, split=plan.split, progress=progress), ()
+    return measure_baseline(network, dataset=load, split=plan.split, progress=progress), network.notes

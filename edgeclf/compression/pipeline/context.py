@@ -15,9 +15,10 @@ class RecipeContext(StepContext):
 
     Attributes:
         name: of the source, in front of the recipe's name.
-        network_input: what pixel values 0 and 255 become before they enter the network, and the origin of that.
+        network_input: how pixels enter the network, and where that is known from.
         calibration: the record of the calibration draw; None: nothing is calibrated.
         float_top1: of the source on the scored split, as a fraction; None: not measured.
+        notes: what users should know about the source, a line each; every model's notes begin with them.
         selected: whether the scored images chose the epoch of the float network that was kept.
     """
 
@@ -26,3 +27,4 @@ class RecipeContext(StepContext):
     calibration: CalibrationSet | None = None
     float_top1: float | None = None
     selected: bool = False
+    notes: tuple[str, ...] = ()

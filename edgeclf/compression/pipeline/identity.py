@@ -39,9 +39,9 @@ def _digest_of_files(path: Path) -> str:
 
 
 def _settings(plan: CompressPlan) -> dict[str, Any]:
-    span = None if plan.input_range is None else list(plan.input_range)
+    given = None if plan.normalization is None else plan.normalization.to_dict()
     versions = {name: package_version(name) for name in PACKAGES}
-    return {"calibration": plan.calibration, "input_range": span, "seed": plan.seed, "versions": versions}
+    return {"calibration": plan.calibration, "normalization": given, "seed": plan.seed, "versions": versions}
 
 
 def describe_request(source: dict[str, Any], plan: CompressPlan) -> dict[str, Any]:
@@ -69,7 +69,7 @@ def describe_inputs(source: dict[str, Any], plan: CompressPlan, context: RecipeC
         "source": source,
         "settings": _settings(plan),
         "data": None if data is None else [data.name, data.fingerprint, data.split_seed, list(data.class_names)],
-        "network_input": [context.network_input.low, context.network_input.high],
+        "network_input": context.network_input.normalization.to_dict(),
         "balance": context.balance,
         "flip": context.flip,
     }

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any
 
-from edgeclf.artifact.pixels import Normalization
+from edgeclf.artifact.normalization import Normalization
 from edgeclf.compression.choice import check_recipes
 from edgeclf.compression.recipe import Recipe
 from edgeclf.errors import InputError
@@ -22,22 +22,21 @@ class CompressPlan(Record):
         data: images for calibration, training and top-1: a folder, a manifest, a name, or a `Dataset`; None: those that
             the run was trained on.
         calibration: number of training images that set quantization ranges.
-        input_range: what pixel values 0 and 255 must become for a network from elsewhere; None: measured.
+        normalization: how pixels enter a network from elsewhere; None: measured.
         out: folder for the models; None: the run's `compressed/`, else a folder `compressed` beside `source`.
         trust_model: load a file even if that runs code from it.
         overwrite: replace existing models.
         seed: of the calibration draw and of training.
 
     Raises:
-        InputError: there is no recipe, one is given twice, there are no calibration images, or the input range does not
-            rise.
+        InputError: there is no recipe, one is given twice, or there are no calibration images.
     """
 
     source: str
     recipes: tuple[Recipe, ...]
     data: Any = None
     calibration: int = 500
-    input_range: tuple[float, float] | None = None
+    normalization: Normalization | None = None
     out: str | None = None
     trust_model: bool = False
     overwrite: bool = False
@@ -47,5 +46,3 @@ class CompressPlan(Record):
         check_recipes(self.recipes)
         if self.calibration < 1:
             raise InputError(f"calibration must be at least 1 image, got {self.calibration}")
-        if self.input_range is not None:
-            Normalization.from_range(*self.input_range)

@@ -9,13 +9,15 @@ import numpy as np
 from edgeclf.compression.export.calibration import CalibrationSet, compare_halves, describe_draw, draw_indices
 from edgeclf.compression.export.int8_format import observe
 from edgeclf.compression.export.observation import FloatObservation
+from edgeclf.compression.pipeline.chance import check_better_than_chance
 from edgeclf.compression.pipeline.context import RecipeContext
 from edgeclf.compression.pipeline.plan import CompressPlan
-from edgeclf.compression.pipeline.scoring import float_top1, scored_split
+from edgeclf.compression.pipeline.scoring import float_top1
 from edgeclf.compression.pipeline.training_data import Images, find_data
 from edgeclf.compression.recipe import digest_of, steps_to_list
 from edgeclf.dataset import Dataset
 from edgeclf.graph.prepared_network import prepare_network
+from edgeclf.inference.input_range import InputRange
 from edgeclf.keras_files.input_range import choose_input_range
 from edgeclf.keras_files.loading import LoadedNetwork
 from edgeclf.progress import Progress
@@ -38,8 +40,8 @@ def prepare(loaded: LoadedNetwork, plan: CompressPlan, progress: Progress, image
         InputError: the data or the network do not fit the recipes.
     """
     data = find_data(loaded, plan, progress, images)
-    span = choose_input_range(loaded, plan.input_range, data, progress)
-    network = loaded.with_input_range(span.low, span.high).network
+    chosen = choose_input_range(loaded, plan.normalization, data, progress)
+    network = loaded.with_normalization(chosen.normalization).network
     if data is not None and not (loaded.run is not None and loaded.run.labels):
         network = dataclasses.replace(network, classes=data.class_names)
     network = prepare_network(network)
@@ -57,16 +59,20 @@ def prepare(loaded: LoadedNetwork, plan: CompressPlan, progress: Progress, image
         seed=plan.seed,
         progress=progress,
         name=loaded.name,
-        network_input=span,
+        network_input=chosen,
         selected=loaded.run is not None,
     )
+    # a SavedModel may know one batch size alone
+    top1 = float_top1(context, batch=1 if loaded.kind == "SavedModel" else 200)
+    context = dataclasses.replace(context, float_top1=top1)
+    context = dataclasses.replace(context, notes=(*_assumptions(chosen), *check_better_than_chance(loaded, context)))
     if data is not None and any(recipe.calibrates for recipe in plan.recipes):
         context = _with_calibration(context, data, plan.calibration)
-    if scored_split(data) is None:
-        return context
-    # a SavedModel may know one batch size alone
-    batch = 1 if loaded.kind == "SavedModel" else 200
-    return dataclasses.replace(context, float_top1=float_top1(context, batch))
+    return context
+
+
+def _assumptions(chosen: InputRange) -> tuple[str, ...]:
+    return () if chosen.decided else (chosen.sentence,)
 
 
 def _with_calibration(context: RecipeContext, data: Dataset, count: int) -> RecipeContext:
