@@ -76,7 +76,7 @@ def test_equal_fractions_of_right_predictions_are_decided_by_information() -> No
     images[:10, ..., 1], images[10:, ..., 0] = 255, 255
     labels = np.repeat([0, 1], 10)
     chosen = measure_input_range(predict, images, labels)
-    assert chosen.scores == {"0..1": 1.0, "-1..1": 1.0, "0..255": 1.0, "torch": 1.0, "caffe": 0.0}
+    assert chosen.scores == {"0..1": 1.0, "-1..1": 1.0, "0..255": 1.0, "torch": 1.0, "caffe": 1.0}
     assert (chosen.low, chosen.high) == (-1.0, 1.0)
     assert chosen.doubt == ""
 

@@ -62,7 +62,7 @@ def bench(
     began = time.monotonic()
     load = at_size(dataset)
     target = target or Local(find_photos(load, plan.split))
-    subjects = open_subjects(files, plan, load)
+    subjects = open_subjects(files, plan, load, used=_is_used(plan, baseline))
     # Accuracy first: models that do not fit the data are refused before minutes of timing.
     verdicts = _judge(subjects, plan, load, baseline, progress)
     if load:
@@ -104,6 +104,12 @@ def bench(
         sustained=measured.sustained,
         interrupted=measured.interrupted,
     )
+
+
+def _is_used(plan: BenchPlan, baseline: Baseline | None) -> bool:
+    """Return whether the baseline takes the normalization that was given."""
+    given, applied = plan.normalization, None if baseline is None else baseline.normalization
+    return given is not None and applied is not None and applied.agrees_with(given)
 
 
 def find_photos(load: DatasetLoader | None, split: str) -> FindPhotos | None:

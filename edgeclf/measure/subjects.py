@@ -60,10 +60,18 @@ class Subject:
         return str(self.file.path or self.file.name)
 
 
-def open_subjects(files: Sequence[ModelFile], plan: BenchPlan, load: DatasetLoader | None) -> list[Subject]:
+def open_subjects(
+    files: Sequence[ModelFile], plan: BenchPlan, load: DatasetLoader | None, *, used: bool = False
+) -> list[Subject]:
     """Open each file once, and measure the input range of those that do not state it.
 
     What `plan.normalization` says is for the models that do not know it; of those that know another a note says so.
+
+    Args:
+        files: the models.
+        plan: how they are run.
+        load: the images; None: there are none.
+        used: whether `plan.normalization` was applied to the baseline, so that no model needs to take it.
 
     Raises:
         ModelError: a model cannot be opened.
@@ -73,7 +81,7 @@ def open_subjects(files: Sequence[ModelFile], plan: BenchPlan, load: DatasetLoad
     unique = list({file.path.resolve() if file.path else file.name: file for file in files}.values())
     given = plan.normalization
     refusals = ["" if given is None else find_refusal(file, given) for file in unique]
-    if all(refusals):
+    if all(refusals) and not used:
         raise InputError(refusals[0])
     return [
         _open(file, name, plan, load, refusal)
@@ -92,7 +100,7 @@ def _open(file: ModelFile, name: str, plan: BenchPlan, load: DatasetLoader | Non
         given, notes = chosen.normalization, one.notes
     if refusal and plan.normalization is not None:
         knows = refusal.removeprefix(f"{file.name} ").partition(";")[0]
-        notes = (*notes, f"{plan.normalization.text} was not applied to it, but to the other models: it {knows}")
+        notes = (*notes, f"{plan.normalization.text} was not applied to it: it {knows}")
     return Subject(
         file=file,
         name=name,
