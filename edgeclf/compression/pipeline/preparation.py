@@ -63,9 +63,10 @@ def prepare(loaded: LoadedNetwork, plan: CompressPlan, progress: Progress, image
         selected=loaded.run is not None,
     )
     # a SavedModel may know one batch size alone
-    top1 = float_top1(context, batch=1 if loaded.kind == "SavedModel" else 200)
-    context = dataclasses.replace(context, float_top1=top1)
-    context = dataclasses.replace(context, notes=(*_assumptions(chosen), *check_better_than_chance(loaded, context)))
+    batch = 1 if loaded.kind == "SavedModel" else 200
+    context = dataclasses.replace(context, float_top1=float_top1(context, batch))
+    notes = (*_assumptions(chosen), *check_better_than_chance(loaded, context, batch))
+    context = dataclasses.replace(context, notes=notes)
     if data is not None and any(recipe.calibrates for recipe in plan.recipes):
         context = _with_calibration(context, data, plan.calibration)
     return context
