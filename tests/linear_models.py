@@ -80,17 +80,26 @@ def write_color_model(path: Path, colors: _Array, *, head: str = "softmax") -> P
     return model.write(path, image, out)
 
 
-def write_int8_model(path: Path, weights: _Array, bias: _Array, *, bits: int = 8) -> Path:
+def put_behind(weights: _Array, bias: _Array, mean: _Array, std: _Array, *, blue_first: bool) -> tuple[_Array, _Array]:
+    """Weights and bias for `(pixel - mean) / std`, of those for values in 0..1: the network behind a preprocessing."""
+    turned = weights.reshape(len(weights), SIDE, SIDE, 3)[..., :: -1 if blue_first else 1]
+    moved = bias + (turned * (np.asarray(mean) / 255)).sum(axis=(1, 2, 3))
+    return (turned * (np.asarray(std) / 255)).reshape(len(weights), -1), moved
+
+
+def write_int8_model(
+    path: Path, weights: _Array, bias: _Array, *, bits: int = 8, input_scale: float = 1 / 255, input_zero: int = 0
+) -> Path:
     """uint8[1, 8, 8, 3] in, uint8[1, 10] probabilities out; fewer `bits` make coarser weights."""
     scale = float(np.abs(weights).max() / (2 ** (bits - 1) - 1))
     quantized = np.round(weights / scale).astype(np.int8)
     model = _Graph()
     types = schema.TensorType
-    image = model.tensor("image", (1, SIDE, SIDE, 3), types.UINT8, scale=1 / 255, zero_point=0)
-    inner = model.tensor("inner", (1, SIDE, SIDE, 3), types.INT8, scale=1 / 255, zero_point=-128)
+    image = model.tensor("image", (1, SIDE, SIDE, 3), types.UINT8, scale=input_scale, zero_point=input_zero)
+    inner = model.tensor("inner", (1, SIDE, SIDE, 3), types.INT8, scale=input_scale, zero_point=input_zero - 128)
     w = model.tensor("weights", weights.shape, types.INT8, scale=scale, zero_point=0, data=quantized)
-    whole = np.round(bias / (scale / 255)).astype(np.int32)
-    b = model.tensor("bias", bias.shape, types.INT32, scale=scale / 255, zero_point=0, data=whole)
+    whole = np.round(bias / (scale * input_scale)).astype(np.int32)
+    b = model.tensor("bias", bias.shape, types.INT32, scale=scale * input_scale, zero_point=0, data=whole)
     logits = model.tensor("logits", (1, len(bias)), types.INT8, scale=0.2, zero_point=0)
     soft = model.tensor("soft", (1, len(bias)), types.INT8, scale=1 / 256, zero_point=-128)
     out = model.tensor("probabilities", (1, len(bias)), types.UINT8, scale=1 / 256, zero_point=0)

@@ -9,6 +9,7 @@ import pytest
 from linear_models import Digits, fit, load_digits, write_float_model, write_int8_model
 
 from edgeclf.artifact.model_file import ModelFile
+from edgeclf.artifact.normalization import RAW, Normalization
 from edgeclf.errors import DataError
 from edgeclf.measure.accuracy import class_indices, predict_split, takes_order_of_classes
 
@@ -32,13 +33,13 @@ def plain_loop(model: Path, images: np.ndarray) -> np.ndarray:
     return np.array(predictions)
 
 
-@pytest.mark.parametrize(("write", "input_range"), [(write_float_model, (0, 255)), (write_int8_model, None)])
+@pytest.mark.parametrize(("write", "normalization"), [(write_float_model, RAW), (write_int8_model, None)])
 @pytest.mark.parametrize("workers", [1, 2, 5])
 def test_threads_predict_exactly_as_a_plain_loop(
-    write, input_range: tuple[float, float] | None, workers: int, digits: Digits, tmp_path: Path
+    write, normalization: Normalization | None, workers: int, digits: Digits, tmp_path: Path
 ) -> None:
     model = write(tmp_path / "model.tflite", *fit(digits))
-    predictions = predict_split(ModelFile.read(model), digits.test_images, input_range=input_range, workers=workers)
+    predictions = predict_split(ModelFile.read(model), digits.test_images, normalization=normalization, workers=workers)
     np.testing.assert_array_equal(predictions, plain_loop(model, digits.test_images))
     assert predictions.dtype == np.int64
     assert np.mean(predictions == digits.test_labels) > 0.8

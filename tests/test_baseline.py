@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 import pytest
 
+from edgeclf.artifact.normalization import RAW, resolve_normalization
 from edgeclf.dataset import Dataset, ImageView, Split
 from edgeclf.errors import DataError, ModelError
 from edgeclf.measure.baseline import Baseline, measure_baseline
@@ -50,7 +51,8 @@ def float_baseline(path: Path, dataset: Any = None, input_range: tuple[float, fl
     from edgeclf.keras_files.baseline import open_baseline
 
     load = at_size(dataset)
-    network = open_baseline(path, BenchPlan(("model.tflite",), input_range=input_range), load)
+    normalization = resolve_normalization(None, input_range)
+    network = open_baseline(path, BenchPlan(("model.tflite",), normalization=normalization), load)
     return measure_baseline(network, dataset=load)
 
 
@@ -71,7 +73,7 @@ def test_predictions_are_those_of_keras(network: Path, dataset: Dataset) -> None
     on_gpu = bool(tf.config.list_physical_devices("GPU"))
     assert found.device.startswith("GPU" if on_gpu else "CPU")
     assert (found.threads is None) == on_gpu
-    assert found.input_range is None
+    assert found.normalization is None
 
 
 @pytest.mark.parametrize("span", [(0.0, 1.0), (-1.0, 1.0)])
@@ -92,7 +94,7 @@ def test_a_network_without_a_scaling_inside_gets_what_it_wants(
     bare.save(tmp_path / "bare.h5")
     expected = float_baseline(network, dataset=dataset)
     found = float_baseline(tmp_path / "bare.h5", dataset=dataset, input_range=span)
-    assert found.input_range == span
+    assert (found.normalization or RAW).pair == span
     assert np.mean(found.predictions == expected.predictions) > 0.99  # the sums are rounded in another order
     assert (
         np.mean(
@@ -136,16 +138,17 @@ def test_outputs_in_another_order_are_matched_by_name(network: Path, dataset: Da
 def test_a_keras_predictor_gives_the_networks_own_outputs(network: Path, dataset: Dataset) -> None:
     import tf_keras
 
-    from edgeclf.artifact.pixels import Normalization
+    from edgeclf.artifact.normalization import Normalization
     from edgeclf.graph.float_network import FloatNetwork, InputSpec
     from edgeclf.keras_files.predictor import KerasPredictor
 
     whole = tf_keras.models.load_model(network)
-    spec = InputSpec(8, 8, Normalization((255.0, 255.0, 255.0), (-1.0, -1.0, -1.0)), "BGR")
+    spec = InputSpec(8, 8, Normalization((250.0, 200.0, 100.0), (0.5, 1.0, 2.0), "BGR"))
     found = KerasPredictor(FloatNetwork(whole, whole, whole, spec, NAMES), batch_size=7)
     images = dataset.splits["test"].images
-    # A negative in another channel order, to see that the input's scaling is applied.
-    expected = whole.predict(255.0 - images[:][..., ::-1].astype(np.float32), verbose=0)
+    # A strange scaling in another channel order, to see that it is applied.
+    entering = (images[:][..., ::-1].astype(np.float32) - [250, 200, 100]) / [0.5, 1, 2]
+    expected = whole.predict(entering.astype(np.float32), verbose=0)
     np.testing.assert_allclose(found.probabilities(images), expected, atol=1e-6)
     assert found.probabilities(images).dtype == np.float32
     np.testing.assert_array_equal(found.top1(images), expected.argmax(1))

@@ -18,6 +18,7 @@ from linear_models import Digits, fit, load_digits, write_float_model, write_int
 
 from edgeclf.artifact import model_file
 from edgeclf.artifact.model_file import ModelFile
+from edgeclf.artifact.normalization import NORMALIZATIONS, RAW
 from edgeclf.dataset import Dataset, ImageView, Split
 from edgeclf.errors import DataError, InputError, UnknownNameError
 from edgeclf.measure import bench as bench_module
@@ -242,7 +243,9 @@ def test_a_missing_split_and_no_model_are_refused(folder: Path, dataset: Dataset
 
 
 def test_a_plan_survives_json_and_refuses_what_cannot_be() -> None:
-    plan = BenchPlan(("a.tflite",), data="photos", threads=(1, 4), input_range=(-1.0, 1.0), sustain=0.5, out="bench")
+    plan = BenchPlan(
+        ("a.tflite",), data="photos", threads=(1, 4), normalization=NORMALIZATIONS["caffe"], sustain=0.5, out="bench"
+    )
     assert BenchPlan.from_json(plan.to_json()) == plan
     for settings, message in (
         ({"threads": (0,)}, "threads must be at least 1, got 0"),
@@ -271,22 +274,30 @@ def test_a_plan_is_handed_to_the_target_with_every_file(folder: Path, tmp_path: 
 
 
 def test_a_given_input_range_is_for_the_models_that_do_not_know(folder: Path, dataset: Dataset) -> None:
-    real = bench([folder / "float.tflite"], dataset=dataset, input_range=(0, 255), runs=5).models[0]
-    whole = bench([folder / "int8.tflite"], dataset=dataset, input_range=(0, 1), runs=5).models[0]
+    real = bench([folder / "float.tflite"], dataset=dataset, normalization=RAW, runs=5).models[0]
+    whole = bench([folder / "int8.tflite"], dataset=dataset, normalization=NORMALIZATIONS["0..1"], runs=5).models[0]
     assert real.input_range == (0, 255)
     assert real.top1 == pytest.approx(whole.top1, abs=0.02)
 
 
 def test_an_unknown_input_range_is_measured_and_noted(folder: Path, dataset: Dataset) -> None:
     model = bench([folder / "float.tflite"], dataset=dataset, runs=5).models[0]
-    assert model.input_range is not None
+    assert model.input_range == (0, 255)
+    assert model.normalization == RAW
     assert any("measured" in note for note in model.notes)
 
 
-def test_a_model_that_states_its_input_range_refuses_another(folder: Path, dataset: Dataset) -> None:
+def test_what_is_given_is_for_the_models_that_do_not_know_and_of_the_others_a_note_says_so(
+    folder: Path, dataset: Dataset
+) -> None:
     models = [folder / "float.tflite", folder / "int8.tflite"]
-    with pytest.raises(InputError, match=r"int8\.tflite knows its input range: expected 0,1 .*, got 0,255"):
-        bench(models, dataset=dataset, input_range=(0, 255), runs=5)
+    real, whole = bench(models, dataset=dataset, normalization=RAW, runs=5).models
+    assert real.input_range == (0, 255)
+    assert real.top1 == pytest.approx(whole.top1, abs=0.02)
+    assert not any("not applied" in note for note in real.notes)
+    assert any("0..255 was not applied to it" in note and "expected 0,1" in note for note in whole.notes)
+    with pytest.raises(InputError, match=r"int8\.tflite knows its input: expected 0,1 .*, got 0,255"):
+        bench(models[1:], dataset=dataset, normalization=RAW, runs=5)
 
 
 def test_each_file_is_read_and_parsed_once_for_accuracy(

@@ -17,7 +17,7 @@ from edgeclf.artifact.class_names import UNNAMED
 from edgeclf.artifact.metadata import BUFFER_NAME
 from edgeclf.artifact.metadata_writer import metadata_buffer
 from edgeclf.artifact.model_file import ModelFile
-from edgeclf.artifact.pixels import Normalization
+from edgeclf.artifact.normalization import Normalization
 from edgeclf.artifact.tflite_editor import TfliteEditor
 from edgeclf.errors import DamagedModelError, ImageError, InputError, MissingExtraError, ModelError, UnknownNameError
 from edgeclf.inference.classifier import Classifier, Prediction
@@ -127,11 +127,15 @@ def test_the_input_range_is_found_on_images(name: str, low: float, high: float) 
         classifier = Classifier(_file(name))
         assert classifier.input_range is None
         chosen = classifier.choose_input_range(IMAGES[:64], labels)
-        assert (chosen.low, chosen.high, chosen.source) == (low, high, "measured")
+        assert (chosen.low, chosen.high) == (low, high)
+        assert chosen.source == ("measured" if chosen.decided else "assumed")
+        assert chosen.decided or f"{low}..{high}" == chosen.remaining[0]
         assert chosen.scores is not None
-        assert set(chosen.scores) == {"0..1", "-1..1", "0..255"}
+        assert set(chosen.scores) == {"0..1", "-1..1", "0..255", "torch", "caffe"}
         assert classifier.notes == (UNNAMED, chosen.sentence)
-        assert f"pixels enter as {low} to {high} (measured)" in chosen.sentence
+        how = " (measured)" if chosen.decided else ": assumed, not decided between"
+        assert f"pixels enter as {low} to {high}{how}" in chosen.sentence
+    assert Classifier(_file(name)).choose_input_range(IMAGES, LABELS).decided
 
 
 def test_a_given_input_range_is_taken() -> None:
@@ -146,13 +150,18 @@ def test_a_given_input_range_is_taken() -> None:
 @pytest.mark.parametrize(
     ("name", "given", "expected"),
     [
-        ("uint8", (0, 1), r"0,255 \(quantization of its uint8 input\), got 0,1"),
-        ("uint8_0_1", (0, 255), r"0,1 \(quantization of its uint8 input\), got 0,255"),
-        ("int8_-1_1", (0, 1), r"-0.996078,1.00392 \(quantization of its int8 input\), got 0,1"),
+        ("uint8", (0, 1), r"0,255 \(quantization of its uint8 input\), got 0,1, which leaves 2 of 256 values apart"),
+        (
+            "uint8_0_1",
+            (0, 255),
+            r"0,1 \(quantization of its uint8 input\), got 0,255, which leaves 2 of 256 values apart",
+        ),
     ],
 )
-def test_an_8_bit_model_refuses_another_input_range(name: str, given: tuple[float, float], expected: str) -> None:
-    message = rf"^{name}\.tflite knows its input range: expected {expected}; leave --input-range out$"
+def test_an_8_bit_model_refuses_what_its_input_cannot_hold(
+    name: str, given: tuple[float, float], expected: str
+) -> None:
+    message = rf"^{name}\.tflite knows its input: expected {expected}; leave --normalize and --input-range out$"
     with pytest.raises(InputError, match=message):
         Classifier(_file(name), input_range=given)
 
@@ -168,9 +177,7 @@ def test_an_8_bit_model_accepts_the_range_of_its_quantization(name: str, given: 
 def test_a_model_of_edgeclf_refuses_another_input_range(name: str, tmp_path: Path) -> None:
     path = tmp_path / "model.tflite"
     path.write_bytes(tflite_models.packaged(name))
-    expected = (
-        r"^model\.tflite knows its input range: expected 0,255 \(provenance\), got -1,1; leave --input-range out$"
-    )
+    expected = r"^model\.tflite knows its input: expected 0,255 \(provenance\), got -1,1; leave --normalize and --inp"
     with pytest.raises(InputError, match=expected):
         Classifier(path, input_range=(-1, 1))
     assert Classifier(path, input_range=(0, 255)).input_range == Classifier(path).input_range

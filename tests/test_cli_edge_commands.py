@@ -98,7 +98,7 @@ def test_given_input_range_is_used(scans: Path) -> None:
 def test_a_model_that_knows_its_input_range_refuses_another(scans: Path) -> None:
     result = run("predict", MODEL, scans, "--input-range=-1,1")
     assert result.exit_code == 2
-    expected = "edgeclf: uint8.tflite knows its input range: expected 0,255 (quantization of its uint8 input), got -1,1"
+    expected = "edgeclf: uint8.tflite knows its input: expected 0,255 (quantization of its uint8 input), got -1,1"
     assert result.stderr.startswith(expected)
     assert result.stderr.count("\n") == 1
     assert run("predict", MODEL, scans / "0.png", "--input-range", "0,255").exit_code == 0
@@ -115,9 +115,9 @@ def test_a_single_path_is_one_file(scans: Path) -> None:
 def test_measured_input_range_is_reported(scans: Path) -> None:
     result = run("predict", TFLITE / "float_0_1.tflite", scans, "--json")
     assert result.exit_code == 0
-    assert "--input-range" in result.stderr
+    assert "--normalize" in result.stderr
     assert json.loads(result.stdout)["notes"]
-    assert "--input-range" not in run("predict", TFLITE / "float_0_1.tflite", scans, "--quiet").stderr
+    assert "--normalize" not in run("predict", TFLITE / "float_0_1.tflite", scans, "--quiet").stderr
 
 
 def test_unknown_model_and_runtime_name_the_nearest(scans: Path) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import json
 import subprocess
 import sys
@@ -82,12 +83,13 @@ def test_the_input_range_that_was_measured_is_kept_with_its_scores(
 ) -> None:
     (made,) = compress(foreign, "float32", data=data, out=tmp_path).models
     assert made.network_input is not None
-    assert made.network_input.source == "measured"
-    assert set(made.network_input.scores or ()) == {"0..1", "-1..1", "0..255"}
+    assert made.network_input.source == ("measured" if made.network_input.decided else "assumed")
+    assert set(made.network_input.scores or ()) == {"0..1", "-1..1", "0..255", "torch", "caffe"}
+    assert (made.network_input.sentence in made.notes) == (not made.network_input.decided)
 
 
 @pytest.mark.slow
-def test_classes_in_another_order_than_the_folders_are_warned_of(data: Dataset, tmp_path: Path) -> None:
+def test_classes_in_another_order_than_the_folders_are_an_error_that_says_so(data: Dataset, tmp_path: Path) -> None:
     tf_keras.utils.set_random_seed(0)
     model = tf_keras.Sequential(
         [layers.Conv2D(8, 3, activation="relu", input_shape=(16, 16, 3)), layers.GlobalAveragePooling2D(),
@@ -98,7 +100,8 @@ def test_classes_in_another_order_than_the_folders_are_warned_of(data: Dataset, 
     model.layers[-1].set_weights([kernel[:, [1, 2, 0]], bias[[1, 2, 0]]])
     model.save(tmp_path / "shuffled.h5")
     heard = Listener()
-    compress(tmp_path / "shuffled.h5", "float32", data=data, out=tmp_path, progress=heard)
+    with pytest.raises(DataError, match="classes stand in another order than .*: name them with --labels FILE"):
+        compress(tmp_path / "shuffled.h5", "float32", data=data, out=tmp_path, progress=heard)
     assert any("may number its classes in another order" in line for line in heard.warned)
 
 
@@ -257,6 +260,7 @@ def test_what_the_converter_refuses_is_one_line(name: str, data: Dataset, tmp_pa
         return tf.math.digamma(pixels + 1.0)
 
     path = with_code(odd, tmp_path / "odd.h5")
+    data = dataclasses.replace(data, splits={"train": data.splits["train"]})  # untrained: not to be scored
     with pytest.raises(ModelError, match="the TFLite converter refuses this network: .*Digamma") as caught:
         compress(path, name, data=data, calibration=30, out=tmp_path / "out", trust_model=True)
     assert "\n" not in str(caught.value)

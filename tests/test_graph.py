@@ -7,7 +7,7 @@ import pytest
 
 tf_keras = pytest.importorskip("tf_keras")
 graph = pytest.importorskip("edgeclf.graph.prepared_network")
-from edgeclf.artifact.pixels import RAW, Normalization  # noqa: E402
+from edgeclf.artifact.normalization import RAW, Normalization  # noqa: E402
 from edgeclf.graph.float_network import FloatNetwork, InputSpec  # noqa: E402
 
 layers = tf_keras.layers
@@ -28,9 +28,9 @@ def network(*front: object, tail: tuple[object, ...] = ()) -> object:
     return tf_keras.Model(inputs, layers.Dense(3, activation="softmax")(x))
 
 
-def loaded(model: object, normalization: Normalization = RAW, channel_order: str = "RGB") -> FloatNetwork:
+def loaded(model: object, normalization: Normalization = RAW) -> FloatNetwork:
     """As loading hands it on."""
-    spec = InputSpec(8, 8, normalization, channel_order)
+    spec = InputSpec(8, 8, normalization)
     return FloatNetwork(model, lambda x: model(x, training=False), model, spec, ("a", "b", "c"))
 
 
@@ -156,7 +156,7 @@ def test_a_base_as_one_layer_becomes_flat() -> None:
 @pytest.mark.parametrize("keras_graph", [True, False])
 def test_per_channel_normalization_and_channel_order_become_part_of_the_network(keras_graph: bool) -> None:
     model = network(layers.Rescaling(2.0))
-    given = loaded(model, Normalization((10.0, 20.0, 30.0), (50.0, 60.0, 70.0)), "BGR")
+    given = loaded(model, Normalization((10.0, 20.0, 30.0), (50.0, 60.0, 70.0), "BGR"))
     if not keras_graph:
         given = FloatNetwork(None, given.call, None, given.input, given.classes)
     assert given.input.input_max is None

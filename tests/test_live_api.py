@@ -313,7 +313,7 @@ def test_the_model_is_parsed_once(tmp_path: Path, monkeypatch: pytest.MonkeyPatc
 
 def test_threads_are_measured_on_the_model_itself() -> None:
     file = ModelFile.read(locate_model("digits"))
-    chosen, medians = choose_threads(file, runtime="litert", input_range=None, counts=[1, 2])
+    chosen, medians = choose_threads(file, runtime="litert", normalization=None, counts=[1, 2])
     assert set(medians) == {1, 2}
     assert chosen in medians
     assert all(median > 0 for median in medians.values())

@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 from colored_squares import compress, short_recipe
 
-from edgeclf.artifact.pixels import RAW
+from edgeclf.artifact.normalization import RAW
 from edgeclf.artifact.tflite import parse
 from edgeclf.dataset.types import Dataset
 from edgeclf.errors import ModelError

@@ -8,6 +8,7 @@ from typing import Any, ClassVar
 import pytest
 from typer.testing import CliRunner
 
+from edgeclf.artifact.normalization import NORMALIZATIONS
 from edgeclf.cli.main import app
 from edgeclf.compression import Cluster, FineTuning, Prune, QuantizeAware, Recipe, TFLite, parse_recipe, register_step
 from edgeclf.compression.choice import Asked, choose_recipes, find_unused, setting_types
@@ -48,7 +49,7 @@ def test_a_recipe_survives_json_with_all_its_settings() -> None:
     )
     assert Recipe.from_json(recipe.to_json()) == recipe
     assert [step["kind"] for step in recipe.to_dict()["steps"]] == ["prune", "cluster", "qat"]
-    plan = CompressPlan("net.keras", (recipe, parse_recipe("int8")), input_range=(0.0, 1.0))
+    plan = CompressPlan("net.keras", (recipe, parse_recipe("int8")), normalization=NORMALIZATIONS["caffe"])
     assert CompressPlan.from_json(plan.to_json()) == plan
 
 

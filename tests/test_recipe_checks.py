@@ -7,10 +7,10 @@ from typing import Any, ClassVar
 
 import pytest
 
+from edgeclf.artifact.normalization import resolve_normalization
 from edgeclf.compression import FineTuning, Prune, QuantizeAware, Recipe, TFLite, register_exporter, register_step
 from edgeclf.compression.choice import Asked, choose_recipes
 from edgeclf.compression.exporter import EXPORTERS
-from edgeclf.compression.pipeline.plan import CompressPlan
 from edgeclf.compression.step import STEPS, Step
 from edgeclf.errors import InputError, UnknownNameError
 from edgeclf.records import Record
@@ -34,7 +34,7 @@ def defaults(io: str) -> list[str]:
 @pytest.mark.parametrize("given", [(1.0, 0.0), (0.0, float("inf"))])
 def test_an_input_range_that_does_not_rise_is_refused(given: tuple[float, float]) -> None:
     with pytest.raises(InputError, match="two rising numbers"):
-        CompressPlan("net.keras", (Recipe(),), input_range=given)
+        resolve_normalization(None, given)
 
 
 def test_a_type_of_input_alone_makes_the_default_formats_that_have_it() -> None:

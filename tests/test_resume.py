@@ -18,7 +18,7 @@ from colored_squares import short_recipe
 from listener import Listener
 
 from edgeclf import api
-from edgeclf.artifact.pixels import RAW
+from edgeclf.artifact.normalization import RAW
 from edgeclf.artifact.provenance import read_provenance
 from edgeclf.compression import CompressedModel, Exporter, Recipe, StepContext, parse_recipe
 from edgeclf.compression.exporter import ExportedFile
@@ -161,7 +161,7 @@ class Text(Exporter, Record):
 def test_a_format_that_is_no_tflite_is_made_and_not_measured() -> None:
     data = colored_squares.dataset()
     network = FloatNetwork(None, lambda x: x, None, InputSpec(16, 16, RAW), data.class_names)
-    context = RecipeContext(original=network, data=data, name="net", network_input=InputRange(0.0, 255.0, "given"))
+    context = RecipeContext(original=network, data=data, name="net", network_input=InputRange(RAW, "given"))
     candidate = run_recipe(network, Recipe((), Text()), context, StageCache({}))
     assert candidate.file.content == b"numbers"
     assert candidate.file.name.endswith(".txt")

@@ -71,7 +71,7 @@ def test_a_multiplication_with_a_fused_activation_stays(activation: str) -> None
 def test_an_int8_file_of_such_a_network_computes_what_the_network_computes() -> None:
     import tensorflow as tf
 
-    from edgeclf.artifact.pixels import RAW
+    from edgeclf.artifact.normalization import RAW
     from edgeclf.compression.export.tflite import TFLite
     from edgeclf.compression.step import StepContext
     from edgeclf.graph.float_network import FloatNetwork, InputSpec

@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from edgeclf.artifact.pixels import RAW, Normalization
+from edgeclf.artifact.normalization import RAW, Normalization
 from edgeclf.compression.export.formats import FORMATS
 from edgeclf.compression.export.tflite import TFLite
 from edgeclf.compression.exporter import EXPORTERS, ExportedFile, register_exporter

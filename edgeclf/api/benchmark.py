@@ -13,6 +13,7 @@ from edgeclf.progress import SILENT, Progress
 if TYPE_CHECKING:
     from edgeclf.artifact.class_names import GivenLabels
     from edgeclf.artifact.locate import Paths
+    from edgeclf.artifact.normalization import Normalization
     from edgeclf.dataset import Dataset, Split
     from edgeclf.measure.baseline import BaselineNetwork
     from edgeclf.measure.plan import BenchPlan
@@ -30,6 +31,7 @@ def bench(
     threads: int | Sequence[int] = (1,),
     runtime: str = "litert",
     runs: int | None = None,
+    normalize: str | Normalization | None = None,
     input_range: tuple[float, float] | None = None,
     labels: GivenLabels | None = None,
     trust_model: bool = False,
@@ -50,7 +52,9 @@ def bench(
         threads: thread counts to time, one or several.
         runtime: `litert`, `tflite-runtime` or `tensorflow`.
         runs: timed calls of each model; None: decided by its speed.
-        input_range: input values that networks made elsewhere expect, such as (-1, 1).
+        normalize: how pixels enter models made elsewhere: "caffe", "torch", "tf", "0..1", "raw", mean and std; applied
+            to those that do not know it.
+        input_range: the same as a pair, such as (-1, 1).
         labels: class names in the order of the outputs, or a file with one a line, for models and a baseline without.
         trust_model: load a baseline even if that runs code from its file.
         report: HTML file to write.
@@ -64,6 +68,9 @@ def bench(
         InputError: a model, the data or an output cannot be used.
         MissingExtraError: the baseline or the report needs a package that is not installed.
     """
+    from edgeclf.artifact.normalization import resolve_normalization
+
+    given = resolve_normalization(normalize, input_range)
     if baseline is not None:
         require("--baseline", "tensorflow", "tf_keras")
     if report is not None:
@@ -83,7 +90,7 @@ def bench(
         threads=(threads,) if isinstance(threads, int) else tuple(threads),
         runtime=runtime,
         runs=runs,
-        input_range=input_range,
+        normalization=given,
         labels=None if labels is None else plain_labels(labels),
         trust_model=trust_model,
         sustain=sustain,

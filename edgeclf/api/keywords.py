@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from typing import TypedDict
 
+from edgeclf.artifact.normalization import Normalization
 from edgeclf.streaming.loop.geometry import Geometry
 from edgeclf.streaming.loop.settings import Limits, Smoothing
 
@@ -86,7 +87,7 @@ class LiveKeywords(TypedDict, total=False):
     limits: Limits
     threads: int | None
     runtime: str
-    input_range: tuple[float, float] | None
+    normalization: Normalization | None
     labels: str | tuple[str, ...] | None
     web: str | None
     token: str | None

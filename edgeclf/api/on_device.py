@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     from edgeclf.artifact.class_names import GivenLabels
     from edgeclf.artifact.inspection import InspectReport
     from edgeclf.artifact.locate import Paths
+    from edgeclf.artifact.normalization import Normalization
     from edgeclf.inference.photos import PredictReport
     from edgeclf.inference.verification import VerifyReport
     from edgeclf.streaming.loop.result import LiveSummary
@@ -39,6 +40,7 @@ def predict(
     overwrite: bool = False,
     runtime: str = "litert",
     threads: int = 1,
+    normalize: str | Normalization | None = None,
     input_range: tuple[float, float] | None = None,
     labels: GivenLabels | None = None,
     progress: Progress = SILENT,
@@ -57,8 +59,9 @@ def predict(
         overwrite: write into a `save` that is not empty.
         runtime: `litert`, `tflite-runtime` or `tensorflow`.
         threads: number of threads of the interpreter.
-        input_range: input values that a network made elsewhere expects, such as (-1, 1); a model that knows its range
-            refuses another.
+        normalize: how pixels enter a network made elsewhere: "caffe", "torch", "tf", "0..1", "raw", mean and std; a
+            model that knows it refuses another.
+        input_range: the same as a pair, such as (-1, 1).
         labels: class names in the order of the outputs, or a file with one a line; None: those of the model, or of
             `labels.txt` beside it.
         progress: where a bar is shown.
@@ -71,7 +74,9 @@ def predict(
     from edgeclf.inference.photos import predict_photos
 
     with extras(f"--runtime {runtime}"):
-        classifier = Classifier(model, runtime=runtime, threads=threads, input_range=input_range, labels=labels)
+        classifier = Classifier(
+            model, runtime=runtime, threads=threads, normalize=normalize, input_range=input_range, labels=labels
+        )
     return predict_photos(
         classifier, images, top=top, recursive=recursive, save=save, overwrite=overwrite, progress=progress
     )
@@ -86,6 +91,8 @@ def live(
     outputs: Output | Sequence[Output] = (),
     json_lines: IO[str] | None = None,
     watch: Callable[[LiveState], contextlib.AbstractContextManager[object]] | None = None,
+    normalize: str | Normalization | None = None,
+    input_range: tuple[float, float] | None = None,
     progress: Progress = SILENT,
     **changes: Unpack[LiveKeywords],
 ) -> LiveSummary:
@@ -101,6 +108,8 @@ def live(
             `close()`, called at the end, whatever ends it.
         json_lines: gets one JSON document a result, one a line.
         watch: a further view; entered with the state that views read, and open while the loop works.
+        normalize: how pixels enter a network made elsewhere, as in `predict`; replaces `settings.normalization`.
+        input_range: the same as a pair, such as (-1, 1).
         progress: gets what was chosen, and what goes wrong on the way.
         changes: fields of `LiveSettings` that replace those of `settings`.
 
@@ -110,10 +119,13 @@ def live(
         RunFailedError: the source is lost for good.
         ReaderLeftError: the reader of `json_lines` closed its end.
     """
+    from edgeclf.artifact.normalization import resolve_normalization
     from edgeclf.streaming.loop.run import run_live
     from edgeclf.streaming.loop.settings import LiveSettings
 
     chosen = settings or LiveSettings()
+    if given := resolve_normalization(normalize, input_range):
+        changes["normalization"] = given
     if changes:
         known = {field.name for field in dataclasses.fields(LiveSettings)}
         for name in changes:
@@ -144,8 +156,20 @@ def inspect(model: str | Path) -> InspectReport:
 
 
 @with_plugins
-def verify(model: str | Path, *, runtime: str = "litert") -> VerifyReport:
+def verify(
+    model: str | Path,
+    *,
+    runtime: str = "litert",
+    normalize: str | Normalization | None = None,
+    input_range: tuple[float, float] | None = None,
+) -> VerifyReport:
     """Run a model's embedded samples, and check that this device computes what the host computed.
+
+    Args:
+        model: a `.tflite` file, a run folder, or the name of a zoo model.
+        runtime: `litert`, `tflite-runtime` or `tensorflow`.
+        normalize: as in `predict`: refused where the samples were computed with another.
+        input_range: the same as a pair.
 
     Raises:
         ModelError: the model cannot be used, or carries no samples.
@@ -153,4 +177,4 @@ def verify(model: str | Path, *, runtime: str = "litert") -> VerifyReport:
     from edgeclf.inference.verification import verify as verify_model
 
     with extras(f"--runtime {runtime}"):
-        return verify_model(model, runtime=runtime)
+        return verify_model(model, runtime=runtime, normalize=normalize, input_range=input_range)

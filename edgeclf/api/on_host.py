@@ -18,6 +18,7 @@ if TYPE_CHECKING:
 
     from edgeclf.api.keywords import CompressKeywords, TrainKeywords
     from edgeclf.artifact.class_names import GivenLabels
+    from edgeclf.artifact.normalization import Normalization
     from edgeclf.compression.compress_report import CompressReport
     from edgeclf.compression.recipe import Recipe
     from edgeclf.dataset import Dataset
@@ -136,6 +137,7 @@ def compress(
     data: str | Path | Dataset | None = None,
     calibration: int = 500,
     io: str = "uint8",
+    normalize: str | Normalization | None = None,
     input_range: tuple[float, float] | None = None,
     labels: GivenLabels | None = None,
     out: str | Path | None = None,
@@ -165,7 +167,9 @@ def compress(
         data: for calibration and training; None: the run's own.
         calibration: number of training images that set quantization ranges.
         io: type of input and output of int8 models: `uint8`, `int8` or `float32`.
-        input_range: input values that a network made elsewhere expects, such as (-1, 1).
+        normalize: how pixels enter a network made elsewhere: "caffe", "torch", "tf", "0..1", "raw", mean and std; it
+            becomes part of every file, which takes raw RGB.
+        input_range: the same as a pair, such as (-1, 1).
         labels: class names in the order of the outputs of a network from elsewhere, or a file with one a line; None:
             those of `labels.txt` beside it, else the sorted names of the data's classes.
         out: folder for the models; None: the run's `compressed/`, else a folder `compressed` beside `source`.
@@ -180,6 +184,9 @@ def compress(
         InputError: the source, the data, the recipes or the output cannot be used.
         MissingExtraError: TensorFlow is not installed.
     """
+    from edgeclf.artifact.normalization import resolve_normalization
+
+    given = resolve_normalization(normalize, input_range)
     require("compress", *_HOST)
     from edgeclf.artifact.class_names import read_names
     from edgeclf.compression.choice import Asked, choose_recipes, find_unused
@@ -195,7 +202,7 @@ def compress(
             recipes=choose_recipes(Asked(recipes, formats, steps, settings, io)),
             data=str(data) if isinstance(data, Path) else data,
             calibration=calibration,
-            input_range=input_range,
+            normalization=given,
             labels=None if labels is None else read_names(labels),
             out=None if out is None else str(out),
             trust_model=trust_model,

@@ -11,11 +11,9 @@ import zipfile
 import zlib
 from dataclasses import dataclass
 
-import numpy as np
-
 from edgeclf.artifact.flatbuffer_reader import DAMAGED, Reader, Table, damage_error
 from edgeclf.artifact.label_bounds import check_labels
-from edgeclf.artifact.pixels import Normalization
+from edgeclf.artifact.normalization import Normalization
 from edgeclf.artifact.tflite import TfliteModel, parse
 from edgeclf.errors import DamagedModelError, InputError
 
@@ -157,8 +155,8 @@ def _normalization(tensor: Table) -> Normalization | None:
         if unit.integer(0, "B") != NORMALIZATION_OPTIONS or options is None:
             continue
         mean, std = options.numbers(0, "f4"), options.numbers(1, "f4")
-        fine = np.isfinite(mean).all() and np.isfinite(std).all() and (std > 0).all()
-        if not fine or len(mean) != len(std) or len(mean) not in (1, 3):
-            raise damage_error("its normalization is not one pair of numbers, or three")
-        return Normalization(tuple(map(float, mean)), tuple(map(float, std)))
+        try:
+            return Normalization(tuple(map(float, mean)), tuple(map(float, std)))
+        except InputError as error:
+            raise damage_error("its normalization is not one pair of numbers, or three") from error
     return None

@@ -12,7 +12,7 @@ from collections.abc import Sequence
 from typing import Any
 
 from edgeclf.artifact.metadata import IDENTIFIER, LABELS_ON_AXIS, NORMALIZATION_OPTIONS
-from edgeclf.artifact.pixels import Normalization
+from edgeclf.artifact.normalization import Normalization
 
 LABEL_FILE = "labels.txt"
 _IMAGE_PROPERTIES, _FEATURE_PROPERTIES = 2, 1

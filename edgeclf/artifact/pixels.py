@@ -2,54 +2,21 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
-from edgeclf.errors import InputError, ModelError
-from edgeclf.records import Record
+from edgeclf.artifact.normalization import RAW, Normalization
+from edgeclf.errors import ModelError
 
 INPUT_TYPES = ("uint8", "int8", "int16", "float32")
-
-
-@dataclass(frozen=True)
-class Normalization(Record):
-    """`(pixel - mean) / std`, as TFLite metadata writes it; one value for all channels or one each.
-
-    A network that carries its scaling inside takes the pixels as they are: mean 0, std 1.
-    """
-
-    mean: tuple[float, ...]
-    std: tuple[float, ...]
-
-    @classmethod
-    def from_range(cls, low: float, high: float) -> Normalization:
-        """Make the normalization that takes 0 to `low` and 255 to `high`.
-
-        Raises:
-            InputError: `high` is not above `low`.
-        """
-        if not (np.isfinite(low) and np.isfinite(high) and high > low):
-            raise InputError(f"input_range must be two rising numbers such as (0, 1), got ({low:g}, {high:g})")
-        std = 255.0 / (high - low)
-        return cls((0.0 - low * std,), (std,))
-
-    @property
-    def range(self) -> tuple[float, float]:
-        """What 0 and 255 become, the mean over the channels."""
-        mean, std = np.array(self.mean), np.array(self.std)
-        return float(np.mean(-mean / std)), float(np.mean((255.0 - mean) / std))
-
-
-RAW = Normalization((0.0,), (1.0,))
 
 
 def pixel_table(
     dtype: str, scale: float, zero_point: int, normalization: Normalization | None = None
 ) -> npt.NDArray[Any]:
-    """Compute the tensor's number for each pixel value: `[256]`, or `[256, C]` where the channels differ.
+    """Compute the tensor's number for each pixel value: `[256]`, or `[256, C]`, in the network's order of channels.
 
     An 8-bit tensor takes the pixel's own bytes unless `normalization` is given: its quantization spans what the
     network expects, and MediaPipe feeds it so.
@@ -82,8 +49,16 @@ def pixel_table(
     return table
 
 
-def apply_table(table: npt.NDArray[Any], image: npt.NDArray[np.uint8]) -> npt.NDArray[Any]:
-    """Make the tensor for `image` (`uint8[..., C]`)."""
+def apply_table(table: npt.NDArray[Any], image: npt.NDArray[np.uint8], channel_order: str = "RGB") -> npt.NDArray[Any]:
+    """Make the tensor for `image`.
+
+    Args:
+        table: of `pixel_table`.
+        image: `uint8[..., C]`, RGB or gray.
+        channel_order: that of the normalization that the table was made with.
+    """
+    if channel_order == "BGR":
+        image = image[..., ::-1]
     if table.ndim == 1:
         return np.ascontiguousarray(table[image])
     channels = np.arange(image.shape[-1])

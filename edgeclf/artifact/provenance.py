@@ -14,7 +14,7 @@ from typing import Any, Literal
 
 from edgeclf.artifact.flatbuffer_reader import damage_error
 from edgeclf.artifact.label_bounds import check_labels
-from edgeclf.artifact.pixels import Normalization
+from edgeclf.artifact.normalization import Normalization
 from edgeclf.artifact.samples import read_samples
 from edgeclf.artifact.tflite import TfliteModel, parse
 from edgeclf.errors import InputError, ModelError

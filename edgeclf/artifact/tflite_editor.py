@@ -19,6 +19,8 @@ from edgeclf.errors import ModelError
 ALIGNMENT = 16
 """The data of a buffer starts at a multiple of this many bytes, as the schema's `force_align` asks for."""
 WEIGHTED = ("CONV_2D", "DEPTHWISE_CONV_2D", "FULLY_CONNECTED")
+_SCALE_FREE = ("PAD", "RESHAPE")
+"""Operators that pass integers on, whatever they stand for."""
 _BUFFERS = 4  # field of the schema's Model table
 
 
@@ -74,22 +76,39 @@ class TfliteEditor:
         rounded.
 
         Returns:
-            False, with nothing changed, where something other than a convolution or a dense layer reads the input.
+            False, with nothing changed, where something other than a convolution or a dense layer reads the input;
+            padding and reshaping in between pass the integers on.
         """
         (entry,) = self.graph.input_indices
         inner, readers = entry, self.graph.consumers(entry)
         if len(readers) == 1 and readers[0].name == "QUANTIZE":
             inner = readers[0].outputs[0]
             readers = self.graph.consumers(inner)
-        if not readers or any(op.name not in WEIGHTED or op.inputs[0] != inner for op in readers):
+        changes = self._scales_behind(inner, factor)
+        if changes is None:
             return False
-        changes = {inner: factor} | {op.inputs[1]: 1 / factor for op in readers}
         if self.graph.tensors[entry].scale:
             changes[entry] = factor
         for index, by in changes.items():
             quantization = self._main.tensors[index].quantization
             quantization.scale = (np.asarray(quantization.scale, np.float64) * by).astype(np.float32)
         return True
+
+    def _scales_behind(self, tensor: int, factor: float) -> dict[int, float] | None:
+        """Find by what the scales of a tensor and of what reads it change; None: something else reads it."""
+        readers = self.graph.consumers(tensor)
+        if not readers or any(op.inputs[0] != tensor for op in readers):
+            return None
+        changes = {tensor: factor}
+        for op in readers:
+            if op.name in WEIGHTED:
+                changes[op.inputs[1]] = 1 / factor
+                continue
+            further = self._scales_behind(op.outputs[0], factor) if op.name in _SCALE_FREE else None
+            if further is None:
+                return None
+            changes |= further
+        return changes
 
     def remove_input_scaling(self) -> float:
         """Take the multiplication of a float input by one positive number out of the graph.

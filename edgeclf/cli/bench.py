@@ -9,6 +9,7 @@ from edgeclf.cli.commands import Command
 from edgeclf.cli.options import (
     INPUT_RANGE,
     LABELS,
+    NORMALIZE,
     RUNTIME,
     Option,
     Table,
@@ -41,6 +42,7 @@ OPTIONS = (
     Option("threads", "Thread counts to time, such as 1,2,4.", metavar="N,...", parse=parse_counts, show=show_counts),
     RUNTIME,
     Option("runs", "Timed calls a model. Default: by its speed.", metavar="N", minimum=1),
+    NORMALIZE,
     INPUT_RANGE,
     LABELS,
     Option("trust_model", "Load a baseline that runs code of its own, such as a Lambda."),

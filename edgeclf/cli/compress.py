@@ -8,7 +8,17 @@ from typing import Any
 
 from edgeclf import api
 from edgeclf.cli.commands import Command
-from edgeclf.cli.options import INPUT_RANGE, LABELS, UNSET, Option, Table, complete_data, complete_from, complete_path
+from edgeclf.cli.options import (
+    INPUT_RANGE,
+    LABELS,
+    NORMALIZE,
+    UNSET,
+    Option,
+    Table,
+    complete_data,
+    complete_from,
+    complete_path,
+)
 from edgeclf.cli.session import Outcome, Session
 from edgeclf.cli.values import parse_settings
 
@@ -66,6 +76,7 @@ OPTIONS = (
         metavar="TYPE",
         complete=complete_from(_io_types),
     ),
+    NORMALIZE,
     INPUT_RANGE,
     dataclasses.replace(
         LABELS,

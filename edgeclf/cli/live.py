@@ -12,8 +12,9 @@ from types import FrameType
 from typing import TYPE_CHECKING, Any
 
 from edgeclf import api
+from edgeclf.artifact.normalization import resolve_normalization
 from edgeclf.cli.commands import Command
-from edgeclf.cli.options import INPUT_RANGE, LABELS, MODEL, RUNTIME, Option, Table, complete_path, make_plan
+from edgeclf.cli.options import INPUT_RANGE, LABELS, MODEL, NORMALIZE, RUNTIME, Option, Table, complete_path, make_plan
 from edgeclf.cli.session import Outcome, Session
 from edgeclf.cli.values import (
     parse_bytes,
@@ -94,6 +95,7 @@ OPTIONS = (
         panel=_LABELS,
     ),
     RUNTIME,
+    NORMALIZE,
     INPUT_RANGE,
     LABELS,
     Option(
@@ -156,9 +158,10 @@ def live(session: Session, values: dict[str, Any]) -> Outcome:
     from edgeclf.errors import ReaderLeftError
 
     model = values.pop("model")
+    given = resolve_normalization(values.pop("normalize", None), values.pop("input_range", None))
     if values["web"] is None and values["token"] == os.environ.get(_TOKEN):
         values["token"] = None  # in the environment of a service it may be there for a page that is not asked for
-    settings = make_plan(_settings(), values)
+    settings = make_plan(_settings(), values | {"normalization": given})
     progress = session.progress()
     with stop_on_signals() as stop:
         views = _views(session, progress, stop, settings.every_frame)

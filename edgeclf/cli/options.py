@@ -235,6 +235,18 @@ def _runtimes() -> Iterable[str]:
     return ENGINES
 
 
+def _normalizations() -> Iterable[str]:
+    from edgeclf.artifact.normalization import NORMALIZATIONS
+
+    return NORMALIZATIONS
+
+
+def _parse_normalization(text: str, option: str) -> Any:
+    from edgeclf.artifact.normalization import parse_normalization
+
+    return parse_normalization(text, option)
+
+
 MODEL = Option(
     "model",
     "A .tflite file, a run folder, or a zoo name.",
@@ -255,10 +267,22 @@ LABELS = Option(
     type=str,
     complete=complete_path,
 )
+NORMALIZE = Option(
+    "normalize",
+    "How pixels enter a network from elsewhere: caffe, torch, tf (-1..1), 0..1, raw, LO..HI, or mean/std in units of "
+    "pixel values, such as 123.7,116.3,103.5/58.4,57.1,57.4 (BGR: in front: blue first). "
+    "Default: its metadata, or a measurement.",
+    metavar="NAME|MEAN/STD",
+    type=str,
+    default=UNSET,
+    parse=_parse_normalization,
+    complete=complete_from(_normalizations),
+)
 INPUT_RANGE = Option(
     "input_range",
-    "Input values that the network expects, such as 0,1 or -1,1. Default: its metadata, or a measurement. "
-    "A model that knows its range refuses another.",
+    "The same as two numbers, what pixel values 0 and 255 become: 0,1 or -1,1.",
     metavar="LO,HI",
+    type=str,
+    default=UNSET,
     parse=parse_range,
 )

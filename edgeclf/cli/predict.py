@@ -6,7 +6,7 @@ from typing import Any
 
 from edgeclf import api
 from edgeclf.cli.commands import Command
-from edgeclf.cli.options import INPUT_RANGE, LABELS, MODEL, RUNTIME, Option, Table, complete_path
+from edgeclf.cli.options import INPUT_RANGE, LABELS, MODEL, NORMALIZE, RUNTIME, Option, Table, complete_path
 from edgeclf.cli.session import Outcome, Session
 
 OPTIONS = (
@@ -25,6 +25,7 @@ OPTIONS = (
     Option("top", "Labels an image.", metavar="N", default=3, minimum=1),
     RUNTIME,
     Option("threads", "Threads of the interpreter.", metavar="N", minimum=1),
+    NORMALIZE,
     INPUT_RANGE,
     LABELS,
 )

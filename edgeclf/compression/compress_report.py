@@ -39,7 +39,7 @@ class CompressedModel(Record):
         selected_on: whether the images of `split` also chose the epoch that was kept, in the float training or in that
             of a step, so that `top1` is optimistic; None without data.
         digest: SHA-256 of all settings of the recipe.
-        network_input: what pixel values 0 and 255 become before they enter the float network, and the origin of that.
+        network_input: how pixels enter the float network, and where that is known from; the file takes raw ones.
     """
 
     path: str

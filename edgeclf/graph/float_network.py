@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from edgeclf.artifact.pixels import Normalization
+from edgeclf.artifact.normalization import Normalization
 from edgeclf.errors import ModelError
 
 
@@ -21,14 +21,12 @@ class InputSpec:
     Attributes:
         height: pixels.
         width: pixels.
-        normalization: `(pixel - mean) / std`, per channel, applied to raw RGB before it enters the network.
-        channel_order: of the network's input tensor, `RGB` or `BGR`; mean and std stand in this order.
+        normalization: what happens to raw RGB before it enters the network, its channel order among it.
     """
 
     height: int
     width: int
     normalization: Normalization
-    channel_order: str = "RGB"
 
     @property
     def scale_and_offset(self) -> tuple[npt.NDArray[np.float64], npt.NDArray[np.float64]]:
@@ -41,7 +39,7 @@ class InputSpec:
         """What pixel value 255 becomes where 0 stays 0 in every channel of an RGB input; None for other scalings."""
         mean, std = self.normalization.mean, self.normalization.std
         highest = {(255.0 - m) / s for m, s in zip(mean, std, strict=True)}
-        if self.channel_order != "RGB" or any(mean) or len(highest) != 1:
+        if self.normalization.channel_order != "RGB" or any(mean) or len(highest) != 1:
             return None
         return highest.pop()
 
@@ -126,7 +124,7 @@ class FloatNetwork:
         import tensorflow as tf
 
         values = tf.cast(pixels, tf.float32)
-        if self.input.channel_order == "BGR":
+        if self.input.normalization.channel_order == "BGR":
             values = values[..., ::-1]
         scale, offset = self.input.scale_and_offset
         values = values * scale.astype(np.float32)

@@ -15,7 +15,7 @@ import numpy as np
 import numpy.typing as npt
 import tf_keras
 
-from edgeclf.artifact.pixels import Normalization
+from edgeclf.artifact.normalization import Normalization
 from edgeclf.errors import ModelError
 from edgeclf.graph.flatten import flatten
 from edgeclf.graph.float_network import FloatNetwork, InputSpec
@@ -58,7 +58,7 @@ def prepare_network(network: FloatNetwork) -> FloatNetwork:
     removed = [layer.name for layer in scalings]
     if _is_pure(network, scale, offset):
         return _with_input_max(network, float(scale * 255)).with_model(rewire(model, removed=removed))
-    scaling = _scaling_layer(network.input.channel_order, scale, offset)
+    scaling = _scaling_layer(network.input.normalization.channel_order, scale, offset)
     return _with_input_max(network, 1.0).with_model(rewire(model, removed=removed, behind_input=scaling))
 
 
@@ -66,14 +66,15 @@ def _prepare_callable(network: FloatNetwork, scale: Any, offset: Any) -> FloatNe
     if _is_pure(network, scale, offset):
         return network
     span, low, call = np.float32(scale * 255), np.float32(offset), network.call
-    if network.input.channel_order == "BGR":
+    if network.input.normalization.channel_order == "BGR":
         return replace(_with_input_max(network, 1.0), call=lambda x: call(x[..., ::-1] * span + low))
     return replace(_with_input_max(network, 1.0), call=lambda x: call(x * span + low))
 
 
 def _is_pure(network: FloatNetwork, scale: Any, offset: Any) -> bool:
     """Return whether the scaling is one positive number for all channels, as an input's quantization can carry."""
-    return network.input.channel_order == "RGB" and not np.any(offset) and np.ndim(scale) == 0 and bool(scale > 0)
+    rgb = network.input.normalization.channel_order == "RGB"
+    return rgb and not np.any(offset) and np.ndim(scale) == 0 and bool(scale > 0)
 
 
 def _with_input_max(network: FloatNetwork, input_max: float) -> FloatNetwork:

@@ -15,14 +15,17 @@ def could_be_chance(right: int, labels: npt.NDArray[np.int64], classes: int) -> 
 
     Args:
         right: number of right predictions.
-        labels: int64[N], the known ones.
+        labels: int64[N], the true ones; -1 where the model has no output for it.
         classes: that the model distinguishes.
     """
-    count = len(labels)
-    if count == 0:
-        return True
-    chance = max(1 / classes, float(np.bincount(labels).max()) / count)
-    return chance >= 1 or _upper_tail(right, count, chance) > LEVEL
+    count, chance = len(labels), chance_level(labels, classes)
+    return count == 0 or chance >= 1 or _upper_tail(right, count, chance) > LEVEL
+
+
+def chance_level(labels: npt.NDArray[np.int64], classes: int) -> float:
+    """Return the fraction that guessing gets right, or always naming the most frequent class if that is more."""
+    known = labels[labels >= 0]
+    return max(1 / classes, float(np.bincount(known).max()) / len(labels)) if len(known) else 1 / classes
 
 
 def _upper_tail(least: int, count: int, chance: float) -> float:

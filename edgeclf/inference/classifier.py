@@ -14,12 +14,15 @@ import numpy.typing as npt
 from edgeclf.artifact.class_names import GivenLabels, describe_single_output, name_classes
 from edgeclf.artifact.locate import locate_model
 from edgeclf.artifact.model_file import ModelFile
-from edgeclf.artifact.pixels import Normalization, apply_table, pixel_table
+from edgeclf.artifact.normalization import Normalization, resolve_normalization
+from edgeclf.artifact.pixels import apply_table, pixel_table
 from edgeclf.errors import ImageError
 from edgeclf.inference.engine import TensorSpec, find_engine
+from edgeclf.inference.frame_choice import FrameChoice
 from edgeclf.inference.images import ImageLike, is_several, load_pixels
-from edgeclf.inference.input_range import InputRange, measure_input_range, resolve_input_range
+from edgeclf.inference.input_range import InputRange, resolve_input_range
 from edgeclf.inference.quantization import dequantize, to_probabilities
+from edgeclf.inference.range_measurement import assume_input_range, measure_input_range
 from edgeclf.records import Record
 
 Images = npt.NDArray[np.uint8]
@@ -53,9 +56,11 @@ class Classifier:
         model: a file, a run folder, a name from the zoo, or a file that is read already.
         runtime: name of the engine: `litert` or another key of `edgeclf.inference.engine.ENGINES`.
         threads: number of threads of the interpreter.
-        input_range: what the network expects pixel values 0 and 255 to become, such as (0, 1). Needed only for networks
-            from elsewhere; without it the file's metadata decides, else a measurement on the first images. A model that
-            knows its range (one of edgeclf's own, or one with an 8-bit input) refuses another.
+        normalize: how pixels enter the network: a name (`caffe`, `torch`, `tf`, `0..1`, `raw`), `LO..HI`, mean and std
+            such as "123.7,116.3,103.5/58.4,57.1,57.4", or a `Normalization`. Needed only for models from elsewhere;
+            without it the file's metadata decides, else a measurement on the images. One of edgeclf's own refuses
+            another than its own.
+        input_range: the same as a pair, what pixel values 0 and 255 become, such as (0, 1).
         labels: class names in the order of the outputs, or a file with one a line; None: those that the file carries,
             else those of `labels.txt` beside it, else numbers.
 
@@ -70,12 +75,13 @@ class Classifier:
         runtime: name of the engine.
         runtime_version: of the engine's package.
         integrity: `verified` or `unverified`.
-        input_range: what pixel values 0 and 255 become; None: not known yet, it will be measured.
-        notes: warnings about how this file is read, a line each.
+        input_range: how pixels enter the network; None: not known yet, it will be measured.
+        notes: warnings about how this file is read, a line each; more of them where the input range is chosen.
 
     Raises:
         ModelError: no such model, it is damaged, or it is no image classifier.
-        InputError: the model knows another input range, the labels do not fit, or the engine cannot be used.
+        InputError: the model knows another input range, both keywords for it are given, the labels do not fit, or the
+            engine cannot be used.
     """
 
     def __init__(
@@ -84,9 +90,11 @@ class Classifier:
         *,
         runtime: str = "litert",
         threads: int = 1,
+        normalize: str | Normalization | None = None,
         input_range: tuple[float, float] | None = None,
         labels: GivenLabels | None = None,
     ) -> None:
+        given = resolve_normalization(normalize, input_range)
         file = model if isinstance(model, ModelFile) else ModelFile.read(locate_model(model))
         self.path = file.path or Path(file.name)
         self.integrity = file.integrity
@@ -97,13 +105,22 @@ class Classifier:
         self.labels, self.label_source = named.names, named.source
         self._session = find_engine(runtime).open(file, threads=threads)
         self.runtime, self.runtime_version = runtime, self._session.engine_version
-        self.notes: tuple[str, ...] = (*file.metadata_notes, *named.notes, *describe_single_output(file, self.labels))
+        self._file_notes = (*file.metadata_notes, *named.notes, *describe_single_output(file, self.labels))
+        self._range_notes: tuple[str, ...] = ()
         self._reals = _real_values(self._session.output)
         self.input_range: InputRange | None = None
         self._table: npt.NDArray[Any] | None = None
-        resolved = resolve_input_range(file, input_range)
-        if resolved is not None:
-            self._set_input_range(*resolved)
+        self._channel_order = "RGB"
+        self._frame_choice: FrameChoice | None = None
+        known = resolve_input_range(file, given)
+        if known is not None:
+            self._set_input_range(known.range, known.applied)
+            self._range_notes = known.notes
+
+    @property
+    def notes(self) -> tuple[str, ...]:
+        """Warnings about how this file is read, a line each; they change when the input range is chosen."""
+        return (*self._file_notes, *self._range_notes)
 
     @overload
     def predict(  # type: ignore[overload-overlap]  # a text is a sequence of texts too, and one path
@@ -149,10 +166,12 @@ class Classifier:
             expected = f"uint8[{self.height}, {self.width}, 3]"
             raise ImageError(f"expected {expected}, got {image.dtype}{list(image.shape)}")
         if self._table is None:
-            self.choose_input_range(image[None])
+            self._take(assume_input_range())
+        elif self._frame_choice is not None:
+            self._decide_by(image)
         assert self._table is not None
         pixels = _gray(image) if self._shape.channels == 1 else image
-        return self._session.run(apply_table(self._table, pixels)[None]).reshape(-1)
+        return self._session.run(apply_table(self._table, pixels, self._channel_order)[None]).reshape(-1)
 
     def top1(self, images: Images) -> npt.NDArray[np.int64]:
         """Find the best class of each of uint8[N, height, width, 3]: int64[N]; ties go to the lowest index."""
@@ -174,22 +193,45 @@ class Classifier:
     ) -> InputRange:
         """Measure which input values the network expects, unless they are known; the choice is kept.
 
+        Where the images do not decide it, the most common normalization is taken, and `notes` say so.
+
         Args:
             images: uint8[N, height, width, 3]; a few dozen that differ decide better than one.
-            labels: int64[N], where they are known.
+            labels: int64[N], where they are known: the index of the right output, -1 where there is none.
         """
         if self.input_range is not None:
             return self.input_range
         stack = np.stack(list(images))
         if self._shape.channels == 1:
             stack = np.stack([_gray(image) for image in stack])
-        chosen = measure_input_range(self._predict_tensors, stack, labels)
-        self._set_input_range(chosen, Normalization.from_range(chosen.low, chosen.high))
-        self.notes = (*self.notes, chosen.sentence, *([chosen.doubt] if chosen.doubt else []))
+        return self._take(measure_input_range(self._predict_tensors, stack, labels))
+
+    def choose_over_frames(self) -> None:
+        """Classify with the most common normalization where none is known, and choose one over the frames to come.
+
+        `notes` say that it is not decided, and what was chosen after that.
+        """
+        if self.input_range is None:
+            self._take(assume_input_range())
+            self._frame_choice = FrameChoice()
+
+    def _decide_by(self, frame: Images) -> None:
+        """Look at a frame for the choice over frames, and make it once there are enough."""
+        assert self._frame_choice is not None
+        pixels = _gray(frame) if self._shape.channels == 1 else frame
+        chosen = self._frame_choice.add(pixels, self._predict_tensors)
+        if chosen is not None:
+            self._frame_choice = None
+            self._take(chosen)
+
+    def _take(self, chosen: InputRange) -> InputRange:
+        self._set_input_range(chosen, chosen.normalization)
+        self._range_notes = chosen.notes
         return chosen
 
     def _set_input_range(self, chosen: InputRange, normalization: Normalization | None) -> None:
         self.input_range = chosen
+        self._channel_order = "RGB" if normalization is None else normalization.channel_order
         self._table = pixel_table(self._shape.dtype, self._shape.scale, self._shape.zero_point, normalization)
 
     def _ensure_input_range(self, images: Images | Sequence[Images]) -> None:

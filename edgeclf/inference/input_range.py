@@ -1,187 +1,211 @@
-"""Decides which range of input values a network expects: from its file, the user, or a measurement."""
+"""Decides how pixels enter a model: from its file, or from what the user says. What neither knows is measured."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from types import MappingProxyType
-from typing import Any
 
 import numpy as np
-import numpy.typing as npt
 
 from edgeclf.artifact.classifier_shape import ClassifierShape
 from edgeclf.artifact.model_file import ModelFile
-from edgeclf.artifact.pixels import RAW, Normalization
+from edgeclf.artifact.normalization import NORMALIZATIONS, RAW, Normalization
+from edgeclf.artifact.pixels import pixel_table
 from edgeclf.errors import InputError
-from edgeclf.inference.chance import could_be_chance
 from edgeclf.records import Record
 
-CANDIDATES: Mapping[str, tuple[float, float]] = MappingProxyType(
-    {"0..1": (0.0, 1.0), "-1..1": (-1.0, 1.0), "0..255": (0.0, 255.0)}
-)
-
-Predict = Callable[[npt.NDArray[np.float32]], npt.NDArray[np.float32]]
+_FEWEST_LEVELS = 64
+"""Values of an 8-bit input that pixel values must differ in at least: fewer, and what was given cannot be meant."""
+REMEDY = "--normalize NAME or MEAN/STD overrules it"
 
 
 @dataclass(frozen=True)
 class InputRange(Record):
-    """What pixel values 0 and 255 become before they enter a network.
+    """How pixels enter a network, and where that is known from.
 
     Attributes:
-        low: what 0 becomes.
-        high: what 255 becomes.
-        source: where it comes from: `given`, `provenance`, `metadata`, `network` (it scales inside), `8-bit input` or
-            `measured`.
+        normalization: what happens to them.
+        source: where it comes from: `given`, `provenance`, `metadata`, `network` (it scales inside), `8-bit input`,
+            `measured`, or `assumed`.
         scores: of a measurement, by candidate.
-        doubt: a sentence where too few predictions of a measurement were right to decide by; else empty.
+        doubt: a sentence where a measurement met what it should not have; else empty.
+        decided: False where a measurement did not decide between the candidates, or there was none; then
+            `normalization` is the most common one of those that remain.
+        remaining: the candidates that a measurement did not rule out, where there are several.
+        low: what pixel value 0 becomes; None where a pair of numbers cannot say it.
+        high: what 255 becomes.
     """
 
-    low: float
-    high: float
+    normalization: Normalization
     source: str
     scores: dict[str, float] | None = None
     doubt: str = ""
+    decided: bool = True
+    remaining: tuple[str, ...] = ()
+    low: float | None = None
+    high: float | None = None
+
+    def __post_init__(self) -> None:
+        low, high = self.normalization.pair or (None, None)
+        object.__setattr__(self, "low", low)
+        object.__setattr__(self, "high", high)
+
+    @property
+    def pair(self) -> tuple[float, float] | None:
+        """What pixel values 0 and 255 become; None where a pair of numbers cannot say it."""
+        return self.normalization.pair
 
     @property
     def sentence(self) -> str:
         """One line for the user."""
-        line = f"pixels enter as {self.low:g} to {self.high:g} ({self.source})"
-        if self.scores is None:
-            return line
-        figures = ", ".join(f"{name} {score:.3f}" for name, score in self.scores.items())
-        return f"{line}; scores: {figures}; --input-range LO,HI overrules it"
+        if self.low is not None:
+            line = f"pixels enter as {self.low:g} to {self.high:g}"
+        else:
+            line = f"pixels enter as {self.normalization.text} has them"
+        if self.scores is None and self.decided:
+            return f"{line} ({self.source})"
+        figures = ", ".join(f"{name} {score:.3f}" for name, score in (self.scores or {}).items())
+        scores = f"; scores: {figures}" if figures else ""
+        if self.decided:
+            return f"{line} ({self.source}){scores}; {REMEDY}"
+        why = f" between {', '.join(self.remaining)}" if self.remaining else ""
+        return f"{line}: assumed, not decided{why}{scores}; {REMEDY}"
+
+    @property
+    def notes(self) -> tuple[str, ...]:
+        """The lines that a user should see: of a measurement all, else none."""
+        if self.scores is None and self.decided:
+            return ()
+        return (self.sentence, *([self.doubt] if self.doubt else []))
 
 
-def resolve_input_range(
-    file: ModelFile, given: tuple[float, float] | None = None
-) -> tuple[InputRange, Normalization | None] | None:
-    """Decide what pixel values 0 and 255 become before they enter a model, from its file and from what was given.
+@dataclass(frozen=True)
+class KnownInput:
+    """How pixels enter a model whose file, or whose user, knows it.
 
-    One rule for every command: a model that knows its input range refuses another. A model of edgeclf's own knows it
-    from its provenance, one with an 8-bit input from its quantization; what is given to them must be equal within one
-    step of 1/255. Otherwise what is given goes before the metadata, which other programs wrote.
+    Attributes:
+        range: the normalization, and where it comes from.
+        applied: what the tensor is made with; None: an 8-bit input takes the pixels as they are.
+        notes: what users should know about it, a line each.
+    """
+
+    range: InputRange
+    applied: Normalization | None
+    notes: tuple[str, ...] = ()
+
+
+def resolve_input_range(file: ModelFile, given: Normalization | None = None) -> KnownInput | None:
+    """Decide how pixels enter a model, from its file and from what was given.
+
+    One rule for every command: a model of edgeclf's own knows its input from its provenance, and refuses another; what
+    is given must be equal within one step of a pixel value. To a model from elsewhere, what is given is applied: it
+    goes before the metadata, which other programs wrote, and before the quantization of an 8-bit input, which says what
+    numbers the tensor can hold and not how pixels become them; it is refused where such a tensor cannot hold it.
 
     Args:
         file: the model.
-        given: what 0 and 255 become according to the user; None: not given.
+        given: how pixels enter it according to the user; None: not given.
 
     Returns:
-        the range, and the normalization to apply (None: an 8-bit input takes the pixels as they are). None where
-        neither the file nor the user names it, and it has to be measured.
+        None where neither the file nor the user knows it, and it has to be measured.
 
     Raises:
-        InputError: `given` is no range, or the model knows that it is another.
+        InputError: the model refuses what is given, see `find_refusal`.
     """
-    imposed = None if given is None else Normalization.from_range(*given)
     shape, made = file.shape, file.provenance
     eight_bit = shape.dtype in ("uint8", "int8")
-    if not eight_bit and made is None:
-        if given is not None:
-            return InputRange(*given, "given"), imposed
-        found = file.metadata.normalization
-        return None if found is None else (InputRange(*found.range, "metadata"), found)
-    if given is not None:
-        _check_agreement(file, given)
+    if given is not None and (refusal := find_refusal(file, given)):
+        raise InputError(refusal)
+    if made is not None:
+        if eight_bit:
+            return KnownInput(InputRange(RAW, "8-bit input"), None)
+        norm = RAW if made.input_range is None else Normalization.from_range(*made.input_range)
+        return KnownInput(InputRange(norm, "provenance"), norm)
     if eight_bit:
-        return InputRange(0.0, 255.0, "8-bit input"), None
-    norm = RAW if made is None or made.input_range is None else Normalization.from_range(*made.input_range)
-    return InputRange(*norm.range, "provenance"), norm
+        return _given_to_8_bit(shape, given) if given is not None else _read_quantization(shape)
+    if given is not None:
+        return KnownInput(InputRange(given, "given"), given)
+    found = file.metadata.normalization
+    if found is None or (shape.channels == 1 and len(found.mean) > 1):
+        return None
+    return KnownInput(InputRange(found, "metadata"), found)
 
 
-def _check_agreement(file: ModelFile, given: tuple[float, float]) -> None:
-    """Refuse a range that differs from those that the provenance and the quantization of an 8-bit input name."""
+def find_refusal(file: ModelFile, given: Normalization) -> str:
+    """Return why a model does not take what is given; empty: it does."""
+    shape, made = file.shape, file.provenance
+    eight_bit = shape.dtype in ("uint8", "int8")
+    shown = given.text if given.pair is None else "{:g},{:g}".format(*given.pair)
+    if shape.channels == 1 and (len(given.mean) > 1 or given.channel_order != "RGB"):
+        return f"{file.name} takes gray pictures: expected one mean and one std, such as raw or 0..1, got {shown}"
     known = {}
-    if file.provenance is not None:
-        known["provenance"] = file.provenance.input_range or RAW.range
-    if file.shape.dtype in ("uint8", "int8"):
-        known[f"quantization of its {file.shape.dtype} input"] = _quantized_range(file.shape)
-    if not any(_equal(given, one) for one in known.values()):
-        origin, (low, high) = next(iter(known.items()))
-        raise InputError(
-            f"{file.name} knows its input range: expected {low:g},{high:g} ({origin}), "
-            f"got {given[0]:g},{given[1]:g}; leave --input-range out"
+    if made is not None:
+        known["provenance"] = RAW if made.input_range is None else Normalization.from_range(*made.input_range)
+    if eight_bit:
+        known[f"quantization of its {shape.dtype} input"] = _quantized_input(shape)
+    if not known or any(given.agrees_with(one) for one in known.values()):
+        return ""
+    origin, expected = next(iter(known.items()))
+    refusal = f"{file.name} knows its input: expected {{:g}},{{:g}} ({origin}), got {shown}".format(*expected.limits)
+    if made is not None:
+        return f"{refusal}; leave --normalize and --input-range out"
+    if shape.scale <= 0:  # a CAST inside the graph
+        return f"{refusal}; leave --normalize and --input-range out"
+    table = pixel_table(shape.dtype, shape.scale, shape.zero_point, given)
+    left = max(len(np.unique(column)) for column in table.reshape(256, -1).T)
+    if left >= _FEWEST_LEVELS:
+        return ""
+    return f"{refusal}, which leaves {left} of 256 values apart; leave --normalize and --input-range out"
+
+
+def _quantized_input(shape: ClassifierShape) -> Normalization:
+    """Return the normalization that pixels fed as they are to an 8-bit input amount to."""
+    scale = shape.scale if shape.scale > 0 else 1.0
+    lowest = shape.zero_point - int(np.iinfo(np.dtype(shape.dtype)).min)
+    return Normalization((float(lowest),), (1 / scale,))
+
+
+_USUAL_SPANS = ("0..1", "tf", "raw", "torch", "caffe")
+_SPAN_TOLERANCE = 0.02
+"""Of the span: a quantization range comes from calibration images, whose darkest and brightest pixels need not be 0 and
+255."""
+
+
+def _read_quantization(shape: ClassifierShape) -> KnownInput:
+    """Decide how pixels enter an 8-bit input of a model from elsewhere by the numbers that its quantization spans.
+
+    Where that is the span of one of the usual scalings, pixel values are the tensor's own bytes, as MediaPipe feeds
+    them. The channels of torch and caffe span different numbers, so that one quantization for all of them cannot stand
+    for it: they are applied.
+    """
+    if shape.scale <= 0:  # a CAST inside the graph
+        return KnownInput(InputRange(RAW, "8-bit input"), None)
+    low, high = _quantized_input(shape).limits
+    tolerance = _SPAN_TOLERANCE * (high - low)
+    span = f"the {shape.dtype} input of this file spans {low:g} to {high:g}"
+    for name in _USUAL_SPANS:
+        usual = NORMALIZATIONS[name]
+        if all(abs(a - b) <= tolerance for a, b in zip(usual.limits, (low, high), strict=True)):
+            if usual.pair is not None or shape.channels != 3:
+                return KnownInput(InputRange(RAW, "8-bit input"), None)
+            line = f"{span}, as {name} scales pixels (see --normalize): assumed; {REMEDY}"
+            return KnownInput(InputRange(usual, "assumed", decided=False), usual, (line,))
+    line = (
+        f"{span}, which is none of the usual ranges (0..1, -1..1, 0..255, torch, caffe); pixel values are its bytes: "
+        "assumed; if labels are wrong, say with --normalize how pixels enter the network"
+    )
+    return KnownInput(InputRange(RAW, "assumed", decided=False), None, (line,))
+
+
+def _given_to_8_bit(shape: ClassifierShape, given: Normalization) -> KnownInput:
+    quantized = _quantized_input(shape)
+    if given.agrees_with(quantized):
+        return KnownInput(InputRange(RAW, "8-bit input"), None)
+    low, high = quantized.limits
+    notes: tuple[str, ...] = ()
+    step, (least, most) = (high - low) / 255 * 1.5, given.limits
+    if least < low - step or most > high + step:
+        notes = (
+            f"{given.text} has numbers from {least:g} to {most:g}, but the {shape.dtype} input of this file holds "
+            f"{low:g} to {high:g}: what is beyond is cut off",
         )
-
-
-def _quantized_range(shape: ClassifierShape) -> tuple[float, float]:
-    """Compute the real values of the lowest and the highest number of an 8-bit input."""
-    limits, scale = np.iinfo(np.dtype(shape.dtype)), shape.scale or 1.0
-    return (int(limits.min) - shape.zero_point) * scale, (int(limits.max) - shape.zero_point) * scale
-
-
-def _equal(given: tuple[float, float], known: tuple[float, float]) -> bool:
-    step = (known[1] - known[0]) / 255
-    return all(abs(one - other) <= step * 1.001 for one, other in zip(given, known, strict=True))
-
-
-def measure_input_range(
-    predict: Predict, images: npt.NDArray[np.uint8], labels: npt.NDArray[np.int64] | None = None
-) -> InputRange:
-    """Try the usual ranges on images, and take the one under which the network predicts best.
-
-    With `labels` the score is the fraction of right predictions. Without, and where even the best fraction could be
-    chance because the network numbers its classes in another order, it is the mutual information between image and
-    prediction in nats (Bridle, Heading and MacKay 1991): high where each prediction is confident and the predictions
-    differ. A network that gets numbers 255 times too large is confident of everything, so 0..255 must not only win but
-    find the others almost without information. Equal fractions are decided by that information too.
-
-    Args:
-        predict: takes float32[N, H, W, C] in the range tried, returns probabilities float32[N, K].
-        images: uint8[N, H, W, C].
-        labels: int64[N], where they are known.
-
-    Raises:
-        InputError: there are no images.
-    """
-    if len(images) == 0:
-        raise InputError("to measure the input range, images are needed; or give it with --input-range LO,HI")
-    predictions = {
-        name: predict(images.astype(np.float32) * np.float32((high - low) / 255) + np.float32(low))
-        for name, (low, high) in CANDIDATES.items()
-    }
-    scores = {name: mutual_information(found) for name, found in predictions.items()}
-    best, doubt = _without_saturation(scores), ""
-    if labels is not None:
-        right = {name: int((found.argmax(axis=1) == labels).sum()) for name, found in predictions.items()}
-        most = max(right.values())
-        if _could_be_chance(most, labels, next(iter(predictions.values())).shape[1]):
-            doubt = (
-                f"at best {most} of {len(labels)} labels are right, which could be chance: the network may number its "
-                "classes in another order than these photos"
-            )
-        else:
-            tied = [name for name in right if right[name] == most]
-            best = best if best in tied else tied[0]
-            scores = {name: count / len(labels) for name, count in right.items()}
-    low, high = CANDIDATES[best]
-    return InputRange(low, high, "measured", {name: round(score, 4) for name, score in scores.items()}, doubt)
-
-
-def mutual_information(probabilities: npt.NDArray[np.float32]) -> float:
-    """Compute the mutual information between image and prediction: entropy of the mean minus mean entropy.
-
-    Args:
-        probabilities: float32[N, K].
-
-    Returns:
-        nats; of a single image the negative of its entropy.
-    """
-    wide = probabilities.astype(np.float64)
-    wide = wide / np.maximum(wide.sum(axis=1, keepdims=True), 1e-12)
-    if len(wide) == 1:
-        return -float(_entropy(wide)[0])
-    return float(_entropy(wide.mean(axis=0)) - _entropy(wide).mean())
-
-
-def _without_saturation(scores: Mapping[str, float]) -> str:
-    small = max(("0..1", "-1..1"), key=lambda name: scores[name])
-    return "0..255" if scores["0..255"] > 4 * max(scores[small], 0.0) and scores["0..255"] > 0 else small
-
-
-def _could_be_chance(right: int, labels: npt.NDArray[np.int64], classes: int) -> bool:
-    return could_be_chance(right, labels, classes)
-
-
-def _entropy(p: npt.NDArray[np.float64]) -> Any:
-    return -(p * np.log(np.maximum(p, 1e-12))).sum(axis=-1)
+    return KnownInput(InputRange(given, "given"), given, notes)

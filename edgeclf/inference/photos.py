@@ -181,7 +181,7 @@ def _find_photos(
 def _measure_input_range(
     classifier: Classifier, photos: Sequence[str | Path], read: Callable[[str | Path], Pixels]
 ) -> None:
-    """Measure the input range, unless it is known, on many photos at once: the first one alone may mislead."""
+    """Measure the input range, unless it is known, on many photos at once: one alone decides nothing."""
     if classifier.input_range is not None:
         return
     readable = []

@@ -11,10 +11,12 @@ import numpy.typing as npt
 
 from edgeclf.artifact.locate import locate_model
 from edgeclf.artifact.model_file import ModelFile
-from edgeclf.artifact.pixels import Normalization, apply_table, pixel_table
+from edgeclf.artifact.normalization import Normalization, resolve_normalization
+from edgeclf.artifact.pixels import apply_table, pixel_table
 from edgeclf.artifact.samples import FORMULA, Samples, read_samples, sample_image
 from edgeclf.errors import DamagedModelError, ModelError
 from edgeclf.inference.engine import find_engine
+from edgeclf.inference.input_range import resolve_input_range
 from edgeclf.records import Record
 
 LARGEST_SHOWN = 1e9
@@ -48,7 +50,14 @@ class VerifyReport(Record):
     largest_difference: float
 
 
-def verify(model: str | Path | ModelFile, runtime: str = "litert", threads: int = 1) -> VerifyReport:
+def verify(
+    model: str | Path | ModelFile,
+    runtime: str = "litert",
+    threads: int = 1,
+    *,
+    normalize: str | Normalization | None = None,
+    input_range: tuple[float, float] | None = None,
+) -> VerifyReport:
     """Run a model's embedded samples and compare their outputs with those of the host that made the model.
 
     Labels must be equal, except where the two best classes were within one step of each other; values must be within
@@ -57,9 +66,12 @@ def verify(model: str | Path | ModelFile, runtime: str = "litert", threads: int 
     Raises:
         DamagedModelError: the file is not what was written.
         ModelError: it carries no samples, or samples of a formula that this version does not know.
+        InputError: `normalize` or `input_range` is not what the model's samples were computed with.
     """
+    given = resolve_normalization(normalize, input_range)
     file = model if isinstance(model, ModelFile) else ModelFile.read(locate_model(model))
     samples = _read_samples(file)
+    resolve_input_range(file, given)  # refuses another normalization than that of the samples
     shape, table = file.shape, _pixel_table(file)
     session = find_engine(runtime).open(file, threads=threads)
     step = samples.step

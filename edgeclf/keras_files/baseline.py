@@ -8,9 +8,10 @@ from pathlib import Path
 
 from edgeclf.artifact.class_names import GivenLabels, read_given
 from edgeclf.artifact.labels import names_beside
+from edgeclf.artifact.normalization import RAW
 from edgeclf.artifact.run_folder import RunFolder
 from edgeclf.dataset import Dataset
-from edgeclf.keras_files.input_range import decide_input_range
+from edgeclf.keras_files.input_range import choose_input_range, describe_own_input
 from edgeclf.keras_files.loading import load_network
 from edgeclf.keras_files.predictor import BATCH, KerasPredictor
 from edgeclf.measure.baseline import BaselineNetwork
@@ -26,9 +27,10 @@ def open_baseline(path: str | Path, plan: BenchPlan, data: Data = None, progress
 
     Args:
         path: what `compress` takes: a run folder, a `.keras` or `.h5` file, a SavedModel.
-        plan: with the input range given, and whether to load layers that may carry code.
+        plan: with the normalization given, and whether to load layers that may carry code. A network that knows its
+            own is not given another: that one is for the models.
         data: the images, or a function that loads them at a (height, width), on which an unknown input range is
-            measured; None: the range given, else raw pixels.
+            measured; None: the normalization given, else raw pixels.
         progress: where remarks go.
 
     Raises:
@@ -39,13 +41,19 @@ def open_baseline(path: str | Path, plan: BenchPlan, data: Data = None, progress
     loaded = load_network(path, trust_model=plan.trust_model)
     size = (loaded.network.input.height, loaded.network.input.width)
     dataset = data(*size) if callable(data) else data
-    classes, notes = _class_names(loaded.path, len(loaded.network.classes), plan.labels)
-    span = plan.input_range
-    if dataset is not None:
-        if classes is not None and len(classes) == len(dataset.class_names):
-            dataset = order_classes(dataset, classes)
-        span = decide_input_range(loaded, plan.input_range, dataset, progress)
-    scaled = loaded if span is None else loaded.with_input_range(*span)
+    classes, found = _class_names(loaded.path, len(loaded.network.classes), plan.labels)
+    notes, normalization = list(found), plan.normalization
+    if dataset is not None and classes is not None and len(classes) == len(dataset.class_names):
+        dataset = order_classes(dataset, classes)
+    if own := describe_own_input(loaded):
+        if normalization is not None and not normalization.agrees_with(RAW):
+            notes.append(f"{normalization.text} was not applied to it: {own}")
+        normalization = None
+    elif dataset is not None:
+        chosen = choose_input_range(loaded, normalization, dataset, progress)
+        normalization = chosen.normalization
+        notes += chosen.notes
+    scaled = loaded if normalization is None else loaded.with_normalization(normalization)
     network = scaled.network if classes is None else dataclasses.replace(scaled.network, classes=classes)
     file = loaded.path
     return BaselineNetwork(
@@ -53,7 +61,7 @@ def open_baseline(path: str | Path, plan: BenchPlan, data: Data = None, progress
         predictor=KerasPredictor(network, labels=classes or (), batch_size=1 if loaded.kind == "SavedModel" else BATCH),
         name=f"{file.parent.name}/{file.name}" if file.parent.name else file.name,
         size_bytes=file.stat().st_size if file.is_file() else None,
-        input_range=span,
+        normalization=None if normalization == RAW else normalization,
         class_count=len(network.classes),
         notes=tuple(f"float baseline: {note}" for note in notes),
     )

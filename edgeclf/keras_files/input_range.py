@@ -2,74 +2,99 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
+from edgeclf.artifact.normalization import RAW, Normalization
 from edgeclf.dataset import Dataset
 from edgeclf.errors import InputError
-from edgeclf.inference.input_range import InputRange, measure_input_range
+from edgeclf.graph.float_network import FloatNetwork
+from edgeclf.inference.input_range import InputRange
+from edgeclf.inference.range_measurement import NETWORK_CONVENTION, Predict, measure_input_range
 from edgeclf.keras_files.loading import LoadedNetwork
-from edgeclf.measure.accuracy import range_rows
+from edgeclf.measure.accuracy import LABELLED_RANGE_IMAGES, range_rows
 from edgeclf.progress import Progress
 
-
-def decide_input_range(
-    loaded: LoadedNetwork, given: tuple[float, float] | None, data: Dataset | None, progress: Progress
-) -> tuple[float, float] | None:
-    """Return the range that `choose_input_range` finds; None: the network takes raw pixels."""
-    chosen = choose_input_range(loaded, given, data, progress)
-    return None if (chosen.low, chosen.high) == (0.0, 255.0) else (chosen.low, chosen.high)
+_BATCH = 64
 
 
 def choose_input_range(
-    loaded: LoadedNetwork, given: tuple[float, float] | None, data: Dataset | None, progress: Progress
+    loaded: LoadedNetwork, given: Normalization | None, data: Dataset | None, progress: Progress
 ) -> InputRange:
-    """Choose what pixel values 0 and 255 must become before they enter the network.
+    """Choose how pixels enter the network.
 
     A run's network and one with a scaling layer inside take raw pixels. For others it is measured on training images.
 
     Returns:
-        the range, and where it comes from.
+        the normalization, and where it comes from.
 
     Raises:
-        InputError: nothing names it, and there are no images to measure on.
+        InputError: nothing names it and there are no images to measure on, or a run's network is given another.
     """
-    model = loaded.network.model
-    inside = loaded.run is not None or (model is not None and _scales_inside(model))
+    own = describe_own_input(loaded)
     if given is not None:
-        chosen = InputRange(*given, "given")
+        if loaded.run is not None and not given.agrees_with(RAW):
+            raise InputError(
+                f"{loaded.run.path} knows its input: expected raw pixels ({own}), got {given.text}; leave --normalize "
+                "and --input-range out"
+            )
+        chosen = InputRange(given, "given")
         progress.info(chosen.sentence)
-        if inside and given != (0.0, 255.0):
-            progress.warn(f"{loaded.path.name} scales its input inside; --input-range scales it once more, before that")
+        if own and not given.agrees_with(RAW):
+            progress.warn(f"{loaded.path.name} scales its input inside; {given.text} is applied once more, before that")
         return chosen
-    if inside:
-        return InputRange(0.0, 255.0, "network")
+    if own:
+        return InputRange(RAW, "network")
     if data is None:
         raise InputError(
-            f"{loaded.path.name} does not say which input values it expects; add --input-range 0,1 (or -1,1 or 0,255), "
-            "or --data to measure it"
+            f"{loaded.path.name} does not say which input values it expects; add --normalize NAME (caffe, torch, tf, "
+            "0..1, raw, or mean/std), or --data to measure it"
         )
     split = data.splits["train"]
-    spread = range_rows(len(split))
-
-    def predict(images: npt.NDArray[np.float32]) -> npt.NDArray[np.float32]:
-        found = np.stack([np.asarray(loaded.network.call(image[None]))[0] for image in images]).astype(np.float32)
-        if (found >= 0).all() and np.allclose(found.sum(axis=1), 1, atol=1e-3):
-            return found
-        powers = np.exp(found - found.max(axis=1, keepdims=True))
-        return np.asarray(powers / powers.sum(axis=1, keepdims=True), np.float32)
-
-    measured = measure_input_range(predict, np.asarray(split.images[spread]), split.labels[spread])
-    progress.info(measured.sentence)
+    rows = range_rows(len(split), LABELLED_RANGE_IMAGES)
+    # a SavedModel may know one batch size alone
+    predict = _predictor(loaded, 1 if loaded.kind == "SavedModel" else _BATCH)
+    measured = measure_input_range(predict, np.asarray(split.images[rows]), split.labels[rows], NETWORK_CONVENTION)
+    (progress.info if measured.decided else progress.warn)(measured.sentence)
     if measured.doubt:
         progress.warn(f"{loaded.path.name}: {measured.doubt} ({', '.join(data.class_names[:5])}, ...)")
     return measured
 
 
-def _scales_inside(model: Any) -> bool:
+def describe_own_input(loaded: LoadedNetwork) -> str:
+    """Return why a network takes raw pixels, whatever is said; empty: it does not say what it takes."""
+    if loaded.run is not None:
+        return "it is the network of a run"
+    return "it scales its input inside" if _scales_inside(loaded.network) else ""
+
+
+def _predictor(loaded: LoadedNetwork, batch: int) -> Predict:
+    def predict(images: npt.NDArray[np.float32]) -> npt.NDArray[np.float32]:
+        parts = [np.asarray(loaded.network.call(images[at : at + batch])) for at in range(0, len(images), batch)]
+        found = np.concatenate(parts).astype(np.float32)
+        if (found >= 0).all() and np.allclose(found.sum(axis=1), 1, atol=1e-3):
+            return found
+        powers = np.exp(found - found.max(axis=1, keepdims=True))
+        return np.asarray(powers / powers.sum(axis=1, keepdims=True), np.float32)
+
+    return predict
+
+
+def _scales_inside(network: FloatNetwork) -> bool:
     from edgeclf.graph.prepared_network import SCALING_KINDS
     from edgeclf.graph.private_apis import all_layers
 
-    return any(isinstance(layer, SCALING_KINDS) for layer in all_layers(model))
+    if network.model is not None:
+        return any(isinstance(layer, SCALING_KINDS) for layer in all_layers(network.model))
+    names = {kind.__name__ for kind in SCALING_KINDS}
+    return any(type(layer).__name__ in names for layer in _layers_of(network.trackable))
+
+
+def _layers_of(owner: Any) -> Iterator[Any]:
+    """Iterate over the layers of a Keras 3 network, those of networks inside it too; a SavedModel names none."""
+    for layer in getattr(owner, "layers", None) or ():
+        yield layer
+        yield from _layers_of(layer)

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from edgeclf.artifact.pixels import RAW, Normalization
+from edgeclf.artifact.normalization import RAW, Normalization
 from edgeclf.artifact.run_folder import RunFolder
 from edgeclf.errors import ModelError
 from edgeclf.graph.float_network import FloatNetwork, InputSpec
@@ -33,7 +33,7 @@ class LoadedNetwork:
         name: for the files made of it.
         run: the run folder that it lies in, if any.
         kind: `tf-keras`, `Keras 3` or `SavedModel`.
-        network: on raw pixels until `with_input_range` says otherwise. `model` is None where another framework made
+        network: on raw pixels until `with_normalization` says otherwise. `model` is None where another framework made
             it. Without a run folder the classes are numbers.
     """
 
@@ -43,10 +43,10 @@ class LoadedNetwork:
     kind: str
     network: FloatNetwork
 
-    def with_input_range(self, low: float, high: float) -> LoadedNetwork:
-        """Return a copy whose network takes pixel values 0 and 255 as `low` and `high`."""
+    def with_normalization(self, normalization: Normalization) -> LoadedNetwork:
+        """Return a copy whose network takes pixels as `normalization` makes them."""
         given = self.network.input
-        spec = InputSpec(given.height, given.width, Normalization.from_range(low, high))
+        spec = InputSpec(given.height, given.width, normalization)
         return dataclasses.replace(self, network=dataclasses.replace(self.network, input=spec))
 
 

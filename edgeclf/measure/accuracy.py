@@ -10,6 +10,7 @@ import numpy as np
 import numpy.typing as npt
 
 from edgeclf.artifact.model_file import ModelFile
+from edgeclf.artifact.normalization import Normalization
 from edgeclf.dataset import ImageView
 from edgeclf.errors import DataError
 from edgeclf.inference.classifier import Classifier
@@ -20,6 +21,8 @@ IntArray = npt.NDArray[np.int64]
 Images = npt.NDArray[np.uint8] | ImageView
 
 RANGE_IMAGES = 64
+LABELLED_RANGE_IMAGES = 256
+"""The same with labels, where the first few do not decide."""
 _CHUNK = 64
 
 
@@ -28,7 +31,7 @@ def predict_split(
     images: Images,
     *,
     runtime: str = "litert",
-    input_range: tuple[float, float] | None = None,
+    normalization: Normalization | None = None,
     workers: int | None = None,
     progress: Progress = SILENT,
 ) -> IntArray:
@@ -41,8 +44,8 @@ def predict_split(
         model: the model file.
         images: uint8[N, H, W, 3] of the model's own size, or anything that slices into that.
         runtime: name of the runtime.
-        input_range: input values that the network expects, (low, high); None lets the file decide, or a measurement on
-            up to 64 images of this split.
+        normalization: how pixels enter the network; None lets the file decide, or a measurement on up to 64 images of
+            this split.
         workers: worker threads; None takes one for each core that this process may use.
         progress: where the bar goes.
 
@@ -51,14 +54,14 @@ def predict_split(
 
     Raises:
         ModelError: the model cannot be opened.
-        InputError: the model states an input range other than the one given.
+        InputError: the model refuses the normalization given.
     """
     total = len(images)
     starts = range(0, total, _CHUNK)
     idle: SimpleQueue[Classifier] = SimpleQueue()
     count = max(1, min(workers or usable_cores(), len(starts)))
     for _ in range(count):
-        classifier = Classifier(model, runtime=runtime, threads=1, input_range=input_range)
+        classifier = Classifier(model, runtime=runtime, threads=1, normalize=normalization)
         if classifier.input_range is None and total:
             # All workers must come to the same result, so all measure on the same images.
             classifier.choose_input_range(images[range_rows(total)])
@@ -87,9 +90,9 @@ def predict_split(
     return predictions
 
 
-def range_rows(total: int) -> IntArray:
-    """Choose up to 64 rows, spread over `total`, on which an unknown input range is measured."""
-    return np.linspace(0, total - 1, min(total, RANGE_IMAGES)).astype(np.int64)
+def range_rows(total: int, most: int = RANGE_IMAGES) -> IntArray:
+    """Choose up to `most` rows, spread over `total`, on which an unknown input range is measured."""
+    return np.linspace(0, total - 1, min(total, most)).astype(np.int64)
 
 
 def class_indices(labels: Sequence[str], class_count: int, class_names: Sequence[str]) -> IntArray:

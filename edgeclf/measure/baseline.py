@@ -13,6 +13,7 @@ from typing import Protocol
 import numpy as np
 import numpy.typing as npt
 
+from edgeclf.artifact.normalization import Normalization
 from edgeclf.dataset import Dataset
 from edgeclf.inference.predictor import Predictor
 from edgeclf.measure.accuracy import Images, takes_order_of_classes
@@ -36,8 +37,8 @@ class Baseline:
         parameters: numbers in the network.
         size_bytes: of its file.
         threads: that it computed with; None on a GPU.
-        input_range: what pixel values 0 and 255 became for it; None: it took them raw.
-        notes: on its classes, and on an accuracy that could be chance.
+        normalization: how pixels entered it; None: it took them raw.
+        notes: on its classes, on how pixels entered it, and on an accuracy that could be chance.
     """
 
     name: str
@@ -48,7 +49,7 @@ class Baseline:
     parameters: int | None = None
     size_bytes: int | None = None
     threads: int | None = None
-    input_range: tuple[float, float] | None = None
+    normalization: Normalization | None = None
     notes: tuple[str, ...] = ()
 
     def top1(self, labels: npt.NDArray[np.int64]) -> float | None:
@@ -88,15 +89,15 @@ class BaselineNetwork:
         predictor: runs it; its labels are empty where nobody named the classes.
         name: short, for tables.
         size_bytes: of its file; None for a folder.
-        input_range: what pixel values 0 and 255 become for it; None: it takes them raw.
+        normalization: how pixels enter it; None: it takes them raw.
         class_count: number of classes; None: that of the labels.
-        notes: on how its classes are named.
+        notes: on how its classes are named, and on how pixels enter it.
     """
 
     predictor: TimedPredictor
     name: str
     size_bytes: int | None = None
-    input_range: tuple[float, float] | None = None
+    normalization: Normalization | None = None
     class_count: int | None = None
     notes: tuple[str, ...] = ()
 
@@ -142,6 +143,6 @@ def measure_baseline(
         parameters=predictor.parameters,
         size_bytes=network.size_bytes,
         threads=predictor.threads,
-        input_range=network.input_range,
+        normalization=network.normalization,
         notes=notes,
     )

@@ -57,12 +57,12 @@ def bench(
     Raises:
         DataError: a split is missing or empty, a model does not fit the data, or the baseline saw other images.
         ModelError: a model cannot be opened.
-        InputError: a model states an input range other than the one given.
+        InputError: all models know another input than the one given.
     """
     began = time.monotonic()
     load = at_size(dataset)
     target = target or Local(find_photos(load, plan.split))
-    subjects = open_subjects(files, plan, load)
+    subjects = open_subjects(files, plan, load, used=_is_used(plan, baseline))
     # Accuracy first: models that do not fit the data are refused before minutes of timing.
     predictions = _predict_all(subjects, plan, load, baseline, progress)
     verdicts: tuple[Verdict, ...] = ()
@@ -103,6 +103,12 @@ def bench(
     )
 
 
+def _is_used(plan: BenchPlan, baseline: Baseline | None) -> bool:
+    """Return whether the baseline takes the normalization that was given."""
+    given, applied = plan.normalization, None if baseline is None else baseline.normalization
+    return given is not None and applied is not None and applied.agrees_with(given)
+
+
 def find_photos(load: DatasetLoader | None, split: str) -> FindPhotos | None:
     """Make a function that finds up to 100 photo files of a split; None without data."""
     if load is None:
@@ -141,7 +147,7 @@ def _predict(
             f"{plan.split!r} ({len(split.paths):,}); compute it on the same data"
         )
     outputs = predict_split(
-        subject.file, split.images, runtime=plan.runtime, input_range=subject.given_range, progress=progress
+        subject.file, split.images, runtime=plan.runtime, normalization=subject.given, progress=progress
     )
     indices = mapping[outputs]
     names = [data.class_names[k] if k >= 0 else subject.labels[a] for k, a in zip(indices, outputs, strict=True)]
@@ -153,7 +159,9 @@ def _note_classes(subject: Subject, predictions: ModelPredictions, data: Dataset
     names = predictions.class_names
     assumed = takes_order_of_classes(subject.labels, names)
     notes = [describe_assumed_order(data)] if assumed else []
-    doubt = describe_chance(predictions.indices, predictions.split.labels, len(names), assumed=assumed)
+    doubt = describe_chance(
+        predictions.indices, predictions.split.labels, len(names), assumed=assumed, entered=subject.input_range
+    )
     if doubt:
         progress.warn(f"{subject.name}: {doubt}")
         notes.append(doubt)
@@ -190,11 +198,12 @@ def _result(
         peak_memory_bytes=memory.peak_bytes,
         model_memory_bytes=memory.model_bytes,
         memory_kind=memory.kind,
-        input_range=subject.input_range,
+        input_range=subject.input_range.pair if subject.input_range else None,
         integrity=subject.integrity,
         notes=subject.notes,
         sha256=file.sha256,
         label_source=subject.label_source,
+        normalization=subject.input_range.normalization if subject.input_range else None,
     )
 
 
@@ -209,12 +218,13 @@ def _baseline_result(baseline: Baseline | None, images: Split | None) -> Baselin
         name=baseline.name,
         device=baseline.device,
         threads=baseline.threads,
-        input_range=baseline.input_range,
+        input_range=baseline.normalization.pair if baseline.normalization else None,
         top1=top1,
         top1_interval=interval,
         latency_ms=baseline.latency_ms,
         parameters=baseline.parameters,
         size_bytes=baseline.size_bytes,
+        normalization=baseline.normalization,
     )
 
 

@@ -10,6 +10,7 @@ import numpy as np
 from edgeclf.dataset import NAMED, Dataset
 from edgeclf.errors import DataError
 from edgeclf.inference.chance import could_be_chance
+from edgeclf.inference.input_range import InputRange
 from edgeclf.measure.accuracy import IntArray, class_indices, takes_order_of_classes
 
 _SHOWN = 4
@@ -53,7 +54,9 @@ def describe_assumed_order(data: Dataset) -> str:
     )
 
 
-def describe_chance(predictions: IntArray, labels: IntArray, classes: int, *, assumed: bool) -> str:
+def describe_chance(
+    predictions: IntArray, labels: IntArray, classes: int, *, assumed: bool, entered: InputRange | None = None
+) -> str:
     """Say that an accuracy could be that of guessing, and what would help; empty where it could not.
 
     Args:
@@ -61,16 +64,24 @@ def describe_chance(predictions: IntArray, labels: IntArray, classes: int, *, as
         labels: int64[N].
         classes: of the data.
         assumed: whether nobody named the classes of the network.
+        entered: how pixels entered it, where that is known.
     """
     count, right = len(labels), int((predictions == labels).sum())
     guessed = max(1 / classes, float(np.bincount(labels, minlength=1).max()) / max(1, count))
     # A few images can all be right and yet too few to exclude chance: that is no reason to doubt the order.
     if right / max(1, count) >= (1 + guessed) / 2 or not could_be_chance(right, labels, classes):
         return ""
+    how = f" (now {entered.normalization.text}, {entered.source})" if entered is not None else ""
     line = f"only {right:,} of {count:,} images are right, which could be chance: "
     if assumed:
-        return f"{line}its classes may have another order (give {REMEDY} then) or other input values (--input-range)"
-    return f"{line}it may expect other input values (--input-range), or not have learned these classes"
+        return (
+            f"{line}its classes may have another order (give {REMEDY} then), or pixels may enter it in another way "
+            f"than it was trained with{how}: --normalize"
+        )
+    return (
+        f"{line}pixels may enter it in another way than it was trained with{how}: --normalize; or it has not learned "
+        "these classes"
+    )
 
 
 def order_classes(data: Dataset, names: tuple[str, ...]) -> Dataset:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from edgeclf.artifact.locate import list_paths
+from edgeclf.artifact.normalization import Normalization
 from edgeclf.dataset import SPLITS
 from edgeclf.errors import InputError, UnknownNameError
 from edgeclf.measure.latency import check_counts
@@ -24,7 +25,7 @@ class BenchPlan(Record):
         threads: thread counts to time.
         runtime: name of the runtime, for all models.
         runs: timed calls of each model and thread count; None: decided by the model's speed.
-        input_range: what pixel values 0 and 255 become, for models with float inputs whose files do not state it.
+        normalization: how pixels enter models whose files do not state it; None: measured.
         labels: a file with class names, one a line in the order of the outputs, for the models and the baseline that
             carry none, and for other people's models that carry others; None: not given.
         trust_model: load a baseline even if that runs code from its file.
@@ -46,7 +47,7 @@ class BenchPlan(Record):
     threads: tuple[int, ...] = (1,)
     runtime: str = "litert"
     runs: int | None = None
-    input_range: tuple[float, float] | None = None
+    normalization: Normalization | None = None
     trust_model: bool = False
     sustain: float | None = None
     seed: int = 0

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from edgeclf import atomic
+from edgeclf.artifact.normalization import Normalization
 from edgeclf.errors import InputError
 from edgeclf.json_text import read_json
 from edgeclf.measure.board import BoardReading, BoardReadings
@@ -29,6 +30,7 @@ class BaselineResult(Record):
     latency_ms: Percentiles | None
     parameters: int | None
     size_bytes: int | None
+    normalization: Normalization | None = None
 
 
 @dataclass(frozen=True)
@@ -68,7 +70,9 @@ class ModelResult(Record):
         runs: timed calls behind `latency_ms`.
         steady: whether calls had stopped getting faster when timing began.
         spread: drift between rounds, relative to the median.
-        input_range: what pixel values 0 and 255 become for this network; None where nothing decided it.
+        input_range: what pixel values 0 and 255 become for this network; None where nothing decided it, and where a
+            pair of numbers cannot say it.
+        normalization: how pixels enter it: mean, std and channel order; None where nothing decided it.
         integrity: "verified", or "unverified" (made by others).
         notes: warnings and remarks on how this file is read.
         sha256: of the file, as `sha256sum` gives it; None in reports of earlier versions.
@@ -106,6 +110,7 @@ class ModelResult(Record):
     notes: tuple[str, ...]
     sha256: str | None = None
     label_source: str | None = None
+    normalization: Normalization | None = None
 
 
 @dataclass(frozen=True)

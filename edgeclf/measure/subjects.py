@@ -6,12 +6,18 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+import numpy as np
+import numpy.typing as npt
+
 from edgeclf.artifact.class_names import NUMBERED, UNNAMED, own_names
 from edgeclf.artifact.model_file import ModelFile
+from edgeclf.artifact.normalization import Normalization
 from edgeclf.dataset import Dataset, Split
-from edgeclf.errors import DataError, UnknownNameError
+from edgeclf.errors import DataError, InputError, UnknownNameError
 from edgeclf.inference.classifier import Classifier
-from edgeclf.measure.accuracy import range_rows
+from edgeclf.inference.input_range import InputRange, find_refusal
+from edgeclf.measure.accuracy import LABELLED_RANGE_IMAGES, range_rows
+from edgeclf.measure.class_order import match_classes
 from edgeclf.measure.plan import BenchPlan
 
 DatasetLoader = Callable[[int, int], Dataset]
@@ -32,8 +38,8 @@ class Subject:
         runtime: that runs it.
         runtime_version: of that package.
         integrity: `verified` or `unverified`.
-        input_range: what pixel values 0 and 255 become; None: nothing decided it.
-        given_range: the same where the file does not state it, so that every classifier of it must be given it.
+        input_range: how pixels enter it; None: nothing decided it.
+        given: the same where the file does not state it, so that every classifier of it must be given it.
         notes: remarks for the report.
         label_source: where the labels are from (see `ClassNames`).
     """
@@ -47,8 +53,8 @@ class Subject:
     runtime: str
     runtime_version: str
     integrity: str
-    input_range: tuple[float, float] | None
-    given_range: tuple[float, float] | None
+    input_range: InputRange | None
+    given: Normalization | None
     notes: tuple[str, ...]
     label_source: str = NUMBERED
 
@@ -58,29 +64,51 @@ class Subject:
         return str(self.file.path or self.file.name)
 
 
-def open_subjects(files: Sequence[ModelFile], plan: BenchPlan, load: DatasetLoader | None) -> list[Subject]:
+def open_subjects(
+    files: Sequence[ModelFile], plan: BenchPlan, load: DatasetLoader | None, *, used: bool = False
+) -> list[Subject]:
     """Open each file once, and measure the input range of those that do not state it.
+
+    What `plan.normalization` says is for the models that do not know it; of those that know another a note says so.
+
+    Args:
+        files: the models.
+        plan: how they are run.
+        load: the images; None: there are none.
+        used: whether `plan.normalization` was applied to the baseline, so that no model needs to take it.
 
     Raises:
         ModelError: a model cannot be opened.
-        InputError: a model states an input range other than `plan.input_range`.
+        InputError: all of the models know another normalization than `plan.normalization`.
         UnknownNameError, DataError: the split is missing or empty.
     """
     unique = list({file.path.resolve() if file.path else file.name: file for file in files}.values())
-    return [_open(file, name, plan, load) for file, name in zip(unique, short_names(unique), strict=True)]
+    given = plan.normalization
+    refusals = ["" if given is None else find_refusal(file, given) for file in unique]
+    if all(refusals) and not used:
+        raise InputError(refusals[0])
+    return [
+        _open(file, name, plan, load, refusal)
+        for file, name, refusal in zip(unique, short_names(unique), refusals, strict=True)
+    ]
 
 
-def _open(file: ModelFile, name: str, plan: BenchPlan, load: DatasetLoader | None) -> Subject:
+def _open(file: ModelFile, name: str, plan: BenchPlan, load: DatasetLoader | None, refusal: str) -> Subject:
     file.check()
+    given = None if refusal else plan.normalization
     # How edgeclf numbered the classes of its own models is known; what other programs wrote may be wrong.
-    labels = None if file.provenance is not None and own_names(file)[0] is not None else plan.labels
-    one = Classifier(file, runtime=plan.runtime, threads=1, input_range=plan.input_range, labels=labels)
-    chosen, given = one.input_range, plan.input_range
+    names = None if file.provenance is not None and own_names(file)[0] is not None else plan.labels
+    one = Classifier(file, runtime=plan.runtime, threads=1, normalize=given, labels=names)
+    chosen = one.input_range
     if chosen is None and load is not None:
-        images = split_of(load(one.height, one.width), plan.split).images
-        chosen = one.choose_input_range(images[range_rows(len(images))])
+        images, labels = _labelled_images(one, load(one.height, one.width), plan.split)
+        chosen = one.choose_input_range(images, labels)
         # The range was measured once; every other classifier of this file is given the result.
-        given = (chosen.low, chosen.high)
+        given = chosen.normalization
+    notes = _choose_notes(one, kept=plan.labels is not None and names is None)
+    if refusal and plan.normalization is not None:
+        knows = refusal.removeprefix(f"{file.name} ").partition(";")[0]
+        notes = (*notes, f"{plan.normalization.text} was not applied to it: it {knows}")
     return Subject(
         file=file,
         name=name,
@@ -91,9 +119,9 @@ def _open(file: ModelFile, name: str, plan: BenchPlan, load: DatasetLoader | Non
         runtime=one.runtime,
         runtime_version=one.runtime_version,
         integrity=one.integrity,
-        input_range=(chosen.low, chosen.high) if chosen else None,
-        given_range=given,
-        notes=_choose_notes(one, kept=plan.labels is not None and labels is None),
+        input_range=chosen,
+        given=given,
+        notes=notes,
         label_source=one.label_source,
     )
 
@@ -104,6 +132,26 @@ def _choose_notes(one: Classifier, *, kept: bool) -> tuple[str, ...]:
     return (
         (*notes, "it keeps the class names that it carries; --labels is for models without") if kept else tuple(notes)
     )
+
+
+def _labelled_images(
+    classifier: Classifier, data: Dataset, split: str
+) -> tuple[npt.NDArray[np.uint8], npt.NDArray[np.int64]]:
+    """Choose images to measure the input range on, with the index of the output that is right for each.
+
+    They are training images where there are any: what is measured on the split shall not have been fitted to it.
+    """
+    images = split_of(data, split)
+    if "train" in data.splits and len(data.splits["train"]):
+        images = data.splits["train"]
+    outputs = np.full(len(data.class_names), -1, np.int64)
+    names = () if classifier.label_source == NUMBERED else classifier.labels
+    mapping = match_classes(names, classifier.class_count, data)
+    for output, index in enumerate(mapping):
+        if index >= 0:
+            outputs[index] = output
+    rows = range_rows(len(images), LABELLED_RANGE_IMAGES)
+    return np.asarray(images.images[rows]), outputs[images.labels[rows]]
 
 
 def short_names(files: Sequence[ModelFile]) -> list[str]:

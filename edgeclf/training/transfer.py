@@ -10,9 +10,11 @@ import numpy as np
 import numpy.typing as npt
 import tf_keras
 
+from edgeclf.artifact.normalization import Normalization
 from edgeclf.errors import InputError, ModelError
 from edgeclf.graph.flatten import flatten
-from edgeclf.inference.input_range import CANDIDATES, InputRange
+from edgeclf.inference.input_range import InputRange
+from edgeclf.inference.range_measurement import CANDIDATES
 from edgeclf.measure.formatting import counted
 from edgeclf.training.input_range import ASSUMED, estimate_input_range
 from edgeclf.training.networks import NETWORKS, NetworkSettings
@@ -20,6 +22,7 @@ from edgeclf.training.networks.building import add_classifier, build_network
 
 layers = tf_keras.layers
 HEAD = "edgeclf_head"
+SCALING = "edgeclf_rescaling"
 HEAD_LAYERS = (layers.Dense, layers.Dropout, layers.Flatten, layers.Reshape, layers.Softmax)
 POOLING_LAYERS = (layers.AveragePooling2D, layers.GlobalAveragePooling2D)
 
@@ -31,7 +34,7 @@ class Pretrained:
     Args:
         network: a functional or sequential tf-keras image classifier with one input and one output.
         origin: its file's name, for remarks.
-        input_range: key of `edgeclf.inference.input_range.CANDIDATES` that it is known to expect; None: estimated.
+        input_range: key of `CANDIDATES` of `edgeclf.inference.range_measurement` that it expects; None: estimated.
     """
 
     network: tf_keras.Model
@@ -73,15 +76,17 @@ def transfer(pretrained: Pretrained, settings: NetworkSettings, images: npt.NDAr
         notes.append(f"{counted(frozen, 'layer')} that {origin} keeps frozen: trained like the others")
     scaling = None
     if not any(isinstance(layer, (layers.Rescaling, layers.Normalization)) for layer in base.layers):
-        span, how = _choose_range(pretrained, base, images)
-        scaling = (span.high - span.low) / 255, span.low
-        notes.append(f"{origin} has no Rescaling inside; {how} {span.low:g}..{span.high:g}, so one was put in front")
+        found, how = _choose_range(pretrained, base, images)
+        scaling = found.normalization
+        others = f" (not decided: {', '.join(found.remaining[1:])} would fit as well)" if found.remaining[1:] else ""
+        notes.append(f"{origin} has no Rescaling inside; {how} {scaling.text}{others}, so one was put in front")
     body = _rebuild(base, settings.image_size, scaling)
     x = body.output
     if x.shape.rank == 4:
         x = layers.GlobalAveragePooling2D()(x)
     model = tf_keras.Model(body.inputs, add_classifier(x, settings, name=HEAD))
-    model.set_weights([*base.get_weights(), *model.get_layer(HEAD).get_weights()])
+    front = [] if scaling is None else model.get_layer(SCALING).get_weights()
+    model.set_weights([*front, *base.get_weights(), *model.get_layer(HEAD).get_weights()])
     old_size = network.inputs[0].shape[1]
     if old_size not in (None, settings.image_size):
         notes.append(f"{origin} was trained at {old_size} pixels and is used at {settings.image_size}")
@@ -137,7 +142,7 @@ def _choose_range(
 ) -> tuple[InputRange, str]:
     """Return the input range of a network, and how it was found in the words of a sentence."""
     if pretrained.input_range is not None:
-        return InputRange(*CANDIDATES[pretrained.input_range], "given"), "it was trained with an input of"
+        return InputRange(CANDIDATES[pretrained.input_range], "given"), "it was trained with an input of"
     found = estimate_input_range(base, images)
     if found.source == ASSUMED:
         return found, "nor has it batch normalization, by which its input range could be estimated; assumed is"
@@ -162,10 +167,10 @@ def _find_features(network: tf_keras.Model, origin: str) -> Any:
     return tensor
 
 
-def _rebuild(base: tf_keras.Model, image_size: int | None, scaling: tuple[float, float] | None) -> tf_keras.Model:
+def _rebuild(base: tf_keras.Model, image_size: int | None, scaling: Normalization | None) -> tf_keras.Model:
     """Build the same graph at another input size, trainable, in the precision that is set for new layers.
 
-    A `Rescaling` comes behind the input where `scaling` is given.
+    What makes `scaling` out of raw pixels comes behind the input where that is given.
     """
     config = base.get_config()
     (entry,) = config["input_layers"]
@@ -175,12 +180,28 @@ def _rebuild(base: tf_keras.Model, image_size: int | None, scaling: tuple[float,
             continue
         layer["config"] |= {"trainable": True, "dtype": tf_keras.mixed_precision.global_policy().name}
         if scaling is not None:
-            layer["inbound_nodes"] = _rename(layer["inbound_nodes"], entry[0], "edgeclf_rescaling")
+            layer["inbound_nodes"] = _rename(layer["inbound_nodes"], entry[0], SCALING)
     if scaling is not None:
-        rescaling = layers.Rescaling(*scaling, name="edgeclf_rescaling")
-        node = {"class_name": "Rescaling", "config": rescaling.get_config(), "name": rescaling.name}
+        made = _scaling_layer(scaling)
+        node = {"class_name": type(made).__name__, "config": made.get_config(), "name": SCALING}
         config["layers"].insert(1, node | {"inbound_nodes": [[[entry[0], 0, 0, {}]]]})
     return tf_keras.Model.from_config(config)
+
+
+def _scaling_layer(scaling: Normalization) -> Any:
+    """Make a `Rescaling`, or a frozen 1x1 convolution where blue comes first."""
+    scale, offset = [1 / std for std in scaling.std], [-m / s for m, s in zip(scaling.mean, scaling.std, strict=True)]
+    if scaling.channel_order == "RGB":
+        return layers.Rescaling(*((part[0] if len(part) == 1 else part) for part in (scale, offset)), name=SCALING)
+    kernel, constant = np.diag(np.broadcast_to(scale, 3))[::-1], tf_keras.initializers.Constant
+    return layers.Conv2D(
+        3,
+        1,
+        kernel_initializer=constant(kernel.reshape(1, 1, 3, 3).tolist()),
+        bias_initializer=constant(np.broadcast_to(offset, 3).tolist()),
+        trainable=False,
+        name=SCALING,
+    )
 
 
 def _rename(nodes: Any, old: str, new: str) -> Any:

@@ -19,7 +19,8 @@ from edgeclf.artifact import provenance as sealing
 from edgeclf.artifact.classifier_shape import ClassifierShape, classifier_shape
 from edgeclf.artifact.macs import count_macs, count_parameters
 from edgeclf.artifact.model_file import ModelFile
-from edgeclf.artifact.pixels import RAW, Normalization, apply_table, pixel_table
+from edgeclf.artifact.normalization import RAW, Normalization
+from edgeclf.artifact.pixels import apply_table, pixel_table
 from edgeclf.artifact.provenance import Provenance
 from edgeclf.artifact.samples import CANDIDATES, choose_samples, sample_image
 from edgeclf.artifact.tflite_editor import TfliteEditor

@@ -18,11 +18,11 @@ class RecipeContext(StepContext):
 
     Attributes:
         name: of the source, in front of the recipe's name.
-        network_input: what pixel values 0 and 255 become before they enter the network, and the origin of that.
+        network_input: how pixels enter the network, and where that is known from.
         calibration: the record of the calibration draw; None: nothing is calibrated.
         float_correct: bool[N], which images of the scored split the source predicts correctly; None: not measured.
         class_source: where the class names are from (see `SettledClasses`).
-        notes: on the source, for the report.
+        notes: what users should know about the source, a line each; every model's notes begin with them.
         selected: whether the scored images chose the epoch of the float network that was kept.
     """
 

@@ -39,10 +39,10 @@ def _digest_of_files(path: Path) -> str:
 
 
 def _settings(plan: CompressPlan) -> dict[str, Any]:
-    span = None if plan.input_range is None else list(plan.input_range)
+    given = None if plan.normalization is None else plan.normalization.to_dict()
     versions = {name: package_version(name) for name in PACKAGES}
     labels = None if plan.labels is None else list(plan.labels)
-    settings = {"calibration": plan.calibration, "input_range": span, "seed": plan.seed, "labels": labels}
+    settings = {"calibration": plan.calibration, "normalization": given, "seed": plan.seed, "labels": labels}
     return {**settings, "versions": versions}
 
 
@@ -72,7 +72,7 @@ def describe_inputs(source: dict[str, Any], plan: CompressPlan, context: RecipeC
         "settings": _settings(plan),
         "data": None if data is None else [data.name, data.fingerprint, data.split_seed, list(data.class_names)],
         "classes": [context.class_source, *context.original.classes],
-        "network_input": [context.network_input.low, context.network_input.high],
+        "network_input": context.network_input.normalization.to_dict(),
         "balance": context.balance,
         "flip": context.flip,
     }

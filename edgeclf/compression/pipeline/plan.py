@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any
 
-from edgeclf.artifact.pixels import Normalization
+from edgeclf.artifact.normalization import Normalization
 from edgeclf.compression.choice import check_recipes
 from edgeclf.compression.recipe import Recipe
 from edgeclf.errors import InputError
@@ -22,7 +22,7 @@ class CompressPlan(Record):
         data: images for calibration, training and top-1: a folder, a manifest, a name, or a `Dataset`; None: those that
             the run was trained on.
         calibration: number of training images that set quantization ranges.
-        input_range: what pixel values 0 and 255 must become for a network from elsewhere; None: measured.
+        normalization: how pixels enter a network from elsewhere; None: measured.
         labels: class names in the order of the outputs of a network from elsewhere; None: a list beside it, else the
             sorted names of the data's classes.
         out: folder for the models; None: the run's `compressed/`, else a folder `compressed` beside `source`.
@@ -32,15 +32,14 @@ class CompressPlan(Record):
         speed: time each model beside a float32 model of the network, about a second each.
 
     Raises:
-        InputError: there is no recipe, one is given twice, there are no calibration images, or the input range does not
-            rise.
+        InputError: there is no recipe, one is given twice, or there are no calibration images.
     """
 
     source: str
     recipes: tuple[Recipe, ...]
     data: Any = None
     calibration: int = 500
-    input_range: tuple[float, float] | None = None
+    normalization: Normalization | None = None
     out: str | None = None
     trust_model: bool = False
     overwrite: bool = False
@@ -52,5 +51,3 @@ class CompressPlan(Record):
         check_recipes(self.recipes)
         if self.calibration < 1:
             raise InputError(f"calibration must be at least 1 image, got {self.calibration}")
-        if self.input_range is not None:
-            Normalization.from_range(*self.input_range)

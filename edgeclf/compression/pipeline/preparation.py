@@ -9,14 +9,16 @@ import numpy as np
 from edgeclf.compression.export.calibration import CalibrationSet, compare_halves, describe_draw, draw_indices
 from edgeclf.compression.export.int8_format import observe
 from edgeclf.compression.export.observation import FloatObservation
+from edgeclf.compression.pipeline.chance import check_better_than_chance
 from edgeclf.compression.pipeline.class_names import settle_classes
 from edgeclf.compression.pipeline.context import RecipeContext
 from edgeclf.compression.pipeline.plan import CompressPlan
-from edgeclf.compression.pipeline.scoring import score_float, scored_split
+from edgeclf.compression.pipeline.scoring import score_float
 from edgeclf.compression.pipeline.training_data import Images, find_data
 from edgeclf.compression.recipe import digest_of, steps_to_list
 from edgeclf.dataset import Dataset
 from edgeclf.graph.prepared_network import prepare_network
+from edgeclf.inference.input_range import InputRange
 from edgeclf.keras_files.input_range import choose_input_range
 from edgeclf.keras_files.loading import LoadedNetwork
 from edgeclf.progress import Progress
@@ -42,8 +44,8 @@ def prepare(loaded: LoadedNetwork, plan: CompressPlan, progress: Progress, image
     data = named.data
     for note in named.notes:
         progress.info(note)
-    span = choose_input_range(loaded, plan.input_range, data, progress)
-    network = dataclasses.replace(loaded.with_input_range(span.low, span.high).network, classes=named.names)
+    chosen = choose_input_range(loaded, plan.normalization, data, progress)
+    network = dataclasses.replace(loaded.with_normalization(chosen.normalization).network, classes=named.names)
     network = prepare_network(network)
     # by their settings: a step's fields need not be hashable
     steps = {digest_of(steps_to_list([step])): step for recipe in plan.recipes for step in recipe.steps}
@@ -59,18 +61,23 @@ def prepare(loaded: LoadedNetwork, plan: CompressPlan, progress: Progress, image
         seed=plan.seed,
         progress=progress,
         name=loaded.name,
-        network_input=span,
+        network_input=chosen,
         selected=loaded.run is not None,
         class_source=named.source,
         notes=named.notes,
     )
-    if data is not None and any(recipe.calibrates for recipe in plan.recipes):
-        context = _with_calibration(context, data, plan.calibration)
-    if scored_split(data) is None:
-        return context
     # a SavedModel may know one batch size alone
     batch = 1 if loaded.kind == "SavedModel" else 200
-    return dataclasses.replace(context, float_correct=score_float(context, batch))
+    context = dataclasses.replace(context, float_correct=score_float(context, batch))
+    notes = (*named.notes, *_assumptions(chosen), *check_better_than_chance(loaded, context, batch))
+    context = dataclasses.replace(context, notes=notes)
+    if data is not None and any(recipe.calibrates for recipe in plan.recipes):
+        context = _with_calibration(context, data, plan.calibration)
+    return context
+
+
+def _assumptions(chosen: InputRange) -> tuple[str, ...]:
+    return () if chosen.decided else (chosen.sentence,)
 
 
 def _with_calibration(context: RecipeContext, data: Dataset, count: int) -> RecipeContext:

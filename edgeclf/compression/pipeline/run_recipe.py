@@ -84,6 +84,7 @@ def run_recipe(network: FloatNetwork, recipe: Recipe, context: RecipeContext, ca
     file = ModelFile(content, f"{context.name}-{recipe.file_name}{recipe.export.suffix}")
     stats, plain = model_file_stats(file), Recipe((), recipe.export)
     notes = (
+        *context.notes,
         *made.notes,
         *(calibration.findings if calibration else ()),
         # what steps remark on is counted in TFLite files alone

@@ -5,6 +5,7 @@ from __future__ import annotations
 import numpy as np
 import numpy.typing as npt
 
+from edgeclf.artifact.normalization import RAW, Normalization
 from edgeclf.compression.exporter import ExportedFile
 from edgeclf.compression.pipeline.context import RecipeContext
 from edgeclf.dataset import Dataset
@@ -51,7 +52,8 @@ def score_exported(exported: ExportedFile, context: RecipeContext) -> BoolArray 
         return None
     name, split = scored
     is_float = exported.graph.inputs[0].dtype == "float32"
-    classifier = Classifier(exported, input_range=(exported.input_range or (0.0, 255.0)) if is_float else None)
+    given = RAW if exported.input_range is None else Normalization.from_range(*exported.input_range)
+    classifier = Classifier(exported, normalize=given if is_float else None)
     correct = np.zeros(len(split), bool)
     with context.progress.task(f"top-1 on {name}", len(split)) as task:
         for start in range(0, len(split), 100):

@@ -117,7 +117,7 @@ def _open_model(model: str | Path, settings: LiveSettings, progress: Progress) -
     threads = settings.threads
     with extras(f"--runtime {settings.runtime}"):
         if threads is None:
-            threads, medians = choose_threads(file, runtime=settings.runtime, input_range=settings.input_range)
+            threads, medians = choose_threads(file, runtime=settings.runtime, normalization=settings.normalization)
             if len(medians) > 1:
                 tried = ", ".join(f"{count}: {median:.2f} ms" for count, median in medians.items())
                 progress.info(f"threads: {threads} (measured {tried})")
@@ -125,9 +125,10 @@ def _open_model(model: str | Path, settings: LiveSettings, progress: Progress) -
             file,
             runtime=settings.runtime,
             threads=threads,
-            input_range=settings.input_range,
+            normalize=settings.normalization,
             labels=settings.labels,
         )
+    classifier.choose_over_frames()
     for note in classifier.notes:
         progress.info(note)
     return classifier

@@ -8,6 +8,7 @@ from __future__ import annotations
 import os
 from dataclasses import dataclass
 
+from edgeclf.artifact.normalization import Normalization
 from edgeclf.errors import InputError
 from edgeclf.records import Record
 from edgeclf.streaming.loop.geometry import Geometry
@@ -73,7 +74,7 @@ class LiveSettings(Record):
         limits: when to end.
         threads: of the interpreter; None: chosen by a short measurement.
         runtime: `litert`, `tflite-runtime` or `tensorflow`.
-        input_range: what pixel values 0 and 255 become, for models with float inputs whose files do not state it.
+        normalization: how pixels enter a model whose file does not state it; None: chosen over the first frames.
         labels: class names in the order of the outputs, or a file with one a line; None: those in the model, or of
             `labels.txt` beside it.
         web: `[HOST:]PORT` of the page; None: only where there is no window and nothing else to look at.
@@ -99,7 +100,7 @@ class LiveSettings(Record):
     limits: Limits = Limits()
     threads: int | None = None
     runtime: str = "litert"
-    input_range: tuple[float, float] | None = None
+    normalization: Normalization | None = None
     labels: str | tuple[str, ...] | None = None
     web: str | None = None
     token: str | None = None

@@ -9,6 +9,7 @@ from collections.abc import Sequence
 import numpy as np
 
 from edgeclf.artifact.model_file import ModelFile
+from edgeclf.artifact.normalization import Normalization
 from edgeclf.inference.classifier import Classifier
 from edgeclf.measure.machine import usable_cores
 
@@ -23,7 +24,7 @@ def list_thread_counts(cores: int) -> tuple[int, ...]:
 
 
 def choose_threads(
-    file: ModelFile, *, runtime: str, input_range: tuple[float, float] | None, counts: Sequence[int] | None = None
+    file: ModelFile, *, runtime: str, normalization: Normalization | None, counts: Sequence[int] | None = None
 ) -> tuple[int, dict[int, float]]:
     """Measure the median milliseconds that each count of threads takes, and choose one.
 
@@ -34,7 +35,7 @@ def choose_threads(
     """
     medians: dict[int, float] = {}
     for count in counts or list_thread_counts(usable_cores()):
-        classifier = Classifier(file, runtime=runtime, threads=count, input_range=input_range)
+        classifier = Classifier(file, runtime=runtime, threads=count, normalize=normalization)
         picture = np.random.default_rng(0).integers(0, 256, (classifier.height, classifier.width, 3), np.uint8)
         classifier.scores(picture)
         times: list[float] = []

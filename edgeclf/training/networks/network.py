@@ -29,7 +29,7 @@ class ImageNetStart:
         url: of the weights without the head, HDF5.
         width: width multiplier that they belong to; `alpha` in Keras.
         rows: side of the images that they were trained on, pixels.
-        input_range: key of `edgeclf.inference.input_range.CANDIDATES` that they expect.
+        input_range: key of `edgeclf.inference.range_measurement.CANDIDATES` that they expect.
         sha256: of the file, hexadecimal. None: it is not known, and what the first download brought is recorded.
     """
 
