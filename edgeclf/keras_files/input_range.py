@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 import numpy as np
 import numpy.typing as npt
 
 from edgeclf.dataset import Dataset
 from edgeclf.errors import InputError
+from edgeclf.graph.inner_scaling import scales_input
 from edgeclf.inference.input_range import InputRange, measure_input_range
 from edgeclf.keras_files.loading import LoadedNetwork
 from edgeclf.measure.accuracy import range_rows
@@ -36,8 +35,7 @@ def choose_input_range(
     Raises:
         InputError: nothing names it, and there are no images to measure on.
     """
-    model = loaded.network.model
-    inside = loaded.run is not None or (model is not None and _scales_inside(model))
+    inside = loaded.run is not None or scales_input(loaded.network.trackable)
     if given is not None:
         chosen = InputRange(*given, "given")
         progress.info(chosen.sentence)
@@ -66,10 +64,3 @@ def choose_input_range(
     if measured.doubt:
         progress.warn(f"{loaded.path.name}: {measured.doubt} ({', '.join(data.class_names[:5])}, ...)")
     return measured
-
-
-def _scales_inside(model: Any) -> bool:
-    from edgeclf.graph.prepared_network import SCALING_KINDS
-    from edgeclf.graph.private_apis import all_layers
-
-    return any(isinstance(layer, SCALING_KINDS) for layer in all_layers(model))

@@ -12,15 +12,18 @@ import tf_keras
 
 from edgeclf.errors import InputError, ModelError
 from edgeclf.graph.flatten import flatten
+from edgeclf.graph.inner_scaling import scales_input
+from edgeclf.graph.private_apis import operands, producer
 from edgeclf.inference.input_range import CANDIDATES, InputRange
 from edgeclf.training.input_range import ASSUMED, estimate_input_range
 from edgeclf.training.networks import NETWORKS, NetworkSettings
 from edgeclf.training.networks.building import add_classifier, build_network
 
 layers = tf_keras.layers
-HEAD = "edgeclf_head"
+HEAD, POOLING = "edgeclf_head", "edgeclf_pooling"
 HEAD_LAYERS = (layers.Dense, layers.Dropout, layers.Flatten, layers.Reshape, layers.Softmax)
-POOLING_LAYERS = (layers.AveragePooling2D, layers.GlobalAveragePooling2D)
+POOLING_LAYERS = (layers.AveragePooling2D, layers.GlobalAveragePooling2D, layers.GlobalMaxPooling2D)
+WHOLE_POOLING = (layers.GlobalAveragePooling2D, layers.GlobalMaxPooling2D)
 
 
 @dataclass(frozen=True)
@@ -71,14 +74,14 @@ def transfer(pretrained: Pretrained, settings: NetworkSettings, images: npt.NDAr
     if frozen := sum(1 for layer in base.layers if layer.weights and not layer.trainable):
         notes.append(f"{frozen} layers that {origin} keeps frozen are trained like the others")
     scaling = None
-    if not any(isinstance(layer, (layers.Rescaling, layers.Normalization)) for layer in base.layers):
+    if not scales_input(base):
         span, how = _choose_range(pretrained, base, images)
         scaling = (span.high - span.low) / 255, span.low
         notes.append(f"{origin} has no Rescaling inside; {how} {span.low:g}..{span.high:g}, so one was put in front")
     body = _rebuild(base, settings.image_size, scaling)
     x = body.output
     if x.shape.rank == 4:
-        x = layers.GlobalAveragePooling2D()(x)
+        x = layers.GlobalAveragePooling2D(name=POOLING)(x)
     model = tf_keras.Model(body.inputs, add_classifier(x, settings, name=HEAD))
     model.set_weights([*base.get_weights(), *model.get_layer(HEAD).get_weights()])
     old_size = network.inputs[0].shape[1]
@@ -135,17 +138,39 @@ def _choose_range(
 
 
 def _find_features(network: tf_keras.Model, origin: str) -> Any:
-    """Return the tensor before pooling and head."""
-    tensor = network.outputs[0]
+    """Return the tensor before pooling and head.
+
+    The head begins at the global pooling that all paths to the output go through: behind it, some networks classify
+    with 1x1 convolutions and multiplications (MobileNet), others with dense layers.
+    """
+    tensor = _last_maps(network)
     while True:
-        layer = tensor._keras_history.layer
-        is_head = isinstance(layer, HEAD_LAYERS + POOLING_LAYERS) or _is_softmax(layer)
-        if not is_head:
+        layer = producer(tensor)
+        if not (isinstance(layer, HEAD_LAYERS + POOLING_LAYERS) or _is_probability(layer)):
             break
-        tensor = layer.input
-    if isinstance(layer, layers.InputLayer) or isinstance(tensor, list):
+        (tensor,) = operands(tensor)
+    if isinstance(layer, layers.InputLayer):
         raise ModelError(f"{origin}: has no convolutional features to start from")
     return tensor
+
+
+def _last_maps(network: tf_keras.Model) -> Any:
+    """Return what the first pooling of whole maps takes that all paths go through; the output where there is none."""
+    positions = {id(layer): number for number, layer in enumerate(network.layers)}
+    frontier = [network.outputs[0]]
+    found: dict[bool, Any] = {}
+    while not isinstance(producer(frontier[0]), layers.InputLayer):
+        layer, entries = producer(frontier[0]), operands(frontier[0])
+        if len(frontier) == len(entries) == 1 and entries[0].shape.rank == 4:
+            small, large = (tuple(tensor.shape)[1:3] for tensor in (frontier[0], entries[0]))
+            if isinstance(layer, WHOLE_POOLING) or (isinstance(layer, POOLING_LAYERS) and small == (1, 1) != large):
+                found[True] = entries[0]
+            elif isinstance(layer, layers.Flatten):
+                found[False] = entries[0]
+        frontier += [tensor for tensor in entries if all(tensor is not known for known in frontier)]
+        frontier = [tensor for tensor in frontier if producer(tensor) is not layer]
+        frontier.sort(key=lambda tensor: -positions[id(producer(tensor))])
+    return found.get(True, found.get(False, network.outputs[0]))
 
 
 def _rebuild(base: tf_keras.Model, image_size: int | None, scaling: tuple[float, float] | None) -> tf_keras.Model:
@@ -175,8 +200,9 @@ def _rename(nodes: Any, old: str, new: str) -> Any:
     return new if nodes == old else nodes
 
 
-def _is_softmax(layer: object) -> bool:
-    return isinstance(layer, layers.Activation) and layer.activation is tf_keras.activations.softmax
+def _is_probability(layer: object) -> bool:
+    probabilities = (tf_keras.activations.softmax, tf_keras.activations.sigmoid)
+    return isinstance(layer, layers.Activation) and layer.activation in probabilities
 
 
 def _kernels(model: tf_keras.Model) -> list[tuple[int, ...]]:

@@ -10,8 +10,7 @@ from edgeclf.compression.pipeline.training_data import Images, choose_data, data
 from edgeclf.compression.recipe import Recipe
 from edgeclf.dataset import Dataset, list_source, probe
 from edgeclf.errors import ModelError
-from edgeclf.keras_files.loading import locate_network, read_configuration
-from edgeclf.keras_files.trust import check_configuration
+from edgeclf.keras_files.loading import check_keras_file, locate_network, read_configuration
 from edgeclf.progress import SILENT, Progress
 
 
@@ -36,7 +35,7 @@ def check_request(plan: CompressPlan, progress: Progress = SILENT) -> Images:
     else:
         kind, config = read_configuration(path)
         if not plan.trust_model:
-            check_configuration(config, path.name)
+            check_keras_file(path, config)
     check_kind(kind, path.name, plan.recipes)
     images = choose_data(run, path.name, plan.data, plan.recipes)
     if images is None or isinstance(images, Dataset):
