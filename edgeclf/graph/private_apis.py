@@ -80,6 +80,13 @@ def safe_mode(enabled: bool) -> AbstractContextManager[Any]:
     return cast(AbstractContextManager[Any], SafeModeScope(safe_mode=enabled))
 
 
+def function_graph(function: Any) -> Any:
+    """Make a graph, with the shapes that follow from its inputs, of a function as a file holds it."""
+    from tensorflow.python.framework.function_def_to_graph import function_def_to_graph
+
+    return function_def_to_graph(function)
+
+
 # --- the TFLite converter ---
 
 

@@ -97,7 +97,7 @@ def _check_class(entry: dict[str, Any], name: str, file: str) -> None:
 
 
 def _own_module(module: Any) -> bool:
-    if module is None or module == "builtins":
+    if module in (None, "builtins", "tensorflow.python.ops.init_ops_v2"):  # the last holds initializers alone
         return True
     return isinstance(module, str) and module.split(".")[0] in ("keras", "tf_keras")
 
