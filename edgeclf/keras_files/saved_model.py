@@ -41,7 +41,7 @@ def load_saved_model(path: Path, trust_model: bool) -> FloatNetwork:
     if training := training_operators(stored):
         raise ModelError(
             f"{path.name}: was exported in training mode ({training[0]}), so that it computes otherwise than the "
-            "network did in training's validation; export the network without its augmentation, or use its .keras file"
+            "network did when it was validated; export the network without its augmentation, or use its .keras file"
         )
     edited = compute_in_float32(stored) or bool(left_out)
     call, trackable, shapes, output = _open(path, stored if edited else None)

@@ -69,6 +69,20 @@ def check_saved_model(stored: Any, file: str) -> None:
         restoring = _operators(graph, [node_name(graph.saver_def.restore_op_name)])
         for name in sorted(restoring - OPERATORS - _RESTORING):
             raise refusal(file, f"the operator {name!r}")
+        if not (graph.HasField("object_graph_def") and len(stored.meta_graphs) == 1):
+            _check_restoring(graph, file)
+
+
+def _check_restoring(graph: Any, file: str) -> None:
+    """Check that a graph of TensorFlow 1 restores from the file that the loader names, its own checkpoint."""
+    own = node_name(graph.saver_def.filename_tensor_name)
+    inside = [node for function in graph.graph_def.library.function for node in function.node_def]
+    foreign = [node for node in inside if node.op in _RESTORING]
+    foreign += [
+        node for node in graph.graph_def.node if node.op in _RESTORING and node_name(next(iter(node.input), "")) != own
+    ]
+    if foreign:
+        raise refusal(file, f"the operator {foreign[0].op!r} on a checkpoint of its choice", "read other files")
 
 
 def _called(graph: Any) -> Iterator[str]:
@@ -103,7 +117,8 @@ def _operators(graph: Any, start: Iterable[str]) -> set[str]:
             waiting.extend(map(node_name, nodes[name].input))
         if name in functions:
             inside.extend(functions[name].node_def)
-            waiting.extend(twins.get(functions[name].attr["api_implements"].s, ()))
+            if "api_implements" in functions[name].attr:  # looking for a key in such a map would add it
+                waiting.extend(twins[functions[name].attr["api_implements"].s])
         for node in inside:
             waiting.extend(called_functions(node))
             if node.op in functions:
