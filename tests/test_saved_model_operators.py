@@ -12,8 +12,8 @@ from test_trust import first_version_model, saved_model
 from edgeclf.errors import UntrustedModelError
 
 pytest.importorskip("tensorflow")
-from edgeclf.keras_files.loading import load_network  # noqa: E402
-from edgeclf.keras_files.saved_model_operators import OPERATORS, check_saved_model  # noqa: E402
+from edgeclf.keras_files.loading import load_network
+from edgeclf.keras_files.saved_model_operators import OPERATORS, check_saved_model
 
 TOUCH_FILES = (
     *("ReadFile", "WriteFile", "SaveV2", "Save", "SaveSlices", "RestoreV2", "Restore", "MergeV2Checkpoints"),

@@ -60,9 +60,7 @@ class Replacement:
 
 
 _IDLE = Replacement("Activation", {"activation": "linear"}, ())
-_REVERSAL = Replacement(
-    "Conv2D", {"filters": 3, "kernel_size": (1, 1), "use_bias": False, "trainable": False}, ()
-)
+_REVERSAL = Replacement("Conv2D", {"filters": 3, "kernel_size": (1, 1), "use_bias": False, "trainable": False}, ())
 
 
 @dataclass(frozen=True)
@@ -244,9 +242,7 @@ def _clip(call: Call) -> Replacement:
 def _mean(call: Call) -> Replacement:
     if sorted(int(axis) for axis in np.ravel(call.keywords.get("axis") or [0])) != [1, 2]:
         raise call.refusal("not over height and width")
-    return Replacement(
-        "GlobalAveragePooling2D", {"keepdims": bool(call.keywords.get("keepdims"))}, _only_tensor(call)
-    )
+    return Replacement("GlobalAveragePooling2D", {"keepdims": bool(call.keywords.get("keepdims"))}, _only_tensor(call))
 
 
 def _layer(kind: str, **settings: Any) -> Callable[[Call], Replacement]:

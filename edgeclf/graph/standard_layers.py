@@ -1,4 +1,4 @@
-"""Rebuilds tf-keras networks from standard layers in float32, whatever precision, input type or arithmetic they have."""
+"""Rebuilds tf-keras networks from standard layers in float32, whatever their precision, input type or arithmetic."""
 
 from __future__ import annotations
 

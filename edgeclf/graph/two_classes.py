@@ -88,13 +88,12 @@ def _with_two_outputs(flat: Any, last: Any) -> Any:
     dense, removed = last, []
     if isinstance(last, layers.Activation):
         removed, dense = [last.name], producer(last.input)
-    behind = producer(flat.outputs[0])
-    if isinstance(dense, layers.Dense) and behind is last and _activation(dense) in ("sigmoid", "linear"):
-        if dense is last or (len(readers(dense)) == 1 and _activation(dense) == "linear"):
-            kernel, bias = (*dense.get_weights(), np.zeros(1, np.float32))[:2]
-            made = layers.Dense(2, activation="softmax")
-            halves = np.asarray(HALVES, np.float32)
-            return rewire(flat, removed=removed, replaced={dense.name: (made, [kernel * halves, bias * halves])})
+    ends = isinstance(dense, layers.Dense) and producer(flat.outputs[0]) is last
+    if ends and (dense is last or (len(readers(dense)) == 1 and _activation(dense) == "linear")):
+        kernel, bias = (*dense.get_weights(), np.zeros(1, np.float32))[:2]
+        made = layers.Dense(2, activation="softmax")
+        halves = np.asarray(HALVES, np.float32)
+        return rewire(flat, removed=removed, replaced={dense.name: (made, [kernel * halves, bias * halves])})
     if dense is last and hasattr(last, "activation"):
         last.activation = tf_keras.activations.linear
     plain = rewire(flat, removed=removed)

@@ -10,9 +10,7 @@ from edgeclf.graph.two_classes import ASSUMED_LOGIT, HALVES, TWO_CLASSES, check_
 _HALF = ("mixed_float16", "mixed_bfloat16", "float16", "bfloat16")
 
 
-def call_in_float32(
-    model: Any, name: str, trust_model: bool
-) -> tuple[Callable[[Any], Any], Any, tuple[str, ...]]:
+def call_in_float32(model: Any, name: str, trust_model: bool) -> tuple[Callable[[Any], Any], Any, tuple[str, ...]]:
     """Make the call of a network in inference mode, from float pixels `[N, H, W, 3]` to float32[N, C].
 
     Args:

@@ -13,8 +13,8 @@ from edgeclf.artifact.pixels import RAW, Normalization
 from edgeclf.artifact.run_folder import RunFolder
 from edgeclf.errors import ModelError
 from edgeclf.graph.float_network import FloatNetwork, InputSpec
-from edgeclf.keras_files.reading import READING_ERRORS, image_classifier, reason
 from edgeclf.keras_files.containers import check_container
+from edgeclf.keras_files.reading import READING_ERRORS, image_classifier, reason
 from edgeclf.keras_files.trust import check_configuration
 
 _HDF5 = b"\x89HDF\r\n\x1a\n"

@@ -218,4 +218,6 @@ def take_sigmoid_out(stored: Any, output: str, name: str) -> str:
         else:
             return "linear" if node.op in ("BiasAdd", "MatMul", "AddV2", "Add", "Mean") else node.op
         position = int(reference.rsplit(":", 1)[1]) if ":" in reference else 0
-    raise ModelError(f"{name}: its one output comes from no operator of a function; export the network with 2 output classes")
+    raise ModelError(
+        f"{name}: its one output comes from no operator of a function; export the network with 2 output classes"
+    )

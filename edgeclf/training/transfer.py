@@ -155,22 +155,25 @@ def _find_features(network: tf_keras.Model, origin: str) -> Any:
 
 
 def _last_maps(network: tf_keras.Model) -> Any:
-    """Return what the first pooling of whole maps takes that all paths go through; the output where there is none."""
+    """Return what the first global pooling takes that all paths go through, else the last other pooling to one place.
+
+    The output where there is none. Small images leave average poolings inside the features with one place too.
+    """
     positions = {id(layer): number for number, layer in enumerate(network.layers)}
     frontier = [network.outputs[0]]
-    found: dict[bool, Any] = {}
+    found: dict[str, Any] = {}
     while not isinstance(producer(frontier[0]), layers.InputLayer):
         layer, entries = producer(frontier[0]), operands(frontier[0])
         if len(frontier) == len(entries) == 1 and entries[0].shape.rank == 4:
-            small, large = (tuple(tensor.shape)[1:3] for tensor in (frontier[0], entries[0]))
-            if isinstance(layer, WHOLE_POOLING) or (isinstance(layer, POOLING_LAYERS) and small == (1, 1) != large):
-                found[True] = entries[0]
-            elif isinstance(layer, layers.Flatten):
-                found[False] = entries[0]
+            places = tuple(frontier[0].shape)[1:3]
+            if isinstance(layer, WHOLE_POOLING):
+                found["global"] = entries[0]
+            elif isinstance(layer, layers.Flatten) or (isinstance(layer, POOLING_LAYERS) and places == (1, 1)):
+                found.setdefault("other", entries[0])
         frontier += [tensor for tensor in entries if all(tensor is not known for known in frontier)]
         frontier = [tensor for tensor in frontier if producer(tensor) is not layer]
         frontier.sort(key=lambda tensor: -positions[id(producer(tensor))])
-    return found.get(True, found.get(False, network.outputs[0]))
+    return found.get("global", found.get("other", network.outputs[0]))
 
 
 def _rebuild(base: tf_keras.Model, image_size: int | None, scaling: tuple[float, float] | None) -> tf_keras.Model:
