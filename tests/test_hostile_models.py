@@ -27,7 +27,7 @@ from edgeclf.artifact.label_bounds import LONGEST_LABEL, MOST_CLASSES, check_lab
 from edgeclf.artifact.metadata import BUFFER_NAME as METADATA
 from edgeclf.artifact.metadata_writer import append_labels, metadata_buffer
 from edgeclf.artifact.model_file import ModelFile
-from edgeclf.artifact.pixels import RAW
+from edgeclf.artifact.normalization import RAW
 from edgeclf.artifact.provenance import BUFFER_NAME, EMPTY_SEAL, seal
 from edgeclf.artifact.tflite import parse
 from edgeclf.artifact.tflite_editor import TfliteEditor

@@ -28,6 +28,24 @@ def readers(layer: Any) -> list[Any]:
     return [node.layer for node in layer._outbound_nodes]
 
 
+def operands(tensor: Any) -> list[Any]:
+    """List the symbolic tensors that a symbolic tensor is computed from."""
+    history = tensor._keras_history
+    return list(history.layer._inbound_nodes[history.node_index].keras_inputs)
+
+
+def following(layer: Any) -> list[Any]:
+    """List the layers or operations that take the outputs of a layer, of tf-keras or Keras 3, one for each use."""
+    nodes = getattr(layer, "_outbound_nodes", ())
+    return [node.operation if hasattr(node, "operation") else node.layer for node in nodes]
+
+
+def entering(model: Any) -> list[Any]:
+    """List the layers that the inputs of a functional or sequential model of tf-keras or Keras 3 come from."""
+    histories = [getattr(tensor, "_keras_history", None) for tensor in getattr(model, "inputs", None) or ()]
+    return [getattr(history, "operation", None) or history.layer for history in histories if history is not None]
+
+
 def calls_of(layer: Any) -> int:
     """Count the places where a layer is called."""
     return len(layer._inbound_nodes)
@@ -60,6 +78,13 @@ def safe_mode(enabled: bool) -> AbstractContextManager[Any]:
     from tf_keras.src.saving.serialization_lib import SafeModeScope
 
     return cast(AbstractContextManager[Any], SafeModeScope(safe_mode=enabled))
+
+
+def function_graph(function: Any) -> Any:
+    """Make a graph, with the shapes that follow from its inputs, of a function as a file holds it."""
+    from tensorflow.python.framework.function_def_to_graph import function_def_to_graph
+
+    return function_def_to_graph(function)
 
 
 # --- the TFLite converter ---

@@ -2,16 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from typing import Any
-
 import numpy as np
 import numpy.typing as npt
 
 from edgeclf.artifact.normalization import RAW, Normalization
 from edgeclf.dataset import Dataset
 from edgeclf.errors import InputError
-from edgeclf.graph.float_network import FloatNetwork
+from edgeclf.graph.inner_scaling import scales_input
 from edgeclf.inference.input_range import InputRange
 from edgeclf.inference.range_measurement import NETWORK_CONVENTION, Predict, measure_input_range
 from edgeclf.keras_files.loading import LoadedNetwork
@@ -68,7 +65,7 @@ def describe_own_input(loaded: LoadedNetwork) -> str:
     """Return why a network takes raw pixels, whatever is said; empty: it does not say what it takes."""
     if loaded.run is not None:
         return "it is the network of a run"
-    return "it scales its input inside" if _scales_inside(loaded.network) else ""
+    return "it scales its input inside" if scales_input(loaded.network.trackable) else ""
 
 
 def _predictor(loaded: LoadedNetwork, batch: int) -> Predict:
@@ -81,20 +78,3 @@ def _predictor(loaded: LoadedNetwork, batch: int) -> Predict:
         return np.asarray(powers / powers.sum(axis=1, keepdims=True), np.float32)
 
     return predict
-
-
-def _scales_inside(network: FloatNetwork) -> bool:
-    from edgeclf.graph.prepared_network import SCALING_KINDS
-    from edgeclf.graph.private_apis import all_layers
-
-    if network.model is not None:
-        return any(isinstance(layer, SCALING_KINDS) for layer in all_layers(network.model))
-    names = {kind.__name__ for kind in SCALING_KINDS}
-    return any(type(layer).__name__ in names for layer in _layers_of(network.trackable))
-
-
-def _layers_of(owner: Any) -> Iterator[Any]:
-    """Iterate over the layers of a Keras 3 network, those of networks inside it too; a SavedModel names none."""
-    for layer in getattr(owner, "layers", None) or ():
-        yield layer
-        yield from _layers_of(layer)

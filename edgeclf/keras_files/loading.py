@@ -5,7 +5,6 @@ from __future__ import annotations
 import dataclasses
 import json
 import zipfile
-import zlib
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -14,14 +13,14 @@ from edgeclf.artifact.normalization import RAW, Normalization
 from edgeclf.artifact.run_folder import RunFolder
 from edgeclf.errors import ModelError
 from edgeclf.graph.float_network import FloatNetwork, InputSpec
-from edgeclf.keras_files.saved_model_operators import check_saved_model
+from edgeclf.keras_files.containers import check_container
+from edgeclf.keras_files.reading import READING_ERRORS, image_classifier, reason
 from edgeclf.keras_files.trust import check_configuration
 
 _HDF5 = b"\x89HDF\r\n\x1a\n"
 _ZIP = b"PK\x03\x04"
 LARGEST_JSON = 1 << 26
 """Bytes of a configuration; an archive of a few kB may unpack to gigabytes."""
-_READING_ERRORS = (OSError, ValueError, LookupError, TypeError, AttributeError, EOFError, RuntimeError, ImportError)
 
 
 @dataclass(frozen=True)
@@ -82,7 +81,7 @@ def check_network_file(given: str | Path, *, trust_model: bool = False) -> tuple
         return "SavedModel", path, run
     kind, config = read_configuration(path)
     if not trust_model:
-        check_configuration(config, path.name)
+        check_keras_file(path, config)
     return kind, path, run
 
 
@@ -95,24 +94,33 @@ def load_network(given: str | Path, *, trust_model: bool = False) -> LoadedNetwo
     """
     path, run = locate_network(given)
     if path.is_dir():
-        return _load_saved_model(path, trust_model)
+        from edgeclf.keras_files.saved_model import load_saved_model
+
+        return LoadedNetwork(path, path.name, None, "SavedModel", load_saved_model(path, trust_model))
     kind, config = read_configuration(path)
     if not trust_model:
-        check_configuration(config, path.name)
-    tf_keras = kind == "tf-keras"
-    model = _load_tf_keras(path, trust_model) if tf_keras else _load_keras3(path, trust_model)
-    height, width, classes = _image_classifier(path, model.input_shape, model.output_shape)
-    names = () if run is None else run.labels
+        check_keras_file(path, config)
+    network = _tf_keras_network(path, trust_model) if kind == "tf-keras" else _keras3_network(path, trust_model)
+    names, classes = () if run is None else run.labels, len(network.classes)
     if run is not None and names and len(names) != classes:
         raise ModelError(f"{run.path}: names {len(names)} classes, but its network has {classes} output classes")
-    network = FloatNetwork(
-        model=model if tf_keras else None,
-        call=lambda x: model(x, training=False),
-        trackable=model,
-        input=InputSpec(height, width, RAW),
-        classes=names or tuple(str(i) for i in range(classes)),
-    )
+    network = dataclasses.replace(network, classes=names or network.classes)
     return LoadedNetwork(path, path.stem if run is None else run.name, run, kind, network)
+
+
+def check_keras_file(path: Path, config: dict[str, Any]) -> None:
+    """Check a Keras file before it is handed to a loader: what it would run, and what its weights would read.
+
+    Args:
+        path: of the file.
+        config: as `read_configuration` returned it.
+
+    Raises:
+        UntrustedModelError: it would run foreign code, or read other files.
+        ModelError: it is damaged.
+    """
+    check_configuration(config, path.name)
+    check_container(path)
 
 
 def load_float_model(path: str | Path, trust_model: bool = False) -> Any:
@@ -123,13 +131,18 @@ def load_float_model(path: str | Path, trust_model: bool = False) -> Any:
         trust_model: load it even if it does.
 
     Returns:
-        a `tf_keras.Model`, not compiled.
+        a `tf_keras.Model` in float32, not compiled.
 
     Raises:
         ModelError: the file is not there, is damaged, or was made by Keras 3.
         UntrustedModelError: it would run foreign code, and `trust_model` is off.
     """
-    return _load_tf_keras(locate_float_file(path, trust_model=trust_model), trust_model)
+    model = _load_tf_keras(locate_float_file(path, trust_model=trust_model), trust_model)
+    from edgeclf.graph.private_apis import safe_mode
+    from edgeclf.graph.standard_layers import standardize
+
+    with safe_mode(not trust_model):
+        return standardize(model)
 
 
 def locate_float_file(path: str | Path, *, trust_model: bool = False) -> Path:
@@ -149,7 +162,7 @@ def locate_float_file(path: str | Path, *, trust_model: bool = False) -> Path:
             "or compress it with recipes that train nothing, such as int8"
         )
     if not trust_model:
-        check_configuration(config, path.name)
+        check_keras_file(path, config)
     return path
 
 
@@ -175,10 +188,10 @@ def read_configuration(path: Path) -> tuple[str, dict[str, Any]]:
             version, config = _hdf5_configuration(path)
         else:
             raise ModelError(f"{path}: neither a .keras nor an .h5 file (it starts with {start[:4]!r})")
-    except (zipfile.BadZipFile, zlib.error, *_READING_ERRORS) as error:
+    except READING_ERRORS as error:
         if isinstance(error, ModelError):
             raise
-        raise ModelError(f"{path}: is cut or damaged ({_one_line(error)}); copy it again") from error
+        raise ModelError(f"{path}: is cut or damaged ({reason(error)}); copy it again") from error
     if not isinstance(config, dict):
         raise ModelError(f"{path}: holds weights alone, without the network; save the whole model")
     return ("Keras 3" if version.split(".")[0] not in ("", "1", "2") else "tf-keras"), config
@@ -200,9 +213,6 @@ def _check_one_kind(path: Path, start: bytes) -> None:
 
 def _zip_configuration(path: Path) -> tuple[str, Any]:
     with zipfile.ZipFile(path) as archive:
-        broken = archive.testzip()
-        if broken is not None:
-            raise ValueError(f"checksum of {broken}")
         version = _json_in(archive, "metadata.json").get("keras_version", "")
         return str(version), _json_in(archive, "config.json")
 
@@ -230,8 +240,8 @@ def _load_tf_keras(path: Path, trust_model: bool) -> Any:
         if trust_model:
             return tf_keras.models.load_model(path, compile=False, safe_mode=False)
         return tf_keras.models.load_model(path, compile=False)
-    except _READING_ERRORS as error:
-        raise ModelError(f"{path}: tf-keras cannot load it ({_one_line(error)})") from error
+    except READING_ERRORS as error:
+        raise ModelError(f"{path}: tf-keras cannot load it ({reason(error)})") from error
 
 
 def _load_keras3(path: Path, trust_model: bool) -> Any:
@@ -239,54 +249,46 @@ def _load_keras3(path: Path, trust_model: bool) -> Any:
 
     try:
         return keras.models.load_model(path, compile=False, safe_mode=not trust_model)
-    except _READING_ERRORS as error:
-        raise ModelError(f"{path}: Keras 3 cannot load it ({_one_line(error)})") from error
+    except READING_ERRORS as error:
+        raise ModelError(f"{path}: Keras 3 cannot load it ({reason(error)})") from error
 
 
-def _load_saved_model(path: Path, trust_model: bool) -> LoadedNetwork:
-    if not (path / "saved_model.pb").is_file():
-        raise ModelError(f"{path}: neither a run folder (run.json) nor a SavedModel (saved_model.pb)")
-    import tensorflow as tf
-    from google.protobuf.message import DecodeError
-    from tensorflow.core.protobuf import saved_model_pb2
+def _tf_keras_network(path: Path, trust_model: bool) -> FloatNetwork:
+    """Load a network, in float32 and with an output for each class."""
+    from edgeclf.graph.private_apis import safe_mode
+    from edgeclf.graph.standard_layers import standardize
+    from edgeclf.graph.two_classes import split_output
 
-    try:
-        stored = saved_model_pb2.SavedModel.FromString((path / "saved_model.pb").read_bytes())
-    except (DecodeError, OSError) as error:
-        raise ModelError(f"{path}: saved_model.pb is cut or damaged ({_one_line(error)}); copy it again") from error
-    if not trust_model:
-        check_saved_model(stored, path.name)
-    try:
-        loaded = tf.saved_model.load(str(path))
-    except (*_READING_ERRORS, tf.errors.OpError) as error:
-        raise ModelError(f"{path}: TensorFlow cannot load it ({_one_line(error)})") from error
-    signatures = dict(loaded.signatures)
-    call = signatures.get("serving_default") or next(iter(signatures.values()), None)
-    if call is None:
-        raise ModelError(f"{path}: has no signature to call; export it with model.export(FOLDER)")
-    (_, keywords), outputs = call.structured_input_signature, call.structured_outputs
-    if len(keywords) != 1 or len(outputs) != 1:
-        raise ModelError(f"{path}: expected one input and one output, got {len(keywords)} and {len(outputs)}")
-    ((entry, spec),), ((result, scores),) = keywords.items(), outputs.items()
-    height, width, classes = _image_classifier(path, tuple(spec.shape), tuple(scores.shape))
-    network = FloatNetwork(
-        model=None,
-        call=lambda images: call(**{entry: tf.cast(images, spec.dtype)})[result],
-        trackable=loaded,
+    model = _load_tf_keras(path, trust_model)
+    height, width, classes = image_classifier(path, model.input_shape, model.output_shape)
+    notes: tuple[str, ...] = ()
+    # layers with code of their own are copied with the network
+    with safe_mode(not trust_model):
+        model = standardize(model)
+        if classes == 1:
+            model, note = split_output(model, path.name)
+            notes = (f"{path.name}: {note}",)
+    return FloatNetwork(
+        model=model,
+        call=lambda x: model(x, training=False),
+        trackable=model,
         input=InputSpec(height, width, RAW),
-        classes=tuple(str(i) for i in range(classes)),
+        classes=tuple(str(i) for i in range(max(2, classes))),
+        notes=notes,
     )
-    return LoadedNetwork(path, path.name, None, "SavedModel", network)
 
 
-def _image_classifier(path: Path, taken: Any, given: Any) -> tuple[int, int, int]:
-    if isinstance(taken, list) or isinstance(given, list) or len(taken) != 4 or len(given) != 2 or taken[3] != 3:
-        raise ModelError(f"{path}: expected [N, height, width, 3] in and [N, classes] out, got {taken} and {given}")
-    if taken[1] is None or taken[2] is None or given[1] is None:
-        raise ModelError(f"{path}: its input size is open {taken}; save the network with a fixed height and width")
-    return int(taken[1]), int(taken[2]), int(given[1])
+def _keras3_network(path: Path, trust_model: bool) -> FloatNetwork:
+    from edgeclf.keras_files.keras3 import call_in_float32
 
-
-def _one_line(error: BaseException) -> str:
-    text = " ".join(str(error).split())
-    return (text[:160] + "...") if len(text) > 160 else text or type(error).__name__
+    model = _load_keras3(path, trust_model)
+    height, width, classes = image_classifier(path, model.input_shape, model.output_shape)
+    call, trackable, notes = call_in_float32(model, path.name, trust_model)
+    return FloatNetwork(
+        model=None,
+        call=call,
+        trackable=trackable,
+        input=InputSpec(height, width, RAW),
+        classes=tuple(str(i) for i in range(max(2, classes))),
+        notes=notes,
+    )

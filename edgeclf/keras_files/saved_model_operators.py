@@ -66,18 +66,32 @@ def check_saved_model(stored: Any, file: str) -> None:
                 raise refusal(file, f"the registered object {item.registered_name!r}")
         for name in sorted(_operators(graph, _called(graph)) - OPERATORS):
             raise refusal(file, f"the operator {name!r}")
-        restoring = _operators(graph, [_node_name(graph.saver_def.restore_op_name)])
+        restoring = _operators(graph, [node_name(graph.saver_def.restore_op_name)])
         for name in sorted(restoring - OPERATORS - _RESTORING):
             raise refusal(file, f"the operator {name!r}")
+        if not (graph.HasField("object_graph_def") and len(stored.meta_graphs) == 1):
+            _check_restoring(graph, file)
+
+
+def _check_restoring(graph: Any, file: str) -> None:
+    """Check that a graph of TensorFlow 1 restores from the file that the loader names, its own checkpoint."""
+    own = node_name(graph.saver_def.filename_tensor_name)
+    inside = [node for function in graph.graph_def.library.function for node in function.node_def]
+    foreign = [node for node in inside if node.op in _RESTORING]
+    foreign += [
+        node for node in graph.graph_def.node if node.op in _RESTORING and node_name(next(iter(node.input), "")) != own
+    ]
+    if foreign:
+        raise refusal(file, f"the operator {foreign[0].op!r} on a checkpoint of its choice", "read other files")
 
 
 def _called(graph: Any) -> Iterator[str]:
     """Name the nodes and functions that signatures, initializers and objects name."""
     for signature in graph.signature_def.values():
         for tensor in (*signature.inputs.values(), *signature.outputs.values()):
-            yield _node_name(tensor.name)
+            yield node_name(tensor.name)
     for collection in graph.collection_def.values():
-        yield from map(_node_name, collection.node_list.value)
+        yield from map(node_name, collection.node_list.value)
     yield from graph.object_graph_def.concrete_functions
 
 
@@ -100,12 +114,13 @@ def _operators(graph: Any, start: Iterable[str]) -> set[str]:
         inside: list[Any] = []
         if name in nodes:
             inside.append(nodes[name])
-            waiting.extend(map(_node_name, nodes[name].input))
+            waiting.extend(map(node_name, nodes[name].input))
         if name in functions:
             inside.extend(functions[name].node_def)
-            waiting.extend(twins.get(functions[name].attr["api_implements"].s, ()))
+            if "api_implements" in functions[name].attr:  # looking for a key in such a map would add it
+                waiting.extend(twins[functions[name].attr["api_implements"].s])
         for node in inside:
-            waiting.extend(_functions_of(node))
+            waiting.extend(called_functions(node))
             if node.op in functions:
                 waiting.append(node.op)
             else:
@@ -113,12 +128,17 @@ def _operators(graph: Any, start: Iterable[str]) -> set[str]:
     return found
 
 
-def _functions_of(node: Any) -> Iterator[str]:
-    for value in node.attr.values():
-        yield value.func.name
-        yield from (function.name for function in value.list.func)
+def called_functions(node: Any) -> Iterator[str]:
+    """Name the functions that a node's attributes name, and those that these are bound to."""
+    waiting = list(node.attr.values())
+    while waiting:
+        value = waiting.pop()
+        for function in (value.func, *value.list.func):
+            if function.name:
+                yield function.name
+                waiting += function.attr.values()
 
 
-def _node_name(tensor: str) -> str:
+def node_name(tensor: str) -> str:
     """Return the node of a tensor or of a control input: `^a`, `a:0` and `a` are of node `a`."""
     return tensor.lstrip("^").split(":")[0]

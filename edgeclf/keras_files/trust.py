@@ -10,6 +10,7 @@ from collections.abc import Iterator
 from typing import Any
 
 from edgeclf.errors import UntrustedModelError
+from edgeclf.graph.arithmetic import FUNCTIONS, OPERATION_LAYERS
 
 # ruff: noqa: SIM905  # word lists read better
 MODELS = frozenset({"Functional", "Model", "Sequential"})
@@ -30,7 +31,7 @@ PARTS = frozenset(
     Constant GlorotNormal GlorotUniform HeNormal HeUniform Identity LecunNormal LecunUniform Ones Orthogonal
     RandomNormal RandomUniform TruncatedNormal VarianceScaling Zeros L1 L2 L1L2 OrthogonalRegularizer MaxNorm
     MinMaxNorm NonNeg RadialConstraint UnitNorm Policy DTypePolicy FloatDTypePolicy PolicyV1 TensorShape
-    __keras_tensor__ __tensor__ __tuple__ CategoricalCrossentropy
+    __keras_tensor__ __tensor__ __numpy__ __tuple__ __ellipsis__ __slice__ CategoricalCrossentropy
     """.split()
 )
 ACTIVATIONS = frozenset(
@@ -39,6 +40,17 @@ ACTIVATIONS = frozenset(
     silu softmax softplus softsign swish tanh
     """.split()
 )
+OPERATIONS = {
+    "keras.src.ops.numpy": frozenset(
+        "Absolute Add Clip Concatenate Divide ExpandDims Flip GetItem Maximum Mean Minimum Multiply Negative Reshape "
+        "Square Squeeze Stack Subtract Tanh Transpose TrueDivide".split()
+    ),
+    "keras.src.ops.nn": frozenset(
+        "Elu Gelu HardSigmoid HardSilu LeakyRelu Relu Relu6 Selu Sigmoid Silu Softmax Softplus".split()
+    ),
+    "keras.src.ops.core": frozenset({"Cast", "StopGradient"}),
+}
+"""Arithmetic on tensors in files of Keras 3: classes by module."""
 
 
 def check_configuration(config: Any, file: str) -> None:
@@ -68,7 +80,12 @@ def _check_class(entry: dict[str, Any], name: str, file: str) -> None:
         if isinstance(function, str) and function in ACTIVATIONS and _own_module(entry.get("module")):
             return
         raise refusal(file, f"the function {function!r}")
-    if name not in MODELS | LAYERS | PARTS:
+    if name in OPERATION_LAYERS and _own_module(entry.get("module")):
+        settings = entry.get("config")
+        function = settings.get("function") if isinstance(settings, dict) else None
+        if not (isinstance(function, str) and function in FUNCTIONS):
+            raise refusal(file, f"a call of the TensorFlow function {function!r}")
+    elif name not in MODELS | LAYERS | PARTS | OPERATIONS.get(str(entry.get("module")), frozenset()):
         label = (entry.get("config") or {}).get("name") if isinstance(entry.get("config"), dict) else None
         kind = "a Lambda layer" if "lambda" in name.lower() else f"the class {name!r}"
         raise refusal(file, kind + (f" (layer {label!r})" if label else ""))
@@ -80,7 +97,7 @@ def _check_class(entry: dict[str, Any], name: str, file: str) -> None:
 
 
 def _own_module(module: Any) -> bool:
-    if module is None or module == "builtins":
+    if module in (None, "builtins", "tensorflow.python.ops.init_ops_v2"):  # the last holds initializers alone
         return True
     return isinstance(module, str) and module.split(".")[0] in ("keras", "tf_keras")
 
@@ -96,8 +113,8 @@ def _dictionaries(value: Any) -> Iterator[dict[str, Any]]:
             waiting.extend(current)
 
 
-def refusal(file: str, what: str) -> UntrustedModelError:
-    """Make the error for a file that holds `what`."""
+def refusal(file: str, what: str, harm: str = "run code from the file") -> UntrustedModelError:
+    """Make the error for a file that holds `what`, which could do `harm`."""
     return UntrustedModelError(
-        f"{file} holds {what}, which could run code from the file; if you trust where it comes from, add --trust-model"
+        f"{file} holds {what}, which could {harm}; if you trust where it comes from, add --trust-model"
     )

@@ -13,6 +13,8 @@ import tf_keras
 from edgeclf.artifact.normalization import Normalization
 from edgeclf.errors import InputError, ModelError
 from edgeclf.graph.flatten import flatten
+from edgeclf.graph.inner_scaling import scales_input
+from edgeclf.graph.private_apis import operands, producer
 from edgeclf.inference.input_range import InputRange
 from edgeclf.inference.range_measurement import CANDIDATES
 from edgeclf.measure.formatting import counted
@@ -21,10 +23,10 @@ from edgeclf.training.networks import NETWORKS, NetworkSettings
 from edgeclf.training.networks.building import add_classifier, build_network
 
 layers = tf_keras.layers
-HEAD = "edgeclf_head"
-SCALING = "edgeclf_rescaling"
+HEAD, POOLING, SCALING = "edgeclf_head", "edgeclf_pooling", "edgeclf_rescaling"
 HEAD_LAYERS = (layers.Dense, layers.Dropout, layers.Flatten, layers.Reshape, layers.Softmax)
-POOLING_LAYERS = (layers.AveragePooling2D, layers.GlobalAveragePooling2D)
+POOLING_LAYERS = (layers.AveragePooling2D, layers.GlobalAveragePooling2D, layers.GlobalMaxPooling2D)
+WHOLE_POOLING = (layers.GlobalAveragePooling2D, layers.GlobalMaxPooling2D)
 
 
 @dataclass(frozen=True)
@@ -75,7 +77,7 @@ def transfer(pretrained: Pretrained, settings: NetworkSettings, images: npt.NDAr
     if frozen := sum(1 for layer in base.layers if layer.weights and not layer.trainable):
         notes.append(f"{counted(frozen, 'layer')} that {origin} keeps frozen: trained like the others")
     scaling = None
-    if not any(isinstance(layer, (layers.Rescaling, layers.Normalization)) for layer in base.layers):
+    if not scales_input(base):
         found, how = _choose_range(pretrained, base, images)
         scaling = found.normalization
         others = f" (not decided: {', '.join(found.remaining[1:])} would fit as well)" if found.remaining[1:] else ""
@@ -83,7 +85,7 @@ def transfer(pretrained: Pretrained, settings: NetworkSettings, images: npt.NDAr
     body = _rebuild(base, settings.image_size, scaling)
     x = body.output
     if x.shape.rank == 4:
-        x = layers.GlobalAveragePooling2D()(x)
+        x = layers.GlobalAveragePooling2D(name=POOLING)(x)
     model = tf_keras.Model(body.inputs, add_classifier(x, settings, name=HEAD))
     front = [] if scaling is None else model.get_layer(SCALING).get_weights()
     model.set_weights([*front, *base.get_weights(), *model.get_layer(HEAD).get_weights()])
@@ -154,17 +156,42 @@ def _take_features(network: tf_keras.Model, origin: str) -> tf_keras.Model:
 
 
 def _find_features(network: tf_keras.Model, origin: str) -> Any:
-    """Return the tensor before pooling and head."""
-    tensor = network.outputs[0]
+    """Return the tensor before pooling and head.
+
+    The head begins at the global pooling that all paths to the output go through: behind it, some networks classify
+    with 1x1 convolutions and multiplications (MobileNet), others with dense layers.
+    """
+    tensor = _last_maps(network)
     while True:
-        layer = tensor._keras_history.layer
-        is_head = isinstance(layer, HEAD_LAYERS + POOLING_LAYERS) or _is_softmax(layer)
-        if not is_head:
+        layer = producer(tensor)
+        if not (isinstance(layer, HEAD_LAYERS + POOLING_LAYERS) or _is_probability(layer)):
             break
-        tensor = layer.input
-    if isinstance(layer, layers.InputLayer) or isinstance(tensor, list):
+        (tensor,) = operands(tensor)
+    if isinstance(layer, layers.InputLayer):
         raise ModelError(f"{origin}: has no convolutional features to start from")
     return tensor
+
+
+def _last_maps(network: tf_keras.Model) -> Any:
+    """Return what the first global pooling takes that all paths go through, else the last other pooling to one place.
+
+    The output where there is none. Small images leave average poolings inside the features with one place too.
+    """
+    positions = {id(layer): number for number, layer in enumerate(network.layers)}
+    frontier = [network.outputs[0]]
+    found: dict[str, Any] = {}
+    while not isinstance(producer(frontier[0]), layers.InputLayer):
+        layer, entries = producer(frontier[0]), operands(frontier[0])
+        if len(frontier) == len(entries) == 1 and entries[0].shape.rank == 4:
+            places = tuple(frontier[0].shape)[1:3]
+            if isinstance(layer, WHOLE_POOLING):
+                found["global"] = entries[0]
+            elif isinstance(layer, layers.Flatten) or (isinstance(layer, POOLING_LAYERS) and places == (1, 1)):
+                found.setdefault("other", entries[0])
+        frontier += [tensor for tensor in entries if all(tensor is not known for known in frontier)]
+        frontier = [tensor for tensor in frontier if producer(tensor) is not layer]
+        frontier.sort(key=lambda tensor: -positions[id(producer(tensor))])
+    return found.get("global", found.get("other", network.outputs[0]))
 
 
 def _rebuild(base: tf_keras.Model, image_size: int | None, scaling: Normalization | None) -> tf_keras.Model:
@@ -210,8 +237,9 @@ def _rename(nodes: Any, old: str, new: str) -> Any:
     return new if nodes == old else nodes
 
 
-def _is_softmax(layer: object) -> bool:
-    return isinstance(layer, layers.Activation) and layer.activation is tf_keras.activations.softmax
+def _is_probability(layer: object) -> bool:
+    probabilities = (tf_keras.activations.softmax, tf_keras.activations.sigmoid)
+    return isinstance(layer, layers.Activation) and layer.activation in probabilities
 
 
 def _kernels(model: tf_keras.Model) -> list[tuple[int, ...]]:

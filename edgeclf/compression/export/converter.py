@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import re
 from collections.abc import Callable, Iterator
 from typing import Any
 
@@ -93,5 +94,12 @@ def _refusals() -> Iterator[None]:
         with without_chatter(*_CHATTER):
             yield
     except (ValueError, RuntimeError, converter_error(), tf.errors.OpError) as error:
-        first = next((line.strip() for line in str(error).splitlines() if line.strip()), type(error).__name__)
-        raise ModelError(f"the TFLite converter refuses this network: {first[:200]}") from error
+        raise ModelError(f"the TFLite converter refuses this network: {_refusal(str(error))}") from error
+
+
+def _refusal(text: str) -> str:
+    """Name the operators that TFLite does not have, or return the first line of what the converter says."""
+    missing = sorted(set(re.findall(r"'tf\.(\w+)' op is neither", text)))
+    if missing:
+        return f"TFLite has no operator for {', '.join(missing[:8])}; replace the layers that compute it"
+    return next((line.strip() for line in text.splitlines() if line.strip()), "it gives no reason")[:200]

@@ -95,7 +95,10 @@ def add_classifier(x: Tensor, settings: NetworkSettings, *, name: str | None = N
     """
     if settings.dropout:
         # A generator of its own, reset at the start of each epoch, so that a resumed run draws the same masks.
-        x = tf_keras.layers.Dropout(settings.dropout, seed=settings.seed, rng_type="stateful")(x)
+        dropout = tf_keras.layers.Dropout(
+            settings.dropout, seed=settings.seed, rng_type="stateful", name=name and f"{name}_dropout"
+        )
+        x = dropout(x)
     # Probabilities have 32 bits in mixed precision too.
     dense = tf_keras.layers.Dense(
         settings.classes, activation="softmax", kernel_regularizer=penalty, dtype="float32", name=name
