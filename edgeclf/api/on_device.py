@@ -67,6 +67,7 @@ def live(
     outputs: Sequence[Output] = (),
     json_lines: IO[str] | None = None,
     watch: Callable[[LiveState], contextlib.AbstractContextManager[object]] | None = None,
+    at_end: Callable[[LiveSummary], None] | None = None,
     progress: Progress = SILENT,
     **changes: Any,
 ) -> LiveSummary:
@@ -82,6 +83,7 @@ def live(
             at the end, whatever ends it.
         json_lines: gets one JSON document a result, one a line.
         watch: a further view; entered with the state that views read, and open while the loop works.
+        at_end: gets the summary where the page stays up beyond the end of a file (`stay`), before that.
         progress: gets what was chosen, and what goes wrong on the way.
         changes: fields of `LiveSettings` that replace those of `settings`.
 
@@ -109,6 +111,7 @@ def live(
         json_lines=json_lines,
         outputs=outputs,
         watch=watch,
+        at_end=at_end,
     )
 
 

@@ -5,7 +5,9 @@ from __future__ import annotations
 import contextlib
 import operator
 import os
+import shlex
 import signal
+import sys
 import threading
 from collections.abc import Iterator
 from types import FrameType
@@ -13,8 +15,8 @@ from typing import TYPE_CHECKING, Any
 
 from edgeclf import api
 from edgeclf.cli.commands import Command
-from edgeclf.cli.options import INPUT_RANGE, MODEL, RUNTIME, Option, Table, complete_path, make_plan
-from edgeclf.cli.session import Outcome, Session
+from edgeclf.cli.options import INPUT_RANGE, MODEL, RUNTIME, UNSET, Option, Table, complete_path, make_plan
+from edgeclf.cli.session import Outcome, Session, one_line, show
 from edgeclf.cli.values import (
     parse_bytes,
     parse_count_or_auto,
@@ -24,10 +26,13 @@ from edgeclf.cli.values import (
     show_count_or_auto,
 )
 
+from edgeclf.errors import InputError, ReaderLeftError
+
 if TYPE_CHECKING:
     from rich.console import Console
 
     from edgeclf.progress import Progress
+    from edgeclf.streaming.loop.result import LiveSummary
     from edgeclf.streaming.loop.settings import LiveSettings
 
 _TOKEN = "EDGECLF_TOKEN"
@@ -109,6 +114,14 @@ OPTIONS = (
         panel=_VIEWS,
     ),
     Option(
+        "stay",
+        "Keep the page up when a video or a folder has ended. Default: with --web, unless --json.",
+        type=bool,
+        default=UNSET,
+        flag="--stay/--no-stay",
+        panel=_VIEWS,
+    ),
+    Option(
         "no_window",
         "No window, even with a display.",
         type=bool,
@@ -150,25 +163,50 @@ def live(session: Session, values: dict[str, Any]) -> Outcome:
     """Classify a camera, a stream or a video, live.
 
     Always the newest frame, never a queue. A window where there is a display, else a page. Ctrl-C ends it (exit code
-    130). With --json a line for each result, and a summary as the last line.
+    130); after the end of a video, whose page stays up with --web, it is 0. With --json a line for each result, and
+    a summary as the last line.
     """
-    from edgeclf.errors import ReaderLeftError
-
     model = values.pop("model")
     if values["web"] is None and values["token"] == os.environ.get(_TOKEN):
         values["token"] = None  # in the environment of a service it may be there for a page that is not asked for
+    values["stay"] = _stays(session, values)
     settings = make_plan(_settings(), values)
     progress = session.progress()
+    shown: list[LiveSummary] = []
+
+    def show_early(summary: LiveSummary) -> None:
+        if _somebody_reads(session, stop):
+            show(session, _outcome(summary))
+        shown.append(summary)
+
     with stop_on_signals() as stop:
         views = _views(session, progress, stop, settings.every_frame)
         try:
-            summary = api.live(model, settings, stop=stop, progress=progress, **views)
+            summary = api.live(model, settings, stop=stop, progress=progress, at_end=show_early, **views)
         except ReaderLeftError as error:
             raise BrokenPipeError from error
-        read = _somebody_reads(session, stop)
-    document = {"summary": summary.to_dict()} if read else None
-    exit_code = 130 if summary.ended == "interrupted" else 0
-    return Outcome(document, lambda console: render_summary(console, summary.to_dict()), exit_code)
+        read = not shown and _somebody_reads(session, stop)
+    return _outcome(summary) if read else Outcome(None, lambda console: None, _exit_code(summary))
+
+
+def _stays(session: Session, values: dict[str, Any]) -> bool:
+    """Decide whether the page stays up after the end of a file: where a person asked for it, or looks at a terminal."""
+    stays: bool | None = values.get("stay")
+    if stays and values["web"] is None:
+        raise InputError("--stay keeps the page up: give --web [HOST:]PORT as well")
+    if stays is not None:
+        return stays
+    watched = session.stderr.isatty() and sys.stdin is not None and sys.stdin.isatty() and not session.quiet
+    return not session.json and (values["web"] is not None or watched)
+
+
+def _outcome(summary: LiveSummary) -> Outcome:
+    document = summary.to_dict()
+    return Outcome({"summary": document}, lambda console: render_summary(console, document), _exit_code(summary))
+
+
+def _exit_code(summary: LiveSummary) -> int:
+    return 130 if summary.ended == "interrupted" else 0
 
 
 def _views(session: Session, progress: Progress, stop: threading.Event, every_frame: bool) -> dict[str, Any]:
@@ -237,7 +275,16 @@ def render_summary(console: Console, summary: dict[str, Any]) -> None:
             f"frame age: median {ages['median']:.1f} ms, p95 {ages['p95']:.1f} ms, maximum {ages['max']:.1f} ms"
         )
     for part, line in summary["problems"].items():
-        console.print(f"{part}: {line}")
+        console.print(f"{part}: {one_line(line)}")
+    if summary["recording"] is not None:
+        console.print(f"recording: {one_line(summary['recording'])}", soft_wrap=True)
+    if (collected := summary["collected"]) is not None:
+        folder = one_line(collected["folder"])
+        console.print(
+            f"collected: {collected['new']} new frames in {folder}; {collected['waiting']} wait for a label "
+            f"(edgeclf collected {shlex.quote(folder)} sorts them)",
+            soft_wrap=True,
+        )
 
 
 COMMAND = Command(

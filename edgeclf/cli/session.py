@@ -100,17 +100,18 @@ def run(session: Session, work: Callable[[Session], Outcome], interrupted: str) 
 
 
 def show(session: Session, outcome: Outcome) -> None:
-    """Write the outcome to stdout."""
+    """Write the outcome to stdout, also while a command works."""
     if outcome.document is None:
         return
+    stream = session.stdout
     if session.json:
-        sys.stdout.write(json.dumps(outcome.document, ensure_ascii=False, allow_nan=False) + "\n")
+        stream.write(json.dumps(outcome.document, ensure_ascii=False, allow_nan=False) + "\n")
     else:
         from rich.console import Console
 
-        terminal = sys.stdout.isatty()
-        outcome.render(Console(width=None if terminal else PIPED_WIDTH, highlight=False, emoji=False, markup=False))
-    sys.stdout.flush()
+        width = None if stream.isatty() else PIPED_WIDTH
+        outcome.render(Console(file=stream, width=width, highlight=False, emoji=False, markup=False))
+    stream.flush()
 
 
 def fail(session: Session, message: str, code: int) -> int:
