@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from edgeclf import errors as errors
     from edgeclf.api import audit as audit
     from edgeclf.api import bench as bench
+    from edgeclf.api import collected as collected
     from edgeclf.api import compress as compress
     from edgeclf.api import inspect as inspect
     from edgeclf.api import live as live
@@ -35,6 +36,7 @@ __all__ = [
     "__version__",
     "audit",
     "bench",
+    "collected",
     "compress",
     "errors",
     "inspect",
@@ -46,7 +48,9 @@ __all__ = [
 
 _MODULE_OF = {
     "Classifier": "edgeclf.inference.classifier",
-    **dict.fromkeys(("audit", "bench", "compress", "inspect", "live", "predict", "train", "verify"), "edgeclf.api"),
+    **dict.fromkeys(
+        ("audit", "bench", "collected", "compress", "inspect", "live", "predict", "train", "verify"), "edgeclf.api"
+    ),
 }
 
 

@@ -9,12 +9,11 @@ from typing import TYPE_CHECKING, Any
 
 import cv2
 import pytest
-from live_scene import COLORS, Scene, eventually, new_state, picture_of, publish
+from live_scene import COLORS, Scene, eventually, new_state, publish
+from live_shelf import Shelf
 from presence import need
 
-from edgeclf.errors import UnknownNameError
 from edgeclf.streaming.camera.source import SourceState
-from edgeclf.streaming.collection.collected import CollectedImage
 from edgeclf.streaming.loop.geometry import Geometry
 from edgeclf.streaming.loop.state import BoardState, LiveState
 from edgeclf.streaming.page.server import WebView
@@ -288,38 +287,13 @@ def test_the_chart_draws_the_last_minute(page: Page, view: WebView, scene: Scene
     assert page.get_by_role("img", name="Label and probability over the last 60 seconds").count() == 1
 
 
-class Shelf:
-    """Collected frames in memory."""
-
-    def __init__(self) -> None:
-        self.waiting = ["one", "two", "three"]
-        self.sorted: list[tuple[str, str]] = []
-
-    def labels(self) -> list[str]:
-        return ["red", "blue", "green"]
-
-    def pending(self, limit: int) -> list[CollectedImage]:
-        return [
-            CollectedImage(name, "2026-01-31T12:00:00+00:00", "unsure: red or blue", {"blue": 0.5, "red": 0.4})
-            for name in self.waiting[:limit]
-        ]
-
-    def jpeg(self, name: str) -> bytes:
-        return cv2.imencode(".jpg", picture_of("blue", 0))[1].tobytes()
-
-    def label(self, name: str, label: str) -> None:
-        self.discard(name)
-        self.sorted.append((name, label))
-
-    def discard(self, name: str) -> None:
-        if name not in self.waiting:
-            raise UnknownNameError("image", name, self.waiting)
-        self.waiting.remove(name)
+def new_shelf() -> Shelf:
+    return Shelf(["one", "two", "three"], {"blue": 0.5, "red": 0.4})
 
 
 @pytest.mark.parametrize("size", SIZES)
 def test_one_click_labels_a_collected_frame(page: Page, state: LiveState, size: str) -> None:
-    shelf = Shelf()
+    shelf = new_shelf()
     publish(state, "red", 0)
     view = WebView(state, host="127.0.0.1", port=0, collected=shelf)
     view.start()
@@ -331,16 +305,16 @@ def test_one_click_labels_a_collected_frame(page: Page, state: LiveState, size: 
         cards.first.locator("img").scroll_into_view_if_needed()
         eventually(lambda: cards.first.locator("img").evaluate("image => image.naturalWidth") == 320)
         cards.first.get_by_role("button", name="red").click()
-        eventually(lambda: shelf.sorted == [("one", "red")])
+        eventually(lambda: shelf.sorted == {"one": "red"})
         eventually(lambda: cards.count() == 2)
         assert text(page, "#labelling-status") == "Sorted into red."
         cards.first.get_by_label("Another label").fill("cat")
         page.keyboard.press("Enter")
-        eventually(lambda: shelf.sorted[1:] == [("two", "cat")])
+        eventually(lambda: shelf.sorted == {"one": "red", "two": "cat"})
         eventually(lambda: cards.count() == 1)
         cards.first.get_by_role("button", name="Delete").click()
         eventually(lambda: cards.count() == 0)
-        assert shelf.waiting == []
+        assert shelf.waiting == {}
         eventually(lambda: "No frame waits" in text(page, "#labelling-note"))
     finally:
         view.close()
@@ -361,7 +335,7 @@ def test_it_fits_a_phone_and_a_desk(browser: Browser, state: LiveState, scheme: 
     state.set_board(BoardState(81.4, 1500.0, ("under-voltage", "frequency capped")))
     state.problems.begin("record", "/" + "very-long-name/" * 20)
     publish(state, long, 0, probability=0.5)
-    view = WebView(state, host="127.0.0.1", port=0, collected=Shelf())
+    view = WebView(state, host="127.0.0.1", port=0, collected=new_shelf())
     view.start()
     try:
         for width, height in SIZES.values():

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import contextlib
+import dataclasses
 import operator
 import os
-import shlex
 import signal
 import sys
 import threading
@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Any
 from edgeclf import api
 from edgeclf.cli.commands import Command
 from edgeclf.cli.options import INPUT_RANGE, MODEL, RUNTIME, UNSET, Option, Table, complete_path, make_plan
-from edgeclf.cli.session import Outcome, Session, one_line, show
+from edgeclf.cli.session import Outcome, Session, show
 from edgeclf.cli.values import (
     parse_bytes,
     parse_count_or_auto,
@@ -25,12 +25,9 @@ from edgeclf.cli.values import (
     show_bytes,
     show_count_or_auto,
 )
-
 from edgeclf.errors import InputError, ReaderLeftError
 
 if TYPE_CHECKING:
-    from rich.console import Console
-
     from edgeclf.progress import Progress
     from edgeclf.streaming.loop.result import LiveSummary
     from edgeclf.streaming.loop.settings import LiveSettings
@@ -39,6 +36,13 @@ _TOKEN = "EDGECLF_TOKEN"
 _SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 _SOURCE, _PICTURE, _LABELS, _VIEWS, _OUTPUTS = "Source", "Picture", "Labels", "Views", "Outputs"
 
+
+TOKEN = Option(
+    "token",
+    "Token of the page, 16 characters or more. Default: a new one.",
+    metavar="TEXT",
+    envvar=_TOKEN,
+)
 
 OPTIONS = (
     Option(
@@ -106,13 +110,7 @@ OPTIONS = (
         metavar="[HOST:]PORT",
         panel=_VIEWS,
     ),
-    Option(
-        "token",
-        "Token of the page, 16 characters or more. Default: a new one.",
-        metavar="TEXT",
-        envvar=_TOKEN,
-        panel=_VIEWS,
-    ),
+    dataclasses.replace(TOKEN, panel=_VIEWS),
     Option(
         "stay",
         "Keep the page up when a video or a folder has ended. Default: with --web, unless --json.",
@@ -167,8 +165,7 @@ def live(session: Session, values: dict[str, Any]) -> Outcome:
     a summary as the last line.
     """
     model = values.pop("model")
-    if values["web"] is None and values["token"] == os.environ.get(_TOKEN):
-        values["token"] = None  # in the environment of a service it may be there for a page that is not asked for
+    values["token"] = read_token(values)
     values["stay"] = _stays(session, values)
     settings = make_plan(_settings(), values)
     progress = session.progress()
@@ -189,6 +186,12 @@ def live(session: Session, values: dict[str, Any]) -> Outcome:
     return _outcome(summary) if read else Outcome(None, lambda console: None, _exit_code(summary))
 
 
+def read_token(values: dict[str, Any]) -> str | None:
+    """Return the token that was given; in the environment it may be there for a page that is not asked for."""
+    token: str | None = values["token"]
+    return None if values["web"] is None and token == os.environ.get(_TOKEN) else token
+
+
 def _stays(session: Session, values: dict[str, Any]) -> bool:
     """Decide whether the page stays up after the end of a file: where a person asked for it, or looks at a terminal."""
     stays: bool | None = values.get("stay")
@@ -201,6 +204,8 @@ def _stays(session: Session, values: dict[str, Any]) -> bool:
 
 
 def _outcome(summary: LiveSummary) -> Outcome:
+    from edgeclf.cli.rendering_live import render_summary
+
     document = summary.to_dict()
     return Outcome({"summary": document}, lambda console: render_summary(console, document), _exit_code(summary))
 
@@ -219,7 +224,7 @@ def _views(session: Session, progress: Progress, stop: threading.Event, every_fr
     if session.quiet:
         return {}
     if isinstance(progress, ConsoleProgress):
-        return {"watch": terminal_line(progress.console)}
+        return {"watch": terminal_line(progress)}
     return {"outputs": [ChangeLines(session.stdout, stop if every_frame else None)]}
 
 
@@ -256,35 +261,6 @@ def stop_on_signals() -> Iterator[threading.Event]:
     finally:
         for number, handler in before.items():
             signal.signal(number, handler)
-
-
-def render_summary(console: Console, summary: dict[str, Any]) -> None:
-    """Print the summary of a run in a few lines."""
-    ages = summary["frame_age_ms"]
-    seconds, classified = summary["seconds"], summary["frames_classified"]
-    rate = (
-        f", {classified / seconds:.1f} a second" if seconds >= 1 else ""
-    )  # over less than a second a rate means little
-    console.print(f"{summary['ended']}: {classified} results in {seconds:.1f} s{rate}")
-    console.print(
-        f"frames: {summary['frames_captured']} captured, {summary['frames_dropped']} left out for newer ones, "
-        f"{summary['reconnects']} reconnects"
-    )
-    if ages["median"] is not None:
-        console.print(
-            f"frame age: median {ages['median']:.1f} ms, p95 {ages['p95']:.1f} ms, maximum {ages['max']:.1f} ms"
-        )
-    for part, line in summary["problems"].items():
-        console.print(f"{part}: {one_line(line)}")
-    if summary["recording"] is not None:
-        console.print(f"recording: {one_line(summary['recording'])}", soft_wrap=True)
-    if (collected := summary["collected"]) is not None:
-        folder = one_line(collected["folder"])
-        console.print(
-            f"collected: {collected['new']} new frames in {folder}; {collected['waiting']} wait for a label "
-            f"(edgeclf collected {shlex.quote(folder)} sorts them)",
-            soft_wrap=True,
-        )
 
 
 COMMAND = Command(

@@ -11,7 +11,7 @@ from typing import Any
 import typer
 from typer.core import TyperGroup
 
-from edgeclf.cli import audit, bench, compress, inspect, live, predict, train, verify
+from edgeclf.cli import audit, bench, compress, inspect, live, live_collected, predict, train, verify
 from edgeclf.cli.commands import Command, Debug, Json, Quiet, Verbose, Version
 from edgeclf.cli.session import Session, fail
 
@@ -20,7 +20,8 @@ _ClickException: type[Exception] = typer.BadParameter.__mro__[2]
 
 
 COMMANDS: dict[str, Command] = {
-    module.COMMAND.name: module.COMMAND for module in (audit, train, compress, bench, predict, live, inspect, verify)
+    module.COMMAND.name: module.COMMAND
+    for module in (audit, train, compress, bench, predict, live, live_collected, inspect, verify)
 }
 
 

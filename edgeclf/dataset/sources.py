@@ -13,7 +13,7 @@ from typing import NamedTuple
 import numpy as np
 import numpy.typing as npt
 
-from edgeclf.dataset.collected import count_unsorted, describe_unsorted, is_unsorted
+from edgeclf.dataset.collected import class_name_of, count_unsorted, describe_unsorted, is_unsorted
 from edgeclf.dataset.types import OddFile
 from edgeclf.errors import DataError
 from edgeclf.image.decoding import IMAGE_SUFFIXES
@@ -152,7 +152,7 @@ def list_folder(folder: Path) -> Listing:
         if _is_hidden(entry):
             odd.append(OddFile(display(entry.path), "hidden folder; passed over"))
             continue
-        label = normalize_class_name(entry.name, entry.path)
+        label = normalize_class_name(class_name_of(entry.path), entry.path)
         names.add(label)
         for file in _walk(entry, odd):
             items.append(Item(file.path, file.path[below:], label, split, read_stamp(file)))

@@ -6,11 +6,11 @@ import dataclasses
 from collections.abc import Sequence
 from pathlib import Path
 
+from edgeclf.dataset.collected import UNSORTED, count_unsorted
 from edgeclf.errors import InputError, MissingExtraError, RunFailedError
 from edgeclf.extras import require
 from edgeclf.inference.classifier import Classifier
 from edgeclf.progress import SILENT, Progress
-from edgeclf.dataset.collected import UNSORTED, count_unsorted
 from edgeclf.streaming.camera.sources.video_file import read_frame_rate
 from edgeclf.streaming.loop.result import CollectedFrames, LiveSummary
 from edgeclf.streaming.loop.settings import LiveSettings
