@@ -320,6 +320,112 @@ def test_one_click_labels_a_collected_frame(page: Page, state: LiveState, size: 
         view.close()
 
 
+@pytest.mark.parametrize("size", SIZES)
+def test_many_frames_are_sorted_deleted_and_brought_back_without_a_camera(page: Page, size: str) -> None:
+    shelf = Shelf(["one", "two", "three", "four"], {"blue": 0.5, "red": 0.4})
+    view = WebView(new_state(), host="127.0.0.1", port=0, collected=shelf, camera=False)
+    view.start()
+    try:
+        page.set_viewport_size(dict(zip(("width", "height"), SIZES[size], strict=True)))  # type: ignore[arg-type]
+        page.goto(view.url)
+        cards = page.locator("#collected > li")
+        eventually(lambda: cards.count() == 4)
+        assert "4 frames wait" in text(page, "#labelling-note")
+        assert page.locator("#selection").is_hidden()
+        for number in (0, 2):
+            cards.nth(number).get_by_label("Select").check()
+        assert text(page, "#selection-count") == "2 selected"
+        page.locator("#selection").get_by_role("button", name="red", exact=True).click()
+        eventually(lambda: shelf.sorted == {"one": "red", "three": "red"})
+        eventually(lambda: text(page, "#labelling-status") == "2 of 2 sorted into red.")
+        page.get_by_role("button", name="Select all").click()
+        page.get_by_label("Label for the selected frames").fill("t-shirt/top")
+        page.keyboard.press("Enter")
+        eventually(lambda: shelf.sorted.get("four") == "t-shirt/top")
+        eventually(lambda: "No frame waits" in text(page, "#labelling-note"))
+        page.get_by_role("button", name="Undo", exact=True).first.click()
+        eventually(lambda: set(shelf.waiting) == {"two", "four"})
+        eventually(lambda: text(page, "#labelling-status") == "Undone: 2 frames are back.")
+        eventually(lambda: cards.count() == 2)
+        page.get_by_role("button", name="Select all").click()
+        page.locator("#selection").get_by_role("button", name="Delete").click()
+        eventually(lambda: shelf.waiting == {})
+        page.get_by_text("What was done last").click()
+        eventually(lambda: page.locator("#decision-list li").count() == 2)
+        assert "2 frames deleted" in text(page, "#decision-list")
+        page.get_by_role("button", name="Undo all of these").click()
+        eventually(lambda: set(shelf.waiting) == {"one", "two", "three", "four"})
+        assert shelf.sorted == {}
+        eventually(lambda: cards.count() == 4)
+        assert page.evaluate("document.documentElement.scrollWidth") <= SIZES[size][0]
+    finally:
+        view.close()
+
+
+def test_frames_are_sorted_by_the_keyboard_alone(page: Page) -> None:
+    shelf = new_shelf()
+    view = WebView(new_state(), host="127.0.0.1", port=0, collected=shelf, camera=False)
+    view.start()
+    try:
+        page.goto(view.url)
+        cards = page.locator("#collected > li")
+        eventually(lambda: cards.count() == 3)
+        cards.first.focus()
+        page.keyboard.press("ArrowRight")
+        page.keyboard.press("2")  # the second button of the second card
+        eventually(lambda: shelf.sorted == {"two": "red"})
+        eventually(lambda: page.evaluate("document.activeElement.dataset.name") == "three")
+        page.keyboard.press("x")
+        assert text(page, "#selection-count") == "1 selected"
+        page.keyboard.press("Delete")
+        eventually(lambda: set(shelf.waiting) == {"one"})
+        eventually(lambda: page.evaluate("document.activeElement.dataset.name") == "one")
+        page.keyboard.press("u")
+        eventually(lambda: set(shelf.waiting) == {"one", "three"})
+        eventually(lambda: cards.count() == 2)
+        page.keyboard.press("Control+z")
+        eventually(lambda: shelf.sorted == {})
+        cards.first.get_by_label("Another label").focus()
+        page.keyboard.type("u1x")  # what is typed is typed
+        assert cards.first.get_by_label("Another label").input_value() == "u1x"
+        assert len(shelf.waiting) == 3
+    finally:
+        view.close()
+
+
+def test_what_another_viewer_sorted_goes_from_this_page_too(page: Page, browser: Browser) -> None:
+    shelf = new_shelf()
+    view = WebView(new_state(), host="127.0.0.1", port=0, collected=shelf, camera=False)
+    view.start()
+    try:
+        page.goto(view.url)
+        cards = page.locator("#collected > li")
+        eventually(lambda: cards.count() == 3)
+        shelf.label("one", "red")
+        cards.first.get_by_role("button", name="blue").click()
+        eventually(lambda: "Gone: sorted or deleted by somebody else" in text(page, "#labelling-status"))
+        assert shelf.sorted == {"one": "red"}
+        eventually(lambda: cards.count() == 2)
+    finally:
+        view.close()
+
+
+def test_the_end_of_a_video_is_said_over_its_last_picture_and_notes_are_shown(
+    page: Page, view: WebView, state: LiveState
+) -> None:
+    publish(state, "red", 0)
+    state.set_notes(("the input range is -1..1, measured on 64 frames; --normalize says it",))
+    state.set_source(SourceState("street.mp4", "ended", "240 results; the page stays up until edgeclf is stopped"))
+    page.goto(view.url)
+    banner = "street.mp4 has ended: 240 results; the page stays up until edgeclf is stopped"
+    eventually(lambda: text(page, "#banner") == banner)
+    assert text(page, "#notes").startswith("the input range is -1..1, measured on 64 frames")
+    eventually(lambda: page.evaluate("performance.now()") > 3000)
+    assert page.locator("#picture").evaluate("image => getComputedStyle(image).filter") == "none"
+    state.set_notes(())
+    eventually(lambda: page.locator("#notes li").count() == 0)
+
+
 def test_without_collecting_there_is_nothing_to_label(page: Page, view: WebView, scene: Scene) -> None:
     page.goto(view.url)
     eventually(lambda: shows(page, "red"))

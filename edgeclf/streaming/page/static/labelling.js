@@ -26,7 +26,7 @@ const SKELETON = `
       <input list="all-labels" aria-label="Label for the selected frames" placeholder="Label" maxlength="1000" required>
       <button type="submit">Sort</button>
       <button type="button" class="discard">Delete</button>
-      <button type="button" class="none">Select none</button>
+      <button type="button" class="none" aria-label="Select none">None</button>
     </form>
   </div>
   <p id="keys">Keyboard, in a frame: <kbd>1</kbd> to <kbd>9</kbd> sort it, <kbd>←</kbd> <kbd>→</kbd> go to another,
@@ -116,11 +116,18 @@ export class Labelling {
     return `${count}${part}. One click sorts one into its class folder.`;
   }
 
-  // Cards that stay keep their element, and with it the focus and what was typed.
+  // Cards that stay are not even moved, which would take the focus from them.
   render(images) {
     const list = element("collected");
+    const names = new Set(images.map((image) => image.name));
+    for (const card of [...list.children]) if (!names.has(card.dataset.name)) card.remove();
     const kept = new Map([...list.children].map((card) => [card.dataset.name, card]));
-    list.replaceChildren(...images.map((image) => kept.get(image.name) || this.card(image)));
+    let at = list.firstElementChild;
+    for (const image of images) {
+      const card = kept.get(image.name) || this.card(image);
+      if (card === at) at = at.nextElementSibling;
+      else list.insertBefore(card, at);
+    }
   }
 
   card(image) {

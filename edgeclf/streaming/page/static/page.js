@@ -81,9 +81,9 @@ function showResult(state) {
   showRegion(state.picture);
   const counts = state.counts;
   element("counts").textContent =
-    `${counts.frames_classified.toLocaleString()} frames classified, ` +
+    `${counted(counts.frames_classified, "frame")} classified, ` +
     `${counts.frames_dropped.toLocaleString()} dropped for newer ones, ` +
-    `${state.source.reconnects} reconnects`;
+    counted(state.source.reconnects, "reconnect");
   const result = state.result;
   if (!result) return;
   now.shown = result;
@@ -96,6 +96,10 @@ function showResult(state) {
   element("frame-age").textContent = `${result.frame_age_ms.toFixed(0)} ms`;
   element("inference").textContent = `${result.inference_ms.toFixed(1)} ms`;
   showTop(result.top);
+}
+
+function counted(number, word) {
+  return `${number.toLocaleString()} ${word}${number === 1 ? "" : "s"}`;
 }
 
 function showTop(top) {
