@@ -41,7 +41,7 @@ class ChangeLines:
             return
         self._label = result.label
         age, label = f"{result.frame_age_ms:.0f} ms", one_line(result.label)
-        with contextlib.suppress(BrokenPipeError):
+        with contextlib.suppress(OSError):  # its reader has left, or its disk is full
             print(f"{result.time}  {label}  {percent(result.probability, 1)}  {age}", file=self._stream, flush=True)
 
     def close(self) -> None:
