@@ -19,7 +19,7 @@ from live_scene import new_state
 from scripted_source import Kept
 
 import edgeclf
-from edgeclf.errors import InputError
+from edgeclf.errors import InputError, RunFailedError
 from edgeclf.progress import SILENT
 from edgeclf.streaming.loop.geometry import Geometry
 from edgeclf.streaming.loop.notes import MOST_LOGGED, NoteWatch
@@ -94,6 +94,32 @@ def test_the_page_stays_up_after_the_end_and_frames_are_sorted_there(tmp_path: P
     assert LiveSummary.from_json(summary.to_json()) == summary
     with pytest.raises(httpx.ConnectError):
         httpx.get(log.page(), trust_env=False)
+
+
+def test_what_was_written_is_named_where_the_run_fails_too(tmp_path: Path) -> None:
+    write_video(tmp_path / "seen.avi", (3, 7), 5)
+
+    class Broken(Kept):
+        def take(self, result: object, picture: object) -> None:
+            super().take(result, picture)
+            if len(self.results) == 4:
+                raise RunFailedError("the camera broke")
+
+    log, seen, kept = Log(), tmp_path / "seen.mkv", tmp_path / "kept"
+    files = {"record": str(seen), "collect": str(kept)}
+    with pytest.raises(RunFailedError, match="the camera broke"):
+        edgeclf.live(
+            "digits",
+            camera=str(tmp_path / "seen.avi"),
+            every_frame=True,
+            window=False,
+            outputs=[Broken()],
+            progress=log,
+            **files,
+        )
+    assert seen.exists()
+    assert f"recording: {seen}" in log.lines
+    assert any(line.startswith("collected: ") and line.endswith(f" new in {kept}") for line in log.lines)
 
 
 def test_without_stay_the_end_of_a_video_is_the_end(tmp_path: Path) -> None:

@@ -172,8 +172,9 @@ def live(session: Session, values: dict[str, Any]) -> Outcome:
     shown: list[LiveSummary] = []
 
     def show_early(summary: LiveSummary) -> None:
-        if _somebody_reads(session, stop):
-            show(session, _outcome(summary))
+        with contextlib.suppress(BrokenPipeError):  # the page stays up all the same
+            if _somebody_reads(session, stop):
+                show(session, _outcome(summary))
         shown.append(summary)
 
     with stop_on_signals() as stop:

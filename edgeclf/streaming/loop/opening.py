@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 from edgeclf.dataset.collected import UNSORTED, count_unsorted
@@ -59,7 +60,28 @@ def make_outputs(settings: LiveSettings, classifier: Classifier, state: LiveStat
 
 
 def name_files(summary: LiveSummary, outputs: Sequence[Output]) -> LiveSummary:
-    """Add to the summary what closed outputs have left on the disk: the recording, and the collected frames."""
+    """Add to the summary what closed outputs have left on the disk."""
+    recording, collected = _find_files(outputs)
+    return dataclasses.replace(summary, recording=recording, collected=collected)
+
+
+@contextlib.contextmanager
+def files_named(outputs: Sequence[Output], progress: Progress) -> Iterator[None]:
+    """Log what the outputs have left on the disk where the block, which closes them, fails."""
+    try:
+        yield
+    except RunFailedError:
+        recording, collected = _find_files(outputs)
+        with contextlib.suppress(OSError):
+            if recording is not None:
+                progress.info(f"recording: {recording}")
+            if collected is not None:
+                progress.info(f"collected: {collected.new} new in {collected.folder}")
+        raise
+
+
+def _find_files(outputs: Sequence[Output]) -> tuple[str | None, CollectedFrames | None]:
+    """Find the recording, and the collected frames."""
     recording, collected = None, None
     for output in outputs:
         if isinstance(written := getattr(output, "written", None), Path):
@@ -67,7 +89,7 @@ def name_files(summary: LiveSummary, outputs: Sequence[Output]) -> LiveSummary:
         kept, folder = getattr(output, "kept", None), getattr(output, "folder", None)
         if isinstance(kept, int) and isinstance(folder, Path):
             collected = CollectedFrames(str(folder), kept, count_unsorted(folder / UNSORTED))
-    return dataclasses.replace(summary, recording=recording, collected=collected)
+    return recording, collected
 
 
 def serve_page(

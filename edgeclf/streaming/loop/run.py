@@ -20,7 +20,7 @@ from edgeclf.streaming.camera.source import SourceState
 from edgeclf.streaming.camera.sources.registry import choose_source
 from edgeclf.streaming.loop.loop import Loop
 from edgeclf.streaming.loop.notes import NoteWatch
-from edgeclf.streaming.loop.opening import make_outputs, name_files, serve_page
+from edgeclf.streaming.loop.opening import files_named, make_outputs, name_files, serve_page
 from edgeclf.streaming.loop.result import LiveSummary
 from edgeclf.streaming.loop.settings import LiveSettings
 from edgeclf.streaming.loop.state import LiveState, Output
@@ -72,14 +72,15 @@ def run_live(
     """
     notifier, problems = Notifier.from_environment(), Problems(progress.warn)
     watcher = _SourceWatcher(notifier, progress)
-    with Closing() as closing:
+    made: list[Output] = []
+    with files_named(made, progress), Closing() as closing:
         for output in outputs:
             closing.add(output.close)
         capture = _open_capture(settings, watcher, progress)
         closing.add(capture.close)
         classifier = _open_model(model, settings, progress)
         state = LiveState(classifier.path.stem, classifier.labels, capture.name, problems)
-        made = make_outputs(settings, classifier, state, closing)
+        made += make_outputs(settings, classifier, state, closing)
         lines = None
         if json_lines is not None:
             lines = JsonLines(json_lines, problems, stop, every_frame=settings.every_frame, notes=state.notes)

@@ -45,6 +45,41 @@ class Limits:
     picture_width: int = 1280
 
 
+class RefusingProtocol(asyncio.Protocol):
+    """Makes refusals of uvicorn's HTTP/1.1 protocol reach their viewer; to be mixed in before it."""
+
+    transport: asyncio.Transport
+    loop: asyncio.AbstractEventLoop
+    _most_head_bytes = 0
+    _refused = False
+    _taken = 0
+
+    def data_received(self, data: bytes) -> None:
+        """Take a piece of a request; of one that is refused, drop it, within a bound."""
+        self._taken += len(data)
+        if not self._refused:
+            super().data_received(data)
+            if not self._is_idle():
+                self._taken = 0
+        elif self._taken > DROPPED_BYTES:
+            self.transport.abort()
+
+    def send_400_response(self, msg: str) -> None:
+        """Refuse what is no request, or has too long a head, and wait a moment until the viewer has read that."""
+        status, text = "400 Bad Request", msg
+        if self._taken > self._most_head_bytes:
+            status, text = "431 Request Header Fields Too Large", "the URL, or the headers, are too long"
+        body = f"{text}\n".encode()
+        head = f"content-type: text/plain; charset=utf-8\r\ncontent-length: {len(body)}\r\nconnection: close"
+        self.transport.write(f"HTTP/1.1 {status}\r\n{head}\r\n\r\n".encode() + body)
+        self._refused, self._taken = True, 0
+        self.transport.write_eof()
+        self.loop.call_later(DROP_SECONDS, self.transport.abort)
+
+    def _is_idle(self) -> bool:
+        raise NotImplementedError
+
+
 def make_bounded_protocol(limits: Limits) -> type[asyncio.Protocol]:
     """Derive uvicorn's HTTP/1.1 protocol so that every connection stays within `limits`.
 
@@ -58,14 +93,13 @@ def make_bounded_protocol(limits: Limits) -> type[asyncio.Protocol]:
     with extras("--web"):
         from uvicorn.protocols.http.h11_impl import H11Protocol
 
-    class BoundedProtocol(H11Protocol):
+    class BoundedProtocol(RefusingProtocol, H11Protocol):
         """One connection within its bounds."""
 
         _request_timer: asyncio.TimerHandle | None = None
         _reader_timer: asyncio.TimerHandle | None = None
         _seen: Any = None
-        _refused = False
-        _taken = 0
+        _most_head_bytes = limits.head_bytes
 
         def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
             """Make room where there are too many: close the longest idle one, else the new one."""
@@ -83,28 +117,6 @@ def make_bounded_protocol(limits: Limits) -> type[asyncio.Protocol]:
             for timer in (self._request_timer, self._reader_timer):
                 if timer is not None:
                     timer.cancel()
-
-        def data_received(self, data: bytes) -> None:
-            """Take a piece of a request; of one that is refused, drop it, within a bound."""
-            self._taken += len(data)
-            if not self._refused:
-                super().data_received(data)
-                if not self._is_idle():
-                    self._taken = 0
-            elif self._taken > DROPPED_BYTES:
-                self.transport.abort()
-
-        def send_400_response(self, msg: str) -> None:
-            """Refuse what is no request, or has too long a head, and wait a moment until the viewer has read that."""
-            status, text = "400 Bad Request", msg
-            if self._taken > limits.head_bytes:
-                status, text = "431 Request Header Fields Too Large", "the URL, or the headers, are too long"
-            body = f"{text}\n".encode()
-            head = f"content-type: text/plain; charset=utf-8\r\ncontent-length: {len(body)}\r\nconnection: close"
-            self.transport.write(f"HTTP/1.1 {status}\r\n{head}\r\n\r\n".encode() + body)
-            self._refused, self._taken = True, 0
-            self.transport.write_eof()
-            self.loop.call_later(DROP_SECONDS, self.transport.abort)
 
         def pause_writing(self) -> None:
             """Start the time within which a slow reader must take something."""
