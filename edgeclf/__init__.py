@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from edgeclf import errors as errors
     from edgeclf.api import audit as audit
     from edgeclf.api import bench as bench
+    from edgeclf.api import collected as collected
     from edgeclf.api import compress as compress
     from edgeclf.api import inspect as inspect
     from edgeclf.api import live as live
@@ -37,6 +38,7 @@ __all__ = [
     "__version__",
     "audit",
     "bench",
+    "collected",
     "compress",
     "errors",
     "inspect",
@@ -49,7 +51,9 @@ __all__ = [
 _MODULE_OF = {
     "Classifier": "edgeclf.inference.classifier",
     "ProgressBar": "edgeclf.cli.progress_bars",
-    **dict.fromkeys(("audit", "bench", "compress", "inspect", "live", "predict", "train", "verify"), "edgeclf.api"),
+    **dict.fromkeys(
+        ("audit", "bench", "collected", "compress", "inspect", "live", "predict", "train", "verify"), "edgeclf.api"
+    ),
 }
 
 

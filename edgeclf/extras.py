@@ -14,6 +14,7 @@ EXTRA_OF = {
     "matplotlib": "train",
     "paho": "mqtt",
     "pillow_heif": "heic",
+    "segno": "web",
     "sklearn": "train",
     "starlette": "web",
     "tensorboard": "train",

@@ -110,12 +110,30 @@ def test_a_video_plays_at_its_own_rate_and_the_label_follows(video: Path, tmp_pa
 
 
 def test_changes_are_written_as_lines_where_there_is_no_terminal(video: Path, tmp_path: Path) -> None:
-    done = live(tmp_path, "digits", "--camera", video, "--every-frame", "--smoothing", "0", "--web", "0")
+    arguments = ("--every-frame", "--smoothing", "0", "--web", "0", "--no-stay", "--record", "seen.avi")
+    done = live(tmp_path, "digits", "--camera", video, *arguments, "--collect", "my frames")
     assert done.returncode == 0, done.stderr
     lines = done.stdout.splitlines()
     assert [line.split()[1] for line in lines[: len(SHOWN)]] == [str(number) for number in SHOWN]
     assert lines[len(SHOWN)].startswith("end of source: 80 results in ")
     assert "page: http://127.0.0.1:" in done.stderr
+    assert "recording: seen.avi" in lines
+    assert lines[-1].startswith("collected: ")
+    assert lines[-1].endswith("(edgeclf collected 'my frames' sorts them)")
+
+
+def test_with_web_the_page_outlives_the_video_and_ctrl_c_ends_it_with_0(video: Path, tmp_path: Path) -> None:
+    process = start(tmp_path, "digits", "--camera", video, "--every-frame", "--web", "0")
+    assert process.stdout is not None
+    try:
+        assert any(line.startswith("end of source: 80 results") for line in process.stdout)
+        assert process.poll() is None
+        process.send_signal(signal.SIGINT)
+        output, complaint = process.communicate(timeout=30)
+    finally:
+        process.kill()
+    assert (process.returncode, "end of source" in output) == (0, False), complaint
+    assert "digits.avi has ended; the page stays up until you press Ctrl-C: http://127.0.0.1:" in complaint
 
 
 def test_the_region_is_what_counts(tmp_path: Path) -> None:
@@ -270,6 +288,8 @@ def bad_inputs() -> Iterator[tuple[list[str], str]]:
     yield ["digits", "--camera", "digits.avi", "--collect-quota", "lots"], "--collect-quota takes a size such as 500MB"
     yield ["digits", "--camera", "digits.avi", "--web", "a:b:c"], "an IPv6 address stands in brackets"
     yield ["digits", "--camera", "digits.avi", "--token", "x" * 20], "give --web [HOST:]PORT as well"
+    yield ["digits", "--camera", "digits.avi", "--stay"], "--stay keeps the page up: give --web [HOST:]PORT as well"
+    yield ["digits", "--camera", "digits.avi", "--roi", "0,0,161,160"], "beyond the picture of 160 x 160 pixels"
     yield ["digits", "--camera", "digits.avi", "--web", "0.0.0.0:0", "--token", "short"], "at least 16 characters"
     yield ["digits", "--camera", "digits.avi", "--web", "0.0.0.0:0"], "the generated one would be shown nowhere"
     yield (

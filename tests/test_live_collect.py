@@ -5,26 +5,34 @@ from __future__ import annotations
 import contextlib
 import json
 import os
+import re
 import subprocess
 import sys
+import threading
 import time
+import unicodedata
 from collections.abc import Iterator
 from pathlib import Path
 
 import cv2
 import numpy as np
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 from live_results import picture, result, wait_for
 from photo_folders import make_folder, photo
 from small_disk import small_file_system
 
 from edgeclf.dataset.auditing import audit
-from edgeclf.dataset.collected import INDEX, class_folder_name
+from edgeclf.dataset.collected import INDEX, class_folder_name, class_name_of
 from edgeclf.dataset.loading import list_source, load_dataset
 from edgeclf.errors import DataError, InputError, OutputError, UnknownNameError
 from edgeclf.inference.classifier import Classifier
+from edgeclf.streaming.collection import decisions
 from edgeclf.streaming.collection.collect import CollectionRule, Collector, encode_jpeg
 from edgeclf.streaming.collection.collected import Collected
+from edgeclf.streaming.collection.decisions import JOURNAL, TRASH, Move, new_decision
+from edgeclf.streaming.collection.images import Undone
 from edgeclf.streaming.collection.unsorted import read_index
 from edgeclf.streaming.loop.geometry import Geometry
 from edgeclf.streaming.supervision.problems import Problems
@@ -371,14 +379,14 @@ def test_a_label_moves_the_image_and_new_classes_are_known_from_then_on(page, tm
     names = files(tmp_path)
     content = page.jpeg(names[0])
     page.label(names[0], "cat")
-    page.label(names[1], "  Äpfel ")
+    page.label(names[1], "Äpfel")
     page.label(names[2], "a/b")
     page.discard(names[3])
     assert (tmp_path / "cat" / f"{names[0]}.jpg").read_bytes() == content
     assert page.pending(9) == []
     assert page.labels() == ["cat", "dog", "a/b", "Äpfel"]
     (tmp_path / ".hidden").mkdir()
-    assert {folder.name for folder in tmp_path.iterdir()} == {"unsorted", "cat", "Äpfel", "a\u2044b", ".hidden"}
+    assert {folder.name for folder in tmp_path.iterdir()} == {"unsorted", "cat", "Äpfel", "a%2Fb", ".hidden"}
     for change in (page.jpeg, page.discard, lambda name: page.label(name, "dog")):
         with pytest.raises(UnknownNameError, match="waits for a label; it may be sorted or deleted"):
             change(names[0])
@@ -413,10 +421,7 @@ def test_an_index_with_a_bad_name_is_not_followed(page, tmp_path):
         page.jpeg("../secret")
 
 
-@pytest.mark.parametrize(
-    "label",
-    ["", "  ", ".", "..", ".hidden", "../up", "two\nlines", "a\0b", "unsorted", "UNSORTED", "x" * 300, "__MACOSX"],
-)
+@pytest.mark.parametrize("label", ["", "  ", "two\nlines", "a\0b", "half of a pair \ud83d"])
 def test_class_names_that_no_folder_can_have_are_refused(page, tmp_path, label):
     name = files(tmp_path)[0]
     before = sorted(tmp_path.rglob("*"))
@@ -425,12 +430,187 @@ def test_class_names_that_no_folder_can_have_are_refused(page, tmp_path, label):
     assert sorted(tmp_path.rglob("*")) == before
 
 
-def test_slashes_and_other_scripts_in_class_names():
-    assert class_folder_name("t-shirt / top") == "t-shirt \u2044 top"
-    assert class_folder_name("/etc/passwd") == "\u2044etc\u2044passwd"
-    assert class_folder_name("cafe\u0301") == "café"
-    assert class_folder_name("猫") == "猫"
-    assert class_folder_name("train") == "train"
+SIGNS = [
+    ("t-shirt/top", "t-shirt%2Ftop"),
+    ("t-shirt / top", "t-shirt %2F top"),
+    ("/etc/passwd", "%2Fetc%2Fpasswd"),
+    ("../up", "%2E.%2Fup"),
+    ("..", "%2E%2E"),
+    (".hidden", "%2Ehidden"),
+    ('a\\b:c*d?e"f<g>h|i', "a%5Cb%3Ac%2Ad%3Fe%22f%3Cg%3Eh%7Ci"),
+    ("unsorted", "%75nsorted"),
+    ("UNSORTED", "%55NSORTED"),
+    ("__MACOSX", "%5F_MACOSX"),
+    ("@eaDir", "%40eaDir"),
+    ("con", "%63on"),
+    ("LPT1.old", "%4CPT1.old"),
+    ("ends in a dot.", "ends in a dot%2E"),
+    (" spaces ", "%20spaces%20"),
+    ("100% cotton", "100% cotton"),
+    ("50%20off", "50%2520off"),
+    ("%/", "%%2F"),
+    ("cafe\u0301", "café"),
+    ("猫", "猫"),
+    ("train", "train"),
+]
+
+
+@pytest.mark.parametrize(("label", "folder"), SIGNS)
+def test_class_names_become_folders_that_fat_takes_and_come_back(label, folder):
+    assert class_folder_name(label) == folder
+    assert class_name_of(f"/somewhere/{folder}") == unicodedata.normalize("NFC", label)
+
+
+@settings(max_examples=300, deadline=None)
+@given(st.text(st.sampled_from("%2Ff3c/. a~\\:é0猫"), min_size=1, max_size=120).filter(str.strip))
+def test_no_two_classes_share_a_folder(label):
+    folder = class_folder_name(label)
+    assert len(folder.encode()) <= 200
+    assert not set(folder) & set('"*/:<>?\\|')
+    assert folder[0] not in ". "
+    assert folder[-1] not in ". "
+    if not re.search("~[0-9a-f]{16}$", folder):
+        assert class_name_of(folder) == label
+
+
+@pytest.mark.parametrize("name", ["50%20off", "100%25 wool", "%zz", "%ff", "a%2fb", "plain~0123456789abcdef", "%2"])
+def test_a_folder_that_somebody_else_named_keeps_its_name(tmp_path, name):
+    assert class_name_of(tmp_path / name) == name
+
+
+def test_any_label_can_be_sorted_to_and_is_trained_on_by_its_name(page, tmp_path):
+    labels = ["t-shirt/top", "x" * 300, "猫" * 100 + "/", "猫" * 100 + "?", ".hidden"]
+    page = Collected(tmp_path, labels)
+    for name, label in zip(files(tmp_path) * 2, labels, strict=False):
+        if (tmp_path / "unsorted" / f"{name}.jpg").exists():
+            page.label(name, label)
+    done = [decision.label for decision in page.decisions(10)][::-1]
+    assert done == labels[: len(done)]
+    assert len(done) >= 3
+    assert list_source(tmp_path).class_names == tuple(sorted(done))
+    assert audit(tmp_path).classes == tuple(sorted(done))
+    assert set(Collected(tmp_path, ()).labels()) == set(done)
+    assert Collected(tmp_path, labels).labels() == labels
+
+
+# undoing
+
+
+def test_sorting_and_deleting_are_undone_in_any_order_and_after_a_restart(page, tmp_path):
+    before = {name: page.jpeg(name) for name in files(tmp_path)}
+    first, second, third = list(before)[:3]
+    sorted_ = page.label([first, second, "gone by now"], "a/b")
+    deleted = page.discard(third)
+    assert [image.name for image in sorted_.images] == [first, second]
+    assert page.count() == len(before) - 3
+    again = Collected(tmp_path, LABELS)  # of another process, or after a restart
+    assert [decision.id for decision in again.decisions(5)] == [deleted.id, sorted_.id]
+    assert again.undo(sorted_.id) == Undone(2, 0)
+    assert not (tmp_path / "a%2Fb").exists()  # an empty class would stop a training
+    assert again.undo(deleted.id) == Undone(1, 0)
+    assert {name: page.jpeg(name) for name in files(tmp_path)} == before
+    assert (page.count(), page.decisions(5)) == (len(before), [])
+    assert {image.name for image in page.pending(100)} == set(before)
+    with pytest.raises(UnknownNameError, match="undone by now"):
+        page.undo(deleted.id)
+
+
+def test_a_folder_that_was_there_stays_and_what_others_moved_is_counted(page, tmp_path):
+    (tmp_path / "cat").mkdir()
+    first, second = files(tmp_path)[:2]
+    decision = page.label([first, second], "cat")
+    (tmp_path / "cat" / f"{first}.jpg").unlink()
+    assert page.undo(decision.id) == Undone(1, 1)
+    assert (tmp_path / "cat").is_dir()
+
+
+def test_a_move_that_a_power_cut_kept_from_happening_is_undone_too(page, tmp_path):
+    first, second = files(tmp_path)[:2]
+    decision = page.label([first, second], "cat")
+    os.rename(tmp_path / "cat" / f"{second}.jpg", tmp_path / "unsorted" / f"{second}.jpg")
+    with open(tmp_path / "unsorted" / JOURNAL, "a", encoding="utf-8") as stream:
+        stream.write('{"id": "torn')
+    page.discard(second)
+    assert len(page.decisions(5)) == 2
+    assert page.undo(decision.id) == Undone(1, 1)  # the second one is deleted by now
+    assert first in files(tmp_path)
+
+
+@pytest.mark.parametrize(
+    "line",
+    [
+        {"place": "../secret.jpg"},
+        {"place": "/etc/secret.jpg"},
+        {"place": "cat/../../secret.jpg"},
+        {"place": ".ssh/secret.jpg"},
+        {"place": "cat/secret"},
+        {"name": "../secret"},
+        {"name": "/tmp/secret"},
+    ],
+)
+def test_a_journal_that_somebody_wrote_moves_nothing_else(page, tmp_path, line):
+    (tmp_path / "secret.jpg").write_bytes(b"secret")
+    decision = new_decision("cat", [Move(**{"name": "secret", "place": "cat/secret.jpg", **line})])
+    (tmp_path / "unsorted" / JOURNAL).write_text(decision.to_json() + "\n[[[\n7\n")
+    assert page.decisions(5) == []
+    with pytest.raises(UnknownNameError):
+        page.undo(decision.id)
+    assert (tmp_path / "secret.jpg").read_bytes() == b"secret"
+
+
+def test_the_trash_and_the_journal_are_bounded(page, tmp_path, monkeypatch):
+    names = files(tmp_path)
+    size = len(page.jpeg(names[0]))
+    monkeypatch.setattr(decisions, "TRASH_BYTES", 2 * size + size // 2)
+    made = [page.discard(name) for name in names[:3]]
+    assert len(os.listdir(tmp_path / "unsorted" / TRASH)) == 2
+    assert page.undo(made[0].id) == Undone(0, 1)
+    assert page.undo(made[2].id) == Undone(1, 0)
+    monkeypatch.setattr(decisions, "_MOST_BYTES", 2000)
+    for _ in range(20):
+        page.undo(page.label(names[2], "cat").id)
+    last = page.label(names[2], "cat")
+    assert (tmp_path / "unsorted" / JOURNAL).stat().st_size < 3000
+    assert last in page.decisions(5)
+
+
+def test_what_is_brought_back_counts_towards_the_quota(tmp_path):
+    size = len(encode_jpeg(bgr(0)))
+    camera = Camera(tmp_path, quota_bytes=size * 4)
+    for number in range(3):
+        camera.show(bgr(number))
+    page = Collected(tmp_path, LABELS)
+    decision = page.label(files(tmp_path), "cat")
+    for number in range(3, 6):
+        camera.show(bgr(number))
+    page.undo(decision.id)
+    camera.show(bgr(6))
+    camera.close()
+    taken = sum(path.stat().st_size for path in (tmp_path / "unsorted").glob("*.jpg"))
+    assert taken <= size * 4
+    assert f"{page.pending(1)[0].name}" == files(tmp_path)[-1]  # the newest one is kept
+
+
+def test_two_who_sort_at_once_move_each_image_once(page, tmp_path):
+    names = files(tmp_path)
+    other = Collected(tmp_path, LABELS)
+    moved: list[str] = []
+
+    def sort(by, label):
+        for name in names:
+            with contextlib.suppress(UnknownNameError):
+                moved.extend(image.name for image in by.label(name, label).images)
+
+    threads = [threading.Thread(target=sort, args=pair) for pair in ((page, "cat"), (other, "dog"), (page, "a/b"))]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert sorted(moved) == names
+    assert files(tmp_path) == []
+    for decision in page.decisions(100):
+        other.undo(decision.id)
+    assert files(tmp_path) == names
 
 
 # what audit and train make of it

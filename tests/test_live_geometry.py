@@ -56,7 +56,13 @@ def test_the_centre_crop_is_the_middle_square() -> None:
 def test_a_region_lies_in_the_picture_and_holds_a_pixel(
     roi: tuple[float, float, float, float], height: int, width: int, center: bool
 ) -> None:
-    left, top, right, bottom = Geometry(roi=roi, center_crop=center).box(height, width)
+    geometry_of = lambda: Geometry(roi=roi, center_crop=center).box(height, width)  # noqa: E731
+    sides = (1, 1) if max(roi) <= 1 else (width, height)
+    if roi[0] + roi[2] > sides[0] + 1e-6 or roi[1] + roi[3] > sides[1] + 1e-6:
+        with pytest.raises(InputError, match="beyond the picture"):
+            geometry_of()
+        return
+    left, top, right, bottom = geometry_of()
     assert 0 <= left < right <= width
     assert 0 <= top < bottom <= height
 

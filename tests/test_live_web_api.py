@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import asyncio
+import itertools
 import json
 import threading
 import time
 from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import cv2
 import httpx
@@ -18,6 +21,7 @@ from live_scene import Scene, ask, eventually, new_state, picture_of, publish
 from edgeclf.streaming.camera.source import SourceState
 from edgeclf.streaming.loop.geometry import Geometry
 from edgeclf.streaming.loop.state import BoardState, LiveState
+from edgeclf.streaming.page.events import EventWriter
 from edgeclf.streaming.page.server import WebView
 
 
@@ -109,6 +113,58 @@ def test_events_tell_all_once_and_then_what_is_new(state: LiveState, client: htt
             if event["source"]["status"] == "lost":  # type: ignore[index]
                 break
         assert "changes" not in event
+
+
+def test_viewers_see_the_end_of_a_stream_that_failed_and_get_the_next_one(
+    state: LiveState, view: WebView, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    publish(state, "red", 0)
+    good, calls = state.current_dict, itertools.count()
+
+    def fail_once() -> dict[str, Any]:
+        if next(calls) == 1:  # the first call is for the whole state that a viewer gets at first
+            raise RuntimeError("deque mutated during iteration")
+        return good()
+
+    monkeypatch.setattr(state, "current_dict", fail_once)
+    with httpx.Client(base_url=view.url, timeout=20, trust_env=False) as client:
+        with client.stream("GET", "/api/events") as stream:
+            text = "".join(stream.iter_text())  # ends, where it hung for ever
+        assert "event: state" in text
+        assert "viewers were disconnected (deque mutated" in state.problems.now()["web page events"]
+        with client.stream("GET", "/api/events") as stream:
+            lines = stream.iter_lines()
+            assert next(line for line in lines if line.startswith("event: "))
+            assert next(line for line in lines if line.startswith("data: "))
+            assert next(line for line in lines if line.startswith("data: "))
+    eventually(lambda: "web page events" not in state.problems.now())
+
+
+def test_the_document_is_made_only_where_something_changed(state: LiveState, monkeypatch: pytest.MonkeyPatch) -> None:
+    made = []
+    good = state.current_dict
+
+    def counted() -> dict[str, Any]:
+        made.append(1)
+        return good()
+
+    monkeypatch.setattr(state, "current_dict", counted)
+    monkeypatch.setattr(state, "to_dict", lambda: pytest.fail("the history is not part of an update"))
+    writer = EventWriter(state, collecting=False)
+
+    async def work() -> None:
+        publish(state, "red", 0)
+        assert await writer.update() is not None
+        for _ in range(66):  # a second of polls
+            assert await writer.update() is None
+        assert len(made) == 1
+        publish(state, "red", 1)
+        assert await writer.update() is not None
+        state.problems.begin("record", "the disk is full")
+        assert await writer.update() is not None
+        assert len(made) == 3
+
+    asyncio.run(work())
 
 
 def test_events_come_ten_times_a_second_at_most_and_are_the_newest(state: LiveState, client: httpx.Client) -> None:

@@ -9,12 +9,11 @@ from typing import TYPE_CHECKING, Any
 
 import cv2
 import pytest
-from live_scene import COLORS, Scene, eventually, new_state, picture_of, publish
+from live_scene import COLORS, Scene, eventually, new_state, publish
+from live_shelf import Shelf
 from presence import need
 
-from edgeclf.errors import UnknownNameError
 from edgeclf.streaming.camera.source import SourceState
-from edgeclf.streaming.collection.collected import CollectedImage
 from edgeclf.streaming.loop.geometry import Geometry
 from edgeclf.streaming.loop.state import BoardState, LiveState
 from edgeclf.streaming.page.server import WebView
@@ -288,38 +287,13 @@ def test_the_chart_draws_the_last_minute(page: Page, view: WebView, scene: Scene
     assert page.get_by_role("img", name="Label and probability over the last 60 seconds").count() == 1
 
 
-class Shelf:
-    """Collected frames in memory."""
-
-    def __init__(self) -> None:
-        self.waiting = ["one", "two", "three"]
-        self.sorted: list[tuple[str, str]] = []
-
-    def labels(self) -> list[str]:
-        return ["red", "blue", "green"]
-
-    def pending(self, limit: int) -> list[CollectedImage]:
-        return [
-            CollectedImage(name, "2026-01-31T12:00:00+00:00", "unsure: red or blue", {"blue": 0.5, "red": 0.4})
-            for name in self.waiting[:limit]
-        ]
-
-    def jpeg(self, name: str) -> bytes:
-        return cv2.imencode(".jpg", picture_of("blue", 0))[1].tobytes()
-
-    def label(self, name: str, label: str) -> None:
-        self.discard(name)
-        self.sorted.append((name, label))
-
-    def discard(self, name: str) -> None:
-        if name not in self.waiting:
-            raise UnknownNameError("image", name, self.waiting)
-        self.waiting.remove(name)
+def new_shelf() -> Shelf:
+    return Shelf(["one", "two", "three"], {"blue": 0.5, "red": 0.4})
 
 
 @pytest.mark.parametrize("size", SIZES)
 def test_one_click_labels_a_collected_frame(page: Page, state: LiveState, size: str) -> None:
-    shelf = Shelf()
+    shelf = new_shelf()
     publish(state, "red", 0)
     view = WebView(state, host="127.0.0.1", port=0, collected=shelf)
     view.start()
@@ -331,19 +305,125 @@ def test_one_click_labels_a_collected_frame(page: Page, state: LiveState, size: 
         cards.first.locator("img").scroll_into_view_if_needed()
         eventually(lambda: cards.first.locator("img").evaluate("image => image.naturalWidth") == 320)
         cards.first.get_by_role("button", name="red").click()
-        eventually(lambda: shelf.sorted == [("one", "red")])
+        eventually(lambda: shelf.sorted == {"one": "red"})
         eventually(lambda: cards.count() == 2)
         assert text(page, "#labelling-status") == "Sorted into red."
         cards.first.get_by_label("Another label").fill("cat")
         page.keyboard.press("Enter")
-        eventually(lambda: shelf.sorted[1:] == [("two", "cat")])
+        eventually(lambda: shelf.sorted == {"one": "red", "two": "cat"})
         eventually(lambda: cards.count() == 1)
         cards.first.get_by_role("button", name="Delete").click()
         eventually(lambda: cards.count() == 0)
-        assert shelf.waiting == []
+        assert shelf.waiting == {}
         eventually(lambda: "No frame waits" in text(page, "#labelling-note"))
     finally:
         view.close()
+
+
+@pytest.mark.parametrize("size", SIZES)
+def test_many_frames_are_sorted_deleted_and_brought_back_without_a_camera(page: Page, size: str) -> None:
+    shelf = Shelf(["one", "two", "three", "four"], {"blue": 0.5, "red": 0.4})
+    view = WebView(new_state(), host="127.0.0.1", port=0, collected=shelf, camera=False)
+    view.start()
+    try:
+        page.set_viewport_size(dict(zip(("width", "height"), SIZES[size], strict=True)))  # type: ignore[arg-type]
+        page.goto(view.url)
+        cards = page.locator("#collected > li")
+        eventually(lambda: cards.count() == 4)
+        assert "4 frames wait" in text(page, "#labelling-note")
+        assert page.locator("#selection").is_hidden()
+        for number in (0, 2):
+            cards.nth(number).get_by_label("Select").check()
+        assert text(page, "#selection-count") == "2 selected"
+        page.locator("#selection").get_by_role("button", name="red", exact=True).click()
+        eventually(lambda: shelf.sorted == {"one": "red", "three": "red"})
+        eventually(lambda: text(page, "#labelling-status") == "2 of 2 sorted into red.")
+        page.get_by_role("button", name="Select all").click()
+        page.get_by_label("Label for the selected frames").fill("t-shirt/top")
+        page.keyboard.press("Enter")
+        eventually(lambda: shelf.sorted.get("four") == "t-shirt/top")
+        eventually(lambda: "No frame waits" in text(page, "#labelling-note"))
+        page.get_by_role("button", name="Undo", exact=True).first.click()
+        eventually(lambda: set(shelf.waiting) == {"two", "four"})
+        eventually(lambda: text(page, "#labelling-status") == "Undone: 2 frames are back.")
+        eventually(lambda: cards.count() == 2)
+        page.get_by_role("button", name="Select all").click()
+        page.locator("#selection").get_by_role("button", name="Delete").click()
+        eventually(lambda: shelf.waiting == {})
+        page.get_by_text("What was done last").click()
+        eventually(lambda: page.locator("#decision-list li").count() == 2)
+        assert "2 frames deleted" in text(page, "#decision-list")
+        page.get_by_role("button", name="Undo all of these").click()
+        eventually(lambda: set(shelf.waiting) == {"one", "two", "three", "four"})
+        assert shelf.sorted == {}
+        eventually(lambda: cards.count() == 4)
+        assert page.evaluate("document.documentElement.scrollWidth") <= SIZES[size][0]
+    finally:
+        view.close()
+
+
+def test_frames_are_sorted_by_the_keyboard_alone(page: Page) -> None:
+    shelf = new_shelf()
+    view = WebView(new_state(), host="127.0.0.1", port=0, collected=shelf, camera=False)
+    view.start()
+    try:
+        page.goto(view.url)
+        cards = page.locator("#collected > li")
+        eventually(lambda: cards.count() == 3)
+        cards.first.focus()
+        page.keyboard.press("ArrowRight")
+        page.keyboard.press("2")  # the second button of the second card
+        eventually(lambda: shelf.sorted == {"two": "red"})
+        eventually(lambda: page.evaluate("document.activeElement.dataset.name") == "three")
+        page.keyboard.press("x")
+        assert text(page, "#selection-count") == "1 selected"
+        page.keyboard.press("Delete")
+        eventually(lambda: set(shelf.waiting) == {"one"})
+        eventually(lambda: page.evaluate("document.activeElement.dataset.name") == "one")
+        page.keyboard.press("u")
+        eventually(lambda: set(shelf.waiting) == {"one", "three"})
+        eventually(lambda: cards.count() == 2)
+        page.keyboard.press("Control+z")
+        eventually(lambda: shelf.sorted == {})
+        cards.first.get_by_label("Another label").focus()
+        page.keyboard.type("u1x")  # what is typed is typed
+        assert cards.first.get_by_label("Another label").input_value() == "u1x"
+        assert len(shelf.waiting) == 3
+    finally:
+        view.close()
+
+
+def test_what_another_viewer_sorted_goes_from_this_page_too(page: Page, browser: Browser) -> None:
+    shelf = new_shelf()
+    view = WebView(new_state(), host="127.0.0.1", port=0, collected=shelf, camera=False)
+    view.start()
+    try:
+        page.goto(view.url)
+        cards = page.locator("#collected > li")
+        eventually(lambda: cards.count() == 3)
+        shelf.label("one", "red")
+        cards.first.get_by_role("button", name="blue").click()
+        eventually(lambda: "Gone: sorted or deleted by somebody else" in text(page, "#labelling-status"))
+        assert shelf.sorted == {"one": "red"}
+        eventually(lambda: cards.count() == 2)
+    finally:
+        view.close()
+
+
+def test_the_end_of_a_video_is_said_over_its_last_picture_and_notes_are_shown(
+    page: Page, view: WebView, state: LiveState
+) -> None:
+    publish(state, "red", 0)
+    state.set_notes(("the input range is -1..1, measured on 64 frames; --normalize says it",))
+    state.set_source(SourceState("street.mp4", "ended", "240 results; the page stays up until edgeclf is stopped"))
+    page.goto(view.url)
+    banner = "street.mp4 has ended: 240 results; the page stays up until edgeclf is stopped"
+    eventually(lambda: text(page, "#banner") == banner)
+    assert text(page, "#notes").startswith("the input range is -1..1, measured on 64 frames")
+    eventually(lambda: page.evaluate("performance.now()") > 3000)
+    assert page.locator("#picture").evaluate("image => getComputedStyle(image).filter") == "none"
+    state.set_notes(())
+    eventually(lambda: page.locator("#notes li").count() == 0)
 
 
 def test_without_collecting_there_is_nothing_to_label(page: Page, view: WebView, scene: Scene) -> None:
@@ -361,7 +441,7 @@ def test_it_fits_a_phone_and_a_desk(browser: Browser, state: LiveState, scheme: 
     state.set_board(BoardState(81.4, 1500.0, ("under-voltage", "frequency capped")))
     state.problems.begin("record", "/" + "very-long-name/" * 20)
     publish(state, long, 0, probability=0.5)
-    view = WebView(state, host="127.0.0.1", port=0, collected=Shelf())
+    view = WebView(state, host="127.0.0.1", port=0, collected=new_shelf())
     view.start()
     try:
         for width, height in SIZES.values():

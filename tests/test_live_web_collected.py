@@ -2,61 +2,24 @@
 
 from __future__ import annotations
 
+import contextlib
+import socket
+import struct
 from collections.abc import Iterator
 
-import cv2
 import httpx
 import pytest
-from live_scene import new_state, picture_of
+from live_scene import ask, eventually, new_state
+from live_shelf import Shelf
 
-from edgeclf.errors import InputError, RunFailedError, UnknownNameError
-from edgeclf.streaming.collection.collected import CollectedImage
+from edgeclf.errors import RunFailedError
 from edgeclf.streaming.page.limits import Limits
 from edgeclf.streaming.page.server import WebView
 
 
-class Shelf:
-    """Collected frames in memory."""
-
-    def __init__(self, names: list[str]) -> None:
-        self.waiting = {
-            name: CollectedImage(name, "2026-01-31T12:00:00+00:00", "unsure", {"red": 0.5, "blue": 0.4})
-            for name in names
-        }
-        self.sorted: dict[str, str] = {}
-        self.failure: Exception | None = None
-
-    def labels(self) -> list[str]:
-        return ["red", "blue", "green"]
-
-    def pending(self, limit: int) -> list[CollectedImage]:
-        return list(self.waiting.values())[:limit]
-
-    def jpeg(self, name: str) -> bytes:
-        self._check(name)
-        return cv2.imencode(".jpg", picture_of("red", 0))[1].tobytes()
-
-    def label(self, name: str, label: str) -> None:
-        self._check(name)
-        if label == "unfit":
-            raise InputError("no folder can be called that")
-        del self.waiting[name]
-        self.sorted[name] = label
-
-    def discard(self, name: str) -> None:
-        self._check(name)
-        del self.waiting[name]
-
-    def _check(self, name: str) -> None:
-        if self.failure:
-            raise self.failure
-        if name not in self.waiting:
-            raise UnknownNameError("image", name, self.waiting)
-
-
 @pytest.fixture
 def shelf() -> Shelf:
-    return Shelf(["20260131-120000-001", "second one", "third"])
+    return Shelf(["20260131-120000-001", "second one", "third"], {"red": 0.5, "blue": 0.4})
 
 
 @pytest.fixture
@@ -85,7 +48,7 @@ def test_what_waits_is_listed_and_shown(client: httpx.Client) -> None:
 
 def test_a_label_sorts_and_a_discard_deletes(client: httpx.Client, shelf: Shelf) -> None:
     answer = client.post("/api/collected/second%20one/label", json={"label": " new class "})
-    assert answer.json() == {"name": "second one", "label": "new class"}
+    assert answer.json().items() >= {"name": "second one", "label": "new class"}.items()
     assert client.post("/api/collected/third/discard", json={}).status_code == 200
     assert shelf.sorted == {"second one": "new class"}
     assert [image["name"] for image in client.get("/api/collected").json()["images"]] == ["20260131-120000-001"]
@@ -113,11 +76,7 @@ def test_a_frame_that_is_gone_is_not_found(client: httpx.Client, shelf: Shelf) -
         (b'{"label": "  "}', 400, "must be JSON such as"),
         (b"\xff", 400, "must be JSON such as"),
         (b"[" * 60_000, 400, "must be JSON such as"),
-        (b'{"label": "../up"}', 400, "a label has"),
-        (b'{"label": "a\\\\b"}', 400, "a label has"),
-        (b'{"label": ".hidden"}', 400, "a label has"),
-        (b'{"label": "a\\u0000b"}', 400, "a label has"),
-        (b'{"label": "' + b"a" * 101 + b'"}', 400, "at most 100 characters"),
+        (b'{"label": "' + b"a" * 1001 + b'"}', 400, "at most 1000 characters"),
         (b'{"label": "unfit"}', 400, "no folder can be called that"),
         (b'{"label": "' + b"a" * 70_000 + b'"}', 413, "the body may have 65536 bytes"),
     ],
@@ -148,8 +107,6 @@ def test_a_body_in_pieces_is_bounded_in_size_and_time(client: httpx.Client, shel
     assert answer.status_code == 413
     answer = client.post("/api/collected/third/label", content=iter([b'{"label"', b': "red"}']), headers=headers)
     assert answer.status_code == 200
-    import socket
-
     with socket.create_connection((client.base_url.host, client.base_url.port)) as connection:
         connection.settimeout(20)
         connection.sendall(
@@ -168,3 +125,82 @@ def test_a_full_disk_is_told_in_one_line(client: httpx.Client, shelf: Shelf) -> 
     assert (answer.status_code, answer.json()) == (500, {"error": "input/output error"})
     shelf.failure = None
     assert client.post("/api/collected/third/discard", json={}).status_code == 200
+
+
+def test_many_are_sorted_or_deleted_at_once_and_brought_back(client: httpx.Client, shelf: Shelf) -> None:
+    names = ["third", "second one", "gone by now"]
+    reply = client.post("/api/collected/label", json={"names": names, "label": "t-shirt/top"}).json()
+    assert reply["names"] == ["third", "second one"]
+    assert (reply["gone"], reply["label"]) == (["gone by now"], "t-shirt/top")
+    listed = client.get("/api/collected").json()
+    assert listed["waiting"] == 1
+    assert [(one["label"], one["count"]) for one in listed["decisions"]] == [("t-shirt/top", 2)]
+    client.post("/api/collected/discard", json={"names": ["20260131-120000-001"]})
+    assert client.post("/api/collected/discard", json={"names": ["third"]}).status_code == 404
+    decisions = client.get("/api/collected").json()["decisions"]
+    assert [(one["label"], one["count"]) for one in decisions] == [(None, 1), ("t-shirt/top", 2)]
+    for decision, count in zip(decisions, (1, 2), strict=True):
+        undone = client.post("/api/collected/undo", json={"decision": decision["id"]})
+        assert undone.json() == {"restored": count, "gone": 0}
+        assert client.post("/api/collected/undo", json={"decision": decision["id"]}).status_code == 404
+    assert client.get("/api/collected").json()["waiting"] == 3
+    assert shelf.sorted == {}
+
+
+@pytest.mark.parametrize(
+    ("path", "body"),
+    [
+        ("label", {"label": "red"}),
+        ("label", {"names": [], "label": "red"}),
+        ("label", {"names": ["third"] * 501, "label": "red"}),
+        ("label", {"names": ["../third"], "label": "red"}),
+        ("label", {"names": "third", "label": "red"}),
+        ("discard", {"names": [7]}),
+        ("discard", []),
+        ("undo", {}),
+        ("undo", {"decision": ["a"]}),
+    ],
+)
+def test_a_body_for_many_that_cannot_be_is_refused(client: httpx.Client, shelf: Shelf, path: str, body: object) -> None:
+    reply = client.post(f"/api/collected/{path}", json=body)
+    assert (reply.status_code, "the body must be JSON" in reply.text) == (400, True)
+    assert len(shelf.waiting) == 3
+
+
+def test_a_label_is_sorted_to_whatever_its_signs(client: httpx.Client, shelf: Shelf) -> None:
+    for name, label in (("third", "t-shirt / top"), ("second one", "../up" + "x" * 300)):
+        assert client.post(f"/api/collected/{name}/label", json={"label": label}).json()["label"] == label
+        assert shelf.sorted[name] == label
+
+
+def test_a_viewer_who_leaves_while_posting_is_no_problem_of_the_page(shelf: Shelf) -> None:
+    state = new_state()
+    view = WebView(state, host="127.0.0.1", port=0, collected=shelf)
+    view.start()
+    head = b"POST /api/collected/third/label HTTP/1.1\r\nHost: localhost\r\nContent-Type: application/json\r\n"
+    try:
+        for reset in (False, True):
+            with socket.create_connection(("127.0.0.1", view.port)) as connection:
+                connection.sendall(head + b"Content-Length: 20\r\n\r\n{")
+                if reset:  # RST instead of FIN
+                    connection.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+        eventually(lambda: not view._server.server_state.connections)
+        assert ask(view, "/healthz").status_code in (200, 503)
+        assert state.problems.ever() == {}
+    finally:
+        with contextlib.suppress(RuntimeError):
+            view.close()
+    assert len(shelf.waiting) == 3
+
+
+def test_without_a_camera_the_page_is_that_of_collected_frames(shelf: Shelf) -> None:
+    view = WebView(new_state(), host="127.0.0.1", port=0, collected=shelf, camera=False)
+    view.start()
+    try:
+        assert "edgeclf <span>collected</span>" in ask(view, "/").text
+        assert ask(view, "/api/collected").json()["waiting"] == 3
+        assert ask(view, "/healthz").json() == {"status": "ok"}
+        for path in ("/stream.mjpg", "/api/state", "/api/events", "/snapshot.jpg"):
+            assert ask(view, path).status_code == 404
+    finally:
+        view.close()

@@ -1,20 +1,17 @@
-"""The feed behind the page's streams: shared by all viewers, made only while somebody looks, and never silent."""
+"""The feed behind the page's streams: shared by all viewers, made only while somebody looks, and never silent.
+
+What viewers see of it is in `test_live_web_api.py`.
+"""
 
 from __future__ import annotations
 
 import asyncio
 import itertools
-from collections.abc import Awaitable, Callable, Iterator
-from typing import Any
+from collections.abc import Awaitable, Callable
 
-import httpx
 import pytest
-from live_scene import eventually, new_state, publish
 
-from edgeclf.streaming.loop.state import LiveState
-from edgeclf.streaming.page.events import EventWriter
 from edgeclf.streaming.page.feed import Feed, FeedFailedError
-from edgeclf.streaming.page.server import WebView
 
 
 def run(work: Callable[[], Awaitable[None]]) -> None:
@@ -69,70 +66,5 @@ def test_a_watcher_that_was_busy_during_the_failure_is_not_left_waiting() -> Non
             await failed.wait()  # it is writing to its viewer meanwhile
             with pytest.raises(FeedFailedError):
                 await feed.newer(number)
-
-    run(work)
-
-
-@pytest.fixture
-def state() -> LiveState:
-    return new_state()
-
-
-@pytest.fixture
-def view(state: LiveState) -> Iterator[WebView]:
-    view = WebView(state, host="127.0.0.1", port=0)
-    view.start()
-    yield view
-    view.close()
-
-
-def test_viewers_see_the_end_of_a_stream_that_failed_and_get_the_next_one(
-    state: LiveState, view: WebView, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    publish(state, "red", 0)
-    good, calls = state.current_dict, itertools.count()
-
-    def fail_once() -> dict[str, Any]:
-        if next(calls) == 1:  # the first call is for the whole state that a viewer gets at first
-            raise RuntimeError("deque mutated during iteration")
-        return good()
-
-    monkeypatch.setattr(state, "current_dict", fail_once)
-    with httpx.Client(base_url=view.url, timeout=20, trust_env=False) as client:
-        with client.stream("GET", "/api/events") as stream:
-            text = "".join(stream.iter_text())  # ends, where it hung for ever
-        assert "event: state" in text
-        assert "viewers were disconnected (deque mutated" in state.problems.now()["web page events"]
-        with client.stream("GET", "/api/events") as stream:
-            lines = stream.iter_lines()
-            assert next(line for line in lines if line.startswith("event: "))
-            assert next(line for line in lines if line.startswith("data: "))
-            assert next(line for line in lines if line.startswith("data: "))
-    eventually(lambda: "web page events" not in state.problems.now())
-
-
-def test_the_document_is_made_only_where_something_changed(state: LiveState, monkeypatch: pytest.MonkeyPatch) -> None:
-    made = []
-    good = state.current_dict
-
-    def counted() -> dict[str, Any]:
-        made.append(1)
-        return good()
-
-    monkeypatch.setattr(state, "current_dict", counted)
-    monkeypatch.setattr(state, "to_dict", lambda: pytest.fail("the history is not part of an update"))
-    writer = EventWriter(state, collecting=False)
-
-    async def work() -> None:
-        publish(state, "red", 0)
-        assert await writer.update() is not None
-        for _ in range(66):  # a second of polls
-            assert await writer.update() is None
-        assert len(made) == 1
-        publish(state, "red", 1)
-        assert await writer.update() is not None
-        state.problems.begin("record", "the disk is full")
-        assert await writer.update() is not None
-        assert len(made) == 3
 
     run(work)

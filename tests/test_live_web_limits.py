@@ -85,8 +85,21 @@ def noise(number: int) -> np.ndarray:  # type: ignore[type-arg]
 def test_a_head_without_end_is_cut_off(serve: Serve) -> None:
     view = serve()
     for head in (b"GET /" + b"a" * 100_000, b"GET / HTTP/1.1\r\n" + b"X-A: b\r\n" * 20_000):
-        assert answer_to(view, head).startswith((b"HTTP/1.1 400", b""))
+        assert answer_to(view, head).startswith(b"HTTP/1.1 431 Request Header Fields Too Large")
     assert ask(view, "/").status_code == 200
+
+
+@pytest.mark.parametrize("size", [9_000, 15_000, 40_000, 70_000, 300_000, 3_000_000])
+def test_a_url_that_is_too_long_is_refused_in_one_line_that_arrives(state: LiveState, serve: Serve, size: int) -> None:
+    view = serve()
+    for _ in range(2):
+        reply = answer_to(view, b"GET /?x=" + b"a" * size + b" HTTP/1.1\r\nHost: localhost\r\n\r\n")
+        assert reply.startswith((b"HTTP/1.1 414 ", b"HTTP/1.1 431 ")), reply[:100]
+        assert b"URL" in reply
+        head = b"GET / HTTP/1.1\r\nHost: localhost\r\nX-A: " + b"a" * (size + 10_000)
+        assert answer_to(view, head + b"\r\n\r\n").startswith(b"HTTP/1.1 431 ")
+    assert ask(view, "/?x=" + "a" * 8000).status_code == 200
+    assert state.problems.ever() == {}
 
 
 @pytest.mark.parametrize(

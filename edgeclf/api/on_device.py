@@ -1,4 +1,4 @@
-"""The functions that a device uses: `predict`, `live`, `inspect`, `verify`."""
+"""The functions that a device uses: `predict`, `live`, `collected`, `inspect`, `verify`."""
 
 from __future__ import annotations
 
@@ -24,6 +24,7 @@ if TYPE_CHECKING:
     from edgeclf.artifact.normalization import Normalization
     from edgeclf.inference.photos import PredictReport
     from edgeclf.inference.verification import VerifyReport
+    from edgeclf.streaming.collection.serving import CollectedReport
     from edgeclf.streaming.loop.result import LiveSummary
     from edgeclf.streaming.loop.settings import LiveSettings
     from edgeclf.streaming.loop.state import LiveState, Output
@@ -91,6 +92,7 @@ def live(
     outputs: Output | Sequence[Output] = (),
     json_lines: IO[str] | None = None,
     watch: Callable[[LiveState], contextlib.AbstractContextManager[object]] | None = None,
+    at_end: Callable[[LiveSummary], None] | None = None,
     normalize: str | Normalization | None = None,
     input_range: tuple[float, float] | None = None,
     progress: Progress = SILENT,
@@ -108,6 +110,7 @@ def live(
             `close()`, called at the end, whatever ends it.
         json_lines: gets one JSON document a result, one a line.
         watch: a further view; entered with the state that views read, and open while the loop works.
+        at_end: gets the summary where the page stays up beyond the end of a file (`stay`), before that.
         normalize: how pixels enter a network made elsewhere, as in `predict`; replaces `settings.normalization`.
         input_range: the same as a pair, such as (-1, 1).
         progress: gets what was chosen, and what goes wrong on the way.
@@ -140,7 +143,53 @@ def live(
         json_lines=json_lines,
         outputs=outputs if isinstance(outputs, Sequence) else (outputs,),
         watch=watch,
+        at_end=at_end,
     )
+
+
+@with_plugins
+def collected(
+    folder: str | Path,
+    *,
+    model: str | Path | None = None,
+    serve: bool = True,
+    web: str | int | None = None,
+    token: str | None = None,
+    stop: threading.Event | None = None,
+    at_start: Callable[[str], None] | None = None,
+    progress: Progress = SILENT,
+) -> CollectedReport:
+    """Serve the page that sorts collected frames into classes, without a camera, until it is stopped.
+
+        edgeclf.collected("seen", model="photos.tflite")
+
+    Args:
+        folder: that `live` collects into; it may do so meanwhile.
+        model: whose class names can be chosen, besides those of class folders: a file, a run folder, or a zoo name.
+        serve: False: only count what is there.
+        web: `[HOST:]PORT` of the page; None: 127.0.0.1:8765, or another port where that is taken.
+        token: required from viewers on other machines; None: generated, and logged.
+        stop: set it, from another thread, to end.
+        at_start: gets the address of the page once it is up.
+        progress: gets the address, and what goes wrong on the way.
+
+    Returns:
+        what the folder holds at the end.
+
+    Raises:
+        InputError: nothing was collected into `folder`, or the address cannot be served.
+        MissingExtraError: the page needs a package that is not installed.
+        ModelError: the model cannot be used.
+        RunFailedError: the port that was asked for is taken.
+    """
+    from edgeclf.streaming.collection.serving import describe_collected, open_collected, serve_collected
+
+    images = open_collected(folder, model)
+    if serve:
+        address = None if web is None else str(web)
+        started = at_start or (lambda url: None)
+        serve_collected(folder, images, address, token, stop or threading.Event(), progress, started)
+    return describe_collected(folder, images)
 
 
 @with_plugins

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import contextlib
+import dataclasses
 import operator
 import os
 import signal
+import sys
 import threading
 from collections.abc import Iterator
 from types import FrameType
@@ -14,8 +16,19 @@ from typing import TYPE_CHECKING, Any
 from edgeclf import api
 from edgeclf.artifact.normalization import resolve_normalization
 from edgeclf.cli.commands import Command
-from edgeclf.cli.options import INPUT_RANGE, LABELS, MODEL, NORMALIZE, RUNTIME, Option, Table, complete_path, make_plan
-from edgeclf.cli.session import Outcome, Session
+from edgeclf.cli.options import (
+    INPUT_RANGE,
+    LABELS,
+    MODEL,
+    NORMALIZE,
+    RUNTIME,
+    UNSET,
+    Option,
+    Table,
+    complete_path,
+    make_plan,
+)
+from edgeclf.cli.session import Outcome, Session, show
 from edgeclf.cli.values import (
     parse_bytes,
     parse_count_or_auto,
@@ -24,17 +37,24 @@ from edgeclf.cli.values import (
     show_bytes,
     show_count_or_auto,
 )
+from edgeclf.errors import InputError, ReaderLeftError
 
 if TYPE_CHECKING:
-    from rich.console import Console
-
     from edgeclf.progress import Progress
+    from edgeclf.streaming.loop.result import LiveSummary
     from edgeclf.streaming.loop.settings import LiveSettings
 
 _TOKEN = "EDGECLF_TOKEN"
 _SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 _SOURCE, _PICTURE, _LABELS, _VIEWS, _OUTPUTS = "Source", "Picture", "Labels", "Views", "Outputs"
 
+
+TOKEN = Option(
+    "token",
+    "Token of the page, 16 characters or more. Default: a new one.",
+    metavar="TEXT",
+    envvar=_TOKEN,
+)
 
 OPTIONS = (
     Option(
@@ -104,11 +124,13 @@ OPTIONS = (
         metavar="[HOST:]PORT",
         panel=_VIEWS,
     ),
+    dataclasses.replace(TOKEN, panel=_VIEWS),
     Option(
-        "token",
-        "Token of the page, 16 characters or more. Default: a new one.",
-        metavar="TEXT",
-        envvar=_TOKEN,
+        "stay",
+        "Keep the page up when a video or a folder has ended. Default: with --web, unless --json.",
+        type=bool,
+        default=UNSET,
+        flag="--stay/--no-stay",
         panel=_VIEWS,
     ),
     Option(
@@ -153,26 +175,59 @@ def live(session: Session, values: dict[str, Any]) -> Outcome:
     """Classify a camera, a stream or a video, live.
 
     Always the newest frame, never a queue. A window where there is a display, else a page. Ctrl-C ends it (exit code
-    130). With --json a line for each result, and a summary as the last line.
+    130); after the end of a video, whose page stays up with --web, it is 0. With --json a line for each result, and
+    a summary as the last line.
     """
-    from edgeclf.errors import ReaderLeftError
-
     model = values.pop("model")
     given = resolve_normalization(values.pop("normalize", None), values.pop("input_range", None))
-    if values["web"] is None and values["token"] == os.environ.get(_TOKEN):
-        values["token"] = None  # in the environment of a service it may be there for a page that is not asked for
+    values["token"] = read_token(values)
+    values["stay"] = _stays(session, values)
     settings = make_plan(_settings(), values | {"normalization": given})
     progress = session.progress()
+    shown: list[LiveSummary] = []
+
+    def show_early(summary: LiveSummary) -> None:
+        with contextlib.suppress(BrokenPipeError):  # the page stays up all the same
+            if _somebody_reads(session, stop):
+                show(session, _outcome(summary))
+        shown.append(summary)
+
     with stop_on_signals() as stop:
         views = _views(session, progress, stop, settings.every_frame)
         try:
-            summary = api.live(model, settings, stop=stop, progress=progress, **views)
+            summary = api.live(model, settings, stop=stop, progress=progress, at_end=show_early, **views)
         except ReaderLeftError as error:
             raise BrokenPipeError from error
-        read = _somebody_reads(session, stop)
-    document = {"summary": summary.to_dict()} if read else None
-    exit_code = 130 if summary.ended == "interrupted" else 0
-    return Outcome(document, lambda console: render_summary(console, summary.to_dict()), exit_code)
+        read = not shown and _somebody_reads(session, stop)
+    return _outcome(summary) if read else Outcome(None, lambda console: None, _exit_code(summary))
+
+
+def read_token(values: dict[str, Any]) -> str | None:
+    """Return the token that was given; in the environment it may be there for a page that is not asked for."""
+    token: str | None = values["token"]
+    return None if values["web"] is None and token == os.environ.get(_TOKEN) else token
+
+
+def _stays(session: Session, values: dict[str, Any]) -> bool:
+    """Decide whether the page stays up after the end of a file: where a person asked for it, or looks at a terminal."""
+    stays: bool | None = values.get("stay")
+    if stays and values["web"] is None:
+        raise InputError("--stay keeps the page up: give --web [HOST:]PORT as well")
+    if stays is not None:
+        return stays
+    watched = session.stderr.isatty() and sys.stdin is not None and sys.stdin.isatty() and not session.quiet
+    return not session.json and (values["web"] is not None or watched)
+
+
+def _outcome(summary: LiveSummary) -> Outcome:
+    from edgeclf.cli.rendering_live import render_summary
+
+    document = summary.to_dict()
+    return Outcome({"summary": document}, lambda console: render_summary(console, document), _exit_code(summary))
+
+
+def _exit_code(summary: LiveSummary) -> int:
+    return 130 if summary.ended == "interrupted" else 0
 
 
 def _views(session: Session, progress: Progress, stop: threading.Event, every_frame: bool) -> dict[str, Any]:
@@ -185,7 +240,7 @@ def _views(session: Session, progress: Progress, stop: threading.Event, every_fr
     if session.quiet:
         return {}
     if isinstance(progress, ConsoleProgress):
-        return {"watch": terminal_line(progress.console)}
+        return {"watch": terminal_line(progress)}
     return {"outputs": [ChangeLines(session.stdout, stop if every_frame else None)]}
 
 
@@ -222,26 +277,6 @@ def stop_on_signals() -> Iterator[threading.Event]:
     finally:
         for number, handler in before.items():
             signal.signal(number, handler)
-
-
-def render_summary(console: Console, summary: dict[str, Any]) -> None:
-    """Print the summary of a run in a few lines."""
-    ages = summary["frame_age_ms"]
-    seconds, classified = summary["seconds"], summary["frames_classified"]
-    rate = (
-        f", {classified / seconds:.1f} a second" if seconds >= 1 else ""
-    )  # over less than a second a rate means little
-    console.print(f"{summary['ended']}: {classified} results in {seconds:.1f} s{rate}")
-    console.print(
-        f"frames: {summary['frames_captured']} captured, {summary['frames_dropped']} left out for newer ones, "
-        f"{summary['reconnects']} reconnects"
-    )
-    if ages["median"] is not None:
-        console.print(
-            f"frame age: median {ages['median']:.1f} ms, p95 {ages['p95']:.1f} ms, maximum {ages['max']:.1f} ms"
-        )
-    for part, line in summary["problems"].items():
-        console.print(f"{part}: {line}")
 
 
 COMMAND = Command(

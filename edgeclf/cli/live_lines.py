@@ -12,9 +12,9 @@ from edgeclf.printable import one_line
 from edgeclf.streaming.outputs.json_lines import has_room
 
 if TYPE_CHECKING:
-    from rich.console import Console
     from rich.text import Text
 
+    from edgeclf.cli.progress_bars import ConsoleProgress
     from edgeclf.streaming.loop.geometry import Picture
     from edgeclf.streaming.loop.result import Result
     from edgeclf.streaming.loop.state import LiveState
@@ -41,7 +41,7 @@ class ChangeLines:
             return
         self._label = result.label
         age, label = f"{result.frame_age_ms:.0f} ms", one_line(result.label)
-        with contextlib.suppress(BrokenPipeError):
+        with contextlib.suppress(OSError):  # its reader has left, or its disk is full
             print(f"{result.time}  {label}  {percent(result.probability, 1)}  {age}", file=self._stream, flush=True)
 
     def close(self) -> None:
@@ -55,13 +55,18 @@ class ChangeLines:
         return True
 
 
-def terminal_line(console: Console) -> Callable[[LiveState], contextlib.AbstractContextManager[object]]:
+def terminal_line(progress: ConsoleProgress) -> Callable[[LiveState], contextlib.AbstractContextManager[object]]:
     """Make a view that rewrites one line of the terminal while the loop works."""
+    from edgeclf.cli.rendering_live import show_code
+
+    console = progress.console
 
     @contextlib.contextmanager
     def watch(state: LiveState) -> Iterator[None]:
         from rich.live import Live
 
+        if state.page is not None:
+            show_code(progress, state.page)
         closing = threading.Event()
         with Live(console=console, auto_refresh=False, transient=True) as live:
 

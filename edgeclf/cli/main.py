@@ -13,16 +13,18 @@ import typer
 from typer.core import TyperGroup
 
 from edgeclf.aliases import ALIASES, REMARKS, find_nearest
-from edgeclf.cli import audit, bench, compress, inspect, live, predict, train, verify
+from edgeclf.cli import audit, bench, compress, inspect, live, live_collected, predict, train, verify
 from edgeclf.cli.commands import Command, Debug, Json, Quiet, Verbose, Version, tidy_parameters
 from edgeclf.cli.session import Session, fail
+from edgeclf.cli.streams import run_with_streams
 
 # ClickException: newer typers carry click inside, older ones depend on it, and neither exports this class.
 _ClickException: type[Exception] = typer.BadParameter.__mro__[2]
 
 
 COMMANDS: dict[str, Command] = {
-    module.COMMAND.name: module.COMMAND for module in (audit, train, compress, bench, predict, live, inspect, verify)
+    module.COMMAND.name: module.COMMAND
+    for module in (audit, train, compress, bench, predict, live, live_collected, inspect, verify)
 }
 
 
@@ -146,5 +148,9 @@ for _command in COMMANDS.values():
 
 def main() -> int:
     """Run the command line on the process's arguments; the exit code."""
-    code = typer.main.get_command(app).main(prog_name="edgeclf", standalone_mode=False)
-    return code if isinstance(code, int) else 0
+
+    def work() -> int:
+        code = typer.main.get_command(app).main(prog_name="edgeclf", standalone_mode=False)
+        return code if isinstance(code, int) else 0
+
+    return run_with_streams(work)

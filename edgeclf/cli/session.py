@@ -17,6 +17,7 @@ from typing import IO, TYPE_CHECKING, Any
 
 import typer
 
+from edgeclf.cli.streams import STDOUT, open_lossy, was_closed
 from edgeclf.errors import EdgeclfError
 from edgeclf.image.native_stderr import scratch_file
 from edgeclf.json_text import write_json
@@ -85,9 +86,7 @@ def run(session: Session, work: Callable[[Session], Outcome], interrupted: str) 
     except KeyboardInterrupt:
         code = fail(session, interrupted, 130)
     except BrokenPipeError:
-        # The reader of stdout closed its end: nobody would see a message.
-        os.dup2(os.open(os.devnull, os.O_WRONLY), 1)
-        code = 1
+        code = 1  # the reader of stdout closed its end: nobody would see a message
     except MemoryError:
         code = fail(session, "out of memory; smaller --image-size or --batch-size values need less", 1)
     except OSError as error:
@@ -102,19 +101,20 @@ def run(session: Session, work: Callable[[Session], Outcome], interrupted: str) 
 
 
 def show(session: Session, outcome: Outcome) -> None:
-    """Write the outcome to stdout."""
+    """Write the outcome to stdout, also while a command works."""
     if outcome.document is None:
         return
+    if was_closed(STDOUT):
+        session.warn("edgeclf: stdout is closed; the result is not shown")
+        return
+    stream = session.stdout
     if session.json:
-        sys.stdout.write(_encodable(write_json(outcome.document)) + "\n")
+        stream.write(_encodable(write_json(outcome.document)) + "\n")
     else:
         from edgeclf.cli.terminal import Terminal
 
-        with contextlib.suppress(AttributeError):  # a stand-in of a test
-            sys.stdout.reconfigure(errors="backslashreplace")  # type: ignore[union-attr]
-        terminal = sys.stdout.isatty()
-        outcome.render(Terminal(width=None if terminal else PIPED_WIDTH))
-    sys.stdout.flush()
+        outcome.render(Terminal(stream, width=None if stream.isatty() else PIPED_WIDTH))
+    stream.flush()
 
 
 def fail(session: Session, message: str, code: int) -> int:
@@ -123,7 +123,7 @@ def fail(session: Session, message: str, code: int) -> int:
         print(printable(traceback.format_exc(), keep="\n"), file=sys.stderr, end="")
     print(f"edgeclf: {one_line(message)}", file=sys.stderr, flush=True)
     if session.json:
-        with contextlib.suppress(BrokenPipeError):
+        with contextlib.suppress(OSError):  # it is full, or its reader has left
             print(_encodable(write_json({"error": one_line(message), "exit_code": code})), flush=True)
     return code
 
@@ -158,7 +158,7 @@ def working(session: Session) -> Iterator[Session]:
         os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
         os.environ.setdefault("OPENCV_LOG_LEVEL", "SILENT")
     with contextlib.ExitStack() as stack:
-        stderr = stack.enter_context(_own_stream(sys.stderr))
+        stderr = stack.enter_context(_own_stream(sys.stderr, open_lossy))
         stdout = stack.enter_context(_own_stream(sys.stdout))
         stack.enter_context(_redirected(1, 2))
         stack.enter_context(contextlib.redirect_stdout(sys.stderr))
@@ -180,8 +180,12 @@ def _replay(chatter: IO[bytes], error: BaseException | None, stderr: IO[str]) ->
         print(printable(line), file=stderr)
 
 
+def _open_text(descriptor: int) -> IO[str]:
+    return os.fdopen(descriptor, "w", encoding="utf-8", errors="backslashreplace", buffering=1)
+
+
 @contextlib.contextmanager
-def _own_stream(standard: IO[str]) -> Iterator[IO[str]]:
+def _own_stream(standard: IO[str], opener: Callable[[int], IO[str]] = _open_text) -> Iterator[IO[str]]:
     """Open a stream to where `standard` leads now, which later redirections of its descriptor do not affect."""
     try:
         standard.flush()
@@ -189,7 +193,7 @@ def _own_stream(standard: IO[str]) -> Iterator[IO[str]]:
     except (OSError, ValueError, AttributeError):
         yield standard  # a test's stand-in without a descriptor, or a daemon without one
         return
-    with os.fdopen(descriptor, "w", encoding="utf-8", errors="replace", buffering=1) as stream:
+    with opener(descriptor) as stream:
         yield stream
 
 

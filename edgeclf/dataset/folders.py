@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 from pathlib import Path
 
-from edgeclf.dataset.collected import count_unsorted, describe_unsorted
+from edgeclf.dataset.collected import class_name_of, count_unsorted, describe_unsorted
 from edgeclf.dataset.layout import check_strays, find_layout
 from edgeclf.dataset.sources import Item, Listing, display, normalize_class_name, read_stamp
 from edgeclf.dataset.types import OddFile
@@ -42,7 +42,7 @@ def list_folder(folder: Path) -> Listing:
     items: list[Item] = []
     names: set[str] = set()
     for class_folder, split in layout.class_folders:
-        label = normalize_class_name(class_folder.name, class_folder.path)
+        label = normalize_class_name(class_name_of(class_folder.path), class_folder.path)
         names.add(label)
         for file in tree.walk(class_folder, odd):
             items.append(Item(file.path, file.path[below:], label, split, read_stamp(file)))

@@ -76,6 +76,10 @@ class Collector:
         paced: frames have times that mean something; else each stands for a thirtieth of a second, as where a video
             is classified as fast as it can be.
 
+    Attributes:
+        folder: DIR.
+        kept: how many frames this run has kept.
+
     Raises:
         InputError: another process collects into `folder`, or the quota is below 1 byte.
         OutputError: `folder` cannot be written.
@@ -101,8 +105,9 @@ class Collector:
         self._raw_label: str | None = None
         self._next_look = self._next_random = float("-inf")
         self._offered = self._done = 0
-        self._kept: deque[float] = deque(maxlen=_AT_ONCE_AN_HOUR)
-        self._images = UnsortedImages(Path(folder).expanduser(), quota_bytes)
+        self._recent: deque[float] = deque(maxlen=_AT_ONCE_AN_HOUR)
+        self.folder, self.kept = Path(folder).expanduser(), 0
+        self._images = UnsortedImages(self.folder, quota_bytes)
         known = [view for entry in self._images.newest() if (view := _read_glimpse(entry)) is not None]
         self._seen = deque(known, maxlen=REMEMBERED)
         self._background = Background(_PART, self._keep, problems, capacity=4)
@@ -176,8 +181,9 @@ class Collector:
         self._images.add(entry, encode_jpeg(pixels))
         self._seen.append(view)
         captured = self._seconds(picture)
-        self._kept.append(captured)
-        busy = len(self._kept) == _AT_ONCE_AN_HOUR and captured - self._kept[0] < 3600
+        self.kept += 1
+        self._recent.append(captured)
+        busy = len(self._recent) == _AT_ONCE_AN_HOUR and captured - self._recent[0] < 3600
         self._next_look = captured + (_LATER_EVERY if busy else _KEEP_EVERY)
 
 

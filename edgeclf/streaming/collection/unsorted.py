@@ -58,7 +58,7 @@ def read_index(folder: Path) -> list[Entry]:
             for line in stream:
                 with contextlib.suppress(ValueError, TypeError):  # not JSON, or of another version
                     entry = Entry.from_json(line)
-                    if _is_name(entry.name):
+                    if is_name(entry.name):
                         entries[entry.name] = entry
     except FileNotFoundError:
         pass
@@ -69,7 +69,8 @@ class UnsortedImages:
     """The folder `DIR/unsorted`, written by one process at a time.
 
     An image's line is in the index before its file is there, so a crash leaves at most a line without a file, which
-    counts for nothing. Only files of the index count towards the quota and are ever deleted.
+    counts for nothing. Only images of this folder itself count towards the quota and are ever deleted by it: what was
+    sorted or deleted on the page, and can be brought back, is bounded elsewhere (see `decisions`).
 
     Args:
         folder: DIR.
@@ -82,7 +83,7 @@ class UnsortedImages:
 
     def __init__(self, folder: Path, quota_bytes: int) -> None:
         self.folder = folder / UNSORTED
-        self._quota = quota_bytes
+        self._quota, self._counted_at = quota_bytes, 0
         try:
             self.folder.mkdir(parents=True, exist_ok=True)
             self._lock = os.open(self.folder / _LOCK, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o666)
@@ -108,8 +109,8 @@ class UnsortedImages:
             left.unlink(missing_ok=True)
         self._entries = read_index(self.folder)
         known = {entry.name for entry in self._entries}
-        files = sorted(path for path in self.folder.glob("*.jpg") if _is_name(path.stem))
-        unknown = [_adopt(path) for path in files if path.stem not in known]
+        files = sorted(path for path in self.folder.glob("*.jpg") if is_name(path.stem))
+        unknown = [adopt(path) for path in files if path.stem not in known]
         present = {path.stem for path in files}
         alive = {entry.name for entry in self._entries[-REMEMBERED:]} | present
         kept = [*unknown, *(entry for entry in self._entries if entry.name in alive)]
@@ -117,7 +118,7 @@ class UnsortedImages:
             self._rewrite(kept)
         else:
             self._lines = len(kept)
-        self._waiting = {entry.name: 0 for entry in kept if entry.name in present}
+        self._waiting = dict.fromkeys(present, 0)
         self._recount()
 
     def newest(self) -> list[Entry]:
@@ -148,8 +149,9 @@ class UnsortedImages:
         if len(content) > self._quota:
             raise RunFailedError(f"an image has {len(content)} bytes, more than the quota of {self._quota} bytes")
         self.require_room()
-        if self._bytes + len(content) > self._quota:
+        if self._changed_at() != self._counted_at:
             self._recount()
+        if self._bytes + len(content) > self._quota:
             self._make_place(len(content))
         try:
             self._append(entry)
@@ -160,6 +162,7 @@ class UnsortedImages:
         self._entries.append(entry)
         self._waiting[entry.name] = len(content)
         self._bytes += len(content)
+        self._counted_at = self._changed_at()
         if self._lines > len(self._waiting) + _DEAD_LINES:
             self._recount()
             alive = {e.name for e in self._entries[-REMEMBERED:]} | self._waiting.keys()
@@ -175,16 +178,22 @@ class UnsortedImages:
         return self.folder / f"{name}.jpg"
 
     def _recount(self) -> None:
-        """Count again what is there, since images are sorted and deleted by others meanwhile."""
+        """Count again what is there, since others sort and delete images, and undo that, meanwhile."""
         sizes: dict[str, int] = {}
         with os.scandir(self.folder) as found:
             for file in found:
                 name = file.name.removesuffix(".jpg")
-                if name in self._waiting and name != file.name:
+                if is_name(name) and name != file.name:
                     with contextlib.suppress(FileNotFoundError):
                         sizes[name] = file.stat().st_size
-        self._waiting = {name: sizes[name] for name in self._waiting if name in sizes}
+        order = [entry.name for entry in self._entries]
+        oldest_first = [*sorted(sizes.keys() - set(order)), *(name for name in order if name in sizes)]
+        self._waiting = {name: sizes[name] for name in oldest_first}
         self._bytes = sum(sizes.values())
+        self._counted_at = self._changed_at()
+
+    def _changed_at(self) -> int:
+        return os.stat(self.folder).st_mtime_ns
 
     def _make_place(self, needed: int) -> None:
         for name in list(self._waiting):
@@ -211,13 +220,14 @@ class UnsortedImages:
         self._lines = len(self._entries)
 
 
-def _adopt(path: Path) -> Entry:
+def adopt(path: Path) -> Entry:
     """Make the entry of an image without a line in the index, as after the index was lost."""
     moment = datetime.datetime.fromtimestamp(path.stat().st_mtime, datetime.timezone.utc)
     return Entry(path.stem, moment.isoformat(timespec="milliseconds"), "found", 0, "", "", 0.0, {}, "")
 
 
-def _is_name(name: str) -> bool:
+def is_name(name: str) -> bool:
+    """Return whether an image may be called so: nothing hidden, and nothing that leads to another folder."""
     return bool(name) and name[0] != "." and not any(c in name for c in "/\\\0")
 
 

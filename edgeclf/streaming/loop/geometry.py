@@ -14,6 +14,7 @@ if TYPE_CHECKING:  # NumPy comes with the frames: the settings, of which `Geomet
 
 FLIPS = ("none", "horizontal", "vertical", "both")
 ROTATIONS = (0, 90, 180, 270)
+_ROUNDING = 1e-6
 
 
 @dataclass(frozen=True)
@@ -41,6 +42,8 @@ class Geometry(Record):
         roi = self.roi
         if roi is not None and not (all(math.isfinite(n) and n >= 0 for n in roi) and min(roi[2:]) > 0):
             raise InputError(f"roi must be X,Y,WIDTH,HEIGHT with a width and height above 0, got {roi}")
+        if roi is not None and max(roi) <= 1:
+            self._require_inside(1.0, 1.0, "the picture: as fractions X + WIDTH and Y + HEIGHT are at most 1")
 
     def turn(self, pixels: Pixels) -> Pixels:
         """Turn and mirror a frame into the picture that people see: a view of `pixels`, not a copy."""
@@ -58,12 +61,18 @@ class Geometry(Record):
         return turned
 
     def box(self, height: int, width: int) -> tuple[int, int, int, int]:
-        """Return left, top, right and bottom of the region in a turned picture of `height` x `width` pixels."""
+        """Return left, top, right and bottom of the region in a turned picture of `height` x `width` pixels.
+
+        Raises:
+            InputError: the region reaches beyond the picture.
+        """
         left, top, right, bottom = 0, 0, width, height
         if self.roi is not None:
             x, y, w, h = self.roi
             if max(self.roi) <= 1:
                 x, y, w, h = x * width, y * height, w * width, h * height
+            else:
+                self._require_inside(width, height, f"the picture of {width} x {height} pixels")
             left, top = min(round(x), width - 1), min(round(y), height - 1)
             right = min(max(round(x + w), left + 1), width)
             bottom = min(max(round(y + h), top + 1), height)
@@ -73,6 +82,13 @@ class Geometry(Record):
             top += (bottom - top - side) // 2
             right, bottom = left + side, top + side
         return left, top, right, bottom
+
+    def _require_inside(self, width: float, height: float, picture: str) -> None:
+        assert self.roi is not None
+        x, y, w, h = self.roi
+        if x + w > width + _ROUNDING or y + h > height + _ROUNDING:
+            shown = ",".join(f"{number:g}" for number in self.roi)
+            raise InputError(f"roi {shown} reaches beyond {picture}; give another --roi X,Y,WIDTH,HEIGHT")
 
     def region(self, pixels: Pixels) -> Pixels:
         """Cut out what the network looks at, before the resize: a contiguous array, a copy only where it must be."""

@@ -120,6 +120,7 @@ class Loop:
             frame_age_ms=self._ages.ages(),
             ended=ended,
             problems=self._state.problems.ever(),
+            notes=self._state.notes(),
         )
 
     def _classify(self, frame: Frame) -> None:

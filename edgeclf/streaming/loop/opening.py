@@ -2,13 +2,18 @@
 
 from __future__ import annotations
 
+import contextlib
+import dataclasses
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 
+from edgeclf.dataset.collected import UNSORTED, count_unsorted
 from edgeclf.errors import InputError, MissingExtraError, RunFailedError
 from edgeclf.extras import require
 from edgeclf.inference.classifier import Classifier
 from edgeclf.progress import SILENT, Progress
 from edgeclf.streaming.camera.sources.video_file import read_frame_rate
+from edgeclf.streaming.loop.result import CollectedFrames, LiveSummary
 from edgeclf.streaming.loop.settings import LiveSettings
 from edgeclf.streaming.loop.state import LiveState, Output
 from edgeclf.streaming.supervision.closing import Closing
@@ -54,6 +59,39 @@ def make_outputs(settings: LiveSettings, classifier: Classifier, state: LiveStat
     return made
 
 
+def name_files(summary: LiveSummary, outputs: Sequence[Output]) -> LiveSummary:
+    """Add to the summary what closed outputs have left on the disk."""
+    recording, collected = _find_files(outputs)
+    return dataclasses.replace(summary, recording=recording, collected=collected)
+
+
+@contextlib.contextmanager
+def files_named(outputs: Sequence[Output], progress: Progress) -> Iterator[None]:
+    """Log what the outputs have left on the disk where the block, which closes them, fails."""
+    try:
+        yield
+    except RunFailedError:
+        recording, collected = _find_files(outputs)
+        with contextlib.suppress(OSError):
+            if recording is not None:
+                progress.info(f"recording: {recording}")
+            if collected is not None:
+                progress.info(f"collected: {collected.new} new in {collected.folder}")
+        raise
+
+
+def _find_files(outputs: Sequence[Output]) -> tuple[str | None, CollectedFrames | None]:
+    """Find the recording, and the collected frames."""
+    recording, collected = None, None
+    for output in outputs:
+        if isinstance(written := getattr(output, "written", None), Path):
+            recording = str(written)
+        kept, folder = getattr(output, "kept", None), getattr(output, "folder", None)
+        if isinstance(kept, int) and isinstance(folder, Path):
+            collected = CollectedFrames(str(folder), kept, count_unsorted(folder / UNSORTED))
+    return recording, collected
+
+
 def serve_page(
     settings: LiveSettings, state: LiveState, closing: Closing, progress: Progress, *, only_view: bool
 ) -> None:
@@ -87,14 +125,15 @@ def serve_page(
         view = WebView(state, host=host, port=port, token=settings.token, collected=collected)
         if settings.token is None and view.token is not None and progress is SILENT:
             raise InputError("the page needs a token, and the generated one would be shown nowhere: give --token")
-        closing.add(view.close)
+        closing.add(view.close, stays=True)
         view.start()
     except RunFailedError:
         if requested:
             raise
         view = WebView(state, host=host, port=0, collected=collected)  # the port is taken: any other will do
-        closing.add(view.close)
+        closing.add(view.close, stays=True)
         view.start()
+    state.page = view.url
     progress.info(f"page: {view.url}")
     if not requested:
         progress.info(

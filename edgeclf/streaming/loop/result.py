@@ -93,6 +93,21 @@ class FrameAges(Record):
 
 
 @dataclass(frozen=True)
+class CollectedFrames(Record):
+    """Where frames were collected, and how many.
+
+    Attributes:
+        folder: that was given.
+        new: collected by this run.
+        waiting: in the folder, without a label so far.
+    """
+
+    folder: str
+    new: int
+    waiting: int
+
+
+@dataclass(frozen=True)
 class LiveSummary(Record):
     """A whole run of `live`.
 
@@ -105,6 +120,9 @@ class LiveSummary(Record):
         frame_age_ms: how old results were.
         ended: why it ended: `end of source`, `interrupted`, `window closed`, `limit reached`.
         problems: what went wrong without ending the run: the last line of each part.
+        notes: what the classifier noted about the model, such as how its input range was decided.
+        recording: the video that was written; None: none was asked for, or there is none.
+        collected: folder of collected frames; None: none were collected.
     """
 
     frames_captured: int
@@ -115,3 +133,6 @@ class LiveSummary(Record):
     frame_age_ms: FrameAges
     ended: str
     problems: dict[str, str]
+    notes: tuple[str, ...] = ()
+    recording: str | None = None
+    collected: CollectedFrames | None = None

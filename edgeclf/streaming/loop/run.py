@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import dataclasses
 import threading
 from collections.abc import Callable, Sequence
 from pathlib import Path
@@ -18,7 +19,8 @@ from edgeclf.streaming.camera.capture import Capture
 from edgeclf.streaming.camera.source import SourceState
 from edgeclf.streaming.camera.sources.registry import choose_source
 from edgeclf.streaming.loop.loop import Loop
-from edgeclf.streaming.loop.opening import make_outputs, serve_page
+from edgeclf.streaming.loop.notes import NoteWatch
+from edgeclf.streaming.loop.opening import files_named, make_outputs, name_files, serve_page
 from edgeclf.streaming.loop.result import LiveSummary
 from edgeclf.streaming.loop.settings import LiveSettings
 from edgeclf.streaming.loop.state import LiveState, Output
@@ -31,6 +33,8 @@ from edgeclf.streaming.supervision.problems import Problems
 from edgeclf.streaming.supervision.threads import choose_threads
 
 _LOOP_ENDS_WITHIN = 2.5
+_END_OF_SOURCE = "end of source"
+_BEAT_SECONDS = 0.5
 
 View = Callable[[LiveState], contextlib.AbstractContextManager[object]]
 """A further view, such as a line of a terminal: entered with the state, and open while the loop works."""
@@ -45,6 +49,7 @@ def run_live(
     json_lines: IO[str] | None = None,
     outputs: Sequence[Output] = (),
     watch: View | None = None,
+    at_end: Callable[[LiveSummary], None] | None = None,
 ) -> LiveSummary:
     """Classify frames until `stop` is set, the source ends, a limit is reached, or the window is closed.
 
@@ -58,6 +63,7 @@ def run_live(
         json_lines: gets a line for each result.
         outputs: what else takes each result; closed at the end, also where it never began.
         watch: a further view, open while the loop works.
+        at_end: gets the summary where the page stays up beyond the end of the source (`LiveSettings.stay`).
 
     Raises:
         InputError: model, source, or an output cannot be used.
@@ -66,17 +72,18 @@ def run_live(
     """
     notifier, problems = Notifier.from_environment(), Problems(progress.warn)
     watcher = _SourceWatcher(notifier, progress)
-    with Closing() as closing:
+    made: list[Output] = []
+    with files_named(made, progress), Closing() as closing:
         for output in outputs:
             closing.add(output.close)
         capture = _open_capture(settings, watcher, progress)
         closing.add(capture.close)
         classifier = _open_model(model, settings, progress)
         state = LiveState(classifier.path.stem, classifier.labels, capture.name, problems)
-        made = make_outputs(settings, classifier, state, closing)
+        made += make_outputs(settings, classifier, state, closing)
         lines = None
         if json_lines is not None:
-            lines = JsonLines(json_lines, problems, stop, every_frame=settings.every_frame)
+            lines = JsonLines(json_lines, problems, stop, every_frame=settings.every_frame, notes=state.notes)
             closing.add(lines.close)
             made.append(lines)
         state.set_source(capture.state)
@@ -84,18 +91,40 @@ def run_live(
         with_window = settings.window and window_possible(stop)
         serve_page(settings, state, closing, progress, only_view=not (with_window or lines is not None))
         board = BoardWatch(state)
-        closing.add(board.close)
+        closing.add(board.close, stays=True)
         board.start()
-        every_output = (*made, *outputs, ReadyNotice(notifier))
+        notes = NoteWatch(classifier, state, progress)
+        every_output = (notes, *made, *outputs, ReadyNotice(notifier))
         loop = Loop(capture, classifier, state, settings, outputs=every_output, beat=notifier.beat)
-        with contextlib.nullcontext() if watch is None else watch(state):
-            try:
+        try:
+            with contextlib.nullcontext() if watch is None else watch(state):
                 ended = _work(loop, stop, state if with_window else None)
-            finally:
-                notifier.stopping()
+            notes.look()
+            if ended == _END_OF_SOURCE and settings.stay and state.page is not None:
+                closing.close_early()
+                if lines is None or not lines.reader_left:
+                    if at_end is not None:
+                        at_end(name_files(loop.summary(ended), made))
+                    _stay(state, stop, notifier, progress)
+        finally:
+            notifier.stopping()
     if lines is not None and lines.reader_left:
         raise ReaderLeftError
-    return loop.summary(ended)
+    return name_files(loop.summary(ended), made)
+
+
+def _stay(state: LiveState, stop: threading.Event, notifier: Notifier, progress: Progress) -> None:
+    """Leave the page up until `stop` is set, and say so on it and in the log."""
+    snapshot = state.latest()
+    count = snapshot.sequence if snapshot else 0
+    source = state.source()
+    detail = f"{count} results; the page stays up until edgeclf is stopped"
+    state.set_source(dataclasses.replace(source, status="ended", detail=detail))
+    with contextlib.suppress(OSError):
+        progress.info(f"{source.name} has ended; the page stays up until you press Ctrl-C: {state.page}")
+    notifier.status(f"{source.name} has ended; the page stays up")
+    while not stop.wait(_BEAT_SECONDS):
+        notifier.beat()
 
 
 def _open_capture(settings: LiveSettings, watcher: _SourceWatcher, progress: Progress) -> Capture:
@@ -129,8 +158,6 @@ def _open_model(model: str | Path, settings: LiveSettings, progress: Progress) -
             labels=settings.labels,
         )
     classifier.choose_over_frames()
-    for note in classifier.notes:
-        progress.info(note)
     return classifier
 
 

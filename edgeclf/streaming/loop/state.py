@@ -72,10 +72,15 @@ class LiveState:
         labels: its class names.
         source: name of the source.
         problems: what is wrong at the moment.
+
+    Attributes:
+        page: address of the page that shows it, with its token; None: there is none. Never part of the documents.
     """
 
     def __init__(self, model: str, labels: Sequence[str], source: str, problems: Problems) -> None:
         self.model, self.labels, self.problems = model, tuple(labels), problems
+        self.page: str | None = None
+        self._notes: tuple[str, ...] = ()
         self._began = time.monotonic()  # a board without a clock of its own gets the time some seconds later
         self._source = SourceState(source, "opening")
         self._board: BoardState | None = None
@@ -110,6 +115,14 @@ class LiveState:
         """Store a new state of the source."""
         self._source = state
 
+    def notes(self) -> tuple[str, ...]:
+        """Return what the classifier notes about the model at this moment."""
+        return self._notes
+
+    def set_notes(self, notes: tuple[str, ...]) -> None:
+        """Store the notes of the classifier."""
+        self._notes = notes
+
     def set_board(self, board: BoardState) -> None:
         """Store new figures of the sensors."""
         self._board = board
@@ -122,10 +135,10 @@ class LiveState:
         """Return the newest figures of the sensors."""
         return self._board
 
-    def revision(self) -> tuple[int, SourceState, BoardState | None, dict[str, str]]:
+    def revision(self) -> tuple[Any, ...]:
         """Return a value that differs where anything has changed since; cheap, unlike the documents below."""
         snapshot = self._snapshot
-        return snapshot.sequence if snapshot else 0, self._source, self._board, self.problems.now()
+        return snapshot.sequence if snapshot else 0, self._source, self._board, self.problems.now(), self._notes
 
     def to_dict(self) -> dict[str, Any]:
         """Return all of it as JSON's own types; the same keys from the first moment on."""
@@ -150,5 +163,6 @@ class LiveState:
             "counts": counts,
             "board": board.to_dict() if board else None,
             "problems": self.problems.now(),
+            "notes": list(self._notes),
             "changes": changes,
         }

@@ -32,12 +32,23 @@ class JsonLines:
         problems: gets the number of lines that were left out.
         stop: ends all waiting for the reader; set here when the reader has left.
         every_frame: let the loop wait for the reader instead of leaving lines out.
+        notes: returns what the classifier notes at the moment; a line where they are new carries them.
 
     Attributes:
         reader_left: whether the reader closed its end.
     """
 
-    def __init__(self, stream: IO[str], problems: Problems, stop: threading.Event, *, every_frame: bool) -> None:
+    def __init__(
+        self,
+        stream: IO[str],
+        problems: Problems,
+        stop: threading.Event,
+        *,
+        every_frame: bool,
+        notes: Callable[[], tuple[str, ...]] = tuple,
+    ) -> None:
+        self._notes = notes
+        self._written_notes: tuple[str, ...] = ()
         self._stream, self._problems, self._stop = stream, problems, stop
         self._every_frame = every_frame
         self.reader_left = False
@@ -68,10 +79,15 @@ class JsonLines:
     def _write(self, result: Result) -> None:
         if self.reader_left:
             return
-        line = write_json(make_document(result))
+        document, notes = make_document(result), self._notes()
+        if notes != self._written_notes:
+            document["notes"] = list(notes)
+        line = write_json(document)
         try:
             if self._over() or not write_line(self._stream, line, self._over):
                 self._unwritten += 1
+            else:
+                self._written_notes = notes
         except BrokenPipeError:
             self.reader_left = True
             self._stop.set()

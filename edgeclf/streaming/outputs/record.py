@@ -53,6 +53,9 @@ class Recorder:
         every_frame: each result becomes one frame, whenever it came, and none is left out; for video files, with the
             `rate` of the source (None: 25).
 
+    Attributes:
+        written: the complete video, once it has its name; None before, and where no frame came.
+
     Raises:
         InputError: the suffix is none of those, or the rate is not between 0 and 240.
         OutputError: the file exists, or cannot be written.
@@ -85,6 +88,7 @@ class Recorder:
         self._began = self._newest = 0.0
         self._slot = self._written = 0
         self._ended = False
+        self.written: Path | None = None
         self._why = "recording ended"
         self._give_up_filling = float("inf")
         self._background = Background(_PART, self._work, problems, capacity=4, patient=every_frame)
@@ -186,6 +190,7 @@ class Recorder:
         if self.path.exists() and not self._overwrite:
             raise RunFailedError(f"{self.path}: has come into being meanwhile; the recording is {self._partial}")
         os.replace(self._partial, self.path)
+        self.written = self.path
 
     def _write(self, image: Pixels, times: int) -> None:
         assert self._writer is not None

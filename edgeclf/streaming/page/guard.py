@@ -37,7 +37,7 @@ class Guard:
         inner: gets the requests that may pass.
         access: who may see the page.
         cookie_name: differs between servers on one machine.
-        limits: bounds of a request's body.
+        limits: bounds of a request.
         token_page: HTML that asks for the token.
     """
 
@@ -56,6 +56,10 @@ class Guard:
 
         if not self._access.knows_host(headers.get("host", "")):
             await reply(421, f"this server responds to {', '.join(LOOPBACK_NAMES)} only\n".encode())
+        elif len(scope["raw_path"]) + len(query) > self._limits.url_bytes:
+            await reply(414, f"a URL may have {self._limits.url_bytes} bytes here\n".encode(), last=True)
+        elif sum(len(name) + len(value) for name, value in scope["headers"]) > self._limits.head_bytes:
+            await reply(431, f"headers may have {self._limits.head_bytes} bytes\n".encode(), last=True)
         elif method in ("GET", "HEAD") and _has_body(headers):
             await reply(400, b"a GET request has no body\n", last=True)
         elif _announced(headers) > self._limits.body_bytes:

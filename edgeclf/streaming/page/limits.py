@@ -8,6 +8,9 @@ from typing import Any
 
 from edgeclf.extras import extras
 
+DROP_SECONDS, DROPPED_BYTES = 2.0, 4 << 20
+"""How long, and how much of, a refused request is taken and dropped, so that the refusal reaches its viewer."""
+
 
 @dataclass(frozen=True)
 class Limits:
@@ -18,6 +21,7 @@ class Limits:
             process stay below 1024 that way: OpenCV waits for a camera with select(), which writes past its own
             memory when a camera, opened again, gets a higher number.
         streams: pictures streamed at once, and as many event streams; one more gets 503.
+        url_bytes: of a request's path and query.
         head_bytes: of a request's first line and headers.
         body_bytes: of a request's body.
         request_seconds: a connection may take to send a request, and may stay idle between two.
@@ -30,6 +34,7 @@ class Limits:
 
     connections: int = 512
     streams: int = 64
+    url_bytes: int = 8 * 1024
     head_bytes: int = 16 * 1024
     body_bytes: int = 64 * 1024
     request_seconds: float = 10.0
@@ -40,23 +45,61 @@ class Limits:
     picture_width: int = 1280
 
 
+class RefusingProtocol(asyncio.Protocol):
+    """Makes refusals of uvicorn's HTTP/1.1 protocol reach their viewer; to be mixed in before it."""
+
+    transport: asyncio.Transport
+    loop: asyncio.AbstractEventLoop
+    _most_head_bytes = 0
+    _refused = False
+    _taken = 0
+
+    def data_received(self, data: bytes) -> None:
+        """Take a piece of a request; of one that is refused, drop it, within a bound."""
+        self._taken += len(data)
+        if not self._refused:
+            super().data_received(data)
+            if not self._is_idle():
+                self._taken = 0
+        elif self._taken > DROPPED_BYTES:
+            self.transport.abort()
+
+    def send_400_response(self, msg: str) -> None:
+        """Refuse what is no request, or has too long a head, and wait a moment until the viewer has read that."""
+        status, text = "400 Bad Request", msg
+        if self._taken > self._most_head_bytes:
+            status, text = "431 Request Header Fields Too Large", "the URL, or the headers, are too long"
+        body = f"{text}\n".encode()
+        head = f"content-type: text/plain; charset=utf-8\r\ncontent-length: {len(body)}\r\nconnection: close"
+        self.transport.write(f"HTTP/1.1 {status}\r\n{head}\r\n\r\n".encode() + body)
+        self._refused, self._taken = True, 0
+        self.transport.write_eof()
+        self.loop.call_later(DROP_SECONDS, self.transport.abort)
+
+    def _is_idle(self) -> bool:
+        raise NotImplementedError
+
+
 def make_bounded_protocol(limits: Limits) -> type[asyncio.Protocol]:
     """Derive uvicorn's HTTP/1.1 protocol so that every connection stays within `limits`.
 
     Uvicorn's public settings do not reach that, so its protocol class is extended, which is no public interface:
     `limit_concurrency` replies 503 to new requests and closes no connection, so that idle ones keep their descriptors;
     `timeout_keep_alive` counts from the end of a response, so that a connection that never sends a request, or sends
-    half of one, is kept for ever; and there is none for a reader that takes nothing, nor for the write buffer.
+    half of one, is kept for ever; and there is none for a reader that takes nothing, nor for the write buffer. What it
+    refuses it closes at once, so that the system resets the connection while the rest of the request is still on its
+    way, and the viewer never sees the reply.
     """
     with extras("--web"):
         from uvicorn.protocols.http.h11_impl import H11Protocol
 
-    class BoundedProtocol(H11Protocol):
+    class BoundedProtocol(RefusingProtocol, H11Protocol):
         """One connection within its bounds."""
 
         _request_timer: asyncio.TimerHandle | None = None
         _reader_timer: asyncio.TimerHandle | None = None
         _seen: Any = None
+        _most_head_bytes = limits.head_bytes
 
         def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
             """Make room where there are too many: close the longest idle one, else the new one."""

@@ -12,7 +12,7 @@ from urllib.parse import quote
 
 from edgeclf.errors import RunFailedError, one_line
 from edgeclf.extras import require
-from edgeclf.streaming.collection.collected import CollectedImages
+from edgeclf.streaming.collection.images import CollectedImages
 from edgeclf.streaming.loop.state import LiveState
 from edgeclf.streaming.page.access import Access
 from edgeclf.streaming.page.address import BACKLOG, listen, reachable_host, resolve
@@ -35,6 +35,7 @@ class WebView:
         token: required from viewers; made here where `host` is not 127.0.0.1 or ::1 and none is given.
         collected: frames that wait for a label.
         limits: bounds on what viewers cost.
+        camera: there is one; else the page shows collected frames alone, and of `state` only the problems count.
 
     Raises:
         InputError: the host, the port or the token cannot be.
@@ -50,9 +51,11 @@ class WebView:
         token: str | None = None,
         collected: CollectedImages | None = None,
         limits: Limits | None = None,
+        camera: bool = True,
     ) -> None:
         require("--web", "starlette", "uvicorn")
         self._state, self._collected, self._limits = state, collected, limits or Limits()
+        self._camera = camera
         self._address = resolve(host, port)
         # From the address itself, not from what the user called it: a name may lead anywhere.
         self._access = Access.to(self._address.host, token)
@@ -134,6 +137,7 @@ class WebView:
             self._collected,
             encoding,
             reading,
+            self._camera,
         )
         config = uvicorn.Config(
             self._application.asgi,

@@ -62,6 +62,7 @@ function update(state) {
   notice("connection", "");
   showSource(state.source);
   showProblems(state.problems);
+  showNotes(state.notes);
   if (state.sequence !== now.sequence) {
     now.sequence = state.sequence;
     received.result = received.event;
@@ -80,9 +81,9 @@ function showResult(state) {
   showRegion(state.picture);
   const counts = state.counts;
   element("counts").textContent =
-    `${counts.frames_classified.toLocaleString()} frames classified, ` +
+    `${counted(counts.frames_classified, "frame")} classified, ` +
     `${counts.frames_dropped.toLocaleString()} dropped for newer ones, ` +
-    `${state.source.reconnects} reconnects`;
+    counted(state.source.reconnects, "reconnect");
   const result = state.result;
   if (!result) return;
   now.shown = result;
@@ -95,6 +96,10 @@ function showResult(state) {
   element("frame-age").textContent = `${result.frame_age_ms.toFixed(0)} ms`;
   element("inference").textContent = `${result.inference_ms.toFixed(1)} ms`;
   showTop(result.top);
+}
+
+function counted(number, word) {
+  return `${number.toLocaleString()} ${word}${number === 1 ? "" : "s"}`;
 }
 
 function showTop(top) {
@@ -174,6 +179,7 @@ function showSource(source) {
   const banner = element("banner");
   if (banner.textContent !== text) banner.textContent = text;
   banner.hidden = !text;
+  banner.dataset.status = source.status;
 }
 
 function showProblems(problems) {
@@ -192,6 +198,20 @@ function showProblems(problems) {
   );
 }
 
+function showNotes(notes) {
+  const list = element("notes");
+  const text = JSON.stringify(notes);
+  if (list.dataset.text === text) return;
+  list.dataset.text = text;
+  list.replaceChildren(
+    ...notes.map((line) => {
+      const row = document.createElement("li");
+      row.textContent = line;
+      return row;
+    }),
+  );
+}
+
 function notice(kind, text) {
   notices[kind] = text;
   const newest = notices.connection || notices.stream || "";
@@ -202,8 +222,9 @@ function notice(kind, text) {
 
 function greyed() {
   const silent = performance.now() - received.result > Math.max(STALE, now.fps > 0 ? 3000 / now.fps : 0);
-  const unwell = now.source && ["lost", "stalled", "ended"].includes(now.source.status);
-  const stale = !now.frozen && Boolean(silent || unwell || notices.connection);
+  const unwell = now.source && ["lost", "stalled"].includes(now.source.status);
+  const over = now.source && now.source.status === "ended"; // the last picture is the last: nothing is late
+  const stale = !now.frozen && Boolean((silent && !over) || unwell || notices.connection);
   element("view").classList.toggle("stale", stale);
   element("result").classList.toggle("stale", stale);
   if (stale && now.shown) {

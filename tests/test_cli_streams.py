@@ -1,0 +1,78 @@
+"""Streams that are closed, full, or whose reader has left: the exit code of the contract, no traceback, no hang."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).resolve().parents[1]
+FULL = pytest.mark.skipif(not Path("/dev/full").exists(), reason="the system has no /dev/full")
+
+
+def shell(line: str, folder: Path) -> subprocess.CompletedProcess[str]:
+    """Run a line in which `edgeclf` stands for the command; a pipe's exit code is that of the part that failed."""
+    environment = {**os.environ, "PYTHONPATH": str(ROOT)}
+    function = f'set -o pipefail; edgeclf() {{ "{sys.executable}" -m edgeclf "$@"; }}; '
+    command = ["bash", "-c", function + line]
+    return subprocess.run(command, cwd=folder, env=environment, capture_output=True, text=True, timeout=60, check=False)
+
+
+@pytest.mark.parametrize(
+    ("line", "code", "stderr"),
+    [
+        ("edgeclf inspect digits >&-", 0, "edgeclf: stdout is closed; the result is not shown\n"),
+        ("edgeclf inspect digits --json >&- 2>&-", 0, ""),
+        ("edgeclf inspect digits <&- >/dev/null", 0, ""),
+        ("edgeclf inspect nothere --json >&-", 2, "edgeclf: unknown model 'nothere'; known: cifar10, digits\n"),
+        ("edgeclf inspect digits --json 2>&- | tail -n 1 | wc -l | grep -q 1", 0, ""),
+        ("edgeclf inspect digits | true", 1, ""),
+        ("edgeclf predict --help | true", 1, ""),
+        ("edgeclf --version >&-", 0, ""),
+        ("edgeclf nonsense 2>&-", 2, ""),
+    ],
+)
+@pytest.mark.slow
+def test_closed_streams(tmp_path: Path, line: str, code: int, stderr: str) -> None:
+    done = shell(line, tmp_path)
+    assert (done.returncode, done.stderr) == (code, stderr)
+
+
+@pytest.mark.slow
+def test_what_belongs_to_a_closed_stderr_does_not_go_to_stdout(tmp_path: Path) -> None:
+    done = shell("edgeclf inspect nothere 2>&-; echo code $?", tmp_path)
+    assert (done.stdout, done.stderr) == ("code 2\n", "")
+
+
+@FULL
+@pytest.mark.slow
+@pytest.mark.parametrize(
+    ("line", "code", "words"),
+    [
+        ("edgeclf inspect digits --json >/dev/full", 1, "edgeclf: the disk is full"),
+        ("edgeclf --version >/dev/full", 1, "edgeclf: stdout cannot be written (no space left on device)"),
+        ("edgeclf inspect nothere 2>/dev/full >&2", 2, ""),
+        ("edgeclf verify digits 2>/dev/full", 0, ""),
+    ],
+)
+def test_full_streams(tmp_path: Path, line: str, code: int, words: str) -> None:
+    done = shell(line, tmp_path)
+    assert (done.returncode, done.stderr.count("\n")) == (code, 1 if words else 0)
+    assert done.stderr.startswith(words)
+
+
+@pytest.mark.slow
+def test_a_log_whose_reader_left_ends_no_work(tmp_path: Path) -> None:
+    from digit_video import write_video
+
+    write_video(tmp_path / "digits.avi", (3, 1), 5)
+    line = "edgeclf live digits --camera digits.avi --every-frame --no-window --json 2> >(true)"
+    done = shell(line, tmp_path)
+    assert done.returncode == 0
+    assert json.loads(done.stdout.splitlines()[-1])["summary"]["frames_classified"] == 10
+    audited = shell("mkdir a b; edgeclf audit . 2> >(true); echo code $?", tmp_path)
+    assert audited.stdout == "code 2\n"
