@@ -157,7 +157,9 @@ def dequantize_constant(tensor: TensorInfo, values: npt.NDArray[Any]) -> npt.NDA
         along[tensor.axis] = -1
     zero_points = np.resize(tensor.zero_points if len(tensor.zero_points) else 0, len(tensor.scales))
     shape = along if along else [-1]
-    real = (values.astype(np.float64) - zero_points.reshape(shape)) * tensor.scales.astype(np.float64).reshape(shape)
+    real: npt.NDArray[np.float64] = (values.astype(np.float64) - zero_points.reshape(shape)) * tensor.scales.astype(
+        np.float64
+    ).reshape(shape)
     return real.astype(np.float32)
 
 
