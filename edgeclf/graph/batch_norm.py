@@ -1,0 +1,73 @@
+"""Gives batch normalizations the statistics of given images without changing what a network computes."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+import tf_keras
+
+_BATCH = 16
+
+
+def restore_statistics(network: tf_keras.Model, tensors: npt.NDArray[np.float32]) -> int:
+    """Set mean and variance of each batch normalization to those of its input, and gamma and beta so that it computes
+    what it did.
+
+    A network read from a file for inference has its batch normalizations folded into the convolutions. Put back as
+    identities they normalize, in training, by statistics that have nothing to do with those of inference; with the
+    statistics of the data at hand both agree.
+
+    Args:
+        network: functional; its weights are changed in place.
+        tensors: `float32[N, H, W, C]`, as the network takes them; about a hundred images are enough.
+
+    Returns:
+        the number of batch normalizations.
+    """
+    found = [layer for layer in network.layers if isinstance(layer, tf_keras.layers.BatchNormalization)]
+    if not found:
+        return 0
+    probe = tf_keras.Model(network.inputs, [layer.input for layer in found])
+    moments = [_Moments() for _ in found]
+    for start in range(0, len(tensors), _BATCH):
+        outputs = probe(tensors[start : start + _BATCH], training=False)
+        for moment, values in zip(moments, outputs if len(found) > 1 else [outputs], strict=True):
+            moment.add(np.asarray(values, np.float64))
+    for layer, moment in zip(found, moments, strict=True):
+        _renormalize(layer, *moment.result())
+    return len(found)
+
+
+class _Moments:
+    """Sums of values and of their squares over all but the last axis."""
+
+    def __init__(self) -> None:
+        self.count = 0
+        self.total: Any = 0.0
+        self.squares: Any = 0.0
+
+    def add(self, values: npt.NDArray[np.float64]) -> None:
+        flat = values.reshape(-1, values.shape[-1])
+        self.count += len(flat)
+        self.total = self.total + flat.sum(axis=0)
+        self.squares = self.squares + (flat**2).sum(axis=0)
+
+    def result(self) -> tuple[npt.NDArray[np.float64], npt.NDArray[np.float64]]:
+        mean = self.total / self.count
+        return mean, np.maximum(self.squares / self.count - mean**2, 0.0)
+
+
+def _renormalize(layer: Any, mean: npt.NDArray[np.float64], variance: npt.NDArray[np.float64]) -> None:
+    channels = len(mean)
+    gamma = np.asarray(layer.gamma, np.float64) if layer.scale else np.ones(channels)
+    beta = np.asarray(layer.beta, np.float64) if layer.center else np.zeros(channels)
+    slope = gamma / np.sqrt(np.asarray(layer.moving_variance, np.float64) + layer.epsilon)
+    offset = beta - slope * np.asarray(layer.moving_mean, np.float64)
+    weights = []
+    if layer.scale:
+        weights.append(slope * np.sqrt(variance + layer.epsilon))
+    if layer.center:
+        weights.append(offset + slope * mean)
+    layer.set_weights([part.astype(np.float32) for part in (*weights, mean, variance)])
