@@ -90,6 +90,7 @@ class LiveKeywords(TypedDict, total=False):
     normalization: Normalization | None
     labels: str | tuple[str, ...] | None
     web: str | None
+    stay: bool
     token: str | None
     window: bool
     record: str | None
