@@ -77,10 +77,12 @@ def test_exit_code_is_2_only_when_nothing_was_read(scans: Path, tmp_path: Path) 
     assert result.exit_code == 2
     assert document["predictions"] == []
     assert document["unreadable"][0]["path"] == str(missing)
-    assert (document["error"], document["exit_code"]) == (f"{missing}: no such file", 2)
-    assert result.stderr.endswith(f"edgeclf: {missing}: no such file\n")
+    assert (document["error"], document["exit_code"]) == (f"{missing}: no such file or directory", 2)
+    assert result.stderr.endswith(f"edgeclf: {missing}: no such file or directory\n")
     several = run("predict", MODEL, missing, scans / "bad.jpg", "--json")
-    assert json.loads(several.stdout)["error"].startswith(f"none of 2 can be read; the first: {missing}: no such file")
+    assert json.loads(several.stdout)["error"].startswith(
+        f"none of 2 can be read; the first: {missing}: no such file or directory"
+    )
     assert several.stderr.count(str(missing)) == 2, "in its own line, and as the example"
     assert run("predict", MODEL, scans / "deeper" / "..", tmp_path / "scans" / "notes.txt").exit_code == 0
     empty = tmp_path / "empty"

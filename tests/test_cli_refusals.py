@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import json
 import os
 import subprocess
@@ -9,6 +10,7 @@ import sys
 import zipfile
 from pathlib import Path
 
+import h5py
 import pytest
 from photo_folders import make_folder
 
@@ -59,6 +61,9 @@ def place(tmp_path_factory: pytest.TempPathFactory) -> Path:
     with zipfile.ZipFile(top / "net.keras", "w") as archive:
         archive.writestr("metadata.json", '{"keras_version": "2.21.0"}')
         archive.writestr("config.json", '{"class_name": "Sequential", "config": {"name": "net", "layers": []}}')
+        weights = io.BytesIO()
+        h5py.File(weights, "w").close()
+        archive.writestr("model.weights.h5", weights.getvalue())
     (top / "out").mkdir()
     (top / "out" / "net-int8.tflite").touch()
     return top

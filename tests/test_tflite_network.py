@@ -13,7 +13,9 @@ from edgeclf.artifact.model_file import ModelFile
 from edgeclf.errors import ModelError
 from edgeclf.graph.batch_norm import restore_statistics
 from edgeclf.inference.engine import find_engine
-from edgeclf.keras_files.tflite_network import OPERATORS, dequantize_constant, read_tflite_network
+from edgeclf.keras_files.tflite_network import read_tflite_network
+from edgeclf.keras_files.tflite_operators import OPERATORS
+from edgeclf.keras_files.tflite_tensors import dequantize_constant
 
 TFLITE = Path(__file__).parent / "tflite"
 ZOO = Path(__file__).resolve().parents[1] / "models"

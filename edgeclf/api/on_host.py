@@ -5,7 +5,7 @@ from __future__ import annotations
 import contextlib
 import os
 import time
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -210,9 +210,7 @@ def compress(
             seed=seed,
             speed=speed,
         )
-        for key in find_unused(plan.recipes, settings):
-            names = ", ".join(recipe.name for recipe in plan.recipes)
-            progress.warn(f"the setting {key} has no effect: no step or format of {names} has it")
+        _warn_of_unused(find_unused(plan.recipes, settings), plan.recipes, progress)
         # What cannot work is refused before the seconds that an import of TensorFlow takes.
         with hold_folders(plan):
             images = check_request(plan, progress)
@@ -220,3 +218,9 @@ def compress(
                 from edgeclf.compression.pipeline.compress import compress as compress_network
 
             return compress_network(plan, progress, images)
+
+
+def _warn_of_unused(settings: Iterable[str], recipes: Iterable[Recipe], progress: Progress) -> None:
+    names = ", ".join(recipe.name for recipe in recipes)
+    for key in settings:
+        progress.warn(f"the setting {key} has no effect: no step or format of {names} has it")

@@ -1,0 +1,194 @@
+"""Builds the tf-keras layers of TFLite operators, one function a kind."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from types import MappingProxyType
+from typing import Any
+
+import numpy as np
+import tf_keras
+
+from edgeclf.artifact.tflite import OperatorInfo
+from edgeclf.keras_files.tflite_tensors import KerasGraph, Weights
+
+layers = tf_keras.layers
+
+EPSILON = 1e-3
+"""Of the batch normalization that is put behind each convolution."""
+
+
+def _padding(graph: KerasGraph, operator: OperatorInfo, options: Any) -> str:
+    if options.padding not in (0, 1):
+        raise graph.refuse(operator.name, f"expected the padding 0 (same) or 1 (valid), got {options.padding}")
+    return "valid" if options.padding else "same"
+
+
+def _normalized(graph: KerasGraph, x: Any, bias: Weights) -> Any:
+    """Put a batch normalization behind a convolution that does nothing but add its bias."""
+    one, zero = np.ones_like(bias), np.zeros_like(bias)
+    weights = [one, bias, zero, one - np.float32(EPSILON)]
+    return graph.add(layers.BatchNormalization, weights, epsilon=EPSILON, momentum=0.9)(x)
+
+
+def _convolution(graph: KerasGraph, operator: OperatorInfo, options: Any) -> Any:
+    x, kernel = graph.tensor(operator), graph.constant(operator, 1)
+    filters, height, width, channels = kernel.shape
+    if channels != x.shape[-1]:
+        raise graph.refuse(operator.name, "it is a grouped convolution")
+    bias = graph.bias(operator, filters)
+    weights = kernel.transpose(1, 2, 3, 0)
+    if (height, width) == (1, 1) and tuple(x.shape[1:3]) == (1, 1) and not options.fusedActivationFunction:
+        dense = graph.add(layers.Dense, [weights[0, 0], bias], units=filters)
+        return dense(graph.add(layers.Flatten)(x))
+    made = graph.add(
+        layers.Conv2D,
+        [weights],
+        filters=filters,
+        kernel_size=(height, width),
+        strides=(options.strideH, options.strideW),
+        dilation_rate=(options.dilationHFactor, options.dilationWFactor),
+        padding=_padding(graph, operator, options),
+        use_bias=False,
+    )
+    return _normalized(graph, made(x), bias)
+
+
+def _depthwise(graph: KerasGraph, operator: OperatorInfo, options: Any) -> Any:
+    x, kernel = graph.tensor(operator), graph.constant(operator, 1)
+    _, height, width, outputs = kernel.shape
+    channels = x.shape[-1]
+    if outputs % channels or options.strideH != options.strideW:
+        raise graph.refuse(operator.name, f"{outputs} outputs of {channels} channels, strides that differ")
+    made = graph.add(
+        layers.DepthwiseConv2D,
+        [kernel.reshape(height, width, channels, outputs // channels)],
+        kernel_size=(height, width),
+        strides=(options.strideH, options.strideW),
+        dilation_rate=(options.dilationHFactor, options.dilationWFactor),
+        depth_multiplier=outputs // channels,
+        padding=_padding(graph, operator, options),
+        use_bias=False,
+    )
+    return _normalized(graph, made(x), graph.bias(operator, outputs))
+
+
+def _fully_connected(graph: KerasGraph, operator: OperatorInfo, options: Any) -> Any:
+    x, kernel = graph.tensor(operator), graph.constant(operator, 1)
+    if options.weightsFormat != 0 or kernel.ndim != 2:
+        raise graph.refuse(operator.name, "its weights are shuffled")
+    if x.shape.rank != 2 and not options.keepNumDims:
+        x = graph.add(layers.Flatten)(x)
+    weights = [np.ascontiguousarray(kernel.T), graph.bias(operator, len(kernel))]
+    return graph.add(layers.Dense, weights, units=len(kernel))(x)
+
+
+def _pool(kind: type) -> Build:
+    def build(graph: KerasGraph, operator: OperatorInfo, options: Any) -> Any:
+        return graph.add(
+            kind,
+            pool_size=(options.filterHeight, options.filterWidth),
+            strides=(options.strideH, options.strideW),
+            padding=_padding(graph, operator, options),
+        )(graph.tensor(operator))
+
+    return build
+
+
+def _mean(graph: KerasGraph, operator: OperatorInfo, options: Any) -> Any:
+    axes = sorted(int(axis) % 4 for axis in graph.constant(operator, 1).reshape(-1))
+    if axes != [1, 2]:
+        raise graph.refuse(operator.name, f"expected the mean over the axes 1 and 2, got {axes}")
+    return graph.add(layers.GlobalAveragePooling2D, keepdims=bool(options.keepDims))(graph.tensor(operator))
+
+
+def _elementwise(merge: type, by_constant: Callable[[Weights], dict[str, Any]]) -> Build:
+    def build(graph: KerasGraph, operator: OperatorInfo, options: Any) -> Any:
+        both: list[Any] = [graph.computed.get(index) for index in operator.inputs]
+        if all(tensor is not None for tensor in both):
+            return graph.add(merge)(both)
+        number = 0 if both[0] is None else 1
+        values = graph.constant(operator, number).astype(np.float32)
+        if values.size not in (1, both[1 - number].shape[-1]):
+            raise graph.refuse(operator.name, f"with a constant of shape {list(values.shape)}")
+        settings = by_constant(values.reshape(-1))
+        return graph.add(layers.Rescaling, **settings)(both[1 - number])
+
+    return build
+
+
+def _listed(values: Weights) -> float | list[float]:
+    return float(values[0]) if values.size == 1 else [float(value) for value in values]
+
+
+def _concatenation(graph: KerasGraph, operator: OperatorInfo, options: Any) -> Any:
+    tensors = [graph.tensor(operator, number) for number in range(len(operator.inputs))]
+    return graph.add(layers.Concatenate, axis=options.axis)(tensors)
+
+
+def _pad(graph: KerasGraph, operator: OperatorInfo, options: Any) -> Any:
+    sides = graph.constant(operator, 1).astype(int).tolist()
+    if len(sides) != 4 or sides[0] != [0, 0] or sides[3] != [0, 0]:
+        raise graph.refuse(operator.name, f"expected padding of height and width, got {sides}")
+    return graph.add(layers.ZeroPadding2D, padding=(tuple(sides[1]), tuple(sides[2])))(graph.tensor(operator))
+
+
+def _reshape(graph: KerasGraph, operator: OperatorInfo, options: Any) -> Any:
+    x, target = graph.tensor(operator), graph.tensors[operator.outputs[0]].shape
+    if len(target) == 2:
+        return graph.add(layers.Flatten)(x)
+    return graph.add(layers.Reshape, target_shape=target[1:])(x)
+
+
+def _softmax(graph: KerasGraph, operator: OperatorInfo, options: Any) -> Any:
+    if options.beta != 1.0:
+        raise graph.refuse(operator.name, f"expected beta 1, got {options.beta}")
+    return graph.add(layers.Softmax)(graph.tensor(operator))
+
+
+def _identity(graph: KerasGraph, operator: OperatorInfo, options: Any) -> Any:
+    return graph.tensor(operator)
+
+
+def _activation(graph: KerasGraph, operator: OperatorInfo, options: Any) -> Any:
+    return activate(graph, operator.name, graph.tensor(operator))
+
+
+def activate(graph: KerasGraph, name: str, x: Any) -> Any:
+    """Put the layers of an activation function, by its operator's name, behind a tensor."""
+    if name == "RELU":
+        return graph.add(layers.ReLU)(x)
+    if name == "RELU6":
+        return graph.add(layers.ReLU, max_value=6.0)(x)
+    if name == "HARD_SWISH":  # x * relu6(x + 3) / 6 (Howard et al., 2019, arXiv:1905.02244)
+        gate = graph.add(layers.ReLU, max_value=6.0)(graph.add(layers.Rescaling, scale=1.0, offset=3.0)(x))
+        return graph.add(layers.Multiply)([x, graph.add(layers.Rescaling, scale=1 / 6)(gate)])
+    return graph.add(layers.Activation, activation={"TANH": "tanh", "LOGISTIC": "sigmoid"}[name])(x)
+
+
+Build = Callable[[KerasGraph, OperatorInfo, Any], Any]
+OPERATORS: Mapping[str, Build] = MappingProxyType(
+    {
+        "ADD": _elementwise(layers.Add, lambda values: {"scale": 1.0, "offset": _listed(values)}),
+        "AVERAGE_POOL_2D": _pool(layers.AveragePooling2D),
+        "CONCATENATION": _concatenation,
+        "CONV_2D": _convolution,
+        "DEPTHWISE_CONV_2D": _depthwise,
+        "DEQUANTIZE": _identity,
+        "FULLY_CONNECTED": _fully_connected,
+        "HARD_SWISH": _activation,
+        "LOGISTIC": _activation,
+        "MAX_POOL_2D": _pool(layers.MaxPooling2D),
+        "MEAN": _mean,
+        "MUL": _elementwise(layers.Multiply, lambda values: {"scale": _listed(values)}),
+        "PAD": _pad,
+        "QUANTIZE": _identity,
+        "RELU": _activation,
+        "RELU6": _activation,
+        "RESHAPE": _reshape,
+        "SOFTMAX": _softmax,
+        "SQUEEZE": _reshape,
+        "TANH": _activation,
+    }
+)
+"""Operators that can be read, by name, and the functions that build their layers."""

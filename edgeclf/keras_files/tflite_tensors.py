@@ -1,0 +1,91 @@
+"""Keeps the tensors of a TFLite file that were computed so far in a tf-keras graph, and dequantizes constants."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from edgeclf.artifact.model_file import ModelFile
+from edgeclf.artifact.tflite import OperatorInfo, TensorInfo
+from edgeclf.errors import ModelError
+
+Weights = npt.NDArray[np.float32]
+
+
+class KerasGraph:
+    """The tensors of a file that were computed so far, as Keras tensors.
+
+    Attributes:
+        computed: by the tensor's number.
+        weights: of each new layer that has some, set once all layers are built.
+    """
+
+    def __init__(self, file: ModelFile) -> None:
+        self.file = file
+        self.tensors = file.graph.tensors
+        self.computed: dict[int, Any] = {}
+        self.weights: list[tuple[Any, list[Weights]]] = []
+        self._counts: dict[str, int] = {}
+
+    def refuse(self, name: str, reason: str) -> ModelError:
+        """Make the error for an operator that cannot be read."""
+        return ModelError(f"{self.file.name}: the operator {name} cannot be read into a network to train: {reason}")
+
+    def tensor(self, operator: OperatorInfo, number: int = 0) -> Any:
+        """Return the Keras tensor that is the operator's input `number`.
+
+        Raises:
+            ModelError: it is a constant.
+        """
+        found = self.computed.get(operator.inputs[number]) if number < len(operator.inputs) else None
+        if found is None:
+            raise self.refuse(operator.name, f"expected its input {number} to depend on the image")
+        return found
+
+    def constant(self, operator: OperatorInfo, number: int) -> npt.NDArray[Any]:
+        """Return the operator's constant input `number`, dequantized where it is quantized.
+
+        Raises:
+            ModelError: it is none, or of a type that is not known here.
+        """
+        index = operator.inputs[number] if number < len(operator.inputs) else -1
+        producer = self.file.graph.producer(index) if index >= 0 else None
+        if producer is not None and producer.name == "DEQUANTIZE":
+            index = producer.inputs[0]
+        values = self.tensors[index].values() if index >= 0 else None
+        if values is None or index in self.computed:
+            raise self.refuse(operator.name, f"expected its input {number} to be a constant of a type that NumPy knows")
+        return dequantize_constant(self.tensors[index], values)
+
+    def bias(self, operator: OperatorInfo, count: int) -> Weights:
+        """Return the operator's bias, zeros where it has none."""
+        if len(operator.inputs) < 3 or operator.inputs[2] < 0:
+            return np.zeros(count, np.float32)
+        bias: Weights = np.asarray(self.constant(operator, 2), np.float32).reshape(count)
+        return bias
+
+    def add(self, layer: type, weights: list[Weights] | None = None, /, **settings: Any) -> Any:
+        """Make a layer with a name of its own, and note its weights."""
+        kind = layer.__name__.lower()
+        self._counts[kind] = self._counts.get(kind, 0) + 1
+        made = layer(name=f"{kind}_{self._counts[kind]}", **settings)
+        if weights is not None:
+            self.weights.append((made, weights))
+        return made
+
+
+def dequantize_constant(tensor: TensorInfo, values: npt.NDArray[Any]) -> npt.NDArray[Any]:
+    """Compute the real values of a stored constant: float32 where it is quantized or float, else as it is."""
+    if len(tensor.scales) == 0 or not (tensor.scales > 0).any():
+        return values.astype(np.float32) if values.dtype.kind == "f" else values
+    along = [1] * len(tensor.shape)
+    if len(tensor.scales) > 1:
+        along[tensor.axis] = -1
+    zero_points = np.resize(tensor.zero_points if len(tensor.zero_points) else 0, len(tensor.scales))
+    shape = along if along else [-1]
+    real: npt.NDArray[np.float64] = (values.astype(np.float64) - zero_points.reshape(shape)) * tensor.scales.astype(
+        np.float64
+    ).reshape(shape)
+    return real.astype(np.float32)
