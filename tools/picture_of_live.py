@@ -30,11 +30,12 @@ from edgeclf.progress import SILENT
 from edgeclf.streaming.loop.geometry import Geometry
 
 ROOT = Path(__file__).resolve().parents[1]
-WIDTH, HEIGHT, FPS = 640, 480, 30
+WIDTH, HEIGHT, FPS = 640, 480, 10
 SIDE, TOP = 280, 80  # of the region, in the middle of the board
 SLOWER = 3  # than the picture plays: a screenshot takes a while
 STAYS, PASSES = 1.9 * SLOWER, 0.7 * SLOWER  # seconds that a digit stands, and takes to leave
-STEP = 0.2  # seconds between two pictures
+STEP, LONGEST_STEP = 0.2, 0.5  # seconds between two pictures; on a busy machine a screenshot takes longer
+IN_VIEW = 3  # collected frames in the first row
 SHOWN = (3, 7, 0, 4, 9, 2, 6, 1, 8, 5)
 VIEW = {"width": 1000, "height": 690}
 SCALED = (800, 552)
@@ -150,20 +151,21 @@ def film(folder: Path) -> Shots:
 
 def scenes(page: Page, log: Log) -> Iterator[tuple[Image.Image, float]]:
     """Look at the last digits, at the end of the video, and at how a frame is sorted and brought back."""
+    look(page)  # the first one takes longest
     while page.locator("#changes li").count() < 7:
         page.wait_for_timeout(200)
     while not log.has("has ended"):
         began = time.monotonic()
         shot = look(page)
         page.wait_for_timeout(max(0, 1000 * (STEP * SLOWER - time.monotonic() + began)))
-        yield shot, (time.monotonic() - began) / SLOWER
+        yield shot, min((time.monotonic() - began) / SLOWER, LONGEST_STEP)
     page.wait_for_timeout(1000)
     yield look(page), 1.6
     page.locator("#labelling").evaluate("section => scrollTo(0, section.offsetTop - 12)")
     page.wait_for_timeout(400)
     yield look(page), 1.6
     scores = page.locator("#collected .choices button:first-child small").all_inner_texts()
-    sure = max(range(len(scores)), key=lambda place: int(scores[place].split()[0]))
+    sure = max(range(min(IN_VIEW, len(scores))), key=lambda place: int(scores[place].split()[0]))
     card = page.locator("#collected > li").nth(sure)
     steps = [(card.locator(".choices button").first, 1.4), (page.locator("#undo"), 1.8)]
     for button, seconds in steps:
@@ -192,7 +194,7 @@ def save(shots: Shots, path: Path) -> int:
     pictures, times = zip(*kept, strict=True)
     durations = [round(1000 * seconds) for seconds in times]
     first, *rest = pictures
-    settings = {"quality": 70, "method": 6, "minimize_size": True, "allow_mixed": True}
+    settings = {"quality": 72, "method": 4}
     first.save(path, save_all=True, append_images=rest, duration=durations, loop=0, **settings)
     return path.stat().st_size
 

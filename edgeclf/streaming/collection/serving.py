@@ -16,9 +16,8 @@ from edgeclf.progress import SILENT, Progress
 from edgeclf.records import Record
 from edgeclf.streaming.collection.collected import Collected
 from edgeclf.streaming.loop.state import LiveState
+from edgeclf.streaming.page.address import DEFAULT_PORT, parse_address
 from edgeclf.streaming.supervision.problems import Problems
-
-DEFAULT_PORT = 8765
 
 
 @dataclass(frozen=True)
@@ -91,7 +90,6 @@ def serve_collected(
         MissingExtraError: the extra `web` is not installed.
         RunFailedError: the port that was asked for is taken.
     """
-    from edgeclf.streaming.page.address import parse_address
     from edgeclf.streaming.page.server import WebView
 
     host, port = parse_address(web or str(DEFAULT_PORT))

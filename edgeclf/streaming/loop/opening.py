@@ -16,9 +16,8 @@ from edgeclf.streaming.camera.sources.video_file import read_frame_rate
 from edgeclf.streaming.loop.result import CollectedFrames, LiveSummary
 from edgeclf.streaming.loop.settings import LiveSettings
 from edgeclf.streaming.loop.state import LiveState, Output
+from edgeclf.streaming.page.address import DEFAULT_PORT, parse_address
 from edgeclf.streaming.supervision.closing import Closing
-
-DEFAULT_PORT = 8765
 
 
 def make_outputs(settings: LiveSettings, classifier: Classifier, state: LiveState, closing: Closing) -> list[Output]:
@@ -112,7 +111,6 @@ def serve_page(
             raise
         progress.info(str(error))
         return
-    from edgeclf.streaming.page.address import parse_address
     from edgeclf.streaming.page.server import WebView
 
     host, port = parse_address(settings.web or str(DEFAULT_PORT))

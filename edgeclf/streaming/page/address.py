@@ -9,7 +9,7 @@ from typing import NamedTuple
 
 from edgeclf.errors import InputError, RunFailedError
 
-DEFAULT_HOST = "127.0.0.1"
+DEFAULT_HOST, DEFAULT_PORT = "127.0.0.1", 8765
 BACKLOG = 1024
 LOOPBACK = ("127.0.0.1", "::1")
 

@@ -181,7 +181,7 @@ export class Labelling {
     const input = document.createElement("input");
     input.setAttribute("list", "all-labels");
     input.setAttribute("aria-label", "Another label");
-    input.placeholder = "Another label";
+    input.placeholder = "Other …";
     input.maxLength = 1000;
     input.required = true;
     const use = document.createElement("button");
