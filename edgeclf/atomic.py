@@ -10,7 +10,11 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import IO, Any
 
-from edgeclf.errors import OutputError, RunFailedError
+from edgeclf.errors import EdgeclfError, OutputError, RunFailedError
+
+_FULL = (errno.ENOSPC, errno.EDQUOT)
+_FULL_WORDS = (*(os.strerror(number).lower() for number in _FULL), "disk is full")
+_LONGEST_CHAIN = 10
 
 
 @contextlib.contextmanager
@@ -76,10 +80,27 @@ def explained(path: Path) -> Iterator[None]:
     try:
         yield
     except OSError as error:
-        if error.errno in (errno.ENOSPC, errno.EDQUOT):
+        if is_full_disk(error):
             raise RunFailedError(f"{path}: the disk is full; free some space and run the command again") from error
         reason = (error.strerror or str(error)).lower()
         raise OutputError(f"{path}: cannot be written ({reason}); choose another place with --out") from error
+
+
+def is_full_disk(error: BaseException) -> bool:
+    """Return whether an error, or one that it came from, says that the disk is full or a quota is used up.
+
+    HDF5, TensorFlow and SQLite raise errors of their own kinds, with the system's words or their own.
+    """
+    seen: BaseException | None = error
+    for _ in range(_LONGEST_CHAIN):
+        if seen is None:
+            return False
+        if isinstance(seen, OSError) and seen.errno in _FULL:
+            return True
+        if not isinstance(seen, EdgeclfError) and any(words in str(seen).lower() for words in _FULL_WORDS):
+            return True
+        seen = seen.__cause__ or seen.__context__
+    return False
 
 
 def _umask() -> int:

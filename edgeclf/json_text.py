@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Any, NoReturn
 
 from edgeclf.errors import InputError
+from edgeclf.printable import is_printable
 
 LARGEST = 1 << 26
 """Bytes of a JSON file that is read; the largest of edgeclf's own, a report on many models, has less than a tenth."""
@@ -67,7 +68,7 @@ def read_json(path: Path) -> Any:
 
 
 def _escape(line: str) -> str:
-    return "".join(c if c.isprintable() else json.dumps(c)[1:-1] for c in line)
+    return "".join(c if is_printable(c) else json.dumps(c)[1:-1] for c in line)
 
 
 def _check_depth(values: Any, name: str) -> None:

@@ -103,9 +103,9 @@ def test_graphs_that_call_each_other_in_a_circle_are_damaged() -> None:
 @pytest.mark.parametrize(
     ("content", "reason"),
     [
-        (made.many_outputs_model(2**31 - 1), r"expected at most 250,000 classes, got 2,147,483,647"),
-        (made.understated_model(60_000), "expected a model that needs at most 1,000 MB for one image, got 14,400 MB"),
-        (made.folded_model(2**31 - 1), "expected a model that needs at most 1,000 MB for one image, got 17,180 MB"),
+        (made.many_outputs_model(2**26), r"expected at most 250,000 classes, got 67,108,864"),
+        (made.understated_model(20_000), "expected a model that needs at most 1,000 MB for one image, got 1,600 MB"),
+        (made.folded_model(2**28), "expected a model that needs at most 1,000 MB for one image, got 2,147 MB"),
     ],
     ids=["outputs", "understated", "folded"],
 )

@@ -33,8 +33,10 @@ any_text = st.text(st.characters(), max_size=40)  # surrogates too
 
 
 def is_shown_harmlessly(text: str) -> bool:
-    """Line breaks and characters of the Unicode categories for letters, marks, numbers, punctuation and symbols."""
-    return all(c in "\n " or unicodedata.category(c)[0] in "LMNPS" for c in text)
+    """Line breaks, joiners, and the Unicode categories of letters, marks, numbers, punctuation, symbols and blanks."""
+    return all(
+        c in "\n\u200c\u200d" or unicodedata.category(c)[0] in "LMNPS" or unicodedata.category(c) == "Zs" for c in text
+    )
 
 
 def run(*arguments: str | Path) -> Result:
@@ -42,7 +44,7 @@ def run(*arguments: str | Path) -> Result:
 
 
 @given(any_text)
-@settings(max_examples=300)
+@settings(max_examples=300, deadline=None)
 def test_what_is_shown_is_printable_and_stays_so(text: str) -> None:
     assert is_shown_harmlessly(printable(text))
     assert printable(printable(text)) == printable(text)
@@ -56,13 +58,14 @@ def test_escapes_are_those_of_the_character_or_of_the_byte() -> None:
     assert one_line(HOSTILE) == SHOWN
     assert printable(os.fsdecode(b"caf\xe9.png")) == r"caf\xe9.png"
     assert printable("\U000e0001") == r"\U000e0001"
-    assert printable("日本 é 🐈 a\\b") == "日本 é 🐈 a\\b"
+    for name in ("日本\u3000é 🐈 a\\b", "\u0645\u06cc\u200c\u062e\u0648", "क्\u200dष", "Screenshot 9.41\u202fAM"):
+        assert printable(name) == name
 
 
 @given(
     st.recursive(any_text | st.integers() | st.none(), lambda inner: st.lists(inner) | st.dictionaries(any_text, inner))
 )
-@settings(max_examples=200)
+@settings(max_examples=200, deadline=None)
 def test_json_loses_nothing_and_is_printable(document: object) -> None:
     for indent in (None, 1):
         text = write_json(document, indent=indent)
@@ -93,7 +96,7 @@ def test_json_as_deep_as_allowed_is_read() -> None:
 
 
 @given(any_text)
-@settings(max_examples=100)
+@settings(max_examples=100, deadline=None)
 def test_tables_and_lines_on_a_terminal_are_printable(text: str) -> None:
     stream = io.StringIO()
     terminal = Terminal(file=stream, width=60)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import errno
 import json
 import os
 import signal
@@ -17,6 +16,7 @@ from typing import IO, TYPE_CHECKING, Any
 
 import typer
 
+from edgeclf.atomic import is_full_disk
 from edgeclf.cli.streams import STDOUT, open_lossy, was_closed
 from edgeclf.errors import EdgeclfError
 from edgeclf.image.native_stderr import scratch_file
@@ -28,6 +28,7 @@ if TYPE_CHECKING:
 
     from edgeclf.progress import Progress
 
+_FULL = "the disk is full; free some space and run the command again"
 PIPED_WIDTH = 140  # columns of a table that goes into a file or a pipe, where there is no terminal to ask
 
 
@@ -94,7 +95,8 @@ def run(session: Session, work: Callable[[Session], Outcome], interrupted: str) 
     except typer.Exit as leaving:
         code = leaving.exit_code
     except Exception as error:  # noqa: BLE001 - the last line of defence: one line, with --debug the traceback
-        code = fail(session, f"unexpected {type(error).__name__}: {error} (--debug shows where)", 1)
+        full = is_full_disk(error)
+        code = fail(session, _FULL if full else f"unexpected {type(error).__name__}: {error} (--debug shows where)", 1)
     else:
         code = outcome.exit_code
     raise typer.Exit(code)
@@ -140,8 +142,8 @@ def _encodable(document: str) -> str:
 def explain(error: OSError) -> str:
     """Return one line for an error of the operating system that the library did not catch."""
     place = f"{error.filename}: " if error.filename else ""
-    if error.errno in (errno.ENOSPC, errno.EDQUOT):
-        return f"{place}the disk is full; free some space and run the command again"
+    if is_full_disk(error):
+        return f"{place}{_FULL}"
     return f"{place}{(error.strerror or str(error)).lower()}"
 
 
@@ -173,7 +175,7 @@ def working(session: Session) -> Iterator[Session]:
 
 def _replay(chatter: IO[bytes], error: BaseException | None, stderr: IO[str]) -> None:
     expected = (EdgeclfError, KeyboardInterrupt, OSError, MemoryError, typer.Exit)
-    if error is None or isinstance(error, expected):
+    if error is None or isinstance(error, expected) or is_full_disk(error):
         return
     chatter.seek(0)
     for line in chatter.read().decode(errors="replace").splitlines()[-10:]:

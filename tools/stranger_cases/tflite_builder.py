@@ -167,3 +167,41 @@ def _reshape(graph: GraphBuilder, source: int, target: int, shape: list[int]) ->
     options = schema.ReshapeOptionsT()
     options.newShape = shape
     graph.operator(Operators.RESHAPE, [source, sizes], [target], (Options.ReshapeOptions, options))
+
+
+def plain_model() -> bytes:
+    """float32[1, 4, 4, 3] in, [1, 48] probabilities out: a softmax of the pixels."""
+    file = FileBuilder()
+    graph = file.graph()
+    image, flat, scores = graph.tensor("image", (1, 4, 4, 3)), graph.tensor("flat", (1, 48)), graph.tensor("o", (1, 48))
+    _reshape(graph, image, flat, [1, 48])
+    options = schema.SoftmaxOptionsT()
+    options.beta = 1.0
+    graph.operator(Operators.SOFTMAX, [flat], [scores], (Options.SoftmaxOptions, options))
+    graph.ends([image], [scores])
+    return file.content()
+
+
+def labelled_model(labels: list[str] | None = None) -> bytes:
+    """The plain model with standard metadata and an archive of labels, as other tools write them."""
+    return _with_metadata({}, labels, b"")
+
+
+def sealed_model(labels: list[str] | None = None, provenance: bytes = b"{}") -> bytes:
+    """The same with a provenance, a JSON object, and a seal that fits: a checksum, which everybody can compute."""
+    from edgeclf.artifact.provenance import BUFFER_NAME, EMPTY_SEAL, seal
+
+    separator = b"" if provenance == b"{}" else b", "
+    text = b'{"seal": "' + EMPTY_SEAL + b'"' + separator + provenance[1:]
+    return seal(_with_metadata({BUFFER_NAME: text}, labels, EMPTY_SEAL))
+
+
+def _with_metadata(buffers: dict[str, bytes], labels: list[str] | None, comment: bytes) -> bytes:
+    from edgeclf.artifact.metadata import BUFFER_NAME
+    from edgeclf.artifact.metadata_writer import append_labels, metadata_buffer
+    from edgeclf.artifact.pixels import RAW
+    from edgeclf.artifact.tflite_editor import TfliteEditor
+
+    editor = TfliteEditor(plain_model())
+    editor.set_metadata({**buffers, BUFFER_NAME: metadata_buffer("plain", "plain", 4, 4, 3, RAW)}, "plain")
+    return append_labels(editor.pack(), labels or [f"class {i}" for i in range(48)], comment)
