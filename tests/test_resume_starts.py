@@ -29,6 +29,8 @@ from edgeclf.training.starting import BACKBONE, IMAGENET, StartingPoint, find_st
 
 pytestmark = pytest.mark.slow
 
+ZOO = Path(__file__).resolve().parents[1] / "models"
+
 
 class Interrupted(Exception):
     pass
@@ -85,6 +87,14 @@ def test_from_a_file_and_from_a_run_folder(photos: Path, tmp_path: Path, monkeyp
     monkeypatch.chdir(tmp_path / "first")
     interrupt_and_resume(photos, tmp_path / "second", weights=".", image_size=16)
     assert json.loads((tmp_path / "second" / "run.json").read_text())["start"]["origin"] == "first"
+
+
+def test_from_a_tflite_file(photos: Path, tmp_path: Path) -> None:
+    report = interrupt_and_resume(photos, tmp_path / "run", weights=str(ZOO / "cifar10" / "cifar10-int8.tflite"))
+    assert report.image_size == 32
+    assert json.loads((tmp_path / "run" / "run.json").read_text())["start"]["origin"] == "cifar10-int8.tflite"
+    assert any("9 batch normalizations put back" in note for note in report.notes)
+    assert any("that head was dropped" in note for note in report.notes)
 
 
 def test_from_imagenet_weights_in_the_cache(photos: Path) -> None:

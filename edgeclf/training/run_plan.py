@@ -14,6 +14,7 @@ from edgeclf.dataset import probe
 from edgeclf.dataset.probing import DataProbe
 from edgeclf.errors import InputError
 from edgeclf.keras_files.loading import locate_float_file
+from edgeclf.keras_files.tflite_start import check_tflite_start, is_tflite_start
 from edgeclf.training.checkpoint import read_state
 from edgeclf.training.config import TrainConfig
 from edgeclf.training.defaults import complete
@@ -128,7 +129,10 @@ def _check_settings(plan: RunPlan, *, trust_model: bool) -> None:
     config = plan.config
     if config.weights not in ("auto", "none"):
         check_scratch_settings(config)
-        locate_float_file(config.weights, trust_model=trust_model)
+        if is_tflite_start(config.weights):
+            check_tflite_start(config.weights)
+        else:
+            locate_float_file(config.weights, trust_model=trust_model)
         return
     chosen = complete(config, plan.probe, pretrained=False)
     network = NETWORKS[chosen.model or ""]

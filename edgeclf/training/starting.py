@@ -12,11 +12,13 @@ from typing import Any
 import numpy as np
 import tf_keras
 
+from edgeclf.artifact.normalization import Normalization
 from edgeclf.dataset.probing import DataProbe
 from edgeclf.dataset.types import Dataset
 from edgeclf.errors import InputError
 from edgeclf.graph.flatten import flatten
 from edgeclf.keras_files.loading import load_float_model
+from edgeclf.keras_files.tflite_start import is_tflite_start, read_tflite_start
 from edgeclf.progress import Progress
 from edgeclf.training.backbone import shipped_backbone
 from edgeclf.training.config import TrainConfig
@@ -37,6 +39,8 @@ SCRATCH_COST = (
 COVERED = "features"
 """What the digest of a start covers: the layers before pooling and head."""
 _MEASURED_ON = 32
+_NORMALIZED_ON = 128
+"""Images whose statistics batch normalizations get."""
 
 
 @dataclass(frozen=True)
@@ -50,6 +54,7 @@ class StartingPoint:
         image_size: side that the pretrained network knows, pixels; None: any.
         notes: remarks for the report.
         input_range: what it expects, where that is known (see `transfer`).
+        folded: it was read from a file for inference (see `transfer`).
         missed: ImageNet weights that would have been the better start, and could not be had; None: there are none.
     """
 
@@ -58,7 +63,8 @@ class StartingPoint:
     model: str | None = None
     image_size: int | None = None
     notes: tuple[str, ...] = ()
-    input_range: str | None = None
+    input_range: str | Normalization | None = None
+    folded: bool = False
     missed: ImageNetStart | None = None
 
     def adapt_config(self, config: TrainConfig) -> TrainConfig:
@@ -96,8 +102,9 @@ class StartingPoint:
             raise ValueError("nothing to transfer")
         train = dataset.splits["train"]
         # Spread over the split, whose images lie class by class.
-        sample = np.unique(np.linspace(0, len(train) - 1, _MEASURED_ON).astype(int))
-        return transfer(Pretrained(self.network, self.origin, self.input_range), settings, train.images[sample])
+        sample = np.unique(np.linspace(0, len(train) - 1, _NORMALIZED_ON if self.folded else _MEASURED_ON).astype(int))
+        pretrained = Pretrained(self.network, self.origin, self.input_range, self.folded)
+        return transfer(pretrained, settings, train.images[sample])
 
 
 def find_start(
@@ -181,10 +188,18 @@ def _available_weights(
 
 def _from_file(path: Path, config: TrainConfig, *, trust_model: bool) -> StartingPoint:
     check_scratch_settings(config)
-    network = flatten(load_float_model(path, trust_model=trust_model))
+    entering: Normalization | None = None
+    notes: tuple[str, ...] = ()
+    folded = is_tflite_start(path)
+    if folded:
+        network, entering, notes = read_tflite_start(path)
+    else:
+        network = flatten(load_float_model(path, trust_model=trust_model))
+    name, size = path.absolute().name, network.inputs[0].shape[1]
     if config.model:
         check_architecture(network, config.model, config.width, path.name)
-    return StartingPoint(network, path.absolute().name, config.model or file_model(path), network.inputs[0].shape[1])
+    model = config.model or file_model(path)
+    return StartingPoint(network, name, model, size, notes=notes, input_range=entering, folded=folded)
 
 
 def _digest(network: tf_keras.Model) -> str:

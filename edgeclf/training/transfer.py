@@ -10,8 +10,9 @@ import numpy as np
 import numpy.typing as npt
 import tf_keras
 
-from edgeclf.artifact.normalization import Normalization
+from edgeclf.artifact.normalization import RAW, Normalization
 from edgeclf.errors import InputError, ModelError
+from edgeclf.graph.batch_norm import restore_statistics
 from edgeclf.graph.flatten import flatten
 from edgeclf.graph.inner_scaling import scales_input
 from edgeclf.graph.private_apis import operands, producer
@@ -36,12 +37,15 @@ class Pretrained:
     Args:
         network: a functional or sequential tf-keras image classifier with one input and one output.
         origin: its file's name, for remarks.
-        input_range: key of `CANDIDATES` of `edgeclf.inference.range_measurement` that it expects; None: estimated.
+        input_range: how pixels enter it, or a key of `CANDIDATES` of `edgeclf.inference.range_measurement`; None:
+            estimated.
+        folded: its batch normalizations were folded and put back, and need statistics of the images.
     """
 
     network: tf_keras.Model
     origin: str
-    input_range: str | None = None
+    input_range: str | Normalization | None = None
+    folded: bool = False
 
 
 @dataclass(frozen=True)
@@ -76,12 +80,8 @@ def transfer(pretrained: Pretrained, settings: NetworkSettings, images: npt.NDAr
         notes.append(f"{origin} has {network.outputs[0].shape[-1]} output classes; that head was dropped")
     if frozen := sum(1 for layer in base.layers if layer.weights and not layer.trainable):
         notes.append(f"{counted(frozen, 'layer')} that {origin} keeps frozen: trained like the others")
-    scaling = None
-    if not scales_input(base):
-        found, how = _choose_range(pretrained, base, images)
-        scaling = found.normalization
-        others = f" (not decided: {', '.join(found.remaining[1:])} would fit as well)" if found.remaining[1:] else ""
-        notes.append(f"{origin} has no Rescaling inside; {how} {scaling.text}{others}, so one was put in front")
+    scaling, remark = _choose_scaling(pretrained, base, images)
+    notes += [remark] if remark else []
     body = _rebuild(base, settings.image_size, scaling)
     x = body.output
     if x.shape.rank == 4:
@@ -89,6 +89,13 @@ def transfer(pretrained: Pretrained, settings: NetworkSettings, images: npt.NDAr
     model = tf_keras.Model(body.inputs, add_classifier(x, settings, name=HEAD))
     front = [] if scaling is None else model.get_layer(SCALING).get_weights()
     model.set_weights([*front, *base.get_weights(), *model.get_layer(HEAD).get_weights()])
+    if pretrained.folded:
+        count = restore_statistics(model, images.astype(np.float32))
+        shown = counted(count, "batch normalization")
+        notes.append(
+            f"{origin} has its batch normalizations folded: {shown} put back, with statistics of "
+            f"{counted(len(images), 'training image')}"
+        )
     old_size = network.inputs[0].shape[1]
     if old_size not in (None, settings.image_size):
         notes.append(f"{origin} was trained at {old_size} pixels and is used at {settings.image_size}")
@@ -139,12 +146,30 @@ def _check_classifier(pretrained: Pretrained) -> tf_keras.Model:
     return flatten(network)
 
 
+def _choose_scaling(
+    pretrained: Pretrained, base: tf_keras.Model, images: npt.NDArray[np.uint8]
+) -> tuple[Normalization | None, str]:
+    """Choose what is put between raw pixels and a network; None: nothing, it scales them inside."""
+    known = pretrained.input_range
+    if scales_input(base) and (not isinstance(known, Normalization) or known.agrees_with(RAW)):
+        return None, ""
+    found, how = _choose_range(pretrained, base, images)
+    text = found.normalization.text
+    others = f" (not decided: {', '.join(found.remaining[1:])} would fit as well)" if found.remaining[1:] else ""
+    return (
+        found.normalization,
+        f"{pretrained.origin} has no Rescaling inside; {how} {text}{others}, so one was put in front",
+    )
+
+
 def _choose_range(
     pretrained: Pretrained, base: tf_keras.Model, images: npt.NDArray[np.uint8]
 ) -> tuple[InputRange, str]:
     """Return the input range of a network, and how it was found in the words of a sentence."""
-    if pretrained.input_range is not None:
-        return InputRange(CANDIDATES[pretrained.input_range], "given"), "it was trained with an input of"
+    known = pretrained.input_range
+    if known is not None:
+        entering = CANDIDATES[known] if isinstance(known, str) else known
+        return InputRange(entering, "given"), "it was trained with an input of"
     found = estimate_input_range(base, images)
     if found.source == ASSUMED:
         return found, "nor has it batch normalization, by which its input range could be estimated; assumed is"
