@@ -120,7 +120,7 @@ def _bypass(function: Any, scope: str, shapes: _Shapes) -> bool:
     result = shapes.floats(*leaving) if len(leaving) == 1 else None
     if len(images) != 1 or result is None or not result.is_compatible_with(shapes.floats(images[0])):
         return False
-    _replace_reference(function, *leaving, images[0], outside=inside)
+    _replace_reference(function, leaving.pop(), images[0], outside=inside)
     _delete(function, set(inside))
     _sweep(function, scope.rpartition("/")[0])
     return True
