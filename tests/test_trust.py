@@ -193,7 +193,7 @@ def test_an_unknown_operator_is_refused(tmp_path: Path) -> None:
         load_network(folder)
 
 
-def augmented_network(framework: Any) -> Any:
+def augmented_network(framework: Any, normalize: bool = True) -> Any:
     """With preprocessing, layers of training alone, and blocks of the kind that MobileNet is made of."""
     make = framework.layers
     x = inputs = make.Input((8, 8, 3))
@@ -205,7 +205,7 @@ def augmented_network(framework: Any) -> Any:
         make.Rescaling(1 / 127.5, -1),
         make.Normalization(mean=[0.1, 0.2, 0.3], variance=[1.0, 2.0, 3.0]),
         make.Conv2D(8, 3, strides=2, padding="same", use_bias=False, kernel_regularizer="l2"),
-        make.BatchNormalization(),
+        make.BatchNormalization() if normalize else make.ReLU(),
         make.Activation("hard_sigmoid"),
         make.DepthwiseConv2D(3, padding="same"),
         make.LayerNormalization(),
@@ -218,11 +218,11 @@ def augmented_network(framework: Any) -> Any:
 
 
 @pytest.mark.parametrize("maker", ["tf-keras save", "tf-keras export", "Keras 3 export"])
-def test_exports_of_keras_are_loaded_untrusted(maker: str, tmp_path: Path) -> None:
+def test_exports_of_keras_are_loaded_untrusted_without_their_augmentation(maker: str, tmp_path: Path) -> None:
     import numpy as np
 
     keras3 = pytest.importorskip("keras", minversion="3")
-    network = augmented_network(keras3 if maker.startswith("Keras 3") else tf_keras)
+    network = augmented_network(keras3 if maker.startswith("Keras 3") else tf_keras, not maker.startswith("Keras 3"))
     if maker == "tf-keras save":
         network.compile("adam", "categorical_crossentropy")
         network.fit(np.ones((2, 8, 8, 3)), np.eye(2), verbose=0)
@@ -232,9 +232,37 @@ def test_exports_of_keras_are_loaded_untrusted(maker: str, tmp_path: Path) -> No
     source = load_network(tmp_path / "net")
     images = np.random.default_rng(0).uniform(0, 255, (1, 8, 8, 3)).astype(np.float32)
     scores = np.asarray(source.network.call(images))
-    np.testing.assert_allclose(scores.sum(axis=1), 1, atol=1e-5)
-    if maker == "tf-keras save":  # an export keeps the layers of training alone
-        np.testing.assert_allclose(scores, np.asarray(network(images, training=False)), atol=1e-5)
+    np.testing.assert_allclose(scores, np.asarray(network(images, training=False)), atol=1e-5)
+    assert bool(source.network.notes) == (maker != "tf-keras save")  # an export keeps the layers of training alone
+    if source.network.notes:
+        assert "random_rotation" in source.network.notes[0]
+
+
+def test_an_export_in_training_mode_is_refused_in_one_line(tmp_path: Path) -> None:
+    """Keras 3 exports a network with augmentation so that its batch normalization trains on."""
+    keras3 = pytest.importorskip("keras", minversion="3")
+    augmented_network(keras3).export(tmp_path / "net", verbose=False)
+    with pytest.raises(ModelError, match=r"net: was exported in training mode \(AssignVariableOp in .*batch_norm"):
+        load_network(tmp_path / "net")
+
+
+def test_a_saved_model_in_16_bits_computes_in_float32(tmp_path: Path) -> None:
+    import numpy as np
+
+    from edgeclf.compression.export.converter import float_graph
+    from edgeclf.graph.prepared_network import prepare_network
+
+    tf_keras.mixed_precision.set_global_policy("mixed_float16")
+    try:
+        network = small_network(layers.Conv2D(3, 1), layers.BatchNormalization())
+    finally:
+        tf_keras.mixed_precision.set_global_policy("float32")
+    inputs = tf_keras.Input((8, 8, 3))
+    tf_keras.Model(inputs, layers.Activation("linear")(network(inputs))).export(tmp_path / "net")
+    loaded = load_network(tmp_path / "net").network
+    images = np.random.default_rng(0).uniform(0, 255, (1, 8, 8, 3)).astype(np.float32)
+    np.testing.assert_allclose(loaded.call(images), np.asarray(network(images), np.float32), atol=2e-3)
+    assert float_graph(prepare_network(loaded))
 
 
 def test_damaged_files_are_named(tmp_path: Path) -> None:

@@ -11,15 +11,18 @@ import numpy as np
 import pytest
 from colored_squares import compress
 
-from edgeclf import api
 from edgeclf.dataset.types import Dataset, ImageView, Split
 from edgeclf.errors import ModelError
+from edgeclf.measure.plan import BenchPlan
 
 tf_keras = pytest.importorskip("tf_keras")
 keras = pytest.importorskip("keras", minversion="3")
 pytest.importorskip("tensorflow_model_optimization")
-from edgeclf.keras_files.loading import load_network  # noqa: E402
+from edgeclf.keras_files.baseline import open_baseline  # noqa: E402
+from edgeclf.keras_files.loading import load_float_model, load_network  # noqa: E402
 from edgeclf.keras_files.predictor import KerasPredictor  # noqa: E402
+from edgeclf.training.networks import NetworkSettings  # noqa: E402
+from edgeclf.training.transfer import Pretrained, transfer  # noqa: E402
 
 PIXELS = np.random.default_rng(0).integers(0, 256, (5, 16, 16, 3), dtype=np.uint8)
 SIDE = colored_squares.SIDE
@@ -124,6 +127,10 @@ def test_compress_bench_and_train_take_it(tmp_path: Path) -> None:
         if one.recipe != "qat-int8":  # training changes the probabilities
             np.testing.assert_allclose(found[:, 1], p, atol=1e-5 if one.recipe == "float32" else 0.05)
         assert one.top1 == pytest.approx(right, abs=0.1)
-    report = api.bench([made[1].path], data=data, split="validation", baseline=tmp_path / "net.keras", runs=20)
-    assert report.baseline is not None
-    assert report.baseline.top1 == right
+    plan = BenchPlan((made[1].path,), split="validation")
+    baseline = open_baseline(tmp_path / "net.keras", plan, data)
+    assert float((baseline.predictor.top1(np.asarray(test.images)) == test.labels).mean()) == right
+    source = load_float_model(tmp_path / "net.keras")
+    started = transfer(Pretrained(source, "net"), NetworkSettings(SIDE, classes=3), np.asarray(train.images)[:4])
+    assert started.network.output_shape == (None, 3)
+    assert started.network.get_layer("edgeclf_head").input_shape == (None, 8)

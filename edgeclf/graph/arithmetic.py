@@ -138,10 +138,10 @@ def _constant(call: Call, value: Any) -> float | list[float]:
     return [float(number) for number in numbers.reshape(-1)]
 
 
-def _only_tensor(call: Call) -> tuple[Any, ...]:
+def _only_tensor(call: Call) -> Any:
     if not _is_tensor(call.first):
         raise call.refusal("its first operand is a constant")
-    return (call.first,)
+    return call.first
 
 
 def _scaled(call: Call, tensor: Any, scale: Any, offset: Any) -> Replacement:
@@ -186,7 +186,7 @@ def _divide(value: Any) -> tuple[Any, Any]:
 def _bias_add(call: Call) -> Replacement:
     if call.keywords.get("data_format") not in (None, "NHWC", "channels_last"):
         raise call.refusal("its channels come first")
-    return _scaled(call, *_only_tensor(call), 1.0, _constant(call, call.keywords.get("bias")))
+    return _scaled(call, _only_tensor(call), 1.0, _constant(call, call.keywords.get("bias")))
 
 
 def _cast(call: Call) -> Replacement:
@@ -197,11 +197,11 @@ def _cast(call: Call) -> Replacement:
 
 
 def _do_nothing(call: Call) -> Replacement:
-    return replace(_IDLE, inputs=_only_tensor(call))
+    return replace(_IDLE, inputs=(_only_tensor(call),))
 
 
 def _reversal(call: Call) -> Replacement:
-    return replace(_REVERSAL, inputs=_only_tensor(call))
+    return replace(_REVERSAL, inputs=(_only_tensor(call),))
 
 
 def _slice(call: Call) -> Replacement:
@@ -227,7 +227,7 @@ def _steps(part: Any) -> tuple[Any, Any, Any] | None:
 
 
 def _reverse(call: Call) -> Replacement:
-    if list(np.ravel(call.keywords.get("axis"))) not in ([-1], [3]):
+    if list(np.ravel(call.keywords.get("axis") or [0])) not in ([-1], [3]):
         raise call.refusal("mirrors the image")
     return _reversal(call)
 
@@ -236,17 +236,19 @@ def _clip(call: Call) -> Replacement:
     low, high = (_constant(call, call.keywords.get(f"clip_value_{end}")) for end in ("min", "max"))
     if low != 0.0 or not isinstance(high, float) or high <= 0:
         raise call.refusal("clips elsewhere than at 0 and above")
-    return Replacement("ReLU", {"max_value": high}, _only_tensor(call))
+    return Replacement("ReLU", {"max_value": high}, (_only_tensor(call),))
 
 
 def _mean(call: Call) -> Replacement:
     if sorted(int(axis) for axis in np.ravel(call.keywords.get("axis") or [0])) != [1, 2]:
         raise call.refusal("not over height and width")
-    return Replacement("GlobalAveragePooling2D", {"keepdims": bool(call.keywords.get("keepdims"))}, _only_tensor(call))
+    return Replacement(
+        "GlobalAveragePooling2D", {"keepdims": bool(call.keywords.get("keepdims"))}, (_only_tensor(call),)
+    )
 
 
 def _layer(kind: str, **settings: Any) -> Callable[[Call], Replacement]:
-    return lambda call: Replacement(kind, settings, _only_tensor(call))
+    return lambda call: Replacement(kind, settings, (_only_tensor(call),))
 
 
 def _activation(name: str) -> Callable[[Call], Replacement]:
@@ -265,7 +267,7 @@ FUNCTIONS: Mapping[str, Callable[[Call], Replacement]] = {
     "math.multiply": _MULTIPLY,
     "math.truediv": _DIVIDE,
     "math.divide": _DIVIDE,
-    "math.negative": lambda call: _scaled(call, *_only_tensor(call), -1.0, 0.0),
+    "math.negative": lambda call: _scaled(call, _only_tensor(call), -1.0, 0.0),
     "nn.bias_add": _bias_add,
     "cast": _cast,
     "identity": _do_nothing,

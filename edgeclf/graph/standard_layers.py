@@ -75,7 +75,8 @@ def _fold_reversal(model: Any, reversal: Any) -> Any:
     Between them may stand layers that treat the channels apart: their values for each channel are reversed too. Where
     something else comes first, the reversal stays the convolution that it is.
     """
-    layer, reversed_settings = reversal, {}
+    layer = reversal
+    reversed_settings: dict[str, tuple[Any, list[Any]]] = {}
     while len(readers(layer)) == 1 and calls_of(readers(layer)[0]) == 1:
         layer = readers(layer)[0]
         if type(layer) is layers.Conv2D and layer.groups == 1:

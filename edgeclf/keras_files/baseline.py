@@ -39,6 +39,8 @@ def open_baseline(path: str | Path, plan: BenchPlan, data: Data = None, progress
         UntrustedModelError: the file would run foreign code.
     """
     loaded = load_network(path, trust_model=plan.trust_model)
+    for note in loaded.network.notes:
+        progress.info(note)
     size = (loaded.network.input.height, loaded.network.input.width)
     dataset = data(*size) if callable(data) else data
     classes, found = _class_names(loaded.path, len(loaded.network.classes), plan.labels)

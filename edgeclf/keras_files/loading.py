@@ -176,8 +176,8 @@ def read_configuration(path: Path) -> tuple[str, dict[str, Any]]:
         with path.open("rb") as stream:
             start = stream.read(8)
     except OSError as error:
-        reason = "no such file or folder" if not path.exists() else (error.strerror or str(error)).lower()
-        raise ModelError(f"{path}: cannot be read ({reason})") from error
+        why = "no such file or folder" if not path.exists() else (error.strerror or str(error)).lower()
+        raise ModelError(f"{path}: cannot be read ({why})") from error
     if not start:
         raise ModelError(f"{path}: the file is empty")
     _check_one_kind(path, start)

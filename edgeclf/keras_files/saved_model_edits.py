@@ -11,12 +11,13 @@ from typing import Any
 
 from edgeclf.errors import ModelError
 from edgeclf.graph.private_apis import function_graph
+from edgeclf.keras_files.reading import READING_ERRORS
 from edgeclf.keras_files.saved_model_operators import called_functions, node_name
 
 _RANDOM = ("Rng", "Random", "StatelessRandom", "StatelessTruncated", "Stateful", "Truncated", "Multinomial")
-_NOT_RANDOM = frozenset({"StatefulPartitionedCall", "RandomShuffle", "TruncateDiv", "TruncateMod"})
+_NOT_RANDOM = frozenset({"StatefulPartitionedCall"})
 _LEARNED = frozenset({"Conv2D", "DepthwiseConv2dNative", "MatMul", "FusedBatchNormV3", "BiasAdd", "BatchMatMulV2"})
-_PASSED_ON = frozenset({"Identity", "Reshape", "Squeeze"})
+_PASSED_ON = frozenset({"Cast", "Identity", "Reshape", "Squeeze"})
 _UPDATES = frozenset({"AssignVariableOp", "AssignAddVariableOp", "AssignSubVariableOp"})
 _CALLS = frozenset({"PartitionedCall", "StatefulPartitionedCall"})
 
@@ -65,7 +66,12 @@ def _is_random(node: Any) -> bool:
 def _random_layers(function: Any) -> Iterator[str]:
     if not any(map(_is_random, function.node_def)):
         return
-    shapes = _Shapes(function)
+    import tensorflow as tf
+
+    try:
+        shapes = _Shapes(function)
+    except (*READING_ERRORS, tf.errors.OpError):  # it calls functions that are not loaded yet
+        return
     while True:
         scopes = {scope for node in function.node_def if _is_random(node) for scope in _scopes(node.name)}
         for scope in sorted(scopes, key=len, reverse=True):
@@ -120,7 +126,7 @@ def _bypass(function: Any, scope: str, shapes: _Shapes) -> bool:
     result = shapes.floats(*leaving) if len(leaving) == 1 else None
     if len(images) != 1 or result is None or not result.is_compatible_with(shapes.floats(images[0])):
         return False
-    _replace_reference(function, *leaving, images[0], outside=inside)
+    _replace_reference(function, leaving.pop(), images[0], outside=inside)
     _delete(function, set(inside))
     _sweep(function, scope.rpartition("/")[0])
     return True
