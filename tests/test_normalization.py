@@ -211,6 +211,18 @@ def test_scores_within_noise_decide_nothing() -> None:
     assert {"0..1", "-1..1", "torch"} <= set(chosen.remaining)
 
 
+def test_what_one_photo_left_open_many_decide(make_model: Callable[[str], Path]) -> None:
+    images, labels = squares(90, 11)
+    classifier = Classifier(make_model("raw"))
+    classifier.predict(images[0])
+    assert classifier.input_range is not None
+    assert classifier.input_range.normalization == NORMALIZATIONS["tf"]
+    assert (classifier.top1(images) == labels).mean() > 0.85
+    assert classifier.input_range.normalization == RAW
+    kept = classifier.input_range
+    assert classifier.choose_input_range(images[:30]) is kept
+
+
 def test_a_few_pictures_without_labels_are_not_even_tried() -> None:
     def predict(tensors: npt.NDArray[np.float32]) -> npt.NDArray[np.float32]:
         raise AssertionError("nothing to try")

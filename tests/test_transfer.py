@@ -11,6 +11,7 @@ pytest.importorskip("tensorflow")
 
 import tf_keras
 
+from edgeclf.artifact.normalization import NORMALIZATIONS
 from edgeclf.dataset import load_dataset
 from edgeclf.errors import InputError
 from edgeclf.graph.flatten import flatten
@@ -53,6 +54,34 @@ def test_the_input_range_is_estimated(
     network(images.astype(np.float32) * scaling[0] + scaling[1], training=True)
     found = estimate_input_range(network, images)
     assert (found.low, found.high, found.source) == (*ends, "batch normalization")
+
+
+@pytest.mark.parametrize("name", ["caffe", "torch"])
+def test_channel_order_mean_and_std_are_estimated_and_put_inside(name: str) -> None:
+    layers = tf_keras.layers
+    random = np.random.default_rng(0)
+    light = random.integers(0, 256, (64, 1, 1, 1)) * np.array([1.0, 0.7, 0.4])
+    images = np.clip(light + random.normal(0, 20, (64, 16, 16, 3)), 0, 255).astype(np.uint8)
+    entering = images[..., ::-1] - np.array([103.939, 116.779, 123.68])
+    if name == "torch":
+        entering = (images / 255 - [0.485, 0.456, 0.406]) / [0.229, 0.224, 0.225]
+    tf_keras.utils.set_random_seed(0)
+    inputs = tf_keras.Input((16, 16, 3))
+    x = layers.BatchNormalization(momentum=0.0)(layers.Conv2D(8, 3, use_bias=False)(inputs))
+    features = tf_keras.Model(inputs, x)
+    features(entering.astype(np.float32), training=True)
+    found = estimate_input_range(features, images[:32])
+    assert found.normalization == NORMALIZATIONS[name]
+    assert found.decided
+    assert found.pair is None
+    network = tf_keras.Model(inputs, layers.Dense(2)(layers.GlobalAveragePooling2D()(x)))
+    made = transfer(Pretrained(network, "net.h5"), NetworkSettings(16, classes=3), images)
+    assert f"fit an input of {name}, so one was put in front" in " ".join(made.notes)
+    again = tf_keras.Model.from_config(made.network.get_config())
+    again.set_weights(made.network.get_weights())
+    for model in (made.network, again):
+        inside = tf_keras.Model(model.input, next(one for one in model.layers if "batch_norm" in one.name).output)
+        np.testing.assert_allclose(inside(images.astype(np.float32)), features(entering.astype(np.float32)), atol=1e-3)
 
 
 def test_the_images_of_the_estimate_are_resized_like_all_others(monkeypatch: pytest.MonkeyPatch) -> None:

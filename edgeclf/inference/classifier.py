@@ -113,6 +113,7 @@ class Classifier:
         self._channel_order = "RGB"
         self._frame_choice: FrameChoice | None = None
         known = resolve_input_range(file, given)
+        self._knows = known is not None
         if known is not None:
             self._set_input_range(known.range, known.applied)
             self._range_notes = known.notes
@@ -199,7 +200,7 @@ class Classifier:
             images: uint8[N, height, width, 3]; a few dozen that differ decide better than one.
             labels: int64[N], where they are known: the index of the right output, -1 where there is none.
         """
-        if self.input_range is not None:
+        if self.input_range is not None and not self._is_open:
             return self.input_range
         stack = np.stack(list(images))
         if self._shape.channels == 1:
@@ -224,6 +225,11 @@ class Classifier:
             self._frame_choice = None
             self._take(chosen)
 
+    @property
+    def _is_open(self) -> bool:
+        """Whether there is something to measure: neither the file nor the user knows, and nothing was measured yet."""
+        return not self._knows and (self.input_range is None or self.input_range.scores is None)
+
     def _take(self, chosen: InputRange) -> InputRange:
         self._set_input_range(chosen, chosen.normalization)
         self._range_notes = chosen.notes
@@ -235,7 +241,7 @@ class Classifier:
         self._table = pixel_table(self._shape.dtype, self._shape.scale, self._shape.zero_point, normalization)
 
     def _ensure_input_range(self, images: Images | Sequence[Images]) -> None:
-        if self._table is None and len(images):
+        if self._is_open and self._frame_choice is None and len(images):
             spread = np.linspace(0, len(images) - 1, min(len(images), RANGE_IMAGES)).astype(np.int64)
             self.choose_input_range([images[i] for i in spread])
 

@@ -47,7 +47,7 @@ def check_better_than_chance(loaded: LoadedNetwork, context: RecipeContext, batc
     counted = _Counted(scored[1].labels, round(context.float_top1 * len(scored[1])), classes)
     if not counted.could_be_chance:
         return ()
-    if counted.too_few and len(data.splits["train"]):
+    if counted.too_few and "train" in data.splits:
         counted, split = _with_training_images(counted, context, data, batch), f"{split} and training"
         if not counted.could_be_chance:
             return ()
