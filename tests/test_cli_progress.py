@@ -5,6 +5,7 @@ from __future__ import annotations
 import io
 
 import pytest
+from rich.console import Console
 
 from edgeclf.cli import progress_bars
 from edgeclf.cli.progress_bars import ConsoleProgress, LineProgress
@@ -70,3 +71,27 @@ def test_the_public_bar_is_drawn_on_a_terminal_and_lines_elsewhere(capsys: pytes
     report = edgeclf.audit("digits", progress=edgeclf.ProgressBar())
     assert report.splits
     assert capsys.readouterr().out == ""
+
+
+@pytest.mark.parametrize("columns", [80, 140])
+def test_counts_stay_whole_beside_a_long_note(columns: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("COLUMNS", str(columns))
+    progress = ConsoleProgress(Terminal())
+    page = Console(file=io.StringIO(), width=columns)
+    with progress.task("training (images)", 45_000) as task:
+        task.advance(12_345, "epoch 12/90, loss 0.443, validation 50.0 %")
+        assert progress._bars is not None
+        page.print(progress._bars.get_renderable())
+    (line,) = page.file.getvalue().splitlines()  # type: ignore[attr-defined]
+    assert line.startswith("training (images)")
+    assert "12345/45000" in line
+    assert "epoch 12/90, loss 0.443" in line
+    assert len(line) <= columns
+
+
+def test_a_task_of_unknown_length_counts_nothing() -> None:
+    screen = Terminal()
+    with ConsoleProgress(screen).task("loading TensorFlow", None):
+        pass
+    assert "loading TensorFlow" in screen.getvalue()
+    assert "0/?" not in screen.getvalue()

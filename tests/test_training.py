@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import json
 import os
 import signal
@@ -9,13 +10,16 @@ import subprocess
 import sys
 from pathlib import Path
 
+import colored_squares
 import numpy as np
 import pytest
+from rich.console import Console
 
 pytest.importorskip("tensorflow")
 
 import edgeclf
 from edgeclf import train
+from edgeclf.cli.rendering_host import render_training
 from edgeclf.errors import InputError, OutputError, UnknownNameError
 from edgeclf.training.config import TrainConfig
 from edgeclf.training.evaluation import (
@@ -25,6 +29,8 @@ from edgeclf.training.evaluation import (
     few_images_note,
     generalization_note,
 )
+from edgeclf.training.networks import NETWORKS
+from edgeclf.training.remarks import advise
 from edgeclf.training.run_record import TrainReport
 
 QUICK = TrainConfig(model="resnet8", image_size=8, epochs=3, batch_size=128, dropout=0.2, augment="strong")
@@ -142,6 +148,54 @@ def test_overfitting_is_named() -> None:
     assert "underfitting" in generalization_note(0.40, 0.39, (1000, 500))
     assert "healthy" in generalization_note(0.90, 0.88, (1000, 500))
     assert "healthy" in generalization_note(0.90, 0.81, (10**6, 10**6))
+
+
+def test_the_report_of_an_earlier_version_is_read() -> None:
+    values = {
+        "run": "runs/a", "model": "cnn", "parameters": 3, "image_size": 16, "seconds": 1.5, "epochs": 2,
+        "kept_epoch": 1, "device": "CPU", "metrics": {"test": None}, "notes": ["a note"],
+    }  # fmt: skip
+    report = TrainReport.from_dict(values)
+    assert (report.started_from, report.elapsed_seconds, report.ended) == ("", None, None)
+    console = Console(file=io.StringIO(), width=80)
+    render_training(console, report)
+    assert "2 epochs in 2 s on CPU." in console.file.getvalue()  # type: ignore[attr-defined]
+
+
+def test_the_end_names_what_was_written_quoted_for_the_shell_and_the_time() -> None:
+    report = TrainReport(
+        "my runs/a", "cnn", 3, 16, 1.5, 1, 1, "CPU", {"test": None}, (), "", 70.0, "2026-02-03T04:05:06+00:00"
+    )
+    console = Console(file=io.StringIO(), width=80)
+    render_training(console, report)
+    lines = console.file.getvalue().splitlines()  # type: ignore[attr-defined]
+    assert lines[-6:] == [
+        "Plots: my runs/a/plots",
+        "History: my runs/a/history.csv",
+        "Logs: my runs/a/logs (tensorboard --logdir 'my runs/a/logs')",
+        "Run folder: my runs/a, with the network of epoch 1 in my runs/a/model.keras",
+        "1 epoch in 2 s on CPU; ended 2026-02-03 04:05:06, 70 s after the command began.",
+        "Next: edgeclf compress 'my runs/a'",
+    ]
+
+
+def test_poor_networks_with_a_better_start_out_of_reach_get_advice_in_order() -> None:
+    missed = NETWORKS["mobilenet-v1"].imagenet
+    data, config = colored_squares.dataset(), TrainConfig(model="mobilenet-v1", image_size=64, epochs=3)
+    advice = advise(config, 0.5, data, missed) or ""
+    assert missed is not None
+    steps = (
+        "ImageNet weights",
+        missed.url,
+        "more photos (40 to train on of each class)",
+        "--image-size 96",
+        "--epochs 6",
+    )
+    places = [advice.find(text) for text in steps]
+    assert places == sorted(places)
+    assert places[0] > 0
+    assert advise(config, 0.9, data, missed) is None
+    assert advise(config, 0.5, data, None) is None
 
 
 def test_few_images_get_an_interval_in_words_and_no_verdict() -> None:

@@ -1,0 +1,40 @@
+"""A bench that failed leaves nothing that is in the way of the same command."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from edgeclf.errors import OutputError
+from edgeclf.measure.outputs import find_outputs
+from edgeclf.measure.plan import BenchPlan
+
+
+def test_what_was_written_before_a_failure_is_removed(tmp_path: Path) -> None:
+    plan = BenchPlan(("a.tflite",), out=str(tmp_path / "bench.json"), report=str(tmp_path / "report.html"))
+    outputs = find_outputs(plan, [], page=True)
+    assert outputs.json is not None
+    assert outputs.html is not None
+
+    def write(path: Path) -> None:
+        path.write_text("{}")
+        raise OSError("the disk is full")
+
+    with pytest.raises(OSError, match="the disk is full"), outputs.whole(plan.overwrite):
+        write(outputs.json)
+    assert find_outputs(plan, [], page=True) == outputs
+    with outputs.whole(plan.overwrite):
+        outputs.json.write_text("{}")
+    with pytest.raises(OutputError, match=r"bench\.json exists; choose another --out, or replace it with --overwrite"):
+        find_outputs(plan, [], page=True)
+
+
+def test_what_is_overwritten_is_not_removed(tmp_path: Path) -> None:
+    plan = BenchPlan(("a.tflite",), out=str(tmp_path / "bench.json"), overwrite=True)
+    outputs = find_outputs(plan, [], page=False)
+    assert outputs.json is not None
+    outputs.json.write_text("of an earlier bench")
+    with pytest.raises(OSError, match="full"), outputs.whole(plan.overwrite):
+        raise OSError("the disk is full")
+    assert outputs.json.read_text() == "of an earlier bench"
