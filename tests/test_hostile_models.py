@@ -13,6 +13,7 @@ import zipfile
 from pathlib import Path
 from typing import Any
 
+import cv2
 import numpy as np
 import pytest
 import tflite_models
@@ -368,3 +369,20 @@ def test_a_failure_inside_a_watched_call_is_raised_where_it_was_called() -> None
     for _ in range(2):
         with pytest.raises(RunFailedError, match="m: one image takes more than 0.05 seconds"):
             slow()
+
+
+def test_outputs_that_are_no_numbers_are_said(tmp_path: Path) -> None:
+    """Softmax of what is divided by zero; a table of «nan %» with exit code 0 would look like a result."""
+    path = tmp_path / "nan.tflite"
+    path.write_bytes(made.endless_numbers_model())
+    pictures = [tmp_path / name for name in ("a.png", "b.png")]
+    for picture in pictures:
+        cv2.imwrite(str(picture), np.full((8, 8, 3), 7, np.uint8))
+    for more in ((), ("--json",)):
+        result = run("predict", path, *pictures, "--input-range=0,1", *more)
+        assert result.exit_code == 2
+        assert len(result.stderr.splitlines()) == 2
+        assert f"{pictures[0]}: what the model computes for it is NaN or infinite" in result.stderr
+    assert len(json.loads(result.stdout)["unreadable"]) == 2
+    with pytest.raises(RunFailedError, match=r"nan\.tflite, image 0: what the model computes"):
+        Classifier(path, input_range=(0, 1)).top1(np.full((1, 4, 4, 3), 7, np.uint8))

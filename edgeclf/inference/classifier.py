@@ -14,7 +14,7 @@ import numpy.typing as npt
 from edgeclf.artifact.locate import locate_model
 from edgeclf.artifact.model_file import ModelFile
 from edgeclf.artifact.pixels import Normalization, apply_table, pixel_table
-from edgeclf.errors import ImageError
+from edgeclf.errors import ImageError, RunFailedError
 from edgeclf.image.decoding import load_image, resize
 from edgeclf.inference.engine import TensorSpec, find_engine
 from edgeclf.inference.input_range import InputRange, measure_input_range, resolve_input_range
@@ -23,6 +23,7 @@ from edgeclf.records import Record
 
 Images = npt.NDArray[np.uint8]
 
+_NO_NUMBERS = "what the model computes for it is NaN or infinite; a wrong --input-range is a common reason"
 RANGE_IMAGES = 64
 """Most images that an input range is measured on."""
 
@@ -107,7 +108,7 @@ class Classifier:
             top: how many classes to return at most.
 
         Raises:
-            ImageError: the image cannot be read.
+            ImageError: the image cannot be read, or what the model computes for it is NaN or infinite.
         """
         if isinstance(image, (str, Path)):
             pixels = load_image(image, self.height, self.width)
@@ -115,6 +116,8 @@ class Classifier:
             pixels = resize(image, self.height, self.width)
         raw = self.raw(pixels)
         scores = self._to_probabilities(raw)
+        if not np.isfinite(scores).all():
+            raise ImageError(_NO_NUMBERS)
         # ordered by the raw numbers, and by index among equals, as MediaPipe does
         order = np.argsort(-raw.astype(np.float64), kind="stable")[:top]
         return Prediction(tuple(LabelScore(self.labels[i], int(i), float(scores[i])) for i in order))
@@ -135,9 +138,19 @@ class Classifier:
         return self._session.run(apply_table(self._table, pixels)[None]).reshape(-1)
 
     def top1(self, images: Images) -> npt.NDArray[np.int64]:
-        """Find the best class of each of uint8[N, height, width, 3]: int64[N]; ties go to the lowest index."""
+        """Find the best class of each of uint8[N, height, width, 3]: int64[N]; ties go to the lowest index.
+
+        Raises:
+            RunFailedError: what the model computes for one of them is NaN or infinite.
+        """
         self._ensure_input_range(images)
-        return np.array([int(np.argmax(self.raw(image))) for image in images], np.int64)
+        found = np.empty(len(images), np.int64)
+        for position, image in enumerate(images):
+            raw = self.raw(image)
+            if self._reals is None and not np.isfinite(raw).all():
+                raise RunFailedError(f"{self.path.name}, image {position}: {_NO_NUMBERS}")
+            found[position] = np.argmax(raw)
+        return found
 
     def probabilities(self, images: Images) -> npt.NDArray[np.float32]:
         """Compute the probabilities float32[N, C] of uint8[N, height, width, 3]."""
