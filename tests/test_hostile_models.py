@@ -76,7 +76,7 @@ def test_a_model_that_never_ends_is_given_up(tmp_path: Path) -> None:
     )  # fmt: skip
     assert done.returncode == 0, done.stderr  # and the process ends, although native code goes on
     assert time.perf_counter() - started < 30
-    message = "endless.tflite: one image takes more than 0.5 seconds, and may never end"
+    message = "endless.tflite: one image takes more than 0.5 s, and may never end"
     assert (
         done.stdout.splitlines() == [f"{message}; if it is meant to, set EDGECLF_MODEL_SECONDS to a larger number"] * 2
     )
@@ -368,7 +368,7 @@ def test_a_failure_inside_a_watched_call_is_raised_where_it_was_called() -> None
         WatchedCall(fail, object(), "m", ModelLimits())()
     slow = WatchedCall(lambda: time.sleep(1), object(), "m", ModelLimits(seconds=0.05))
     for _ in range(2):
-        with pytest.raises(RunFailedError, match="m: one image takes more than 0.05 seconds"):
+        with pytest.raises(RunFailedError, match="m: one image takes more than 0.05 s"):
             slow()
 
 
@@ -439,3 +439,15 @@ def test_a_run_json_of_odd_shape_is_one_line(text: str, tmp_path: Path) -> None:
     with pytest.raises(ModelError, match=r"run\.json:? ") as caught:
         RunFolder(tmp_path)
     assert "\n" not in str(caught.value)
+
+
+def test_a_single_number_with_several_scales_is_damaged() -> None:
+    file = made.FileBuilder()
+    graph = file.graph()
+    image, scalar = graph.tensor("image", (1, 4, 4, 3)), graph.tensor("scalar", (), made.Types.INT8, np.int8(1))
+    quantized = made.schema.QuantizationParametersT()
+    quantized.scale, quantized.zeroPoint = [0.5, 0.5], [0, 0]
+    graph.made.tensors[scalar].quantization = quantized
+    graph.ends([image], [image])
+    with pytest.raises(DamagedModelError, match="tensor 1 is quantized along axis 0 and has 0"):
+        parse(file.content())
