@@ -13,6 +13,7 @@ import zipfile
 from pathlib import Path
 from typing import Any
 
+import cv2
 import numpy as np
 import pytest
 import tflite_models
@@ -29,6 +30,7 @@ from edgeclf.artifact.metadata_writer import append_labels, metadata_buffer
 from edgeclf.artifact.model_file import ModelFile
 from edgeclf.artifact.normalization import RAW
 from edgeclf.artifact.provenance import BUFFER_NAME, EMPTY_SEAL, seal
+from edgeclf.artifact.run_folder import RunFolder
 from edgeclf.artifact.tflite import parse
 from edgeclf.artifact.tflite_editor import TfliteEditor
 from edgeclf.cli.main import app
@@ -74,7 +76,7 @@ def test_a_model_that_never_ends_is_given_up(tmp_path: Path) -> None:
     )  # fmt: skip
     assert done.returncode == 0, done.stderr  # and the process ends, although native code goes on
     assert time.perf_counter() - started < 30
-    message = "endless.tflite: one image takes more than 0.5 seconds, and may never end"
+    message = "endless.tflite: one image takes more than 0.5 s, and may never end"
     assert (
         done.stdout.splitlines() == [f"{message}; if it is meant to, set EDGECLF_MODEL_SECONDS to a larger number"] * 2
     )
@@ -366,5 +368,86 @@ def test_a_failure_inside_a_watched_call_is_raised_where_it_was_called() -> None
         WatchedCall(fail, object(), "m", ModelLimits())()
     slow = WatchedCall(lambda: time.sleep(1), object(), "m", ModelLimits(seconds=0.05))
     for _ in range(2):
-        with pytest.raises(RunFailedError, match="m: one image takes more than 0.05 seconds"):
+        with pytest.raises(RunFailedError, match="m: one image takes more than 0.05 s"):
             slow()
+
+
+def test_outputs_that_are_no_numbers_are_said(tmp_path: Path) -> None:
+    """Softmax of what is divided by zero; a table of «nan %» with exit code 0 would look like a result."""
+    path = tmp_path / "nan.tflite"
+    path.write_bytes(made.endless_numbers_model())
+    pictures = [tmp_path / name for name in ("a.png", "b.png")]
+    for picture in pictures:
+        cv2.imwrite(str(picture), np.full((8, 8, 3), 7, np.uint8))
+    for more in ((), ("--json",)):
+        result = run("predict", path, *pictures, "--input-range=0,1", *more)
+        assert result.exit_code == 2
+        assert len(result.stderr.splitlines()) == 2
+        assert f"{pictures[0]}: what the model computes for it is NaN or infinite" in result.stderr
+    assert len(json.loads(result.stdout)["unreadable"]) == 2
+    with pytest.raises(RunFailedError, match=r"nan\.tflite, image 0: what the model computes"):
+        Classifier(path, input_range=(0, 1)).top1(np.full((1, 4, 4, 3), 7, np.uint8))
+
+
+def test_bytes_that_many_tensors_share_are_not_counted_again_and_again() -> None:
+    file = made.FileBuilder()
+    graph = file.graph()
+    image, last = graph.tensor("image", (1, 4, 4, 3)), graph.tensor("last", (1, 48))
+    weights = np.arange(50_000, dtype=np.int8).reshape(50, 1000)
+    shared = [
+        graph.tensor(f"weights {i}", (50, 1000), made.Types.INT8, weights if i == 0 else None) for i in range(400)
+    ]
+    for tensor in shared[1:]:
+        graph.made.tensors[tensor].buffer = graph.made.tensors[shared[0]].buffer
+    graph.operator(made.Operators.CONCATENATION, [image, *shared], [last])
+    graph.ends([image], [last])
+    content = file.content()
+    assert len(content) < 200_000
+    rows = inspect_file(ModelFile(content, "shared.tflite")).tensors
+    assert len(rows) == 400
+    assert sum(row["sparsity"] is not None for row in rows) == 8
+
+
+def test_what_is_no_regular_file_is_not_opened(tmp_path: Path) -> None:
+    folder = tmp_path / "run" / "compressed"
+    folder.mkdir(parents=True)
+    (tmp_path / "run" / "run.json").write_text("{}")
+    os.mkfifo(folder / "a.tflite")
+    for path in (tmp_path / "run", folder, folder / "a.tflite", Path("/dev/zero")):
+        result = run("inspect", path)
+        assert result.exit_code == 2
+        assert ".tflite" in one_line_of(result) or "/dev/zero" in one_line_of(result)
+
+
+def test_a_file_of_terabytes_is_refused_before_it_is_read(tmp_path: Path) -> None:
+    path = tmp_path / "vast.tflite"
+    with path.open("wb") as stream:
+        try:
+            stream.truncate(1 << 40)
+        except OSError:
+            pytest.skip("this file system has no sparse files")
+    with pytest.raises(ModelError, match=r"vast\.tflite: expected a model of at most 4,294,967,296 bytes"):
+        ModelFile.read(path)
+
+
+@pytest.mark.parametrize(
+    "text",
+    ['{"data": {"class_names": 3}}', '{"data": {"class_names": [1]}}', '{"x": NaN}', '{"a": ' * 70 + "1" + "}" * 70],
+)
+def test_a_run_json_of_odd_shape_is_one_line(text: str, tmp_path: Path) -> None:
+    (tmp_path / "run.json").write_text(text)
+    with pytest.raises(ModelError, match=r"run\.json:? ") as caught:
+        RunFolder(tmp_path)
+    assert "\n" not in str(caught.value)
+
+
+def test_a_single_number_with_several_scales_is_damaged() -> None:
+    file = made.FileBuilder()
+    graph = file.graph()
+    image, scalar = graph.tensor("image", (1, 4, 4, 3)), graph.tensor("scalar", (), made.Types.INT8, np.int8(1))
+    quantized = made.schema.QuantizationParametersT()
+    quantized.scale, quantized.zeroPoint = [0.5, 0.5], [0, 0]
+    graph.made.tensors[scalar].quantization = quantized
+    graph.ends([image], [image])
+    with pytest.raises(DamagedModelError, match="tensor 1 is quantized along axis 0 and has 0"):
+        parse(file.content())

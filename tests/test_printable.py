@@ -65,7 +65,7 @@ def test_escapes_are_those_of_the_character_or_of_the_byte() -> None:
 @given(
     st.recursive(any_text | st.integers() | st.none(), lambda inner: st.lists(inner) | st.dictionaries(any_text, inner))
 )
-@settings(max_examples=200, deadline=None)
+@settings(max_examples=60, deadline=None)
 def test_json_loses_nothing_and_is_printable(document: object) -> None:
     for indent in (None, 1):
         text = write_json(document, indent=indent)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any
 
 import numpy as np
@@ -17,6 +18,8 @@ from edgeclf.artifact.tflite import TensorInfo, TfliteModel
 from edgeclf.errors import ModelError
 from edgeclf.records import Record
 
+_NO_STATISTICS = MappingProxyType({"sparsity": None, "distinct_weights": None, "distinct_weights_per_channel": None})
+_READ_AGAIN = 8  # elements that statistics are computed of, for each byte of constants
 _LEAST_WEIGHTS = 2  # dimensions: a bias is not counted as weights
 
 
@@ -139,7 +142,7 @@ def weight_statistics(tensor: TensorInfo) -> dict[str, Any]:
     """
     values = tensor.values()
     if values is None or values.size == 0:
-        return {"sparsity": None, "distinct_weights": None, "distinct_weights_per_channel": None}
+        return dict(_NO_STATISTICS)
     axis = tensor.axis if len(tensor.scales) > 1 else _channel_axis(tensor)
     rows = np.moveaxis(values, axis, 0).reshape(values.shape[axis], -1)
     zeros = np.zeros(1, np.int64)
@@ -161,7 +164,13 @@ def _channel_axis(tensor: TensorInfo) -> int:
 
 def _graph_facts(graph: TfliteModel) -> dict[str, Any]:
     constants = parameter_tensors(graph)
-    tensors = [{**_described(t), **weight_statistics(t)} for t in constants]
+    # Tensors may share their bytes, and in a hostile file thousands do; each byte is read a few times at most.
+    arrays = [np.frombuffer(constant.data, np.uint8) for constant in constants if constant.data is not None]
+    budget = _READ_AGAIN * sum({array.ctypes.data: array.size for array in arrays}.values())
+    tensors = []
+    for constant in constants:
+        budget -= constant.elements
+        tensors.append({**_described(constant), **(weight_statistics(constant) if budget >= 0 else _NO_STATISTICS)})
     weights = [
         (constant.elements, row["sparsity"], row["distinct_weights"])
         for constant, row in zip(constants, tensors, strict=True)

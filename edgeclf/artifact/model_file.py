@@ -14,6 +14,9 @@ from edgeclf.artifact.provenance import Integrity, Provenance
 from edgeclf.artifact.tflite import IDENTIFIER, TfliteModel, parse
 from edgeclf.errors import DamagedModelError, ModelError
 
+LARGEST_FILE = 1 << 32
+"""Bytes. A FlatBuffer ends at 2 GB; the weights of a few large models lie behind it."""
+
 
 @dataclass(frozen=True)
 class ModelFile:
@@ -34,10 +37,13 @@ class ModelFile:
         """Read a file.
 
         Raises:
-            ModelError: it cannot be read.
+            ModelError: it cannot be read, or is larger than `LARGEST_FILE`.
         """
         path = Path(path)
         try:
+            size = path.stat().st_size
+            if size > LARGEST_FILE:
+                raise ModelError(f"{path}: expected a model of at most {LARGEST_FILE:,} bytes, got {size:,}")
             return cls(path.read_bytes(), path.name, path)
         except OSError as error:
             raise ModelError(f"{path}: cannot be read ({(error.strerror or str(error)).lower()})") from error

@@ -141,7 +141,7 @@ class RunFolder:
 
     def models(self) -> list[Path]:
         """List the compressed models, sorted by name."""
-        return sorted(self.compressed_path.glob("*.tflite"))
+        return sorted(path for path in self.compressed_path.glob("*.tflite") if path.is_file())
 
     def marks(self) -> list[str]:
         """List which of the files are there that make a folder a run, the main one first."""

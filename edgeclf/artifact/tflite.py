@@ -225,7 +225,7 @@ def _quantization(
     if not ((used >= _SMALLEST_SCALE) & (used <= 1 / _SMALLEST_SCALE)).all():
         raise damage_error(f"tensor {index} has a scale that is no sensible number")
     if len(scales) > 1:
-        if not 0 <= axis < max(len(shape), 1):
+        if not 0 <= axis < len(shape):
             raise damage_error(f"tensor {index} is quantized along axis {axis} and has {len(shape)}")
         if len(scales) != shape[axis]:
             raise damage_error(f"tensor {index} has {len(scales)} scales along an axis of {shape[axis]}")

@@ -16,7 +16,7 @@ from edgeclf.artifact.locate import locate_model
 from edgeclf.artifact.model_file import ModelFile
 from edgeclf.artifact.normalization import Normalization, resolve_normalization
 from edgeclf.artifact.pixels import apply_table, pixel_table
-from edgeclf.errors import ImageError
+from edgeclf.errors import ImageError, RunFailedError
 from edgeclf.inference.engine import TensorSpec, find_engine
 from edgeclf.inference.frame_choice import FrameChoice
 from edgeclf.inference.images import ImageLike, is_several, load_pixels
@@ -27,6 +27,7 @@ from edgeclf.records import Record
 
 Images = npt.NDArray[np.uint8]
 
+_NO_NUMBERS = "what the model computes for it is NaN or infinite; a wrong --normalize is a common reason"
 RANGE_IMAGES = 64
 """Most images that an input range is measured on."""
 
@@ -139,7 +140,7 @@ class Classifier:
             top: how many classes to return at most.
 
         Raises:
-            ImageError: an image cannot be read.
+            ImageError: an image cannot be read, or what the model computes for it is NaN or infinite.
         """
         if is_several(image):
             pixels = [load_pixels(one, self.height, self.width) for one in image]
@@ -150,6 +151,8 @@ class Classifier:
     def _predict(self, pixels: Images, top: int) -> Prediction:
         raw = self.raw(pixels)
         scores = self._to_probabilities(raw)
+        if not np.isfinite(scores).all():
+            raise ImageError(_NO_NUMBERS)
         # by index among equals, as MediaPipe does
         order = np.argsort(-self._ranking(raw), kind="stable")[:top]
         return Prediction(tuple(LabelScore(self.labels[i], int(i), float(scores[i])) for i in order))
@@ -175,9 +178,19 @@ class Classifier:
         return self._session.run(apply_table(self._table, pixels, self._channel_order)[None]).reshape(-1)
 
     def top1(self, images: Images) -> npt.NDArray[np.int64]:
-        """Find the best class of each of uint8[N, height, width, 3]: int64[N]; ties go to the lowest index."""
+        """Find the best class of each of uint8[N, height, width, 3]: int64[N]; ties go to the lowest index.
+
+        Raises:
+            RunFailedError: what the model computes for one of them is NaN or infinite.
+        """
         self._ensure_input_range(images)
-        return np.array([int(np.argmax(self._ranking(self.raw(image)))) for image in images], np.int64)
+        found = np.empty(len(images), np.int64)
+        for position, image in enumerate(images):
+            raw = self.raw(image)
+            if self._reals is None and not np.isfinite(raw).all():
+                raise RunFailedError(f"{self.path.name}, image {position}: {_NO_NUMBERS}")
+            found[position] = np.argmax(self._ranking(raw))
+        return found
 
     def probabilities(self, images: Images) -> npt.NDArray[np.float32]:
         """Compute the probabilities float32[N, C] of uint8[N, height, width, 3]."""

@@ -57,7 +57,7 @@ class WatchedCall:
             if _resident_bytes() - before > self._limits.bytes:
                 self._abandon(f"more than {self._limits.megabytes:,.0f} MB", MEGABYTES_VARIABLE)
             if time.monotonic() >= give_up:
-                self._abandon(f"more than {self._limits.seconds:g} seconds", SECONDS_VARIABLE)
+                self._abandon(f"more than {self._limits.seconds:g} s", SECONDS_VARIABLE)
         if failures:
             raise failures[0]
 

@@ -205,3 +205,15 @@ def _with_metadata(buffers: dict[str, bytes], labels: list[str] | None, comment:
     editor = TfliteEditor(plain_model())
     editor.set_metadata({**buffers, BUFFER_NAME: metadata_buffer("plain", "plain", 4, 4, 3, RAW)}, "plain")
     return append_labels(editor.pack(), labels or [f"class {i}" for i in range(48)], comment)
+
+
+def endless_numbers_model() -> bytes:
+    """float32[1, 4, 4, 3] in, [1, 48] out: pixels divided by zero, which gives NaN and infinity."""
+    file = FileBuilder()
+    graph = file.graph()
+    image, flat, scores = graph.tensor("image", (1, 4, 4, 3)), graph.tensor("flat", (1, 48)), graph.tensor("o", (1, 48))
+    zero = graph.tensor("zero", (1,), data=np.zeros(1, np.float32))
+    _reshape(graph, image, flat, [1, 48])
+    graph.operator(Operators.DIV, [flat, zero], [scores], (Options.DivOptions, schema.DivOptionsT()))
+    graph.ends([image], [scores])
+    return file.content()
