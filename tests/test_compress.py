@@ -206,7 +206,9 @@ def test_networks_without_scaling_are_measured_or_given(data: Dataset, tmp_path:
 
 def test_a_saved_model_gets_the_same_clean_graph(source: Path, network: Any, data: Dataset, tmp_path: Path) -> None:
     network.export(tmp_path / "exported")
-    (made,) = compress(tmp_path / "exported", "int8", data=data, calibration=30, out=tmp_path).models
+    exported = tmp_path / "exported"
+    (made,) = compress(exported, "int8", data=data, calibration=30, out=tmp_path, speed=True).models
+    assert made.speed is not None
     model = graph(made.path)
     assert "MUL" not in [op.name for op in model.operators]
     # The exporter folds the scaling into the first convolution; else it is the input's own quantization.
