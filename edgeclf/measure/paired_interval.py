@@ -11,16 +11,20 @@ import numpy.typing as npt
 
 from edgeclf.measure.statistics import Interval, mcnemar_p
 
+WIDENING = 1.01
+"""Factor of the half width, which keeps the coverage above 93 % at the ends of intervals too, where it is lowest."""
+
 FloatArray = npt.NDArray[np.floating[Any]]
 
 
 def difference_interval(lost: int, gained: int, total: int, alpha: float = 0.05) -> Interval:
     """Compute an interval of a paired difference in accuracy, second classifier minus first.
 
-    It is Bonett and Price's, which holds its coverage where few images differ, as a bootstrap does not: between 93.2 %
-    and 100 % for 95 %, for 100 to 10,000 images of which 0.1 to 20 % differ (`tools/benchmarks/paired_interval.py`).
-    It excludes zero exactly where `mcnemar_p(lost, gained)` is below `alpha`: where it would not, its bound next to
-    zero is that of `exact_interval`, which inverts the test. At 95 % that only ever widens it.
+    It is Bonett and Price's, made 1 % wider. It holds its coverage where few images differ, as a bootstrap does not:
+    between 93.2 % and 100 % for 95 %, for 100 to 10,000 images of which 0.1 to 20 % differ, at every true difference
+    (`tools/benchmarks/paired_interval.py`); without the 1 % it falls to 92.9 % at the worst. It excludes zero exactly
+    where `mcnemar_p(lost, gained)` is below `alpha`: where it would not, its bound next to zero is that of
+    `exact_interval`, which inverts the test. At 95 % that only ever widens it.
 
     Args:
         lost: images that the first classifier predicts correctly and the second wrongly.
@@ -39,7 +43,7 @@ def difference_interval(lost: int, gained: int, total: int, alpha: float = 0.05)
     """
     if lost < 0 or gained < 0 or total < max(1, lost + gained):
         raise ValueError(f"expected counts of 0 or more within the total, got {lost} and {gained} of {total}")
-    bounds = bonett_price_bounds(np.array(lost), np.array(gained), total, alpha)
+    bounds = bonett_price_bounds(np.array(lost), np.array(gained), total, alpha, WIDENING)
     low, high = max(-1.0, float(bounds[0])), min(1.0, float(bounds[1]))
     significant = mcnemar_p(lost, gained) < alpha
     if significant == (low > 0 or high < 0):
@@ -55,16 +59,17 @@ def bonett_price_bounds(
     gained: FloatArray | npt.NDArray[np.integer[Any]],
     total: int,
     alpha: float,
+    widening: float = 1.0,
 ) -> tuple[FloatArray, FloatArray]:
     """Compute the adjusted Wald interval of many pairs of counts at once; its ends may lie beyond -1 and 1.
 
-    One image is added to those lost and one to those gained.
+    One image is added to those lost and one to those gained. `widening` is a factor of the half width.
 
     Source: as `difference_interval`.
     """
     z, size = NormalDist().inv_cdf(1 - alpha / 2), total + 2
     centre = (gained - lost) / size
-    half = z * np.sqrt(((lost + gained + 2) / size - centre * centre) / size)
+    half = widening * z * np.sqrt(((lost + gained + 2) / size - centre * centre) / size)
     return centre - half, centre + half
 
 
