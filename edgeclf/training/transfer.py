@@ -215,7 +215,7 @@ def _last_maps(network: tf_keras.Model) -> Any:
                 found.setdefault("other", entries[0])
         frontier += [tensor for tensor in entries if all(tensor is not known for known in frontier)]
         frontier = [tensor for tensor in frontier if producer(tensor) is not layer]
-        frontier.sort(key=lambda tensor: -positions[id(producer(tensor))])
+        frontier.sort(key=lambda tensor: -positions.get(id(producer(tensor)), -1))  # Sequential lists no input
     return found.get("global", found.get("other", network.outputs[0]))
 
 
