@@ -7,6 +7,7 @@ import os
 import sqlite3
 import sys
 from pathlib import Path
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -71,7 +72,8 @@ def full_device(monkeypatch: pytest.MonkeyPatch) -> None:
         os.close(descriptor)
         return open("/dev/full", mode, **settings)  # type: ignore[call-overload]
 
-    monkeypatch.setattr("edgeclf.atomic.os.fdopen", open_full)
+    # Only what that module sees: the rest of the process goes on writing.
+    monkeypatch.setattr("edgeclf.atomic.os", SimpleNamespace(**{**vars(os), "fdopen": open_full}))
 
 
 @pytest.mark.parametrize("size", [1, 1_000_000])
