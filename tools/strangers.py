@@ -18,7 +18,8 @@ import time
 import traceback
 from pathlib import Path
 
-sys.path.insert(0, str(Path(__file__).resolve().parent))
+TOOLS = Path(__file__).resolve().parent
+sys.path[:0] = [str(TOOLS.parent), str(TOOLS)]
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
 
 import stranger_cases

@@ -13,6 +13,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+ROOT = Path(__file__).resolve().parents[2]
 CASES: list[Case] = []
 
 
@@ -79,7 +80,8 @@ def run_command(*arguments: str | Path, folder: Path | None = None) -> Finished:
 def run_process(*arguments: str | Path, folder: Path | None = None, timeout: float = 120) -> Finished:
     """Run `edgeclf ARGUMENTS` in a process of its own: for what ends a process, or must not import TensorFlow."""
     command: Sequence[str] = [sys.executable, "-m", "edgeclf", *map(str, arguments)]
-    done = subprocess.run(command, cwd=folder, capture_output=True, timeout=timeout, check=False)
+    environment = os.environ | {"PYTHONPATH": str(ROOT)}
+    done = subprocess.run(command, cwd=folder, env=environment, capture_output=True, timeout=timeout, check=False)
     texts = (stream.decode("utf-8", "surrogateescape") for stream in (done.stdout, done.stderr))
     return Finished(done.returncode, *texts)
 
