@@ -14,7 +14,8 @@ pytest.importorskip("tensorflow")
 import tf_keras
 
 import edgeclf
-from edgeclf.cli.train import _complete_network
+from edgeclf.cli.options import complete_from
+from edgeclf.cli.train import _networks
 from edgeclf.errors import InputError, UnknownNameError
 from edgeclf.training.networks import NETWORKS, Network, NetworkSettings
 from edgeclf.training.networks.building import build_network
@@ -101,7 +102,7 @@ def test_the_same_seed_gives_the_same_weights_as_ever(name: str, width: float | 
 
 def test_the_command_line_offers_what_there_is(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(NETWORKS, "resnet-of-mine", NETWORKS["resnet8"])
-    assert _complete_network("resnet") == ["resnet8", "resnet20", "resnet-of-mine"]
+    assert complete_from(_networks)("resnet") == ["resnet8", "resnet20", "resnet-of-mine"]
 
 
 def test_the_registry_is_read_without_tensorflow() -> None:

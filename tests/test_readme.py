@@ -83,7 +83,7 @@ def substituted(command: str) -> list[str] | None:
     extra = {
         "train": ["--epochs", "2", "--weights", "none", "--image-size", "32"],
         "bench": ["--runs", "50"],
-        "live": ["--no-window", "--overwrite"],
+        "live": ["--no-window", "--overwrite", "--no-stay"],
         "compress": ["--set", "qat_epochs=1", "--set", "prune_epochs=1", "--set", "cluster_epochs=1"],
     }
     return [sys.executable, "-m", "edgeclf", *words[1:], *extra.get(words[1], [])]

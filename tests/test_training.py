@@ -164,7 +164,18 @@ def test_the_report_of_an_earlier_version_is_read() -> None:
 
 def test_the_end_names_what_was_written_quoted_for_the_shell_and_the_time() -> None:
     report = TrainReport(
-        "my runs/a", "cnn", 3, 16, 1.5, 1, 1, "CPU", {"test": None}, (), "", 70.0, "2026-02-03T04:05:06+00:00"
+        run="my runs/a",
+        model="cnn",
+        parameters=3,
+        image_size=16,
+        seconds=1.5,
+        epochs=1,
+        kept_epoch=1,
+        device="CPU",
+        metrics={"test": None},
+        notes=(),
+        elapsed_seconds=70.0,
+        ended="2026-02-03T04:05:06+00:00",
     )
     console = Console(file=io.StringIO(), width=80)
     render_training(console, report)

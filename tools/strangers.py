@@ -22,10 +22,10 @@ TOOLS = Path(__file__).resolve().parent
 sys.path[:0] = [str(TOOLS.parent), str(TOOLS)]
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
 
-import stranger_cases
-from rich.console import Console
-from rich.table import Table
-from stranger_cases.case import CASES, Case, Finding
+import stranger_cases  # noqa: E402
+from rich.console import Console  # noqa: E402
+from rich.table import Table  # noqa: E402
+from stranger_cases.case import CASES, Case, Finding  # noqa: E402
 
 
 def main() -> int:
