@@ -100,17 +100,25 @@ def _smaller(model: ModelResult, report: BenchReport) -> str:
 
 
 def _ranking(models: list[ModelResult]) -> list[str]:
+    """Name the fastest and the smallest, or those that are too close to the best to be told apart."""
     if len(models) < 2:
         return []
-    by_speed = sorted(models, key=lambda m: m.latency_ms.median)
-    by_size = sorted(models, key=lambda m: m.size_bytes)
-    titles: dict[str, list[str]] = {}
-    if by_speed[0].latency_ms.median < CLEARLY * by_speed[1].latency_ms.median:
-        titles.setdefault(by_speed[0].name, []).append("fastest")
-    if by_size[0].size_bytes < CLEARLY * by_size[1].size_bytes:
-        titles.setdefault(by_size[0].name, []).append("smallest")
-    sentences = [f"{name} is clearly the {_listed(won)}." for name, won in titles.items()]
-    return [" ".join(sentences)] if sentences else ["No model is clearly faster or smaller than the next."]
+    titles: dict[tuple[str, ...], list[str]] = {}
+    for title, values in (
+        ("fastest", [model.latency_ms.median for model in models]),
+        ("smallest", [float(model.size_bytes) for model in models]),
+    ):
+        near = tuple(m.name for m, value in zip(models, values, strict=True) if min(values) >= CLEARLY * value)
+        titles.setdefault(near, []).append(title)
+    sentences = []
+    for near, won in titles.items():
+        if len(near) == len(models):
+            sentences.append(f"No model is clearly the {' or '.join(won)}.")
+        elif len(near) == 1:
+            sentences.append(f"{near[0]} is clearly the {_listed(won)}.")
+        else:
+            sentences.append(f"{_listed(list(near))} are the {_listed(won)}, too close to each other to rank.")
+    return [" ".join(sentences)]
 
 
 def _listed(words: list[str]) -> str:
