@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import base64
-import dataclasses
 import re
 from dataclasses import replace
 from html.parser import HTMLParser
@@ -255,9 +254,9 @@ def test_a_lead_within_the_noise_is_no_lead() -> None:
     clear = (model("a"), model("b", latency_ms=Percentiles(0.2, 0.3, 0.4), size_bytes=200_000, top1=0.83))
     lines = wording.summary(report(models=clear))
     assert "a is clearly the fastest and smallest." in lines
-    lines = wording.summary(report(models=(*close, dataclasses.replace(clear[1], name="c"))))
-    assert "a and b are the fastest and smallest, too close to each other to rank." in lines
     assert "b is dominated by a, which is smaller, faster and no less accurate." in lines
+    lines = wording.summary(report(models=(*close, replace(clear[1], name="c"))))
+    assert "a and b are the fastest and smallest, too close to each other to rank." in lines
 
 
 def test_warnings_name_what_might_mislead() -> None:
