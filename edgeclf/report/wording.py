@@ -100,7 +100,7 @@ def _smaller(model: ModelResult, report: BenchReport) -> str:
 
 
 def _ranking(models: list[ModelResult]) -> list[str]:
-    """Name the fastest and the smallest, or those that are too close to the best to be told apart."""
+    """Name the fastest and the smallest, or those that are too close to the best to be ranked."""
     if len(models) < 2:
         return []
     titles: dict[tuple[str, ...], list[str]] = {}
