@@ -63,7 +63,7 @@ def test_lines_are_names_and_numbers_in_front_are_their_order(text: str, expecte
         ("cat\nd\u202eog".encode(), r"line 2: expected printable characters, got U\+202E"),
         (b"caf\xe9\n", "expected class names as UTF-8 text"),
         (b"PK\x03\x04\x00", r"got U\+0003"),
-        (b"x" * (LONGEST_LABEL + 1), "line 1: expected a class name of at most 500 characters, got 501"),
+        (b"x" * (LONGEST_LABEL + 1), "line 1: expected a class name of at most 1000 characters, got 1,001"),
         (b"x\n" * (MOST_CLASSES + 1), "expected at most 250,000 class names, got 250,001"),
     ],
 )
