@@ -39,7 +39,10 @@ _SETTINGS: dict[str, tuple[str, ...]] = {
     "cluster": ("clusters", "clustering", "weight_clustering"),
     "recipe": ("format", "formats", "type", "target"),
     "calibration": ("calib", "representative", "representative_dataset", "calib_size", "num_calib", "samples"),
-    "input_range": ("mean", "std", "normalize", "normalization", "scale", "preprocessing"),
+    "normalize": ("mean", "std", "normalization", "scale", "rescale", "preprocess", "preprocessing"),
+    "input_range": ("range", "normalize", "normalization"),
+    "labels": ("names", "class_names", "classes", "label_file", "labelmap", "label_map"),
+    "recursive": ("r", "subfolders"),
     "io": ("input_type", "output_type", "inference_input_type", "io_type"),
     "threads": ("num_threads", "n_threads", "t", "workers", "cpus"),
     "runtime": ("device", "backend", "engine", "delegate", "provider"),
@@ -80,6 +83,7 @@ ALIASES: dict[str, dict[str, tuple[str, ...]]] = {
             "live": ("stream", "camera", "webcam", "serve", "watch", "track"),
             "inspect": ("info", "show", "summary", "describe", "analyze", "metadata"),
             "verify": ("check-model", "selftest", "validate-model"),
+            "collected": ("collect", "sort", "annotate", "review"),
             "audit": ("check", "lint", "stats", "data", "dataset", "clean", "explore"),
         }
     ),
@@ -124,7 +128,7 @@ REMARKS = {
     "gpus": "TensorFlow takes all GPUs that it sees; CUDA_VISIBLE_DEVICES=0 before the command chooses one",
     "cpu": "CUDA_VISIBLE_DEVICES=-1 before the command keeps TensorFlow off the GPU",
     "workers": "batches are prepared beside the training; there is nothing to set",
-    "cache": "decoded images are always kept; EDGECLF_CACHE before the command says where",
+    "cache": "decoded images are always kept; EDGECLF_CACHE before the command chooses where",
     "data": "the data are named without an option, right after the command",
     "source": "what it works on is named without an option, right after the command",
 }

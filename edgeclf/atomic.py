@@ -66,24 +66,29 @@ def sync_folder(folder: Path) -> None:
         os.close(descriptor)
 
 
-def check_writable(folder: Path) -> None:
-    """Raise OutputError before hours of work, not after, where `folder` cannot be made or written."""
-    with explained(folder):
+def check_writable(folder: Path, option: str = "--out") -> None:
+    """Raise OutputError before hours of work, not after, where `folder` cannot be made or written.
+
+    Args:
+        folder: to write to.
+        option: that chooses it, for the message.
+    """
+    with explained(folder, option):
         folder.mkdir(parents=True, exist_ok=True)
         with tempfile.TemporaryFile(dir=folder):
             pass
 
 
 @contextlib.contextmanager
-def explained(path: Path) -> Iterator[None]:
-    """Replace the operating system's errors about writing `path` by ones of one line each."""
+def explained(path: Path, option: str = "--out") -> Iterator[None]:
+    """Replace the operating system's errors about writing `path`, which `option` chooses, by ones of one line each."""
     try:
         yield
     except OSError as error:
         if is_full_disk(error):
             raise RunFailedError(f"{path}: the disk is full; free some space and run the command again") from error
         reason = (error.strerror or str(error)).lower()
-        raise OutputError(f"{path}: cannot be written ({reason}); choose another place with --out") from error
+        raise OutputError(f"{path}: cannot be written ({reason}); choose another place with {option}") from error
 
 
 def is_full_disk(error: BaseException) -> bool:

@@ -9,6 +9,8 @@ import reprlib
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any
 
+from edgeclf.printable import printable
+
 LONGEST_LINE = 1_000
 """Characters of a record in a line."""
 LONGEST_PAGE = 50_000
@@ -117,4 +119,4 @@ def _shorten(text: str, most: int = _LONGEST_CELL) -> str:
 
 
 def _escape(text: str) -> str:
-    return html.escape("".join(c if c.isprintable() else "\N{REPLACEMENT CHARACTER}" for c in text))
+    return html.escape(printable(text))

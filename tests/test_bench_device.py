@@ -174,9 +174,9 @@ def test_the_table_puts_both_machines_side_by_side(host: BenchReport) -> None:
     ("content", "message"),
     [
         (None, "no such file or directory"),
-        (b"", "not a JSON file"),
-        (b"\xff\xfe", "not a JSON file"),
-        (b"[" * 100_000, "not a JSON file"),
+        (b"", "cannot be read: "),
+        (b"\xff\xfe", "cannot be read: "),
+        (b"[" * 100_000, "cannot be read: "),
         (b"[]", "not a report of `edgeclf bench`"),
         (b'{"models": 3}', "not a report of `edgeclf bench`"),
         (b'{"predictions": []}', "not a report of `edgeclf bench`"),

@@ -193,7 +193,7 @@ def test_networks_without_scaling_are_measured_or_given(data: Dataset, tmp_path:
     train = data.splits["train"]
     model.fit(np.asarray(train.images) / 127.5 - 1, train.labels, epochs=10, batch_size=16, verbose=0)
     model.save(tmp_path / "foreign.h5")
-    with pytest.raises(InputError, match="does not say which input values it expects"):
+    with pytest.raises(InputError, match="does not state which input values it expects"):
         compress(tmp_path / "foreign.h5", "float32", out=tmp_path)
     report = compress(tmp_path / "foreign.h5", ["int8", "float32"], data=data, calibration=30, out=tmp_path)
     assert all(made.top1 is not None and made.top1 >= 0.9 for made in report.models)

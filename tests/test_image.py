@@ -458,3 +458,12 @@ def test_headers_of_noise_never_end_in_another_error() -> None:
                 continue
             except Exception as error:  # noqa: BLE001
                 pytest.fail(f"{name}: {error!r}")
+
+
+@pytest.mark.parametrize("bits", [16, 32])
+def test_a_masked_bitmap_without_its_masks_is_cut(bits: int) -> None:
+    pixels = bytes(4)
+    head = b"BM" + struct.pack("<IHHI", 54 + len(pixels), 0, 0, 54)
+    content = head + struct.pack("<IiiHHIIiiII", 40, 1, 1, 1, bits, 3, 0, 0, 0, 0, 0) + pixels
+    with pytest.raises(ImageError, match="the BMP ends before its masks"):
+        decode_bytes(content)

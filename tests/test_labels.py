@@ -16,7 +16,8 @@ from typer.testing import CliRunner
 
 import edgeclf
 from edgeclf.artifact.class_names import UNNAMED
-from edgeclf.artifact.labels import LARGEST_FILE, LONGEST_LABEL, MOST_LABELS, parse_labels, read_labels
+from edgeclf.artifact.label_bounds import LONGEST_LABEL, MOST_CLASSES
+from edgeclf.artifact.labels import LARGEST_FILE, parse_labels, read_labels
 from edgeclf.cli.main import app
 from edgeclf.errors import InputError
 from edgeclf.inference.chance import could_be_chance
@@ -62,8 +63,8 @@ def test_lines_are_names_and_numbers_in_front_are_their_order(text: str, expecte
         ("cat\nd\u202eog".encode(), r"line 2: expected printable characters, got U\+202E"),
         (b"caf\xe9\n", "expected class names as UTF-8 text"),
         (b"PK\x03\x04\x00", r"got U\+0003"),
-        (b"x" * (LONGEST_LABEL + 1), "line 1: expected a class name of at most 500 characters, got 501"),
-        (b"x\n" * (MOST_LABELS + 1), "expected at most 100,000 class names, got 100,001"),
+        (b"x" * (LONGEST_LABEL + 1), "line 1: expected a class name of at most 1000 characters, got 1,001"),
+        (b"x\n" * (MOST_CLASSES + 1), "expected at most 250,000 class names, got 250,001"),
     ],
 )
 def test_what_is_no_list_of_names_is_refused_with_its_line(content: bytes, message: str) -> None:

@@ -116,7 +116,7 @@ def test_images_that_are_to_be_predicted_may_lie_beside_the_splits(tmp_path: Pat
         (each(["first", "second"]), "first/ and second/ hold the same folders .* name them train, validation and test"),
         (each(["Testing", "Validation"]), "has Testing and Validation, but no train folder"),
         (each(["train", "training"]), "train/ and training/ both stand for train; keep one"),
-        (each(["Training", "Testing", "more"]), "more/ holds the same classes as Training/, but its name does not say"),
+        (each(["Training", "Testing", "more"]), "more/ holds the same classes as Training/, but .* does not state"),
         (("cat", "dog", *each(["test"])), "cat/ lies beside test/ and inside it, so classes and splits are mixed"),
         ((*each(["train", "test"]), "dog"), "dog/ lies beside .* hold a class of this name; move its images into"),
         (

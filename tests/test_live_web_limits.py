@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import json
 import os
 import socket
 import threading
@@ -17,6 +18,7 @@ from live_scene import Scene, ask, eventually, new_state, publish
 
 from edgeclf.streaming.loop.state import LiveState
 from edgeclf.streaming.page.limits import Limits
+from edgeclf.streaming.page.replies import json_reply
 from edgeclf.streaming.page.server import WebView
 
 pytestmark = pytest.mark.alone
@@ -240,3 +242,8 @@ def test_many_at_once_are_all_answered(serve: Serve) -> None:
     with httpx.Client(timeout=30, verify=False, trust_env=False) as client, ThreadPoolExecutor(16) as pool:
         answers = list(pool.map(lambda _: client.get(view.url + "api/state").status_code, range(100)))
     assert answers == [200] * 100
+
+
+def test_a_reply_carries_names_that_are_no_utf_8() -> None:
+    body = json_reply({"source": "caf\udce9.mp4"}).body
+    assert json.loads(bytes(body)) == {"source": "caf\udce9.mp4"}

@@ -114,6 +114,7 @@ def test_mean_and_softmax_as_functions() -> None:
     ("front", "words"),
     [
         (lambda x: 1.0 / (x + 1.0), "a constant is divided by a tensor"),
+        (lambda x: x / 0.0, "it divides by zero"),
         (lambda x: x - np.ones((16, 16, 3), np.float32), "differs from place to place"),
         (lambda x: x[:, ::-1], "takes a part of the image"),
         (lambda x: tf.reverse(x, [1]), "mirrors the image"),

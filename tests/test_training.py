@@ -24,10 +24,10 @@ from edgeclf.errors import InputError, OutputError, UnknownNameError
 from edgeclf.training.config import TrainConfig
 from edgeclf.training.evaluation import (
     calibration_error,
-    difference_interval,
     evaluate,
     few_images_note,
     generalization_note,
+    independent_difference_interval,
 )
 from edgeclf.training.networks import NETWORKS
 from edgeclf.training.remarks import advise
@@ -226,7 +226,7 @@ def test_few_images_get_an_interval_in_words_and_no_verdict() -> None:
 
 def test_the_interval_of_a_difference_is_that_of_its_paper() -> None:
     """Newcombe's example: 56 of 70 against 48 of 80, method 10 gives 0.0524 to 0.3339."""
-    assert difference_interval(56 / 70, 70, 48 / 80, 80) == pytest.approx((0.0524, 0.3339), abs=1e-4)
+    assert independent_difference_interval(56 / 70, 70, 48 / 80, 80) == pytest.approx((0.0524, 0.3339), abs=1e-4)
 
 
 @pytest.mark.slow

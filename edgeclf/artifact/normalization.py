@@ -164,5 +164,7 @@ def resolve_normalization(
     if normalize is None:
         return None if input_range is None else Normalization.from_range(*input_range)
     if input_range is not None:
-        raise InputError("normalize and input_range say the same thing; give --normalize or --input-range, not both")
+        raise InputError(
+            "normalize and input_range are two forms of one setting; give --normalize or --input-range, not both"
+        )
     return normalize if isinstance(normalize, Normalization) else parse_normalization(str(normalize))

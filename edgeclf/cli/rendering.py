@@ -98,7 +98,7 @@ def render_predictions(console: Console, report: PredictReport) -> None:
         line(console, f"{photo.path}: {labels}")
     saved = [photo.saved for photo in report.predictions if photo.saved is not None]
     if saved:
-        count = f"{len(saved)} annotated images" if len(saved) > 1 else "1 annotated image"
+        count = counted(len(saved), "annotated image")
         line(console, f"wrote {count} to {Path(saved[0]).parent}")
 
 

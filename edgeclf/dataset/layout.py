@@ -43,7 +43,7 @@ def find_layout(folder: str, tree: FolderTree) -> Layout:
     """Find where the classes of `folder` lie.
 
     Raises:
-        DataError: classes and splits lie side by side, or folders look like splits whose names do not say which.
+        DataError: classes and splits lie side by side, or folders look like splits whose names do not state which.
     """
     layout = Layout(folder)
     for _ in range(_DEEPEST):
@@ -106,7 +106,7 @@ class _Level:
 
     def __init__(self, top: str, entries: Entries, tree: FolderTree) -> None:
         self.top, self.entries, self.tree = top, entries, tree
-        self.inside = {entry.name: _entries_or_none(entry, tree) for entry in entries.folders}
+        self.inside = {entry.name: _entries_or_empty(entry, tree) for entry in entries.folders}
         self._classes = {name: self._class_names(inside) for name, inside in self.inside.items()}
         self._flat = [name for name, inside in self.inside.items() if inside.images]
         self._nested = [name for name, classes in self._classes.items() if classes and name not in self._flat]
@@ -161,8 +161,8 @@ class _Level:
             if 2 * len(group) > len(self._nested) and len(group) > 1:
                 raise DataError(
                     f"{display(self.top)}: {_list(group)} hold the same folders ({self._examples(name)}), so they look "
-                    "like splits, but their names do not say which; name them train, validation and test, or, if they "
-                    "are the classes, list the images in a CSV file (path,label)"
+                    "like splits, but their names do not state which; name them train, validation and test, or, if "
+                    "they are the classes, list the images in a CSV file (path,label)"
                 )
 
     def check_beside(self, entry: Folder, roles: Mapping[str, str]) -> None:
@@ -176,7 +176,7 @@ class _Level:
             )
         if name in self._nested and self._coincide(train, name):
             raise DataError(
-                f"{where} holds the same classes as {display(train)}/, but its name does not say which split it is; "
+                f"{where} holds the same classes as {display(train)}/, but its name does not state which split it is; "
                 "name it train, validation or test, or move it elsewhere"
             )
         if name in self._flat and split_role(name) is not None:
@@ -259,7 +259,7 @@ def check_strays(layout: Layout, images: int) -> None:
     )
 
 
-def _entries_or_none(entry: Folder, tree: FolderTree) -> Entries:
+def _entries_or_empty(entry: Folder, tree: FolderTree) -> Entries:
     try:
         return tree.entries(entry.path)
     except DataError:  # reported when it is walked

@@ -147,6 +147,8 @@ def _only_tensor(call: Call) -> Any:
 def _scaled(call: Call, tensor: Any, scale: Any, offset: Any) -> Replacement:
     def plain(value: Any) -> Any:
         made = np.asarray(value, np.float64)
+        if not np.isfinite(made).all():
+            raise call.refusal("it divides by zero")
         return [float(one) for one in made] if made.ndim else float(made)
 
     return Replacement("Rescaling", {"scale": plain(scale), "offset": plain(offset)}, (tensor,))

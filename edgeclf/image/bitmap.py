@@ -23,8 +23,17 @@ def decode_masked(content: bytes) -> npt.NDArray[np.uint8] | None:
     """Decode a bitmap to `uint8[H, W, 3]` RGB; None where it is none of those, and OpenCV reads it rightly.
 
     Raises:
-        ImageError: the masks are none.
+        ImageError: the masks are none, or there are fewer pixels than it claims.
     """
+    try:
+        return _decode(content)
+    except (struct.error, ValueError) as error:
+        if isinstance(error, ImageError):
+            raise
+        raise ImageError("the file is cut or damaged: the BMP ends before its masks or pixels do") from error
+
+
+def _decode(content: bytes) -> npt.NDArray[np.uint8] | None:
     start, size = struct.unpack_from("<II", content, 10)
     if size < _SMALLEST:
         return None

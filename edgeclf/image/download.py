@@ -11,6 +11,7 @@ from email.message import Message
 from typing import IO, Any
 
 from edgeclf.errors import ImageError
+from edgeclf.printable import one_line
 
 LARGEST = 64 << 20
 """Bytes of an image that is downloaded."""
@@ -113,5 +114,4 @@ def _read(response: http.client.HTTPResponse, end: float, largest: int) -> bytes
 
 
 def _shown(reason: object) -> str:
-    text = " ".join(str(reason).split())
-    return "".join(c if c.isprintable() else "\N{REPLACEMENT CHARACTER}" for c in text)[:100] or type(reason).__name__
+    return one_line(str(reason))[:100] or type(reason).__name__

@@ -61,10 +61,7 @@ class AnnotatedFolder:
             raise OutputError(f"{folder} is a file; --save takes a folder")
         if self.folder.is_dir() and any(self.folder.iterdir()) and not overwrite:
             raise OutputError(f"{folder} is not empty; choose another --save, or write into it with --overwrite")
-        try:
-            check_writable(self.folder)
-        except OutputError as error:
-            raise OutputError(str(error).replace("--out", "--save")) from error
+        check_writable(self.folder, "--save")
         self._taken: set[str] = set()
 
     def save(self, name: str, image: Pixels, prediction: Prediction) -> Path:

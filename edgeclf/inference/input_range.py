@@ -1,4 +1,4 @@
-"""Decides how pixels enter a model: from its file, or from what the user says. What neither knows is measured."""
+"""Decides how pixels enter a model: from its file, or from what the user gives. What neither knows is measured."""
 
 from __future__ import annotations
 
@@ -79,6 +79,26 @@ class InputRange(Record):
 
 
 @dataclass(frozen=True)
+class Refusal:
+    """Why a model does not take a normalization.
+
+    Attributes:
+        name: of its file.
+        reason: a predicate, such as `takes gray pictures: ...`.
+        remedy: what to do; may be empty.
+    """
+
+    name: str
+    reason: str
+    remedy: str = "leave --normalize and --input-range out"
+
+    @property
+    def text(self) -> str:
+        """One line for the user."""
+        return f"{self.name} {self.reason}" + (f"; {self.remedy}" if self.remedy else "")
+
+
+@dataclass(frozen=True)
 class KnownInput:
     """How pixels enter a model whose file, or whose user, knows it.
 
@@ -114,7 +134,7 @@ def resolve_input_range(file: ModelFile, given: Normalization | None = None) -> 
     shape, made = file.shape, file.provenance
     eight_bit = shape.dtype in ("uint8", "int8")
     if given is not None and (refusal := find_refusal(file, given)):
-        raise InputError(refusal)
+        raise InputError(refusal.text)
     if made is not None:
         if eight_bit:
             return KnownInput(InputRange(RAW, "8-bit input"), None)
@@ -130,31 +150,31 @@ def resolve_input_range(file: ModelFile, given: Normalization | None = None) -> 
     return KnownInput(InputRange(found, "metadata"), found)
 
 
-def find_refusal(file: ModelFile, given: Normalization) -> str:
-    """Return why a model does not take what is given; empty: it does."""
+def find_refusal(file: ModelFile, given: Normalization) -> Refusal | None:
+    """Return why a model does not take what is given; None: it does."""
     shape, made = file.shape, file.provenance
     eight_bit = shape.dtype in ("uint8", "int8")
     shown = given.text if given.pair is None else "{:g},{:g}".format(*given.pair)
     if shape.channels == 1 and (len(given.mean) > 1 or given.channel_order != "RGB"):
-        return f"{file.name} takes gray pictures: expected one mean and one std, such as raw or 0..1, got {shown}"
+        reason = f"takes gray pictures: expected one mean and one std, such as raw or 0..1, got {shown}"
+        return Refusal(file.name, reason, remedy="")
     known = {}
     if made is not None:
         known["provenance"] = RAW if made.input_range is None else Normalization.from_range(*made.input_range)
     if eight_bit:
         known[f"quantization of its {shape.dtype} input"] = _quantized_input(shape)
     if not known or any(given.agrees_with(one) for one in known.values()):
-        return ""
+        return None
     origin, expected = next(iter(known.items()))
-    refusal = f"{file.name} knows its input: expected {{:g}},{{:g}} ({origin}), got {shown}".format(*expected.limits)
-    if made is not None:
-        return f"{refusal}; leave --normalize and --input-range out"
-    if shape.scale <= 0:  # a CAST inside the graph
-        return f"{refusal}; leave --normalize and --input-range out"
+    low, high = expected.limits
+    reason = f"knows its input: expected {low:g},{high:g} ({origin}), got {shown}"
+    if made is not None or shape.scale <= 0:  # without a scale there is a CAST inside the graph
+        return Refusal(file.name, reason)
     table = pixel_table(shape.dtype, shape.scale, shape.zero_point, given)
     left = max(len(np.unique(column)) for column in table.reshape(256, -1).T)
     if left >= _FEWEST_LEVELS:
-        return ""
-    return f"{refusal}, which leaves {left} of 256 values apart; leave --normalize and --input-range out"
+        return None
+    return Refusal(file.name, f"{reason}, which leaves {left} of 256 values apart")
 
 
 def _quantized_input(shape: ClassifierShape) -> Normalization:
@@ -191,7 +211,7 @@ def _read_quantization(shape: ClassifierShape) -> KnownInput:
             return KnownInput(InputRange(usual, "assumed", decided=False), usual, (line,))
     line = (
         f"{span}, which is none of the usual ranges (0..1, -1..1, 0..255, torch, caffe); pixel values are its bytes: "
-        "assumed; if labels are wrong, say with --normalize how pixels enter the network"
+        "assumed; if labels are wrong, give with --normalize how pixels enter the network"
     )
     return KnownInput(InputRange(RAW, "assumed", decided=False), None, (line,))
 

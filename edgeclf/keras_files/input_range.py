@@ -47,7 +47,7 @@ def choose_input_range(
         return InputRange(RAW, "network")
     if data is None:
         raise InputError(
-            f"{loaded.path.name} does not say which input values it expects; add --normalize NAME (caffe, torch, tf, "
+            f"{loaded.path.name} does not state which input values it expects; add --normalize NAME (caffe, torch, tf, "
             "0..1, raw, or mean/std), or --data to measure it"
         )
     split = data.splits["train"]
@@ -62,7 +62,7 @@ def choose_input_range(
 
 
 def describe_own_input(loaded: LoadedNetwork) -> str:
-    """Return why a network takes raw pixels, whatever is said; empty: it does not say what it takes."""
+    """Return why a network takes raw pixels, whatever is given; empty: it does not state what it takes."""
     if loaded.run is not None:
         return "it is the network of a run"
     return "it scales its input inside" if scales_input(loaded.network.trackable) else ""

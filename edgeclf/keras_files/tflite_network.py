@@ -3,20 +3,24 @@
 from __future__ import annotations
 
 from types import MappingProxyType
-from typing import Any
 
+import tensorflow as tf
 import tf_keras
 
 from edgeclf.artifact.model_file import ModelFile
 from edgeclf.artifact.tflite import OperatorInfo
-from edgeclf.errors import ModelError
+from edgeclf.errors import DamagedModelError, ModelError
+from edgeclf.inference.limits import ModelLimits
 from edgeclf.keras_files.tflite_operators import OPERATORS, activate
+from edgeclf.keras_files.tflite_options import Options, read_options
 from edgeclf.keras_files.tflite_tensors import KerasGraph
 
 layers = tf_keras.layers
 
 _ACTIVATIONS = MappingProxyType({1: "RELU", 3: "RELU6", 4: "TANH"})
 """Activation functions that are fused into an operator, by their number in the schema; 0 is none."""
+MOST_OPERATORS = 5000
+"""EfficientNet-B7 has about 800; Keras takes milliseconds for each."""
 
 
 def read_tflite_network(file: ModelFile) -> tf_keras.Model:
@@ -33,9 +37,13 @@ def read_tflite_network(file: ModelFile) -> tf_keras.Model:
         from `float32[N, H, W, C]`, the real values of the file's input tensor, to its real outputs `float32[N, K]`.
 
     Raises:
-        ModelError: it is no image classifier, or holds an operator or an option of one that is not known here.
+        ModelError: it is no image classifier, is damaged or larger than allowed, or holds an operator or an option of
+            one that is not known here.
     """
-    shape = file.shape
+    shape, count = file.shape, len(file.graph.operators)
+    if count > MOST_OPERATORS:
+        raise ModelError(f"{file.name}: expected a network of at most {MOST_OPERATORS:,} operators, got {count:,}")
+    ModelLimits.from_environment().check(file)
     entry = layers.Input((shape.height, shape.width, shape.channels), name="image")
     graph = KerasGraph(file)
     graph.computed[file.graph.input_indices[0]] = entry
@@ -47,23 +55,25 @@ def read_tflite_network(file: ModelFile) -> tf_keras.Model:
     if result.shape.rank != 2:
         result = layers.Flatten(name="scores")(result)
     network = tf_keras.Model(entry, result, name="network")
+    used = set(network.layers)
     for layer, weights in graph.weights:
-        layer.set_weights(weights)
+        if layer in used:
+            layer.set_weights(weights)
     return network
 
 
-def _options(file: ModelFile) -> list[Any]:
-    """Return the options of each operator, as the schema's object API has them."""
-    from ai_edge_litert import schema_py_generated as schema
+def _options(file: ModelFile) -> list[Options]:
+    try:
+        return read_options(file.content, tuple(operator.name for operator in file.graph.operators))
+    except DamagedModelError as error:
+        raise DamagedModelError(f"{file.name}: {error}") from error
 
-    return [one.builtinOptions for one in schema.ModelT.InitFromPackedBuf(file.content, 0).subgraphs[0].operators]
 
-
-def _read(graph: KerasGraph, operator: OperatorInfo, options: Any) -> None:
+def _read(graph: KerasGraph, operator: OperatorInfo, options: Options) -> None:
     """Build the layers of an operator.
 
     Raises:
-        ModelError: it is not known, or lacks what it needs.
+        ModelError: it is not known, lacks what it needs, or gives another shape than the file claims.
     """
     if all(graph.computed.get(index) is None for index in operator.inputs):
         if operator.name != "DEQUANTIZE":  # `KerasGraph.constant` looks through these
@@ -72,10 +82,16 @@ def _read(graph: KerasGraph, operator: OperatorInfo, options: Any) -> None:
     build = OPERATORS.get(operator.name)
     if build is None:
         raise graph.refuse(operator.name, f"expected one of {', '.join(sorted(OPERATORS))}")
-    made = build(graph, operator, options)
-    fused = getattr(options, "fusedActivationFunction", 0)
+    if len(operator.outputs) != 1 or operator.outputs[0] in graph.computed:
+        raise graph.refuse(operator.name, "expected one output, which nothing else computes")
+    try:
+        made = build(graph, operator, options)
+    except (ValueError, TypeError, tf.errors.OpError) as error:  # what Keras raises for sizes that do not go together
+        reason = str(error).split("\n", 1)[0]
+        raise graph.refuse(operator.name, f"its sizes do not fit together ({reason})") from error
+    fused = int(options.get("activation", 0))
     if fused:
         if fused not in _ACTIVATIONS:
             raise graph.refuse(operator.name, f"it has the fused activation function {fused}")
         made = activate(graph, _ACTIVATIONS[fused], made)
-    graph.computed[operator.outputs[0]] = made
+    graph.set_computed(operator, made)

@@ -7,9 +7,11 @@ from types import MappingProxyType
 from typing import Any
 
 import numpy as np
+import numpy.typing as npt
 import tf_keras
 
 from edgeclf.artifact.tflite import OperatorInfo
+from edgeclf.keras_files.tflite_options import Options
 from edgeclf.keras_files.tflite_tensors import KerasGraph, Weights
 
 layers = tf_keras.layers
@@ -18,10 +20,29 @@ EPSILON = 1e-3
 """Of the batch normalization that is put behind each convolution."""
 
 
-def _padding(graph: KerasGraph, operator: OperatorInfo, options: Any) -> str:
-    if options.padding not in (0, 1):
-        raise graph.refuse(operator.name, f"expected the padding 0 (same) or 1 (valid), got {options.padding}")
-    return "valid" if options.padding else "same"
+def _padding(graph: KerasGraph, operator: OperatorInfo, options: Options) -> str:
+    if options["padding"] not in (0, 1):
+        raise graph.refuse(operator.name, f"expected the padding 0 (same) or 1 (valid), got {options['padding']}")
+    return "valid" if options["padding"] else "same"
+
+
+def _whole(options: Options, name: str) -> tuple[int, int]:
+    """Return an option that height and width have each."""
+    return int(options[f"{name}_h"]), int(options[f"{name}_w"])
+
+
+def _kernel(graph: KerasGraph, operator: OperatorInfo, x: Any) -> npt.NDArray[Any]:
+    """Return the kernel of a convolution.
+
+    Raises:
+        ModelError: it is none of four dimensions, or its input is none.
+    """
+    kernel = graph.constant(operator, 1)
+    if kernel.ndim != 4 or x.shape.rank != 4:
+        raise graph.refuse(
+            operator.name, f"expected an image and a kernel of 4 dimensions, got {x.shape.rank} and {kernel.ndim}"
+        )
+    return kernel
 
 
 def _normalized(graph: KerasGraph, x: Any, bias: Weights) -> Any:
@@ -31,14 +52,15 @@ def _normalized(graph: KerasGraph, x: Any, bias: Weights) -> Any:
     return graph.add(layers.BatchNormalization, weights, epsilon=EPSILON, momentum=0.9)(x)
 
 
-def _convolution(graph: KerasGraph, operator: OperatorInfo, options: Any) -> Any:
-    x, kernel = graph.tensor(operator), graph.constant(operator, 1)
+def _convolution(graph: KerasGraph, operator: OperatorInfo, options: Options) -> Any:
+    x = graph.tensor(operator)
+    kernel = _kernel(graph, operator, x)
     filters, height, width, channels = kernel.shape
     if channels != x.shape[-1]:
         raise graph.refuse(operator.name, "it is a grouped convolution")
     bias = graph.bias(operator, filters)
     weights = kernel.transpose(1, 2, 3, 0)
-    if (height, width) == (1, 1) and tuple(x.shape[1:3]) == (1, 1) and not options.fusedActivationFunction:
+    if (height, width) == (1, 1) and tuple(x.shape[1:3]) == (1, 1) and not options["activation"]:
         dense = graph.add(layers.Dense, [weights[0, 0], bias], units=filters)
         return dense(graph.add(layers.Flatten)(x))
     made = graph.add(
@@ -46,26 +68,31 @@ def _convolution(graph: KerasGraph, operator: OperatorInfo, options: Any) -> Any
         [weights],
         filters=filters,
         kernel_size=(height, width),
-        strides=(options.strideH, options.strideW),
-        dilation_rate=(options.dilationHFactor, options.dilationWFactor),
+        strides=_whole(options, "stride"),
+        dilation_rate=_whole(options, "dilation"),
         padding=_padding(graph, operator, options),
         use_bias=False,
     )
     return _normalized(graph, made(x), bias)
 
 
-def _depthwise(graph: KerasGraph, operator: OperatorInfo, options: Any) -> Any:
-    x, kernel = graph.tensor(operator), graph.constant(operator, 1)
-    _, height, width, outputs = kernel.shape
-    channels = x.shape[-1]
-    if outputs % channels or options.strideH != options.strideW:
-        raise graph.refuse(operator.name, f"{outputs} outputs of {channels} channels, strides that differ")
+def _depthwise(graph: KerasGraph, operator: OperatorInfo, options: Options) -> Any:
+    x = graph.tensor(operator)
+    kernel = _kernel(graph, operator, x)
+    one, height, width, outputs = kernel.shape
+    channels, strides = x.shape[-1], _whole(options, "stride")
+    if one != 1 or not channels or not outputs or outputs % channels or strides[0] != strides[1]:
+        raise graph.refuse(
+            operator.name,
+            f"expected a kernel [1, height, width, a multiple of {channels} channels] and equal strides, "
+            f"got {list(kernel.shape)} and {list(strides)}",
+        )
     made = graph.add(
         layers.DepthwiseConv2D,
         [kernel.reshape(height, width, channels, outputs // channels)],
         kernel_size=(height, width),
-        strides=(options.strideH, options.strideW),
-        dilation_rate=(options.dilationHFactor, options.dilationWFactor),
+        strides=strides,
+        dilation_rate=_whole(options, "dilation"),
         depth_multiplier=outputs // channels,
         padding=_padding(graph, operator, options),
         use_bias=False,
@@ -73,43 +100,48 @@ def _depthwise(graph: KerasGraph, operator: OperatorInfo, options: Any) -> Any:
     return _normalized(graph, made(x), graph.bias(operator, outputs))
 
 
-def _fully_connected(graph: KerasGraph, operator: OperatorInfo, options: Any) -> Any:
+def _fully_connected(graph: KerasGraph, operator: OperatorInfo, options: Options) -> Any:
     x, kernel = graph.tensor(operator), graph.constant(operator, 1)
-    if options.weightsFormat != 0 or kernel.ndim != 2:
+    if options["weights_format"] != 0 or kernel.ndim != 2:
         raise graph.refuse(operator.name, "its weights are shuffled")
-    if x.shape.rank != 2 and not options.keepNumDims:
+    if x.shape.rank != 2 and not options["keep_num_dims"]:
         x = graph.add(layers.Flatten)(x)
+    if x.shape[-1] != kernel.shape[1]:
+        raise graph.refuse(operator.name, f"its weights take {kernel.shape[1]} values, got {x.shape[-1]}")
     weights = [np.ascontiguousarray(kernel.T), graph.bias(operator, len(kernel))]
     return graph.add(layers.Dense, weights, units=len(kernel))(x)
 
 
 def _pool(kind: type) -> Build:
-    def build(graph: KerasGraph, operator: OperatorInfo, options: Any) -> Any:
+    def build(graph: KerasGraph, operator: OperatorInfo, options: Options) -> Any:
         return graph.add(
             kind,
-            pool_size=(options.filterHeight, options.filterWidth),
-            strides=(options.strideH, options.strideW),
+            pool_size=_whole(options, "filter"),
+            strides=_whole(options, "stride"),
             padding=_padding(graph, operator, options),
         )(graph.tensor(operator))
 
     return build
 
 
-def _mean(graph: KerasGraph, operator: OperatorInfo, options: Any) -> Any:
-    axes = sorted(int(axis) % 4 for axis in graph.constant(operator, 1).reshape(-1))
-    if axes != [1, 2]:
-        raise graph.refuse(operator.name, f"expected the mean over the axes 1 and 2, got {axes}")
-    return graph.add(layers.GlobalAveragePooling2D, keepdims=bool(options.keepDims))(graph.tensor(operator))
+def _mean(graph: KerasGraph, operator: OperatorInfo, options: Options) -> Any:
+    x, axes = graph.tensor(operator), graph.constant(operator, 1).reshape(-1)
+    if x.shape.rank != 4 or axes.dtype.kind != "i" or sorted(axes % 4) != [1, 2]:
+        raise graph.refuse(operator.name, "expected the mean of an image over the axes 1 and 2")
+    return graph.add(layers.GlobalAveragePooling2D, keepdims=bool(options["keep_dims"]))(x)
 
 
 def _elementwise(merge: type, by_constant: Callable[[Weights], dict[str, Any]]) -> Build:
-    def build(graph: KerasGraph, operator: OperatorInfo, options: Any) -> Any:
+    def build(graph: KerasGraph, operator: OperatorInfo, options: Options) -> Any:
+        if len(operator.inputs) != 2:
+            raise graph.refuse(operator.name, f"expected 2 inputs, got {len(operator.inputs)}")
         both: list[Any] = [graph.computed.get(index) for index in operator.inputs]
         if all(tensor is not None for tensor in both):
             return graph.add(merge)(both)
         number = 0 if both[0] is None else 1
         values = graph.constant(operator, number).astype(np.float32)
-        if values.size not in (1, both[1 - number].shape[-1]):
+        along_channels = values.shape[-1:] == (values.size,) == tuple(both[1 - number].shape[-1:])
+        if values.size != 1 and not along_channels:
             raise graph.refuse(operator.name, f"with a constant of shape {list(values.shape)}")
         settings = by_constant(values.reshape(-1))
         return graph.add(layers.Rescaling, **settings)(both[1 - number])
@@ -121,36 +153,42 @@ def _listed(values: Weights) -> float | list[float]:
     return float(values[0]) if values.size == 1 else [float(value) for value in values]
 
 
-def _concatenation(graph: KerasGraph, operator: OperatorInfo, options: Any) -> Any:
+def _concatenation(graph: KerasGraph, operator: OperatorInfo, options: Options) -> Any:
     tensors = [graph.tensor(operator, number) for number in range(len(operator.inputs))]
-    return graph.add(layers.Concatenate, axis=options.axis)(tensors)
+    axis, rank = int(options["axis"]), tensors[0].shape.rank if tensors else 0
+    if not -rank < axis < rank or axis == 0:
+        raise graph.refuse(operator.name, f"expected an axis of its {rank} behind the first, got {axis}")
+    return graph.add(layers.Concatenate, axis=axis)(tensors)
 
 
-def _pad(graph: KerasGraph, operator: OperatorInfo, options: Any) -> Any:
-    sides = graph.constant(operator, 1).astype(int).tolist()
-    if len(sides) != 4 or sides[0] != [0, 0] or sides[3] != [0, 0]:
-        raise graph.refuse(operator.name, f"expected padding of height and width, got {sides}")
+def _pad(graph: KerasGraph, operator: OperatorInfo, options: Options) -> Any:
+    sides = graph.constant(operator, 1)
+    if sides.shape != (4, 2) or sides.dtype.kind != "i" or sides[0].any() or sides[3].any() or (sides < 0).any():
+        raise graph.refuse(operator.name, "expected a padding of height and width")
+    sides = sides.tolist()
     return graph.add(layers.ZeroPadding2D, padding=(tuple(sides[1]), tuple(sides[2])))(graph.tensor(operator))
 
 
-def _reshape(graph: KerasGraph, operator: OperatorInfo, options: Any) -> Any:
+def _reshape(graph: KerasGraph, operator: OperatorInfo, options: Options) -> Any:
     x, target = graph.tensor(operator), graph.tensors[operator.outputs[0]].shape
+    if len(target) < 2 or target[0] != 1:
+        raise graph.refuse(operator.name, f"expected the shape of one image, got {list(target)}")
     if len(target) == 2:
         return graph.add(layers.Flatten)(x)
     return graph.add(layers.Reshape, target_shape=target[1:])(x)
 
 
-def _softmax(graph: KerasGraph, operator: OperatorInfo, options: Any) -> Any:
-    if options.beta != 1.0:
-        raise graph.refuse(operator.name, f"expected beta 1, got {options.beta}")
+def _softmax(graph: KerasGraph, operator: OperatorInfo, options: Options) -> Any:
+    if options["beta"] != 1.0:
+        raise graph.refuse(operator.name, f"expected beta 1, got {options['beta']}")
     return graph.add(layers.Softmax)(graph.tensor(operator))
 
 
-def _identity(graph: KerasGraph, operator: OperatorInfo, options: Any) -> Any:
+def _identity(graph: KerasGraph, operator: OperatorInfo, options: Options) -> Any:
     return graph.tensor(operator)
 
 
-def _activation(graph: KerasGraph, operator: OperatorInfo, options: Any) -> Any:
+def _activation(graph: KerasGraph, operator: OperatorInfo, options: Options) -> Any:
     return activate(graph, operator.name, graph.tensor(operator))
 
 
@@ -166,7 +204,7 @@ def activate(graph: KerasGraph, name: str, x: Any) -> Any:
     return graph.add(layers.Activation, activation={"TANH": "tanh", "LOGISTIC": "sigmoid"}[name])(x)
 
 
-Build = Callable[[KerasGraph, OperatorInfo, Any], Any]
+Build = Callable[[KerasGraph, OperatorInfo, Options], Any]
 OPERATORS: Mapping[str, Build] = MappingProxyType(
     {
         "ADD": _elementwise(layers.Add, lambda values: {"scale": 1.0, "offset": _listed(values)}),

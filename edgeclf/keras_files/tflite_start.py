@@ -66,4 +66,4 @@ def _find_normalization(file: ModelFile) -> tuple[Normalization, tuple[str, ...]
     if known is not None and known.applied is not None:
         return known.applied, ()
     assumed = CANDIDATES[MODEL_CONVENTION[0]]
-    return assumed, (f"{file.name} does not say how pixels enter it; assumed is {assumed.text}, the most common",)
+    return assumed, (f"{file.name} does not state how pixels enter it; assumed is {assumed.text}, the most common",)

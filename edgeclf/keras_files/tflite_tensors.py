@@ -13,6 +13,9 @@ from edgeclf.errors import ModelError
 
 Weights = npt.NDArray[np.float32]
 
+_VALUES, _FREE_VALUES = 4, 1_000_000
+"""Values that all constants may have together: for each byte of the file (a byte holds two of 4 bits), and at least."""
+
 
 class KerasGraph:
     """The tensors of a file that were computed so far, as Keras tensors.
@@ -28,6 +31,8 @@ class KerasGraph:
         self.computed: dict[int, Any] = {}
         self.weights: list[tuple[Any, list[Weights]]] = []
         self._counts: dict[str, int] = {}
+        self._producers = {made: operator for operator in reversed(file.graph.operators) for made in operator.outputs}
+        self._budget = _VALUES * len(file.content) + _FREE_VALUES
 
     def refuse(self, name: str, reason: str) -> ModelError:
         """Make the error for an operator that cannot be read."""
@@ -48,23 +53,56 @@ class KerasGraph:
         """Return the operator's constant input `number`, dequantized where it is quantized.
 
         Raises:
-            ModelError: it is none, or of a type that is not known here.
+            ModelError: it is none, of a type that is not known here, or not finite; or the constants together are more
+                than the file can hold.
         """
         index = operator.inputs[number] if number < len(operator.inputs) else -1
-        producer = self.file.graph.producer(index) if index >= 0 else None
+        producer = self._producers.get(index)
         if producer is not None and producer.name == "DEQUANTIZE":
-            index = producer.inputs[0]
+            index = producer.inputs[0] if producer.inputs else -1
         values = self.tensors[index].values() if index >= 0 else None
-        if values is None or index in self.computed:
-            raise self.refuse(operator.name, f"expected its input {number} to be a constant of a type that NumPy knows")
-        return dequantize_constant(self.tensors[index], values)
+        if values is None or values.dtype.kind not in "fiu" or index in self._producers or index in self.computed:
+            raise self.refuse(operator.name, f"expected its input {number} to be a constant of numbers")
+        self._spend(operator, values.size)
+        real = dequantize_constant(self.tensors[index], values)
+        if not np.isfinite(real).all():
+            raise self.refuse(operator.name, f"its input {number} holds values that are not finite")
+        return real
+
+    def _spend(self, operator: OperatorInfo, count: int) -> None:
+        """Count values as taken: constants of the same bytes may be claimed many times, and take memory each time.
+
+        Raises:
+            ModelError: there are more than the file can hold, with room for what writers keep once.
+        """
+        self._budget -= count
+        if self._budget < 0:
+            raise self.refuse(operator.name, "the file claims more weights than it has bytes for")
+
+    def set_computed(self, operator: OperatorInfo, made: Any) -> None:
+        """Keep what an operator computes.
+
+        Raises:
+            ModelError: its sizes are not those that the file claims.
+        """
+        (index,) = operator.outputs
+        expected, found = self.tensors[index].shape, tuple(made.shape)[1:]
+        if [size for size in expected if size != 1] != [size for size in found if size != 1]:
+            raise self.refuse(operator.name, f"expected an output of shape {list(expected)}, got {[1, *found]}")
+        self.computed[index] = made
 
     def bias(self, operator: OperatorInfo, count: int) -> Weights:
-        """Return the operator's bias, zeros where it has none."""
+        """Return the operator's bias, zeros where it has none.
+
+        Raises:
+            ModelError: it is no constant of `count` numbers.
+        """
         if len(operator.inputs) < 3 or operator.inputs[2] < 0:
             return np.zeros(count, np.float32)
-        bias: Weights = np.asarray(self.constant(operator, 2), np.float32).reshape(count)
-        return bias
+        bias: Weights = np.asarray(self.constant(operator, 2), np.float32)
+        if bias.size != count:
+            raise self.refuse(operator.name, f"expected a bias of {count} values, got {bias.size}")
+        return bias.reshape(count)
 
     def add(self, layer: type, weights: list[Weights] | None = None, /, **settings: Any) -> Any:
         """Make a layer with a name of its own, and note its weights."""

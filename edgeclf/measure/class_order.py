@@ -9,7 +9,7 @@ import numpy as np
 
 from edgeclf.dataset import NAMED, Dataset
 from edgeclf.errors import DataError
-from edgeclf.inference.chance import could_be_chance
+from edgeclf.inference.chance import chance_level, could_be_chance
 from edgeclf.inference.input_range import InputRange
 from edgeclf.measure.accuracy import IntArray, class_indices, takes_order_of_classes
 
@@ -44,20 +44,20 @@ def match_classes(labels: Sequence[str], class_count: int, data: Dataset) -> Int
 
 
 def describe_assumed_order(data: Dataset) -> str:
-    """Say that the outputs of a network without class names were taken for the classes of the data in their order."""
+    """Describe in which order the outputs of a network without class names were taken for the classes of the data."""
     names = assumed_order(data)
     origin = "their sorted names" if names == data.class_names else f"their numbers in {data.source}"
     shown = ", ".join(names[:_SHOWN]) + (", ..." if len(names) > _SHOWN else "")
     return (
         f"it names no classes, so its outputs were taken for the classes of the data in the order of {origin} "
-        f"({shown}); {REMEDY} says another order"
+        f"({shown}); {REMEDY} gives another order"
     )
 
 
 def describe_chance(
     predictions: IntArray, labels: IntArray, classes: int, *, assumed: bool, entered: InputRange | None = None
 ) -> str:
-    """Say that an accuracy could be that of guessing, and what would help; empty where it could not.
+    """Describe that an accuracy could be that of guessing, and what would help; empty where it could not.
 
     Args:
         predictions: int64[N], indices into the classes of the data.
@@ -67,7 +67,7 @@ def describe_chance(
         entered: how pixels entered it, where that is known.
     """
     count, right = len(labels), int((predictions == labels).sum())
-    guessed = max(1 / classes, float(np.bincount(labels, minlength=1).max()) / max(1, count))
+    guessed = chance_level(labels, classes)
     # A few images can all be right and yet too few to exclude chance: that is no reason to doubt the order.
     if right / max(1, count) >= (1 + guessed) / 2 or not could_be_chance(right, labels, classes):
         return ""

@@ -265,8 +265,7 @@ def load_report(path: Path | str) -> BenchReport:
     except OSError as error:
         raise InputError(f"{path}: {(error.strerror or str(error)).lower()}; {expected}") from error
     except InputError as error:
-        reason = str(error).partition(" cannot be read: ")[2]
-        raise InputError(f"{path}: not a JSON file that can be read ({reason}); {expected}") from error
+        raise InputError(f"{error}; {expected}") from error
     if not isinstance(values, dict) or not isinstance(values.get("models"), list):
         raise InputError(f"{path}: not a report of `edgeclf bench`; {expected}")
     try:

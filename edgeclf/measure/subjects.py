@@ -15,7 +15,7 @@ from edgeclf.artifact.normalization import Normalization
 from edgeclf.dataset import Dataset, Split
 from edgeclf.errors import DataError, InputError, UnknownNameError
 from edgeclf.inference.classifier import Classifier
-from edgeclf.inference.input_range import InputRange, find_refusal
+from edgeclf.inference.input_range import InputRange, Refusal, find_refusal
 from edgeclf.measure.accuracy import LABELLED_RANGE_IMAGES, range_rows
 from edgeclf.measure.class_order import match_classes
 from edgeclf.measure.plan import BenchPlan
@@ -84,16 +84,16 @@ def open_subjects(
     """
     unique = list({file.path.resolve() if file.path else file.name: file for file in files}.values())
     given = plan.normalization
-    refusals = ["" if given is None else find_refusal(file, given) for file in unique]
-    if all(refusals) and not used:
-        raise InputError(refusals[0])
+    refusals = [None if given is None else find_refusal(file, given) for file in unique]
+    if refusals[0] is not None and all(refusals) and not used:
+        raise InputError(refusals[0].text)
     return [
         _open(file, name, plan, load, refusal)
         for file, name, refusal in zip(unique, short_names(unique), refusals, strict=True)
     ]
 
 
-def _open(file: ModelFile, name: str, plan: BenchPlan, load: DatasetLoader | None, refusal: str) -> Subject:
+def _open(file: ModelFile, name: str, plan: BenchPlan, load: DatasetLoader | None, refusal: Refusal | None) -> Subject:
     file.check()
     given = None if refusal else plan.normalization
     # How edgeclf numbered the classes of its own models is known; what other programs wrote may be wrong.
@@ -107,8 +107,7 @@ def _open(file: ModelFile, name: str, plan: BenchPlan, load: DatasetLoader | Non
         given = chosen.normalization
     notes = _choose_notes(one, kept=plan.labels is not None and names is None)
     if refusal and plan.normalization is not None:
-        knows = refusal.removeprefix(f"{file.name} ").partition(";")[0]
-        notes = (*notes, f"{plan.normalization.text} was not applied to it: it {knows}")
+        notes = (*notes, f"{plan.normalization.text} was not applied to it: it {refusal.reason}")
     return Subject(
         file=file,
         name=name,

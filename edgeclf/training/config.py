@@ -41,7 +41,7 @@ class TrainConfig(Record):
             since images in use are neither shifted nor erased (He et al., 2019, arXiv:1909.09148).
         flip: horizontal flips; None: those of the level, except for written characters.
         balance: `weights` (loss by inverse class frequency), `over` or `under` (sampling), or `none`.
-        weights: file of a pretrained network, `auto` or `none`.
+        weights: `.h5`, `.keras` or `.tflite` file of a pretrained network, a run folder, `auto` or `none`.
         mixed_precision: bfloat16 activations; None: where that trains faster (see `precision`).
         xla: compile the step with XLA.
         progressive: begin with small images: half the side in the first quarter of the epochs, three quarters until

@@ -98,7 +98,7 @@ def generalization_note(train_top1: float, validation_top1: float, images: tuple
         images: numbers of training and of validation images that they were measured on.
     """
     gap = train_top1 - validation_top1
-    low, high = difference_interval(train_top1, images[0], validation_top1, images[1])
+    low, high = independent_difference_interval(train_top1, images[0], validation_top1, images[1])
     both = f"training top-1 {percent(train_top1, 1)}, validation {percent(validation_top1, 1)}"
     text = f"{both}: a gap of {points(gap, 1).removeprefix('+')} points"
     if images[1] < FEWEST_IMAGES or (gap > OVERFITTING_GAP and low <= OVERFITTING_GAP / 2):
@@ -124,7 +124,9 @@ def few_images_note(split: str, metrics: SplitMetrics) -> str | None:
     )
 
 
-def difference_interval(first: float, first_images: int, second: float, second_images: int) -> tuple[float, float]:
+def independent_difference_interval(
+    first: float, first_images: int, second: float, second_images: int
+) -> tuple[float, float]:
     """Compute the 95 % interval of a difference of two independent fractions.
 
     Newcombe's hybrid score interval (Statistics in Medicine 17, 1998, 873-890, method 10).

@@ -1,4 +1,4 @@
-"""What a training says in words: before it starts, and where its result is poor and a better start was out of reach."""
+"""Describes a training before it starts, and what would help where it is poor and a better start was out of reach."""
 
 from __future__ import annotations
 
@@ -46,7 +46,7 @@ def describe_images(dataset: Dataset) -> str:
 
 
 def describe_work(config: TrainConfig, steps: int, batch: int, device: str, folder: Path) -> str:
-    """Say how long, on what, and where to.
+    """Describe how long a training is, on what it runs, and where to it writes.
 
     Args:
         config: complete.
@@ -62,7 +62,7 @@ def describe_work(config: TrainConfig, steps: int, batch: int, device: str, fold
 
 
 def advise(config: TrainConfig, top1: float, dataset: Dataset, missed: ImageNetStart | None) -> str | None:
-    """Say what would help a poor network whose better start was out of reach, in order of effect.
+    """Describe what would help a poor network whose better start was out of reach, in order of effect.
 
     Args:
         config: complete.

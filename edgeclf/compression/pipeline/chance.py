@@ -61,7 +61,7 @@ def check_better_than_chance(loaded: LoadedNetwork, context: RecipeContext, batc
     entered = context.network_input
     raise DataError(
         f"{shown}: expected a network that is better than chance. Pixels entered as {entered.normalization.text} "
-        f"({entered.source}): say with --normalize how it was trained (caffe, torch, tf, 0..1, raw, mean/std). Or its "
+        f"({entered.source}): give with --normalize how it was trained (caffe, torch, tf, 0..1, raw, mean/std). Or its "
         f"classes stand in another order than {_shown(data.class_names)}: name them with --labels FILE, or "
         "name the folders so that they sort in its order"
     )

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from edgeclf.artifact.class_names import NUMBERED, number_classes
+from edgeclf.artifact.class_names import NUMBERED, UNNAMED, number_classes
 from edgeclf.artifact.labels import check_names, names_beside
 from edgeclf.compression.pipeline.plan import CompressPlan
 from edgeclf.dataset import Dataset
@@ -54,5 +54,5 @@ def settle_classes(loaded: LoadedNetwork, plan: CompressPlan, data: Dataset | No
     if data is not None:
         names, note = assumed_order(data), describe_assumed_order(data)
         return SettledClasses(names, "data", order_classes(data, names), (*notes, f"{file}: {note}"))
-    notes.append(f"{file}: it names no classes, so their numbers stand for them; --labels FILE names them")
+    notes.append(f"{file}: {UNNAMED}")
     return SettledClasses(number_classes(count), NUMBERED, None, tuple(notes))

@@ -7,11 +7,11 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
+from edgeclf.artifact.class_names import name_classes
 from edgeclf.artifact.locate import locate_model
 from edgeclf.artifact.model_file import ModelFile
 from edgeclf.dataset.collected import UNSORTED, is_unsorted
 from edgeclf.errors import InputError, RunFailedError
-from edgeclf.inference.classifier import Classifier
 from edgeclf.progress import SILENT, Progress
 from edgeclf.records import Record
 from edgeclf.streaming.collection.collected import Collected
@@ -54,7 +54,9 @@ def open_collected(folder: str | Path, model: str | Path | None) -> Collected:
         raise InputError(f"{folder}: no frames were collected into it (it has no {UNSORTED}/ of edgeclf's){hint}")
     labels: tuple[str, ...] = ()
     if model is not None:
-        labels = Classifier(ModelFile.read(locate_model(model))).labels
+        file = ModelFile.read(locate_model(model))
+        file.check()
+        labels = name_classes(file).names
     return Collected(place, labels)
 
 
@@ -102,7 +104,7 @@ def serve_collected(
     except RunFailedError:
         if web is not None:
             raise
-        view = WebView(state, host=host, port=0, collected=collected, camera=False)
+        view = WebView(state, host=host, port=0, token=token, collected=collected, camera=False)
         view.start()
     try:
         progress.info(f"page: {view.url}")

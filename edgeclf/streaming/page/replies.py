@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import asyncio
-import json
 from typing import TYPE_CHECKING, Any
 
 from edgeclf.errors import InputError, UnknownNameError
+from edgeclf.json_text import write_json
 from edgeclf.streaming.page.limits import Limits
 
 if TYPE_CHECKING:
@@ -47,7 +47,7 @@ def json_reply(document: dict[str, Any], status: int = 200) -> Response:
     """Make a reply of one JSON document."""
     from starlette.responses import Response
 
-    content = json.dumps(document, ensure_ascii=False).encode() + b"\n"
+    content = write_json(document).encode() + b"\n"
     return Response(content, status, media_type="application/json")
 
 
