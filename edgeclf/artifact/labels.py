@@ -6,22 +6,16 @@ import codecs
 import os
 import re
 import stat
-import unicodedata
 from collections.abc import Sequence
 from pathlib import Path
 
+from edgeclf.artifact.label_bounds import LARGEST_LIST, LONGEST_LABEL, MOST_CLASSES
 from edgeclf.errors import InputError
+from edgeclf.printable import is_printable
 
-LARGEST_FILE = 1 << 22
-"""Bytes of a list of labels; the 21,841 classes of ImageNet take 0.8 MB."""
-MOST_LABELS = 100_000
-LONGEST_LABEL = 500
-"""Characters; the longest name of ImageNet has 121."""
 LABEL_FILE = "labels.txt"
 
 _NUMBERED = re.compile(r"([0-9]{1,6})(?:\s*[:,;]\s*|\s+)(\S.*)")
-_ALLOWED = "\t\u200c\u200d"
-"""Not printable, and allowed: the joiners of letters without which names in some scripts cannot be written."""
 _BOMS = {codecs.BOM_UTF8: "utf-8-sig", codecs.BOM_UTF16_LE: "utf-16", codecs.BOM_UTF16_BE: "utf-16"}
 
 
@@ -55,8 +49,8 @@ def parse_labels(content: bytes, name: str) -> tuple[str, ...]:
         lines.pop()
     if not lines:
         raise InputError(f"{name}: expected class names, one a line, got an empty file")
-    if len(lines) > MOST_LABELS:
-        raise InputError(f"{name}: expected at most {MOST_LABELS:,} class names, got {len(lines):,}")
+    if len(lines) > MOST_CLASSES:
+        raise InputError(f"{name}: expected at most {MOST_CLASSES:,} class names, got {len(lines):,}")
     for number, line in enumerate(lines, 1):
         _check_line(line, f"{name}, line {number}")
     ordered = _numbered([line for line in lines if line])
@@ -121,10 +115,10 @@ def _read(path: Path) -> bytes:
         if not stat.S_ISREG(mode.st_mode):
             kind = "a folder" if stat.S_ISDIR(mode.st_mode) else "no regular file"
             raise InputError(f"{path}: expected a text file with class names, got {kind}")
-        if mode.st_size > LARGEST_FILE:
-            raise InputError(f"{path}: expected at most {LARGEST_FILE:,} bytes of class names, got {mode.st_size:,}")
+        if mode.st_size > LARGEST_LIST:
+            raise InputError(f"{path}: expected at most {LARGEST_LIST:,} bytes of class names, got {mode.st_size:,}")
         with path.open("rb") as stream:
-            return stream.read(LARGEST_FILE)
+            return stream.read(LARGEST_LIST)
     except InputError:
         raise
     except (OSError, ValueError) as error:
@@ -142,8 +136,8 @@ def _decode(content: bytes, name: str) -> str:
 
 def _check_line(line: str, place: str) -> None:
     if len(line) > LONGEST_LABEL:
-        raise InputError(f"{place}: expected a class name of at most {LONGEST_LABEL} characters, got {len(line):,}")
-    odd = next((c for c in line if not (c.isprintable() or c in _ALLOWED or unicodedata.category(c) == "Zs")), None)
+        raise InputError(f"{place}: expected a class name of at most {LONGEST_LABEL:,} characters, got {len(line):,}")
+    odd = next((c for c in line if not (is_printable(c) or c == "\t")), None)
     if odd is not None:
         raise InputError(f"{place}: expected printable characters, got U+{ord(odd):04X}")
 

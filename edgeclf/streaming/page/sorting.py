@@ -8,6 +8,7 @@ from collections.abc import Callable, Sequence
 from concurrent.futures import Executor
 from typing import TYPE_CHECKING, Any
 
+from edgeclf.artifact.label_bounds import LONGEST_LABEL
 from edgeclf.extras import extras
 from edgeclf.streaming.collection.decisions import Decision
 from edgeclf.streaming.collection.images import CollectedImages
@@ -21,7 +22,6 @@ if TYPE_CHECKING:
 MOST_PENDING = 60
 MOST_DECISIONS = 10
 MOST_NAMES = 500
-LONGEST_LABEL = 1000
 LONGEST_NAME = 200
 _LABEL = 'the body must be JSON such as {"label": "cat"}'
 _NAMES = f'the body must be JSON with "names", a list of 1 to {MOST_NAMES} of them'
