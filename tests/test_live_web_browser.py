@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import re
 import shutil
 from collections.abc import Iterator
@@ -424,6 +425,36 @@ def test_the_end_of_a_video_is_said_over_its_last_picture_and_notes_are_shown(
     assert page.locator("#picture").evaluate("image => getComputedStyle(image).filter") == "none"
     state.set_notes(())
     eventually(lambda: page.locator("#notes li").count() == 0)
+
+
+def test_what_turns_or_hides_text_is_shown_as_an_escape(page: Page) -> None:
+    odd = "c\u202eta\x1b[2J\u200b<b>"
+    state = new_state((odd, "नी\u200cली", "dog"))
+    state.model = f"model {odd}"
+    state.set_source(SourceState(f"/dev/{odd}", "lost", f"unplugged {odd}"))
+    state.set_notes((f"note {odd}",))
+    state.problems.begin("record", f"problem {odd}")
+    publish(state, odd, 1)
+    shown = r"c\u202eta\x1b[2J\u200b<b>"
+    with contextlib.closing(WebView(state, host="127.0.0.1", port=0)) as view:
+        view.start()
+        page.goto(view.url)
+        eventually(lambda: text(page, "#label") == shown)
+        eventually(lambda: shown in text(page, "#banner"))
+        for place in ("#model", "#source-name", "#banner", "#problems", "#notes", "#changes", "#top"):
+            assert shown in text(page, place), place
+        assert text(page, "#top li:nth-child(2) .name") == "नी\u200cली"  # joiners stay
+        assert page.title() == f"{shown} – edgeclf live"
+        everything = page.locator("body").inner_text()
+        assert not [character for character in ("\u202e", "\x1b", "\u200b") if character in everything]
+
+
+def test_no_best_guess_is_shown_where_the_model_computes_no_numbers(
+    page: Page, state: LiveState, view: WebView
+) -> None:
+    publish(state, "unknown", 1, probability=0.0)
+    page.goto(view.url)
+    eventually(lambda: text(page, "#probability") == "no best guess")
 
 
 def test_without_collecting_there_is_nothing_to_label(page: Page, view: WebView, scene: Scene) -> None:

@@ -1,5 +1,7 @@
 // The last minute: how probable the label was, and below it which label it was.
 
+import { visible } from "/visible.js";
+
 const SECONDS = 60;
 const GAP = 1.0; // seconds without a sample that are drawn as a gap
 const BAND = 24;
@@ -99,7 +101,8 @@ export class HistoryChart {
     pen.restore();
   }
 
-  name(pen, label, from, to, top, color) {
+  name(pen, text, from, to, top, color) {
+    const label = visible(text);
     if (pen.measureText(label).width + 12 > to - from) return;
     pen.fillStyle = color;
     pen.textAlign = "left";
