@@ -33,6 +33,14 @@ COLOR_IN_THE_MIDDLE = """image => {
 }"""
 
 
+INKED_AT_THE_RIGHT = """() => {
+    const canvas = document.getElementById("chart");
+    const band = canvas.getContext("2d").getImageData(canvas.width - 3, canvas.height - 36, 2, 8).data;
+    return band.filter((value, at) => at % 4 === 3 && value).length;
+}"""
+"""Counts what is drawn at this moment in the band of labels below the curve."""
+
+
 NEWS_OF = """label => new Promise((done) => {
     const events = new EventSource("/api/events");
     let count = 0;
@@ -423,6 +431,7 @@ def test_the_end_of_a_video_is_said_over_its_last_picture_and_notes_are_shown(
     assert text(page, "#notes").startswith("the input range is -1..1, measured on 64 frames")
     eventually(lambda: page.evaluate("performance.now()") > 3000)
     assert page.locator("#picture").evaluate("image => getComputedStyle(image).filter") == "none"
+    assert page.evaluate(INKED_AT_THE_RIGHT) > 0  # the chart ends with the video
     state.set_notes(())
     eventually(lambda: page.locator("#notes li").count() == 0)
 

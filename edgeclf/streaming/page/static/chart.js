@@ -27,6 +27,12 @@ export class HistoryChart {
     while (this.samples.length && this.samples[0][0] < time - SECONDS - 2) this.samples.shift();
   }
 
+  // The time of the last sample, in seconds; undefined before the first.
+  end() {
+    const last = this.samples[this.samples.length - 1];
+    return last && last[0];
+  }
+
   color(label) {
     const place = this.labels.indexOf(label);
     return place < 0 ? "--unknown" : `--label-${place % 8}`;

@@ -273,7 +273,9 @@ function tick() {
     connect();
   }
   greyed();
-  if (!now.frozen && received.at) chart.draw(received.serverTime + (performance.now() - received.at) / 1000);
+  if (now.frozen || !received.at) return;
+  const over = now.source && now.source.status === "ended"; // the last minute of the video stays
+  chart.draw((over && chart.end()) || received.serverTime + (performance.now() - received.at) / 1000);
 }
 
 element("freeze").addEventListener("click", freeze);
