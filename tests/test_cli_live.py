@@ -133,7 +133,10 @@ def test_with_web_the_page_outlives_the_video_and_ctrl_c_ends_it_with_0(video: P
     finally:
         process.kill()
     assert (process.returncode, "end of source" in output) == (0, False), complaint
-    assert "digits.avi has ended; the page stays up until you press Ctrl-C: http://127.0.0.1:" in complaint
+    assert (
+        "digits.avi has ended; the page stays up until Ctrl-C or SIGTERM (--no-stay: ends now): http://127.0.0.1:"
+        in complaint
+    )
 
 
 def test_the_region_is_what_counts(tmp_path: Path) -> None:

@@ -16,8 +16,8 @@ from typer.testing import CliRunner
 
 import edgeclf
 from edgeclf.artifact.class_names import UNNAMED
-from edgeclf.artifact.label_bounds import LONGEST_LABEL, MOST_CLASSES
-from edgeclf.artifact.labels import LARGEST_FILE, parse_labels, read_labels
+from edgeclf.artifact.label_bounds import LARGEST_LIST, LONGEST_LABEL, MOST_CLASSES, check_labels
+from edgeclf.artifact.labels import parse_labels, read_labels
 from edgeclf.cli.main import app
 from edgeclf.errors import InputError
 from edgeclf.inference.chance import could_be_chance
@@ -63,13 +63,18 @@ def test_lines_are_names_and_numbers_in_front_are_their_order(text: str, expecte
         ("cat\nd\u202eog".encode(), r"line 2: expected printable characters, got U\+202E"),
         (b"caf\xe9\n", "expected class names as UTF-8 text"),
         (b"PK\x03\x04\x00", r"got U\+0003"),
-        (b"x" * (LONGEST_LABEL + 1), "line 1: expected a class name of at most 1000 characters, got 1,001"),
+        (b"x" * (LONGEST_LABEL + 1), "line 1: expected a class name of at most 1,000 characters, got 1,001"),
         (b"x\n" * (MOST_CLASSES + 1), "expected at most 250,000 class names, got 250,001"),
     ],
 )
 def test_what_is_no_list_of_names_is_refused_with_its_line(content: bytes, message: str) -> None:
     with pytest.raises(InputError, match=message):
         parse_labels(content, "l.txt")
+
+
+def test_a_list_may_hold_what_a_model_file_may_hold() -> None:
+    names = ("x" * LONGEST_LABEL, "Weiß\u00a0Rot", *map(str, range(MOST_CLASSES - 2)))
+    assert parse_labels("\n".join(names).encode(), "l.txt") == check_labels(names)
 
 
 def test_only_a_small_regular_file_is_read(tmp_path: Path) -> None:
@@ -81,8 +86,8 @@ def test_only_a_small_regular_file_is_read(tmp_path: Path) -> None:
     with pytest.raises(InputError, match=r"class names cannot be read \(no such file\)"):
         read_labels(tmp_path / "none.txt")
     with (tmp_path / "large.txt").open("wb") as stream:
-        stream.truncate(LARGEST_FILE + 1)
-    with pytest.raises(InputError, match="expected at most 4,194,304 bytes"):
+        stream.truncate(LARGEST_LIST + 1)
+    with pytest.raises(InputError, match="expected at most 16,777,216 bytes"):
         read_labels(tmp_path / "large.txt")
 
 

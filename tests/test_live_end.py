@@ -6,6 +6,7 @@ import io
 import json
 import os
 import threading
+import time
 from pathlib import Path
 
 import cv2
@@ -24,6 +25,7 @@ from edgeclf.progress import SILENT
 from edgeclf.streaming.loop.geometry import Geometry
 from edgeclf.streaming.loop.notes import MOST_LOGGED, NoteWatch
 from edgeclf.streaming.loop.result import LiveSummary
+from edgeclf.streaming.loop.settings import Limits
 from edgeclf.streaming.outputs.json_lines import JsonLines
 from edgeclf.streaming.supervision.problems import Problems
 
@@ -94,6 +96,16 @@ def test_the_page_stays_up_after_the_end_and_frames_are_sorted_there(tmp_path: P
     assert LiveSummary.from_json(summary.to_json()) == summary
     with pytest.raises(httpx.ConnectError):
         httpx.get(log.page(), trust_env=False)
+
+
+def test_the_time_of_a_run_bounds_how_long_the_page_stays_up(tmp_path: Path) -> None:
+    write_video(tmp_path / "seen.avi", (3,), 5)
+    log, early, began = Log(), [], time.monotonic()
+    settings = {"camera": tmp_path / "seen.avi", "every_frame": True, "window": False, "web": 0, "stay": True}
+    summary = edgeclf.live("digits", limits=Limits(seconds=2.0), progress=log, at_end=early.append, **settings)
+    assert (summary.ended, summary.frames_classified, len(early)) == ("end of source", 5, 1)
+    assert time.monotonic() - began >= 2.0
+    assert any("stays up until Ctrl-C or SIGTERM, or for the rest of --duration" in line for line in log.lines)
 
 
 def test_what_was_written_is_named_where_the_run_fails_too(tmp_path: Path) -> None:

@@ -18,7 +18,7 @@ from edgeclf.streaming.camera.capture import Capture
 from edgeclf.streaming.camera.retry import RetryPolicy
 from edgeclf.streaming.camera.source import SourceError, SourceState
 from edgeclf.streaming.loop.geometry import Geometry
-from edgeclf.streaming.loop.loop import Loop
+from edgeclf.streaming.loop.loop import NO_NUMBERS, Loop
 from edgeclf.streaming.loop.result import LiveSummary
 from edgeclf.streaming.loop.settings import Limits, LiveSettings, Smoothing
 from edgeclf.streaming.loop.state import LiveState
@@ -274,20 +274,40 @@ def test_a_quick_file_is_read_by_the_loop_itself_and_breaks_as_others_do() -> No
     assert (summary.frames_captured, summary.frames_dropped) == (40, 0)
 
 
-def test_what_is_not_a_number_does_not_stay() -> None:
+@pytest.mark.parametrize("broken", [(np.nan, np.nan, np.nan), (1, np.nan, 0), (np.inf, 0, 0), (1, -np.inf, 0)])
+def test_what_is_not_a_number_does_not_stay_and_is_reported(broken: tuple[float, ...]) -> None:
     class Broken(ColorNames):
         calls = 0
 
         def scores(self, image: np.ndarray) -> np.ndarray:
             self.calls += 1
-            return super().scores(image) if self.calls != 2 else np.full(3, np.nan, np.float32)
+            return super().scores(image) if self.calls != 2 else np.array(broken, np.float32)
 
     script = pictures(4)
     smoothing = Smoothing(seconds=0.01, threshold=0.5)
     with Run(lambda: ScriptedSource(script, endless=False), Broken(), every_frame=True, smoothing=smoothing) as run:
+        summary = run.finish()
+    shown = [(result.label, result.raw_label, result.raw_probability > 0) for result in run.kept.results]
+    red = ("red", "red", True)
+    assert shown == [red, ("unknown", "unknown", False), red, red]
+    assert summary.problems == run.state.problems.now() == {"model": NO_NUMBERS}
+
+
+def test_a_model_that_computes_numbers_again_works_again_and_one_that_alternates_is_reported_once() -> None:
+    class Alternating(ColorNames):
+        calls = 0
+
+        def scores(self, image: np.ndarray) -> np.ndarray:
+            self.calls += 1
+            odd = self.calls % 2 and self.calls < 20
+            return np.full(3, np.nan, np.float32) if odd else super().scores(image)
+
+    lines: list[str] = []
+    run = Run(lambda: ScriptedSource(pictures(200), endless=False), Alternating(), every_frame=True)
+    run.state.problems = Problems(lines.append)
+    with run:
         run.finish()
-    told = [(result.label, result.raw_probability > 0) for result in run.kept.results]
-    assert told == [("red", True), ("unknown", False), ("red", True), ("red", True)]
+    assert lines == [f"model: {NO_NUMBERS}", "model: works again"]
 
 
 def test_an_empty_file_is_an_error() -> None:

@@ -181,11 +181,16 @@ def test_labels_states_and_availability(broker, told, rigs):
         "source": "/dev/video0",
     }
     assert f"{TOPIC}/state" not in late.retained
+    assert json.loads(late.retained[f"{TOPIC}/notes"]) == {"notes": [], "problems": {}}
+    rig.state.set_notes(("pixels enter as -1 to 1: assumed",))
+    rig.state.problems.begin("model", "NaN")
+    said = {"notes": ["pixels enter as -1 to 1: assumed"], "problems": {"model": "NaN"}}
+    wait_for(lambda: json.loads(heard.last(f"{TOPIC}/notes") or "{}") == said)
     rig.output.close()
     wait_for(lambda: heard.last(f"{TOPIC}/availability") == "offline")
     heard.close()
     late.close()
-    assert told == []
+    assert told == ["model: NaN"]
 
 
 def test_without_a_change_states_come_once_a_second(broker, told, rigs):

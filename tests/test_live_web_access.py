@@ -251,7 +251,7 @@ def test_every_answer_forbids_what_the_page_does_not_need(guarded: WebView) -> N
 
 
 def test_the_page_loads_nothing_from_elsewhere(local: WebView) -> None:
-    for path in ("/", "/page.css", "/page.js", "/chart.js", "/labelling.js", "/stream.js", "/icon.svg"):
+    for path in ("/", "/page.css", "/page.js", "/chart.js", "/labelling.js", "/stream.js", "/visible.js", "/icon.svg"):
         text = ask(local, path).text.replace("http://www.w3.org/2000/svg", "")
         assert "://" not in text
         assert "url(" not in text

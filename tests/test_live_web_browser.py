@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import re
 import shutil
 from collections.abc import Iterator
@@ -30,6 +31,14 @@ COLOR_IN_THE_MIDDLE = """image => {
     pen.drawImage(image, image.naturalWidth / 4, image.naturalHeight / 4, 1, 1, 0, 0, 1, 1);
     return [...pen.getImageData(0, 0, 1, 1).data].slice(0, 3);
 }"""
+
+
+INKED_AT_THE_RIGHT = """() => {
+    const canvas = document.getElementById("chart");
+    const band = canvas.getContext("2d").getImageData(canvas.width - 3, canvas.height - 36, 2, 8).data;
+    return band.filter((value, at) => at % 4 === 3 && value).length;
+}"""
+"""Counts what is drawn at this moment in the band of labels below the curve."""
 
 
 NEWS_OF = """label => new Promise((done) => {
@@ -422,8 +431,39 @@ def test_the_end_of_a_video_is_said_over_its_last_picture_and_notes_are_shown(
     assert text(page, "#notes").startswith("the input range is -1..1, measured on 64 frames")
     eventually(lambda: page.evaluate("performance.now()") > 3000)
     assert page.locator("#picture").evaluate("image => getComputedStyle(image).filter") == "none"
+    assert page.evaluate(INKED_AT_THE_RIGHT) > 0  # the chart ends with the video
     state.set_notes(())
     eventually(lambda: page.locator("#notes li").count() == 0)
+
+
+def test_what_turns_or_hides_text_is_shown_as_an_escape(page: Page) -> None:
+    odd = "c\u202eta\x1b[2J\u200b<b>"
+    state = new_state((odd, "नी\u200cली", "dog"))
+    state.model = f"model {odd}"
+    state.set_source(SourceState(f"/dev/{odd}", "lost", f"unplugged {odd}"))
+    state.set_notes((f"note {odd}",))
+    state.problems.begin("record", f"problem {odd}")
+    publish(state, odd, 1)
+    shown = r"c\u202eta\x1b[2J\u200b<b>"
+    with contextlib.closing(WebView(state, host="127.0.0.1", port=0)) as view:
+        view.start()
+        page.goto(view.url)
+        eventually(lambda: text(page, "#label") == shown)
+        eventually(lambda: shown in text(page, "#banner"))
+        for place in ("#model", "#source-name", "#banner", "#problems", "#notes", "#changes", "#top"):
+            assert shown in text(page, place), place
+        assert text(page, "#top li:nth-child(2) .name") == "नी\u200cली"  # joiners stay
+        assert page.title() == f"{shown} – edgeclf live"
+        everything = page.locator("body").inner_text()
+        assert not [character for character in ("\u202e", "\x1b", "\u200b") if character in everything]
+
+
+def test_no_best_guess_is_shown_where_the_model_computes_no_numbers(
+    page: Page, state: LiveState, view: WebView
+) -> None:
+    publish(state, "unknown", 1, probability=0.0)
+    page.goto(view.url)
+    eventually(lambda: text(page, "#probability") == "no best guess")
 
 
 def test_without_collecting_there_is_nothing_to_label(page: Page, view: WebView, scene: Scene) -> None:

@@ -48,8 +48,10 @@ def test_each_state_is_one_message(manager: Manager) -> None:
     notifier = Notifier.from_environment({"NOTIFY_SOCKET": manager.address})
     notifier.ready()
     notifier.status("cat 93 %,\n30 results/s")
+    notifier.status("cat\x1b[2J \u202eflim.mp4")
     notifier.stopping()
-    assert manager.received() == ["READY=1", "STATUS=cat 93 %, 30 results/s", "STOPPING=1"]
+    lost = "STATUS=cat\\x1b[2J \\u202eflim.mp4"
+    assert manager.received() == ["READY=1", "STATUS=cat 93 %, 30 results/s", lost, "STOPPING=1"]
 
 
 def test_without_a_watchdog_beats_are_not_sent(manager: Manager) -> None:

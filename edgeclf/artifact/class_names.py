@@ -14,7 +14,7 @@ GivenLabels = str | os.PathLike[str] | Sequence[str]
 
 NUMBERED = "numbers"
 """The source of labels that nobody gave: edgeclf numbers the outputs then. Such numbers are never taken for names."""
-UNNAMED = "it names no classes, so their numbers stand for them; --labels FILE names them"
+UNNAMED = "the file names no classes, so their numbers stand for them; --labels FILE names them"
 
 
 @dataclass(frozen=True)

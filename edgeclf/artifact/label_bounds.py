@@ -7,7 +7,9 @@ from edgeclf.errors import InputError
 MOST_CLASSES = 250_000
 """The largest public sets of labelled images have 200,000 classes (landmarks) and 21,841 (ImageNet)."""
 LONGEST_LABEL = 1000
-"""Characters."""
+"""Characters; the longest name of ImageNet has 121."""
+LARGEST_LIST = 1 << 24
+"""Bytes of a file with class names, also unpacked; the 21,841 of ImageNet take 0.8 MB."""
 
 
 def check_labels(names: object) -> tuple[str, ...]:

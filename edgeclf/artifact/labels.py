@@ -9,12 +9,10 @@ import stat
 from collections.abc import Sequence
 from pathlib import Path
 
-from edgeclf.artifact.label_bounds import LONGEST_LABEL, MOST_CLASSES
+from edgeclf.artifact.label_bounds import LARGEST_LIST, LONGEST_LABEL, MOST_CLASSES
 from edgeclf.errors import InputError
 from edgeclf.printable import is_printable
 
-LARGEST_FILE = 1 << 22
-"""Bytes of a list of labels; the 21,841 classes of ImageNet take 0.8 MB."""
 LABEL_FILE = "labels.txt"
 
 _NUMBERED = re.compile(r"([0-9]{1,6})(?:\s*[:,;]\s*|\s+)(\S.*)")
@@ -117,10 +115,10 @@ def _read(path: Path) -> bytes:
         if not stat.S_ISREG(mode.st_mode):
             kind = "a folder" if stat.S_ISDIR(mode.st_mode) else "no regular file"
             raise InputError(f"{path}: expected a text file with class names, got {kind}")
-        if mode.st_size > LARGEST_FILE:
-            raise InputError(f"{path}: expected at most {LARGEST_FILE:,} bytes of class names, got {mode.st_size:,}")
+        if mode.st_size > LARGEST_LIST:
+            raise InputError(f"{path}: expected at most {LARGEST_LIST:,} bytes of class names, got {mode.st_size:,}")
         with path.open("rb") as stream:
-            return stream.read(LARGEST_FILE)
+            return stream.read(LARGEST_LIST)
     except InputError:
         raise
     except (OSError, ValueError) as error:
@@ -138,7 +136,7 @@ def _decode(content: bytes, name: str) -> str:
 
 def _check_line(line: str, place: str) -> None:
     if len(line) > LONGEST_LABEL:
-        raise InputError(f"{place}: expected a class name of at most {LONGEST_LABEL} characters, got {len(line):,}")
+        raise InputError(f"{place}: expected a class name of at most {LONGEST_LABEL:,} characters, got {len(line):,}")
     odd = next((c for c in line if not (is_printable(c) or c == "\t")), None)
     if odd is not None:
         raise InputError(f"{place}: expected printable characters, got U+{ord(odd):04X}")

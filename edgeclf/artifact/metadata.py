@@ -12,7 +12,7 @@ import zlib
 from dataclasses import dataclass
 
 from edgeclf.artifact.flatbuffer_reader import DAMAGED, Reader, Table, damage_error
-from edgeclf.artifact.label_bounds import check_labels
+from edgeclf.artifact.label_bounds import LARGEST_LIST, check_labels
 from edgeclf.artifact.normalization import Normalization
 from edgeclf.artifact.tflite import TfliteModel, parse
 from edgeclf.errors import DamagedModelError, InputError
@@ -21,7 +21,6 @@ BUFFER_NAME = "TFLITE_METADATA"
 IDENTIFIER = b"M001"
 LABELS_ON_AXIS, LABELS_AS_VALUES = 2, 3
 NORMALIZATION_OPTIONS = 1
-_LARGEST_LABEL_FILE = 1 << 24
 _PACKED = (zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED)
 """How labels may be packed: what `zipfile` unpacks a piece at a time."""
 # What `zipfile` raises for archives that are not in order; it checks little of what it reads.
@@ -139,9 +138,9 @@ def _member(content: bytes, name: str) -> str | None:
                 raise damage_error(f"its list of labels is packed by method {member.compress_type}")
             # Not `read()`, which unpacks all there is, whatever size the archive says.
             with archive.open(member) as stream:
-                packed = stream.read(_LARGEST_LABEL_FILE + 1)
-            if len(packed) > _LARGEST_LABEL_FILE:
-                raise damage_error(f"its list of labels has more than {_LARGEST_LABEL_FILE:,} bytes")
+                packed = stream.read(LARGEST_LIST + 1)
+            if len(packed) > LARGEST_LIST:
+                raise damage_error(f"its list of labels has more than {LARGEST_LIST:,} bytes")
             return packed.decode("utf-8-sig")
     except DamagedModelError:
         raise

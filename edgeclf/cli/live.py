@@ -127,7 +127,8 @@ OPTIONS = (
     dataclasses.replace(TOKEN, panel=_VIEWS),
     Option(
         "stay",
-        "Keep the page up when a video or a folder has ended. Default: with --web or in a terminal, not with --json.",
+        "Keep the page up when a video or a folder has ended, at most for --duration. Default: with --web or in a "
+        "terminal, not with --json.",
         type=bool,
         default=UNSET,
         flag="--stay/--no-stay",

@@ -29,6 +29,9 @@ IDLE_SECONDS = 0.1
 """How long one turn waits for a frame: the longest that a stop, or the watchdog's message, can be late."""
 NOMINAL_RATE = 30.0
 """Frames a second that smoothing assumes where frames come as fast as they are taken, and their times mean nothing."""
+NO_NUMBERS = "what it computes is NaN or infinite and counts as unknown; a wrong --normalize is a common reason"
+_PART = "model"
+_WELL_AFTER = 100  # usable results after which a model that computed NaN works again: one that alternates is no news
 
 
 class FrameClassifier(Protocol):
@@ -71,6 +74,7 @@ class Loop:
         self._smoother = Smoother(settings.smoothing)
         self._ages, self._rate = AgeTally(), Rate()
         self._classified = 0
+        self._until_well = 0
         self._first: float | None = None
         self._last = 0.0
 
@@ -133,9 +137,10 @@ class Loop:
         if self._first is None:
             self._first = frame.captured
         self._last = done
+        usable = self._check(scores)
+        if not usable:
+            scores = np.zeros_like(scores)
         raw = int(scores.argmax())
-        if scores[raw] != scores[raw]:  # not a number, which would stay in the mean for ever
-            scores, raw = np.zeros_like(scores), 0
         at = frame.captured if self._paced else frame.number / NOMINAL_RATE
         named, probability = self._smoother.update(scores, at)
         labels = classifier.labels
@@ -147,7 +152,7 @@ class Loop:
             time=_iso(frame.time),
             label=UNKNOWN if named is None else labels[named],
             probability=probability,
-            raw_label=labels[raw],
+            raw_label=labels[raw] if usable else UNKNOWN,
             raw_probability=float(scores[raw]),
             frame_age_ms=round(age, 3),
             inference_ms=round((done - began) * 1000, 3),
@@ -158,6 +163,18 @@ class Loop:
         self._state.publish(result, picture, self._capture.captured, self._capture.dropped)
         for output in self._outputs:
             output.take(result, picture)
+
+    def _check(self, scores: npt.NDArray[np.float32]) -> bool:
+        """Return whether scores are numbers, which would else stay in the mean for ever; where not, it is a problem."""
+        usable = bool(np.isfinite(scores).all())
+        if not usable:
+            self._until_well = _WELL_AFTER
+            self._state.problems.begin(_PART, NO_NUMBERS)
+        elif self._until_well:
+            self._until_well -= 1
+            if not self._until_well:
+                self._state.problems.end(_PART)
+        return usable
 
 
 def _iso(seconds: float) -> str:

@@ -24,7 +24,7 @@ class Result(Record):
         time: of the capture, ISO 8601 with time zone.
         label: smoothed over time, with hysteresis; `unknown` below the threshold.
         probability: smoothed probability of `label`; for `unknown` that of the best class.
-        raw_label: the frame's own best class, never `unknown`.
+        raw_label: the frame's own best class; `unknown` only where the model computed NaN or infinity.
         raw_probability: its probability in this frame alone.
         frame_age_ms: from the capture to the result, milliseconds.
         inference_ms: of which the network took.

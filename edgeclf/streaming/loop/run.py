@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import dataclasses
 import threading
+import time
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import IO
@@ -96,6 +97,7 @@ def run_live(
         notes = NoteWatch(classifier, state, progress)
         every_output = (notes, *made, *outputs, ReadyNotice(notifier))
         loop = Loop(capture, classifier, state, settings, outputs=every_output, beat=notifier.beat)
+        began, seconds = time.monotonic(), settings.limits.seconds
         try:
             with contextlib.nullcontext() if watch is None else watch(state):
                 ended = _work(loop, stop, state if with_window else None)
@@ -105,7 +107,7 @@ def run_live(
                 if lines is None or not lines.reader_left:
                     if at_end is not None:
                         at_end(name_files(loop.summary(ended), made))
-                    _stay(state, stop, notifier, progress)
+                    _stay(state, stop, notifier, progress, None if seconds is None else began + seconds)
         finally:
             notifier.stopping()
     if lines is not None and lines.reader_left:
@@ -113,17 +115,19 @@ def run_live(
     return name_files(loop.summary(ended), made)
 
 
-def _stay(state: LiveState, stop: threading.Event, notifier: Notifier, progress: Progress) -> None:
-    """Leave the page up until `stop` is set, and say so on it and in the log."""
+def _stay(state: LiveState, stop: threading.Event, notifier: Notifier, progress: Progress, until: float | None) -> None:
+    """Leave the page up until `stop` is set or the time of the run is over, and say so on it and in the log."""
     snapshot = state.latest()
     count = snapshot.sequence if snapshot else 0
     source = state.source()
-    detail = f"{count} results; the page stays up until edgeclf is stopped"
+    limit = "" if until is None else ", or for the rest of --duration"
+    detail = f"{count} results; the page stays up until edgeclf is stopped{limit}"
     state.set_source(dataclasses.replace(source, status="ended", detail=detail))
     with contextlib.suppress(OSError):
-        progress.info(f"{source.name} has ended; the page stays up until you press Ctrl-C: {state.page}")
+        line = f"{source.name} has ended; the page stays up until Ctrl-C or SIGTERM{limit} (--no-stay: ends now)"
+        progress.info(f"{line}: {state.page}")
     notifier.status(f"{source.name} has ended; the page stays up")
-    while not stop.wait(_BEAT_SECONDS):
+    while not stop.wait(_BEAT_SECONDS) and (until is None or time.monotonic() < until):
         notifier.beat()
 
 

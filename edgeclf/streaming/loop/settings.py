@@ -79,7 +79,7 @@ class LiveSettings(Record):
             `labels.txt` beside it.
         web: `[HOST:]PORT` of the page; None: only where there is no window and nothing else to look at.
         token: required from viewers on other machines; None: generated, and logged.
-        stay: keep the page up when a file or a folder has ended, until the run is stopped.
+        stay: keep the page up when a file or a folder has ended, until the run is stopped or `limits.seconds` are over.
         window: open a window where there is a display.
         record: video file to write; None: none.
         overwrite: replace an existing video file.

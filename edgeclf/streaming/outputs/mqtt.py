@@ -3,6 +3,7 @@
 TOPIC/state         JSON of the newest result: at a change of the label, else once a second
 TOPIC/label         the label, retained
 TOPIC/camera        {"problem": "ON" or "OFF", "status", "detail", "source"}, retained
+TOPIC/notes         {"notes": how the model is read, "problems": what is wrong besides the camera, by part}, retained
 TOPIC/availability  online or offline, retained; the broker itself publishes offline where this process died
 """
 
@@ -127,6 +128,8 @@ class Mqtt:
             self._topics.publish(topic, message)
         self._topics.publish(f"{self._topic}/availability", "online")
         self._topics.publish(f"{self._topic}/camera", self._describe_camera())
+        notes = {"notes": list(self._state.notes()), "problems": self._state.problems.now()}
+        self._topics.publish(f"{self._topic}/notes", write_json(notes))
 
     def _publish_state(self, result: Result) -> bool:
         return self._topics.publish(f"{self._topic}/state", result.to_json(), retain=False)

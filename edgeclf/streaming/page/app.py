@@ -35,6 +35,7 @@ FILES = {
     "/chart.js": ("chart.js", "text/javascript"),
     "/labelling.js": ("labelling.js", "text/javascript"),
     "/stream.js": ("stream.js", "text/javascript"),
+    "/visible.js": ("visible.js", "text/javascript"),
     "/icon.svg": ("icon.svg", "image/svg+xml"),
 }
 POLL_SECONDS = 0.015

@@ -12,6 +12,8 @@ import socket
 import time
 from collections.abc import Mapping
 
+from edgeclf.printable import one_line
+
 _FEEDINGS = 3  # messages within the time after which systemd gives up, so that two may be late or lost
 _RETRY_SECONDS = 1.0
 
@@ -47,7 +49,7 @@ class Notifier:
 
     def status(self, text: str) -> None:
         """Set the line that `systemctl status` shows."""
-        self._send(f"STATUS={' '.join(text.split())}")
+        self._send(f"STATUS={one_line(text)}")
 
     def stopping(self) -> None:
         """Notify that the program is about to end."""

@@ -1,5 +1,7 @@
 // The last minute: how probable the label was, and below it which label it was.
 
+import { visible } from "/visible.js";
+
 const SECONDS = 60;
 const GAP = 1.0; // seconds without a sample that are drawn as a gap
 const BAND = 24;
@@ -23,6 +25,12 @@ export class HistoryChart {
     if (last && time - last[0] < 0.15 && time >= last[0] && last[1] === label) return;
     this.samples.push([time, label, probability]);
     while (this.samples.length && this.samples[0][0] < time - SECONDS - 2) this.samples.shift();
+  }
+
+  // The time of the last sample, in seconds; undefined before the first.
+  end() {
+    const last = this.samples[this.samples.length - 1];
+    return last && last[0];
   }
 
   color(label) {
@@ -99,7 +107,8 @@ export class HistoryChart {
     pen.restore();
   }
 
-  name(pen, label, from, to, top, color) {
+  name(pen, text, from, to, top, color) {
+    const label = visible(text);
     if (pen.measureText(label).width + 12 > to - from) return;
     pen.fillStyle = color;
     pen.textAlign = "left";

@@ -1,5 +1,7 @@
 // Collected frames that wait for a label: one click sorts one, or all that are selected; everything can be undone.
 
+import { visible } from "/visible.js";
+
 const MOST_BUTTONS = 12;
 const MOST_FOR_SELECTED = 6;
 const PERIOD = 5000; // milliseconds between two looks, since others sort too
@@ -149,7 +151,7 @@ export class Labelling {
     inner.className = "card";
     const why = document.createElement("p");
     why.className = "why";
-    why.textContent = `${moment(image.time)}, ${image.reason}`;
+    why.textContent = `${moment(image.time)}, ${visible(image.reason)}`;
     inner.append(why, this.choices(image), this.otherLabel(image));
     box.setAttribute("aria-label", "Select");
     card.append(select, inner);
@@ -331,7 +333,7 @@ export class Labelling {
 function labelButton(label, onClick) {
   const button = document.createElement("button");
   button.type = "button";
-  button.textContent = label;
+  button.textContent = visible(label);
   button.dataset.label = label;
   button.addEventListener("click", onClick);
   return button;
@@ -339,11 +341,11 @@ function labelButton(label, onClick) {
 
 function describe(decision) {
   const frames = decision.count === 1 ? "1 frame" : `${decision.count} frames`;
-  return decision.label === null ? `${frames} deleted` : `${frames} sorted into ${decision.label}`;
+  return decision.label === null ? `${frames} deleted` : `${frames} sorted into ${visible(decision.label)}`;
 }
 
 function status(text) {
-  element("labelling-status").textContent = text;
+  element("labelling-status").textContent = visible(text);
 }
 
 function capital(text) {
@@ -352,5 +354,5 @@ function capital(text) {
 
 function moment(time) {
   const date = new Date(time);
-  return Number.isNaN(date.getTime()) ? time : date.toLocaleString();
+  return Number.isNaN(date.getTime()) ? visible(time) : date.toLocaleString();
 }

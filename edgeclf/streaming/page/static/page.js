@@ -3,6 +3,7 @@
 import { HistoryChart } from "/chart.js";
 import { Labelling } from "/labelling.js";
 import { PictureStream } from "/stream.js";
+import { visible } from "/visible.js";
 
 const SILENCE = 6000; // milliseconds without an event; the server sends one every two seconds in any case
 const STALE = 2000; // milliseconds without a result, after which the picture counts as old
@@ -48,7 +49,7 @@ function lost(over) {
 }
 
 function begin(state) {
-  element("model").textContent = state.model;
+  element("model").textContent = visible(state.model);
   chart.begin(state.history, state.labels);
   now.sequence = 0;
   if (state.collecting) labelling.start();
@@ -87,15 +88,21 @@ function showResult(state) {
   const result = state.result;
   if (!result) return;
   now.shown = result;
-  if (element("label").textContent !== result.label) element("label").textContent = result.label;
+  const label = visible(result.label);
+  if (element("label").textContent !== label) element("label").textContent = label;
   element("label").classList.toggle("unknown", result.label === "unknown");
-  document.title = `${result.label} – edgeclf live`;
-  element("probability").textContent =
-    result.label === "unknown" ? `best guess ${result.top[0].label}, ${percent(result.probability)}` : percent(result.probability);
+  document.title = `${label} – edgeclf live`;
+  element("probability").textContent = describeProbability(result);
   element("fps").textContent = result.fps.toFixed(1);
   element("frame-age").textContent = `${result.frame_age_ms.toFixed(0)} ms`;
   element("inference").textContent = `${result.inference_ms.toFixed(1)} ms`;
   showTop(result.top);
+}
+
+function describeProbability(result) {
+  if (result.label !== "unknown") return percent(result.probability);
+  if (!result.probability) return "no best guess"; // the model computes no numbers
+  return `best guess ${visible(result.top[0].label)}, ${percent(result.probability)}`;
 }
 
 function counted(number, word) {
@@ -112,7 +119,7 @@ function showTop(top) {
   }
   top.forEach((score, place) => {
     const [name, probability, track] = list.children[place].children;
-    name.textContent = score.label;
+    name.textContent = visible(score.label);
     probability.textContent = percent(score.probability);
     track.firstChild.style.width = percent(score.probability).replace(" ", "");
   });
@@ -126,7 +133,7 @@ function showChanges(changes) {
     when.textContent = new Date(change.time).toLocaleTimeString();
     const name = document.createElement("span");
     name.className = "name";
-    name.textContent = change.label;
+    name.textContent = visible(change.label);
     const probability = document.createElement("span");
     probability.className = "percent";
     probability.textContent = percent(change.probability);
@@ -168,14 +175,14 @@ function showRegion(picture) {
 function showSource(source) {
   now.source = source;
   element("source").dataset.status = source.status;
-  element("source-name").textContent = source.name;
+  element("source-name").textContent = visible(source.name);
   element("source-status").textContent = source.status;
   const words = {
     lost: `${source.name} is lost`,
     stalled: `${source.name} gives no pictures`,
     ended: `${source.name} has ended`,
   };
-  const text = words[source.status] ? [words[source.status], source.detail].filter(Boolean).join(": ") : "";
+  const text = words[source.status] ? [words[source.status], source.detail].filter(Boolean).map(visible).join(": ") : "";
   const banner = element("banner");
   if (banner.textContent !== text) banner.textContent = text;
   banner.hidden = !text;
@@ -192,7 +199,7 @@ function showProblems(problems) {
       const row = document.createElement("li");
       const name = document.createElement("strong");
       name.textContent = part;
-      row.append(name, `: ${line}`);
+      row.append(name, `: ${visible(line)}`);
       return row;
     }),
   );
@@ -206,7 +213,7 @@ function showNotes(notes) {
   list.replaceChildren(
     ...notes.map((line) => {
       const row = document.createElement("li");
-      row.textContent = line;
+      row.textContent = visible(line);
       return row;
     }),
   );
@@ -266,7 +273,9 @@ function tick() {
     connect();
   }
   greyed();
-  if (!now.frozen && received.at) chart.draw(received.serverTime + (performance.now() - received.at) / 1000);
+  if (now.frozen || !received.at) return;
+  const over = now.source && now.source.status === "ended"; // the last minute of the video stays
+  chart.draw((over && chart.end()) || received.serverTime + (performance.now() - received.at) / 1000);
 }
 
 element("freeze").addEventListener("click", freeze);
