@@ -68,4 +68,10 @@ run_tests() {
 failed=
 run_tests "not alone" -n 2 --dist loadfile --no-loadscope-reorder "$@"
 run_tests "alone" "$@"
+
+# Not where tests were named: whoever tries a few wants no five minutes of situations.
+if [ -z "$fast" ] && [ $# = 0 ]; then
+    say "what strangers bring"
+    "$bin/python" tools/strangers.py >&2 || failed=yes
+fi
 [ -z "$failed" ]

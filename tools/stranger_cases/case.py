@@ -24,21 +24,23 @@ class Finding:
     Attributes:
         expected: a few words or a figure, known without edgeclf.
         got: the same of edgeclf.
-        right: whether they agree; where they do not, the row is red and the exit code 1.
+        right: whether they agree; where they do not, the row is red and the exit code 1. None: not tried here, for want
+            of what `got` names.
     """
 
     expected: str
     got: str
-    right: bool
+    right: bool | None
 
 
 @dataclass(frozen=True)
 class Case:
-    """One situation: its subject, a title of a few words, and the function that tries it in an empty folder."""
+    """One situation: its subject, a title of a few words, the function that tries it in an empty folder, its module."""
 
     subject: str
     title: str
     run: Callable[[Path], Finding]
+    module: str
 
 
 @dataclass(frozen=True)
@@ -59,7 +61,7 @@ def case(subject: str, title: str) -> Callable[[Callable[[Path], Finding]], Call
     """Register a function `(empty folder) -> Finding` as a case."""
 
     def register(run: Callable[[Path], Finding]) -> Callable[[Path], Finding]:
-        CASES.append(Case(subject, title, run))
+        CASES.append(Case(subject, title, run, getattr(run, "func", run).__module__))
         return run
 
     return register

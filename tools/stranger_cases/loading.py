@@ -1,10 +1,7 @@
-"""Networks from elsewhere: how they are built, what they would run, and each family of keras.applications."""
+"""Networks from elsewhere: how they are built, and what they would run."""
 
 from __future__ import annotations
 
-import contextlib
-import functools
-import io
 import json
 from collections.abc import Callable
 from pathlib import Path
@@ -17,7 +14,7 @@ from stranger_cases.case import Finding, case, run_command
 SIDE = 32
 
 
-def _photos(folder: Path, side: int = SIDE, classes: int = 3) -> Path:
+def colored_squares(folder: Path, side: int = SIDE, classes: int = 3) -> Path:
     """Noisy squares of one color a class: 8 to train on, 3 to validate on."""
     import cv2
 
@@ -34,7 +31,7 @@ def _photos(folder: Path, side: int = SIDE, classes: int = 3) -> Path:
     return folder / "photos"
 
 
-def _read(photos: Path) -> Any:
+def read_squares(photos: Path) -> Any:
     """The validation images as RGB, and their classes."""
     import cv2
 
@@ -56,7 +53,7 @@ def _network(framework: Any, front: Callable[[Any], Any], head: int = 3, dtype: 
     return network
 
 
-def _tf_keras() -> Any:
+def import_tf_keras() -> Any:
     import tf_keras
 
     import edgeclf.graph  # noqa: F401 - sets the variables that TensorFlow reads when it is first imported
@@ -70,7 +67,7 @@ def _compare(folder: Path, path: Path, photos: Path, expected: np.ndarray, recip
     if done.code:
         return Finding("compressed", done.stderr.strip()[-200:], False)
     (model,) = (folder / "out").glob("*.tflite")
-    _, labels = _read(photos)
+    _, labels = read_squares(photos)
     files = sorted((photos / "validation").rglob("*.png"))
     predicted = run_command("--json", "predict", model, *files).stdout.splitlines()
     rows = [json.loads(line) for line in predicted]
@@ -82,44 +79,44 @@ def _compare(folder: Path, path: Path, photos: Path, expected: np.ndarray, recip
 
 @case("loading", "preprocess_input of ResNet50 inside the network")
 def caffe_inside(folder: Path) -> Finding:
-    keras, photos = _tf_keras(), _photos(folder)
+    keras, photos = import_tf_keras(), colored_squares(folder)
     network = _network(keras, keras.applications.resnet50.preprocess_input, order=-1)
     network.save(folder / "net.h5")
-    images, _ = _read(photos)
+    images, _ = read_squares(photos)
     return _compare(folder, folder / "net.h5", photos, np.asarray(network(images.astype(np.float32))).argmax(1))
 
 
 @case("loading", "preprocess_input inside a Keras 3 file")
 def keras3_inside(folder: Path) -> Finding:
-    _tf_keras()
+    import_tf_keras()
     import keras  # noqa: TID251 - a file of Keras 3 is made
 
-    photos = _photos(folder)
+    photos = colored_squares(folder)
     network = _network(keras, keras.applications.mobilenet_v2.preprocess_input)
     network.save(folder / "net.keras")
-    images, _ = _read(photos)
+    images, _ = read_squares(photos)
     return _compare(folder, folder / "net.keras", photos, np.asarray(network(images.astype(np.float32))).argmax(1))
 
 
 @case("loading", "mixed_float16 and uint8 input")
 def half(folder: Path) -> Finding:
-    keras, photos = _tf_keras(), _photos(folder)
+    keras, photos = import_tf_keras(), colored_squares(folder)
     keras.mixed_precision.set_global_policy("mixed_float16")
     try:
         network = _network(keras, keras.layers.Rescaling(1 / 127.5, -1), dtype="uint8")
     finally:
         keras.mixed_precision.set_global_policy("float32")
     network.save(folder / "net.h5")
-    images, _ = _read(photos)
+    images, _ = read_squares(photos)
     return _compare(folder, folder / "net.h5", photos, np.asarray(network(images)).argmax(1))
 
 
 @case("loading", "one sigmoid output")
 def one_sigmoid(folder: Path) -> Finding:
-    keras, photos = _tf_keras(), _photos(folder, classes=2)
+    keras, photos = import_tf_keras(), colored_squares(folder, classes=2)
     network = _network(keras, keras.layers.Rescaling(1 / 255), head=1)
     network.save(folder / "net.h5")
-    images, _ = _read(photos)
+    images, _ = read_squares(photos)
     expected = (np.asarray(network(images.astype(np.float32)))[:, 0] > 0.5).astype(int)
     return _compare(folder, folder / "net.h5", photos, expected)
 
@@ -128,7 +125,7 @@ def one_sigmoid(folder: Path) -> Finding:
 def external_storage(folder: Path) -> Finding:
     import h5py
 
-    keras = _tf_keras()
+    keras = import_tf_keras()
     _network(keras, keras.layers.Rescaling(1 / 255)).save(folder / "net.h5")
     (folder / "secret").write_bytes(b"secret numbers")
     with h5py.File(folder / "net.h5", "a") as file:
@@ -141,7 +138,7 @@ def external_storage(folder: Path) -> Finding:
 
 @case("trust", "a SavedModel whose signature writes a file")
 def writing_signature(folder: Path) -> Finding:
-    _tf_keras()
+    import_tf_keras()
     import tensorflow as tf
 
     class Harm(tf.Module):  # type: ignore[misc]
@@ -155,45 +152,3 @@ def writing_signature(folder: Path) -> Finding:
     done = run_command("compress", folder / "net", "--float32", "--input-range", "0,1")
     held = done.code == 2 and "WriteFile" in done.stderr and not (folder / "written").exists()
     return Finding("refused, nothing written", done.stderr.strip()[-90:], held)
-
-
-FAMILIES: dict[str, tuple[int, dict[str, Any]]] = {
-    "MobileNet": (32, {"alpha": 0.25}),
-    "MobileNetV2": (32, {"alpha": 0.35}),
-    "MobileNetV3Small": (32, {"alpha": 0.75}),
-    "EfficientNetB0": (32, {}),
-    "EfficientNetV2B0": (32, {}),
-    "RegNetX002": (32, {}),
-    "RegNetY002": (32, {}),
-    "ResNet50": (32, {}),
-    "VGG16": (32, {}),
-}
-"""By name: side in pixels, settings. Deeper families take a minute each: `tests/test_families.py` tries them."""
-
-
-def _family(name: str, folder: Path) -> Finding:
-    """Compress the smallest member with untrained weights, and compare its probabilities with those of Keras."""
-    side, settings = FAMILIES[name]
-    keras, photos = _tf_keras(), _photos(folder, side)
-    keras.backend.clear_session()
-    keras.utils.set_random_seed(0)
-    network = getattr(keras.applications, name)(input_shape=(side, side, 3), weights=None, classes=3, **settings)
-    with contextlib.redirect_stderr(io.StringIO()):
-        network.save(folder / "net.h5")
-    done = run_command(
-        *("--json", "compress", folder / "net.h5", "--int8", "--data", photos, "--input-range", "0,255"),
-        *("--set", "bias_correction=false", "--out", folder / "out"),
-    )
-    if done.code:
-        return Finding("compressed", done.stderr.strip()[-160:], False)
-    from edgeclf.inference.classifier import Classifier
-
-    (model,) = (folder / "out").glob("*.tflite")
-    images, _ = _read(photos)
-    expected = np.asarray(network(images[:3].astype(np.float32), training=False))
-    worst = float(np.abs(Classifier(model).probabilities(images[:3]) - expected).max())
-    return Finding("probabilities of Keras", f"off by at most {worst:.3f}", worst <= 0.1)
-
-
-for _name in FAMILIES:
-    case("families", _name)(functools.partial(_family, _name))

@@ -1,0 +1,111 @@
+"""The smallest member of each family of keras.applications, with untrained weights: the same probabilities?"""
+
+from __future__ import annotations
+
+import contextlib
+import functools
+import io
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from stranger_cases.case import Finding, case, run_command
+from stranger_cases.loading import colored_squares, import_tf_keras, read_squares
+
+FAMILIES: dict[str, tuple[int, dict[str, Any]]] = {
+    "MobileNet": (32, {"alpha": 0.25}),
+    "MobileNetV2": (32, {"alpha": 0.35}),
+    "MobileNetV3Small": (32, {"alpha": 0.75}),
+    "EfficientNetB0": (32, {}),
+    "EfficientNetV2B0": (32, {}),
+    "RegNetX002": (32, {}),
+    "RegNetY002": (32, {}),
+    "NASNetMobile": (32, {}),
+    "DenseNet121": (32, {}),
+    "ResNet50": (32, {}),
+    "ResNet50V2": (32, {}),
+    "ResNetRS50": (32, {}),
+    "InceptionV3": (75, {}),
+    "Xception": (71, {}),
+    "VGG16": (32, {"include_top": False, "pooling": "avg"}),
+}
+"""By name: side in pixels, settings. VGG16 gets a small head for its own of 120 million parameters; VGG19, ResNet101
+and so on are the same layers again."""
+FOREIGN_LAYERS = {"ConvNeXtTiny": 32, "InceptionResNetV2": 75}
+"""Built of layers that only their own code defines."""
+SQUEEZE = ("EfficientNetB0",)
+"""Quantization-aware training has no rule for their multiplication of two tensors."""
+
+
+def _save(name: str, folder: Path, side: int, settings: dict[str, Any]) -> Any:
+    keras = import_tf_keras()
+    keras.backend.clear_session()
+    keras.utils.set_random_seed(0)
+    network = getattr(keras.applications, name)(
+        input_shape=(side, side, 3), weights=None, **({"classes": 3} | settings)
+    )
+    if not settings.get("include_top", True):
+        network = keras.Model(network.input, keras.layers.Dense(3, activation="softmax")(network.output))
+    with contextlib.redirect_stderr(io.StringIO()):
+        network.save(folder / "net.h5")
+    return network
+
+
+def _family(name: str, folder: Path) -> Finding:
+    """Compress to float32, where nothing but the way into the file may change the probabilities."""
+    side, settings = FAMILIES[name]
+    network = _save(name, folder, side, settings)
+    options = ("--float32", "--input-range", "0,255", "--no-speed", "--out", folder / "out")
+    done = run_command("--json", "compress", folder / "net.h5", *options)
+    if done.code:
+        return Finding("probabilities of Keras", done.stderr.strip()[-160:], False)
+    from edgeclf.inference.classifier import Classifier
+
+    (model,) = (folder / "out").glob("*.tflite")
+    pixels = np.random.default_rng(0).integers(0, 256, (2, side, side, 3), np.uint8)
+    expected = np.asarray(network(pixels.astype(np.float32), training=False), np.float64)
+    if not np.allclose(expected.sum(axis=1), 1, atol=1e-3):
+        # RegNet's head has no softmax, whatever its arguments say
+        expected = np.exp(expected - expected.max(axis=1, keepdims=True))
+        expected /= expected.sum(axis=1, keepdims=True)
+    found = Classifier(model).probabilities(pixels)
+    worst = float(np.abs(found - expected).max()) if found.shape == expected.shape else np.inf
+    return Finding("probabilities of Keras", f"off by at most {worst:.1e}", worst <= 2e-3)
+
+
+def _refused(name: str, side: int, option: str, words: str, folder: Path) -> Finding:
+    """One line that says what in the network it is."""
+    _save(name, folder, side, {})
+    data = ("--data", colored_squares(folder, side), "--input-range", "0,255")
+    done = run_command("compress", folder / "net.h5", option, *data, "--out", folder / "out", "--quiet")
+    last = done.stderr.strip().splitlines()[-1] if done.stderr else ""
+    right = done.code == 2 and words in last and "Traceback" not in done.stderr and not list(folder.rglob("*.tflite"))
+    return Finding(f"exit 2: {words}", f"exit {done.code}: {last[:140]}", right)
+
+
+def _int8(folder: Path) -> Finding:
+    """Compress to int8 and compare with Keras; untrained networks spread their probabilities little."""
+    network = _save("MobileNet", folder, 32, {"alpha": 0.25})
+    options = ("--int8", "--data", colored_squares(folder), "--input-range", "0,255", "--no-speed")
+    done = run_command("--json", "compress", folder / "net.h5", *options, "--out", folder / "out")
+    if done.code:
+        return Finding("probabilities of Keras", done.stderr.strip()[-160:], False)
+    from edgeclf.inference.classifier import Classifier
+
+    (model,) = (folder / "out").glob("*.tflite")
+    images, _ = read_squares(folder / "photos")
+    expected = np.asarray(network(images[:3].astype(np.float32), training=False))
+    worst = float(np.abs(Classifier(model).probabilities(images[:3]) - expected).max())
+    return Finding("probabilities of Keras", f"off by at most {worst:.1e}", worst <= 0.03)
+
+
+for _name in FAMILIES:
+    case("families", f"{_name}, float32")(functools.partial(_family, _name))
+for _name, _side in FOREIGN_LAYERS.items():
+    case("families", f"{_name}: layers of its own")(
+        functools.partial(_refused, _name, _side, "--float32", "--trust-model")
+    )
+for _name in SQUEEZE:
+    case("families", f"{_name}, --qat")(functools.partial(_refused, _name, 32, "--qat", "use --int8 without --qat"))
+case("families", "MobileNet, int8")(_int8)
