@@ -80,7 +80,7 @@ CONFIG = (
     ),
     Option(
         "weights",
-        "Start from this .h5 or .keras network, or run folder; auto or none.",
+        "Start from this .h5, .keras or .tflite network, or run folder; auto or none.",
         metavar="FILE",
         default=UNSET,
         complete=complete_path,
