@@ -103,6 +103,10 @@ def test_train_reports_them(tmp_path: Path) -> None:
     assert report.in_training == {"validation": 0, "test": 4}
     assert any(note.startswith(said) for note in report.notes)
     assert any("Testing/ for test" in note for note in report.notes)
+    compressed = edgeclf.compress(tmp_path / "run", dynamic=True, speed=False)
+    assert compressed.in_training == report.in_training
+    assert any(note.startswith(said) for note in compressed.notes)
+    assert any("Testing/ for test" in note for note in json.loads(compressed.to_json())["notes"])
     data = json.loads((tmp_path / "run" / "run.json").read_text())["data"]
     assert data["in_training"] == {"validation": 0, "test": 4}
     assert any("Testing/ for test" in note for note in data["notes"])

@@ -230,6 +230,9 @@ def test_few_images_that_are_right_raise_no_doubt() -> None:
     assert could_be_chance(2, labels, 4)
     assert describe_chance(labels, labels, 4, assumed=True) == ""
     assert describe_chance(labels, np.array([0, 1]).repeat(2), 2, assumed=False).startswith("only 1 of 4 images")
+    own = describe_chance(labels, np.array([0, 1]).repeat(2), 2, assumed=False, own=True)
+    assert "hardly learned" in own
+    assert "--normalize" not in own  # which models of edgeclf's own refuse
 
 
 def test_a_named_set_has_the_order_of_its_numbers() -> None:

@@ -24,6 +24,7 @@ from edgeclf.cli.rendering_activations import render_activations
 from edgeclf.cli.rendering_bench import render_bench
 from edgeclf.cli.rendering_host import render_compression
 from edgeclf.cli.rendering_tables import Column, print_table
+from edgeclf.cli.terminal import Terminal
 from edgeclf.compression.compress_report import CompressedModel, CompressReport
 from edgeclf.measure.board import BoardReading, BoardReadings
 from edgeclf.measure.machine import describe_machine
@@ -131,6 +132,45 @@ def test_a_busy_machine_is_named() -> None:
     busy = replace(compressed("int8", 1.5), speed=replace(speed(1.5), load_average=7.25))
     text = screen(100, lambda console: render_compression(console, CompressReport((busy,))))
     assert "The machine was busy with other work (load 7.2)" in text
+
+
+def test_a_note_is_said_once_with_all_that_it_concerns() -> None:
+    assumed, few = "pixels enter as 0 to 1: assumed", "72 calibration images are few"
+    models = (
+        compressed("int8", None, notes=(assumed, few)),
+        compressed("int16x8", None, notes=(assumed, few, "slow")),
+    )
+    report = CompressReport(models, (assumed,))
+    lines = screen(100, lambda console: render_compression(console, report)).splitlines()
+    assert [line for line in lines if assumed in line] == [assumed]
+    assert [line for line in lines if few in line] == [f"int8, int16x8: {few}"]
+    assert "int16x8: slow" in lines
+    bench = bench_report()
+    models_of_bench = tuple(replace(model, notes=("near chance",)) for model in bench.models)
+    lines = screen(100, lambda console: render_bench(console, replace(bench, models=models_of_bench))).splitlines()
+    assert [line for line in lines if "near chance" in line] == [f"{LONG}, int8: near chance"]
+
+
+def test_what_the_log_shows_on_the_same_screen_is_not_repeated() -> None:
+    report = CompressReport((compressed("int8", None, notes=("few images", "own")),), ("the data lie in a/b",))
+
+    def show(said: set[str]) -> list[str]:
+        stream = io.StringIO()
+        render_compression(Terminal(stream, width=100, said=said), report)
+        return stream.getvalue().splitlines()
+
+    everything = show(set())
+    assert {"the data lie in a/b", "int8: few images", "int8: own"} <= set(everything)
+    left = show({"the data lie in a/b", "few images"})
+    assert [line for line in everything if line not in left] == ["the data lie in a/b", "int8: few images"]
+
+
+def test_the_missing_baseline_is_named_beside_other_notes() -> None:
+    alone = replace(bench_report(), baseline=None, notes=("the data lie in a/b, the only folder inside",))
+    hint = "No float baseline, so no differences: name one with --baseline."
+    assert hint in screen(100, lambda console: render_bench(console, alone))
+    tried = replace(alone, notes=("m.keras: not compared with: TensorFlow is not installed",))
+    assert hint not in screen(100, lambda console: render_bench(console, tried))
 
 
 def test_both_sizes_of_an_encoded_model_are_named() -> None:

@@ -9,6 +9,7 @@ import signal
 import subprocess
 import sys
 from pathlib import Path
+from typing import Any
 
 import colored_squares
 import numpy as np
@@ -20,7 +21,9 @@ pytest.importorskip("tensorflow")
 import edgeclf
 from edgeclf import train
 from edgeclf.cli.rendering_host import render_training
+from edgeclf.dataset.probing import DataProbe
 from edgeclf.errors import InputError, OutputError, UnknownNameError
+from edgeclf.progress import SILENT
 from edgeclf.training.config import TrainConfig
 from edgeclf.training.evaluation import (
     calibration_error,
@@ -32,6 +35,7 @@ from edgeclf.training.evaluation import (
 from edgeclf.training.networks import NETWORKS
 from edgeclf.training.remarks import advise
 from edgeclf.training.run_record import TrainReport
+from edgeclf.training.starting import StartingPoint, find_start
 
 QUICK = TrainConfig(model="resnet8", image_size=8, epochs=3, batch_size=128, dropout=0.2, augment="strong")
 
@@ -207,6 +211,19 @@ def test_poor_networks_with_a_better_start_out_of_reach_get_advice_in_order() ->
     assert places[0] > 0
     assert advise(config, 0.9, data, missed) is None
     assert advise(config, 0.5, data, None) is None
+
+
+def test_a_named_network_without_weights_gets_the_option_that_has_some_on_photos() -> None:
+    photos, small = DataProbe("photos", (), 100, {}, 480, 640), DataProbe("scans", (), 100, {}, 32, 32)
+
+    def start(probe: DataProbe, **settings: Any) -> StartingPoint:
+        return find_start(TrainConfig(**settings), probe, trust_model=False, progress=SILENT)
+
+    assert start(photos, model="resnet8").instead == "--model mobilenet-v1"
+    assert start(photos, model="mobilenet-v1", width=0.33).instead == "leave --width 0.33 out"
+    assert start(small, model="resnet8").instead == ""
+    advice = advise(TrainConfig(model="resnet8"), 0.5, colored_squares.dataset(), None, "--model mobilenet-v1")
+    assert str(advice).startswith("what would help, the most effective first: 1. pretrained weights (--model mobile")
 
 
 def test_few_images_get_an_interval_in_words_and_no_verdict() -> None:

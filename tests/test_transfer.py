@@ -101,8 +101,11 @@ def test_without_batch_normalization_the_range_is_assumed_and_reported() -> None
     network = tf_keras.Model(inputs, layers.Dense(3)(layers.GlobalAveragePooling2D()(layers.Conv2D(4, 3)(inputs))))
     made = transfer(Pretrained(network, "net.h5"), NetworkSettings(16, classes=2), np.zeros((2, 16, 16, 3), np.uint8))
     assert (
-        "nor has it batch normalization, by which its input range could be estimated; assumed is 0..1" in made.notes[-1]
+        "and no statistics of a batch normalization to estimate its input range by; assumed is 0..1" in made.notes[-1]
     )
+    normalized = layers.BatchNormalization()(layers.Conv2D(4, 3)(inputs))
+    network = tf_keras.Model(inputs, layers.Dense(3)(layers.GlobalAveragePooling2D()(normalized)))
+    assert estimate_input_range(network, np.zeros((2, 16, 16, 3), np.uint8)).source == "assumed"  # never trained
 
 
 def test_a_network_that_is_not_what_was_asked_for_is_refused(person_network: tf_keras.Model) -> None:

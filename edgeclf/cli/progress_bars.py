@@ -39,10 +39,13 @@ class ConsoleProgress:
 
     Attributes:
         console: for other views that rewrite lines of this terminal; logged lines then go above them.
+        said: the lines that were logged.
     """
 
-    def __init__(self, stream: IO[str]) -> None:
+    def __init__(self, stream: IO[str], said: set[str] | None = None) -> None:
         from edgeclf.cli.terminal import Terminal
+
+        self.said = set() if said is None else said
 
         self.console = Terminal(file=stream)
         self._bars: Bars | None = None
@@ -66,10 +69,12 @@ class ConsoleProgress:
 
     def info(self, line: str) -> None:
         """Print a line above the bars."""
+        self.said.add(line)
         self.console.print(one_line(line), soft_wrap=True)
 
     def warn(self, line: str) -> None:
         """Print a yellow line above the bars."""
+        self.said.add(line)
         self.console.print(f"warning: {one_line(line)}", style="yellow", soft_wrap=True)
 
     def _room(self, description: str, total: int | None) -> int:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -29,6 +29,27 @@ def line(console: Console, text: str, style: str | None = None, indent: str = ""
     console.print(indent + one_line(text), style=style, soft_wrap=True)
 
 
+def show_notes(console: Console, notes: Iterable[str], of: Mapping[str, Iterable[str]] | None = None) -> None:
+    """Print what is worth knowing, each note once: not again where the log shows it above on the same screen.
+
+    Args:
+        console: where to.
+        notes: of the whole report.
+        of: further notes by the name of what they concern; names with the same note share a line.
+    """
+    said: Collection[str] = getattr(console, "said", ())
+    common, names = dict.fromkeys(notes), dict[str, list[str]]()
+    for name, own in (of or {}).items():
+        for note in dict.fromkeys(own):
+            if note not in common and note not in said and f"{name}: {note}" not in said:
+                names.setdefault(note, []).append(name)
+    for note in common:
+        if note not in said:
+            line(console, note)
+    for note, concerned in names.items():
+        line(console, f"{', '.join(concerned)}: {note}")
+
+
 def show_list(console: Console, heading: str, entries: Sequence[str]) -> None:
     """Print a heading, the first entries, and how many more there are."""
     if not entries:
@@ -49,8 +70,7 @@ def render_audit(console: Console, report: AuditReport) -> None:
         [[name, *(exact(part.per_class.get(name, 0)) for part in report.splits.values())] for name in report.classes],
         total=["all", *(exact(part.images) for part in report.splits.values())],
     )
-    for note in report.notes:
-        line(console, note)
+    show_notes(console, report.notes)
     sizes = report.sizes
     low, middle, high = map(_pixels, (sizes.smallest, sizes.median, sizes.largest))
     line(console, f"Image sizes: {low} to {high}, median {middle}.")

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 from rich.console import Console
 
-from edgeclf.cli.rendering import line
+from edgeclf.cli.rendering import line, show_notes
 from edgeclf.cli.rendering_device import device_remarks, print_board, print_comparison, print_sustained
 from edgeclf.cli.rendering_tables import Column, print_table
 from edgeclf.measure.formatting import counted, interval, milliseconds, number, p_value, percent, points, size, threads
 from edgeclf.measure.machine import Machine
 from edgeclf.measure.report import BenchReport
+from edgeclf.measure.run import NOT_COMPARED
 
 FLOAT = "float"  # the baseline's name in tables, whose own name is too long for them
 
@@ -32,8 +33,8 @@ def render_bench(console: Console, report: BenchReport) -> None:
     if report.sustained:
         print_sustained(console, report.sustained)
     print_board(console, report)
-    for remark in _remarks(report, scored):
-        line(console, remark)
+    show_notes(console, _remarks(report, scored), _notes_of_models(report))
+    show_notes(console, device_remarks(report))
     if report.written:
         line(console, f"Wrote {' and '.join(report.written)}")
 
@@ -113,14 +114,19 @@ def _remarks(report: BenchReport, scored: bool) -> list[str]:
     remarks = [f"Runtime: {name}." for name in runtimes]
     if not scored:
         remarks.append("No data, so no accuracy: name it with --data.")
-    elif not report.baseline and not report.notes:
+    elif not report.baseline and not any(NOT_COMPARED in note for note in report.notes):
         remarks.append("No float baseline, so no differences: name one with --baseline.")
-    remarks.extend(report.notes)
+    return [*remarks, *report.notes]
+
+
+def _notes_of_models(report: BenchReport) -> dict[str, list[str]]:
+    """List the notes by model; one that was timed at several thread counts has them once."""
+    found: dict[str, list[str]] = {}
     for model in report.models:
+        notes = found.setdefault(model.name, [])
         if not model.steady:
-            remarks.append(f"{model.name}: calls were still getting faster when timing began.")
-        remarks.extend(f"{model.name}: {note}" for note in model.notes)
+            notes.append("calls were still getting faster when timing began.")
+        notes.extend(model.notes)
         if model.integrity == "unverified":
-            remarks.append(f"{model.name}: unverified, not made by edgeclf.")
-    remarks.extend(device_remarks(report))
-    return list(dict.fromkeys(remarks))
+            notes.append("unverified, not made by edgeclf.")
+    return found

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 
 from rich.console import Console
 
-from edgeclf.cli.rendering import line
+from edgeclf.cli.rendering import line, show_notes
 from edgeclf.cli.rendering_tables import Column, print_table
 from edgeclf.measure.formatting import counted, duration, exact, interval, milliseconds, percent, points, size, threads
 
@@ -39,8 +39,7 @@ def render_training(console: Console, report: TrainReport) -> None:
         others = [percent(figures.top5), percent(figures.calibration_error, 1)]
         rows.append([split, exact(figures.images), *top1, *others])
     print_table(console, head, columns, rows)
-    for remark in report.notes:
-        line(console, remark)
+    show_notes(console, report.notes)
     folder = Path(report.run)
     line(console, f"Plots: {folder / 'plots'}")
     line(console, f"History: {folder / 'history.csv'}")
@@ -78,14 +77,7 @@ def render_compression(console: Console, report: CompressReport) -> None:
     print_table(console, _compression_title(report), columns, [*_float_row(report), *map(_model_row, report.models)])
     for remark in _speed_remarks(report):
         line(console, remark)
-    for model in report.models:
-        notes = [*model.notes, *_encoded(model)]
-        if notes:
-            line(console, f"{model.recipe}:")
-        for note in notes:
-            line(console, note, indent="  ")
-    for note in report.notes:
-        line(console, note)
+    show_notes(console, report.notes, {model.recipe: [*model.notes, *_encoded(model)] for model in report.models})
     line(console, f"Wrote {_written(report)}")
 
 

@@ -37,7 +37,8 @@ class Session:
     """The global options, and the streams of one command.
 
     While a command works, the process's descriptors 1 and 2 point away (see `working`), because TensorFlow, LiteRT and
-    OpenCV write to them from C++ whenever they like. `stderr` and `stdout` are the real ones.
+    OpenCV write to them from C++ whenever they like. `stderr` and `stdout` are the real ones. `said` collects the lines
+    that were logged on a terminal.
     """
 
     json: bool
@@ -46,6 +47,7 @@ class Session:
     debug: bool
     stderr: IO[str]
     stdout: IO[str] = field(default_factory=lambda: sys.stdout)
+    said: set[str] = field(default_factory=set)
 
     def progress(self) -> Progress:
         """Return bars on a terminal, lines elsewhere, nothing with --quiet."""
@@ -54,7 +56,7 @@ class Session:
 
         if self.quiet:
             return SILENT
-        return ConsoleProgress(self.stderr) if self.stderr.isatty() else LineProgress(self.stderr)
+        return ConsoleProgress(self.stderr, self.said) if self.stderr.isatty() else LineProgress(self.stderr)
 
     def warn(self, line: str) -> None:
         """Print a line on stderr, also with --quiet: something was left out of the result."""
@@ -115,7 +117,9 @@ def show(session: Session, outcome: Outcome) -> None:
     else:
         from edgeclf.cli.terminal import Terminal
 
-        outcome.render(Terminal(stream, width=None if stream.isatty() else PIPED_WIDTH))
+        # what goes into a file or a pipe is complete
+        terminal = Terminal(stream, said=session.said) if stream.isatty() else Terminal(stream, width=PIPED_WIDTH)
+        outcome.render(terminal)
     stream.flush()
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Collection, Iterable
 from typing import IO, Any
 
 from rich.console import Console, ConsoleOptions, RenderableType
@@ -18,9 +18,13 @@ class Terminal(Console):
     Args:
         file: where to; None: stdout.
         width: in columns; None: that of the terminal.
+        said: lines that stand above on the same screen already; reports do not repeat them.
     """
 
-    def __init__(self, file: IO[str] | None = None, width: int | None = None) -> None:
+    def __init__(
+        self, file: IO[str] | None = None, width: int | None = None, said: Collection[str] = frozenset()
+    ) -> None:
+        self.said = said
         super().__init__(file=file, width=width, highlight=False, emoji=False, markup=False)
 
     def render_str(self, text: str, **settings: Any) -> Text:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 from edgeclf.inference.input_range import InputRange
@@ -70,7 +70,14 @@ class CompressedModel(Record):
 
 @dataclass(frozen=True)
 class CompressReport(Record):
-    """All models of one call."""
+    """All models of one call.
+
+    Attributes:
+        models: in the order of the recipes.
+        notes: on the data and the source, one line each.
+        in_training: by split, how many of its images were seen in training, too; empty without data.
+    """
 
     models: tuple[CompressedModel, ...]
     notes: tuple[str, ...] = ()
+    in_training: dict[str, int] = field(default_factory=dict)

@@ -171,6 +171,11 @@ class Dataset:
             f"edgeclf audit lists {them}"
         )
 
+    def list_notes(self) -> tuple[str, ...]:
+        """List what training and compression say about the data, a line each: its notes, then images seen twice."""
+        shared = (self.describe_in_training(name) for name in self.splits)
+        return (*self.notes, *filter(None, shared))
+
     def split_sizes(self) -> dict[str, dict[str, Any]]:
         """Return `{split: {"images": N, "per_class": {class: n}}}`, ready for JSON."""
         return {name: {"images": len(split), "per_class": self.per_class(name)} for name, split in self.splits.items()}

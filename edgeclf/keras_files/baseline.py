@@ -66,6 +66,7 @@ def open_baseline(path: str | Path, plan: BenchPlan, data: Data = None, progress
         normalization=None if normalization == RAW else normalization,
         class_count=len(network.classes),
         notes=tuple(f"float baseline: {note}" for note in notes),
+        of_a_run=loaded.run is not None,
     )
 
 

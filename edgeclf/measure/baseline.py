@@ -92,6 +92,7 @@ class BaselineNetwork:
         normalization: how pixels enter it; None: it takes them raw.
         class_count: number of classes; None: that of the labels.
         notes: on how its classes are named, and on how pixels enter it.
+        of_a_run: whether edgeclf trained it.
     """
 
     predictor: TimedPredictor
@@ -100,6 +101,7 @@ class BaselineNetwork:
     normalization: Normalization | None = None
     class_count: int | None = None
     notes: tuple[str, ...] = ()
+    of_a_run: bool = False
 
 
 OpenBaseline = Callable[[Path, BenchPlan, "Dataset | DatasetLoader | None", Progress], BaselineNetwork]
@@ -129,7 +131,9 @@ def measure_baseline(
         mapping = match_classes(predictor.labels, count, data)
         predictions, paths = mapping[predictor.top1(images.images, progress)], images.paths
         assumed = takes_order_of_classes(predictor.labels, data.class_names)
-        doubt = describe_chance(predictions, images.labels, len(data.class_names), assumed=assumed)
+        doubt = describe_chance(
+            predictions, images.labels, len(data.class_names), assumed=assumed, own=network.of_a_run
+        )
         found = (describe_assumed_order(data) if assumed else "", doubt)
         notes += tuple(f"float baseline: {note}" for note in found if note)
     with progress.task("timing the float baseline", None):

@@ -160,7 +160,12 @@ def _note_classes(subject: Subject, predictions: ModelPredictions, data: Dataset
     assumed = takes_order_of_classes(subject.labels, names)
     notes = [describe_assumed_order(data)] if assumed else []
     doubt = describe_chance(
-        predictions.indices, predictions.split.labels, len(names), assumed=assumed, entered=subject.input_range
+        predictions.indices,
+        predictions.split.labels,
+        len(names),
+        assumed=assumed,
+        entered=subject.input_range,
+        own=subject.file.provenance is not None,
     )
     if doubt:
         progress.warn(f"{subject.name}: {doubt}")

@@ -55,7 +55,13 @@ def describe_assumed_order(data: Dataset) -> str:
 
 
 def describe_chance(
-    predictions: IntArray, labels: IntArray, classes: int, *, assumed: bool, entered: InputRange | None = None
+    predictions: IntArray,
+    labels: IntArray,
+    classes: int,
+    *,
+    assumed: bool,
+    entered: InputRange | None = None,
+    own: bool = False,
 ) -> str:
     """Describe that an accuracy could be that of guessing, and what would help; empty where it could not.
 
@@ -65,6 +71,7 @@ def describe_chance(
         classes: of the data.
         assumed: whether nobody named the classes of the network.
         entered: how pixels entered it, where that is known.
+        own: whether edgeclf made it, so that pixels and classes cannot be mistaken.
     """
     count, right = len(labels), int((predictions == labels).sum())
     guessed = chance_level(labels, classes)
@@ -73,6 +80,8 @@ def describe_chance(
         return ""
     how = f" (now {entered.normalization.text}, {entered.source})" if entered is not None else ""
     line = f"only {right:,} of {count:,} images are right, which could be chance: "
+    if own:
+        return f"{line}it has hardly learned these classes, or these images are too few to show it"
     if assumed:
         return (
             f"{line}its classes may have another order (give {REMEDY} then), or pixels may enter it in another way "

@@ -23,6 +23,9 @@ from edgeclf.measure.subjects import DatasetLoader
 from edgeclf.measure.target import Local, Target
 from edgeclf.progress import SILENT, Progress
 
+NOT_COMPARED = "not compared with"
+"""In a note on a float network that was left out as the baseline."""
+
 
 @dataclass(frozen=True)
 class HostParts:
@@ -103,7 +106,7 @@ def _baseline(
     if path is None:
         return None, ()
     if host.open_baseline is None:
-        return None, (f'{path}: not compared with: TensorFlow is not installed; run: pip install "edgeclf[train]"',)
+        return None, (f'{path}: {NOT_COMPARED}: TensorFlow is not installed; run: pip install "edgeclf[train]"',)
     network = host.open_baseline(path, plan, load, progress)
     baseline = measure_baseline(network, dataset=load, split=plan.split, progress=progress)
     return baseline, baseline.notes

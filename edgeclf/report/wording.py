@@ -37,7 +37,11 @@ def list_warnings(report: BenchReport) -> list[str]:
     if unverified:
         named = ", ".join(dict.fromkeys(unverified))
         found.append(f"Not made by edgeclf, so a damaged file would go unnoticed: {named}.")
-    found.extend(f"{m.name}: {note}." for m in report.models for note in m.notes)
+    concerned: dict[str, dict[str, None]] = {}
+    for m in report.models:
+        for note in m.notes:
+            concerned.setdefault(note, {})[m.name] = None
+    found.extend(f"{', '.join(names)}: {note}." for note, names in concerned.items())
     governor = report.machine.governor
     if governor not in (None, "performance"):
         found.append(f"The CPU governor is “{governor}”, which may change the clock while it is measured.")

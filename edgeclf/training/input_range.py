@@ -32,7 +32,8 @@ def estimate_input_range(network: tf_keras.Model, images: npt.NDArray[np.uint8])
         images: uint8[N, H, W, 3]; the first 32 are looked at.
 
     Returns:
-        the normalization; its source is `batch normalization`, or `assumed` (0..1) where the network has none. Its
+        the normalization; its source is `batch normalization`, or `assumed` (0..1) where the network has none, or one
+        that still has the statistics that it was made with. Its
         scores are misfits: the lowest is the best. Where several fit alike, the most common of them, not `decided`.
     """
     kind = tf_keras.layers.BatchNormalization
@@ -43,6 +44,8 @@ def estimate_input_range(network: tf_keras.Model, images: npt.NDArray[np.uint8])
     height, width = (side or 128 for side in network.inputs[0].shape[1:3])
     batch = np.stack([resize(image, height, width) for image in images[:_IMAGES]])
     mean, variance = np.asarray(first.moving_mean), np.asarray(first.moving_variance) + first.epsilon
+    if not mean.any() and (variance == variance[0]).all():  # never trained: zeros and ones
+        return InputRange(CANDIDATES["0..1"], ASSUMED, decided=False)
 
     def misfit(candidate: Normalization) -> float:
         found: npt.NDArray[Any] = np.asarray(probe(normalize_images(batch, candidate)))

@@ -61,7 +61,9 @@ def describe_work(config: TrainConfig, steps: int, batch: int, device: str, fold
     return f"training: {counted(config.epochs or 1, 'epoch')} of {each} on {where}, into {folder}"
 
 
-def advise(config: TrainConfig, top1: float, dataset: Dataset, missed: ImageNetStart | None) -> str | None:
+def advise(
+    config: TrainConfig, top1: float, dataset: Dataset, missed: ImageNetStart | None, instead: str = ""
+) -> str | None:
     """Describe what would help a poor network whose better start was out of reach, in order of effect.
 
     Args:
@@ -69,19 +71,19 @@ def advise(config: TrainConfig, top1: float, dataset: Dataset, missed: ImageNetS
         top1: fraction, on the test split where there is one.
         dataset: that it was trained on.
         missed: the ImageNet weights that could not be had; None: nothing was out of reach.
+        instead: option that would have started from pretrained weights, where the network has none; empty: there is
+            none.
 
     Returns:
         None where the result is good, or the start was the best that there is.
     """
-    if top1 >= POOR or missed is None:
+    if top1 >= POOR or (missed is None and not instead):
         return None
-    path = cache_folder() / "weights" / missed.file
     counts = dataset.per_class("train")
     fewest = min(counts, key=lambda name: counts[name])
     larger = [name for name, network in NETWORKS.items() if network.imagenet is not None and name != config.model]
     steps = (
-        f"ImageNet weights (connect this machine once, or save {missed.url} as {shlex.quote(str(path))}, then train "
-        "again)",
+        f"pretrained weights ({instead})" if missed is None else _name_weights(missed),
         f"more photos ({counts[fewest]:,} to train on"
         + (f" of {fewest}, which has the fewest)" if counts[fewest] < max(counts.values()) else " of each class)"),
         f"a larger input (--image-size {_larger(config.image_size or 96)})"
@@ -89,6 +91,11 @@ def advise(config: TrainConfig, top1: float, dataset: Dataset, missed: ImageNetS
         f"more epochs (--epochs {2 * (config.epochs or 1)})",
     )
     return "what would help, the most effective first: " + "; ".join(f"{n}. {text}" for n, text in enumerate(steps, 1))
+
+
+def _name_weights(missed: ImageNetStart) -> str:
+    path = shlex.quote(str(cache_folder() / "weights" / missed.file))
+    return f"ImageNet weights (connect this machine once, or save {missed.url} as {path}, then train again)"
 
 
 def _larger(size: int) -> int:

@@ -122,7 +122,6 @@ def _report(
     inputs: TrainingInputs, folder: RunFolder, state: TrainingState, devices: Devices, notes: tuple[str, ...]
 ) -> TrainReport:
     dataset = inputs.dataset
-    leaks = [dataset.describe_in_training(split) for split in dataset.splits]
     return TrainReport(
         run=str(folder.path),
         model=inputs.config.model or "",
@@ -133,7 +132,7 @@ def _report(
         kept_epoch=state.kept_epoch,
         device=devices.description,
         metrics={},
-        notes=tuple(dict.fromkeys((*dataset.notes, *filter(None, leaks), *notes))),
+        notes=tuple(dict.fromkeys((*dataset.list_notes(), *notes))),
         in_training=count_in_training(dataset),
         started_from=inputs.start.origin,
     )
@@ -149,7 +148,8 @@ def _finish(
     small = [few_images_note(split, figures) for split, figures in metrics.items() if figures is not None]
     gap = _compare_with_training(model, inputs.dataset, metrics, progress)
     judged = metrics["test"] or metrics["validation"]
-    advice = advise(config, judged.top1, inputs.dataset, inputs.start.missed) if judged is not None else None
+    start = inputs.start
+    advice = advise(config, judged.top1, inputs.dataset, start.missed, start.instead) if judged is not None else None
     notes = filter(None, (*report.notes, *small, gap, advice, VALIDATION_IS_OPTIMISTIC))
     report = dataclasses.replace(report, metrics=metrics, notes=tuple(dict.fromkeys(notes)))
     unaugmented = 1 + first_unaugmented(config.epochs or 1, config.unaugmented_epochs)

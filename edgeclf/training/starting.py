@@ -22,9 +22,10 @@ from edgeclf.keras_files.tflite_start import is_tflite_start, read_tflite_start
 from edgeclf.progress import Progress
 from edgeclf.training.backbone import shipped_backbone
 from edgeclf.training.config import TrainConfig
-from edgeclf.training.defaults import complete
+from edgeclf.training.defaults import automatic_network, complete
 from edgeclf.training.imagenet import imagenet_backbone
 from edgeclf.training.networks import NETWORKS, ImageNetStart, Network, NetworkSettings, has_weights
+from edgeclf.training.networks.sizes import SMALL_IMAGES
 from edgeclf.training.run_plan import check_scratch_settings, file_model
 from edgeclf.training.transfer import Pretrained, TransferredNetwork, check_architecture, features_of, transfer
 
@@ -56,6 +57,7 @@ class StartingPoint:
         input_range: what it expects, where that is known (see `transfer`).
         folded: it was read from a file for inference (see `transfer`).
         missed: ImageNet weights that would have been the better start, and could not be had; None: there are none.
+        instead: what starts photos from pretrained weights, where the network has none; empty: nothing was passed over.
     """
 
     network: tf_keras.Model | None
@@ -66,6 +68,7 @@ class StartingPoint:
     input_range: str | Normalization | None = None
     folded: bool = False
     missed: ImageNetStart | None = None
+    instead: str = ""
 
     def adapt_config(self, config: TrainConfig) -> TrainConfig:
         """Return `config` with the name and the input size of the pretrained network where the user left them open."""
@@ -153,7 +156,10 @@ def _automatic(
     chosen = complete(config, probe, pretrained=False)
     network = NETWORKS.get(chosen.model or "")
     if network is None or not has_weights(network, config.width):
-        return StartingPoint(None)
+        instead = _find_instead(chosen, network, probe)
+        if instead and earlier is None:
+            progress.info(f"{chosen.model} starts from scratch; with pretrained weights: {instead}")
+        return StartingPoint(None, instead=instead)
     origin = earlier.get("origin") if earlier is not None else None
     if earlier is None or origin is not None:
         check_scratch_settings(config)
@@ -166,6 +172,15 @@ def _automatic(
     if earlier is None:
         progress.warn(SCRATCH_COST)
     return StartingPoint(None, notes=(SCRATCH_COST,), missed=network.imagenet)
+
+
+def _find_instead(config: TrainConfig, network: Network | None, probe: DataProbe) -> str:
+    """Name the option that starts photos from pretrained weights; empty for small images and unknown networks."""
+    if network is None or min(probe.median_height, probe.median_width) <= SMALL_IMAGES:
+        return ""
+    if has_weights(network, None):
+        return f"leave --width {config.width:g} out"
+    return f"--model {automatic_network('photos')}"
 
 
 def _available_weights(

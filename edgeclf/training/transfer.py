@@ -172,7 +172,7 @@ def _choose_range(
         return InputRange(entering, "given"), "it was trained with an input of"
     found = estimate_input_range(base, images)
     if found.source == ASSUMED:
-        return found, "nor has it batch normalization, by which its input range could be estimated; assumed is"
+        return found, "and no statistics of a batch normalization to estimate its input range by; assumed is"
     return found, "the statistics of its batch normalization fit an input of"
 
 

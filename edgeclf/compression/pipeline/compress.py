@@ -16,9 +16,11 @@ from edgeclf.compression.pipeline.speed_gain import SpeedMeter
 from edgeclf.compression.pipeline.stage_cache import StageCache
 from edgeclf.compression.pipeline.training_data import Images
 from edgeclf.compression.recipe import Recipe
+from edgeclf.dataset import Dataset
 from edgeclf.graph.private_apis import safe_mode
 from edgeclf.keras_files.loading import load_network
 from edgeclf.progress import SILENT, Progress
+from edgeclf.training.run_record import count_in_training
 
 
 def compress(plan: CompressPlan, progress: Progress = SILENT, images: Images = None) -> CompressReport:
@@ -42,11 +44,13 @@ def compress(plan: CompressPlan, progress: Progress = SILENT, images: Images = N
     )
     models: list[CompressedModel] = []
     notes: tuple[str, ...] = ()
+    data: Dataset | None = None
     try:
         # layers with code of their own are copied with the network
         with safe_mode(not plan.trust_model):
             context = prepare(loaded, plan, progress, images)
-            notes = context.notes
+            data = context.data
+            notes = (*(data.list_notes() if data else ()), *context.notes)
             cache = StageCache(describe_inputs(origin, plan, context), folder.unfinished)
             meter = SpeedMeter(context, plan.recipes) if plan.speed else None
             for recipe in plan.recipes:
@@ -57,7 +61,7 @@ def compress(plan: CompressPlan, progress: Progress = SILENT, images: Images = N
     folder.close()
     if any(model.selected_on for model in models):
         notes += (SELECTED,)
-    return CompressReport(tuple(models), notes)
+    return CompressReport(tuple(models), notes, count_in_training(data) if data else {})
 
 
 def _make(
