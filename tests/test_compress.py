@@ -262,8 +262,6 @@ def test_an_interrupted_call_goes_on(
         compress(source, ["float32", "float16"], data=data, out=tmp_path)
     monkeypatch.setattr(module, "write_bytes", real)
     stamp = (tmp_path / "net-float32.tflite").stat().st_mtime_ns
-    with pytest.raises(OutputError, match="exists"):
-        compress(source, "float32", data=data, out=tmp_path)
     report = compress(source, ["float32", "float16"], data=data, out=tmp_path)
     assert [made.recipe for made in report.models] == ["float32", "float16"]
     assert (tmp_path / "net-float32.tflite").stat().st_mtime_ns == stamp
@@ -296,7 +294,8 @@ def test_top1_on_images_that_chose_the_epoch_is_marked(source: Path, data: Datas
     assert made_by.metrics["validation"]["selected_on"] is True
     untouched = replace(data, splits={"train": data.splits["train"], "test": data.splits["validation"]})
     report = compress(source, short_recipe("qat-int8"), data=untouched, calibration=30, out=tmp_path / "test")
-    assert (report.models[0].split, report.models[0].selected_on, report.notes) == ("test", False, ())
+    assert (report.models[0].split, report.models[0].selected_on) == ("test", False)
+    assert not any("chose the epoch" in note for note in report.notes)
 
 
 def test_two_settings_of_a_step_lie_side_by_side(source: Path, data: Dataset, tmp_path: Path) -> None:

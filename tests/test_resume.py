@@ -26,6 +26,7 @@ from edgeclf.compression.pipeline.context import RecipeContext
 from edgeclf.compression.pipeline.model_folder import ModelFolder
 from edgeclf.compression.pipeline.run_recipe import run_recipe
 from edgeclf.compression.pipeline.stage_cache import StageCache, StageCheckpoints
+from edgeclf.dataset import load_dataset
 from edgeclf.errors import OutputError, RunFailedError
 from edgeclf.graph.float_network import FloatNetwork, InputSpec
 from edgeclf.inference.input_range import InputRange
@@ -281,6 +282,10 @@ def test_kill_9_of_a_process_costs_no_finished_training(tmp_path: Path) -> None:
         [layers.Rescaling(1 / 255, input_shape=(8, 8, 3)), layers.Conv2D(8, 3, activation="relu"),
          layers.GlobalAveragePooling2D(), layers.Dense(10, activation="softmax")]
     )  # fmt: skip
+    # a network that is no better than chance would be refused
+    scans = load_dataset("digits", image_size=8).splits["train"]
+    network.compile(tf_keras.optimizers.Adam(0.01), "sparse_categorical_crossentropy")
+    network.fit(np.asarray(scans.images[:], np.float32), scans.labels, epochs=3, verbose=0)
     network.save(tmp_path / "net.keras")
     environment = {**os.environ, "PYTHONPATH": os.pathsep.join([str(Path(__file__).parent), *sys.path])}
     out = tmp_path / "out"
