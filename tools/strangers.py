@@ -1,7 +1,7 @@
 #!/usr/bin/env python3
 """Try edgeclf on what strangers bring: one table of situations, what is right by hand, and what edgeclf made of it.
 
-    python tools/strangers.py [--only SUBJECT] [--jobs N] [--json] [--list]
+    python tools/strangers.py [--only SUBJECT] [--all] [--jobs N] [--json] [--list]
 
 Inputs are generated. Exit code 1 where something is wrong without a word. Progress goes to stderr.
 """
@@ -51,12 +51,14 @@ class Row:
 def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--only", metavar="SUBJECT", help="cases of one subject")
+    parser.add_argument("--all", action="store_true", help="the slow cases too")
     parser.add_argument("--jobs", metavar="N", type=int, default=min(2, os.cpu_count() or 1), help="processes")
     parser.add_argument("--json", action="store_true", help="print one JSON document instead of the table")
     parser.add_argument("--list", action="store_true", help="list the cases")
     arguments = parser.parse_args()
     cases = _load()
-    chosen = [place for place, one in enumerate(cases) if arguments.only in (None, one.subject)]
+    named = [place for place, one in enumerate(cases) if arguments.only in (None, one.subject)]
+    chosen = [place for place in named if arguments.all or not cases[place].slow]
     if not chosen:
         parser.error(f"no cases of {arguments.only!r}; subjects: {', '.join(sorted({one.subject for one in cases}))}")
     if arguments.list:
@@ -70,7 +72,8 @@ def main() -> int:
     else:
         _print(cases, rows)
         skipped = f", {counts[1]} skipped" if counts[1] else ""
-        print(f"{counts[0]} of {len(rows)} right{skipped}, in {time.perf_counter() - start:.0f} s")
+        more = f"; {len(named) - len(chosen)} slow ones with --all" if len(named) > len(chosen) else ""
+        print(f"{counts[0]} of {len(rows)} right{skipped}, in {time.perf_counter() - start:.0f} s{more}")
     for row in rows:
         if row.finding.right is False:
             one, found = cases[row.place], row.finding

@@ -35,12 +35,16 @@ class Finding:
 
 @dataclass(frozen=True)
 class Case:
-    """One situation: its subject, a title of a few words, the function that tries it in an empty folder, its module."""
+    """One situation: its subject, a title of a few words, the function that tries it in an empty folder, its module.
+
+    `slow`: it takes about a minute, and is tried with `--all` alone.
+    """
 
     subject: str
     title: str
     run: Callable[[Path], Finding]
     module: str
+    slow: bool = False
 
 
 @dataclass(frozen=True)
@@ -57,11 +61,13 @@ class Finished:
         return json.loads(self.stdout)
 
 
-def case(subject: str, title: str) -> Callable[[Callable[[Path], Finding]], Callable[[Path], Finding]]:
+def case(
+    subject: str, title: str, *, slow: bool = False
+) -> Callable[[Callable[[Path], Finding]], Callable[[Path], Finding]]:
     """Register a function `(empty folder) -> Finding` as a case."""
 
     def register(run: Callable[[Path], Finding]) -> Callable[[Path], Finding]:
-        CASES.append(Case(subject, title, run, getattr(run, "func", run).__module__))
+        CASES.append(Case(subject, title, run, getattr(run, "func", run).__module__, slow))
         return run
 
     return register

@@ -32,6 +32,8 @@ FAMILIES: dict[str, tuple[int, dict[str, Any]]] = {
 }
 """By name: side in pixels, settings. VGG16 gets a small head for its own of 120 million parameters; VGG19, ResNet101
 and so on are the same layers again."""
+SLOW = ("DenseNet121", "InceptionV3", "NASNetMobile", "ResNetRS50")
+"""The converter takes a minute or two for each."""
 FOREIGN_LAYERS = {"ConvNeXtTiny": 32, "InceptionResNetV2": 75}
 """Built of layers that only their own code defines."""
 SQUEEZE = ("EfficientNetB0",)
@@ -101,7 +103,7 @@ def _int8(folder: Path) -> Finding:
 
 
 for _name in FAMILIES:
-    case("families", f"{_name}, float32")(functools.partial(_family, _name))
+    case("families", f"{_name}, float32", slow=_name in SLOW)(functools.partial(_family, _name))
 for _name, _side in FOREIGN_LAYERS.items():
     case("families", f"{_name}: layers of its own")(
         functools.partial(_refused, _name, _side, "--float32", "--trust-model")
