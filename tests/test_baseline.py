@@ -133,6 +133,12 @@ def test_outputs_in_another_order_are_matched_by_name(network: Path, dataset: Da
     (run / "run.json").write_text(json.dumps({"data": {"class_names": ["cow", "bee", "ant"]}}))
     turned = float_baseline(run, dataset=dataset)
     np.testing.assert_array_equal(turned.predictions, 2 - plain.predictions)
+    # the command hands over the file inside the run folder
+    from edgeclf.keras_files.baseline import open_baseline
+
+    plan = BenchPlan(("other.tflite",))
+    assert open_baseline(run / "model.keras", plan, dataset).of_a_run
+    assert not open_baseline(network, plan, dataset).of_a_run
 
 
 def test_a_keras_predictor_gives_the_networks_own_outputs(network: Path, dataset: Dataset) -> None:

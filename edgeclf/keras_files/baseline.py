@@ -66,13 +66,13 @@ def open_baseline(path: str | Path, plan: BenchPlan, data: Data = None, progress
         normalization=None if normalization == RAW else normalization,
         class_count=len(network.classes),
         notes=tuple(f"float baseline: {note}" for note in notes),
-        of_a_run=loaded.run is not None,
+        of_a_run=RunFolder.is_one(_folder(loaded.path)),
     )
 
 
 def _class_names(path: Path, count: int, given: GivenLabels | None) -> tuple[tuple[str, ...] | None, tuple[str, ...]]:
     """Return the class names of a network, and a note on a list that lies beside it; None where nobody named them."""
-    folder = path if path.is_dir() else path.parent
+    folder = _folder(path)
     names = (RunFolder(folder).run_json.get("data") or {}).get("class_names") if RunFolder.is_one(folder) else None
     if names:
         return tuple(names), ()
@@ -80,3 +80,8 @@ def _class_names(path: Path, count: int, given: GivenLabels | None) -> tuple[tup
         return read_given(given, count), ()
     found, note = names_beside(path, count)
     return found, (note,) if note else ()
+
+
+def _folder(path: Path) -> Path:
+    """Return the folder that may be a run folder: that of the file, since `bench` names a run's `model.keras`."""
+    return path if path.is_dir() else path.parent
