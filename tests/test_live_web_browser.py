@@ -387,6 +387,10 @@ def test_frames_are_sorted_by_the_keyboard_alone(page: Page) -> None:
         page.keyboard.press("x")
         assert text(page, "#selection-count") == "1 selected"
         page.keyboard.press("Delete")
+        page.keyboard.press("u")  # at once: it undoes the deletion, not what came before
+        eventually(lambda: set(shelf.waiting) == {"one", "three"} and shelf.sorted == {"two": "red"})
+        cards.nth(1).focus()
+        page.keyboard.press("Delete")
         eventually(lambda: set(shelf.waiting) == {"one"})
         eventually(lambda: page.evaluate("document.activeElement.dataset.name") == "one")
         page.keyboard.press("u")

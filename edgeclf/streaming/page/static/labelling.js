@@ -46,6 +46,13 @@ export class Labelling {
     this.timer = null;
     this.shown = "";
     this.changes = 0;
+    this.working = Promise.resolve();
+  }
+
+  // One after the other: what is undone is the last step, also where that is still on its way.
+  queue(step) {
+    this.working = this.working.then(step).catch(() => status("Not done: something went wrong on the page."));
+    return this.working;
   }
 
   start() {
@@ -65,7 +72,7 @@ export class Labelling {
     section.innerHTML = SKELETON;
     section.setAttribute("aria-labelledby", "labelling-title");
     section.addEventListener("keydown", (event) => this.key(event));
-    element("undo").addEventListener("click", () => this.undo(this.decisions.slice(0, 1)));
+    element("undo").addEventListener("click", () => this.undoLast());
     element("undo-all").addEventListener("click", () => {
       const count = this.decisions.length;
       if (count <= UNDO_WITHOUT_ASKING || confirm(`Undo the last ${count} steps?`)) this.undo(this.decisions);
@@ -231,7 +238,11 @@ export class Labelling {
   }
 
   // action: "label" or "discard"
-  async send(names, action, label) {
+  send(names, action, label) {
+    return this.queue(() => this.sendNow(names, action, label));
+  }
+
+  async sendNow(names, action, label) {
     if (!names.length || (action === "label" && !label)) return;
     const gone = new Set(names);
     const cards = [...element("collected").children];
@@ -246,10 +257,15 @@ export class Labelling {
     for (const card of cards) if (gone.has(card.dataset.name)) card.remove();
     this.select(names, false);
     if (next) next.focus({ preventScroll: names.length === 1 });
-    this.refresh();
+    await this.refresh();
+  }
+
+  undoLast() {
+    return this.queue(() => this.undo(this.decisions.slice(0, 1)));
   }
 
   async undo(decisions) {
+    if (!decisions.length) return undefined;
     let restored = 0;
     let lost = 0;
     for (const decision of decisions) {
@@ -313,7 +329,7 @@ export class Labelling {
     if (event.altKey || event.metaKey || typing || (event.ctrlKey && wanted !== "z")) return;
     if (wanted === "u" || (event.ctrlKey && wanted === "z")) {
       event.preventDefault();
-      this.undo(this.decisions.slice(0, 1));
+      this.undoLast();
       return;
     }
     const card = event.target.closest("#collected > li");
