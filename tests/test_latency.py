@@ -65,13 +65,13 @@ def test_warming_up_does_not_take_a_slow_model_for_one_that_gets_faster() -> Non
 
 def test_models_take_turns(models: tuple[Path, Path], monkeypatch: pytest.MonkeyPatch) -> None:
     order: list[int] = []
-    real = latency._burst
+    real = latency.burst
 
     def watched(invoke: Any, calls: int) -> Any:
         order.append(id(invoke.__self__))
         return real(invoke, calls)
 
-    monkeypatch.setattr(latency, "_burst", watched)
+    monkeypatch.setattr(latency, "burst", watched)
     measure_latency(files(models), runs=60, rounds=10)
     assert len(order) == 20
     rounds = [order[i : i + 2] for i in range(0, 20, 2)]
