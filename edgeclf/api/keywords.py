@@ -37,6 +37,11 @@ class TrainKeywords(TypedDict, total=False):
     weights: str
     mixed_precision: bool | None
     xla: bool
+    head_first: bool | None
+    first_layer_rate: float | None
+    batch_norm_momentum: float | None
+    weight_average: float | None
+    quick: bool
     progressive: bool
     seed: int
     name: str | None

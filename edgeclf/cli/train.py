@@ -85,6 +85,11 @@ CONFIG = (
         default=UNSET,
         complete=complete_path,
     ),
+    Option(
+        "quick",
+        "The first figures in about a minute: fit the classifier on frozen pretrained features, train nothing else.",
+        default=UNSET,
+    ),
     Option("seed", "Seed of initialization, order and augmentation.", metavar="N", default=UNSET),
 )
 RUN = (

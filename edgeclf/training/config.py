@@ -44,6 +44,14 @@ class TrainConfig(Record):
         weights: `.h5`, `.keras` or `.tflite` file of a pretrained network, a run folder, `auto` or `none`.
         mixed_precision: bfloat16 activations; None: where that trains faster (see `precision`).
         xla: compile the step with XLA.
+        head_first: fit the classifier on frozen features before the first epoch (Kumar et al., 2022, arXiv:2202.10054);
+            for pretrained networks.
+        first_layer_rate: learning rate of the first layer, as a fraction of that of the classifier; those between rise
+            geometrically (Howard and Ruder, 2018, arXiv:1801.06146).
+        batch_norm_momentum: of the running statistics of batch normalization, a step; networks of keras.applications
+            come with 0.99 or 0.999, whose statistics lag behind the weights in a training of a few hundred steps.
+        weight_average: decay a step of a moving average of the weights, which is validated and kept; 0: none.
+        quick: fit the classifier on frozen features, and train nothing else.
         progressive: begin with small images: half the side in the first quarter of the epochs, three quarters until
             60 % (Howard et al., DAWNBench 2018; Tan and Le, 2021, arXiv:2104.00298). About a third less work.
         seed: of initialization, order and augmentation. Not of the split, which has its own.
@@ -72,6 +80,11 @@ class TrainConfig(Record):
     weights: str = "auto"
     mixed_precision: bool | None = None
     xla: bool = False
+    head_first: bool | None = None
+    first_layer_rate: float | None = None
+    batch_norm_momentum: float | None = None
+    weight_average: float | None = None
+    quick: bool = False
     progressive: bool = False
     seed: int = 0
     name: str | None = None
@@ -93,7 +106,12 @@ class TrainConfig(Record):
         _check_range("warmup_epochs", self.warmup_epochs, 0, 1000)
         _check_range("early_stopping", self.early_stopping, 0, 100_000)
         _check_range("unaugmented_epochs", self.unaugmented_epochs, 0, 1)
+        _check_range("first_layer_rate", self.first_layer_rate, 1e-6, 1)
+        _check_range("batch_norm_momentum", self.batch_norm_momentum, 0, 0.9999)
+        _check_range("weight_average", self.weight_average, 0, 0.99999)
         _check_range("seed", self.seed, 0, 2**31 - 1)
+        if self.quick and self.epochs not in (None, 1):
+            raise InputError(f"quick trains no epochs, got epochs {self.epochs}; leave --epochs or --quick out")
         for name in ("weight_decay", "l1", "l2"):
             _check_range(name, getattr(self, name), 0, 1)
 

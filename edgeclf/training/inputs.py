@@ -64,6 +64,8 @@ def load_inputs(request: TrainPlan, plan: RunPlan, devices: Devices) -> Training
         start = find_start(
             plan.config, plan.probe, trust_model=request.trust_model, progress=request.progress, earlier=plan.start
         )
+        if plan.config.quick:
+            _check_quick(start, devices)
         config = _complete_config(plan, start, devices, request.progress)
         dataset = load_dataset(request.data, image_size=config.image_size or 32, progress=request.progress)
         batches = _make_batches(config, dataset)
@@ -74,6 +76,16 @@ def load_inputs(request: TrainPlan, plan: RunPlan, devices: Devices) -> Training
         return TrainingInputs(config, start, dataset, batches, record)
 
     return devices.run_on_all_workers(load)
+
+
+def _check_quick(start: StartingPoint, devices: Devices) -> None:
+    if devices.workers > 1:
+        raise InputError("--quick trains on one machine; leave it out, or TF_CONFIG")
+    if start.network is None:
+        raise InputError(
+            "--quick fits a classifier on the features of a pretrained network, and there is none to start from; name "
+            "one with --weights FILE, or leave --quick out"
+        )
 
 
 def _check_same_run(plan: RunPlan, devices: Devices) -> None:

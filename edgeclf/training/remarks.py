@@ -57,6 +57,8 @@ def describe_work(config: TrainConfig, steps: int, batch: int, device: str, fold
     """
     machine = describe_machine()
     where = f"{device} ({machine.cpu}, {counted(machine.cores, 'core')})" if device == "CPU" else device
+    if config.quick:
+        return f"training: the classifier alone, on frozen features, on {where}, into {folder}"
     each = f"{counted(steps, 'step')} of {counted(batch, 'image')}"
     return f"training: {counted(config.epochs or 1, 'epoch')} of {each} on {where}, into {folder}"
 

@@ -25,6 +25,7 @@ from edgeclf.training.networks import NetworkSettings
 from edgeclf.training.networks.building import build_network
 from edgeclf.training.plan import TrainPlan
 from edgeclf.training.plots import plot_confusion, plot_curves, plot_mistakes
+from edgeclf.training.quick import QUICK_NOTE, train_head
 from edgeclf.training.remarks import advise, describe_images, describe_network, describe_work
 from edgeclf.training.run_plan import RunPlan
 from edgeclf.training.run_record import VALIDATION_IS_OPTIMISTIC, TrainReport, count_in_training
@@ -66,7 +67,7 @@ def train(request: TrainPlan, plan: RunPlan | None = None) -> TrainReport:
         request.callbacks,
     )
     try:
-        state = trainer.run()
+        state = _run(inputs, trainer, request)
     except tf.errors.OpError as error:
         if devices.workers == 1:
             raise
@@ -75,6 +76,12 @@ def train(request: TrainPlan, plan: RunPlan | None = None) -> TrainReport:
         ) from error
     report = _report(inputs, plan.folder, state, devices, (*inputs.start.notes, *notes))
     return _finish(inputs, request, plan.folder, state, report) if devices.worker == 0 else report
+
+
+def _run(inputs: TrainingInputs, trainer: Trainer, request: TrainPlan) -> TrainingState:
+    if not inputs.config.quick:
+        return trainer.run()
+    return train_head(trainer.plain, inputs.dataset, inputs.config, trainer.folder, request.progress)
 
 
 def _describe(
@@ -107,6 +114,7 @@ def _make_network(inputs: TrainingInputs, policy: str, *, any_size: bool) -> tup
         dropout=config.dropout or 0.0,
         l1=config.l1,
         l2=config.l2,
+        batch_norm_momentum=config.batch_norm_momentum,
         seed=config.seed,
     )
     try:
@@ -146,7 +154,7 @@ def _finish(
     model = tf_keras.models.load_model(folder.keras_path, compile=False)
     metrics = _evaluate(model, inputs.dataset, folder, progress)
     small = [few_images_note(split, figures) for split, figures in metrics.items() if figures is not None]
-    gap = _compare_with_training(model, inputs.dataset, metrics, progress)
+    gap = QUICK_NOTE if config.quick else _compare_with_training(model, inputs.dataset, metrics, progress)
     judged = metrics["test"] or metrics["validation"]
     start = inputs.start
     advice = advise(config, judged.top1, inputs.dataset, start.missed, start.instead) if judged is not None else None

@@ -33,21 +33,3 @@ class WarmupCosine(tf_keras.optimizers.schedules.LearningRateSchedule):  # type:
     def get_config(self) -> dict[str, Any]:
         """Return the constructor's arguments."""
         return {"peak": self.peak, "total_steps": self.total_steps, "warmup_steps": self.warmup_steps}
-
-
-def build_optimizer(
-    name: str, schedule: WarmupCosine | float, *, momentum: float, weight_decay: float
-) -> tf_keras.optimizers.Optimizer:
-    """Build the optimizer `name` (`sgd` with Nesterov momentum, `adam`, `adamw`), with a schedule or a rate to be set.
-
-    Weight decay is decoupled and spares biases and the scales of batch normalization.
-    """
-    optimizers = tf_keras.optimizers
-    made = {
-        "sgd": lambda: optimizers.SGD(schedule, momentum=momentum, nesterov=True, weight_decay=weight_decay or None),
-        "adam": lambda: optimizers.Adam(schedule, weight_decay=weight_decay or None),
-        "adamw": lambda: optimizers.AdamW(schedule, weight_decay=weight_decay),
-    }[name]()
-    if weight_decay:
-        made.exclude_from_weight_decay(var_names=["bias", "gamma", "beta"])
-    return made

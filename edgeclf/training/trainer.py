@@ -14,6 +14,7 @@ import tf_keras
 from edgeclf.artifact.run_folder import RunFolder
 from edgeclf.dataset.types import Dataset
 from edgeclf.errors import RunFailedError
+from edgeclf.measure.formatting import percent
 from edgeclf.progress import Progress
 from edgeclf.training.callbacks import (
     HistoryFile,
@@ -27,10 +28,12 @@ from edgeclf.training.checkpoint import TrainingState, load_checkpoint, save_che
 from edgeclf.training.config import TrainConfig
 from edgeclf.training.curriculum import augmentation_at, image_size_at
 from edgeclf.training.distribution import Devices
+from edgeclf.training.head import fit_head
 from edgeclf.training.inference import predict_probabilities
 from edgeclf.training.keras_callbacks import KerasCallbacks
+from edgeclf.training.optimizers import OptimizerSettings, average_weights, build_optimizer, layer_factors
 from edgeclf.training.pipeline import TrainingBatches, WorkerPart
-from edgeclf.training.schedule import WarmupCosine, build_optimizer
+from edgeclf.training.schedule import WarmupCosine
 
 Row = dict[str, Any]
 
@@ -79,7 +82,11 @@ class Trainer:
         with self.devices.strategy.scope():
             model = self._compile_network(settable_rate=keras is not None)
         checkpoint = self.folder.checkpoint_path
-        state = load_checkpoint(checkpoint, model) if checkpoint.is_file() else TrainingState()
+        if checkpoint.is_file():
+            state = load_checkpoint(checkpoint, model)
+        else:
+            state = TrainingState()
+            self._fit_head(model)
         epochs, first = self.config.epochs or 1, state.epoch
         if first:
             self.progress.info(f"resuming after epoch {first} of {epochs}")
@@ -131,10 +138,14 @@ class Trainer:
         config = self.config
         model = self.build()
         optimizer = build_optimizer(
-            config.optimizer or "sgd",
             float(config.learning_rate or 0.1) if settable_rate else self.schedule,
-            momentum=config.momentum,
-            weight_decay=config.weight_decay or 0.0,
+            OptimizerSettings(
+                config.optimizer or "sgd",
+                config.momentum,
+                config.weight_decay or 0.0,
+                config.weight_average or 0.0,
+                layer_factors(model, config.first_layer_rate or 1.0),
+            ),
         )
         model.compile(
             optimizer,
@@ -144,6 +155,19 @@ class Trainer:
         )
         optimizer.build(model.trainable_variables)
         return model
+
+    def _fit_head(self, model: tf_keras.Model) -> None:
+        """Fit the classifier on frozen features where that is asked for.
+
+        Several workers may compute slightly different features, and have to begin with the same weights.
+        """
+        splits = self.dataset.splits
+        if not self.config.head_first or self.devices.workers > 1:
+            return
+        found = fit_head(model, splits["train"], splits["validation"], self.config.balance, self.progress)
+        self.progress.info(
+            f"classifier on frozen features: {percent(found.validation_top1, 1)} on validation; now all layers"
+        )
 
     def _ends(self, state: TrainingState) -> bool:
         patience = self.config.early_stopping
@@ -165,7 +189,7 @@ class Trainer:
         # On every worker: statistics of batch normalization are the mean over all of them, which all have to ask for at
         # the same time, or the one that asks waits for ever.
         values, optimizer = model.get_weights(), [v.numpy() for v in model.optimizer.variables]
-        self.plain.set_weights(values)
+        self.plain.set_weights(average_weights(model))
         row = self._validate(state.epoch, logs, started, keras)
         state = self._choose(replace(state, parameters=int(model.count_params())), row)
         # History and logs first, the checkpoint last: all that the checkpoint counts as done is there.

@@ -82,7 +82,7 @@ def transfer(pretrained: Pretrained, settings: NetworkSettings, images: npt.NDAr
         notes.append(f"{counted(frozen, 'layer')} that {origin} keeps frozen: trained like the others")
     scaling, remark = _choose_scaling(pretrained, base, images)
     notes += [remark] if remark else []
-    body = _rebuild(base, settings.image_size, scaling)
+    body = _rebuild(base, settings, scaling)
     x = body.output
     if x.shape.rank == 4:
         x = layers.GlobalAveragePooling2D(name=POOLING)(x)
@@ -219,18 +219,20 @@ def _last_maps(network: tf_keras.Model) -> Any:
     return found.get("global", found.get("other", network.outputs[0]))
 
 
-def _rebuild(base: tf_keras.Model, image_size: int | None, scaling: Normalization | None) -> tf_keras.Model:
+def _rebuild(base: tf_keras.Model, settings: NetworkSettings, scaling: Normalization | None) -> tf_keras.Model:
     """Build the same graph at another input size, trainable, in the precision that is set for new layers.
 
     What makes `scaling` out of raw pixels comes behind the input where that is given.
     """
-    config = base.get_config()
+    config, image_size = base.get_config(), settings.image_size
     (entry,) = config["input_layers"]
     for layer in config["layers"]:
         if layer["name"] == entry[0]:
             layer["config"]["batch_input_shape"] = (None, image_size, image_size, 3)
             continue
         layer["config"] |= {"trainable": True, "dtype": tf_keras.mixed_precision.global_policy().name}
+        if layer["class_name"] == "BatchNormalization" and settings.batch_norm_momentum is not None:
+            layer["config"]["momentum"] = settings.batch_norm_momentum
         if scaling is not None:
             layer["inbound_nodes"] = _rename(layer["inbound_nodes"], entry[0], SCALING)
     if scaling is not None:

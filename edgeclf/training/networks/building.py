@@ -27,6 +27,7 @@ class Blocks:
 
     def __init__(self, settings: NetworkSettings) -> None:
         penalized = settings.l1 or settings.l2
+        self.momentum = settings.batch_norm_momentum or 0.97
         self.penalty = tf_keras.regularizers.L1L2(settings.l1, settings.l2) if penalized else None
 
     def convolution(
@@ -56,7 +57,7 @@ class Blocks:
         return self._activate(self._normalize(x), activation)
 
     def _normalize(self, x: Tensor) -> Tensor:
-        return self.layers.BatchNormalization(momentum=0.97)(x)
+        return self.layers.BatchNormalization(momentum=self.momentum)(x)
 
     def _activate(self, x: Tensor, activation: str | None) -> Tensor:
         if activation is None:

@@ -105,6 +105,7 @@ class NetworkSettings:
         dropout: rate before the classifier.
         l1: L1 penalty on kernels.
         l2: L2 penalty on kernels.
+        batch_norm_momentum: of the running statistics of batch normalization; None: that of the network.
         rescaling: scale and offset of the `Rescaling` layer.
         seed: of the dropout layer.
     """
@@ -115,5 +116,6 @@ class NetworkSettings:
     dropout: float = 0.0
     l1: float = 0.0
     l2: float = 0.0
+    batch_norm_momentum: float | None = None
     rescaling: tuple[float, float] = UNIT_RANGE
     seed: int = 0

@@ -1,0 +1,126 @@
+"""Fits the classifier of a network on its frozen features, which takes one pass over the images."""
+
+from __future__ import annotations
+
+import warnings
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+import tensorflow as tf
+import tf_keras
+from sklearn.exceptions import ConvergenceWarning
+from sklearn.linear_model import LogisticRegression
+from sklearn.metrics import log_loss
+
+from edgeclf.dataset.types import ImageView, Split
+from edgeclf.progress import SILENT, Progress
+from edgeclf.training.balancing import class_weights
+from edgeclf.training.pipeline import evaluation_batches
+
+STRENGTHS = (0.001, 0.003, 0.01, 0.03, 0.1)
+"""Inverse strengths of the L2 penalty that are tried, on features of unit variance."""
+MOST_IMAGES = 20_000
+"""Images that the classifier is fitted on at most: their features are held in memory."""
+_BATCH = 64
+_MOST_STEPS = 500
+
+
+@dataclass(frozen=True)
+class FittedHead:
+    """A classifier on frozen features.
+
+    Args:
+        strength: inverse strength of the L2 penalty, the one with the lowest validation loss of `STRENGTHS`.
+        images: that it was fitted on.
+        train_top1: fraction.
+        train_loss: mean cross-entropy, nats.
+        validation_top1: fraction.
+        validation_loss: mean cross-entropy, nats.
+    """
+
+    strength: float
+    images: int
+    train_top1: float
+    train_loss: float
+    validation_top1: float
+    validation_loss: float
+
+
+def fit_head(
+    model: tf_keras.Model, train: Split, validation: Split, balance: str = "none", progress: Progress = SILENT
+) -> FittedHead:
+    """Fit the last layer of `model` by multinomial logistic regression on what it takes, with all other layers frozen.
+
+    Args:
+        model: that ends in a dense softmax over the classes; its weights are changed in place.
+        train: images and labels; of more than `MOST_IMAGES`, a sample spread over them.
+        validation: chooses the strength of the penalty.
+        balance: `none`: each image counts alike; otherwise each class.
+        progress: where the bar goes.
+
+    Raises:
+        ValueError: the network does not end so.
+    """
+    head = model.layers[-1]
+    if not isinstance(head, tf_keras.layers.Dense):
+        raise ValueError(f"{model.name} ends in {type(head).__name__}, not in a dense layer")
+    chosen = np.unique(np.linspace(0, len(train) - 1, min(len(train), MOST_IMAGES)).astype(np.int64))
+    labels = train.labels[chosen]
+    with progress.task("features (images)", len(chosen) + len(validation)) as task:
+        features = _compute_features(model, train.images.subset(chosen), task)
+        unseen = _compute_features(model, validation.images, task)
+    mean, scale = features.mean(axis=0), features.std(axis=0)
+    scale = np.where(scale > 1e-6, scale, 1.0)
+    features, unseen = (features - mean) / scale, (unseen - mean) / scale
+    weights = None if balance == "none" else class_weights(train.labels, head.units)[labels]
+    fits = []
+    with progress.task("classifier (penalties)", len(STRENGTHS)) as task, warnings.catch_warnings():
+        # A fit that has not converged fully is judged by its validation loss like the others.
+        warnings.simplefilter("ignore", ConvergenceWarning)
+        for strength in STRENGTHS:
+            fitted = LogisticRegression(C=strength, max_iter=_MOST_STEPS).fit(features, labels, weights)
+            fits.append((_loss(fitted, unseen, validation.labels), strength, fitted))
+            task.advance(1)
+    loss, strength, fitted = min(fits, key=lambda fit: fit[0])
+    _set_head(head, fitted, mean, scale)
+    return FittedHead(
+        strength=strength,
+        images=len(chosen),
+        train_top1=float(fitted.score(features, labels)),
+        train_loss=_loss(fitted, features, labels),
+        validation_top1=float(fitted.score(unseen, validation.labels)),
+        validation_loss=loss,
+    )
+
+
+def _loss(fitted: LogisticRegression, features: npt.NDArray[np.float64], labels: npt.NDArray[np.int64]) -> float:
+    return float(log_loss(labels, fitted.predict_proba(features), labels=fitted.classes_))
+
+
+def _compute_features(
+    model: tf_keras.Model, images: ImageView | npt.NDArray[np.uint8], task: Any
+) -> npt.NDArray[np.float64]:
+    """Return what the last layer takes, `float64[N, C]`."""
+    body = tf_keras.Model(model.inputs, model.layers[-1].input)
+    step = tf.function(lambda batch: body(tf.cast(batch, tf.float32), training=False), reduce_retracing=True)
+    parts = []
+    for batch in evaluation_batches(images, _BATCH):
+        parts.append(np.asarray(step(batch), np.float32))
+        task.advance(len(parts[-1]))
+    return np.concatenate(parts).astype(np.float64)
+
+
+def _set_head(
+    head: Any, fitted: LogisticRegression, mean: npt.NDArray[np.float64], scale: npt.NDArray[np.float64]
+) -> None:
+    """Put a regression on standardized features into a dense layer, which takes them as they are."""
+    coefficients, intercept = fitted.coef_, fitted.intercept_
+    if len(fitted.classes_) == 2:
+        # One row for two classes: half of it each way is the same softmax.
+        coefficients = np.concatenate([-coefficients, coefficients]) / 2
+        intercept = np.concatenate([-intercept, intercept]) / 2
+    kernel = coefficients.T / scale[:, None]
+    bias = intercept - mean @ kernel
+    head.set_weights([kernel.astype(np.float32), bias.astype(np.float32)])

@@ -1,0 +1,125 @@
+"""The optimizers, with a rate of its own for each layer and a moving average of the weights."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+import tensorflow as tf
+import tf_keras
+
+from edgeclf.training.schedule import WarmupCosine
+
+
+@dataclass(frozen=True)
+class OptimizerSettings:
+    """How an optimizer is built.
+
+    Args:
+        name: `sgd` (Nesterov momentum), `adam` or `adamw`.
+        momentum: of `sgd`.
+        weight_decay: decoupled (Loshchilov and Hutter, 2019); spares biases and the scales of batch normalization.
+        average: decay a step of the moving average of the weights (Polyak and Juditsky, 1992); 0: none.
+        factors: by name of a variable, what its steps are multiplied by; 1 where it is not named.
+    """
+
+    name: str = "sgd"
+    momentum: float = 0.9
+    weight_decay: float = 0.0
+    average: float = 0.0
+    factors: Mapping[str, float] = field(default_factory=dict)
+
+
+def build_optimizer(schedule: WarmupCosine | float, settings: OptimizerSettings) -> tf_keras.optimizers.Optimizer:
+    """Build an optimizer with a schedule, or a rate to be set."""
+    shared = {
+        "weight_decay": settings.weight_decay or None,
+        "use_ema": settings.average > 0,
+        "ema_momentum": settings.average,
+    }
+    if settings.name == "sgd":
+        made: Any = _SGD(schedule, momentum=settings.momentum, nesterov=True, **shared)
+    else:
+        made = {"adam": _Adam, "adamw": _AdamW}[settings.name](schedule, **shared)
+    made.factors = dict(settings.factors)
+    if settings.weight_decay:
+        made.exclude_from_weight_decay(var_names=["bias", "gamma", "beta"])
+    return made
+
+
+def average_weights(model: tf_keras.Model) -> list[npt.NDArray[Any]]:
+    """Return the weights of a network, with the averages of its optimizer where it keeps them.
+
+    Statistics of batch normalization are averages already.
+    """
+    optimizer = model.optimizer
+    if not optimizer.use_ema:
+        values: list[npt.NDArray[Any]] = model.get_weights()
+        return values
+    averages = dict(
+        zip(
+            (id(variable) for variable in model.trainable_variables),
+            optimizer._model_variables_moving_average,
+            strict=True,
+        )
+    )
+    return [np.asarray(averages.get(id(variable), variable)) for variable in model.weights]
+
+
+def layer_factors(model: tf_keras.Model, first: float) -> dict[str, float]:
+    """Compute by what the steps of each variable are multiplied, so that early layers change less than late ones.
+
+    The factors rise geometrically with the depth, from `first` at the first layer with weights to 1 at the classifier
+    (Howard and Ruder, 2018, arXiv:1801.06146, section 3.2).
+
+    Args:
+        model: whose layers lie in the order of computation.
+        first: of the first layer, above 0 and up to 1.
+
+    Returns:
+        by name of the variable.
+    """
+    if first == 1:
+        return {}
+    kernels = (tf_keras.layers.Conv2D, tf_keras.layers.DepthwiseConv2D, tf_keras.layers.Dense)
+    last = max(1, sum(isinstance(layer, kernels) and layer.trainable for layer in model.layers) - 1)
+    factors, depth = {}, -1
+    for layer in model.layers:
+        # What follows a convolution, such as its batch normalization, has its rate.
+        depth += isinstance(layer, kernels) and layer.trainable
+        for variable in layer.trainable_variables:
+            factors[variable.name] = first ** (1 - max(depth, 0) / last)
+    return factors
+
+
+class _Steps:
+    """Multiplies the steps of an optimizer of tf-keras, and leaves the averages of weights where they are."""
+
+    factors: Mapping[str, float] = {}
+
+    def update_step(self, gradient: Any, variable: Any) -> None:
+        factor = self.factors.get(variable.name, 1.0)
+        if factor == 1:
+            super().update_step(gradient, variable)  # type: ignore[misc]
+            return
+        before = tf.identity(variable)
+        super().update_step(gradient, variable)  # type: ignore[misc]
+        variable.assign(before + factor * (variable - before))
+
+    def finalize_variable_values(self, var_list: Sequence[Any]) -> None:
+        """Do nothing: `fit`, of which there is one an epoch, would put the averages in place of the weights."""
+
+
+class _SGD(_Steps, tf_keras.optimizers.SGD):  # type: ignore[misc]
+    pass
+
+
+class _Adam(_Steps, tf_keras.optimizers.Adam):  # type: ignore[misc]
+    pass
+
+
+class _AdamW(_Steps, tf_keras.optimizers.AdamW):  # type: ignore[misc]
+    pass
