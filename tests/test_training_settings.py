@@ -23,8 +23,9 @@ from edgeclf.errors import InputError
 from edgeclf.progress import SILENT, Task
 from edgeclf.training.augmentation import LEVELS
 from edgeclf.training.config import TrainConfig
+from edgeclf.training.optimizers import OptimizerSettings, build_optimizer
 from edgeclf.training.pipeline import TrainingBatches
-from edgeclf.training.schedule import WarmupCosine, build_optimizer
+from edgeclf.training.schedule import WarmupCosine
 from edgeclf.training.trainer import within_chance
 
 QUICK = TrainConfig(model="resnet8", image_size=8, epochs=2, batch_size=128, augment="light")
@@ -94,7 +95,9 @@ def test_what_an_epoch_draws_is_counted_right(uneven: Path) -> None:
 @pytest.mark.slow
 @pytest.mark.parametrize("optimizer", ["adam", "adamw", "sgd"])
 def test_an_interrupted_run_ends_like_an_undisturbed_one(tmp_path: Path, optimizer: str) -> None:
-    config = QUICK.replace(optimizer=optimizer, dropout=0.2, augment="strongest")
+    config = QUICK.replace(
+        optimizer=optimizer, dropout=0.2, augment="strongest", weight_average=0.9, first_layer_rate=0.1
+    )
     train("digits", config, out=tmp_path / "calm")
     steps = 1797 * 7 // 10 // 128
     with pytest.raises(KeyboardInterrupt):
@@ -111,7 +114,7 @@ def test_weight_decay_shrinks_kernels_alone(name: str) -> None:
         tf_keras.backend.variable(np.ones(2), name="kernel"),
         tf_keras.backend.variable(np.ones(2), name="bias"),
     )
-    optimizer = build_optimizer(name, WarmupCosine(0.5, 10), momentum=0.9, weight_decay=0.1)
+    optimizer = build_optimizer(WarmupCosine(0.5, 10), OptimizerSettings(name, 0.9, weight_decay=0.1))
     optimizer.build([kernel, bias])
     zero = tf_keras.backend.zeros(2)
     optimizer.apply_gradients([(zero, kernel), (zero, bias)])

@@ -36,7 +36,8 @@ class OptimizerSettings:
 def build_optimizer(schedule: WarmupCosine | float, settings: OptimizerSettings) -> tf_keras.optimizers.Optimizer:
     """Build an optimizer with a schedule, or a rate to be set."""
     shared = {
-        "weight_decay": settings.weight_decay or None,
+        # AdamW wants a number, the others take none for zero.
+        "weight_decay": settings.weight_decay if settings.name == "adamw" else settings.weight_decay or None,
         "use_ema": settings.average > 0,
         "ema_momentum": settings.average,
     }

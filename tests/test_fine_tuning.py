@@ -1,0 +1,164 @@
+"""Fine-tuning a pretrained network: its classifier on frozen features, rates by layer, averaged weights."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import numpy as np
+import pytest
+from color_photos import hues, photo, write_photo
+
+pytest.importorskip("tensorflow")
+import tf_keras
+from sklearn.linear_model import LogisticRegression
+from typer.testing import CliRunner
+
+import edgeclf
+from edgeclf.cli.main import app
+from edgeclf.dataset import load_dataset
+from edgeclf.errors import InputError
+from edgeclf.training.config import TrainConfig
+from edgeclf.training.head import STRENGTHS, fit_head
+from edgeclf.training.inference import predict_probabilities
+from edgeclf.training.networks import NetworkSettings
+from edgeclf.training.optimizers import OptimizerSettings, average_weights, build_optimizer, layer_factors
+from edgeclf.training.transfer import Pretrained, transfer
+
+layers = tf_keras.layers
+SIDE = 16
+
+
+def network(classes: int) -> tf_keras.Model:
+    """A network with a batch normalization as keras.applications leaves them."""
+    tf_keras.utils.set_random_seed(1)
+    inputs = tf_keras.Input((SIDE, SIDE, 3))
+    x = layers.Conv2D(6, 3, 2, "same", use_bias=False)(layers.Rescaling(1 / 255)(inputs))
+    x = layers.ReLU()(layers.BatchNormalization(momentum=0.999)(x))
+    x = layers.GlobalAveragePooling2D()(x)
+    return tf_keras.Model(inputs, layers.Dense(classes, activation="softmax")(x))
+
+
+@pytest.fixture(scope="module", params=[2, 5])
+def photos(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    top = tmp_path_factory.mktemp("photos")
+    for index, color in enumerate(hues(request.param)):
+        for split, count in (("train", 8), ("validation", 4)):
+            for number in range(count):
+                seed = 1000 * index + 10 * number + (split == "train")
+                write_photo(top / split / f"class{index}" / f"{number}.png", photo(color, seed, SIDE))
+    return top
+
+
+def test_the_classifier_is_the_regression_on_the_features(photos: Path) -> None:
+    dataset = load_dataset(photos, image_size=SIDE)
+    train, validation = dataset.splits["train"], dataset.splits["validation"]
+    model = network(len(dataset.class_names))
+    body = [values.copy() for values in model.get_weights()[:-2]]
+    found = fit_head(model, train, validation)
+    for before, after in zip(body, model.get_weights(), strict=False):
+        np.testing.assert_array_equal(before, after)
+
+    pixels = np.asarray(train.images)
+    features = tf_keras.Model(model.inputs, model.layers[-1].input)(pixels.astype(np.float32)).numpy().astype(float)
+    mean, scale = features.mean(0), features.std(0)
+    scale[scale < 1e-6] = 1
+    by_hand = LogisticRegression(C=found.strength, max_iter=500).fit((features - mean) / scale, train.labels)
+    np.testing.assert_allclose(
+        predict_probabilities(model, train.images), by_hand.predict_proba((features - mean) / scale), atol=1e-4
+    )
+    assert found.strength in STRENGTHS
+    assert found.images == len(train)
+    probabilities = predict_probabilities(model, validation.images)
+    assert found.validation_top1 == (probabilities.argmax(1) == validation.labels).mean() == 1
+
+
+def test_rates_rise_geometrically_with_the_depth() -> None:
+    model = tf_keras.Sequential(
+        [
+            layers.Conv2D(2, 3, input_shape=(8, 8, 3)),
+            layers.BatchNormalization(),
+            layers.DepthwiseConv2D(3),
+            layers.Flatten(),
+            layers.Dense(2),
+        ]
+    )
+    first, normalization, depthwise, _, head = model.layers
+    factors = layer_factors(model, 0.01)
+    assert set(factors) == {variable.name for variable in model.trainable_variables}
+    for layer, expected in ((first, 0.01), (normalization, 0.01), (depthwise, 0.1), (head, 1)):
+        assert [factors[v.name] for v in layer.trainable_variables] == pytest.approx([expected] * 2)
+    assert layer_factors(model, 1.0) == {}
+
+
+@pytest.mark.parametrize("name", ["sgd", "adam", "adamw"])
+def test_the_steps_of_a_layer_are_multiplied(name: str) -> None:
+    def train(factors: dict[str, float]) -> np.ndarray:
+        variables = [tf_keras.backend.variable(np.zeros(3), name=one) for one in ("early", "late")]
+        optimizer = build_optimizer(0.1, OptimizerSettings(name, 0.9, factors=factors))
+        optimizer.build(variables)
+        for gradient in ([1.0, -2.0, 3.0], [0.5, 1.0, 1.0]):
+            optimizer.apply_gradients([(tf_keras.backend.constant(gradient), one) for one in variables])
+        return np.stack([one.numpy() for one in variables])
+
+    name_of_early = tf_keras.backend.variable(0.0, name="early").name
+    plain, slowed = train({}), train({name_of_early: 0.25})
+    np.testing.assert_allclose(slowed[0], plain[0] / 4, rtol=1e-5)
+    np.testing.assert_array_equal(slowed[1], plain[1])
+
+
+def test_averages_of_weights_follow_their_definition_and_leave_the_weights_alone() -> None:
+    model = tf_keras.Sequential([layers.Dense(1, use_bias=False, input_shape=(1,)), layers.BatchNormalization()])
+    model.layers[0].set_weights([np.ones((1, 1))])
+    model.compile(build_optimizer(0.1, OptimizerSettings("sgd", 0.0, average=0.5)), "mse")
+    seen, average = [], 1.0
+    for _ in range(3):
+        model.fit(np.ones((4, 1)), np.arange(4.0)[:, None], batch_size=4, verbose=0)
+        seen.append(float(model.layers[0].get_weights()[0][0, 0]))
+        average = 0.5 * average + 0.5 * seen[-1]
+        values = average_weights(model)
+        assert float(values[0][0, 0]) == pytest.approx(average, rel=1e-5)
+    # Statistics of batch normalization are those of the network.
+    for kept, own in zip(values[-2:], model.get_weights()[-2:], strict=True):
+        np.testing.assert_array_equal(kept, own)
+    assert np.asarray(model.trainable_variables[1]).shape == values[1].shape
+
+
+def test_statistics_of_batch_normalization_follow_the_setting() -> None:
+    images = np.zeros((2, SIDE, SIDE, 3), np.uint8)
+    settings = NetworkSettings(SIDE, classes=2, batch_norm_momentum=0.8)
+    made = transfer(Pretrained(network(3), "net"), settings, images).network
+    found = [layer.momentum for layer in made.layers if isinstance(layer, layers.BatchNormalization)]
+    assert found == [0.8]
+
+
+@pytest.fixture(scope="module")
+def start(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    path = tmp_path_factory.mktemp("start") / "net.h5"
+    network(7).save(path)
+    return path
+
+
+def test_quick_fits_the_classifier_alone(photos: Path, start: Path, tmp_path: Path) -> None:
+    command = ["train", str(photos), "--quick", "--weights", str(start), "--out", str(tmp_path / "run"), "--json"]
+    done = CliRunner().invoke(app, command)
+    assert done.exit_code == 0, done.output
+    report = json.loads(done.stdout)
+    assert report["epochs"] == report["kept_epoch"] == 1
+    assert report["metrics"]["validation"]["top1"] == 1
+    kept = tf_keras.models.load_model(tmp_path / "run" / "model.keras", compile=False)
+    for before, after in zip(tf_keras.models.load_model(start).get_weights()[:-2], kept.get_weights(), strict=False):
+        np.testing.assert_array_equal(before, after)
+    assert (tmp_path / "run" / "history.csv").read_text().count("\n") == 2
+
+
+@pytest.mark.parametrize(
+    ("settings", "expected"),
+    [({"weights": "none"}, "name one with --weights"), ({"epochs": 3}, "leave --epochs or --quick out")],
+)
+def test_quick_refuses_what_it_cannot_do(
+    photos: Path, tmp_path: Path, settings: dict[str, object], expected: str
+) -> None:
+    with pytest.raises(InputError, match=expected):
+        edgeclf.train(photos, TrainConfig(quick=True, **settings), out=tmp_path / "run")  # type: ignore[arg-type]
+    assert not (tmp_path / "run" / "model.keras").exists()
