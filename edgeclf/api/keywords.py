@@ -38,6 +38,9 @@ class TrainKeywords(TypedDict, total=False):
     mixed_precision: bool | None
     xla: bool
     progressive: bool
+    board: str | None
+    max_latency: float | None
+    max_size: float | None
     seed: int
     name: str | None
 

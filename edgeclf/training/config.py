@@ -46,6 +46,11 @@ class TrainConfig(Record):
         xla: compile the step with XLA.
         progressive: begin with small images: half the side in the first quarter of the epochs, three quarters until
             60 % (Howard et al., DAWNBench 2018; Tan and Le, 2021, arXiv:2104.00298). About a third less work.
+        board: what the model is for, whose budget the network is chosen by: a key of `budget.limits.BOARDS`, or the
+            `bench.json` of a board, for `max_latency` there; None: photos get the budget of a Raspberry Pi 4.
+        max_latency: milliseconds that one image may take the int8 model, on one thread: on this machine, or on the
+            board whose `bench.json` is given.
+        max_size: kilobytes (of 1000 bytes) that the int8 file may have.
         seed: of initialization, order and augmentation. Not of the split, which has its own.
         name: name of the run; None: data and network.
     """
@@ -73,6 +78,9 @@ class TrainConfig(Record):
     mixed_precision: bool | None = None
     xla: bool = False
     progressive: bool = False
+    board: str | None = None
+    max_latency: float | None = None
+    max_size: float | None = None
     seed: int = 0
     name: str | None = None
 
@@ -93,6 +101,8 @@ class TrainConfig(Record):
         _check_range("warmup_epochs", self.warmup_epochs, 0, 1000)
         _check_range("early_stopping", self.early_stopping, 0, 100_000)
         _check_range("unaugmented_epochs", self.unaugmented_epochs, 0, 1)
+        _check_range("max_latency", self.max_latency, 1e-3, 1e5)
+        _check_range("max_size", self.max_size, 1, 1e6)
         _check_range("seed", self.seed, 0, 2**31 - 1)
         for name in ("weight_decay", "l1", "l2"):
             _check_range(name, getattr(self, name), 0, 1)

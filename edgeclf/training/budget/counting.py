@@ -49,7 +49,7 @@ def _traced_cost(network: Network, width: float, image_size: int, classes: int) 
     x = network.build(ledger.input(image_size, image_size), width, Blocks(settings, CountingLayers(ledger)))
     if not isinstance(x, Traced):
         raise UncountableError("a network that is not made of layers")
-    return ledger.cost_of(_add_classifier(ledger, x, classes))
+    return ledger.cost_of(add_classifier(ledger, x, classes))
 
 
 @functools.lru_cache(maxsize=64)
@@ -63,6 +63,16 @@ def _built_configuration(name: str, width: float | None, classes: int) -> Any:
         return flatten(build_network(name, NetworkSettings(size, classes, width))).get_config()
     except (TypeError, ValueError, AttributeError) as error:
         raise UncountableError(f"{name} cannot be built to be counted ({error})") from error
+
+
+def own_side(config: Mapping[str, Any]) -> int | None:
+    """Find the side of the input in a Keras configuration, pixels; None: any, or it is not square."""
+    inner: Any = config.get("config", config)
+    layers = inner if isinstance(inner, list) else inner.get("layers")
+    first = layers[0].get("config", {}) if isinstance(layers, list) and layers and isinstance(layers[0], dict) else {}
+    shape = first.get("batch_input_shape") or first.get("batch_shape") or ()
+    square = len(shape) == 4 and isinstance(shape[1], int) and shape[1] == shape[2]
+    return int(shape[1]) if square else None
 
 
 def count_configuration(config: Mapping[str, Any], classes: int | None = None) -> CountAtSize:
@@ -85,14 +95,16 @@ def count_configuration(config: Mapping[str, Any], classes: int | None = None) -
     if not isinstance(layers, Sequence) or not 0 < len(layers) <= _MOST_LAYERS:
         raise UncountableError("a network that is neither functional nor sequential")
     calls = _chain(layers) if "output_layers" not in inner else [_call(layer) for layer in layers]
-    cut = None if classes is None else _find_features(calls)
+    cut = None if classes is None else _find_features(calls, own_side(config) or _NATIVE)
+    if cut is not None:
+        calls = calls[: 1 + [name for name, *_ in calls].index(cut)]
 
     def count(image_size: int) -> Cost:
         ledger = CostLedger()
         known = _count_calls(ledger, calls, image_size)
         if cut is None or classes is None:
             return ledger.cost_of(known[calls[-1][0]])
-        return ledger.cost_of(_add_classifier(ledger, known[cut], classes))
+        return ledger.cost_of(add_classifier(ledger, known[cut], classes))
 
     return count
 
@@ -138,14 +150,17 @@ def _count_calls(ledger: CostLedger, calls: Sequence[_Call], image_size: int) ->
     return known
 
 
-def _find_features(calls: Sequence[_Call]) -> str:
+def _find_features(calls: Sequence[_Call], side: int) -> str:
     """Find the last layer with maps of more than one place: behind it are pooling and head, which are replaced."""
-    known = _count_calls(CostLedger(), calls, _NATIVE)
+    known = _count_calls(CostLedger(), calls, side)
     found = [name for name, x in known.items() if x.rank == 3 and x.shape[0] > 1]
+    if not found:
+        raise UncountableError("a network without maps")
     return found[-1]
 
 
-def _add_classifier(ledger: CostLedger, x: Traced, classes: int) -> Traced:
+def add_classifier(ledger: CostLedger, x: Traced, classes: int) -> Traced:
+    """Add a pooling, where `x` are maps, and a classifier."""
     if x.rank > 1:
         x = ledger.add([x], (x.channels,))
     return ledger.activate(ledger.dense(x, classes), folds=False)
