@@ -10,6 +10,8 @@ from pathlib import Path
 import pytest
 from presence import refuse
 
+from edgeclf.training.starts import PackagedWeights
+
 SHARED = Path(__file__).resolve().parents[2] / "shared" / "data"
 
 
@@ -42,6 +44,12 @@ def test_cache(tmp_path_factory: pytest.TempPathFactory) -> Path:
 @pytest.fixture(autouse=True)
 def _own_cache(test_cache: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("EDGECLF_CACHE", str(test_cache))
+
+
+@pytest.fixture(autouse=True)
+def _no_installed_weights(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Hide the packages with weights that this machine may have: what is chosen must not depend on it."""
+    monkeypatch.setattr(PackagedWeights, "find", lambda start: None)
 
 
 @pytest.fixture(scope="session")

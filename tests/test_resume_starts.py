@@ -18,14 +18,15 @@ import tf_keras
 
 from edgeclf import train
 from edgeclf.dataset import probe
-from edgeclf.dataset.cache import cache_folder
 from edgeclf.errors import InputError
 from edgeclf.progress import SILENT
-from edgeclf.training.backbone import shipped_backbone
+from edgeclf.training.backbone import find_backbone
+from edgeclf.training.choosing import starts_to_try
 from edgeclf.training.config import TrainConfig
 from edgeclf.training.networks import NETWORKS, NetworkSettings
 from edgeclf.training.networks.building import build_network
 from edgeclf.training.starting import BACKBONE, IMAGENET, StartingPoint, find_start
+from edgeclf.training.starts import KerasDownload
 
 pytestmark = pytest.mark.slow
 
@@ -98,10 +99,10 @@ def test_from_a_tflite_file(photos: Path, tmp_path: Path) -> None:
 
 
 def test_from_imagenet_weights_in_the_cache(photos: Path) -> None:
-    imagenet = NETWORKS["mobilenet-v1"].imagenet
-    assert imagenet is not None
-    (cache_folder() / "weights").mkdir(parents=True)
-    cached = cache_folder() / "weights" / imagenet.file
+    imagenet = starts_to_try(NETWORKS["mobilenet-v1"], None, 32)[0]
+    assert isinstance(imagenet, KerasDownload)
+    cached = imagenet.path
+    cached.parent.mkdir(parents=True)
     tf_keras.applications.MobileNet((32, 32, 3), alpha=0.25, include_top=False, weights=None).save_weights(cached)
     config, seen = TrainConfig(model="mobilenet-v1", image_size=32), probe(photos)
     began = find_start(config, seen, trust_model=False, progress=SILENT)
@@ -114,9 +115,8 @@ def test_from_imagenet_weights_in_the_cache(photos: Path) -> None:
 
 
 def test_what_is_not_taken_over_does_not_belong_to_the_start() -> None:
-    first, second = shipped_backbone("mobilenet-v1"), shipped_backbone("mobilenet-v1")
-    assert first is not None
-    assert second is not None
+    shipped = find_backbone("mobilenet-v1")
+    first, second = (shipped.load("mobilenet-v1", 64, SILENT) for _ in range(2))
     assert not np.array_equal(first.get_weights()[-2], second.get_weights()[-2]), "two heads are drawn"
     one, other = StartingPoint(first, BACKBONE), StartingPoint(second, BACKBONE)
     assert one.identity() == other.identity()

@@ -24,16 +24,18 @@ from edgeclf.dataset.cache import cache_folder
 from edgeclf.errors import InputError
 from edgeclf.progress import SILENT
 from edgeclf.training import starting
-from edgeclf.training.backbone import load_backbone, save_backbone, shipped_backbone
+from edgeclf.training.backbone import find_backbone, load_backbone, save_backbone
+from edgeclf.training.choosing import starts_to_try
 from edgeclf.training.config import TrainConfig
 from edgeclf.training.networks import NETWORKS, NetworkSettings
 from edgeclf.training.networks.building import build_network
+from edgeclf.training.starts import KerasDownload, ShippedBackbone
 
 pytestmark = pytest.mark.slow
 
 
-IMAGENET = NETWORKS["mobilenet-v1"].imagenet
-assert IMAGENET is not None
+IMAGENET = starts_to_try(NETWORKS["mobilenet-v1"], None, 64)[0]
+assert isinstance(IMAGENET, KerasDownload)
 
 
 class Remarks:
@@ -91,9 +93,13 @@ def own_cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
 def publish(monkeypatch: pytest.MonkeyPatch, **changes: str) -> None:
     """Change where the weights are published, or their checksum."""
     network = NETWORKS["mobilenet-v1"]
-    assert network.imagenet is not None
-    imagenet = dataclasses.replace(network.imagenet, **changes)
-    monkeypatch.setitem(NETWORKS, "mobilenet-v1", dataclasses.replace(network, imagenet=imagenet))
+    starts = tuple(
+        dataclasses.replace(start, **changes)
+        if isinstance(start, KerasDownload) and start.file == IMAGENET.file
+        else start
+        for start in network.starts
+    )
+    monkeypatch.setitem(NETWORKS, "mobilenet-v1", dataclasses.replace(network, starts=starts))
 
 
 def published_weights(path: Path, alpha: float = 0.25) -> tf_keras.Model:
@@ -115,18 +121,19 @@ def start(photos: Path, remarks: Remarks) -> starting.StartingPoint:
 
 
 @pytest.mark.usefixtures("own_cache")
-@pytest.mark.parametrize("known", [True, False])
+@pytest.mark.parametrize("known", ["sha256", "md5", ""])
 def test_the_download_is_announced_verified_and_cached(
-    server: Path, photos: Path, monkeypatch: pytest.MonkeyPatch, known: bool
+    server: Path, photos: Path, monkeypatch: pytest.MonkeyPatch, known: str
 ) -> None:
     served = server / IMAGENET.file
     published = published_weights(served)
     if known:
-        publish(monkeypatch, url=NETWORKS["mobilenet-v1"].imagenet.url, sha256=sha256(served))  # type: ignore[union-attr]
+        publish(monkeypatch, checksum=f"{known}:{hashlib.new(known, served.read_bytes()).hexdigest()}")
     remarks = Remarks()
     found = start(photos, remarks)
     assert found.origin == "tf-keras' ImageNet weights"
-    assert "downloading ImageNet weights" in remarks.lines[0]
+    assert "--weights FILE.tflite" in remarks.lines[0]
+    assert "downloading ImageNet weights" in remarks.lines[1]
     assert found.network is not None
     for ours, theirs in zip(found.network.get_weights(), published.get_weights(), strict=True):
         np.testing.assert_array_equal(ours, theirs)
@@ -147,7 +154,7 @@ def test_a_download_that_is_something_else_is_not_kept(server: Path, photos: Pat
     (server / IMAGENET.file).write_text("<html>please log in</html>")
     remarks = Remarks()
     assert start(photos, remarks).origin != starting.IMAGENET
-    assert "(expected an HDF5 file, got 26 bytes that begin with b'<html>please lo')" in remarks.lines[1]
+    assert "(expected an HDF5 file, got bytes that begin with b'<html>please lo')" in remarks.lines[2]
     assert not cached_file().exists()
 
 
@@ -157,10 +164,10 @@ def test_weights_with_another_checksum_are_not_used(
 ) -> None:
     published_weights(server / IMAGENET.file)
     expected = "0" * 64
-    publish(monkeypatch, url=NETWORKS["mobilenet-v1"].imagenet.url, sha256=expected)  # type: ignore[union-attr]
+    publish(monkeypatch, checksum=f"sha256:{expected}")
     remarks = Remarks()
     assert start(photos, remarks).origin != starting.IMAGENET
-    assert f"(expected SHA-256 {expected}, got {sha256(server / IMAGENET.file)})" in remarks.lines[1]
+    assert f"(it has SHA-256 {sha256(server / IMAGENET.file)}, expected {expected})" in remarks.lines[2]
     assert not cached_file().exists()
 
 
@@ -186,7 +193,7 @@ def test_a_download_that_breaks_off_is_not_kept(photos: Path, monkeypatch: pytes
     monkeypatch.setattr(urllib.request, "urlopen", broken)
     remarks = Remarks()
     assert start(photos, remarks).origin != starting.IMAGENET
-    assert "the download failed (IncompleteRead" in remarks.lines[1]
+    assert "the download failed (IncompleteRead" in remarks.lines[2]
 
 
 @pytest.mark.usefixtures("own_cache")
@@ -215,7 +222,7 @@ def test_without_a_download_the_shipped_backbone_is_taken(photos: Path) -> None:
 
 @pytest.mark.usefixtures("own_cache", "server")
 def test_without_either_a_warning_names_the_cost(photos: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(starting, "shipped_backbone", lambda name: None)
+    monkeypatch.setattr(ShippedBackbone, "find", lambda start: None)
     remarks = Remarks()
     found = start(photos, remarks)
     assert found.network is None
@@ -232,8 +239,7 @@ def test_the_backbone_survives_its_file(tmp_path: Path) -> None:
 
 
 def test_the_features_of_the_shipped_backbone_differ_between_images() -> None:
-    shipped = shipped_backbone("mobilenet-v1")
-    assert shipped is not None
+    shipped = find_backbone("mobilenet-v1").load("mobilenet-v1", 64, SILENT)
     images = np.random.default_rng(0).integers(0, 256, (8, 64, 64, 3)).astype(np.float32)
     features = tf_keras.Model(shipped.input, shipped.layers[-2].output)(images)
     assert np.isfinite(features).all()

@@ -36,6 +36,7 @@ from edgeclf.training.networks import NETWORKS
 from edgeclf.training.remarks import advise
 from edgeclf.training.run_record import TrainReport
 from edgeclf.training.starting import StartingPoint, find_start
+from edgeclf.training.starts import KerasDownload
 
 QUICK = TrainConfig(model="resnet8", image_size=8, epochs=3, batch_size=128, dropout=0.2, augment="strong")
 
@@ -195,10 +196,10 @@ def test_the_end_names_what_was_written_quoted_for_the_shell_and_the_time() -> N
 
 
 def test_poor_networks_with_a_better_start_out_of_reach_get_advice_in_order() -> None:
-    missed = NETWORKS["mobilenet-v1"].imagenet
+    missed = NETWORKS["mobilenet-v1"].starts[0]
     data, config = colored_squares.dataset(), TrainConfig(model="mobilenet-v1", image_size=64, epochs=3)
     advice = advise(config, 0.5, data, missed) or ""
-    assert missed is not None
+    assert isinstance(missed, KerasDownload)
     steps = (
         "ImageNet weights",
         missed.url,

@@ -17,20 +17,18 @@ from pathlib import Path
 import edgeclf
 from edgeclf.cli.progress_bars import LineProgress
 from edgeclf.measure.formatting import percent
-from edgeclf.training.backbone import save_backbone
+from edgeclf.training.backbone import find_backbone, save_backbone
 from edgeclf.training.config import TrainConfig
-from edgeclf.training.networks import NETWORKS
 
 import tf_keras  # isort: skip  (after edgeclf.training has set TensorFlow's environment)
 
 ROOT = Path(__file__).resolve().parents[1]
 NETWORK = "mobilenet-v1"
-BACKBONE = NETWORKS[NETWORK].backbone
-assert BACKBONE is not None
+BACKBONE = find_backbone(NETWORK)
 CONFIG = TrainConfig(
     model=NETWORK,
     width=BACKBONE.width,
-    image_size=BACKBONE.image_size,
+    image_size=BACKBONE.rows,
     epochs=8,
     batch_size=128,
     augment="standard",
@@ -66,7 +64,7 @@ def main() -> None:
     card = CARD.format(
         network=NETWORK,
         width=BACKBONE.width,
-        size=BACKBONE.image_size,
+        size=BACKBONE.rows,
         fingerprint=record["data"]["fingerprint"],
         epochs=report.epochs,
         validation=percent(report.metrics["validation"].top1, 1),

@@ -10,28 +10,25 @@ import tf_keras
 from edgeclf.atomic import atomic_file
 from edgeclf.training.networks import NetworkSettings, find_network
 from edgeclf.training.networks.building import build_network
+from edgeclf.training.starts import ShippedBackbone
 
 
-def shipped_backbone(name: str) -> tf_keras.Model | None:
-    """Build the network `name` with the weights that ship with edgeclf, and an untrained head for two classes.
+def find_backbone(name: str) -> ShippedBackbone:
+    """Return the entry of the weights that ship with edgeclf for the network `name`.
 
-    Returns:
-        None where the network has none, or this installation lacks the file.
+    Raises:
+        ValueError: it has none.
     """
-    backbone = find_network(name).backbone
-    package = Path(__file__).resolve().parents[1]
-    for folder in (package / "zoo", package.parent / "models"):
-        if backbone is not None and (path := folder / "backbone" / backbone.file).is_file():
-            return load_backbone(name, path)
-    return None
+    for start in find_network(name).starts:
+        if isinstance(start, ShippedBackbone):
+            return start
+    raise ValueError(f"{name} has no backbone")
 
 
 def load_backbone(name: str, path: Path) -> tf_keras.Model:
-    """Build the network `name` with the features that `save_backbone` wrote to `path`."""
-    backbone = find_network(name).backbone
-    if backbone is None:
-        raise ValueError(f"{name} has no backbone")
-    model = build_network(name, NetworkSettings(backbone.image_size, classes=2, width=backbone.width))
+    """Build the network `name` with the features that `save_backbone` wrote to `path`, and a head for two classes."""
+    backbone = find_backbone(name)
+    model = build_network(name, NetworkSettings(backbone.rows, classes=2, width=backbone.width))
     with np.load(path) as stored:
         features = [stored[name].astype(np.float32) for name in stored.files]
     model.set_weights([*features, *model.layers[-1].get_weights()])

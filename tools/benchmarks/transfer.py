@@ -19,8 +19,8 @@ from unittest import mock
 
 import edgeclf
 from edgeclf.cli.values import parse_settings
-from edgeclf.training import starting
 from edgeclf.training.config import TrainConfig
+from edgeclf.training.starts import KerasDownload
 
 
 def main() -> None:
@@ -51,7 +51,7 @@ def main() -> None:
             }
             config = TrainConfig(**(settings | parse_settings(arguments.set, TrainConfig)))
             # The shipped backbone is what is to be measured, also where a download would succeed.
-            offline = mock.patch.object(starting, "imagenet_backbone", return_value=None)
+            offline = mock.patch.object(KerasDownload, "load", return_value=None)
             with tempfile.TemporaryDirectory() as folder, offline:
                 report = edgeclf.train(arguments.photos, config, out=Path(folder) / "run")
             row = {name: round(report.metrics[name].top1, 4) for name in splits}

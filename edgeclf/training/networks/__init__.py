@@ -8,17 +8,16 @@ from __future__ import annotations
 
 from edgeclf.errors import InputError, UnknownNameError
 from edgeclf.training.networks.cnn import CNN
+from edgeclf.training.networks.efficientnet_lite0 import EFFICIENTNET_LITE0
 from edgeclf.training.networks.mobilenet_v1 import MOBILENET_V1
 from edgeclf.training.networks.mobilenet_v2 import MOBILENET_V2
-from edgeclf.training.networks.network import ImageNetStart, Network, NetworkSettings, ShippedBackbone
+from edgeclf.training.networks.network import Network, NetworkSettings
 from edgeclf.training.networks.resnet import RESNET8, RESNET20
 
 __all__ = [
     "NETWORKS",
-    "ImageNetStart",
     "Network",
     "NetworkSettings",
-    "ShippedBackbone",
     "check_network",
     "find_network",
     "has_weights",
@@ -30,6 +29,7 @@ NETWORKS: dict[str, Network] = {
     "resnet20": RESNET20,
     "mobilenet-v1": MOBILENET_V1,
     "mobilenet-v2": MOBILENET_V2,
+    "efficientnet-lite0": EFFICIENTNET_LITE0,
 }
 
 
@@ -66,4 +66,4 @@ def check_network(name: str, width: float | None, image_size: int | None) -> Non
 
 def has_weights(network: Network, width: float | None) -> bool:
     """Return whether weights exist that the network can start from at this width."""
-    return any(start and width in (None, start.width) for start in (network.imagenet, network.backbone))
+    return any(width in (None, start.width) for start in network.starts)

@@ -58,9 +58,9 @@ class Blocks:
         )(x)
         return self._activate(self._normalize(x) if normalize else x, activation)
 
-    def depthwise(self, x: Tensor, stride: int, activation: str) -> Tensor:
-        """Add a depthwise convolution of 3x3, batch normalization and an activation."""
-        x = self.layers.DepthwiseConv2D(3, stride, "same", use_bias=False, depthwise_initializer="he_normal")(x)
+    def depthwise(self, x: Tensor, stride: int, activation: str, kernel: int = 3) -> Tensor:
+        """Add a depthwise convolution, batch normalization and an activation."""
+        x = self.layers.DepthwiseConv2D(kernel, stride, "same", use_bias=False, depthwise_initializer="he_normal")(x)
         return self._activate(self._normalize(x), activation)
 
     def _normalize(self, x: Tensor) -> Tensor:

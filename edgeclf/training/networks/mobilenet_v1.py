@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from edgeclf.training.networks.network import ImageNetStart, Network, ShippedBackbone, Tensor
+from edgeclf.training.networks.network import Network, Tensor
 from edgeclf.training.networks.sizes import size_for_five_strides
+from edgeclf.training.starts.published import PUBLISHED
 
 if TYPE_CHECKING:
     from edgeclf.training.networks.building import Blocks
@@ -30,12 +31,5 @@ MOBILENET_V1 = Network(
     multiple=32,
     default_size=size_for_five_strides,
     automatic_for="photos",
-    imagenet=ImageNetStart(
-        application="MobileNet",
-        url="https://storage.googleapis.com/tensorflow/keras-applications/mobilenet/mobilenet_2_5_128_tf_no_top.h5",
-        width=0.25,
-        rows=128,
-        input_range="-1..1",
-    ),
-    backbone=ShippedBackbone("backbone-mobilenet-v1.npz", width=0.25, image_size=64),
+    starts=PUBLISHED["mobilenet-v1"],
 )

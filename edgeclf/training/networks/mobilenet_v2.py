@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING
 
 from edgeclf.training.networks.network import Network, Tensor
 from edgeclf.training.networks.sizes import size_for_five_strides
+from edgeclf.training.starts.published import PUBLISHED
 
 if TYPE_CHECKING:
     from edgeclf.training.networks.building import Blocks
@@ -52,4 +53,6 @@ MOBILENET_V2 = Network(
     stem_filters=32,
     multiple=32,
     default_size=size_for_five_strides,
+    automatic_for="photos",
+    starts=PUBLISHED["mobilenet-v2"],
 )

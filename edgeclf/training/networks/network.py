@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Literal
 
 from edgeclf.training.networks.sizes import size_for_any_images
+from edgeclf.training.starts.start import Start
 
 if TYPE_CHECKING:
     from edgeclf.training.networks.building import Blocks
@@ -18,47 +19,6 @@ Builder = Callable[[Tensor, float, "Blocks"], Tensor]
 """From the scaled input, the width multiplier and the building blocks to the features, `[N, C]`."""
 UNIT_RANGE = (1 / 255, 0.0)
 """Scale and offset of the `Rescaling` layer: 0..255 becomes 0..1."""
-
-
-@dataclass(frozen=True)
-class ImageNetStart:
-    """Weights trained on ImageNet, published for `tf_keras.applications`.
-
-    Args:
-        application: the function of `tf_keras.applications` that builds the network.
-        url: of the weights without the head, HDF5.
-        width: width multiplier that they belong to; `alpha` in Keras.
-        rows: side of the images that they were trained on, pixels.
-        input_range: key of `edgeclf.inference.range_measurement.CANDIDATES` that they expect.
-        sha256: of the file, hexadecimal. None: it is not known, and what the first download brought is recorded.
-    """
-
-    application: str
-    url: str
-    width: float
-    rows: int
-    input_range: str
-    sha256: str | None = None
-
-    @property
-    def file(self) -> str:
-        """Name of the file."""
-        return self.url.rsplit("/", 1)[-1]
-
-
-@dataclass(frozen=True)
-class ShippedBackbone:
-    """Weights that are part of edgeclf, made by `tools/train_backbone.py`.
-
-    Args:
-        file: name of the file in the folder `backbone` of the zoo.
-        width: width multiplier that they belong to.
-        image_size: side of the images that they were trained on, pixels.
-    """
-
-    file: str
-    width: float
-    image_size: int
 
 
 @dataclass(frozen=True)
@@ -74,9 +34,8 @@ class Network:
         multiple: the side of the input must be a multiple of this, pixels.
         any_size: it can be built without a fixed input size.
         default_size: from the median shorter side of the images to the side of the input, both in pixels.
-        automatic_for: the kind of images for which it is chosen where the user names no network.
-        imagenet: weights from ImageNet that it can start from.
-        backbone: weights that ship with edgeclf and that it can start from.
+        automatic_for: the kind of images for which it may be chosen where the user names no network (see `choosing`).
+        starts: pretrained weights that it can start from, one entry a width and size.
         bfloat16_faster: it was measured to train faster with activations in bfloat16, on a processor that has
             instructions for it (see `precision`).
     """
@@ -89,8 +48,7 @@ class Network:
     any_size: bool = True
     default_size: Callable[[float], int] = size_for_any_images
     automatic_for: ImageKind | None = None
-    imagenet: ImageNetStart | None = None
-    backbone: ShippedBackbone | None = None
+    starts: tuple[Start, ...] = ()
     bfloat16_faster: bool = False
 
 

@@ -15,6 +15,15 @@ def size_for_any_images(side: float) -> int:
     return max(16, 8 * round(side / 8)) if side <= SMALL_IMAGES else 96
 
 
+def size_for_imagenet_weights(side: float) -> int:
+    """Choose the side of the input of a network that starts from features learnt at 224 pixels: 32 to 160 pixels.
+
+    Args:
+        side: median shorter side of the images, pixels.
+    """
+    return 32 * max(1, min(5, round(side / 32)))
+
+
 def size_for_five_strides(side: float) -> int:
     """Choose the side of the input of a network that halves it five times: 32, 64 or 96 pixels.
 
