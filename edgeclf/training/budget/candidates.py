@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from types import MappingProxyType
@@ -12,7 +13,9 @@ from edgeclf.records import Record
 from edgeclf.training.budget.cost import UncountableError
 from edgeclf.training.budget.counting import CountAtSize, network_cost
 from edgeclf.training.networks import NETWORKS, Network
+from edgeclf.training.starts import Start
 
+SCRATCH = "scratch"
 SIDES = (96, 128, 160, 192, 224)
 """Sides of the input that photos are given, pixels."""
 _WORTH_AT = MappingProxyType({96: 0.603, 128: 0.653, 160: 0.688, 192: 0.707, 224: 0.718})
@@ -36,7 +39,7 @@ class Candidate(Record):
         worth: by which candidates are ranked: the published ImageNet top-1 of the start, corrected for the input size;
             0 where none was published; below 0 for what is taken where nothing else fits.
         latency_ms: of one inference on one thread; None: neither measured nor estimated.
-        breaks: the limits that it breaks.
+        breaks: the limits that it breaks, by the names of `limits.Limits`.
     """
 
     network: str
@@ -57,6 +60,11 @@ class Candidate(Record):
         return self.network if self.width is None else f"{self.network} {self.width:g}"
 
     @property
+    def key(self) -> tuple[str, float | None, int]:
+        """What identifies it among others."""
+        return self.network, self.width, self.image_size
+
+    @property
     def rank(self) -> tuple[float, int, int]:
         """Sorts candidates, the best last: by worth, then the larger input, then less work."""
         return self.worth, self.image_size, -self.macs
@@ -73,6 +81,7 @@ class StartOption:
         imagenet_top1: as published, a fraction; None: they are not from ImageNet.
         origin: where they are from.
         is_local: whether they are on this machine.
+        start: their entry in the registry.
     """
 
     network: str
@@ -81,6 +90,20 @@ class StartOption:
     imagenet_top1: float | None
     origin: str
     is_local: bool
+    start: Start | None = None
+
+
+@dataclass(frozen=True)
+class Offer:
+    """A candidate, and the weights that it starts from; None: a file, or scratch."""
+
+    candidate: Candidate
+    option: StartOption | None = None
+
+    @property
+    def is_local(self) -> bool:
+        """Whether it can be trained without a download."""
+        return self.option is None or self.option.is_local
 
 
 @dataclass(frozen=True)
@@ -105,7 +128,7 @@ class Request:
     networks: Mapping[str, Network] = field(default_factory=lambda: NETWORKS)
 
 
-def list_started(request: Request, starts: Iterable[StartOption]) -> list[Candidate]:
+def list_started(request: Request, starts: Iterable[StartOption]) -> list[Offer]:
     """List the candidates that start from pretrained weights: one for each network, width and size."""
     grouped: dict[tuple[str, float | None], list[StartOption]] = {}
     for start in starts:
@@ -122,11 +145,11 @@ def list_started(request: Request, starts: Iterable[StartOption]) -> list[Candid
                 published or options, key=lambda option: (not option.is_local, abs(option.rows - size), -option.rows)
             )
             made = _make(request, name, width, size, best.origin, _worth(best, size))
-            found += [] if made is None else [made]
+            found += [] if made is None else [Offer(made, best)]
     return found
 
 
-def list_scratch(request: Request, default: str) -> list[Candidate]:
+def list_scratch(request: Request, default: str) -> list[Offer]:
     """List the candidates that start from scratch: the default network first, smaller ones where it does not fit.
 
     Args:
@@ -145,16 +168,14 @@ def list_scratch(request: Request, default: str) -> list[Candidate]:
         for size in sides:
             for width in widths:
                 preferred = name == (request.model or default) and width == widths[0] and size == sides[0]
-                made = _make(request, name, width, size, "scratch", 0.0)
+                made = _make(request, name, width, size, SCRATCH, 0.0)
                 # no figure compares what starts from scratch: the default, else the most work that fits
                 worth = 0.0 if preferred else -1 / (1 + (made.macs if made else 0))
-                found += [] if made is None else [_with_worth(made, worth)]
+                found += [] if made is None else [Offer(dataclasses.replace(made, worth=worth))]
     return found
 
 
-def list_of_file(
-    request: Request, name: str, count: CountAtSize, own_side: int | None, start: str
-) -> list[Candidate]:
+def list_of_file(request: Request, name: str, count: CountAtSize, own_side: int | None, start: str) -> list[Offer]:
     """List the sizes at which a network from a file can be used, up to its own.
 
     Args:
@@ -174,23 +195,17 @@ def list_of_file(
     found = []
     for size in sorted(sides or {own_side or largest}):
         cost = count(size)
-        found.append(Candidate(name, None, size, **cost.to_dict(), start=start, worth=0.0))
+        found.append(Offer(Candidate(name, None, size, **cost.to_dict(), start=start, worth=0.0)))
     return found
 
 
-def _make(
-    request: Request, name: str, width: float | None, size: int, start: str, worth: float
-) -> Candidate | None:
+def _make(request: Request, name: str, width: float | None, size: int, start: str, worth: float) -> Candidate | None:
     """Count a candidate; None: it cannot be built at this size, or cannot be counted."""
     try:
         cost = network_cost(name, width, size, request.classes)
     except UncountableError:
         return None
     return Candidate(name, width, size, **cost.to_dict(), start=start, worth=worth)
-
-
-def _with_worth(candidate: Candidate, worth: float) -> Candidate:
-    return Candidate.from_dict({**candidate.to_dict(), "worth": worth})
 
 
 def _sides(request: Request, multiple: int, largest: int) -> Sequence[int]:

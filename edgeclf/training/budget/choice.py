@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from edgeclf.errors import InputError
 from edgeclf.measure.formatting import counted, number, percent, size
 from edgeclf.records import Record
-from edgeclf.training.budget.candidates import Candidate
+from edgeclf.training.budget.candidates import SCRATCH, Candidate
 from edgeclf.training.budget.limits import Limits
 
 SHOWN = 12
@@ -21,7 +21,7 @@ Timer = Callable[[Candidate], float | None]
 
 
 @dataclass(frozen=True)
-class Choice(Record):
+class NetworkChoice(Record):
     """The network that was chosen, and what it was chosen from.
 
     Attributes:
@@ -50,17 +50,19 @@ class NothingFitsError(InputError):
         nearest: the one that breaks its worst limit by the least.
     """
 
-    def __init__(self, nearest: Candidate, budget: str) -> None:
+    def __init__(self, nearest: Candidate, limits: Limits, budget: str) -> None:
+        scratch = nearest.start != SCRATCH
         super().__init__(
             f"no network fits {budget}: the nearest, {nearest.name} at {nearest.image_size} pixels, takes "
-            f"{' and '.join(nearest.breaks)}; allow more, or choose another --for"
+            f"{limits.describe(nearest)}; allow more"
+            + (", or train a smaller one from scratch with --weights none" if scratch else "")
         )
         self.nearest = nearest
 
 
 def choose(
     candidates: Sequence[Candidate], limits: Limits, budget: str, *, time: Timer | None = None, latency_from: str = ""
-) -> Choice:
+) -> NetworkChoice:
     """Choose the best candidate that breaks no limit.
 
     Args:
@@ -86,17 +88,17 @@ def choose(
         chosen = candidate
         break
     if chosen is None:
-        raise NothingFitsError(min(ordered, key=lambda candidate: limits.excess(candidate)), budget)
+        raise NothingFitsError(min(ordered, key=limits.excess), limits, budget)
     reason = _explain(chosen, ordered, budget)
-    return Choice(limits, budget, chosen, _around(chosen, ordered), len(ordered), reason, latency_from)
+    return NetworkChoice(limits, budget, chosen, _around(chosen, ordered), len(ordered), reason, latency_from)
 
 
-def take_anyway(candidates: Sequence[Candidate], limits: Limits, budget: str) -> Choice:
+def take_anyway(candidates: Sequence[Candidate], limits: Limits, budget: str) -> NetworkChoice:
     """Choose the candidate that breaks its worst limit by the least, where the user's own numbers leave no other."""
     ordered = [_judge(c, limits) for c in sorted(candidates, key=lambda candidate: candidate.rank, reverse=True)]
     chosen = min(ordered, key=limits.excess)
-    reason = f"{chosen.name} at {chosen.image_size} pixels, as given, breaks {budget}: {' and '.join(chosen.breaks)}"
-    return Choice(limits, budget, chosen, _around(chosen, ordered), len(ordered), reason)
+    reason = f"{chosen.name} at {chosen.image_size} pixels, as given, breaks {budget}: {limits.describe(chosen)}"
+    return NetworkChoice(limits, budget, chosen, _around(chosen, ordered), len(ordered), reason)
 
 
 def _judge(candidate: Candidate, limits: Limits) -> Candidate:
@@ -120,3 +122,16 @@ def _explain(chosen: Candidate, ordered: Sequence[Candidate], budget: str) -> st
     else:
         why = f"it fits {budget}"
     return f"{chosen.name} at {chosen.image_size} pixels ({facts}): {why}"
+
+
+def describe_choice(choice: NetworkChoice) -> tuple[str, ...]:
+    """Describe the candidates that are shown, a line each, where no table can be drawn."""
+    lines = []
+    for candidate in choice.candidates:
+        verdict = f"takes {choice.limits.describe(candidate)}" if candidate.breaks else "fits"
+        lines.append(
+            f"candidate {candidate.name} at {candidate.image_size} pixels from {candidate.start}: "
+            f"{number(candidate.macs)} MACs, {size(candidate.size_bytes)}, "
+            f"{'chosen' if candidate == choice.chosen else verdict}"
+        )
+    return tuple(lines)

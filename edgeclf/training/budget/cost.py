@@ -10,7 +10,7 @@ import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from edgeclf.artifact.activation_memory import peak_bytes
+from edgeclf.artifact.graph_bounds import peak_of_steps
 from edgeclf.records import Record
 
 _BYTES_A_CHANNEL = 28
@@ -184,12 +184,12 @@ class CostLedger:
         weights = sum(step.weights for step in steps.values())
         channels = sum(step.channels for step in steps.values())
         tensors = sum(3 if step.weights else 1 for step in steps.values())
-        alive = [(step.inputs, (number,)) for number, step in steps.items() if step.inputs]
+        alive = [(step.inputs, (number,)) for number, step in steps.items()]
         return Cost(
             macs=sum(step.macs for step in steps.values()),
             parameters=weights + channels,
             size_bytes=weights + channels * _BYTES_A_CHANNEL + tensors * _BYTES_A_TENSOR + _BYTES_A_FILE,
-            activation_bytes=peak_bytes(
+            activation_bytes=peak_of_steps(
                 alive, {number: step.elements for number, step in steps.items()}, [output.number]
             ),
         )

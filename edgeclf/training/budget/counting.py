@@ -70,7 +70,7 @@ def own_side(config: Mapping[str, Any]) -> int | None:
     inner: Any = config.get("config", config)
     layers = inner if isinstance(inner, list) else inner.get("layers")
     first = layers[0].get("config", {}) if isinstance(layers, list) and layers and isinstance(layers[0], dict) else {}
-    shape = first.get("batch_input_shape") or first.get("batch_shape") or ()
+    shape: Any = first.get("batch_input_shape") or first.get("batch_shape") or ()
     square = len(shape) == 4 and isinstance(shape[1], int) and shape[1] == shape[2]
     return int(shape[1]) if square else None
 

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import dataclasses
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from types import MappingProxyType
-from typing import Protocol
+from typing import Any, Protocol
 
 from edgeclf.errors import UnknownNameError
 from edgeclf.measure.formatting import milliseconds, number, size
@@ -51,40 +52,50 @@ class Limits(Record):
     latency_ms: float | None = None
 
     def broken_by(self, candidate: Costs) -> tuple[str, ...]:
-        """Describe each limit that a candidate breaks, such as `3.4 MB of at most 1 MB`."""
-        found = []
-        if self.macs is not None and candidate.macs > self.macs:
-            found.append(f"{number(candidate.macs)} MACs of at most {number(self.macs)}")
-        if self.size_bytes is not None and candidate.size_bytes > self.size_bytes:
-            found.append(f"{size(candidate.size_bytes)} of at most {size(self.size_bytes)}")
-        if self.ram_bytes is not None and candidate.activation_bytes > self.ram_bytes:
-            found.append(f"{size(candidate.activation_bytes)} of RAM of at most {size(self.ram_bytes)}")
-        if self.latency_ms is not None and candidate.latency_ms is not None and candidate.latency_ms > self.latency_ms:
-            found.append(f"{milliseconds(candidate.latency_ms)} of at most {milliseconds(self.latency_ms)}")
-        return tuple(found)
+        """List the limits that a candidate breaks, by the names of the fields here."""
+        costs = _costs(candidate)
+        return tuple(name for name, limit in self._set() if (costs[name] or 0) > limit)
+
+    def describe(self, candidate: Costs) -> str:
+        """Describe each limit that a candidate breaks, such as `3.40 MB of at most 1.00 MB`."""
+        costs, limits = _costs(candidate), dict(self._set())
+        return " and ".join(
+            f"{_WRITTEN[name](costs[name])} of at most {_WRITTEN[name](limits[name])}"
+            for name in self.broken_by(candidate)
+        )
 
     def excess(self, candidate: Costs) -> float:
         """Return by which factor a candidate breaks the limit that it breaks most; at most 1: it breaks none."""
-        pairs = (
-            (candidate.macs, self.macs),
-            (candidate.size_bytes, self.size_bytes),
-            (candidate.activation_bytes, self.ram_bytes),
-            (candidate.latency_ms, self.latency_ms),
-        )
-        return max((cost / limit for cost, limit in pairs if limit and cost is not None), default=0.0)
+        costs = _costs(candidate)
+        return max(((costs[name] or 0) / limit for name, limit in self._set()), default=0.0)
 
     @property
     def text(self) -> str:
         """All limits in words."""
-        parts = [
-            *([f"{number(self.macs)} MACs"] if self.macs is not None else []),
-            *([size(self.size_bytes)] if self.size_bytes is not None else []),
-            *([f"{size(self.ram_bytes)} of RAM"] if self.ram_bytes is not None else []),
-            *([milliseconds(self.latency_ms)] if self.latency_ms is not None else []),
-        ]
-        return ", ".join(parts) or "no limit"
+        return ", ".join(_WRITTEN[name](limit) for name, limit in self._set()) or "no limit"
+
+    def _set(self) -> list[tuple[str, float]]:
+        pairs = ((name, getattr(self, name)) for name in _WRITTEN)
+        return [(name, limit) for name, limit in pairs if limit is not None]
 
 
+def _costs(candidate: Costs) -> dict[str, float | None]:
+    return {
+        "macs": candidate.macs,
+        "size_bytes": candidate.size_bytes,
+        "ram_bytes": candidate.activation_bytes,
+        "latency_ms": candidate.latency_ms,
+    }
+
+
+_WRITTEN: Mapping[str, Callable[[Any], str]] = MappingProxyType(
+    {
+        "macs": lambda count: f"{number(int(count))} MACs",
+        "size_bytes": lambda count: size(int(count)),
+        "ram_bytes": lambda count: f"{size(int(count))} of RAM",
+        "latency_ms": milliseconds,
+    }
+)
 BOARDS = MappingProxyType(
     {
         "pi5": Limits(600_000_000, 16_000_000),
@@ -128,4 +139,3 @@ def find_board(name: str) -> Limits:
     if name not in BOARDS:
         raise UnknownNameError("board", name, BOARDS)
     return BOARDS[name]
-
