@@ -202,7 +202,7 @@ def list_of_file(request: Request, name: str, count: CountAtSize, own_side: int 
 def _make(request: Request, name: str, width: float | None, size: int, start: str, worth: float) -> Candidate | None:
     """Count a candidate; None: it cannot be built at this size, or cannot be counted."""
     try:
-        cost = network_cost(name, width, size, request.classes)
+        cost = network_cost(name, width, size, request.classes, build=request.model == name)
     except UncountableError:
         return None
     return Candidate(name, width, size, **cost.to_dict(), start=start, worth=worth)

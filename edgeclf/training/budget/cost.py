@@ -51,21 +51,26 @@ class Traced:
 
     Args:
         number: of the step that computes it.
-        shape: without the batch.
+        sizes: height, width and channels, or what else it has, without the batch.
     """
 
     number: int
-    shape: Shape
+    sizes: Shape
+
+    @property
+    def shape(self) -> tuple[int | None, ...]:
+        """Its shape as a builder sees that of a Keras tensor, the batch in front."""
+        return None, *self.sizes
 
     @property
     def channels(self) -> int:
         """Number of channels."""
-        return self.shape[-1]
+        return self.sizes[-1]
 
     @property
     def rank(self) -> int:
         """Number of axes, without the batch."""
-        return len(self.shape)
+        return len(self.sizes)
 
 
 @dataclass(frozen=True)
@@ -150,8 +155,8 @@ class CostLedger:
 
     def dense(self, x: Traced, units: int) -> Traced:
         """Add a dense layer with its bias, over the last axis."""
-        weights, shape = x.channels * units, (*x.shape[:-1], units)
-        macs = math.prod(x.shape[:-1]) * weights
+        weights, shape = x.channels * units, (*x.sizes[:-1], units)
+        macs = math.prod(x.sizes[:-1]) * weights
         return self.add([x], shape, macs=macs, weights=weights, channels=units, foldable=True)
 
     def pool(self, x: Traced, kernel: Shape, stride: Shape, padding: str) -> Traced:
@@ -162,14 +167,14 @@ class CostLedger:
         """Add a batch normalization: nothing where it folds, else a product and a sum."""
         if self._steps[x.number].foldable:
             return x
-        scaled = self.add([x], x.shape, weights=x.channels)
-        return self.add([scaled], x.shape, weights=x.channels, foldable=True)
+        scaled = self.add([x], x.sizes, weights=x.channels)
+        return self.add([scaled], x.sizes, weights=x.channels, foldable=True)
 
     def activate(self, x: Traced, folds: bool) -> Traced:
         """Add an activation function; `folds`: it becomes part of the operator in front of it, as ReLU does."""
         step = self._steps[x.number]
         if not (folds and (step.foldable or len(step.inputs) > 1)):
-            return self.add([x], x.shape)
+            return self.add([x], x.sizes)
         self._steps[x.number] = _Step(step.inputs, step.elements, step.macs, step.weights, step.channels, False)
         return x
 
@@ -202,7 +207,7 @@ def window(x: Traced, kernel: Shape, stride: Shape, padding: str) -> tuple[int, 
         UncountableError: `x` are no maps, or the padding is of another kind.
     """
     if x.rank != 3 or padding not in ("same", "valid"):
-        raise UncountableError(f"a window over the shape {list(x.shape)} with the padding {padding!r}")
-    sides = zip(x.shape[:2], kernel, stride, strict=True)
+        raise UncountableError(f"a window over the shape {list(x.sizes)} with the padding {padding!r}")
+    sides = zip(x.sizes[:2], kernel, stride, strict=True)
     height, width = (-(-side // step) if padding == "same" else (side - size) // step + 1 for side, size, step in sides)
     return height, width

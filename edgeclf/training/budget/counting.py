@@ -19,17 +19,15 @@ CountAtSize = Callable[[int], Cost]
 """From the side of the input, pixels, to what an inference costs there."""
 
 
-def network_cost(name: str, width: float | None, image_size: int, classes: int) -> Cost:
-    """Count a network of the registry with its classifier.
-
-    Its builder is run on shapes; one that makes its layers in another way than through the blocks it is handed is built
-    by TensorFlow.
+def network_cost(name: str, width: float | None, image_size: int, classes: int, *, build: bool = False) -> Cost:
+    """Count a network of the registry with its classifier, by running its builder on shapes.
 
     Args:
         name: of the network.
         width: width multiplier; None: its own.
         image_size: side of the input, pixels.
         classes: number of classes.
+        build: let TensorFlow build a network that makes its layers in another way than through the blocks it is handed.
 
     Raises:
         UnknownNameError: no such network.
@@ -38,15 +36,25 @@ def network_cost(name: str, width: float | None, image_size: int, classes: int) 
     network = find_network(name)
     try:
         return _traced_cost(network, width or network.default_width or 1.0, image_size, classes)
-    except (UncountableError, TypeError, ValueError, AttributeError):  # what a builder of someone else's may raise
-        return count_configuration(_built_configuration(name, width, classes))(image_size)
+    except (TypeError, ValueError, AttributeError) as error:  # what a builder of someone else's may raise
+        if build:
+            return count_configuration(_built_configuration(name, width, classes))(image_size)
+        raise UncountableError(f"{name}: {error}") from error
+
+
+class _CountingBlocks(Blocks):
+    """Blocks whose layers only count."""
+
+    def application(self, x: object, name: str) -> Traced:
+        """Refuse a network of `tf_keras.applications`, which has no layers before it is built."""
+        raise UncountableError(f"the network {name} of tf_keras.applications")
 
 
 @functools.lru_cache(maxsize=1024)
 def _traced_cost(network: Network, width: float, image_size: int, classes: int) -> Cost:
     ledger = CostLedger()
-    settings = NetworkSettings(image_size, classes, width)
-    x = network.build(ledger.input(image_size, image_size), width, Blocks(settings, CountingLayers(ledger)))
+    blocks = _CountingBlocks(NetworkSettings(image_size, classes, width), CountingLayers(ledger))
+    x = network.build(ledger.input(image_size, image_size), width, blocks)
     if not isinstance(x, Traced):
         raise UncountableError("a network that is not made of layers")
     return ledger.cost_of(add_classifier(ledger, x, classes))
@@ -153,7 +161,7 @@ def _count_calls(ledger: CostLedger, calls: Sequence[_Call], image_size: int) ->
 def _find_features(calls: Sequence[_Call], side: int) -> str:
     """Find the last layer with maps of more than one place: behind it are pooling and head, which are replaced."""
     known = _count_calls(CostLedger(), calls, side)
-    found = [name for name, x in known.items() if x.rank == 3 and x.shape[0] > 1]
+    found = [name for name, x in known.items() if x.rank == 3 and x.sizes[0] > 1]
     if not found:
         raise UncountableError("a network without maps")
     return found[-1]

@@ -28,7 +28,7 @@ def _activated(ledger: CostLedger, x: Traced, activation: object) -> Traced:
         raise UncountableError(f"the activation {activation!r}")
     x = ledger.activate(x, activation in _FOLDED)
     # x * sigmoid(x), unless the operator HARD_SWISH computes it at once
-    return ledger.add([x, x], x.shape) if activation in ("swish", "silu") else x
+    return ledger.add([x, x], x.sizes) if activation in ("swish", "silu") else x
 
 
 def _convolution(
@@ -95,32 +95,32 @@ def _global(ledger: CostLedger, x: Traced, keepdims: bool = False, **_: object) 
 
 def _padding(ledger: CostLedger, x: Traced, padding: Any = 1, **_: object) -> Traced:
     if x.rank != 3:
-        raise UncountableError(f"a padding of the shape {list(x.shape)}")
+        raise UncountableError(f"a padding of the shape {list(x.sizes)}")
     sides = [padding, padding] if isinstance(padding, int) else list(padding)
     top, left = (2 * side if isinstance(side, int) else int(sum(side)) for side in sides)
-    return ledger.add([x], (x.shape[0] + top, x.shape[1] + left, x.channels))
+    return ledger.add([x], (x.sizes[0] + top, x.sizes[1] + left, x.channels))
 
 
 def _flatten(ledger: CostLedger, x: Traced, **_: object) -> Traced:
-    return ledger.add([x], (math.prod(x.shape),))
+    return ledger.add([x], (math.prod(x.sizes),))
 
 
 def _reshape(ledger: CostLedger, x: Traced, target_shape: Sequence[int], **_: object) -> Traced:
     known = math.prod(size for size in target_shape if size > 0)
-    shape = tuple(size if size > 0 else math.prod(x.shape) // known for size in target_shape)
-    if math.prod(shape) != math.prod(x.shape):
-        raise UncountableError(f"a reshape of {list(x.shape)} to {list(target_shape)}")
+    shape = tuple(size if size > 0 else math.prod(x.sizes) // known for size in target_shape)
+    if math.prod(shape) != math.prod(x.sizes):
+        raise UncountableError(f"a reshape of {list(x.sizes)} to {list(target_shape)}")
     return ledger.add([x], shape)
 
 
 def _merge(ledger: CostLedger, x: Sequence[Traced], **_: object) -> Traced:
-    return ledger.add(x, max((one.shape for one in x), key=math.prod))
+    return ledger.add(x, max((one.sizes for one in x), key=math.prod))
 
 
 def _concatenate(ledger: CostLedger, x: Sequence[Traced], axis: int = -1, **_: object) -> Traced:
-    if axis not in (-1, x[0].rank) or len({one.shape[:-1] for one in x}) > 1:
+    if axis not in (-1, x[0].rank) or len({one.sizes[:-1] for one in x}) > 1:
         raise UncountableError("a concatenation that is not along the channels")
-    return ledger.add(x, (*x[0].shape[:-1], sum(one.channels for one in x)))
+    return ledger.add(x, (*x[0].sizes[:-1], sum(one.channels for one in x)))
 
 
 def _relu(ledger: CostLedger, x: Traced, max_value: float | None = None, **options: Any) -> Traced:
@@ -138,6 +138,27 @@ def _normalization(ledger: CostLedger, x: Traced, **_: object) -> Traced:
 
 def _softmax(ledger: CostLedger, x: Traced, **_: object) -> Traced:
     return ledger.activate(x, folds=False)
+
+
+def _layer_normalization(ledger: CostLedger, x: Traced, **_: object) -> Traced:
+    return ledger.add([x], x.sizes, weights=2 * x.channels)
+
+
+def _permute(ledger: CostLedger, x: Traced, dims: Sequence[int], **_: object) -> Traced:
+    if sorted(dims) != list(range(1, x.rank + 1)):
+        raise UncountableError(f"a permutation of {x.rank} axes by {list(dims)}")
+    return ledger.add([x], tuple(x.sizes[axis - 1] for axis in dims))
+
+
+def _attention(ledger: CostLedger, x: Sequence[Traced], **_: object) -> Traced:
+    query, value, *_rest = x
+    if query.rank < 2 or query.sizes[:-2] != value.sizes[:-2]:
+        raise UncountableError("an attention between these shapes")
+    scores = (*query.sizes[:-1], value.sizes[-2])
+    macs = math.prod(scores) * query.channels
+    weighted = ledger.add([query, value], scores, macs=macs)
+    made = (*query.sizes[:-1], value.channels)
+    return ledger.add([ledger.add([weighted], scores), value], made, macs=math.prod(scores) * value.channels)
 
 
 def _same(ledger: CostLedger, x: Traced, *_: object, **__: object) -> Traced:
@@ -165,6 +186,10 @@ LAYERS: Mapping[str, tuple[Counter, tuple[str, ...]]] = MappingProxyType(
         "Activation": (_activation, ("activation",)),
         "Softmax": (_softmax, ()),
         "BatchNormalization": (_normalization, ()),
+        "LayerNormalization": (_layer_normalization, ()),
+        "Permute": (_permute, ("dims",)),
+        "Attention": (_attention, ()),
+        "GlobalAveragePooling1D": (_global, ()),
         "Rescaling": (_same, ("scale", "offset")),
         "Normalization": (_same, ()),
         "Dropout": (_same, ("rate",)),
@@ -193,7 +218,7 @@ def count_layer(ledger: CostLedger, kind: str, x: Traced | Sequence[Traced], opt
     if options.get("data_format") not in (None, "channels_last"):
         raise UncountableError(f"the layer {kind} with {options['data_format']}")
     counter, _ = LAYERS[kind]
-    several = counter in (_merge, _concatenate)
+    several = counter in (_merge, _concatenate, _attention)
     if several is isinstance(x, Traced):
         raise UncountableError(f"the layer {kind} with {'one input' if several else 'several inputs'}")
     return counter(ledger, x, **options)

@@ -96,6 +96,10 @@ def choose_network(
     if not budget.asked and not chooses_by_default(config, probe):
         return config, None
     offers = _list_offers(config, probe, budget, trust_model=trust_model)
+    if budget.asked and not offers:
+        raise InputError(
+            f"what {config.model or 'a network'} costs cannot be counted; leave --for, --max-size and --max-latency out"
+        )
     try:
         choice = _choose_available(offers, budget, progress) if offers else None
     except NothingFitsError:

@@ -36,7 +36,7 @@ def count_tflite(file: ModelFile, classes: int) -> CountAtSize:
         raise DamagedModelError(f"{file.name}: {error}") from error
     calls = list(zip(graph.operators, options, strict=True))
     _, known, order = _walk(graph, calls, (shape.height, shape.width))
-    maps = [index for index in order if known[index].rank == 3 and known[index].shape[0] > 1]
+    maps = [index for index in order if known[index].rank == 3 and known[index].sizes[0] > 1]
     if not maps:
         raise UncountableError("a network without maps")
     until = next(place for place, (operator, _) in enumerate(calls) if maps[-1] in operator.outputs)
@@ -78,11 +78,11 @@ def _count(
     if name in _SAME:
         return x
     if name in _OWN:
-        return ledger.add([x], x.shape)
+        return ledger.add([x], x.sizes)
     if name in ("ADD", "MUL"):
-        return ledger.add(inputs, max((one.shape for one in inputs), key=len))
+        return ledger.add(inputs, max((one.sizes for one in inputs), key=len))
     if name == "CONCATENATION":
-        return ledger.add(inputs, (*x.shape[:-1], sum(one.channels for one in inputs)))
+        return ledger.add(inputs, (*x.sizes[:-1], sum(one.channels for one in inputs)))
     if name in ("AVERAGE_POOL_2D", "MAX_POOL_2D"):
         return ledger.pool(x, _both(options, "filter"), _both(options, "stride"), _padding(options))
     if name == "MEAN":
@@ -94,7 +94,7 @@ def _count(
         sides = constant.values()
         if sides is None:
             raise UncountableError("a padding that is computed")
-        return ledger.add([x], (x.shape[0] + int(sides[1].sum()), x.shape[1] + int(sides[2].sum()), x.channels))
+        return ledger.add([x], (x.sizes[0] + int(sides[1].sum()), x.sizes[1] + int(sides[2].sum()), x.channels))
     if name == "CONV_2D":
         filters, height, width, channels = constant.shape
         stride = _both(options, "stride")
