@@ -100,11 +100,6 @@ class Offer:
     candidate: Candidate
     option: StartOption | None = None
 
-    @property
-    def is_local(self) -> bool:
-        """Whether it can be trained without a download."""
-        return self.option is None or self.option.is_local
-
 
 @dataclass(frozen=True)
 class Request:

@@ -100,7 +100,7 @@ def count_configuration(config: Mapping[str, Any], classes: int | None = None) -
     if isinstance(inner, list):  # an old Sequential
         inner = {"layers": inner}
     layers = inner.get("layers") if isinstance(inner, Mapping) else None
-    if not isinstance(layers, Sequence) or not 0 < len(layers) <= _MOST_LAYERS:
+    if not isinstance(layers, list) or not 0 < len(layers) <= _MOST_LAYERS:
         raise UncountableError("a network that is neither functional nor sequential")
     calls = _chain(layers) if "output_layers" not in inner else [_call(layer) for layer in layers]
     cut = None if classes is None else _find_features(calls, own_side(config) or _NATIVE)
@@ -128,7 +128,7 @@ def _call(layer: Any) -> _Call:
         if len(nodes) > 1:
             raise UncountableError(f"the layer {name!r}, which is used {len(nodes)} times")
         return str(name), str(kind), options, [str(entry[0]) for entry in nodes[0]] if nodes else []
-    except (KeyError, TypeError, AttributeError, IndexError) as error:
+    except (LookupError, TypeError, AttributeError) as error:
         raise UncountableError("a layer without a readable configuration") from error
 
 
@@ -153,7 +153,9 @@ def _count_calls(ledger: CostLedger, calls: Sequence[_Call], image_size: int) ->
         inputs = [known[one] for one in reads]
         try:
             known[name] = count_layer(ledger, kind, inputs[0] if len(inputs) == 1 else inputs, options)
-        except (TypeError, IndexError, ZeroDivisionError) as error:
+        except (TypeError, ValueError, LookupError, ArithmeticError) as error:
+            if isinstance(error, UncountableError):
+                raise
             raise UncountableError(f"the layer {name!r} with these options") from error
     return known
 

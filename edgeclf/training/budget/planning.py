@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import functools
 import os
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -95,13 +96,14 @@ def choose_network(
     budget = find_budget(config, trust_model=trust_model)
     if not budget.asked and not chooses_by_default(config, probe):
         return config, None
-    offers = _list_offers(config, probe, budget, trust_model=trust_model)
+    list_offers = functools.partial(_list_offers, config, probe, budget, trust_model=trust_model)
+    offers = list_offers()
     if budget.asked and not offers:
         raise InputError(
             f"what {config.model or 'a network'} costs cannot be counted; leave --for, --max-size and --max-latency out"
         )
     try:
-        choice = _choose_available(offers, budget, progress) if offers else None
+        choice = _choose_available(offers, list_offers, budget, progress) if offers else None
     except NothingFitsError:
         if budget.asked and config.image_size is None and config.width is None:
             raise
@@ -182,7 +184,9 @@ def _side(probe: DataProbe) -> int:
     return min(probe.median_height, probe.median_width)
 
 
-def _list_offers(config: TrainConfig, probe: DataProbe, budget: Budget, *, trust_model: bool) -> list[Offer]:
+def _list_offers(
+    config: TrainConfig, probe: DataProbe, budget: Budget, *, trust_model: bool, offline: bool = False
+) -> list[Offer]:
     """List the candidates, each with what it starts from; none where the default budget has nothing to choose."""
     request = Request(
         len(probe.classes), _side(probe), budget.largest_side, config.model, config.width, config.image_size
@@ -193,7 +197,7 @@ def _list_offers(config: TrainConfig, probe: DataProbe, budget: Budget, *, trust
         check_network(config.model, config.width, config.image_size)
     small = request.side <= SMALL_IMAGES
     if config.weights == "auto" and not (small and config.model is None):
-        started = list_started(request, _start_options())
+        started = list_started(request, [option for option in _start_options() if option.is_local or not offline])
         if started:
             return started
     if not budget.asked:
@@ -239,8 +243,16 @@ def _read_file(path: Path, classes: int, *, trust_model: bool) -> tuple[CountAtS
     return count_configuration(config, classes), own_side(config)
 
 
-def _choose_available(offers: Sequence[Offer], budget: Budget, progress: Progress) -> NetworkChoice | None:
+def _choose_available(
+    offers: Sequence[Offer], list_offers: Callable[..., list[Offer]], budget: Budget, progress: Progress
+) -> NetworkChoice | None:
     """Choose, and download what the chosen one starts from; where that fails, choose among what is on this machine.
+
+    Args:
+        offers: to choose from.
+        list_offers: lists those that need no download, with `offline`.
+        budget: that holds.
+        progress: where downloads are announced.
 
     Returns:
         None where there is nothing on this machine, and nobody asked for a budget.
@@ -261,10 +273,8 @@ def _choose_available(offers: Sequence[Offer], budget: Budget, progress: Progres
         return choice
     if fetch_weights(start.url, start.path, start.checksum, progress):
         return choice
-    local = [offer for offer in offers if offer.is_local]
-    if local:
-        return pick(local)
-    return choice if budget.asked else None
+    local = list_offers(offline=True)
+    return pick(local) if local else None
 
 
 def _candidates(offers: Sequence[Offer]) -> list[Candidate]:
