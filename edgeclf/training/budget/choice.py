@@ -32,6 +32,7 @@ class NetworkChoice(Record):
         considered: number of all candidates.
         reason: one sentence.
         latency_from: what the milliseconds are from; empty: there are none.
+        asked: whether the user asked for a budget; else photos got the default one.
     """
 
     limits: Limits
@@ -41,6 +42,7 @@ class NetworkChoice(Record):
     considered: int
     reason: str
     latency_from: str = ""
+    asked: bool = True
 
 
 class NothingFitsError(InputError):

@@ -45,9 +45,9 @@ def network_cost(name: str, width: float | None, image_size: int, classes: int, 
 class _CountingBlocks(Blocks):
     """Blocks whose layers only count."""
 
-    def application(self, x: object, name: str) -> Traced:
+    def require_layers(self, what: str) -> None:
         """Refuse a network of `tf_keras.applications`, which has no layers before it is built."""
-        raise UncountableError(f"the network {name} of tf_keras.applications")
+        raise UncountableError(f"the network {what} of tf_keras.applications")
 
 
 @functools.lru_cache(maxsize=1024)

@@ -40,13 +40,9 @@ def _convolution(
     padding: str = "valid",
     activation: object = None,
     groups: int = 1,
-    dilation_rate: Any = 1,
     **_: object,
 ) -> Traced:
-    kernel = tuple((side - 1) * rate + 1 for side, rate in zip(_pair(kernel_size), _pair(dilation_rate), strict=True))
-    if kernel != _pair(kernel_size):
-        raise UncountableError("a dilated convolution")
-    made = ledger.convolution(x, int(filters), kernel, _pair(strides), padding, groups)
+    made = ledger.convolution(x, int(filters), _pair(kernel_size), _pair(strides), padding, groups)
     return _activated(ledger, made, activation)
 
 
@@ -217,6 +213,8 @@ def count_layer(ledger: CostLedger, kind: str, x: Traced | Sequence[Traced], opt
         raise UncountableError(f"the layer {kind}")
     if options.get("data_format") not in (None, "channels_last"):
         raise UncountableError(f"the layer {kind} with {options['data_format']}")
+    if _pair(options.get("dilation_rate", 1)) != (1, 1):
+        raise UncountableError(f"the layer {kind}, dilated")
     counter, _ = LAYERS[kind]
     several = counter in (_merge, _concatenate, _attention)
     if several is isinstance(x, Traced):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import functools
 import os
 from collections.abc import Callable, Sequence
@@ -112,7 +113,8 @@ def choose_network(
             progress.warn(choice.reason)
     if choice is None:
         return config, None
-    _log(choice, budget, progress)
+    choice = dataclasses.replace(choice, asked=budget.asked)
+    _log(choice, progress)
     return _apply(config, choice.chosen), choice
 
 
@@ -291,8 +293,8 @@ def _apply(config: TrainConfig, chosen: Candidate) -> TrainConfig:
     return config.replace(model=chosen.network, width=width, image_size=chosen.image_size)
 
 
-def _log(choice: NetworkChoice, budget: Budget, progress: Progress) -> None:
+def _log(choice: NetworkChoice, progress: Progress) -> None:
     show(progress, choice, describe_choice(choice))
     progress.info(f"chosen: {choice.reason}")
-    if budget.asked:
+    if choice.asked:
         progress.info(f"{RANKING}; {HEURISTIC}")

@@ -24,6 +24,7 @@ def application_builder(application: str, **options: object) -> Builder:
     """
 
     def build(x: Tensor, width: float, blocks: Blocks) -> Tensor:
+        blocks.require_layers(application)
         import tf_keras
 
         make = getattr(tf_keras.applications, application)

@@ -37,6 +37,9 @@ class Blocks:
                 self.penalty = tf_keras.regularizers.L1L2(settings.l1, settings.l2)
         self.layers = layers
 
+    def require_layers(self, what: str) -> None:
+        """Refuse `what`, a network that is not made of these blocks, where their layers only count."""
+
     def convolution(
         self,
         x: Tensor,
