@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from typing import Protocol
 
 
@@ -25,6 +25,16 @@ class Progress(Protocol):
 
     def warn(self, line: str) -> None:
         """Log a line that the user should act on."""
+
+
+def show(progress: Progress, report: object, lines: Iterable[str]) -> None:
+    """Show a report as a table where `progress` can, else as lines."""
+    table = getattr(progress, "show", None)
+    if callable(table):
+        table(report)
+        return
+    for line in lines:
+        progress.info(line)
 
 
 class _SilentTask:

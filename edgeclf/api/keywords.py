@@ -43,6 +43,9 @@ class TrainKeywords(TypedDict, total=False):
     weight_average: float | None
     quick: bool
     progressive: bool
+    board: str | None
+    max_latency: float | None
+    max_size: float | None
     seed: int
     name: str | None
 

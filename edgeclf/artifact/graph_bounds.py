@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+import itertools
 import math
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping, Sequence
 
 from edgeclf.artifact.macs import count_macs
 from edgeclf.artifact.operators import OPERATORS, TYPE_BITS
 from edgeclf.artifact.tflite import OperatorInfo, TfliteModel
 
 Shapes = Mapping[int, tuple[int, ...]]
+Step = tuple[Sequence[int], Sequence[int]]
+"""The numbers of the tensors that an operator reads, and of those that it writes."""
 
 _LARGEST_RANK = 16  # dimensions; the runtimes stop at 8
 _LARGEST_UNKNOWN = 128  # bits of an element whose type has no fixed size
@@ -42,25 +45,39 @@ def peak_bytes(model: TfliteModel, shapes: Shapes) -> int:
         model: the graph.
         shapes: of tensors by number, where they differ from those in the file.
     """
-    last = len(model.operators)
-    first_use = dict.fromkeys(model.input_indices, 0)
-    last_use = dict.fromkeys(model.input_indices, 0)
-    for position, operator in enumerate(model.operators):
-        for tensor in (*operator.inputs, *operator.outputs):
-            if tensor >= 0 and model.tensors[tensor].data is None:
-                first_use.setdefault(tensor, position)
-                last_use[tensor] = position
-    last_use |= {tensor: last for tensor in model.output_indices if tensor in first_use}
-    changes = [0] * (last + 2)
+    living = [
+        ([tensor for tensor in operator.inputs if tensor >= 0 and model.tensors[tensor].data is None], operator.outputs)
+        for operator in model.operators
+    ]
+    used = {*model.input_indices, *(tensor for reads, writes in living for tensor in (*reads, *writes))}
+    sizes = {tensor: tensor_bytes(model, tensor, shapes) for tensor in used}
+    return peak_of_steps([((), model.input_indices), *living], sizes, model.output_indices)
+
+
+def peak_of_steps(steps: Sequence[Step], sizes: Mapping[int, int], kept: Iterable[int] = ()) -> int:
+    """Compute the largest sum of the tensors that are alive at the same time.
+
+    A tensor lives from the operator that writes it to the last one that reads it; while an operator runs, what it reads
+    and what it writes are alive. For 8-bit tensors this is a lower bound of the arena of TensorFlow Lite for
+    Microcontrollers, which adds gaps, scratch buffers and its own records.
+
+    Args:
+        steps: in the order of execution.
+        sizes: bytes of each tensor.
+        kept: tensors that live to the end, such as the outputs.
+    """
+    first_use: dict[int, int] = {}
+    last_use: dict[int, int] = {}
+    for position, (reads, writes) in enumerate(steps):
+        for tensor in (*reads, *writes):
+            first_use.setdefault(tensor, position)
+            last_use[tensor] = position
+    last_use |= {tensor: len(steps) - 1 for tensor in kept if tensor in first_use}
+    changes = [0] * (len(steps) + 1)
     for tensor, position in first_use.items():
-        size = tensor_bytes(model, tensor, shapes)
-        changes[position] += size
-        changes[last_use[tensor] + 1] -= size
-    peak = taken = 0
-    for change in changes:
-        taken += change
-        peak = max(peak, taken)
-    return peak
+        changes[position] += sizes[tensor]
+        changes[last_use[tensor] + 1] -= sizes[tensor]
+    return max(itertools.accumulate(changes), default=0)
 
 
 def tensor_bytes(model: TfliteModel, index: int, shapes: Shapes) -> int:

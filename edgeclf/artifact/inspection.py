@@ -11,9 +11,11 @@ import numpy as np
 
 from edgeclf.artifact.class_names import UNNAMED, describe_single_output, name_classes, own_names
 from edgeclf.artifact.compressed_size import gzip_size
+from edgeclf.artifact.graph_bounds import peak_bytes
 from edgeclf.artifact.locate import locate_model
 from edgeclf.artifact.macs import count_macs, count_parameters, operator_macs, parameter_tensors
 from edgeclf.artifact.model_file import ModelFile
+from edgeclf.artifact.operators import TYPE_BITS
 from edgeclf.artifact.tflite import TensorInfo, TfliteModel
 from edgeclf.errors import ModelError
 from edgeclf.records import Record
@@ -48,6 +50,8 @@ class InspectReport(Record):
         provenance: how it was made, without the samples; None where edgeclf did not make it.
         samples: number of embedded samples for `verify`.
         activations: name, shape, dtype, scale, zero_point of each quantized tensor that is computed or comes in.
+        activation_bytes: of the tensors that are alive at the same time, at most: a lower bound of the RAM that an
+            inference takes besides the weights, and of the arena on a microcontroller; None where sizes are left open.
         notes: what could not be read, and what is assumed of classes and labels, one line each.
     """
 
@@ -71,6 +75,7 @@ class InspectReport(Record):
     activations: tuple[dict[str, Any], ...] = ()
     notes: tuple[str, ...] = ()
     classes: int | None = None
+    activation_bytes: int | None = None
 
 
 def inspect(model: str | Path) -> InspectReport:
@@ -186,8 +191,14 @@ def _graph_facts(graph: TfliteModel) -> dict[str, Any]:
         "sparsity": sum(count * zeros for count, zeros, _ in weights) / total if total else None,
         "distinct_weights_max": max((distinct for _, _, distinct in weights), default=None),
         "tensors": tuple(tensors),
+        "activation_bytes": peak_bytes(graph, {}) if _has_known_sizes(graph) else None,
         "activations": tuple(_described(t) for t in graph.tensors if t.data is None and t.scale),
     }
+
+
+def _has_known_sizes(graph: TfliteModel) -> bool:
+    living = (tensor for tensor in graph.tensors if tensor.data is None)
+    return all(min(tensor.signature[1:], default=1) > 0 and tensor.dtype in TYPE_BITS for tensor in living)
 
 
 def _described(tensor: TensorInfo) -> dict[str, Any]:

@@ -11,6 +11,7 @@ from typing import IO, TYPE_CHECKING, Any
 from edgeclf.printable import one_line
 
 if TYPE_CHECKING:
+    from rich.console import Console
     from rich.progress import Progress as Bars
     from rich.progress import TaskID
 
@@ -76,6 +77,10 @@ class ConsoleProgress:
         """Print a yellow line above the bars."""
         self.said.add(line)
         self.console.print(f"warning: {one_line(line)}", style="yellow", soft_wrap=True)
+
+    def show(self, report: object) -> None:
+        """Print a report above the bars."""
+        _show(self.console, report)
 
     def _room(self, description: str, total: int | None) -> int:
         """Return the columns that are left for the note."""
@@ -151,6 +156,13 @@ class LineProgress:
         """Print a line that begins with «warning»."""
         self.info(f"warning: {line}")
 
+    def show(self, report: object) -> None:
+        """Print a report."""
+        from edgeclf.cli.session import PIPED_WIDTH
+        from edgeclf.cli.terminal import Terminal
+
+        _show(Terminal(self._stream, width=PIPED_WIDTH), report)
+
 
 class ProgressBar:
     """Show progress as the command line does: `edgeclf.train("photos", progress=edgeclf.ProgressBar())`.
@@ -178,6 +190,19 @@ class ProgressBar:
     def warn(self, line: str) -> None:
         """Print a warning."""
         self._shown.warn(line)
+
+    def show(self, report: object) -> None:
+        """Print a report."""
+        self._shown.show(report)
+
+
+def _show(console: Console, report: object) -> None:
+    """Print a report for whose kind there is a view here."""
+    from edgeclf.cli.rendering_choice import render_choice
+    from edgeclf.training.budget.choice import NetworkChoice
+
+    if isinstance(report, NetworkChoice):
+        render_choice(console, report)
 
 
 def _in_notebook() -> bool:

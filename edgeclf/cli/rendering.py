@@ -174,6 +174,7 @@ def _facts(report: InspectReport) -> list[tuple[str, str]]:
         ("parameters", exact(report.parameters)),
         ("MACs", exact(report.macs)),
         ("file", f"{size(report.size_bytes)} ({size(report.gzip_bytes)} as gzip)"),
+        ("activations", f"at least {size(report.activation_bytes)} of RAM" if report.activation_bytes else "not known"),
         ("zero weights", percent(report.sparsity, 1)),
         ("distinct weights", f"at most {exact(report.distinct_weights_max)} a tensor"),
         ("integrity", unverified if report.integrity == "unverified" else report.integrity),

@@ -38,6 +38,22 @@ def _balance_modes() -> Iterable[str]:
     return BALANCE_MODES
 
 
+def _boards() -> Iterable[str]:
+    from edgeclf.training.budget.limits import BOARDS
+
+    return BOARDS
+
+
+def _describe_boards() -> str:
+    from edgeclf.training.budget.limits import BOARDS, DEFAULT_BOARD
+
+    budgets = "; ".join(f"{name}: {limits.text}" for name, limits in BOARDS.items())
+    return (
+        f"Choose network, width and input size by what a board can carry ({budgets}: a heuristic), or the board's own "
+        f"bench.json with --max-latency. Default: photos get the budget of {DEFAULT_BOARD}."
+    )
+
+
 DATA = Option(
     "data",
     "A folder of class folders, one with train/ validation/ test/, a CSV manifest, or a name. "
@@ -61,6 +77,20 @@ CONFIG = (
         default=UNSET,
     ),
     Option("image_size", "Side of the square input. Default: chosen by the data.", metavar="PIXELS", default=UNSET),
+    Option("board", _describe_boards, metavar="BOARD", default=UNSET, complete=complete_from(_boards), flag="--for"),
+    Option(
+        "max_latency",
+        "Choose a network whose int8 model takes at most so long for an image on one thread: measured on this machine, "
+        "or estimated from the bench.json given with --for.",
+        metavar="MS",
+        default=UNSET,
+    ),
+    Option(
+        "max_size",
+        "Choose a network whose int8 file has at most so many kB (an estimate until it is made).",
+        metavar="KB",
+        default=UNSET,
+    ),
     Option("epochs", "Passes over the training images.", metavar="N", default=UNSET),
     Option("batch_size", "Images a step.", metavar="N", default=UNSET),
     Option("learning_rate", "Peak of the schedule.", metavar="X", default=UNSET),
@@ -128,6 +158,7 @@ COMMAND = Command(
     examples=(
         "edgeclf train",
         "edgeclf train photos --epochs 30 --balance weights",
+        "edgeclf train photos --for zero2",
         "edgeclf train cifar10 --model resnet8 --out runs/cifar --resume",
     ),
     settings=_config,

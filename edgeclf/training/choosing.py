@@ -43,7 +43,7 @@ def automatic_choices(kind: ImageKind, width: float | None = None) -> tuple[Choi
         if local:
             found.append((local[0].imagenet_top1 or 0.0, Choice(name, _own_width(NETWORKS[name], local[0].width))))
     found.sort(key=lambda entry: -entry[0])
-    return (*(choice for _, choice in found), Choice(meant[0]))
+    return tuple(dict.fromkeys([*(choice for _, choice in found), Choice(meant[0])]))
 
 
 def starts_to_try(network: Network, width: float | None, image_size: int) -> tuple[Start, ...]:

@@ -54,6 +54,11 @@ class TrainConfig(Record):
         quick: fit the classifier on frozen features, and train nothing else.
         progressive: begin with small images: half the side in the first quarter of the epochs, three quarters until
             60 % (Howard et al., DAWNBench 2018; Tan and Le, 2021, arXiv:2104.00298). About a third less work.
+        board: what the model is for, whose budget the network is chosen by: a key of `budget.limits.BOARDS`, or the
+            `bench.json` of a board, for `max_latency` there; None: photos get the budget of a Raspberry Pi 4.
+        max_latency: milliseconds that one image may take the int8 model, on one thread: on this machine, or on the
+            board whose `bench.json` is given.
+        max_size: kilobytes (of 1000 bytes) that the int8 file may have.
         seed: of initialization, order and augmentation. Not of the split, which has its own.
         name: name of the run; None: data and network.
     """
@@ -86,6 +91,9 @@ class TrainConfig(Record):
     weight_average: float | None = None
     quick: bool = False
     progressive: bool = False
+    board: str | None = None
+    max_latency: float | None = None
+    max_size: float | None = None
     seed: int = 0
     name: str | None = None
 
@@ -109,6 +117,8 @@ class TrainConfig(Record):
         _check_range("first_layer_rate", self.first_layer_rate, 1e-6, 1)
         _check_range("batch_norm_momentum", self.batch_norm_momentum, 0, 0.9999)
         _check_range("weight_average", self.weight_average, 0, 0.99999)
+        _check_range("max_latency", self.max_latency, 1e-3, 1e5)
+        _check_range("max_size", self.max_size, 1, 1e6)
         _check_range("seed", self.seed, 0, 2**31 - 1)
         if self.quick and self.epochs not in (None, 1):
             raise InputError(f"quick trains no epochs, got epochs {self.epochs}; leave --epochs or --quick out")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import zlib
 from dataclasses import dataclass
 
 from edgeclf.dataset import load_dataset
@@ -50,6 +51,7 @@ def agree_on_run(request: TrainPlan, devices: Devices) -> RunPlan:
         )
     found = devices.run_on_all_workers(lambda: plan_run(request))
     _check_same_run(found, devices)
+    _check_same_choice(found, devices)
     return found
 
 
@@ -70,7 +72,7 @@ def load_inputs(request: TrainPlan, plan: RunPlan, devices: Devices) -> Training
         dataset = load_dataset(request.data, image_size=config.image_size or 32, progress=request.progress)
         batches = _make_batches(config, dataset)
         _check_batch_size(batches.effective_batch_size, devices)
-        record = RunRecord(plan.folder, config, dataset, start.identity())
+        record = RunRecord(plan.folder, config, dataset, start.identity(), plan.choice)
         if devices.worker == 0:
             record.begin(plan.earlier)
         return TrainingInputs(config, start, dataset, batches, record)
@@ -96,6 +98,16 @@ def _check_same_run(plan: RunPlan, devices: Devices) -> None:
         raise InputError(
             f"{plan.folder.path}: the workers find different runs there ({shown}); give all of them the same folder "
             "with --out"
+        )
+
+
+def _check_same_choice(plan: RunPlan, devices: Devices) -> None:
+    config = plan.config
+    chosen = f"{config.model} {config.width} {config.image_size}"
+    if len(set(devices.all_gather(zlib.crc32(chosen.encode()) >> 1))) > 1:
+        raise InputError(
+            f"the workers choose different networks, this one {chosen}: their ImageNet weights differ; name one with "
+            "--model, --width and --image-size"
         )
 
 

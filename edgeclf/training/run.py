@@ -129,7 +129,8 @@ def _make_network(inputs: TrainingInputs, policy: str, *, any_size: bool) -> tup
 def _report(
     inputs: TrainingInputs, folder: RunFolder, state: TrainingState, devices: Devices, notes: tuple[str, ...]
 ) -> TrainReport:
-    dataset = inputs.dataset
+    dataset, choice = inputs.dataset, inputs.record.choice
+    chosen = () if choice is None else (f"chosen: {choice.reason}",)
     return TrainReport(
         run=str(folder.path),
         model=inputs.config.model or "",
@@ -140,9 +141,10 @@ def _report(
         kept_epoch=state.kept_epoch,
         device=devices.description,
         metrics={},
-        notes=tuple(dict.fromkeys((*dataset.list_notes(), *notes))),
+        notes=tuple(dict.fromkeys((*chosen, *dataset.list_notes(), *notes))),
         in_training=count_in_training(dataset),
         started_from=inputs.start.origin,
+        choice=choice,
     )
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import dataclasses
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -15,6 +16,9 @@ from edgeclf.dataset.probing import DataProbe
 from edgeclf.errors import InputError
 from edgeclf.keras_files.loading import locate_float_file
 from edgeclf.keras_files.tflite_start import check_tflite_start, is_tflite_start
+from edgeclf.training.budget.choice import NetworkChoice
+from edgeclf.training.budget.limits import DEFAULT_BOARD
+from edgeclf.training.budget.planning import choose_network, chooses_by_default, name_budget
 from edgeclf.training.checkpoint import read_state
 from edgeclf.training.config import TrainConfig
 from edgeclf.training.defaults import complete
@@ -32,12 +36,14 @@ class RunPlan:
         config: settings of the user, or those of the run that is resumed.
         probe: number and size of the images.
         earlier: the record of the run that is resumed, or is finished; None: a run begins.
+        choice: of network, width and input size by a budget; None: there was none.
     """
 
     folder: RunFolder
     config: TrainConfig
     probe: DataProbe
     earlier: dict[str, Any] | None = None
+    choice: NetworkChoice | None = None
 
     @property
     def report(self) -> dict[str, Any] | None:
@@ -93,10 +99,19 @@ def _locate_run(request: TrainPlan) -> RunPlan:
     if config.model is not None:
         find_network(config.model)
     seen = probe(request.data)
-    file = config.weights not in ("auto", "none")
-    model = file_model(Path(config.weights)) if file else complete(config, seen, pretrained=False).model
-    name = config.name or f"{seen.name}-{config.model or model}"
+    name = config.name or _name_run(config, seen)
     return RunPlan(RunFolder(request.out or Path("runs") / name, must_exist=False), config, seen)
+
+
+def _name_run(config: TrainConfig, seen: DataProbe) -> str:
+    """Name a run by data, network and budget, as far as they are known before a network is chosen."""
+    model, budget = config.model, name_budget(config)
+    if model is None and config.weights not in ("auto", "none"):
+        model = file_model(Path(config.weights))
+    elif model is None and not budget:
+        chosen = chooses_by_default(config, seen)
+        model = DEFAULT_BOARD if chosen else complete(config, seen, pretrained=False).model
+    return "-".join(part for part in (seen.name, model, budget) if part)
 
 
 def _continue_run(request: TrainPlan, plan: RunPlan) -> RunPlan:
@@ -104,12 +119,23 @@ def _continue_run(request: TrainPlan, plan: RunPlan) -> RunPlan:
     earlier = find_earlier(folder, resume=request.resume, overwrite=request.overwrite)
     config = resume_config(plan.config, earlier, folder.path) if earlier else plan.config
     _log_own_settings(plan, config, request)
-    found = RunPlan(folder, config, plan.probe, earlier)
+    found = RunPlan(folder, config, plan.probe, earlier, None if earlier is None else _earlier_choice(earlier))
     if found.report is None:
         if earlier is not None:
             read_state(folder.checkpoint_path)
         _check_settings(found, trust_model=request.trust_model)
+    if earlier is None:
+        trust, progress = request.trust_model, request.progress
+        config, choice = choose_network(config, plan.probe, trust_model=trust, progress=progress)
+        found = dataclasses.replace(found, config=config, choice=choice)
     return found
+
+
+def _earlier_choice(record: dict[str, Any]) -> NetworkChoice | None:
+    """Return the choice of the run that is resumed; None: there was none, or another version wrote it."""
+    with contextlib.suppress(InputError):
+        return NetworkChoice.from_dict(record["choice"]) if record.get("choice") else None
+    return None
 
 
 def _log_own_settings(plan: RunPlan, config: TrainConfig, request: TrainPlan) -> None:

@@ -13,6 +13,7 @@ from edgeclf.atomic import check_writable
 from edgeclf.dataset.types import Dataset
 from edgeclf.errors import InputError
 from edgeclf.records import Record
+from edgeclf.training.budget.choice import NetworkChoice
 from edgeclf.training.config import TrainConfig
 from edgeclf.training.evaluation import SplitMetrics
 from edgeclf.versions import package_version
@@ -50,6 +51,7 @@ class TrainReport(Record):
         in_training: by split, how many of its images were seen in training, too: to learn from, or to choose the epoch.
         started_from: name of the weights that it started from; empty: scratch, or not recorded.
         elapsed_seconds: from the call to the report by the clock, in the last session; None: not recorded.
+        choice: of network, width and input size by a budget; None: there was none.
         ended: local time at which the run was finished, ISO 8601 with its zone; None: not recorded.
     """
 
@@ -67,6 +69,7 @@ class TrainReport(Record):
     started_from: str = ""
     elapsed_seconds: float | None = None
     ended: str | None = None
+    choice: NetworkChoice | None = None
 
 
 @dataclass(frozen=True)
@@ -78,12 +81,14 @@ class RunRecord:
         config: complete.
         dataset: to train on.
         start: identity of what the network starts from.
+        choice: of network, width and input size by a budget; None: there was none.
     """
 
     folder: RunFolder
     config: TrainConfig
     dataset: Dataset
     start: Mapping[str, Any]
+    choice: NetworkChoice | None = None
 
     def begin(self, earlier: Mapping[str, Any] | None) -> None:
         """Write `run.json` and `labels.txt` of a run that begins, in place of what an earlier one left.
@@ -136,6 +141,7 @@ class RunRecord:
             "versions": {"python": platform.python_version()} | {name: package_version(name) for name in PACKAGES},
             "report": report.to_dict() if report else None,
             "start": dict(self.start),
+            "choice": self.choice.to_dict() if self.choice else None,
         }
 
 

@@ -66,6 +66,16 @@ def _interrupted(photos: Path, out: Path, **settings: Any) -> None:
     raise AssertionError("it was not interrupted")
 
 
+@case("budget", "a file of 20 kB is asked for, which no pretrained network fits")
+def nothing_fits(folder: Path) -> Finding:
+    photos = _photos(folder / "photos")
+    done = run_command("train", photos, "--for", "mcu", "--max-size", "20", folder=folder)
+    named = re.search(r"the nearest, (\S+).*? takes .* of at most 20.0 kB", done.stderr)
+    left = (folder / "runs").exists()
+    got = f"{named[1] if named else 'nothing'} named, exit {done.code}{', a folder left' if left else ''}"
+    return Finding("mobilenet-v1 named, exit 2", got, got == "mobilenet-v1 named, exit 2")
+
+
 @case("resume", "a run that began from the shipped backbone, interrupted after its first epoch")
 def resume_from_backbone(folder: Path) -> Finding:
     os.environ["https_proxy"], before = "http://127.0.0.1:9", os.environ.get("https_proxy")

@@ -10,6 +10,7 @@ import numpy.typing as npt
 from edgeclf.compression.export.calibration import CalibrationSet
 from edgeclf.compression.step import StepContext
 from edgeclf.inference.input_range import InputRange
+from edgeclf.training.budget.choice import NetworkChoice
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -23,6 +24,7 @@ class RecipeContext(StepContext):
         float_correct: bool[N], which images of the scored split the source predicts correctly; None: not measured.
         class_source: where the class names are from (see `SettledClasses`).
         notes: what users should know about the source, a line each; every model's notes begin with them.
+        choice: of the network, by a budget that the user asked for; None: there was none.
         selected: whether the scored images chose the epoch of the float network that was kept.
     """
 
@@ -33,6 +35,7 @@ class RecipeContext(StepContext):
     selected: bool = False
     class_source: str = "run"
     notes: tuple[str, ...] = ()
+    choice: NetworkChoice | None = None
 
     @property
     def float_top1(self) -> float | None:

@@ -9,6 +9,7 @@ import numpy as np
 from edgeclf.compression.export.calibration import CalibrationSet, compare_halves, describe_draw, draw_indices
 from edgeclf.compression.export.int8_format import observe
 from edgeclf.compression.export.observation import FloatObservation
+from edgeclf.compression.pipeline.budget import read_choice
 from edgeclf.compression.pipeline.chance import check_better_than_chance
 from edgeclf.compression.pipeline.class_names import settle_classes
 from edgeclf.compression.pipeline.context import RecipeContext
@@ -65,6 +66,7 @@ def prepare(loaded: LoadedNetwork, plan: CompressPlan, progress: Progress, image
         selected=loaded.run is not None,
         class_source=named.source,
         notes=named.notes,
+        choice=None if loaded.run is None else read_choice(loaded.run.run_json),
     )
     # a SavedModel may know one batch size alone
     batch = 1 if loaded.kind == "SavedModel" else 200

@@ -12,6 +12,7 @@ from edgeclf.compression.export.calibration import CalibrationSet
 from edgeclf.compression.export.model_file_stats import ModelFileStats, model_file_stats
 from edgeclf.compression.export.packaging import package
 from edgeclf.compression.exporter import ExportedFile
+from edgeclf.compression.pipeline.budget import compare_with_budget
 from edgeclf.compression.pipeline.context import RecipeContext
 from edgeclf.compression.pipeline.remarks import remarks
 from edgeclf.compression.pipeline.scoring import BoolArray, score_exported, scored_split
@@ -87,6 +88,7 @@ def run_recipe(network: FloatNetwork, recipe: Recipe, context: RecipeContext, ca
         *context.notes,
         *made.notes,
         *(calibration.findings if calibration else ()),
+        *compare_with_budget(context.choice, file),
         # what steps remark on is counted in TFLite files alone
         *remarks(recipe if exported.is_tflite else plain, stats, cache.gzip_bytes.get(plain.name)),
     )

@@ -7,6 +7,7 @@ outside, `NETWORKS["name"] = Network(...)`. Importing this package does not load
 from __future__ import annotations
 
 from edgeclf.errors import InputError, UnknownNameError
+from edgeclf.training.networks.applications import EFFICIENTNET_V2_B0, VGG16
 from edgeclf.training.networks.cnn import CNN
 from edgeclf.training.networks.efficientnet_lite0 import EFFICIENTNET_LITE0
 from edgeclf.training.networks.mobilenet_v1 import MOBILENET_V1
@@ -30,6 +31,8 @@ NETWORKS: dict[str, Network] = {
     "mobilenet-v1": MOBILENET_V1,
     "mobilenet-v2": MOBILENET_V2,
     "efficientnet-lite0": EFFICIENTNET_LITE0,
+    "efficientnet-v2-b0": EFFICIENTNET_V2_B0,
+    "vgg16": VGG16,
 }
 
 

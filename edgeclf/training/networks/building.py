@@ -7,10 +7,13 @@ Convolutions that batch normalization follows carry no bias, which the normaliza
 
 from __future__ import annotations
 
-import tf_keras
+from typing import TYPE_CHECKING, Any
 
 from edgeclf.training.networks import check_network, find_network
 from edgeclf.training.networks.network import NetworkSettings, Tensor
+
+if TYPE_CHECKING:
+    import tf_keras
 
 
 class Blocks:
@@ -18,17 +21,25 @@ class Blocks:
 
     Args:
         settings: of the network that is built.
+        layers: what stands for `tf_keras.layers`, such as layers that only count; None: the layers themselves.
 
     Attributes:
         layers: `tf_keras.layers`.
     """
 
-    layers = tf_keras.layers
-
-    def __init__(self, settings: NetworkSettings) -> None:
-        penalized = settings.l1 or settings.l2
+    def __init__(self, settings: NetworkSettings, layers: Any = None) -> None:
+        self.penalty = None
         self.momentum = settings.batch_norm_momentum or 0.97
-        self.penalty = tf_keras.regularizers.L1L2(settings.l1, settings.l2) if penalized else None
+        if layers is None:
+            import tf_keras
+
+            layers = tf_keras.layers
+            if settings.l1 or settings.l2:
+                self.penalty = tf_keras.regularizers.L1L2(settings.l1, settings.l2)
+        self.layers = layers
+
+    def require_layers(self, what: str) -> None:
+        """Refuse `what`, a network that is not made of these blocks, where their layers only count."""
 
     def convolution(
         self,
@@ -75,6 +86,8 @@ def build_network(name: str, settings: NetworkSettings) -> tf_keras.Model:
         UnknownNameError: no such network.
         InputError: the network has no width multiplier, or the image size does not fit.
     """
+    import tf_keras
+
     network, width, size = find_network(name), settings.width, settings.image_size
     check_network(name, width, size)
     blocks = Blocks(settings)
@@ -94,6 +107,8 @@ def add_classifier(x: Tensor, settings: NetworkSettings, *, name: str | None = N
         name: of the classifier's layer; None: chosen by Keras.
         penalty: on its kernel.
     """
+    import tf_keras
+
     if settings.dropout:
         # A generator of its own, reset at the start of each epoch, so that a resumed run draws the same masks.
         dropout = tf_keras.layers.Dropout(

@@ -1,0 +1,42 @@
+"""Compares a model file with the budget that its network was chosen by."""
+
+from __future__ import annotations
+
+import contextlib
+from typing import Any
+
+from edgeclf.artifact.graph_bounds import peak_bytes
+from edgeclf.artifact.macs import count_macs
+from edgeclf.artifact.model_file import ModelFile
+from edgeclf.errors import InputError
+from edgeclf.measure.formatting import number, size
+from edgeclf.training.budget.candidates import Candidate
+from edgeclf.training.budget.choice import NetworkChoice
+
+
+def read_choice(record: dict[str, Any]) -> NetworkChoice | None:
+    """Return the choice by a budget that `run.json` records; None: nobody asked for one."""
+    with contextlib.suppress(InputError):
+        found = NetworkChoice.from_dict(record["choice"]) if record.get("choice") else None
+        return found if found is not None and found.asked else None
+    return None
+
+
+def compare_with_budget(choice: NetworkChoice | None, file: ModelFile) -> tuple[str, ...]:
+    """Describe what a file takes of the budget, and which limits it breaks, one line; nothing without a budget.
+
+    The RAM is that of the tensors that are alive at the same time: a lower bound of an arena.
+
+    Args:
+        choice: of the run.
+        file: of any format; others than TFLite are not compared.
+    """
+    if choice is None or not file.is_tflite:
+        return ()
+    graph = file.graph
+    macs, ram = count_macs(graph), peak_bytes(graph, {})
+    made = Candidate("", None, 0, macs, 0, len(file.content), ram, "", 0.0)
+    facts = f"{number(macs)} MACs, {size(len(file.content))}, activations of at least {size(ram)}"
+    if choice.limits.broken_by(made):
+        return (f"over {choice.budget}: {choice.limits.describe(made)} ({facts})",)
+    return (f"within {choice.budget}: {facts}",)
