@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from edgeclf.training.networks.network import ImageNetStart, Network, ShippedBackbone, Tensor
+from edgeclf.training.networks.network import ImageNetStart, Network, PublishedFigures, ShippedBackbone, Tensor
 from edgeclf.training.networks.sizes import size_for_five_strides
 
 if TYPE_CHECKING:
@@ -38,4 +38,5 @@ MOBILENET_V1 = Network(
         input_range="-1..1",
     ),
     backbone=ShippedBackbone("backbone-mobilenet-v1.npz", width=0.25, image_size=64),
+    published=PublishedFigures(224, 4_200_000, 569_000_000),
 )
