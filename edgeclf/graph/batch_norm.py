@@ -74,7 +74,7 @@ def _renormalize(layer: Any, mean: npt.NDArray[np.float64], variance: npt.NDArra
 
 
 def scale_and_offset(layer: Any) -> tuple[Any, Any]:
-    """Return what a batch normalization multiplies by and adds at inference: float64[C], or a number for all channels."""
+    """Return what a batch normalization multiplies by and adds at inference: float64[C], or one number each."""
     mean, variance = (np.asarray(value, np.float64) for value in (layer.moving_mean, layer.moving_variance))
     gamma = np.asarray(layer.gamma, np.float64) if layer.scale else 1.0
     scale = gamma / np.sqrt(variance + layer.epsilon)

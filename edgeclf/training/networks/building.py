@@ -55,9 +55,7 @@ class Blocks:
         )(x)
         return self.activate(self.normalize(x, name) if normalize else x, activation)
 
-    def depthwise(
-        self, x: Tensor, stride: int, activation: str, kernel: int = 3, name: str | None = None
-    ) -> Tensor:
+    def depthwise(self, x: Tensor, stride: int, activation: str, kernel: int = 3, name: str | None = None) -> Tensor:
         """Add a depthwise convolution, batch normalization and an activation; `NAME_dwconv` and `NAME_bn`."""
         x = self.layers.DepthwiseConv2D(
             kernel,

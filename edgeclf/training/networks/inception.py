@@ -10,7 +10,7 @@ if TYPE_CHECKING:
     from edgeclf.training.networks.building import Blocks
 
 _STAGES = (((32, 32), (32, 48), 80), ((112, 48), (96, 64), (80, 80), (48, 96), 96), ((176, 160), (176, 160)))
-"""Filters at width 1: of the 1x1 and the 3x3 convolutions of each module, and of the convolution that halves the size."""
+"""Filters at width 1: of the 1x1 and the 3x3 convolutions of each module; a number: of a convolution of stride 2."""
 
 
 def _build(x: Tensor, width: float, blocks: Blocks) -> Tensor:
