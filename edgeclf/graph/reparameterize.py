@@ -72,7 +72,8 @@ def fold_branches(model: Any) -> tuple[Any, int]:
     if not blocks:
         return model, 0
     removed: set[str] = set()
-    replaced, substituted = {}, {}
+    replaced: dict[str, tuple[Any, list[Any]]] = {}
+    substituted: dict[str, str] = {}
     for block in blocks:
         host = block.host
         removed |= {layer.name for branch in block.branches for layer in branch.layers if layer is not host}

@@ -39,6 +39,8 @@ BATCH = 64
 MOST_EPOCHS, MOST_TRANSFER_EPOCHS = 60, 12
 OVERHEAD = 1.4
 """Time of an epoch with augmentation and validation, relative to that of the training steps alone: rough."""
+FIVE_STRIDES, ENLARGED = 32, 96
+"""Networks that halve the image five times leave nothing of 32 pixels: they get it enlarged."""
 TRAINING_FRACTION = 0.8
 """Of all photos, those that are trained on, about."""
 MARKS = ("<!-- measured -->", "<!-- end -->")
@@ -86,7 +88,7 @@ def main() -> None:
 
 def draw(source: Path, arguments: argparse.Namespace) -> Path:
     """Write a manifest of the drawn training images and the test images, which seed and count determine."""
-    manifest = arguments.out / f"{source.name}-{arguments.images}-seed{arguments.seed}.csv"
+    manifest: Path = arguments.out / f"{source.name}-{arguments.images}-seed{arguments.seed}.csv"
     if manifest.exists():
         return manifest
     text = io.StringIO()
@@ -107,10 +109,13 @@ def measure_network(name: str, data: Path, start: str | None, arguments: argpars
     found = probe(data)
     images = round(TRAINING_FRACTION * found.images) if transfer else arguments.images
     size = find_network(name).default_size(min(found.median_height, found.median_width))
+    if find_network(name).multiple == FIVE_STRIDES:
+        size = max(size, ENLARGED)
     epochs = arguments.epochs or choose_epochs(name, size, len(found.classes), images, arguments.minutes)
     trained = edgeclf.train(
         data,
         model=name,
+        image_size=size,
         out=run,
         resume=True,
         epochs=min(epochs, MOST_TRANSFER_EPOCHS) if transfer else epochs,

@@ -18,6 +18,7 @@ def _build(x: Tensor, width: float, blocks: Blocks) -> Tensor:
 INCEPTION_V3 = Network(
     _build,
     "Szegedy et al., 2016 (arXiv:1512.00567)",
+    multiple=1,
     smallest=75,
     default_size=size_for_transfer,
     transfer_only=True,
