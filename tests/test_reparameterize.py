@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 
 tf_keras = pytest.importorskip("tf_keras")
-from network_builds import count_macs, float_network, images  # noqa: E402
+from network_builds import built, count_macs, float_network, images  # noqa: E402
 
 from edgeclf.graph.prepared_network import prepare_network  # noqa: E402
 from edgeclf.graph.reparameterize import fold_branches  # noqa: E402
@@ -53,8 +53,7 @@ def test_the_folded_network_computes_what_the_branched_one_does(name: str) -> No
 
 
 def test_what_is_compressed_is_the_folded_network() -> None:
-    model = build_network("qarepvgg", NetworkSettings(32, 10))
-    prepared = prepare_network(float_network(model))
+    prepared = prepare_network(float_network(built("qarepvgg")))
     # 3x3 convolutions with bias: one of 3 channels, then 16 filters at 32 pixels, 32 at 16, 64 at 8, and the classifier
     channels = [3, 16, 16, 16, *4 * [32], *6 * [64]]
     sizes = [32, 32, 32, *4 * [16], *6 * [8]]
@@ -138,5 +137,5 @@ def test_a_stride_without_a_known_size_stays_as_it_is() -> None:
 
 
 def test_residual_networks_have_nothing_to_fold() -> None:
-    model = build_network("resnet8", NetworkSettings(32, 10))
+    model = built("resnet8")
     assert fold_branches(model) == (model, 0)

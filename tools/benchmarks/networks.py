@@ -41,6 +41,7 @@ OVERHEAD = 1.4
 """Time of an epoch with augmentation and validation, relative to that of the training steps alone: rough."""
 FIVE_STRIDES, ENLARGED = 32, 96
 """Networks that halve the image five times leave nothing of 32 pixels: they get it enlarged."""
+RECIPES = ("qat-int8", "int8", "float32")
 TRAINING_FRACTION = 0.8
 """Of all photos, those that are trained on, about."""
 MARKS = ("<!-- measured -->", "<!-- end -->")
@@ -111,24 +112,27 @@ def measure_network(name: str, data: Path, start: str | None, arguments: argpars
     size = find_network(name).default_size(min(found.median_height, found.median_width))
     if find_network(name).multiple == FIVE_STRIDES:
         size = max(size, ENLARGED)
-    epochs = arguments.epochs or choose_epochs(name, size, len(found.classes), images, arguments.minutes)
+    chosen = arguments.out / f"{name}-epochs.txt"  # an interrupted training goes on with the same schedule
+    if not chosen.exists():
+        epochs = arguments.epochs or choose_epochs(name, size, len(found.classes), images, arguments.minutes)
+        atomic.write_text(chosen, str(min(epochs, MOST_TRANSFER_EPOCHS) if transfer else epochs))
     trained = edgeclf.train(
         data,
         model=name,
         image_size=size,
         out=run,
         resume=True,
-        epochs=min(epochs, MOST_TRANSFER_EPOCHS) if transfer else epochs,
+        epochs=int(chosen.read_text()),
         batch_size=BATCH,
         weights=start or ("auto" if transfer else "none"),
         seed=arguments.seed,
         callbacks=[Deadline(time.monotonic() + 60 * arguments.minutes)],
     )
     refused = compress(run, arguments)
-    report = edgeclf.bench(run, out=run / "bench", overwrite=True)
+    report = edgeclf.bench(run, data=data, out=run / "bench", overwrite=True)
     return {
         "network": name,
-        "data": data.name,
+        "data": data.stem,
         "image_size": trained.image_size,
         "epochs": trained.epochs,
         "training_seconds": round(trained.seconds),
@@ -136,7 +140,7 @@ def measure_network(name: str, data: Path, start: str | None, arguments: argpars
         "parameters": trained.parameters,
         "float_top1": report.baseline.top1 if report.baseline else None,
         "test_images": report.data.images if report.data else None,
-        "models": {recipe_of(model.path, run): describe(model) for model in report.models},
+        "models": {recipe_of(model.path): describe(model) for model in report.models},
         "qat_refused": refused,
         "machine": describe_machine().cpu,
     }
@@ -171,8 +175,8 @@ def compress(run: Path, arguments: argparse.Namespace) -> str | None:
     return None
 
 
-def recipe_of(path: str, run: Path) -> str:
-    return Path(path).stem.removeprefix(f"{run.name}-")
+def recipe_of(path: str) -> str:
+    return next(recipe for recipe in RECIPES if Path(path).stem.endswith(f"-{recipe}"))
 
 
 def describe(model: Any) -> dict[str, Any]:
@@ -211,7 +215,7 @@ def make_table(rows: list[dict[str, Any]]) -> str:
         float32, int8, qat = (models.get(recipe, {}) for recipe in ("float32", "int8", "qat-int8"))
         cells = (
             f"`{row['network']}`",
-            f"{row['data'].split('-')[0]}, from {row['started_from']}",
+            f"{row['data']}, from {row['started_from']}",
             f"{row['image_size']}",
             f"{row['epochs']}",
             fraction(row["float_top1"]),

@@ -22,5 +22,5 @@ INCEPTION_V3 = Network(
     smallest=75,
     default_size=size_for_transfer,
     transfer_only=True,
-    published=PublishedFigures(299, 23_851_784, 5_700_000_000),
+    published=PublishedFigures(299, 23_851_784),
 )
