@@ -110,8 +110,7 @@ def test_a_network_is_completed_and_a_misspelt_one_found(workplace: Path) -> Non
     done = python(workplace, "-m", "edgeclf", "train", "digits", "--model", "tinny")
     assert (done.returncode, done.stderr) == (
         2,
-        "edgeclf: unknown model 'tinny'; did you mean 'tiny'? "
-        "(known: cnn, mobilenet-v1, mobilenet-v2, resnet20, resnet8, tiny)\n",
+        "edgeclf: unknown model 'tinny'; did you mean 'tiny'?\n",
     )
 
 

@@ -12,6 +12,7 @@ import pytest
 
 pytest.importorskip("tensorflow")
 import tf_keras
+from network_builds import NAMES, built, size_of
 
 import edgeclf
 from edgeclf.cli.options import complete_from
@@ -54,18 +55,18 @@ def test_mobilenet_v1_quarter_width() -> None:
 
 @pytest.mark.parametrize("name", NETWORKS)
 def test_every_network_ends_in_as_many_probabilities_as_classes(name: str) -> None:
-    size = 2 * NETWORKS[name].multiple
-    network = build_network(name, NetworkSettings(image_size=size, classes=7))
+    network, size = built(name), size_of(name)
+    assert size % NETWORKS[name].multiple == 0
+    assert size >= NETWORKS[name].smallest
     made = network(np.full((2, size, size, 3), 128, np.float32), training=False).numpy()
-    assert made.shape == (2, 7)
+    assert made.shape == (2, len(NAMES))
     np.testing.assert_allclose(made.sum(1), 1, atol=1e-5)
     assert [type(layer).__name__ for layer in network.layers[:2]] == ["InputLayer", "Rescaling"]
 
 
 @pytest.mark.parametrize("name", NETWORKS)
 def test_bfloat16_is_not_chosen_for_depthwise_convolutions_which_are_slower_in_it(name: str) -> None:
-    built = build_network(name, NetworkSettings(image_size=32, classes=10))
-    found = any(isinstance(layer, tf_keras.layers.DepthwiseConv2D) for layer in built.layers)
+    found = any(isinstance(layer, tf_keras.layers.DepthwiseConv2D) for layer in built(name).layers)
     assert not (NETWORKS[name].bfloat16_faster and found)
 
 
@@ -106,6 +107,21 @@ def test_an_image_size_that_does_not_fit_is_refused() -> None:
         build_network("mobilenet-v1", NetworkSettings(image_size=40, classes=10))
 
 
+def test_an_image_that_is_too_small_is_refused() -> None:
+    with pytest.raises(InputError, match="image_size of inception-v3 must be at least 75, got 64"):
+        build_network("inception-v3", NetworkSettings(image_size=64, classes=10))
+
+
+def test_penalties_reach_networks_of_keras_applications() -> None:
+    network = build_network("resnet50v2", NetworkSettings(image_size=32, classes=2, l2=0.1))
+    squares = sum(
+        float((layer.kernel.numpy() ** 2).sum())
+        for layer in network.layers
+        if isinstance(layer, (tf_keras.layers.Conv2D, tf_keras.layers.Dense))
+    )
+    assert float(sum(network.losses)) == pytest.approx(0.1 * squares, rel=1e-4)
+
+
 @pytest.mark.parametrize(
     ("name", "width", "expected"),
     [
@@ -124,7 +140,7 @@ def test_the_same_seed_gives_the_same_weights_as_ever(name: str, width: float | 
 
 def test_the_command_line_offers_what_there_is(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(NETWORKS, "resnet-of-mine", NETWORKS["resnet8"])
-    assert complete_from(_networks)("resnet") == ["resnet8", "resnet20", "resnet-of-mine"]
+    assert complete_from(_networks)("resnet") == ["resnet8", "resnet20", "resnet32", "resnet50v2", "resnet-of-mine"]
 
 
 def test_the_registry_is_read_without_tensorflow() -> None:

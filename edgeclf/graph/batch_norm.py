@@ -71,3 +71,17 @@ def _renormalize(layer: Any, mean: npt.NDArray[np.float64], variance: npt.NDArra
     if layer.center:
         weights.append(offset + slope * mean)
     layer.set_weights([part.astype(np.float32) for part in (*weights, mean, variance)])
+
+
+def scale_and_offset(layer: Any) -> tuple[Any, Any]:
+    """Return what a batch normalization multiplies by and adds at inference: float64[C], or one number each."""
+    mean, variance = (np.asarray(value, np.float64) for value in (layer.moving_mean, layer.moving_variance))
+    gamma = np.asarray(layer.gamma, np.float64) if layer.scale else 1.0
+    scale = gamma / np.sqrt(variance + layer.epsilon)
+    return scale, (np.asarray(layer.beta, np.float64) if layer.center else 0.0) - mean * scale
+
+
+def normalized_axes(layer: Any) -> list[int]:
+    """List the axes of an image tensor `[N, H, W, C]` that a layer of normalization has numbers of its own for."""
+    axes = layer.axis if isinstance(layer.axis, (list, tuple)) else [layer.axis]
+    return [axis % 4 for axis in axes if axis is not None]

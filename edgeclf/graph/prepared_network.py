@@ -1,4 +1,5 @@
-"""Prepares a network for compression: flat, and without its input scaling, as TFMOT can quantize, prune and cluster it.
+"""Prepares a network for compression: flat, without its input scaling and with parallel branches folded, as TFMOT can
+quantize, prune and cluster it.
 
 A pure scale such as `Rescaling(1/255)` costs nothing in an integer graph: it is the input tensor's own quantization
 (scale 1/255, zero point 0 for uint8). A scaling with an offset becomes a frozen 1x1 depthwise convolution, which every
@@ -20,7 +21,9 @@ from edgeclf.errors import ModelError
 from edgeclf.graph.flatten import flatten
 from edgeclf.graph.float_network import FloatNetwork, InputSpec
 from edgeclf.graph.private_apis import calls_of, has_graph, producer, readers
+from edgeclf.graph.reparameterize import fold_branches
 from edgeclf.graph.rewire import rewire
+from edgeclf.measure.formatting import counted
 
 layers = tf_keras.layers
 SCALING_LAYER = "edgeclf_scaling"
@@ -34,7 +37,7 @@ IDLE_AT_INFERENCE = (
 
 
 def prepare_network(network: FloatNetwork) -> FloatNetwork:
-    """Make a network flat, leave out what does nothing at inference, and take the input scaling out.
+    """Make a network flat, leave out what does nothing at inference, fold branches, and take the input scaling out.
 
     Returns:
         a network whose `input.input_max` says what pixel value 255 becomes, where 0 stays 0. A scaling with an offset,
@@ -50,7 +53,10 @@ def prepare_network(network: FloatNetwork) -> FloatNetwork:
     _check_functional(network.model)
     flat = flatten(network.model)
     idle = {layer.name for layer in flat.layers if type(layer) in IDLE_AT_INFERENCE}
-    model = rewire(tf_keras.Model(flat.inputs, flat.outputs), removed=idle)
+    model, folded = fold_branches(rewire(tf_keras.Model(flat.inputs, flat.outputs), removed=idle))
+    if folded:
+        note = f"{counted(folded, 'block')} of parallel branches folded into one convolution each"
+        network = replace(network, notes=(*network.notes, note))
     scalings = _scalings(model)
     for layer in scalings:
         inner_scale, inner_offset = scale_and_offset(layer)

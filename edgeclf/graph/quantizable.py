@@ -13,6 +13,8 @@ import numpy.typing as npt
 import tf_keras
 
 from edgeclf.errors import ModelError
+from edgeclf.graph import batch_norm
+from edgeclf.graph.batch_norm import normalized_axes
 from edgeclf.graph.float_network import FloatNetwork
 from edgeclf.graph.prepared_network import SCALING_KINDS, scale_and_offset
 from edgeclf.graph.private_apis import calls_of, default_8bit_registry, producer, quantizable_activations, readers
@@ -45,7 +47,7 @@ def find_loose_scalings(model: Any) -> dict[str, int]:
     for layer in model.layers:
         if isinstance(layer, (layers.BatchNormalization, *SCALING_KINDS)) and layer.name not in fused:
             shape = layer.get_input_shape_at(0)
-            if len(shape) == 4 and (not hasattr(layer, "axis") or _axes(layer) in ([3], [])):
+            if len(shape) == 4 and (not hasattr(layer, "axis") or normalized_axes(layer) in ([3], [])):
                 found[layer.name] = int(shape[3])
     return found
 
@@ -105,19 +107,9 @@ def _fused_normalizations(model: Any) -> set[str]:
     return found
 
 
-def _axes(layer: Any) -> list[int]:
-    axes = layer.axis if isinstance(layer.axis, (list, tuple)) else [layer.axis]
-    return [axis % 4 for axis in axes if axis is not None]
-
-
 def _as_convolution(layer: Any, channels: int) -> tuple[Any, list[npt.NDArray[np.float32]]]:
-    if isinstance(layer, SCALING_KINDS):
-        scale, offset = scale_and_offset(layer)
-    else:
-        mean, variance = (np.asarray(value, np.float64) for value in (layer.moving_mean, layer.moving_variance))
-        gamma = np.asarray(layer.gamma, np.float64) if layer.scale else 1.0
-        scale = gamma / np.sqrt(variance + layer.epsilon)
-        offset = (np.asarray(layer.beta, np.float64) if layer.center else 0.0) - mean * scale
+    scaling = isinstance(layer, SCALING_KINDS)
+    scale, offset = scale_and_offset(layer) if scaling else batch_norm.scale_and_offset(layer)
     weights = [np.broadcast_to(scale, channels).reshape(1, 1, channels, 1), np.broadcast_to(offset, channels)]
     made = layers.DepthwiseConv2D(1, use_bias=True, trainable=isinstance(layer, layers.BatchNormalization))
     return made, [weight.astype(np.float32) for weight in weights]

@@ -16,6 +16,7 @@ def rewire(
     *,
     removed: Collection[str] = (),
     replaced: Mapping[str, tuple[Any, list[Any]]] | None = None,
+    substituted: Mapping[str, str] | None = None,
     behind_input: tuple[Any, list[Any]] | None = None,
 ) -> Any:
     """Copy a functional network.
@@ -24,6 +25,7 @@ def rewire(
         model: flat, with one input.
         removed: names of layers to leave out; each has one input and one output.
         replaced: by name, a new layer and its weights; it keeps the name and the place.
+        substituted: names of further layers to leave out, each with the layer whose output takes the place of its own.
         behind_input: a new layer, and its weights, that all of the input goes through.
     """
     config, new_layers = model.get_config(), dict(replaced or {})
@@ -32,9 +34,11 @@ def rewire(
     for layer in config["layers"]:
         if layer["name"] in removed:
             moves |= {(layer["name"], number, 0): _source(node) for number, node in enumerate(layer["inbound_nodes"])}
+    moves |= {(name, 0, 0): (other, 0, 0) for name, other in (substituted or {}).items()}
+    left_out = {*removed, *(substituted or {})}
     kept = []
     for layer in config["layers"]:
-        if layer["name"] in removed:
+        if layer["name"] in left_out:
             continue
         nodes = _moved(layer["inbound_nodes"], moves)
         if layer["name"] in new_layers:

@@ -16,14 +16,14 @@ from edgeclf.graph.arithmetic import FUNCTIONS, OPERATION_LAYERS
 MODELS = frozenset({"Functional", "Model", "Sequential"})
 LAYERS = frozenset(
     """
-    Activation ActivityRegularization Add AlphaDropout Average AveragePooling1D AveragePooling2D AvgPool2D
+    Activation ActivityRegularization Add AlphaDropout Attention Average AveragePooling1D AveragePooling2D AvgPool2D
     BatchNormalization CenterCrop Concatenate Conv1D Conv2D Conv2DTranspose Convolution2D Cropping2D Dense
-    DepthwiseConv2D Dot Dropout ELU Flatten GaussianDropout GaussianNoise GlobalAveragePooling2D GlobalAvgPool2D
-    GlobalMaxPool2D GlobalMaxPooling2D GroupNormalization InputLayer LayerNormalization LeakyReLU MaxPool2D MaxPooling2D
-    Maximum Minimum Multiply Normalization PReLU Permute RandomBrightness RandomContrast RandomCrop RandomFlip
-    RandomHeight RandomRotation RandomTranslation RandomWidth RandomZoom ReLU RepeatVector Rescaling Reshape Resizing
-    SeparableConv2D SeparableConvolution2D Softmax SpatialDropout2D Subtract SyncBatchNormalization ThresholdedReLU
-    UnitNormalization UpSampling2D ZeroPadding2D
+    DepthwiseConv2D Dot Dropout ELU Flatten GaussianDropout GaussianNoise GlobalAveragePooling1D
+    GlobalAveragePooling2D GlobalAvgPool2D GlobalMaxPool2D GlobalMaxPooling2D GroupNormalization InputLayer
+    LayerNormalization LeakyReLU MaxPool2D MaxPooling2D Maximum Minimum Multiply Normalization PReLU Permute
+    RandomBrightness RandomContrast RandomCrop RandomFlip RandomHeight RandomRotation RandomTranslation RandomWidth
+    RandomZoom ReLU RepeatVector Rescaling Reshape Resizing SeparableConv2D SeparableConvolution2D Softmax
+    SpatialDropout2D Subtract SyncBatchNormalization ThresholdedReLU UnitNormalization UpSampling2D ZeroPadding2D
     """.split()
 )
 PARTS = frozenset(

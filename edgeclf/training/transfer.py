@@ -71,6 +71,7 @@ def transfer(pretrained: Pretrained, settings: NetworkSettings, images: npt.NDAr
 
     Raises:
         ModelError: the file holds no network of that kind.
+        InputError: it cannot be built for the input size.
     """
     origin, classes = pretrained.origin, settings.classes
     network = _check_classifier(pretrained)
@@ -114,8 +115,8 @@ def features_of(pretrained: Pretrained) -> tf_keras.Model:
 def check_architecture(network: tf_keras.Model, name: str, width: float | None, origin: str) -> None:
     """Raise InputError where `network` is not the network `name` that the user asked for as well.
 
-    The shapes of all convolutions are compared with those of the network, built with `width` or with the width that the
-    first convolution of `network` has.
+    The shapes of the convolutions in front of pooling and head are compared with those of the network, built with
+    `width` or with the width that the first convolution of `network` has.
     """
     first = next((layer for layer in network.layers if isinstance(layer, layers.Conv2D)), None)
     if name not in NETWORKS or first is None:
@@ -124,6 +125,7 @@ def check_architecture(network: tf_keras.Model, name: str, width: float | None, 
     found = width or (first.filters / stem if stem else None)
     any_size = multiple * math.ceil(96 / multiple)
     expected = build_network(name, NetworkSettings(any_size, classes=2, width=found))
+    network, expected = (_take_features(one, origin) for one in (network, expected))
     if _kernels(network) != _kernels(expected):
         raise InputError(
             f"{origin} is not a {name}{f' of width {found:g}' if found else ''}: expected {len(_kernels(expected))} "
@@ -239,7 +241,14 @@ def _rebuild(base: tf_keras.Model, settings: NetworkSettings, scaling: Normaliza
         made = _scaling_layer(scaling)
         node = {"class_name": type(made).__name__, "config": made.get_config(), "name": SCALING}
         config["layers"].insert(1, node | {"inbound_nodes": [[[entry[0], 0, 0, {}]]]})
-    return tf_keras.Model.from_config(config)
+    try:
+        return tf_keras.Model.from_config(config)
+    except ValueError as error:
+        side = base.inputs[0].shape[1]
+        raise InputError(
+            f"the network cannot be built for an input of {image_size} pixels, expected the {side} that it was trained "
+            f"at; use --image-size {side}"
+        ) from error
 
 
 def _scaling_layer(scaling: Normalization) -> Any:

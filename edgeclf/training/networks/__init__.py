@@ -10,15 +10,23 @@ from edgeclf.errors import InputError, UnknownNameError
 from edgeclf.training.networks.applications import EFFICIENTNET_V2_B0, VGG16
 from edgeclf.training.networks.cnn import CNN
 from edgeclf.training.networks.efficientnet_lite0 import EFFICIENTNET_LITE0
+from edgeclf.training.networks.inception import INCEPTION
+from edgeclf.training.networks.inception_v3 import INCEPTION_V3
 from edgeclf.training.networks.mobilenet_v1 import MOBILENET_V1
 from edgeclf.training.networks.mobilenet_v2 import MOBILENET_V2
-from edgeclf.training.networks.network import Network, NetworkSettings
-from edgeclf.training.networks.resnet import RESNET8, RESNET20
+from edgeclf.training.networks.mobilenet_v3 import MOBILENET_V3_LARGE, MOBILENET_V3_SMALL
+from edgeclf.training.networks.network import Network, NetworkSettings, PublishedFigures
+from edgeclf.training.networks.repvgg import QAREPVGG, REPVGG
+from edgeclf.training.networks.resnet import RESNET8, RESNET20, RESNET32
+from edgeclf.training.networks.resnet50_v2 import RESNET50_V2
+from edgeclf.training.networks.vgg import VGG
+from edgeclf.training.networks.vit import VIT
 
 __all__ = [
     "NETWORKS",
     "Network",
     "NetworkSettings",
+    "PublishedFigures",
     "check_network",
     "find_network",
     "has_weights",
@@ -28,11 +36,21 @@ NETWORKS: dict[str, Network] = {
     "cnn": CNN,
     "resnet8": RESNET8,
     "resnet20": RESNET20,
+    "resnet32": RESNET32,
+    "resnet50v2": RESNET50_V2,
+    "vgg": VGG,
+    "inception": INCEPTION,
+    "inception-v3": INCEPTION_V3,
     "mobilenet-v1": MOBILENET_V1,
     "mobilenet-v2": MOBILENET_V2,
+    "mobilenet-v3-small": MOBILENET_V3_SMALL,
+    "mobilenet-v3-large": MOBILENET_V3_LARGE,
     "efficientnet-lite0": EFFICIENTNET_LITE0,
     "efficientnet-v2-b0": EFFICIENTNET_V2_B0,
     "vgg16": VGG16,
+    "qarepvgg": QAREPVGG,
+    "repvgg": REPVGG,
+    "vit": VIT,
 }
 
 
@@ -65,6 +83,8 @@ def check_network(name: str, width: float | None, image_size: int | None) -> Non
         raise InputError(f"{name} has no width multiplier, got --width {width:g}; those that have one: {wide}")
     if image_size is not None and image_size % network.multiple:
         raise InputError(f"image_size of {name} must be a multiple of {network.multiple}, got {image_size}")
+    if image_size is not None and image_size < network.smallest:
+        raise InputError(f"image_size of {name} must be at least {network.smallest}, got {image_size}")
 
 
 def has_weights(network: Network, width: float | None) -> bool:

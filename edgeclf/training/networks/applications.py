@@ -24,12 +24,7 @@ def application_builder(application: str, **options: object) -> Builder:
     """
 
     def build(x: Tensor, width: float, blocks: Blocks) -> Tensor:
-        blocks.require_layers(application)
-        import tf_keras
-
-        make = getattr(tf_keras.applications, application)
-        features = make(include_top=False, weights=None, input_tensor=x, **options)
-        return blocks.layers.GlobalAveragePooling2D()(features.output)
+        return blocks.application(x, application, **options)
 
     return build
 
@@ -39,6 +34,7 @@ VGG16 = Network(
     "Simonyan and Zisserman, 2015 (arXiv:1409.1556)",
     multiple=32,
     any_size=False,
+    transfer_only=True,
     default_size=size_for_imagenet_weights,
     starts=PUBLISHED["vgg16"],
 )
@@ -47,6 +43,7 @@ EFFICIENTNET_V2_B0 = Network(
     "Tan and Le, 2021 (arXiv:2104.00298)",
     multiple=32,
     any_size=False,
+    transfer_only=True,
     default_size=size_for_imagenet_weights,
     starts=PUBLISHED["efficientnet-v2-b0"],
 )

@@ -49,8 +49,12 @@ class Blocks:
         stride: int = 1,
         activation: str | None = "relu",
         normalize: bool = True,
+        name: str | None = None,
     ) -> Tensor:
-        """Add a convolution, batch normalization and an activation (`relu`, `relu6` or None)."""
+        """Add a convolution, batch normalization and an activation (`relu`, `relu6`, `hard-swish` or None).
+
+        The layers are called `NAME_conv` and `NAME_bn` where a name is given.
+        """
         x = self.layers.Conv2D(
             filters,
             kernel,
@@ -59,20 +63,60 @@ class Blocks:
             use_bias=False,
             kernel_initializer="he_normal",
             kernel_regularizer=self.penalty,
+            name=name and f"{name}_conv",
         )(x)
-        return self._activate(self._normalize(x) if normalize else x, activation)
+        return self.activate(self.normalize(x, name) if normalize else x, activation)
 
-    def depthwise(self, x: Tensor, stride: int, activation: str, kernel: int = 3) -> Tensor:
-        """Add a depthwise convolution, batch normalization and an activation."""
-        x = self.layers.DepthwiseConv2D(kernel, stride, "same", use_bias=False, depthwise_initializer="he_normal")(x)
-        return self._activate(self._normalize(x), activation)
+    def depthwise(self, x: Tensor, stride: int, activation: str, kernel: int = 3, name: str | None = None) -> Tensor:
+        """Add a depthwise convolution, batch normalization and an activation; `NAME_dwconv` and `NAME_bn`."""
+        x = self.layers.DepthwiseConv2D(
+            kernel,
+            stride,
+            "same",
+            use_bias=False,
+            depthwise_initializer="he_normal",
+            name=name and f"{name}_dwconv",
+        )(x)
+        return self.activate(self.normalize(x, name), activation)
 
-    def _normalize(self, x: Tensor) -> Tensor:
-        return self.layers.BatchNormalization(momentum=self.momentum)(x)
+    def normalize(self, x: Tensor, name: str | None = None) -> Tensor:
+        """Add a batch normalization, called `NAME_bn` where a name is given."""
+        return self.layers.BatchNormalization(momentum=self.momentum, name=name and f"{name}_bn")(x)
 
-    def _activate(self, x: Tensor, activation: str | None) -> Tensor:
+    def application(self, x: Tensor, name: str, **options: object) -> Tensor:
+        """Add the features of a network of `tf_keras.applications`, pooled, without its weights.
+
+        Its convolutions get the penalty of the others, its batch normalizations their momentum: running averages that
+        take a thousand steps lag behind in a short training.
+
+        Args:
+            x: the scaled input.
+            name: of the function of `tf_keras.applications`.
+            options: arguments of the function.
+        """
+        self.require_layers(name)
+        import tf_keras
+
+        make = getattr(tf_keras.applications, name)
+        made = make(include_top=False, weights=None, input_tensor=x, pooling="avg", **options)
+        for layer in made.layers:
+            if isinstance(layer, self.layers.BatchNormalization):
+                layer.momentum = self.momentum
+            elif isinstance(layer, self.layers.Conv2D) and self.penalty is not None:
+                layer.kernel_regularizer = self.penalty
+                layer.add_loss(lambda layer=layer: self.penalty(layer.kernel))
+        return made.output
+
+    def hard_sigmoid(self, x: Tensor) -> Tensor:
+        """Add min(max(x + 3, 0), 6) / 6 (Howard et al., 2019, arXiv:1905.02244, section 5.2)."""
+        return self.layers.Rescaling(1 / 6)(self.layers.ReLU(6.0)(self.layers.Rescaling(1.0, 3.0)(x)))
+
+    def activate(self, x: Tensor, activation: str | None) -> Tensor:
+        """Add an activation: `relu`, `relu6`, `hard-swish` or None."""
         if activation is None:
             return x
+        if activation == "hard-swish":
+            return self.layers.Multiply()([x, self.hard_sigmoid(x)])
         return self.layers.ReLU(6.0)(x) if activation == "relu6" else self.layers.ReLU()(x)
 
 

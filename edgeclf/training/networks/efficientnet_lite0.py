@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from edgeclf.training.networks.network import Network, Tensor
+from edgeclf.training.networks.network import Network, PublishedFigures, Tensor
 from edgeclf.training.networks.sizes import size_for_imagenet_weights
 from edgeclf.training.starts.published import PUBLISHED
 
@@ -46,4 +46,5 @@ EFFICIENTNET_LITE0 = Network(
     default_size=size_for_imagenet_weights,
     automatic_for="photos",
     starts=PUBLISHED["efficientnet-lite0"],
+    published=PublishedFigures(224, 4_652_008, 407_000_000),
 )

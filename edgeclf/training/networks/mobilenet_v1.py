@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from edgeclf.training.networks.network import Network, Tensor
+from edgeclf.training.networks.network import Network, PublishedFigures, Tensor
 from edgeclf.training.networks.sizes import size_for_five_strides
 from edgeclf.training.starts.published import PUBLISHED
 
@@ -32,4 +32,5 @@ MOBILENET_V1 = Network(
     default_size=size_for_five_strides,
     automatic_for="photos",
     starts=PUBLISHED["mobilenet-v1"],
+    published=PublishedFigures(224, 4_200_000, 569_000_000),
 )

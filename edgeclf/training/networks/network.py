@@ -22,6 +22,25 @@ UNIT_RANGE = (1 / 255, 0.0)
 
 
 @dataclass(frozen=True)
+class PublishedFigures:
+    """What is published of a network's size, for comparison.
+
+    Args:
+        image_size: side of the square input that the figures are for, pixels.
+        parameters: of the network with its classifier, rounded as published.
+        macs: multiply-accumulates for one image, rounded as published; None: not published.
+        classes: of the classifier.
+        width: width multiplier that they are for.
+    """
+
+    image_size: int
+    parameters: int
+    macs: int | None = None
+    classes: int = 1000
+    width: float = 1.0
+
+
+@dataclass(frozen=True)
 class Network:
     """One entry of `NETWORKS`.
 
@@ -30,14 +49,17 @@ class Network:
         paper: where it comes from.
         default_width: width multiplier when none is given; None: the network has no width multiplier.
         stem_filters: filters of the first convolution at width 1, by which the width of a file is recognized; None: the
-            network has no width multiplier.
+            network has no width multiplier, or one that leaves the first convolution as it is.
         multiple: the side of the input must be a multiple of this, pixels.
+        smallest: side of the smallest input that it can be built for, pixels.
         any_size: it can be built without a fixed input size.
         default_size: from the median shorter side of the images to the side of the input, both in pixels.
         automatic_for: the kind of images for which it may be chosen where the user names no network (see `choosing`).
         starts: pretrained weights that it can start from, one entry a width and size.
         bfloat16_faster: it was measured to train faster with activations in bfloat16, on a processor that has
             instructions for it (see `precision`).
+        transfer_only: it is too large to be trained from scratch on the data that it is meant for.
+        published: what its paper or its authors say of its size; None: they say nothing of this form of it.
     """
 
     build: Builder
@@ -45,11 +67,14 @@ class Network:
     default_width: float | None = None
     stem_filters: int | None = None
     multiple: int = 8
+    smallest: int = 8
     any_size: bool = True
     default_size: Callable[[float], int] = size_for_any_images
     automatic_for: ImageKind | None = None
     starts: tuple[Start, ...] = ()
     bfloat16_faster: bool = False
+    transfer_only: bool = False
+    published: PublishedFigures | None = None
 
 
 @dataclass(frozen=True)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from edgeclf.training.networks.network import Builder, Network, Tensor
+from edgeclf.training.networks.network import Builder, Network, PublishedFigures, Tensor
 
 if TYPE_CHECKING:
     from edgeclf.training.networks.building import Blocks
@@ -35,4 +35,14 @@ RESNET8 = Network(
     automatic_for="small images",
     bfloat16_faster=True,
 )
-RESNET20 = Network(_builder(3), "He et al., 2016 (arXiv:1512.03385), section 4.2", bfloat16_faster=True)
+RESNET20 = Network(
+    _builder(3),
+    "He et al., 2016 (arXiv:1512.03385), section 4.2",
+    bfloat16_faster=True,
+    published=PublishedFigures(32, 270_000, classes=10),
+)
+RESNET32 = Network(
+    _builder(5),
+    "He et al., 2016 (arXiv:1512.03385), section 4.2",
+    published=PublishedFigures(32, 460_000, classes=10),
+)

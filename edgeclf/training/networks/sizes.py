@@ -31,3 +31,21 @@ def size_for_five_strides(side: float) -> int:
         side: median shorter side of the images, pixels.
     """
     return 32 * max(1, min(3, round(side / 32)))
+
+
+def size_for_transfer(side: float) -> int:
+    """Choose the side of the input of a large network that starts from pretrained weights: 96 or 128 pixels.
+
+    Args:
+        side: median shorter side of the images, pixels.
+    """
+    return 32 * max(3, min(4, round(side / 32)))
+
+
+def size_for_attention(side: float) -> int:
+    """Choose the side of the input of a transformer, whose cost grows with the fourth power of it: at most 64 pixels.
+
+    Args:
+        side: median shorter side of the images, pixels.
+    """
+    return min(64, size_for_any_images(side))

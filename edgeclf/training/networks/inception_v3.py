@@ -1,0 +1,28 @@
+"""InceptionV3: parallel factorized convolutions; the graph of `tf_keras.applications`, so that its weights fit."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from edgeclf.training.networks.network import Network, PublishedFigures, Tensor
+from edgeclf.training.networks.sizes import size_for_transfer
+from edgeclf.training.starts.published import PUBLISHED
+
+if TYPE_CHECKING:
+    from edgeclf.training.networks.building import Blocks
+
+
+def _build(x: Tensor, width: float, blocks: Blocks) -> Tensor:
+    return blocks.application(x, "InceptionV3")
+
+
+INCEPTION_V3 = Network(
+    _build,
+    "Szegedy et al., 2016 (arXiv:1512.00567)",
+    multiple=1,
+    smallest=75,
+    default_size=size_for_transfer,
+    transfer_only=True,
+    starts=PUBLISHED["inception-v3"],
+    published=PublishedFigures(299, 23_851_784),
+)

@@ -1,0 +1,88 @@
+"""Parameters and multiply-accumulates of the networks, as arithmetic and against what their authors publish."""
+
+from __future__ import annotations
+
+import itertools
+import re
+from pathlib import Path
+
+import pytest
+
+pytest.importorskip("tensorflow")
+from network_builds import NAMES, built, count_macs, size_of, trainable_parameters
+
+from edgeclf.training.networks import NETWORKS, NetworkSettings
+from edgeclf.training.networks.building import build_network
+
+PAGE = Path(__file__).resolve().parents[1] / "docs" / "networks.md"
+NORMALIZATION = 4  # scale, offset, moving mean, moving variance a channel
+PUBLISHED = [name for name, network in NETWORKS.items() if network.published is not None]
+
+
+def test_vgg() -> None:
+    # configuration A at width 0.5; poolings halve 32 pixels behind the first, second, fourth and sixth convolution
+    channels, sizes = [3, 32, 64, 128, 128, 256, 256, 256, 256], [32, 16, 8, 8, 4, 4, 2, 2]
+    pairs = list(itertools.pairwise(channels))
+    parameters = sum(9 * c * f + NORMALIZATION * f for c, f in pairs) + (256 + 1) * 10
+    assert built("vgg").count_params() == parameters == 2_312_938
+    assert count_macs(built("vgg")) == sum(9 * c * f * s * s for (c, f), s in zip(pairs, sizes, strict=True)) + 2560
+
+
+def test_resnet32() -> None:
+    stem, last = 27 * 16, 640
+    parameters = stem + NORMALIZATION * 16 + last + 10
+    macs = stem * 32 * 32 + last
+    for channels, filters, size in ((16, 16, 32), (16, 32, 16), (32, 64, 8)):
+        first, others = 9 * channels * filters, 9 * 9 * filters * filters  # five blocks of two convolutions
+        shortcut = channels * filters if filters > channels else 0
+        parameters += first + others + shortcut + 10 * NORMALIZATION * filters
+        macs += (first + others + shortcut) * size * size
+    assert (built("resnet32").count_params(), count_macs(built("resnet32"))) == (parameters, macs)
+
+
+def test_vision_transformer() -> None:
+    channels, patches, depth = 96, 8 * 8, 6  # patches of 4 pixels
+    stem = 4 * 4 * 3 * channels + 9 * channels
+    block = 4 * channels**2 + 2 * 4 * channels**2  # query, key, value, output; two dense layers
+    biases = 2 * channels + depth * (4 * channels + 5 * channels) + 10
+    normalizations = (2 * depth + 1) * 2 * channels
+    assert built("vit").count_params() == stem + depth * block + channels * 10 + biases + normalizations
+    attention = 2 * patches**2 * channels
+    assert count_macs(built("vit")) == patches * stem + depth * (patches * block + attention) + channels * 10
+
+
+@pytest.mark.parametrize("name", [name for name in PUBLISHED if NETWORKS[name].default_width is None])
+def test_parameters_are_those_that_are_published(name: str) -> None:
+    published, model = NETWORKS[name].published, built(name)
+    assert published is not None
+    features = model.layers[-1].kernel.shape[0]
+    larger_classifier = (features + 1) * (published.classes - len(NAMES))
+    if name in ("resnet50v2", "inception-v3"):  # exact, with moving statistics
+        assert model.count_params() + larger_classifier == published.parameters
+    elif name == "efficientnet-lite0":  # exact, without
+        assert trainable_parameters(model) + larger_classifier == published.parameters
+    else:
+        assert trainable_parameters(model) + larger_classifier == pytest.approx(published.parameters, rel=0.02)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("name", [name for name in PUBLISHED if NETWORKS[name].default_width or name[:3] == "eff"])
+def test_sizes_are_those_that_are_published(name: str) -> None:
+    network = NETWORKS[name]
+    published = network.published
+    assert published is not None
+    width = None if network.default_width is None else published.width
+    model = build_network(name, NetworkSettings(published.image_size, published.classes, width))
+    assert trainable_parameters(model) == pytest.approx(published.parameters, rel=0.035)
+    if published.macs is not None:
+        assert count_macs(model) == pytest.approx(published.macs, rel=0.06)
+
+
+def test_the_page_on_networks_has_their_sizes() -> None:
+    rows = {}
+    for line in PAGE.read_text().splitlines():
+        if found := re.match(r"\| `([a-z0-9-]+)` \| .*? \| (\d+) \| ([\d,]+) \| ([\d.]+) M \|", line):
+            rows[found[1]] = (int(found[2]), int(found[3].replace(",", "")), found[4])
+    assert list(rows) == list(NETWORKS)
+    for name, shown in rows.items():
+        assert shown == (size_of(name), built(name).count_params(), f"{count_macs(built(name)) / 1e6:.1f}"), name
