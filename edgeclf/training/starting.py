@@ -17,6 +17,7 @@ from edgeclf.dataset.probing import DataProbe
 from edgeclf.dataset.types import Dataset
 from edgeclf.errors import InputError
 from edgeclf.graph.flatten import flatten
+from edgeclf.image.shape import ImageSize, check_image_size, plain_size
 from edgeclf.keras_files.loading import load_float_model
 from edgeclf.keras_files.tflite_start import is_tflite_start, read_tflite_start
 from edgeclf.progress import Progress
@@ -52,7 +53,7 @@ class StartingPoint:
         network: the pretrained network; None: scratch.
         origin: its name, for remarks.
         model: name of the network; None: as configured.
-        image_size: side that the pretrained network knows, pixels; None: any.
+        image_size: side that the pretrained network knows, pixels, or (height, width); None: any.
         notes: remarks for the report.
         input_range: what it expects, where that is known (see `transfer`).
         folded: it was read from a file for inference (see `transfer`).
@@ -63,7 +64,7 @@ class StartingPoint:
     network: tf_keras.Model | None
     origin: str = ""
     model: str | None = None
-    image_size: int | None = None
+    image_size: ImageSize | None = None
     notes: tuple[str, ...] = ()
     input_range: str | Normalization | None = None
     folded: bool = False
@@ -74,7 +75,10 @@ class StartingPoint:
         """Return `config` with the name and the input size of the pretrained network where the user left them open."""
         if self.network is None:
             return config
-        nearest = self.image_size and min(1024, max(8, 8 * round(self.image_size / 8)))
+        nearest: ImageSize | None = None
+        if self.image_size is not None:
+            height, width = (min(1024, max(8, 8 * round(side / 8))) for side in check_image_size(self.image_size))
+            nearest = plain_size(height, width)
         return dataclasses.replace(config, model=config.model or self.model, image_size=config.image_size or nearest)
 
     def identity(self) -> dict[str, str | None]:
@@ -190,7 +194,7 @@ def _available_weights(
     name, size = config.model or "", config.image_size or 96
     start, backbone = network.imagenet, network.backbone
     if start and config.width in (None, start.width) and origin in (None, IMAGENET):
-        pretrained = imagenet_backbone(start, size, progress)
+        pretrained = imagenet_backbone(start, max(check_image_size(size)), progress)
         if pretrained is not None:
             return StartingPoint(pretrained, IMAGENET, name, size, input_range=start.input_range)
     if backbone and config.width in (None, backbone.width) and origin in (None, BACKBONE):
@@ -210,7 +214,8 @@ def _from_file(path: Path, config: TrainConfig, *, trust_model: bool) -> Startin
         network, entering, notes = read_tflite_start(path)
     else:
         network = flatten(load_float_model(path, trust_model=trust_model))
-    name, size = path.absolute().name, network.inputs[0].shape[1]
+    name, sides = path.absolute().name, tuple(network.inputs[0].shape[1:3])
+    size = None if None in sides else plain_size(*sides)
     if config.model:
         check_architecture(network, config.model, config.width, path.name)
     model = config.model or file_model(path)

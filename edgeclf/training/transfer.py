@@ -16,6 +16,7 @@ from edgeclf.graph.batch_norm import restore_statistics
 from edgeclf.graph.flatten import flatten
 from edgeclf.graph.inner_scaling import scales_input
 from edgeclf.graph.private_apis import operands, producer
+from edgeclf.image.shape import check_image_size, plain_size, show_size
 from edgeclf.inference.input_range import InputRange
 from edgeclf.inference.range_measurement import CANDIDATES
 from edgeclf.measure.formatting import counted
@@ -82,7 +83,7 @@ def transfer(pretrained: Pretrained, settings: NetworkSettings, images: npt.NDAr
         notes.append(f"{counted(frozen, 'layer')} that {origin} keeps frozen: trained like the others")
     scaling, remark = _choose_scaling(pretrained, base, images)
     notes += [remark] if remark else []
-    body = _rebuild(base, settings.image_size, scaling)
+    body = _rebuild(base, settings.input_size, scaling)
     x = body.output
     if x.shape.rank == 4:
         x = layers.GlobalAveragePooling2D(name=POOLING)(x)
@@ -91,14 +92,16 @@ def transfer(pretrained: Pretrained, settings: NetworkSettings, images: npt.NDAr
     model.set_weights([*front, *base.get_weights(), *model.get_layer(HEAD).get_weights()])
     if pretrained.folded:
         count = restore_statistics(model, images.astype(np.float32))
-        shown = counted(count, "batch normalization")
+        restored = counted(count, "batch normalization")
         notes.append(
-            f"{origin} has its batch normalizations folded: {shown} put back, with statistics of "
+            f"{origin} has its batch normalizations folded: {restored} put back, with statistics of "
             f"{counted(len(images), 'training image')}"
         )
-    old_size = network.inputs[0].shape[1]
-    if old_size not in (None, settings.image_size):
-        notes.append(f"{origin} was trained at {old_size} pixels and is used at {settings.image_size}")
+    old_size = tuple(network.inputs[0].shape[1:3])
+    if None not in (*old_size, settings.image_size) and old_size != settings.input_size:
+        old, new = (plain_size(*size) for size in (old_size, check_image_size(settings.image_size)))
+        shown = str if isinstance(old, int) and isinstance(new, int) else show_size
+        notes.append(f"{origin} was trained at {shown(old)} pixels and is used at {shown(new)}")
     return TransferredNetwork(model, tuple(notes))
 
 
@@ -219,7 +222,9 @@ def _last_maps(network: tf_keras.Model) -> Any:
     return found.get("global", found.get("other", network.outputs[0]))
 
 
-def _rebuild(base: tf_keras.Model, image_size: int | None, scaling: Normalization | None) -> tf_keras.Model:
+def _rebuild(
+    base: tf_keras.Model, input_size: tuple[int | None, int | None], scaling: Normalization | None
+) -> tf_keras.Model:
     """Build the same graph at another input size, trainable, in the precision that is set for new layers.
 
     What makes `scaling` out of raw pixels comes behind the input where that is given.
@@ -228,7 +233,7 @@ def _rebuild(base: tf_keras.Model, image_size: int | None, scaling: Normalizatio
     (entry,) = config["input_layers"]
     for layer in config["layers"]:
         if layer["name"] == entry[0]:
-            layer["config"]["batch_input_shape"] = (None, image_size, image_size, 3)
+            layer["config"]["batch_input_shape"] = (None, *input_size, 3)
             continue
         layer["config"] |= {"trainable": True, "dtype": tf_keras.mixed_precision.global_policy().name}
         if scaling is not None:

@@ -7,6 +7,7 @@ outside, `NETWORKS["name"] = Network(...)`. Importing this package does not load
 from __future__ import annotations
 
 from edgeclf.errors import InputError, UnknownNameError
+from edgeclf.image.shape import ImageSize, check_image_size, show_size
 from edgeclf.training.networks.cnn import CNN
 from edgeclf.training.networks.mobilenet_v1 import MOBILENET_V1
 from edgeclf.training.networks.mobilenet_v2 import MOBILENET_V2
@@ -44,13 +45,13 @@ def find_network(name: str) -> Network:
     return NETWORKS[name]
 
 
-def check_network(name: str, width: float | None, image_size: int | None) -> None:
+def check_network(name: str, width: float | None, image_size: ImageSize | None) -> None:
     """Check that the network `name` can be built so.
 
     Args:
         name: of the network.
         width: width multiplier; None: its own.
-        image_size: side of the input, pixels; None: any.
+        image_size: side of the square input, pixels, or (height, width); None: any.
 
     Raises:
         UnknownNameError: no such network.
@@ -60,8 +61,9 @@ def check_network(name: str, width: float | None, image_size: int | None) -> Non
     if width is not None and network.default_width is None:
         wide = ", ".join(n for n, e in NETWORKS.items() if e.default_width is not None)
         raise InputError(f"{name} has no width multiplier, got --width {width:g}; those that have one: {wide}")
-    if image_size is not None and image_size % network.multiple:
-        raise InputError(f"image_size of {name} must be a multiple of {network.multiple}, got {image_size}")
+    if image_size is not None and any(side % network.multiple for side in check_image_size(image_size)):
+        shown = image_size if isinstance(image_size, int) else f"{show_size(image_size)} (width × height)"
+        raise InputError(f"image_size of {name} must be a multiple of {network.multiple}, got {shown}")
 
 
 def has_weights(network: Network, width: float | None) -> bool:
