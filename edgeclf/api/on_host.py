@@ -187,23 +187,22 @@ def compress(
         InputError: the source, the data, the recipes or the output cannot be used.
         MissingExtraError: TensorFlow is not installed.
     """
-    from edgeclf.artifact.normalization import resolve_normalization
-
-    given = resolve_normalization(normalize, input_range)
     require("compress", *_HOST)
     from edgeclf.artifact.class_names import read_names
+    from edgeclf.artifact.normalization import resolve_normalization
     from edgeclf.compression.choice import Asked, choose_recipes, find_unused
     from edgeclf.compression.pipeline.plan import CompressPlan
     from edgeclf.compression.pipeline.request import check_request, hold_folders
 
     formats = _names_of_true(float32=float32, float16=float16, dynamic=dynamic, int8=int8, int16x8=int16x8)
+    steps = {"qat": qat, "prune": prune, "cluster": cluster}
     with extras("compress"):
         plan = CompressPlan(
             source=str(source),
-            recipes=choose_recipes(Asked(recipes, formats, {"qat": qat, "prune": prune, "cluster": cluster}, settings, io)),
+            recipes=choose_recipes(Asked(recipes, formats, steps, settings, io)),
             data=str(data) if isinstance(data, Path) else data,
             calibration=calibration,
-            normalization=given,
+            normalization=resolve_normalization(normalize, input_range),
             labels=None if labels is None else read_names(labels),
             fit=fit,
             out=None if out is None else str(out),

@@ -6,8 +6,8 @@ from typing import Any
 
 from edgeclf import api
 from edgeclf.cli.commands import Command
+from edgeclf.cli.fit_options import FIT
 from edgeclf.cli.options import (
-    FIT,
     INPUT_RANGE,
     LABELS,
     NORMALIZE,

@@ -16,8 +16,8 @@ from typing import TYPE_CHECKING, Any
 from edgeclf import api
 from edgeclf.artifact.normalization import resolve_normalization
 from edgeclf.cli.commands import Command
+from edgeclf.cli.fit_options import FIT
 from edgeclf.cli.options import (
-    FIT,
     INPUT_RANGE,
     LABELS,
     MODEL,

@@ -247,12 +247,6 @@ def _parse_normalization(text: str, option: str) -> Any:
     return parse_normalization(text, option)
 
 
-def _fits() -> Iterable[str]:
-    from edgeclf.image.shape import FITS
-
-    return FITS
-
-
 MODEL = Option(
     "model",
     "A .tflite file, a run folder, or a zoo name.",
@@ -283,13 +277,6 @@ NORMALIZE = Option(
     default=UNSET,
     parse=_parse_normalization,
     complete=complete_from(_normalizations),
-)
-FIT = Option(
-    "fit",
-    "How a picture of another shape enters a network from elsewhere: stretch, crop (the middle, in the input's aspect "
-    "ratio) or pad (all of it, letterboxed in gray). Default: stretch, as other clients do.",
-    metavar="WAY",
-    complete=complete_from(_fits),
 )
 INPUT_RANGE = Option(
     "input_range",

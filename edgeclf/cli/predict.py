@@ -6,7 +6,8 @@ from typing import Any
 
 from edgeclf import api
 from edgeclf.cli.commands import Command
-from edgeclf.cli.options import FIT, INPUT_RANGE, LABELS, MODEL, NORMALIZE, RUNTIME, Option, Table, complete_path
+from edgeclf.cli.fit_options import FIT
+from edgeclf.cli.options import INPUT_RANGE, LABELS, MODEL, NORMALIZE, RUNTIME, Option, Table, complete_path
 from edgeclf.cli.session import Outcome, Session
 
 OPTIONS = (

@@ -7,9 +7,10 @@ from typing import Any
 
 from edgeclf import api
 from edgeclf.cli.commands import Command
+from edgeclf.cli.fit_options import IMAGE_SIZE, TRAINED_FIT
 from edgeclf.cli.options import UNSET, Option, Table, complete_data, complete_from, complete_path, take_fields
 from edgeclf.cli.session import Outcome, Session
-from edgeclf.cli.values import parse_image_size, parse_settings
+from edgeclf.cli.values import parse_settings
 from edgeclf.plugins import load_plugins
 
 
@@ -24,12 +25,6 @@ def _networks() -> Iterable[str]:
 
     load_plugins(warn=lambda line: None)
     return NETWORKS
-
-
-def _fits() -> Iterable[str]:
-    from edgeclf.image.shape import FITS
-
-    return FITS
 
 
 def _augment_levels() -> Iterable[str]:
@@ -66,22 +61,8 @@ CONFIG = (
         metavar="X",
         default=UNSET,
     ),
-    Option(
-        "image_size",
-        "Side of the square input, or WIDTHxHEIGHT, such as 160x96. Default: chosen by the data.",
-        metavar="PIXELS|WxH",
-        type=str,
-        default=UNSET,
-        parse=parse_image_size,
-    ),
-    Option(
-        "fit",
-        "How a picture of another shape becomes the input: stretch, crop (the middle, in the input's aspect ratio) or "
-        "pad (all of it, letterboxed in gray). Part of the model file; other clients stretch.",
-        metavar="WAY",
-        default=UNSET,
-        complete=complete_from(_fits),
-    ),
+    IMAGE_SIZE,
+    TRAINED_FIT,
     Option("epochs", "Passes over the training images.", metavar="N", default=UNSET),
     Option("batch_size", "Images a step.", metavar="N", default=UNSET),
     Option("learning_rate", "Peak of the schedule.", metavar="X", default=UNSET),
