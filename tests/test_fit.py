@@ -10,10 +10,13 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from edgeclf.cli.values import parse_image_size
 from edgeclf.dataset import load_dataset
 from edgeclf.errors import InputError, UnknownNameError
 from edgeclf.image.decoding import decode, fit_image, load_image, resize
 from edgeclf.image.shape import FITS, PAD_GRAY, InputShape, central_region, check_image_size
+from edgeclf.training.config import TrainConfig
+from edgeclf.training.curriculum import image_size_at
 
 SIDES = st.integers(1, 400)
 
@@ -99,3 +102,36 @@ def test_the_cache_holds_each_fit_apart(tmp_path: Path, monkeypatch: pytest.Monk
     assert data.load.images_decoded == 0, "the second time they are known"
     with pytest.raises(UnknownNameError, match="fit"):
         load_dataset(source, image_size=16, fit="fill")
+
+
+def test_input_sizes_are_one_number_or_two() -> None:
+    assert TrainConfig(image_size=(96, 96)).image_size == 96
+    wide = TrainConfig(image_size=(96, 160), fit="pad")
+    assert wide.to_dict()["image_size"] == [96, 160]
+    assert TrainConfig.from_json(wide.to_json()) == wide
+    assert wide.input_shape == InputShape(96, 160, "pad")
+    for given_, message in (
+        ((96, 100), r"must be a multiple of 8, got 100×96 \(width × height\)"),
+        ((96, 2048), "must be between 8 and 1024, got 2048"),
+        (30, "must be a multiple of 8, got 30"),
+        ("160x96", r"must be a whole number of pixels or \(height, width\), got '160x96'"),
+        ((96, 96, 3), "must be a whole number"),
+    ):
+        with pytest.raises(InputError, match=f"image_size {message}"):
+            TrainConfig(image_size=given_)  # type: ignore[arg-type]
+
+
+def test_input_sizes_are_typed_width_first() -> None:
+    assert parse_image_size("96", "--image-size") == 96
+    assert parse_image_size("160x96", "--image-size") == (96, 160)
+    assert parse_image_size("96X96", "--image-size") == 96
+    for text in ("160,96", "x", "160x", "-8", "1e2", "²"):
+        with pytest.raises(InputError, match="--image-size takes PIXELS or WIDTHxHEIGHT, such as 96 or 160x96, got"):
+            parse_image_size(text, "--image-size")
+
+
+def test_smaller_images_of_the_first_epochs_keep_the_aspect() -> None:
+    config = TrainConfig(image_size=(96, 160), epochs=20, progressive=True)
+    sizes = [image_size_at(config, epoch) for epoch in range(20)]
+    assert sizes == [(48, 80)] * 5 + [(72, 120)] * 7 + [(96, 160)] * 8
+    assert {image_size_at(TrainConfig(image_size=64, epochs=4), epoch) for epoch in range(4)} == {(64, 64)}
