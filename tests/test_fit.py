@@ -17,6 +17,7 @@ from edgeclf.image.decoding import decode, fit_image, load_image, resize
 from edgeclf.image.shape import FITS, PAD_GRAY, InputShape, central_region, check_image_size
 from edgeclf.training.config import TrainConfig
 from edgeclf.training.curriculum import image_size_at
+from edgeclf.training.remarks import describe_network
 
 SIDES = st.integers(1, 400)
 
@@ -135,3 +136,10 @@ def test_smaller_images_of_the_first_epochs_keep_the_aspect() -> None:
     sizes = [image_size_at(config, epoch) for epoch in range(20)]
     assert sizes == [(48, 80)] * 5 + [(72, 120)] * 7 + [(96, 160)] * 8
     assert {image_size_at(TrainConfig(image_size=64, epochs=4), epoch) for epoch in range(4)} == {(64, 64)}
+
+
+def test_training_names_the_input_and_the_fit() -> None:
+    wide = TrainConfig(model="resnet8", image_size=(96, 160), fit="crop")
+    shown = "input 160×96 pixels (crop: the largest central region of the input's aspect ratio), starts from scratch"
+    assert shown in describe_network(wide, 1000, "")
+    assert "input 96×96 pixels, starts" in describe_network(TrainConfig(model="resnet8", image_size=96), 1000, "")

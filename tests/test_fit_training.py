@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 from pathlib import Path
 
 import numpy as np
@@ -20,7 +21,7 @@ from edgeclf.image.decoding import decode, fit_image, resize
 from edgeclf.image.shape import InputShape
 from edgeclf.training.augmentation import LEVELS
 from edgeclf.training.config import TrainConfig
-from edgeclf.training.networks import NETWORKS, NetworkSettings
+from edgeclf.training.networks import NETWORKS, NetworkSettings, check_network
 from edgeclf.training.networks.building import build_network
 from edgeclf.training.pipeline import TrainingBatches
 from edgeclf.training.starting import StartingPoint
@@ -116,12 +117,24 @@ def test_a_network_from_elsewhere_is_compressed_with_the_fit_that_is_given(
 
 
 @pytest.mark.slow
+@pytest.mark.parametrize(
+    "name", [n for n, one in NETWORKS.items() if not one.any_size or n in ("resnet8", "mobilenet-v1")]
+)
+def test_networks_are_built_for_rectangular_inputs(name: str) -> None:
+    multiple = NETWORKS[name].multiple
+    size = tuple(multiple * math.ceil(side / multiple) for side in (64, 96))
+    network = build_network(name, NetworkSettings(size, classes=3))
+    assert (network.input_shape, network.output_shape) == ((None, *size, 3), (None, 3))
+
+
 @pytest.mark.parametrize("name", NETWORKS)
-def test_every_network_is_built_for_rectangular_inputs(name: str) -> None:
-    network = build_network(name, NetworkSettings((64, 96), classes=3))
-    assert (network.input_shape, network.output_shape) == ((None, 64, 96, 3), (None, 3))
-    with pytest.raises(InputError, match=r"must be a multiple of .*, got 96×60 \(width × height\)"):
-        build_network(name, NetworkSettings((60, 96), classes=3))
+def test_each_side_is_a_multiple_of_what_the_network_needs(name: str) -> None:
+    multiple = NETWORKS[name].multiple
+    check_network(name, None, (8 * multiple, 5 * multiple))
+    tall, wide = 8 * multiple, 5 * multiple + 1
+    words = rf"image_size of {name} must be a multiple of {multiple}, got {wide}×{tall} \(width × height\)"
+    with pytest.raises(InputError, match=words):
+        check_network(name, None, (tall, wide))
 
 
 @pytest.mark.slow

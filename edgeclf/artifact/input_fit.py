@@ -17,7 +17,7 @@ PROVENANCE_KEY = "fit"
 """In `Provenance.preprocessing`."""
 
 DESCRIPTIONS = {
-    STRETCH: "the whole picture, stretched",
+    STRETCH: "stretched",
     CROP: "the largest central region of the input's aspect ratio",
     PAD: f"the whole picture, letterboxed in gray {PAD_GRAY}",
 }

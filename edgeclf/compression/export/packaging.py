@@ -53,7 +53,7 @@ def package(
         preprocessing={
             "color": "RGB",
             PROVENANCE_KEY: fit,
-            "resize": f"{DESCRIPTIONS[fit]}; {RESIZE_RULE}",
+            "resize": f"{RESIZE_RULE}; {DESCRIPTIONS[fit]}",
             "version": PREPROCESSING_VERSION,
         },
         input_range=exported.input_range,
