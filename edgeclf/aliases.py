@@ -122,7 +122,7 @@ ALIASES: dict[str, dict[str, tuple[str, ...]]] = {
     "fit": _turn(
         {
             "stretch": ("squash", "squish", "resize", "fill", "none", "exact"),
-            "crop": ("center_crop", "centre_crop", "center", "cover", "cut"),
+            "crop": ("center_crop", "centre_crop", "centercrop", "center", "cover", "cut"),
             "pad": ("letterbox", "letterboxed", "padding", "contain", "keep_aspect", "keep_ratio"),
         }
     ),
