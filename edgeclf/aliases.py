@@ -13,6 +13,7 @@ _SETTINGS: dict[str, tuple[str, ...]] = {
     "learning_rate": ("lr", "lr0", "learn_rate", "base_lr", "rate", "eta"),
     "batch_size": ("bs", "b", "batch", "batchsize", "train_batch_size"),
     "image_size": ("imgsz", "img", "img_size", "imgsize", "image", "input_size", "input_shape", "res", "resolution"),
+    "fit": ("resize_mode", "crop_mode", "aspect", "keep_ratio", "letterbox", "rect", "interpolation", "resize"),
     "size": ("imgsz", "resolution", "width_height"),
     "width": ("model_size", "alpha", "width_multiplier", "width_mult", "depth_multiplier"),
     "model": ("arch", "architecture", "network", "net", "backbone", "model_name"),
@@ -116,6 +117,13 @@ ALIASES: dict[str, dict[str, tuple[str, ...]]] = {
             "litert": ("tflite", "ai-edge-litert", "default", "cpu", "lite"),
             "tensorflow": ("tf", "keras", "tf.lite"),
             "tflite-runtime": ("tflite_runtime", "tfliteruntime"),
+        }
+    ),
+    "fit": _turn(
+        {
+            "stretch": ("squash", "squish", "resize", "fill", "none", "exact"),
+            "crop": ("center_crop", "centre_crop", "centercrop", "center", "cover", "cut"),
+            "pad": ("letterbox", "letterboxed", "padding", "contain", "keep_aspect", "keep_ratio"),
         }
     ),
     "optimizer": _turn({"sgd": ("momentum", "nesterov"), "adamw": ("adam_w",)}),

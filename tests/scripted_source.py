@@ -8,6 +8,7 @@ from collections.abc import Iterator
 
 import numpy as np
 
+from edgeclf.image.shape import InputShape
 from edgeclf.streaming.camera.frame import Shot
 from edgeclf.streaming.camera.source import EndOfSourceError, SourceError, as_bgr
 
@@ -65,7 +66,7 @@ class ColorNames:
     """Tells red, green and blue apart by the largest mean; takes `seconds` for it."""
 
     labels = ("red", "green", "blue")
-    height = width = 8
+    input_shape = InputShape(8, 8)
 
     def __init__(self, seconds: float = 0.0) -> None:
         self._seconds = seconds

@@ -60,7 +60,7 @@ def test_predictions_are_those_of_keras(network: Path, dataset: Dataset) -> None
     import tensorflow as tf
     import tf_keras
 
-    found = float_baseline(network, dataset=lambda height, width: dataset)
+    found = float_baseline(network, dataset=lambda shape: dataset)
     images = dataset.splits["test"].images
     expected = tf_keras.models.load_model(network).predict(images[:].astype(np.float32), verbose=0).argmax(1)
     np.testing.assert_array_equal(found.predictions, expected)

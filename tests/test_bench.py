@@ -21,6 +21,7 @@ from edgeclf.artifact.model_file import ModelFile
 from edgeclf.artifact.normalization import NORMALIZATIONS, RAW
 from edgeclf.dataset import Dataset, ImageView, Split
 from edgeclf.errors import DataError, InputError, UnknownNameError
+from edgeclf.image.shape import InputShape
 from edgeclf.measure import bench as bench_module
 from edgeclf.measure.baseline import Baseline
 from edgeclf.measure.latency import Latency
@@ -215,14 +216,16 @@ def test_a_baseline_on_other_images_is_refused(folder: Path, dataset: Dataset, b
 def test_models_of_another_size_need_a_loader(folder: Path, dataset: Dataset, baseline: Baseline) -> None:
     with pytest.raises(DataError, match="takes images of 8x8 pixels, but the data was loaded at 9x9"):
         bench([folder / "int8.tflite"], dataset=replace(dataset, height=9, width=9), runs=5)
-    asked: list[tuple[int, int]] = []
+    with pytest.raises(DataError, match="takes images by the fit stretch, the data was loaded by pad"):
+        bench([folder / "int8.tflite"], dataset=replace(dataset, fit="pad"), runs=5)
+    asked: list[InputShape] = []
 
-    def load(height: int, width: int) -> Dataset:
-        asked.append((height, width))
+    def load(shape: InputShape) -> Dataset:
+        asked.append(shape)
         return dataset
 
     report = bench([folder / "int8.tflite"], dataset=load, baseline=baseline, runs=5)
-    assert asked == [(8, 8)]
+    assert asked == [InputShape(8, 8)]
     assert report.models[0].top1 is not None
 
 

@@ -202,3 +202,11 @@ def test_a_network_that_could_not_be_saved_leaves_the_one_before(tmp_path: Path)
         save()
     assert folder.keras_path.read_text() == "{}"
     assert [path.name for path in tmp_path.iterdir()] == ["model.keras"]
+
+
+def test_runs_of_versions_without_a_fit_were_stretched(tmp_path: Path) -> None:
+    began = TrainConfig(epochs=3).to_dict()
+    del began["fit"]
+    assert resume_config(TrainConfig(), {"config": began}, tmp_path) == TrainConfig(epochs=3, fit="stretch")
+    with pytest.raises(InputError, match="was trained with fit stretch, not crop; --resume cannot change it"):
+        resume_config(TrainConfig(fit="crop"), {"config": began}, tmp_path)

@@ -9,6 +9,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from edgeclf.errors import InputError
+from edgeclf.image.decoding import fit_image, resize
+from edgeclf.image.shape import InputShape
 from edgeclf.streaming.camera.frame import Frame
 from edgeclf.streaming.loop.geometry import FLIPS, ROTATIONS, Geometry, Picture
 
@@ -80,3 +82,27 @@ def test_a_region_lies_in_the_picture_and_holds_a_pixel(
 def test_impossible_geometries_are_refused(settings_: dict[str, object], words: str) -> None:
     with pytest.raises(InputError, match=words):
         Geometry(**settings_)  # type: ignore[arg-type]
+
+
+def test_the_box_is_what_the_network_sees_of_the_region() -> None:
+    frame = Frame(0, noise(100, 200), 0.0, 0.0)
+    for fit, box in (("stretch", None), ("pad", None), ("crop", (50, 0, 150, 100))):
+        picture = Picture(frame, Geometry(), InputShape(8, 8, fit))
+        assert picture.box() == box
+        np.testing.assert_array_equal(picture.region(), frame.pixels)  # what is collected, and fitted again in training
+    # Of the region 50..150 x 20..60 the middle in the aspect of 24 x 8, which 100 x 33 pixels have.
+    shape = InputShape(8, 24, "crop")
+    assert Picture(frame, Geometry(roi=(50, 20, 100, 40)), shape).box() == (50, 23, 150, 56)
+    left, top, right, bottom = 50, 23, 150, 56
+    np.testing.assert_array_equal(
+        fit_image(Geometry(roi=(50, 20, 100, 40)).region(frame.pixels, shape), shape),
+        resize(frame.pixels[top:bottom, left:right], 8, 24),
+    )
+
+
+def test_the_centre_crop_has_the_aspect_of_the_input() -> None:
+    frame = Frame(0, noise(100, 200), 0.0, 0.0)
+    picture = Picture(frame, Geometry(center_crop=True), InputShape(8, 12))
+    assert picture.box() == (25, 0, 175, 100)
+    np.testing.assert_array_equal(picture.region(), frame.pixels[:, 25:175])
+    assert Picture(frame, Geometry(center_crop=True), InputShape(16, 16, "pad")).box() == (50, 0, 150, 100)

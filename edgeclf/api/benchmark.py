@@ -34,6 +34,7 @@ def bench(
     normalize: str | Normalization | None = None,
     input_range: tuple[float, float] | None = None,
     labels: GivenLabels | None = None,
+    fit: str | None = None,
     trust_model: bool = False,
     report: str | Path | None = None,
     out: str | Path | None = None,
@@ -56,6 +57,8 @@ def bench(
             to those that do not know it.
         input_range: the same as a pair, such as (-1, 1).
         labels: class names in the order of the outputs, or a file with one a line, for models and a baseline without.
+        fit: how pictures of another shape come to the input of models made elsewhere: "stretch" (None), "crop" or
+            "pad"; applied to those that do not know it, and to a baseline that is of no run.
         trust_model: load a baseline even if that runs code from its file.
         report: HTML file to write.
         out: folder or `.json` file for the figures; None: a run folder's `bench/`, else nowhere.
@@ -92,6 +95,7 @@ def bench(
         runs=runs,
         normalization=given,
         labels=None if labels is None else plain_labels(labels),
+        fit=fit,
         trust_model=trust_model,
         sustain=sustain,
         out=None if out is None else str(out),

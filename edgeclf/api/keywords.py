@@ -17,7 +17,8 @@ class TrainKeywords(TypedDict, total=False):
 
     model: str | None
     width: float | None
-    image_size: int | None
+    image_size: int | tuple[int, int] | None
+    fit: str
     epochs: int | None
     batch_size: int | None
     learning_rate: float | None
@@ -97,6 +98,7 @@ class LiveKeywords(TypedDict, total=False):
     runtime: str
     normalization: Normalization | None
     labels: str | tuple[str, ...] | None
+    fit: str | None
     web: str | None
     stay: bool
     token: str | None

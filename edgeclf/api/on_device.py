@@ -44,6 +44,7 @@ def predict(
     normalize: str | Normalization | None = None,
     input_range: tuple[float, float] | None = None,
     labels: GivenLabels | None = None,
+    fit: str | None = None,
     progress: Progress = SILENT,
 ) -> PredictReport:
     """Label image files, the image files of folders, and images on the web.
@@ -65,18 +66,26 @@ def predict(
         input_range: the same as a pair, such as (-1, 1).
         labels: class names in the order of the outputs, or a file with one a line; None: those of the model, or of
             `labels.txt` beside it.
+        fit: how pictures of another shape come to the input of a network made elsewhere: "stretch" (None, as other
+            clients do), "crop" or "pad"; a model of edgeclf's own knows it and refuses another.
         progress: where a bar is shown.
 
     Raises:
         ModelError: the model cannot be used.
-        InputError: the model knows another input range, the labels do not fit, or `save` cannot be used.
+        InputError: the model knows another input range or fit, the labels do not fit, or `save` cannot be used.
     """
     from edgeclf.inference.classifier import Classifier
     from edgeclf.inference.photos import predict_photos
 
     with extras(f"--runtime {runtime}"):
         classifier = Classifier(
-            model, runtime=runtime, threads=threads, normalize=normalize, input_range=input_range, labels=labels
+            model,
+            runtime=runtime,
+            threads=threads,
+            normalize=normalize,
+            input_range=input_range,
+            labels=labels,
+            fit=fit,
         )
     return predict_photos(
         classifier, images, top=top, recursive=recursive, save=save, overwrite=overwrite, progress=progress

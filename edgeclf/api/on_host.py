@@ -140,6 +140,7 @@ def compress(
     normalize: str | Normalization | None = None,
     input_range: tuple[float, float] | None = None,
     labels: GivenLabels | None = None,
+    fit: str | None = None,
     out: str | Path | None = None,
     trust_model: bool = False,
     overwrite: bool = False,
@@ -172,6 +173,8 @@ def compress(
         input_range: the same as a pair, such as (-1, 1).
         labels: class names in the order of the outputs of a network from elsewhere, or a file with one a line; None:
             those of `labels.txt` beside it, else the sorted names of the data's classes.
+        fit: how pictures of another shape come to the input of a network made elsewhere: "stretch" (None), "crop" or
+            "pad"; it becomes part of every file. A run knows its own.
         out: folder for the models; None: the run's `compressed/`, else a folder `compressed` beside `source`.
         trust_model: load a file even if that runs code from it.
         overwrite: replace existing models.
@@ -184,17 +187,14 @@ def compress(
         InputError: the source, the data, the recipes or the output cannot be used.
         MissingExtraError: TensorFlow is not installed.
     """
-    from edgeclf.artifact.normalization import resolve_normalization
-
-    given = resolve_normalization(normalize, input_range)
     require("compress", *_HOST)
     from edgeclf.artifact.class_names import read_names
+    from edgeclf.artifact.normalization import resolve_normalization
     from edgeclf.compression.choice import Asked, choose_recipes, find_unused
     from edgeclf.compression.pipeline.plan import CompressPlan
     from edgeclf.compression.pipeline.request import check_request, hold_folders
 
-    chosen = {"float32": float32, "float16": float16, "dynamic": dynamic, "int8": int8, "int16x8": int16x8}
-    formats = tuple(name for name, is_on in chosen.items() if is_on)
+    formats = _names_of_true(float32=float32, float16=float16, dynamic=dynamic, int8=int8, int16x8=int16x8)
     steps = {"qat": qat, "prune": prune, "cluster": cluster}
     with extras("compress"):
         plan = CompressPlan(
@@ -202,8 +202,9 @@ def compress(
             recipes=choose_recipes(Asked(recipes, formats, steps, settings, io)),
             data=str(data) if isinstance(data, Path) else data,
             calibration=calibration,
-            normalization=given,
+            normalization=resolve_normalization(normalize, input_range),
             labels=None if labels is None else read_names(labels),
+            fit=fit,
             out=None if out is None else str(out),
             trust_model=trust_model,
             overwrite=overwrite,
@@ -218,6 +219,10 @@ def compress(
                 from edgeclf.compression.pipeline.compress import compress as compress_network
 
             return compress_network(plan, progress, images)
+
+
+def _names_of_true(**flags: bool) -> tuple[str, ...]:
+    return tuple(name for name, is_on in flags.items() if is_on)
 
 
 def _warn_of_unused(settings: Iterable[str], recipes: Iterable[Recipe], progress: Progress) -> None:

@@ -12,12 +12,14 @@ import numpy as np
 from edgeclf.artifact.class_names import UNNAMED, describe_single_output, name_classes, own_names
 from edgeclf.artifact.compressed_size import gzip_size
 from edgeclf.artifact.graph_bounds import peak_bytes
+from edgeclf.artifact.input_fit import DESCRIPTIONS, own_fit
 from edgeclf.artifact.locate import locate_model
 from edgeclf.artifact.macs import count_macs, count_parameters, operator_macs, parameter_tensors
 from edgeclf.artifact.model_file import ModelFile
 from edgeclf.artifact.operators import TYPE_BITS
 from edgeclf.artifact.tflite import TensorInfo, TfliteModel
 from edgeclf.errors import ModelError
+from edgeclf.image.shape import STRETCH
 from edgeclf.records import Record
 
 _NO_STATISTICS = MappingProxyType({"sparsity": None, "distinct_weights": None, "distinct_weights_per_channel": None})
@@ -39,6 +41,8 @@ class InspectReport(Record):
         outputs: likewise.
         labels: class names in index order; None where the file has none.
         classes: that it distinguishes; None where it is no image classifier.
+        fit: how pictures of another shape come to its input: `stretch`, `crop` or `pad`; None where the file states
+            none that is known here.
         normalization: mean and std that the metadata asks for; None where it names none.
         parameters: elements of all weights and biases.
         macs: multiply-accumulates for one inference.
@@ -76,6 +80,7 @@ class InspectReport(Record):
     notes: tuple[str, ...] = ()
     classes: int | None = None
     activation_bytes: int | None = None
+    fit: str | None = None
 
 
 def inspect(model: str | Path) -> InspectReport:
@@ -106,6 +111,7 @@ def inspect_file(file: ModelFile) -> InspectReport:
     origin = None if made is None else made.to_dict()
     samples = origin.pop("samples") if origin else None
     classes, remarks = _class_facts(file)
+    fit, remark = _describe_fit(file)
     return InspectReport(
         *shown,
         state,
@@ -115,7 +121,8 @@ def inspect_file(file: ModelFile) -> InspectReport:
         normalization=standard.normalization.to_dict() if standard.normalization else None,
         provenance=origin,
         samples=_count_samples(samples),
-        notes=(*notes, *remarks),
+        notes=(*notes, *remarks, *([remark] if remark else [])),
+        fit=fit,
         **_graph_facts(graph),
     )
 
@@ -123,6 +130,20 @@ def inspect_file(file: ModelFile) -> InspectReport:
 def _count_samples(samples: object) -> int:
     expected = samples.get("expected") if isinstance(samples, dict) else None
     return len(expected) if isinstance(expected, list) else 0
+
+
+def _describe_fit(file: ModelFile) -> tuple[str | None, str]:
+    """Return how pictures are fitted to the input, and what other clients do instead; empty: the same."""
+    try:
+        fit = own_fit(file)
+    except ModelError as error:
+        return None, str(error)
+    if fit in (None, STRETCH):
+        return fit, ""
+    return fit, (
+        f"pictures enter by the fit {fit} ({DESCRIPTIONS[fit]}), which TFLite metadata cannot say: other clients, such "
+        "as MediaPipe, stretch them; give those clients pictures that are fitted already"
+    )
 
 
 def _class_facts(file: ModelFile) -> tuple[int | None, tuple[str, ...]]:

@@ -37,7 +37,7 @@ class Provenance(Record):
         data: source, fingerprint, split_seed, class_names, indices of the calibration images.
         metrics: when exported, by split; fractions.
         versions: of the packages that made it.
-        preprocessing: color order, resize rule and its version.
+        preprocessing: color order, fit (see `edgeclf.artifact.input_fit`), resize rule and its version.
         input_range: what pixel values 0 and 255 become before they enter the graph; None: they enter as they are.
         parameters: of the network.
         macs: multiply-accumulates for one image.

@@ -6,6 +6,7 @@ from typing import Any
 
 from edgeclf import api
 from edgeclf.cli.commands import Command
+from edgeclf.cli.fit_options import FIT
 from edgeclf.cli.options import (
     INPUT_RANGE,
     LABELS,
@@ -45,6 +46,7 @@ OPTIONS = (
     NORMALIZE,
     INPUT_RANGE,
     LABELS,
+    FIT,
     Option("trust_model", "Load a baseline that runs code of its own, such as a Lambda."),
     Option("against", "Another machine's figures of these models, to compare with.", metavar="bench.json"),
     Option("sustain", "Keep the models running; compare the first minute with the last.", metavar="MINUTES"),

@@ -8,6 +8,7 @@ from typing import Any
 
 from edgeclf import api
 from edgeclf.cli.commands import Command
+from edgeclf.cli.fit_options import FIT
 from edgeclf.cli.options import (
     INPUT_RANGE,
     LABELS,
@@ -83,6 +84,7 @@ OPTIONS = (
         help="Class names of a network from elsewhere, one a line in the order of its outputs. Default: labels.txt "
         "beside it, else the sorted classes of the data.",
     ),
+    FIT,
     Option("out", "Where NAME-<recipe>.tflite go. Default: the run's compressed/.", metavar="DIR"),
     Option("trust_model", "Load a file that runs code of its own, such as a Lambda."),
     Option("seed", "Seed of the choice of calibration images and of fine-tuning.", metavar="N"),

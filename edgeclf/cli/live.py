@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, Any
 from edgeclf import api
 from edgeclf.artifact.normalization import resolve_normalization
 from edgeclf.cli.commands import Command
+from edgeclf.cli.fit_options import FIT
 from edgeclf.cli.options import (
     INPUT_RANGE,
     LABELS,
@@ -80,7 +81,10 @@ OPTIONS = (
         panel=_PICTURE,
     ),
     Option(
-        "center_crop", "Look at the middle square instead of stretching.", field="geometry.center_crop", panel=_PICTURE
+        "center_crop",
+        "Look at the middle, in the input's aspect ratio, instead of stretching.",
+        field="geometry.center_crop",
+        panel=_PICTURE,
     ),
     Option("rotate", "Turn clockwise: 0, 90, 180, 270.", metavar="DEGREES", field="geometry.rotate", panel=_PICTURE),
     Option("flip", "Mirror: none, horizontal, vertical, both.", metavar="WAY", field="geometry.flip", panel=_PICTURE),
@@ -118,6 +122,7 @@ OPTIONS = (
     NORMALIZE,
     INPUT_RANGE,
     LABELS,
+    FIT,
     Option(
         "web",
         "Serve the page here. Other hosts than 127.0.0.1 ask for a token, which is printed.",

@@ -6,6 +6,7 @@ from typing import Any
 
 from edgeclf import api
 from edgeclf.cli.commands import Command
+from edgeclf.cli.fit_options import FIT
 from edgeclf.cli.options import INPUT_RANGE, LABELS, MODEL, NORMALIZE, RUNTIME, Option, Table, complete_path
 from edgeclf.cli.session import Outcome, Session
 
@@ -28,6 +29,7 @@ OPTIONS = (
     NORMALIZE,
     INPUT_RANGE,
     LABELS,
+    FIT,
 )
 
 

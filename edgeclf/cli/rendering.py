@@ -170,6 +170,7 @@ def _facts(report: InspectReport) -> list[tuple[str, str]]:
         ("model", report.path),
         ("inputs", "; ".join(map(_tensor, report.inputs))),
         ("outputs", "; ".join(map(_tensor, report.outputs))),
+        ("fit", report.fit or "not stated: pictures are stretched, unless --fit says otherwise"),
         ("labels", shown or "none in the file: --labels FILE names the classes"),
         ("parameters", exact(report.parameters)),
         ("MACs", exact(report.macs)),

@@ -12,6 +12,7 @@ from rich.console import Console
 
 from edgeclf.cli.rendering import line, show_notes
 from edgeclf.cli.rendering_tables import Column, print_table
+from edgeclf.image.shape import STRETCH, show_size
 from edgeclf.measure.formatting import counted, duration, exact, interval, milliseconds, percent, points, size, threads
 
 if TYPE_CHECKING:
@@ -19,9 +20,15 @@ if TYPE_CHECKING:
     from edgeclf.training.run_record import TrainReport
 
 
+def _input(report: TrainReport) -> str:
+    """Write the input: the side of a square, else width and height; and the fit, unless it is the usual one."""
+    size = report.image_size if isinstance(report.image_size, int) else show_size(report.image_size)
+    return f"{size} px" if report.fit == STRETCH else f"{size} px, {report.fit}"
+
+
 def render_training(console: Console, report: TrainReport) -> None:
     """Print figures by split, remarks, what was written, and what to do next."""
-    head = f"{report.model}, {exact(report.parameters)} parameters, {report.image_size} px"
+    head = f"{report.model}, {exact(report.parameters)} parameters, {_input(report)}"
     columns = (
         Column("split"),
         Column("images"),

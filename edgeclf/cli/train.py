@@ -7,6 +7,7 @@ from typing import Any
 
 from edgeclf import api
 from edgeclf.cli.commands import Command
+from edgeclf.cli.fit_options import IMAGE_SIZE, TRAINED_FIT
 from edgeclf.cli.options import UNSET, Option, Table, complete_data, complete_from, complete_path, take_fields
 from edgeclf.cli.session import Outcome, Session
 from edgeclf.cli.values import parse_settings
@@ -76,7 +77,8 @@ CONFIG = (
         metavar="X",
         default=UNSET,
     ),
-    Option("image_size", "Side of the square input. Default: chosen by the data.", metavar="PIXELS", default=UNSET),
+    IMAGE_SIZE,
+    TRAINED_FIT,
     Option("board", _describe_boards, metavar="BOARD", default=UNSET, complete=complete_from(_boards), flag="--for"),
     Option(
         "max_latency",

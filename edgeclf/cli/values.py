@@ -138,6 +138,17 @@ def parse_size(text: str, option: str) -> tuple[int, int]:
     return int(width), int(height)
 
 
+def parse_image_size(text: str, option: str) -> int | tuple[int, int]:
+    """Parse one whole number, or `WIDTHxHEIGHT`: the side of a square, else (height, width), pixels."""
+    if text.isascii() and text.isdigit():
+        return int(text)
+    try:
+        width, height = parse_size(text.replace("×", "x"), option)
+    except InputError:
+        raise InputError(f"{option} takes PIXELS or WIDTHxHEIGHT, such as 96 or 160x96, got {text!r}") from None
+    return height if height == width else (height, width)
+
+
 def parse_roi(text: str, option: str) -> tuple[float, float, float, float]:
     """Parse `X,Y,W,H`: four numbers."""
     try:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import Any
 
+from edgeclf.image.shape import STRETCH
 from edgeclf.inference.input_range import InputRange
 from edgeclf.measure.speed import Speed
 from edgeclf.records import Record
@@ -40,6 +41,7 @@ class CompressedModel(Record):
             of a step, so that `top1` is optimistic; None without data.
         digest: SHA-256 of all settings of the recipe.
         network_input: how pixels enter the float network, and where that is known from; the file takes raw ones.
+        fit: how pictures of another shape come to the input: `stretch`, `crop` or `pad`.
     """
 
     path: str
@@ -66,6 +68,7 @@ class CompressedModel(Record):
     p_value: float | None = None
     speed: Speed | None = None
     written_bytes: int | None = None
+    fit: str = STRETCH
 
 
 @dataclass(frozen=True)

@@ -23,6 +23,7 @@ from edgeclf.dataset.sources import Item, Listing, display
 from edgeclf.dataset.types import OddFile, Unreadable
 from edgeclf.errors import DataError
 from edgeclf.image.decoding import describe_irregularities
+from edgeclf.image.shape import InputShape
 from edgeclf.progress import SILENT, Progress
 from edgeclf.records import Record
 
@@ -125,7 +126,7 @@ def audit(source: str | Path | Listing, progress: Progress = SILENT) -> AuditRep
     if not listing.items:
         empty = f"{listing.source}: no images found{listing.describe_empty()}"
         raise DataError(f"{empty}; expected a folder for each class with images inside")
-    images = read_images(listing, SIDE, SIDE, progress, facts=True)
+    images = read_images(listing, InputShape(SIDE, SIDE), progress, facts=True)
     unreadable, readable = partition_readable(listing, images)
     contents = [images.hashes[number] or "" for number in readable]
     items = [listing.items[number] for number in readable]

@@ -1,4 +1,4 @@
-"""The image store: every decoded image once, one row for each (content, decoder, size).
+"""The image store: every decoded image once, one row for each (content, decoder, size, fit).
 
 FOLDER/index.sqlite      which file has which content, and where its image lies
 FOLDER/96x96-….rows      uint8[N, 96, 96, 3], one image after the other
@@ -26,12 +26,13 @@ import numpy.typing as npt
 
 from edgeclf.dataset.cache import cache_folder, suggest_other_cache
 from edgeclf.dataset.row_checksums import CheckedRows, StoredRow, row_checksums
-from edgeclf.dataset.row_files import append_rows, map_rows
+from edgeclf.dataset.row_files import append_rows, map_rows, row_identity
 from edgeclf.dataset.sources import FileStamp, Listing
 from edgeclf.dataset.store_eviction import evict, new_file_name
 from edgeclf.dataset.store_index import INDEX, ImageFacts, RowArray, StoreIndex
 from edgeclf.dataset.store_repair import forget_damaged, forget_rows, remove_damaged, remove_index, remove_last
 from edgeclf.errors import OutputError, RunFailedError
+from edgeclf.image.shape import InputShape
 
 _TOUCHED_EVERY_SECONDS = 86400
 _FULL_BELOW_BYTES = 64 << 10
@@ -138,12 +139,12 @@ class ImageStore:
                 moved.append((item.key, item.stamp, content))
         return KnownFiles(tuple(contents), tuple(moved), frozenset(known.keys() - {item.key for item in items}))
 
-    def find(self, decoder: str, height: int, width: int, contents: Sequence[str]) -> StoredImages:
+    def find(self, decoder: str, shape: InputShape, contents: Sequence[str]) -> StoredImages:
         """Map the stored images of a decoder at one size, and note that those of `contents` are used."""
-        empty = np.empty((0, height, width, 3), np.uint8)
+        empty = np.empty((0, *shape.size, 3), np.uint8)
         with self._explained():
             for _ in range(_MOST_TRIES):
-                array = self._index.find_array(decoder, height, width)
+                array = self._index.find_array(decoder, shape)
                 if array is None:
                     return StoredImages(empty, {})
                 try:
@@ -151,7 +152,7 @@ class ImageStore:
                 except (FileNotFoundError, ValueError):
                     pixels, stamp = empty, (-1, -1)
                 # Under the file's lock: what the index says from here on stays true.
-                if self._index.find_array(decoder, height, width) != array:
+                if self._index.find_array(decoder, shape) != array:
                     continue
                 if stamp != array.stamp:
                     remove_damaged(self._index, self.folder, array)
@@ -165,10 +166,10 @@ class ImageStore:
                 return StoredImages(pixels, {content: row.number for content, row in found.items()})
         raise RunFailedError(f"{self.folder}: other processes keep changing the cache; run the command again")
 
-    def contents(self, decoder: str, height: int, width: int) -> tuple[set[str], dict[str, str]]:
+    def contents(self, decoder: str, shape: InputShape) -> tuple[set[str], dict[str, str]]:
         """Return all contents that have an image, and the reasons for those that cannot be decoded."""
         with self._explained():
-            array = self._index.find_array(decoder, height, width)
+            array = self._index.find_array(decoder, shape)
             return (set() if array is None else self._index.contents_of(array)), self._index.reasons_of(decoder)
 
     def facts(self, decoder: str, contents: Iterable[str]) -> dict[str, ImageFacts]:
@@ -176,32 +177,30 @@ class ImageStore:
         with self._explained():
             return self._index.facts_of(decoder, contents)
 
-    def remove_old(self, decoder: str, height: int, width: int, keep: Collection[str]) -> None:
+    def remove_old(self, decoder: str, shape: InputShape, keep: Collection[str]) -> None:
         """Remove images that were not used for long or are over the size limit, but not those of `keep` at this size.
 
         Those that any process has mapped stay at every size.
         """
         with self._explained():
-            array = self._index.find_array(decoder, height, width)
+            array = self._index.find_array(decoder, shape)
             evict(self._index, self.folder, None if array is None else array.number, keep)
 
-    def add(self, listing: Listing, decoder: str, height: int, width: int, batch: Batch, size: int) -> None:
+    def add(self, listing: Listing, decoder: str, shape: InputShape, batch: Batch, size: int) -> None:
         """Store images, facts and files together: all of them, or after an error none.
 
         Args:
             listing: of the source that the files belong to.
             decoder: identity of what decoded the images.
-            height: of the images, pixels.
-            width: of the images, pixels.
+            shape: size of the images, and how pictures came to it.
             batch: what to store; images that another process stored meanwhile are left out.
             size: bytes that all images of this load take, for the message about a full disk.
         """
         now = int(time.time())
         with self._explained(size), self._index.writing():
-            number = self._index.add_decoder(decoder)
-            self._index.add_facts(number, batch.facts)
+            self._index.add_facts(self._index.add_decoder(decoder), batch.facts)
             if batch.pixels:
-                array = self._undamaged_array(decoder, height, width) or self._new_array(number, decoder, height, width)
+                array = self._undamaged_array(decoder, shape) or self._new_array(decoder, shape)
                 present = self._index.rows_of(array, batch.contents) if array.count else {}
                 new = [pair for pair in zip(batch.contents, batch.pixels, strict=True) if pair[0] not in present]
                 if new:
@@ -212,10 +211,10 @@ class ImageStore:
             if batch.files:
                 self._index.add_files(self._index.add_source(listing.root, now), batch.files)
 
-    def remove(self, decoder: str, height: int, width: int, contents: Sequence[str]) -> None:
+    def remove(self, decoder: str, shape: InputShape, contents: Sequence[str]) -> None:
         """Remove the last rows again, those of `contents`, where nobody uses them: the disk is full."""
         with contextlib.suppress(OSError, sqlite3.Error), self._index.writing():
-            if array := self._index.find_array(decoder, height, width):
+            if array := self._index.find_array(decoder, shape):
                 remove_last(self._index, self.folder, array, contents)
 
     def record_files(self, listing: Listing, known: KnownFiles) -> None:
@@ -234,21 +233,22 @@ class ImageStore:
                     self._index.add_files(number, known.moved)
                     self._index.remove_files(number, known.gone)
 
-    def _undamaged_array(self, decoder: str, height: int, width: int) -> RowArray | None:
+    def _undamaged_array(self, decoder: str, shape: InputShape) -> RowArray | None:
         """Find an array to add rows to, inside a transaction; what is damaged in it is forgotten first.
 
         Adding rows makes the state of the file a known one, which must not hide damage to the rows before.
         """
-        array = self._index.find_array(decoder, height, width)
+        array = self._index.find_array(decoder, shape)
         if array is None or not forget_damaged(self._index, self.folder, array):
             return array
-        return self._index.find_array(decoder, height, width)
+        return self._index.find_array(decoder, shape)
 
-    def _new_array(self, number: int, decoder: str, height: int, width: int) -> RowArray:
-        file = new_file_name(height, width)
+    def _new_array(self, decoder: str, shape: InputShape) -> RowArray:
+        file = new_file_name(*shape.size)
         (self.folder / file).touch()
-        self._index.add_array(number, height, width, file, (0, 0))
-        array = self._index.find_array(decoder, height, width)
+        number = self._index.add_decoder(row_identity(decoder, shape))
+        self._index.add_array(number, *shape.size, file, (0, 0))
+        array = self._index.find_array(decoder, shape)
         assert array is not None
         return array
 

@@ -17,14 +17,16 @@ from edgeclf.dataset.reading import SourceImages, read_images
 from edgeclf.dataset.sources import Listing, display
 from edgeclf.dataset.splitting import OWN_FRACTIONS, SPLIT_SEED, split_by_content, split_problems, validation_fractions
 from edgeclf.dataset.types import SPLITS, Dataset, ImageView, Split, Unreadable
-from edgeclf.errors import DataError, InputError, UnknownNameError
+from edgeclf.errors import DataError, UnknownNameError
+from edgeclf.image.shape import STRETCH, ImageSize, InputShape, check_image_size
 from edgeclf.progress import SILENT, Progress
 
 
 def load_dataset(
     source: str | Path | Listing,
     *,
-    image_size: int | tuple[int, int],
+    image_size: ImageSize,
+    fit: str = STRETCH,
     split_seed: int = SPLIT_SEED,
     progress: Progress = SILENT,
 ) -> Dataset:
@@ -35,15 +37,16 @@ def load_dataset(
             over a folder of the same name; write `./digits` for the folder. A listing of `list_source` is not walked
             again.
         image_size: side in pixels, or (height, width).
+        fit: how pictures of another shape come to that size (see `edgeclf.image.shape`).
         split_seed: seed of edgeclf's own split; sources that bring their splits do not use it.
         progress: notified of downloads, reading and files left out.
 
     Raises:
         DataError: there are not two classes, or a class has no usable image in a split.
-        UnknownNameError: neither a path nor a known name.
+        UnknownNameError: neither a path nor a known name, or no known fit.
         RunFailedError: the disk is full.
     """
-    height, width = check_image_size(image_size)
+    shape = InputShape(*check_image_size(image_size), fit)
     listing = list_source(source, progress)
     check_classes(listing)
     if passed_over := listing.describe_passed_over():
@@ -52,7 +55,7 @@ def load_dataset(
         progress.warn(listing.unsorted)
     for note in listing.notes:
         progress.info(note)
-    images = read_images(listing, height, width, progress)
+    images = read_images(listing, shape, progress)
     unreadable, readable = partition_readable(listing, images)
     if unreadable:
         example = f"{unreadable[0].path}: {unreadable[0].reason}"
@@ -71,13 +74,14 @@ def load_dataset(
         listing.source,
         listing.class_names,
         MappingProxyType(_build_splits(listing, images, readable, splits, names)),
-        height,
-        width,
+        shape.height,
+        shape.width,
         fingerprint(contents, labels, splits),
         split_seed,
         unreadable,
         images.report,
         listing.notes,
+        fit,
     )
     for name in names:
         if shared := data.describe_in_training(name):
@@ -129,19 +133,6 @@ def list_source(source: str | Path | Listing, progress: Progress = SILENT) -> Li
             f"{display(text)}: does not exist" if not path.exists() else f"{display(text)}: is not a folder"
         )
     raise UnknownNameError("folder or data set", text, NAMED)
-
-
-def check_image_size(image_size: int | tuple[int, int]) -> tuple[int, int]:
-    """Return (height, width) in pixels.
-
-    Raises:
-        InputError: not one or two whole numbers of at least 1.
-    """
-    sides = tuple(image_size) if isinstance(image_size, (tuple, list)) else (image_size, image_size)
-    whole = all(isinstance(side, (int, np.integer)) and not isinstance(side, bool) and side >= 1 for side in sides)
-    if len(sides) != 2 or not whole:
-        raise InputError(f"image_size must be a whole number of pixels or (height, width), got {image_size!r}")
-    return int(sides[0]), int(sides[1])
 
 
 def check_classes(listing: Listing) -> None:

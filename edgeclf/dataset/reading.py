@@ -23,9 +23,10 @@ from edgeclf.dataset.store_index import ImageFacts
 from edgeclf.dataset.store_repair import remove_index
 from edgeclf.dataset.types import LoadReport
 from edgeclf.errors import DataError, ImageError, OutputError, RunFailedError
-from edgeclf.image.decoding import PREPROCESSING_VERSION, decode_bytes, resize
+from edgeclf.image.decoding import PREPROCESSING_VERSION, decode_bytes, fit_image
 from edgeclf.image.files import read_content
 from edgeclf.image.header import ImageHeader, read_header
+from edgeclf.image.shape import InputShape
 from edgeclf.progress import SILENT, Progress
 
 # Counts up when other facts are stored beside the images, or `read_header` finds other ones.
@@ -71,14 +72,13 @@ class _Read:
 
 
 def read_images(
-    listing: Listing, height: int, width: int, progress: Progress = SILENT, *, facts: bool = False
+    listing: Listing, shape: InputShape, progress: Progress = SILENT, *, facts: bool = False
 ) -> SourceImages:
     """Bring all different images of a listing to one size, decoding those that the store does not have.
 
     Args:
         listing: of the source.
-        height: of the images, pixels.
-        width: of the images, pixels.
+        shape: size of the images, and how pictures come to it.
         progress: where a bar is shown while files are read.
         facts: whether to look up the facts about each content too.
 
@@ -92,7 +92,7 @@ def read_images(
     for _ in range(_MOST_TRIES):
         try:
             with ImageStore(folder) as store:
-                load = _Load(store, listing, height, width, report)
+                load = _Load(store, listing, shape, report)
                 if loaded := load.run(progress, facts):
                     return loaded
                 report = load.report  # another process removed images of this load meanwhile
@@ -118,10 +118,10 @@ def stored_header(facts: ImageFacts) -> ImageHeader | None:
 class _Load:
     """One load of one source at one size."""
 
-    def __init__(self, store: ImageStore, listing: Listing, height: int, width: int, report: LoadReport) -> None:
+    def __init__(self, store: ImageStore, listing: Listing, shape: InputShape, report: LoadReport) -> None:
         self.report = report
         self._store, self._listing = store, listing
-        self._height, self._width = height, width
+        self._shape = shape
         self._decoder = decoder_identity(listing)
         self._lock = threading.Lock()
         # Contents that need no decoding any more: stored, known to be damaged, or in the hands of a worker.
@@ -143,7 +143,7 @@ class _Load:
             del found  # what is mapped could not be removed
             if self._fill(work, hashes, progress):
                 keep = {content for content in hashes if content is not None}
-                store.remove_old(self._decoder, self._height, self._width, keep)
+                store.remove_old(self._decoder, self._shape, keep)
             found = self._find(hashes)
         if files is not None:
             store.record_files(listing, files)
@@ -158,7 +158,7 @@ class _Load:
 
     def _find(self, hashes: Sequence[str | None]) -> StoredImages:
         different = list(dict.fromkeys(content for content in hashes if content is not None))
-        found = self._store.find(self._decoder, self._height, self._width, different)
+        found = self._store.find(self._decoder, self._shape, different)
         if len(found.rows) < len(different):
             missing = (content for content in different if content not in found.rows)
             facts = self._store.facts(self._decoder, missing)
@@ -181,8 +181,8 @@ class _Load:
     def _fill(self, work: list[int], hashes: list[str | None], progress: Progress) -> bool:
         """Read the items `work`, and store what is new; returns whether images were stored."""
         cache_limit()  # a wrong limit is refused before the work, not after it
-        row_bytes = self._height * self._width * 3
-        self._done, reasons = self._store.contents(self._decoder, self._height, self._width)
+        row_bytes = self._shape.height * self._shape.width * 3
+        self._done, reasons = self._store.contents(self._decoder, self._shape)
         self._done |= reasons.keys()
         self._undecoded |= reasons
         added: list[str] = []
@@ -200,7 +200,7 @@ class _Load:
                 self._add(batch, len(work) * row_bytes)
                 added += batch.contents
         except RunFailedError:
-            self._store.remove(self._decoder, self._height, self._width, added)
+            self._store.remove(self._decoder, self._shape, added)
             raise
         return bool(added)
 
@@ -210,7 +210,7 @@ class _Load:
         # The contents of known images' files only save reading them again: a cache that can only be read suffices here.
         needless = (OutputError, RunFailedError) if not batch.facts else ()
         with contextlib.suppress(*needless):
-            self._store.add(self._listing, self._decoder, self._height, self._width, batch, size)
+            self._store.add(self._listing, self._decoder, self._shape, batch, size)
 
     def _collect(self, number: int, made: _Read, batch: Batch, hashes: list[str | None]) -> None:
         """Put what a worker made of one item where it belongs."""
@@ -247,7 +247,7 @@ class _Load:
                     f"{self._listing.name}: its pixels in the cache had changed; run the command again"
                 )
             facts = ImageFacts(array.shape[0], array.shape[1], "", None)
-            return _Read(self._listing.contents[number], resize(array, self._height, self._width), facts)
+            return _Read(self._listing.contents[number], fit_image(array, self._shape), facts)
         item = self._listing.items[number]
         content = self._listing.prefetched.pop(number, b"")
         try:
@@ -269,4 +269,4 @@ class _Load:
             transient = isinstance(error.__cause__, MemoryError)
             return _Read(digest, facts=ImageFacts(0, 0, stored_header, str(error)), storable=not transient)
         facts = ImageFacts(image.shape[0], image.shape[1], stored_header, None)
-        return _Read(digest, resize(image, self._height, self._width), facts)
+        return _Read(digest, fit_image(image, self._shape), facts)

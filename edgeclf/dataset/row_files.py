@@ -17,6 +17,7 @@ import numpy.typing as npt
 
 from edgeclf.dataset.cache import lock_file
 from edgeclf.dataset.row_checksums import row_checksums
+from edgeclf.image.shape import STRETCH, InputShape
 
 _PIECE_BYTES = 8 << 20
 
@@ -42,6 +43,11 @@ def map_rows(path: Path, shape: tuple[int, int, int, int]) -> tuple[npt.NDArray[
         if status.st_size < np.prod(shape, dtype=np.int64):
             raise ValueError(f"{path}: expected {shape[0]} rows, got {status.st_size} bytes")
         return np.memmap(stream, np.uint8, "r", shape=shape), (status.st_size, status.st_mtime_ns)
+
+
+def row_identity(decoder: str, shape: InputShape) -> str:
+    """Return what decides, beside size and content, about the pixels of a row; facts have the decoder's alone."""
+    return decoder if shape.fit == STRETCH else f"{decoder} {shape.fit}"
 
 
 def append_rows(path: Path, start: int, rows: npt.NDArray[np.uint8]) -> Stamp:

@@ -10,8 +10,9 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from edgeclf.dataset.row_checksums import StoredRow
-from edgeclf.dataset.row_files import Stamp
+from edgeclf.dataset.row_files import Stamp, row_identity
 from edgeclf.dataset.sources import FileStamp
+from edgeclf.image.shape import InputShape
 
 INDEX = "index.sqlite"
 """Name of the index in the folder of the store."""
@@ -181,12 +182,12 @@ class StoreIndex:
         self.execute("DROP TABLE sought")
         return {row[:5]: row[5].hex() for row in rows}
 
-    def find_array(self, decoder: str, height: int, width: int) -> RowArray | None:
-        """Return the array of this decoder and size, or None."""
+    def find_array(self, decoder: str, shape: InputShape) -> RowArray | None:
+        """Return the array of this decoder and shape, or None."""
         found = self.execute(
             "SELECT arrays.id, file, count, bytes, written, height, width "
             "FROM arrays JOIN decoders ON decoders.id = decoder WHERE identity = ? AND height = ? AND width = ?",
-            (decoder, height, width),
+            (row_identity(decoder, shape), *shape.size),
         ).fetchone()
         return None if found is None else _array(found)
 

@@ -11,6 +11,7 @@ import numpy as np
 import numpy.typing as npt
 
 from edgeclf.dataset.row_files import map_rows
+from edgeclf.image.shape import STRETCH, InputShape
 from edgeclf.records import Record
 
 SPLITS = ("train", "validation", "test")
@@ -135,6 +136,7 @@ class Dataset:
         unreadable: files left out, each with its reason.
         load: how much was read and decoded for this load.
         notes: what was recognized or completed beyond what the source states, a line each.
+        fit: how pictures of another shape came to the image size.
     """
 
     name: str
@@ -148,6 +150,12 @@ class Dataset:
     unreadable: tuple[Unreadable, ...] = ()
     load: LoadReport = LoadReport()
     notes: tuple[str, ...] = ()
+    fit: str = STRETCH
+
+    @property
+    def shape(self) -> InputShape:
+        """Size of the images, and how pictures came to it."""
+        return InputShape(self.height, self.width, self.fit)
 
     def per_class(self, split: str) -> dict[str, int]:
         """Count the images of each class in `split`."""

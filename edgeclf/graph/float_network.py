@@ -12,6 +12,7 @@ import numpy.typing as npt
 
 from edgeclf.artifact.normalization import Normalization
 from edgeclf.errors import ModelError
+from edgeclf.image.shape import STRETCH, InputShape
 
 
 @dataclass(frozen=True)
@@ -22,11 +23,18 @@ class InputSpec:
         height: pixels.
         width: pixels.
         normalization: what happens to raw RGB before it enters the network, its channel order among it.
+        fit: how pictures of another shape come to that size (see `edgeclf.image.shape`).
     """
 
     height: int
     width: int
     normalization: Normalization
+    fit: str = STRETCH
+
+    @property
+    def shape(self) -> InputShape:
+        """Size, and how pictures come to it."""
+        return InputShape(self.height, self.width, self.fit)
 
     @property
     def scale_and_offset(self) -> tuple[npt.NDArray[np.float64], npt.NDArray[np.float64]]:

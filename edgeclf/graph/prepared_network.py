@@ -19,7 +19,7 @@ import tf_keras
 from edgeclf.artifact.normalization import Normalization
 from edgeclf.errors import ModelError
 from edgeclf.graph.flatten import flatten
-from edgeclf.graph.float_network import FloatNetwork, InputSpec
+from edgeclf.graph.float_network import FloatNetwork
 from edgeclf.graph.private_apis import calls_of, has_graph, producer, readers
 from edgeclf.graph.reparameterize import fold_branches
 from edgeclf.graph.rewire import rewire
@@ -84,8 +84,7 @@ def _is_pure(network: FloatNetwork, scale: Any, offset: Any) -> bool:
 
 
 def _with_input_max(network: FloatNetwork, input_max: float) -> FloatNetwork:
-    given = network.input
-    return replace(network, input=InputSpec(given.height, given.width, Normalization.from_range(0.0, input_max)))
+    return replace(network, input=replace(network.input, normalization=Normalization.from_range(0.0, input_max)))
 
 
 def _scaling_layer(channel_order: str, scale: Any, offset: Any) -> tuple[Any, list[npt.NDArray[np.float32]]]:

@@ -22,6 +22,7 @@ from edgeclf.image.files import read_content
 from edgeclf.image.header import CUT_JPEG, SUFFIXES, ImageHeader, read_header, without_animation
 from edgeclf.image.native_stderr import without_chatter
 from edgeclf.image.orientation import turn_upright
+from edgeclf.image.shape import PAD_GRAY, STRETCH, InputShape
 from edgeclf.image.tiff_header import without_orientation
 
 PREPROCESSING_VERSION = 3
@@ -56,13 +57,14 @@ if "OPENCV_LOG_LEVEL" not in os.environ:
     (getattr(cv2, "setLogLevel", None) or cv2.utils.logging.setLogLevel)(_SILENT)
 
 
-def load_image(path: Path | str, height: int, width: int) -> Image:
-    """Decode a file and resize it: uint8[height, width, 3] RGB.
+def load_image(path: Path | str, height: int, width: int, fit: str = STRETCH) -> Image:
+    """Decode a file and fit it to an input: uint8[height, width, 3] RGB.
 
     Raises:
         ImageError: it cannot be read; the message is the reason alone.
+        UnknownNameError: there is no such fit.
     """
-    return resize(decode(path), height, width)
+    return fit_image(decode(path), InputShape(height, width, fit))
 
 
 def decode(path: Path | str) -> Image:
@@ -135,6 +137,31 @@ def _is_complete(content: bytes, header: ImageHeader) -> bool:
     with without_chatter(b"JPEG data"):
         pixels = _decode_stored(content + _JPEG_END, header)
         return all(np.array_equal(_decode_stored(content + more + _JPEG_END, header), pixels) for more in _NOT_PIXELS)
+
+
+def fit_image(image: npt.NDArray[Any], shape: InputShape) -> Image:
+    """Bring a decoded picture to the input of a network: uint8[shape.height, shape.width, 3]. All sides call this one.
+
+    Args:
+        image: as `resize` takes it; the channels keep their order, whatever it is.
+        shape: of the input, with its fit.
+
+    Raises:
+        ImageError: `image` is nothing of the kind.
+    """
+    if shape.fit == STRETCH:
+        return resize(image, shape.height, shape.width)
+    rgb = _as_rgb(image)
+    height, width = rgb.shape[:2]
+    left, top, right, bottom = shape.seen_box(height, width)
+    seen = rgb[top:bottom, left:right]
+    left, top, right, bottom = shape.filled_box(height, width)
+    resized = resize(seen, bottom - top, right - left)
+    if resized.shape[:2] == shape.size:
+        return resized
+    canvas = np.full((*shape.size, 3), PAD_GRAY, np.uint8)
+    canvas[top:bottom, left:right] = resized
+    return canvas
 
 
 def resize(image: npt.NDArray[Any], height: int, width: int) -> Image:

@@ -12,11 +12,13 @@ import numpy as np
 import numpy.typing as npt
 
 from edgeclf.artifact.class_names import GivenLabels, describe_single_output, name_classes
+from edgeclf.artifact.input_fit import resolve_fit
 from edgeclf.artifact.locate import locate_model
 from edgeclf.artifact.model_file import ModelFile
 from edgeclf.artifact.normalization import Normalization, resolve_normalization
 from edgeclf.artifact.pixels import apply_table, pixel_table
 from edgeclf.errors import ImageError, RunFailedError
+from edgeclf.image.shape import InputShape
 from edgeclf.inference.engine import TensorSpec, find_engine
 from edgeclf.inference.frame_choice import FrameChoice
 from edgeclf.inference.images import ImageLike, is_several, load_pixels
@@ -64,6 +66,8 @@ class Classifier:
         input_range: the same as a pair, what pixel values 0 and 255 become, such as (0, 1).
         labels: class names in the order of the outputs, or a file with one a line; None: those that the file carries,
             else those of `labels.txt` beside it, else numbers.
+        fit: how pictures of another shape come to the input of a model from elsewhere: `stretch` (as other clients do),
+            `crop` or `pad` (see `edgeclf.image.shape`). One of edgeclf's own knows it, and refuses another.
 
     Attributes:
         path: the model file.
@@ -72,6 +76,7 @@ class Classifier:
         height: of the input, pixels.
         width: of the input, pixels.
         size: height and width.
+        input_shape: the same, with the fit.
         class_count: number of classes.
         runtime: name of the engine.
         runtime_version: of the engine's package.
@@ -81,8 +86,8 @@ class Classifier:
 
     Raises:
         ModelError: no such model, it is damaged, or it is no image classifier.
-        InputError: the model knows another input range, both keywords for it are given, the labels do not fit, or the
-            engine cannot be used.
+        InputError: the model knows another input range or fit, both keywords for a range are given, the labels do not
+            fit, or the engine cannot be used.
     """
 
     def __init__(
@@ -94,6 +99,7 @@ class Classifier:
         normalize: str | Normalization | None = None,
         input_range: tuple[float, float] | None = None,
         labels: GivenLabels | None = None,
+        fit: str | None = None,
     ) -> None:
         given = resolve_normalization(normalize, input_range)
         file = model if isinstance(model, ModelFile) else ModelFile.read(locate_model(model))
@@ -102,6 +108,7 @@ class Classifier:
         self._shape = file.shape
         self.height, self.width, self.class_count = file.shape.height, file.shape.width, file.shape.classes
         self.size = (self.height, self.width)
+        self.input_shape = InputShape(self.height, self.width, resolve_fit(file, fit))
         named = name_classes(file, labels)
         self.labels, self.label_source = named.names, named.source
         self._session = find_engine(runtime).open(file, threads=threads)
@@ -143,10 +150,10 @@ class Classifier:
             ImageError: an image cannot be read, or what the model computes for it is NaN or infinite.
         """
         if is_several(image):
-            pixels = [load_pixels(one, self.height, self.width) for one in image]
+            pixels = [load_pixels(one, self.input_shape) for one in image]
             self._ensure_input_range(pixels)
             return tuple(self._predict(one, top) for one in pixels)
-        return self._predict(load_pixels(image, self.height, self.width), top)
+        return self._predict(load_pixels(image, self.input_shape), top)
 
     def _predict(self, pixels: Images, top: int) -> Prediction:
         raw = self.raw(pixels)

@@ -10,8 +10,9 @@ import numpy as np
 import numpy.typing as npt
 
 from edgeclf.errors import ImageError
-from edgeclf.image.decoding import decode, decode_bytes, resize
+from edgeclf.image.decoding import decode, decode_bytes, fit_image
 from edgeclf.image.download import download_image, is_address
+from edgeclf.image.shape import InputShape
 
 Pixels = npt.NDArray[np.uint8]
 
@@ -61,13 +62,13 @@ def is_several(image: ImageLike | Iterable[ImageLike]) -> TypeGuard[Iterable[Ima
     return isinstance(image, (Sequence, Iterator)) and not isinstance(image, (str, *_BYTES))
 
 
-def load_pixels(image: object, height: int, width: int) -> Pixels:
-    """Make uint8[height, width, 3] RGB of an image.
+def load_pixels(image: object, shape: InputShape) -> Pixels:
+    """Make uint8[height, width, 3] RGB of an image, fitted to the input of a model.
 
     Raises:
         ImageError: it cannot be read, or is no image; the message is the reason alone.
     """
-    return resize(decode_any(image), height, width)
+    return fit_image(decode_any(image), shape)
 
 
 def decode_any(image: object) -> npt.NDArray[Any]:

@@ -10,7 +10,7 @@ from pathlib import Path
 
 from edgeclf.artifact.locate import Paths, list_paths
 from edgeclf.errors import ImageError
-from edgeclf.image.decoding import IMAGE_SUFFIXES, decode, decode_bytes, resize
+from edgeclf.image.decoding import IMAGE_SUFFIXES, decode, decode_bytes, fit_image
 from edgeclf.image.download import download_image, is_address
 from edgeclf.image.drawing import Pixels
 from edgeclf.image.folder_names import is_data_folder
@@ -54,6 +54,7 @@ class PredictReport(Record):
         notes: warnings about how the model is read, a line each.
         label_source: where the class names are from: `given`, `metadata`, `provenance`, `beside` (a file), or `numbers`
             where nobody named them.
+        fit: how pictures came to the input: `stretch`, `crop` or `pad`.
     """
 
     model: str
@@ -63,6 +64,7 @@ class PredictReport(Record):
     unreadable: tuple[UnreadablePhoto, ...]
     notes: tuple[str, ...]
     label_source: str | None = None
+    fit: str | None = None
 
 
 def predict_photos(
@@ -114,6 +116,7 @@ def predict_photos(
         tuple(unreadable),
         classifier.notes,
         classifier.label_source,
+        classifier.input_shape.fit,
     )
 
 
@@ -187,7 +190,7 @@ def _measure_input_range(
     readable = []
     for photo in photos[:: max(1, len(photos) // RANGE_PHOTOS)][:RANGE_PHOTOS]:
         with contextlib.suppress(ImageError):
-            readable.append(resize(read(photo), classifier.height, classifier.width))
+            readable.append(fit_image(read(photo), classifier.input_shape))
     if readable:
         classifier.choose_input_range(readable)
 

@@ -7,10 +7,12 @@ from collections.abc import Callable
 from pathlib import Path
 
 from edgeclf.artifact.class_names import GivenLabels, read_given
+from edgeclf.artifact.input_fit import run_fit
 from edgeclf.artifact.labels import names_beside
 from edgeclf.artifact.normalization import RAW
 from edgeclf.artifact.run_folder import RunFolder
 from edgeclf.dataset import Dataset
+from edgeclf.image.shape import STRETCH, InputShape
 from edgeclf.keras_files.input_range import choose_input_range, describe_own_input
 from edgeclf.keras_files.loading import load_network
 from edgeclf.keras_files.predictor import BATCH, KerasPredictor
@@ -19,7 +21,7 @@ from edgeclf.measure.class_order import order_classes
 from edgeclf.measure.plan import BenchPlan
 from edgeclf.progress import SILENT, Progress
 
-Data = Dataset | Callable[[int, int], Dataset] | None
+Data = Dataset | Callable[[InputShape], Dataset] | None
 
 
 def open_baseline(path: str | Path, plan: BenchPlan, data: Data = None, progress: Progress = SILENT) -> BaselineNetwork:
@@ -27,9 +29,9 @@ def open_baseline(path: str | Path, plan: BenchPlan, data: Data = None, progress
 
     Args:
         path: what `compress` takes: a run folder, a `.keras` or `.h5` file, a SavedModel.
-        plan: with the normalization given, and whether to load layers that may carry code. A network that knows its
-            own is not given another: that one is for the models.
-        data: the images, or a function that loads them at a (height, width), on which an unknown input range is
+        plan: with the normalization and the fit given, and whether to load layers that may carry code. A network that
+            knows its own is not given another: that one is for the models.
+        data: the images, or a function that loads them for an input, on which an unknown input range is
             measured; None: the normalization given, else raw pixels.
         progress: where remarks go.
 
@@ -41,10 +43,13 @@ def open_baseline(path: str | Path, plan: BenchPlan, data: Data = None, progress
     loaded = load_network(path, trust_model=plan.trust_model)
     for note in loaded.network.notes:
         progress.info(note)
-    size = (loaded.network.input.height, loaded.network.input.width)
-    dataset = data(*size) if callable(data) else data
+    trained = run_fit(loaded.path)
+    loaded = loaded.with_fit(trained or plan.fit or STRETCH)
+    dataset = data(loaded.network.input.shape) if callable(data) else data
     classes, found = _class_names(loaded.path, len(loaded.network.classes), plan.labels)
     notes, normalization = list(found), plan.normalization
+    if trained and plan.fit not in (None, trained):
+        notes.append(f"the fit {plan.fit} was not applied to it: it was trained with {trained}")
     if dataset is not None and classes is not None and len(classes) == len(dataset.class_names):
         dataset = order_classes(dataset, classes)
     if own := describe_own_input(loaded):
@@ -67,6 +72,7 @@ def open_baseline(path: str | Path, plan: BenchPlan, data: Data = None, progress
         class_count=len(network.classes),
         notes=tuple(f"float baseline: {note}" for note in notes),
         of_a_run=RunFolder.is_one(_folder(loaded.path)),
+        fit=network.input.fit,
     )
 
 

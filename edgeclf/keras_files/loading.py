@@ -44,8 +44,13 @@ class LoadedNetwork:
 
     def with_normalization(self, normalization: Normalization) -> LoadedNetwork:
         """Return a copy whose network takes pixels as `normalization` makes them."""
-        given = self.network.input
-        spec = InputSpec(given.height, given.width, normalization)
+        return self._with_input(dataclasses.replace(self.network.input, normalization=normalization))
+
+    def with_fit(self, fit: str) -> LoadedNetwork:
+        """Return a copy whose network takes pictures by a fit."""
+        return self._with_input(dataclasses.replace(self.network.input, fit=fit))
+
+    def _with_input(self, spec: InputSpec) -> LoadedNetwork:
         return dataclasses.replace(self, network=dataclasses.replace(self.network, input=spec))
 
 

@@ -15,6 +15,7 @@ import numpy.typing as npt
 
 from edgeclf.artifact.normalization import Normalization
 from edgeclf.dataset import Dataset
+from edgeclf.image.shape import STRETCH, InputShape
 from edgeclf.inference.predictor import Predictor
 from edgeclf.measure.accuracy import Images, takes_order_of_classes
 from edgeclf.measure.class_order import describe_assumed_order, describe_chance, match_classes
@@ -93,6 +94,7 @@ class BaselineNetwork:
         class_count: number of classes; None: that of the labels.
         notes: on how its classes are named, and on how pixels enter it.
         of_a_run: whether edgeclf trained it.
+        fit: how pictures come to its input.
     """
 
     predictor: TimedPredictor
@@ -102,6 +104,7 @@ class BaselineNetwork:
     class_count: int | None = None
     notes: tuple[str, ...] = ()
     of_a_run: bool = False
+    fit: str = STRETCH
 
 
 OpenBaseline = Callable[[Path, BenchPlan, "Dataset | DatasetLoader | None", Progress], BaselineNetwork]
@@ -125,7 +128,7 @@ def measure_baseline(
     paths: tuple[str, ...] = ()
     notes = network.notes
     if dataset is not None:
-        data = dataset if isinstance(dataset, Dataset) else dataset(*predictor.size)
+        data = dataset if isinstance(dataset, Dataset) else dataset(InputShape(*predictor.size, network.fit))
         images = split_of(data, split)
         count = len(predictor.labels) if network.class_count is None else network.class_count
         mapping = match_classes(predictor.labels, count, data)

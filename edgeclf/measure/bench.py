@@ -12,6 +12,7 @@ from edgeclf.artifact.macs import count_macs, count_parameters
 from edgeclf.artifact.model_file import ModelFile
 from edgeclf.dataset import Dataset, Split
 from edgeclf.errors import DataError
+from edgeclf.image.shape import InputShape
 from edgeclf.measure.accuracy import predict_split, takes_order_of_classes
 from edgeclf.measure.baseline import Baseline
 from edgeclf.measure.class_order import describe_assumed_order, describe_chance, match_classes
@@ -44,8 +45,8 @@ def bench(
     Args:
         plan: how; what it names as models, data, baseline and outputs is not read here.
         files: the models, edgeclf's own or others'.
-        dataset: the images, or a function that loads them at a (height, width), which models of different sizes
-            need; None leaves accuracy out.
+        dataset: the images, or a function that loads them for an input, which models of different sizes or
+            fits need; None leaves accuracy out.
         baseline: the float network's predictions on the same split; None leaves the differences out.
         target: the machine; None: this one.
         notes: for the report, on what was left out before.
@@ -69,7 +70,7 @@ def bench(
     if load:
         verdicts = compare_models(predictions, baseline.predictions if baseline else None)
         pairs = zip(subjects, predictions, strict=True)
-        subjects = [_note_classes(one, found, load(one.height, one.width), progress) for one, found in pairs]
+        subjects = [_note_classes(one, found, load(one.shape), progress) for one, found in pairs]
     measured = target.measure(plan, [subject.file for subject in subjects], progress)
     per_subject = len(measured.latencies) // len(subjects)
     models = [
@@ -82,7 +83,7 @@ def bench(
         )
         for index, (latency, memory) in enumerate(zip(measured.latencies, measured.memories, strict=True))
     ]
-    data = load(subjects[0].height, subjects[0].width) if load else None
+    data = load(subjects[0].shape) if load else None
     remarks = [*notes, *(data.notes if data else ())]
     if data and (shared := data.describe_in_training(plan.split)):
         remarks.append(shared)
@@ -114,8 +115,8 @@ def find_photos(load: DatasetLoader | None, split: str) -> FindPhotos | None:
     if load is None:
         return None
 
-    def find(height: int, width: int) -> list[Path]:
-        paths = split_of(load(height, width), split).paths
+    def find(shape: InputShape) -> list[Path]:
+        paths = split_of(load(shape), split).paths
         step = max(1, len(paths) // PREPROCESSING_PHOTOS)
         # Named data sets come as arrays and have no files.
         return [path for path in map(Path, paths[::step][:PREPROCESSING_PHOTOS]) if path.is_file()]
@@ -133,7 +134,7 @@ def _predict_all(
     """Predict the split with every model; empty without data."""
     if load is None:
         return []
-    return [_predict(subject, load(subject.height, subject.width), plan, baseline, progress) for subject in subjects]
+    return [_predict(subject, load(subject.shape), plan, baseline, progress) for subject in subjects]
 
 
 def _predict(
@@ -208,6 +209,7 @@ def _result(
         notes=subject.notes,
         sha256=file.sha256,
         label_source=subject.label_source,
+        fit=subject.fit,
         normalization=subject.input_range.normalization if subject.input_range else None,
     )
 

@@ -23,6 +23,7 @@ import numpy.typing as npt
 from edgeclf.artifact.model_file import ModelFile
 from edgeclf.errors import InputError
 from edgeclf.image.decoding import load_image
+from edgeclf.image.shape import STRETCH
 from edgeclf.inference.engine import Session, find_engine
 from edgeclf.measure.stopwatch import WARM_UP_SECONDS, Percentiles, percentiles, time_calls, undisturbed, warm_up
 from edgeclf.progress import SILENT, Progress
@@ -119,7 +120,7 @@ def check_counts(threads: Sequence[int], runs: int | None) -> None:
 
 
 def preprocessing_latency(
-    photos: Sequence[Path], height: int, width: int, *, progress: Progress = SILENT
+    photos: Sequence[Path], height: int, width: int, *, fit: str = STRETCH, progress: Progress = SILENT
 ) -> Percentiles | None:
     """Time decoding and resizing, from a file in the page cache to `uint8[height, width, 3]`; None without photos.
 
@@ -133,9 +134,9 @@ def preprocessing_latency(
     times = np.empty(len(photos), np.int64)
     with undisturbed(), progress.task("timing pre-processing", len(photos)) as task:
         for index, photo in enumerate(photos):
-            load_image(photo, height, width)
+            load_image(photo, height, width, fit)
             start = time.perf_counter_ns()
-            load_image(photo, height, width)
+            load_image(photo, height, width, fit)
             times[index] = time.perf_counter_ns() - start
             task.advance()
     return percentiles(times)

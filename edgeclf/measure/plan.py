@@ -8,6 +8,7 @@ from edgeclf.artifact.locate import list_paths
 from edgeclf.artifact.normalization import Normalization
 from edgeclf.dataset import SPLITS
 from edgeclf.errors import InputError, UnknownNameError
+from edgeclf.image.shape import check_fit
 from edgeclf.measure.latency import check_counts
 from edgeclf.measure.sustained import check_minutes
 from edgeclf.records import Record
@@ -26,6 +27,8 @@ class BenchPlan(Record):
         runtime: name of the runtime, for all models.
         runs: timed calls of each model and thread count; None: decided by the model's speed.
         normalization: how pixels enter models whose files do not state it; None: measured.
+        fit: how pictures come to the input of models whose files do not state it: `stretch`, `crop` or `pad`; None:
+            stretched.
         labels: a file with class names, one a line in the order of the outputs, for the models and the baseline that
             carry none, and for other people's models that carry others; None: not given.
         trust_model: load a baseline even if that runs code from its file.
@@ -56,6 +59,7 @@ class BenchPlan(Record):
     overwrite: bool = False
     against: str | None = None
     labels: str | tuple[str, ...] | None = None
+    fit: str | None = None
 
     def __post_init__(self) -> None:
         # A single path is one model, not one a letter; likewise a single count.
@@ -66,5 +70,7 @@ class BenchPlan(Record):
         if self.split not in SPLITS:
             raise UnknownNameError("split", self.split, SPLITS)
         check_counts(self.threads, self.runs)
+        if self.fit is not None:
+            check_fit(self.fit)
         if self.sustain is not None:
             check_minutes(self.sustain)

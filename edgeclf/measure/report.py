@@ -78,6 +78,8 @@ class ModelResult(Record):
         sha256: of the file, as `sha256sum` gives it; None in reports of earlier versions.
         label_source: where its class names are from: `given`, `metadata`, `provenance`, `beside` (a file), or `numbers`
             where nobody named them; None in reports of earlier versions.
+        fit: how pictures came to its input: `stretch`, `crop` or `pad`; None in reports of earlier versions, which
+            stretched them.
     """
 
     path: str
@@ -111,6 +113,7 @@ class ModelResult(Record):
     sha256: str | None = None
     label_source: str | None = None
     normalization: Normalization | None = None
+    fit: str | None = None
 
 
 @dataclass(frozen=True)

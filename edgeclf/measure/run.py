@@ -3,20 +3,22 @@
 from __future__ import annotations
 
 import functools
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
+from edgeclf.artifact.input_fit import own_fit, run_fit
 from edgeclf.artifact.model_file import ModelFile
 from edgeclf.artifact.run_folder import RunFolder
 from edgeclf.dataset import Dataset, Split, check_classes, list_source, load_dataset
 from edgeclf.dataset.splitting import SPLIT_SEED
+from edgeclf.image.shape import STRETCH, InputShape
 from edgeclf.inference.engine import find_engine
 from edgeclf.measure.baseline import Baseline, OpenBaseline, measure_baseline
 from edgeclf.measure.bench import bench, find_photos
 from edgeclf.measure.outputs import find_outputs
 from edgeclf.measure.plan import BenchPlan
-from edgeclf.measure.report import BenchReport, load_report, save_report
+from edgeclf.measure.report import BenchReport, ModelResult, load_report, save_report
 from edgeclf.measure.report_comparison import check_comparable, compare_reports
 from edgeclf.measure.sources import BenchSources, find_sources
 from edgeclf.measure.subjects import DatasetLoader
@@ -69,7 +71,7 @@ def run_bench(
     load = None if plan.data is None else _loader(plan.data, found, progress)
     find_engine(plan.runtime)
     target = target or Local(find_photos(load, plan.split))
-    baseline, notes = _baseline(plan, found, load, host, progress)
+    baseline, notes = _baseline(plan, found, files, load, host, progress)
     report = bench(plan, files, dataset=load, baseline=baseline, target=target, notes=notes, progress=progress)
     if other is not None and plan.against is not None:
         report = replace(report, against=compare_reports(report, other, plan.against))
@@ -79,7 +81,7 @@ def run_bench(
         if outputs.json is not None:
             save_report(report, outputs.json)
         if outputs.html is not None and host.write_page is not None:
-            images = None if load is None else load(*report.models[0].input_size).splits[plan.split]
+            images = None if load is None else load(_shape(report.models[0])).splits[plan.split]
             host.write_page(report, outputs.html, images)
     return report
 
@@ -93,20 +95,35 @@ def _loader(data: str, found: BenchSources, progress: Progress) -> DatasetLoader
     check_classes(listing)
 
     @functools.cache
-    def load(height: int, width: int) -> Dataset:
-        return load_dataset(listing, image_size=(height, width), split_seed=seed, progress=progress)
+    def load(shape: InputShape) -> Dataset:
+        return load_dataset(listing, image_size=shape.size, fit=shape.fit, split_seed=seed, progress=progress)
 
     return load
 
 
+def _shape(result: ModelResult) -> InputShape:
+    return InputShape(*result.input_size, result.fit or STRETCH)
+
+
 def _baseline(
-    plan: BenchPlan, found: BenchSources, load: DatasetLoader | None, host: HostParts, progress: Progress
+    plan: BenchPlan,
+    found: BenchSources,
+    files: Sequence[ModelFile],
+    load: DatasetLoader | None,
+    host: HostParts,
+    progress: Progress,
 ) -> tuple[Baseline | None, tuple[str, ...]]:
     path = Path(plan.baseline) if plan.baseline is not None else next(iter(found.keras_models), None)
     if path is None:
         return None, ()
     if host.open_baseline is None:
         return None, (f'{path}: {NOT_COMPARED}: TensorFlow is not installed; run: pip install "edgeclf[train]"',)
-    network = host.open_baseline(path, plan, load, progress)
+    given = plan.fit or run_fit(path)
+    # A network that states none is taken for the one that the first model was made of.
+    fit = given or own_fit(files[0])
+    network = host.open_baseline(path, replace(plan, fit=fit), load, progress)
+    if given is None and fit not in (None, STRETCH):
+        note = f"float baseline: pictures enter it by the fit {fit}, as they enter {files[0].name}: assumed"
+        network = replace(network, notes=(*network.notes, note))
     baseline = measure_baseline(network, dataset=load, split=plan.split, progress=progress)
     return baseline, baseline.notes

@@ -10,18 +10,20 @@ import numpy as np
 import numpy.typing as npt
 
 from edgeclf.artifact.class_names import NUMBERED, UNNAMED, own_names
+from edgeclf.artifact.input_fit import find_fit_refusal, resolve_fit
 from edgeclf.artifact.model_file import ModelFile
 from edgeclf.artifact.normalization import Normalization
 from edgeclf.dataset import Dataset, Split
 from edgeclf.errors import DataError, InputError, UnknownNameError
+from edgeclf.image.shape import STRETCH, InputShape
 from edgeclf.inference.classifier import Classifier
 from edgeclf.inference.input_range import InputRange, Refusal, find_refusal
 from edgeclf.measure.accuracy import LABELLED_RANGE_IMAGES, range_rows
 from edgeclf.measure.class_order import match_classes
 from edgeclf.measure.plan import BenchPlan
 
-DatasetLoader = Callable[[int, int], Dataset]
-"""Gives the same data at another image size: (height, width) -> Dataset."""
+DatasetLoader = Callable[[InputShape], Dataset]
+"""Gives the same data at another image size, or with pictures fitted to it otherwise."""
 
 
 @dataclass(frozen=True)
@@ -42,6 +44,7 @@ class Subject:
         given: the same where the file does not state it, so that every classifier of it must be given it.
         notes: remarks for the report.
         label_source: where the labels are from (see `ClassNames`).
+        fit: how pictures come to its input.
     """
 
     file: ModelFile
@@ -57,6 +60,12 @@ class Subject:
     given: Normalization | None
     notes: tuple[str, ...]
     label_source: str = NUMBERED
+    fit: str = STRETCH
+
+    @property
+    def shape(self) -> InputShape:
+        """Size of its input, and how pictures come to it."""
+        return InputShape(self.height, self.width, self.fit)
 
     @property
     def path(self) -> str:
@@ -69,7 +78,8 @@ def open_subjects(
 ) -> list[Subject]:
     """Open each file once, and measure the input range of those that do not state it.
 
-    What `plan.normalization` says is for the models that do not know it; of those that know another a note says so.
+    What `plan.normalization` and `plan.fit` say is for the models that do not know it; of those that know another a
+    note says so.
 
     Args:
         files: the models.
@@ -79,7 +89,7 @@ def open_subjects(
 
     Raises:
         ModelError: a model cannot be opened.
-        InputError: all of the models know another normalization than `plan.normalization`.
+        InputError: all of the models know another normalization than `plan.normalization`, or another fit.
         UnknownNameError, DataError: the split is missing or empty.
     """
     unique = list({file.path.resolve() if file.path else file.name: file for file in files}.values())
@@ -87,6 +97,8 @@ def open_subjects(
     refusals = [None if given is None else find_refusal(file, given) for file in unique]
     if refusals[0] is not None and all(refusals) and not used:
         raise InputError(refusals[0].text)
+    if all(find_fit_refusal(file, plan.fit) for file in unique):
+        resolve_fit(unique[0], plan.fit)  # raises
     return [
         _open(file, name, plan, load, refusal)
         for file, name, refusal in zip(unique, short_names(unique), refusals, strict=True)
@@ -98,16 +110,20 @@ def _open(file: ModelFile, name: str, plan: BenchPlan, load: DatasetLoader | Non
     given = None if refusal else plan.normalization
     # How edgeclf numbered the classes of its own models is known; what other programs wrote may be wrong.
     names = None if file.provenance is not None and own_names(file)[0] is not None else plan.labels
-    one = Classifier(file, runtime=plan.runtime, threads=1, normalize=given, labels=names)
+    other_fit = find_fit_refusal(file, plan.fit)
+    fit = None if other_fit else plan.fit
+    one = Classifier(file, runtime=plan.runtime, threads=1, normalize=given, labels=names, fit=fit)
     chosen = one.input_range
     if chosen is None and load is not None:
-        images, labels = _labelled_images(one, load(one.height, one.width), plan.split)
+        images, labels = _labelled_images(one, load(one.input_shape), plan.split)
         chosen = one.choose_input_range(images, labels)
         # The range was measured once; every other classifier of this file is given the result.
         given = chosen.normalization
     notes = _choose_notes(one, kept=plan.labels is not None and names is None)
     if refusal and plan.normalization is not None:
         notes = (*notes, f"{plan.normalization.text} was not applied to it: it {refusal.reason}")
+    if other_fit:
+        notes = (*notes, f"the fit {plan.fit} was not applied to it: it {other_fit}")
     return Subject(
         file=file,
         name=name,
@@ -122,6 +138,7 @@ def _open(file: ModelFile, name: str, plan: BenchPlan, load: DatasetLoader | Non
         given=given,
         notes=notes,
         label_source=one.label_source,
+        fit=one.input_shape.fit,
     )
 
 
@@ -164,27 +181,29 @@ def short_names(files: Sequence[ModelFile]) -> list[str]:
 
 
 def at_size(dataset: Dataset | DatasetLoader | None) -> DatasetLoader | None:
-    """Make `dataset` a loader that loads each size once.
+    """Make `dataset` a loader that loads each shape once.
 
     Raises:
-        DataError: (from the loader) a whole data set was given at another size than a model takes.
+        DataError: (from the loader) a whole data set was given at another size or fit than a model takes.
     """
     if dataset is None:
         return None
-    given: dict[tuple[int, int], Dataset] = {}
+    given: dict[InputShape, Dataset] = {}
 
-    def load(height: int, width: int) -> Dataset:
-        if (height, width) not in given:
+    def load(shape: InputShape) -> Dataset:
+        if shape not in given:
             if not isinstance(dataset, Dataset):
-                given[height, width] = dataset(height, width)
-            elif (dataset.height, dataset.width) == (height, width):
-                given[height, width] = dataset
-            else:
+                given[shape] = dataset(shape)
+            elif dataset.shape == shape:
+                given[shape] = dataset
+            elif dataset.shape.size != shape.size:
                 raise DataError(
-                    f"a model takes images of {width}x{height} pixels, but the data was loaded at "
+                    f"a model takes images of {shape.width}x{shape.height} pixels, but the data was loaded at "
                     f"{dataset.width}x{dataset.height}"
                 )
-        return given[height, width]
+            else:
+                raise DataError(f"a model takes images by the fit {shape.fit}, the data was loaded by {dataset.fit}")
+        return given[shape]
 
     return load
 

@@ -7,8 +7,10 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Protocol
 
+from edgeclf.artifact.input_fit import input_shape
 from edgeclf.artifact.model_file import ModelFile
 from edgeclf.errors import InputError
+from edgeclf.image.shape import InputShape
 from edgeclf.measure.board import BoardReading, BoardReadings, read_board
 from edgeclf.measure.latency import Latency, measure_latency, preprocessing_latency
 from edgeclf.measure.machine import Machine, describe_machine
@@ -20,8 +22,8 @@ from edgeclf.measure.sustained import Sustained, measure_sustained
 from edgeclf.progress import SILENT, Progress
 from edgeclf.records import Record
 
-FindPhotos = Callable[[int, int], Sequence[Path]]
-"""Photos that stand for those of the user, for models of this (height, width)."""
+FindPhotos = Callable[[InputShape], Sequence[Path]]
+"""Photos that stand for those of the user, for models of this input."""
 
 
 @dataclass(frozen=True)
@@ -79,7 +81,7 @@ class Local:
 
     def measure(self, plan: BenchPlan, files: Sequence[ModelFile], progress: Progress = SILENT) -> Measurements:
         """Measure on this machine; see `Target`."""
-        preprocessing = self._preprocessing(files, progress)
+        preprocessing = self._preprocessing([input_shape(file, plan.fit) for file in files], progress)
         latencies = measure_latency(
             files, threads=plan.threads, runtime=plan.runtime, runs=plan.runs, seed=plan.seed, progress=progress
         )
@@ -105,14 +107,14 @@ class Local:
             interrupted=plan.sustain is not None and (sustained is None or sustained.interrupted),
         )
 
-    def _preprocessing(self, files: Sequence[ModelFile], progress: Progress) -> tuple[Percentiles | None, ...]:
+    def _preprocessing(self, shapes: Sequence[InputShape], progress: Progress) -> tuple[Percentiles | None, ...]:
         if self._photos is None:
-            return (None,) * len(files)
-        sizes = [(file.shape.height, file.shape.width) for file in files]
-        by_size = {
-            size: preprocessing_latency(self._photos(*size), *size, progress=progress) for size in dict.fromkeys(sizes)
+            return (None,) * len(shapes)
+        by_shape = {
+            shape: preprocessing_latency(self._photos(shape), *shape.size, fit=shape.fit, progress=progress)
+            for shape in dict.fromkeys(shapes)
         }
-        return tuple(by_size[size] for size in sizes)
+        return tuple(by_shape[shape] for shape in shapes)
 
 
 def _path(file: ModelFile) -> Path:

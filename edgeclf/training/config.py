@@ -7,6 +7,15 @@ from dataclasses import dataclass
 from typing import Any, cast
 
 from edgeclf.errors import InputError, UnknownNameError
+from edgeclf.image.shape import (
+    STRETCH,
+    ImageSize,
+    InputShape,
+    check_fit,
+    check_image_size,
+    plain_size,
+    show_size,
+)
 from edgeclf.records import Record
 
 AUGMENT_LEVELS = ("none", "light", "standard", "strong", "strongest")
@@ -22,7 +31,9 @@ class TrainConfig(Record):
     Args:
         model: name of a network, a key of `networks.NETWORKS`.
         width: width multiplier, for networks that have one.
-        image_size: side of the square input, pixels; a multiple of 8.
+        image_size: side of the square input, pixels, or (height, width); multiples of 8.
+        fit: how pictures of another shape come to the input: `stretch`, `crop` (the largest central region of its
+            aspect ratio) or `pad` (the whole picture, letterboxed in gray). The model file states it.
         epochs: passes over the training split.
         batch_size: images a step, over all replicas.
         learning_rate: peak of the schedule (linear warm-up, then half a cosine to zero; Loshchilov and Hutter, 2017).
@@ -65,7 +76,8 @@ class TrainConfig(Record):
 
     model: str | None = None
     width: float | None = None
-    image_size: int | None = None
+    image_size: ImageSize | None = None
+    fit: str = STRETCH
     epochs: int | None = None
     batch_size: int | None = None
     learning_rate: float | None = None
@@ -101,9 +113,9 @@ class TrainConfig(Record):
         _check_choice("augment", self.augment, AUGMENT_LEVELS)
         _check_choice("balance", self.balance, BALANCE_MODES)
         _check_choice("optimizer", self.optimizer, OPTIMIZERS)
-        _check_range("image_size", self.image_size, 8, 1024)
-        if self.image_size is not None and self.image_size % 8:
-            raise InputError(f"image_size must be a multiple of 8, got {self.image_size}")
+        check_fit(self.fit)
+        if self.image_size is not None:
+            self._settle_size(self.image_size)
         _check_range("width", self.width, 0.05, 4)
         _check_range("epochs", self.epochs, 1, 100_000)
         _check_range("batch_size", self.batch_size, 1, 65_536)
@@ -124,6 +136,21 @@ class TrainConfig(Record):
             raise InputError(f"quick trains no epochs, got epochs {self.epochs}; leave --epochs or --quick out")
         for name in ("weight_decay", "l1", "l2"):
             _check_range(name, getattr(self, name), 0, 1)
+
+    @property
+    def input_shape(self) -> InputShape:
+        """Size of the input, 32 pixels where it is not chosen yet, and how pictures come to it."""
+        return InputShape(*check_image_size(self.image_size or 32), self.fit)
+
+    def _settle_size(self, given: ImageSize) -> None:
+        """Check the input size, and keep one number where it is square."""
+        sides = check_image_size(given)
+        for side in sides:
+            _check_range("image_size", side, 8, 1024)
+            if side % 8:
+                shown = side if sides[0] == sides[1] else f"{show_size(sides)} (width × height)"
+                raise InputError(f"image_size must be a multiple of 8, got {shown}")
+        object.__setattr__(self, "image_size", plain_size(*sides))
 
     def replace(self, **changes: object) -> TrainConfig:
         """Return a copy with `changes`.

@@ -6,12 +6,14 @@ from edgeclf.training.augmentation import Augmentation
 from edgeclf.training.config import TrainConfig
 
 
-def image_size_at(config: TrainConfig, epoch: int) -> int:
-    """Return the side of the images of an epoch (from 0), pixels."""
-    whole, done = config.image_size or 32, epoch / (config.epochs or 1)
+def image_size_at(config: TrainConfig, epoch: int) -> tuple[int, int]:
+    """Return height and width of the images of an epoch (from 0), pixels; the aspect ratio stays, to multiples of 8."""
+    height, width = config.input_shape.size
+    done = epoch / (config.epochs or 1)
     if not config.progressive or done >= 0.6:
-        return whole
-    return max(8, round(whole * (0.5 if done < 0.25 else 0.75) / 8) * 8)
+        return height, width
+    part = 0.5 if done < 0.25 else 0.75
+    return max(8, round(height * part / 8) * 8), max(8, round(width * part / 8) * 8)
 
 
 def augmentation_at(recipe: Augmentation, epoch: int, epochs: int, unaugmented_epochs: float) -> Augmentation:

@@ -10,6 +10,9 @@ from edgeclf.errors import InputError, ModelError, OutputError
 from edgeclf.training.checkpoint import epochs_done
 from edgeclf.training.config import TrainConfig
 
+EARLIER_VERSIONS: dict[str, Any] = {"fit": "stretch"}
+"""What runs of earlier versions did, by the settings that they had no name for."""
+
 
 def find_earlier(folder: RunFolder, *, resume: bool, overwrite: bool) -> dict[str, Any] | None:
     """Return the record of the run in `folder` that `resume` continues; None: a run may begin. Nothing is written.
@@ -65,7 +68,7 @@ def resume_config(config: TrainConfig, record: dict[str, Any], folder: Path) -> 
     Raises:
         InputError: a setting differs, or was not known when the run began; the first one is named.
     """
-    now, began, default = config.to_dict(), record.get("config", {}), TrainConfig().to_dict()
+    now, began, default = config.to_dict(), EARLIER_VERSIONS | record.get("config", {}), TrainConfig().to_dict()
     unknown = [name for name in now if name not in began]
     if unknown:
         raise InputError(

@@ -69,7 +69,8 @@ def load_inputs(request: TrainPlan, plan: RunPlan, devices: Devices) -> Training
         if plan.config.quick:
             _check_quick(start, devices)
         config = _complete_config(plan, start, devices, request.progress)
-        dataset = load_dataset(request.data, image_size=config.image_size or 32, progress=request.progress)
+        shape = config.input_shape
+        dataset = load_dataset(request.data, image_size=shape.size, fit=shape.fit, progress=request.progress)
         batches = _make_batches(config, dataset)
         _check_batch_size(batches.effective_batch_size, devices)
         record = RunRecord(plan.folder, config, dataset, start.identity(), plan.choice)

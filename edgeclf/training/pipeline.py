@@ -14,6 +14,7 @@ import numpy.typing as npt
 import tensorflow as tf
 
 from edgeclf.dataset.types import ImageView, Split
+from edgeclf.image.shape import ImageSize, check_image_size
 from edgeclf.training.augmentation import Augmentation, Batch, augment
 from edgeclf.training.balancing import class_weights, epoch_length, epoch_order
 
@@ -73,17 +74,17 @@ class TrainingBatches:
         """`batch_size`, or the whole split, or all that an epoch draws of it, where that is smaller."""
         return min(self.batch_size, len(self.split.labels), epoch_length(self.split.labels, self.balance))
 
-    def epoch(self, epoch: int, size: int | None = None, part: WorkerPart = WHOLE_BATCH) -> tf.data.Dataset:
+    def epoch(self, epoch: int, size: ImageSize | None = None, part: WorkerPart = WHOLE_BATCH) -> tf.data.Dataset:
         """Prepare the batches of one epoch: images uint8[B, H, W, 3], targets float32[B, C], weights float32[B].
 
         Args:
             epoch: number of the epoch, from 0.
-            size: side that the images are resized to, pixels; None: they keep their size.
+            size: that the images are resized to, pixels; None: they keep their size.
             part: which part of each batch, for one worker of several.
         """
         order = epoch_order(self.split.labels, self.balance, [self.seed, epoch])
         whole, weights = self.effective_batch_size, class_weights(self.split.labels, self.classes)
-        height, width = (size, size) if size else self.split.images.shape[1:3]
+        height, width = check_image_size(size) if size else self.split.images.shape[1:3]
         rows = part.rows(whole)
         count = rows.stop - rows.start
 

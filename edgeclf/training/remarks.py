@@ -5,6 +5,8 @@ from __future__ import annotations
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from edgeclf.artifact.input_fit import DESCRIPTIONS
+from edgeclf.image.shape import STRETCH, ImageSize, show_size
 from edgeclf.measure.formatting import counted, exact
 from edgeclf.measure.machine import describe_machine
 from edgeclf.training.choosing import best_to_install
@@ -31,9 +33,10 @@ def describe_network(config: TrainConfig, parameters: int, origin: str) -> str:
     width = config.width or (network.default_width if network else None)
     named = f"{config.model}{f' of width {width:g}' if width and not _is_file(config) else ''}"
     start = f"starts from {origin}" if origin else "starts from scratch"
+    fitted = "" if config.fit == STRETCH else f" ({config.fit}: {DESCRIPTIONS[config.fit]})"
     return (
-        f"network: {named}, {counted(parameters, 'parameter')}, input {config.image_size}×{config.image_size} pixels, "
-        f"{start}"
+        f"network: {named}, {counted(parameters, 'parameter')}, input {show_size(config.input_shape.size)} pixels"
+        f"{fitted}, {start}"
     )
 
 
@@ -110,8 +113,12 @@ def _name_weights(missed: Start) -> str:
     return f"ImageNet weights ({install}--weights FILE.tflite, or {missed.remedy()})"
 
 
-def _larger(size: int) -> int:
-    return min(224, size + 32) if size < 224 else size + 32
+def _larger(size: ImageSize) -> str:
+    """Return a larger size as `--image-size` takes it; of a rectangle each side is a third larger."""
+    if isinstance(size, int):
+        return str(min(224, size + 32) if size < 224 else size + 32)
+    height, width = (32 * max(1, round(side * 4 / 3 / 32)) for side in size)
+    return f"{width}x{height}"
 
 
 def _is_file(config: TrainConfig) -> bool:

@@ -13,6 +13,7 @@ import tf_keras
 from edgeclf.artifact.run_folder import RunFolder
 from edgeclf.dataset.types import Dataset
 from edgeclf.errors import RunFailedError
+from edgeclf.image.shape import plain_size
 from edgeclf.measure.formatting import counted, percent
 from edgeclf.progress import Progress
 from edgeclf.training.checkpoint import TrainingState
@@ -135,7 +136,7 @@ def _report(
         run=str(folder.path),
         model=inputs.config.model or "",
         parameters=state.parameters,
-        image_size=inputs.config.image_size or 32,
+        image_size=plain_size(*inputs.config.input_shape.size),
         seconds=round(state.seconds, 3),
         epochs=state.epoch,
         kept_epoch=state.kept_epoch,
@@ -145,6 +146,7 @@ def _report(
         in_training=count_in_training(dataset),
         started_from=inputs.start.origin,
         choice=choice,
+        fit=inputs.config.fit,
     )
 
 

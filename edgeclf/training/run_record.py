@@ -12,6 +12,7 @@ from edgeclf.artifact.run_folder import RunFolder
 from edgeclf.atomic import check_writable
 from edgeclf.dataset.types import Dataset
 from edgeclf.errors import InputError
+from edgeclf.image.shape import STRETCH, ImageSize
 from edgeclf.records import Record
 from edgeclf.training.budget.choice import NetworkChoice
 from edgeclf.training.config import TrainConfig
@@ -40,7 +41,7 @@ class TrainReport(Record):
         run: the run folder.
         model: name of the network.
         parameters: weights and biases, batch normalization included.
-        image_size: side of the input, pixels.
+        image_size: side of the square input, pixels, or height and width.
         seconds: time spent training, in all sessions of the run.
         epochs: whole epochs done.
         kept_epoch: the epoch whose network was kept: the latest that validation cannot distinguish from the best.
@@ -53,12 +54,13 @@ class TrainReport(Record):
         elapsed_seconds: from the call to the report by the clock, in the last session; None: not recorded.
         choice: of network, width and input size by a budget; None: there was none.
         ended: local time at which the run was finished, ISO 8601 with its zone; None: not recorded.
+        fit: how pictures of another shape come to the input: `stretch`, `crop` or `pad`.
     """
 
     run: str
     model: str
     parameters: int
-    image_size: int
+    image_size: ImageSize
     seconds: float
     epochs: int
     kept_epoch: int
@@ -70,6 +72,7 @@ class TrainReport(Record):
     elapsed_seconds: float | None = None
     ended: str | None = None
     choice: NetworkChoice | None = None
+    fit: str = STRETCH
 
 
 @dataclass(frozen=True)

@@ -17,6 +17,7 @@ from edgeclf.dataset.probing import DataProbe
 from edgeclf.dataset.types import Dataset
 from edgeclf.errors import InputError
 from edgeclf.graph.flatten import flatten
+from edgeclf.image.shape import ImageSize, check_image_size, plain_size
 from edgeclf.keras_files.loading import load_float_model
 from edgeclf.keras_files.tflite_start import is_tflite_start, read_tflite_start
 from edgeclf.progress import Progress
@@ -53,7 +54,7 @@ class StartingPoint:
         origin: its name, for remarks.
         model: name of the network; None: as configured.
         width: width multiplier that the weights belong to; None: as configured.
-        image_size: side that the pretrained network knows, pixels; None: any.
+        image_size: side that the pretrained network knows, pixels, or (height, width); None: any.
         notes: remarks for the report.
         input_range: what it expects, where that is known (see `transfer`).
         folded: it was read from a file for inference (see `transfer`).
@@ -65,7 +66,7 @@ class StartingPoint:
     origin: str = ""
     model: str | None = None
     width: float | None = None
-    image_size: int | None = None
+    image_size: ImageSize | None = None
     notes: tuple[str, ...] = ()
     input_range: str | Normalization | None = None
     folded: bool = False
@@ -74,7 +75,12 @@ class StartingPoint:
 
     def adapt_config(self, config: TrainConfig) -> TrainConfig:
         """Return `config` with name, width and input size of the pretrained network where the user left them open."""
-        nearest = self.image_size and min(1024, max(8, 8 * round(self.image_size / 8)))
+        if self.network is None:
+            return config
+        nearest: ImageSize | None = None
+        if self.image_size is not None:
+            height, width = (min(1024, max(8, 8 * round(side / 8))) for side in check_image_size(self.image_size))
+            nearest = plain_size(height, width)
         return dataclasses.replace(
             config,
             model=config.model or self.model,
@@ -210,14 +216,15 @@ def _available_weights(
         the start, and the ImageNet weights that would have been better and could not be had.
     """
     name, size = config.model or "", config.image_size or 96
-    starts = starts_to_try(NETWORKS[name], config.width, size)
+    side = max(check_image_size(size))
+    starts = starts_to_try(NETWORKS[name], config.width, side)
     if origin is None and starts and not any(start.is_local and start.imagenet_top1 for start in starts):
         progress.info(name_commands(name))
     missed: Start | None = None
     for start in starts:
         if origin not in (None, start.origin):
             continue
-        network = start.load(name, size, progress)
+        network = start.load(name, side, progress)
         if network is None:
             missed = missed or start
             continue
@@ -237,7 +244,8 @@ def _from_file(path: Path, config: TrainConfig, *, trust_model: bool) -> Startin
         network, entering, notes = read_tflite_start(path)
     else:
         network = flatten(load_float_model(path, trust_model=trust_model))
-    name, size = path.absolute().name, network.inputs[0].shape[1]
+    name, sides = path.absolute().name, tuple(network.inputs[0].shape[1:3])
+    size = None if None in sides else plain_size(*sides)
     if config.model:
         check_architecture(network, config.model, config.width, path.name)
     model = config.model or file_model(path)

@@ -16,6 +16,7 @@ from edgeclf.graph.batch_norm import restore_statistics
 from edgeclf.graph.flatten import flatten
 from edgeclf.graph.inner_scaling import scales_input
 from edgeclf.graph.private_apis import operands, producer
+from edgeclf.image.shape import check_image_size, plain_size, show_size
 from edgeclf.inference.input_range import InputRange
 from edgeclf.inference.range_measurement import CANDIDATES
 from edgeclf.measure.formatting import counted
@@ -92,14 +93,16 @@ def transfer(pretrained: Pretrained, settings: NetworkSettings, images: npt.NDAr
     model.set_weights([*front, *base.get_weights(), *model.get_layer(HEAD).get_weights()])
     if pretrained.folded:
         count = restore_statistics(model, images.astype(np.float32))
-        shown = counted(count, "batch normalization")
+        restored = counted(count, "batch normalization")
         notes.append(
-            f"{origin} has its batch normalizations folded: {shown} put back, with statistics of "
+            f"{origin} has its batch normalizations folded: {restored} put back, with statistics of "
             f"{counted(len(images), 'training image')}"
         )
-    old_size = network.inputs[0].shape[1]
-    if old_size not in (None, settings.image_size):
-        notes.append(f"{origin} was trained at {old_size} pixels and is used at {settings.image_size}")
+    old_size = tuple(network.inputs[0].shape[1:3])
+    if None not in (*old_size, settings.image_size) and old_size != settings.input_size:
+        old, new = (plain_size(*size) for size in (old_size, check_image_size(settings.image_size)))
+        shown = str if isinstance(old, int) and isinstance(new, int) else show_size
+        notes.append(f"{origin} was trained at {shown(old)} pixels and is used at {shown(new)}")
     return TransferredNetwork(model, tuple(notes))
 
 
@@ -226,11 +229,11 @@ def _rebuild(base: tf_keras.Model, settings: NetworkSettings, scaling: Normaliza
 
     What makes `scaling` out of raw pixels comes behind the input where that is given.
     """
-    config, image_size = base.get_config(), settings.image_size
+    config = base.get_config()
     (entry,) = config["input_layers"]
     for layer in config["layers"]:
         if layer["name"] == entry[0]:
-            layer["config"]["batch_input_shape"] = (None, image_size, image_size, 3)
+            layer["config"]["batch_input_shape"] = (None, *settings.input_size, 3)
             continue
         layer["config"] |= {"trainable": True, "dtype": tf_keras.mixed_precision.global_policy().name}
         if layer["class_name"] == "BatchNormalization" and settings.batch_norm_momentum is not None:
@@ -246,8 +249,8 @@ def _rebuild(base: tf_keras.Model, settings: NetworkSettings, scaling: Normaliza
     except ValueError as error:
         side = base.inputs[0].shape[1]
         raise InputError(
-            f"the network cannot be built for an input of {image_size} pixels, expected the {side} that it was trained "
-            f"at; use --image-size {side}"
+            f"the network cannot be built for an input of {settings.image_size} pixels, expected the {side} that it was "
+            f"trained at; use --image-size {side}"
         ) from error
 
 

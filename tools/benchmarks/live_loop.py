@@ -41,7 +41,7 @@ class Slowed:
 
     def __init__(self, classifier: Classifier, seconds: float) -> None:
         self._classifier, self._seconds = classifier, seconds
-        self.labels, self.height, self.width = classifier.labels, classifier.height, classifier.width
+        self.labels, self.input_shape = classifier.labels, classifier.input_shape
         self.took: list[float] = []
 
     def scores(self, image: np.ndarray) -> np.ndarray:

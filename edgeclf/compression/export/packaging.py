@@ -5,14 +5,16 @@ from __future__ import annotations
 import platform
 from typing import Any
 
+from edgeclf.artifact.input_fit import DESCRIPTIONS, PROVENANCE_KEY
 from edgeclf.artifact.provenance import Provenance
 from edgeclf.compression.export.model_writer import package_model
 from edgeclf.compression.exporter import ExportedFile
 from edgeclf.errors import DataError, ModelError
 from edgeclf.image.decoding import PREPROCESSING_VERSION
+from edgeclf.image.shape import STRETCH
 from edgeclf.versions import package_version
 
-RESIZE_RULE = "area when shrinking, else bilinear; stretched"
+RESIZE_RULE = "area when shrinking, else bilinear"
 PACKAGES = ("edgeclf", "tensorflow", "tf-keras", "tensorflow-model-optimization", "ai-edge-litert", "numpy")
 
 
@@ -24,6 +26,7 @@ def package(
     recipe: dict[str, Any],
     data: dict[str, Any],
     metrics: dict[str, Any],
+    fit: str = STRETCH,
 ) -> bytes:
     """Add all that a device needs to a bare `.tflite`.
 
@@ -34,6 +37,7 @@ def package(
         recipe: how it was made, JSON's own types; `name` among them.
         data: what it was made with, JSON's own types.
         metrics: figures by split.
+        fit: how pictures of another shape come to the input.
 
     Returns:
         the content of the model file.
@@ -46,7 +50,12 @@ def package(
         data={"class_names": list(classes)} | data,
         metrics=metrics,
         versions={"python": platform.python_version()} | {name: package_version(name) for name in PACKAGES},
-        preprocessing={"color": "RGB", "resize": RESIZE_RULE, "version": PREPROCESSING_VERSION},
+        preprocessing={
+            "color": "RGB",
+            PROVENANCE_KEY: fit,
+            "resize": f"{RESIZE_RULE}; {DESCRIPTIONS[fit]}",
+            "version": PREPROCESSING_VERSION,
+        },
         input_range=exported.input_range,
         created_by=f"edgeclf {package_version('edgeclf') or ''}".strip(),
     )

@@ -42,7 +42,13 @@ def _settings(plan: CompressPlan) -> dict[str, Any]:
     given = None if plan.normalization is None else plan.normalization.to_dict()
     versions = {name: package_version(name) for name in PACKAGES}
     labels = None if plan.labels is None else list(plan.labels)
-    settings = {"calibration": plan.calibration, "normalization": given, "seed": plan.seed, "labels": labels}
+    settings = {
+        "calibration": plan.calibration,
+        "normalization": given,
+        "seed": plan.seed,
+        "labels": labels,
+        "fit": plan.fit,
+    }
     return {**settings, "versions": versions}
 
 

@@ -23,6 +23,8 @@ class CompressPlan(Record):
             the run was trained on.
         calibration: number of training images that set quantization ranges.
         normalization: how pixels enter a network from elsewhere; None: measured.
+        fit: how pictures of another shape come to the input of a network from elsewhere: `stretch`, `crop` or `pad`;
+            None: that of the run, else `stretch`.
         labels: class names in the order of the outputs of a network from elsewhere; None: a list beside it, else the
             sorted names of the data's classes.
         out: folder for the models; None: the run's `compressed/`, else a folder `compressed` beside `source`.
@@ -46,6 +48,7 @@ class CompressPlan(Record):
     seed: int = 0
     speed: bool = True
     labels: tuple[str, ...] | None = None
+    fit: str | None = None
 
     def __post_init__(self) -> None:
         check_recipes(self.recipes)

@@ -6,6 +6,7 @@ import dataclasses
 
 import numpy as np
 
+from edgeclf.artifact.input_fit import resolve_network_fit
 from edgeclf.compression.export.calibration import CalibrationSet, compare_halves, describe_draw, draw_indices
 from edgeclf.compression.export.int8_format import observe
 from edgeclf.compression.export.observation import FloatObservation
@@ -41,6 +42,7 @@ def prepare(loaded: LoadedNetwork, plan: CompressPlan, progress: Progress, image
     Raises:
         InputError: the data or the network do not fit the recipes.
     """
+    loaded = loaded.with_fit(resolve_network_fit(loaded.path, plan.fit))
     named = settle_classes(loaded, plan, find_data(loaded, plan, progress, images))
     data = named.data
     for note in named.notes:

@@ -7,6 +7,7 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 from edgeclf.artifact.folder_lock import lock_folders
+from edgeclf.artifact.input_fit import resolve_network_fit
 from edgeclf.artifact.run_folder import RunFolder
 from edgeclf.compression.exporter import known_exporters
 from edgeclf.compression.pipeline.model_folder import check_not_in_the_way, is_unfinished
@@ -35,6 +36,7 @@ def check_request(plan: CompressPlan, progress: Progress = SILENT) -> Images:
     kind, path, run = check_network_file(plan.source, trust_model=plan.trust_model)
     if run is not None and run.labels and plan.labels is not None:
         raise InputError(f"{plan.source}: the run names its classes itself; leave --labels out")
+    resolve_network_fit(path, plan.fit)
     check_kind(kind, path.name, plan.recipes)
     files = [recipe.file_name + recipe.export.suffix for recipe in plan.recipes]
     name = run.name if run is not None else path.name if path.is_dir() else path.stem

@@ -101,6 +101,7 @@ def run_recipe(network: FloatNetwork, recipe: Recipe, context: RecipeContext, ca
         notes=notes,
         seconds=round(time.monotonic() - start, 1),
         network_input=context.network_input,
+        fit=context.original.input.fit,
         **_intervals(correct, context.float_correct),
     )
     cache.gzip_bytes[recipe.name] = stats.gzip_bytes
@@ -171,4 +172,5 @@ def _package(
         recipe=described,
         data=origin,
         metrics=metrics,
+        fit=context.original.input.fit,
     )

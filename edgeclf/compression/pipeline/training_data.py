@@ -79,9 +79,9 @@ def find_data(loaded: LoadedNetwork, plan: CompressPlan, progress: Progress, ima
     else:
         seed = None if loaded.run is None else loaded.run.run_json.get("data", {}).get("split_seed")
         settings: dict[str, Any] = {} if seed is None else {"split_seed": int(seed)}
-        size = (loaded.network.input.height, loaded.network.input.width)
+        shape = loaded.network.input.shape
         with data_of_the_run(plan.data is None):
-            data = load_dataset(chosen, image_size=size, progress=progress, **settings)
+            data = load_dataset(chosen, image_size=shape.size, fit=shape.fit, progress=progress, **settings)
     _check(loaded, data, progress)
     return data
 
@@ -90,6 +90,8 @@ def _check(loaded: LoadedNetwork, data: Dataset, progress: Progress) -> None:
     spec, classes = loaded.network.input, len(loaded.network.classes)
     if (data.height, data.width) != (spec.height, spec.width):
         raise DataError(f"the network takes {spec.width}x{spec.height} pixels, the data has {data.width}x{data.height}")
+    if data.fit != spec.fit:
+        raise DataError(f"the network takes pictures by the fit {spec.fit}, the data was loaded by {data.fit}")
     if len(data.class_names) != classes:
         raise DataError(
             f"{data.source} has {len(data.class_names)} classes, but the network has {classes} output classes; "

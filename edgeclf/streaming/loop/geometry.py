@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from edgeclf.errors import InputError
+from edgeclf.image.shape import Box, InputShape, central_region
 from edgeclf.records import Record
 
 if TYPE_CHECKING:  # NumPy comes with the frames: the settings, of which `Geometry` is a part, are imported without it
@@ -14,6 +15,7 @@ if TYPE_CHECKING:  # NumPy comes with the frames: the settings, of which `Geomet
 
 FLIPS = ("none", "horizontal", "vertical", "both")
 ROTATIONS = (0, 90, 180, 270)
+SQUARE = InputShape(1, 1)
 _ROUNDING = 1e-6
 
 
@@ -26,7 +28,8 @@ class Geometry(Record):
         flip: `none`, `horizontal` (left to right), `vertical` or `both`.
         roi: x, y, width and height of the region looked at, in the turned and mirrored picture; as fractions of its
             sides where all four are at most 1, else in pixels.
-        center_crop: of that region, take the middle square instead of stretching it.
+        center_crop: of that region, take the middle in the aspect ratio of the input (a square, for most networks)
+            instead of stretching it.
     """
 
     rotate: int = 0
@@ -60,8 +63,13 @@ class Geometry(Record):
             turned = turned[:, ::-1]
         return turned
 
-    def box(self, height: int, width: int) -> tuple[int, int, int, int]:
+    def box(self, height: int, width: int, shape: InputShape = SQUARE) -> Box:
         """Return left, top, right and bottom of the region in a turned picture of `height` x `width` pixels.
+
+        Args:
+            height: of the picture, pixels.
+            width: of the picture, pixels.
+            shape: of the network's input, which `center_crop` takes its aspect ratio from.
 
         Raises:
             InputError: the region reaches beyond the picture.
@@ -77,10 +85,7 @@ class Geometry(Record):
             right = min(max(round(x + w), left + 1), width)
             bottom = min(max(round(y + h), top + 1), height)
         if self.center_crop:
-            side = min(right - left, bottom - top)
-            left += (right - left - side) // 2
-            top += (bottom - top - side) // 2
-            right, bottom = left + side, top + side
+            return _within((left, top, right, bottom), central_region(bottom - top, right - left, shape.size))
         return left, top, right, bottom
 
     def _require_inside(self, width: float, height: float, picture: str) -> None:
@@ -90,10 +95,11 @@ class Geometry(Record):
             shown = ",".join(f"{number:g}" for number in self.roi)
             raise InputError(f"roi {shown} reaches beyond {picture}; give another --roi X,Y,WIDTH,HEIGHT")
 
-    def region(self, pixels: Pixels) -> Pixels:
-        """Cut out what the network looks at, before the resize: a contiguous array, a copy only where it must be."""
+    def region(self, pixels: Pixels, shape: InputShape = SQUARE) -> Pixels:
+        """Cut out the region, which is fitted to the input then: a contiguous array, a copy only where it must be."""
         turned = self.turn(pixels)
-        left, top, right, bottom = self.box(*turned.shape[:2])
+        height, width = turned.shape[:2]
+        left, top, right, bottom = self.box(height, width, shape)
         return _contiguous(turned[top:bottom, left:right])
 
 
@@ -103,25 +109,34 @@ class Picture:
     Args:
         frame: the frame.
         geometry: how it is turned and cut.
+        shape: of the network's input, with its fit.
     """
 
-    def __init__(self, frame: Frame, geometry: Geometry) -> None:
+    def __init__(self, frame: Frame, geometry: Geometry, shape: InputShape = SQUARE) -> None:
         self.frame = frame
         self.geometry = geometry
+        self.shape = shape
 
     def pixels(self) -> Pixels:
         """Return uint8[H, W, 3] BGR, turned, contiguous; not to be written to (it may be the captured frame itself)."""
         return _contiguous(self.geometry.turn(self.frame.pixels))
 
-    def box(self) -> tuple[int, int, int, int] | None:
-        """Return left, top, right and bottom of the region looked at; None where it is the whole picture."""
+    def box(self) -> Box | None:
+        """Return left, top, right and bottom of what the network sees; None where it is the whole picture."""
         height, width = self.geometry.turn(self.frame.pixels).shape[:2]
-        box = self.geometry.box(height, width)
+        region = left, top, right, bottom = self.geometry.box(height, width, self.shape)
+        box = _within(region, self.shape.seen_box(bottom - top, right - left))
         return None if box == (0, 0, width, height) else box
 
     def region(self) -> Pixels:
-        """Return uint8[h, w, 3] BGR: the region looked at, before the resize; not to be written to."""
-        return self.geometry.region(self.frame.pixels)
+        """Return uint8[h, w, 3] BGR: the region looked at, before it is fitted to the input; not to be written to."""
+        return self.geometry.region(self.frame.pixels, self.shape)
+
+
+def _within(outer: Box, inner: Box) -> Box:
+    """Return a box in the coordinates of the picture that `outer` is a box of."""
+    left, top = outer[:2]
+    return left + inner[0], top + inner[1], left + inner[2], top + inner[3]
 
 
 def _contiguous(pixels: Pixels) -> Pixels:

@@ -14,7 +14,8 @@ from typing import Protocol
 import numpy as np
 import numpy.typing as npt
 
-from edgeclf.image.decoding import resize
+from edgeclf.image.decoding import fit_image
+from edgeclf.image.shape import InputShape
 from edgeclf.streaming.camera.capture import Capture
 from edgeclf.streaming.camera.frame import Frame
 from edgeclf.streaming.loop.geometry import Picture
@@ -38,8 +39,7 @@ class FrameClassifier(Protocol):
     """What the loop needs of a classifier; see `edgeclf.Classifier`."""
 
     labels: tuple[str, ...]
-    height: int
-    width: int
+    input_shape: InputShape
 
     def scores(self, image: npt.NDArray[np.uint8]) -> npt.NDArray[np.float32]:
         """Return the probabilities float32[C] of uint8[height, width, 3] RGB."""
@@ -130,7 +130,8 @@ class Loop:
     def _classify(self, frame: Frame) -> None:
         classifier = self._classifier
         # Blue and red change places after the resize, where the picture is small: channels are resized one by one.
-        small = resize(self._geometry.region(frame.pixels), classifier.height, classifier.width)[..., ::-1]
+        shape = classifier.input_shape
+        small = fit_image(self._geometry.region(frame.pixels, shape), shape)[..., ::-1]
         began = time.monotonic()
         scores = classifier.scores(np.ascontiguousarray(small))
         done = time.monotonic()
@@ -159,7 +160,7 @@ class Loop:
             fps=round(self._rate.add(done), 2),
             top=LazyTopK(labels, self._smoother.scores, TOP),
         )
-        picture = Picture(frame, self._geometry)
+        picture = Picture(frame, self._geometry, shape)
         self._state.publish(result, picture, self._capture.captured, self._capture.dropped)
         for output in self._outputs:
             output.take(result, picture)

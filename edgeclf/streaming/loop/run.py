@@ -160,6 +160,7 @@ def _open_model(model: str | Path, settings: LiveSettings, progress: Progress) -
             threads=threads,
             normalize=settings.normalization,
             labels=settings.labels,
+            fit=settings.fit,
         )
     classifier.choose_over_frames()
     return classifier

@@ -10,6 +10,7 @@ from dataclasses import dataclass
 
 from edgeclf.artifact.normalization import Normalization
 from edgeclf.errors import InputError
+from edgeclf.image.shape import check_fit
 from edgeclf.records import Record
 from edgeclf.streaming.loop.geometry import Geometry
 
@@ -77,6 +78,8 @@ class LiveSettings(Record):
         normalization: how pixels enter a model whose file does not state it; None: chosen over the first frames.
         labels: class names in the order of the outputs, or a file with one a line; None: those in the model, or of
             `labels.txt` beside it.
+        fit: how pictures of another shape come to the input of a model whose file does not state it: `stretch` (None),
+            `crop` or `pad`.
         web: `[HOST:]PORT` of the page; None: only where there is no window and nothing else to look at.
         token: required from viewers on other machines; None: generated, and logged.
         stay: keep the page up when a file or a folder has ended, until the run is stopped or `limits.seconds` are over.
@@ -103,6 +106,7 @@ class LiveSettings(Record):
     runtime: str = "litert"
     normalization: Normalization | None = None
     labels: str | tuple[str, ...] | None = None
+    fit: str | None = None
     web: str | None = None
     token: str | None = None
     stay: bool = False
@@ -129,6 +133,8 @@ class LiveSettings(Record):
             raise InputError(f"size must be WIDTHxHEIGHT in pixels, got {self.size[0]}x{self.size[1]}")
         if self.threads is not None and self.threads < 1:
             raise InputError(f"threads must be at least 1, got {self.threads}")
+        if self.fit is not None:
+            check_fit(self.fit)
         if self.collect_quota < 1:
             raise InputError(f"collect_quota must be at least 1 byte, got {self.collect_quota}")
         if self.token is not None and self.web is None:

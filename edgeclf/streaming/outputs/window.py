@@ -98,4 +98,4 @@ def draw_snapshot(snapshot: Snapshot, source: SourceState) -> Pixels:
     frame = snapshot.picture.frame
     dark = dataclasses.replace(frame, pixels=np.asarray(frame.pixels // 3, np.uint8))
     reason = dataclasses.replace(snapshot.result, label=f"{source.name}: {source.detail}", probability=0.0, top=())
-    return annotate(Picture(dark, snapshot.picture.geometry), reason)
+    return annotate(Picture(dark, snapshot.picture.geometry, snapshot.picture.shape), reason)

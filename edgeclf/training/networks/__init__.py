@@ -7,6 +7,7 @@ outside, `NETWORKS["name"] = Network(...)`. Importing this package does not load
 from __future__ import annotations
 
 from edgeclf.errors import InputError, UnknownNameError
+from edgeclf.image.shape import ImageSize, check_image_size, show_size
 from edgeclf.training.networks.applications import EFFICIENTNET_V2_B0, VGG16
 from edgeclf.training.networks.cnn import CNN
 from edgeclf.training.networks.efficientnet_lite0 import EFFICIENTNET_LITE0
@@ -65,13 +66,13 @@ def find_network(name: str) -> Network:
     return NETWORKS[name]
 
 
-def check_network(name: str, width: float | None, image_size: int | None) -> None:
+def check_network(name: str, width: float | None, image_size: ImageSize | None) -> None:
     """Check that the network `name` can be built so.
 
     Args:
         name: of the network.
         width: width multiplier; None: its own.
-        image_size: side of the input, pixels; None: any.
+        image_size: side of the square input, pixels, or (height, width); None: any.
 
     Raises:
         UnknownNameError: no such network.
@@ -81,10 +82,15 @@ def check_network(name: str, width: float | None, image_size: int | None) -> Non
     if width is not None and network.default_width is None:
         wide = ", ".join(n for n, e in NETWORKS.items() if e.default_width is not None)
         raise InputError(f"{name} has no width multiplier, got --width {width:g}; those that have one: {wide}")
-    if image_size is not None and image_size % network.multiple:
-        raise InputError(f"image_size of {name} must be a multiple of {network.multiple}, got {image_size}")
-    if image_size is not None and image_size < network.smallest:
-        raise InputError(f"image_size of {name} must be at least {network.smallest}, got {image_size}")
+    if image_size is None:
+        return
+    sides, shown = check_image_size(image_size), str(image_size)
+    if not isinstance(image_size, int):
+        shown = f"{show_size(image_size)} (width × height)"
+    if any(side % network.multiple for side in sides):
+        raise InputError(f"image_size of {name} must be a multiple of {network.multiple}, got {shown}")
+    if min(sides) < network.smallest:
+        raise InputError(f"image_size of {name} must be at least {network.smallest}, got {shown}")
 
 
 def has_weights(network: Network, width: float | None) -> bool:

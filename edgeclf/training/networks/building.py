@@ -124,7 +124,7 @@ def build_network(name: str, settings: NetworkSettings) -> tf_keras.Model:
     """Build the network `name`, freshly initialized.
 
     Returns:
-        a model from `float32[N, image_size, image_size, 3]`, 0..255, to `float32[N, classes]`, probabilities.
+        a model from `float32[N, H, W, 3]`, 0..255, to `float32[N, classes]`, probabilities.
 
     Raises:
         UnknownNameError: no such network.
@@ -132,10 +132,10 @@ def build_network(name: str, settings: NetworkSettings) -> tf_keras.Model:
     """
     import tf_keras
 
-    network, width, size = find_network(name), settings.width, settings.image_size
-    check_network(name, width, size)
+    network, width = find_network(name), settings.width
+    check_network(name, width, settings.image_size)
     blocks = Blocks(settings)
-    inputs = tf_keras.Input((size, size, 3))
+    inputs = tf_keras.Input((*settings.input_size, 3))
     x = blocks.layers.Rescaling(*settings.rescaling)(inputs)
     x = network.build(x, width or network.default_width or 1.0, blocks)
     outputs = add_classifier(x, settings, penalty=blocks.penalty)

@@ -6,6 +6,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Literal
 
+from edgeclf.image.shape import ImageSize, check_image_size
 from edgeclf.training.networks.sizes import size_for_any_images
 from edgeclf.training.starts.start import Start
 
@@ -82,7 +83,7 @@ class NetworkSettings:
     """How a network is built.
 
     Args:
-        image_size: side of the square input, pixels; None: any (not every network can).
+        image_size: side of the square input, pixels, or (height, width); None: any (not every network can).
         classes: number of classes.
         width: width multiplier (Howard et al., 2017); None: the default of the network.
         dropout: rate before the classifier.
@@ -93,7 +94,7 @@ class NetworkSettings:
         seed: of the dropout layer.
     """
 
-    image_size: int | None
+    image_size: ImageSize | None
     classes: int
     width: float | None = None
     dropout: float = 0.0
@@ -102,3 +103,8 @@ class NetworkSettings:
     batch_norm_momentum: float | None = None
     rescaling: tuple[float, float] = UNIT_RANGE
     seed: int = 0
+
+    @property
+    def input_size(self) -> tuple[int | None, int | None]:
+        """Height and width of the input, pixels; None: any."""
+        return (None, None) if self.image_size is None else check_image_size(self.image_size)
