@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from edgeclf.artifact.none_class import find_none_classes
 from edgeclf.artifact.run_folder import RunFolder
 from edgeclf.atomic import check_writable
 from edgeclf.dataset.types import Dataset
@@ -124,6 +125,7 @@ class RunRecord:
                 "fingerprint": dataset.fingerprint,
                 "split_seed": dataset.split_seed,
                 "class_names": list(dataset.class_names),
+                "none_classes": list(find_none_classes(dataset.class_names)),
                 "splits": dataset.split_sizes(),
                 "unreadable": [u.to_dict() for u in dataset.unreadable],
                 "in_training": count_in_training(dataset),
