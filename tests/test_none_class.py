@@ -146,3 +146,24 @@ def test_bench_counts_it_as_a_class_and_notes_that(model: Path, tmp_path: Path) 
     assert report["data"]["class_names"] == ["blue", "none", "red"]
     assert report["models"][0]["top1"] == 1.0, "12 of 12, those of none among them"
     assert any(note.startswith(NOTE) for note in report["notes"])
+
+
+@pytest.mark.slow
+def test_a_model_file_records_it(tmp_path: Path) -> None:
+    pytest.importorskip("tensorflow")
+    from edgeclf.training.networks import NetworkSettings
+    from edgeclf.training.networks.building import build_network
+
+    build_network("cnn", NetworkSettings(image_size=16, classes=2)).save(tmp_path / "net.keras")
+    (made,) = edgeclf.compress(
+        tmp_path / "net.keras", float32=True, labels=("cat", "none"), out=tmp_path, speed=False
+    ).models
+    report = edgeclf.inspect(made.path)
+    assert report.labels == ("cat", "none"), "outputs and labels stay aligned"
+    assert report.provenance is not None
+    assert report.provenance["data"]["none_classes"] == ["none"]
+    assert [note for note in report.notes if note.startswith(NOTE)]
+    classifier = Classifier(made.path)
+    assert not any("none of these" in note for note in classifier.notes), "nothing is assumed"
+    shown = {one.index: one.label for one in classifier.predict(photo(COLORS[0])).labels}
+    assert shown == {0: "cat", 1: "unknown"}

@@ -79,6 +79,14 @@ CONFIG = (
         complete=complete_from(_balance_modes),
     ),
     Option(
+        "from_run",
+        "Grow this earlier run: photos or classes were added. Takes over its weights and settings, and compares.",
+        metavar="RUN",
+        default=UNSET,
+        complete=complete_path,
+        flag="--from",
+    ),
+    Option(
         "weights",
         "Start from this .h5, .keras or .tflite file, or run folder; auto or none.",
         metavar="FILE",
@@ -123,6 +131,7 @@ COMMAND = Command(
     examples=(
         "edgeclf train",
         "edgeclf train photos --epochs 30 --balance weights",
+        "edgeclf train photos --from runs/photos-mobilenet-v1",
         "edgeclf train cifar10 --model resnet8 --out runs/cifar --resume",
     ),
     settings=_config,

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import dataclasses
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -20,6 +21,7 @@ from edgeclf.training.config import TrainConfig
 from edgeclf.training.defaults import complete
 from edgeclf.training.earlier_run import find_earlier, resume_config
 from edgeclf.training.networks import NETWORKS, check_network, find_network, has_weights
+from edgeclf.training.parent_run import ParentRun, check_folder, find_parent
 from edgeclf.training.plan import TrainPlan
 
 
@@ -32,12 +34,14 @@ class RunPlan:
         config: settings of the user, or those of the run that is resumed.
         probe: number and size of the images.
         earlier: the record of the run that is resumed, or is finished; None: a run begins.
+        parent: the run that this one grows from; None: none.
     """
 
     folder: RunFolder
     config: TrainConfig
     probe: DataProbe
     earlier: dict[str, Any] | None = None
+    parent: ParentRun | None = None
 
     @property
     def report(self) -> dict[str, Any] | None:
@@ -96,6 +100,8 @@ def _locate_run(request: TrainPlan) -> RunPlan:
     file = config.weights not in ("auto", "none")
     model = file_model(Path(config.weights)) if file else complete(config, seen, pretrained=False).model
     name = config.name or f"{seen.name}-{config.model or model}"
+    if request.out is None and config.name is None and (parent := find_parent(config)) is not None:
+        name = parent.next_name()
     return RunPlan(RunFolder(request.out or Path("runs") / name, must_exist=False), config, seen)
 
 
@@ -108,8 +114,20 @@ def _continue_run(request: TrainPlan, plan: RunPlan) -> RunPlan:
     if found.report is None:
         if earlier is not None:
             read_state(folder.checkpoint_path)
+        found = _take_over(found, trust_model=request.trust_model)
         _check_settings(found, trust_model=request.trust_model)
     return found
+
+
+def _take_over(plan: RunPlan, *, trust_model: bool) -> RunPlan:
+    """Return the plan with the run that it grows from, and where it begins with the settings of that run."""
+    parent = find_parent(plan.config, trust_model=trust_model)
+    if parent is None:
+        return plan
+    check_folder(parent, plan.folder)
+    parent.check_classes(plan.probe.classes, plan.probe.name)
+    config = plan.config if plan.earlier is not None else parent.complete_config(plan.config)
+    return dataclasses.replace(plan, config=config, parent=parent)
 
 
 def _log_own_settings(plan: RunPlan, config: TrainConfig, request: TrainPlan) -> None:
@@ -127,6 +145,8 @@ def _log_own_settings(plan: RunPlan, config: TrainConfig, request: TrainPlan) ->
 def _check_settings(plan: RunPlan, *, trust_model: bool) -> None:
     """Refuse settings that do not fit the network, and weights that cannot be loaded."""
     config = plan.config
+    if plan.parent is not None:
+        return
     if config.weights not in ("auto", "none"):
         check_scratch_settings(config)
         if is_tflite_start(config.weights):

@@ -16,6 +16,8 @@ from edgeclf.errors import InputError
 from edgeclf.records import Record
 from edgeclf.training.config import TrainConfig
 from edgeclf.training.evaluation import SplitMetrics
+from edgeclf.training.growth import GrowthReport
+from edgeclf.training.known_images import write_images
 from edgeclf.versions import package_version
 
 PACKAGES = (
@@ -51,6 +53,8 @@ class TrainReport(Record):
         in_training: by split, how many of its images were seen in training, too: to learn from, or to choose the epoch.
         started_from: name of the weights that it started from; empty: scratch, or not recorded.
         elapsed_seconds: from the call to the report by the clock, in the last session; None: not recorded.
+        growth: what is new against the run that it grew from, and how both do on photos that neither was trained on;
+            None: it grew from none.
         ended: local time at which the run was finished, ISO 8601 with its zone; None: not recorded.
     """
 
@@ -68,6 +72,7 @@ class TrainReport(Record):
     started_from: str = ""
     elapsed_seconds: float | None = None
     ended: str | None = None
+    growth: GrowthReport | None = None
 
 
 @dataclass(frozen=True)
@@ -98,6 +103,7 @@ class RunRecord:
         """
         if earlier is None:
             self.folder.begin(self.dataset.class_names, self._content(None))
+            write_images(self.folder, self.dataset)
             return
         check_writable(self.folder.path)
         if earlier.get("data", {}).get("fingerprint") != self.dataset.fingerprint:

@@ -82,7 +82,7 @@ def transfer(pretrained: Pretrained, settings: NetworkSettings, images: npt.NDAr
         notes.append(f"{counted(frozen, 'layer')} that {origin} keeps frozen: trained like the others")
     scaling, remark = _choose_scaling(pretrained, base, images)
     notes += [remark] if remark else []
-    body = _rebuild(base, settings.image_size, scaling)
+    body = rebuild(base, settings.image_size, scaling)
     x = body.output
     if x.shape.rank == 4:
         x = layers.GlobalAveragePooling2D(name=POOLING)(x)
@@ -219,7 +219,7 @@ def _last_maps(network: tf_keras.Model) -> Any:
     return found.get("global", found.get("other", network.outputs[0]))
 
 
-def _rebuild(base: tf_keras.Model, image_size: int | None, scaling: Normalization | None) -> tf_keras.Model:
+def rebuild(base: tf_keras.Model, image_size: int | None, scaling: Normalization | None) -> tf_keras.Model:
     """Build the same graph at another input size, trainable, in the precision that is set for new layers.
 
     What makes `scaling` out of raw pixels comes behind the input where that is given.
