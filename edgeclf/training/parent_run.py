@@ -137,10 +137,12 @@ def check_folder(parent: ParentRun, folder: RunFolder) -> None:
 
 
 def _read_record(folder: RunFolder, record: dict[str, Any]) -> ParentRun:
-    config, data = record.get("config"), record.get("data")
-    names, seed, splits = (data or {}).get("class_names"), (data or {}).get("split_seed"), (data or {}).get("splits")
-    whole = record.get("finished") is True and isinstance(seed, int) and not isinstance(seed, bool)
-    if not (config and config.get("model") and names and whole and isinstance(splits, dict)):
+    config, data = dict(record.get("config") or {}), dict(record.get("data") or {})
+    names: Any = data.get("class_names")
+    splits: Any = data.get("splits")
+    seed = data.get("split_seed")
+    whole = record.get("finished") is True and config.get("model") and names and isinstance(splits, dict)
+    if not whole or not isinstance(seed, int):
         raise InputError(
             f"{folder.path}: its {RECORD} is not that of edgeclf train (expected settings, class names, splits and "
             "their seed); start from its network with --weights"
@@ -151,7 +153,7 @@ def _read_record(folder: RunFolder, record: dict[str, Any]) -> ParentRun:
         for name in names:
             count = per_class.get(name) if isinstance(per_class, dict) else None
             counts[name] += count if isinstance(count, int) else 0
-    return ParentRun(folder, dict(config), tuple(names), int(seed), counts)
+    return ParentRun(folder, config, tuple(names), seed, counts)
 
 
 def _few(names: Sequence[str]) -> str:
