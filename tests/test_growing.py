@@ -319,7 +319,7 @@ def test_an_interrupted_run_that_grew_is_resumed(first_run: Path, grown_photos: 
     shutil.copy(first_run / "model.keras", moved / "model.keras")
     (moved / "images.csv").unlink()  # as of a run of an earlier version
     report = resume(moved)
-    assert (report.epochs, report.started_from) == (3, "moved")
+    assert (report.epochs, report.started_from) == (3, "run"), "its name goes with it"
     assert report.growth.known_by == "split rule"
     assert [one.split for one in report.growth.comparisons] == ["test", "validation"]
     assert type(report).from_json(report.to_json()) == report
