@@ -22,7 +22,7 @@ from edgeclf.measure.paired_interval import difference_interval
 from edgeclf.training.config import TrainConfig
 from edgeclf.training.growth import choose_unseen, compare_networks, find_growth
 from edgeclf.training.known_images import KnownImages, collect_images, read_images, shorten, write_images
-from edgeclf.training.parent_run import ParentRun, find_parent
+from edgeclf.training.parent_run import ParentRun, choose_source, find_parent
 
 CLASSES = ("blue", "none", "red")
 COLORS = hues(6)
@@ -323,6 +323,12 @@ def test_an_interrupted_run_that_grew_is_resumed(first_run: Path, grown_photos: 
     assert report.growth.known_by == "split rule"
     assert [one.split for one in report.growth.comparisons] == ["test", "validation"]
     assert type(report).from_json(report.to_json()) == report
+
+
+@pytest.mark.slow
+def test_its_data_are_the_default(first_run: Path) -> None:
+    assert Path(choose_source(TrainConfig(from_run=str(first_run)))) == (first_run.parent / "photos").resolve()
+    assert choose_source(TrainConfig()) == "digits"
 
 
 @pytest.mark.slow

@@ -41,7 +41,7 @@ def _balance_modes() -> Iterable[str]:
 DATA = Option(
     "data",
     "A folder of class folders, one with train/ validation/ test/, a CSV manifest, or a name. "
-    "Default: digits, which needs no download.",
+    "Default: what the run of --from had, else digits, which needs no download.",
     metavar="DATA",
     complete=complete_data,
     argument=True,

@@ -35,6 +35,7 @@ class ParentRun:
         class_names: in the order of its network's outputs.
         split_seed: of its own split.
         counts: images of each class, in all splits.
+        source: what it was trained on, as it recorded it; empty: not recorded.
     """
 
     folder: RunFolder
@@ -42,6 +43,7 @@ class ParentRun:
     class_names: tuple[str, ...]
     split_seed: int
     counts: dict[str, int]
+    source: str = ""
 
     def read_images(self) -> KnownImages | None:
         """Read which images it had; None: that was not recorded when it was trained."""
@@ -126,6 +128,20 @@ def find_parent(config: TrainConfig, *, trust_model: bool = False) -> ParentRun 
     return parent
 
 
+def choose_source(config: TrainConfig, *, trust_model: bool = False) -> str:
+    """Return what is trained on where the user names no data: what the run that `config` grows from had, else `digits`.
+
+    Raises:
+        InputError, ModelError: as `find_parent`.
+    """
+    parent = find_parent(config, trust_model=trust_model)
+    if parent is None:
+        return "digits"
+    if not parent.source:
+        raise InputError(f"{parent.folder.path}: did not record its data; name them: edgeclf train DATA --from RUN")
+    return parent.source
+
+
 def check_folder(parent: ParentRun, folder: RunFolder) -> None:
     """Refuse to write a run into the folder that it starts from.
 
@@ -140,7 +156,7 @@ def _read_record(folder: RunFolder, record: dict[str, Any]) -> ParentRun:
     config, data = dict(record.get("config") or {}), dict(record.get("data") or {})
     names: Any = data.get("class_names")
     splits: Any = data.get("splits")
-    seed = data.get("split_seed")
+    seed, source = data.get("split_seed"), data.get("source")
     whole = record.get("finished") is True and config.get("model") and names and isinstance(splits, dict)
     if not whole or not isinstance(seed, int):
         raise InputError(
@@ -153,7 +169,7 @@ def _read_record(folder: RunFolder, record: dict[str, Any]) -> ParentRun:
         for name in names:
             count = per_class.get(name) if isinstance(per_class, dict) else None
             counts[name] += count if isinstance(count, int) else 0
-    return ParentRun(folder, config, tuple(names), seed, counts)
+    return ParentRun(folder, config, tuple(names), seed, counts, source if isinstance(source, str) else "")
 
 
 def _few(names: Sequence[str]) -> str:

@@ -100,8 +100,9 @@ def _locate_run(request: TrainPlan) -> RunPlan:
     file = config.weights not in ("auto", "none")
     model = file_model(Path(config.weights)) if file else complete(config, seen, pretrained=False).model
     name = config.name or f"{seen.name}-{config.model or model}"
-    if request.out is None and config.name is None and (parent := find_parent(config)) is not None:
-        name = parent.next_name()
+    if request.out is None and config.name is None and config.from_run is not None:
+        parent = find_parent(config, trust_model=request.trust_model)
+        name = name if parent is None else parent.next_name()
     return RunPlan(RunFolder(request.out or Path("runs") / name, must_exist=False), config, seen)
 
 
