@@ -18,6 +18,7 @@ _SETTINGS: dict[str, tuple[str, ...]] = {
     "width": ("model_size", "alpha", "width_multiplier", "width_mult", "depth_multiplier"),
     "model": ("arch", "architecture", "network", "net", "backbone", "model_name"),
     "epochs": ("n_epochs", "num_epochs", "max_epochs", "iterations", "steps"),
+    "from_run": ("from", "grow", "grow_from", "extend"),
     "weights": ("pretrained", "checkpoint", "ckpt", "weight", "init", "finetune", "base_model"),
     "out": ("name", "project", "output", "output_dir", "outdir", "o", "save_dir", "save", "dest", "exp", "run_name"),
     "overwrite": ("exist_ok", "force", "f", "yes", "replace", "clobber"),

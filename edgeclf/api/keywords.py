@@ -35,6 +35,7 @@ class TrainKeywords(TypedDict, total=False):
     unaugmented_epochs: float
     flip: bool | None
     balance: str
+    from_run: str | None
     weights: str
     mixed_precision: bool | None
     xla: bool

@@ -62,7 +62,7 @@ def train(
     """Train a float Keras network into a run folder.
 
     Args:
-        data: a folder, a manifest or a name; None: the embedded `digits`.
+        data: a folder, a manifest or a name; None: those of the run that it grows from, else the embedded `digits`.
         config: how; what it leaves open is chosen by the data and the machine.
         out: the run folder; None: `runs/NAME`.
         resume: start where there is nothing, continue where there is a checkpoint, report where the run is finished.
@@ -85,6 +85,7 @@ def train(
     from edgeclf.training.callbacks import check_callbacks
     from edgeclf.training.config import TrainConfig
     from edgeclf.training.networks import find_network
+    from edgeclf.training.parent_run import choose_source
     from edgeclf.training.plan import TrainPlan
     from edgeclf.training.run_plan import hold_run
 
@@ -94,7 +95,8 @@ def train(
         # Misspelt names are reported before the seconds that an import of TensorFlow takes.
         if config.model is not None:
             find_network(config.model)
-        listing = list_source("digits" if data is None else data, progress)
+        source = choose_source(config, trust_model=trust_model) if data is None else data
+        listing = list_source(source, progress)
         check_classes(listing)
         plan = TrainPlan(
             listing,

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import dataclasses
 import os
 from collections.abc import Sequence
 from dataclasses import dataclass
 
 from edgeclf.artifact.labels import check_names, names_beside, read_labels
 from edgeclf.artifact.model_file import ModelFile
+from edgeclf.artifact.none_class import describe_none_classes
 
 GivenLabels = str | os.PathLike[str] | Sequence[str]
 """A file with class names, one a line, or the names themselves, in the order of the outputs."""
@@ -35,7 +37,8 @@ class ClassNames:
 def name_classes(file: ModelFile, given: GivenLabels | None = None) -> ClassNames:
     """Decide what the classes of a model are called.
 
-    What the caller gives goes first, then what the file carries, then a list of labels that lies beside it.
+    What the caller gives goes first, then what the file carries, then a list of labels that lies beside it. A class
+    that stands for none of these by its name alone, since nothing in the file records it, is noted.
 
     Args:
         file: the model.
@@ -45,6 +48,16 @@ def name_classes(file: ModelFile, given: GivenLabels | None = None) -> ClassName
         InputError: `given` cannot be read, or does not fit the number of classes.
         ModelError: the file is no image classifier.
     """
+    named = _name_outputs(file, given)
+    recorded = file.provenance is not None and bool(file.provenance.data.get("none_classes"))
+    note = "" if recorded else describe_none_classes(named.names)
+    if not note:
+        return named
+    other = f"{note}; --labels FILE gives it another name"
+    return dataclasses.replace(named, notes=(*named.notes, other))
+
+
+def _name_outputs(file: ModelFile, given: GivenLabels | None) -> ClassNames:
     classes = file.shape.classes
     own, source = own_names(file)
     if given is not None:

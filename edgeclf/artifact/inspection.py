@@ -16,6 +16,7 @@ from edgeclf.artifact.input_fit import DESCRIPTIONS, own_fit
 from edgeclf.artifact.locate import locate_model
 from edgeclf.artifact.macs import count_macs, count_parameters, operator_macs, parameter_tensors
 from edgeclf.artifact.model_file import ModelFile
+from edgeclf.artifact.none_class import describe_none_classes
 from edgeclf.artifact.operators import TYPE_BITS
 from edgeclf.artifact.tflite import TensorInfo, TfliteModel
 from edgeclf.errors import ModelError
@@ -152,8 +153,11 @@ def _class_facts(file: ModelFile) -> tuple[int | None, tuple[str, ...]]:
         named = name_classes(file)
     except ModelError:
         return None, ()
-    notes = (*named.notes, *describe_single_output(file, named.names))
-    return file.shape.classes, tuple(note for note in notes if note != UNNAMED)
+    notes = [note for note in (*named.notes, *describe_single_output(file, named.names)) if note != UNNAMED]
+    hidden = describe_none_classes(named.names)
+    if hidden and not any(note.startswith(hidden) for note in notes):
+        notes.append(hidden)  # the file itself records it
+    return file.shape.classes, tuple(notes)
 
 
 def weight_statistics(tensor: TensorInfo) -> dict[str, Any]:

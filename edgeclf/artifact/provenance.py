@@ -34,7 +34,8 @@ class Provenance(Record):
 
     Attributes:
         recipe: of the compression.
-        data: source, fingerprint, split_seed, class_names, indices of the calibration images.
+        data: source, fingerprint, split_seed, class_names, those of them that stand for none of these (`none_classes`,
+            where there is one), indices of the calibration images.
         metrics: when exported, by split; fractions.
         versions: of the packages that made it.
         preprocessing: color order, fit (see `edgeclf.artifact.input_fit`), resize rule and its version.

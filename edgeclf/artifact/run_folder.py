@@ -3,6 +3,7 @@
     run.json                 the record of the run
     labels.txt               class names, a line each
     history.csv              one row an epoch
+    images.csv               split, class and content of each image that it has
     model.keras              the float network that was kept
     checkpoint/state.npz     the state after the last whole epoch
     plots/  logs/            pictures, TensorBoard
@@ -38,6 +39,7 @@ RUN_FILES = (
     RECORD,
     "labels.txt",
     "history.csv",
+    "images.csv",
     "plots",
     "logs",
     "compressed",
@@ -109,6 +111,11 @@ class RunFolder:
     def history_path(self) -> Path:
         """`history.csv`."""
         return self.path / "history.csv"
+
+    @property
+    def images_path(self) -> Path:
+        """`images.csv`; runs of earlier versions have none."""
+        return self.path / "images.csv"
 
     @property
     def keras_path(self) -> Path:

@@ -90,7 +90,7 @@ OPTIONS = (
     Option("flip", "Mirror: none, horizontal, vertical, both.", metavar="WAY", field="geometry.flip", panel=_PICTURE),
     Option(
         "threshold",
-        "Below this probability the label is «unknown».",
+        "Below this probability the label is «unknown», as it is for the class «none».",
         metavar="P",
         field="smoothing.threshold",
         panel=_LABELS,

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 from rich.console import Console
 
 from edgeclf.cli.rendering import line, show_notes
+from edgeclf.cli.rendering_growth import render_growth
 from edgeclf.cli.rendering_tables import Column, print_table
 from edgeclf.image.shape import STRETCH, show_size
 from edgeclf.measure.formatting import counted, duration, exact, interval, milliseconds, percent, points, size, threads
@@ -46,6 +47,8 @@ def render_training(console: Console, report: TrainReport) -> None:
         others = [percent(figures.top5), percent(figures.calibration_error, 1)]
         rows.append([split, exact(figures.images), *top1, *others])
     print_table(console, head, columns, rows)
+    if report.growth is not None:
+        render_growth(console, report.growth)
     show_notes(console, report.notes)
     folder = Path(report.run)
     line(console, f"Plots: {folder / 'plots'}")

@@ -58,7 +58,7 @@ def _describe_boards() -> str:
 DATA = Option(
     "data",
     "A folder of class folders, one with train/ validation/ test/, a CSV manifest, or a name. "
-    "Default: digits, which needs no download.",
+    "Default: what the run of --from had, else digits, which needs no download.",
     metavar="DATA",
     complete=complete_data,
     argument=True,
@@ -111,6 +111,14 @@ CONFIG = (
         complete=complete_from(_balance_modes),
     ),
     Option(
+        "from_run",
+        "Grow this earlier run: photos or classes were added. Takes over its weights and settings, and compares.",
+        metavar="RUN",
+        default=UNSET,
+        complete=complete_path,
+        flag="--from",
+    ),
+    Option(
         "weights",
         "Start from this .h5, .keras or .tflite file, or run folder; auto or none.",
         metavar="FILE",
@@ -161,6 +169,7 @@ COMMAND = Command(
         "edgeclf train",
         "edgeclf train photos --epochs 30 --balance weights",
         "edgeclf train photos --for zero2",
+        "edgeclf train photos --from runs/photos-mobilenet-v1",
         "edgeclf train cifar10 --model resnet8 --out runs/cifar --resume",
     ),
     settings=_config,

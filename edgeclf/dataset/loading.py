@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import hashlib
 import os
 from collections.abc import Iterable, Sequence
@@ -10,6 +11,7 @@ from types import MappingProxyType
 
 import numpy as np
 
+from edgeclf.artifact.none_class import describe_none_classes
 from edgeclf.dataset.folders import list_folder
 from edgeclf.dataset.manifest import list_manifest
 from edgeclf.dataset.named import NAMED, list_named
@@ -111,7 +113,8 @@ def _build_splits(
 def list_source(source: str | Path | Listing, progress: Progress = SILENT) -> Listing:
     """List the images of a source of any kind; a listing is returned as it is.
 
-    Walk a source once, and hand the listing to `probe`, `load_dataset` and `audit`.
+    Walk a source once, and hand the listing to `probe`, `load_dataset` and `audit`. A class that stands for none of
+    these (see `artifact.none_class`) is noted.
 
     Raises:
         DataError: the path does not exist, or is neither a folder nor a CSV file.
@@ -119,6 +122,12 @@ def list_source(source: str | Path | Listing, progress: Progress = SILENT) -> Li
     """
     if isinstance(source, Listing):
         return source
+    listing = _list_new(source, progress)
+    note = describe_none_classes(listing.class_names)
+    return dataclasses.replace(listing, notes=(*listing.notes, note)) if note else listing
+
+
+def _list_new(source: str | Path, progress: Progress) -> Listing:
     text, path = str(source), Path(source).expanduser()
     if text in NAMED and (isinstance(source, str) or not path.exists()):
         return list_named(text, progress)
@@ -145,7 +154,7 @@ def check_classes(listing: Listing) -> None:
     if len(listing.class_names) < 2:
         raise DataError(
             f"{listing.source}: only one class ({listing.class_names[0]!r}); expected a folder with images for each of "
-            "at least two classes"
+            "at least two classes, of which one may be called none: what is in none of the others"
         )
 
 

@@ -9,6 +9,7 @@ from pathlib import Path
 import cv2
 import numpy as np
 
+from edgeclf.artifact.none_class import UNKNOWN
 from edgeclf.atomic import check_writable, write_bytes
 from edgeclf.errors import OutputError
 from edgeclf.image.download import is_address
@@ -40,7 +41,7 @@ def draw_prediction(image: Pixels, prediction: Prediction) -> Pixels:
     canvas = np.concatenate([large[..., ::-1], np.zeros((bar_height(large.shape[0]), large.shape[1], 3), np.uint8)])
     best, *others = prediction.labels
     second = f"{others[0].label} {100 * others[0].probability:.0f} %" if others else ""
-    draw_bar(canvas, best.label, best.index, best.probability, right=second)
+    draw_bar(canvas, best.label, None if best.label == UNKNOWN else best.index, best.probability, right=second)
     return np.ascontiguousarray(canvas[..., ::-1])
 
 

@@ -15,6 +15,7 @@ from edgeclf.artifact.class_names import GivenLabels, describe_single_output, na
 from edgeclf.artifact.input_fit import resolve_fit
 from edgeclf.artifact.locate import locate_model
 from edgeclf.artifact.model_file import ModelFile
+from edgeclf.artifact.none_class import hide_none_classes
 from edgeclf.artifact.normalization import Normalization, resolve_normalization
 from edgeclf.artifact.pixels import apply_table, pixel_table
 from edgeclf.errors import ImageError, RunFailedError
@@ -36,7 +37,7 @@ RANGE_IMAGES = 64
 
 @dataclass(frozen=True)
 class LabelScore(Record):
-    """One class and its probability; the label is the index where the model names no classes."""
+    """One class and its probability; the label is the index of one without a name, `unknown` of the class `none`."""
 
     label: str
     index: int
@@ -71,7 +72,7 @@ class Classifier:
 
     Attributes:
         path: the model file.
-        labels: class names in index order.
+        labels: class names in index order, `none` included (see `artifact.none_class`).
         label_source: where they are from: `given`, `metadata`, `provenance`, `beside` or `numbers`.
         height: of the input, pixels.
         width: of the input, pixels.
@@ -111,6 +112,7 @@ class Classifier:
         self.input_shape = InputShape(self.height, self.width, resolve_fit(file, fit))
         named = name_classes(file, labels)
         self.labels, self.label_source = named.names, named.source
+        self._shown = hide_none_classes(named.names)
         self._session = find_engine(runtime).open(file, threads=threads)
         self.runtime, self.runtime_version = runtime, self._session.engine_version
         self._file_notes = (*file.metadata_notes, *named.notes, *describe_single_output(file, self.labels))
@@ -162,7 +164,7 @@ class Classifier:
             raise ImageError(_NO_NUMBERS)
         # by index among equals, as MediaPipe does
         order = np.argsort(-self._ranking(raw), kind="stable")[:top]
-        return Prediction(tuple(LabelScore(self.labels[i], int(i), float(scores[i])) for i in order))
+        return Prediction(tuple(LabelScore(self._shown[i], int(i), float(scores[i])) for i in order))
 
     def raw(self, image: Images) -> npt.NDArray[Any]:
         """Compute the graph's raw output for uint8[height, width, 3] pixels of the model's own size.

@@ -52,6 +52,8 @@ class TrainConfig(Record):
             since images in use are neither shifted nor erased (He et al., 2019, arXiv:1909.09148).
         flip: horizontal flips; None: those of the level, except for written characters.
         balance: `weights` (loss by inverse class frequency), `over` or `under` (sampling), or `none`.
+        from_run: run folder of an earlier training to grow from, where photos or classes were added: its weights and
+            settings are taken over (see `parent_run`).
         weights: `.h5`, `.keras` or `.tflite` file of a pretrained network, a run folder, `auto` or `none`.
         mixed_precision: bfloat16 activations; None: where that trains faster (see `precision`).
         xla: compile the step with XLA.
@@ -94,6 +96,7 @@ class TrainConfig(Record):
     unaugmented_epochs: float = 0.2
     flip: bool | None = None
     balance: str = "none"
+    from_run: str | None = None
     weights: str = "auto"
     mixed_precision: bool | None = None
     xla: bool = False

@@ -76,8 +76,9 @@ def resume_config(config: TrainConfig, record: dict[str, Any], folder: Path) -> 
             "choose another --out or start again with --overwrite"
         )
     # A file may have been moved: its content is compared when it is loaded.
-    if not {now["weights"], began["weights"]} & {"auto", "none"}:
-        began = {**began, "weights": now["weights"]}
+    for name in ("weights", "from_run"):
+        if not {now[name], began[name]} & {"auto", "none", None}:
+            began = {**began, name: now[name]}
     for name, value in began.items():
         if name in now and now[name] not in (default[name], value):
             raise InputError(

@@ -7,6 +7,7 @@ import zlib
 from dataclasses import dataclass
 
 from edgeclf.dataset import load_dataset
+from edgeclf.dataset.splitting import SPLIT_SEED
 from edgeclf.dataset.types import Dataset
 from edgeclf.errors import InputError
 from edgeclf.measure.formatting import counted
@@ -16,6 +17,7 @@ from edgeclf.training.checkpoint import epochs_done
 from edgeclf.training.config import TrainConfig
 from edgeclf.training.defaults import complete
 from edgeclf.training.distribution import Devices
+from edgeclf.training.growing import GrownStart, find_grown_start
 from edgeclf.training.networks import find_network
 from edgeclf.training.pipeline import TrainingBatches
 from edgeclf.training.plan import TrainPlan
@@ -63,14 +65,16 @@ def load_inputs(request: TrainPlan, plan: RunPlan, devices: Devices) -> Training
     """
 
     def load() -> TrainingInputs:
-        start = find_start(
-            plan.config, plan.probe, trust_model=request.trust_model, progress=request.progress, earlier=plan.start
-        )
+        start = _find_start(request, plan)
         if plan.config.quick:
             _check_quick(start, devices)
         config = _complete_config(plan, start, devices, request.progress)
-        shape = config.input_shape
-        dataset = load_dataset(request.data, image_size=shape.size, fit=shape.fit, progress=request.progress)
+        seed = SPLIT_SEED if plan.parent is None else plan.parent.split_seed
+        shape, progress = config.input_shape, request.progress
+        dataset = load_dataset(request.data, image_size=shape.size, fit=shape.fit, split_seed=seed, progress=progress)
+        if isinstance(start, GrownStart):
+            for line in start.find_growth(dataset).describe():
+                request.progress.info(line)
         batches = _make_batches(config, dataset)
         _check_batch_size(batches.effective_batch_size, devices)
         record = RunRecord(plan.folder, config, dataset, start.identity(), plan.choice)
@@ -89,6 +93,14 @@ def _check_quick(start: StartingPoint, devices: Devices) -> None:
             "--quick fits a classifier on the features of a pretrained network, and there is none to start from; name "
             "one with --weights FILE, or leave --quick out"
         )
+
+
+def _find_start(request: TrainPlan, plan: RunPlan) -> StartingPoint:
+    if plan.parent is not None:
+        return find_grown_start(plan.parent, trust_model=request.trust_model, earlier=plan.start)
+    return find_start(
+        plan.config, plan.probe, trust_model=request.trust_model, progress=request.progress, earlier=plan.start
+    )
 
 
 def _check_same_run(plan: RunPlan, devices: Devices) -> None:

@@ -20,6 +20,7 @@ from edgeclf.training.checkpoint import TrainingState
 from edgeclf.training.curriculum import first_unaugmented
 from edgeclf.training.distribution import Devices, choose_devices, synchronize_normalization
 from edgeclf.training.evaluation import SplitMetrics, evaluate, few_images_note, generalization_note
+from edgeclf.training.growing import GrownStart
 from edgeclf.training.inference import predict_probabilities
 from edgeclf.training.inputs import TrainingInputs, agree_on_run, load_inputs
 from edgeclf.training.networks import NetworkSettings
@@ -166,6 +167,10 @@ def _finish(
     report = dataclasses.replace(report, metrics=metrics, notes=tuple(dict.fromkeys(notes)))
     unaugmented = 1 + first_unaugmented(config.epochs or 1, config.unaugmented_epochs)
     plot_curves(state.history, state.kept_epoch, unaugmented, folder.plot_path("curves"))
+    report = dataclasses.replace(
+        report,
+        growth=start.compare(model, inputs.dataset, request) if isinstance(start, GrownStart) else None,
+    )
     report = dataclasses.replace(
         report,
         elapsed_seconds=round(time.monotonic() - request.began, 3),

@@ -24,6 +24,7 @@ from edgeclf.training.config import TrainConfig
 from edgeclf.training.defaults import complete
 from edgeclf.training.earlier_run import find_earlier, resume_config
 from edgeclf.training.networks import NETWORKS, check_network, find_network, has_weights
+from edgeclf.training.parent_run import ParentRun, check_folder, find_parent
 from edgeclf.training.plan import TrainPlan
 
 
@@ -37,6 +38,7 @@ class RunPlan:
         probe: number and size of the images.
         earlier: the record of the run that is resumed, or is finished; None: a run begins.
         choice: of network, width and input size by a budget; None: there was none.
+        parent: the run that this one grows from; None: none.
     """
 
     folder: RunFolder
@@ -44,6 +46,7 @@ class RunPlan:
     probe: DataProbe
     earlier: dict[str, Any] | None = None
     choice: NetworkChoice | None = None
+    parent: ParentRun | None = None
 
     @property
     def report(self) -> dict[str, Any] | None:
@@ -100,6 +103,9 @@ def _locate_run(request: TrainPlan) -> RunPlan:
         find_network(config.model)
     seen = probe(request.data)
     name = config.name or _name_run(config, seen)
+    if request.out is None and config.name is None and config.from_run is not None:
+        parent = find_parent(config, trust_model=request.trust_model)
+        name = name if parent is None else parent.next_name()
     return RunPlan(RunFolder(request.out or Path("runs") / name, must_exist=False), config, seen)
 
 
@@ -123,8 +129,9 @@ def _continue_run(request: TrainPlan, plan: RunPlan) -> RunPlan:
     if found.report is None:
         if earlier is not None:
             read_state(folder.checkpoint_path)
+        found = _take_over(found, trust_model=request.trust_model)
         _check_settings(found, trust_model=request.trust_model)
-    if earlier is None:
+    if earlier is None and found.parent is None:
         trust, progress = request.trust_model, request.progress
         config, choice = choose_network(config, plan.probe, trust_model=trust, progress=progress)
         found = dataclasses.replace(found, config=config, choice=choice)
@@ -136,6 +143,17 @@ def _earlier_choice(record: dict[str, Any]) -> NetworkChoice | None:
     with contextlib.suppress(InputError):
         return NetworkChoice.from_dict(record["choice"]) if record.get("choice") else None
     return None
+
+
+def _take_over(plan: RunPlan, *, trust_model: bool) -> RunPlan:
+    """Return the plan with the run that it grows from, and where it begins with the settings of that run."""
+    parent = find_parent(plan.config, trust_model=trust_model)
+    if parent is None:
+        return plan
+    check_folder(parent, plan.folder)
+    parent.check_classes(plan.probe.classes, plan.probe.name)
+    config = plan.config if plan.earlier is not None else parent.complete_config(plan.config)
+    return dataclasses.replace(plan, config=config, parent=parent)
 
 
 def _log_own_settings(plan: RunPlan, config: TrainConfig, request: TrainPlan) -> None:
@@ -153,6 +171,8 @@ def _log_own_settings(plan: RunPlan, config: TrainConfig, request: TrainPlan) ->
 def _check_settings(plan: RunPlan, *, trust_model: bool) -> None:
     """Refuse settings that do not fit the network, and weights that cannot be loaded."""
     config = plan.config
+    if plan.parent is not None:
+        return
     if config.weights not in ("auto", "none"):
         check_scratch_settings(config)
         if is_tflite_start(config.weights):

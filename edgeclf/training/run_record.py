@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from edgeclf.artifact.none_class import find_none_classes
 from edgeclf.artifact.run_folder import RunFolder
 from edgeclf.atomic import check_writable
 from edgeclf.dataset.types import Dataset
@@ -17,6 +18,8 @@ from edgeclf.records import Record
 from edgeclf.training.budget.choice import NetworkChoice
 from edgeclf.training.config import TrainConfig
 from edgeclf.training.evaluation import SplitMetrics
+from edgeclf.training.growth import GrowthReport
+from edgeclf.training.known_images import write_images
 from edgeclf.versions import package_version
 
 PACKAGES = (
@@ -53,6 +56,8 @@ class TrainReport(Record):
         started_from: name of the weights that it started from; empty: scratch, or not recorded.
         elapsed_seconds: from the call to the report by the clock, in the last session; None: not recorded.
         choice: of network, width and input size by a budget; None: there was none.
+        growth: what is new against the run that it grew from, and how both do on photos that neither was trained on;
+            None: it grew from none.
         ended: local time at which the run was finished, ISO 8601 with its zone; None: not recorded.
         fit: how pictures of another shape come to the input: `stretch`, `crop` or `pad`.
     """
@@ -73,6 +78,7 @@ class TrainReport(Record):
     ended: str | None = None
     choice: NetworkChoice | None = None
     fit: str = STRETCH
+    growth: GrowthReport | None = None
 
 
 @dataclass(frozen=True)
@@ -105,6 +111,7 @@ class RunRecord:
         """
         if earlier is None:
             self.folder.begin(self.dataset.class_names, self._content(None))
+            write_images(self.folder, self.dataset)
             return
         check_writable(self.folder.path)
         if earlier.get("data", {}).get("fingerprint") != self.dataset.fingerprint:
@@ -132,6 +139,7 @@ class RunRecord:
                 "fingerprint": dataset.fingerprint,
                 "split_seed": dataset.split_seed,
                 "class_names": list(dataset.class_names),
+                "none_classes": list(find_none_classes(dataset.class_names)),
                 "splits": dataset.split_sizes(),
                 "unreadable": [u.to_dict() for u in dataset.unreadable],
                 "in_training": count_in_training(dataset),

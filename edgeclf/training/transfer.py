@@ -84,7 +84,7 @@ def transfer(pretrained: Pretrained, settings: NetworkSettings, images: npt.NDAr
         notes.append(f"{counted(frozen, 'layer')} that {origin} keeps frozen: trained like the others")
     scaling, remark = _choose_scaling(pretrained, base, images)
     notes += [remark] if remark else []
-    body = _rebuild(base, settings, scaling)
+    body = rebuild(base, settings, scaling)
     x = body.output
     if x.shape.rank == 4:
         x = layers.GlobalAveragePooling2D(name=POOLING)(x)
@@ -224,7 +224,7 @@ def _last_maps(network: tf_keras.Model) -> Any:
     return found.get("global", found.get("other", network.outputs[0]))
 
 
-def _rebuild(base: tf_keras.Model, settings: NetworkSettings, scaling: Normalization | None) -> tf_keras.Model:
+def rebuild(base: tf_keras.Model, settings: NetworkSettings, scaling: Normalization | None) -> tf_keras.Model:
     """Build the same graph at another input size, trainable, in the precision that is set for new layers.
 
     What makes `scaling` out of raw pixels comes behind the input where that is given.
@@ -249,8 +249,8 @@ def _rebuild(base: tf_keras.Model, settings: NetworkSettings, scaling: Normaliza
     except ValueError as error:
         side = base.inputs[0].shape[1]
         raise InputError(
-            f"the network cannot be built for an input of {settings.image_size} pixels, expected the {side} that it was "
-            f"trained at; use --image-size {side}"
+            f"the network cannot be built for an input of {settings.image_size} pixels, expected the {side} that it "
+            f"was trained at; use --image-size {side}"
         ) from error
 
 

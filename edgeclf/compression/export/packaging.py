@@ -6,6 +6,7 @@ import platform
 from typing import Any
 
 from edgeclf.artifact.input_fit import DESCRIPTIONS, PROVENANCE_KEY
+from edgeclf.artifact.none_class import find_none_classes
 from edgeclf.artifact.provenance import Provenance
 from edgeclf.compression.export.model_writer import package_model
 from edgeclf.compression.exporter import ExportedFile
@@ -45,9 +46,10 @@ def package(
     Raises:
         DataError: labels or samples do not fit into a model file.
     """
+    none_classes = find_none_classes(classes)
     made = Provenance(
         recipe=recipe,
-        data={"class_names": list(classes)} | data,
+        data={"class_names": list(classes)} | ({"none_classes": list(none_classes)} if none_classes else {}) | data,
         metrics=metrics,
         versions={"python": platform.python_version()} | {name: package_version(name) for name in PACKAGES},
         preprocessing={

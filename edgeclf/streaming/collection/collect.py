@@ -13,6 +13,7 @@ from pathlib import Path
 import cv2
 import numpy as np
 
+from edgeclf.artifact.none_class import UNKNOWN, find_none_classes
 from edgeclf.dataset.near_duplicates import GLIMPSE_SIDE, glimpse, unmoved
 from edgeclf.errors import InputError, RunFailedError, one_line
 from edgeclf.records import Record
@@ -69,7 +70,7 @@ class Collector:
     Args:
         folder: DIR; classes sorted by hand or on the page lie beside `unsorted` and are never touched.
         problems: gets failures, as `collect`.
-        labels: class names of the model.
+        labels: class names of the model; scores are kept under these, `none` included: a folder to sort frames into.
         quota_bytes: that unsorted images may take; beyond it the oldest of them are deleted.
         rule: which frames are kept.
         seed: of the random sample.
@@ -101,6 +102,7 @@ class Collector:
         unsure_below = rule.unsure_below
         self._unsure_below = max(unsure_below, 0.75) if unsure_below and len(labels) == 2 else unsure_below
         self._rule, self._paced = rule, paced
+        self._none = next(iter(find_none_classes(labels)), None)
         self._random = random.Random(seed)
         self._raw_label: str | None = None
         self._next_look = self._next_random = float("-inf")
@@ -175,7 +177,7 @@ class Collector:
             result.label,
             result.raw_label,
             round(result.raw_probability, 4),
-            _scores(result),
+            self._scores(result),
             base64.b64encode(view.tobytes()).decode(),
         )
         self._images.add(entry, encode_jpeg(pixels))
@@ -185,6 +187,16 @@ class Collector:
         self._recent.append(captured)
         busy = len(self._recent) == _AT_ONCE_AN_HOUR and captured - self._recent[0] < 3600
         self._next_look = captured + (_LATER_EVERY if busy else _KEEP_EVERY)
+
+    def _scores(self, result: Result) -> dict[str, float]:
+        """Return the best classes, smoothed; where the frame's own best class is another one, that alone."""
+        if result.top and result.top[0].label != result.raw_label:
+            return {self._name_class(result.raw_label): round(result.raw_probability, 4)}
+        return {self._name_class(score.label): round(score.probability, 4) for score in result.top}
+
+    def _name_class(self, shown: str) -> str:
+        """Return the class whose folder a frame is sorted into, by what is shown for it."""
+        return self._none if shown == UNKNOWN and self._none is not None else shown
 
 
 def encode_jpeg(pixels: Pixels) -> bytes:
@@ -196,13 +208,6 @@ def encode_jpeg(pixels: Pixels) -> bytes:
     if not done:
         raise RunFailedError(f"a picture of {pixels.shape[1]} x {pixels.shape[0]} pixels cannot be saved as JPEG")
     return content.tobytes()
-
-
-def _scores(result: Result) -> dict[str, float]:
-    """Return the best classes, smoothed; where the frame's own best class is another one, that alone."""
-    if result.top and result.top[0].label != result.raw_label:
-        return {result.raw_label: round(result.raw_probability, 4)}
-    return {score.label: round(score.probability, 4) for score in result.top}
 
 
 def _read_glimpse(entry: Entry) -> Pixels | None:

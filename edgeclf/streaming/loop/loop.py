@@ -14,12 +14,13 @@ from typing import Protocol
 import numpy as np
 import numpy.typing as npt
 
+from edgeclf.artifact.none_class import UNKNOWN, hide_none_classes
 from edgeclf.image.decoding import fit_image
 from edgeclf.image.shape import InputShape
 from edgeclf.streaming.camera.capture import Capture
 from edgeclf.streaming.camera.frame import Frame
 from edgeclf.streaming.loop.geometry import Picture
-from edgeclf.streaming.loop.result import UNKNOWN, LazyTopK, LiveSummary, Result
+from edgeclf.streaming.loop.result import LazyTopK, LiveSummary, Result
 from edgeclf.streaming.loop.settings import LiveSettings
 from edgeclf.streaming.loop.smoothing import Smoother
 from edgeclf.streaming.loop.state import LiveState, Output
@@ -69,6 +70,7 @@ class Loop:
         beat: Callable[[], None] = lambda: None,
     ) -> None:
         self._capture, self._classifier, self._state = capture, classifier, state
+        self._shown = hide_none_classes(classifier.labels)
         self._geometry, self._outputs, self._limits = settings.geometry, tuple(outputs), settings.limits
         self._paced, self._beat = not settings.every_frame, beat
         self._smoother = Smoother(settings.smoothing)
@@ -144,7 +146,7 @@ class Loop:
         raw = int(scores.argmax())
         at = frame.captured if self._paced else frame.number / NOMINAL_RATE
         named, probability = self._smoother.update(scores, at)
-        labels = classifier.labels
+        labels = self._shown
         age = max(0.0, done - frame.captured) * 1000
         self._classified += 1
         self._ages.add(age)

@@ -12,8 +12,6 @@ import numpy.typing as npt
 from edgeclf.inference.classifier import LabelScore
 from edgeclf.records import Record
 
-UNKNOWN = "unknown"
-
 
 @dataclass(frozen=True)
 class Result(Record):
@@ -22,14 +20,15 @@ class Result(Record):
     Attributes:
         frame: number of the captured frame, from 0.
         time: of the capture, ISO 8601 with time zone.
-        label: smoothed over time, with hysteresis; `unknown` below the threshold.
+        label: smoothed over time, with hysteresis; `unknown` below the threshold, and for the class none of these.
         probability: smoothed probability of `label`; for `unknown` that of the best class.
-        raw_label: the frame's own best class; `unknown` only where the model computed NaN or infinity.
+        raw_label: the frame's own best class; `unknown` only for the class none of these, and where the model computed
+            NaN or infinity.
         raw_probability: its probability in this frame alone.
         frame_age_ms: from the capture to the result, milliseconds.
         inference_ms: of which the network took.
         fps: results a second, over the last seconds.
-        top: the best classes by smoothed probability, best first.
+        top: the best classes by smoothed probability, best first; the class none of these is called `unknown`.
     """
 
     frame: int

@@ -23,7 +23,8 @@ class Smoothing(Record):
 
     Args:
         seconds: time constant of the exponential mean over the classes' probabilities; 0: each frame for itself.
-        threshold: probability from which on a class is named; below it the scene is unknown.
+        threshold: probability from which on a class is named; below it the scene is unknown, as it is where the named
+            class stands for none of these.
         hysteresis: a named class stays until its probability is this much below the threshold, or until another one
             leads by this much. Two classes that are about equally likely do not take turns then.
     """

@@ -5,6 +5,7 @@ from __future__ import annotations
 import cv2
 import numpy as np
 
+from edgeclf.artifact.none_class import UNKNOWN
 from edgeclf.image.drawing import DARK, GRAY, class_color, draw_bar, enlarge
 from edgeclf.streaming.camera.frame import Pixels
 from edgeclf.streaming.loop.geometry import Picture
@@ -14,7 +15,8 @@ from edgeclf.streaming.loop.result import Result
 def annotate(picture: Picture, result: Result) -> Pixels:
     """Draw the result on the picture: uint8[H, W, 3] BGR, an array of its own, enlarged where it is small."""
     canvas, factor = enlarge(picture.pixels())
-    index = next((score.index for score in result.top if score.label == result.label), None)
+    named = (score.index for score in result.top if score.label == result.label != UNKNOWN)
+    index = next(named, None)
     color = GRAY if index is None else class_color(index)
     if box := picture.box():
         left, top, right, bottom = (side * factor for side in box)

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import dataclasses
+import math
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from types import MappingProxyType
 
 import numpy as np
 
+from edgeclf.image.shape import ImageSize
 from edgeclf.records import Record
 from edgeclf.training.budget.cost import UncountableError
 from edgeclf.training.budget.counting import CountAtSize, network_cost
@@ -121,6 +123,14 @@ class Request:
     width: float | None = None
     image_size: int | None = None
     networks: Mapping[str, Network] = field(default_factory=lambda: NETWORKS)
+
+
+def square_side(image_size: ImageSize | None) -> int | None:
+    """Return the side that costs are counted at: of a rectangle, that of the next square with as many pixels."""
+    if image_size is None or isinstance(image_size, int):
+        return image_size
+    height, width = image_size
+    return 32 * math.ceil(math.sqrt(height * width) / 32)
 
 
 def list_started(request: Request, starts: Iterable[StartOption]) -> list[Offer]:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import dataclasses
 import functools
-import math
 import os
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -13,7 +12,6 @@ from pathlib import Path
 from edgeclf.artifact.model_file import ModelFile
 from edgeclf.dataset.probing import DataProbe
 from edgeclf.errors import InputError
-from edgeclf.image.shape import ImageSize
 from edgeclf.keras_files.loading import locate_float_file, read_configuration
 from edgeclf.keras_files.tflite_start import is_tflite_start
 from edgeclf.progress import Progress, show
@@ -25,6 +23,7 @@ from edgeclf.training.budget.candidates import (
     list_of_file,
     list_scratch,
     list_started,
+    square_side,
 )
 from edgeclf.training.budget.choice import (
     RANKING,
@@ -188,19 +187,11 @@ def _side(probe: DataProbe) -> int:
     return min(probe.median_height, probe.median_width)
 
 
-def _given_side(image_size: ImageSize | None) -> int | None:
-    """Return the side that costs are counted at: of a rectangle, that of the next square with as many pixels."""
-    if image_size is None or isinstance(image_size, int):
-        return image_size
-    height, width = image_size
-    return 32 * math.ceil(math.sqrt(height * width) / 32)
-
-
 def _list_offers(
     config: TrainConfig, probe: DataProbe, budget: Budget, *, trust_model: bool, offline: bool = False
 ) -> list[Offer]:
     """List the candidates, each with what it starts from; none where the default budget has nothing to choose."""
-    given = _given_side(config.image_size)
+    given = square_side(config.image_size)
     request = Request(len(probe.classes), _side(probe), budget.largest_side, config.model, config.width, given)
     if config.weights not in ("auto", "none"):
         return _list_of_file(config, request, budget, trust_model=trust_model)

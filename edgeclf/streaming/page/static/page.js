@@ -100,7 +100,8 @@ function showResult(state) {
 }
 
 function describeProbability(result) {
-  if (result.label !== "unknown") return percent(result.probability);
+  const best = result.top.length ? result.top[0].label : "unknown"; // the class «none of these» is called unknown too
+  if (result.label !== "unknown" || (result.probability && best === "unknown")) return percent(result.probability);
   if (!result.probability) return "no best guess"; // the model computes no numbers
   return `best guess ${visible(result.top[0].label)}, ${percent(result.probability)}`;
 }
