@@ -7,7 +7,7 @@ import re
 import shutil
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import colored_squares
 import numpy as np
@@ -25,11 +25,17 @@ from edgeclf.inference.classifier import Classifier
 
 tf_keras = pytest.importorskip("tf_keras")
 pytest.importorskip("tensorflow_model_optimization")
-from edgeclf.compression import Recipe  # noqa: E402
+from edgeclf.compression import CompressedModel, Recipe  # noqa: E402
+from edgeclf.compression.choice import with_settings  # noqa: E402
 from edgeclf.compression.export.graph_queries import float_operators  # noqa: E402
 
 pytestmark = pytest.mark.slow
 layers = tf_keras.layers
+FORMATS = ("float32", "float16", "dynamic", "int8", "int16x8")
+TRAINED = (
+    "qat-int8", "prune50-int8", "prune50-qat-int8", "prune50-float32", "prune50-float16", "prune2of4-int8",
+    "cluster8-int8", "cluster8-qat-int8", "prune50-cluster8-int8", "prune50-cluster8-qat-int8",
+)  # fmt: skip
 
 
 @pytest.fixture(scope="module")
@@ -49,6 +55,51 @@ def source(network: Any, tmp_path_factory: pytest.TempPathFactory) -> Path:
     return path
 
 
+class Made(NamedTuple):
+    """What one call made of many recipes.
+
+    Attributes:
+        models: by name of the recipe; behind a space the type of input and output, where it is not uint8.
+        out: the folder they lie in.
+        heard: the progress.
+        mirrored: whether a batch was mirrored at random, each batch of each training.
+    """
+
+    models: dict[str, CompressedModel]
+    out: Path
+    heard: Listener
+    mirrored: list[bool]
+
+
+@pytest.fixture(scope="module")
+def made(source: Path, data: Dataset, tmp_path_factory: pytest.TempPathFactory) -> Made:
+    """Models of all kinds from one call, which trains once what they have in common."""
+    recipes = {name: short_recipe(name) for name in (*FORMATS, *TRAINED)}
+    for io in ("int8", "float32"):
+        recipes |= {f"{name} {io}": with_settings(recipes[name], {"io": io}) for name in ("int8", "qat-int8")}
+    out, heard = tmp_path_factory.mktemp("made"), Listener()
+    with pytest.MonkeyPatch.context() as patched:
+        mirrored = watch_mirroring(patched)
+        keywords = {"data": data, "calibration": 30, "out": out, "progress": heard}
+        models = compress(source, list(recipes.values()), **keywords).models
+    return Made(dict(zip(recipes, models, strict=True)), out, heard, mirrored)
+
+
+def watch_mirroring(patched: pytest.MonkeyPatch) -> list[bool]:
+    """The list that grows with each batch: whether it is mirrored at random."""
+    from edgeclf.training import pipeline
+
+    seen: list[bool] = []
+    real = pipeline.augment
+
+    def watched(batch: Any, recipe: Any, random: Any) -> Any:
+        seen.append(recipe.flip)
+        return real(batch, recipe, random)
+
+    patched.setattr(pipeline, "augment", watched)
+    return seen
+
+
 def graph(path: str) -> TfliteModel:
     return parse(Path(path).read_bytes())
 
@@ -58,37 +109,38 @@ def weights_of(model: TfliteModel) -> list[Any]:
     return [model.tensors[op.inputs[1]] for op in model.operators if op.name in kinds]
 
 
-@pytest.mark.parametrize("name", ["float32", "float16", "dynamic", "int8", "int16x8"])
-def test_each_format(source: Path, data: Dataset, tmp_path: Path, name: str) -> None:
-    (made,) = compress(source, name, data=data, calibration=30, out=tmp_path).models
-    assert made.path == str(tmp_path / f"net-{name}.tflite")
-    content = Path(made.path).read_bytes()
+@pytest.mark.parametrize("name", FORMATS)
+def test_each_format(made: Made, data: Dataset, name: str) -> None:
+    model = made.models[name]
+    # where a call makes several of one name, each carries its digest
+    assert re.fullmatch(rf"net-{name}(-[0-9a-f]{{6}})?\.tflite", Path(model.path).name)
+    assert Path(model.path).parent == made.out
+    content = Path(model.path).read_bytes()
     assert integrity(content) == "verified"
-    assert made.size_bytes == len(content)
-    assert made.gzip_bytes <= made.size_bytes
-    assert made.split == "validation"
-    assert made.top1 is not None
-    assert made.top1 >= 0.9
-    classifier = Classifier(made.path)
+    assert model.size_bytes == len(content)
+    assert model.gzip_bytes <= model.size_bytes
+    assert model.split == "validation"
+    assert model.top1 is not None
+    assert model.top1 >= 0.9
+    classifier = Classifier(model.path)
     assert classifier.labels == NAMES
     assert parse(content).inputs[0].dtype == "uint8"
     validation = data.splits["validation"]
-    assert (classifier.top1(np.asarray(validation.images)) == validation.labels).mean() == made.top1
-    stored = json.loads((tmp_path / f"net-{name}.json").read_text(encoding="utf-8"))
+    assert (classifier.top1(np.asarray(validation.images)) == validation.labels).mean() == model.top1
+    stored = json.loads(Path(model.path).with_suffix(".json").read_text(encoding="utf-8"))
     assert Recipe.from_dict(stored["recipe"]).name == name
-    assert stored["model"]["top1"] == made.top1
+    assert stored["model"]["top1"] == model.top1
     made_by = read_provenance(content)
     assert made_by is not None
     assert (made_by.recipe["name"], made_by.recipe["io"], made_by.recipe["seed"]) == (name, "uint8", 0)
-    assert made_by.recipe["digest"] == made.digest == Recipe.from_dict(stored["recipe"]).digest
+    assert made_by.recipe["digest"] == model.digest == Recipe.from_dict(stored["recipe"]).digest
 
 
 @pytest.mark.parametrize("io", ["uint8", "int8", "float32"])
 @pytest.mark.parametrize("name", ["int8", "qat-int8"])
-def test_the_inner_graph_is_integer(source: Path, data: Dataset, tmp_path: Path, io: str, name: str) -> None:
-    recipe = short_recipe(name)
-    (made,) = compress(source, recipe, data=data, calibration=30, io=io, out=tmp_path).models
-    model = graph(made.path)
+def test_the_inner_graph_is_integer(made: Made, io: str, name: str) -> None:
+    found = made.models[name if io == "uint8" else f"{name} {io}"]
+    model = graph(found.path)
     assert (model.inputs[0].dtype, model.outputs[0].dtype) == (io, io)
     assert model.inputs[0].shape == (1, 16, 16, 3)
     assert float_operators(model) == ()
@@ -102,52 +154,51 @@ def test_the_inner_graph_is_integer(source: Path, data: Dataset, tmp_path: Path,
         assert model.inputs[0].scale == pytest.approx(1 / 255, rel=1e-6)
         assert model.inputs[0].zero_point == 0
     if io == "float32":
-        assert read_provenance(Path(made.path).read_bytes()).input_range is None  # type: ignore[union-attr]
-    assert made.top1 is not None
-    assert made.top1 >= 0.9
+        assert read_provenance(Path(found.path).read_bytes()).input_range is None  # type: ignore[union-attr]
+    assert found.top1 is not None
+    assert found.top1 >= 0.9
 
 
 @pytest.mark.parametrize("qat", [False, True])
-def test_zeros_reach_the_file(source: Path, data: Dataset, tmp_path: Path, qat: bool) -> None:
-    recipe = short_recipe("prune50-qat-int8" if qat else "prune50-int8")
-    (made,) = compress(source, recipe, data=data, calibration=30, out=tmp_path).models
-    assert made.sparsity is not None
-    assert made.sparsity >= 0.5
-    for tensor in weights_of(graph(made.path)):
+def test_zeros_reach_the_file(made: Made, qat: bool) -> None:
+    model = made.models["prune50-qat-int8" if qat else "prune50-int8"]
+    assert model.sparsity is not None
+    assert model.sparsity >= 0.5
+    for tensor in weights_of(graph(model.path)):
         assert (tensor.values() == 0).mean() >= 0.5
-    assert any("zeros are stored like all other weights" in note for note in made.notes)
+    assert any("zeros are stored like all other weights" in note for note in model.notes)
 
 
-def test_two_of_four(source: Path, data: Dataset, tmp_path: Path) -> None:
-    (made,) = compress(source, short_recipe("prune2of4-int8"), data=data, calibration=30, out=tmp_path).models
-    assert made.recipe == "prune2of4-int8"
+def test_two_of_four(made: Made) -> None:
+    model = made.models["prune2of4-int8"]
+    assert model.recipe == "prune2of4-int8"
     checked = 0
-    for tensor in weights_of(graph(made.path)):
+    for tensor in weights_of(graph(model.path)):
         if tensor.shape[-1] % 4 == 0:
             assert ((tensor.values().reshape(-1, 4) == 0).sum(axis=1) >= 2).all()
             checked += 1
     assert checked == 2
-    assert any("input channels in fours" in note for note in made.notes)
+    assert any("input channels in fours" in note for note in model.notes)
 
 
 @pytest.mark.parametrize(
     "name", ["cluster8-int8", "cluster8-qat-int8", "prune50-cluster8-int8", "prune50-cluster8-qat-int8"]
 )
-def test_clusters_reach_the_file(source: Path, data: Dataset, tmp_path: Path, name: str) -> None:
-    (made,) = compress(source, short_recipe(name), data=data, calibration=30, out=tmp_path).models
-    assert made.distinct_weights_per_channel_max is not None
-    assert made.distinct_weights_per_channel_max <= 8
+def test_clusters_reach_the_file(made: Made, name: str) -> None:
+    model = made.models[name]
+    assert model.distinct_weights_per_channel_max is not None
+    assert model.distinct_weights_per_channel_max <= 8
     if name.startswith("prune"):
-        assert made.sparsity is not None
-        assert made.sparsity >= 0.5
+        assert model.sparsity is not None
+        assert model.sparsity >= 0.5
 
 
-def test_formats_share_one_training(source: Path, data: Dataset, tmp_path: Path) -> None:
-    recipes = [short_recipe(f"prune50-{name}") for name in ("float32", "float16")]
-    first, second = compress(source, recipes, data=data, out=tmp_path).models
+def test_formats_and_later_steps_share_one_training(made: Made) -> None:
+    first, second = (made.models[f"prune50-{name}"] for name in ("float32", "float16"))
     assert [first.recipe, second.recipe] == ["prune50-float32", "prune50-float16"]
     assert first.sparsity is not None
     assert min(first.sparsity, second.sparsity or 0) >= 0.5
+    assert made.heard.tasks.count("pruning to 50 %") == 1
 
 
 def test_the_same_call_gives_the_same_bytes(source: Path, data: Dataset, tmp_path: Path) -> None:
@@ -219,22 +270,13 @@ def test_a_saved_model_gets_the_same_clean_graph(source: Path, network: Any, dat
         compress(tmp_path / "exported", "qat-int8", data=data, out=tmp_path)
 
 
-@pytest.mark.parametrize(("name", "mirrored"), [("colors", True), ("digits", False)])
 def test_written_characters_are_not_mirrored(
-    source: Path, data: Dataset, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, name: str, mirrored: bool
+    made: Made, source: Path, data: Dataset, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    from edgeclf.training import pipeline
-
-    seen = []
-    real = pipeline.augment
-
-    def watched(batch: Any, recipe: Any, random: Any) -> Any:
-        seen.append(recipe.flip)
-        return real(batch, recipe, random)
-
-    monkeypatch.setattr(pipeline, "augment", watched)
-    compress(source, short_recipe("qat-int8"), data=replace(data, name=name), calibration=30, out=tmp_path)
-    assert set(seen) == {mirrored}
+    seen = watch_mirroring(monkeypatch)
+    compress(source, short_recipe("qat-int8"), data=replace(data, name="digits"), calibration=30, out=tmp_path)
+    assert set(seen) == {False}
+    assert set(made.mirrored) == {True}, "colors are"
 
 
 def test_nothing_is_overwritten_unasked(source: Path, data: Dataset, tmp_path: Path) -> None:
@@ -283,10 +325,8 @@ def test_bad_input_is_one_clear_line(source: Path, data: Dataset, tmp_path: Path
     assert not list(tmp_path.glob("*.tflite"))
 
 
-def test_top1_on_images_that_chose_the_epoch_is_marked(source: Path, data: Dataset, tmp_path: Path) -> None:
-    plain, trained = compress(
-        source, ["float32", short_recipe("qat-int8")], data=data, calibration=30, out=tmp_path
-    ).models
+def test_top1_on_images_that_chose_the_epoch_is_marked(made: Made, source: Path, data: Dataset, tmp_path: Path) -> None:
+    plain, trained = made.models["float32"], made.models["qat-int8"]
     assert (plain.split, plain.selected_on) == ("validation", False)
     assert trained.selected_on is True
     made_by = read_provenance(Path(trained.path).read_bytes())
@@ -300,7 +340,8 @@ def test_top1_on_images_that_chose_the_epoch_is_marked(source: Path, data: Datas
 
 def test_two_settings_of_a_step_lie_side_by_side(source: Path, data: Dataset, tmp_path: Path) -> None:
     for epochs in (1, 2):
-        api.compress(source, qat=True, qat_epochs=epochs, batch_size=16, data=data, calibration=30, out=tmp_path)
+        settings = {"qat_epochs": epochs, "batch_size": 16, "calibration": 30, "speed": False}
+        api.compress(source, qat=True, data=data, out=tmp_path, **settings)
     names = sorted(path.name for path in tmp_path.glob("*.tflite"))
     assert len(names) == 2
     assert all(re.fullmatch(r"net-qat-int8-[0-9a-f]{6}\.tflite", name) for name in names)

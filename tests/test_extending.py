@@ -83,6 +83,28 @@ def use(workplace: Path, title: str) -> None:
     assert done.returncode == 0, f"{EXAMPLES[title].use}\n{done.stderr}"
 
 
+ONE_PROCESS = """
+import json, sys
+from typer.main import get_command
+from edgeclf.cli.main import app
+
+for words in json.loads(sys.argv[1]):
+    code = get_command(app).main(words, prog_name="edgeclf", standalone_mode=False)
+    if code:
+        sys.exit(f"{words} ended with {code}")
+exec(compile(sys.argv[2], "use", "exec"), {"__name__": "__main__"})
+"""
+
+
+def run_section(workplace: Path, title: str) -> None:
+    """The commands of a section and its use from Python, all in one process that imports TensorFlow once."""
+    words = [shlex.split(command) for command in EXAMPLES[title].commands]
+    assert all(program == "edgeclf" for program, *_ in words)
+    code = EXAMPLES[title].use
+    done = python(workplace, "-c", ONE_PROCESS, json.dumps([arguments for _, *arguments in words]), code)
+    assert done.returncode == 0, f"{EXAMPLES[title].commands}\n{code}\n{done.stderr}"
+
+
 def test_the_page_has_the_five_examples_and_each_is_one_file() -> None:
     assert list(EXAMPLES) == ["A network", "A compression step", "An export format", "A runtime", "A camera source"]
     for example in EXAMPLES.values():
@@ -98,8 +120,7 @@ def test_a_plugin_may_be_imported_where_tensorflow_is_not_installed(workplace: P
 
 
 def test_a_network(workplace: Path) -> None:
-    run_commands(workplace, "A network")
-    use(workplace, "A network")
+    run_section(workplace, "A network")
     record = json.loads((workplace / "runs" / "digits-tiny" / "run.json").read_text())
     assert record["config"]["model"] == "tiny"
     # two convolutions without bias, each followed by a normalization of four numbers a filter, and the classifier
@@ -118,13 +139,12 @@ def test_a_network_is_completed_and_a_misspelt_one_found(workplace: Path) -> Non
 def trained(workplace: Path) -> Path:
     """The workplace with a run in `runs/digits-tiny`."""
     if not (workplace / "runs" / "digits-tiny" / "run.json").exists():
-        run_commands(workplace, "A network")
+        run_section(workplace, "A network")
     return workplace
 
 
 def test_a_compression_step(trained: Path) -> None:
-    run_commands(trained, "A compression step")
-    use(trained, "A compression step")
+    run_section(trained, "A compression step")
     folder = trained / "runs" / "digits-tiny" / "compressed"
     records = {bits: json.loads((folder / f"digits-tiny-round{bits}-int8.json").read_text()) for bits in (2, 4)}
     assert records[4]["recipe"]["steps"] == [{"kind": "round", "bits": 4}]
@@ -134,8 +154,7 @@ def test_a_compression_step(trained: Path) -> None:
 
 
 def test_an_export_format(trained: Path) -> None:
-    run_commands(trained, "An export format")
-    use(trained, "An export format")
+    run_section(trained, "An export format")
     source = (trained / "runs" / "digits-tiny" / "compressed" / "digits-tiny-carray.c").read_text()
     model = bytes(int(byte, 16) for byte in re.findall(r"0x([0-9a-f]{2}),", source))
     assert f"model_size = {len(model)};" in source

@@ -11,6 +11,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from command_line import edgeclf
 from small_disk import small_file_system
 
 pytestmark = pytest.mark.slow
@@ -42,19 +43,19 @@ def test_training_can_go_on_elsewhere(disk: Path, tmp_path: Path) -> None:
     assert not list(disk.rglob("*.partial"))
     assert json.loads((disk / "run" / "run.json").read_text(encoding="utf-8"))["finished"] is False
     shutil.copytree(disk / "run", tmp_path / "roomy")
-    done = run("train", "digits", "--out", tmp_path / "roomy", "--resume", *quick)
-    assert done.returncode == 0, done.stderr
+    done = edgeclf(tmp_path, "train", "digits", "--out", "roomy", "--resume", *quick)
+    assert done.exit_code == 0, done.stderr
     assert (tmp_path / "roomy" / "model.keras").is_file()
 
 
 def test_compressing_and_measuring(disk: Path, tmp_path: Path) -> None:
     run_folder = tmp_path / "run"
-    assert run("train", "digits", "--out", run_folder, "--epochs", "1", "--quiet").returncode == 0
+    assert edgeclf(tmp_path, "train", "digits", "--out", run_folder, "--epochs", "1", "--quiet").exit_code == 0
     assert_full(run("compress", run_folder, "--float32", "--float16", "--int8", "--out", disk / "models", "--quiet"))
     # What is there is whole; what is not there is not half there.
     assert not list(disk.rglob("*.partial"))
     for path in disk.rglob("*.tflite"):
-        assert run("inspect", path).returncode == 0
+        assert edgeclf(tmp_path, "inspect", path).exit_code == 0
     model = ROOT / "models" / "digits" / "digits-int8.tflite"
     (disk / "ballast").write_bytes(bytes(max(0, shutil.disk_usage(disk).free - 8192)))
     assert_full(run("bench", model, "--data", "digits", "--runs", "5", "--report", disk / "report.html", "--quiet"))

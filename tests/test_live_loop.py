@@ -6,6 +6,7 @@ import dataclasses
 import threading
 import time
 from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 
 import numpy as np
 import pytest
@@ -325,10 +326,16 @@ FAULTS = st.sampled_from(["open fails", "read fails", "stall", "resize", "garbag
 
 
 @pytest.mark.slow
-@settings(max_examples=100, deadline=None, derandomize=True, suppress_health_check=[HealthCheck.too_slow])
-@given(st.lists(st.one_of(st.just("frame"), FAULTS), min_size=1, max_size=6))
-def test_random_faults_are_survived_or_end_with_one_line(steps: list[object]) -> None:
-    """A hundred random scripts: afterwards the picture is back, or the reason stands in one line; the end is quick."""
+@settings(max_examples=11, deadline=None, derandomize=True, suppress_health_check=[HealthCheck.too_slow])
+@given(st.lists(st.lists(st.one_of(st.just("frame"), FAULTS), min_size=1, max_size=6), min_size=10, max_size=10))
+def test_random_faults_are_survived_or_end_with_one_line(scripts: list[list[object]]) -> None:
+    """A hundred random scripts and more, ten at a time, since each of them mostly waits."""
+    with ThreadPoolExecutor(len(scripts)) as pool:
+        list(pool.map(play, scripts))
+
+
+def play(steps: list[object]) -> None:
+    """Afterwards the picture is back, or the reason stands in one line; the end is quick."""
     if steps.count("dead") > 2:  # with more threads inside a driver, nothing can come back
         steps = ["frame" if step == "dead" else step for step in steps]
     script = iter(steps)

@@ -19,6 +19,31 @@ system_packages chromium xvfb xdotool mosquitto gstreamer1.0-tools gstreamer1.0-
 environment .venv -c constraints.txt -e '.[train,web,mqtt,dev,heic]'
 bin=.venv/bin
 
+# A device's environment: the wheel as users get it, and nothing of the host side. The older runtime wants older packages
+# around it. An independent client of the emitted models pins what edgeclf does not, so it lives apart.
+more_environments() {
+    quietly "$bin/python" -m pip wheel --disable-pip-version-check --no-deps --wheel-dir "$wheel" .
+    environment .venv-edge -c constraints.txt typer rich numpy opencv-python ai-edge-litert platformdirs
+    quietly .venv-edge/bin/python -m pip install --disable-pip-version-check -c constraints.txt --force-reinstall --no-deps \
+        "$wheel"/edgeclf-*.whl
+    .venv-edge/bin/python -m pip check >&2
+
+    environment .venv-tflite-runtime -c constraints-tflite-runtime.txt typer rich numpy opencv-python ai-edge-litert \
+        tflite-runtime platformdirs
+    quietly .venv-tflite-runtime/bin/python -m pip install --disable-pip-version-check -c constraints-tflite-runtime.txt \
+        --force-reinstall --no-deps "$wheel"/edgeclf-*.whl
+    .venv-tflite-runtime/bin/python -m pip check >&2
+
+    environment .venv-mediapipe mediapipe==1.2.2
+}
+making=
+if [ -z "$fast" ]; then
+    wheel=$(mktemp -d)
+    trap 'kill $making 2>/dev/null || :; rm -rf "$wheel"' EXIT
+    more_environments & # beside mypy, which has one core only
+    making=$!
+fi
+
 say "style, types, layers"
 "$bin/ruff" check --quiet .
 "$bin/ruff" format --check --quiet .
@@ -26,30 +51,12 @@ say "style, types, layers"
 "$bin/lint-imports" >/dev/null || "$bin/lint-imports"
 
 if [ -z "$fast" ]; then
-    # A device's environment: the wheel as users get it, and nothing of the host side.
-    wheel=$(mktemp -d)
-    trap 'rm -rf "$wheel"' EXIT
-    quietly "$bin/python" -m pip wheel --disable-pip-version-check --no-deps --wheel-dir "$wheel" .
-    environment .venv-edge -c constraints.txt typer rich numpy opencv-python ai-edge-litert platformdirs
-    quietly .venv-edge/bin/python -m pip install --disable-pip-version-check -c constraints.txt --force-reinstall --no-deps \
-        "$wheel"/edgeclf-*.whl
-    .venv-edge/bin/python -m pip check >&2
+    wait "$making"
+    making=
     EDGECLF_EDGE_PYTHON=$PWD/.venv-edge/bin/python
-    export EDGECLF_EDGE_PYTHON
-
-    # The older runtime wants older packages around it.
-    environment .venv-tflite-runtime -c constraints-tflite-runtime.txt typer rich numpy opencv-python ai-edge-litert \
-        tflite-runtime platformdirs
-    quietly .venv-tflite-runtime/bin/python -m pip install --disable-pip-version-check -c constraints-tflite-runtime.txt \
-        --force-reinstall --no-deps "$wheel"/edgeclf-*.whl
-    .venv-tflite-runtime/bin/python -m pip check >&2
     EDGECLF_TFLITE_RUNTIME_PYTHON=$PWD/.venv-tflite-runtime/bin/python
-    export EDGECLF_TFLITE_RUNTIME_PYTHON
-
-    # An independent client of the emitted models. It pins what edgeclf does not, so it lives apart.
-    environment .venv-mediapipe mediapipe==1.2.2
     EDGECLF_MEDIAPIPE_PYTHON=$PWD/.venv-mediapipe/bin/python
-    export EDGECLF_MEDIAPIPE_PYTHON
+    export EDGECLF_EDGE_PYTHON EDGECLF_TFLITE_RUNTIME_PYTHON EDGECLF_MEDIAPIPE_PYTHON
 fi
 
 say "tests"
