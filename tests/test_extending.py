@@ -111,7 +111,8 @@ def test_a_network_is_completed_and_a_misspelt_one_found(workplace: Path) -> Non
     assert (done.returncode, done.stderr) == (
         2,
         "edgeclf: unknown model 'tinny'; did you mean 'tiny'? "
-        "(known: cnn, mobilenet-v1, mobilenet-v2, resnet20, resnet8, tiny)\n",
+        "(known: cnn, efficientnet-lite0, efficientnet-v2-b0, mobilenet-v1, mobilenet-v2, resnet20, resnet8, tiny, "
+        "vgg16)\n",
     )
 
 
