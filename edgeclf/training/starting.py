@@ -28,7 +28,7 @@ from edgeclf.training.networks import NETWORKS, Network, NetworkSettings, has_we
 from edgeclf.training.networks.sizes import SMALL_IMAGES
 from edgeclf.training.remarks import name_commands
 from edgeclf.training.run_plan import check_scratch_settings, file_model
-from edgeclf.training.starts import KerasDownload, ShippedBackbone, Start
+from edgeclf.training.starts import KerasDownload, ShippedBackbone, Start, available_starts
 from edgeclf.training.transfer import Pretrained, TransferredNetwork, check_architecture, features_of, transfer
 
 IMAGENET, BACKBONE = KerasDownload.origin, ShippedBackbone.origin
@@ -60,6 +60,7 @@ class StartingPoint:
         folded: it was read from a file for inference (see `transfer`).
         missed: ImageNet weights that would have been the better start, and could not be had; None: there are none.
         instead: what starts photos from pretrained weights, where the network has none; empty: nothing was passed over.
+        width: width multiplier that the weights belong to; None: as configured.
     """
 
     network: tf_keras.Model | None
@@ -72,6 +73,7 @@ class StartingPoint:
     folded: bool = False
     missed: Start | None = None
     instead: str = ""
+    width: float | None = None
 
     def adapt_config(self, config: TrainConfig) -> TrainConfig:
         """Return `config` with name, width and input size of the pretrained network where the user left them open."""
@@ -218,9 +220,10 @@ def _available_weights(
     name, size = config.model or "", config.image_size or 96
     side = max(check_image_size(size))
     starts = starts_to_try(NETWORKS[name], config.width, side)
-    if origin is None and starts and not any(start.is_local and start.imagenet_top1 for start in starts):
+    if origin is None and not any(start.is_local and start.imagenet_top1 for start in starts):
         progress.info(name_commands(name))
-    missed: Start | None = None
+    to_install = available_starts(NETWORKS[name], config.width).package
+    missed = next((start for start in to_install if start.imagenet_top1), None)
     for start in starts:
         if origin not in (None, start.origin):
             continue
@@ -231,7 +234,7 @@ def _available_weights(
         width = None if start.width == NETWORKS[name].default_width else start.width
         notes = () if start.imagenet_top1 else (BACKBONE_NOTE,)
         known = start.input_range
-        return StartingPoint(network, start.origin, name, width, size, notes, known, missed=missed), missed
+        return StartingPoint(network, start.origin, name, size, notes, known, missed=missed, width=width), missed
     return None, missed
 
 
@@ -249,7 +252,7 @@ def _from_file(path: Path, config: TrainConfig, *, trust_model: bool) -> Startin
     if config.model:
         check_architecture(network, config.model, config.width, path.name)
     model = config.model or file_model(path)
-    return StartingPoint(network, name, model, None, size, notes, entering, folded)
+    return StartingPoint(network, name, model, size, notes, entering, folded)
 
 
 def _digest(network: tf_keras.Model) -> str:
