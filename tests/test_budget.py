@@ -251,7 +251,7 @@ def test_a_file_gets_the_largest_input_that_fits(shared_data: Path) -> None:
     assert chosen(weights=path) == (None, None, 160)
     assert chosen(weights=path, board="mcu") == (None, None, 128)
     assert chosen(weights=path, image_size=64) == (None, None, 64)
-    with pytest.raises(NothingFitsError, match=r"float32 at 160 pixels, takes 308 kB of at most 100 kB"):
+    with pytest.raises(NothingFitsError, match=r"float32 at 160 pixels, takes \d+ kB of at most 100 kB"):
         chosen(weights=path, max_size=100)
 
 
