@@ -53,7 +53,6 @@ class StartingPoint:
         network: the pretrained network; None: scratch.
         origin: its name, for remarks.
         model: name of the network; None: as configured.
-        width: width multiplier that the weights belong to; None: as configured.
         image_size: side that the pretrained network knows, pixels, or (height, width); None: any.
         notes: remarks for the report.
         input_range: what it expects, where that is known (see `transfer`).
@@ -66,7 +65,6 @@ class StartingPoint:
     network: tf_keras.Model | None
     origin: str = ""
     model: str | None = None
-    width: float | None = None
     image_size: ImageSize | None = None
     notes: tuple[str, ...] = ()
     input_range: str | Normalization | None = None
