@@ -14,6 +14,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+from command_line import document, edgeclf
 
 pytestmark = pytest.mark.slow
 
@@ -34,15 +35,11 @@ def start(folder: Path, *arguments: str) -> subprocess.Popen[str]:
     )
 
 
-def run(folder: Path, *arguments: str) -> tuple[int, str, str]:
-    process = start(folder, *arguments)
+def document_of_process(folder: Path, *arguments: str) -> dict[str, Any]:
+    """The JSON document of a command in a process of its own, as a shell starts it."""
+    process = start(folder, *arguments, "--json")
     out, err = process.communicate(timeout=600)
-    return process.returncode, out, err
-
-
-def document(folder: Path, *arguments: str) -> dict[str, Any]:
-    code, out, err = run(folder, *arguments, "--json")
-    assert code == 0, err
+    assert process.returncode == 0, err
     assert out.count("\n") == 1
     return dict(json.loads(out))
 
@@ -51,11 +48,11 @@ def document(folder: Path, *arguments: str) -> dict[str, Any]:
 def workplace(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A folder with a trained and compressed run of the digits in `runs/digits`."""
     folder = tmp_path_factory.mktemp("workplace")
-    trained = document(folder, "train", "--out", "runs/digits", *QUICK)
+    trained = document_of_process(folder, "train", "--out", "runs/digits", *QUICK)
     assert trained["run"] == "runs/digits"
     assert {"model", "parameters", "image_size", "seconds", "metrics"} <= set(trained)
     assert 0 < trained["metrics"]["validation"]["top1"] <= 1
-    compressed = document(folder, "compress", "runs/digits", "--int8")
+    compressed = document_of_process(folder, "compress", "runs/digits", "--int8")
     (model,) = compressed["models"]
     assert Path(model["path"]) == Path("runs/digits/compressed/digits-int8.tflite")
     assert model["recipe"] == "int8"
@@ -64,7 +61,7 @@ def workplace(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 def test_bench_compares_with_the_float_network(workplace: Path) -> None:
-    measured = document(
+    measured = document_of_process(
         workplace, "bench", "runs/digits", "--data", "digits", "--runs", "50", "--out", "b", "--report", "b/report.html"
     )
     (model,) = measured["models"]
@@ -90,12 +87,12 @@ def test_the_model_travels_alone(workplace: Path) -> None:
 
 def test_nothing_is_overwritten_unless_asked(workplace: Path) -> None:
     for arguments in (("train", "--out", "runs/digits", *QUICK), ("compress", "runs/digits", "--int8")):
-        code, out, err = run(workplace, *arguments)
-        assert (code, out) == (2, "")
-        assert "--overwrite" in err.splitlines()[-1]
-    code, _, err = run(workplace, "bench", "runs/digits", "--runs", "50", "--out", "runs/digits/run.json")
-    assert code == 2
-    assert "run.json exists" in err
+        done = edgeclf(workplace, *arguments)
+        assert (done.exit_code, done.stdout) == (2, "")
+        assert "--overwrite" in done.stderr.splitlines()[-1]
+    done = edgeclf(workplace, "bench", "runs/digits", "--runs", "50", "--out", "runs/digits/run.json")
+    assert done.exit_code == 2
+    assert "run.json exists" in done.stderr
 
 
 def test_resume_of_a_finished_run_prints_its_report(workplace: Path) -> None:
@@ -145,7 +142,7 @@ def _weights(path: Path) -> list[np.ndarray]:
     ],
 )
 def test_bad_input_is_one_line(tmp_path: Path, arguments: tuple[str, ...], message: str) -> None:
-    code, out, err = run(tmp_path, *arguments, "--quiet")
-    assert (code, out) == (2, "")
-    assert err.count("\n") == 1
-    assert message in err
+    done = edgeclf(tmp_path, *arguments, "--quiet")
+    assert (done.exit_code, done.stdout) == (2, "")
+    assert done.stderr.count("\n") == 1
+    assert message in done.stderr

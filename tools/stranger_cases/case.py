@@ -37,7 +37,7 @@ class Finding:
 class Case:
     """One situation: its subject, a title of a few words, the function that tries it in an empty folder, its module.
 
-    `slow`: it takes about a minute, and is tried with `--all` alone.
+    `slow`: it takes long and is tried with `--all` alone; a shorter case or a test tries what is behind it every time.
     """
 
     subject: str

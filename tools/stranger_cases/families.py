@@ -32,32 +32,60 @@ FAMILIES: dict[str, tuple[int, dict[str, Any]]] = {
 }
 """By name: side in pixels, settings. VGG16 gets a small head for its own of 120 million parameters; VGG19, ResNet101
 and so on are the same layers again."""
-SLOW = ("DenseNet121", "InceptionV3", "NASNetMobile", "ResNetRS50")
-"""The converter takes a minute or two for each."""
+WHOLE = ("MobileNet", "VGG16")
+"""Converted whole in seconds; the converter takes half a minute to two minutes for each of the others."""
+ADDITIONS = {
+    "MobileNetV2": 2,
+    "MobileNetV3Small": 3,
+    "EfficientNetB0": 2,
+    "EfficientNetV2B0": 3,
+    "RegNetX002": 4,
+    "RegNetY002": 4,
+    "ResNet50": 4,
+    "ResNet50V2": 4,
+    "Xception": 4,
+}
+"""How many of their blocks end in an addition until each kind of block has come; behind, they only repeat. Cut there,
+they are tried without `--all`; `tests/test_families.py` has whole ones, unconverted."""
 FOREIGN_LAYERS = {"ConvNeXtTiny": 32, "InceptionResNetV2": 75}
 """Built of layers that only their own code defines."""
 SQUEEZE = ("EfficientNetB0",)
 """Quantization-aware training has no rule for their multiplication of two tensors."""
 
 
-def _save(name: str, folder: Path, side: int, settings: dict[str, Any]) -> Any:
+def _find_additions(keras: Any, network: Any) -> list[Any]:
+    """Find the tensors that are sums: of layers, or of the operator + (RegNet)."""
+    operator = "tf.__operators__.add"
+    found = [one for one in network.layers if isinstance(one, keras.layers.Add) or one.name.startswith(operator)]
+    return [layer.output for layer in found]
+
+
+def _save(name: str, folder: Path, side: int, settings: dict[str, Any], additions: int | None = None) -> Any:
+    """Save the network as it is built, or cut behind its first `additions` additions, with a head."""
     keras = import_tf_keras()
     keras.backend.clear_session()
     keras.utils.set_random_seed(0)
+    if additions is not None:
+        settings = settings | {"include_top": False}
     network = getattr(keras.applications, name)(
         input_shape=(side, side, 3), weights=None, **({"classes": 3} | settings)
     )
     if not settings.get("include_top", True):
-        network = keras.Model(network.input, keras.layers.Dense(3, activation="softmax")(network.output))
+        features = network.output
+        if additions is not None:
+            features = keras.layers.GlobalAveragePooling2D()(_find_additions(keras, network)[additions - 1])
+        # RegNet's own head has no softmax, whatever its arguments say
+        head = keras.layers.Dense(3, activation=None if name.startswith("RegNet") else "softmax")
+        network = keras.Model(network.input, head(features))
     with contextlib.redirect_stderr(io.StringIO()):
         network.save(folder / "net.h5")
     return network
 
 
-def _family(name: str, folder: Path) -> Finding:
+def _family(name: str, additions: int | None, folder: Path) -> Finding:
     """Compress to float32, where nothing but the way into the file may change the probabilities."""
     side, settings = FAMILIES[name]
-    network = _save(name, folder, side, settings)
+    network = _save(name, folder, side, settings, additions)
     options = ("--float32", "--input-range", "0,255", "--no-speed", "--out", folder / "out")
     done = run_command("--json", "compress", folder / "net.h5", *options)
     if done.code:
@@ -68,7 +96,6 @@ def _family(name: str, folder: Path) -> Finding:
     pixels = np.random.default_rng(0).integers(0, 256, (2, side, side, 3), np.uint8)
     expected = np.asarray(network(pixels.astype(np.float32), training=False), np.float64)
     if not np.allclose(expected.sum(axis=1), 1, atol=1e-3):
-        # RegNet's head has no softmax, whatever its arguments say
         expected = np.exp(expected - expected.max(axis=1, keepdims=True))
         expected /= expected.sum(axis=1, keepdims=True)
     found = Classifier(model).probabilities(pixels)
@@ -78,7 +105,7 @@ def _family(name: str, folder: Path) -> Finding:
 
 def _refused(name: str, side: int, option: str, words: str, folder: Path) -> Finding:
     """One line that says what in the network it is."""
-    _save(name, folder, side, {})
+    _save(name, folder, side, {}, ADDITIONS.get(name))
     data = ("--data", colored_squares(folder, side), "--input-range", "0,255")
     done = run_command("compress", folder / "net.h5", option, *data, "--out", folder / "out", "--quiet")
     last = done.stderr.strip().splitlines()[-1] if done.stderr else ""
@@ -103,11 +130,15 @@ def _int8(folder: Path) -> Finding:
 
 
 for _name in FAMILIES:
-    case("families", f"{_name}, float32", slow=_name in SLOW)(functools.partial(_family, _name))
+    case("families", f"{_name}, float32", slow=_name not in WHOLE)(functools.partial(_family, _name, None))
+for _name, _additions in ADDITIONS.items():
+    case("families", f"blocks of {_name}, float32")(functools.partial(_family, _name, _additions))
 for _name, _side in FOREIGN_LAYERS.items():
     case("families", f"{_name}: layers of its own")(
         functools.partial(_refused, _name, _side, "--float32", "--trust-model")
     )
 for _name in SQUEEZE:
-    case("families", f"{_name}, --qat")(functools.partial(_refused, _name, 32, "--qat", "use --int8 without --qat"))
+    case("families", f"blocks of {_name}, --qat")(
+        functools.partial(_refused, _name, 32, "--qat", "use --int8 without --qat")
+    )
 case("families", "MobileNet, int8")(_int8)

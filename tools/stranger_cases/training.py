@@ -76,7 +76,8 @@ def nothing_fits(folder: Path) -> Finding:
     return Finding("mobilenet-v1 named, exit 2", got, got == "mobilenet-v1 named, exit 2")
 
 
-@case("resume", "a run that began from the shipped backbone, interrupted after its first epoch")
+# tests/test_resume_starts.py resumes it too, from Python; the next case resumes on the command line
+@case("resume", "a run that began from the shipped backbone, interrupted after its first epoch", slow=True)
 def resume_from_backbone(folder: Path) -> Finding:
     os.environ["https_proxy"], before = "http://127.0.0.1:9", os.environ.get("https_proxy")
     try:
