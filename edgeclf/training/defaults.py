@@ -10,7 +10,7 @@ from edgeclf.training.networks.sizes import SMALL_IMAGES, size_for_any_images
 
 STEPS_FROM_SCRATCH = 60_000
 MOST_EPOCHS = 90
-STEPS_PRETRAINED = 600
+STEPS_PRETRAINED = 2_500
 CHARACTER_SETS = ("digits", "mnist")
 
 
@@ -35,8 +35,6 @@ def complete(config: TrainConfig, probe: DataProbe, *, pretrained: bool) -> Trai
     rate = {"sgd": 0.1, "adam": 2e-3, "adamw": 2e-3}[optimizer] * (batch / 128) ** 0.5
     decay = {"sgd": 2e-3, "adam": 0.0, "adamw": 0.02}[optimizer]
     characters = probe.name in CHARACTER_SETS
-    if pretrained:
-        config = _complete_fine_tuning(config)
     return config.replace(
         model=model,
         width=config.width if config.width is not None else chosen.width,
@@ -50,15 +48,6 @@ def complete(config: TrainConfig, probe: DataProbe, *, pretrained: bool) -> Trai
         dropout=config.dropout if config.dropout is not None else (0.0 if small else 0.1),
         augment=config.augment or ("light" if characters else "standard"),
         flip=(not characters) if config.flip is None else config.flip,
-    )
-
-
-def _complete_fine_tuning(config: TrainConfig) -> TrainConfig:
-    return config.replace(
-        head_first=True if config.head_first is None else config.head_first,
-        first_layer_rate=config.first_layer_rate or 1.0,
-        batch_norm_momentum=0.9 if config.batch_norm_momentum is None else config.batch_norm_momentum,
-        weight_average=0.0 if config.weight_average is None else config.weight_average,
     )
 
 

@@ -10,7 +10,18 @@ from edgeclf.errors import InputError, ModelError, OutputError
 from edgeclf.training.checkpoint import epochs_done
 from edgeclf.training.config import TrainConfig
 
-EARLIER_VERSIONS: dict[str, Any] = {"fit": "stretch"}
+EARLIER_VERSIONS: dict[str, Any] = {
+    "fit": "stretch",
+    "head_first": None,
+    "first_layer_rate": None,
+    "batch_norm_momentum": None,
+    "weight_average": None,
+    "quick": False,
+    "board": None,
+    "max_latency": None,
+    "max_size": None,
+    "from_run": None,
+}
 """What runs of earlier versions did, by the settings that they had no name for."""
 
 

@@ -6,6 +6,8 @@ import dataclasses
 import zlib
 from dataclasses import dataclass
 
+import tf_keras
+
 from edgeclf.dataset import load_dataset
 from edgeclf.dataset.splitting import SPLIT_SEED
 from edgeclf.dataset.types import Dataset
@@ -13,10 +15,14 @@ from edgeclf.errors import InputError
 from edgeclf.measure.formatting import counted
 from edgeclf.progress import Progress
 from edgeclf.training.augmentation import LEVELS
+from edgeclf.training.budget.candidates import square_side
+from edgeclf.training.budget.cost import UncountableError
+from edgeclf.training.budget.counting import count_configuration
 from edgeclf.training.checkpoint import epochs_done
 from edgeclf.training.config import TrainConfig
 from edgeclf.training.defaults import complete
 from edgeclf.training.distribution import Devices
+from edgeclf.training.fine_tuning import complete_fine_tuning
 from edgeclf.training.growing import GrownStart, find_grown_start
 from edgeclf.training.networks import find_network
 from edgeclf.training.pipeline import TrainingBatches
@@ -24,7 +30,8 @@ from edgeclf.training.plan import TrainPlan
 from edgeclf.training.precision import FASTER, bfloat16_is_faster
 from edgeclf.training.run_plan import RunPlan, plan_run
 from edgeclf.training.run_record import RunRecord
-from edgeclf.training.starting import StartingPoint, find_start
+from edgeclf.training.starting import BACKBONE, StartingPoint, find_start
+from edgeclf.training.transfer import Pretrained, features_of
 
 _FINISHED = -1
 
@@ -125,7 +132,10 @@ def _check_same_choice(plan: RunPlan, devices: Devices) -> None:
 
 
 def _complete_config(plan: RunPlan, start: StartingPoint, devices: Devices, progress: Progress) -> TrainConfig:
-    config = complete(start.adapt_config(plan.config), plan.probe, pretrained=start.network is not None)
+    config = start.adapt_config(plan.config)
+    if start.network is not None and start.origin != BACKBONE:
+        config = _complete_fine_tuning(config, plan, start.network)
+    config = complete(config, plan.probe, pretrained=start.network is not None)
     if config.mixed_precision is None:
         # Several machines may differ in what they are fast at, and must train alike.
         alone = devices.workers == 1
@@ -137,6 +147,17 @@ def _complete_config(plan: RunPlan, start: StartingPoint, devices: Devices, prog
         raise InputError(f"progressive needs a network for images of any size; {config.model} is built for one size")
     _check_batch_size(config.batch_size or 1, devices)
     return config
+
+
+def _complete_fine_tuning(config: TrainConfig, plan: RunPlan, network: tf_keras.Model) -> TrainConfig:
+    """Choose what depends on a pretrained network; edgeclf's own small backbone knows too little to be kept so."""
+    side = square_side(config.image_size) or 96
+    try:
+        macs: float | None = count_configuration(network.get_config())(side).macs
+    except UncountableError:
+        macs = None
+    features = features_of(Pretrained(network, ""))
+    return complete_fine_tuning(config, plan.probe, parameters=int(features.count_params()), macs=macs)
 
 
 def _check_batch_size(batch_size: int, devices: Devices) -> None:
