@@ -24,11 +24,11 @@ from edgeclf.errors import InputError
 from edgeclf.progress import SILENT, Task
 from edgeclf.training.augmentation import LEVELS
 from edgeclf.training.config import TrainConfig
+from edgeclf.training.epoch_choice import within_chance
 from edgeclf.training.networks import NETWORKS, Network
 from edgeclf.training.optimizers import OptimizerSettings, build_optimizer
 from edgeclf.training.pipeline import TrainingBatches
 from edgeclf.training.schedule import WarmupCosine
-from edgeclf.training.trainer import within_chance
 
 QUICK = TrainConfig(model="tiny", image_size=8, epochs=2, batch_size=128, augment="light")
 

@@ -36,7 +36,7 @@ class TrainingState(Record):
         best_top1: best validation top-1 so far, fraction.
         best_loss: validation loss of that epoch, nats.
         best_epoch: the epoch that reached it, from 1; 0: none yet.
-        kept_epoch: the epoch whose network is kept (see `trainer.within_chance`), from 1; 0: none yet.
+        kept_epoch: the epoch whose network is kept (see `epoch_choice.within_chance`), from 1; 0: none yet.
         parameters: of the network, batch normalization included.
         seconds: time spent in all sessions of the run.
         stopped: a callback ended the training.

@@ -14,6 +14,7 @@ They are called as a single `fit` over all epochs would call them, on the networ
 from __future__ import annotations
 
 import hashlib
+import math
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
@@ -21,6 +22,7 @@ import numpy as np
 import tf_keras
 
 from edgeclf.progress import Progress
+from edgeclf.training.callbacks import ProgressNote
 
 Schedule = Callable[[int], Any]
 KERAS_NAMES = {"loss": "loss", "top1": "accuracy", "validation_loss": "val_loss", "validation_top1": "val_accuracy"}
@@ -184,3 +186,17 @@ def _digest(weights: Sequence[Any]) -> str:
     for values in weights:
         digest.update(np.ascontiguousarray(values).data)
     return digest.hexdigest()
+
+
+class StepProgress(tf_keras.callbacks.Callback):  # type: ignore[misc]
+    """Advances the bar of a training after each step of an epoch, from 1."""
+
+    _supports_tf_logs = True  # the loss is fetched from the device only where it is shown
+
+    def __init__(self, note: ProgressNote, epoch: int) -> None:
+        super().__init__()
+        self.note, self.epoch = note, epoch
+
+    def on_train_batch_end(self, batch: int, logs: Any = None) -> None:
+        """Count a step."""
+        self.note.advance(self.epoch, (logs or {}).get("loss", math.nan))

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
@@ -28,9 +27,10 @@ from edgeclf.training.checkpoint import TrainingState, load_checkpoint, save_che
 from edgeclf.training.config import TrainConfig
 from edgeclf.training.curriculum import augmentation_at, image_size_at
 from edgeclf.training.distribution import Devices
+from edgeclf.training.epoch_choice import within_chance
 from edgeclf.training.head import fit_head
 from edgeclf.training.inference import predict_probabilities
-from edgeclf.training.keras_callbacks import KerasCallbacks
+from edgeclf.training.keras_callbacks import KerasCallbacks, StepProgress
 from edgeclf.training.optimizers import OptimizerSettings, average_weights, build_optimizer, layer_factors
 from edgeclf.training.pipeline import TrainingBatches, WorkerPart
 from edgeclf.training.schedule import WarmupCosine
@@ -214,7 +214,7 @@ class Trainer:
             data = devices.strategy.distribute_datasets_from_function(lambda _: batches.epoch(epoch, size, part))
         else:
             data = batches.epoch(epoch, size)
-        callbacks = [_Advance(session.note, epoch + 1)]
+        callbacks = [StepProgress(session.note, epoch + 1)]
         if session.keras is not None:
             callbacks.append(session.keras.forward(epoch))
         done = session.model.fit(
@@ -274,17 +274,6 @@ class Trainer:
         )
 
 
-def within_chance(best: float, images: int) -> float:
-    """Return the lowest validation top-1 that `images` images cannot distinguish from `best`, the highest so far.
-
-    The best of many epochs is in part the luckiest one, and the learning rate falls: of two epochs that are alike, the
-    later one was trained with a lower rate. So the latest is kept that lies within one standard error of the best
-    (Breiman et al., Classification and Regression Trees, 1984, section 3.4.3). Both are fractions.
-    """
-    fraction = min(max(best, 0.0), 1.0)
-    return best - math.sqrt(fraction * (1 - fraction) / max(1, images))
-
-
 @dataclass(frozen=True)
 class _Session:
     """What lasts from the first to the last epoch of a session: network, bar, and callbacks of both kinds."""
@@ -293,17 +282,6 @@ class _Session:
     note: ProgressNote
     callbacks: Sequence[TrainingCallback]
     keras: KerasCallbacks | None
-
-
-class _Advance(tf_keras.callbacks.Callback):  # type: ignore[misc]
-    _supports_tf_logs = True  # the loss is fetched from the device only where it is shown
-
-    def __init__(self, note: ProgressNote, epoch: int) -> None:
-        super().__init__()
-        self.note, self.epoch = note, epoch
-
-    def on_train_batch_end(self, batch: int, logs: Any = None) -> None:
-        self.note.advance(self.epoch, (logs or {}).get("loss", math.nan))
 
 
 def _reset_dropout(model: tf_keras.Model, seed: int) -> None:
