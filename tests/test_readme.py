@@ -71,6 +71,15 @@ def make_photos(folder: Path) -> None:
     writer.release()
     (folder / "scans").mkdir()
     shutil.copy(folder / "cat.jpg", folder / "scans" / "1.jpg")
+    shutil.copy(ROOT / "models" / "cifar10" / "cifar10-int8.tflite", folder / "mobilenet.tflite")
+
+
+TRAINED_OTHERWISE = {
+    "--quick": [],
+    "--for": ["--epochs", "1", "--model", "mobilenet-v1", "--width", "0.25", "--image-size", "32"],
+    "--from": ["--epochs", "1"],
+}
+"""What is added to a training that names its network in another way, by the option that does."""
 
 
 def substituted(command: str) -> list[str] | None:
@@ -87,6 +96,8 @@ def substituted(command: str) -> list[str] | None:
         "live": ["--no-window", "--overwrite", "--no-stay"],
         "compress": ["--set", "qat_epochs=1", "--set", "prune_epochs=1", "--set", "cluster_epochs=1"],
     }
+    if words[1] == "train":
+        extra["train"] = next((given for option, given in TRAINED_OTHERWISE.items() if option in words), extra["train"])
     return [*words[1:], *extra.get(words[1], [])]
 
 
