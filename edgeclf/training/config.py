@@ -61,6 +61,8 @@ class TrainConfig(Record):
             for pretrained networks.
         first_layer_rate: learning rate of the first layer, as a fraction of that of the classifier; those between rise
             geometrically (Howard and Ruder, 2018, arXiv:1801.06146).
+        norm_rates: learning rate of each convolution in proportion to the squared norm of its filters (see
+            `optimizers.layer_factors`), for pretrained networks.
         batch_norm_momentum: of the running statistics of batch normalization, a step; networks of keras.applications
             come with 0.99 or 0.999, whose statistics lag behind the weights in a training of a few hundred steps.
         weight_average: decay a step of a moving average of the weights, which is validated and kept; 0: none.
@@ -102,6 +104,7 @@ class TrainConfig(Record):
     xla: bool = False
     head_first: bool | None = None
     first_layer_rate: float | None = None
+    norm_rates: bool | None = None
     batch_norm_momentum: float | None = None
     weight_average: float | None = None
     quick: bool = False

@@ -13,6 +13,12 @@ import tf_keras
 
 from edgeclf.training.schedule import WarmupCosine
 
+HEAD_FACTOR = 4.0
+"""What the steps of a classifier that begins anew are multiplied by, where those of convolutions go by their norm."""
+_NORMS = (0.05, 20.0)
+_CONVOLUTIONS = (tf_keras.layers.Conv2D, tf_keras.layers.DepthwiseConv2D)
+_KERNELS = (*_CONVOLUTIONS, tf_keras.layers.Dense)
+
 
 @dataclass(frozen=True)
 class OptimizerSettings:
@@ -70,30 +76,47 @@ def average_weights(model: tf_keras.Model) -> list[npt.NDArray[Any]]:
     return [np.asarray(averages.get(id(variable), variable)) for variable in model.weights]
 
 
-def layer_factors(model: tf_keras.Model, first: float) -> dict[str, float]:
-    """Compute by what the steps of each variable are multiplied, so that early layers change less than late ones.
+def layer_factors(model: tf_keras.Model, first: float, *, by_norm: bool = False) -> dict[str, float]:
+    """Compute by what the steps of each variable are multiplied.
 
-    The factors rise geometrically with the depth, from `first` at the first layer with weights to 1 at the classifier
-    (Howard and Ruder, 2018, arXiv:1801.06146, section 3.2).
+    With `first` below 1 early layers change less than late ones: the factors rise geometrically with the depth, from
+    `first` at the first layer with weights to 1 at the classifier (Howard and Ruder, 2018, arXiv:1801.06146, section
+    3.2). With `by_norm`, each convolution changes in proportion to itself: behind one that batch normalization follows
+    the direction of a filter alone matters, and a step turns it by the gradient over the squared norm (van Laarhoven,
+    2017, arXiv:1706.05350). Pretrained networks differ tenfold in it, from layer to layer too.
 
     Args:
         model: whose layers lie in the order of computation.
         first: of the first layer, above 0 and up to 1.
+        by_norm: multiply the steps of each convolution without bias by the mean squared norm of its filters, and those
+            of the classifier by `HEAD_FACTOR`.
 
     Returns:
         by name of the variable.
     """
-    if first == 1:
+    if first == 1 and not by_norm:
         return {}
-    kernels = (tf_keras.layers.Conv2D, tf_keras.layers.DepthwiseConv2D, tf_keras.layers.Dense)
-    last = max(1, sum(isinstance(layer, kernels) and layer.trainable for layer in model.layers) - 1)
+    last = max(1, sum(isinstance(layer, _KERNELS) and layer.trainable for layer in model.layers) - 1)
     factors, depth = {}, -1
     for layer in model.layers:
         # What follows a convolution, such as its batch normalization, has its rate.
-        depth += isinstance(layer, kernels) and layer.trainable
+        depth += isinstance(layer, _KERNELS) and layer.trainable
+        factor = first ** (1 - max(depth, 0) / last)
         for variable in layer.trainable_variables:
-            factors[variable.name] = first ** (1 - max(depth, 0) / last)
+            factors[variable.name] = factor
+        if by_norm and isinstance(layer, _CONVOLUTIONS) and layer.trainable and not layer.use_bias:
+            factors[layer.trainable_variables[0].name] *= _squared_norm(layer)
+    if by_norm:
+        for variable in model.layers[-1].trainable_variables:
+            factors[variable.name] *= HEAD_FACTOR
     return factors
+
+
+def _squared_norm(layer: Any) -> float:
+    """Return the mean squared norm of the filters of a convolution, within `_NORMS`."""
+    kernel = np.asarray(layer.get_weights()[0], np.float64)
+    axes = (0, 1) if isinstance(layer, tf_keras.layers.DepthwiseConv2D) else (0, 1, 2)
+    return float(np.clip(np.square(kernel).sum(axis=axes).mean(), *_NORMS))
 
 
 class _Steps:

@@ -144,7 +144,7 @@ class Trainer:
                 config.momentum,
                 config.weight_decay or 0.0,
                 config.weight_average or 0.0,
-                layer_factors(model, config.first_layer_rate or 1.0),
+                layer_factors(model, config.first_layer_rate or 1.0, by_norm=config.norm_rates or False),
             ),
         )
         model.compile(
