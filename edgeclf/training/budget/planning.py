@@ -79,8 +79,7 @@ def choose_network(
 ) -> tuple[TrainConfig, NetworkChoice | None]:
     """Choose what `config` leaves open of network, width and input size, and log the choice.
 
-    What the user fixes is fixed. A budget that was asked for and that nothing fits is refused, unless the width or the
-    input size was given by number: then the run begins with a warning.
+    A budget that was asked for and that nothing fits is refused, unless width or input size was given: then it warns.
 
     Args:
         config: settings of the user.
@@ -175,7 +174,8 @@ def chooses_by_default(config: TrainConfig, probe: DataProbe) -> bool:
         config: settings of the user, without a budget.
         probe: number and size of the images.
     """
-    if config.weights == "none" or _side(probe) <= SMALL_IMAGES:
+    # With frozen features the images keep the size that these know: nothing is trained that a smaller one would save.
+    if config.quick or config.weights == "none" or _side(probe) <= SMALL_IMAGES:
         return False
     if config.weights != "auto":
         return config.image_size is None
