@@ -17,7 +17,7 @@ BATCH_NORM_MOMENTUM = 0.9
 FEW_IMAGES = 100
 """Training images a class below which the classifier is fitted on frozen features first. With 10 a class that gained
 16 points over a classifier that is drawn at random, with 240 it lost one."""
-_RATE, _RATE_PARAMETERS = 0.004, 2.3e6
+_RATE, _RATE_PARAMETERS = 0.003, 2.3e6
 _LOWEST_RATE, _HIGHEST_RATE = 0.002, 0.02
 _STEPS, _STEPS_MACS = 650, 150e6
 _FEWEST_STEPS, _MOST_STEPS = 500, 2_400
@@ -41,7 +41,7 @@ def complete_fine_tuning(config: TrainConfig, probe: DataProbe, *, parameters: i
     batch = config.batch_size or 32
     steps = min(max(_STEPS * _STEPS_MACS / (macs or _STEPS_MACS), _FEWEST_STEPS), _MOST_STEPS)
     epochs = config.epochs or round(min(max(steps / max(1, images // batch), _FEWEST_EPOCHS), _MOST_EPOCHS))
-    rate = _RATE * (_RATE_PARAMETERS / max(1, parameters)) ** 0.4 * math.sqrt(batch / 32)
+    rate = _RATE * (_RATE_PARAMETERS / max(1, parameters)) ** 0.8 * math.sqrt(batch / 32)
     few = images / max(1, len(probe.classes)) < FEW_IMAGES
     settings = {
         "epochs": 1 if config.quick else epochs,
