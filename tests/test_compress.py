@@ -187,7 +187,9 @@ def test_two_of_four(made: Made) -> None:
 def test_clusters_reach_the_file(made: Made, name: str) -> None:
     model = made.models[name]
     assert model.distinct_weights_per_channel_max is not None
-    assert model.distinct_weights_per_channel_max <= 8
+    # The centroid of the zeros may be trained away from zero, where the mask of pruning holds them.
+    beside_zero = 1 if name.startswith("prune") and "qat" in name else 0
+    assert model.distinct_weights_per_channel_max <= 8 + beside_zero
     if name.startswith("prune"):
         assert model.sparsity is not None
         assert model.sparsity >= 0.5
