@@ -31,6 +31,7 @@ from edgeclf.training.networks.building import build_network
 REFUSED_BY_QAT = {
     "mobilenet-v3-small": r"\(Multiply\)",
     "mobilenet-v3-large": r"\(Multiply\)",
+    "efficientnet-v2-b0": r"\(Multiply\)",
     "vit": r"\(LayerNormalization\), attention\w* \(Attention\)",
 }
 """By network, the layers that quantization-aware training cannot take; it takes all others."""
