@@ -17,8 +17,10 @@ from typer.testing import CliRunner
 import edgeclf
 from edgeclf.cli.main import app
 from edgeclf.dataset import load_dataset
+from edgeclf.dataset.probing import DataProbe
 from edgeclf.errors import InputError
 from edgeclf.training.config import TrainConfig
+from edgeclf.training.fine_tuning import complete_fine_tuning
 from edgeclf.training.head import STRENGTHS, fit_head
 from edgeclf.training.inference import predict_probabilities
 from edgeclf.training.networks import NetworkSettings
@@ -89,6 +91,53 @@ def test_rates_rise_geometrically_with_the_depth() -> None:
     for layer, expected in ((first, 0.01), (normalization, 0.01), (depthwise, 0.1), (head, 1)):
         assert [factors[v.name] for v in layer.trainable_variables] == pytest.approx([expected] * 2)
     assert layer_factors(model, 1.0) == {}
+
+
+def test_filters_of_small_norm_change_less() -> None:
+    model = tf_keras.Sequential(
+        [
+            layers.Conv2D(2, 1, use_bias=False, input_shape=(8, 8, 3)),
+            layers.BatchNormalization(),
+            layers.DepthwiseConv2D(3, use_bias=False),
+            layers.Conv2D(2, 1),
+            layers.Flatten(),
+            layers.Dense(2),
+        ]
+    )
+    large, normalization, small, biased, _, head = model.layers
+    large.set_weights([np.full((1, 1, 3, 2), 2.0)])  # a squared norm of 12
+    small.set_weights([np.full((3, 3, 2, 1), 0.1)])  # 9 * 0.01
+    biased.set_weights([np.full((1, 1, 2, 2), 0.1), np.zeros(2)])  # no normalization follows
+    factors = layer_factors(model, 1.0, by_norm=True)
+    for layer, expected in ((large, 1), (normalization, 1), (small, 0.09), (biased, 1), (head, 1)):
+        assert [factors[v.name] for v in layer.trainable_variables] == pytest.approx(
+            [expected] * len(layer.trainable_variables), rel=1e-5
+        )
+
+
+def probe_of(images: int, classes: int) -> DataProbe:
+    names = tuple(str(number) for number in range(classes))
+    return DataProbe("photos", names, images, dict.fromkeys(names, images // classes), 300, 300)
+
+
+def test_settings_follow_the_size_of_the_network_and_the_number_of_photos() -> None:
+    many, few = probe_of(4_000, 10), probe_of(70, 5)
+    narrow = complete_fine_tuning(TrainConfig(), many, parameters=200_000, macs=13e6)
+    wide = complete_fine_tuning(TrainConfig(), many, parameters=2_300_000, macs=150e6)
+    assert wide.learning_rate == pytest.approx(0.003)
+    assert (narrow.learning_rate or 0) > 0.01
+    assert (narrow.epochs or 0) > (wide.epochs or 0) >= 6
+    assert (narrow.augment, wide.augment) == ("strong", "standard")
+    assert (wide.head_first, wide.norm_rates, wide.batch_norm_momentum) == (False, True, 0.9)
+    # 49 photos to train on are one batch and 17 more: as many epochs as are allowed.
+    little = complete_fine_tuning(TrainConfig(), few, parameters=2_300_000, macs=150e6)
+    assert (little.head_first, little.epochs) == (True, 40)
+    assert complete_fine_tuning(TrainConfig(from_run="runs/1"), few, parameters=9, macs=None).head_first is False
+    given = TrainConfig(
+        epochs=3, batch_size=64, learning_rate=0.5, augment="none", head_first=True, norm_rates=False,
+        batch_norm_momentum=0.5,
+    )  # fmt: skip
+    assert complete_fine_tuning(given, many, parameters=9, macs=9) == given
 
 
 @pytest.mark.parametrize("name", ["sgd", "adam", "adamw"])
