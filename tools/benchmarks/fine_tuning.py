@@ -4,7 +4,7 @@
     python tools/benchmarks/fine_tuning.py PHOTOS --weights FILE.tflite --out rows.jsonl --variant default \\
         --variant momentum:batch_norm_momentum=0.999 --variant quick:quick=true [--set epochs=8] [--seeds 3] [--test]
 
-A variant is a name and the settings that it has beside those of `--set`. Prints a line of JSON a run and a table of
+A variant is a name and the settings that it has beside those of `--set`; after a change of edgeclf it needs another. Prints a line of JSON a run and a table of
 means at the end; a run whose line is in `--out` already is not made again. Settings are chosen on the validation split;
 `--test` adds the figures of the test split, for the final record.
 """
@@ -42,7 +42,7 @@ def main() -> None:
             name, _, text = variant.partition(":")
             pairs = [*arguments.set, *filter(None, text.split(","))]
             settings = {"weights": arguments.weights, **parse_settings(pairs, TrainConfig), "seed": seed}
-            key = json.dumps([str(arguments.photos.resolve()), settings], sort_keys=True)
+            key = json.dumps([name, str(arguments.photos.resolve()), settings], sort_keys=True)
             if key in known:
                 continue
             row = {"variant": name, "seed": seed, "key": key, **_train(arguments.photos, settings, arguments.test)}
