@@ -4,9 +4,9 @@
     python tools/benchmarks/fine_tuning.py PHOTOS --weights FILE.tflite --out rows.jsonl --variant default \\
         --variant momentum:batch_norm_momentum=0.999 --variant quick:quick=true [--set epochs=8] [--seeds 3] [--test]
 
-A variant is a name and the settings that it has beside those of `--set`; after a change of edgeclf it needs another. Prints a line of JSON a run and a table of
-means at the end; a run whose line is in `--out` already is not made again. Settings are chosen on the validation split;
-`--test` adds the figures of the test split, for the final record.
+A variant is a name and the settings that it has beside those of `--set`; after a change of edgeclf it needs another
+name. Prints a line of JSON a run and a table of means at the end; a run whose line is in `--out` already is not made
+again. Settings are chosen on the validation split; `--test` adds the figures of the test split, for the final record.
 """
 
 from __future__ import annotations
