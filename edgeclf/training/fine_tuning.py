@@ -11,6 +11,7 @@ import math
 
 from edgeclf.dataset.probing import DataProbe
 from edgeclf.training.config import TrainConfig
+from edgeclf.training.networks.sizes import SMALL_IMAGES
 
 BATCH_NORM_MOMENTUM = 0.9
 """Statistics over about ten steps; those of keras.applications cover a hundred or a thousand (0.99, 0.999)."""
@@ -43,10 +44,12 @@ def complete_fine_tuning(config: TrainConfig, probe: DataProbe, *, parameters: i
     epochs = config.epochs or round(min(max(steps / max(1, images // batch), _FEWEST_EPOCHS), _MOST_EPOCHS))
     rate = _RATE * (_RATE_PARAMETERS / max(1, parameters)) ** 0.8 * math.sqrt(batch / 32)
     few = images / max(1, len(probe.classes)) < FEW_IMAGES
+    photos = min(probe.median_height, probe.median_width) > SMALL_IMAGES
     settings = {
         "epochs": 1 if config.quick else epochs,
         "batch_size": batch,
-        "augment": "strong" if epochs >= _LONG else "standard",
+        # Small images, and what is written on them, keep the augmentation that training from scratch has.
+        "augment": ("strong" if epochs >= _LONG else "standard") if photos else None,
         # A run that goes on keeps the classifier that it has.
         "head_first": few and config.from_run is None,
         "norm_rates": True,
