@@ -24,7 +24,7 @@ from edgeclf.training.fine_tuning import complete_fine_tuning
 from edgeclf.training.head import STRENGTHS, fit_head
 from edgeclf.training.inference import predict_probabilities
 from edgeclf.training.networks import NetworkSettings
-from edgeclf.training.optimizers import OptimizerSettings, average_weights, build_optimizer, layer_factors
+from edgeclf.training.optimizers import HEAD_FACTOR, OptimizerSettings, average_weights, build_optimizer, layer_factors
 from edgeclf.training.transfer import Pretrained, transfer
 
 layers = tf_keras.layers
@@ -93,7 +93,7 @@ def test_rates_rise_geometrically_with_the_depth() -> None:
     assert layer_factors(model, 1.0) == {}
 
 
-def test_filters_of_small_norm_change_less() -> None:
+def test_filters_change_in_proportion_to_themselves() -> None:
     model = tf_keras.Sequential(
         [
             layers.Conv2D(2, 1, use_bias=False, input_shape=(8, 8, 3)),
@@ -109,7 +109,7 @@ def test_filters_of_small_norm_change_less() -> None:
     small.set_weights([np.full((3, 3, 2, 1), 0.1)])  # 9 * 0.01
     biased.set_weights([np.full((1, 1, 2, 2), 0.1), np.zeros(2)])  # no normalization follows
     factors = layer_factors(model, 1.0, by_norm=True)
-    for layer, expected in ((large, 1), (normalization, 1), (small, 0.09), (biased, 1), (head, 1)):
+    for layer, expected in ((large, 12), (normalization, 1), (small, 0.09), (biased, 1), (head, HEAD_FACTOR)):
         assert [factors[v.name] for v in layer.trainable_variables] == pytest.approx(
             [expected] * len(layer.trainable_variables), rel=1e-5
         )
@@ -122,22 +122,24 @@ def probe_of(images: int, classes: int) -> DataProbe:
 
 def test_settings_follow_the_size_of_the_network_and_the_number_of_photos() -> None:
     many, few = probe_of(4_000, 10), probe_of(70, 5)
-    narrow = complete_fine_tuning(TrainConfig(), many, parameters=200_000, macs=13e6)
-    wide = complete_fine_tuning(TrainConfig(), many, parameters=2_300_000, macs=150e6)
+    narrow = complete_fine_tuning(TrainConfig(), many, parameters=200_000, macs=13e6, folded=True)
+    wide = complete_fine_tuning(TrainConfig(), many, parameters=2_300_000, macs=150e6, folded=True)
+    assert complete_fine_tuning(TrainConfig(), many, parameters=9, macs=None, folded=False).norm_rates is True
     assert wide.learning_rate == pytest.approx(0.003)
     assert (narrow.learning_rate or 0) > 0.01
     assert (narrow.epochs or 0) > (wide.epochs or 0) >= 6
     assert (narrow.augment, wide.augment) == ("strong", "standard")
-    assert (wide.head_first, wide.norm_rates, wide.batch_norm_momentum) == (False, True, 0.9)
+    assert (wide.head_first, wide.norm_rates, wide.batch_norm_momentum) == (False, False, 0.9)
     # 49 photos to train on are one batch and 17 more: as many epochs as are allowed.
-    little = complete_fine_tuning(TrainConfig(), few, parameters=2_300_000, macs=150e6)
+    little = complete_fine_tuning(TrainConfig(), few, parameters=2_300_000, macs=150e6, folded=True)
     assert (little.head_first, little.epochs) == (True, 40)
-    assert complete_fine_tuning(TrainConfig(from_run="runs/1"), few, parameters=9, macs=None).head_first is False
+    grown = complete_fine_tuning(TrainConfig(from_run="runs/1"), few, parameters=9, macs=None, folded=False)
+    assert grown.head_first is False
     given = TrainConfig(
         epochs=3, batch_size=64, learning_rate=0.5, augment="none", head_first=True, norm_rates=False,
         batch_norm_momentum=0.5,
     )  # fmt: skip
-    assert complete_fine_tuning(given, many, parameters=9, macs=9) == given
+    assert complete_fine_tuning(given, many, parameters=9, macs=9, folded=False) == given
 
 
 @pytest.mark.parametrize("name", ["sgd", "adam", "adamw"])

@@ -61,7 +61,7 @@ class TrainConfig(Record):
             for pretrained networks.
         first_layer_rate: learning rate of the first layer, as a fraction of that of the classifier; those between rise
             geometrically (Howard and Ruder, 2018, arXiv:1801.06146).
-        norm_rates: lower learning rates for convolutions whose filters have a small norm (see
+        norm_rates: learning rate of each convolution in proportion to the squared norm of its filters (see
             `optimizers.layer_factors`), for pretrained networks.
         batch_norm_momentum: of the running statistics of batch normalization, a step; networks of keras.applications
             come with 0.99 or 0.999, whose statistics lag behind the weights in a training of a few hundred steps.

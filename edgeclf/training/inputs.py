@@ -6,8 +6,6 @@ import dataclasses
 import zlib
 from dataclasses import dataclass
 
-import tf_keras
-
 from edgeclf.dataset import load_dataset
 from edgeclf.dataset.splitting import SPLIT_SEED
 from edgeclf.dataset.types import Dataset
@@ -133,8 +131,7 @@ def _check_same_choice(plan: RunPlan, devices: Devices) -> None:
 
 def _complete_config(plan: RunPlan, start: StartingPoint, devices: Devices, progress: Progress) -> TrainConfig:
     config = start.adapt_config(plan.config)
-    if start.network is not None and start.origin != BACKBONE:
-        config = _complete_fine_tuning(config, plan, start.network)
+    config = _complete_fine_tuning(config, plan, start)
     config = complete(config, plan.probe, pretrained=start.network is not None)
     if config.mixed_precision is None:
         # Several machines may differ in what they are fast at, and must train alike.
@@ -149,15 +146,18 @@ def _complete_config(plan: RunPlan, start: StartingPoint, devices: Devices, prog
     return config
 
 
-def _complete_fine_tuning(config: TrainConfig, plan: RunPlan, network: tf_keras.Model) -> TrainConfig:
+def _complete_fine_tuning(config: TrainConfig, plan: RunPlan, start: StartingPoint) -> TrainConfig:
     """Choose what depends on a pretrained network; edgeclf's own small backbone knows too little to be kept so."""
+    network = start.network
+    if network is None or start.origin == BACKBONE:
+        return config
     side = square_side(config.image_size) or 96
     try:
         macs: float | None = count_configuration(network.get_config())(side).macs
     except UncountableError:
         macs = None
-    features = features_of(Pretrained(network, ""))
-    return complete_fine_tuning(config, plan.probe, parameters=int(features.count_params()), macs=macs)
+    parameters = int(features_of(Pretrained(network, "")).count_params())
+    return complete_fine_tuning(config, plan.probe, parameters=parameters, macs=macs, folded=start.folded)
 
 
 def _check_batch_size(batch_size: int, devices: Devices) -> None:

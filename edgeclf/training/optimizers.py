@@ -13,7 +13,9 @@ import tf_keras
 
 from edgeclf.training.schedule import WarmupCosine
 
-_NORMS = (0.05, 1.0)
+HEAD_FACTOR = 4.0
+"""What the steps of a classifier that begins anew are multiplied by, where those of convolutions go by their norm."""
+_NORMS = (0.05, 20.0)
 _CONVOLUTIONS = (tf_keras.layers.Conv2D, tf_keras.layers.DepthwiseConv2D)
 _KERNELS = (*_CONVOLUTIONS, tf_keras.layers.Dense)
 
@@ -79,15 +81,15 @@ def layer_factors(model: tf_keras.Model, first: float, *, by_norm: bool = False)
 
     With `first` below 1 early layers change less than late ones: the factors rise geometrically with the depth, from
     `first` at the first layer with weights to 1 at the classifier (Howard and Ruder, 2018, arXiv:1801.06146, section
-    3.2). With `by_norm`, convolutions of small filters change less: where batch normalization follows, the direction of
-    a filter alone matters, and a step turns it by the gradient over its squared norm (van Laarhoven, 2017,
+    3.2). With `by_norm`, each convolution changes in proportion to itself: where batch normalization follows, the
+    direction of a filter alone matters, and a step turns it by the gradient over its squared norm (van Laarhoven, 2017,
     arXiv:1706.05350), which in pretrained networks differs tenfold from layer to layer.
 
     Args:
         model: whose layers lie in the order of computation.
         first: of the first layer, above 0 and up to 1.
-        by_norm: multiply the steps of each convolution without bias by the mean squared norm of its filters, where that
-            is below 1.
+        by_norm: multiply the steps of each convolution without bias by the mean squared norm of its filters, and those
+            of the classifier by `HEAD_FACTOR`.
 
     Returns:
         by name of the variable.
@@ -104,6 +106,9 @@ def layer_factors(model: tf_keras.Model, first: float, *, by_norm: bool = False)
             factors[variable.name] = factor
         if by_norm and isinstance(layer, _CONVOLUTIONS) and layer.trainable and not layer.use_bias:
             factors[layer.trainable_variables[0].name] *= _squared_norm(layer)
+    if by_norm:
+        for variable in model.layers[-1].trainable_variables:
+            factors[variable.name] *= HEAD_FACTOR
     return factors
 
 
