@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import importlib.metadata
+import math
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -76,10 +77,13 @@ class PackagedWeights(Start):
 
     def _build(self, name: str, image_size: int, path: Path) -> Any:
         from edgeclf.keras_files.torch_state import read_torch_state
-        from edgeclf.training.networks import NetworkSettings
+        from edgeclf.training.networks import NetworkSettings, find_network
         from edgeclf.training.networks.building import build_network
 
-        settings = NetworkSettings(image_size, self.classes, self.width, rescaling=self.rescaling)
+        # The weights fit every size; whoever starts from them builds the size that is wanted.
+        multiple = find_network(name).multiple
+        size = multiple * math.ceil(image_size / multiple)
+        settings = NetworkSettings(size, self.classes, self.width, rescaling=self.rescaling)
         network = build_network(name, settings)
         set_torch_weights(network, read_torch_state(path), path.name)
         return network
