@@ -8,12 +8,13 @@ from typing import Any
 
 
 class Listener:
-    """Keeps the descriptions of tasks, and the lines for the user."""
+    """Keeps the descriptions of tasks, and the lines for the user: by kind, and all in order."""
 
     def __init__(self) -> None:
         self.tasks: list[str] = []
         self.said: list[str] = []
         self.warned: list[str] = []
+        self.lines: list[str] = []
 
     @contextlib.contextmanager
     def task(self, description: str, total: int | None) -> Iterator[Any]:
@@ -25,6 +26,8 @@ class Listener:
 
     def info(self, line: str) -> None:
         self.said.append(line)
+        self.lines.append(line)
 
     def warn(self, line: str) -> None:
         self.warned.append(line)
+        self.lines.append(line)

@@ -9,6 +9,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch_files
+from listener import Listener
 from photo_folders import photo, write
 from presence import need
 from test_choosing_starts import FIND
@@ -34,21 +35,6 @@ CLOTHES = (
     *(808, 824, 834, 841, 842, 869, 887, 906),
 )
 """Classes of ImageNet that are worn, from abaya (399) to Windsor tie (906)."""
-
-
-class Remarks:
-    """A progress that keeps the remarks."""
-
-    def __init__(self) -> None:
-        self.lines: list[str] = []
-
-    def task(self, description: str, total: int | None) -> object:
-        return SILENT.task(description, total)
-
-    def info(self, line: str) -> None:
-        self.lines.append(line)
-
-    warn = info
 
 
 def build(x: object, width: float, blocks: object) -> object:
@@ -130,7 +116,7 @@ def test_a_network_has_the_function_that_its_weights_have_in_pytorch(installed: 
 
 
 def test_photos_start_from_the_package_without_a_word_of_downloads(installed: PackagedWeights, photos: Path) -> None:
-    remarks = Remarks()
+    remarks = Listener()
     found = find_start(TrainConfig(), probe(photos), trust_model=False, progress=remarks)
     assert (found.model, found.origin, found.image_size) == ("efficientnet-lite0", installed.origin, 32)
     assert remarks.lines == []
@@ -149,7 +135,7 @@ def test_a_damaged_package_is_named_and_something_else_is_taken(installed: Packa
     file = installed.find()
     assert file is not None
     file.write_bytes(file.read_bytes()[:-1])
-    remarks = Remarks()
+    remarks = Listener()
     found = find_start(TrainConfig(image_size=32), probe(photos), trust_model=False, progress=remarks)
     assert found.model == "mobilenet-v1"
     assert "expected " + installed.sha256 in remarks.lines[0]
@@ -161,7 +147,7 @@ def test_without_a_start_the_command_that_gives_one_comes_first(
 ) -> None:
     monkeypatch.setattr(PackagedWeights, "find", lambda start: None)
     for model, top1 in ((None, 0.415), ("mobilenet-v1", 0.415), ("efficientnet-lite0", 0.751)):
-        remarks = Remarks()
+        remarks = Listener()
         config = TrainConfig(model=model, image_size=32)
         found = find_start(config, probe(photos), trust_model=False, progress=remarks)
         begins = "for a good start: pip install 'edgeclf[imagenet]' (17 MB), or --weights FILE.tflite; "

@@ -13,6 +13,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from listener import Listener
 from photo_folders import photo, write
 
 pytest.importorskip("tensorflow")
@@ -36,21 +37,6 @@ pytestmark = pytest.mark.slow
 
 IMAGENET = starts_to_try(NETWORKS["mobilenet-v1"], None, 64)[0]
 assert isinstance(IMAGENET, KerasDownload)
-
-
-class Remarks:
-    """A progress that keeps the remarks."""
-
-    def __init__(self) -> None:
-        self.lines: list[str] = []
-
-    def task(self, description: str, total: int | None) -> object:
-        return SILENT.task(description, total)
-
-    def info(self, line: str) -> None:
-        self.lines.append(line)
-
-    warn = info
 
 
 @pytest.fixture(scope="module")
@@ -116,7 +102,7 @@ def sha256(path: Path) -> str:
     return hashlib.sha256(path.read_bytes()).hexdigest()
 
 
-def start(photos: Path, remarks: Remarks) -> starting.StartingPoint:
+def start(photos: Path, remarks: Listener) -> starting.StartingPoint:
     return starting.find_start(TrainConfig(image_size=64), probe(photos), trust_model=False, progress=remarks)
 
 
@@ -129,7 +115,7 @@ def test_the_download_is_announced_verified_and_cached(
     published = published_weights(served)
     if known:
         publish(monkeypatch, checksum=f"{known}:{hashlib.new(known, served.read_bytes()).hexdigest()}")
-    remarks = Remarks()
+    remarks = Listener()
     found = start(photos, remarks)
     assert found.origin == "tf-keras' ImageNet weights"
     assert "--weights FILE.tflite" in remarks.lines[0]
@@ -140,7 +126,7 @@ def test_the_download_is_announced_verified_and_cached(
     checksum = cached_file().with_name(f"{IMAGENET.file}.sha256").read_text()
     assert checksum == f"{sha256(served)}  {IMAGENET.file}\n"
     served.unlink()
-    remarks = Remarks()
+    remarks = Listener()
     assert start(photos, remarks).origin == "tf-keras' ImageNet weights"
     assert remarks.lines == []
     dataset = load_dataset(photos, image_size=64)
@@ -152,7 +138,7 @@ def test_the_download_is_announced_verified_and_cached(
 @pytest.mark.usefixtures("own_cache")
 def test_a_download_that_is_something_else_is_not_kept(server: Path, photos: Path) -> None:
     (server / IMAGENET.file).write_text("<html>please log in</html>")
-    remarks = Remarks()
+    remarks = Listener()
     assert start(photos, remarks).origin != starting.IMAGENET
     assert "(expected an HDF5 file, got bytes that begin with b'<html>please lo')" in remarks.lines[2]
     assert not cached_file().exists()
@@ -165,7 +151,7 @@ def test_weights_with_another_checksum_are_not_used(
     published_weights(server / IMAGENET.file)
     expected = "0" * 64
     publish(monkeypatch, checksum=f"sha256:{expected}")
-    remarks = Remarks()
+    remarks = Listener()
     assert start(photos, remarks).origin != starting.IMAGENET
     assert f"(it has SHA-256 {sha256(server / IMAGENET.file)}, expected {expected})" in remarks.lines[2]
     assert not cached_file().exists()
@@ -174,11 +160,11 @@ def test_weights_with_another_checksum_are_not_used(
 @pytest.mark.usefixtures("own_cache")
 def test_weights_that_were_damaged_in_the_cache_are_downloaded_again(server: Path, photos: Path) -> None:
     published_weights(server / IMAGENET.file)
-    start(photos, Remarks())
+    start(photos, Listener())
     content = bytearray(cached_file().read_bytes())
     content[len(content) // 2] ^= 1
     cached_file().write_bytes(content)
-    remarks = Remarks()
+    remarks = Listener()
     assert start(photos, remarks).origin == starting.IMAGENET
     assert f"expected {sha256(server / IMAGENET.file)}; it is removed" in remarks.lines[0]
     assert "downloading ImageNet weights" in remarks.lines[1]
@@ -191,7 +177,7 @@ def test_a_download_that_breaks_off_is_not_kept(photos: Path, monkeypatch: pytes
         raise http.client.IncompleteRead(b"\x89HDF", 2_000_000)
 
     monkeypatch.setattr(urllib.request, "urlopen", broken)
-    remarks = Remarks()
+    remarks = Listener()
     assert start(photos, remarks).origin != starting.IMAGENET
     assert "the download failed (IncompleteRead" in remarks.lines[2]
 
@@ -200,7 +186,7 @@ def test_a_download_that_breaks_off_is_not_kept(photos: Path, monkeypatch: pytes
 def test_other_weights_in_the_cache_are_removed(photos: Path) -> None:
     cached_file().parent.mkdir(parents=True)
     published_weights(cached_file(), alpha=0.5)
-    remarks = Remarks()
+    remarks = Listener()
     assert start(photos, remarks).origin != starting.IMAGENET
     assert "holds other weights than expected" in remarks.lines[0]
     assert not cached_file().exists()
@@ -208,7 +194,7 @@ def test_other_weights_in_the_cache_are_removed(photos: Path) -> None:
 
 @pytest.mark.usefixtures("own_cache", "server")
 def test_without_a_download_the_shipped_backbone_is_taken(photos: Path) -> None:
-    remarks = Remarks()
+    remarks = Listener()
     found = start(photos, remarks)
     assert found.origin == "edgeclf's backbone"
     assert any("the download failed" in line for line in remarks.lines)
@@ -223,7 +209,7 @@ def test_without_a_download_the_shipped_backbone_is_taken(photos: Path) -> None:
 @pytest.mark.usefixtures("own_cache", "server")
 def test_without_either_a_warning_names_the_cost(photos: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(ShippedBackbone, "find", lambda start: None)
-    remarks = Remarks()
+    remarks = Listener()
     found = start(photos, remarks)
     assert found.network is None
     assert found.notes == (starting.SCRATCH_COST,)
@@ -275,9 +261,9 @@ def test_a_run_from_imagenet_is_not_resumed_from_elsewhere(photos: Path) -> None
     earlier = {"origin": starting.IMAGENET, "sha256": "0" * 64}
     config = TrainConfig(image_size=64)
     with pytest.raises(InputError, match="the run began from tf-keras' ImageNet weights"):
-        starting.find_start(config, probe(photos), trust_model=False, progress=Remarks(), earlier=earlier)
+        starting.find_start(config, probe(photos), trust_model=False, progress=Listener(), earlier=earlier)
     scratch = {"origin": None, "sha256": None}
-    remarks = Remarks()
+    remarks = Listener()
     found = starting.find_start(config, probe(photos), trust_model=False, progress=remarks, earlier=scratch)
     assert found.network is None
     assert remarks.lines == [], "what began from scratch asks for no download"

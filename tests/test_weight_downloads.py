@@ -12,27 +12,12 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from listener import Listener
 
-from edgeclf.progress import SILENT
 from edgeclf.training import downloads
 from edgeclf.training.downloads import fetch_weights
 
 CONTENT = b"\x89HDF\r\n\x1a\n" + bytes(range(256)) * 1000
-
-
-class Remarks:
-    """A progress that keeps the remarks."""
-
-    def __init__(self) -> None:
-        self.lines: list[str] = []
-
-    def task(self, description: str, total: int | None) -> object:
-        return SILENT.task(description, total)
-
-    def info(self, line: str) -> None:
-        self.lines.append(line)
-
-    warn = info
 
 
 class Handler(http.server.BaseHTTPRequestHandler):
@@ -70,16 +55,16 @@ def _no_proxy(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def test_a_file_is_kept_with_its_checksum_and_fetched_once(address: str, tmp_path: Path) -> None:
-    path, remarks = tmp_path / "cache" / "weights.h5", Remarks()
+    path, remarks = tmp_path / "cache" / "weights.h5", Listener()
     md5 = f"md5:{hashlib.md5(CONTENT, usedforsecurity=False).hexdigest()}"
     assert fetch_weights(f"{address}/weights.h5", path, md5, remarks)
     assert remarks.lines == [f"downloading ImageNet weights from {address}/weights.h5 to {path}"]
     assert path.read_bytes() == CONTENT
-    assert fetch_weights("http://127.0.0.1:1/weights.h5", path, md5, Remarks())
-    assert fetch_weights("http://127.0.0.1:1/weights.h5", path, None, Remarks())
+    assert fetch_weights("http://127.0.0.1:1/weights.h5", path, md5, Listener())
+    assert fetch_weights("http://127.0.0.1:1/weights.h5", path, None, Listener())
     path.write_bytes(CONTENT[:-1])
     for checksum, named in ((md5, "MD5"), (None, "SHA-256")):
-        remarks = Remarks()
+        remarks = Listener()
         path.write_bytes(CONTENT[:-1])
         assert fetch_weights(f"{address}/weights.h5", path, checksum, remarks)
         assert f"{path} has {named} " in remarks.lines[0]
@@ -105,7 +90,7 @@ def test_what_is_not_expected_leaves_nothing_behind(
     monkeypatch.setattr(downloads, "LARGEST", 1_000_000)
     monkeypatch.setattr(downloads, "TIMEOUT", 0.3)
     monkeypatch.setattr(downloads, "LONGEST", 0.5 if file == "slow" else 60)
-    remarks, checksum = Remarks(), f"md5:{0:032}" if file == "other" else None
+    remarks, checksum = Listener(), f"md5:{0:032}" if file == "other" else None
     assert not fetch_weights(f"{address}/{file}.h5", tmp_path / "cache" / "weights.h5", checksum, remarks)
     assert len(remarks.lines) == 2
     assert remarks.lines[1].startswith("the download failed (")
