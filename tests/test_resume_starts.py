@@ -98,6 +98,22 @@ def test_from_a_tflite_file(photos: Path, tmp_path: Path) -> None:
     assert any("that head was dropped" in note for note in report.notes)
 
 
+def test_a_run_of_an_earlier_version_goes_on_as_it_began(photos: Path, tmp_path: Path) -> None:
+    build_network("resnet8", NetworkSettings(image_size=16, classes=3)).save(tmp_path / "net.h5")
+    settings = {"weights": str(tmp_path / "net.h5"), "epochs": 2, "batch_size": 4, "image_size": 16}
+    with pytest.raises(Interrupted):
+        train(photos, out=tmp_path / "run", callbacks=[InterruptSecondEpoch()], **settings)
+    record = json.loads((tmp_path / "run" / "run.json").read_text())
+    assert record["config"]["norm_rates"] is True
+    unknown = ("head_first", "first_layer_rate", "norm_rates", "batch_norm_momentum", "weight_average", "quick")
+    for name in unknown:
+        del record["config"][name]
+    (tmp_path / "run" / "run.json").write_text(json.dumps(record))
+    train(photos, out=tmp_path / "run", resume=True, **settings)
+    config = json.loads((tmp_path / "run" / "run.json").read_text())["config"]
+    assert not any(config[name] for name in unknown)
+
+
 def test_from_imagenet_weights_in_the_cache(photos: Path) -> None:
     imagenet = starts_to_try(NETWORKS["mobilenet-v1"], None, 32)[0]
     assert isinstance(imagenet, KerasDownload)

@@ -149,7 +149,8 @@ def _complete_config(plan: RunPlan, start: StartingPoint, devices: Devices, prog
 def _complete_fine_tuning(config: TrainConfig, plan: RunPlan, start: StartingPoint) -> TrainConfig:
     """Choose what depends on a pretrained network; edgeclf's own small backbone knows too little to be kept so."""
     network = start.network
-    if network is None or start.origin == BACKBONE:
+    # A run that is resumed has all its settings; those that an earlier version did not know stay off.
+    if network is None or start.origin == BACKBONE or plan.earlier is not None:
         return config
     side = square_side(config.image_size) or 96
     try:
