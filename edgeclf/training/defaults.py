@@ -26,7 +26,7 @@ def complete(config: TrainConfig, probe: DataProbe, *, pretrained: bool) -> Trai
     small = side <= SMALL_IMAGES
     chosen = Choice(config.model, config.width) if config.model else automatic_networks(config, probe)[0]
     model = chosen.model
-    images = max(1, round(probe.images * 0.7))
+    images = estimate_training_images(probe)
     batch = config.batch_size or (64 if images >= 4_000 else 32)
     steps = max(1, images // batch)
     enough = STEPS_PRETRAINED if pretrained else STEPS_FROM_SCRATCH
@@ -49,6 +49,11 @@ def complete(config: TrainConfig, probe: DataProbe, *, pretrained: bool) -> Trai
         augment=config.augment or ("light" if characters else "standard"),
         flip=(not characters) if config.flip is None else config.flip,
     )
+
+
+def estimate_training_images(probe: DataProbe) -> int:
+    """Return how many images are trained on where edgeclf splits them; with splits of their own there may be more."""
+    return max(1, round(probe.images * 0.7))
 
 
 def automatic_networks(config: TrainConfig, probe: DataProbe) -> tuple[Choice, ...]:

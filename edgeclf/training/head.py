@@ -8,22 +8,20 @@ from typing import Any
 
 import numpy as np
 import numpy.typing as npt
-import tensorflow as tf
 import tf_keras
 from sklearn.exceptions import ConvergenceWarning
 from sklearn.linear_model import LogisticRegression
 from sklearn.metrics import log_loss
 
-from edgeclf.dataset.types import ImageView, Split
+from edgeclf.dataset.types import Split
 from edgeclf.progress import SILENT, Progress
 from edgeclf.training.balancing import class_weights
-from edgeclf.training.pipeline import evaluation_batches
+from edgeclf.training.inference import predict_probabilities
 
 STRENGTHS = (0.001, 0.003, 0.01, 0.03, 0.1)
 """Inverse strengths of the L2 penalty that are tried, on features of unit variance."""
 MOST_IMAGES = 20_000
 """Images that the classifier is fitted on at most: their features are held in memory."""
-_BATCH = 64
 _MOST_STEPS = 500
 
 
@@ -68,9 +66,10 @@ def fit_head(
         raise ValueError(f"{model.name} ends in {type(head).__name__}, not in a dense layer")
     chosen = np.unique(np.linspace(0, len(train) - 1, min(len(train), MOST_IMAGES)).astype(np.int64))
     labels = train.labels[chosen]
-    with progress.task("features (images)", len(chosen) + len(validation)) as task:
-        features = _compute_features(model, train.images.subset(chosen), task)
-        unseen = _compute_features(model, validation.images, task)
+    # What predicts probabilities runs any network over images: here the one that ends before the classifier.
+    body = tf_keras.Model(model.inputs, head.input)
+    features = predict_probabilities(body, train.images.subset(chosen), progress).astype(np.float64)
+    unseen = predict_probabilities(body, validation.images, progress).astype(np.float64)
     mean, scale = features.mean(axis=0), features.std(axis=0)
     scale = np.where(scale > 1e-6, scale, 1.0)
     features, unseen = (features - mean) / scale, (unseen - mean) / scale
@@ -97,19 +96,6 @@ def fit_head(
 
 def _loss(fitted: LogisticRegression, features: npt.NDArray[np.float64], labels: npt.NDArray[np.int64]) -> float:
     return float(log_loss(labels, fitted.predict_proba(features), labels=fitted.classes_))
-
-
-def _compute_features(
-    model: tf_keras.Model, images: ImageView | npt.NDArray[np.uint8], task: Any
-) -> npt.NDArray[np.float64]:
-    """Return what the last layer takes, `float64[N, C]`."""
-    body = tf_keras.Model(model.inputs, model.layers[-1].input)
-    step = tf.function(lambda batch: body(tf.cast(batch, tf.float32), training=False), reduce_retracing=True)
-    parts = []
-    for batch in evaluation_batches(images, _BATCH):
-        parts.append(np.asarray(step(batch), np.float32))
-        task.advance(len(parts[-1]))
-    return np.concatenate(parts).astype(np.float64)
 
 
 def _set_head(

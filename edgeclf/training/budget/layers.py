@@ -71,8 +71,8 @@ def _separable(
     activation: object = None,
     **_: object,
 ) -> Traced:
-    made = ledger.depthwise(x, depth_multiplier, _pair(kernel_size), _pair(strides), padding)
-    return _activated(ledger, ledger.convolution(made, int(filters), (1, 1), (1, 1), "same"), activation)
+    made = _depthwise(ledger, x, kernel_size, strides, padding, depth_multiplier)
+    return _convolution(ledger, made, filters, 1, activation=activation)
 
 
 def _dense(ledger: CostLedger, x: Traced, units: int, activation: object = None, **_: object) -> Traced:

@@ -2,22 +2,13 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
-
-from edgeclf.training.networks.network import Network, PublishedFigures, Tensor
+from edgeclf.training.networks.applications import application_builder
+from edgeclf.training.networks.network import Network, PublishedFigures
 from edgeclf.training.networks.sizes import size_for_transfer
 from edgeclf.training.starts.published import PUBLISHED
 
-if TYPE_CHECKING:
-    from edgeclf.training.networks.building import Blocks
-
-
-def _build(x: Tensor, width: float, blocks: Blocks) -> Tensor:
-    return blocks.application(x, "ResNet50V2")
-
-
 RESNET50_V2 = Network(
-    _build,
+    application_builder("ResNet50V2"),
     "He et al., 2016 (arXiv:1603.05027)",
     multiple=32,
     smallest=32,
