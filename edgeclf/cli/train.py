@@ -127,7 +127,7 @@ CONFIG = (
     ),
     Option(
         "quick",
-        "The first figures in about a minute: fit the classifier on frozen pretrained features, train nothing else.",
+        "The first figures in a minute or two: fit the classifier on frozen pretrained features, train nothing else.",
         default=UNSET,
     ),
     Option("seed", "Seed of initialization, order and augmentation.", metavar="N", default=UNSET),

@@ -1,4 +1,4 @@
-"""Trains the classifier alone, on frozen features: the first figures for photos in about a minute."""
+"""Trains the classifier alone, on frozen features: the first figures for photos in a minute or two."""
 
 from __future__ import annotations
 
