@@ -67,7 +67,7 @@ def test_the_classifier_is_the_regression_on_the_features(photos: Path) -> None:
     scale[scale < 1e-6] = 1
     by_hand = LogisticRegression(C=found.strength, max_iter=500).fit((features - mean) / scale, train.labels)
     np.testing.assert_allclose(
-        predict_probabilities(model, train.images), by_hand.predict_proba((features - mean) / scale), atol=1e-4
+        predict_probabilities(model, train.images), by_hand.predict_proba((features - mean) / scale), atol=1e-3
     )
     assert found.strength in STRENGTHS
     assert found.images == len(train)

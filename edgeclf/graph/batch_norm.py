@@ -6,6 +6,7 @@ from typing import Any
 
 import numpy as np
 import numpy.typing as npt
+import tensorflow as tf
 import tf_keras
 
 _BATCH = 16
@@ -30,33 +31,41 @@ def restore_statistics(network: tf_keras.Model, tensors: npt.NDArray[np.float32]
     if not found:
         return 0
     probe = tf_keras.Model(network.inputs, [layer.input for layer in found])
+
+    @tf.function(reduce_retracing=True)
+    def measure(batch: tf.Tensor) -> list[tuple[tf.Tensor, tf.Tensor]]:
+        return [
+            tf.nn.moments(tf.cast(values, tf.float32), axes=list(range(values.shape.rank - 1)))
+            for values in tf.nest.flatten(probe(batch, training=False))
+        ]
+
     moments = [_Moments() for _ in found]
     for start in range(0, len(tensors), _BATCH):
-        outputs = probe(tensors[start : start + _BATCH], training=False)
-        for moment, values in zip(moments, outputs if len(found) > 1 else [outputs], strict=True):
-            moment.add(np.asarray(values, np.float64))
+        batch = tensors[start : start + _BATCH]
+        for moment, (mean, variance) in zip(moments, measure(tf.constant(batch)), strict=True):
+            moment.add(len(batch), np.asarray(mean, np.float64), np.asarray(variance, np.float64))
     for layer, moment in zip(found, moments, strict=True):
         _renormalize(layer, *moment.result())
     return len(found)
 
 
 class _Moments:
-    """Sums of values and of their squares over all but the last axis."""
+    """Mean and variance of images, put together from those of batches."""
 
     def __init__(self) -> None:
-        self.count = 0
-        self.total: Any = 0.0
+        self.images = 0
+        self.mean: Any = 0.0
         self.squares: Any = 0.0
 
-    def add(self, values: npt.NDArray[np.float64]) -> None:
-        flat = values.reshape(-1, values.shape[-1])
-        self.count += len(flat)
-        self.total = self.total + flat.sum(axis=0)
-        self.squares = self.squares + (flat**2).sum(axis=0)
+    def add(self, images: int, mean: npt.NDArray[np.float64], variance: npt.NDArray[np.float64]) -> None:
+        """Add a batch by the update of Chan et al. (1983, The American Statistician 37), which subtracts no squares."""
+        self.images += images
+        apart = mean - self.mean
+        self.mean = self.mean + apart * images / self.images
+        self.squares = self.squares + variance * images + apart**2 * images * (self.images - images) / self.images
 
     def result(self) -> tuple[npt.NDArray[np.float64], npt.NDArray[np.float64]]:
-        mean = self.total / self.count
-        return mean, np.maximum(self.squares / self.count - mean**2, 0.0)
+        return self.mean, self.squares / self.images
 
 
 def _renormalize(layer: Any, mean: npt.NDArray[np.float64], variance: npt.NDArray[np.float64]) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import warnings
 from dataclasses import dataclass
 from typing import Any
@@ -68,18 +69,21 @@ def fit_head(
     labels = train.labels[chosen]
     # What predicts probabilities runs any network over images: here the one that ends before the classifier.
     body = tf_keras.Model(model.inputs, head.input)
-    features = predict_probabilities(body, train.images.subset(chosen), progress).astype(np.float64)
-    unseen = predict_probabilities(body, validation.images, progress).astype(np.float64)
-    mean, scale = features.mean(axis=0), features.std(axis=0)
+    features = predict_probabilities(body, train.images.subset(chosen), progress)
+    unseen = predict_probabilities(body, validation.images, progress)
+    mean, scale = features.mean(axis=0, dtype=np.float64), features.std(axis=0, dtype=np.float64)
     scale = np.where(scale > 1e-6, scale, 1.0)
-    features, unseen = (features - mean) / scale, (unseen - mean) / scale
+    features, unseen = (((part - mean) / scale).astype(np.float32) for part in (features, unseen))
     weights = None if balance == "none" else class_weights(train.labels, head.units)[labels]
     fits = []
     with progress.task("classifier (penalties)", len(STRENGTHS)) as task, warnings.catch_warnings():
         # A fit that has not converged fully is judged by its validation loss like the others.
         warnings.simplefilter("ignore", ConvergenceWarning)
+        # From the strongest penalty on, each fit begins where the one before it ended.
+        regression = LogisticRegression(max_iter=_MOST_STEPS, warm_start=True)
         for strength in STRENGTHS:
-            fitted = LogisticRegression(C=strength, max_iter=_MOST_STEPS).fit(features, labels, weights)
+            regression.set_params(C=strength).fit(features, labels, weights)
+            fitted = copy.deepcopy(regression)
             fits.append((_loss(fitted, unseen, validation.labels), strength, fitted))
             task.advance(1)
     loss, strength, fitted = min(fits, key=lambda fit: fit[0])

@@ -41,7 +41,6 @@ OVERHEAD = 1.4
 """Time of an epoch with augmentation and validation, relative to that of the training steps alone: rough."""
 FIVE_STRIDES, ENLARGED = 32, 96
 """Networks that halve the image five times leave nothing of 32 pixels: they get it enlarged."""
-RECIPES = ("qat-int8", "int8", "float32")
 TRAINING_FRACTION = 0.8
 """Of all photos, those that are trained on, about."""
 MARKS = ("<!-- measured -->", "<!-- end -->")
@@ -128,7 +127,7 @@ def measure_network(name: str, data: Path, start: str | None, arguments: argpars
         seed=arguments.seed,
         callbacks=[Deadline(time.monotonic() + 60 * arguments.minutes)],
     )
-    refused = compress(run, arguments)
+    recipes, refused = compress(run, arguments)
     report = edgeclf.bench(run, data=data, out=run / "bench", overwrite=True)
     return {
         "network": name,
@@ -140,7 +139,7 @@ def measure_network(name: str, data: Path, start: str | None, arguments: argpars
         "parameters": trained.parameters,
         "float_top1": report.baseline.top1 if report.baseline else None,
         "test_images": report.data.images if report.data else None,
-        "models": {recipe_of(model.path): describe(model) for model in report.models},
+        "models": {recipes[Path(model.path).name]: describe(model) for model in report.models},
         "qat_refused": refused,
         "machine": describe_machine().cpu,
     }
@@ -163,20 +162,22 @@ def choose_epochs(name: str, size: int, classes: int, images: int, minutes: floa
     return int(min(MOST_EPOCHS, max(1, 60 * minutes * rate / (OVERHEAD * images))))
 
 
-def compress(run: Path, arguments: argparse.Namespace) -> str | None:
-    """Make the float, the int8 and, where it can be, the quantization-aware model; return why it cannot."""
-    edgeclf.compress(run, recipes=["float32", "int8"], speed=False, overwrite=True, seed=arguments.seed)
+def compress(run: Path, arguments: argparse.Namespace) -> tuple[dict[str, str], str | None]:
+    """Make the float, the int8 and, where it can be, the quantization-aware model.
+
+    Returns:
+        recipe by file name, and why quantization-aware training cannot be.
+    """
+    made = edgeclf.compress(run, recipes=["float32", "int8"], speed=False, overwrite=True, seed=arguments.seed).models
+    refused = None
     try:
-        edgeclf.compress(
+        trained = edgeclf.compress(
             run, recipes=["qat-int8"], qat_epochs=arguments.qat_epochs, speed=False, overwrite=True, seed=arguments.seed
         )
+        made = (*made, *trained.models)
     except (ModelError, InputError) as error:
-        return str(error)
-    return None
-
-
-def recipe_of(path: str) -> str:
-    return next(recipe for recipe in RECIPES if Path(path).stem.endswith(f"-{recipe}"))
+        refused = str(error)
+    return {Path(model.path).name: model.recipe for model in made}, refused
 
 
 def describe(model: Any) -> dict[str, Any]:
