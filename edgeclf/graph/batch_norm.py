@@ -32,17 +32,16 @@ def restore_statistics(network: tf_keras.Model, tensors: npt.NDArray[np.float32]
         return 0
     probe = tf_keras.Model(network.inputs, [layer.input for layer in found])
 
-    @tf.function(reduce_retracing=True)
     def measure(batch: tf.Tensor) -> list[tuple[tf.Tensor, tf.Tensor]]:
         return [
             tf.nn.moments(tf.cast(values, tf.float32), axes=list(range(values.shape.rank - 1)))
             for values in tf.nest.flatten(probe(batch, training=False))
         ]
 
-    moments = [_Moments() for _ in found]
+    compiled, moments = tf.function(measure, reduce_retracing=True), [_Moments() for _ in found]
     for start in range(0, len(tensors), _BATCH):
         batch = tensors[start : start + _BATCH]
-        for moment, (mean, variance) in zip(moments, measure(tf.constant(batch)), strict=True):
+        for moment, (mean, variance) in zip(moments, compiled(tf.constant(batch)), strict=True):
             moment.add(len(batch), np.asarray(mean, np.float64), np.asarray(variance, np.float64))
     for layer, moment in zip(found, moments, strict=True):
         _renormalize(layer, *moment.result())

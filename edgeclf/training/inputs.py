@@ -153,11 +153,13 @@ def _complete_fine_tuning(config: TrainConfig, plan: RunPlan, start: StartingPoi
     if network is None or start.origin == BACKBONE or plan.earlier is not None:
         return config
     side = square_side(config.image_size) or 96
+    # Without the head, whose pooling may fit one input size alone.
+    features = features_of(Pretrained(network, ""))
     try:
-        macs: float | None = count_configuration(network.get_config())(side).macs
+        macs: float | None = count_configuration(features.get_config())(side).macs
     except UncountableError:
         macs = None
-    parameters = int(features_of(Pretrained(network, "")).count_params())
+    parameters = int(features.count_params())
     return complete_fine_tuning(config, plan.probe, parameters=parameters, macs=macs, folded=start.folded)
 
 
