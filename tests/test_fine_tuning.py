@@ -20,7 +20,7 @@ from edgeclf.dataset import load_dataset
 from edgeclf.dataset.probing import DataProbe
 from edgeclf.errors import InputError
 from edgeclf.training.config import TrainConfig
-from edgeclf.training.fine_tuning import complete_fine_tuning
+from edgeclf.training.fine_tuning import complete_fine_tuning, count_features
 from edgeclf.training.head import STRENGTHS, fit_head
 from edgeclf.training.inference import predict_probabilities
 from edgeclf.training.networks import NetworkSettings
@@ -73,6 +73,15 @@ def test_the_classifier_is_the_regression_on_the_features(photos: Path) -> None:
     assert found.images == len(train)
     probabilities = predict_probabilities(model, validation.images)
     assert found.validation_top1 == (probabilities.argmax(1) == validation.labels).mean() == 1
+
+
+def test_features_are_counted_at_an_input_that_the_pooling_of_the_file_does_not_fit() -> None:
+    entry = tf_keras.Input((64, 64, 3))
+    features = layers.Conv2D(4, 3, strides=2, padding="same", use_bias=False)(entry)
+    x = layers.AveragePooling2D(32)(features)
+    x = layers.Reshape((10,))(layers.Conv2D(10, 1)(x))
+    pretrained = tf_keras.Model(entry, layers.Softmax()(x))
+    assert count_features(pretrained, 32) == (3 * 3 * 3 * 4, 16 * 16 * 3 * 3 * 3 * 4)
 
 
 def test_rates_rise_geometrically_with_the_depth() -> None:

@@ -9,10 +9,15 @@ from __future__ import annotations
 
 import math
 
+import tf_keras
+
 from edgeclf.dataset.probing import DataProbe
+from edgeclf.training.budget.cost import UncountableError
+from edgeclf.training.budget.counting import count_configuration
 from edgeclf.training.config import TrainConfig
 from edgeclf.training.defaults import estimate_training_images
 from edgeclf.training.networks.sizes import SMALL_IMAGES
+from edgeclf.training.transfer import Pretrained, features_of
 
 BATCH_NORM_MOMENTUM = 0.9
 """Statistics over about ten steps; those of keras.applications cover a hundred or a thousand (0.99, 0.999)."""
@@ -66,3 +71,19 @@ def complete_fine_tuning(
         "learning_rate": rate if config.optimizer in (None, "sgd") else None,
     }
     return config.replace(**{name: value for name, value in settings.items() if getattr(config, name) is None})
+
+
+def count_features(network: tf_keras.Model, side: int) -> tuple[int, float | None]:
+    """Count the parameters of a pretrained network, and the multiply-accumulates of one image at `side` pixels.
+
+    Without the head, whose pooling may fit one input size alone. None: the multiply-accumulates cannot be counted.
+
+    Raises:
+        ModelError: it is no network with features to start from.
+    """
+    features = features_of(Pretrained(network, network.name))
+    try:
+        macs: float | None = count_configuration(features.get_config())(side).macs
+    except UncountableError:
+        macs = None
+    return int(features.count_params()), macs

@@ -14,13 +14,11 @@ from edgeclf.measure.formatting import counted
 from edgeclf.progress import Progress
 from edgeclf.training.augmentation import LEVELS
 from edgeclf.training.budget.candidates import square_side
-from edgeclf.training.budget.cost import UncountableError
-from edgeclf.training.budget.counting import count_configuration
 from edgeclf.training.checkpoint import epochs_done
 from edgeclf.training.config import TrainConfig
 from edgeclf.training.defaults import complete
 from edgeclf.training.distribution import Devices
-from edgeclf.training.fine_tuning import complete_fine_tuning
+from edgeclf.training.fine_tuning import complete_fine_tuning, count_features
 from edgeclf.training.growing import GrownStart, find_grown_start
 from edgeclf.training.networks import find_network
 from edgeclf.training.pipeline import TrainingBatches
@@ -29,7 +27,6 @@ from edgeclf.training.precision import FASTER, bfloat16_is_faster
 from edgeclf.training.run_plan import RunPlan, plan_run
 from edgeclf.training.run_record import RunRecord
 from edgeclf.training.starting import BACKBONE, StartingPoint, find_start
-from edgeclf.training.transfer import Pretrained, features_of
 
 _FINISHED = -1
 
@@ -153,13 +150,7 @@ def _complete_fine_tuning(config: TrainConfig, plan: RunPlan, start: StartingPoi
     if network is None or start.origin == BACKBONE or plan.earlier is not None:
         return config
     side = square_side(config.image_size) or 96
-    # Without the head, whose pooling may fit one input size alone.
-    features = features_of(Pretrained(network, ""))
-    try:
-        macs: float | None = count_configuration(features.get_config())(side).macs
-    except UncountableError:
-        macs = None
-    parameters = int(features.count_params())
+    parameters, macs = count_features(network, side)
     return complete_fine_tuning(config, plan.probe, parameters=parameters, macs=macs, folded=start.folded)
 
 
