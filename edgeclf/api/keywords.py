@@ -45,6 +45,9 @@ class TrainKeywords(TypedDict, total=False):
     batch_norm_momentum: float | None
     weight_average: float | None
     quick: bool
+    teacher: str | None
+    teacher_weight: float
+    temperature: float
     progressive: bool
     board: str | None
     max_latency: float | None

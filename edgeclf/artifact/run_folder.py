@@ -4,6 +4,7 @@
     labels.txt               class names, a line each
     history.csv              one row an epoch
     images.csv               split, class and content of each image that it has
+    teacher.npz              what a teacher predicts for the training images, where there is one
     model.keras              the float network that was kept
     checkpoint/state.npz     the state after the last whole epoch
     plots/  logs/            pictures, TensorBoard
@@ -40,6 +41,7 @@ RUN_FILES = (
     "labels.txt",
     "history.csv",
     "images.csv",
+    "teacher.npz",
     "plots",
     "logs",
     "compressed",
@@ -116,6 +118,11 @@ class RunFolder:
     def images_path(self) -> Path:
         """`images.csv`; runs of earlier versions have none."""
         return self.path / "images.csv"
+
+    @property
+    def teacher_path(self) -> Path:
+        """`teacher.npz`; only runs that learn from a teacher have it."""
+        return self.path / "teacher.npz"
 
     @property
     def keras_path(self) -> Path:

@@ -126,6 +126,14 @@ CONFIG = (
         complete=complete_path,
     ),
     Option(
+        "teacher",
+        "Learn from the predictions of this network too: a run folder, a .keras, .h5 or .tflite file of the same "
+        "classes, or recorded ones (.npz).",
+        metavar="MODEL",
+        default=UNSET,
+        complete=complete_path,
+    ),
+    Option(
         "quick",
         "The first figures in a minute or two: fit the classifier on frozen pretrained features, train nothing else.",
         default=UNSET,
@@ -136,7 +144,7 @@ RUN = (
     Option("out", "The run folder. Default: runs/NAME.", metavar="DIR"),
     Option("resume", "Continue an interrupted run; reprint the report of a finished one."),
     Option("overwrite", "Replace an existing run folder."),
-    Option("trust_model", "Load --weights that run code of their own, such as a Lambda."),
+    Option("trust_model", "Load --weights or a --teacher that run code of their own, such as a Lambda."),
     Option(
         "settings",
         "Any other setting, such as --set label_smoothing=0.1.",

@@ -67,6 +67,10 @@ class TrainConfig(Record):
             come with 0.99 or 0.999, whose statistics lag behind the weights in a training of a few hundred steps.
         weight_average: decay a step of a moving average of the weights, which is validated and kept; 0: none.
         quick: fit the classifier on frozen features, and train nothing else.
+        teacher: what is learned from beside the labels: a run folder, a `.keras`, `.h5` or `.tflite` file of a network
+            that knows the same classes, or the `.npz` of its recorded predictions (see `teacher`).
+        teacher_weight: fraction of the loss that is the teacher's.
+        temperature: at which both softmaxes are compared (Hinton et al., 2015, arXiv:1503.02531).
         progressive: begin with small images: half the side in the first quarter of the epochs, three quarters until
             60 % (Howard et al., DAWNBench 2018; Tan and Le, 2021, arXiv:2104.00298). About a third less work.
         board: what the model is for, whose budget the network is chosen by: a key of `budget.limits.BOARDS`, or the
@@ -108,6 +112,9 @@ class TrainConfig(Record):
     batch_norm_momentum: float | None = None
     weight_average: float | None = None
     quick: bool = False
+    teacher: str | None = None
+    teacher_weight: float = 0.5
+    temperature: float = 2.0
     progressive: bool = False
     board: str | None = None
     max_latency: float | None = None
@@ -135,11 +142,15 @@ class TrainConfig(Record):
         _check_range("first_layer_rate", self.first_layer_rate, 1e-6, 1)
         _check_range("batch_norm_momentum", self.batch_norm_momentum, 0, 0.9999)
         _check_range("weight_average", self.weight_average, 0, 0.99999)
+        _check_range("teacher_weight", self.teacher_weight, 0, 1)
+        _check_range("temperature", self.temperature, 0.5, 20)
         _check_range("max_latency", self.max_latency, 1e-3, 1e5)
         _check_range("max_size", self.max_size, 1, 1e6)
         _check_range("seed", self.seed, 0, 2**31 - 1)
         if self.quick and self.epochs not in (None, 1):
             raise InputError(f"quick trains no epochs, got epochs {self.epochs}; leave --epochs or --quick out")
+        if self.quick and self.teacher is not None:
+            raise InputError("quick fits the classifier to the labels alone; leave --teacher or --quick out")
         for name in ("weight_decay", "l1", "l2"):
             _check_range(name, getattr(self, name), 0, 1)
 

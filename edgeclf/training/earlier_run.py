@@ -22,6 +22,9 @@ EARLIER_VERSIONS: dict[str, Any] = {
     "max_latency": None,
     "max_size": None,
     "from_run": None,
+    "teacher": None,
+    "teacher_weight": 0.5,
+    "temperature": 2.0,
 }
 """What runs of earlier versions did, by the settings that they had no name for."""
 
@@ -88,7 +91,7 @@ def resume_config(config: TrainConfig, record: dict[str, Any], folder: Path) -> 
             "choose another --out or start again with --overwrite"
         )
     # A file may have been moved: its content is compared when it is loaded.
-    for name in ("weights", "from_run"):
+    for name in ("weights", "from_run", "teacher"):
         if not {now[name], began[name]} & {"auto", "none", None}:
             began = {**began, name: now[name]}
     for name, value in began.items():

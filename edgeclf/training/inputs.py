@@ -6,6 +6,9 @@ import dataclasses
 import zlib
 from dataclasses import dataclass
 
+import numpy as np
+import numpy.typing as npt
+
 from edgeclf.dataset import load_dataset
 from edgeclf.dataset.splitting import SPLIT_SEED
 from edgeclf.dataset.types import Dataset
@@ -17,6 +20,7 @@ from edgeclf.training.budget.candidates import square_side
 from edgeclf.training.checkpoint import epochs_done
 from edgeclf.training.config import TrainConfig
 from edgeclf.training.defaults import complete
+from edgeclf.training.distillation import soften
 from edgeclf.training.distribution import Devices
 from edgeclf.training.fine_tuning import complete_fine_tuning, count_features
 from edgeclf.training.growing import GrownStart, find_grown_start
@@ -27,6 +31,7 @@ from edgeclf.training.precision import FASTER, bfloat16_is_faster
 from edgeclf.training.run_plan import RunPlan, plan_run
 from edgeclf.training.run_record import RunRecord
 from edgeclf.training.starting import BACKBONE, StartingPoint, find_start
+from edgeclf.training.teacher import RecordedPredictions, find_soft_targets
 
 _FINISHED = -1
 
@@ -77,11 +82,15 @@ def load_inputs(request: TrainPlan, plan: RunPlan, devices: Devices) -> Training
         if isinstance(start, GrownStart):
             for line in start.find_growth(dataset).describe():
                 request.progress.info(line)
-        batches = _make_batches(config, dataset)
+        targets = find_soft_targets(config, dataset, request, plan.folder, resumes=plan.earlier is not None)
+        batches = _make_batches(config, dataset, targets)
         _check_batch_size(batches.effective_batch_size, devices)
         record = RunRecord(plan.folder, config, dataset, start.identity(), plan.choice)
         if devices.worker == 0:
             record.begin(plan.earlier)
+            if targets is not None:
+                split = dataset.splits["train"]
+                RecordedPredictions(dataset.class_names, split.hashes, targets).write(plan.folder.teacher_path)
         return TrainingInputs(config, start, dataset, batches, record)
 
     return devices.run_on_all_workers(load)
@@ -162,8 +171,9 @@ def _check_batch_size(batch_size: int, devices: Devices) -> None:
         )
 
 
-def _make_batches(config: TrainConfig, dataset: Dataset) -> TrainingBatches:
+def _make_batches(config: TrainConfig, dataset: Dataset, targets: npt.NDArray[np.float32] | None) -> TrainingBatches:
     recipe = LEVELS[config.augment or "standard"]
     recipe = dataclasses.replace(recipe, flip=recipe.flip and bool(config.flip))
     train, classes = dataset.splits["train"], len(dataset.class_names)
-    return TrainingBatches(train, classes, config.batch_size or 1, recipe, config.balance, config.seed)
+    soft = None if targets is None else soften(targets, config.temperature)
+    return TrainingBatches(train, classes, config.batch_size or 1, recipe, config.balance, config.seed, soft)

@@ -55,6 +55,8 @@ class TrainingBatches:
         recipe: the augmentation.
         balance: `none`, `weights`, `over` or `under`.
         seed: of order and augmentation.
+        soft_targets: float32[N, C], a teacher's probabilities, which become columns of the targets behind those of
+            the labels; None: there is no teacher.
     """
 
     split: Split
@@ -63,6 +65,7 @@ class TrainingBatches:
     recipe: Augmentation
     balance: str
     seed: int
+    soft_targets: npt.NDArray[np.float32] | None = None
 
     @property
     def steps(self) -> int:
@@ -77,6 +80,8 @@ class TrainingBatches:
     def epoch(self, epoch: int, size: ImageSize | None = None, part: WorkerPart = WHOLE_BATCH) -> tf.data.Dataset:
         """Prepare the batches of one epoch: images uint8[B, H, W, 3], targets float32[B, C], weights float32[B].
 
+        With a teacher the targets are float32[B, 2 C].
+
         Args:
             epoch: number of the epoch, from 0.
             size: that the images are resized to, pixels; None: they keep their size.
@@ -87,13 +92,16 @@ class TrainingBatches:
         height, width = check_image_size(size) if size else self.split.images.shape[1:3]
         rows = part.rows(whole)
         count = rows.stop - rows.start
+        soft = self.soft_targets
+        columns = self.classes if soft is None else 2 * self.classes
 
         def prepare(step: np.int64) -> tuple[npt.NDArray[Any], ...]:
             chosen = order[step * whole : (step + 1) * whole]
             labels = self.split.labels[chosen]
+            targets = np.eye(self.classes, dtype=np.float32)[labels]
             batch = Batch(
                 np.ascontiguousarray(self.split.images[chosen]),
-                np.eye(self.classes, dtype=np.float32)[labels],
+                targets if soft is None else np.concatenate([targets, soft[chosen]], axis=1),
                 weights[labels] if self.balance == "weights" else np.ones(len(labels), np.float32),
             )
             batch = augment(batch, self.recipe, np.random.default_rng([self.seed, epoch, int(step)]))
@@ -105,7 +113,7 @@ class TrainingBatches:
         def load(step: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor, tf.Tensor]:
             images, targets, weight = tf.numpy_function(prepare, [step], [tf.uint8, tf.float32, tf.float32])
             images.set_shape((count, height, width, 3))
-            targets.set_shape((count, self.classes))
+            targets.set_shape((count, columns))
             weight.set_shape((count,))
             return images, targets, weight
 

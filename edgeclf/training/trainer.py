@@ -26,6 +26,7 @@ from edgeclf.training.callbacks import (
 from edgeclf.training.checkpoint import TrainingState, load_checkpoint, save_checkpoint
 from edgeclf.training.config import TrainConfig
 from edgeclf.training.curriculum import augmentation_at, image_size_at
+from edgeclf.training.distillation import DistillationLoss, label_accuracy
 from edgeclf.training.distribution import Devices
 from edgeclf.training.epoch_choice import within_chance
 from edgeclf.training.head import fit_head
@@ -147,12 +148,14 @@ class Trainer:
                 layer_factors(model, config.first_layer_rate or 1.0, by_norm=config.norm_rates or False),
             ),
         )
-        model.compile(
-            optimizer,
-            tf_keras.losses.CategoricalCrossentropy(label_smoothing=config.label_smoothing),
-            weighted_metrics=[tf_keras.metrics.CategoricalAccuracy("top1")],
-            jit_compile=config.xla,
-        )
+        smoothing, classes = config.label_smoothing, self.batches.classes
+        if self.batches.soft_targets is None:
+            loss = tf_keras.losses.CategoricalCrossentropy(label_smoothing=smoothing)
+            metric = tf_keras.metrics.CategoricalAccuracy("top1")
+        else:
+            loss = DistillationLoss(classes, config.teacher_weight, config.temperature, smoothing)
+            metric = label_accuracy(classes)
+        model.compile(optimizer, loss, weighted_metrics=[metric], jit_compile=config.xla)
         optimizer.build(model.trainable_variables)
         return model
 

@@ -1,0 +1,122 @@
+from __future__ import annotations
+
+import zipfile
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+import edgeclf
+from edgeclf.dataset import load_dataset
+from edgeclf.errors import InputError
+from edgeclf.progress import SilentProgress
+from edgeclf.training.config import TrainConfig
+from edgeclf.training.distillation import DistillationLoss, label_accuracy, soften
+from edgeclf.training.teacher import RecordedPredictions, read_predictions
+
+RANDOM = np.random.default_rng(5)
+LOGITS = RANDOM.normal(size=(7, 4)).astype(np.float32)
+
+
+def softmax(logits: np.ndarray) -> np.ndarray:
+    powers = np.exp(logits - logits.max(1, keepdims=True))
+    return powers / powers.sum(1, keepdims=True)
+
+
+@pytest.mark.parametrize("temperature", [0.5, 1.0, 4.0])
+def test_softened_probabilities_are_a_softmax_at_the_temperature(temperature: float) -> None:
+    np.testing.assert_allclose(soften(softmax(LOGITS), temperature), softmax(LOGITS / temperature), atol=1e-6)
+
+
+def test_the_loss_is_that_of_the_labels_and_of_the_teacher() -> None:
+    temperature, weight = 3.0, 0.7
+    teacher = softmax(RANDOM.normal(size=(7, 4))).astype(np.float32)
+    labels = np.eye(4, dtype=np.float32)[[0, 1, 2, 3, 0, 1, 2]]
+    targets = np.concatenate([labels, soften(teacher, temperature)], axis=1)
+    predicted = softmax(LOGITS).astype(np.float32)
+    found = DistillationLoss(4, weight, temperature, 0.1).call(targets, predicted).numpy()
+    smooth = 0.9 * labels + 0.1 / 4
+    own = -(smooth * np.log(predicted)).sum(1)
+    soft = -(softmax(np.log(teacher) / temperature) * np.log(softmax(LOGITS / temperature))).sum(1)
+    np.testing.assert_allclose(found, (1 - weight) * own + weight * temperature**2 * soft, rtol=1e-5)
+    metric = label_accuracy(4)
+    metric.update_state(targets, predicted)
+    assert metric.result().numpy() == pytest.approx((predicted.argmax(1) == labels.argmax(1)).mean())
+
+
+def record(**changes: object) -> RecordedPredictions:
+    made = RecordedPredictions(("a", "b"), ("x1", "x2", "x3"), softmax(LOGITS[:3, :2]).astype(np.float32))
+    return replace(made, **changes)  # type: ignore[arg-type]
+
+
+def test_recorded_predictions_are_read_as_they_were_written(tmp_path: Path) -> None:
+    record().write(tmp_path / "t.npz")
+    found = read_predictions(tmp_path / "t.npz")
+    assert (found.classes, found.contents) == (("a", "b"), ("x1", "x2", "x3"))
+    np.testing.assert_array_equal(found.probabilities, record().probabilities)
+
+
+@pytest.mark.parametrize(
+    ("changes", "words"),
+    [
+        ({"probabilities": np.full((3, 2), 0.7, np.float32)}, "rows of numbers from 0 on that add up to 1"),
+        ({"probabilities": np.array([[2, -1]] * 3, np.float32)}, "rows of numbers from 0 on"),
+        ({"probabilities": np.full((3, 2), np.nan, np.float32)}, "rows of numbers from 0 on"),
+        ({"probabilities": np.full((2, 2), 0.5, np.float32)}, "a number a class and image"),
+        ({"probabilities": np.full((3, 2), 1, np.int64)}, "a number a class and image"),
+        ({"classes": ("a", "a")}, "named twice"),
+    ],
+)
+def test_what_is_no_record_of_probabilities_is_refused(tmp_path: Path, changes: dict[str, object], words: str) -> None:
+    record(**changes).write(tmp_path / "t.npz")
+    with pytest.raises(InputError, match=words):
+        read_predictions(tmp_path / "t.npz")
+
+
+def test_files_that_are_no_records_are_refused_in_one_line(tmp_path: Path) -> None:
+    other, broken, pickled = tmp_path / "other.npz", tmp_path / "broken.npz", tmp_path / "pickled.npz"
+    np.savez(other, weight=np.zeros(3))
+    broken.write_bytes(b"PK no zip")
+    np.savez(pickled, classes=np.array([{}], object), contents=np.array(["x"]), probabilities=np.ones((1, 1)))
+    for path in (other, broken, pickled, tmp_path / "missing.npz"):
+        with pytest.raises(InputError, match=path.name) as refused:
+            read_predictions(path)
+        assert "\n" not in str(refused.value)
+    with zipfile.ZipFile(tmp_path / "huge.npz", "w", zipfile.ZIP_DEFLATED) as archive:
+        for name in ("classes", "contents", "probabilities"):
+            with archive.open(f"{name}.npy", "w", force_zip64=True) as stream:
+                for _ in range(700):
+                    stream.write(bytes(1 << 20))
+    with pytest.raises(InputError, match="at most"):
+        read_predictions(tmp_path / "huge.npz")
+
+
+def test_quick_learns_from_no_teacher() -> None:
+    with pytest.raises(InputError, match="leave --teacher or --quick out"):
+        TrainConfig(quick=True, teacher="runs/teacher")
+
+
+@pytest.mark.slow
+def test_a_network_learns_from_a_model_file_and_from_its_recorded_predictions(tmp_path: Path) -> None:
+    settings: dict[str, Any] = {"model": "resnet8", "epochs": 1, "weights": "none", "batch_size": 64}
+    lines: list[str] = []
+
+    class Lines(SilentProgress):
+        def info(self, line: str) -> None:
+            lines.append(line)
+
+    first = edgeclf.train("digits", out=tmp_path / "first", teacher="digits", progress=Lines(), **settings)
+    assert any(line.startswith("teacher: digits, right on ") for line in lines), lines
+    recorded = tmp_path / "first" / "teacher.npz"
+    found = read_predictions(recorded)
+    digits = load_dataset("digits", image_size=16)
+    assert found.classes == digits.class_names
+    assert found.probabilities.shape == (len(digits.splits["train"]), 10)
+    again = edgeclf.train("digits", out=tmp_path / "again", teacher=str(recorded), **settings)
+    assert again.metrics["validation"] == first.metrics["validation"]
+    alone = edgeclf.train("digits", out=tmp_path / "alone", **settings)
+    assert alone.metrics["validation"] != first.metrics["validation"]
+    with pytest.raises(InputError, match=r"cifar10 knows the classes airplane, .*, expected those of digits: 0, 1"):
+        edgeclf.train("digits", out=tmp_path / "other", teacher="cifar10", **settings)
