@@ -13,14 +13,14 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
-from edgeclf.measure.latency import burst
 from edgeclf.measure.speed import median_interval
+from edgeclf.measure.stopwatch import time_calls
 
 ROUNDS = 9
 FEWEST_ROUNDS = 6
 """Below six the interval of a median does not reach 95 %."""
-_BURST_SECONDS = 0.004
-_FIRST_LOOK_SECONDS = 0.005
+_BURST_SECONDS, _BURST_WARM_UP_SECONDS = 0.002, 0.001
+_FIRST_LOOK_SECONDS = 0.003
 _MOST_CALLS = 400
 
 Call = Callable[[], object]
@@ -75,16 +75,15 @@ def time_in_turns(calls: Sequence[Call], seconds: float = 1.0, rounds: int = ROU
     for number in range(rounds):
         if number >= fewest and time.perf_counter() > deadline:
             break
-        order = range(len(calls)) if number % 2 else reversed(range(len(calls)))
-        for index in order:
-            times = burst(calls[index], counts[index])
+        for index in range(len(calls)) if number % 2 else reversed(range(len(calls))):
+            times = _burst(calls[index], counts[index])
             medians[index].append(float(np.median(times)) / 1e3)
             least[index].append(float(times.min()) / 1e3)
     return Turns(np.array(medians), np.array(least))
 
 
 def _count_calls(call: Call) -> int:
-    """Call a few times; return how many of it make a burst (which warms up by itself)."""
+    """Call a few times; return how many of it make a burst (see `_burst`)."""
     call()
     best, ends = float("inf"), time.perf_counter() + _FIRST_LOOK_SECONDS
     while best == float("inf") or time.perf_counter() < ends:
@@ -92,3 +91,12 @@ def _count_calls(call: Call) -> int:
         call()
         best = min(best, time.perf_counter() - start)
     return int(np.clip(_BURST_SECONDS / max(best, 1e-9), 1, _MOST_CALLS))
+
+
+def _burst(call: Call, count: int) -> npt.NDArray[np.int64]:
+    """Time calls back to back, int64[count] nanoseconds, after a few in which caches and threads come back."""
+    ready = time.perf_counter() + _BURST_WARM_UP_SECONDS
+    call()
+    while time.perf_counter() < ready:
+        call()
+    return time_calls(call, count)

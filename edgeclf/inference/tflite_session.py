@@ -20,7 +20,6 @@ from edgeclf.inference.engine import TensorSpec
 from edgeclf.inference.limits import ModelLimits
 from edgeclf.inference.watched_call import WatchedCall
 
-
 PlannedOperator = tuple[str, tuple[int, ...], tuple[int, ...]]
 """Name, numbers of the tensors that it reads, and of those that it writes."""
 

@@ -108,7 +108,9 @@ def measure_noise(
             session, entry = sessions[number]
             # what comes from the image may be scaled otherwise in the other graph
             from_image = entry in _from_image(graph)
-            given = mine.read(entry) if from_image else _quantize(theirs.read(float_layer.inputs[0]), graph.tensors[entry])
+            given = (
+                mine.read(entry) if from_image else _quantize(theirs.read(float_layer.inputs[0]), graph.tensors[entry])
+            )
             made = session.run(np.asarray(given, session.input.dtype).reshape(session.input.shape))
             info = graph.tensors[layer.outputs[0]]
             real = (made.astype(np.float64) - info.zero_point) * info.scale

@@ -26,7 +26,8 @@ def decide(operators: int, fraction: float, outputs: int, source: str) -> list[F
     where = f"{outputs - 1} of the {outputs} outputs" if outputs > 1 else "branches that end nowhere"
     sentence = (
         f"{counted(operators, 'operator')} that the class scores do not need "
-        f"{'takes' if operators == 1 else 'take'} {percent(fraction, 0)} of the time: {where}, which no classifier reads."
+        f"{'takes' if operators == 1 else 'take'} {percent(fraction, 0)} of the time: {where}, which no classifier "
+        "reads."
     )
     return [Finding.rated(CAUSE, "time", fraction, sentence, f"edgeclf compress {source} --int8")]
 

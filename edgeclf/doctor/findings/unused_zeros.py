@@ -50,7 +50,7 @@ def decide(fraction: float, beside_full: Ratio, file_bytes: int, packed: int, so
 
 
 def count_zeros(graph: TfliteModel) -> tuple[int, int]:
-    """Count the zeros among the weights of convolutions and dense layers that are stored one by one, and all weights."""
+    """Count the zeros among the weights of convolutions and dense layers, where all are stored, and all weights."""
     zeros = count = 0
     for tensor in {op.inputs[1]: graph.tensors[op.inputs[1]] for op in graph.operators if _has_weights(op)}.values():
         values = tensor.values()
