@@ -6,6 +6,7 @@ Needs `flatbuffers` and the schema that `ai-edge-litert` brings along.
 from __future__ import annotations
 
 import copy
+import struct
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
 from typing import Any
@@ -14,6 +15,8 @@ from edgeclf.artifact.tflite import OperatorInfo, TensorInfo, parse
 from edgeclf.artifact.tflite_editor import pack_model
 from edgeclf.errors import ModelError
 
+_BROKEN = (struct.error, IndexError, KeyError, TypeError, ValueError, OverflowError)
+"""What the generated code of the schema raises for a file whose parts lie outside of it."""
 _UNCUT = frozenset({"CUSTOM", "DELEGATE", "VAR_HANDLE", "READ_VARIABLE", "ASSIGN_VARIABLE"})
 _DEEPEST = 8  # operators on constants in a row, which are cut out with what reads them
 
@@ -49,14 +52,16 @@ class GraphCutter:
         content: the file; what follows the FlatBuffer is passed over.
 
     Raises:
-        ModelError: it is no TFLite file.
+        ModelError: it is no TFLite file, a part of it cannot be read, or its weights lie behind the FlatBuffer (files
+            over 2 GB).
     """
 
     def __init__(self, content: bytes) -> None:
-        from ai_edge_litert import schema_py_generated as schema
-
         self.graph = parse(content)
-        self._model: Any = schema.ModelT.InitFromPackedBuf(content, 0)
+        try:
+            self._model = _unpack(content)
+        except _BROKEN as error:
+            raise ModelError(f"the graph cannot be taken apart: {type(error).__name__}: {error}") from error
         self._producers = {t: i for i, op in enumerate(self.graph.operators) for t in op.outputs}
 
     def can_cut(self, operator: int) -> bool:
@@ -175,3 +180,23 @@ class GraphCutter:
         info = self.graph.tensors[tensor]
         kind = "constant" if info.data is not None else "computed"
         return f"{info.dtype}{list(info.shape)} {kind} {len(info.scales)} {'sparse' if info.sparse else ''}"
+
+
+def _unpack(content: bytes) -> Any:
+    """Unpack what is cut: the main graph, the codes of operators, and constants; not what else a file may hold."""
+    from ai_edge_litert import schema_py_generated as schema
+
+    packed = schema.Model.GetRootAs(content, 0)
+    model = schema.ModelT()
+    codes = (packed.OperatorCodes(i) for i in range(packed.OperatorCodesLength()))
+    model.operatorCodes = [schema.OperatorCodeT.InitFromObj(code) for code in codes]
+    model.buffers = []
+    for number in range(packed.BuffersLength()):
+        buffer = packed.Buffers(number)
+        if buffer.Offset() > 1:
+            raise ModelError(
+                "models that keep their weights outside of the FlatBuffer (over 2 GB) cannot be taken apart"
+            )
+        model.buffers.append(schema.BufferT.InitFromObj(buffer))
+    model.subgraphs = [schema.SubGraphT.InitFromObj(packed.Subgraphs(0))]
+    return model

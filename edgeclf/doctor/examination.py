@@ -19,10 +19,10 @@ from edgeclf.artifact.normalization import Normalization
 from edgeclf.artifact.run_folder import RunFolder
 from edgeclf.doctor.delegation import find_delegated
 from edgeclf.doctor.images import ExaminedImages, make_tensors, take_photos, take_samples
-from edgeclf.doctor.operator_times import Tensors, TwinTime, compare_with_twin, time_operators
+from edgeclf.doctor.operator_times import Tensors, TwinTime, compare_with_twin, time_again, time_operators
 from edgeclf.doctor.report import OperatorTime, ThreadTime
 from edgeclf.doctor.timing import Ratio, Turns, time_in_turns
-from edgeclf.errors import ModelError
+from edgeclf.errors import ModelError, RunFailedError
 from edgeclf.inference.litert import LITERT
 from edgeclf.inference.tflite_session import TFLiteSession
 from edgeclf.measure.latency import warm_session
@@ -110,24 +110,31 @@ class Examination:
     def run_openly(self, file: ModelFile, tensors: Sequence[npt.NDArray[Any]]) -> Iterator[TFLiteSession]:
         """Run inputs through the plain kernels, as many as fit `_LOOK_SECONDS`; every tensor can be read each time.
 
+        Nothing, with a note, where the plain kernels do not run the model.
+
         Args:
             file: the model.
             tensors: its inputs.
         """
-        session = LITERT.open(file, preserve_all_tensors=True, use_default_delegates=False)
         ends = time.perf_counter() + _LOOK_SECONDS
         with self._progress.task(f"running {file.name}", len(tensors)) as task:
-            for tensor in tensors:
-                session.run(tensor)
-                yield session
-                task.advance()
-                if time.perf_counter() > ends:
-                    return
+            try:
+                session = LITERT.open(file, preserve_all_tensors=True, use_default_delegates=False)
+                for tensor in tensors:
+                    session.run(tensor)
+                    yield session
+                    task.advance()
+                    if time.perf_counter() > ends:
+                        return
+            except (ModelError, RunFailedError) as error:
+                self.notes.append(f"what {file.name} computes inside was not looked at: {error}")
 
     @cached_property
     def tensors(self) -> Tensors:
         """What the model computes for the first image, by the number of the tensor."""
-        session = next(self.run_openly(self.file, self.input_tensors[:1]))
+        session = next(self.run_openly(self.file, self.input_tensors[:1]), None)
+        if session is None:
+            return {}
         computed = {t for op in self.graph.operators for t in (*op.inputs, *op.outputs) if t >= 0}
         found = {}
         for tensor in computed:
@@ -162,6 +169,20 @@ class Examination:
         self.session.run(self.input_tensors[0])
         warm_session(self.session, _WARM_UP_SECONDS)
         return time_in_turns([self.session.invoke])
+
+    def confirm(self, numbers: Sequence[int]) -> tuple[float, float]:
+        """Time operators once more, and compare with the whole: an operator that was disturbed the first time is not.
+
+        Returns:
+            their fraction of the time, the smaller one of that of the sum and that of the whole; microseconds.
+        """
+        chosen = [operator for operator in self.operators if operator.number in numbers]
+        first = {operator.number: operator.microseconds or 0.0 for operator in chosen}
+        again = time_again(self.cutter, list(first), self.tensors, self.threads)
+        spent = sum(min(first[number], again.get(number, first[number])) for number in first)
+        total = sum(operator.microseconds or 0.0 for operator in self.operators)
+        longest = max(total, self.whole.undisturbed(0))
+        return (spent / longest if longest else 0.0), spent
 
     @cached_property
     def twin_times(self) -> dict[int, TwinTime]:

@@ -19,8 +19,8 @@ CAUSE = "clipped-ranges"
 LEAST_CLIPPED = 0.03
 """Of a tensor's values that lie at an end of its range which is not the bound of its activation function. Ranges that
 are chosen well cut off 0 to 0.5 %."""
-LEAST_CHANGED = 0.05
-"""Of the images whose class changes when nothing is cut off: below, the accuracy hardly suffers."""
+LEAST_CHANGED, FEWEST_CHANGED = 0.05, 2
+"""Of the images whose class changes when nothing is cut off, and how many these must be."""
 _CLIPPABLE = ("ADD", "AVERAGE_POOL_2D", "CONV_2D", "DEPTHWISE_CONV_2D", "FULLY_CONNECTED", "MUL", "SUB", "MEAN")
 _RELU, _RELU_1, _RELU6 = 1, 2, 3  # of the schema's ActivationFunctionType
 _NEAR = 1.02  # a range that ends within this of 6 is that of a RELU6
@@ -55,6 +55,8 @@ def find_clipped_ranges(examination: Examination) -> list[Finding]:
 def decide(clipping: Clipping, images: str, source: str) -> list[Finding]:
     """Decide by what is cut off, and by the images whose class that changes."""
     if clipping.fraction < LEAST_CLIPPED or clipping.changed < LEAST_CHANGED:
+        return []
+    if round(clipping.changed * clipping.images) < FEWEST_CHANGED:
         return []
     sentence = (
         f"{counted(clipping.tensors, 'tensor')} {'is' if clipping.tensors == 1 else 'are'} cut off at an end of the "

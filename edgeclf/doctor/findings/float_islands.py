@@ -9,7 +9,8 @@ from edgeclf.doctor.report import Finding
 from edgeclf.measure.formatting import counted, percent
 
 CAUSE = "float-islands"
-LEAST_FRACTION = 0.05
+LEAST_FRACTION, LEAST_MICROSECONDS = 0.05, 3.0
+"""Of the time, and in microseconds."""
 
 
 def find_float_islands(examination: Examination) -> list[Finding]:
@@ -17,12 +18,17 @@ def find_float_islands(examination: Examination) -> list[Finding]:
     islands = find_islands(examination.graph)
     numbers = frozenset[int]().union(*islands)
     inside = [operator for operator in examination.operators if operator.number in numbers]
-    return decide(len(islands), sum_fractions(inside), sorted({op.name for op in inside}), examination.source)
+    if sum_fractions(inside) < LEAST_FRACTION:
+        return []
+    fraction, microseconds = examination.confirm(sorted(numbers))
+    if microseconds < LEAST_MICROSECONDS:
+        return []
+    return decide(len(islands), fraction, sorted({op.name for op in inside}), examination.source)
 
 
 def decide(islands: int, fraction: float, names: list[str], source: str) -> list[Finding]:
     """Decide by the number of islands, their fraction of the time, and the kinds of operators in them."""
-    if not islands or fraction < LEAST_FRACTION:
+    if fraction < LEAST_FRACTION:
         return []
     sentence = (
         f"{counted(islands, 'island')} of float amid the integers {'takes' if islands == 1 else 'take'} "

@@ -12,6 +12,7 @@ from edgeclf.measure.formatting import counted, percent
 CAUSE = "operators-outside-the-delegate"
 LEAST_FRACTION = 0.10
 """Of the time: the softmax and the conversions at both ends of a sound model take 1 to 5 %."""
+LEAST_MICROSECONDS = 10.0
 _NAMED = 3
 
 
@@ -27,13 +28,14 @@ def find_outside_delegate(examination: Examination) -> list[Finding]:
         for operator in examination.operators
         if not operator.delegated and operator.number not in elsewhere and not has_own_cause(graph, operator)
     ]
-    return decide(left, examination.source)
+    if sum_fractions(left) < LEAST_FRACTION:
+        return []
+    return decide(left, *examination.confirm([operator.number for operator in left]), examination.source)
 
 
-def decide(left: Sequence[OperatorTime], source: str) -> list[Finding]:
-    """Decide by the operators outside of the delegate, and their fractions of the time."""
-    fraction = sum_fractions(left)
-    if fraction < LEAST_FRACTION:
+def decide(left: Sequence[OperatorTime], fraction: float, microseconds: float, source: str) -> list[Finding]:
+    """Decide by the operators outside of the delegate, the fraction of the time that they take, and that time."""
+    if fraction < LEAST_FRACTION or microseconds < LEAST_MICROSECONDS:
         return []
     kinds: dict[str, float] = {}
     for operator in left:

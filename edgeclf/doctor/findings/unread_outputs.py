@@ -9,19 +9,25 @@ from edgeclf.doctor.report import Finding
 from edgeclf.measure.formatting import counted, percent
 
 CAUSE = "outputs-that-nobody-reads"
-LEAST_FRACTION = 0.05
+LEAST_FRACTION, LEAST_MICROSECONDS = 0.05, 3.0
+"""Of the time, and in microseconds."""
 
 
 def find_unread_outputs(examination: Examination) -> list[Finding]:
     """Add the time of the operators that the first output does not need."""
     numbers = find_unneeded(examination.graph)
     left = [operator for operator in examination.operators if operator.number in numbers]
-    return decide(len(left), sum_fractions(left), len(examination.graph.outputs), examination.source)
+    if sum_fractions(left) < LEAST_FRACTION:
+        return []
+    fraction, microseconds = examination.confirm(sorted(numbers))
+    if microseconds < LEAST_MICROSECONDS:
+        return []
+    return decide(len(left), fraction, len(examination.graph.outputs), examination.source)
 
 
 def decide(operators: int, fraction: float, outputs: int, source: str) -> list[Finding]:
     """Decide by the operators that are not needed, their fraction of the time, and the graph's outputs."""
-    if not operators or fraction < LEAST_FRACTION:
+    if fraction < LEAST_FRACTION:
         return []
     where = f"{outputs - 1} of the {outputs} outputs" if outputs > 1 else "branches that end nowhere"
     sentence = (
