@@ -34,7 +34,7 @@ LEAST_FRACTION = 0.02
 _TWIN_SECONDS, _ONE_TWIN_SECONDS = 5.0, 0.15
 _LOOK_SECONDS = 4.0
 """For running images through the plain kernels, which keep every tensor."""
-_WARM_UP_SECONDS = 0.3
+_WARM_UP_SECONDS = 0.1
 _MOST_THREADS = 16
 
 

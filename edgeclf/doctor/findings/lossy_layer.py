@@ -6,7 +6,7 @@ with the float model's. So the noise is that of this layer alone, and not of tho
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -20,16 +20,18 @@ from edgeclf.doctor.images import make_tensors
 from edgeclf.doctor.report import Finding
 from edgeclf.errors import ModelError
 from edgeclf.inference.litert import LITERT
+from edgeclf.inference.tflite_session import TFLiteSession
 from edgeclf.measure.formatting import percent
 from edgeclf.printable import one_line
 
 CAUSE = "layer-that-carries-the-loss"
-BELOW_MEDIAN = 8.0
-"""Decibels below the median layer: a sound int8 layer lies within 6."""
-LARGEST_RATIO = 25.0
-"""Decibels of signal to noise: a layer above that is not what costs accuracy."""
+BELOW_MEDIAN, LARGEST_RATIO = 12.0, 20.0
+"""Decibels below the median layer, and of signal to noise, from which on a layer is named. Measured of sound models:
+the worst layer of a ResNet-8 has 33.8 and the median 37.8, of a MobileNetV2 28.3 and 38.7."""
 LEAST_CHANGED = 0.02
 """Of the images whose class differs from the float model's: else there is no loss to explain."""
+MOST_CHANGED = 0.5
+"""From there on the two are not the same network, or pixels enter them differently."""
 _COMPARED = ("CONV_2D", "DEPTHWISE_CONV_2D", "FULLY_CONNECTED")
 _MOST_IMAGES = 16
 
@@ -51,8 +53,11 @@ def find_lossy_layer(examination: Examination) -> list[Finding]:
     if not pairs:
         examination.notes.append(f"no layer was compared with {baseline.name}: it is not of the same network")
         return []
-    changed = _count_changed(examination, baseline, images.pixels)
-    return decide(measure_noise(examination, baseline, images.pixels, pairs), changed, examination.source)
+    tensors, changed = choose_inputs(examination, baseline, images.pixels)
+    if changed > MOST_CHANGED:
+        examination.notes.append(f"no layer was compared with {baseline.name}: most images have another class with it")
+        return []
+    return decide(measure_noise(examination, baseline, tensors, pairs), changed, examination.source)
 
 
 def decide(noise: Sequence[LayerNoise], changed: float, source: str) -> list[Finding]:
@@ -86,30 +91,55 @@ def pair_layers(graph: TfliteModel, baseline: TfliteModel) -> list[Pair]:
     return [pair for pair in pairs if graph.tensors[pair[1].outputs[0]].scale and _same_input(graph, baseline, pair)]
 
 
+def choose_inputs(
+    examination: Examination, baseline: ModelFile, images: npt.NDArray[np.uint8]
+) -> tuple[Sequence[npt.NDArray[Any]], float]:
+    """Make the float model's inputs, and compute the fraction of images that the two put into different classes.
+
+    Pixels enter by what the float model's file says or, where it says nothing, as the numbers that the examined model's
+    integers stand for: whichever gives more equal classes.
+
+    Raises:
+        ModelError: the two do not have the same number of classes.
+    """
+    session = LITERT.open(baseline)
+    possible = [
+        make_tensors(baseline, images, None),
+        [examination.as_input_of(session, tensor) for tensor in examination.input_tensors],
+    ]
+    counted = [_count_changed(examination, session, tensors) for tensors in possible]
+    best = int(np.argmin(counted))
+    return possible[best], counted[best]
+
+
 def measure_noise(
-    examination: Examination, baseline: ModelFile, images: npt.NDArray[np.uint8], pairs: Sequence[Pair]
+    examination: Examination, baseline: ModelFile, tensors: Sequence[npt.NDArray[Any]], pairs: Sequence[Pair]
 ) -> list[LayerNoise]:
-    """Measure the noise of each layer over some of the images."""
+    """Measure the noise of each layer over some of the images, which enter the float model as `tensors`."""
     graph, cutter = examination.graph, examination.cutter
-    chosen = images[np.linspace(0, len(images) - 1, min(len(images), _MOST_IMAGES)).astype(np.int64)]
+    chosen = np.linspace(0, len(tensors) - 1, min(len(tensors), _MOST_IMAGES)).astype(np.int64)
     sessions: dict[int, tuple[Any, int]] = {}
     for number, _, _ in pairs:
         cut = cutter.cut([number])
         if len(cut.inputs) == 1:
             sessions[number] = (LITERT.open(ModelFile(cut.content, "layer")), cut.inputs[0])
     power: dict[int, npt.NDArray[np.float64]] = {number: np.zeros(2) for number in sessions}
-    tensors = make_tensors(baseline, chosen, None)
-    own = make_tensors(examination.file, chosen, None)
-    running = zip(examination.run_openly(baseline, tensors), _keep(examination, own), strict=False)
+    from_image = _from_image(graph)
+    running = zip(
+        examination.run_openly(baseline, [tensors[i] for i in chosen]),
+        examination.run_openly(examination.file, [examination.input_tensors[i] for i in chosen]),
+        strict=False,
+    )
     for theirs, mine in running:
         for number, layer, float_layer in pairs:
             if number not in sessions:
                 continue
             session, entry = sessions[number]
             # what comes from the image may be scaled otherwise in the other graph
-            from_image = entry in _from_image(graph)
             given = (
-                mine.read(entry) if from_image else _quantize(theirs.read(float_layer.inputs[0]), graph.tensors[entry])
+                mine.read(entry)
+                if entry in from_image
+                else _quantize(theirs.read(float_layer.inputs[0]), graph.tensors[entry])
             )
             made = session.run(np.asarray(given, session.input.dtype).reshape(session.input.shape))
             info = graph.tensors[layer.outputs[0]]
@@ -118,10 +148,6 @@ def measure_noise(
             power[number] += (float((expected**2).sum()), float(((real - expected) ** 2).sum()))
     named = ((one_line(graph.tensors[layer.outputs[0]].name)[:60], power.get(number)) for number, layer, _ in pairs)
     return [LayerNoise(name, 10 * float(np.log10(p[0] / p[1]))) for name, p in named if p is not None and p.min() > 0]
-
-
-def _keep(examination: Examination, tensors: Sequence[npt.NDArray[Any]]) -> Iterator[Any]:
-    return examination.run_openly(examination.file, tensors)
 
 
 def _from_image(graph: TfliteModel) -> frozenset[int]:
@@ -146,18 +172,13 @@ def _same_input(graph: TfliteModel, baseline: TfliteModel, pair: Pair) -> bool:
     return graph.tensors[mine.inputs[0]].shape == baseline.tensors[theirs.inputs[0]].shape
 
 
-def _count_changed(examination: Examination, baseline: ModelFile, images: npt.NDArray[np.uint8]) -> float:
-    """Compute the fraction of images that the two models put into different classes.
-
-    Raises:
-        ModelError: they do not have the same classes.
-    """
-    other = LITERT.open(baseline)
+def _count_changed(examination: Examination, other: TFLiteSession, tensors: Sequence[npt.NDArray[Any]]) -> float:
     different = 0
-    tensors = make_tensors(baseline, images, None)
     for own, theirs in zip(examination.input_tensors, tensors, strict=True):
+        if theirs.dtype != other.input.dtype or theirs.shape != other.input.shape:
+            return 1.0
         mine, real = examination.session.run(own).reshape(-1), other.run(theirs).reshape(-1)
         if len(mine) != len(real):
-            raise ModelError(f"{baseline.name}: expected a float model of {len(mine)} classes, got {len(real)}")
+            raise ModelError(f"--baseline: expected a float model of {len(mine)} classes, got {len(real)}")
         different += bool(mine[int(np.argmax(real))] < mine.max()) if len(mine) > 1 else 0
     return different / len(tensors)
