@@ -9,6 +9,7 @@ import copy
 import struct
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
+from functools import cached_property
 from typing import Any
 
 from edgeclf.artifact.tflite import OperatorInfo, TensorInfo, parse
@@ -163,16 +164,19 @@ class GraphCutter:
             chosen |= fresh
         return sorted(chosen)
 
-    def is_constant(self, operator: int, depth: int = 0) -> bool:
+    def is_constant(self, operator: int) -> bool:
         """Return whether an operator computes from constants alone, which the runtime does once."""
-        if depth > _DEEPEST:
-            return False
-        for tensor in self.graph.operators[operator].inputs:
-            if tensor < 0 or self.graph.tensors[tensor].data is not None:
-                continue
-            if tensor not in self._producers or not self.is_constant(self._producers[tensor], depth + 1):
-                return False
-        return True
+        return operator in self._constant
+
+    @cached_property
+    def _constant(self) -> frozenset[int]:
+        known = {tensor.index for tensor in self.graph.tensors if tensor.data is not None} | {-1}
+        found = set()
+        for number, operator in enumerate(self.graph.operators):
+            if all(tensor in known for tensor in operator.inputs):
+                found.add(number)
+                known.update(operator.outputs)
+        return frozenset(found)
 
     def _describe(self, tensor: int) -> str:
         if tensor < 0:

@@ -13,6 +13,7 @@ import numpy as np
 import numpy.typing as npt
 
 from edgeclf.artifact.float_twin import make_float
+from edgeclf.artifact.graph_bounds import tensor_bytes
 from edgeclf.artifact.graph_cuts import Change, GraphCutter
 from edgeclf.artifact.model_file import ModelFile
 from edgeclf.artifact.normalization import Normalization
@@ -23,8 +24,10 @@ from edgeclf.doctor.operator_times import Tensors, TwinTime, compare_with_twin, 
 from edgeclf.doctor.report import OperatorTime, ThreadTime
 from edgeclf.doctor.timing import Ratio, Turns, time_in_turns
 from edgeclf.errors import ModelError, RunFailedError
+from edgeclf.inference.limits import ModelLimits
 from edgeclf.inference.litert import LITERT
 from edgeclf.inference.tflite_session import TFLiteSession
+from edgeclf.measure.formatting import size
 from edgeclf.measure.latency import warm_session
 from edgeclf.measure.machine import usable_cores
 from edgeclf.progress import SILENT, Progress
@@ -116,6 +119,10 @@ class Examination:
             file: the model.
             tensors: its inputs.
         """
+        needed = sum(tensor_bytes(file.graph, t.index, {}) for t in file.graph.tensors if t.data is None)
+        if needed > ModelLimits.from_environment().bytes:
+            self.notes.append(f"what {file.name} computes inside was not looked at: all of it takes {size(needed)}")
+            return
         ends = time.perf_counter() + _LOOK_SECONDS
         with self._progress.task(f"running {file.name}", len(tensors)) as task:
             try:

@@ -109,25 +109,35 @@ def open_cut(cut: Cut, tensors: Tensors, threads: int, real: GraphCutter | None 
         real: of a float twin, the cutter that it was made with: integers enter as the numbers that they stand for.
 
     Raises:
-        ModelError: the runtime refuses it.
+        ModelError: the runtime refuses it, or its inputs are not known.
     """
-    session = LITERT.open(ModelFile(cut.content, "operator"), threads=threads)
-    for place, tensor in zip(cut.places, cut.inputs, strict=True):
-        values = tensors[tensor]
-        if real is not None and (info := real.graph.tensors[tensor]).scale:
-            values = ((values.astype(np.float32) - info.zero_point) * info.scale).astype(np.float32)
-        session.write(place, values)
+    file = ModelFile(cut.content, "operator")
+    given = [_enter(tensors, tensor, real) for tensor in cut.inputs]
+    for place, values in zip(cut.places, given, strict=True):
+        # what a file says of the tensors between its operators need not be true
+        if values is None or values.shape != file.graph.tensors[place].shape:
+            raise ModelError("what an operator gets is not known, or is not of the shape that the file has")
+    session = LITERT.open(file, threads=threads)
     try:
+        for place, values in zip(cut.places, given, strict=True):
+            session.write(place, np.asarray(values))
         session.invoke()
     except (RuntimeError, ValueError) as error:
         raise ModelError(f"the runtime fails at an operator alone: {error}") from error
     return session.invoke
 
 
+def _enter(tensors: Tensors, tensor: int, real: GraphCutter | None) -> npt.NDArray[Any] | None:
+    values = tensors.get(tensor)
+    if values is None or real is None or not (info := real.graph.tensors[tensor]).scale:
+        return values
+    return np.asarray((values.astype(np.float32) - info.zero_point) * info.scale, np.float32)
+
+
 def _time_alone(cutter: GraphCutter, number: int, tensors: Tensors, threads: int) -> float | None:
     try:
         call = open_cut(cutter.cut([number]), tensors, threads)
-    except (ModelError, KeyError):
+    except ModelError:
         return None
     return time_in_turns([call], rounds=_ROUNDS).undisturbed(0)
 

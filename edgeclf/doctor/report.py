@@ -19,7 +19,8 @@ class Finding(Record):
     Attributes:
         cause: its name, such as `operators-outside-the-delegate`.
         costs: what it costs: `time`, `accuracy` or `bytes`.
-        fraction: of the time, of the images or of the file that it concerns; None: no figure.
+        fraction: of the time, of the images, or of the bytes of the file or its weights that it concerns; None: no
+            figure.
         measured: False: a heuristic, concluded from the file and not measured.
         sentence: one plain sentence with the figure.
         command: that mends it.

@@ -21,7 +21,7 @@ import edgeclf
 from edgeclf.measure.machine import describe_machine
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[2] / "tests"))
-from planted_models import PLANTED, SOUND  # noqa: E402
+from planted_models import PLANTED, SOUND
 
 
 def main() -> None:

@@ -8,9 +8,10 @@ from dataclasses import dataclass
 import numpy as np
 
 from edgeclf.artifact.graph_cuts import GraphCutter
-from edgeclf.artifact.tflite import TensorInfo
+from edgeclf.artifact.tflite import TensorInfo, TfliteModel
 from edgeclf.doctor.examination import Examination
 from edgeclf.doctor.report import Finding
+from edgeclf.inference.litert import LITERT
 from edgeclf.inference.tflite_session import TFLiteSession
 from edgeclf.measure.formatting import counted, percent
 from edgeclf.printable import one_line
@@ -69,7 +70,7 @@ def decide(clipping: Clipping, images: str, source: str) -> list[Finding]:
 
 def count_clipped(examination: Examination) -> dict[int, float]:
     """Count the fraction of values at an end of the range, by the number of the tensor."""
-    ends = {tensor: ends for tensor in _looked_at(examination.cutter) if (ends := _ends(examination.cutter, tensor))}
+    ends = {t: ends for number, t in _looked_at(examination.graph) if (ends := _ends(examination.cutter, number, t))}
     at_end, seen = dict.fromkeys(ends, 0), dict.fromkeys(ends, 0)
     for session in examination.run_openly(examination.file, examination.input_tensors):
         _count(session, ends, at_end, seen)
@@ -82,8 +83,6 @@ def count_changed(examination: Examination) -> tuple[float, int]:
     if twin is None:
         examination.notes.append("what clipped ranges cost in accuracy was not measured: there is no float twin")
         return 0.0, 0
-    from edgeclf.inference.litert import LITERT
-
     other = LITERT.open(twin)
     different = 0
     for tensor in examination.input_tensors:
@@ -98,16 +97,16 @@ def count_changed(examination: Examination) -> tuple[float, int]:
     return different / len(examination.input_tensors), len(examination.input_tensors)
 
 
-def _looked_at(cutter: GraphCutter) -> list[int]:
-    graph = cutter.graph
-    made = [op.outputs[0] for op in graph.operators if op.name in _CLIPPABLE and op.outputs]
-    return [t for t in made if graph.tensors[t].scale and graph.tensors[t].dtype in ("int8", "uint8", "int16")]
+def _looked_at(graph: TfliteModel) -> list[tuple[int, int]]:
+    """List operators whose results may be cut off, and the tensors that they write."""
+    made = [(i, op.outputs[0]) for i, op in enumerate(graph.operators) if op.name in _CLIPPABLE and op.outputs]
+    types = ("int8", "uint8", "int16")
+    return [(i, t) for i, t in made if graph.tensors[t].scale and graph.tensors[t].dtype in types]
 
 
-def _ends(cutter: GraphCutter, tensor: int) -> tuple[int, ...]:
+def _ends(cutter: GraphCutter, number: int, tensor: int) -> tuple[int, ...]:
     """Return the integers at the ends of a tensor's range that no activation function puts there."""
     info = cutter.graph.tensors[tensor]
-    number = next(i for i, op in enumerate(cutter.graph.operators) if tensor in op.outputs)
     activation, limits = cutter.fused_activation(number), np.iinfo(np.dtype(info.dtype))
     ends = []
     # where the range begins at zero, a RELU may be left to the rounding

@@ -48,23 +48,29 @@ def find_islands(graph: TfliteModel) -> list[frozenset[int]]:
         for tensor in operator.inputs:
             readers.setdefault(tensor, []).append(number)
     taken: set[int] = set()
+    dead: set[int] = set()  # what leads to no QUANTIZE
     found = []
     for number, operator in enumerate(graph.operators):
-        if operator.name != "DEQUANTIZE" or number in taken or graph.tensors[operator.inputs[0]].data is not None:
+        if (
+            operator.name != "DEQUANTIZE"
+            or number in taken
+            or number in dead
+            or graph.tensors[operator.inputs[0]].data is not None
+        ):
             continue
         inside, closed, waiting = {number}, False, list(operator.outputs)
         while waiting:
             for reader in readers.get(waiting.pop(), []):
-                if reader in inside:
+                if reader in inside or reader in dead:
                     continue
                 inside.add(reader)
-                if graph.operators[reader].name == "QUANTIZE":
+                if graph.operators[reader].name == "QUANTIZE" or reader in taken:
                     closed = True
                 else:
                     waiting.extend(graph.operators[reader].outputs)
         if closed:
-            taken |= inside
-            found.append(frozenset(inside))
+            found.append(frozenset(inside - taken))
+        (taken if closed else dead).update(inside)
     return found
 
 
