@@ -12,6 +12,7 @@ from edgeclf.doctor.examination import Examination
 from edgeclf.doctor.findings import CHECKS
 from edgeclf.doctor.report import DoctorReport, Finding
 from edgeclf.errors import InputError, ModelError
+from edgeclf.measure.formatting import milliseconds
 from edgeclf.measure.machine import describe_machine
 from edgeclf.measure.stopwatch import undisturbed
 from edgeclf.progress import SILENT, Progress
@@ -20,6 +21,7 @@ FLOAT_MODELS = ("float32", "float16")
 """Recipes whose models are float: what a run folder is looked into for as the baseline."""
 _GRAVEST = ("high", "medium", "low")
 _MOST_THREADS = 256
+_FAR_APART, _LEAST_MILLISECONDS = 2.0, 0.05
 
 
 def diagnose(
@@ -88,6 +90,12 @@ def find_float_model(given: str | Path) -> ModelFile:
 def _report(examination: Examination, findings: list[Finding]) -> DoctorReport:
     machine, file, images = describe_machine(), examination.file, examination.images
     spent = sum(operator.microseconds or 0.0 for operator in examination.operators)
+    alone, whole = spent / 1e3, examination.whole.undisturbed(0) / 1e3
+    if whole >= _LEAST_MILLISECONDS and not 1 / _FAR_APART <= alone / whole <= _FAR_APART:
+        examination.notes.append(
+            f"the operators one by one take {milliseconds(alone)} and the whole {milliseconds(whole)}: the machine is "
+            "busy, or the runtime fuses what was timed alone; shares of the time are rough"
+        )
     return DoctorReport(
         path=str(file.path or file.name),
         size_bytes=len(file.content),
@@ -98,8 +106,8 @@ def _report(examination: Examination, findings: list[Finding]) -> DoctorReport:
         runtime_version=examination.session.engine_version,
         threads=examination.threads,
         findings=tuple(sorted(findings, key=lambda f: (_GRAVEST.index(f.severity), -(f.fraction or 0.0)))),
-        whole_ms=round(examination.whole.undisturbed(0) / 1e3, 6),
-        sum_ms=round(spent / 1e3, 6),
+        whole_ms=round(whole, 6),
+        sum_ms=round(alone, 6),
         thread_times=examination.thread_times,
         operators=examination.operators,
         images=0 if images is None else len(images.pixels),

@@ -1,7 +1,8 @@
 """Integer kernels that are slower on this processor than the same operators in float32.
 
-Each operator that takes a noticeable part of the time is measured in turns with its float twin. int16 activations and
-int4 weights have few fast kernels; what depthwise int8 costs depends on the processor.
+Each operator that takes a noticeable part of the time is measured in turns with its float twin, one with int4 weights
+with the same in int8. int16 activations and int4 weights have few fast kernels; what depthwise int8 costs depends on
+the processor.
 """
 
 from __future__ import annotations
@@ -27,6 +28,7 @@ _CALLED = {
     "slow-dynamic-range": "operators in float with int8 weights (dynamic range)",
     "slow-int8": "operators in int8",
 }
+_TWIN = {"int4-kernels": "int8"}
 _MENDING = {
     "int16-kernels": "--int8",
     "int4-kernels": "--int8",
@@ -76,7 +78,8 @@ def decide(kind: str, operators: Sequence[SlowOperator], source: str) -> list[Fi
     times = sum(op.fraction for op in slow) / sum(op.fraction / op.ratio for op in slow)
     sentence = (
         f"{counted(len(slow), 'operator')} ({_CALLED[kind]}) {'takes' if len(slow) == 1 else 'take'} "
-        f"{percent(taken, 0)} of the time, {times:.2g} times as long as the same in float32 on this processor."
+        f"{percent(taken, 0)} of the time, {times:.2g} times as long as the same in {_TWIN.get(kind, 'float32')} on "
+        "this processor."
     )
     return [Finding.rated(kind, "time", saved, sentence, f"edgeclf compress {source} {_MENDING[kind]}")]
 
