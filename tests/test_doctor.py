@@ -17,6 +17,7 @@ from rich.console import Console
 import edgeclf as package
 from edgeclf.artifact.float_twin import make_float
 from edgeclf.artifact.graph_cuts import GraphCutter
+from edgeclf.artifact.locate import locate_model
 from edgeclf.artifact.model_file import ModelFile
 from edgeclf.artifact.tflite import parse
 from edgeclf.cli.rendering_doctor import render_diagnosis
@@ -168,10 +169,13 @@ def test_pictures_that_were_enlarged_have_no_detail() -> None:
 
 @pytest.mark.slow
 @pytest.mark.alone
-def test_more_threads_than_cores_are_named(tmp_path: Path) -> None:
-    report = package.diagnose("cifar10", threads=64)
-    assert causes(report) == [thread_count.CAUSE]
-    assert {time.threads for time in report.thread_times} >= {1, 64}
+def test_more_threads_than_cores_are_named() -> None:
+    examination = Examination(ModelFile.read(locate_model("cifar10")), threads=64)
+    with undisturbed():
+        (finding,) = thread_count.find_thread_count(examination)
+    assert finding.cause == thread_count.CAUSE
+    assert {time.threads for time in examination.thread_times} >= {1, 64}
+    assert re.search(r" --threads [12481]\d?$", finding.command)
 
 
 @pytest.mark.alone
