@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     from edgeclf.api import bench as bench
     from edgeclf.api import collected as collected
     from edgeclf.api import compress as compress
+    from edgeclf.api import diagnose as diagnose
     from edgeclf.api import inspect as inspect
     from edgeclf.api import live as live
     from edgeclf.api import predict as predict
@@ -40,6 +41,7 @@ __all__ = [
     "bench",
     "collected",
     "compress",
+    "diagnose",
     "errors",
     "inspect",
     "live",
@@ -52,7 +54,8 @@ _MODULE_OF = {
     "Classifier": "edgeclf.inference.classifier",
     "ProgressBar": "edgeclf.cli.progress_bars",
     **dict.fromkeys(
-        ("audit", "bench", "collected", "compress", "inspect", "live", "predict", "train", "verify"), "edgeclf.api"
+        ("audit", "bench", "collected", "compress", "diagnose", "inspect", "live", "predict", "train", "verify"),
+        "edgeclf.api",
     ),
 }
 

@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 EDGECLF = Path(__file__).resolve().parents[1] / "edgeclf"
-EDGE = ("image", "artifact", "inference", "dataset", "measure", "streaming", "cli")
+EDGE = ("image", "artifact", "inference", "dataset", "measure", "doctor", "streaming", "cli")
 HOST = ("tensorflow", "tf_keras", "keras", "sklearn", "matplotlib", "PIL", "jinja2", "tensorflow_model_optimization")
 
 REFUSE = f"""

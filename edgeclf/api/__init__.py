@@ -4,7 +4,7 @@ Host modules (TensorFlow, scikit-learn, matplotlib, ...) are imported inside the
 """
 
 from edgeclf.api.benchmark import bench
-from edgeclf.api.on_device import collected, inspect, live, predict, verify
+from edgeclf.api.on_device import collected, diagnose, inspect, live, predict, verify
 from edgeclf.api.on_host import audit, compress, train
 
-__all__ = ["audit", "bench", "collected", "compress", "inspect", "live", "predict", "train", "verify"]
+__all__ = ["audit", "bench", "collected", "compress", "diagnose", "inspect", "live", "predict", "train", "verify"]

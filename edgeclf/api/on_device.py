@@ -1,4 +1,4 @@
-"""The functions that a device uses: `predict`, `live`, `collected`, `inspect`, `verify`."""
+"""The functions that a device uses: `predict`, `live`, `collected`, `inspect`, `diagnose`, `verify`."""
 
 from __future__ import annotations
 
@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     from edgeclf.artifact.inspection import InspectReport
     from edgeclf.artifact.locate import Paths
     from edgeclf.artifact.normalization import Normalization
+    from edgeclf.doctor.report import DoctorReport
     from edgeclf.inference.photos import PredictReport
     from edgeclf.inference.verification import VerifyReport
     from edgeclf.streaming.collection.serving import CollectedReport
@@ -211,6 +212,48 @@ def inspect(model: str | Path) -> InspectReport:
     from edgeclf.artifact.inspection import inspect as inspect_model
 
     return inspect_model(model)
+
+
+@with_plugins
+def diagnose(
+    model: str | Path,
+    *,
+    data: str | Path | None = None,
+    baseline: str | Path | None = None,
+    threads: int = 1,
+    normalize: str | Normalization | None = None,
+    input_range: tuple[float, float] | None = None,
+    fit: str | None = None,
+    progress: Progress = SILENT,
+) -> DoctorReport:
+    """Find out why a model is not faster, smaller or as accurate, by measurement on this machine.
+
+    Args:
+        model: a `.tflite` file, a run folder, or the name of a zoo model.
+        data: labelled images; None: what needs photos is not looked for.
+        baseline: a float `.tflite` of the same network, or a run folder with one: each layer is compared with its own.
+        threads: number of threads that the model is timed with.
+        normalize: how pixels enter a network made elsewhere, as in `predict`.
+        input_range: the same as a pair.
+        fit: how pictures of another shape come to the input of a network made elsewhere, as in `predict`.
+        progress: where bars are shown.
+
+    Raises:
+        ModelError: the model cannot be run, or `baseline` is no float model of its classes.
+        InputError: `threads` is not between 1 and 256, or `baseline` comes without `data`.
+    """
+    from edgeclf.artifact.normalization import resolve_normalization
+    from edgeclf.doctor.diagnosis import diagnose as diagnose_model
+
+    return diagnose_model(
+        model,
+        data=data,
+        baseline=baseline,
+        threads=threads,
+        normalization=resolve_normalization(normalize, input_range),
+        fit=fit,
+        progress=progress,
+    )
 
 
 @with_plugins

@@ -167,9 +167,19 @@ class TfliteEditor:
         """Write the file: a FlatBuffer whose buffers are aligned."""
         if "_model" not in self.__dict__ and is_aligned(self.content):
             return self.content
-        build = _aligning_builder(len(self.content) + 65536)
-        build.Finish(self._model.Pack(build), file_identifier=IDENTIFIER)
-        return bytes(build.Output())
+        return pack_model(self._model, len(self.content))
+
+
+def pack_model(model: Any, size: int) -> bytes:
+    """Write an unpacked model (`ModelT` of the schema) as a FlatBuffer whose buffers are aligned.
+
+    Args:
+        model: what to write.
+        size: bytes that it takes, about.
+    """
+    build = _aligning_builder(size + 65536)
+    build.Finish(model.Pack(build), file_identifier=IDENTIFIER)
+    return bytes(build.Output())
 
 
 def is_aligned(content: bytes) -> bool:

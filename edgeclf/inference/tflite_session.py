@@ -20,6 +20,9 @@ from edgeclf.inference.engine import TensorSpec
 from edgeclf.inference.limits import ModelLimits
 from edgeclf.inference.watched_call import WatchedCall
 
+PlannedOperator = tuple[str, tuple[int, ...], tuple[int, ...]]
+"""Name, numbers of the tensors that it reads, and of those that it writes."""
+
 
 class TFLiteSession:
     """A model in an interpreter; see `Session`.
@@ -49,6 +52,7 @@ class TFLiteSession:
         self.engine_version = engine_version
         self.threads = threads
         self._set_tensor, self._get_tensor = native.set_tensor, native.get_tensor
+        self._list_operators = getattr(native, "_get_ops_details", None)
         self._dtype: np.dtype[Any] = np.dtype(self.input.dtype)
         self._in = int(native.get_input_details()[0]["index"])
         self._out = int(native.get_output_details()[0]["index"])
@@ -73,6 +77,22 @@ class TFLiteSession:
             raise RunFailedError(f"{self.engine} failed while running the model: {_first_line(error)}") from error
         result: npt.NDArray[Any] = self._get_tensor(self._out)
         return result
+
+    def write(self, index: int, values: npt.NDArray[Any]) -> None:
+        """Put values into input tensor number `index`, of its shape and type; for graphs with several inputs."""
+        self._set_tensor(index, values)
+
+    def planned_operators(self) -> tuple[PlannedOperator, ...] | None:
+        """List the operators as the interpreter has them: those of the file, then one `DELEGATE` a delegated part.
+
+        None where the runtime does not say; the package has no public function for it.
+        """
+        if self._list_operators is None:
+            return None
+        return tuple(
+            (str(op["op_name"]), tuple(map(int, op["inputs"])), tuple(map(int, op["outputs"])))
+            for op in self._list_operators()
+        )
 
     def read(self, index: int) -> npt.NDArray[Any]:
         """Copy the values of tensor number `index` after `run`.

@@ -1,0 +1,117 @@
+"""Examines a model and reports what was found: the whole of `inspect --doctor`."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from edgeclf.artifact.locate import locate_model
+from edgeclf.artifact.model_file import ModelFile
+from edgeclf.artifact.normalization import Normalization
+from edgeclf.artifact.run_folder import RunFolder
+from edgeclf.doctor.examination import Examination
+from edgeclf.doctor.findings import CHECKS
+from edgeclf.doctor.report import DoctorReport, Finding
+from edgeclf.errors import InputError, ModelError
+from edgeclf.measure.formatting import milliseconds
+from edgeclf.measure.machine import describe_machine
+from edgeclf.measure.stopwatch import undisturbed
+from edgeclf.progress import SILENT, Progress
+
+FLOAT_MODELS = ("float32", "float16")
+"""Recipes whose models are float: what a run folder is looked into for as the baseline."""
+_GRAVEST = ("high", "medium", "low")
+_MOST_THREADS = 256
+_FAR_APART, _LEAST_MILLISECONDS = 2.0, 0.05
+
+
+def diagnose(
+    model: str | Path,
+    *,
+    data: str | Path | None = None,
+    baseline: str | Path | None = None,
+    threads: int = 1,
+    normalization: Normalization | None = None,
+    fit: str | None = None,
+    progress: Progress = SILENT,
+) -> DoctorReport:
+    """Find out why a model is not faster, smaller or as accurate.
+
+    Args:
+        model: a `.tflite` file, a run folder, or the name of a zoo model.
+        data: labelled images; None: nothing that needs photos is looked for.
+        baseline: a float `.tflite` of the same network, or the run folder that has one.
+        threads: that it is timed with.
+        normalization: how pixels enter a network from elsewhere; None: by its file, or measured.
+        fit: how pictures of another shape come to its input; None: by its file.
+        progress: where bars go.
+
+    Raises:
+        ModelError: the model cannot be run, or `baseline` is no float model.
+        InputError: `threads` is not between 1 and 256, or `baseline` comes without `data`.
+    """
+    if not 1 <= threads <= _MOST_THREADS:
+        raise InputError(f"threads must be from 1 to {_MOST_THREADS}, got {threads}")
+    if baseline is not None and data is None:
+        raise InputError("--baseline is compared layer by layer on images; give some with --data")
+    beside = None if baseline is None else find_float_model(baseline)
+    examination = Examination(
+        ModelFile.read(locate_model(model)),
+        threads=threads,
+        baseline=beside,
+        data=data,
+        normalization=normalization,
+        fit=fit,
+        progress=progress,
+    )
+    with undisturbed():
+        findings = [finding for check in CHECKS.values() for finding in check(examination)]
+        return _report(examination, findings)
+
+
+def find_float_model(given: str | Path) -> ModelFile:
+    """Read the float model that layers are compared with.
+
+    Raises:
+        ModelError: there is none, or it is quantized.
+    """
+    path = Path(given)
+    if RunFolder.is_one(path):
+        models = {model.stem.rpartition("-")[2]: model for model in RunFolder(path).models()}
+        found = next((models[name] for name in FLOAT_MODELS if name in models), None)
+        if found is None:
+            raise ModelError(f"{path}: no float model in it; run: edgeclf compress {path} --float32")
+        path = found
+    file = ModelFile.read(locate_model(path))
+    if any(len(tensor.scales) for tensor in file.graph.tensors if tensor.data is None):
+        raise ModelError(f"{path}: expected a float model, got one whose activations are quantized")
+    return file
+
+
+def _report(examination: Examination, findings: list[Finding]) -> DoctorReport:
+    machine, file, images = describe_machine(), examination.file, examination.images
+    spent = sum(operator.microseconds or 0.0 for operator in examination.operators)
+    alone, whole = spent / 1e3, examination.whole.undisturbed(0) / 1e3
+    if whole >= _LEAST_MILLISECONDS and not 1 / _FAR_APART <= alone / whole <= _FAR_APART:
+        examination.notes.append(
+            f"the operators one by one take {milliseconds(alone)} and the whole {milliseconds(whole)}: the machine is "
+            "busy, or the runtime fuses what was timed alone; shares of the time are rough"
+        )
+    return DoctorReport(
+        path=str(file.path or file.name),
+        size_bytes=len(file.content),
+        cpu=machine.cpu,
+        cores=machine.cores,
+        load_average=machine.load_average,
+        runtime=examination.session.engine,
+        runtime_version=examination.session.engine_version,
+        threads=examination.threads,
+        findings=tuple(sorted(findings, key=lambda f: (_GRAVEST.index(f.severity), -(f.fraction or 0.0)))),
+        whole_ms=round(whole, 6),
+        sum_ms=round(alone, 6),
+        thread_times=examination.thread_times,
+        operators=examination.operators,
+        images=0 if images is None else len(images.pixels),
+        image_source="" if images is None else images.source,
+        checked=tuple(CHECKS),
+        notes=tuple(dict.fromkeys(examination.notes)),
+    )

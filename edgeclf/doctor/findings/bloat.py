@@ -1,0 +1,50 @@
+"""Metadata, labels and whatever else lies in the file beside the graph."""
+
+from __future__ import annotations
+
+from edgeclf.artifact.flatbuffer_reader import Reader
+from edgeclf.artifact.model_file import ModelFile
+from edgeclf.doctor.examination import Examination
+from edgeclf.doctor.report import Finding
+from edgeclf.measure.formatting import percent, size
+
+CAUSE = "metadata-bloat"
+LEAST_BYTES, LEAST_FRACTION = 20_000, 0.2
+"""Labels of 1,000 classes, provenance and samples take some 15 kB; a file of which a fifth is more than that is fat."""
+_BUFFERS = 4  # field of the schema's Model table
+
+
+def find_bloat(examination: Examination) -> list[Finding]:
+    """Count what is not the graph's: metadata buffers, constants that no tensor uses, what follows the FlatBuffer."""
+    file = examination.file
+    graph = examination.cutter.cut(range(len(examination.graph.operators))).content if _can_cut(examination) else None
+    beside = _bytes_beside(file) if graph is None else len(file.content) - len(graph)
+    named = {name: len(content) for name, content in examination.graph.metadata.items()}
+    return decide(beside, len(file.content), named, examination.source)
+
+
+def decide(beside: int, file_bytes: int, named: dict[str, int], source: str) -> list[Finding]:
+    """Decide by the bytes beside the graph; `named`: bytes of the metadata buffers by name."""
+    fraction = beside / file_bytes
+    if beside < LEAST_BYTES or fraction < LEAST_FRACTION:
+        return []
+    largest = max(named, key=lambda name: named[name], default="")
+    detail = f", {size(named[largest])} of them metadata named {largest[:40]!r}" if largest else ""
+    sentence = (
+        f"{size(beside)} of the file's {size(file_bytes)} ({percent(fraction, 0)}) are not the graph and its "
+        f"weights{detail}."
+    )
+    return [Finding.rated(CAUSE, "bytes", fraction, sentence, f"edgeclf compress {source} --int8")]
+
+
+def _can_cut(examination: Examination) -> bool:
+    cutter = examination.cutter
+    return all(cutter.can_cut(number) for number in range(len(examination.graph.operators)))
+
+
+def _bytes_beside(file: ModelFile) -> int:
+    """Count the bytes of metadata buffers, and of what follows the last buffer."""
+    places = [table.data_position(0) or 0 for table in Reader(file.content).root().tables(_BUFFERS)]
+    sizes = [len(table.data(0) or b"") for table in Reader(file.content).root().tables(_BUFFERS)]
+    end = max((place + held for place, held in zip(places, sizes, strict=True)), default=len(file.content))
+    return len(file.content) - end + sum(map(len, file.graph.metadata.values()))

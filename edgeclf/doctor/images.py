@@ -1,0 +1,118 @@
+"""Brings images to a model that is examined: those of `--data`, else the samples in the file."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from edgeclf.artifact.class_names import name_classes
+from edgeclf.artifact.input_fit import resolve_fit
+from edgeclf.artifact.model_file import ModelFile
+from edgeclf.artifact.normalization import Normalization
+from edgeclf.artifact.pixels import apply_table, pixel_table
+from edgeclf.artifact.samples import MOST_SAMPLES, sample_image
+from edgeclf.dataset.loading import list_source
+from edgeclf.dataset.sources import Item, Listing
+from edgeclf.errors import ImageError, InputError
+from edgeclf.image.decoding import decode
+from edgeclf.image.shape import InputShape
+from edgeclf.inference.classifier import Classifier
+from edgeclf.inference.images import load_pixels
+from edgeclf.inference.input_range import resolve_input_range
+from edgeclf.progress import Progress
+
+MOST_IMAGES = 100
+_NEVER_TRAINED_ON = ("test", "validation")
+
+
+@dataclass(frozen=True)
+class ExaminedImages:
+    """Images as they enter a model.
+
+    Attributes:
+        source: `data` or `samples`.
+        pixels: uint8[N, height, width, 3], fitted to the input.
+        sizes: int64[N, 2], height and width of the photos before that; empty for samples.
+        labels: int64[N], index of the right output; -1: not known.
+    """
+
+    source: str
+    pixels: npt.NDArray[np.uint8]
+    sizes: npt.NDArray[np.int64]
+    labels: npt.NDArray[np.int64]
+
+
+def take_samples(file: ModelFile) -> ExaminedImages:
+    """Make the images that the samples of model files are chosen from; coloured cells and no photos."""
+    shape = file.shape
+    pixels = np.stack([sample_image(index, shape.height, shape.width) for index in range(MOST_SAMPLES)])
+    nothing = np.empty((0, 2), np.int64)
+    return ExaminedImages("samples", pixels, nothing, np.full(len(pixels), -1, np.int64))
+
+
+def take_photos(file: ModelFile, data: str | Path, fit: str | None, progress: Progress) -> ExaminedImages:
+    """Read up to `MOST_IMAGES` photos, spread over a source, of its test images where it has some.
+
+    Raises:
+        DataError: the source cannot be used.
+        InputError: not one photo can be read.
+    """
+    listing = list_source(data, progress)
+    numbers = [i for i, item in enumerate(listing.items) if item.split in _NEVER_TRAINED_ON]
+    numbers = numbers or list(range(len(listing.items)))
+    if not numbers:
+        raise InputError(f"{data}: there is no image in it{listing.describe_empty()}")
+    chosen = [numbers[i] for i in np.linspace(0, len(numbers) - 1, min(len(numbers), MOST_IMAGES)).astype(np.int64)]
+    shape = InputShape(file.shape.height, file.shape.width, resolve_fit(file, fit))
+    places = {name: index for index, name in enumerate(name_classes(file).names)}
+    pixels, sizes, labels = [], [], []
+    with progress.task("reading images", len(chosen)) as task:
+        for number in chosen:
+            task.advance()
+            photo = _read(listing, number, listing.items[number])
+            if photo is None:
+                continue
+            pixels.append(load_pixels(photo, shape))
+            sizes.append(photo.shape[:2])
+            labels.append(places.get(listing.items[number].label, -1))
+    if not pixels:
+        raise InputError(f"{data}: none of {len(chosen)} images can be read")
+    return ExaminedImages("data", np.stack(pixels), np.array(sizes, np.int64), np.array(labels, np.int64))
+
+
+def _read(listing: Listing, number: int, item: Item) -> npt.NDArray[np.uint8] | None:
+    if listing.pixels is not None:
+        stored = np.asarray(listing.pixels[number])
+        return np.ascontiguousarray(stored if stored.ndim == 3 else np.repeat(stored[..., None], 3, axis=2))
+    try:
+        return decode(item.path)
+    except ImageError:
+        return None
+
+
+def make_tensors(
+    file: ModelFile, images: npt.NDArray[np.uint8], given: Normalization | None
+) -> Sequence[npt.NDArray[Any]]:
+    """Make a model's input tensors for uint8[N, height, width, 3].
+
+    Raises:
+        InputError: the model knows another normalization than the one given.
+    """
+    shape, known = file.shape, resolve_input_range(file, given)
+    if known is not None:
+        normalization = known.applied
+    else:
+        normalization = Classifier(file, normalize=given).choose_input_range(images).normalization
+    table = pixel_table(shape.dtype, shape.scale, shape.zero_point, normalization)
+    order = "RGB" if normalization is None else normalization.channel_order
+    if shape.channels == 1:
+        import cv2
+
+        gray = [cv2.cvtColor(image, cv2.COLOR_RGB2GRAY)[..., None] for image in images]
+        return [apply_table(table, np.asarray(image, np.uint8))[None] for image in gray]
+    return [apply_table(table, image, order)[None] for image in images]
