@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     from edgeclf.api import audit as audit
     from edgeclf.api import bench as bench
     from edgeclf.api import collected as collected
+    from edgeclf.api import compare as compare
     from edgeclf.api import compress as compress
     from edgeclf.api import inspect as inspect
     from edgeclf.api import live as live
@@ -39,6 +40,7 @@ __all__ = [
     "audit",
     "bench",
     "collected",
+    "compare",
     "compress",
     "errors",
     "inspect",
@@ -52,7 +54,8 @@ _MODULE_OF = {
     "Classifier": "edgeclf.inference.classifier",
     "ProgressBar": "edgeclf.cli.progress_bars",
     **dict.fromkeys(
-        ("audit", "bench", "collected", "compress", "inspect", "live", "predict", "train", "verify"), "edgeclf.api"
+        ("audit", "bench", "collected", "compare", "compress", "inspect", "live", "predict", "train", "verify"),
+        "edgeclf.api",
     ),
 }
 

@@ -84,6 +84,7 @@ ALIASES: dict[str, dict[str, tuple[str, ...]]] = {
             "predict": ("classify", "infer", "inference", "detect", "label", "run"),
             "live": ("stream", "camera", "webcam", "serve", "watch", "track"),
             "inspect": ("info", "show", "summary", "describe", "analyze", "metadata"),
+            "compare": ("diff", "versus", "vs", "mcnemar", "ab"),
             "verify": ("check-model", "selftest", "validate-model"),
             "collected": ("collect", "sort", "annotate", "review"),
             "audit": ("check", "lint", "stats", "data", "dataset", "clean", "explore"),

@@ -16,6 +16,7 @@ pytest.importorskip("jinja2")
 pytest.importorskip("matplotlib")
 
 from edgeclf.dataset import ImageView, Split
+from edgeclf.measure.changes import is_significant
 from edgeclf.measure.comparison import ModelPredictions, compare_models
 from edgeclf.measure.machine import describe_machine
 from edgeclf.measure.report import (
@@ -189,7 +190,7 @@ def test_a_class_interval_agrees_with_its_verdict(images: Split) -> None:
             assert cost.difference_interval is not None
             low, high = cost.difference_interval
             assert low <= (cost.difference or 0.0) <= high
-            assert (low > 0 or high < 0) == (cost.p_value < 0.05) == wording.is_significant(cost)
+            assert (low > 0 or high < 0) == (cost.p_value < 0.05) == is_significant(cost)
     lost = both[0].comparison.per_class[0]
     assert lost.difference == -0.07
     assert lost.p_value == pytest.approx(39 * 2 / 2**7)  # the second smallest of forty

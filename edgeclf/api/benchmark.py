@@ -106,16 +106,17 @@ def bench(
         fail_if=(fail_if,) if isinstance(fail_if, str) else tuple(fail_if),
     )
     host = HostParts(
-        open_baseline=_open_baseline if installed("tensorflow") else None,
+        open_baseline=open_float_network if installed("tensorflow") else None,
         write_page=_write_page if installed("matplotlib") and installed("jinja2") else None,
     )
     with extras("bench"), lock_folders(model for model in plan.models if RunFolder.is_one(model)):
         return run_bench(plan, host, progress=progress)
 
 
-def _open_baseline(
+def open_float_network(
     path: Path, plan: BenchPlan, data: Dataset | DatasetLoader | None, progress: Progress
 ) -> BaselineNetwork:
+    """Open a float network, after a look at what its file would run; TensorFlow is imported here."""
     from edgeclf.keras_files.loading import check_network_file
 
     check_network_file(path, trust_model=plan.trust_model)

@@ -28,6 +28,10 @@ def render_bench(console: Console, report: BenchReport) -> None:
         line(console, f"Float baseline: {baseline.name} on {baseline.device}{how}")
     if scored:
         _print_accuracy(console, report)
+    flips = {one.name: one.flip_counts for one in report.comparisons if one.flip_counts is not None}
+    if flips:
+        shown = "; ".join(f"{name}: {counts.text}" for name, counts in flips.items())
+        line(console, f"Images whose label flipped (lost: only the baseline was right): {shown}")
     _print_cost(console, report)
     if report.against:
         print_comparison(console, report, report.against)

@@ -202,12 +202,14 @@ def write_value(quantity: str, value: float) -> str:
     """Write a value of a quantity with its unit: `1.42 points`, `5.13 ms`, `97,993 B`."""
     kind = QUANTITIES[quantity].kind
     if kind == "points":
-        return f"{100 * value:.4g} points"
-    if kind == "percent":
-        return f"{100 * value:.4g} %"
-    if kind == "time":
-        return f"{value:.4g} ms" if value >= 1 else f"{1000 * value:.4g} µs"
-    return f"{value:,.0f} B" if kind == "bytes" else f"{value:,.0f}"
+        text = f"{100 * value:.4g} points"
+    elif kind == "percent":
+        text = f"{100 * value:.4g} %"
+    elif kind == "time":
+        text = f"{value:.4g} ms" if value >= 1 else f"{1000 * value:.4g} µs"
+    else:
+        text = f"{value:,.0f} B" if kind == "bytes" else f"{value:,.0f}"
+    return text.replace("-", "−")
 
 
 def describe_result(result: ConditionResult) -> str:

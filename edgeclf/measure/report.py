@@ -10,6 +10,7 @@ from edgeclf.artifact.normalization import Normalization
 from edgeclf.errors import InputError
 from edgeclf.json_text import read_json
 from edgeclf.measure.board import BoardReading, BoardReadings
+from edgeclf.measure.changes import FlipCounts
 from edgeclf.measure.conditions import ConditionResult
 from edgeclf.measure.formatting import duration
 from edgeclf.measure.machine import Machine
@@ -153,7 +154,9 @@ class Flip(Record):
 
 @dataclass(frozen=True)
 class Comparison(Record):
-    """What belongs to a model whatever the thread count. `flips` is empty without a baseline.
+    """What belongs to a model whatever the thread count.
+
+    `flips` is empty, and `flip_counts` None, without a baseline.
 
     `confusion` counts images: a row a true class, a column a predicted one, both in the order of the data's classes;
     the last column is of classes that the data does not have. It is empty for more than 100 classes.
@@ -164,6 +167,7 @@ class Comparison(Record):
     per_class: tuple[ClassCost, ...]
     flips: tuple[Flip, ...]
     confusion: tuple[tuple[int, ...], ...] = ()
+    flip_counts: FlipCounts | None = None
 
 
 @dataclass(frozen=True)
