@@ -70,7 +70,8 @@ def test_help_of_each_command_has_its_options_and_an_example(command: str) -> No
             "--input-range --trust-model --overwrite --seed",
         ),
         ("bench", "--data --split --baseline --threads --runtime --runs --report --out --overwrite --input-range"),
-        ("bench", "--against --sustain"),
+        ("bench", "--against --sustain --fail-if"),
+        ("compare", "--data --split --runtime --report --out --overwrite --trust-model"),
         (
             "live",
             "--camera --size --rate --every-frame --roi --center-crop --rotate --flip --threshold --smoothing "
