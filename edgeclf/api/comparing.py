@@ -35,10 +35,11 @@ def compare(
     overwrite: bool = False,
     progress: Progress = SILENT,
 ) -> CompareReport:
-    """Compare two trainings on the photos that neither used: top-1, class by class, paired; differences are second
-    minus first.
+    """Compare two trainings on the photos that neither used in training, paired: top-1, class by class, and cost.
 
         edgeclf.compare("runs/photos", "runs/photos-wider").p_value
+
+    Differences are second minus first.
 
     Args:
         first: a run folder, a `.keras` or `.h5` network, a `.tflite` file or a zoo name.
