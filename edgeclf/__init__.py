@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     from edgeclf.api import audit as audit
     from edgeclf.api import bench as bench
     from edgeclf.api import collected as collected
+    from edgeclf.api import compare as compare
     from edgeclf.api import compress as compress
     from edgeclf.api import diagnose as diagnose
     from edgeclf.api import inspect as inspect
@@ -40,6 +41,7 @@ __all__ = [
     "audit",
     "bench",
     "collected",
+    "compare",
     "compress",
     "diagnose",
     "errors",
@@ -54,7 +56,19 @@ _MODULE_OF = {
     "Classifier": "edgeclf.inference.classifier",
     "ProgressBar": "edgeclf.cli.progress_bars",
     **dict.fromkeys(
-        ("audit", "bench", "collected", "compress", "diagnose", "inspect", "live", "predict", "train", "verify"),
+        (
+            "audit",
+            "bench",
+            "collected",
+            "compare",
+            "compress",
+            "diagnose",
+            "inspect",
+            "live",
+            "predict",
+            "train",
+            "verify",
+        ),
         "edgeclf.api",
     ),
 }

@@ -84,6 +84,7 @@ ALIASES: dict[str, dict[str, tuple[str, ...]]] = {
             "predict": ("classify", "infer", "inference", "detect", "label", "run"),
             "live": ("stream", "camera", "webcam", "serve", "watch", "track"),
             "inspect": ("info", "show", "summary", "describe", "analyze", "metadata"),
+            "compare": ("diff", "versus", "vs", "mcnemar", "ab"),
             "verify": ("check-model", "selftest", "validate-model"),
             "collected": ("collect", "sort", "annotate", "review"),
             "audit": ("check", "lint", "stats", "data", "dataset", "clean", "explore"),
@@ -94,6 +95,20 @@ ALIASES: dict[str, dict[str, tuple[str, ...]]] = {
             "validation": ("val", "valid", "dev", "eval", "validate"),
             "test": ("testing", "holdout", "tst", "hold_out"),
             "train": ("training", "tr", "trn", "fit"),
+        }
+    ),
+    "quantity": _turn(
+        {
+            "top1": ("accuracy", "acc", "top_1", "acc1"),
+            "drop": ("loss", "accuracy_drop", "acc_drop", "top1_drop", "difference"),
+            "class_drop": ("worst_class", "worst_class_drop", "class_loss"),
+            "class_top1": ("worst_class_top1", "class_accuracy", "recall"),
+            "flipped": ("flips", "changed", "disagreement", "churn"),
+            "latency": ("median", "time", "ms", "p50", "speed"),
+            "size": ("bytes", "file", "file_size", "model_size"),
+            "memory": ("ram", "peak_memory", "rss"),
+            "macs": ("flops", "mac", "madds"),
+            "parameters": ("params", "weights"),
         }
     ),
     "augment": _turn(

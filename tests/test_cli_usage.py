@@ -17,7 +17,7 @@ from typer.testing import CliRunner, Result
 import edgeclf
 from edgeclf.cli.main import app
 
-COMMANDS = ("audit", "train", "compress", "bench", "predict", "live", "collected", "inspect", "verify")
+COMMANDS = ("audit", "train", "compress", "bench", "compare", "predict", "live", "collected", "inspect", "verify")
 
 
 def run(*arguments: str) -> Result:
@@ -70,7 +70,8 @@ def test_help_of_each_command_has_its_options_and_an_example(command: str) -> No
             "--input-range --trust-model --overwrite --seed",
         ),
         ("bench", "--data --split --baseline --threads --runtime --runs --report --out --overwrite --input-range"),
-        ("bench", "--against --sustain"),
+        ("bench", "--against --sustain --fail-if"),
+        ("compare", "--data --split --runtime --report --out --overwrite --trust-model"),
         (
             "live",
             "--camera --size --rate --every-frame --roi --center-crop --rotate --flip --threshold --smoothing "
@@ -99,7 +100,7 @@ def test_without_a_command_help_goes_to_stderr() -> None:
         ("trian photos", "edgeclf: no such command 'trian'; did you mean 'train'?"),
         (
             "zzz",
-            "edgeclf: no such command 'zzz'; commands: audit, train, compress, bench, predict, live, "
+            "edgeclf: no such command 'zzz'; commands: audit, train, compress, bench, compare, predict, live, "
             "collected, inspect, verify",
         ),
         ("predict m.tflite a.jpg --tpo 1", "edgeclf: no such option '--tpo'; did you mean '--top'?"),

@@ -16,12 +16,19 @@ from typer.testing import CliRunner
 from edgeclf.artifact.run_folder import RunFolder
 from edgeclf.cli.main import app
 from edgeclf.dataset import load_dataset
+from edgeclf.dataset.known_images import (
+    KnownImages,
+    choose_unseen,
+    collect_images,
+    read_images,
+    shorten,
+    write_images,
+)
 from edgeclf.dataset.splitting import position
 from edgeclf.errors import InputError, ModelError
 from edgeclf.measure.paired_interval import difference_interval
 from edgeclf.training.config import TrainConfig
-from edgeclf.training.growth import choose_unseen, compare_networks, find_growth
-from edgeclf.training.known_images import KnownImages, collect_images, read_images, shorten, write_images
+from edgeclf.training.growth import compare_networks, find_growth
 from edgeclf.training.parent_run import ParentRun, choose_source, find_parent
 
 CLASSES = ("blue", "none", "red")

@@ -16,6 +16,8 @@ pytest.importorskip("jinja2")
 pytest.importorskip("matplotlib")
 
 from edgeclf.dataset import ImageView, Split
+from edgeclf.measure.changes import count_flips, is_significant
+from edgeclf.measure.compare_report import ComparedModel, CompareReport, Setting
 from edgeclf.measure.comparison import ModelPredictions, compare_models
 from edgeclf.measure.machine import describe_machine
 from edgeclf.measure.report import (
@@ -29,6 +31,7 @@ from edgeclf.measure.report import (
 )
 from edgeclf.measure.stopwatch import Percentiles
 from edgeclf.report import wording
+from edgeclf.report.compare_html import render_comparison
 from edgeclf.report.html import render_report, write_report
 
 VOID = {"meta", "img", "br", "link", "input", "hr"}
@@ -189,7 +192,7 @@ def test_a_class_interval_agrees_with_its_verdict(images: Split) -> None:
             assert cost.difference_interval is not None
             low, high = cost.difference_interval
             assert low <= (cost.difference or 0.0) <= high
-            assert (low > 0 or high < 0) == (cost.p_value < 0.05) == wording.is_significant(cost)
+            assert (low > 0 or high < 0) == (cost.p_value < 0.05) == is_significant(cost)
     lost = both[0].comparison.per_class[0]
     assert lost.difference == -0.07
     assert lost.p_value == pytest.approx(39 * 2 / 2**7)  # the second smallest of forty
@@ -272,3 +275,68 @@ def test_the_file_is_written_atomically(tmp_path: Path, images: Split) -> None:
     path = write_report(report(), tmp_path / "deep" / "report.html", images=images)
     assert path.read_text(encoding="utf-8").rstrip().endswith("</html>")
     assert [p.name for p in path.parent.iterdir()] == ["report.html"]
+
+
+def test_conditions_classes_and_inputs_stand_on_the_page(images: Split) -> None:
+    from edgeclf.measure.conditions import ConditionResult
+
+    names = ("cat", "<b>dog</b>")
+    sure = ClassCost("cat", 500, 0.80, 0.85, -0.05, (-0.08, -0.02), 0.0004)
+    unsure = ClassCost(names[1], 500, 0.84, 0.85, -0.01, (-0.03, 0.01), 0.5)
+    made = report(names, (model(fit="crop", input_size=(96, 160)), model("int4", input_size=(96, 160))))
+    made = replace(
+        made,
+        comparisons=tuple(replace(one, per_class=(unsure, sure)) for one in made.comparisons),
+        conditions=(
+            ConditionResult("drop>0.4", "int8", None, 0.005, 0.004, None, True),
+            ConditionResult("class_drop>9", "int8", None, 0.05, 0.09, "cat", False),
+            ConditionResult("latency>5ms", "int4", 1, 0.1, 5.0, None, False),
+        ),
+    )
+    checker = parsed(render_report(made, images=images))
+    for text in ("drop>0.4", "0.5 points", "failed", "class_drop>9", "5 points", "100 µs", "1 thread"):
+        assert text in checker.text, text
+    assert "int8: 160×96 pixels, fit crop (the largest central region of the input's aspect ratio)" in checker.text
+    assert "int4: 160×96 pixels, fit stretch (stretched)" in checker.text
+    words = " ".join(checker.text.split())
+    assert words.index("beyond chance", words.index("every class")) < words.index("within chance"), "losses come first"
+    for figure in ("80.00 %", "−5.00", "−8.00 to −2.00", "0.0004"):
+        assert figure in words[words.index("every class") :], figure
+
+
+def comparison(names: tuple[str, ...] = ("cat", "dog")) -> CompareReport:
+    one = ComparedModel(
+        f"runs/{names[0]}", "runs/a/model.keras", "run", (96, 160), "crop", 0.8, (0.7, 0.9), 78_000, 12_500_000,
+        400_000, 96_000, {}, "record", ("it is new",),
+    )  # fmt: skip
+    costs = tuple(ClassCost(name, 100, 0.8, 0.85, -0.05, (-0.09, -0.01), 0.01) for name in names)
+    flips = report(names).comparisons[0].flips
+    return CompareReport(
+        one, replace(one, name="second", top1=0.85, compressed={"b-int8.tflite": 97_993}, notes=()),
+        BenchData("photos", "photos", "test", 200, names, "f00d", 1), 3, 0.05, (0.01, 0.09), 0.02, costs, flips,
+        count_flips(flips), (Setting("epochs", 30, None), Setting("weights", names[1], "auto")), ("a note",), 1.0,
+    )  # fmt: skip
+
+
+def test_the_page_of_a_comparison_is_whole_and_agrees_with_the_terminal(images: Split) -> None:
+    from rich.console import Console
+
+    from edgeclf.cli.rendering_compare import render_compare
+
+    hostile = ('<script>alert("x")</script>', "<i>猫</i> {{ x }}")
+    made = comparison(hostile)
+    page = render_comparison(made, images=images)
+    checker = parsed(page)
+    assert "<script>" not in page
+    assert "<i>" not in page
+    assert all(value.startswith("data:") for value in checker.loaded)
+    assert len(checker.loaded) == 2
+    console = Console(width=250)
+    with console.capture() as capture:
+        render_compare(console, made)
+    for text in ("80.00 %", "85.00 %", "+5.00", "+1.00 to +9.00", "0.02", "78,000", "12.5 M", "400 kB", "about 96.0 kB",
+                 "98.0 kB", "1 lost, 1 gained, 0 changed", "epochs", "auto", "beyond chance", "a note",
+                 "it is new", *hostile):  # fmt: skip
+        assert text in checker.text, text
+        assert text in capture.get(), text
+    assert "5.00 points more, more than chance explains (p = 0.02)" in checker.text

@@ -23,6 +23,7 @@ from edgeclf.measure.comparison import ModelPredictions, compare_models
 from edgeclf.measure.report import BenchReport, Counterpart, ReportComparison
 from edgeclf.measure.stopwatch import Percentiles
 from edgeclf.measure.sustained import Sustained, SustainedModel
+from edgeclf.report.compare_html import render_comparison
 from edgeclf.report.confusion import make_matrices
 from edgeclf.report.html import render_report
 
@@ -115,6 +116,15 @@ def test_every_figure_is_read_on_a_phone_without_scrolling_sideways(browser: Bro
     dark = look(browser, page, 390, "dark")
     assert dark["page"] != phone["page"]
     assert (dark["width"], dark["hidden"]) == (390, [])
+
+
+@pytest.mark.slow
+def test_a_comparison_is_read_on_a_phone(browser: Browser) -> None:
+    page = render_comparison(pages.comparison())
+    phone, desktop = look(browser, page, 390), look(browser, page, 1280)
+    for found, width in ((phone, 390), (desktop, 1280)):
+        assert (found["width"], found["hidden"], found["outside"]) == (width, [], [])
+    assert sorted(filter(None, phone["figures"])) == sorted(filter(None, desktop["figures"]))
 
 
 @pytest.mark.slow

@@ -4,7 +4,20 @@ Host modules (TensorFlow, scikit-learn, matplotlib, ...) are imported inside the
 """
 
 from edgeclf.api.benchmark import bench
+from edgeclf.api.comparing import compare
 from edgeclf.api.on_device import collected, diagnose, inspect, live, predict, verify
 from edgeclf.api.on_host import audit, compress, train
 
-__all__ = ["audit", "bench", "collected", "compress", "diagnose", "inspect", "live", "predict", "train", "verify"]
+__all__ = [
+    "audit",
+    "bench",
+    "collected",
+    "compare",
+    "compress",
+    "diagnose",
+    "inspect",
+    "live",
+    "predict",
+    "train",
+    "verify",
+]

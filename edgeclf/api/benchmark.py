@@ -41,6 +41,7 @@ def bench(
     overwrite: bool = False,
     against: str | Path | None = None,
     sustain: float | None = None,
+    fail_if: str | Sequence[str] = (),
     progress: Progress = SILENT,
 ) -> BenchReport:
     """Measure accuracy, size, latency and memory of models on this machine, paired with the float network.
@@ -65,15 +66,14 @@ def bench(
         overwrite: replace existing output.
         against: the `bench.json` of another machine, to compare with.
         sustain: minutes for which the models are kept running at the end; the first and the last are compared.
+        fail_if: conditions under which a model counts as failed, one or several: `"drop>1.0"`, `"latency>5ms"` (see
+            `edgeclf.measure.conditions`). Nothing is raised where one does: see the report's `failed_conditions`.
         progress: where bars are shown.
 
     Raises:
-        InputError: a model, the data or an output cannot be used.
+        InputError: a model, the data or an output cannot be used, or a condition is about what is not measured.
         MissingExtraError: the baseline or the report needs a package that is not installed.
     """
-    from edgeclf.artifact.normalization import resolve_normalization
-
-    given = resolve_normalization(normalize, input_range)
     if baseline is not None:
         require("--baseline", "tensorflow", "tf_keras")
     if report is not None:
@@ -81,6 +81,7 @@ def bench(
     from edgeclf.artifact.class_names import plain_labels
     from edgeclf.artifact.folder_lock import lock_folders
     from edgeclf.artifact.locate import list_paths
+    from edgeclf.artifact.normalization import resolve_normalization
     from edgeclf.artifact.run_folder import RunFolder
     from edgeclf.measure.plan import BenchPlan
     from edgeclf.measure.run import HostParts, run_bench
@@ -93,7 +94,7 @@ def bench(
         threads=(threads,) if isinstance(threads, int) else tuple(threads),
         runtime=runtime,
         runs=runs,
-        normalization=given,
+        normalization=resolve_normalization(normalize, input_range),
         labels=None if labels is None else plain_labels(labels),
         fit=fit,
         trust_model=trust_model,
@@ -102,18 +103,20 @@ def bench(
         report=None if report is None else str(report),
         overwrite=overwrite,
         against=None if against is None else str(against),
+        fail_if=(fail_if,) if isinstance(fail_if, str) else tuple(fail_if),
     )
     host = HostParts(
-        open_baseline=_open_baseline if installed("tensorflow") else None,
+        open_baseline=open_float_network if installed("tensorflow") else None,
         write_page=_write_page if installed("matplotlib") and installed("jinja2") else None,
     )
     with extras("bench"), lock_folders(model for model in plan.models if RunFolder.is_one(model)):
         return run_bench(plan, host, progress=progress)
 
 
-def _open_baseline(
+def open_float_network(
     path: Path, plan: BenchPlan, data: Dataset | DatasetLoader | None, progress: Progress
 ) -> BaselineNetwork:
+    """Open a float network, after a look at what its file would run; TensorFlow is imported here."""
     from edgeclf.keras_files.loading import check_network_file
 
     check_network_file(path, trust_model=plan.trust_model)

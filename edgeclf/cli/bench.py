@@ -12,6 +12,7 @@ from edgeclf.cli.options import (
     LABELS,
     NORMALIZE,
     RUNTIME,
+    UNSET,
     Option,
     Table,
     complete_data,
@@ -50,6 +51,14 @@ OPTIONS = (
     Option("trust_model", "Load a baseline that runs code of its own, such as a Lambda."),
     Option("against", "Another machine's figures of these models, to compare with.", metavar="bench.json"),
     Option("sustain", "Keep the models running; compare the first minute with the last.", metavar="MINUTES"),
+    Option(
+        "fail_if",
+        "Exit with 1 where a model is so, such as 'drop>1.0' (points of top-1 against the baseline) or 'latency>5ms'; "
+        "repeatable. Also .upper and .lower ends of intervals, and MODEL: in front.",
+        metavar="EXPR",
+        type=list[str],
+        default=UNSET,
+    ),
     Option("report", "Write a report with plots and flipped images.", metavar="FILE.html"),
     Option("out", "Write bench.json here (a folder, or FILE.json). Default: a run's bench/.", metavar="PATH"),
     Option("overwrite", "Replace existing output."),
@@ -60,12 +69,16 @@ def bench(session: Session, values: dict[str, Any]) -> Outcome:
     """Measure accuracy, size, latency and memory, against the float network.
 
     Differences are model minus baseline on the same images. Latencies are taken in turns over all models. Ctrl-C ends
-    --sustain early, with what was measured until then (exit code 130).
+    --sustain early, with what was measured until then (exit code 130). Exit code 1: a model has failed by --fail-if.
     """
     from edgeclf.cli.rendering_bench import render_bench
+    from edgeclf.measure.conditions import describe_result
 
     report = api.bench(**values, progress=session.progress())
-    return Outcome(report.to_dict(), lambda console: render_bench(console, report), 130 if report.interrupted else 0)
+    for result in report.failed_conditions:
+        session.warn(f"failed: {describe_result(result)}")
+    code = 130 if report.interrupted else 1 if report.failed_conditions else 0
+    return Outcome(report.to_dict(), lambda console: render_bench(console, report), code)
 
 
 COMMAND = Command(
@@ -75,6 +88,7 @@ COMMAND = Command(
         "edgeclf bench runs/digits --data digits",
         "edgeclf bench cifar10 other.tflite --threads 1,2 --runs 1000",
         "edgeclf bench runs/photos --data photos --report report.html",
+        "edgeclf bench runs/photos --data photos --fail-if 'drop>1.0' --fail-if 'latency>5ms'",
         "edgeclf bench photos-int8.tflite --against bench.json --sustain 10",
     ),
 )

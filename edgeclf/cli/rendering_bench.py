@@ -7,6 +7,7 @@ from rich.console import Console
 from edgeclf.cli.rendering import line, show_notes
 from edgeclf.cli.rendering_device import device_remarks, print_board, print_comparison, print_sustained
 from edgeclf.cli.rendering_tables import Column, print_table
+from edgeclf.measure.conditions import parse_condition, write_value
 from edgeclf.measure.formatting import counted, interval, milliseconds, number, p_value, percent, points, size, threads
 from edgeclf.measure.machine import Machine
 from edgeclf.measure.report import BenchReport
@@ -27,12 +28,18 @@ def render_bench(console: Console, report: BenchReport) -> None:
         line(console, f"Float baseline: {baseline.name} on {baseline.device}{how}")
     if scored:
         _print_accuracy(console, report)
+    flips = {one.name: one.flip_counts for one in report.comparisons if one.flip_counts is not None}
+    if flips:
+        shown = "; ".join(f"{name}: {counts.text}" for name, counts in flips.items())
+        line(console, f"Images whose label flipped (lost: only the baseline was right): {shown}")
     _print_cost(console, report)
     if report.against:
         print_comparison(console, report, report.against)
     if report.sustained:
         print_sustained(console, report.sustained)
     print_board(console, report)
+    if report.conditions:
+        _print_conditions(console, report)
     show_notes(console, _remarks(report, scored), _notes_of_models(report))
     show_notes(console, device_remarks(report))
     if report.written:
@@ -107,6 +114,17 @@ def _print_cost(console: Console, report: BenchReport) -> None:
             ]
         )
     print_table(console, "Size, latency of one image, memory", columns, rows)
+
+
+def _print_conditions(console: Console, report: BenchReport) -> None:
+    columns = (Column("model"), Column("fail if", text=True, fold=True), Column("measured"), Column("", text=True))
+    rows = []
+    for one in report.conditions:
+        measured = write_value(parse_condition(one.condition).quantity, one.value)
+        at = "" if one.threads is None or len({m.threads for m in report.models}) == 1 else f", {threads(one.threads)}"
+        measured += "" if one.label is None else f" ({one.label})"
+        rows.append([f"{one.model}{at}", one.condition, measured, "failed" if one.failed else "ok"])
+    print_table(console, "Conditions", columns, rows)
 
 
 def _remarks(report: BenchReport, scored: bool) -> list[str]:

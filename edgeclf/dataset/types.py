@@ -120,6 +120,16 @@ class Split:
     def __len__(self) -> int:
         return len(self.labels)
 
+    def subset(self, rows: npt.NDArray[np.int64]) -> Split:
+        """Return the images `rows`, int64[n], in that order; nothing is read yet."""
+        chosen = rows.tolist()
+        return Split(
+            self.images.subset(rows),
+            self.labels[rows],
+            tuple(self.paths[row] for row in chosen),
+            tuple(self.hashes[row] for row in chosen),
+        )
+
 
 @dataclass(frozen=True)
 class Dataset:

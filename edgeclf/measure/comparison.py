@@ -9,6 +9,7 @@ import numpy as np
 import numpy.typing as npt
 
 from edgeclf.dataset import Split
+from edgeclf.measure.changes import count_flips
 from edgeclf.measure.paired_interval import difference_interval
 from edgeclf.measure.report import ClassCost, Comparison, Flip
 from edgeclf.measure.statistics import (
@@ -97,13 +98,14 @@ def _judge(model: ModelPredictions, baseline: IntArray | None, per_class: tuple[
         return Verdict(top1, interval, None, None, None, Comparison(model.name, model.path, per_class, (), confusion))
     before = baseline == model.split.labels
     lost, gained = discordant(before, right)
+    flips = _flips(model, baseline)
     return Verdict(
         top1=top1,
         top1_interval=interval,
         difference=paired_difference(before, right),
         difference_interval=difference_interval(lost, gained, len(right)),
         p_value=mcnemar_p(lost, gained),
-        comparison=Comparison(model.name, model.path, per_class, _flips(model, baseline), confusion),
+        comparison=Comparison(model.name, model.path, per_class, flips, confusion, count_flips(flips)),
     )
 
 

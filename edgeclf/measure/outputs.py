@@ -1,4 +1,4 @@
-"""Finds where the results of `bench` go, checked before anything is measured."""
+"""Finds where the results of `bench` and `compare` go, checked before anything is measured."""
 
 from __future__ import annotations
 
@@ -6,16 +6,32 @@ import contextlib
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Protocol
 
 from edgeclf.artifact.run_folder import RunFolder
 from edgeclf.atomic import check_writable
 from edgeclf.errors import OutputError
-from edgeclf.measure.plan import BenchPlan
+
+
+class OutputRequest(Protocol):
+    """What a plan says on where results go."""
+
+    @property
+    def out(self) -> str | None:
+        """Folder or `.json` file for the figures; None: not given."""
+
+    @property
+    def report(self) -> str | None:
+        """HTML file; None: not given."""
+
+    @property
+    def overwrite(self) -> bool:
+        """Replace existing output."""
 
 
 @dataclass(frozen=True)
 class Outputs:
-    """Where `bench.json` and `report.html` go; None: nowhere."""
+    """Where figures and `report.html` go; None: nowhere."""
 
     json: Path | None
     html: Path | None
@@ -32,7 +48,7 @@ class Outputs:
             raise
 
 
-def find_outputs(plan: BenchPlan, run_folders: Sequence[Path], *, page: bool) -> Outputs:
+def find_outputs(plan: OutputRequest, run_folders: Sequence[Path], *, page: bool, name: str = "bench.json") -> Outputs:
     """Find the files to write.
 
     A run folder keeps its results in `bench/`, under the next free number where there are some already. Elsewhere
@@ -42,6 +58,7 @@ def find_outputs(plan: BenchPlan, run_folders: Sequence[Path], *, page: bool) ->
         plan: with `out`, `report` and `overwrite`.
         run_folders: those named, in order.
         page: whether the HTML page can be written here.
+        name: of the figures in a folder.
 
     Raises:
         OutputError: a named file exists and `overwrite` is not given, or its folder cannot be written.
@@ -49,7 +66,7 @@ def find_outputs(plan: BenchPlan, run_folders: Sequence[Path], *, page: bool) ->
     json = None if plan.out is None else Path(plan.out)
     html = None if plan.report is None else Path(plan.report)
     if json is not None and json.suffix != ".json":
-        json = json / "bench.json"
+        json = json / name
     elif json is None and run_folders:
         folder, number = RunFolder(run_folders[0], must_exist=False).bench_path, 1
         while not plan.overwrite and any(

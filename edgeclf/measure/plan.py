@@ -9,6 +9,7 @@ from edgeclf.artifact.normalization import Normalization
 from edgeclf.dataset import SPLITS
 from edgeclf.errors import InputError, UnknownNameError
 from edgeclf.image.shape import check_fit
+from edgeclf.measure.conditions import parse_conditions
 from edgeclf.measure.latency import check_counts
 from edgeclf.measure.sustained import check_minutes
 from edgeclf.records import Record
@@ -27,6 +28,7 @@ class BenchPlan(Record):
         runtime: name of the runtime, for all models.
         runs: timed calls of each model and thread count; None: decided by the model's speed.
         normalization: how pixels enter models whose files do not state it; None: measured.
+        fail_if: conditions under which a model counts as failed, such as `drop>1.0` (see `measure.conditions`).
         fit: how pictures come to the input of models whose files do not state it: `stretch`, `crop` or `pad`; None:
             stretched.
         labels: a file with class names, one a line in the order of the outputs, for the models and the baseline that
@@ -60,6 +62,7 @@ class BenchPlan(Record):
     against: str | None = None
     labels: str | tuple[str, ...] | None = None
     fit: str | None = None
+    fail_if: tuple[str, ...] = ()
 
     def __post_init__(self) -> None:
         # A single path is one model, not one a letter; likewise a single count.
@@ -69,6 +72,8 @@ class BenchPlan(Record):
             raise InputError("bench needs at least one model, got none")
         if self.split not in SPLITS:
             raise UnknownNameError("split", self.split, SPLITS)
+        given = (self.fail_if,) if isinstance(self.fail_if, str) else tuple(self.fail_if)
+        object.__setattr__(self, "fail_if", tuple(one.text for one in parse_conditions(given)))
         check_counts(self.threads, self.runs)
         if self.fit is not None:
             check_fit(self.fit)

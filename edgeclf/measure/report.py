@@ -10,6 +10,8 @@ from edgeclf.artifact.normalization import Normalization
 from edgeclf.errors import InputError
 from edgeclf.json_text import read_json
 from edgeclf.measure.board import BoardReading, BoardReadings
+from edgeclf.measure.changes import FlipCounts
+from edgeclf.measure.conditions import ConditionResult
 from edgeclf.measure.formatting import duration
 from edgeclf.measure.machine import Machine
 from edgeclf.measure.stopwatch import Percentiles
@@ -152,7 +154,9 @@ class Flip(Record):
 
 @dataclass(frozen=True)
 class Comparison(Record):
-    """What belongs to a model whatever the thread count. `flips` is empty without a baseline.
+    """What belongs to a model whatever the thread count.
+
+    `flips` is empty, and `flip_counts` None, without a baseline.
 
     `confusion` counts images: a row a true class, a column a predicted one, both in the order of the data's classes;
     the last column is of classes that the data does not have. It is empty for more than 100 classes.
@@ -163,6 +167,7 @@ class Comparison(Record):
     per_class: tuple[ClassCost, ...]
     flips: tuple[Flip, ...]
     confusion: tuple[tuple[int, ...], ...] = ()
+    flip_counts: FlipCounts | None = None
 
 
 @dataclass(frozen=True)
@@ -209,7 +214,8 @@ class BenchReport(Record):
     """Everything that was measured, and on what; `notes` list what was left out and why.
 
     `board` is None where the board has no sensors, `against` and `sustained` where they were not asked for;
-    `interrupted`: before `sustained` had its time. `written` are the files that this report went to.
+    `interrupted`: before `sustained` had its time. `written` are the files that this report went to. `conditions` are
+    those that were given, held against each model.
     """
 
     machine: Machine
@@ -225,6 +231,12 @@ class BenchReport(Record):
     sustained: Sustained | None = None
     interrupted: bool = False
     written: tuple[str, ...] = ()
+    conditions: tuple[ConditionResult, ...] = ()
+
+    @property
+    def failed_conditions(self) -> tuple[ConditionResult, ...]:
+        """Those of `conditions` that a model has failed by."""
+        return tuple(one for one in self.conditions if one.failed)
 
     def comparison(self, name: str) -> Comparison | None:
         """Find the comparison of the model with this `name`; None without data."""

@@ -16,6 +16,8 @@ from edgeclf.image.shape import STRETCH, InputShape
 from edgeclf.inference.engine import find_engine
 from edgeclf.measure.baseline import Baseline, OpenBaseline, measure_baseline
 from edgeclf.measure.bench import bench, find_photos
+from edgeclf.measure.conditions import parse_conditions
+from edgeclf.measure.gate import check_conditions, hold_conditions
 from edgeclf.measure.outputs import find_outputs
 from edgeclf.measure.plan import BenchPlan
 from edgeclf.measure.report import BenchReport, ModelResult, load_report, save_report
@@ -27,6 +29,7 @@ from edgeclf.progress import SILENT, Progress
 
 NOT_COMPARED = "not compared with"
 """In a note on a float network that was left out as the baseline."""
+NO_TENSORFLOW = 'TensorFlow is not installed; run: pip install "edgeclf[train]"'
 
 
 @dataclass(frozen=True)
@@ -61,9 +64,11 @@ def run_bench(
         InputError: a model, the data or an output cannot be used.
     """
     host = host or HostParts()
+    conditions = parse_conditions(plan.fail_if)
     found = find_sources(plan.models)
     outputs = find_outputs(plan, found.run_folders, page=host.write_page is not None)
     files = [ModelFile.read(path) for path in found.models]
+    check_conditions(conditions, files, plan.data, _find_lack(plan, found, host))
     other = None
     if plan.against is not None:
         other = load_report(plan.against)
@@ -75,6 +80,7 @@ def run_bench(
     report = bench(plan, files, dataset=load, baseline=baseline, target=target, notes=notes, progress=progress)
     if other is not None and plan.against is not None:
         report = replace(report, against=compare_reports(report, other, plan.against))
+    report = replace(report, conditions=hold_conditions(report, conditions))
     page = outputs.html if host.write_page is not None else None
     report = replace(report, written=tuple(str(path) for path in (outputs.json, page) if path is not None))
     with outputs.whole(plan.overwrite):
@@ -84,6 +90,13 @@ def run_bench(
             images = None if load is None else load(_shape(report.models[0])).splits[plan.split]
             host.write_page(report, outputs.html, images)
     return report
+
+
+def _find_lack(plan: BenchPlan, found: BenchSources, host: HostParts) -> str:
+    """Return why there will be no baseline, and what helps; empty where there will be one."""
+    if plan.baseline is None and not found.keras_models:
+        return "name one with --baseline"
+    return "" if host.open_baseline is not None else NO_TENSORFLOW
 
 
 def _loader(data: str, found: BenchSources, progress: Progress) -> DatasetLoader:
@@ -117,7 +130,7 @@ def _baseline(
     if path is None:
         return None, ()
     if host.open_baseline is None:
-        return None, (f'{path}: {NOT_COMPARED}: TensorFlow is not installed; run: pip install "edgeclf[train]"',)
+        return None, (f"{path}: {NOT_COMPARED}: {NO_TENSORFLOW}",)
     given = plan.fit or run_fit(path)
     # A network that states none is taken for the one that the first model was made of.
     fit = given or own_fit(files[0])

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import base64
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 import cv2
@@ -17,7 +17,7 @@ from edgeclf.measure.report import Comparison, Flip
 
 SIDE = 112
 SHOWN = {"lost": 24, "gained": 12, "changed": 12}
-_HEADINGS = {
+HEADINGS = {
     "lost": "Lost: the float network was right",
     "gained": "Gained: only this model is right",
     "changed": "Changed: both are wrong, in different ways",
@@ -51,10 +51,16 @@ class Gallery:
     commonest: tuple[tuple[str, str, int], ...]
 
 
-def make_gallery(comparison: Comparison, images: Split | None) -> Gallery:
-    """Choose and draw the pictures: a few of every kind, going round the classes so that none takes all places."""
+def make_gallery(comparison: Comparison, images: Split | None, headings: Mapping[str, str] = HEADINGS) -> Gallery:
+    """Choose and draw the pictures: a few of every kind, going round the classes so that none takes all places.
+
+    Args:
+        comparison: with the images whose prediction changed.
+        images: that `Flip.index` counts in; None leaves their places empty.
+        headings: by kind of change.
+    """
     groups = []
-    for kind, heading in _HEADINGS.items():
+    for kind, heading in headings.items():
         flips = [flip for flip in comparison.flips if flip.kind == kind]
         if flips:
             chosen = _around_classes(flips, SHOWN[kind])

@@ -10,9 +10,11 @@ from markupsafe import Markup
 from edgeclf import atomic
 from edgeclf.dataset import Split
 from edgeclf.measure import formatting
+from edgeclf.measure.conditions import parse_condition, write_value
 from edgeclf.measure.report import BenchReport, board_readings
 from edgeclf.printable import printable
 from edgeclf.report import device, plots, wording
+from edgeclf.report.class_rows import make_class_rows
 from edgeclf.report.confusion import make_matrices
 from edgeclf.report.gallery import make_gallery
 
@@ -44,7 +46,7 @@ def render_report(report: BenchReport, *, images: Split | None = None) -> str:
     named = {cost.label for one in report.comparisons for cost in one.per_class if cost.difference is not None}
     galleries = [make_gallery(comparison, images) for comparison in report.comparisons if comparison.flips]
     page = (
-        _environment()
+        make_environment()
         .get_template("report.html.j2")
         .render(
             report=report,
@@ -60,6 +62,9 @@ def render_report(report: BenchReport, *, images: Split | None = None) -> str:
             classes_left_out=max(0, len(named) - plots.SHOWN_CLASSES),
             class_sentences=[s for s in map(wording.class_sentence, report.comparisons) if s] if paired else [],
             galleries=galleries,
+            class_tables=[make_class_rows(one.name, one.per_class) for one in report.comparisons] if paired else [],
+            conditions=[(c, write_value(parse_condition(c.condition).quantity, c.value)) for c in report.conditions],
+            inputs=wording.describe_inputs(report),
             matrices=make_matrices(report),
             pairs=device.pairs(report),
             scored_there=any(pair.there.top1 is not None for _, pair in device.pairs(report)),
@@ -70,7 +75,8 @@ def render_report(report: BenchReport, *, images: Split | None = None) -> str:
     return printable(page, keep="\n")
 
 
-def _environment() -> jinja2.Environment:
+def make_environment() -> jinja2.Environment:
+    """Make the templates' environment: everything is escaped, and numbers are written as in the terminal."""
     environment = jinja2.Environment(
         loader=jinja2.PackageLoader("edgeclf.report"),
         autoescape=True,

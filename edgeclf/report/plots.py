@@ -14,10 +14,10 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.ticker import FuncFormatter, LogLocator, NullFormatter
 
+from edgeclf.measure.changes import is_significant
 from edgeclf.measure.formatting import milliseconds, size, threads
 from edgeclf.measure.report import BaselineResult, BenchReport, ClassCost, ModelResult
 from edgeclf.printable import printable
-from edgeclf.report.wording import is_significant
 
 # Stand-ins that matplotlib accepts; each is replaced by the CSS variable of the same meaning.
 INK, FAINT, GRID = "#010203", "#040506", "#070809"

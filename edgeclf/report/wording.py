@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+from edgeclf.artifact.input_fit import DESCRIPTIONS
+from edgeclf.image.shape import STRETCH
+from edgeclf.measure.changes import SIGNIFICANT, is_significant
 from edgeclf.measure.formatting import milliseconds, p_value, percent, points, ratio, size, threads
 from edgeclf.measure.report import BenchReport, ClassCost, Comparison, ModelResult
 
-SIGNIFICANT = 0.05
 BUSY_LOAD_PER_CORE = 0.5
 DRIFT = 0.10
 CLEARLY = 0.95
@@ -48,6 +50,17 @@ def list_warnings(report: BenchReport) -> list[str]:
     return list(dict.fromkeys(found))
 
 
+def describe_inputs(report: BenchReport) -> list[str]:
+    """Describe the input of the models, and how pictures of another shape came to it; those that agree share a line."""
+    names: dict[str, dict[str, None]] = {}
+    for model in report.models:
+        height, width = model.input_size
+        fit = model.fit or STRETCH
+        text = f"{width}×{height} pixels, fit {fit} ({DESCRIPTIONS.get(fit, fit)})"
+        names.setdefault(text, {})[model.name] = None
+    return [f"{', '.join(concerned)}: {text}" for text, concerned in names.items()]
+
+
 def class_sentence(comparison: Comparison) -> str:
     """Name the classes that differ by more than chance explains, by the corrected test; empty without a baseline."""
     tested = [cost for cost in comparison.per_class if cost.difference is not None]
@@ -64,11 +77,6 @@ def class_sentence(comparison: Comparison) -> str:
         f"{comparison.name}: no single class loses more than chance would explain; the largest loss is "
         f"{points(worst.difference, 1)} points in “{worst.label}”."
     )
-
-
-def is_significant(cost: ClassCost) -> bool:
-    """Return whether the corrected test finds a difference; its interval then excludes zero."""
-    return cost.p_value is not None and cost.p_value < SIGNIFICANT
 
 
 def _difference(cost: ClassCost) -> float:

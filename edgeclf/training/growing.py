@@ -13,6 +13,7 @@ import numpy.typing as npt
 import tf_keras
 
 from edgeclf.dataset import list_source, load_dataset
+from edgeclf.dataset.known_images import choose_unseen
 from edgeclf.dataset.types import Dataset
 from edgeclf.errors import InputError, ModelError
 from edgeclf.graph.flatten import flatten
@@ -21,7 +22,7 @@ from edgeclf.graph.private_apis import operands, producer
 from edgeclf.image.shape import STRETCH
 from edgeclf.keras_files.loading import load_float_model
 from edgeclf.measure.formatting import counted
-from edgeclf.training.growth import JUDGED_SPLITS, GrowthReport, choose_unseen, compare_networks, find_growth
+from edgeclf.training.growth import JUDGED_SPLITS, GrowthReport, compare_networks, find_growth
 from edgeclf.training.inference import predict_probabilities
 from edgeclf.training.networks import NetworkSettings
 from edgeclf.training.networks.building import add_classifier

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import dataclasses
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Literal
@@ -10,15 +9,14 @@ from typing import Literal
 import numpy as np
 import numpy.typing as npt
 
-from edgeclf.dataset.splitting import OWN_FRACTIONS, position, validation_fractions
-from edgeclf.dataset.types import Dataset, Split
+from edgeclf.dataset.known_images import KnownImages, collect_images
+from edgeclf.dataset.types import Dataset
 from edgeclf.measure.comparison import ModelPredictions, compare_models
 from edgeclf.measure.formatting import counted, exact
 from edgeclf.measure.paired_interval import difference_interval
 from edgeclf.measure.report import ClassCost
 from edgeclf.measure.statistics import discordant, mcnemar_p
 from edgeclf.records import Record
-from edgeclf.training.known_images import KnownImages, collect_images, shorten
 
 Indices = npt.NDArray[np.int64]
 KnownBy = Literal["record", "split rule"]
@@ -155,29 +153,6 @@ def find_growth(
     )
 
 
-def choose_unseen(dataset: Dataset, split: str, known: KnownImages | None, own_splits: Sequence[str]) -> Indices:
-    """Choose the images of a split that neither run was trained on: int64[n], rows of the split.
-
-    Args:
-        dataset: of the new run.
-        split: `validation` or `test`.
-        known: which images the earlier run had; None: not recorded. Then its own split had all images in `train` whose
-            content the rule puts there; where the source states a split, it is taken as it is.
-        own_splits: those that the source states itself.
-    """
-    trained = {shorten(content) for content in dataset.splits["train"].hashes}
-    if known is not None:
-        trained |= known.of_split("train")
-    contents = dataset.splits[split].hashes
-    kept = [row for row, content in enumerate(contents) if shorten(content) not in trained]
-    if known is None and split not in own_splits:
-        size = len(dataset.splits["train"]) + len(dataset.splits["validation"])
-        fractions = validation_fractions(size) if own_splits else OWN_FRACTIONS
-        held_out = sum(fraction for name, fraction in fractions if name != "train")
-        kept = [row for row in kept if position(contents[row], dataset.split_seed) < held_out]
-    return np.array(kept, np.int64)
-
-
 def compare_networks(
     dataset: Dataset, split: str, rows: Indices, predictions: tuple[Indices, Indices], known: Sequence[str]
 ) -> GrowthComparison | None:
@@ -193,7 +168,7 @@ def compare_networks(
     whole = dataset.splits[split]
     if not len(rows):
         return None
-    images = _take(whole, rows)
+    images = whole.subset(rows)
     labels, (earlier, new) = images.labels, predictions
     names = tuple(dataset.class_names[n] for n in new.tolist())
     made = ModelPredictions("grown", "", images, tuple(dataset.class_names), new, names)
@@ -214,17 +189,6 @@ def _pair(before: npt.NDArray[np.bool_], after: npt.NDArray[np.bool_]) -> Paired
         difference=(gained - lost) / len(after),
         difference_interval=difference_interval(lost, gained, len(after)),
         p_value=mcnemar_p(lost, gained),
-    )
-
-
-def _take(split: Split, rows: Indices) -> Split:
-    chosen = rows.tolist()
-    return dataclasses.replace(
-        split,
-        images=split.images.subset(rows),
-        labels=split.labels[rows],
-        paths=tuple(split.paths[row] for row in chosen),
-        hashes=tuple(split.hashes[row] for row in chosen),
     )
 
 

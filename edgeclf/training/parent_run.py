@@ -9,10 +9,10 @@ from pathlib import Path
 from typing import Any
 
 from edgeclf.artifact.run_folder import RECORD, RunFolder
+from edgeclf.dataset.known_images import KnownImages, read_images
 from edgeclf.errors import InputError
 from edgeclf.keras_files.loading import locate_float_file
 from edgeclf.training.config import TrainConfig
-from edgeclf.training.known_images import KnownImages, read_images
 from edgeclf.training.networks import NETWORKS
 
 KEPT = ("model", "width", "l1", "l2")

@@ -11,6 +11,7 @@ from typing import Any
 from edgeclf.artifact.none_class import find_none_classes
 from edgeclf.artifact.run_folder import RunFolder
 from edgeclf.atomic import check_writable
+from edgeclf.dataset.known_images import write_images
 from edgeclf.dataset.types import Dataset
 from edgeclf.errors import InputError
 from edgeclf.image.shape import STRETCH, ImageSize
@@ -19,7 +20,6 @@ from edgeclf.training.budget.choice import NetworkChoice
 from edgeclf.training.config import TrainConfig
 from edgeclf.training.evaluation import SplitMetrics
 from edgeclf.training.growth import GrowthReport
-from edgeclf.training.known_images import write_images
 from edgeclf.versions import package_version
 
 PACKAGES = (

@@ -8,13 +8,17 @@ from __future__ import annotations
 import csv
 import io
 import re
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+
+import numpy as np
+import numpy.typing as npt
 
 from edgeclf.artifact.label_bounds import LONGEST_LABEL
 from edgeclf.artifact.run_folder import RunFolder
 from edgeclf.atomic import write_text
+from edgeclf.dataset.splitting import OWN_FRACTIONS, position, validation_fractions
 from edgeclf.dataset.types import SPLITS, Dataset
 from edgeclf.errors import InputError
 
@@ -94,6 +98,36 @@ def read_images(folder: RunFolder) -> KnownImages | None:
             )
         found.setdefault(row[0], {}).setdefault(row[1], set()).add(row[2])
     return KnownImages({split: {name: frozenset(one) for name, one in rows.items()} for split, rows in found.items()})
+
+
+def choose_unseen(
+    dataset: Dataset,
+    split: str,
+    known: KnownImages | None,
+    own_splits: Sequence[str],
+    used: Sequence[str] = ("train",),
+) -> npt.NDArray[np.int64]:
+    """Choose the images of a split that neither a run on `dataset` nor an earlier one used: int64[n], rows of it.
+
+    Args:
+        dataset: of the run.
+        split: `validation` or `test`.
+        known: which images the earlier run had; None: not recorded. Then its own split had all images in `train` whose
+            content the rule puts there; where the source states a split, it is taken as it is.
+        own_splits: those that the source states itself.
+        used: the splits whose images were used: `train` was learnt from, `validation` chose an epoch.
+    """
+    seen = {shorten(content) for name in used if name in dataset.splits for content in dataset.splits[name].hashes}
+    if known is not None:
+        seen = seen.union(*(known.of_split(name) for name in used))
+    contents = dataset.splits[split].hashes
+    kept = [row for row, content in enumerate(contents) if shorten(content) not in seen]
+    if known is None and split not in own_splits:
+        size = len(dataset.splits["train"]) + len(dataset.splits["validation"])
+        fractions = validation_fractions(size) if own_splits else OWN_FRACTIONS
+        held_out = sum(fraction for name, fraction in fractions if name != "train")
+        kept = [row for row in kept if position(contents[row], dataset.split_seed) < held_out]
+    return np.array(kept, np.int64)
 
 
 def _is_row(row: list[str]) -> bool:
