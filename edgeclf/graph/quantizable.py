@@ -1,4 +1,4 @@
-"""Finds the layers that quantization-aware training cannot take before any training, and replaces what can be replaced.
+"""Finds the layers that TFMOT cannot train with rounding in the loop, and replaces what can be replaced.
 
 TFMOT knows a batch normalization only right behind a linear convolution or dense layer, and no scaling at all. Both are
 one multiplication and one addition a channel: a 1x1 depthwise convolution, which every tool knows.
@@ -30,7 +30,7 @@ def make_quantizable(network: FloatNetwork) -> FloatNetwork:
         a copy that computes the same, or `network` itself where nothing had to change.
 
     Raises:
-        ModelError: there are layers that quantization-aware training cannot take; each is named.
+        ModelError: there are layers that TFMOT has no rule for; they are named.
     """
     loose = find_loose_scalings(network.model)
     if loose:
@@ -65,7 +65,7 @@ def _check(model: Any) -> None:
             bad.append(f"{layer.name} (activation {activation})")
     if bad:
         listed = ", ".join(bad[:5]) + (f" and {len(bad) - 5} more" if len(bad) > 5 else "")
-        raise ModelError(f"quantization-aware training cannot take the layers {listed}; use --int8 without --qat")
+        raise ModelError(f"TFMOT has no rule for the layers {listed}")
 
 
 def _refused_activation(layer: Any, known: Any) -> str | None:

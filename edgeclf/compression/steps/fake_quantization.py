@@ -68,6 +68,15 @@ def train_quantized(network: FloatNetwork, step: QuantizeAware, context: StepCon
     return network.with_model(model, invariants=replace(network.invariants, trained_ranges=True))
 
 
+def find_refusal(network: FloatNetwork) -> str | None:
+    """Describe in one line why TFMOT cannot train a network with rounding in the loop; None: it can."""
+    try:
+        insert_quantizers(make_quantizable(network))
+    except ModelError as error:
+        return str(error)
+    return None
+
+
 def insert_quantizers(network: FloatNetwork) -> Any:
     """Return the network's graph with TFMOT's quantizers in it, which preserve its invariants; it is not trained yet.
 
@@ -80,7 +89,7 @@ def insert_quantizers(network: FloatNetwork) -> Any:
         apply = tfmot.quantization.keras.quantize_apply
         model = apply(annotated) if scheme is None else apply(annotated, scheme)
     except (ValueError, RuntimeError) as error:
-        raise ModelError(f"quantization-aware training refuses it: {' '.join(str(error).split())[:200]}") from error
+        raise ModelError(f"TFMOT refuses the network: {' '.join(str(error).split())[:200]}") from error
     for layer in model.layers:
         if layer.name == PREFIX + SCALING_LAYER:
             freeze(layer)

@@ -42,14 +42,23 @@ class QuantizeAware(Step, Record):
             raise InputError(f"quantization-aware training makes {able} models, got {export.label()}; run it apart")
 
     def check(self, network: FloatNetwork) -> None:
-        """Refuse a network with a layer that cannot be quantized, by its name."""
-        from edgeclf.compression.steps.fake_quantization import insert_quantizers
-        from edgeclf.graph.quantizable import make_quantizable
+        """Build the graph that would be trained, so that what cannot be built shows before any training."""
+        from edgeclf.compression.steps.fake_quantization import find_refusal
+        from edgeclf.compression.steps.fine_tune import copy_model
+        from edgeclf.compression.steps.simulated_rounding import insert_rounding
 
-        insert_quantizers(make_quantizable(network))
+        if find_refusal(network) is not None:
+            insert_rounding(copy_model(network.model))
 
     def apply(self, network: FloatNetwork, context: StepContext) -> FloatNetwork:
-        """Return a copy whose graph carries the quantization ranges."""
-        from edgeclf.compression.steps.fake_quantization import train_quantized
+        """Return a copy whose graph carries the quantization ranges.
 
+        Where TFMOT has no rule for a layer, edgeclf's own rounding is trained with, and calibration sets the ranges.
+        """
+        from edgeclf.compression.steps.fake_quantization import find_refusal, train_quantized
+        from edgeclf.compression.steps.simulated_rounding import train_rounded
+
+        refusal = find_refusal(network)
+        if refusal is not None:
+            return train_rounded(network, self, context, refusal)
         return train_quantized(network, self, context)
