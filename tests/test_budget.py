@@ -232,7 +232,7 @@ def test_photos_smaller_than_the_input_are_not_enlarged(online: None) -> None:
 
 def test_offline_the_choice_is_among_what_is_here(offline: list[str], monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("edgeclf.training.starts.package.PackagedWeights.find", lambda self: None)
-    assert chosen() == ("mobilenet-v1", None, 96), "the backbone that ships with edgeclf, at its own size"
+    assert chosen() == ("mobilenet-v1", None, 128), "the backbone that ships with edgeclf"
     assert len(offline) == 1, "one download is tried"
     assert chosen(model="mobilenet-v2") == ("mobilenet-v2", None, None), "as before, where nothing can be had"
 

@@ -10,7 +10,9 @@ from edgeclf.training.networks.sizes import SMALL_IMAGES, size_for_any_images
 
 STEPS_FROM_SCRATCH = 60_000
 MOST_EPOCHS = 90
-STEPS_PRETRAINED = 2_500
+STEPS_PRETRAINED = 3_300
+LONG_TRAINING = 20
+"""Epochs from which on photos that start from pretrained weights are augmented strongly."""
 CHARACTER_SETS = ("digits", "mnist")
 
 
@@ -35,6 +37,7 @@ def complete(config: TrainConfig, probe: DataProbe, *, pretrained: bool) -> Trai
     rate = {"sgd": 0.1, "adam": 2e-3, "adamw": 2e-3}[optimizer] * (batch / 128) ** 0.5
     decay = {"sgd": 2e-3, "adam": 0.0, "adamw": 0.02}[optimizer]
     characters = probe.name in CHARACTER_SETS
+    augment = "light" if characters else "strong" if pretrained and not small and epochs >= LONG_TRAINING else "standard"
     return config.replace(
         model=model,
         width=config.width if config.width is not None else chosen.width,
@@ -46,7 +49,7 @@ def complete(config: TrainConfig, probe: DataProbe, *, pretrained: bool) -> Trai
         weight_decay=decay if config.weight_decay is None else config.weight_decay,
         warmup_epochs=min(2.0, epochs / 10) if config.warmup_epochs is None else config.warmup_epochs,
         dropout=config.dropout if config.dropout is not None else (0.0 if small else 0.1),
-        augment=config.augment or ("light" if characters else "standard"),
+        augment=config.augment or augment,
         flip=(not characters) if config.flip is None else config.flip,
     )
 

@@ -20,6 +20,8 @@ from edgeclf.training.starts import Start
 SCRATCH = "scratch"
 SIDES = (96, 128, 160, 192, 224)
 """Sides of the input that photos are given, pixels."""
+LARGEST_UNPUBLISHED = 128
+"""Largest side for weights that are not from ImageNet, such as edgeclf's backbone, which knows images of 64 pixels."""
 _WORTH_AT = MappingProxyType({96: 0.603, 128: 0.653, 160: 0.688, 192: 0.707, 224: 0.718})
 """ImageNet top-1 of MobileNetV2 1.0 by side of the input, as published: what a smaller input costs (Sandler et al.,
 2018, reference implementation)."""
@@ -143,7 +145,7 @@ def list_started(request: Request, starts: Iterable[StartOption]) -> list[Offer]
     for (name, width), options in grouped.items():
         network = request.networks[name]
         published = [option for option in options if option.imagenet_top1 is not None]
-        largest = request.largest_side if published else network.default_size(request.side)
+        largest = request.largest_side if published else LARGEST_UNPUBLISHED
         for size in _sides(request, network.multiple, largest):
             # the start that training takes: on this machine first, then of the nearest size
             best = min(
