@@ -49,9 +49,10 @@ def bench(
         sources: `.tflite` files, zoo names, run folders (all their compressed models); one or several.
         data: labelled images to measure accuracy on; None: no accuracy.
         split: which of its splits.
-        baseline: a `.keras` or `.h5` network; None: the `model.keras` of the first run folder.
+        baseline: a `.keras` or `.h5` network, or a float `.tflite` file; None: the `model.keras` of the first run
+            folder.
         threads: thread counts to time, one or several.
-        runtime: `litert`, `tflite-runtime` or `tensorflow`.
+        runtime: `litert`, `tflite-runtime`, `tensorflow`, or `onnxruntime` for `.onnx` files.
         runs: timed calls of each model; None: decided by its speed.
         normalize: how pixels enter models made elsewhere: "caffe", "torch", "tf", "0..1", "raw", mean and std; applied
             to those that do not know it.
@@ -74,7 +75,7 @@ def bench(
     from edgeclf.artifact.normalization import resolve_normalization
 
     given = resolve_normalization(normalize, input_range)
-    if baseline is not None:
+    if baseline is not None and Path(baseline).suffix.lower() != ".tflite":
         require("--baseline", "tensorflow", "tf_keras")
     if report is not None:
         require("--report", "matplotlib", "jinja2")
