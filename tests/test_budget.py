@@ -14,7 +14,7 @@ from edgeclf.artifact.inspection import inspect
 from edgeclf.artifact.model_file import ModelFile
 from edgeclf.dataset.probing import DataProbe
 from edgeclf.errors import InputError
-from edgeclf.keras_files.loading import read_configuration
+from edgeclf.keras_files.configuration import read_configuration
 from edgeclf.measure.machine import describe_machine
 from edgeclf.measure.report import BenchReport, ModelResult, save_report
 from edgeclf.measure.stopwatch import Percentiles

@@ -11,7 +11,8 @@ from typing import Any
 import pytest
 
 from edgeclf.errors import ModelError, UntrustedModelError
-from edgeclf.keras_files.loading import LARGEST_JSON, load_float_model, load_network, read_configuration
+from edgeclf.keras_files.configuration import LARGEST_JSON, read_configuration
+from edgeclf.keras_files.loading import load_float_model, load_network
 from edgeclf.keras_files.trust import check_configuration
 
 tf_keras = pytest.importorskip("tf_keras")

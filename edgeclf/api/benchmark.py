@@ -50,9 +50,10 @@ def bench(
         sources: `.tflite` files, zoo names, run folders (all their compressed models); one or several.
         data: labelled images to measure accuracy on; None: no accuracy.
         split: which of its splits.
-        baseline: a `.keras` or `.h5` network; None: the `model.keras` of the first run folder.
+        baseline: a `.keras` or `.h5` network, or a float `.tflite` file; None: the `model.keras` of the first run
+            folder.
         threads: thread counts to time, one or several.
-        runtime: `litert`, `tflite-runtime` or `tensorflow`.
+        runtime: `litert`, `tflite-runtime`, `tensorflow`, or `onnxruntime` for `.onnx` files.
         runs: timed calls of each model; None: decided by its speed.
         normalize: how pixels enter models made elsewhere: "caffe", "torch", "tf", "0..1", "raw", mean and std; applied
             to those that do not know it.
@@ -74,14 +75,16 @@ def bench(
         InputError: a model, the data or an output cannot be used, or a condition is about what is not measured.
         MissingExtraError: the baseline or the report needs a package that is not installed.
     """
-    if baseline is not None:
+    from edgeclf.artifact.normalization import resolve_normalization
+
+    given = resolve_normalization(normalize, input_range)
+    if baseline is not None and Path(baseline).suffix.lower() != ".tflite":
         require("--baseline", "tensorflow", "tf_keras")
     if report is not None:
         require("--report", "matplotlib", "jinja2")
     from edgeclf.artifact.class_names import plain_labels
     from edgeclf.artifact.folder_lock import lock_folders
     from edgeclf.artifact.locate import list_paths
-    from edgeclf.artifact.normalization import resolve_normalization
     from edgeclf.artifact.run_folder import RunFolder
     from edgeclf.measure.plan import BenchPlan
     from edgeclf.measure.run import HostParts, run_bench
@@ -94,7 +97,7 @@ def bench(
         threads=(threads,) if isinstance(threads, int) else tuple(threads),
         runtime=runtime,
         runs=runs,
-        normalization=resolve_normalization(normalize, input_range),
+        normalization=given,
         labels=None if labels is None else plain_labels(labels),
         fit=fit,
         trust_model=trust_model,

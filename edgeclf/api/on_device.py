@@ -60,7 +60,7 @@ def predict(
         recursive: take the images of subfolders too.
         save: folder for copies with the prediction drawn below them; None: none are made.
         overwrite: write into a `save` that is not empty.
-        runtime: `litert`, `tflite-runtime` or `tensorflow`.
+        runtime: `litert`, `tflite-runtime`, `tensorflow`, or `onnxruntime` for `.onnx` files.
         threads: number of threads of the interpreter.
         normalize: how pixels enter a network made elsewhere: "caffe", "torch", "tf", "0..1", "raw", mean and std; a
             model that knows it refuses another.
@@ -268,7 +268,7 @@ def verify(
 
     Args:
         model: a `.tflite` file, a run folder, or the name of a zoo model.
-        runtime: `litert`, `tflite-runtime` or `tensorflow`.
+        runtime: `litert`, `tflite-runtime`, `tensorflow`, or `onnxruntime` for `.onnx` files.
         normalize: as in `predict`: refused where the samples were computed with another.
         input_range: the same as a pair.
 

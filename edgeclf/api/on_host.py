@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from edgeclf.artifact.class_names import GivenLabels
     from edgeclf.artifact.normalization import Normalization
     from edgeclf.compression.compress_report import CompressReport
+    from edgeclf.compression.pipeline.plan import CompressPlan
     from edgeclf.compression.recipe import Recipe
     from edgeclf.dataset import Dataset
     from edgeclf.dataset.auditing import AuditReport
@@ -133,6 +134,7 @@ def compress(
     dynamic: bool = False,
     int16x8: bool = False,
     float32: bool = False,
+    to: str | Sequence[str] = (),
     qat: bool = False,
     prune: float | str | None = None,
     cluster: int | None = None,
@@ -142,6 +144,7 @@ def compress(
     normalize: str | Normalization | None = None,
     input_range: tuple[float, float] | None = None,
     labels: GivenLabels | None = None,
+    unlabelled: bool = False,
     fit: str | None = None,
     out: str | Path | None = None,
     trust_model: bool = False,
@@ -156,7 +159,8 @@ def compress(
         edgeclf.compress("runs/photos", recipes=["int8", "qat-int8", "prune50-qat-int8"])
 
     Args:
-        source: a run folder, a `.keras` or `.h5` file, a SavedModel.
+        source: a run folder, a `.keras` or `.h5` file, a SavedModel, a float `.tflite` file (of which formats alone are
+            made: its network cannot be trained).
         recipes: recipes or their short names; training that they have in common is done once. None: the formats and
             steps below name them.
         int8: full integer.
@@ -164,6 +168,7 @@ def compress(
         dynamic: weights in int8, activations in float.
         int16x8: weights in int8, activations in int16.
         float32: unchanged numbers.
+        to: another format by its name, or several: "onnx", or that of a plugin.
         qat: quantization-aware training; implies `int8`.
         prune: fraction of zeros among the weights, or `2:4`.
         cluster: number of distinct weights a tensor.
@@ -175,6 +180,8 @@ def compress(
         input_range: the same as a pair, such as (-1, 1).
         labels: class names in the order of the outputs of a network from elsewhere, or a file with one a line; None:
             those of `labels.txt` beside it, else the sorted names of the data's classes.
+        unlabelled: the classes of `data` are none of the network's, as where a public ImageNet network is calibrated on
+            photos of your own: top-1 is not measured, but how often a model agrees with the float network.
         fit: how pictures of another shape come to the input of a network made elsewhere: "stretch" (None), "crop" or
             "pad"; it becomes part of every file. A run knows its own.
         out: folder for the models; None: the run's `compressed/`, else a folder `compressed` beside `source`.
@@ -192,11 +199,11 @@ def compress(
     require("compress", *_HOST)
     from edgeclf.artifact.class_names import read_names
     from edgeclf.artifact.normalization import resolve_normalization
-    from edgeclf.compression.choice import Asked, choose_recipes, find_unused
+    from edgeclf.compression.choice import Asked, check_formats, choose_recipes, find_unused
     from edgeclf.compression.pipeline.plan import CompressPlan
-    from edgeclf.compression.pipeline.request import check_request, hold_folders
 
     formats = _names_of_true(float32=float32, float16=float16, dynamic=dynamic, int8=int8, int16x8=int16x8)
+    formats += check_formats((to,) if isinstance(to, str) else tuple(to))
     steps = {"qat": qat, "prune": prune, "cluster": cluster}
     with extras("compress"):
         plan = CompressPlan(
@@ -206,6 +213,7 @@ def compress(
             calibration=calibration,
             normalization=resolve_normalization(normalize, input_range),
             labels=None if labels is None else read_names(labels),
+            unlabelled=unlabelled,
             fit=fit,
             out=None if out is None else str(out),
             trust_model=trust_model,
@@ -214,13 +222,19 @@ def compress(
             speed=speed,
         )
         _warn_of_unused(find_unused(plan.recipes, settings), plan.recipes, progress)
-        # What cannot work is refused before the seconds that an import of TensorFlow takes.
-        with hold_folders(plan):
-            images = check_request(plan, progress)
-            with progress.task("loading TensorFlow", None):
-                from edgeclf.compression.pipeline.compress import compress as compress_network
+        return _compress(plan, progress)
 
-            return compress_network(plan, progress, images)
+
+def _compress(plan: CompressPlan, progress: Progress) -> CompressReport:
+    """Refuse what cannot work before the seconds that an import of TensorFlow takes, then compress."""
+    from edgeclf.compression.pipeline.request import check_request, hold_folders
+
+    with hold_folders(plan):
+        images = check_request(plan, progress)
+        with progress.task("loading TensorFlow", None):
+            from edgeclf.compression.pipeline.compress import compress as compress_network
+
+        return compress_network(plan, progress, images)
 
 
 def _names_of_true(**flags: bool) -> tuple[str, ...]:

@@ -4,6 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
 
 from edgeclf.artifact.label_bounds import MOST_CLASSES
 from edgeclf.artifact.pixels import INPUT_TYPES
@@ -25,7 +29,7 @@ class ClassifierShape:
 
     `scores` is what the output holds: `probabilities`, `log probabilities` or `logits`, read from the graph's last
     operator. `outputs` is the number of its values: that of the classes, or 1 for two classes, of which it is the
-    second one's score.
+    second one's score. `channels_first`: the input is [1, channels, height, width], as PyTorch has it.
     """
 
     height: int
@@ -37,6 +41,11 @@ class ClassifierShape:
     zero_point: int
     scores: str
     outputs: int
+    channels_first: bool = False
+
+    def arrange(self, images: npt.NDArray[Any]) -> npt.NDArray[Any]:
+        """Bring the channels of images `[N, H, W, channels]` to where the input has them."""
+        return np.ascontiguousarray(np.moveaxis(images, -1, 1)) if self.channels_first else images
 
 
 def classifier_shape(model: TfliteModel) -> ClassifierShape:
@@ -55,9 +64,11 @@ def classifier_shape(model: TfliteModel) -> ClassifierShape:
     batch, height, width, channels = image.shape
     if any(size == -1 for size in image.signature[1:]):
         raise ModelError(f"{refusal} an input of fixed size, got {shown}")
+    channels_first = channels not in (1, 3) and height in (1, 3)
+    if channels_first:
+        height, width, channels = width, channels, height
     if channels not in (1, 3):
-        hint = "; it seems to be channels first, convert it to channels last" if height in (1, 3) else ""
-        raise ModelError(f"{refusal} an input with 1 or 3 channels at its end, got {shown}{hint}")
+        raise ModelError(f"{refusal} an input with 1 or 3 channels at its end, got {shown}")
     if batch != 1 or height < 1 or width < 1:
         raise ModelError(f"{refusal} an input for one image, got {shown}")
     if image.dtype not in INPUT_TYPES:
@@ -75,7 +86,16 @@ def classifier_shape(model: TfliteModel) -> ClassifierShape:
     if count == 1 and _within_one(scores):
         kind = "probabilities"
     return ClassifierShape(
-        height, width, channels, max(count, 2), image.dtype, image.scale, image.zero_point, kind, count
+        height,
+        width,
+        channels,
+        max(count, 2),
+        image.dtype,
+        image.scale,
+        image.zero_point,
+        kind,
+        count,
+        channels_first,
     )
 
 

@@ -17,6 +17,7 @@ from edgeclf.artifact.locate import locate_model
 from edgeclf.artifact.macs import count_macs, count_parameters, operator_macs, parameter_tensors
 from edgeclf.artifact.model_file import ModelFile
 from edgeclf.artifact.none_class import describe_none_classes
+from edgeclf.artifact.onnx_file import OnnxFile
 from edgeclf.artifact.operators import TYPE_BITS
 from edgeclf.artifact.tflite import TensorInfo, TfliteModel
 from edgeclf.errors import ModelError
@@ -99,6 +100,8 @@ def inspect_file(file: ModelFile) -> InspectReport:
     Raises:
         ModelError: it is no TFLite file.
     """
+    if isinstance(file, OnnxFile):
+        raise ModelError(f"{file.name}: inspect reads .tflite files, got an ONNX file")
     shown = (str(file.path or file.name), len(file.content), gzip_size(file.content))
     state = file.seal_state
     try:

@@ -20,7 +20,9 @@ LARGEST_FILE = 1 << 32
 
 @dataclass(frozen=True)
 class ModelFile:
-    """The content of a `.tflite` file; what is derived from it is computed once, when first asked for.
+    """The content of a `.tflite` file, or, as an `OnnxFile`, of an `.onnx` file.
+
+    What is derived from it is computed once, when first asked for.
 
     Args:
         content: the whole file.
@@ -44,9 +46,14 @@ class ModelFile:
             size = path.stat().st_size
             if size > LARGEST_FILE:
                 raise ModelError(f"{path}: expected a model of at most {LARGEST_FILE:,} bytes, got {size:,}")
-            return cls(path.read_bytes(), path.name, path)
+            content = path.read_bytes()
         except OSError as error:
             raise ModelError(f"{path}: cannot be read ({(error.strerror or str(error)).lower()})") from error
+        if path.suffix.lower() == ".onnx" and content[4:8] != IDENTIFIER:
+            from edgeclf.artifact.onnx_file import OnnxFile
+
+            return OnnxFile(content, path.name, path)
+        return cls(content, path.name, path)
 
     @property
     def is_tflite(self) -> bool:

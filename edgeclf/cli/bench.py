@@ -37,7 +37,7 @@ OPTIONS = (
     Option("split", "train, validation or test.", metavar="NAME"),
     Option(
         "baseline",
-        "The float network to compare to. Default: the run folder's model.keras.",
+        "The float network to compare to, such as a float .tflite. Default: the run folder's model.keras.",
         metavar="FILE",
         complete=complete_path,
     ),

@@ -33,6 +33,13 @@ def _io_types() -> Iterable[str]:
     return IO_TYPES
 
 
+def _formats() -> Iterable[str]:
+    from edgeclf.compression.exporter import known_exporters
+    from edgeclf.compression.recipe import parse_recipe  # noqa: F401  # fills the registry
+
+    return known_exporters()
+
+
 def _settings() -> type:
     from edgeclf.compression.choice import settings_record
 
@@ -42,7 +49,7 @@ def _settings() -> type:
 OPTIONS = (
     Option(
         "source",
-        "A run folder, a .keras or .h5 file, a SavedModel.",
+        "A run folder, a .keras or .h5 file, a SavedModel, a float .tflite file.",
         metavar="SOURCE",
         complete=complete_path,
         argument=True,
@@ -60,6 +67,15 @@ OPTIONS = (
     Option("dynamic", "Weights in int8; computes in float and int8.", panel=_FORMATS),
     Option("int16x8", "Weights in int8, activations in int16.", panel=_FORMATS),
     Option("float32", "Unchanged numbers, for comparison.", panel=_FORMATS),
+    Option(
+        "to",
+        "Another format by its name, such as onnx; repeatable.",
+        metavar="FORMAT",
+        type=list[str],
+        default=UNSET,
+        complete=complete_from(_formats),
+        panel=_FORMATS,
+    ),
     Option("qat", "Train with quantization in the loop; implies --int8.", panel=_STEPS),
     Option("prune", "Fraction of zero weights: 0.5, or 2:4.", metavar="FRACTION", panel=_STEPS),
     Option("cluster", "Distinct weights a tensor, such as 16.", metavar="N", panel=_STEPS),
@@ -84,6 +100,7 @@ OPTIONS = (
         help="Class names of a network from elsewhere, one a line in the order of its outputs. Default: labels.txt "
         "beside it, else the sorted classes of the data.",
     ),
+    Option("unlabelled", "Calibrate on photos of other classes than the network's; nothing is scored."),
     FIT,
     Option("out", "Where NAME-<recipe>.tflite go. Default: the run's compressed/.", metavar="DIR"),
     Option("trust_model", "Load a file that runs code of its own, such as a Lambda."),

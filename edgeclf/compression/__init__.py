@@ -5,6 +5,7 @@ from __future__ import annotations
 import edgeclf.graph  # noqa: F401  # sets the variables that TensorFlow reads when it is first imported
 from edgeclf.compression.choice import choose_recipes
 from edgeclf.compression.compress_report import CompressedModel, CompressReport
+from edgeclf.compression.export.onnx_format import Onnx
 from edgeclf.compression.export.tflite import TFLite
 from edgeclf.compression.exporter import Exporter, register_exporter
 from edgeclf.compression.recipe import Recipe, parse_recipe
@@ -18,6 +19,7 @@ __all__ = [
     "CompressedModel",
     "Exporter",
     "FineTuning",
+    "Onnx",
     "Prune",
     "QuantizeAware",
     "Recipe",

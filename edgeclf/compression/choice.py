@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from edgeclf.compression.export.tflite import TFLite
-from edgeclf.compression.exporter import EXPORTERS
+from edgeclf.compression.exporter import EXPORTERS, known_exporters
 from edgeclf.compression.recipe import Recipe, parse_recipe
 from edgeclf.compression.step import STEPS
 from edgeclf.errors import InputError, UnknownNameError
@@ -73,6 +73,19 @@ def choose_recipes(asked: Asked) -> tuple[Recipe, ...]:
     recipes = tuple(with_settings(recipe, settings) for recipe in recipes)
     check_recipes(recipes)
     return recipes
+
+
+def check_formats(names: Sequence[str]) -> tuple[str, ...]:
+    """Refuse names that are of no format.
+
+    Raises:
+        UnknownNameError: one is not.
+    """
+    known = known_exporters()
+    for name in names:
+        if name not in known:
+            raise UnknownNameError("format", name, known)
+    return tuple(names)
 
 
 def check_recipes(recipes: Sequence[Recipe]) -> None:

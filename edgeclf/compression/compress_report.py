@@ -42,6 +42,8 @@ class CompressedModel(Record):
         digest: SHA-256 of all settings of the recipe.
         network_input: how pixels enter the float network, and where that is known from; the file takes raw ones.
         fit: how pictures of another shape come to the input: `stretch`, `crop` or `pad`.
+        agreement: fraction of the images of a split without labels for which the file and the float network predict the
+            same class; None where the labels are known.
     """
 
     path: str
@@ -69,6 +71,7 @@ class CompressedModel(Record):
     speed: Speed | None = None
     written_bytes: int | None = None
     fit: str = STRETCH
+    agreement: float | None = None
 
 
 @dataclass(frozen=True)

@@ -19,9 +19,11 @@ class ExportedFile(ModelFile):
 
     Args:
         input_range: what pixel values 0 and 255 must become before they enter a float input; None: they enter raw.
+        notes: what users should know about this file, a line each.
     """
 
     input_range: tuple[float, float] | None = None
+    notes: tuple[str, ...] = ()
 
 
 class Exporter(Protocol):
@@ -53,6 +55,11 @@ class Exporter(Protocol):
         return False
 
     @property
+    def takes_graphs(self) -> bool:
+        """Whether `export` can take a network that came as a float TFLite graph (`FloatNetwork.graph`)."""
+        return False
+
+    @property
     def remark(self) -> str:
         """What users should know about the format, but nothing on speed, which is measured; may be empty."""
         return ""
@@ -66,6 +73,14 @@ class Exporter(Protocol):
         """Return by label what can stand at the end of a recipe's name, with default settings."""
         made = cls()
         return {made.label(): made}
+
+    def check_available(self) -> None:
+        """Refuse where packages that `export` needs are missing; called before any work.
+
+        Raises:
+            MissingExtraError: they are.
+        """
+        return
 
     def export(self, network: FloatNetwork, context: StepContext) -> ExportedFile:
         """Convert `network`; the file's graph is complete.

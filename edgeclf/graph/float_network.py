@@ -86,6 +86,8 @@ class FloatNetwork:
         classes: class names in the order of the outputs.
         invariants: what later steps must preserve.
         notes: warnings and remarks from the steps so far, a line each.
+        graph: a float TFLite graph that computes `call` of one image, which exporters take as it is; None: they convert
+            `call`.
     """
 
     model: Any
@@ -95,6 +97,7 @@ class FloatNetwork:
     classes: tuple[str, ...]
     invariants: Invariants = field(default_factory=Invariants)
     notes: tuple[str, ...] = ()
+    graph: bytes | None = field(default=None, repr=False)
 
     @property
     def input_max(self) -> float:

@@ -17,6 +17,7 @@ import numpy.typing as npt
 import tf_keras
 
 from edgeclf.artifact.normalization import Normalization
+from edgeclf.artifact.tflite_source_editor import SourceEditor
 from edgeclf.errors import ModelError
 from edgeclf.graph.flatten import flatten
 from edgeclf.graph.float_network import FloatNetwork
@@ -72,9 +73,19 @@ def _prepare_callable(network: FloatNetwork, scale: Any, offset: Any) -> FloatNe
     if _is_pure(network, scale, offset):
         return network
     span, low, call = np.float32(scale * 255), np.float32(offset), network.call
-    if network.input.normalization.channel_order == "BGR":
-        return replace(_with_input_max(network, 1.0), call=lambda x: call(x[..., ::-1] * span + low))
-    return replace(_with_input_max(network, 1.0), call=lambda x: call(x * span + low))
+    reverse = network.input.normalization.channel_order == "BGR"
+    graph = None if network.graph is None else _normalize_entry(network.graph, scale * 255, offset, reverse)
+    scaled = replace(_with_input_max(network, 1.0), graph=graph)
+    if reverse:
+        return replace(scaled, call=lambda x: call(x[..., ::-1] * span + low))
+    return replace(scaled, call=lambda x: call(x * span + low))
+
+
+def _normalize_entry(graph: bytes, scale: Any, offset: Any, reverse: bool) -> bytes:
+    editor = SourceEditor(graph)
+    scales, offsets = (np.broadcast_to(np.asarray(part, np.float64), 3) for part in (scale, offset))
+    editor.normalize_entry(scales, offsets, reverse=reverse)
+    return editor.pack()
 
 
 def _is_pure(network: FloatNetwork, scale: Any, offset: Any) -> bool:

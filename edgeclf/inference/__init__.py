@@ -1,7 +1,9 @@
 """Edge side: engines, predictors, and the classifier of a model file."""
 
-from edgeclf.inference.engine import ENGINES
+from edgeclf.inference.engine import ENGINES, Engine
 from edgeclf.inference.litert import LITERT
+from edgeclf.inference.onnx_runtime import OnnxRuntime
 from edgeclf.inference.tflite_runtime import TFLiteRuntime
 
-ENGINES.update({engine.name: engine for engine in (LITERT, TFLiteRuntime())})
+_OWN: tuple[Engine, ...] = (LITERT, TFLiteRuntime(), OnnxRuntime())
+ENGINES.update({engine.name: engine for engine in _OWN})

@@ -182,7 +182,8 @@ class Classifier:
             self._decide_by(image)
         assert self._table is not None
         pixels = _gray(image) if self._shape.channels == 1 else image
-        return self._session.run(apply_table(self._table, pixels, self._channel_order)[None]).reshape(-1)
+        tensor = apply_table(self._table, pixels, self._channel_order)[None]
+        return self._session.run(self._shape.arrange(tensor)).reshape(-1)
 
     def top1(self, images: Images) -> npt.NDArray[np.int64]:
         """Find the best class of each of uint8[N, height, width, 3]: int64[N]; ties go to the lowest index.
@@ -222,9 +223,7 @@ class Classifier:
         """
         if self.input_range is not None and not self._is_open:
             return self.input_range
-        stack = np.stack(list(images))
-        if self._shape.channels == 1:
-            stack = np.stack([_gray(image) for image in stack])
+        stack = np.stack([_gray(image) if self._shape.channels == 1 else image for image in images])
         return self._take(measure_input_range(self._predict_tensors, stack, labels))
 
     def choose_over_frames(self) -> None:
@@ -271,9 +270,9 @@ class Classifier:
         numbers: npt.NDArray[Any] = tensors
         if shape.dtype != "float32":
             limits = np.iinfo(np.dtype(shape.dtype))
-            scaled = np.clip(np.rint(tensors / shape.scale) + shape.zero_point, limits.min, limits.max)
-            numbers = scaled.astype(shape.dtype)
-        raws = [self._session.run(np.ascontiguousarray(one[None])).reshape(-1) for one in numbers]
+            rounded = np.rint(tensors / shape.scale) + shape.zero_point
+            numbers = np.clip(rounded, limits.min, limits.max).astype(shape.dtype)
+        raws = [self._session.run(np.ascontiguousarray(one[None])).reshape(-1) for one in shape.arrange(numbers)]
         return np.stack([self._to_probabilities(raw) for raw in raws])
 
     def _ranking(self, raw: npt.NDArray[Any]) -> npt.NDArray[Any]:

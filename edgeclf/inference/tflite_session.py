@@ -13,6 +13,7 @@ import numpy.typing as npt
 from edgeclf.artifact.custom_operators import describe_custom_operators, describe_edge_tpu, is_for_edge_tpu
 from edgeclf.artifact.graph_bounds import is_predictable
 from edgeclf.artifact.model_file import ModelFile
+from edgeclf.artifact.onnx_file import OnnxFile
 from edgeclf.artifact.tflite import TensorInfo, TfliteModel
 from edgeclf.errors import InputError, ModelError, RunFailedError
 from edgeclf.image.native_stderr import RUNTIME_CHATTER, without_chatter
@@ -151,6 +152,8 @@ class TFLiteEngine(ABC):
         if threads < 1:
             raise InputError(f"threads must be at least 1, got {threads}")
         file.check()
+        if isinstance(file, OnnxFile):
+            raise InputError(f"{file.name}: {self.name} runs .tflite files; run it with --runtime onnxruntime")
         graph = file.graph
         if not graph.inputs or not graph.outputs:
             raise ModelError(f"{file.name}: the graph has {len(graph.inputs)} inputs and {len(graph.outputs)} outputs")

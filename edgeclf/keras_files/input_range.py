@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import dataclasses
+
 import numpy as np
 import numpy.typing as npt
 
@@ -9,7 +11,7 @@ from edgeclf.artifact.normalization import RAW, Normalization
 from edgeclf.dataset import Dataset
 from edgeclf.errors import InputError
 from edgeclf.graph.inner_scaling import scales_input
-from edgeclf.inference.input_range import InputRange
+from edgeclf.inference.input_range import InputRange, resolve_input_range
 from edgeclf.inference.range_measurement import NETWORK_CONVENTION, Predict, measure_input_range
 from edgeclf.keras_files.loading import LoadedNetwork
 from edgeclf.measure.accuracy import LABELLED_RANGE_IMAGES, range_rows
@@ -19,18 +21,29 @@ _BATCH = 64
 
 
 def choose_input_range(
-    loaded: LoadedNetwork, given: Normalization | None, data: Dataset | None, progress: Progress
+    loaded: LoadedNetwork,
+    given: Normalization | None,
+    data: Dataset | None,
+    progress: Progress,
+    *,
+    labelled: bool = True,
 ) -> InputRange:
     """Choose how pixels enter the network.
 
-    A run's network and one with a scaling layer inside take raw pixels. For others it is measured on training images.
+    A run's network and one with a scaling layer inside take raw pixels, and a TFLite file may know its own. For others
+    it is measured on training images.
 
     Returns:
         the normalization, and where it comes from.
 
     Raises:
-        InputError: nothing names it and there are no images to measure on, or a run's network is given another.
+        InputError: nothing names it and there are no images to measure on, or a network that knows it is given another.
     """
+    known = None if loaded.file is None else resolve_input_range(loaded.file, given)
+    if known is not None:
+        entered = dataclasses.replace(known.range, normalization=known.applied or RAW)
+        progress.info(entered.sentence)
+        return entered
     own = describe_own_input(loaded)
     if given is not None:
         if loaded.run is not None and not given.agrees_with(RAW):
@@ -54,7 +67,8 @@ def choose_input_range(
     rows = range_rows(len(split), LABELLED_RANGE_IMAGES)
     # a SavedModel may know one batch size alone
     predict = _predictor(loaded, 1 if loaded.kind == "SavedModel" else _BATCH)
-    measured = measure_input_range(predict, np.asarray(split.images[rows]), split.labels[rows], NETWORK_CONVENTION)
+    labels = split.labels[rows] if labelled else None
+    measured = measure_input_range(predict, np.asarray(split.images[rows]), labels, NETWORK_CONVENTION)
     (progress.info if measured.decided else progress.warn)(measured.sentence)
     if measured.doubt:
         progress.warn(f"{loaded.path.name}: {measured.doubt} ({', '.join(data.class_names[:5])}, ...)")

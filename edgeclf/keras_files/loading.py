@@ -1,26 +1,22 @@
-"""Loads float networks: run folders, tf-keras `.keras` and `.h5`, Keras 3 `.keras`, SavedModels."""
+"""Loads float networks: run folders, tf-keras `.keras` and `.h5`, Keras 3 `.keras`, SavedModels, float `.tflite`."""
 
 from __future__ import annotations
 
 import dataclasses
-import json
-import zipfile
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from edgeclf.artifact.model_file import ModelFile
 from edgeclf.artifact.normalization import RAW, Normalization
 from edgeclf.artifact.run_folder import RunFolder
 from edgeclf.errors import ModelError
 from edgeclf.graph.float_network import FloatNetwork, InputSpec
+from edgeclf.keras_files.configuration import read_configuration
 from edgeclf.keras_files.containers import check_container
 from edgeclf.keras_files.reading import READING_ERRORS, image_classifier, reason
+from edgeclf.keras_files.tflite_source import TFLITE, arrange_source, is_tflite_file, load_tflite_source
 from edgeclf.keras_files.trust import check_configuration
-
-_HDF5 = b"\x89HDF\r\n\x1a\n"
-_ZIP = b"PK\x03\x04"
-LARGEST_JSON = 1 << 26
-"""Bytes of a configuration; an archive of a few kB may unpack to gigabytes."""
 
 
 @dataclass(frozen=True)
@@ -31,9 +27,11 @@ class LoadedNetwork:
         path: the file or folder that holds the network.
         name: for the files made of it.
         run: the run folder that it lies in, if any.
-        kind: `tf-keras`, `Keras 3` or `SavedModel`.
+        kind: `tf-keras`, `Keras 3`, `SavedModel` or `TFLite`.
         network: on raw pixels until `with_normalization` says otherwise. `model` is None where another framework made
-            it. Without a run folder the classes are numbers.
+            it. Without a run folder the classes are numbers, unless the file names them.
+        file: a TFLite file itself, which may know its input, its fit and its classes; None: it is none.
+        label_source: where in `file` the class names are from; empty: it names none.
     """
 
     path: Path
@@ -41,6 +39,8 @@ class LoadedNetwork:
     run: RunFolder | None
     kind: str
     network: FloatNetwork
+    file: ModelFile | None = None
+    label_source: str = ""
 
     def with_normalization(self, normalization: Normalization) -> LoadedNetwork:
         """Return a copy whose network takes pixels as `normalization` makes them."""
@@ -73,7 +73,8 @@ def check_network_file(given: str | Path, *, trust_model: bool = False) -> tuple
     """Check what `load_network` loads, as far as that shows without TensorFlow.
 
     Returns:
-        `tf-keras`, `Keras 3` or `SavedModel`; the file or folder that holds the network; the run folder, if any.
+        `tf-keras`, `Keras 3`, `SavedModel` or `TFLite`; the file or folder that holds the network; the run folder, if
+        any.
 
     Raises:
         ModelError: there is nothing to load, or it is damaged.
@@ -84,6 +85,9 @@ def check_network_file(given: str | Path, *, trust_model: bool = False) -> tuple
         if not (path / "saved_model.pb").is_file():
             raise ModelError(f"{path}: neither a run folder (run.json) nor a SavedModel (saved_model.pb)")
         return "SavedModel", path, run
+    if is_tflite_file(path):
+        arrange_source(path)
+        return TFLITE, path, run
     kind, config = read_configuration(path)
     if not trust_model:
         check_keras_file(path, config)
@@ -91,10 +95,11 @@ def check_network_file(given: str | Path, *, trust_model: bool = False) -> tuple
 
 
 def load_network(given: str | Path, *, trust_model: bool = False) -> LoadedNetwork:
-    """Load a run folder's network, a `.keras` or `.h5` file, or a SavedModel.
+    """Load a run folder's network, a `.keras` or `.h5` file, a SavedModel, or a float `.tflite` file.
 
     Raises:
         ModelError: there is nothing to load, it is damaged, or it is no image classifier with a fixed input size.
+        InputError: a TFLite file is quantized already.
         UntrustedModelError: it would run foreign code, and `trust_model` is off.
     """
     path, run = locate_network(given)
@@ -102,6 +107,9 @@ def load_network(given: str | Path, *, trust_model: bool = False) -> LoadedNetwo
         from edgeclf.keras_files.saved_model import load_saved_model
 
         return LoadedNetwork(path, path.name, None, "SavedModel", load_saved_model(path, trust_model))
+    if is_tflite_file(path):
+        file, network, label_source = load_tflite_source(path)
+        return LoadedNetwork(path, path.stem, None, TFLITE, network, file, label_source)
     kind, config = read_configuration(path)
     if not trust_model:
         check_keras_file(path, config)
@@ -169,73 +177,6 @@ def locate_float_file(path: str | Path, *, trust_model: bool = False) -> Path:
     if not trust_model:
         check_keras_file(path, config)
     return path
-
-
-def read_configuration(path: Path) -> tuple[str, dict[str, Any]]:
-    """Read who saved a Keras file (`tf-keras` or `Keras 3`), and its `model_config`; nothing in the file is run.
-
-    Raises:
-        ModelError: there is no such file, or it is damaged.
-    """
-    try:
-        with path.open("rb") as stream:
-            start = stream.read(8)
-    except OSError as error:
-        why = "no such file or folder" if not path.exists() else (error.strerror or str(error)).lower()
-        raise ModelError(f"{path}: cannot be read ({why})") from error
-    if not start:
-        raise ModelError(f"{path}: the file is empty")
-    _check_one_kind(path, start)
-    try:
-        if start.startswith(_ZIP):
-            version, config = _zip_configuration(path)
-        elif start == _HDF5:
-            version, config = _hdf5_configuration(path)
-        else:
-            raise ModelError(f"{path}: neither a .keras nor an .h5 file (it starts with {start[:4]!r})")
-    except READING_ERRORS as error:
-        if isinstance(error, ModelError):
-            raise
-        raise ModelError(f"{path}: is cut or damaged ({reason(error)}); copy it again") from error
-    if not isinstance(config, dict):
-        raise ModelError(f"{path}: holds weights alone, without the network; save the whole model")
-    return ("Keras 3" if version.split(".")[0] not in ("", "1", "2") else "tf-keras"), config
-
-
-def _check_one_kind(path: Path, start: bytes) -> None:
-    """Refuse a file that is a zip archive and HDF5 at once: what is checked must be what the loaders will open.
-
-    The loaders take the archive where the name ends in `.keras` and there is one, else HDF5 wherever in the file it
-    begins.
-    """
-    if start.startswith(_ZIP) and not path.name.endswith(".keras"):
-        raise ModelError(f"{path}: is a zip archive by its content; a name that ends in .keras was expected, rename it")
-    if start == _HDF5 and zipfile.is_zipfile(path):
-        raise ModelError(
-            f"{path}: holds HDF5 and a zip archive in one file; a file of one kind was expected, do not use it"
-        )
-
-
-def _zip_configuration(path: Path) -> tuple[str, Any]:
-    with zipfile.ZipFile(path) as archive:
-        version = _json_in(archive, "metadata.json").get("keras_version", "")
-        return str(version), _json_in(archive, "config.json")
-
-
-def _json_in(archive: zipfile.ZipFile, name: str) -> Any:
-    size = archive.getinfo(name).file_size
-    if size > LARGEST_JSON:
-        raise ValueError(f"{name} has {size:,} bytes, expected at most {LARGEST_JSON:,}")
-    return json.loads(archive.read(name))
-
-
-def _hdf5_configuration(path: Path) -> tuple[str, Any]:
-    import h5py
-
-    with h5py.File(path, "r") as file:
-        text, version = file.attrs.get("model_config"), file.attrs.get("keras_version", "")
-        version = version.decode() if isinstance(version, bytes) else str(version)
-        return version, None if text is None else json.loads(text)
 
 
 def _load_tf_keras(path: Path, trust_model: bool) -> Any:

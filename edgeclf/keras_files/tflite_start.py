@@ -34,6 +34,11 @@ def check_tflite_start(path: str | Path) -> ModelFile:
     shape = file.shape
     if shape.channels != 3:
         raise InputError(f"{file.name}: expected an input of 3 channels (RGB) to start from, got {shape.channels}")
+    if shape.channels_first:
+        raise InputError(
+            f"{file.name}: expected an input with channels last to start from, got channels first; export it with "
+            "litert_torch.to_channel_last_io(network, args=[0])"
+        )
     if shape.dtype not in ("float32", *_ZERO_OF_PIXELS):
         raise InputError(f"{file.name}: expected an input of float32, uint8 or int8 to start from, got {shape.dtype}")
     return file

@@ -25,6 +25,7 @@ from edgeclf.measure.report_comparison import check_comparable, compare_reports
 from edgeclf.measure.sources import BenchSources, find_sources
 from edgeclf.measure.subjects import DatasetLoader
 from edgeclf.measure.target import Local, Target
+from edgeclf.measure.tflite_baseline import is_tflite_baseline, open_tflite_baseline
 from edgeclf.progress import SILENT, Progress
 
 NOT_COMPARED = "not compared with"
@@ -96,6 +97,8 @@ def _find_lack(plan: BenchPlan, found: BenchSources, host: HostParts) -> str:
     """Return why there will be no baseline, and what helps; empty where there will be one."""
     if plan.baseline is None and not found.keras_models:
         return "name one with --baseline"
+    if plan.baseline is not None and is_tflite_baseline(Path(plan.baseline)):
+        return ""
     return "" if host.open_baseline is not None else NO_TENSORFLOW
 
 
@@ -129,12 +132,17 @@ def _baseline(
     path = Path(plan.baseline) if plan.baseline is not None else next(iter(found.keras_models), None)
     if path is None:
         return None, ()
-    if host.open_baseline is None:
+    tflite = is_tflite_baseline(path)
+    if host.open_baseline is None and not tflite:
         return None, (f"{path}: {NOT_COMPARED}: {NO_TENSORFLOW}",)
     given = plan.fit or run_fit(path)
     # A network that states none is taken for the one that the first model was made of.
     fit = given or own_fit(files[0])
-    network = host.open_baseline(path, replace(plan, fit=fit), load, progress)
+    if tflite:
+        network = open_tflite_baseline(path, replace(plan, fit=fit), load)
+    else:
+        assert host.open_baseline is not None
+        network = host.open_baseline(path, replace(plan, fit=fit), load, progress)
     if given is None and fit not in (None, STRETCH):
         note = f"float baseline: pictures enter it by the fit {fit}, as they enter {files[0].name}: assumed"
         network = replace(network, notes=(*network.notes, note))

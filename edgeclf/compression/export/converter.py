@@ -24,7 +24,9 @@ _CHATTER = (
 
 
 def float_graph(network: FloatNetwork) -> bytes:
-    """Convert to a float graph on scaled pixels, one image at a time."""
+    """Return the float graph on scaled pixels, one image at a time: converted, unless the network came as one."""
+    if network.graph is not None:
+        return network.graph
     return run_converter(_converter(network, network.call, tf.float32))
 
 

@@ -115,4 +115,4 @@ def _with_io(quantized: bytes, io: str, input_max: float) -> Converted:
     return Converted(quantized, (0.0, input_max))
 
 
-INT8 = TFLiteFormat("int8", _int8, io=IO_TYPES, calibrates=True, integer=True, carries_ranges=True)
+INT8 = TFLiteFormat("int8", _int8, io=IO_TYPES, calibrates=True, integer=True, carries_ranges=True, takes_graphs=True)

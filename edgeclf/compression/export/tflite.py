@@ -73,6 +73,11 @@ class TFLite(Exporter, Record):
         return FORMATS[self.format].integer
 
     @property
+    def takes_graphs(self) -> bool:
+        """Whether a network that came as a float TFLite graph can be exported."""
+        return FORMATS[self.format].takes_graphs
+
+    @property
     def remark(self) -> str:
         """What users should know about the format, but nothing on speed, which is measured; may be empty."""
         return FORMATS[self.format].remark

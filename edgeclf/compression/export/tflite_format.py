@@ -37,6 +37,7 @@ class TFLiteFormat:
         integer: whether everything inside the graph is computed in 8-bit integers.
         carries_ranges: whether the file can keep the ranges of quantization-aware training.
         remark: what users should know of it, but nothing on speed, which is measured; may be empty.
+        takes_graphs: whether a network that came as a TFLite graph can be exported.
     """
 
     name: str
@@ -46,3 +47,4 @@ class TFLiteFormat:
     integer: bool = False
     carries_ranges: bool = False
     remark: str = ""
+    takes_graphs: bool = False

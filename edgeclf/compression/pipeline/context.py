@@ -22,6 +22,8 @@ class RecipeContext(StepContext):
         network_input: how pixels enter the network, and where that is known from.
         calibration: the record of the calibration draw; None: nothing is calibrated.
         float_correct: bool[N], which images of the scored split the source predicts correctly; None: not measured.
+        labelled: whether the labels of the data are the network's classes.
+        float_labels: int64[N], what the source predicts for the scored split where that has no labels of its classes.
         class_source: where the class names are from (see `SettledClasses`).
         notes: what users should know about the source, a line each; every model's notes begin with them.
         choice: of the network, by a budget that the user asked for; None: there was none.
@@ -32,6 +34,8 @@ class RecipeContext(StepContext):
     network_input: InputRange
     calibration: CalibrationSet | None = None
     float_correct: npt.NDArray[np.bool_] | None = None
+    labelled: bool = True
+    float_labels: npt.NDArray[np.int64] | None = None
     selected: bool = False
     class_source: str = "run"
     notes: tuple[str, ...] = ()

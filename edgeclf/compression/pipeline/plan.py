@@ -17,12 +17,13 @@ class CompressPlan(Record):
     """One source, and what is made of it.
 
     Args:
-        source: a run folder, a `.keras` or `.h5` file, a SavedModel.
+        source: a run folder, a `.keras` or `.h5` file, a SavedModel, a float `.tflite` file.
         recipes: one model each; the type of input and output is a setting of their exporters.
         data: images for calibration, training and top-1: a folder, a manifest, a name, or a `Dataset`; None: those that
             the run was trained on.
         calibration: number of training images that set quantization ranges.
         normalization: how pixels enter a network from elsewhere; None: measured.
+        unlabelled: the classes of `data` are none of the network's: its images calibrate, and nothing is scored.
         fit: how pictures of another shape come to the input of a network from elsewhere: `stretch`, `crop` or `pad`;
             None: that of the run, else `stretch`.
         labels: class names in the order of the outputs of a network from elsewhere; None: a list beside it, else the
@@ -34,7 +35,8 @@ class CompressPlan(Record):
         speed: time each model beside a float32 model of the network, about a second each.
 
     Raises:
-        InputError: there is no recipe, one is given twice, or there are no calibration images.
+        InputError: there is no recipe, one is given twice, there are no calibration images, or a step needs the labels
+            that there are none of.
     """
 
     source: str
@@ -49,8 +51,12 @@ class CompressPlan(Record):
     speed: bool = True
     labels: tuple[str, ...] | None = None
     fit: str | None = None
+    unlabelled: bool = False
 
     def __post_init__(self) -> None:
         check_recipes(self.recipes)
         if self.calibration < 1:
             raise InputError(f"calibration must be at least 1 image, got {self.calibration}")
+        trains = next((recipe.name for recipe in self.recipes if recipe.trains), None)
+        if self.unlabelled and trains is not None:
+            raise InputError(f"{trains} trains on labels; leave --unlabelled out, or the steps")

@@ -6,7 +6,7 @@ import dataclasses
 
 import numpy as np
 
-from edgeclf.artifact.input_fit import resolve_network_fit
+from edgeclf.artifact.input_fit import resolve_fit, resolve_network_fit
 from edgeclf.compression.export.calibration import CalibrationSet, compare_halves, describe_draw, draw_indices
 from edgeclf.compression.export.int8_format import observe
 from edgeclf.compression.export.observation import FloatObservation
@@ -15,7 +15,7 @@ from edgeclf.compression.pipeline.chance import check_better_than_chance
 from edgeclf.compression.pipeline.class_names import settle_classes
 from edgeclf.compression.pipeline.context import RecipeContext
 from edgeclf.compression.pipeline.plan import CompressPlan
-from edgeclf.compression.pipeline.scoring import score_float
+from edgeclf.compression.pipeline.scoring import predict_float, score_float
 from edgeclf.compression.pipeline.training_data import Images, find_data
 from edgeclf.compression.recipe import digest_of, steps_to_list
 from edgeclf.dataset import Dataset
@@ -42,12 +42,14 @@ def prepare(loaded: LoadedNetwork, plan: CompressPlan, progress: Progress, image
     Raises:
         InputError: the data or the network do not fit the recipes.
     """
-    loaded = loaded.with_fit(resolve_network_fit(loaded.path, plan.fit))
+    file = loaded.file
+    fit = resolve_network_fit(loaded.path, plan.fit) if file is None else resolve_fit(file, plan.fit)
+    loaded = loaded.with_fit(fit)
     named = settle_classes(loaded, plan, find_data(loaded, plan, progress, images))
     data = named.data
     for note in named.notes:
         progress.info(note)
-    chosen = choose_input_range(loaded, plan.normalization, data, progress)
+    chosen = choose_input_range(loaded, plan.normalization, data, progress, labelled=not plan.unlabelled)
     network = dataclasses.replace(loaded.with_normalization(chosen.normalization).network, classes=named.names)
     network = prepare_network(network)
     # by their settings: a step's fields need not be hashable
@@ -65,6 +67,7 @@ def prepare(loaded: LoadedNetwork, plan: CompressPlan, progress: Progress, image
         progress=progress,
         name=loaded.name,
         network_input=chosen,
+        labelled=not plan.unlabelled,
         selected=loaded.run is not None,
         class_source=named.source,
         notes=named.notes,
@@ -72,7 +75,11 @@ def prepare(loaded: LoadedNetwork, plan: CompressPlan, progress: Progress, image
     )
     # a SavedModel may know one batch size alone
     batch = 1 if loaded.kind == "SavedModel" else 200
-    context = dataclasses.replace(context, float_correct=score_float(context, batch))
+    context = dataclasses.replace(
+        context,
+        float_correct=score_float(context, batch),
+        float_labels=predict_float(context, batch) if plan.unlabelled else None,
+    )
     notes = (*named.notes, *_assumptions(chosen), *check_better_than_chance(loaded, context, batch))
     context = dataclasses.replace(context, notes=notes)
     if data is not None and any(recipe.calibrates for recipe in plan.recipes):

@@ -7,7 +7,8 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 from edgeclf.artifact.folder_lock import lock_folders
-from edgeclf.artifact.input_fit import resolve_network_fit
+from edgeclf.artifact.input_fit import resolve_fit, resolve_network_fit
+from edgeclf.artifact.model_file import ModelFile
 from edgeclf.artifact.run_folder import RunFolder
 from edgeclf.compression.exporter import known_exporters
 from edgeclf.compression.pipeline.model_folder import check_not_in_the_way, is_unfinished
@@ -17,6 +18,7 @@ from edgeclf.compression.recipe import Recipe
 from edgeclf.dataset import Dataset, list_source, probe
 from edgeclf.errors import InputError, ModelError
 from edgeclf.keras_files.loading import check_network_file, locate_network
+from edgeclf.keras_files.tflite_source import TFLITE
 from edgeclf.progress import SILENT, Progress
 
 
@@ -36,8 +38,13 @@ def check_request(plan: CompressPlan, progress: Progress = SILENT) -> Images:
     kind, path, run = check_network_file(plan.source, trust_model=plan.trust_model)
     if run is not None and run.labels and plan.labels is not None:
         raise InputError(f"{plan.source}: the run names its classes itself; leave --labels out")
-    resolve_network_fit(path, plan.fit)
+    if kind == TFLITE:
+        resolve_fit(ModelFile.read(path), plan.fit)
+    else:
+        resolve_network_fit(path, plan.fit)
     check_kind(kind, path.name, plan.recipes)
+    for recipe in plan.recipes:
+        recipe.export.check_available()
     files = [recipe.file_name + recipe.export.suffix for recipe in plan.recipes]
     name = run.name if run is not None else path.name if path.is_dir() else path.stem
     folder = find_folder(plan, path, run)
@@ -83,16 +90,25 @@ def find_folder(plan: CompressPlan, path: Path, run: RunFolder | None) -> Path:
 
 
 def check_kind(kind: str, name: str, recipes: Sequence[Recipe]) -> None:
-    """Refuse steps on a network that is not tf-keras.
+    """Refuse steps on a network that is not tf-keras, and formats that cannot be made of a TFLite file.
 
     Args:
-        kind: `tf-keras`, `Keras 3` or `SavedModel`.
+        kind: `tf-keras`, `Keras 3`, `SavedModel` or `TFLite`.
         name: of the file, for the message.
         recipes: what is to be made.
 
     Raises:
-        ModelError: a recipe changes the network, and the network is of another kind.
+        ModelError: a recipe changes the network, or converts it, and the network is of another kind.
     """
+    if kind == TFLITE:
+        refused = next((recipe.name for recipe in recipes if recipe.steps or not recipe.export.takes_graphs), None)
+        if refused is None:
+            return
+        able = ", ".join(label for label, exporter in known_exporters().items() if exporter.takes_graphs)
+        raise ModelError(
+            f"{name} is a TFLite file, of which {able} can be made; {refused} needs a tf-keras network: train one from "
+            f"it with edgeclf train PHOTOS --weights {name}"
+        )
     changing = next((recipe.name for recipe in recipes if recipe.steps), None)
     if changing is not None and kind != "tf-keras":
         raise ModelError(

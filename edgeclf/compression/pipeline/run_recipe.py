@@ -75,6 +75,10 @@ def run_recipe(network: FloatNetwork, recipe: Recipe, context: RecipeContext, ca
     exported = recipe.export.export(made, context)
     calibration = context.calibration if recipe.calibrates else None
     correct, scored = score_exported(exported, context), scored_split(context.data)
+    agreement: float | None = None
+    agreed: tuple[str, ...] = ()
+    if correct is not None and not context.labelled:
+        agreement, agreed, correct = float(correct.mean()), _describe_agreement(correct), None
     top1 = None if correct is None else float(correct.mean())
     split = None if scored is None or top1 is None else scored[0]
     selected = split == "validation" and (context.selected or recipe.trains)
@@ -87,6 +91,8 @@ def run_recipe(network: FloatNetwork, recipe: Recipe, context: RecipeContext, ca
     notes = (
         *context.notes,
         *made.notes,
+        *agreed,
+        *exported.notes,
         *(calibration.findings if calibration else ()),
         *compare_with_budget(context.choice, file),
         # what steps remark on is counted in TFLite files alone
@@ -102,10 +108,17 @@ def run_recipe(network: FloatNetwork, recipe: Recipe, context: RecipeContext, ca
         seconds=round(time.monotonic() - start, 1),
         network_input=context.network_input,
         fit=context.original.input.fit,
+        agreement=agreement,
         **_intervals(correct, context.float_correct),
     )
     cache.gzip_bytes[recipe.name] = stats.gzip_bytes
     return Candidate(recipe, file, model, calibration)
+
+
+def _describe_agreement(same: BoolArray) -> tuple[str, ...]:
+    low, high = wilson_interval(int(same.sum()), len(same))
+    line = f"names the class of the float network for {int(same.sum())} of {len(same)} images"
+    return (f"{line} ({same.mean():.1%}; 95 % interval {low:.1%} to {high:.1%})",)
 
 
 def _figures(recipe: Recipe, stats: ModelFileStats) -> CompressedModel:

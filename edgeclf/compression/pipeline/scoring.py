@@ -26,7 +26,18 @@ def scored_split(data: Dataset | None) -> tuple[str, Split] | None:
 
 
 def score_float(context: RecipeContext, batch: int = 200) -> BoolArray | None:
-    """Return which images of the scored split the float network predicts correctly, bool[N]; None without images.
+    """Return which images of the scored split the float network predicts correctly, bool[N]; None without labels.
+
+    Args:
+        context: with the network and the images.
+        batch: images a call.
+    """
+    scored, found = scored_split(context.data), predict_float(context, batch) if context.labelled else None
+    return None if scored is None or found is None else np.asarray(found == scored[1].labels, bool)
+
+
+def predict_float(context: RecipeContext, batch: int = 200) -> npt.NDArray[np.int64] | None:
+    """Return the classes that the float network predicts for the scored split, int64[N]; None without images.
 
     Args:
         context: with the network and the images.
@@ -37,15 +48,14 @@ def score_float(context: RecipeContext, batch: int = 200) -> BoolArray | None:
         return None
     from edgeclf.keras_files.predictor import KerasPredictor
 
-    split = scored[1]
-    predictor = KerasPredictor(context.original, batch_size=batch)
-    return np.asarray(predictor.top1(split.images, context.progress) == split.labels, bool)
+    return KerasPredictor(context.original, batch_size=batch).top1(scored[1].images, context.progress)
 
 
 def score_exported(exported: ExportedFile, context: RecipeContext) -> BoolArray | None:
     """Return which images of the scored split an exported graph predicts correctly, bool[N].
 
-    None: there are no images, or the file is no TFLite file, which nothing here runs.
+    Where they have no labels of the network's classes, correct is what the float network predicts. None: there are no
+    images, or the file is no TFLite file, which nothing here runs.
     """
     scored = scored_split(context.data)
     if scored is None or not exported.is_tflite:
@@ -54,10 +64,11 @@ def score_exported(exported: ExportedFile, context: RecipeContext) -> BoolArray 
     is_float = exported.graph.inputs[0].dtype == "float32"
     given = RAW if exported.input_range is None else Normalization.from_range(*exported.input_range)
     classifier = Classifier(exported, normalize=given if is_float else None)
+    expected = split.labels if context.float_labels is None else context.float_labels
     correct = np.zeros(len(split), bool)
     with context.progress.task(f"top-1 on {name}", len(split)) as task:
         for start in range(0, len(split), 100):
             part = slice(start, start + 100)
-            correct[part] = classifier.top1(split.images[part]) == split.labels[part]
-            task.advance(len(split.labels[part]))
+            correct[part] = classifier.top1(split.images[part]) == expected[part]
+            task.advance(len(expected[part]))
     return correct

@@ -82,20 +82,22 @@ def find_data(loaded: LoadedNetwork, plan: CompressPlan, progress: Progress, ima
         shape = loaded.network.input.shape
         with data_of_the_run(plan.data is None):
             data = load_dataset(chosen, image_size=shape.size, fit=shape.fit, progress=progress, **settings)
-    _check(loaded, data, progress)
+    _check(loaded, data, progress, named=not plan.unlabelled)
     return data
 
 
-def _check(loaded: LoadedNetwork, data: Dataset, progress: Progress) -> None:
+def _check(loaded: LoadedNetwork, data: Dataset, progress: Progress, *, named: bool) -> None:
     spec, classes = loaded.network.input, len(loaded.network.classes)
     if (data.height, data.width) != (spec.height, spec.width):
         raise DataError(f"the network takes {spec.width}x{spec.height} pixels, the data has {data.width}x{data.height}")
     if data.fit != spec.fit:
         raise DataError(f"the network takes pictures by the fit {spec.fit}, the data was loaded by {data.fit}")
+    if not named:
+        return
     if len(data.class_names) != classes:
         raise DataError(
             f"{data.source} has {len(data.class_names)} classes, but the network has {classes} output classes; "
-            "name the data that it was trained on with --data"
+            "name the data that it was trained on with --data, or add --unlabelled to calibrate on other photos"
         )
     run = loaded.run
     if run is None:

@@ -75,7 +75,7 @@ class LiveSettings(Record):
         smoothing: how the label follows the probabilities of the frames.
         limits: when to end.
         threads: of the interpreter; None: chosen by a short measurement.
-        runtime: `litert`, `tflite-runtime` or `tensorflow`.
+        runtime: `litert`, `tflite-runtime`, `tensorflow`, or `onnxruntime` for `.onnx` files.
         normalization: how pixels enter a model whose file does not state it; None: chosen over the first frames.
         labels: class names in the order of the outputs, or a file with one a line; None: those in the model, or of
             `labels.txt` beside it.

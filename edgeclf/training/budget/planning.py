@@ -12,7 +12,8 @@ from pathlib import Path
 from edgeclf.artifact.model_file import ModelFile
 from edgeclf.dataset.probing import DataProbe
 from edgeclf.errors import InputError
-from edgeclf.keras_files.loading import locate_float_file, read_configuration
+from edgeclf.keras_files.configuration import read_configuration
+from edgeclf.keras_files.loading import locate_float_file
 from edgeclf.keras_files.tflite_start import is_tflite_start
 from edgeclf.progress import Progress, show
 from edgeclf.training.budget.candidates import (
@@ -239,8 +240,7 @@ def _list_of_file(config: TrainConfig, request: Request, budget: Budget, *, trus
 def _read_file(path: Path, classes: int, *, trust_model: bool) -> tuple[CountAtSize, int | None]:
     """Read what a file costs at a size, and the side of its input."""
     if is_tflite_start(path):
-        file = ModelFile.read(path)
-        return count_tflite(file, classes), file.shape.height
+        return count_tflite(file := ModelFile.read(path), classes), file.shape.height
     config = read_configuration(locate_float_file(path, trust_model=trust_model))[1]
     return count_configuration(config, classes), own_side(config)
 

@@ -1,0 +1,106 @@
+"""An ONNX file as a model file: the same facts, as far as ONNX states them."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from functools import cached_property
+
+import numpy as np
+
+from edgeclf.artifact.label_bounds import check_labels
+from edgeclf.artifact.metadata import Metadata
+from edgeclf.artifact.model_file import ModelFile
+from edgeclf.artifact.onnx_reader import OnnxFacts, OnnxValue, read_onnx
+from edgeclf.artifact.provenance import Integrity, Provenance
+from edgeclf.artifact.tflite import OperatorInfo, TensorInfo, TfliteModel
+from edgeclf.errors import DamagedModelError, InputError, ModelError
+
+SUFFIX = ".onnx"
+LABELS, FIT = "labels", "fit"
+"""Properties that edgeclf writes: class names, one a line in output order; how pictures come to the input."""
+_HEADS = {"Softmax": "SOFTMAX", "Sigmoid": "LOGISTIC", "LogSoftmax": "LOG_SOFTMAX"}
+
+
+@dataclass(frozen=True)
+class OnnxFile(ModelFile):
+    """The content of an `.onnx` file.
+
+    Its `graph` has the input and the output, and the operator that the scores come from, if that is one of those that
+    make probabilities: as much as `classifier_shape` asks for. It carries no checksum: its integrity is `unverified`.
+    """
+
+    @cached_property
+    def facts(self) -> OnnxFacts:
+        """What the file states.
+
+        Raises:
+            DamagedModelError: it is cut, or no ONNX file.
+            ModelError: it keeps constants in other files, or is larger than allowed.
+        """
+        try:
+            return read_onnx(self.content)
+        except DamagedModelError as error:
+            raise DamagedModelError(f"{self.name}: {error}") from error
+        except ModelError as error:
+            raise ModelError(f"{self.name}: {error}") from error
+
+    @cached_property
+    def graph(self) -> TfliteModel:
+        """Input, output, and what makes scores of the one before it.
+
+        Raises:
+            DamagedModelError: it is cut, or no ONNX file.
+        """
+        facts = self.facts
+        values = (*facts.inputs, *facts.outputs)
+        entries = tuple(range(len(facts.inputs)))
+        results = tuple(range(len(facts.inputs), len(values)))
+        last = {name: node.kind for node in facts.nodes for name in node.outputs}
+        heads = [
+            OperatorInfo(_HEADS[last[values[index].name]], entries[:1], (index,), {})
+            for index in results
+            if last.get(values[index].name) in _HEADS
+        ]
+        tensors = tuple(_tensor(index, value) for index, value in enumerate(values))
+        return TfliteModel("", tensors, tuple(heads), entries, results, {})
+
+    @cached_property
+    def seal_state(self) -> Integrity:
+        """Always `unverified`."""
+        self.facts  # noqa: B018 - its error names what is damaged
+        return "unverified"
+
+    @cached_property
+    def provenance(self) -> Provenance | None:
+        """As much as edgeclf writes into an ONNX file; None where it did not make it.
+
+        Raises:
+            DamagedModelError: its class names are none.
+        """
+        known = self.facts.properties
+        if FIT not in known or LABELS not in known:
+            return None
+        names = known[LABELS].split("\n")
+        try:
+            check_labels(names)
+        except InputError as error:
+            raise DamagedModelError(f"{self.name}: {error}") from error
+        return Provenance(
+            recipe={"name": "onnx"},
+            data={"class_names": names},
+            metrics={},
+            versions={},
+            preprocessing={FIT: known[FIT]},
+            created_by="edgeclf",
+        )
+
+    @cached_property
+    def _metadata(self) -> tuple[Metadata, tuple[str, ...]]:
+        return Metadata(), ()
+
+
+def _tensor(index: int, value: OnnxValue) -> TensorInfo:
+    # an open batch is one image
+    shape = tuple(1 if size == -1 and place == 0 else abs(size) for place, size in enumerate(value.shape))
+    nothing = (np.empty(0, np.float32), np.empty(0, np.int64))
+    return TensorInfo(index, value.name, shape, value.dtype or "another type", *nothing, 0, value.shape, False)
