@@ -97,7 +97,7 @@ def compare(
 
 def _count_costs(path: Path, side: int) -> NetworkCosts | None:
     from edgeclf.errors import InputError
-    from edgeclf.keras_files.loading import read_configuration
+    from edgeclf.keras_files.configuration import read_configuration
     from edgeclf.measure.compare_opening import NetworkCosts
     from edgeclf.training.budget.cost import UncountableError
     from edgeclf.training.budget.counting import count_configuration

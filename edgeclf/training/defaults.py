@@ -37,9 +37,9 @@ def complete(config: TrainConfig, probe: DataProbe, *, pretrained: bool) -> Trai
     rate = {"sgd": 0.1, "adam": 2e-3, "adamw": 2e-3}[optimizer] * (batch / 128) ** 0.5
     decay = {"sgd": 2e-3, "adam": 0.0, "adamw": 0.02}[optimizer]
     characters = probe.name in CHARACTER_SETS
-    augment = (
-        "light" if characters else "strong" if pretrained and not small and epochs >= LONG_TRAINING else "standard"
-    )
+    augment = "light" if characters else "standard"
+    if pretrained and not small and epochs >= LONG_TRAINING:
+        augment = "strong"
     return config.replace(
         model=model,
         width=config.width if config.width is not None else chosen.width,
