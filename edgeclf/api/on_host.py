@@ -134,6 +134,9 @@ def compress(
     int16x8: bool = False,
     float32: bool = False,
     qat: bool = False,
+    shrink: float | None = None,
+    target_macs: int | None = None,
+    target_latency: float | None = None,
     prune: float | str | None = None,
     cluster: int | None = None,
     data: str | Path | Dataset | None = None,
@@ -165,6 +168,9 @@ def compress(
         int16x8: weights in int8, activations in int16.
         float32: unchanged numbers.
         qat: quantization-aware training; implies `int8`.
+        shrink: fraction of the multiply-accumulates that go, with whole filters: 0.5 leaves half of them.
+        target_macs: multiply-accumulates for one image that may stay, instead of `shrink`.
+        target_latency: milliseconds that the int8 model may take on this machine with one thread, instead of `shrink`.
         prune: fraction of zeros among the weights, or `2:4`.
         cluster: number of distinct weights a tensor.
         data: for calibration and training; None: the run's own.
@@ -195,10 +201,12 @@ def compress(
     from edgeclf.compression.choice import Asked, choose_recipes, find_unused
     from edgeclf.compression.pipeline.plan import CompressPlan
     from edgeclf.compression.pipeline.request import check_request, hold_folders
+    from edgeclf.compression.steps.shrink import choose_shrink
 
     formats = _names_of_true(float32=float32, float16=float16, dynamic=dynamic, int8=int8, int16x8=int16x8)
-    steps = {"qat": qat, "prune": prune, "cluster": cluster}
     with extras("compress"):
+        smaller = choose_shrink(shrink, target_macs, target_latency)
+        steps = {"shrink": smaller, "qat": qat, "prune": prune, "cluster": cluster}
         plan = CompressPlan(
             source=str(source),
             recipes=choose_recipes(Asked(recipes, formats, steps, settings, io)),
