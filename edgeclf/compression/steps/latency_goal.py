@@ -24,7 +24,7 @@ from edgeclf.measure.latency import burst, warm_session
 from edgeclf.measure.stopwatch import percentiles, undisturbed
 
 CANDIDATES = 6
-"""Networks that are exported and timed between the whole one and the smallest one; each halves the rest of the search."""
+"""Networks that are timed between the whole one and the smallest one; each halves the rest of the search."""
 IMAGES = 8
 _SECONDS, _FEWEST, _MOST = 0.5, 20, 2000
 

@@ -47,8 +47,8 @@ def shrink(network: FloatNetwork, step: Shrink, context: StepContext) -> FloatNe
         goal = step.target_macs or before - round(step.fraction * before)
         if step.target_latency is not None and (number == 1 or last):
             goal = find_macs_for_latency(network.with_model(model), graph, scores, widths, step.target_latency, context)
-        share = number / step.iterations
-        target = goal if last else round(before ** (1 - share) * goal**share)
+        # the same fraction in each round
+        target = goal if last else round(before * (goal / before) ** (number / step.iterations))
         kept = choose_channels(graph, scores, target, widths)
         if kept.all() and not last:
             continue
