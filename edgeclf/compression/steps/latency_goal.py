@@ -54,8 +54,13 @@ def find_macs_for_latency(
         InputError: the smallest network takes longer.
     """
 
+    times: dict[bytes, float] = {}
+
     def time_with(kept: npt.NDArray[np.bool_]) -> float:
-        return time_int8(network.with_model(remove_channels(network.model, graph, kept)), context)
+        key = kept.tobytes()
+        if key not in times:
+            times[key] = time_int8(network.with_model(remove_channels(network.model, graph, kept)), context)
+        return times[key]
 
     low, high = graph.macs(smallest_network(graph, widths)), graph.macs()
     with context.progress.task("searching a width by time", CANDIDATES + 2) as task:
