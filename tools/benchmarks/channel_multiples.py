@@ -7,6 +7,13 @@ For each width one model with three layers of that many channels is made: 3x3 co
 depthwise 3x3 convolutions, at SIDE x SIDE pixels. All models take turns in rounds on one thread, and the fastest burst
 of each counts, so that other programs on the machine matter less. Printed is the time of a layer, and its time for each
 multiply-accumulate relative to the best width of the same kind: 1.00 is a width that wastes nothing.
+
+Measured at 16x16 pixels with ai-edge-litert 2.3.0 on an AMD EPYC with AVX-512 VNNI, while other programs ran (fastest
+bursts of 15 rounds): times rise in steps of 16 output channels. A 3x3 layer of 12 channels takes as long as one of 16
+(3.4 microseconds), one of 20 as long as one of 24 (9.1), against 11.8 for 32; a 1x1 layer of 20 or 24 takes 2.3 to 2.4
+microseconds, one of 32 takes 2.6. The time for each multiply-accumulate at 16, 24, 32 and 48 channels is 1.22, 1.43,
+1.04 and 1.00 times the best for 3x3 layers, and 2.15, 1.94, 1.24 and 1.00 for 1x1 layers. Hence the default of 16 in
+`edgeclf.compression.steps.shrink`. Nothing is claimed for other processors.
 """
 
 from __future__ import annotations

@@ -36,7 +36,8 @@ class Shrink(Step, Record):
         criterion: how channels are scored: `taylor`, `l1` or `batch-norm` (see `criteria`).
         iterations: rounds in which channels go; each is followed by training.
         multiple: of channels that a layer keeps; 1: any number. Layers that have another number, and lose nothing,
-            keep it.
+            keep it. Its default is what int8 kernels were measured to like on one x86 processor with AVX-512
+            (`tools/benchmarks/channel_multiples.py` measures others).
         minimum: the fewest channels that a layer keeps, whether that is a multiple or not.
         training: how the network recovers; `epochs` counts all rounds together, and the last one gets half of them.
 
@@ -50,7 +51,7 @@ class Shrink(Step, Record):
     target_latency: float | None = None
     criterion: str = "taylor"
     iterations: int = 3
-    multiple: int = 8
+    multiple: int = 16
     minimum: int = 8
     training: FineTuning = TRAINING
 
