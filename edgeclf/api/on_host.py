@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from edgeclf.artifact.class_names import GivenLabels
     from edgeclf.artifact.normalization import Normalization
     from edgeclf.compression.compress_report import CompressReport
+    from edgeclf.compression.pipeline.plan import CompressPlan
     from edgeclf.compression.recipe import Recipe
     from edgeclf.dataset import Dataset
     from edgeclf.dataset.auditing import AuditReport
@@ -200,7 +201,6 @@ def compress(
     from edgeclf.artifact.normalization import resolve_normalization
     from edgeclf.compression.choice import Asked, choose_recipes, find_unused
     from edgeclf.compression.pipeline.plan import CompressPlan
-    from edgeclf.compression.pipeline.request import check_request, hold_folders
     from edgeclf.compression.steps.shrink import choose_shrink
 
     formats = _names_of_true(float32=float32, float16=float16, dynamic=dynamic, int8=int8, int16x8=int16x8)
@@ -222,13 +222,19 @@ def compress(
             speed=speed,
         )
         _warn_of_unused(find_unused(plan.recipes, settings), plan.recipes, progress)
-        # What cannot work is refused before the seconds that an import of TensorFlow takes.
-        with hold_folders(plan):
-            images = check_request(plan, progress)
-            with progress.task("loading TensorFlow", None):
-                from edgeclf.compression.pipeline.compress import compress as compress_network
+        return _run_plan(plan, progress)
 
-            return compress_network(plan, progress, images)
+
+def _run_plan(plan: CompressPlan, progress: Progress) -> CompressReport:
+    """Make the models; what cannot work is refused before the seconds that an import of TensorFlow takes."""
+    from edgeclf.compression.pipeline.request import check_request, hold_folders
+
+    with hold_folders(plan):
+        images = check_request(plan, progress)
+        with progress.task("loading TensorFlow", None):
+            from edgeclf.compression.pipeline.compress import compress as compress_network
+
+        return compress_network(plan, progress, images)
 
 
 def _names_of_true(**flags: bool) -> tuple[str, ...]:
