@@ -34,7 +34,8 @@ FINE: dict[str, Any] = {
     "shrink_multiple": 2,
     "shrink_minimum": 2,
     "shrink_iterations": 2,
-    "shrink_epochs": 2,
+    "shrink_epochs": 8,
+    "shrink_learning_rate": 0.01,
     "qat_epochs": 1,
     "batch_size": 16,
 }
