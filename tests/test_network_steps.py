@@ -21,6 +21,7 @@ from edgeclf.compression.export.tflite import TFLite
 from edgeclf.compression.step import StepContext
 from edgeclf.compression.steps.cluster import Cluster
 from edgeclf.compression.steps.prune import Prune
+from edgeclf.compression.steps.shrink import Shrink
 from edgeclf.errors import ModelError
 from edgeclf.graph.prepared_network import prepare_network
 from edgeclf.graph.quantizable import make_quantizable
@@ -50,6 +51,7 @@ def test_steps_take_a_network_or_refuse_it_in_one_line(name: str) -> None:
         make_quantizable(network)
     Prune().check(network)
     Cluster().check(network)
+    Shrink().check(network)
 
 
 @pytest.mark.slow

@@ -59,6 +59,19 @@ class TrainKeywords(TypedDict, total=False):
 class CompressKeywords(TypedDict, total=False):
     """The settings of edgeclf's own steps and exporters; plugins may add more, which no type checker knows."""
 
+    shrink_fraction: float
+    shrink_target_macs: int | None
+    shrink_target_latency: float | None
+    shrink_criterion: str
+    shrink_iterations: int
+    shrink_multiple: int
+    shrink_minimum: int
+    shrink_learning_rate: float
+    shrink_epochs: int | None
+    shrink_batch_size: int
+    shrink_distill: float
+    shrink_augment: str
+    shrink_unaugmented_epochs: float
     prune_fraction: float
     prune_pattern: str | None
     prune_learning_rate: float

@@ -136,6 +136,9 @@ def compress(
     float32: bool = False,
     to: str | Sequence[str] = (),
     qat: bool = False,
+    shrink: float | None = None,
+    target_macs: int | None = None,
+    target_latency: float | None = None,
     prune: float | str | None = None,
     cluster: int | None = None,
     data: str | Path | Dataset | None = None,
@@ -170,6 +173,9 @@ def compress(
         float32: unchanged numbers.
         to: another format by its name, or several: "onnx", or that of a plugin.
         qat: quantization-aware training; implies `int8`.
+        shrink: fraction of the multiply-accumulates that go, with whole filters: 0.5 leaves half of them.
+        target_macs: multiply-accumulates for one image that may stay, instead of `shrink`.
+        target_latency: milliseconds that the int8 model may take on this machine with one thread, instead of `shrink`.
         prune: fraction of zeros among the weights, or `2:4`.
         cluster: number of distinct weights a tensor.
         data: for calibration and training; None: the run's own.
@@ -201,11 +207,13 @@ def compress(
     from edgeclf.artifact.normalization import resolve_normalization
     from edgeclf.compression.choice import Asked, check_formats, choose_recipes, find_unused
     from edgeclf.compression.pipeline.plan import CompressPlan
+    from edgeclf.compression.steps.shrink import choose_shrink
 
     formats = _names_of_true(float32=float32, float16=float16, dynamic=dynamic, int8=int8, int16x8=int16x8)
     formats += check_formats((to,) if isinstance(to, str) else tuple(to))
-    steps = {"qat": qat, "prune": prune, "cluster": cluster}
     with extras("compress"):
+        smaller = choose_shrink(shrink, target_macs, target_latency)
+        steps = {"shrink": smaller, "qat": qat, "prune": prune, "cluster": cluster}
         plan = CompressPlan(
             source=str(source),
             recipes=choose_recipes(Asked(recipes, formats, steps, settings, io)),

@@ -77,6 +77,19 @@ OPTIONS = (
         panel=_FORMATS,
     ),
     Option("qat", "Train with quantization in the loop; implies --int8.", panel=_STEPS),
+    Option(
+        "shrink",
+        "Remove whole filters with this fraction of the multiply-accumulates: 0.5 leaves half of them.",
+        metavar="FRACTION",
+        panel=_STEPS,
+    ),
+    Option("target_macs", "Shrink to so many multiply-accumulates.", metavar="N", minimum=1, panel=_STEPS),
+    Option(
+        "target_latency",
+        "Shrink until the int8 model takes so long on this machine, one thread.",
+        metavar="MS",
+        panel=_STEPS,
+    ),
     Option("prune", "Fraction of zero weights: 0.5, or 2:4.", metavar="FRACTION", panel=_STEPS),
     Option("cluster", "Distinct weights a tensor, such as 16.", metavar="N", panel=_STEPS),
     Option(
@@ -124,7 +137,7 @@ OPTIONS = (
 
 
 def compress(session: Session, values: dict[str, Any]) -> Outcome:
-    """Turn a float network into TFLite models: quantized, pruned, clustered.
+    """Turn a float network into TFLite models: quantized, shrunk, pruned, clustered.
 
     Without a format, a sensible set is made. Steps combine; zeros and clusters survive --qat.
     """
@@ -142,6 +155,7 @@ COMMAND = Command(
         "edgeclf compress runs/digits",
         "edgeclf compress runs/photos --int8 --float16",
         "edgeclf compress runs/photos --qat --prune 0.5",
+        "edgeclf compress runs/photos --shrink 0.5",
         "edgeclf compress runs/photos --recipe int8 --recipe prune50-qat-int8",
         "edgeclf compress network.h5 --int8 --data photos --out models",
     ),

@@ -10,7 +10,7 @@ from edgeclf.compression.export.tflite import TFLite
 from edgeclf.compression.exporter import Exporter, register_exporter
 from edgeclf.compression.recipe import Recipe, parse_recipe
 from edgeclf.compression.step import Step, StepContext, register_step
-from edgeclf.compression.steps import Cluster, Prune, QuantizeAware
+from edgeclf.compression.steps import Cluster, Prune, QuantizeAware, Shrink
 from edgeclf.compression.steps.fine_tuning import FineTuning
 
 __all__ = [
@@ -23,6 +23,7 @@ __all__ = [
     "Prune",
     "QuantizeAware",
     "Recipe",
+    "Shrink",
     "Step",
     "StepContext",
     "TFLite",

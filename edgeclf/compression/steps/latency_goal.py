@@ -1,0 +1,104 @@
+"""Finds how many multiply-accumulates may stay so that the int8 model is as fast as asked for on this machine.
+
+Untrained and trained weights take the same time, so that each candidate is exported and timed without fine-tuning.
+"""
+
+from __future__ import annotations
+
+import math
+from dataclasses import replace
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from edgeclf.artifact.model_file import ModelFile
+from edgeclf.compression.step import StepContext
+from edgeclf.compression.steps.channel_choice import Widths, choose_channels, smallest_network
+from edgeclf.errors import InputError
+from edgeclf.graph.channels import ChannelGraph
+from edgeclf.graph.float_network import FloatNetwork
+from edgeclf.graph.remove_channels import remove_channels
+from edgeclf.inference.engine import find_engine
+from edgeclf.measure.latency import burst, warm_session
+from edgeclf.measure.stopwatch import percentiles, undisturbed
+
+CANDIDATES = 6
+"""Networks that are timed between the whole one and the smallest one; each halves the rest of the search."""
+IMAGES = 8
+_SECONDS, _FEWEST, _MOST = 0.5, 20, 2000
+
+
+def find_macs_for_latency(
+    network: FloatNetwork,
+    graph: ChannelGraph,
+    scores: npt.NDArray[np.float64],
+    widths: Widths,
+    target_ms: float,
+    context: StepContext,
+) -> int:
+    """Bisect the multiply-accumulates between those of the whole network and of the smallest one.
+
+    Args:
+        network: whose channels go.
+        graph: its channels.
+        scores: float64[graph.count], by which they go.
+        widths: that layers may have.
+        target_ms: median milliseconds of the int8 model, one thread.
+        context: for the export.
+
+    Returns:
+        the most multiply-accumulates found within `target_ms`; those of `network` itself where it is.
+
+    Raises:
+        InputError: the smallest network takes longer.
+    """
+
+    times: dict[bytes, float] = {}
+
+    def time_with(kept: npt.NDArray[np.bool_]) -> float:
+        key = kept.tobytes()
+        if key not in times:
+            times[key] = time_int8(network.with_model(remove_channels(network.model, graph, kept)), context)
+        return times[key]
+
+    low, high = graph.macs(smallest_network(graph, widths)), graph.macs()
+    with context.progress.task("searching a width by time", CANDIDATES + 2) as task:
+        if time_with(graph.everything) <= target_ms:
+            return high
+        task.advance(1)
+        fastest = time_with(choose_channels(graph, scores, low, widths))
+        if fastest > target_ms:
+            raise InputError(
+                f"target_latency {target_ms:g} ms: the smallest network with {widths.minimum} channels a layer takes "
+                f"{fastest:.3g} ms on this machine; ask for more, or lower --set shrink_minimum"
+            )
+        task.advance(1)
+        for _ in range(CANDIDATES):
+            middle = round(math.sqrt(low * high))
+            kept = choose_channels(graph, scores, middle, widths)
+            if time_with(kept) <= target_ms:
+                low = max(low, graph.macs(kept))
+            else:
+                high = min(middle, graph.macs(kept))
+            task.advance(1)
+            if high - low < 0.01 * high:
+                break
+    return low
+
+
+def time_int8(network: FloatNetwork, context: StepContext) -> float:
+    """Export a network to int8 and time it with one thread, about a second: median milliseconds."""
+    from edgeclf.compression.export.tflite import TFLite
+
+    height, width = network.input.height, network.input.width
+    images = np.random.default_rng(0).integers(0, 256, (IMAGES, height, width, 3), dtype=np.uint8)
+    given = context.calibration_images
+    images = images if given is None else given[:IMAGES]
+    inside: Any = replace(context, calibration_images=images, observed=None)
+    exported = TFLite("int8", bias_correction=False).export(network, inside)
+    session = find_engine("litert").open(ModelFile(exported.content, "candidate.tflite"), threads=1)
+    with undisturbed():
+        seconds = warm_session(session, _SECONDS)[2]
+        calls = int(np.clip(_SECONDS / seconds, _FEWEST, _MOST))
+        return percentiles(burst(session.invoke, calls)).median

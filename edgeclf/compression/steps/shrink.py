@@ -1,0 +1,138 @@
+"""Structured channel pruning: whole filters go, with all that belongs to them, and an ordinary smaller network stays.
+
+Which channels belong together follows Fang et al., 2023 (arXiv:2301.12900), see `edgeclf.graph.channels`; which of them
+go, a criterion (`criteria`); channels go in several rounds with training between them, as in Molchanov et al., 2017
+(arXiv:1611.06440, section 2).
+"""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass
+from typing import Any, ClassVar
+
+from edgeclf.compression.step import Step, StepContext
+from edgeclf.compression.steps.criteria import find_criterion
+from edgeclf.compression.steps.fine_tuning import FineTuning
+from edgeclf.errors import InputError
+from edgeclf.graph.float_network import FloatNetwork
+from edgeclf.records import Record
+
+TRAINING = FineTuning(learning_rate=1e-3)
+DEFAULT_FRACTION = 0.5
+_LABEL = re.compile(r"shrink(?:(?P<percent>\d+(?:\.\d+)?)|to(?P<macs>\d+)|(?P<ms>\d+(?:\.\d+)?)ms)")
+
+
+@dataclass(frozen=True)
+class Shrink(Step, Record):
+    """Remove whole channels until a goal is reached: a fraction of the work, a number of MACs, or a time.
+
+    Args:
+        fraction: of the multiply-accumulates that go, above 0 and below 1: 0.5 removes half of them, 0.75 leaves a
+            quarter.
+        target_macs: multiply-accumulates for one image that may stay, instead of `fraction`.
+        target_latency: milliseconds that the median prediction of the int8 model may take on this machine with one
+            thread, instead of `fraction`; it is measured while channels are chosen.
+        criterion: how channels are scored: `taylor`, `l1` or `batch-norm` (see `criteria`).
+        iterations: rounds in which channels go; each is followed by training.
+        multiple: of channels that a layer keeps; 1: any number. Layers that have another number, and lose nothing,
+            keep it. Its default is what int8 kernels were measured to like on one x86 processor with AVX-512
+            (`tools/benchmarks/channel_multiples.py` measures others).
+        minimum: the fewest channels that a layer keeps, whether that is a multiple or not.
+        training: how the network recovers; `epochs` counts all rounds together, and the last one gets half of them.
+
+    Raises:
+        InputError: a value is out of range, or two goals are given.
+        UnknownNameError: there is no such criterion.
+    """
+
+    fraction: float = DEFAULT_FRACTION
+    target_macs: int | None = None
+    target_latency: float | None = None
+    criterion: str = "taylor"
+    iterations: int = 3
+    multiple: int = 16
+    minimum: int = 8
+    training: FineTuning = TRAINING
+
+    kind: ClassVar[str] = "shrink"
+    before: ClassVar[frozenset[str]] = frozenset({"prune", "cluster", "qat"})
+
+    def __post_init__(self) -> None:
+        if not 0 < self.fraction < 1:
+            raise InputError(
+                "shrink must be between 0 and 1 (the fraction of multiply-accumulates that go), got "
+                f"{self.fraction:g}; name what may stay with --target-macs"
+            )
+        given = [self.fraction != DEFAULT_FRACTION, self.target_macs is not None, self.target_latency is not None]
+        if sum(given) > 1:
+            raise InputError("shrink takes one goal: a fraction, target_macs or target_latency; leave the others out")
+        if self.target_macs is not None and self.target_macs < 1:
+            raise InputError(f"target_macs must be at least 1 multiply-accumulate, got {self.target_macs}")
+        if self.target_latency is not None and not 0.001 <= self.target_latency <= 1e6:
+            raise InputError(f"target_latency must be 0.001 milliseconds or more, got {self.target_latency:g}")
+        for name in ("iterations", "multiple", "minimum"):
+            if getattr(self, name) < 1:
+                raise InputError(f"{name} of shrink must be at least 1, got {getattr(self, name)}")
+        find_criterion(self.criterion)
+
+    def label(self) -> str:
+        """Return `shrink50`, `shrinkto6200000` or `shrink2.5ms`."""
+        if self.target_macs is not None:
+            return f"shrinkto{self.target_macs}"
+        return f"shrink{100 * self.fraction:g}" if self.target_latency is None else f"shrink{self.target_latency:g}ms"
+
+    @classmethod
+    def parse(cls, part: str) -> Shrink | None:
+        """Return the step that a part of a recipe's name stands for."""
+        found = _LABEL.fullmatch(part)
+        if found is None:
+            return None
+        if found["percent"]:
+            return cls(float(found["percent"]) / 100)
+        return cls(target_macs=int(found["macs"])) if found["macs"] else cls(target_latency=float(found["ms"]))
+
+    @classmethod
+    def from_option(cls, value: Any) -> Shrink:
+        """Return the step that `0.5` stands for; a step stands for itself."""
+        if isinstance(value, cls):
+            return value
+        try:
+            return cls(float(value))
+        except (TypeError, ValueError) as error:
+            if isinstance(error, InputError):
+                raise
+            raise InputError(
+                f"shrink must be the fraction of multiply-accumulates that go, such as 0.5, got {value!r}"
+            ) from None
+
+    def check(self, network: FloatNetwork) -> None:
+        """Refuse a network that has no channels to remove, or not enough of them; a time is measured in `apply`."""
+        from edgeclf.compression.steps.shrinking import trace_shrinkable
+
+        trace_shrinkable(network.model, self)
+
+    def apply(self, network: FloatNetwork, context: StepContext) -> FloatNetwork:
+        """Return a smaller copy."""
+        from edgeclf.compression.steps.shrinking import shrink
+
+        return shrink(network, self, context)
+
+
+def choose_shrink(
+    fraction: float | str | None = None, target_macs: int | None = None, target_latency: float | None = None
+) -> Shrink | None:
+    """Return the step that the three options stand for, of which one at most may be given; None: none is.
+
+    Raises:
+        InputError: a value does not fit, or two are given.
+    """
+    given = {"--shrink": fraction, "--target-macs": target_macs, "--target-latency": target_latency}
+    named = [name for name, value in given.items() if value is not None]
+    if not named:
+        return None
+    if len(named) > 1:
+        raise InputError(f"{' and '.join(named)} are goals of the same step; give one of them")
+    if fraction is not None:
+        return Shrink.from_option(fraction)
+    return Shrink(target_macs=target_macs, target_latency=target_latency)

@@ -1,0 +1,129 @@
+"""How `Shrink` works: rounds of scoring, removing and fine-tuning."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import numpy.typing as npt
+
+from edgeclf.compression.step import StepContext
+from edgeclf.compression.steps.channel_choice import Widths, choose_channels, smallest_network
+from edgeclf.compression.steps.criteria import find_criterion
+from edgeclf.compression.steps.criteria.criterion import Batches
+from edgeclf.compression.steps.fine_tune import FineTuningData, automatic_epochs, fine_tune
+from edgeclf.compression.steps.latency_goal import find_macs_for_latency
+from edgeclf.dataset.types import Split
+from edgeclf.errors import InputError
+from edgeclf.graph.channels import ChannelGraph
+from edgeclf.graph.float_network import FloatNetwork
+from edgeclf.graph.remove_channels import remove_channels
+from edgeclf.graph.trace_channels import trace_channels
+from edgeclf.measure.formatting import percent
+
+if TYPE_CHECKING:
+    from edgeclf.compression.steps.shrink import Shrink
+
+TARGET_STEPS = 6000
+SCORED_IMAGES, SCORED_BATCH = 1024, 64
+"""Training images that a criterion looks at, at most, and how many of them at once."""
+
+
+def shrink(network: FloatNetwork, step: Shrink, context: StepContext) -> FloatNetwork:
+    """Return a smaller copy of `network`.
+
+    Raises:
+        InputError: there are no images, or the goal cannot be reached.
+    """
+    data = FineTuningData.from_context(step.training, context)
+    model, graph = network.model, trace_shrinkable(network.model, step)
+    before, parameters = graph.macs(), network.model.count_params()
+    widths, criterion = Widths(step.multiple, step.minimum), find_criterion(step.criterion)
+    epochs = automatic_epochs(step.training.epochs, data.steps, TARGET_STEPS)
+    for number in range(1, step.iterations + 1):
+        last = number == step.iterations
+        scores = criterion.score(model, graph, draw_batches(data.batches.split, network, context.seed))
+        goal = step.target_macs or before - round(step.fraction * before)
+        if step.target_latency is not None and (number == 1 or last):
+            goal = find_macs_for_latency(network.with_model(model), graph, scores, widths, step.target_latency, context)
+        # the same fraction in each round
+        target = goal if last else round(before * (goal / before) ** (number / step.iterations))
+        kept = choose_channels(graph, scores, target, widths)
+        if kept.all() and not last:
+            continue
+        model = remove_channels(model, graph, kept)
+        fine_tune(
+            model,
+            data,
+            label=f"shrinking to {percent(graph.macs(kept) / before, 0)} ({number} of {step.iterations})",
+            epochs=_epochs_of_round(epochs, number, step.iterations),
+            learning_rate=step.training.learning_rate,
+        )
+        graph = trace_channels(model)
+    after = graph.macs()
+    note = (
+        f"shrunk from {before:,} to {after:,} multiply-accumulates ({percent(1 - after / before, 1)} less) and from "
+        f"{parameters:,} to {model.count_params():,} parameters"
+    )
+    return network.with_model(model, notes=(note,))
+
+
+def trace_shrinkable(model: Any, step: Shrink) -> ChannelGraph:
+    """Return the channels of a network, after a look at whether it can be shrunk so far.
+
+    Raises:
+        InputError: nothing can be removed, or not enough; the layers are named that keep channels.
+    """
+    graph = trace_channels(model)
+    keeping = [f"{name} ({reason})" for name, reason in graph.blocked.items()]
+    listed = ", ".join(keeping[:3]) + (f" and {len(keeping) - 3} more" if len(keeping) > 3 else "")
+    if not graph.groups:
+        because = f"; {listed} keep what they touch" if keeping else ""
+        raise InputError(f"the network has no channels that could be removed{because}; compress it without shrink")
+    criterion = find_criterion(step.criterion)
+    if criterion.require is not None:
+        criterion.require(model, graph)
+    whole, least = graph.macs(), graph.macs(smallest_network(graph, Widths(step.multiple, step.minimum)))
+    if step.target_latency is not None:
+        return graph
+    if step.target_macs is not None and step.target_macs >= whole:
+        raise InputError(
+            f"target_macs {step.target_macs:,}: the network has {whole:,} multiply-accumulates already; ask for less"
+        )
+    goal = step.target_macs or whole - round(step.fraction * whole)
+    if goal < least:
+        because = f"; {listed} keep what they touch" if keeping else ""
+        raise InputError(
+            f"{step.label()} leaves {goal:,} of {whole:,} multiply-accumulates, but {least:,} "
+            f"({percent(least / whole, 1)}) stay where each layer keeps {step.minimum} channels{because}; ask for "
+            "less, or lower --set shrink_minimum"
+        )
+    return graph
+
+
+def draw_batches(split: Split, network: FloatNetwork, seed: int) -> Batches:
+    """Draw the training images that channels are scored on, unaugmented, at most `SCORED_IMAGES`.
+
+    Args:
+        split: training images and labels.
+        network: what they are scaled for.
+        seed: of the draw.
+    """
+    chosen = np.random.default_rng([seed, 12]).permutation(len(split))[:SCORED_IMAGES]
+    return _batches(split, network, chosen)
+
+
+def _batches(
+    split: Split, network: FloatNetwork, chosen: npt.NDArray[np.int64]
+) -> Iterator[tuple[npt.NDArray[np.float32], npt.NDArray[np.float32]]]:
+    scale, one_hot = np.float32(network.input_max / 255), np.eye(len(network.classes), dtype=np.float32)
+    for start in range(0, len(chosen), SCORED_BATCH):
+        part = np.sort(chosen[start : start + SCORED_BATCH])
+        yield np.asarray(split.images[part]).astype(np.float32) * scale, one_hot[split.labels[part]]
+
+
+def _epochs_of_round(epochs: int, number: int, rounds: int) -> int:
+    """Divide the epochs: half of them for the last round, the rest equally over those before."""
+    between = epochs // (2 * (rounds - 1)) if rounds > 1 else 0
+    return between if number < rounds else epochs - between * (rounds - 1)

@@ -1,0 +1,200 @@
+"""The step `shrink`: its names and refusals, its criteria, and a file made through the pipeline."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+pytest.importorskip("tensorflow_model_optimization")
+import colored_squares
+import tf_keras
+from network_builds import float_network
+from typer.testing import CliRunner
+
+from edgeclf.artifact.macs import count_macs, parameter_tensors
+from edgeclf.artifact.model_file import ModelFile
+from edgeclf.cli.main import app
+from edgeclf.compression import Recipe, Shrink, StepContext, parse_recipe
+from edgeclf.compression.choice import Asked, choose_recipes, with_settings
+from edgeclf.compression.steps.criteria import CRITERIA
+from edgeclf.compression.steps.latency_goal import time_int8
+from edgeclf.compression.steps.shrink import choose_shrink
+from edgeclf.compression.steps.shrinking import draw_batches
+from edgeclf.errors import InputError, UnknownNameError
+from edgeclf.graph.prepared_network import prepare_network
+from edgeclf.graph.trace_channels import trace_channels
+from edgeclf.inference.classifier import Classifier
+
+layers = tf_keras.layers
+FINE: dict[str, Any] = {
+    "shrink_multiple": 2,
+    "shrink_minimum": 2,
+    "shrink_iterations": 2,
+    "shrink_epochs": 8,
+    "shrink_learning_rate": 0.01,
+    "qat_epochs": 1,
+    "batch_size": 16,
+}
+"""Settings for a network of eight channels, whose training takes a second."""
+
+
+@pytest.mark.parametrize(
+    "name", ["shrink50-int8", "shrink12.5-qat-int8", "shrinkto6200000-int8", "shrink2.5ms-float16"]
+)
+def test_a_name_stands_for_a_recipe_and_back(name: str) -> None:
+    recipe = parse_recipe(name)
+    assert recipe.name == recipe.file_name == name
+    assert Recipe.from_json(recipe.to_json()) == recipe
+
+
+def test_shrinking_comes_first() -> None:
+    steps = {"qat": True, "prune": "0.5", "cluster": 8, "shrink": Shrink(0.25)}
+    (recipe,) = choose_recipes(Asked(steps=steps))
+    assert recipe.name == "shrink25-prune50-cluster8-qat-int8"
+    with pytest.raises(InputError, match="shrink50 cannot come after qat; put shrink50 first"):
+        parse_recipe("qat-shrink50-int8")
+
+
+def test_the_options_stand_for_one_goal() -> None:
+    assert choose_shrink() is None
+    assert choose_shrink("0.75") == Shrink(0.75)
+    assert choose_shrink(target_macs=1000) == Shrink(target_macs=1000)
+    assert choose_shrink(target_latency=0.5) == Shrink(target_latency=0.5)
+    for options, words in [
+        (["--shrink", "0.5", "--target-macs", "9"], "--shrink and --target-macs are goals of the same step"),
+        (
+            ["--shrink", "1.5"],
+            r"shrink must be between 0 and 1 \(the fraction of multiply-accumulates that go\), got 1.5",
+        ),
+        (["--target-latency", "0"], "target_latency must be 0.001 milliseconds or more, got 0"),
+        (["--shrink", "0.5", "--set", "shrink_criterion=taylr"], "unknown criterion of shrink 'taylr'.*'taylor'"),
+        (["--shrink", "0.5", "--set", "shrink_multiple=0"], "multiple of shrink must be at least 1, got 0"),
+    ]:
+        result = CliRunner().invoke(app, ["compress", "nowhere", *options], prog_name="edgeclf")
+        assert result.exit_code == 2
+        assert re.search(words, " ".join(result.stderr.split()))
+    with pytest.raises(InputError, match="one goal"):
+        Shrink(0.25, target_macs=5)
+    with pytest.raises(UnknownNameError):
+        Shrink(criterion="l2")
+
+
+def prepared() -> Any:
+    """A network with two layers of eight channels, and one that no rule knows."""
+    inputs = layers.Input((16, 16, 3))
+    x = layers.Conv2D(8, 3, strides=2, padding="same", use_bias=False, name="first")(inputs)
+    x = layers.ReLU()(layers.BatchNormalization(name="first_bn")(x))
+    x = layers.LayerNormalization(name="mixing")(layers.Conv2D(16, 1, activation="relu", name="second")(x))
+    x = layers.GlobalAveragePooling2D()(x)
+    return prepare_network(float_network(tf_keras.Model(inputs, layers.Dense(3, activation="softmax")(x))))
+
+
+def test_a_network_is_refused_before_anything_is_trained() -> None:
+    network = prepared()
+    # 8x8 pixels: 27 x 8 and 8 x 16; and 16 x 3 in the head
+    whole, least = 64 * (27 * 8 + 8 * 16) + 48, 64 * (27 * 4 + 4 * 16) + 48
+    with pytest.raises(
+        InputError, match=f"shrink90 leaves {whole - round(0.9 * whole):,} of {whole:,} .* {least:,}"
+    ) as raised:
+        Shrink(0.9, minimum=4).check(network)
+    assert r"mixing (LayerNormalization: shrinking knows no rule for it) keep what they touch" in str(raised.value)
+    Shrink(0.4, minimum=4).check(network)
+    Shrink(target_macs=least, minimum=4).check(network)
+    with pytest.raises(InputError, match=f"the network has {whole:,} multiply-accumulates already"):
+        Shrink(target_macs=whole).check(network)
+    inputs = layers.Input((16, 16, 3))
+    x = layers.Softmax(name="odd")(layers.Conv2D(8, 3)(inputs))
+    x = layers.Dense(3, activation="softmax")(layers.GlobalAveragePooling2D()(x))
+    with pytest.raises(
+        InputError, match=r"no channels that could be removed; odd \(Softmax: .*without shrink"
+    ) as raised:
+        Shrink().check(prepare_network(float_network(tf_keras.Model(inputs, x))))
+    assert "\n" not in str(raised.value)
+    bare = tf_keras.Model(
+        inputs, layers.Dense(3)(layers.GlobalAveragePooling2D()(layers.Conv2D(8, 3, name="bare")(inputs)))
+    )
+    with pytest.raises(InputError, match="batch-norm needs a batch normalization with a scale behind bare"):
+        Shrink(criterion="batch-norm", minimum=2).check(prepare_network(float_network(bare)))
+
+
+def test_each_criterion_misses_a_silent_channel_least_and_follows_its_paper() -> None:
+    network, data = prepared(), colored_squares.dataset()
+    model = network.model
+    graph = trace_channels(model)
+    (channels,) = [group.channels for group in graph.groups]
+    first, normalization = model.get_layer("first"), model.get_layer("first_bn")
+    (kernel,) = first.get_weights()
+    random = np.random.default_rng(0)
+    gamma = random.uniform(0.5, 1.5, 8) * random.choice([-1, 1], 8)
+    kernel[..., 3], gamma[3] = 0, 0
+    first.set_weights([kernel])
+    normalization.set_weights([gamma, np.zeros(8), *normalization.get_weights()[2:]])
+    scores = {
+        name: one.score(model, graph, draw_batches(data.splits["train"], network, 0)) for name, one in CRITERIA.items()
+    }
+    for found in scores.values():
+        assert np.argmin(found[channels]) == 3
+        assert (found[np.setdiff1d(np.arange(graph.count), channels)] == 0).all()
+    norms = np.abs(kernel).sum((0, 1, 2))
+    np.testing.assert_allclose(scores["l1"][channels], norms / norms.mean(), rtol=1e-5)
+    np.testing.assert_allclose(scores["batch-norm"][channels], np.abs(gamma) / np.abs(gamma).mean(), rtol=1e-5)
+    # to first order, the loss changes by the root of the score when a scale shrinks by a small part
+    images, targets = next(draw_batches(data.splits["train"], network, 0))
+    step, place = 1e-2, int(np.argmax(scores["taylor"][channels]))
+    losses = []
+    for sign in (1, -1):
+        changed = gamma.copy()
+        changed[place] *= 1 + sign * step
+        normalization.set_weights([changed, *normalization.get_weights()[1:]])
+        predicted = np.asarray(model(images, training=False), np.float64)
+        losses.append(-np.log((predicted * targets).sum(1)).mean())
+    one_batch = CRITERIA["taylor"]
+    normalization.set_weights([gamma, *normalization.get_weights()[1:]])
+    score = one_batch.score(model, graph, iter([(images, targets)]))[channels][place]
+    assert abs(losses[0] - losses[1]) / (2 * step) == pytest.approx(np.sqrt(score), rel=0.02)
+
+
+@pytest.mark.slow
+def test_a_smaller_network_goes_through_the_pipeline_to_int8(tmp_path: Path) -> None:
+    data = colored_squares.dataset()
+    model = colored_squares.network(data)
+    model.save(tmp_path / "net.keras")
+    recipes = [with_settings(parse_recipe(name), FINE) for name in ("shrink50-int8", "shrink50-qat-int8")]
+    report = colored_squares.compress(tmp_path / "net.keras", recipes, data=data, calibration=20, out=tmp_path)
+    # 8x8 pixels, 27 and then 72 values in each patch, and the head; the goal is half of it
+    whole = 64 * (27 * 8 + 72 * 8) + 8 * 3
+    for made in report.models:
+        graph = ModelFile.read(made.path).graph
+        assert 0.3 * whole < count_macs(graph) <= whole / 2
+        assert any(f"shrunk from {whole:,} to {count_macs(graph):,} multiply-acc" in note for note in made.notes)
+        assert made.top1 is not None
+        assert made.top1 > 0.8
+        assert Classifier(made.path).probabilities(np.asarray(data.splits["validation"].images)).shape == (30, 3)
+        # no filter, bias or classifier has the eight channels of the float network any more
+        assert not any(8 in tensor.shape for tensor in parameter_tensors(graph))
+
+
+@pytest.mark.slow
+@pytest.mark.alone
+def test_a_time_is_reached_as_measured() -> None:
+    inputs = layers.Input((16, 16, 3))
+    x = layers.Conv2D(64, 3, padding="same", activation="relu")(inputs)
+    x = layers.Conv2D(64, 3, padding="same", activation="relu")(x)
+    x = layers.Dense(3, activation="softmax")(layers.GlobalAveragePooling2D()(x))
+    network, data = prepare_network(float_network(tf_keras.Model(inputs, x))), colored_squares.dataset()
+    context = StepContext(original=network, data=data)
+    whole = time_int8(network, context)
+    coarse = {"shrink_epochs": 0, "shrink_iterations": 1, "shrink_multiple": 32, "shrink_minimum": 32}
+    recipe = with_settings(Recipe((Shrink(target_latency=0.7 * whole),)), coarse)
+    made = recipe.steps[0].apply(network, context)
+    # one of the two layers, or both, have half of their channels
+    assert time_int8(made, context) < 0.85 * whole
+    assert made.model.count_params() < 0.6 * network.model.count_params()
+    with pytest.raises(
+        InputError, match=r"target_latency 0\.001 ms: the smallest network with 8 channels a layer takes"
+    ):
+        Shrink(target_latency=0.001).apply(network, context)
