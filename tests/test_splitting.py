@@ -80,7 +80,9 @@ def test_adding_images_moves_only_what_was_on_loan(images, more):
         if sizes[image[0]] < 3:
             continue
         if split == natural(image[1]):
-            assert after[image] == split or (image[0] in lent_later and (split, after[image]) == ("train", "validation"))
+            assert after[image] == split or (
+                image[0] in lent_later and (split, after[image]) == ("train", "validation")
+            )
         elif after[image] != split:
             # it may go only towards where its content puts it, so what was trained on is never tested later
             at, to, home = order.index(split), order.index(after[image]), order.index(natural(image[1]))

@@ -5,7 +5,8 @@ Host side: needs `flatbuffers` and the schema that `ai-edge-litert` brings along
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+import copy
+from collections.abc import Iterable, Mapping, Sequence
 from functools import cached_property
 from typing import Any
 
@@ -138,6 +139,43 @@ class TfliteEditor:
                 named.tensorIndex = result if named.tensorIndex == entry else named.tensorIndex
         return float(number.item())
 
+    def expose(self, indices: Iterable[int]) -> None:
+        """Make tensors outputs of the graph, behind those that it has: a delegate keeps what is inside to itself."""
+        known = [int(index) for index in self._main.outputs]
+        self._main.outputs = [*known, *(index for index in dict.fromkeys(indices) if index not in known)]
+
+    def cut(self, operators: Sequence[int], inputs: Sequence[int], outputs: Sequence[int]) -> bytes:
+        """Copy some operators into a file of their own; the edited graph stays as it is.
+
+        Args:
+            operators: their places in the graph, ascending.
+            inputs: tensor numbers of what they read and do not compute; constants come along by themselves.
+            outputs: of what they compute and the caller wants.
+
+        Returns:
+            a file whose tensors 0, 1, ... are the inputs and then the outputs, in the order given.
+        """
+        from ai_edge_litert import schema_py_generated as schema
+
+        whole, numbers = self._main, {index: place for place, index in enumerate([*inputs, *outputs])}
+
+        def renumber(indices: Any) -> list[int]:
+            return [index if index < 0 else numbers.setdefault(int(index), len(numbers)) for index in indices]
+
+        graph = schema.SubGraphT()
+        graph.inputs, graph.outputs, graph.operators = renumber(inputs), renumber(outputs), []
+        for place in operators:
+            operator = copy.copy(whole.operators[place])
+            operator.inputs, operator.outputs = renumber(operator.inputs), renumber(operator.outputs)
+            graph.operators.append(operator)
+        graph.tensors = [whole.tensors[index] for index in numbers]
+        model = copy.copy(self._model)
+        model.subgraphs = [graph, *self._model.subgraphs[1:]]
+        model.signatureDefs = model.metadata = model.metadataBuffer = None
+        kept = {tensor.buffer for part in model.subgraphs for tensor in part.tensors}
+        model.buffers = [buffer if i in kept else schema.BufferT() for i, buffer in enumerate(self._model.buffers)]
+        return _pack(model, len(self.content) + 65536)
+
     def shorten_names(self) -> None:
         """Keep, of the names of all operators fused into one, the first as its tensor's name."""
         taken: set[bytes] = set()
@@ -167,15 +205,19 @@ class TfliteEditor:
         """Write the file: a FlatBuffer whose buffers are aligned."""
         if "_model" not in self.__dict__ and is_aligned(self.content):
             return self.content
-        build = _aligning_builder(len(self.content) + 65536)
-        build.Finish(self._model.Pack(build), file_identifier=IDENTIFIER)
-        return bytes(build.Output())
+        return _pack(self._model, len(self.content) + 65536)
 
 
 def is_aligned(content: bytes) -> bool:
     """Return whether every buffer's data starts on a 16-byte boundary of the file."""
     places = (table.data_position(0) for table in Reader(content).root().tables(_BUFFERS))
     return all(place is None or place % ALIGNMENT == 0 for place in places)
+
+
+def _pack(model: Any, size: int) -> bytes:
+    build = _aligning_builder(size)
+    build.Finish(model.Pack(build), file_identifier=IDENTIFIER)
+    return bytes(build.Output())
 
 
 def _aligning_builder(size: int) -> Any:
