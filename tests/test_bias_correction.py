@@ -7,47 +7,26 @@ from typing import Any
 import numpy as np
 import pytest
 
-from edgeclf.artifact.normalization import RAW
 from edgeclf.artifact.tflite import parse
 from edgeclf.artifact.tflite_editor import TfliteEditor
 from edgeclf.compression.export.graph_queries import weighted_operators
 
-tf_keras = pytest.importorskip("tf_keras")
-IMAGES = np.random.default_rng(0).integers(0, 256, (24, 16, 16, 3), dtype=np.uint8)
+pytest.importorskip("tf_keras")
+import residual_network
+from residual_network import IMAGES
 
 
 @pytest.fixture(scope="module")
 def network() -> Any:
-    """Strides, padding, a depthwise layer, a shortcut, a dense layer; nobody trains it."""
-    from edgeclf.graph.float_network import FloatNetwork, InputSpec
-    from edgeclf.graph.prepared_network import prepare_network
-
-    tf_keras.utils.set_random_seed(3)
-    layers = tf_keras.layers
-    inputs = layers.Input((16, 16, 3))
-    x = layers.Rescaling(1 / 255)(inputs)
-    x = shortcut = layers.Conv2D(8, 3, strides=2, padding="same", activation="relu")(x)
-    x = layers.DepthwiseConv2D(3, padding="same", activation="relu6")(x)
-    x = layers.Add()([layers.Conv2D(8, 1)(x), shortcut])
-    x = layers.Conv2D(6, 3, dilation_rate=2, activation="relu")(x)
-    outputs = layers.Dense(4, activation="softmax")(layers.Flatten()(x))
-    model = tf_keras.Model(inputs, outputs)
-    random = np.random.default_rng(1)
-    model.set_weights([w + 0.1 * random.standard_normal(w.shape) for w in model.get_weights()])  # no two biases equal
-    spec = InputSpec(16, 16, RAW)
-    return prepare_network(FloatNetwork(model, lambda x: model(x, training=False), model, spec, tuple("abcd")))
+    return residual_network.build()
 
 
 def quantized(network: Any) -> tuple[Any, bytes]:
     """What flows through the float graph, and the int8 graph before the correction."""
-    from edgeclf.compression.export.converter import quantize
-    from edgeclf.compression.export.int8_format import observe
+    from edgeclf.compression.export.int8_format import observe, quantize_observed
 
     observed = observe(network, IMAGES)
-    editor, ranges = TfliteEditor(observed.content), observed.ranges
-    lows, highs = ranges.without_extremes()
-    editor.set_ranges({int(i): (float(a), float(b)) for i, a, b in zip(ranges.indices, lows, highs, strict=True)})
-    return observed, quantize(editor.pack())
+    return observed, quantize_observed(observed)
 
 
 def correct_slowly(content: bytes, observed: Any, feed: Any) -> bytes:

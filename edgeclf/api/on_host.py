@@ -148,6 +148,7 @@ def compress(
     overwrite: bool = False,
     seed: int = 0,
     speed: bool = True,
+    sensitivity: bool = False,
     progress: Progress = SILENT,
     **settings: Unpack[CompressKeywords],
 ) -> CompressReport:
@@ -182,6 +183,7 @@ def compress(
         overwrite: replace existing models.
         seed: of the calibration draw and of training.
         speed: time each model beside a float32 model of the network, in turns, about a second each.
+        sensitivity: measure what each layer loses if it alone is in int8, and write it as JSON and as a drawing.
         progress: where bars are shown.
         settings: of the steps and exporters, such as `qat_epochs`, or `batch_size` for all steps that have it.
 
@@ -212,6 +214,7 @@ def compress(
             overwrite=overwrite,
             seed=seed,
             speed=speed,
+            sensitivity=sensitivity,
         )
         _warn_of_unused(find_unused(plan.recipes, settings), plan.recipes, progress)
         # What cannot work is refused before the seconds that an import of TensorFlow takes.

@@ -102,7 +102,7 @@ class TfliteEditor:
             return None
         changes = {tensor: factor}
         for op in readers:
-            if op.name in WEIGHTED:
+            if op.name in WEIGHTED and len(self.graph.tensors[op.inputs[1]].scales):
                 changes[op.inputs[1]] = 1 / factor
                 continue
             further = self._scales_behind(op.outputs[0], factor) if op.name in _SCALE_FREE else None
@@ -143,6 +143,14 @@ class TfliteEditor:
         """Make tensors outputs of the graph, behind those that it has: a delegate keeps what is inside to itself."""
         known = [int(index) for index in self._main.outputs]
         self._main.outputs = [*known, *(index for index in dict.fromkeys(indices) if index not in known)]
+
+    def fused_activation(self, place: int) -> str:
+        """Name the activation function inside operator number `place`, as the schema does: `NONE`, `RELU`, `RELU6`."""
+        from ai_edge_litert import schema_py_generated as schema
+
+        number = getattr(self._main.operators[place].builtinOptions, "fusedActivationFunction", 0)
+        names = {value: name for name, value in vars(schema.ActivationFunctionType).items() if isinstance(value, int)}
+        return str(names.get(int(number), "unknown"))
 
     def cut(self, operators: Sequence[int], inputs: Sequence[int], outputs: Sequence[int]) -> bytes:
         """Copy some operators into a file of their own; the edited graph stays as it is.

@@ -43,7 +43,8 @@ def correct_biases(
     editor = TfliteEditor(quantized)
     model = editor.graph
     run = PartwiseRun(editor, np.stack([feed(image) for image in images]))
-    operators = weighted_operators(model)
+    # layers that a policy keeps in float have nothing to take back
+    operators = [op for op in weighted_operators(model) if model.tensors[op.inputs[1]].dtype == "int8"]
     with progress.task("correcting biases", len(operators)) as task:
         for op in operators:
             task.advance()

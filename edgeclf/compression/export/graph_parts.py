@@ -6,6 +6,7 @@ whole graph for each layer costs their number squared.
 
 from __future__ import annotations
 
+import copy
 from typing import Any
 
 import numpy as np
@@ -47,6 +48,16 @@ class PartwiseRun:
             self._place = place
         needed = read_later(self._graph, place)
         self._stored = {index: values for index, values in self._stored.items() if index in needed}
+
+    def branch(self) -> PartwiseRun:
+        """Return a run that stands at the same place and goes on by itself."""
+        other = copy.copy(self)
+        other._stored = dict(self._stored)
+        return other
+
+    def replace(self, index: int, values: npt.NDArray[Any]) -> None:
+        """Let later operators read other values of tensor `index`, `[n, 1, ...]` of its type."""
+        self._stored[index] = values
 
     def values(self, index: int) -> npt.NDArray[Any]:
         """Return what was computed for tensor `index`, as it is stored in the graph: `[n, 1, ...]`.

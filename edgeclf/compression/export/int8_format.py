@@ -11,8 +11,10 @@ from edgeclf.artifact.tflite import TfliteModel, parse
 from edgeclf.artifact.tflite_editor import TfliteEditor
 from edgeclf.compression.export.bias_correction import correct_biases
 from edgeclf.compression.export.calibration import spanning_images
+from edgeclf.compression.export.equalization import equalize
 from edgeclf.compression.export.graph_queries import activations, weighted_operators
 from edgeclf.compression.export.observation import FloatObservation, observe_ranges, pixel_feeder
+from edgeclf.compression.export.policy import EVERYTHING, QuantizationPolicy
 from edgeclf.compression.export.tflite_format import IO_TYPES, Converted, TFLiteFormat
 from edgeclf.progress import SILENT, Progress
 
@@ -33,7 +35,11 @@ CORRECTION_BYTES = 10**9
 
 
 def observe(
-    network: FloatNetwork, images: npt.NDArray[np.uint8] | None, progress: Progress = SILENT
+    network: FloatNetwork,
+    images: npt.NDArray[np.uint8] | None,
+    progress: Progress = SILENT,
+    *,
+    equalized: bool = True,
 ) -> FloatObservation:
     """Run a network's float graph on the calibration images.
 
@@ -41,6 +47,7 @@ def observe(
         network: prepared.
         images: uint8[n, H, W, 3].
         progress: where the bar goes.
+        equalized: level the ranges of channels first (see `equalize`).
 
     Raises:
         InputError: there are no images.
@@ -51,13 +58,13 @@ def observe(
     images = spanning_images(images)
     editor = TfliteEditor(float_graph(network))
     highest = network.input_max * editor.remove_input_scaling()
-    content = editor.pack()
+    content, feed = editor.pack(), pixel_feeder(highest)
+    if equalized:
+        content = equalize(content, images, feed)
     graph = parse(content)
     rows = correction_rows(graph, len(images)).tolist()
-    ranges, patches = observe_ranges(
-        content, images, pixel_feeder(highest), rows, weighted_operators(graph), progress=progress
-    )
-    return FloatObservation(content, highest, ranges, patches)
+    ranges, patches = observe_ranges(content, images, feed, rows, weighted_operators(graph), progress)
+    return FloatObservation(content, highest, ranges, patches, equalized)
 
 
 def correction_rows(graph: TfliteModel, images: int) -> npt.NDArray[np.int64]:
@@ -84,13 +91,33 @@ def correction_images(macs: int, largest: int) -> int:
 
 
 def _int8(network: FloatNetwork, settings: TFLite, context: StepContext) -> Converted:
-    from edgeclf.compression.export.converter import quantize, trained_graph
+    from edgeclf.compression.export.converter import trained_graph
 
     if network.invariants.trained_ranges:
         return _with_io(trained_graph(network), settings.io, network.input_max)
     images = spanning_images(context.calibration_images)
-    known = context.observed if network is context.original else None
-    observed = known or observe(network, images, context.progress)
+    observed = context.observed if network is context.original else None
+    if observed is None or observed.equalized != settings.equalization:
+        observed = observe(network, images, context.progress, equalized=settings.equalization)
+    quantized = quantize_observed(observed, settings.policy)
+    if settings.bias_correction:
+        quantized = _with_corrected_biases(quantized, observed, images, context.progress)
+    return _with_io(quantized, settings.io, observed.input_max)
+
+
+def quantize_observed(observed: FloatObservation, policy: QuantizationPolicy = EVERYTHING) -> bytes:
+    """Quantize a float graph to int8 by the ranges of its activations, with float input and output.
+
+    Args:
+        observed: the graph and its ranges.
+        policy: which layers stay in float.
+
+    Raises:
+        InputError: the policy names layers that the graph does not have.
+        ModelError: the quantizer refuses the graph.
+    """
+    from edgeclf.compression.export.converter import quantize
+
     editor, ranges = TfliteEditor(observed.content), observed.ranges
     editor.set_ranges(
         {
@@ -99,10 +126,7 @@ def _int8(network: FloatNetwork, settings: TFLite, context: StepContext) -> Conv
         }
         | {editor.graph.input_indices[0]: (0.0, observed.input_max)}
     )
-    quantized = quantize(editor.pack())
-    if settings.bias_correction:
-        quantized = _with_corrected_biases(quantized, observed, images, context.progress)
-    return _with_io(quantized, settings.io, observed.input_max)
+    return quantize(editor.pack(), policy.float_nodes(editor.graph))
 
 
 def _with_corrected_biases(

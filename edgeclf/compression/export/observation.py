@@ -59,12 +59,14 @@ class FloatObservation:
         ranges: of its activations.
         patches: by weight tensor number, what the weights of a layer see on average (see `mean_patch`), on those of
             the images that bias correction looks at.
+        equalized: whether the ranges of channels were levelled (see `equalize`).
     """
 
     content: bytes
     input_max: float
     ranges: Ranges
     patches: Mapping[int, npt.NDArray[np.float64]]
+    equalized: bool
 
 
 class Observer:

@@ -23,6 +23,7 @@ class CompressPlan(Record):
             the run was trained on.
         calibration: number of training images that set quantization ranges.
         normalization: how pixels enter a network from elsewhere; None: measured.
+        sensitivity: measure what each layer loses in 8 bits, and write it beside the models.
         fit: how pictures of another shape come to the input of a network from elsewhere: `stretch`, `crop` or `pad`;
             None: that of the run, else `stretch`.
         labels: class names in the order of the outputs of a network from elsewhere; None: a list beside it, else the
@@ -49,6 +50,7 @@ class CompressPlan(Record):
     speed: bool = True
     labels: tuple[str, ...] | None = None
     fit: str | None = None
+    sensitivity: bool = False
 
     def __post_init__(self) -> None:
         check_recipes(self.recipes)

@@ -1,0 +1,93 @@
+"""What each layer loses in 8 bits, and channels of similar ranges, which lose less."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import pytest
+
+from edgeclf.artifact.tflite import parse
+from edgeclf.artifact.tflite_editor import TfliteEditor
+from edgeclf.errors import InputError
+
+pytest.importorskip("tf_keras")
+import residual_network
+from residual_network import IMAGES
+
+WIDE = 60.0
+
+
+def labels_of(network: Any) -> Any:
+    """What the float network predicts: its top-1 is 1."""
+    return np.asarray(network.on_pixels(IMAGES)).argmax(axis=1)
+
+
+def test_a_layer_is_measured_as_it_computes_in_int8_behind_float_layers() -> None:
+    from edgeclf.compression.export.bias_correction import real_weights
+    from edgeclf.compression.export.int8_format import observe, quantize_observed
+    from edgeclf.compression.export.observation import Observer, pixel_feeder
+    from edgeclf.compression.sensitivity import compare_layers
+
+    network = residual_network.build()
+    observed = observe(network, IMAGES, equalized=False)
+    quantized = quantize_observed(observed)
+    labels = labels_of(network)
+    layers = compare_layers(observed, quantized, IMAGES, labels)
+    assert [layer.operator for layer in layers] == [
+        *("CONV_2D", "DEPTHWISE_CONV_2D", "CONV_2D", "ADD", "CONV_2D", "FULLY_CONNECTED", "SOFTMAX")
+    ]
+    assert layers[0].macs == 8 * 8 * 8 * 3 * 3 * 3
+
+    # the dense layer by hand: float features, rounded weights, rounded results
+    graph, integers = parse(observed.content), parse(quantized)
+    (dense,) = [op for op in graph.operators if op.name == "FULLY_CONNECTED"]
+    (twin,) = [op for op in integers.operators if op.name == "FULLY_CONNECTED"]
+    observer, feed = Observer(observed.content), pixel_feeder(observed.input_max)
+    weights, output = real_weights(integers.tensors[twin.inputs[1]]), integers.tensors[twin.outputs[0]]
+    exact, rounded = [], []
+    for image in IMAGES:
+        observer.run(feed(image))
+        exact.append(observer.real(dense.outputs[0])[0].astype(np.float64))
+        values = observer.real(dense.inputs[0])[0] @ weights.T + graph.tensors[dense.inputs[2]].values()
+        steps = np.clip(np.rint(values / output.scale) + output.zero_point, -128, 127)
+        rounded.append((steps - output.zero_point) * output.scale)
+    noise = np.square(np.array(exact) - rounded).sum()
+    assert layers[5].layer_db == pytest.approx(10 * np.log10(np.square(exact).sum() / noise), abs=0.5)
+    assert layers[5].lost == int((np.argmax(rounded, axis=1) != labels).sum()) == layers[5].flipped
+    assert layers[5].difference == layers[5].top1 - 1 == -layers[5].lost / len(IMAGES)
+
+
+def test_a_wide_channel_costs_the_most_and_equalization_repairs_it() -> None:
+    from edgeclf.compression.export.equalization import equalize, find_groups
+    from edgeclf.compression.export.int8_format import observe
+    from edgeclf.compression.export.observation import Observer, pixel_feeder
+    from edgeclf.compression.sensitivity import measure_sensitivity
+
+    network = residual_network.build(WIDE)
+    labels = labels_of(network)
+    plain = observe(network, IMAGES, equalized=False)
+    (group,) = find_groups(TfliteEditor(plain.content))
+    assert (len(group.tensors), len(group.writers), len(group.readers)) == (3, 2, 2)
+
+    before = measure_sensitivity(network, IMAGES, labels, observed=plain)
+    after = measure_sensitivity(network, IMAGES, labels)  # equalized, as `compress` does it
+    worst = min(before, key=lambda layer: layer.output_db)
+    assert worst.operator in ("CONV_2D", "ADD")
+    assert worst.layer in {layer.layer for layer in before[:4]}
+    assert min(layer.output_db for layer in after) > worst.output_db + 6
+
+    feed = pixel_feeder(plain.input_max)
+    first, second = Observer(plain.content), Observer(equalize(plain.content, IMAGES, feed))
+    output = first.model.output_indices[0]
+    for image in IMAGES:
+        first.run(feed(image))
+        second.run(feed(image))
+        np.testing.assert_allclose(second.read(output), first.read(output), rtol=1e-4, atol=1e-6)
+
+
+def test_images_are_needed() -> None:
+    from edgeclf.compression.sensitivity import measure_sensitivity
+
+    with pytest.raises(InputError, match="sensitivity needs images with a label each, got 24 and 3"):
+        measure_sensitivity(residual_network.build(), IMAGES, np.zeros(3, np.int64))
