@@ -2,14 +2,18 @@
 
 from __future__ import annotations
 
+import io
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
 
+from edgeclf.artifact.model_file import ModelFile
 from edgeclf.artifact.tflite import parse
 from edgeclf.artifact.tflite_editor import TfliteEditor
 from edgeclf.errors import InputError
+from edgeclf.json_text import read_json
 
 pytest.importorskip("tf_keras")
 import residual_network
@@ -91,3 +95,58 @@ def test_images_are_needed() -> None:
 
     with pytest.raises(InputError, match="sensitivity needs images with a label each, got 24 and 3"):
         measure_sensitivity(residual_network.build(), IMAGES, np.zeros(3, np.int64))
+
+
+def layer(name: str, output_db: float, difference: float) -> Any:
+    from edgeclf.compression.layer_sensitivity import LayerSensitivity
+
+    return LayerSensitivity(name, "CONV_2D", 1000, 40.0, output_db, 0.9 + difference, difference, 3, 1, 5, 200)
+
+
+def test_the_noisiest_layers_are_shown_first_and_the_report_is_written_whole(tmp_path: Path) -> None:
+    from rich.console import Console
+
+    from edgeclf.cli.rendering_sensitivity import SHOWN, render_sensitivity
+    from edgeclf.compression.layer_sensitivity import SensitivityReport
+    from edgeclf.compression.pipeline.sensitivity import write_sensitivity
+
+    layers = [layer(f"block_{i}/conv$", 30.0 + i, -0.01) for i in range(20)]
+    layers.insert(7, layer("the_worst", 12.5, -0.02))
+    written = write_sensitivity(SensitivityReport(tuple(layers), "validation", 200, 0.9), tmp_path, "run")
+    assert SensitivityReport.from_dict(read_json(tmp_path / "run-sensitivity.json")) == written
+    assert (tmp_path / "run-sensitivity.png").read_bytes().startswith(b"\x89PNG")
+    screen = io.StringIO()
+    render_sensitivity(Console(file=screen, width=140), written)
+    rows = [line for line in screen.getvalue().splitlines() if "dB" in line]
+    assert len(rows) == SHOWN == 15
+    assert "the_worst" in rows[0] and "12.5 dB" in rows[0] and "88.0 %" in rows[0]
+    assert "All 21 layers" in screen.getvalue()
+
+
+@pytest.mark.slow
+def test_compress_lists_the_layers_and_keeps_those_in_float_that_it_is_given(tmp_path: Path) -> None:
+    import colored_squares
+
+    data = colored_squares.dataset()
+    path = tmp_path / "network.h5"
+    colored_squares.network(data).save(path)
+    with pytest.raises(InputError, match="--sensitivity needs images with labels, and network.h5 names none"):
+        colored_squares.compress(path, "float32", sensitivity=True, out=tmp_path / "none")
+    assert not (tmp_path / "none").exists()
+
+    report = colored_squares.compress(path, "int8", data=data, out=tmp_path / "out", sensitivity=True)
+    found = report.sensitivity
+    assert (found.split, found.images) == ("validation", 30)
+    assert found.float_top1 == report.models[0].float_top1
+    assert Path(found.path) == tmp_path / "out" / "network-sensitivity.json"
+    assert Path(found.plot).is_file()
+
+    chosen = found.ranked()[0].layer
+    mixed = colored_squares.compress(
+        path, "int8", data=data, out=tmp_path / "out", float_layers=(chosen,), float_operators=("softmax",)
+    )
+    assert Path(mixed.models[0].path).name.startswith("network-int8-")
+    operators = ModelFile.read(mixed.models[0].path).graph.operators
+    assert [op.name for op in operators].count("DEQUANTIZE") >= 1
+    with pytest.raises(InputError, match="float_layers: nothing matches no layer; the nearest is"):
+        colored_squares.compress(path, "int8", data=data, out=tmp_path / "other", float_layers=("nothing",))

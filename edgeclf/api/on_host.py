@@ -199,11 +199,10 @@ def compress(
     from edgeclf.compression.pipeline.request import check_request, hold_folders
 
     formats = _names_of_true(float32=float32, float16=float16, dynamic=dynamic, int8=int8, int16x8=int16x8)
-    steps = {"qat": qat, "prune": prune, "cluster": cluster}
     with extras("compress"):
         plan = CompressPlan(
-            source=str(source),
-            recipes=choose_recipes(Asked(recipes, formats, steps, settings, io)),
+            str(source),
+            choose_recipes(Asked(recipes, formats, {"qat": qat, "prune": prune, "cluster": cluster}, settings, io)),
             data=str(data) if isinstance(data, Path) else data,
             calibration=calibration,
             normalization=resolve_normalization(normalize, input_range),
