@@ -41,8 +41,8 @@ def test_what_matches_nothing_is_refused(policy: QuantizationPolicy, message: st
 
 
 def test_a_selective_recipe_has_a_file_name_of_its_own_and_a_json_round_trip() -> None:
-    (recipe,) = choose_recipes(Asked(recipes="int8", settings={"float_layers": ("a*", "b"), "equalization": False}))
-    assert recipe.export == TFLite(equalization=False, policy=QuantizationPolicy(("a*", "b")))
+    (recipe,) = choose_recipes(Asked(recipes="int8", settings={"float_layers": ("a*", "b"), "equalization": True}))
+    assert recipe.export == TFLite(equalization=True, policy=QuantizationPolicy(("a*", "b")))
     assert recipe.name == "int8"
     assert recipe.file_name.startswith("int8-")
     assert Recipe.from_json(recipe.to_json()) == recipe
@@ -59,11 +59,9 @@ def test_a_layer_in_float_computes_with_its_float_weights() -> None:
 
     network: Any = residual_network.build()
     context = StepContext(network, calibration_images=residual_network.IMAGES)
-    # without equalization, which changes the weights of a layer and of the next one, not what they compute
-    plain = TFLite(equalization=False)
-    graph = plain.export(network, context).graph
+    graph = TFLite().export(network, context).graph
     (layer,) = [graph.tensors[op.outputs[0]].name for op in graph.operators if op.name == "DEPTHWISE_CONV_2D"]
-    mixed = TFLite(equalization=False, policy=QuantizationPolicy((layer,))).export(network, context).graph
+    mixed = TFLite(policy=QuantizationPolicy((layer,))).export(network, context).graph
     (kept,) = [op for op in mixed.operators if op.name == "DEPTHWISE_CONV_2D"]
     weights = mixed.tensors[kept.inputs[1]].values()
     assert weights is not None

@@ -39,7 +39,7 @@ def observe(
     images: npt.NDArray[np.uint8] | None,
     progress: Progress = SILENT,
     *,
-    equalized: bool = True,
+    equalized: bool = False,
 ) -> FloatObservation:
     """Run a network's float graph on the calibration images.
 

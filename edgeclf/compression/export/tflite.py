@@ -28,7 +28,8 @@ class TFLite(Exporter, Record):
         io: type of input and output: `uint8`, `int8` (int8 models only) or `float32`.
         bias_correction: after calibration of int8, take back the mean error that rounding left in each layer.
 
-        equalization: before calibration of int8, give channels similar ranges where that changes nothing else.
+        equalization: before calibration of int8, give channels similar ranges (see `equalize`). Off, since it did not
+            raise top-1 where it was measured: ResNet-8 on cifar10-jpeg, three draws, 2,080 validation images.
         policy: which layers of an int8 model compute in float.
 
     Raises:
@@ -41,7 +42,7 @@ class TFLite(Exporter, Record):
     format: str = "int8"
     io: str = "uint8"
     bias_correction: bool = True
-    equalization: bool = True
+    equalization: bool = False
     policy: QuantizationPolicy = EVERYTHING
 
     def __post_init__(self) -> None:

@@ -78,8 +78,11 @@ def _make(
         return finished
     candidate = run_recipe(context.original, recipe, context, cache)
     content = recipe.export.encode(candidate.file.content)
-    speed = None if meter is None else meter.measure(candidate)
-    figures = dataclasses.replace(candidate.model, speed=speed, written_bytes=len(content))
+    speed, notes = None, candidate.model.notes
+    if meter is not None:
+        speed = meter.measure(candidate)
+        notes += meter.describe_float_layers(candidate, cache.apply(context.original, recipe.steps, context))
+    figures = dataclasses.replace(candidate.model, speed=speed, written_bytes=len(content), notes=notes)
     candidate = dataclasses.replace(candidate, model=figures)
     path = str(folder.model_path(file))
     folder.write(file, content, candidate.record(path), key)
