@@ -7,7 +7,7 @@
 `converter` is the TFLite converter's own post-training quantization. `edgeclf` is what `edgeclf compress --int8`
 makes; `edgeclf:bias_correction=false,equalization=false` and the like are the same with other settings of the exporter.
 `litert-quantizer` is Google's quantizer of float `.tflite` files (`static_wi8_ai8`), where the package is installed;
-its model keeps the float input and output that the others lose.
+its model takes int8.
 
 Each of `--draws` calibration draws gives one model a method. Their seconds are those from the Keras network to the
 bytes of the model, conversion included: on the clock, and of all processor cores. Prints one line of JSON a model, and
@@ -96,12 +96,19 @@ def method(name: str) -> Quantize:
 
 
 def predict(content: bytes, images: Any, input_max: float) -> Any:
-    """Return the labels that a model gives uint8[n, H, W, 3]: int64[n]. A float input takes 0 to `input_max`."""
+    """Return the labels that a model gives uint8[n, H, W, 3]: int64[n]. Other inputs take 0 to `input_max`."""
     session = LITERT.open(ModelFile(content, "model"))
-    is_float = session.input.dtype == "float32"
-    scale = np.float32(input_max / 255)
-    entries = (image[None].astype(np.float32) * scale if is_float else image[None] for image in images)
-    return np.array([int(session.run(entry).argmax()) for entry in entries])
+    spec, scale = session.input, np.float32(input_max / 255)
+
+    def enter(image: Any) -> Any:
+        if spec.dtype == "uint8":
+            return image[None]
+        real = image[None].astype(np.float32) * scale
+        if spec.dtype == "float32":
+            return real
+        return np.clip(np.rint(real / spec.scale) + spec.zero_point, -128, 127).astype(np.int8)
+
+    return np.array([int(session.run(enter(image)).argmax()) for image in images])
 
 
 def measure(run: Path, arguments: argparse.Namespace) -> Iterator[dict[str, Any]]:
