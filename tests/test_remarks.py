@@ -14,7 +14,7 @@ from edgeclf.compression.recipe import parse_recipe
 pytest.importorskip("tensorflow")
 import linear_models
 
-from edgeclf.compression.export.int8_format import CORRECTION_IMAGES, FEWEST_CORRECTION_IMAGES, correction_images
+from edgeclf.compression.export.int8_format import CORRECTION_BYTES, FEWEST_CORRECTION_IMAGES, correction_images
 from edgeclf.compression.export.model_file_stats import ModelFileStats, model_file_stats
 from edgeclf.compression.pipeline.remarks import remarks
 
@@ -53,8 +53,9 @@ def test_two_of_four_is_counted_along_the_input_channels(broken: int, tmp_path: 
     assert (facts.groups, facts.groups_off_pattern) == (480, broken)
 
 
-def test_bias_correction_looks_at_fewer_images_in_deep_and_large_networks() -> None:
-    assert correction_images(10, 12_500_000) == correction_images(30, 10**10) == CORRECTION_IMAGES == 256
-    assert correction_images(60, 10**6) == 128
-    assert correction_images(53, 300_000_000) == 62
-    assert correction_images(200, 10**10) == FEWEST_CORRECTION_IMAGES == 32
+def test_bias_correction_looks_at_fewer_images_in_large_networks() -> None:
+    assert correction_images(12_500_000, 32 * 32 * 16) == correction_images(10**9, 80 * 80 * 96) == 256
+    assert correction_images(10**10, 1) == 10**12 // 10**10 == 100
+    assert correction_images(10**12, 1) == FEWEST_CORRECTION_IMAGES == 32
+    assert correction_images(10**6, 5 * 10**6) == CORRECTION_BYTES // (3 * 5 * 10**6) == 66
+    assert correction_images(10**6, 10**12) == 1

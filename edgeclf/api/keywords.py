@@ -100,6 +100,9 @@ class CompressKeywords(TypedDict, total=False):
     qat_augment: str
     qat_unaugmented_epochs: float
     bias_correction: bool
+    equalization: bool
+    float_layers: tuple[str, ...]
+    float_operators: tuple[str, ...]
 
 
 class LiveKeywords(TypedDict, total=False):

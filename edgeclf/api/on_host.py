@@ -154,6 +154,7 @@ def compress(
     overwrite: bool = False,
     seed: int = 0,
     speed: bool = True,
+    sensitivity: bool = False,
     progress: Progress = SILENT,
     **settings: Unpack[CompressKeywords],
 ) -> CompressReport:
@@ -195,6 +196,7 @@ def compress(
         overwrite: replace existing models.
         seed: of the calibration draw and of training.
         speed: time each model beside a float32 model of the network, in turns, about a second each.
+        sensitivity: measure what each layer loses if it alone is in int8, and write it as JSON and as a drawing.
         progress: where bars are shown.
         settings: of the steps and exporters, such as `qat_epochs`, or `batch_size` for all steps that have it.
 
@@ -215,8 +217,8 @@ def compress(
         smaller = choose_shrink(shrink, target_macs, target_latency)
         steps = {"shrink": smaller, "qat": qat, "prune": prune, "cluster": cluster}
         plan = CompressPlan(
-            source=str(source),
-            recipes=choose_recipes(Asked(recipes, formats, steps, settings, io)),
+            str(source),
+            choose_recipes(Asked(recipes, formats, steps, settings, io)),
             data=str(data) if isinstance(data, Path) else data,
             calibration=calibration,
             normalization=resolve_normalization(normalize, input_range),
@@ -228,6 +230,7 @@ def compress(
             overwrite=overwrite,
             seed=seed,
             speed=speed,
+            sensitivity=sensitivity,
         )
         _warn_of_unused(find_unused(plan.recipes, settings), plan.recipes, progress)
         return _compress(plan, progress)

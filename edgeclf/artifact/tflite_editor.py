@@ -5,7 +5,8 @@ Host side: needs `flatbuffers` and the schema that `ai-edge-litert` brings along
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+import copy
+from collections.abc import Iterable, Mapping, Sequence
 from functools import cached_property
 from typing import Any
 
@@ -101,7 +102,7 @@ class TfliteEditor:
             return None
         changes = {tensor: factor}
         for op in readers:
-            if op.name in WEIGHTED:
+            if op.name in WEIGHTED and len(self.graph.tensors[op.inputs[1]].scales):
                 changes[op.inputs[1]] = 1 / factor
                 continue
             further = self._scales_behind(op.outputs[0], factor) if op.name in _SCALE_FREE else None
@@ -137,6 +138,51 @@ class TfliteEditor:
             for named in signature.inputs or []:
                 named.tensorIndex = result if named.tensorIndex == entry else named.tensorIndex
         return float(number.item())
+
+    def expose(self, indices: Iterable[int]) -> None:
+        """Make tensors outputs of the graph, behind those that it has: a delegate keeps what is inside to itself."""
+        known = [int(index) for index in self._main.outputs]
+        self._main.outputs = [*known, *(index for index in dict.fromkeys(indices) if index not in known)]
+
+    def fused_activation(self, place: int) -> str:
+        """Name the activation function inside operator number `place`, as the schema does: `NONE`, `RELU`, `RELU6`."""
+        from ai_edge_litert import schema_py_generated as schema
+
+        number = getattr(self._main.operators[place].builtinOptions, "fusedActivationFunction", 0)
+        names = {value: name for name, value in vars(schema.ActivationFunctionType).items() if isinstance(value, int)}
+        return str(names.get(int(number), "unknown"))
+
+    def cut(self, operators: Sequence[int], inputs: Sequence[int], outputs: Sequence[int]) -> bytes:
+        """Copy some operators into a file of their own; the edited graph stays as it is.
+
+        Args:
+            operators: their places in the graph, ascending.
+            inputs: tensor numbers of what they read and do not compute; constants come along by themselves.
+            outputs: of what they compute and the caller wants.
+
+        Returns:
+            a file whose tensors 0, 1, ... are the inputs and then the outputs, in the order given.
+        """
+        from ai_edge_litert import schema_py_generated as schema
+
+        whole, numbers = self._main, {index: place for place, index in enumerate([*inputs, *outputs])}
+
+        def renumber(indices: Any) -> list[int]:
+            return [index if index < 0 else numbers.setdefault(int(index), len(numbers)) for index in indices]
+
+        graph = schema.SubGraphT()
+        graph.inputs, graph.outputs, graph.operators = renumber(inputs), renumber(outputs), []
+        for place in operators:
+            operator = copy.copy(whole.operators[place])
+            operator.inputs, operator.outputs = renumber(operator.inputs), renumber(operator.outputs)
+            graph.operators.append(operator)
+        graph.tensors = [whole.tensors[index] for index in numbers]
+        model = copy.copy(self._model)
+        model.subgraphs = [graph, *self._model.subgraphs[1:]]
+        model.signatureDefs = model.metadata = model.metadataBuffer = None
+        kept = {tensor.buffer for part in model.subgraphs for tensor in part.tensors}
+        model.buffers = [buffer if i in kept else schema.BufferT() for i, buffer in enumerate(self._model.buffers)]
+        return pack_model(model, len(self.content))
 
     def shorten_names(self) -> None:
         """Keep, of the names of all operators fused into one, the first as its tensor's name."""

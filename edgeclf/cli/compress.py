@@ -123,6 +123,9 @@ OPTIONS = (
         "Time each model beside a float32 model of the network, on this machine.",
         flag="--speed/--no-speed",
     ),
+    Option(
+        "sensitivity", "Measure what each layer loses if it alone is in int8: a table, NAME-sensitivity.json, .png."
+    ),
     Option("overwrite", "Replace existing models."),
     Option(
         "settings",

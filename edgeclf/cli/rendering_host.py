@@ -12,6 +12,7 @@ from rich.console import Console
 
 from edgeclf.cli.rendering import line, show_notes
 from edgeclf.cli.rendering_growth import render_growth
+from edgeclf.cli.rendering_sensitivity import render_sensitivity
 from edgeclf.cli.rendering_tables import Column, print_table
 from edgeclf.image.shape import STRETCH, show_size
 from edgeclf.measure.formatting import counted, duration, exact, interval, milliseconds, percent, points, size, threads
@@ -88,6 +89,8 @@ def render_compression(console: Console, report: CompressReport) -> None:
     for remark in _speed_remarks(report):
         line(console, remark)
     show_notes(console, report.notes, {model.recipe: [*model.notes, *_encoded(model)] for model in report.models})
+    if report.sensitivity is not None:
+        render_sensitivity(console, report.sensitivity)
     line(console, f"Wrote {_written(report)}")
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import Any
 
+from edgeclf.compression.layer_sensitivity import SensitivityReport
 from edgeclf.image.shape import STRETCH
 from edgeclf.inference.input_range import InputRange
 from edgeclf.measure.speed import Speed
@@ -81,9 +82,11 @@ class CompressReport(Record):
     Attributes:
         models: in the order of the recipes.
         notes: on the data and the source, one line each.
+        sensitivity: what each layer of the float network loses in 8 bits; None where it was not asked for.
         in_training: by split, how many of its images were seen in training, too; empty without data.
     """
 
     models: tuple[CompressedModel, ...]
     notes: tuple[str, ...] = ()
     in_training: dict[str, int] = field(default_factory=dict)
+    sensitivity: SensitivityReport | None = None

@@ -95,11 +95,16 @@ def disable_per_channel_dense(converter: Any) -> None:
     converter._experimental_disable_per_channel_quantization_for_dense_layers = True
 
 
-def quantize_graph(content: bytes) -> bytes:
-    """Quantize a float graph whose tensors carry their ranges to int8, with float input and output."""
+def quantize_graph(content: bytes, kept: frozenset[str] = frozenset()) -> bytes:
+    """Quantize a float graph whose tensors carry their ranges to int8, with float input and output.
+
+    Args:
+        content: the graph.
+        kept: names of the tensors whose operators stay in float.
+    """
     from tensorflow.lite.python.convert import mlir_quantize
 
-    return bytes(mlir_quantize(content, disable_per_channel_for_dense_layers=True))
+    return bytes(mlir_quantize(content, disable_per_channel_for_dense_layers=True, denylisted_nodes=set(kept) or None))
 
 
 def change_io_type(content: bytes, dtype: Any) -> bytes:

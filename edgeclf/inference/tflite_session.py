@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import importlib.metadata
 from abc import ABC, abstractmethod
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import Any
 
 import numpy as np
@@ -52,7 +52,7 @@ class TFLiteSession:
         self.engine = engine
         self.engine_version = engine_version
         self.threads = threads
-        self._set_tensor, self._get_tensor = native.set_tensor, native.get_tensor
+        self._set_tensor, self._get_tensor, self._tensor = native.set_tensor, native.get_tensor, native.tensor
         self._list_operators = getattr(native, "_get_ops_details", None)
         self._dtype: np.dtype[Any] = np.dtype(self.input.dtype)
         self._in = int(native.get_input_details()[0]["index"])
@@ -72,12 +72,25 @@ class TFLiteSession:
             expected = f"{self.input.dtype}{list(self.input.shape)}"
             raise InputError(f"the input must be {expected}, got {tensor.dtype}{list(tensor.shape)}")
         self._set_tensor(self._in, tensor)
+        self._compute()
+        result: npt.NDArray[Any] = self._get_tensor(self._out)
+        return result
+
+    def run_tensors(self, tensors: Mapping[int, npt.NDArray[Any]]) -> None:
+        """Compute a graph of several inputs, given by tensor number; `read` and `view` return what came out.
+
+        Raises:
+            RunFailedError: the runtime fails, or the model takes more time or memory than allowed.
+        """
+        for index, values in tensors.items():
+            self._set_tensor(index, values)
+        self._compute()
+
+    def _compute(self) -> None:
         try:
             self.invoke()
         except (RuntimeError, ValueError) as error:
             raise RunFailedError(f"{self.engine} failed while running the model: {_first_line(error)}") from error
-        result: npt.NDArray[Any] = self._get_tensor(self._out)
-        return result
 
     def write(self, index: int, values: npt.NDArray[Any]) -> None:
         """Put values into input tensor number `index`, of its shape and type; for graphs with several inputs."""
@@ -101,6 +114,14 @@ class TFLiteSession:
         Only inputs and outputs keep theirs, unless the file was opened with `preserve_all_tensors`.
         """
         values: npt.NDArray[Any] = self._get_tensor(index)
+        return values
+
+    def view(self, index: int) -> npt.NDArray[Any]:
+        """Return the values of tensor number `index` where they lie, as `read` does without a copy.
+
+        They are good until the next computation, which fails as long as someone holds them.
+        """
+        values: npt.NDArray[Any] = self._tensor(index)()
         return values
 
 

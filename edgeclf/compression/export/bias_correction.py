@@ -7,30 +7,33 @@ are corrected in the order of computation, each on inputs that the corrected lay
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+
 import numpy as np
 import numpy.typing as npt
 
 from edgeclf.artifact.tflite import OperatorInfo, TensorInfo, parse
 from edgeclf.artifact.tflite_editor import TfliteEditor
+from edgeclf.compression.export.graph_parts import PartwiseRun
 from edgeclf.compression.export.graph_queries import weighted_operators
-from edgeclf.compression.export.observation import Feed, Observer, mean_patch
+from edgeclf.compression.export.observation import Feed, mean_patch
 from edgeclf.progress import SILENT, Progress
 
 
 def correct_biases(
     quantized: bytes,
     float_graph: bytes,
-    float_means: dict[int, npt.NDArray[np.float64]],
+    float_patches: Mapping[int, npt.NDArray[np.float64]],
     images: npt.NDArray[np.uint8],
     feed: Feed,
     progress: Progress = SILENT,
 ) -> bytes:
-    """Correct the int32 biases of an int8 graph.
+    """Correct the int32 biases of an int8 graph, in one pass over the network.
 
     Args:
         quantized: the int8 graph; its tensors carry the names of the float ones.
         float_graph: the float graph.
-        float_means: by the float graph's weight tensor number, what `mean_patch` gave on the same images.
+        float_patches: by the float graph's weight tensor number, what `mean_patch` gave on the same images.
         images: uint8[n, H, W, 3].
         feed: makes the int8 graph's input tensor of one image.
         progress: where the bar goes.
@@ -39,20 +42,20 @@ def correct_biases(
     by_name = {float_model.tensors[op.inputs[1]].name: op for op in weighted_operators(float_model)}
     editor = TfliteEditor(quantized)
     model = editor.graph
-    operators = weighted_operators(model)
+    run = PartwiseRun(editor, np.stack([feed(image) for image in images]))
+    # layers that a policy keeps in float have nothing to take back
+    operators = [op for op in weighted_operators(model) if model.tensors[op.inputs[1]].dtype == "int8"]
     with progress.task("correcting biases", len(operators)) as task:
         for op in operators:
             task.advance()
             twin = by_name.get(model.tensors[op.inputs[1]].name)
-            if twin is None or twin.inputs[1] not in float_means:
+            if twin is None or twin.inputs[1] not in float_patches:
                 continue
-            observer, total = Observer(editor.pack()), np.float64(0.0)
-            for image in images:
-                observer.run(feed(image))
-                total = total + mean_patch(observer, op)
+            run.advance(model.operators.index(op))
+            patch = mean_patch(model, op, run.mean(op.inputs[0]))
             weight, bias, entry = (model.tensors[op.inputs[i]] for i in (1, 2, 0))
-            exact = response(op, real_weights(float_model.tensors[twin.inputs[1]]), float_means[twin.inputs[1]])
-            rounded = response(op, real_weights(weight), total / len(images))
+            exact = response(op, real_weights(float_model.tensors[twin.inputs[1]]), float_patches[twin.inputs[1]])
+            rounded = response(op, real_weights(weight), patch)
             step = np.float64(entry.scale) * weight.scales.astype(np.float64)
             values = np.asarray(bias.values(), np.int64) + np.rint((exact - rounded) / step).astype(np.int64)
             editor.set_constant(bias.index, np.clip(values, -(2**31), 2**31 - 1).astype("<i4"))

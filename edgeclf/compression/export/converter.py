@@ -54,14 +54,18 @@ def run_converter(converter: Any) -> bytes:
         return bytes(converter.convert())
 
 
-def quantize(content: bytes) -> bytes:
+def quantize(content: bytes, kept: frozenset[str] = frozenset()) -> bytes:
     """Quantize a float graph whose tensors carry their ranges to int8, with float input and output.
+
+    Args:
+        content: the graph.
+        kept: names of the tensors whose operators stay in float.
 
     Raises:
         ModelError: the quantizer refuses the graph.
     """
     with _refusals():
-        return quantize_graph(content)
+        return quantize_graph(content, kept)
 
 
 def change_io(content: bytes, io: str) -> bytes:

@@ -7,12 +7,14 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from edgeclf.artifact.macs import count_macs
-from edgeclf.artifact.tflite import parse
+from edgeclf.artifact.tflite import TfliteModel, parse
 from edgeclf.artifact.tflite_editor import TfliteEditor
 from edgeclf.compression.export.bias_correction import correct_biases
 from edgeclf.compression.export.calibration import spanning_images
-from edgeclf.compression.export.graph_queries import weighted_operators
-from edgeclf.compression.export.observation import FloatObservation, Observer, observe_ranges, pixel_feeder
+from edgeclf.compression.export.equalization import equalize
+from edgeclf.compression.export.graph_queries import activations, weighted_operators
+from edgeclf.compression.export.observation import FloatObservation, observe_ranges, pixel_feeder
+from edgeclf.compression.export.policy import EVERYTHING, QuantizationPolicy
 from edgeclf.compression.export.tflite_format import IO_TYPES, Converted, TFLiteFormat
 from edgeclf.progress import SILENT, Progress
 
@@ -24,16 +26,20 @@ if TYPE_CHECKING:
     from edgeclf.graph.float_network import FloatNetwork
 
 CORRECTION_IMAGES = 256
-"""Images that bias correction looks at in small networks; each is run once for each layer."""
+"""Images that bias correction looks at in small networks."""
 FEWEST_CORRECTION_IMAGES = 32
-SMALL_NETWORK = 30
-"""Layers up to which all of them are looked at."""
 CORRECTION_MACS = 10**12
-"""Multiply-accumulates that the correction of larger networks may take: minutes on one core."""
+"""Multiply-accumulates that the correction of larger networks may take: a minute on one core."""
+CORRECTION_BYTES = 10**9
+"""Memory for the activations of all these images between two layers."""
 
 
 def observe(
-    network: FloatNetwork, images: npt.NDArray[np.uint8] | None, progress: Progress = SILENT
+    network: FloatNetwork,
+    images: npt.NDArray[np.uint8] | None,
+    progress: Progress = SILENT,
+    *,
+    equalized: bool = False,
 ) -> FloatObservation:
     """Run a network's float graph on the calibration images.
 
@@ -41,6 +47,7 @@ def observe(
         network: prepared.
         images: uint8[n, H, W, 3].
         progress: where the bar goes.
+        equalized: level the ranges of channels first (see `equalize`).
 
     Raises:
         InputError: there are no images.
@@ -51,32 +58,66 @@ def observe(
     images = spanning_images(images)
     editor = TfliteEditor(float_graph(network))
     highest = network.input_max * editor.remove_input_scaling()
-    content = editor.pack()
-    ranges, _ = observe_ranges(Observer(content), images, pixel_feeder(highest), progress=progress)
-    return FloatObservation(content, highest, ranges)
+    content, feed = editor.pack(), pixel_feeder(highest)
+    if equalized:
+        content = equalize(content, images, feed)
+    graph = parse(content)
+    rows = correction_rows(graph, len(images)).tolist()
+    ranges, patches = observe_ranges(content, images, feed, rows, weighted_operators(graph), progress)
+    return FloatObservation(content, highest, ranges, patches, equalized)
 
 
-def correction_images(weighted: int, macs: int) -> int:
-    """Choose how many images bias correction looks at: fewer where each is run once for each of many layers.
+def correction_rows(graph: TfliteModel, images: int) -> npt.NDArray[np.int64]:
+    """Choose which of the calibration images bias correction looks at, evenly spaced: int64[m].
 
     Args:
-        weighted: number of layers with weights.
-        macs: multiply-accumulates for one image.
+        graph: of the float network.
+        images: number of calibration images.
     """
-    if weighted <= SMALL_NETWORK:
-        return CORRECTION_IMAGES
-    affordable = min(CORRECTION_IMAGES * SMALL_NETWORK // weighted, CORRECTION_MACS // max(1, weighted * macs))
-    return max(FEWEST_CORRECTION_IMAGES, affordable)
+    largest = max((tensor.elements for tensor in activations(graph)), default=1)
+    count = min(images, correction_images(count_macs(graph), largest))
+    return np.linspace(0, images - 1, count).astype(np.int64)
+
+
+def correction_images(macs: int, largest: int) -> int:
+    """Choose how many images bias correction looks at: fewer where the network is large.
+
+    Args:
+        macs: multiply-accumulates for one image.
+        largest: elements of the largest activation, a byte each; a layer's input and output and a shortcut are held.
+    """
+    affordable = max(FEWEST_CORRECTION_IMAGES, min(CORRECTION_IMAGES, CORRECTION_MACS // max(1, macs)))
+    return max(1, min(affordable, CORRECTION_BYTES // max(1, 3 * largest)))
 
 
 def _int8(network: FloatNetwork, settings: TFLite, context: StepContext) -> Converted:
-    from edgeclf.compression.export.converter import quantize, trained_graph
+    from edgeclf.compression.export.converter import trained_graph
 
     if network.invariants.trained_ranges:
         return _with_io(trained_graph(network), settings.io, network.input_max)
     images = spanning_images(context.calibration_images)
-    known = context.observed if network is context.original else None
-    observed = known or observe(network, images, context.progress)
+    observed = context.observed if network is context.original else None
+    if observed is None or observed.equalized != settings.equalization:
+        observed = observe(network, images, context.progress, equalized=settings.equalization)
+    quantized = quantize_observed(observed, settings.policy)
+    if settings.bias_correction:
+        quantized = _with_corrected_biases(quantized, observed, images, context.progress)
+    return _with_io(quantized, settings.io, observed.input_max)
+
+
+def quantize_observed(observed: FloatObservation, policy: QuantizationPolicy = EVERYTHING) -> bytes:
+    """Quantize a float graph to int8 by the ranges of its activations, with float input and output.
+
+    Args:
+        observed: the graph and its ranges.
+        policy: which layers stay in float.
+
+    Raises:
+        InputError: the policy names layers that the graph does not have.
+        ModelError: the quantizer refuses the graph.
+    """
+    from edgeclf.compression.export.converter import quantize
+
     editor, ranges = TfliteEditor(observed.content), observed.ranges
     editor.set_ranges(
         {
@@ -85,22 +126,15 @@ def _int8(network: FloatNetwork, settings: TFLite, context: StepContext) -> Conv
         }
         | {editor.graph.input_indices[0]: (0.0, observed.input_max)}
     )
-    quantized = quantize(editor.pack())
-    if settings.bias_correction:
-        quantized = _with_corrected_biases(quantized, observed, images, context.progress)
-    return _with_io(quantized, settings.io, observed.input_max)
+    return quantize(editor.pack(), policy.float_nodes(editor.graph))
 
 
 def _with_corrected_biases(
     quantized: bytes, observed: FloatObservation, images: npt.NDArray[np.uint8], progress: Progress
 ) -> bytes:
-    graph = parse(observed.content)
-    weighted = weighted_operators(graph)
-    count = min(len(images), correction_images(len(weighted), count_macs(graph)))
-    part = images[np.linspace(0, len(images) - 1, count).astype(np.int64)]
+    part = images[correction_rows(parse(observed.content), len(images))]
     feed = pixel_feeder(observed.input_max)
-    _, means = observe_ranges(Observer(observed.content), part, feed, weighted)
-    return correct_biases(quantized, observed.content, means, part, feed, progress)
+    return correct_biases(quantized, observed.content, observed.patches, part, feed, progress)
 
 
 def _with_io(quantized: bytes, io: str, input_max: float) -> Converted:

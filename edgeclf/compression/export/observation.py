@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -10,8 +10,10 @@ import numpy as np
 import numpy.typing as npt
 
 from edgeclf.artifact.model_file import ModelFile
-from edgeclf.artifact.tflite import OperatorInfo, TfliteModel
+from edgeclf.artifact.tflite import OperatorInfo, TfliteModel, parse
+from edgeclf.artifact.tflite_editor import TfliteEditor
 from edgeclf.compression.export.graph_queries import activations
+from edgeclf.compression.export.parallel import count_workers, spread
 from edgeclf.inference.litert import LITERT
 from edgeclf.progress import SILENT, Progress
 
@@ -55,33 +57,43 @@ class FloatObservation:
         content: the graph, without a multiplication of its whole input.
         input_max: what pixel value 255 becomes before it enters the graph.
         ranges: of its activations.
+        patches: by weight tensor number, what the weights of a layer see on average (see `mean_patch`), on those of
+            the images that bias correction looks at.
+        equalized: whether the ranges of channels were levelled (see `equalize`).
     """
 
     content: bytes
     input_max: float
     ranges: Ranges
+    patches: Mapping[int, npt.NDArray[np.float64]]
+    equalized: bool
 
 
 class Observer:
-    """Runs a graph and keeps what is inside readable.
+    """Runs a graph on one thread and keeps what is inside readable.
 
     Args:
         content: the graph, float or int8.
     """
 
     def __init__(self, content: bytes) -> None:
-        file = ModelFile(content, "the graph")
-        self.model: TfliteModel = file.graph
-        # a delegate would keep what it computes to itself
-        self._session = LITERT.open(file, preserve_all_tensors=True, use_default_delegates=False)
+        self.model: TfliteModel = parse(content)
+        editor = TfliteEditor(content)
+        # a delegate would keep what it computes to itself; without one, each operator takes several times as long
+        editor.expose(index for op in self.model.operators for index in op.outputs)
+        self._session = LITERT.open(ModelFile(editor.pack(), "the graph"))
 
     def run(self, tensor: npt.NDArray[Any]) -> None:
         """Compute the graph on one input tensor."""
         self._session.run(tensor)
 
     def read(self, index: int) -> npt.NDArray[Any]:
-        """Return the values of tensor `index` after `run`."""
+        """Copy the values of tensor `index` after `run`."""
         return self._session.read(index)
+
+    def view(self, index: int) -> npt.NDArray[Any]:
+        """Return the values of tensor `index`, which must not be held until the next `run`."""
+        return self._session.view(index)
 
     def real(self, index: int) -> npt.NDArray[np.float32]:
         """Return the values of tensor `index` as the real numbers that they stand for: float32."""
@@ -99,51 +111,65 @@ def pixel_feeder(input_max: float) -> Feed:
 
 
 def observe_ranges(
-    observer: Observer,
+    content: bytes,
     images: npt.NDArray[np.uint8],
     feed: Feed,
-    watched: Iterable[OperatorInfo] = (),
+    averaged: Sequence[int] = (),
+    watched: Sequence[OperatorInfo] = (),
     progress: Progress = SILENT,
 ) -> tuple[Ranges, dict[int, npt.NDArray[np.float64]]]:
-    """Run a float graph on the calibration images.
+    """Run a float graph on the calibration images, on all cores.
 
     Args:
-        observer: of the graph.
+        content: the graph.
         images: uint8[n, H, W, 3].
         feed: makes the input tensor of one image.
-        watched: operators whose mean input is returned too.
+        averaged: numbers of the images that means are taken over.
+        watched: operators whose mean input is returned.
         progress: where the bar goes.
 
     Returns:
         the ranges, and by weight tensor number the mean patch that the operator's weights are multiplied with.
     """
-    tensors = activations(observer.model)
+    observers = [Observer(content) for _ in range(count_workers(len(images)))]
+    model = observers[0].model
+    tensors = activations(model)
     lows = np.empty((len(images), len(tensors)), np.float32)
     highs = np.empty_like(lows)
-    sums: dict[int, Any] = {op.inputs[1]: 0.0 for op in watched}
-    watched = list(watched)
+    entries = list(dict.fromkeys(op.inputs[0] for op in watched)) if averaged else []
+    sums = [{index: np.zeros(model.tensors[index].shape) for index in entries} for _ in observers]
+    chosen = frozenset(averaged)
+
+    def run(tool: tuple[Observer, dict[int, npt.NDArray[np.float64]]], row: int) -> None:
+        observer, total = tool
+        observer.run(feed(images[row]))
+        for column, tensor in enumerate(tensors):
+            values = observer.view(tensor.index)
+            lows[row, column], highs[row, column] = values.min(), values.max()
+        if row in chosen:
+            for index, values in total.items():
+                values += observer.view(index)
+
     with progress.task("calibrating", len(images)) as task:
-        for row, image in enumerate(images):
-            observer.run(feed(image))
-            for column, tensor in enumerate(tensors):
-                values = observer.read(tensor.index)
-                lows[row, column], highs[row, column] = values.min(), values.max()
-            for op in watched:
-                sums[op.inputs[1]] = sums[op.inputs[1]] + mean_patch(observer, op)
-            task.advance()
+        spread(run, list(zip(observers, sums, strict=True)), len(images), task)
+    means = {index: np.sum([part[index] for part in sums], axis=0) / len(chosen) for index in entries}
+    patches = {op.inputs[1]: mean_patch(model, op, means[op.inputs[0]]) for op in watched if entries}
     indices = np.array([t.index for t in tensors], np.int64)
-    ranges = Ranges(indices, tuple(t.name for t in tensors), lows, highs)
-    return ranges, {index: total / len(images) for index, total in sums.items()}
+    return Ranges(indices, tuple(t.name for t in tensors), lows, highs), patches
 
 
-def mean_patch(observer: Observer, op: OperatorInfo) -> npt.NDArray[np.float64]:
+def mean_patch(model: TfliteModel, op: OperatorInfo, values: npt.NDArray[Any]) -> npt.NDArray[np.float64]:
     """Average over the output's places the input patch that an operator's weights are multiplied with.
+
+    Args:
+        model: the graph.
+        op: one of its convolutions or dense layers.
+        values: real values of its input, `[1, H, W, C]`; their mean over images gives the mean patch.
 
     Returns:
         float64[kh, kw, C] for a convolution, float64[C] for a dense layer.
     """
-    values = observer.real(op.inputs[0])
-    weights, output = observer.model.tensors[op.inputs[1]], observer.model.tensors[op.outputs[0]]
+    weights, output = model.tensors[op.inputs[1]], model.tensors[op.outputs[0]]
     if op.name == "FULLY_CONNECTED":
         return np.asarray(values.reshape(-1, weights.shape[-1]).mean(axis=0, dtype=np.float64))
     _, tall, wide, _ = weights.shape

@@ -12,6 +12,7 @@ from edgeclf.compression.pipeline.plan import CompressPlan
 from edgeclf.compression.pipeline.preparation import prepare
 from edgeclf.compression.pipeline.request import check_kind, find_folder
 from edgeclf.compression.pipeline.run_recipe import SELECTED, run_recipe
+from edgeclf.compression.pipeline.sensitivity import measure_source, write_sensitivity
 from edgeclf.compression.pipeline.speed_gain import SpeedMeter
 from edgeclf.compression.pipeline.stage_cache import StageCache
 from edgeclf.compression.pipeline.training_data import Images
@@ -55,13 +56,16 @@ def compress(plan: CompressPlan, progress: Progress = SILENT, images: Images = N
             meter = SpeedMeter(context, plan.recipes) if plan.speed else None
             for recipe in plan.recipes:
                 models.append(_make(recipe, context, cache, folder, meter))
+            sensitivity = measure_source(context) if plan.sensitivity else None
     except Exception:
         folder.give_up()
         raise
+    if sensitivity is not None:
+        sensitivity = write_sensitivity(sensitivity, folder.folder, loaded.name)
     folder.close()
     if any(model.selected_on for model in models):
         notes += (SELECTED,)
-    return CompressReport(tuple(models), notes, count_in_training(data) if data else {})
+    return CompressReport(tuple(models), notes, count_in_training(data) if data else {}, sensitivity)
 
 
 def _make(
@@ -74,8 +78,11 @@ def _make(
         return finished
     candidate = run_recipe(context.original, recipe, context, cache)
     content = recipe.export.encode(candidate.file.content)
-    speed = None if meter is None else meter.measure(candidate)
-    figures = dataclasses.replace(candidate.model, speed=speed, written_bytes=len(content))
+    speed, notes = None, candidate.model.notes
+    if meter is not None:
+        speed = meter.measure(candidate)
+        notes += meter.describe_float_layers(candidate, cache.apply(context.original, recipe.steps, context))
+    figures = dataclasses.replace(candidate.model, speed=speed, written_bytes=len(content), notes=notes)
     candidate = dataclasses.replace(candidate, model=figures)
     path = str(folder.model_path(file))
     folder.write(file, content, candidate.record(path), key)

@@ -24,6 +24,7 @@ class CompressPlan(Record):
         calibration: number of training images that set quantization ranges.
         normalization: how pixels enter a network from elsewhere; None: measured.
         unlabelled: the classes of `data` are none of the network's: its images calibrate, and nothing is scored.
+        sensitivity: measure what each layer loses in 8 bits, and write it beside the models.
         fit: how pictures of another shape come to the input of a network from elsewhere: `stretch`, `crop` or `pad`;
             None: that of the run, else `stretch`.
         labels: class names in the order of the outputs of a network from elsewhere; None: a list beside it, else the
@@ -52,6 +53,7 @@ class CompressPlan(Record):
     labels: tuple[str, ...] | None = None
     fit: str | None = None
     unlabelled: bool = False
+    sensitivity: bool = False
 
     def __post_init__(self) -> None:
         check_recipes(self.recipes)

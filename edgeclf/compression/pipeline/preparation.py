@@ -82,7 +82,7 @@ def prepare(loaded: LoadedNetwork, plan: CompressPlan, progress: Progress, image
     )
     notes = (*named.notes, *_assumptions(chosen), *check_better_than_chance(loaded, context, batch))
     context = dataclasses.replace(context, notes=notes)
-    if data is not None and any(recipe.calibrates for recipe in plan.recipes):
+    if data is not None and (plan.sensitivity or any(recipe.calibrates for recipe in plan.recipes)):
         context = _with_calibration(context, data, plan.calibration)
     return context
 

@@ -49,8 +49,12 @@ def check_request(plan: CompressPlan, progress: Progress = SILENT) -> Images:
     name = run.name if run is not None else path.name if path.is_dir() else path.stem
     folder = find_folder(plan, path, run)
     # Whether an unfinished call is the same one, `ModelFolder` sees when the network is loaded.
+    if plan.sensitivity:
+        files.extend(("sensitivity.json", "sensitivity.png"))
     check_not_in_the_way(folder, name, files, plan.overwrite or is_unfinished(folder, name))
     images = choose_data(run, path.name, plan.data, plan.recipes)
+    if images is None and plan.sensitivity:
+        raise InputError(f"--sensitivity needs images with labels, and {path.name} names none; add --data PHOTOS")
     if images is None or isinstance(images, Dataset):
         return images
     with data_of_the_run(plan.data is None):

@@ -2,14 +2,18 @@
 
 from __future__ import annotations
 
+import dataclasses
 from collections.abc import Sequence
 
 from edgeclf.artifact.model_file import ModelFile
+from edgeclf.compression.export.policy import EVERYTHING
 from edgeclf.compression.export.tflite import TFLite
 from edgeclf.compression.pipeline.context import RecipeContext
 from edgeclf.compression.pipeline.run_recipe import Candidate
 from edgeclf.compression.recipe import Recipe
 from edgeclf.errors import EdgeclfError
+from edgeclf.graph.float_network import FloatNetwork
+from edgeclf.measure.formatting import milliseconds
 from edgeclf.measure.speed import Speed, measure_speed
 
 
@@ -46,3 +50,22 @@ class SpeedMeter:
             return None
         with self._context.progress.task("timing beside the float32 model", None):
             return measure_speed(candidate.file, self._float32)
+
+    def describe_float_layers(self, candidate: Candidate, network: FloatNetwork) -> tuple[str, ...]:
+        """Time a model with layers in float beside one with all layers in int8, in turns; a note on what they cost.
+
+        Args:
+            candidate: the model.
+            network: after the steps of its recipe.
+        """
+        export = candidate.recipe.export
+        if not isinstance(export, TFLite) or not export.policy.selects:
+            return ()
+        whole = dataclasses.replace(export, policy=EVERYTHING).export(network, self._context)
+        with self._context.progress.task("timing the layers in float", None):
+            speed = measure_speed(candidate.file, whole)
+        mixed, integers = speed.median_ms, speed.float32_median_ms
+        return (
+            f"the layers in float cost {1000 * (mixed - integers):+.0f} µs an image on this machine: "
+            f"{milliseconds(mixed)}, against {milliseconds(integers)} with all layers in int8",
+        )

@@ -1,0 +1,116 @@
+"""Computes a graph part by part: a part computes all images before the next one begins.
+
+Whoever changes a layer by what the layers before it produce then runs each operator once an image, where a run of the
+whole graph for each layer costs their number squared.
+"""
+
+from __future__ import annotations
+
+import copy
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from edgeclf.artifact.model_file import ModelFile
+from edgeclf.artifact.tflite import TfliteModel
+from edgeclf.artifact.tflite_editor import TfliteEditor
+from edgeclf.compression.export.parallel import count_workers, spread
+from edgeclf.inference.litert import LITERT
+from edgeclf.inference.tflite_session import TFLiteSession
+
+
+class PartwiseRun:
+    """A graph on some images, computed up to a place that moves forward.
+
+    Args:
+        editor: of the graph. Constants of operators that were not computed yet may be changed.
+        entry: input tensors of all images, `[n, 1, ...]` of the input's type.
+    """
+
+    def __init__(self, editor: TfliteEditor, entry: npt.NDArray[Any]) -> None:
+        self._editor, self._graph = editor, editor.graph
+        self._place = 0
+        self._images = len(entry)
+        self._stored: dict[int, npt.NDArray[Any]] = {self._graph.input_indices[0]: entry}
+
+    def advance(self, place: int) -> None:
+        """Compute the operators before number `place`, on all images; what no later one reads is forgotten.
+
+        Raises:
+            ModelError: the runtime refuses a part of the graph.
+            RunFailedError: the runtime fails.
+        """
+        if place > self._place:
+            entries, results = cut_ends(self._graph, self._place, place)
+            content = self._editor.cut(range(self._place, place), entries, results)
+            self._stored |= self._compute(content, entries, results)
+            self._place = place
+        needed = read_later(self._graph, place)
+        self._stored = {index: values for index, values in self._stored.items() if index in needed}
+
+    def branch(self) -> PartwiseRun:
+        """Return a run that stands at the same place and goes on by itself."""
+        other = copy.copy(self)
+        other._stored = dict(self._stored)
+        return other
+
+    def replace(self, index: int, values: npt.NDArray[Any]) -> None:
+        """Let later operators read other values of tensor `index`, `[n, 1, ...]` of its type."""
+        self._stored[index] = values
+
+    def values(self, index: int) -> npt.NDArray[Any]:
+        """Return what was computed for tensor `index`, as it is stored in the graph: `[n, 1, ...]`.
+
+        Raises:
+            KeyError: it was not computed, or no operator that is left reads it.
+        """
+        return self._stored[index]
+
+    def mean(self, index: int) -> npt.NDArray[np.float64]:
+        """Average the real values of tensor `index` over the images: float64[1, ...]."""
+        values, info = self._stored[index], self._graph.tensors[index]
+        integers = values.dtype.kind in "iu"
+        mean = np.add.reduce(values, axis=0, dtype=np.int64 if integers else np.float64) / len(values)
+        return np.asarray((mean - info.zero_point) * np.float64(info.scale) if info.scale else mean, np.float64)
+
+    def _compute(
+        self, content: bytes, entries: tuple[int, ...], results: tuple[int, ...]
+    ) -> dict[int, npt.NDArray[Any]]:
+        file = ModelFile(content, "a part of the graph")
+        given = [self._stored[index] for index in entries]
+        tensors = [file.graph.tensors[len(entries) + number] for number in range(len(results))]
+        made = [np.empty((self._images, *tensor.shape), tensor.dtype) for tensor in tensors]
+
+        def run(session: TFLiteSession, image: int) -> None:
+            session.run_tensors({number: values[image] for number, values in enumerate(given)})
+            for number, values in enumerate(made):
+                values[image] = session.view(len(given) + number)
+
+        spread(run, [LITERT.open(file) for _ in range(count_workers(self._images))], self._images)
+        return dict(zip(results, made, strict=True))
+
+
+def cut_ends(graph: TfliteModel, start: int, stop: int) -> tuple[tuple[int, ...], tuple[int, ...]]:
+    """Return what the operators `start` to `stop - 1` read from outside, constants excepted, and what is read of them.
+
+    Args:
+        graph: the whole graph.
+        start: number of the first operator.
+        stop: number behind the last one.
+
+    Returns:
+        tensor numbers of what goes in, and of what comes out and is read later or is an output of the graph.
+    """
+    inside = graph.operators[start:stop]
+    made = {index for op in inside for index in op.outputs}
+    read = dict.fromkeys(index for op in inside for index in op.inputs if index not in made)
+    before = {index for op in graph.operators[:start] for index in op.outputs} | set(graph.input_indices)
+    later = read_later(graph, stop)
+    results = tuple(index for op in inside for index in op.outputs if index in later)
+    return tuple(index for index in read if index in before), results
+
+
+def read_later(graph: TfliteModel, place: int) -> frozenset[int]:
+    """Return the tensors that operator number `place` and those behind it read, and the graph's outputs."""
+    return frozenset(index for op in graph.operators[place:] for index in op.inputs) | set(graph.output_indices)
