@@ -93,6 +93,17 @@ OPTIONS = (
         "Time each model beside a float32 model of the network, on this machine.",
         flag="--speed/--no-speed",
     ),
+    Option(
+        "fit_probabilities",
+        "Fit temperature, threshold for «unknown» and a check of features on validation images.",
+        flag="--fit-probabilities/--no-fit-probabilities",
+    ),
+    Option(
+        "precision",
+        "Choose that threshold such that this fraction of named photos is right. Default: it refuses at most 5 % of "
+        "known photos.",
+        metavar="FRACTION",
+    ),
     Option("overwrite", "Replace existing models."),
     Option(
         "settings",

@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import Any
 
+from edgeclf.artifact.fitted_probabilities import FittedProbabilities
 from edgeclf.image.shape import STRETCH
 from edgeclf.inference.input_range import InputRange
 from edgeclf.measure.speed import Speed
@@ -42,6 +43,7 @@ class CompressedModel(Record):
         digest: SHA-256 of all settings of the recipe.
         network_input: how pixels enter the float network, and where that is known from; the file takes raw ones.
         fit: how pictures of another shape come to the input: `stretch`, `crop` or `pad`.
+        probabilities: temperature, threshold and feature space, fitted on validation images; None: they were not.
     """
 
     path: str
@@ -69,6 +71,7 @@ class CompressedModel(Record):
     speed: Speed | None = None
     written_bytes: int | None = None
     fit: str = STRETCH
+    probabilities: FittedProbabilities | None = None
 
 
 @dataclass(frozen=True)

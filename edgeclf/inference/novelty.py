@@ -35,7 +35,7 @@ def fold(features: npt.NDArray[Any], dimensions: int) -> Floats:
     wide = wide / np.maximum(np.linalg.norm(wide, axis=-1, keepdims=True), _SMALLEST_LENGTH)
     size = wide.shape[-1]
     if dimensions == size:
-        return wide.astype(np.float32)
+        return np.asarray(wide, np.float32)
     rows = -(-size // dimensions)
     padded = np.zeros((*wide.shape[:-1], rows * dimensions))
     padded[..., :size] = wide * fold_signs(size)
@@ -46,7 +46,7 @@ def fold_signs(size: int) -> npt.NDArray[np.int64]:
     """Return +1 or -1 for each of `size` features, the same on every machine."""
     mixed = (np.arange(1, size + 1, dtype=np.uint64) * np.uint64(2654435761)) & np.uint64(0xFFFFFFFF)
     mixed = ((mixed ^ (mixed >> np.uint64(15))) * np.uint64(2246822519)) & np.uint64(0xFFFFFFFF)
-    return 1 - 2 * ((mixed >> np.uint64(16)) & np.uint64(1)).astype(np.int64)
+    return np.asarray(1 - 2 * ((mixed >> np.uint64(16)) & np.uint64(1)).astype(np.int64), np.int64)
 
 
 def distances(folded: Floats, arrays: FeatureArrays) -> Floats:

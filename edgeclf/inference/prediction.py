@@ -56,6 +56,10 @@ class UnknownRule:
         return self.checks_features and novelty is not None and not novelty <= 1 + margin
 
 
+NO_RULE = UnknownRule()
+"""Of a model that has none: nothing is unknown."""
+
+
 def choose_rule(given: float | None, fitted: FittedProbabilities | None) -> UnknownRule:
     """Choose when images are unknown: the user's threshold before that of the file; 0 names a class always.
 

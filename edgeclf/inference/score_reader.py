@@ -89,7 +89,8 @@ class ScoreReader:
 
     def features(self) -> Floats:
         """Read the features of the image that ran last: float32[D]."""
-        assert self._wanted is not None and self._wanted.features is not None
+        assert self._wanted is not None
+        assert self._wanted.features is not None
         return self._read(self._wanted.features)
 
     def novelty(self) -> float | None:

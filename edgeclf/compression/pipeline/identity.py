@@ -48,6 +48,7 @@ def _settings(plan: CompressPlan) -> dict[str, Any]:
         "seed": plan.seed,
         "labels": labels,
         "fit": plan.fit,
+        "probabilities": [plan.fit_probabilities, plan.precision],
     }
     return {**settings, "versions": versions}
 

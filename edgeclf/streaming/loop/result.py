@@ -20,8 +20,8 @@ class Result(Record):
     Attributes:
         frame: number of the captured frame, from 0.
         time: of the capture, ISO 8601 with time zone.
-        label: smoothed over time, with hysteresis; `unknown` below the threshold, beyond the limit of `novelty`, and for
-            the class none of these.
+        label: smoothed over time, with hysteresis; `unknown` below the threshold, beyond the limit of `novelty`, and
+            for the class none of these.
         probability: smoothed probability of `label`; for `unknown` that of the best class.
         raw_label: the frame's own best class; `unknown` only for the class none of these, and where the model computed
             NaN or infinity.

@@ -7,7 +7,7 @@ import math
 import numpy as np
 import numpy.typing as npt
 
-from edgeclf.inference.prediction import UnknownRule
+from edgeclf.inference.prediction import NO_RULE, UnknownRule
 from edgeclf.streaming.loop.settings import DEFAULT_THRESHOLD, Smoothing
 
 _FARTHEST = 10.0
@@ -27,7 +27,7 @@ class Smoother:
         rule: when the model itself calls an image unknown; its threshold holds where `smoothing` has none.
     """
 
-    def __init__(self, smoothing: Smoothing, rule: UnknownRule = UnknownRule()) -> None:
+    def __init__(self, smoothing: Smoothing, rule: UnknownRule = NO_RULE) -> None:
         self._smoothing, self._rule = smoothing, rule
         chosen = (smoothing.threshold, rule.threshold, DEFAULT_THRESHOLD)
         self._threshold = next(threshold for threshold in chosen if threshold is not None)
