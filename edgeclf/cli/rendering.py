@@ -10,6 +10,7 @@ from rich.console import Console
 from rich.table import Table
 
 from edgeclf.artifact.none_class import UNKNOWN
+from edgeclf.cli.rendering_probabilities import describe_probabilities
 from edgeclf.cli.rendering_tables import Column, print_table
 from edgeclf.measure.formatting import counted, exact, percent, size
 from edgeclf.printable import one_line
@@ -189,6 +190,7 @@ def _facts(report: InspectReport) -> list[tuple[str, str]]:
         source = data.get("source") or data.get("name") or "unknown"
         facts.append(("data", f"{source}, fingerprint {data.get('fingerprint', 'unknown')}"))
         facts.append(("when exported", _measured(provenance["metrics"]) or "not measured"))
+        facts += describe_probabilities(provenance["probabilities"])
         facts.append(("made by", str(provenance["created_by"])))
     return facts
 

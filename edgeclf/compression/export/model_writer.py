@@ -18,7 +18,7 @@ from edgeclf.artifact import metadata, metadata_writer
 from edgeclf.artifact import provenance as sealing
 from edgeclf.artifact.classifier_shape import ClassifierShape, classifier_shape
 from edgeclf.artifact.fitted_probabilities import BUFFER_NAME as FEATURES
-from edgeclf.artifact.fitted_probabilities import FeatureArrays
+from edgeclf.artifact.fitted_probabilities import FeatureArrays, FittedProbabilities
 from edgeclf.artifact.macs import count_macs, count_parameters
 from edgeclf.artifact.model_file import ModelFile
 from edgeclf.artifact.normalization import RAW, Normalization
@@ -79,6 +79,32 @@ def package_model(
     if runtime_check and not np.array_equal(_run(packaged, shape, given, images), outputs):
         raise RunFailedError("the packaged model does not compute what the converted one computes; this is a bug")
     return packaged
+
+
+def replace_probabilities(
+    file: ModelFile, fitted: FittedProbabilities | None, features: FeatureArrays | None, labels: Sequence[str]
+) -> bytes:
+    """Write a finished model anew with other fitted probabilities; graph, samples and all else stay as they are.
+
+    Args:
+        file: that edgeclf made.
+        fitted: goes into its provenance.
+        features: arrays of its feature space.
+        labels: class names in index order, as they stand in the file.
+
+    Raises:
+        ModelError: edgeclf did not make the file, or it is damaged.
+    """
+    made = file.provenance
+    if file.integrity != "verified" or made is None:
+        raise ModelError(f"{file.name}: expected a model of edgeclf compress, got one without its checksum")
+    editor = TfliteEditor(_without_archive(file.content))
+    provenance = sealing.provenance_buffer(dataclasses.replace(made, probabilities=fitted))
+    buffers = {sealing.BUFFER_NAME: provenance}
+    if features is not None or FEATURES in file.graph.metadata:
+        buffers[FEATURES] = b"" if features is None else features.encode()
+    editor.set_metadata(buffers, file.graph.description)
+    return sealing.seal(metadata_writer.append_labels(editor.pack(), labels, sealing.EMPTY_SEAL))
 
 
 def _assemble(
