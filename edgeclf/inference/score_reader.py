@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from edgeclf.artifact.fitted_probabilities import FittedProbabilities, read_arrays
+from edgeclf.artifact.fitted_probabilities import FeatureArrays, FittedProbabilities, read_arrays
 from edgeclf.artifact.inner_scores import InnerScores
 from edgeclf.artifact.model_file import ModelFile
 from edgeclf.errors import DamagedModelError
@@ -47,7 +47,9 @@ class ScoreReader:
         self.notes: tuple[str, ...] = ()
         self.fitted: FittedProbabilities | None = None
         self._inner: TFLiteSession | None = None
-        self._features = None
+        self._features: FeatureArrays | None = None
+        if fitted is not None:  # before the runtime follows what it names
+            self._features = read_fitted_arrays(file, fitted)
         wanted = inner or (None if fitted is None else fitted.inner)
         if wanted is None or not isinstance(engine, TFLiteEngine):
             self.session: Session = engine.open(file, threads=threads)
@@ -58,8 +60,6 @@ class ScoreReader:
             self.fitted = fitted
         self._wanted, self._scores = wanted, file.shape.scores
         self._specs = {} if wanted is None else {index: _spec(file, index) for index in wanted.tensors}
-        if self.fitted is not None:
-            self._features = read_fitted_arrays(file, self.fitted)
         self._reals = _real_values(self.session.output)
 
     @property
@@ -130,7 +130,7 @@ def read_fitted(file: ModelFile) -> FittedProbabilities | None:
     return None if file.provenance is None else file.provenance.probabilities
 
 
-def read_fitted_arrays(file: ModelFile, fitted: FittedProbabilities) -> Any:
+def read_fitted_arrays(file: ModelFile, fitted: FittedProbabilities) -> FeatureArrays | None:
     """Read the arrays of the feature space; None: there is none.
 
     Raises:

@@ -10,7 +10,7 @@ import numpy.typing as npt
 LOWEST, HIGHEST = 0.02, 50.0
 """Temperatures that are looked at."""
 _GOLDEN = (math.sqrt(5) - 1) / 2
-_STEPS = 60
+_STEPS = 40
 
 Floats = npt.NDArray[np.floating]
 Labels = npt.NDArray[np.int64]
