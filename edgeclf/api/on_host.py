@@ -20,6 +20,8 @@ if TYPE_CHECKING:
     from edgeclf.artifact.class_names import GivenLabels
     from edgeclf.artifact.normalization import Normalization
     from edgeclf.compression.compress_report import CompressReport
+    from edgeclf.compression.pipeline.plan import CompressPlan
+    from edgeclf.compression.pipeline.training_data import Images
     from edgeclf.compression.recipe import Recipe
     from edgeclf.dataset import Dataset
     from edgeclf.dataset.auditing import AuditReport
@@ -224,11 +226,14 @@ def compress(
         _warn_of_unused(find_unused(plan.recipes, settings), plan.recipes, progress)
         # What cannot work is refused before the seconds that an import of TensorFlow takes.
         with hold_folders(plan):
-            images = check_request(plan, progress)
-            with progress.task("loading TensorFlow", None):
-                from edgeclf.compression.pipeline.compress import compress as compress_network
+            return _compress(plan, check_request(plan, progress), progress)
 
-            return compress_network(plan, progress, images)
+
+def _compress(plan: CompressPlan, images: Images, progress: Progress) -> CompressReport:
+    with progress.task("loading TensorFlow", None):
+        from edgeclf.compression.pipeline.compress import compress as compress_network
+
+    return compress_network(plan, progress, images)
 
 
 def _names_of_true(**flags: bool) -> tuple[str, ...]:

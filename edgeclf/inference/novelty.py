@@ -10,6 +10,7 @@ images hardly vary, where unknown ones stand out.
 
 from __future__ import annotations
 
+import functools
 from typing import Any
 
 import numpy as np
@@ -42,6 +43,7 @@ def fold(features: npt.NDArray[Any], dimensions: int) -> Floats:
     return np.asarray(padded.reshape(*wide.shape[:-1], rows, dimensions).sum(axis=-2), np.float32)
 
 
+@functools.lru_cache(maxsize=8)
 def fold_signs(size: int) -> npt.NDArray[np.int64]:
     """Return +1 or -1 for each of `size` features, the same on every machine."""
     mixed = (np.arange(1, size + 1, dtype=np.uint64) * np.uint64(2654435761)) & np.uint64(0xFFFFFFFF)
