@@ -9,6 +9,7 @@ from collections.abc import Iterator
 import numpy as np
 
 from edgeclf.image.shape import InputShape
+from edgeclf.inference.prediction import UnknownRule
 from edgeclf.streaming.camera.frame import Shot
 from edgeclf.streaming.camera.source import EndOfSourceError, SourceError, as_bgr
 
@@ -67,6 +68,10 @@ class ColorNames:
 
     labels = ("red", "green", "blue")
     input_shape = InputShape(8, 8)
+    rule = UnknownRule()
+
+    def novelty(self) -> None:
+        return None
 
     def __init__(self, seconds: float = 0.0) -> None:
         self._seconds = seconds

@@ -57,8 +57,8 @@ def test_a_type_checker_knows_them(tmp_path: Path) -> None:
     )
     notes = [line.partition(": ")[2] for line in done.stdout.splitlines() if line.startswith("use.py")]
     assert [line for line in notes if "Revealed" in line] == [
-        'note: Revealed type is "edgeclf.inference.classifier.Prediction"',
-        'note: Revealed type is "tuple[edgeclf.inference.classifier.Prediction, ...]"',
+        'note: Revealed type is "edgeclf.inference.prediction.Prediction"',
+        'note: Revealed type is "tuple[edgeclf.inference.prediction.Prediction, ...]"',
     ]
     errors = [line for line in notes if line.startswith("error")]
     assert len(errors) == 4

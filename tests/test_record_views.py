@@ -43,10 +43,11 @@ class Tags(HTMLParser):
 
 
 def test_a_small_record_is_written_as_python_would() -> None:
-    assert repr(Smoothing()) == "Smoothing(seconds=0.3, threshold=0.5, hysteresis=0.1)"
+    assert repr(Smoothing()) == "Smoothing(seconds=0.3, threshold=None, hysteresis=0.1)"
     assert repr(LabelScore("cat", 1, 0.25)) == "LabelScore(label='cat', index=1, probability=0.25)"
     one = Prediction((LabelScore("cat", 1, 0.25),))
-    assert repr(one) == "Prediction(labels=(LabelScore(label='cat', index=1, probability=0.25),))"
+    shown = "Prediction(labels=(LabelScore(label='cat', index=1, probability=0.25),), label='', novelty=None)"
+    assert repr(one) == shown
     assert eval(repr(one)) == one
 
 

@@ -46,6 +46,7 @@ def predict(
     input_range: tuple[float, float] | None = None,
     labels: GivenLabels | None = None,
     fit: str | None = None,
+    threshold: float | None = None,
     progress: Progress = SILENT,
 ) -> PredictReport:
     """Label image files, the image files of folders, and images on the web.
@@ -69,6 +70,8 @@ def predict(
             `labels.txt` beside it.
         fit: how pictures of another shape come to the input of a network made elsewhere: "stretch" (None, as other
             clients do), "crop" or "pad"; a model of edgeclf's own knows it and refuses another.
+        threshold: probability below which an image is "unknown"; None: that of the file, if it has one; 0: a class is
+            always named.
         progress: where a bar is shown.
 
     Raises:
@@ -87,6 +90,7 @@ def predict(
             input_range=input_range,
             labels=labels,
             fit=fit,
+            threshold=threshold,
         )
     return predict_photos(
         classifier, images, top=top, recursive=recursive, save=save, overwrite=overwrite, progress=progress

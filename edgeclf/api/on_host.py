@@ -155,6 +155,8 @@ def compress(
     seed: int = 0,
     speed: bool = True,
     sensitivity: bool = False,
+    fit_probabilities: bool = True,
+    precision: float | None = None,
     progress: Progress = SILENT,
     **settings: Unpack[CompressKeywords],
 ) -> CompressReport:
@@ -197,6 +199,10 @@ def compress(
         seed: of the calibration draw and of training.
         speed: time each model beside a float32 model of the network, in turns, about a second each.
         sensitivity: measure what each layer loses if it alone is in int8, and write it as JSON and as a drawing.
+        fit_probabilities: fit a temperature, a threshold for "unknown" and a check of features on the outputs of each
+            model for the validation images; they go into the file.
+        precision: fraction of named photos that shall be right, at the lower end of its 95 % interval, however many
+            photos become "unknown"; None: at most one in twenty photos of known things does.
         progress: where bars are shown.
         settings: of the steps and exporters, such as `qat_epochs`, or `batch_size` for all steps that have it.
 
@@ -231,6 +237,8 @@ def compress(
             seed=seed,
             speed=speed,
             sensitivity=sensitivity,
+            fit_probabilities=fit_probabilities,
+            precision=precision,
         )
         _warn_of_unused(find_unused(plan.recipes, settings), plan.recipes, progress)
         return _compress(plan, progress)

@@ -12,6 +12,7 @@ import re
 from dataclasses import dataclass, field
 from typing import Any, Literal
 
+from edgeclf.artifact.fitted_probabilities import FittedProbabilities
 from edgeclf.artifact.flatbuffer_reader import damage_error
 from edgeclf.artifact.label_bounds import check_labels
 from edgeclf.artifact.normalization import Normalization
@@ -44,6 +45,7 @@ class Provenance(Record):
         macs: multiply-accumulates for one image.
         samples: embedded samples for `verify`; see `edgeclf.artifact.samples`.
         created_by: program and version.
+        probabilities: fitted on validation images of the exported model; None: nothing was.
     """
 
     recipe: dict[str, Any] = field(default_factory=dict)
@@ -56,6 +58,7 @@ class Provenance(Record):
     macs: int = 0
     samples: dict[str, Any] | None = None
     created_by: str = "edgeclf"
+    probabilities: FittedProbabilities | None = None
 
 
 def provenance_buffer(provenance: Provenance) -> bytes:

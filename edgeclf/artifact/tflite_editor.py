@@ -200,7 +200,12 @@ class TfliteEditor:
 
         model = self._model
         model.description = description
-        rows = [row for row in model.metadata or [] if row.name.decode() not in entries]
+        rows = []
+        for row in model.metadata or []:
+            if row.name.decode() in entries:
+                model.buffers[row.buffer].data = None  # its number stays taken: tensors name theirs by number
+            else:
+                rows.append(row)
         for name, content in entries.items():
             buffer, row = schema.BufferT(), schema.MetadataT()
             buffer.data = np.frombuffer(content, np.uint8)

@@ -126,6 +126,17 @@ OPTIONS = (
     Option(
         "sensitivity", "Measure what each layer loses if it alone is in int8: a table, NAME-sensitivity.json, .png."
     ),
+    Option(
+        "fit_probabilities",
+        "Fit temperature, threshold for «unknown» and a check of features on validation images.",
+        flag="--fit-probabilities/--no-fit-probabilities",
+    ),
+    Option(
+        "precision",
+        "Choose that threshold such that this fraction of named photos is right. Default: it refuses at most 5 % of "
+        "known photos.",
+        metavar="FRACTION",
+    ),
     Option("overwrite", "Replace existing models."),
     Option(
         "settings",

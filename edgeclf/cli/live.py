@@ -90,7 +90,8 @@ OPTIONS = (
     Option("flip", "Mirror: none, horizontal, vertical, both.", metavar="WAY", field="geometry.flip", panel=_PICTURE),
     Option(
         "threshold",
-        "Below this probability the label is «unknown», as it is for the class «none».",
+        "Below this probability the label is «unknown», as for the class «none»; 0: never. Default: the model's, else "
+        "0.5.",
         metavar="P",
         field="smoothing.threshold",
         panel=_LABELS,

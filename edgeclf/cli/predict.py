@@ -24,6 +24,11 @@ OPTIONS = (
     Option("save", "Save copies here, with the prediction drawn below.", metavar="FOLDER", complete=complete_path),
     Option("overwrite", "Write into a --save that is not empty."),
     Option("top", "Labels an image.", metavar="N", default=3, minimum=1),
+    Option(
+        "threshold",
+        "Below this probability the label is «unknown»; 0: always name a class. Default: the model's own.",
+        metavar="P",
+    ),
     RUNTIME,
     Option("threads", "Threads of the interpreter.", metavar="N", minimum=1),
     NORMALIZE,

@@ -9,6 +9,8 @@ from typing import TYPE_CHECKING, Any
 from rich.console import Console
 from rich.table import Table
 
+from edgeclf.artifact.none_class import UNKNOWN
+from edgeclf.cli.rendering_probabilities import describe_probabilities
 from edgeclf.cli.rendering_tables import Column, print_table
 from edgeclf.measure.formatting import counted, exact, percent, size
 from edgeclf.printable import one_line
@@ -115,7 +117,8 @@ def render_predictions(console: Console, report: PredictReport) -> None:
     """Print one line an image."""
     for photo in report.predictions:
         labels = ", ".join(f"{score.label} {percent(score.probability, 1)}" for score in photo.labels)
-        line(console, f"{photo.path}: {labels}")
+        refused = photo.label == UNKNOWN and photo.labels[0].label != UNKNOWN
+        line(console, f"{photo.path}: {UNKNOWN} ({labels})" if refused else f"{photo.path}: {labels}")
     saved = [photo.saved for photo in report.predictions if photo.saved is not None]
     if saved:
         count = counted(len(saved), "annotated image")
@@ -187,6 +190,7 @@ def _facts(report: InspectReport) -> list[tuple[str, str]]:
         source = data.get("source") or data.get("name") or "unknown"
         facts.append(("data", f"{source}, fingerprint {data.get('fingerprint', 'unknown')}"))
         facts.append(("when exported", _measured(provenance["metrics"]) or "not measured"))
+        facts += describe_probabilities(provenance["probabilities"])
         facts.append(("made by", str(provenance["created_by"])))
     return facts
 

@@ -12,6 +12,7 @@ from rich.console import Console
 
 from edgeclf.cli.rendering import line, show_notes
 from edgeclf.cli.rendering_growth import render_growth
+from edgeclf.cli.rendering_probabilities import describe_fit
 from edgeclf.cli.rendering_sensitivity import render_sensitivity
 from edgeclf.cli.rendering_tables import Column, print_table
 from edgeclf.image.shape import STRETCH, show_size
@@ -88,7 +89,11 @@ def render_compression(console: Console, report: CompressReport) -> None:
     print_table(console, _compression_title(report), columns, [*_float_row(report), *map(_model_row, report.models)])
     for remark in _speed_remarks(report):
         line(console, remark)
-    show_notes(console, report.notes, {model.recipe: [*model.notes, *_encoded(model)] for model in report.models})
+    show_notes(
+        console,
+        report.notes,
+        {model.recipe: [*describe_fit(model.probabilities), *model.notes, *_encoded(model)] for model in report.models},
+    )
     if report.sensitivity is not None:
         render_sensitivity(console, report.sensitivity)
     line(console, f"Wrote {_written(report)}")

@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import Any
 
+from edgeclf.artifact.fitted_probabilities import FittedProbabilities
 from edgeclf.compression.layer_sensitivity import SensitivityReport
 from edgeclf.image.shape import STRETCH
 from edgeclf.inference.input_range import InputRange
@@ -45,6 +46,7 @@ class CompressedModel(Record):
         fit: how pictures of another shape come to the input: `stretch`, `crop` or `pad`.
         agreement: fraction of the images of a split without labels for which the file and the float network predict the
             same class; None where the labels are known.
+        probabilities: temperature, threshold and feature space, fitted on validation images; None: they were not.
     """
 
     path: str
@@ -73,6 +75,7 @@ class CompressedModel(Record):
     written_bytes: int | None = None
     fit: str = STRETCH
     agreement: float | None = None
+    probabilities: FittedProbabilities | None = None
 
 
 @dataclass(frozen=True)

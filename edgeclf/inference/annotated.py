@@ -41,7 +41,10 @@ def draw_prediction(image: Pixels, prediction: Prediction) -> Pixels:
     canvas = np.concatenate([large[..., ::-1], np.zeros((bar_height(large.shape[0]), large.shape[1], 3), np.uint8)])
     best, *others = prediction.labels
     second = f"{others[0].label} {100 * others[0].probability:.0f} %" if others else ""
-    draw_bar(canvas, best.label, None if best.label == UNKNOWN else best.index, best.probability, right=second)
+    label = prediction.label or best.label
+    if label == UNKNOWN != best.label:
+        second = f"{best.label} {100 * best.probability:.0f} %"
+    draw_bar(canvas, label, None if label == UNKNOWN else best.index, best.probability, right=second)
     return np.ascontiguousarray(canvas[..., ::-1])
 
 

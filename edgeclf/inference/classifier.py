@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, overload
 
@@ -15,40 +14,25 @@ from edgeclf.artifact.class_names import GivenLabels, describe_single_output, na
 from edgeclf.artifact.input_fit import resolve_fit
 from edgeclf.artifact.locate import locate_model
 from edgeclf.artifact.model_file import ModelFile
-from edgeclf.artifact.none_class import hide_none_classes
+from edgeclf.artifact.none_class import UNKNOWN, hide_none_classes
 from edgeclf.artifact.normalization import Normalization, resolve_normalization
 from edgeclf.artifact.pixels import apply_table, pixel_table
 from edgeclf.errors import ImageError, RunFailedError
 from edgeclf.image.shape import InputShape
-from edgeclf.inference.engine import TensorSpec, find_engine
 from edgeclf.inference.frame_choice import FrameChoice
 from edgeclf.inference.images import ImageLike, is_several, load_pixels
 from edgeclf.inference.input_range import InputRange, resolve_input_range
-from edgeclf.inference.quantization import dequantize, to_probabilities
+from edgeclf.inference.prediction import LabelScore, Prediction, choose_rule
 from edgeclf.inference.range_measurement import assume_input_range, measure_input_range
-from edgeclf.records import Record
+from edgeclf.inference.score_reader import ScoreReader
 
 Images = npt.NDArray[np.uint8]
 
 _NO_NUMBERS = "what the model computes for it is NaN or infinite; a wrong --normalize is a common reason"
+__all__ = ["RANGE_IMAGES", "Classifier", "LabelScore", "Prediction"]
+
 RANGE_IMAGES = 64
 """Most images that an input range is measured on."""
-
-
-@dataclass(frozen=True)
-class LabelScore(Record):
-    """One class and its probability; the label is the index of one without a name, `unknown` of the class `none`."""
-
-    label: str
-    index: int
-    probability: float
-
-
-@dataclass(frozen=True)
-class Prediction(Record):
-    """The best classes of one image, best first."""
-
-    labels: tuple[LabelScore, ...]
 
 
 class Classifier:
@@ -69,6 +53,8 @@ class Classifier:
             else those of `labels.txt` beside it, else numbers.
         fit: how pictures of another shape come to the input of a model from elsewhere: `stretch` (as other clients do),
             `crop` or `pad` (see `edgeclf.image.shape`). One of edgeclf's own knows it, and refuses another.
+        threshold: probability below which an image is `unknown`; None: that of the file, if it has one; 0: a class is
+            always named, whatever the features are like.
 
     Attributes:
         path: the model file.
@@ -81,6 +67,7 @@ class Classifier:
         runtime_version: of the engine's package.
         integrity: `verified` or `unverified`.
         input_range: how pixels enter the network; None: not known yet, it will be measured.
+        rule: when an image is unknown.
         notes: warnings about how this file is read, a line each; more of them where the input range is chosen.
 
     Raises:
@@ -99,6 +86,7 @@ class Classifier:
         input_range: tuple[float, float] | None = None,
         labels: GivenLabels | None = None,
         fit: str | None = None,
+        threshold: float | None = None,
     ) -> None:
         given = resolve_normalization(normalize, input_range)
         file = model if isinstance(model, ModelFile) else ModelFile.read(locate_model(model))
@@ -111,11 +99,12 @@ class Classifier:
         named = name_classes(file, labels)
         self.labels, self.label_source = named.names, named.source
         self._shown = hide_none_classes(named.names)
-        self._session = find_engine(runtime).open(file, threads=threads)
-        self.runtime, self.runtime_version = runtime, self._session.engine_version
-        self._file_notes = (*file.metadata_notes, *named.notes, *describe_single_output(file, self.labels))
+        self._reader = self._open(file, runtime, threads)
+        self.rule = choose_rule(threshold, self._reader.fitted)
+        self.runtime, self.runtime_version = runtime, self._reader.session.engine_version
+        described = (*named.notes, *describe_single_output(file, self.labels), *self._reader.notes)
+        self._file_notes = (*file.metadata_notes, *described)
         self._range_notes: tuple[str, ...] = ()
-        self._reals = _real_values(self._session.output)
         self.input_range: InputRange | None = None
         self._table: npt.NDArray[Any] | None = None
         self._channel_order = "RGB"
@@ -157,12 +146,15 @@ class Classifier:
 
     def _predict(self, pixels: Images, top: int) -> Prediction:
         raw = self.raw(pixels)
-        scores = self._to_probabilities(raw)
+        scores, novelty = self._reader.probabilities(raw), self._reader.novelty()
         if not np.isfinite(scores).all():
             raise ImageError(_NO_NUMBERS)
         # by index among equals, as MediaPipe does
-        order = np.argsort(-self._ranking(raw), kind="stable")[:top]
-        return Prediction(tuple(LabelScore(self._shown[i], int(i), float(scores[i])) for i in order))
+        order = np.argsort(-self._ranking(raw), kind="stable")
+        best = int(order[0])
+        label = UNKNOWN if self.rule.refuses(float(scores[best]), novelty) else self._shown[best]
+        shown = tuple(LabelScore(self._shown[i], int(i), float(scores[i])) for i in order[:top])
+        return Prediction(shown, label, novelty)
 
     def raw(self, image: Images) -> npt.NDArray[Any]:
         """Compute the graph's raw output for uint8[height, width, 3] pixels of the model's own size.
@@ -183,7 +175,7 @@ class Classifier:
         assert self._table is not None
         pixels = _gray(image) if self._shape.channels == 1 else image
         tensor = apply_table(self._table, pixels, self._channel_order)[None]
-        return self._session.run(self._shape.arrange(tensor)).reshape(-1)
+        return self._reader.session.run(self._shape.arrange(tensor)).reshape(-1)
 
     def top1(self, images: Images) -> npt.NDArray[np.int64]:
         """Find the best class of each of uint8[N, height, width, 3]: int64[N]; ties go to the lowest index.
@@ -195,7 +187,7 @@ class Classifier:
         found = np.empty(len(images), np.int64)
         for position, image in enumerate(images):
             raw = self.raw(image)
-            if self._reals is None and not np.isfinite(raw).all():
+            if not self._reader.is_8_bit and not np.isfinite(raw).all():
                 raise RunFailedError(f"{self.path.name}, image {position}: {_NO_NUMBERS}")
             found[position] = np.argmax(self._ranking(raw))
         return found
@@ -208,7 +200,14 @@ class Classifier:
 
     def scores(self, image: Images) -> npt.NDArray[np.float32]:
         """Compute the probabilities float32[C] of one uint8[height, width, 3]."""
-        return self._to_probabilities(self.raw(image))
+        return self._reader.probabilities(self.raw(image))
+
+    def novelty(self) -> float | None:
+        """Return how far the features of the image that was classified last lie from known ones, 1 at the limit.
+
+        None: the file has no such check.
+        """
+        return self._reader.novelty()
 
     def choose_input_range(
         self, images: Images | Sequence[Images], labels: npt.NDArray[np.int64] | None = None
@@ -272,28 +271,17 @@ class Classifier:
             limits = np.iinfo(np.dtype(shape.dtype))
             rounded = np.rint(tensors / shape.scale) + shape.zero_point
             numbers = np.clip(rounded, limits.min, limits.max).astype(shape.dtype)
-        raws = [self._session.run(np.ascontiguousarray(one[None])).reshape(-1) for one in shape.arrange(numbers)]
-        return np.stack([self._to_probabilities(raw) for raw in raws])
+        arranged = shape.arrange(numbers)
+        raws = [self._reader.session.run(np.ascontiguousarray(one[None])).reshape(-1) for one in arranged]
+        return np.stack([self._reader.plain_probabilities(raw) for raw in raws])
 
     def _ranking(self, raw: npt.NDArray[Any]) -> npt.NDArray[Any]:
         """Return what classes are ordered by: the raw numbers, as MediaPipe does; of a single one the probabilities."""
-        return raw.astype(np.float64) if self._shape.outputs > 1 else self._to_probabilities(raw)
+        return raw.astype(np.float64) if self._shape.outputs > 1 else self._reader.plain_probabilities(raw)
 
-    def _to_probabilities(self, raw: npt.NDArray[Any]) -> npt.NDArray[np.float32]:
-        output = self._session.output
-        if self._reals is not None:
-            values = self._reals[raw.view(np.uint8)]
-        else:
-            values = dequantize(raw, output.scale, output.zero_point)
-        return to_probabilities(values, self._shape.scores)
+    def _open(self, file: ModelFile, runtime: str, threads: int) -> ScoreReader:
+        return ScoreReader(file, runtime, threads)
 
 
 def _gray(image: Images) -> Images:
     return np.asarray(cv2.cvtColor(np.ascontiguousarray(image), cv2.COLOR_RGB2GRAY)[..., None], np.uint8)
-
-
-def _real_values(output: TensorSpec) -> npt.NDArray[np.float32] | None:
-    """Compute what each of the 256 numbers of an 8-bit output stands for, by its bits; None for other types."""
-    if output.dtype not in ("uint8", "int8"):
-        return None
-    return dequantize(np.arange(256, dtype=np.uint8).view(output.dtype), output.scale, output.zero_point)

@@ -26,11 +26,21 @@ _HELD_BYTES = 256 << 20
 
 @dataclass(frozen=True)
 class PhotoLabels(Record):
-    """The best labels of one file, the most probable first; `saved` is its annotated copy, if one was asked for."""
+    """The prediction for one file.
+
+    Attributes:
+        path: of the file.
+        labels: the most probable classes, the best first, also where the image is unknown.
+        saved: its annotated copy, if one was asked for.
+        label: of the best class, or `unknown`.
+        novelty: how far its features lie from known ones, 1 at the limit; None: the model has no such check.
+    """
 
     path: str
     labels: tuple[LabelScore, ...]
     saved: str | None = None
+    label: str = ""
+    novelty: float | None = None
 
 
 @dataclass(frozen=True)
@@ -55,6 +65,7 @@ class PredictReport(Record):
         label_source: where the class names are from: `given`, `metadata`, `provenance`, `beside` (a file), or `numbers`
             where nobody named them.
         fit: how pictures came to the input: `stretch`, `crop` or `pad`.
+        threshold: probability below which images are `unknown`; None: a class is always named.
     """
 
     model: str
@@ -65,6 +76,7 @@ class PredictReport(Record):
     notes: tuple[str, ...]
     label_source: str | None = None
     fit: str | None = None
+    threshold: float | None = None
 
 
 def predict_photos(
@@ -106,7 +118,8 @@ def predict_photos(
                 unreadable.append(UnreadablePhoto(str(photo), str(error)))
             else:
                 saved = None if saving is None else str(saving.save(str(photo), pixels, prediction))
-                predictions.append(PhotoLabels(str(photo), prediction.labels, saved))
+                found = (prediction.labels, saved, prediction.label, prediction.novelty)
+                predictions.append(PhotoLabels(str(photo), *found))
             task.advance()
     return PredictReport(
         str(classifier.path),
@@ -117,6 +130,7 @@ def predict_photos(
         classifier.notes,
         classifier.label_source,
         classifier.input_shape.fit,
+        classifier.rule.threshold,
     )
 
 

@@ -35,3 +35,14 @@ def to_probabilities(values: npt.NDArray[np.float32], scores: str) -> npt.NDArra
         return np.exp(values)
     powers = np.exp(values - values.max(axis=-1, keepdims=True))
     return np.asarray(powers / powers.sum(axis=-1, keepdims=True), np.float32)
+
+
+def share_ties(values: npt.NDArray[np.float32], raw: npt.NDArray[Any]) -> npt.NDArray[np.float32]:
+    """Replace values by their mean among the classes that tie in another output: both [..., C]."""
+    if values.ndim > 1:
+        rows = zip(values.reshape(-1, values.shape[-1]), raw.reshape(-1, raw.shape[-1]), strict=True)
+        shared = [share_ties(row, other) for row, other in rows]
+        return np.stack(shared).reshape(values.shape) if shared else values
+    _, places, counts = np.unique(raw, return_inverse=True, return_counts=True)
+    sums = np.bincount(places.reshape(-1), weights=values)
+    return np.asarray((sums / counts)[places.reshape(-1)], np.float32)

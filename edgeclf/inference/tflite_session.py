@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import importlib.metadata
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
 from edgeclf.artifact.custom_operators import describe_custom_operators, describe_edge_tpu, is_for_edge_tpu
+from edgeclf.artifact.extra_outputs import with_outputs
 from edgeclf.artifact.graph_bounds import is_predictable
 from edgeclf.artifact.model_file import ModelFile
 from edgeclf.artifact.onnx_file import OnnxFile
@@ -156,6 +157,7 @@ class TFLiteEngine(ABC):
         threads: int = 1,
         preserve_all_tensors: bool = False,
         use_default_delegates: bool = True,
+        also_read: Sequence[int] = (),
     ) -> TFLiteSession:
         """Check the file's integrity, and make it ready to run.
 
@@ -164,6 +166,8 @@ class TFLiteEngine(ABC):
             threads: number of threads, at least 1.
             preserve_all_tensors: keep what is inside the graph readable with `TFLiteSession.read`.
             use_default_delegates: False: the plain kernels; a delegate keeps what it computes to itself.
+            also_read: numbers of computed tensors of fixed size that stay readable with `TFLiteSession.read`, at the
+                cost of their copy: the runtime gets a copy of the file in which they are outputs.
 
         Raises:
             DamagedModelError: the file is not what was written.
@@ -189,9 +193,11 @@ class TFLiteEngine(ABC):
         if not use_default_delegates:
             plain = module.OpResolverType.BUILTIN_WITHOUT_DEFAULT_DELEGATES
             settings["experimental_op_resolver_type"] = plain
+        further = [tensor for tensor in also_read if tensor not in graph.output_indices]
+        content = with_outputs(file.content, further) if further else file.content
         try:
             with without_chatter(*RUNTIME_CHATTER):
-                native = module.Interpreter(model_content=file.content, num_threads=threads, **settings)
+                native = module.Interpreter(model_content=content, num_threads=threads, **settings)
                 native.allocate_tensors()
         except (RuntimeError, ValueError) as error:
             raise ModelError(
@@ -199,6 +205,8 @@ class TFLiteEngine(ABC):
             ) from error
         # What the file says of shapes need not be true; the runtime computes them, and has touched no memory yet.
         differing = _differing_shapes(native, graph)
+        if not differing.keys().isdisjoint(also_read):
+            raise ModelError(f"{file.name}: the runtime computes other shapes than the file has; make it again")
         if differing:
             limits.check(file, differing)
         return TFLiteSession(

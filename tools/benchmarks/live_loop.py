@@ -41,7 +41,7 @@ class Slowed:
 
     def __init__(self, classifier: Classifier, seconds: float) -> None:
         self._classifier, self._seconds = classifier, seconds
-        self.labels, self.input_shape = classifier.labels, classifier.input_shape
+        self.labels, self.input_shape, self.rule = classifier.labels, classifier.input_shape, classifier.rule
         self.took: list[float] = []
 
     def scores(self, image: np.ndarray) -> np.ndarray:
@@ -50,6 +50,9 @@ class Slowed:
         time.sleep(max(0.0, self._seconds - (time.perf_counter() - began)))
         self.took.append(time.perf_counter() - began)
         return scores
+
+    def novelty(self) -> float | None:
+        return self._classifier.novelty()
 
 
 class Ages:

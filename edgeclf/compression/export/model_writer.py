@@ -8,7 +8,7 @@ from __future__ import annotations
 import dataclasses
 import io
 import zipfile
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -17,6 +17,8 @@ import numpy.typing as npt
 from edgeclf.artifact import metadata, metadata_writer
 from edgeclf.artifact import provenance as sealing
 from edgeclf.artifact.classifier_shape import ClassifierShape, classifier_shape
+from edgeclf.artifact.fitted_probabilities import BUFFER_NAME as FEATURES
+from edgeclf.artifact.fitted_probabilities import FeatureArrays, FittedProbabilities
 from edgeclf.artifact.macs import count_macs, count_parameters
 from edgeclf.artifact.model_file import ModelFile
 from edgeclf.artifact.normalization import RAW, Normalization
@@ -32,7 +34,13 @@ FLOAT_STEP = 1 / 256
 
 
 def package_model(
-    content: bytes, *, labels: Sequence[str], provenance: Provenance, description: str, runtime_check: bool = True
+    content: bytes,
+    *,
+    labels: Sequence[str],
+    provenance: Provenance,
+    description: str,
+    runtime_check: bool = True,
+    features: FeatureArrays | None = None,
 ) -> bytes:
     """Add TFLite metadata with the labels, the provenance with embedded samples, and the checksum.
 
@@ -44,6 +52,7 @@ def package_model(
         provenance: `samples`, `macs` and `parameters` are filled in where they are empty.
         description: one line about the model.
         runtime_check: run the finished file on the samples and compare it with `content`.
+        features: arrays of the feature space that `provenance.probabilities` describes.
 
     Raises:
         ModelError: `content` is no image classifier, is packaged already, or the labels do not fit its classes.
@@ -65,10 +74,37 @@ def package_model(
         macs=provenance.macs or count_macs(model),
         parameters=provenance.parameters or count_parameters(model),
     )
-    packaged = _assemble(editor, shape, names, complete, given or RAW, description)
+    further = {} if features is None else {FEATURES: features.encode()}
+    packaged = _assemble(editor, shape, names, complete, given or RAW, description, further)
     if runtime_check and not np.array_equal(_run(packaged, shape, given, images), outputs):
         raise RunFailedError("the packaged model does not compute what the converted one computes; this is a bug")
     return packaged
+
+
+def replace_probabilities(
+    file: ModelFile, fitted: FittedProbabilities | None, features: FeatureArrays | None, labels: Sequence[str]
+) -> bytes:
+    """Write a finished model anew with other fitted probabilities; graph, samples and all else stay as they are.
+
+    Args:
+        file: that edgeclf made.
+        fitted: goes into its provenance.
+        features: arrays of its feature space.
+        labels: class names in index order, as they stand in the file.
+
+    Raises:
+        ModelError: edgeclf did not make the file, or it is damaged.
+    """
+    made = file.provenance
+    if file.integrity != "verified" or made is None:
+        raise ModelError(f"{file.name}: expected a model of edgeclf compress, got one without its checksum")
+    editor = TfliteEditor(_without_archive(file.content))
+    provenance = sealing.provenance_buffer(dataclasses.replace(made, probabilities=fitted))
+    buffers = {sealing.BUFFER_NAME: provenance}
+    if features is not None or FEATURES in file.graph.metadata:
+        buffers[FEATURES] = b"" if features is None else features.encode()
+    editor.set_metadata(buffers, file.graph.description)
+    return sealing.seal(metadata_writer.append_labels(editor.pack(), labels, sealing.EMPTY_SEAL))
 
 
 def _assemble(
@@ -78,10 +114,11 @@ def _assemble(
     made: Provenance,
     given: Normalization,
     description: str,
+    further: Mapping[str, bytes],
 ) -> bytes:
     name = description.split("\n")[0]
     standard = metadata_writer.metadata_buffer(name, description, shape.height, shape.width, shape.channels, given)
-    buffers = {sealing.BUFFER_NAME: sealing.provenance_buffer(made), metadata.BUFFER_NAME: standard}
+    buffers = {**further, sealing.BUFFER_NAME: sealing.provenance_buffer(made), metadata.BUFFER_NAME: standard}
     editor.set_metadata(buffers, description)
     return sealing.seal(metadata_writer.append_labels(editor.pack(), labels, sealing.EMPTY_SEAL))
 

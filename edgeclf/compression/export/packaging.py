@@ -10,6 +10,7 @@ from edgeclf.artifact.none_class import find_none_classes
 from edgeclf.artifact.provenance import Provenance
 from edgeclf.compression.export.model_writer import package_model
 from edgeclf.compression.exporter import ExportedFile
+from edgeclf.compression.probabilities.fit import Fit
 from edgeclf.errors import DataError, ModelError
 from edgeclf.image.decoding import PREPROCESSING_VERSION
 from edgeclf.image.shape import STRETCH
@@ -28,6 +29,7 @@ def package(
     data: dict[str, Any],
     metrics: dict[str, Any],
     fit: str = STRETCH,
+    fitted: Fit | None = None,
 ) -> bytes:
     """Add all that a device needs to a bare `.tflite`.
 
@@ -39,6 +41,7 @@ def package(
         data: what it was made with, JSON's own types.
         metrics: figures by split.
         fit: how pictures of another shape come to the input.
+        fitted: on the outputs of `exported`; None: nothing was.
 
     Returns:
         the content of the model file.
@@ -60,9 +63,13 @@ def package(
         },
         input_range=exported.input_range,
         created_by=f"edgeclf {package_version('edgeclf') or ''}".strip(),
+        probabilities=None if fitted is None else fitted.fitted,
     )
+    arrays = None if fitted is None else fitted.arrays
     description = f"{name} {recipe['name']}: image classifier with {len(classes)} classes, made by edgeclf"
     try:
-        return package_model(exported.content, labels=classes, provenance=made, description=description)
+        return package_model(
+            exported.content, labels=classes, provenance=made, description=description, features=arrays
+        )
     except ModelError as error:
         raise DataError(f"{name}-{recipe['name']}: {error}") from error

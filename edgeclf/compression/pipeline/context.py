@@ -27,6 +27,8 @@ class RecipeContext(StepContext):
         class_source: where the class names are from (see `SettledClasses`).
         notes: what users should know about the source, a line each; every model's notes begin with them.
         choice: of the network, by a budget that the user asked for; None: there was none.
+        fit_probabilities: whether temperature, threshold and feature space are fitted on validation images.
+        precision: that the threshold is chosen for; None: it refuses at most one in twenty known photos.
         selected: whether the scored images chose the epoch of the float network that was kept.
     """
 
@@ -40,6 +42,8 @@ class RecipeContext(StepContext):
     class_source: str = "run"
     notes: tuple[str, ...] = ()
     choice: NetworkChoice | None = None
+    fit_probabilities: bool = True
+    precision: float | None = None
 
     @property
     def float_top1(self) -> float | None:

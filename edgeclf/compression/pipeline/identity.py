@@ -49,6 +49,7 @@ def _settings(plan: CompressPlan) -> dict[str, Any]:
         "labels": labels,
         "fit": plan.fit,
         "unlabelled": plan.unlabelled,
+        "probabilities": [plan.fit_probabilities, plan.precision],
     }
     return {**settings, "versions": versions}
 

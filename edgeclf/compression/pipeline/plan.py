@@ -27,6 +27,9 @@ class CompressPlan(Record):
         sensitivity: measure what each layer loses in 8 bits, and write it beside the models.
         fit: how pictures of another shape come to the input of a network from elsewhere: `stretch`, `crop` or `pad`;
             None: that of the run, else `stretch`.
+        fit_probabilities: fit temperature, threshold for unknown and feature space on validation images of each model.
+        precision: fraction of shown images that must be right, at the lower end of its 95 % interval, however many
+            photos that refuses; None: at most one in twenty known photos is refused.
         labels: class names in the order of the outputs of a network from elsewhere; None: a list beside it, else the
             sorted names of the data's classes.
         out: folder for the models; None: the run's `compressed/`, else a folder `compressed` beside `source`.
@@ -54,6 +57,8 @@ class CompressPlan(Record):
     fit: str | None = None
     unlabelled: bool = False
     sensitivity: bool = False
+    fit_probabilities: bool = True
+    precision: float | None = None
 
     def __post_init__(self) -> None:
         check_recipes(self.recipes)
@@ -62,3 +67,7 @@ class CompressPlan(Record):
         trains = next((recipe.name for recipe in self.recipes if recipe.trains), None)
         if self.unlabelled and trains is not None:
             raise InputError(f"{trains} trains on labels; leave --unlabelled out, or the steps")
+        if self.precision is not None and not 0 < self.precision < 1:
+            raise InputError(f"precision must be between 0 and 1, got {self.precision:g}")
+        if self.precision is not None and not self.fit_probabilities:
+            raise InputError("--precision chooses the threshold that is fitted; leave --no-fit-probabilities out")

@@ -72,6 +72,8 @@ def prepare(loaded: LoadedNetwork, plan: CompressPlan, progress: Progress, image
         class_source=named.source,
         notes=named.notes,
         choice=None if loaded.run is None else read_choice(loaded.run.run_json),
+        fit_probabilities=plan.fit_probabilities,
+        precision=plan.precision,
     )
     # a SavedModel may know one batch size alone
     batch = 1 if loaded.kind == "SavedModel" else 200

@@ -15,8 +15,9 @@ from edgeclf.compression.exporter import ExportedFile
 from edgeclf.compression.pipeline.budget import compare_with_budget
 from edgeclf.compression.pipeline.context import RecipeContext
 from edgeclf.compression.pipeline.remarks import remarks
-from edgeclf.compression.pipeline.scoring import BoolArray, score_exported, scored_split
+from edgeclf.compression.pipeline.scoring import BoolArray, fit_exported, score_exported, scored_split
 from edgeclf.compression.pipeline.stage_cache import StageCache
+from edgeclf.compression.probabilities.fit import Fit
 from edgeclf.compression.recipe import Recipe
 from edgeclf.graph.float_network import FloatNetwork
 from edgeclf.measure.paired_interval import difference_interval
@@ -74,7 +75,8 @@ def run_recipe(network: FloatNetwork, recipe: Recipe, context: RecipeContext, ca
     made = cache.apply(network, recipe.steps, context)
     exported = recipe.export.export(made, context)
     calibration = context.calibration if recipe.calibrates else None
-    correct, scored = score_exported(exported, context), scored_split(context.data)
+    outputs, scored = score_exported(exported, context), scored_split(context.data)
+    correct = None if outputs is None else outputs.correct
     agreement: float | None = None
     agreed: tuple[str, ...] = ()
     if correct is not None and not context.labelled:
@@ -83,9 +85,10 @@ def run_recipe(network: FloatNetwork, recipe: Recipe, context: RecipeContext, ca
     split = None if scored is None or top1 is None else scored[0]
     selected = split == "validation" and (context.selected or recipe.trains)
     metrics = _metrics(split, top1, context, selected)
-    content = exported.content
+    content, fit = exported.content, Fit(None)
     if exported.is_tflite:
-        content = _package(exported, recipe, context, calibration, metrics)
+        fit = fit_exported(exported, outputs, context)
+        content = _package(exported, recipe, context, calibration, metrics, fit)
     file = ModelFile(content, f"{context.name}-{recipe.file_name}{recipe.export.suffix}")
     stats, plain = model_file_stats(file), Recipe((), recipe.export)
     notes = (
@@ -95,6 +98,7 @@ def run_recipe(network: FloatNetwork, recipe: Recipe, context: RecipeContext, ca
         *exported.notes,
         *(calibration.findings if calibration else ()),
         *compare_with_budget(context.choice, file),
+        *_fit_notes(fit),
         # what steps remark on is counted in TFLite files alone
         *remarks(recipe if exported.is_tflite else plain, stats, cache.gzip_bytes.get(plain.name)),
     )
@@ -109,6 +113,7 @@ def run_recipe(network: FloatNetwork, recipe: Recipe, context: RecipeContext, ca
         network_input=context.network_input,
         fit=context.original.input.fit,
         agreement=agreement,
+        probabilities=fit.fitted,
         **_intervals(correct, context.float_correct),
     )
     cache.gzip_bytes[recipe.name] = stats.gzip_bytes
@@ -164,6 +169,7 @@ def _package(
     context: RecipeContext,
     calibration: CalibrationSet | None,
     metrics: dict[str, Any],
+    fit: Fit,
 ) -> bytes:
     data = context.data
     origin: dict[str, Any] = {"class_source": context.class_source}
@@ -186,4 +192,10 @@ def _package(
         data=origin,
         metrics=metrics,
         fit=context.original.input.fit,
+        fitted=fit,
     )
+
+
+def _fit_notes(fit: Fit) -> tuple[str, ...]:
+    notes = () if fit.fitted is None else fit.fitted.notes
+    return (*notes, fit.note) if fit.note else notes

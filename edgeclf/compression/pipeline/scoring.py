@@ -1,16 +1,22 @@
-"""Measures top-1 when exported: of the float network, and of the exported file in the runtime that ships."""
+"""Measures top-1 when exported: of the float network, and of the exported file in the runtime that ships.
+
+Probabilities are fitted on the same outputs, so that no image is run twice.
+"""
 
 from __future__ import annotations
+
+from dataclasses import dataclass
 
 import numpy as np
 import numpy.typing as npt
 
-from edgeclf.artifact.normalization import RAW, Normalization
 from edgeclf.compression.exporter import ExportedFile
 from edgeclf.compression.pipeline.context import RecipeContext
+from edgeclf.compression.probabilities.fit import Fit, fit_probabilities
+from edgeclf.compression.probabilities.reading import ModelOutputs, ModelReader
 from edgeclf.dataset import Dataset
 from edgeclf.dataset.types import Split
-from edgeclf.inference.classifier import Classifier
+from edgeclf.errors import RunFailedError
 
 BoolArray = npt.NDArray[np.bool_]
 
@@ -51,24 +57,51 @@ def predict_float(context: RecipeContext, batch: int = 200) -> npt.NDArray[np.in
     return KerasPredictor(context.original, batch_size=batch).top1(scored[1].images, context.progress)
 
 
-def score_exported(exported: ExportedFile, context: RecipeContext) -> BoolArray | None:
-    """Return which images of the scored split an exported graph predicts correctly, bool[N].
+@dataclass(frozen=True)
+class Scored:
+    """What an exported graph computed for the scored split.
+
+    Attributes:
+        correct: bool[N], which images it predicts correctly.
+        outputs: for the same images.
+        reader: that computed them.
+    """
+
+    correct: BoolArray
+    outputs: ModelOutputs
+    reader: ModelReader
+
+
+def score_exported(exported: ExportedFile, context: RecipeContext) -> Scored | None:
+    """Run an exported graph on the scored split.
 
     Where they have no labels of the network's classes, correct is what the float network predicts. None: there are no
     images, or the file is no TFLite file, which nothing here runs.
+
+    Raises:
+        RunFailedError: what it computes for an image is NaN or infinite.
     """
     scored = scored_split(context.data)
     if scored is None or not exported.is_tflite:
         return None
     name, split = scored
-    is_float = exported.graph.inputs[0].dtype == "float32"
-    given = RAW if exported.input_range is None else Normalization.from_range(*exported.input_range)
-    classifier = Classifier(exported, normalize=given if is_float else None)
+    reader = ModelReader(exported)
+    outputs = reader.read(split.images, context.progress, f"top-1 on {name}")
+    if not np.isfinite(outputs.plain).all():
+        raise RunFailedError(f"{exported.name}: what the model computes is NaN or infinite")
+    ranked = outputs.raw if outputs.raw.shape[1] > 1 else outputs.plain
     expected = split.labels if context.float_labels is None else context.float_labels
-    correct = np.zeros(len(split), bool)
-    with context.progress.task(f"top-1 on {name}", len(split)) as task:
-        for start in range(0, len(split), 100):
-            part = slice(start, start + 100)
-            correct[part] = classifier.top1(split.images[part]) == expected[part]
-            task.advance(len(expected[part]))
-    return correct
+    return Scored(ranked.argmax(axis=1) == expected, outputs, reader)
+
+
+def fit_exported(exported: ExportedFile, scored: Scored | None, context: RecipeContext) -> Fit:
+    """Fit probabilities on the outputs for the validation split, where that is what was scored."""
+    split = scored_split(context.data)
+    if not (context.fit_probabilities and context.labelled) or scored is None or split is None or context.data is None:
+        return Fit(None)
+    if split[0] != "validation":
+        return Fit(None, note="probabilities are not fitted: there are no validation images")
+    labels, train = split[1].labels, context.data.splits.get("train")
+    return fit_probabilities(
+        exported, scored.reader, scored.outputs, labels, train, context.precision, context.progress
+    )

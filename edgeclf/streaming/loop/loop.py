@@ -17,6 +17,7 @@ import numpy.typing as npt
 from edgeclf.artifact.none_class import UNKNOWN, hide_none_classes
 from edgeclf.image.decoding import fit_image
 from edgeclf.image.shape import InputShape
+from edgeclf.inference.prediction import UnknownRule
 from edgeclf.streaming.camera.capture import Capture
 from edgeclf.streaming.camera.frame import Frame
 from edgeclf.streaming.loop.geometry import Picture
@@ -41,9 +42,13 @@ class FrameClassifier(Protocol):
 
     labels: tuple[str, ...]
     input_shape: InputShape
+    rule: UnknownRule
 
     def scores(self, image: npt.NDArray[np.uint8]) -> npt.NDArray[np.float32]:
         """Return the probabilities float32[C] of uint8[height, width, 3] RGB."""
+
+    def novelty(self) -> float | None:
+        """Return how far the features of the image that was classified last lie from known ones, 1 at the limit."""
 
 
 class Loop:
@@ -73,7 +78,7 @@ class Loop:
         self._shown = hide_none_classes(classifier.labels)
         self._geometry, self._outputs, self._limits = settings.geometry, tuple(outputs), settings.limits
         self._paced, self._beat = not settings.every_frame, beat
-        self._smoother = Smoother(settings.smoothing)
+        self._smoother = Smoother(settings.smoothing, classifier.rule)
         self._ages, self._rate = AgeTally(), Rate()
         self._classified = 0
         self._until_well = 0
@@ -135,17 +140,17 @@ class Loop:
         shape = classifier.input_shape
         small = fit_image(self._geometry.region(frame.pixels, shape), shape)[..., ::-1]
         began = time.monotonic()
-        scores = classifier.scores(np.ascontiguousarray(small))
+        scores, novelty = classifier.scores(np.ascontiguousarray(small)), classifier.novelty()
         done = time.monotonic()
         if self._first is None:
             self._first = frame.captured
         self._last = done
         usable = self._check(scores)
         if not usable:
-            scores = np.zeros_like(scores)
+            scores, novelty = np.zeros_like(scores), None
         raw = int(scores.argmax())
         at = frame.captured if self._paced else frame.number / NOMINAL_RATE
-        named, probability = self._smoother.update(scores, at)
+        named, probability = self._smoother.update(scores, at, novelty)
         labels = self._shown
         age = max(0.0, done - frame.captured) * 1000
         self._classified += 1
@@ -161,6 +166,7 @@ class Loop:
             inference_ms=round((done - began) * 1000, 3),
             fps=round(self._rate.add(done), 2),
             top=LazyTopK(labels, self._smoother.scores, TOP),
+            novelty=self._smoother.novelty,
         )
         picture = Picture(frame, self._geometry, shape)
         self._state.publish(result, picture, self._capture.captured, self._capture.dropped)

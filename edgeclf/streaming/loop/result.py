@@ -20,7 +20,8 @@ class Result(Record):
     Attributes:
         frame: number of the captured frame, from 0.
         time: of the capture, ISO 8601 with time zone.
-        label: smoothed over time, with hysteresis; `unknown` below the threshold, and for the class none of these.
+        label: smoothed over time, with hysteresis; `unknown` below the threshold, beyond the limit of `novelty`, and
+            for the class none of these.
         probability: smoothed probability of `label`; for `unknown` that of the best class.
         raw_label: the frame's own best class; `unknown` only for the class none of these, and where the model computed
             NaN or infinity.
@@ -29,6 +30,7 @@ class Result(Record):
         inference_ms: of which the network took.
         fps: results a second, over the last seconds.
         top: the best classes by smoothed probability, best first; the class none of these is called `unknown`.
+        novelty: how far the features lie from known ones, smoothed, 1 at the limit; None: the model has no such check.
     """
 
     frame: int
@@ -41,6 +43,7 @@ class Result(Record):
     inference_ms: float
     fps: float
     top: Sequence[LabelScore]
+    novelty: float | None = None
 
 
 class LazyTopK(Sequence[LabelScore]):

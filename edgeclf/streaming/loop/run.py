@@ -161,6 +161,7 @@ def _open_model(model: str | Path, settings: LiveSettings, progress: Progress) -
             normalize=settings.normalization,
             labels=settings.labels,
             fit=settings.fit,
+            threshold=settings.smoothing.threshold,
         )
     classifier.choose_over_frames()
     return classifier

@@ -15,6 +15,8 @@ from edgeclf.records import Record
 from edgeclf.streaming.loop.geometry import Geometry
 
 COLLECT_QUOTA_BYTES = 500_000_000
+DEFAULT_THRESHOLD = 0.5
+"""Where neither the user nor the model's file names one."""
 
 
 @dataclass(frozen=True)
@@ -24,19 +26,20 @@ class Smoothing(Record):
     Args:
         seconds: time constant of the exponential mean over the classes' probabilities; 0: each frame for itself.
         threshold: probability from which on a class is named; below it the scene is unknown, as it is where the named
-            class stands for none of these.
+            class stands for none of these. None: that of the model's file, else `DEFAULT_THRESHOLD`; 0: a class is
+            always named, whatever the file says of features that are too far from known ones.
         hysteresis: a named class stays until its probability is this much below the threshold, or until another one
             leads by this much. Two classes that are about equally likely do not take turns then.
     """
 
     seconds: float = 0.3
-    threshold: float = 0.5
+    threshold: float | None = None
     hysteresis: float = 0.1
 
     def __post_init__(self) -> None:
         for name, most in (("seconds", 3600.0), ("threshold", 1.0), ("hysteresis", 1.0)):
             value = getattr(self, name)
-            if not 0 <= value <= most:
+            if value is not None and not 0 <= value <= most:
                 shown = "smoothing" if name == "seconds" else name
                 raise InputError(f"{shown} must be between 0 and {most:g}, got {value:g}")
 

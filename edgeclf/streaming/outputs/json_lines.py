@@ -98,6 +98,7 @@ class JsonLines:
 
 def make_document(result: Result) -> dict[str, object]:
     """Return the keys that scripts rely on."""
+    novelty = {} if result.novelty is None else {"novelty": round(result.novelty, 4)}
     return {
         "frame": result.frame,
         "time": result.time,
@@ -108,6 +109,7 @@ def make_document(result: Result) -> dict[str, object]:
         "frame_age_ms": result.frame_age_ms,
         "inference_ms": result.inference_ms,
         "fps": result.fps,
+        **novelty,
     }
 
 

@@ -1,0 +1,1 @@
+"""What is fitted on the outputs of an exported model: temperature, threshold for unknown, and feature space."""

@@ -1,0 +1,108 @@
+"""Chooses from which probability on, and up to which distance of features, the class of an image is named."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+import numpy.typing as npt
+
+from edgeclf.measure.calibration import most_events, upper_bound
+from edgeclf.measure.statistics import wilson_interval
+
+MOST_REFUSED = 0.05
+"""Fraction of known images that may be called unknown, at most, with a confidence of 95 %."""
+_MARGIN = 1e-6
+
+Floats = npt.NDArray[np.float64]
+
+
+@dataclass(frozen=True)
+class Thresholds:
+    """When images are unknown, and what of known images that refuses.
+
+    Attributes:
+        threshold: least probability of the best class.
+        limit: largest distance; None: distances are not used.
+        shown: bool[N], known images that are not refused.
+        refused_bound: at most so many known images are refused, with a confidence of 95 %.
+        notes: what cannot be promised, one line each.
+    """
+
+    threshold: float
+    limit: float | None
+    shown: npt.NDArray[np.bool_]
+    refused_bound: float
+    notes: tuple[str, ...] = ()
+
+
+def choose_thresholds(
+    confidence: Floats, distances: Floats | None, correct: npt.NDArray[np.bool_], precision: float | None = None
+) -> Thresholds:
+    """Choose the strictest rule that refuses few enough known images, or one that is right often enough.
+
+    Both parts of the rule refuse equally many images where they act alone, so that neither is given more weight than
+    the other by a guess at what unknown images are like.
+
+    Args:
+        confidence: float64[N], probability of the best class of known images.
+        distances: float64[N] of their features; None: there is no check of features.
+        correct: bool[N], whether the best class is right.
+        precision: fraction of shown images that must be right, at the lower end of its 95 % interval, however many are
+            refused; None: as many are refused as `MOST_REFUSED` allows.
+
+    Raises:
+        ValueError: there are no images.
+    """
+    count, notes = len(confidence), []
+    if not count:
+        raise ValueError("thresholds need at least one image")
+    allowed = most_events(count, MOST_REFUSED)
+    if allowed is None:
+        bound = upper_bound(0, count)
+        notes.append(
+            f"{count} validation images cannot show that at most {MOST_REFUSED:.0%} of known photos are refused: even "
+            f"with none refused it may be {bound:.1%}; the threshold refuses none of them"
+        )
+        allowed = 0
+    by_confidence = np.sort(confidence)
+    by_distance = None if distances is None else np.sort(distances)[::-1]
+
+    def rule(rank: int) -> tuple[float, float | None]:
+        return float(by_confidence[rank]), None if by_distance is None else float(by_distance[rank])
+
+    low, high = 0, allowed + 1
+    while high - low > 1:
+        middle = (low + high) // 2
+        kept = _shown(confidence, distances, *rule(min(middle, count - 1)))
+        low, high = (middle, high) if int((~kept).sum()) <= allowed else (low, middle)
+    threshold, limit = rule(min(low, count - 1))
+    if precision is not None:
+        threshold, note = _raise_threshold(
+            threshold, confidence, _shown(confidence, distances, 0, limit), correct, precision
+        )
+        notes += note
+    threshold = max(0.0, threshold - _MARGIN)
+    if limit is not None:
+        limit *= 1 + _MARGIN
+    shown = _shown(confidence, distances, threshold, limit)
+    return Thresholds(threshold, limit, shown, upper_bound(int((~shown).sum()), count), tuple(notes))
+
+
+def _shown(
+    confidence: Floats, distances: Floats | None, threshold: float, limit: float | None
+) -> npt.NDArray[np.bool_]:
+    kept = confidence >= threshold
+    return kept if distances is None or limit is None else kept & (distances <= limit)
+
+
+def _raise_threshold(
+    threshold: float, confidence: Floats, near: npt.NDArray[np.bool_], correct: npt.NDArray[np.bool_], wanted: float
+) -> tuple[float, list[str]]:
+    """Find the lowest threshold from which on shown images are right often enough."""
+    for candidate in np.unique(confidence[confidence >= threshold]):
+        shown = near & (confidence >= candidate)
+        if shown.any() and wilson_interval(int(correct[shown].sum()), int(shown.sum()))[0] >= wanted:
+            return float(candidate), []
+    reason = f"no threshold makes {wanted:.1%} of the shown validation images right at the lower end of its interval"
+    return threshold, [f"{reason}; the threshold is chosen by the share of refused photos alone"]

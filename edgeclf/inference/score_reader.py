@@ -1,0 +1,154 @@
+"""Runs a model file and reads its scores: raw, as probabilities, and how far an image is from what the model knows."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from edgeclf.artifact.fitted_probabilities import FeatureArrays, FittedProbabilities, read_arrays
+from edgeclf.artifact.inner_scores import InnerScores
+from edgeclf.artifact.model_file import ModelFile
+from edgeclf.errors import DamagedModelError
+from edgeclf.inference.engine import Session, TensorSpec, find_engine
+from edgeclf.inference.novelty import distances, fold
+from edgeclf.inference.quantization import dequantize, share_ties, to_probabilities
+from edgeclf.inference.tflite_session import TFLiteEngine, TFLiteSession
+
+Floats = npt.NDArray[np.float32]
+
+
+class ScoreReader:
+    """A model that is ready to run, and what turns its output into probabilities.
+
+    Args:
+        file: the model.
+        runtime: name of the engine.
+        threads: of the interpreter.
+        inner: tensors to read besides those that the file's own record names; None: none.
+
+    Attributes:
+        session: of the engine.
+        fitted: what was fitted when the model was made, and is used here; None: nothing was, or this engine cannot read
+            tensors inside of a graph.
+        notes: on what of the file is not used here, one line each.
+
+    Raises:
+        ModelError: the model cannot be opened, or what was fitted does not go with its graph.
+        InputError: the engine cannot be used.
+    """
+
+    def __init__(
+        self, file: ModelFile, runtime: str = "litert", threads: int = 1, inner: InnerScores | None = None
+    ) -> None:
+        engine = find_engine(runtime)
+        fitted = None if inner is not None else read_fitted(file)
+        self.notes: tuple[str, ...] = ()
+        self.fitted: FittedProbabilities | None = None
+        self._inner: TFLiteSession | None = None
+        self._features: FeatureArrays | None = None
+        if fitted is not None:  # before the runtime follows what it names
+            self._features = read_fitted_arrays(file, fitted)
+        wanted = inner or (None if fitted is None else fitted.inner)
+        if wanted is None or not isinstance(engine, TFLiteEngine):
+            self.session: Session = engine.open(file, threads=threads)
+            if fitted is not None:
+                self.notes = (f"the fitted probabilities of this file need another runtime than {runtime}: not used",)
+        else:
+            self.session = self._inner = engine.open(file, threads=threads, also_read=wanted.tensors)
+            self.fitted = fitted
+        self._wanted, self._scores = wanted, file.shape.scores
+        self._specs = {} if wanted is None else {index: _spec(file, index) for index in wanted.tensors}
+        self._reals = _real_values(self.session.output)
+
+    @property
+    def is_8_bit(self) -> bool:
+        """Whether the output has 256 values, none of which is NaN or infinite."""
+        return self._reals is not None
+
+    def plain_probabilities(self, raw: npt.NDArray[Any]) -> Floats:
+        """Compute what the output itself says: float32[C]."""
+        output = self.session.output
+        if self._reals is not None:
+            values = self._reals[raw.view(np.uint8)]
+        else:
+            values = dequantize(raw, output.scale, output.zero_point)
+        return to_probabilities(values, self._scores)
+
+    def probabilities(self, raw: npt.NDArray[Any]) -> Floats:
+        """Compute float32[C] of the image that ran last, by the fitted temperature where there is one."""
+        if self.fitted is None:
+            return self.plain_probabilities(raw)
+        return calibrate(self.logits(), raw, self.fitted.temperature)
+
+    def logits(self) -> Floats:
+        """Read the logits of the image that ran last: float32[outputs]."""
+        assert self._wanted is not None
+        return self._read(self._wanted.logits)
+
+    def features(self) -> Floats:
+        """Read the features of the image that ran last: float32[D]."""
+        assert self._wanted is not None
+        assert self._wanted.features is not None
+        return self._read(self._wanted.features)
+
+    def novelty(self) -> float | None:
+        """Compute how far the image that ran last is from known ones, 1 at the limit; None: the file has no check."""
+        if self.fitted is None or self._features is None or self.fitted.features is None:
+            return None
+        space = self.fitted.features
+        return float(distances(fold(self.features(), space.dimensions), self._features)) / space.limit
+
+    def _read(self, index: int) -> Floats:
+        assert self._inner is not None
+        spec = self._specs[index]
+        return dequantize(self._inner.read(index).reshape(-1), spec.scale, spec.zero_point)
+
+
+def calibrate(logits: Floats, raw: npt.NDArray[Any], temperature: float) -> Floats:
+    """Compute probabilities float32[..., C] by temperature scaling, in the order of the model's own output.
+
+    The output of an 8-bit model is coarser than its logits: classes that tie in it share their probability, so that the
+    label and the order are those that any other client of the file sees.
+
+    Args:
+        logits: float32[..., C], or float32[..., 1]: that of the second of two classes.
+        raw: the output for the same images, in any type.
+        temperature: what the logits are divided by.
+    """
+    scaled = to_probabilities(np.asarray(logits / np.float32(temperature), np.float32), "logits")
+    return share_ties(scaled, raw) if raw.shape[-1] > 1 else scaled
+
+
+def read_fitted(file: ModelFile) -> FittedProbabilities | None:
+    """Return what was fitted when the model was made; None: nothing.
+
+    Raises:
+        DamagedModelError: it cannot be read.
+    """
+    return None if file.provenance is None else file.provenance.probabilities
+
+
+def read_fitted_arrays(file: ModelFile, fitted: FittedProbabilities) -> FeatureArrays | None:
+    """Read the arrays of the feature space; None: there is none.
+
+    Raises:
+        DamagedModelError: they do not go with the graph.
+    """
+    try:
+        return read_arrays(fitted, file.graph, file.shape.outputs)
+    except DamagedModelError as error:
+        raise DamagedModelError(f"{file.name}: {error}") from error
+
+
+def _spec(file: ModelFile, index: int) -> TensorSpec:
+    tensor = file.graph.tensors[index]
+    return TensorSpec(tensor.name, tensor.shape, tensor.dtype, tensor.scale, tensor.zero_point)
+
+
+def _real_values(output: TensorSpec) -> Floats | None:
+    """Compute what each of the 256 numbers of an 8-bit output stands for, by its bits; None for other types."""
+    if output.dtype not in ("uint8", "int8"):
+        return None
+    return dequantize(np.arange(256, dtype=np.uint8).view(output.dtype), output.scale, output.zero_point)
