@@ -16,7 +16,7 @@ from edgeclf.progress import SILENT, Progress
 if TYPE_CHECKING:
     from typing_extensions import Unpack
 
-    from edgeclf.api.keywords import CompressKeywords, TrainKeywords
+    from edgeclf.api.keywords import CompressOptions, TrainKeywords
     from edgeclf.artifact.class_names import GivenLabels
     from edgeclf.artifact.normalization import Normalization
     from edgeclf.compression.compress_report import CompressReport
@@ -149,11 +149,12 @@ def compress(
     seed: int = 0,
     speed: bool = True,
     progress: Progress = SILENT,
-    **settings: Unpack[CompressKeywords],
+    **settings: Unpack[CompressOptions],
 ) -> CompressReport:
     """Turn a float network into model files: one a recipe, or one a format, each with all the steps.
 
         edgeclf.compress("runs/photos", recipes=["int8", "qat-int8", "prune50-qat-int8"])
+        edgeclf.compress("runs/photos", max_drop=1.0, max_size=100_000)  # searches for the recipe
 
     Args:
         source: a run folder, a `.keras` or `.h5` file, a SavedModel.
@@ -183,7 +184,9 @@ def compress(
         seed: of the calibration draw and of training.
         speed: time each model beside a float32 model of the network, in turns, about a second each.
         progress: where bars are shown.
-        settings: of the steps and exporters, such as `qat_epochs`, or `batch_size` for all steps that have it.
+        settings: of the steps and exporters, such as `qat_epochs`, or `batch_size` for all steps that have it. And the
+            fields of `edgeclf.compression.budget.limits.Budget`: with a limit (`max_drop` in percentage points,
+            `max_size` in bytes, `max_latency` in milliseconds) the recipe is searched for, and one model is made.
 
     Raises:
         InputError: the source, the data, the recipes or the output cannot be used.
@@ -192,16 +195,20 @@ def compress(
     require("compress", *_HOST)
     from edgeclf.artifact.class_names import read_names
     from edgeclf.artifact.normalization import resolve_normalization
+    from edgeclf.compression.budget.limits import take_budget
+    from edgeclf.compression.budget.request import SearchPlan, choose_bases, run_search
     from edgeclf.compression.choice import Asked, choose_recipes, find_unused
     from edgeclf.compression.pipeline.plan import CompressPlan
     from edgeclf.compression.pipeline.request import check_request, hold_folders
 
+    budget, own = take_budget(settings)
     formats = _names_of_true(float32=float32, float16=float16, dynamic=dynamic, int8=int8, int16x8=int16x8)
     steps = {"qat": qat, "prune": prune, "cluster": cluster}
     with extras("compress"):
+        asked = Asked(recipes, formats, steps, own, io)
         plan = CompressPlan(
             source=str(source),
-            recipes=choose_recipes(Asked(recipes, formats, steps, settings, io)),
+            recipes=choose_recipes(asked) if budget is None else choose_bases(asked),
             data=str(data) if isinstance(data, Path) else data,
             calibration=calibration,
             normalization=resolve_normalization(normalize, input_range),
@@ -213,7 +220,9 @@ def compress(
             seed=seed,
             speed=speed,
         )
-        _warn_of_unused(find_unused(plan.recipes, settings), plan.recipes, progress)
+        if budget is not None:
+            return run_search(SearchPlan(plan, budget, own, fixed=recipes is not None), progress)
+        _warn_of_unused(find_unused(plan.recipes, own), plan.recipes, progress)
         # What cannot work is refused before the seconds that an import of TensorFlow takes.
         with hold_folders(plan):
             images = check_request(plan, progress)

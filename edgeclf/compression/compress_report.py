@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import Any
 
+from edgeclf.compression.budget.report import SearchReport
 from edgeclf.image.shape import STRETCH
 from edgeclf.inference.input_range import InputRange
 from edgeclf.measure.speed import Speed
@@ -32,6 +33,8 @@ class CompressedModel(Record):
         difference: `top1` minus `float_top1`, on the same images.
         difference_interval: 95 % interval of it, which excludes zero where `p_value` is below 0.05, and nowhere else.
         p_value: McNemar's exact one.
+        lost: images that the float network predicts correctly and the model wrongly; None where neither was counted.
+        gained: images the other way round.
         speed: measured when the model was made, on this machine; None where it was not measured.
         written_bytes: of the file that was written: `size_bytes`, unless the exporter encodes the model (C source).
         tensors: each weight tensor's name, elements, sparsity, distinct values in all and per channel.
@@ -66,6 +69,8 @@ class CompressedModel(Record):
     difference: float | None = None
     difference_interval: tuple[float, float] | None = None
     p_value: float | None = None
+    lost: int | None = None
+    gained: int | None = None
     speed: Speed | None = None
     written_bytes: int | None = None
     fit: str = STRETCH
@@ -79,8 +84,10 @@ class CompressReport(Record):
         models: in the order of the recipes.
         notes: on the data and the source, one line each.
         in_training: by split, how many of its images were seen in training, too; empty without data.
+        search: how the model was found, where a budget was given; None: the recipes were.
     """
 
     models: tuple[CompressedModel, ...]
     notes: tuple[str, ...] = ()
     in_training: dict[str, int] = field(default_factory=dict)
+    search: SearchReport | None = None

@@ -114,6 +114,10 @@ class Study:
             if dict(plan) not in known:
                 self._study.enqueue_trial({}, user_attrs={_PLAN: dict(plan)})
 
+    def is_empty(self) -> bool:
+        """Return whether there is no trial yet, not even a waiting one."""
+        return not self._trials()
+
     def finished(self) -> tuple[Finished, ...]:
         """Return the trials that came to their end, by number."""
         trials = self._trials()
