@@ -199,7 +199,7 @@ def compress(
     from edgeclf.compression.budget.request import SearchPlan, choose_bases, run_search
     from edgeclf.compression.choice import Asked, choose_recipes, find_unused
     from edgeclf.compression.pipeline.plan import CompressPlan
-    from edgeclf.compression.pipeline.request import check_request, hold_folders
+    from edgeclf.compression.pipeline.request import run_recipes
 
     budget, own = take_budget(settings)
     formats = _names_of_true(float32=float32, float16=float16, dynamic=dynamic, int8=int8, int16x8=int16x8)
@@ -223,13 +223,7 @@ def compress(
         if budget is not None:
             return run_search(SearchPlan(plan, budget, own, fixed=recipes is not None), progress)
         _warn_of_unused(find_unused(plan.recipes, own), plan.recipes, progress)
-        # What cannot work is refused before the seconds that an import of TensorFlow takes.
-        with hold_folders(plan):
-            images = check_request(plan, progress)
-            with progress.task("loading TensorFlow", None):
-                from edgeclf.compression.pipeline.compress import compress as compress_network
-
-            return compress_network(plan, progress, images)
+        return run_recipes(plan, progress)
 
 
 def _names_of_true(**flags: bool) -> tuple[str, ...]:

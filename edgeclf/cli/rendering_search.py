@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     from edgeclf.compression.budget.report import SearchReport
 
 _SHORT = {"max_drop": "drop", "max_size": "file", "max_latency": "time"}
+_FIRST = "not measured: the search ended with the first that holds; a smaller limit goes on from here"
 _OPTION = {"max_drop": "--max-drop", "max_size": "--max-size", "max_latency": "--max-latency"}
 
 
@@ -62,8 +63,8 @@ def _render_choice(console: Console, report: SearchReport) -> None:
     if report.holds:
         line(console, f"Picked: {picked.candidate.name}, the first that holds {report.budget.text}.", "bold")
         line(console, f"What bound: {bound}.")
-        for text in report.next_points or ("no better point was measured; --trials and smaller limits find others",):
-            line(console, f"Next point, {text}" if report.next_points else f"Next point: {text}.")
+        for text in report.next_points or (_FIRST,):
+            line(console, f"Next point, {text}.")
         return
     line(console, f"Nothing holds {report.budget.text}; what bound: {bound}. The nearest misses:", "bold")
     for text in report.misses:
