@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import math
-from typing import Any
+from typing import Any, ClassVar
 
 import numpy as np
 import pytest
@@ -35,8 +35,11 @@ from edgeclf.compression.budget.limits import Budget, take_budget
 from edgeclf.compression.budget.request import choose_bases
 from edgeclf.compression.choice import Asked
 from edgeclf.compression.recipe import Recipe, parse_recipe
+from edgeclf.compression.step import STEPS, Step
+from edgeclf.compression.steps.fine_tuning import FineTuning
 from edgeclf.errors import InputError, UnknownNameError
 from edgeclf.measure.paired_interval import difference_interval
+from edgeclf.records import Record
 
 
 def candidate(name: str = "int8", **figures: Any) -> Measured:
@@ -242,6 +245,41 @@ def test_the_ladder_goes_from_cheap_to_dear() -> None:
     assert names(make_ladder(two, Budget(max_drop=1.0), plain))[:2] == [("int8", 500), ("float16", 500)]
     other = means(bases=(parse_recipe("float16"),))
     assert names(make_ladder(other, Budget(max_drop=1.0), plain)) == [("float16", 500)]
+
+
+@dataclasses.dataclass(frozen=True)
+class _Shrink(Step, Record):
+    """Stands for the step of that kind, as far as the ladder knows it."""
+
+    fraction: float = 0.5
+    training: FineTuning = FineTuning()  # noqa: RUF009 - frozen
+
+    kind: ClassVar[str] = "shrink"
+    before: ClassVar[frozenset[str]] = frozenset({"qat"})
+
+    def label(self) -> str:
+        return f"shrink{100 * self.fraction:g}"
+
+
+def test_a_network_is_shrunk_as_far_as_size_and_time_need(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(STEPS, "shrink", _Shrink)
+    able, plain = means(steps=frozenset({"qat", "shrink"})), candidate()
+    assert [name for name, _ in names(make_ladder(able, Budget(max_drop=1.0, max_size=62_000), plain))] == [
+        "int8",
+        "shrink40-int8",
+        "shrink40-qat-int8",
+        "shrink50-int8",
+        "shrink50-qat-int8",
+        "shrink60-int8",
+        "shrink60-qat-int8",
+    ]
+    # what the limits do not need is not shrunk
+    assert names(make_ladder(able, Budget(max_drop=1.0), plain))[-1] == ("qat-int8", 500)
+    space = make_space(able, Budget(max_drop=1.0, max_latency=0.5), plain)
+    assert space["shrink_fraction"].low == 0.5  # type: ignore[union-attr]
+    assert "qat_distill" in space
+    (first, second) = recipe_of({"shrink_fraction": 0.7, "qat_epochs": 4}, able).recipe["steps"]
+    assert (first["fraction"], second["training"]["epochs"]) == (0.7, 4)
 
 
 def test_how_much_must_go() -> None:

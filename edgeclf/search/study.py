@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import contextlib
 import random
-import threading
 import time
 import warnings
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -17,6 +16,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, cast
 
 from edgeclf.errors import EdgeclfError
+from edgeclf.search.heartbeat import beating
 from edgeclf.search.space import Space, Value
 from edgeclf.search.storage import HEARTBEAT_SECONDS, MOST_RETRIES, open_storage
 
@@ -184,7 +184,7 @@ class Study:
             return
         gone = sum(1 for t in self._trials() if t.number < trial.number and (t.state.name == "FAIL" or _is_spare(t)))
         try:
-            with self._beating(trial.number):
+            with beating(self._storage, self._key(trial.number), self._heartbeat):
                 found = evaluate(Asked(trial, trial.number - gone, self._seed))
         except RefusedTrialError as error:
             trial.set_user_attr(_REASON, str(error))
@@ -196,29 +196,6 @@ class Study:
             trial.set_user_attr(_RECORD, dict(found.record))
             # where it was thought dead, and given to another worker, the first of both to finish counts
             self._study.tell(trial, found.score, skip_if_finished=True)
-
-    @contextlib.contextmanager
-    def _beating(self, number: int) -> Iterator[None]:
-        """Record a heartbeat in a shared storage while the block runs."""
-        if self._heartbeat is None:
-            yield
-            return
-        key, stop = self._key(number), threading.Event()
-        self._storage.record_heartbeat(key)
-
-        def beat() -> None:
-            while not stop.wait(self._heartbeat):
-                # a database that is gone for a moment is no reason to end; without beats another worker takes over
-                with contextlib.suppress(Exception):
-                    self._storage.record_heartbeat(key)
-
-        thread = threading.Thread(target=beat, daemon=True)
-        thread.start()
-        try:
-            yield
-        finally:
-            stop.set()
-            thread.join()
 
     def _revive(self) -> None:
         if self._heartbeat is not None:
