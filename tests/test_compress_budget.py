@@ -12,7 +12,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from edgeclf.api.keywords import BudgetKeywords, CompressKeywords, CompressOptions
-from edgeclf.cli.values import parse_milliseconds
+from edgeclf.cli.values import parse_milliseconds, parse_unit_bytes
 from edgeclf.compression.budget.frontier import (
     describe_next_points,
     find_binding,
@@ -72,7 +72,7 @@ budgets = st.builds(
 def test_limits_of_a_budget() -> None:
     with pytest.raises(InputError, match="needs a limit: give --max-drop, --max-size or --max-latency"):
         Budget(trials=3)
-    for wrong in ({"max_drop": -1.0}, {"max_size": 0}, {"max_latency": 0.0}, {"max_drop": 1.0, "trials": -1}):
+    for wrong in ({"max_drop": -1.0}, {"max_size": 300}, {"max_latency": 0.0}, {"max_drop": 1.0, "trials": -1}):
         with pytest.raises(InputError):
             Budget(**wrong)  # type: ignore[arg-type]
     with pytest.raises(UnknownNameError, match="did you mean 'interval'"):
@@ -105,6 +105,19 @@ def test_times(text: str, milliseconds: float) -> None:
 def test_times_that_are_none(text: str) -> None:
     with pytest.raises(InputError, match="--max-latency"):
         parse_milliseconds(text, "--max-latency")
+
+
+def test_a_size_names_its_unit() -> None:
+    """`train` takes kilobytes: a number alone would be read either way."""
+    assert [parse_unit_bytes(text, "--max-size") for text in ("100KB", "60kB", "1.5MB", "95568B")] == [
+        100_000,
+        60_000,
+        1_500_000,
+        95_568,
+    ]
+    for wrong in ("300", "", "KB", "12parsecs"):
+        with pytest.raises(InputError, match="--max-size"):
+            parse_unit_bytes(wrong, "--max-size")
 
 
 def test_341_photos_prove_eight_tenths_of_a_point() -> None:

@@ -105,7 +105,7 @@ def test_what_cannot_be_proven_is_not_trained_for_and_the_nearest_is_written(
 
 
 def test_named_recipes_are_tried_in_order_and_training_is_counted(source: Path, data: Dataset, tmp_path: Path) -> None:
-    report, _ = run(source, data, tmp_path, recipes=["int8", "qat-int8"], max_size=100)
+    report, _ = run(source, data, tmp_path, recipes=["int8", "qat-int8"], max_size=1000)
     found = report.search
     assert [one.candidate.name for one in found.candidates] == ["int8", "qat-int8"]
     assert [one.candidate.looks for one in found.candidates] == [1, 1]
@@ -139,7 +139,7 @@ def test_the_sampler_goes_on_where_the_ladder_ends(
 @pytest.fixture(scope="module")
 def digits(tmp_path_factory: pytest.TempPathFactory) -> Path:
     out = tmp_path_factory.mktemp("digits") / "run"
-    api.train("digits", out=out, model="resnet8", width=0.25, image_size=8, epochs=2, batch_size=256)
+    api.train("digits", out=out, model="resnet8", image_size=8, epochs=2, batch_size=256)
     return out
 
 

@@ -21,7 +21,7 @@ from edgeclf.cli.options import (
     complete_path,
 )
 from edgeclf.cli.session import Outcome, Session
-from edgeclf.cli.values import parse_bytes, parse_milliseconds, parse_settings
+from edgeclf.cli.values import parse_milliseconds, parse_settings, parse_unit_bytes
 
 _FORMATS = "Formats (one model each)"
 _STEPS = "Steps (applied to all of them)"
@@ -111,7 +111,7 @@ BUDGET_OPTIONS = tuple(
     dataclasses.replace(option, default=UNSET, panel=_BUDGET)
     for option in (
         Option("max_drop", "Points of top-1 that may be lost against the float network.", metavar="POINTS", type=float),
-        Option("max_size", "Largest file, such as 100KB.", metavar="SIZE", type=str, parse=parse_bytes),
+        Option("max_size", "Largest file, such as 100KB.", metavar="SIZE", type=str, parse=parse_unit_bytes),
         Option("max_latency", "Longest prediction, such as 5ms.", metavar="TIME", type=str, parse=parse_milliseconds),
         Option("board", "Estimate times from a report of edgeclf bench on the device.", metavar="FILE", type=str),
         Option("trials", "Recipes tried beyond the known ones. Default: 10.", metavar="N", type=int),

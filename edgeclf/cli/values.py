@@ -188,6 +188,13 @@ def parse_bytes(text: str, option: str) -> int:
     return int(size)
 
 
+def parse_unit_bytes(text: str, option: str) -> int:
+    """Parse a size that names its unit, such as `100KB` or `95568B`, to bytes."""
+    if text.strip()[-1:].isdigit():
+        raise InputError(f"{option} takes a size with its unit, such as 300KB or 95568B, got {text!r}")
+    return parse_bytes(text, option)
+
+
 def show_bytes(size: int) -> str:
     """Write `size` as `parse_bytes` reads it, in the largest unit that divides it."""
     unit = max((unit for unit, factor in _UNITS.items() if size % factor == 0), key=_UNITS.__getitem__)

@@ -13,6 +13,8 @@ from edgeclf.measure.formatting import milliseconds, size
 from edgeclf.records import Record
 
 JUDGES = ("interval", "estimate")
+SMALLEST = 1000
+"""Bytes below which a limit of the size is a mistake: kilobytes were meant."""
 LIMITS = ("max_drop", "max_size", "max_latency")
 
 
@@ -65,8 +67,8 @@ class Budget(Record):
             raise InputError("a search needs a limit: give --max-drop, --max-size or --max-latency")
         if self.max_drop is not None and not 0 <= self.max_drop < 100:
             raise InputError(f"--max-drop takes percentage points from 0 to below 100, got {self.max_drop:g}")
-        if self.max_size is not None and self.max_size < 1:
-            raise InputError(f"--max-size must be at least 1 byte, got {self.max_size}")
+        if self.max_size is not None and self.max_size < SMALLEST:
+            raise InputError(f"--max-size must be at least {SMALLEST:,} bytes (1KB), got {self.max_size:,}")
         for name in ("max_latency", "hours"):
             value = getattr(self, name)
             if value is not None and not 0 < value < float("inf"):

@@ -13,6 +13,7 @@ import numpy as np
 
 from edgeclf.artifact.macs import count_macs
 from edgeclf.artifact.model_file import ModelFile
+from edgeclf.atomic import is_full_disk
 from edgeclf.compression.budget.judging import Measured
 from edgeclf.compression.budget.ladder import Rung
 from edgeclf.compression.budget.limits import Budget
@@ -29,7 +30,7 @@ from edgeclf.compression.pipeline.stage_cache import StageCache
 from edgeclf.compression.recipe import Recipe
 from edgeclf.compression.steps.fake_quantization import TARGET_STEPS
 from edgeclf.compression.steps.fine_tune import automatic_epochs
-from edgeclf.errors import InputError, RunFailedError, one_line
+from edgeclf.errors import InputError, OutputError, RunFailedError, one_line
 from edgeclf.inference.classifier import Classifier
 from edgeclf.measure.statistics import BoolArray
 from edgeclf.search import RefusedTrialError
@@ -89,10 +90,12 @@ class CandidateMaker:
             for step in recipe.steps:
                 step.check(context.original)
             candidate = run_recipe(context.original, recipe, context, cache)
+        except OutputError:
+            raise
         except InputError as error:
             raise RefusedTrialError(one_line(error)) from error
         except RunFailedError as error:
-            if "disk is full" in str(error):
+            if is_full_disk(error):
                 raise
             raise RefusedTrialError(one_line(error)) from error
         measured, figures = self._measure(candidate, rung, key)
