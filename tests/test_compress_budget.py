@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import math
+from pathlib import Path
 from typing import Any, ClassVar
 
 import numpy as np
@@ -11,6 +12,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from edgeclf import api
 from edgeclf.api.keywords import BudgetKeywords, CompressKeywords, CompressOptions
 from edgeclf.cli.values import parse_milliseconds, parse_unit_bytes
 from edgeclf.compression.budget.frontier import (
@@ -313,6 +315,18 @@ def test_what_the_search_chooses_from() -> None:
     rung = recipe_of({"qat_epochs": 5, "qat_learning_rate": 1e-3, "qat_distill": 0.5}, means())
     (step,) = rung.recipe["steps"]
     assert (step["kind"], step["training"]["epochs"], step["training"]["distill"]) == ("qat", 5, 0.5)
+
+
+def test_what_cannot_work_is_refused_before_the_source_is_read(tmp_path: Path) -> None:
+    for wrong, reason in (
+        ({"trials": 3}, "needs a limit"),
+        ({"max_drop": 1.0, "qat": True}, "leave --qat out"),
+        ({"max_drop": 1.0, "qat_epoch": 3}, "qat_epochs"),
+        ({"max_latency": 1.0, "board": "missing.json"}, r"missing\.json"),
+        ({"max_drop": 1.0, "storage": "nonsense"}, "nonsense cannot be used"),
+    ):
+        with pytest.raises(InputError, match=reason):
+            api.compress(tmp_path / "run", **wrong)  # type: ignore[arg-type]
 
 
 def test_what_a_search_begins_with() -> None:

@@ -18,6 +18,7 @@ from edgeclf.errors import InputError
 from edgeclf.extras import require
 from edgeclf.keras_files.loading import locate_network
 from edgeclf.progress import Progress
+from edgeclf.search.storage import open_storage
 from edgeclf.training.budget.speed import BoardSpeed
 
 if TYPE_CHECKING:
@@ -69,6 +70,8 @@ def run_search(plan: SearchPlan, progress: Progress) -> CompressReport:
     require("a search for a budget", "optuna")
     if plan.budget.board is not None:
         BoardSpeed.read(plan.budget.board)
+    if plan.budget.storage is not None:
+        open_storage(plan.budget.storage)
     with _hold(plan):
         # what is written is known at the end alone; existing models are looked at then
         images = check_request(dataclasses.replace(plan.compress, overwrite=True), progress)
