@@ -78,6 +78,16 @@ def test_the_first_recipe_that_holds_is_written_and_the_rest_not_made(
     # the same model as that of the recipe alone
     plain = api.compress(source, data=data, out=tmp_path / "plain", recipes="int8", calibration=30, speed=False)
     assert Path(plain.models[0].path).read_bytes() == content
+    # beside a board's figures for the same file, the estimate is its time
+    api.bench(model.path, out=tmp_path / "bench.json", runs=20)
+    reported = json.loads((tmp_path / "bench.json").read_text())["models"][0]["latency_ms"]["median"]
+    on_board, _ = run(
+        source, data, tmp_path / "board", max_latency=2 * reported, board=str(tmp_path / "bench.json"), trials=0
+    )
+    assert on_board.search.holds
+    assert on_board.search.picked.latency_ms == pytest.approx(reported)
+    assert on_board.search.latency_from.startswith("an estimate: MACs times the time of")
+    assert on_board.search.picked.candidate.cpu == ""
 
 
 def test_what_cannot_be_proven_is_not_trained_for_and_the_nearest_is_written(
@@ -92,15 +102,14 @@ def test_what_cannot_be_proven_is_not_trained_for_and_the_nearest_is_written(
     assert Path(found.path).name == "net-int8.tflite"
     (warning,) = [one for one in heard.lines if "--judge estimate" in one]
     assert "--max-drop 1 cannot be promised" in warning
-    # without the promise it holds, and nothing is made again
-    again, _ = run(source, data, tmp_path, max_drop=1, judge="estimate")
-    assert again.search.holds
-    assert again.search.picked.candidate == found.picked.candidate
     # another model of that name is not replaced unless asked
     (tmp_path / "net-int8.tflite").write_bytes(b"mine")
     with pytest.raises(OutputError, match="--overwrite"):
         run(source, data, tmp_path, max_drop=1, judge="estimate")
-    run(source, data, tmp_path, max_drop=1, judge="estimate", overwrite=True)
+    # without the promise it holds, and nothing is made again
+    again, _ = run(source, data, tmp_path, max_drop=1, judge="estimate", overwrite=True)
+    assert again.search.holds
+    assert again.search.picked.candidate == found.picked.candidate
     assert integrity((tmp_path / "net-int8.tflite").read_bytes()) == "verified"
 
 
@@ -122,17 +131,18 @@ def test_the_sampler_goes_on_where_the_ladder_ends(
 ) -> None:
     # nothing passes: what is left is the search, for as many trials as asked for
     monkeypatch.setattr("edgeclf.compression.budget.search.pick", lambda judged: None)
-    short = {key: value for key, value in SHORT.items() if key == "batch_size"}
     heard = Listener()
     report = api.compress(
-        source, data=data, out=tmp_path, progress=heard, calibration=30, speed=False, max_drop=60, trials=2,
-        qat_epochs=1, **short,
+        source, data=data, out=tmp_path, progress=heard, calibration=30, speed=False, max_drop=60, trials=1,
+        qat_epochs=0,
     )  # fmt: skip
     found = report.search
-    assert found.suggested == 2
-    suggested = [one.candidate.recipe["steps"][0]["training"] for one in found.candidates[-2:]]
-    assert all(one["epochs"] == 1 for one in suggested)
-    assert len({one["learning_rate"] for one in suggested}) == 2
+    assert found.suggested == 1
+    names = [(one.candidate.name, one.candidate.calibration) for one in found.candidates]
+    assert names == [("int8", 30), ("int8", 120), ("qat-int8", 30), ("qat-int8", 30)]
+    known, suggested = (one.candidate.recipe["steps"][0]["training"] for one in found.candidates[-2:])
+    assert known["epochs"] == suggested["epochs"] == 0
+    assert known["learning_rate"] != suggested["learning_rate"]
     assert any(one.startswith("qat-int8: drop") for one in heard.lines)
 
 
