@@ -302,7 +302,7 @@ def test_engines_are_named_in_one_place(monkeypatch: pytest.MonkeyPatch) -> None
     assert (Classifier(_file("uint8"), runtime="litert-twin").top1(IMAGES) == LABELS).mean() > 0.8
     assert RUNTIME.complete is not None
     assert RUNTIME.complete("litert") == ["litert", "litert-twin"]
-    with pytest.raises(UnknownNameError, match=r"known: litert, litert-twin, tensorflow, tflite-runtime"):
+    with pytest.raises(UnknownNameError, match=r"known: litert, litert-twin, onnxruntime, tensorflow, tflite-runtime"):
         find_engine("???")
 
 

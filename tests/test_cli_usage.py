@@ -115,7 +115,7 @@ def test_without_a_command_help_goes_to_stderr() -> None:
         ("compress a --fp16", "edgeclf: no such option '--fp16'; did you mean '--float16'?"),
         ("bench a --device cpu", "edgeclf: no such option '--device'; did you mean '--runtime'?"),
         ("live a --fps 3", "edgeclf: no such option '--fps'; did you mean '--max-fps'?"),
-        ("predict a b --conf 1", "edgeclf: no such option '--conf' (see edgeclf predict --help)"),
+        ("predict a b --conf 1", "edgeclf: no such option '--conf'; did you mean '--threshold'?"),
         ("export a", "edgeclf: no such command 'export'; did you mean 'compress'?"),
         ("val a", "edgeclf: no such command 'val'; did you mean 'bench'?"),
         ("predict", "edgeclf: missing argument 'MODEL'"),

@@ -53,6 +53,7 @@ def test_the_names_of_other_tools_are_known() -> None:
 def test_every_alias_leads_to_a_name_that_edgeclf_has() -> None:
     from edgeclf.cli.main import COMMANDS
     from edgeclf.image.shape import FITS
+    from edgeclf.measure.conditions import QUANTITIES
     from edgeclf.training.config import AUGMENT_LEVELS, BALANCE_MODES, OPTIMIZERS, TrainConfig
 
     options = {option.typed.lstrip("-") for c in COMMANDS.values() for t in c.tables for option in t.options}
@@ -65,6 +66,7 @@ def test_every_alias_leads_to_a_name_that_edgeclf_has() -> None:
         "optimizer": set(OPTIMIZERS),
         "fit": set(FITS),
         "runtime": {"litert", "tflite-runtime", "tensorflow"},
+        "quantity": set(QUANTITIES),
     }
     names["option"] = names["setting"]
     for kind, table in ALIASES.items():

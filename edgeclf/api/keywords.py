@@ -105,6 +105,23 @@ class CompressKeywords(TypedDict, total=False):
     float_operators: tuple[str, ...]
 
 
+class BudgetKeywords(TypedDict, total=False):
+    """The fields of `edgeclf.compression.budget.limits.Budget`."""
+
+    max_drop: float | None
+    max_size: int | None
+    max_latency: float | None
+    judge: str
+    trials: int
+    hours: float | None
+    storage: str | None
+    board: str | None
+
+
+class CompressOptions(CompressKeywords, BudgetKeywords, total=False):
+    """What `compress` takes besides its own parameters."""
+
+
 class LiveKeywords(TypedDict, total=False):
     """The fields of `edgeclf.streaming.loop.settings.LiveSettings`."""
 

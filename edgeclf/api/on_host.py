@@ -16,11 +16,10 @@ from edgeclf.progress import SILENT, Progress
 if TYPE_CHECKING:
     from typing_extensions import Unpack
 
-    from edgeclf.api.keywords import CompressKeywords, TrainKeywords
+    from edgeclf.api.keywords import CompressOptions, TrainKeywords
     from edgeclf.artifact.class_names import GivenLabels
     from edgeclf.artifact.normalization import Normalization
     from edgeclf.compression.compress_report import CompressReport
-    from edgeclf.compression.pipeline.plan import CompressPlan
     from edgeclf.compression.recipe import Recipe
     from edgeclf.dataset import Dataset
     from edgeclf.dataset.auditing import AuditReport
@@ -158,11 +157,12 @@ def compress(
     fit_probabilities: bool = True,
     precision: float | None = None,
     progress: Progress = SILENT,
-    **settings: Unpack[CompressKeywords],
+    **settings: Unpack[CompressOptions],
 ) -> CompressReport:
     """Turn a float network into model files: one a recipe, or one a format, each with all the steps.
 
         edgeclf.compress("runs/photos", recipes=["int8", "qat-int8", "prune50-qat-int8"])
+        edgeclf.compress("runs/photos", max_drop=1.0, max_size=100_000)  # searches for the recipe
 
     Args:
         source: a run folder, a `.keras` or `.h5` file, a SavedModel, a float `.tflite` file (of which formats alone are
@@ -204,7 +204,9 @@ def compress(
         precision: fraction of named photos that shall be right, at the lower end of its 95 % interval, however many
             photos become "unknown"; None: at most one in twenty photos of known things does.
         progress: where bars are shown.
-        settings: of the steps and exporters, such as `qat_epochs`, or `batch_size` for all steps that have it.
+        settings: of the steps and exporters, such as `qat_epochs`, or `batch_size` for all steps that have it. And the
+            fields of `edgeclf.compression.budget.limits.Budget`: with a limit (`max_drop` in percentage points,
+            `max_size` in bytes, `max_latency` in milliseconds) the recipe is searched for, and one model is made.
 
     Raises:
         InputError: the source, the data, the recipes or the output cannot be used.
@@ -213,18 +215,23 @@ def compress(
     require("compress", *_HOST)
     from edgeclf.artifact.class_names import read_names
     from edgeclf.artifact.normalization import resolve_normalization
+    from edgeclf.compression.budget.limits import take_budget
+    from edgeclf.compression.budget.request import SearchPlan, choose_bases, run_search
     from edgeclf.compression.choice import Asked, check_formats, choose_recipes, find_unused
     from edgeclf.compression.pipeline.plan import CompressPlan
+    from edgeclf.compression.pipeline.request import run_recipes
     from edgeclf.compression.steps.shrink import choose_shrink
 
+    budget, own = take_budget(settings)
     formats = _names_of_true(float32=float32, float16=float16, dynamic=dynamic, int8=int8, int16x8=int16x8)
     formats += check_formats((to,) if isinstance(to, str) else tuple(to))
     with extras("compress"):
         smaller = choose_shrink(shrink, target_macs, target_latency)
         steps = {"shrink": smaller, "qat": qat, "prune": prune, "cluster": cluster}
+        asked = Asked(recipes, formats, steps, own, io)
         plan = CompressPlan(
             str(source),
-            choose_recipes(Asked(recipes, formats, steps, settings, io)),
+            choose_recipes(asked) if budget is None else choose_bases(asked),
             data=str(data) if isinstance(data, Path) else data,
             calibration=calibration,
             normalization=resolve_normalization(normalize, input_range),
@@ -240,20 +247,10 @@ def compress(
             fit_probabilities=fit_probabilities,
             precision=precision,
         )
-        _warn_of_unused(find_unused(plan.recipes, settings), plan.recipes, progress)
-        return _compress(plan, progress)
-
-
-def _compress(plan: CompressPlan, progress: Progress) -> CompressReport:
-    """Refuse what cannot work before the seconds that an import of TensorFlow takes, then compress."""
-    from edgeclf.compression.pipeline.request import check_request, hold_folders
-
-    with hold_folders(plan):
-        images = check_request(plan, progress)
-        with progress.task("loading TensorFlow", None):
-            from edgeclf.compression.pipeline.compress import compress as compress_network
-
-        return compress_network(plan, progress, images)
+        if budget is not None:
+            return run_search(SearchPlan(plan, budget, own, fixed=recipes is not None), progress)
+        _warn_of_unused(find_unused(plan.recipes, own), plan.recipes, progress)
+        return run_recipes(plan, progress)
 
 
 def _names_of_true(**flags: bool) -> tuple[str, ...]:

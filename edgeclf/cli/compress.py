@@ -21,10 +21,11 @@ from edgeclf.cli.options import (
     complete_path,
 )
 from edgeclf.cli.session import Outcome, Session
-from edgeclf.cli.values import parse_settings
+from edgeclf.cli.values import parse_milliseconds, parse_settings, parse_unit_bytes
 
 _FORMATS = "Formats (one model each)"
 _STEPS = "Steps (applied to all of them)"
+_BUDGET = "A budget instead (searches for the recipe, and makes one model)"
 
 
 def _io_types() -> Iterable[str]:
@@ -150,27 +151,51 @@ OPTIONS = (
 )
 
 
+BUDGET_OPTIONS = tuple(
+    dataclasses.replace(option, default=UNSET, panel=_BUDGET)
+    for option in (
+        Option("max_drop", "Points of top-1 that may be lost against the float network.", metavar="POINTS", type=float),
+        Option("max_size", "Largest file, such as 100KB.", metavar="SIZE", type=str, parse=parse_unit_bytes),
+        Option("max_latency", "Longest prediction, such as 5ms.", metavar="TIME", type=str, parse=parse_milliseconds),
+        Option("board", "Estimate times from a report of edgeclf bench on the device.", metavar="FILE", type=str),
+        Option("trials", "Recipes tried beyond the known ones. Default: 10.", metavar="N", type=int),
+        Option("hours", "Begin no other recipe after so many hours.", metavar="H", type=float),
+        Option("judge", "interval (default): the drop holds for new pictures; estimate.", metavar="NAME", type=str),
+        Option("storage", "URL of a database that several machines share.", metavar="URL", type=str),
+    )
+)
+
+
+def _budget() -> type:
+    from edgeclf.compression.budget.limits import Budget
+
+    return Budget
+
+
 def compress(session: Session, values: dict[str, Any]) -> Outcome:
     """Turn a float network into TFLite models: quantized, shrunk, pruned, clustered.
 
-    Without a format, a sensible set is made. Steps combine; zeros and clusters survive --qat.
+    Without a format, a sensible set is made. Steps combine; zeros and clusters survive --qat. With a budget the recipe
+    is searched for, the cheapest to make first; exit code 1: nothing holds it, and the nearest miss was written.
     """
     from edgeclf.cli.rendering_host import render_compression
 
     settings = values.pop("settings", {})
     report = api.compress(**values, **settings, progress=session.progress())
-    return Outcome(report.to_dict(), lambda console: render_compression(console, report))
+    missed = report.search is not None and not report.search.holds
+    return Outcome(report.to_dict(), lambda console: render_compression(console, report), exit_code=int(missed))
 
 
 COMMAND = Command(
     compress,
-    (Table(lambda: api.compress, OPTIONS),),
+    (Table(lambda: api.compress, OPTIONS), Table(_budget, BUDGET_OPTIONS)),
     examples=(
         "edgeclf compress runs/digits",
         "edgeclf compress runs/photos --int8 --float16",
         "edgeclf compress runs/photos --qat --prune 0.5",
         "edgeclf compress runs/photos --shrink 0.5",
         "edgeclf compress runs/photos --recipe int8 --recipe prune50-qat-int8",
+        "edgeclf compress runs/photos --max-drop 1.0 --max-size 100KB --max-latency 5ms",
         "edgeclf compress network.h5 --int8 --data photos --out models",
     ),
     settings=_settings,

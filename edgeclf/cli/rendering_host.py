@@ -72,6 +72,12 @@ def _end(report: TrainReport) -> str:
 
 def render_compression(console: Console, report: CompressReport) -> None:
     """Print one row a model, how its speed was measured, the remarks on each, and last what was written."""
+    if report.search is not None:
+        from edgeclf.cli.rendering_search import render_search
+
+        render_search(console, report.search)
+        if not report.models:
+            return
     columns = (
         Column("recipe"),
         Column("top-1"),

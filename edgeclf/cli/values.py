@@ -158,6 +158,20 @@ def parse_roi(text: str, option: str) -> tuple[float, float, float, float]:
     return x, y, width, height
 
 
+def parse_milliseconds(text: str, option: str) -> float:
+    """Parse a time such as `5ms`, `800us` or `0.1s` to milliseconds; a number alone is milliseconds."""
+    number = text.strip().lower().rstrip("usmµ")
+    unit = text.strip().lower()[len(number) :]
+    try:
+        value = float(number) * _MILLISECONDS[unit.replace("µ", "u")]
+    except (ValueError, KeyError):
+        raise InputError(f"{option} takes a time such as 5ms or 800us, got {text!r}") from None
+    if not 0 < value < float("inf"):
+        raise InputError(f"{option} must be above 0, got {text!r}")
+    return value
+
+
+_MILLISECONDS = {"": 1.0, "ms": 1.0, "us": 1e-3, "s": 1e3}
 _UNITS = {"": 1, "B": 1, "KB": 10**3, "MB": 10**6, "GB": 10**9, "TB": 10**12}
 
 
@@ -172,6 +186,13 @@ def parse_bytes(text: str, option: str) -> int:
     if not 1 <= size < 2**63:
         raise InputError(f"{option} must be at least 1 byte, got {text!r}")
     return int(size)
+
+
+def parse_unit_bytes(text: str, option: str) -> int:
+    """Parse a size that names its unit, such as `100KB` or `95568B`, to bytes."""
+    if text.strip()[-1:].isdigit():
+        raise InputError(f"{option} takes a size with its unit, such as 300KB or 95568B, got {text!r}")
+    return parse_bytes(text, option)
 
 
 def show_bytes(size: int) -> str:

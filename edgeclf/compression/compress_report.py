@@ -6,6 +6,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from edgeclf.artifact.fitted_probabilities import FittedProbabilities
+from edgeclf.compression.budget.report import SearchReport
 from edgeclf.compression.layer_sensitivity import SensitivityReport
 from edgeclf.image.shape import STRETCH
 from edgeclf.inference.input_range import InputRange
@@ -34,6 +35,8 @@ class CompressedModel(Record):
         difference: `top1` minus `float_top1`, on the same images.
         difference_interval: 95 % interval of it, which excludes zero where `p_value` is below 0.05, and nowhere else.
         p_value: McNemar's exact one.
+        lost: images that the float network predicts correctly and the model wrongly; None where neither was counted.
+        gained: images the other way round.
         speed: measured when the model was made, on this machine; None where it was not measured.
         written_bytes: of the file that was written: `size_bytes`, unless the exporter encodes the model (C source).
         tensors: each weight tensor's name, elements, sparsity, distinct values in all and per channel.
@@ -71,6 +74,8 @@ class CompressedModel(Record):
     difference: float | None = None
     difference_interval: tuple[float, float] | None = None
     p_value: float | None = None
+    lost: int | None = None
+    gained: int | None = None
     speed: Speed | None = None
     written_bytes: int | None = None
     fit: str = STRETCH
@@ -87,9 +92,11 @@ class CompressReport(Record):
         notes: on the data and the source, one line each.
         sensitivity: what each layer of the float network loses in 8 bits; None where it was not asked for.
         in_training: by split, how many of its images were seen in training, too; empty without data.
+        search: how the model was found, where a budget was given; None: the recipes were.
     """
 
     models: tuple[CompressedModel, ...]
     notes: tuple[str, ...] = ()
     in_training: dict[str, int] = field(default_factory=dict)
     sensitivity: SensitivityReport | None = None
+    search: SearchReport | None = None

@@ -85,7 +85,7 @@ def prepare(loaded: LoadedNetwork, plan: CompressPlan, progress: Progress, image
     notes = (*named.notes, *_assumptions(chosen), *check_better_than_chance(loaded, context, batch))
     context = dataclasses.replace(context, notes=notes)
     if data is not None and (plan.sensitivity or any(recipe.calibrates for recipe in plan.recipes)):
-        context = _with_calibration(context, data, plan.calibration)
+        context = draw_calibration(context, data, plan.calibration)
     return context
 
 
@@ -93,7 +93,8 @@ def _assumptions(chosen: InputRange) -> tuple[str, ...]:
     return () if chosen.decided else (chosen.sentence,)
 
 
-def _with_calibration(context: RecipeContext, data: Dataset, count: int) -> RecipeContext:
+def draw_calibration(context: RecipeContext, data: Dataset, count: int) -> RecipeContext:
+    """Return the same context with `count` calibration images drawn from `data`, checked and run once."""
     split = data.splits["train"]
     indices = draw_indices(split.labels, count, context.seed)
     images = np.asarray(split.images[indices])

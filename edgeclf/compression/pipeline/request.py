@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 from collections.abc import Iterator, Sequence
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from edgeclf.artifact.folder_lock import lock_folders
 from edgeclf.artifact.input_fit import resolve_fit, resolve_network_fit
@@ -20,6 +21,24 @@ from edgeclf.errors import InputError, ModelError
 from edgeclf.keras_files.loading import check_network_file, locate_network
 from edgeclf.keras_files.tflite_source import TFLITE
 from edgeclf.progress import SILENT, Progress
+
+if TYPE_CHECKING:
+    from edgeclf.compression.compress_report import CompressReport
+
+
+def run_recipes(plan: CompressPlan, progress: Progress = SILENT) -> CompressReport:
+    """Refuse what cannot work before the seconds that an import of TensorFlow takes, then make the models.
+
+    Raises:
+        InputError: the source, the data, the recipes or the output cannot be used.
+        RunFailedError: training diverged, or the disk is full.
+    """
+    with hold_folders(plan):
+        images = check_request(plan, progress)
+        with progress.task("loading TensorFlow", None):
+            from edgeclf.compression.pipeline.compress import compress
+
+        return compress(plan, progress, images)
 
 
 def check_request(plan: CompressPlan, progress: Progress = SILENT) -> Images:

@@ -153,7 +153,7 @@ def _intervals(correct: BoolArray | None, before: BoolArray | None) -> dict[str,
         lost, gained = discordant(before, correct)
         found["difference"] = paired_difference(before, correct)
         found["difference_interval"] = difference_interval(lost, gained, len(correct))
-        found["p_value"] = mcnemar_p(lost, gained)
+        found |= {"p_value": mcnemar_p(lost, gained), "lost": lost, "gained": gained}
     return found
 
 

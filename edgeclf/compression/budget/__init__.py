@@ -1,0 +1,1 @@
+"""Finds the cheapest recipe whose model holds a budget of accuracy, size and time."""

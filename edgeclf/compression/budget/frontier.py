@@ -1,0 +1,106 @@
+"""What the candidates of a search show: those that no other beats, what bound, what the next point would cost."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+
+from edgeclf.compression.budget.judging import Judged
+from edgeclf.compression.budget.limits import LIMITS, Budget
+from edgeclf.measure.formatting import milliseconds, points, size
+
+NEAREST = 3
+"""Candidates that are shown where none holds the budget."""
+_SAME = 1.02
+"""Times within this factor of each other are not measurably different."""
+
+
+def find_frontier(judged: Sequence[Judged]) -> tuple[Judged, ...]:
+    """Return the candidates that no other one beats in drop, size and time together, the smallest drop first.
+
+    Of equal ones the first is kept. What is not known counts as infinitely bad.
+    """
+    kept = []
+    for index, one in enumerate(judged):
+        rivals = ((place, other) for place, other in enumerate(judged) if place != index)
+        if not any(_beats(other, one, earlier=place < index) for place, other in rivals):
+            kept.append(one)
+    return tuple(sorted(kept, key=_costs))
+
+
+def pick(judged: Sequence[Judged]) -> Judged | None:
+    """Return the first candidate that holds the budget: they were tried in the order of what they take to make."""
+    return next((one for one in judged if one.holds), None)
+
+
+def find_nearest(judged: Sequence[Judged]) -> tuple[Judged, ...]:
+    """Return the candidates that break their worst limit by the least, the nearest first."""
+    return tuple(sorted((one for one in judged if not one.holds), key=lambda one: one.worst))[:NEAREST]
+
+
+def find_binding(judged: Sequence[Judged], picked: Judged | None, budget: Budget) -> tuple[str, ...]:
+    """Return the limits that decided: those that ruled out candidates before the pick, else the tightest one.
+
+    Args:
+        judged: all candidates in order.
+        picked: the one that holds; None: none does.
+        budget: the limits.
+    """
+    before = judged if picked is None else judged[: judged.index(picked)]
+    broken = tuple(name for name in LIMITS if any(name in one.breaks for one in before))
+    if broken or picked is None:
+        return broken
+    excess = budget.excess(picked)
+    return (max(excess, key=excess.__getitem__),) if excess else ()
+
+
+def describe_next_points(picked: Judged, frontier: Sequence[Judged]) -> tuple[str, ...]:
+    """Describe, for drop, size and time, the next better point on the frontier and what it costs, a line each."""
+    lines = []
+    for place, noun in enumerate(_BETTER):
+        better = [one for one in frontier if _costs(one)[place] < _costs(picked)[place] / (_SAME if place == 2 else 1)]
+        if better:
+            next_one = max(better, key=lambda one: _costs(one)[place])
+            lines.append(f"{noun}: {next_one.candidate.name}, {_describe_change(picked, next_one)}")
+    return tuple(lines)
+
+
+def describe_miss(one: Judged, budget: Budget) -> str:
+    """Describe why a candidate does not hold the budget."""
+    parts = [budget.describe(name, one) for name in one.breaks]
+    if "max_drop" in one.breaks and one.drop is not None and budget.judge == "interval":
+        parts.append(f"its drop is {100 * one.drop:.2f} points on {one.candidate.images:,} validation images")
+    return f"{one.candidate.name}: " + "; ".join(parts)
+
+
+_BETTER = ("less drop", "smaller", "faster")
+"""In the order of `_costs`."""
+
+
+def _costs(one: Judged) -> tuple[float, float, float]:
+    return (
+        math.inf if one.drop is None else one.drop,
+        one.size_bytes,
+        math.inf if one.latency_ms is None else one.latency_ms,
+    )
+
+
+def _beats(one: Judged, other: Judged, *, earlier: bool) -> bool:
+    mine, others = _costs(one), _costs(other)
+    if mine == others:
+        return earlier
+    return all(a <= b for a, b in zip(mine, others, strict=True))
+
+
+def _describe_change(old: Judged, new: Judged) -> str:
+    parts = []
+    if old.drop is not None and new.drop is not None and new.drop != old.drop:
+        # a difference of drops: positive is worse
+        parts.append(f"{points(new.drop - old.drop)} points of drop")
+    if new.size_bytes != old.size_bytes:
+        sign = "+" if new.size_bytes > old.size_bytes else "−"
+        parts.append(f"{sign}{size(abs(new.size_bytes - old.size_bytes))}")
+    if old.latency_ms is not None and new.latency_ms is not None and new.latency_ms != old.latency_ms:
+        sign = "+" if new.latency_ms > old.latency_ms else "−"
+        parts.append(f"{sign}{milliseconds(abs(new.latency_ms - old.latency_ms))}")
+    return ", ".join(parts) or "the same"

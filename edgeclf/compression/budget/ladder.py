@@ -1,0 +1,165 @@
+"""The recipes that are tried first, cheapest first, and what the search beyond them may choose from."""
+
+from __future__ import annotations
+
+import itertools
+import math
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from edgeclf.compression.budget.judging import Measured
+from edgeclf.compression.budget.limits import Budget
+from edgeclf.compression.choice import setting_types, with_settings
+from edgeclf.compression.recipe import Recipe
+from edgeclf.compression.step import STEPS
+from edgeclf.errors import InputError
+from edgeclf.records import Record
+from edgeclf.search import Range, Space
+
+MORE_CALIBRATION = 4
+"""Times as many training images set the ranges on the second rung."""
+SHRINK_STEPS = (0.0, 0.1, 0.2)
+"""How much more than what the limits need, by proportion, is shrunk on the rungs."""
+MOST_SHRUNK = 0.95
+_ROUND = 0.05
+_TIME_NOISE = 1.1
+"""Times are taken to break their limit for good where they do so by more than this factor."""
+
+
+@dataclass(frozen=True)
+class Rung(Record):
+    """A recipe to try.
+
+    Attributes:
+        recipe: its plain values.
+        calibration: training images that set the quantization ranges.
+    """
+
+    recipe: dict[str, Any]
+    calibration: int
+
+    @classmethod
+    def of(cls, recipe: Recipe, calibration: int) -> Rung:
+        """Make the rung of a recipe."""
+        return cls(recipe.to_dict(), calibration)
+
+
+@dataclass(frozen=True)
+class Means:
+    """What recipes may be made of.
+
+    Attributes:
+        bases: without steps, the formats that are allowed; the first one is the main one.
+        settings: of steps and exporters, as the caller gave them.
+        calibration: training images that set the quantization ranges.
+        train_images: that there are.
+        steps: kinds of steps that go with the network.
+        may_train: False: whatever is trained, the budget could not be proven.
+    """
+
+    bases: tuple[Recipe, ...]
+    settings: Mapping[str, Any]
+    calibration: int
+    train_images: int
+    steps: frozenset[str]
+    may_train: bool = True
+
+
+def make_ladder(means: Means, budget: Budget, plain: Measured) -> tuple[Rung, ...]:
+    """List the recipes that could hold the budget, cheapest first.
+
+    Args:
+        means: what they may be made of.
+        budget: the limits.
+        plain: the first of the bases, measured: what makes it neither smaller nor faster is left out where it
+            has to be.
+    """
+    main, needed = means.bases[0], needed_shrink(budget, plain)
+    rungs = [Rung.of(base, means.calibration) for base in means.bases]
+    as_large = needed == 0
+    if as_large and budget.max_drop is not None:
+        rungs += _calibrated(means) + [Rung.of(recipe, means.calibration) for recipe in _selective(main)]
+    if not means.may_train:
+        return tuple(rungs)
+    if as_large and budget.max_drop is not None:
+        rungs += _with_steps(means, ("qat",))
+    for more in SHRINK_STEPS if needed > 0 else ():
+        fraction = min(MOST_SHRUNK, math.ceil(round((needed + more) / _ROUND, 6)) * _ROUND)
+        shrunk = {"shrink_fraction": round(fraction, 4)}
+        rungs += _with_steps(means, ("shrink",), shrunk) + _with_steps(means, ("shrink", "qat"), shrunk)
+    return tuple({str(rung.to_dict()): rung for rung in rungs}.values())
+
+
+def needed_shrink(budget: Budget, plain: Measured) -> float:
+    """Return the fraction of the network that has to go, if size and time are in proportion; 0: none."""
+    ratios = [1.0]
+    if budget.max_size is not None:
+        ratios.append(budget.max_size / plain.size_bytes)
+    if budget.max_latency is not None and plain.latency_ms:
+        ratio = budget.max_latency / plain.latency_ms
+        ratios.append(1.0 if ratio * _TIME_NOISE >= 1 else ratio)
+    return 1 - min(ratios)
+
+
+def make_space(means: Means, budget: Budget, plain: Measured) -> Space:
+    """Return what the search beyond the ladder chooses from: settings by key; empty: there is nothing to choose."""
+    if not means.may_train:
+        return {}
+    space: dict[str, Range] = {}
+    known, needed = setting_types(), needed_shrink(budget, plain)
+    if "shrink" in means.steps and needed > 0:
+        low = min(MOST_SHRUNK, max(_ROUND, needed))
+        space["shrink_fraction"] = Range(round(low, 4), MOST_SHRUNK)
+    elif needed > 0:
+        return {}
+    if "qat" in means.steps and budget.max_drop is not None and _can(means, ("qat",)):
+        space["qat_epochs"] = Range(3, 30, log=True, whole=True)
+        space["qat_learning_rate"] = Range(5e-5, 2e-3, log=True)
+        space["qat_distill"] = Range(0.0, 1.0)
+    return {key: part for key, part in space.items() if key in known and key not in means.settings}
+
+
+def recipe_of(values: Mapping[str, Any], means: Means) -> Rung:
+    """Return the recipe that values of the search's space stand for."""
+    kinds = [kind for kind in ("shrink", "qat") if any(key.startswith(f"{kind}_") for key in values)]
+    (rung,) = _with_steps(means, kinds, values)
+    return rung
+
+
+def _calibrated(means: Means) -> list[Rung]:
+    more = min(MORE_CALIBRATION * means.calibration, means.train_images)
+    if more < 2 * means.calibration or not means.bases[0].calibrates:
+        return []
+    return [Rung.of(means.bases[0], more)]
+
+
+def _selective(main: Recipe) -> list[Recipe]:
+    """Return variants of a recipe without steps that keep more precision in few layers, the cheapest first.
+
+    The one place for them: a recipe each, made of exporters that are registered.
+    """
+    return []
+
+
+def _with_steps(means: Means, kinds: Sequence[str], values: Mapping[str, Any] | None = None) -> list[Rung]:
+    if not all(kind in means.steps for kind in kinds) or not _can(means, kinds):
+        return []
+    steps = tuple(STEPS[kind]() for kind in STEPS if kind in kinds)
+    for order in itertools.permutations(steps):
+        try:
+            recipe = Recipe(order, means.bases[0].export)
+        except InputError:  # steps have an order
+            continue
+        return [Rung.of(with_settings(recipe, {**means.settings, **(values or {})}), means.calibration)]
+    return []
+
+
+def _can(means: Means, kinds: Sequence[str]) -> bool:
+    """Return whether steps go with the main format."""
+    try:
+        for kind in kinds:
+            STEPS[kind]().check_export(means.bases[0].export)
+    except InputError:
+        return False
+    return True

@@ -1,0 +1,199 @@
+"""Makes and measures the candidates of a search, each once."""
+
+from __future__ import annotations
+
+import dataclasses
+import math
+import platform
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from edgeclf.artifact.macs import count_macs
+from edgeclf.artifact.model_file import ModelFile
+from edgeclf.atomic import is_full_disk
+from edgeclf.compression.budget.judging import Measured
+from edgeclf.compression.budget.ladder import Rung
+from edgeclf.compression.budget.limits import Budget
+from edgeclf.compression.budget.store import CandidateStore, Stored
+from edgeclf.compression.compress_report import CompressedModel
+from edgeclf.compression.pipeline.context import RecipeContext
+from edgeclf.compression.pipeline.identity import describe_inputs
+from edgeclf.compression.pipeline.plan import CompressPlan
+from edgeclf.compression.pipeline.preparation import draw_calibration
+from edgeclf.compression.pipeline.run_recipe import Candidate, run_recipe
+from edgeclf.compression.pipeline.scoring import score_float
+from edgeclf.compression.pipeline.speed_gain import SpeedMeter
+from edgeclf.compression.pipeline.stage_cache import StageCache
+from edgeclf.compression.recipe import Recipe
+from edgeclf.compression.steps.fake_quantization import TARGET_STEPS
+from edgeclf.compression.steps.fine_tune import automatic_epochs
+from edgeclf.errors import InputError, OutputError, RunFailedError, one_line
+from edgeclf.inference.classifier import Classifier
+from edgeclf.measure.statistics import BoolArray
+from edgeclf.search import RefusedTrialError
+from edgeclf.training.budget import candidates as networks
+from edgeclf.training.budget.speed import BoardSpeed, estimate_latency
+
+
+class CandidateMaker:
+    """Makes candidates of one source.
+
+    Args:
+        origin: the source, as `describe_network` describes it.
+        plan: of the call.
+        context: what the recipes share, calibrated as the plan says.
+        budget: the limits, and the board whose figures times are estimated from.
+        folder: where candidates are kept.
+    """
+
+    def __init__(
+        self, origin: dict[str, Any], plan: CompressPlan, context: RecipeContext, budget: Budget, folder: Path
+    ) -> None:
+        self._origin, self._plan, self._budget = origin, plan, budget
+        self._contexts = {plan.calibration: context}
+        self._meter = SpeedMeter(context, plan.recipes)
+        self._board = None if budget.board is None else BoardSpeed.read(budget.board)
+        self.store = CandidateStore(folder)
+
+    @property
+    def context(self) -> RecipeContext:
+        """What the recipes share."""
+        return self._contexts[self._plan.calibration]
+
+    @property
+    def latency_from(self) -> str:
+        """What times are from, in words; empty: they are not measured."""
+        if self._board is not None:
+            return self._board.source
+        return "median of one prediction on one thread, measured on this machine" if self._times else ""
+
+    @property
+    def _times(self) -> bool:
+        return self._plan.speed or self._budget.max_latency is not None
+
+    def make(self, rung: Rung) -> Measured:
+        """Make and measure a candidate, or take it from where it is kept.
+
+        Raises:
+            RefusedTrialError: the recipe does not go with the network, or its training diverged.
+        """
+        key = self._key(rung)
+        kept = self.store.load(key)
+        if kept is not None and (kept.measured.latency_ms is not None or not self._times):
+            return kept.measured
+        recipe, context = Recipe.from_dict(rung.recipe), self._context(rung.calibration)
+        cache = StageCache(self._identity(rung.calibration), self.store.stages)
+        try:
+            for step in recipe.steps:
+                step.check(context.original)
+            candidate = run_recipe(context.original, recipe, context, cache)
+        except OutputError:
+            raise
+        except InputError as error:
+            raise RefusedTrialError(one_line(error)) from error
+        except RunFailedError as error:
+            if is_full_disk(error):
+                raise
+            raise RefusedTrialError(one_line(error)) from error
+        measured, figures = self._measure(candidate, rung, key)
+        content = recipe.export.encode(candidate.file.content)
+        candidate = dataclasses.replace(candidate, model=dataclasses.replace(figures, written_bytes=len(content)))
+        measured = dataclasses.replace(measured, size_bytes=len(content))
+        file = recipe.file_name + recipe.export.suffix
+        self.store.save(key, Stored(measured, content, file, candidate.record("")))
+        return measured
+
+    def stored(self, measured: Measured) -> Stored | None:
+        """Return the file and the record of a candidate; None: another machine made it."""
+        return self.store.load(measured.key)
+
+    def test(self, content: bytes) -> tuple[BoolArray, BoolArray] | None:
+        """Return which images of the test split the float network and a model predict correctly, bool[N] each.
+
+        None: there is no test split.
+        """
+        data = self.context.data
+        if data is None or "test" not in data.splits or not len(data.splits["test"]):
+            return None
+        split = data.splits["test"]
+        alone = dataclasses.replace(self.context, data=dataclasses.replace(data, splits={"test": split}))
+        before = score_float(alone)
+        assert before is not None
+        classifier, found = Classifier(ModelFile(content, "candidate")), np.zeros(len(split), bool)
+        with self.context.progress.task("top-1 on test", len(split)) as task:
+            for start in range(0, len(split), 100):
+                part = slice(start, start + 100)
+                found[part] = classifier.top1(split.images[part]) == split.labels[part]
+                task.advance(len(split.labels[part]))
+        return before, found
+
+    def _measure(self, candidate: Candidate, rung: Rung, key: str) -> tuple[Measured, CompressedModel]:
+        model = candidate.model
+        speed = self._meter.measure(candidate) if self._times and self._board is None else None
+        latency, cpu = (None, "") if speed is None else (speed.median_ms, speed.cpu)
+        if self._board is not None and candidate.file.is_tflite:
+            latency = self._estimate(candidate.file)
+        train = self.context.data.splits["train"] if self.context.data is not None else ()
+        measured = Measured(
+            recipe=rung.recipe,
+            name=candidate.recipe.name,
+            digest=candidate.recipe.digest,
+            calibration=rung.calibration,
+            size_bytes=model.size_bytes,
+            latency_ms=latency,
+            images=model.images,
+            lost=model.lost,
+            gained=model.gained,
+            top1=model.top1,
+            looks=count_looks(candidate.recipe, len(train)),
+            seconds=model.seconds,
+            cpu=cpu,
+            host=platform.node(),
+            speed=speed,
+            key=key,
+        )
+        return measured, dataclasses.replace(model, speed=speed)
+
+    def _estimate(self, file: ModelFile) -> float:
+        assert self._board is not None
+        like = networks.Candidate("", None, 0, count_macs(file.graph), 0, len(file.content), 0, "", 0.0)
+        return estimate_latency(like, self._board.models)
+
+    def _context(self, calibration: int) -> RecipeContext:
+        if calibration not in self._contexts:
+            data = self.context.data
+            assert data is not None
+            self._contexts[calibration] = draw_calibration(self.context, data, calibration)
+        return self._contexts[calibration]
+
+    def _identity(self, calibration: int) -> dict[str, Any]:
+        return describe_inputs(
+            self._origin, dataclasses.replace(self._plan, calibration=calibration), self._contexts[calibration]
+        )
+
+    def _key(self, rung: Rung) -> str:
+        # the draw itself need not be made to know the key: the plan decides it
+        plan = dataclasses.replace(self._plan, calibration=rung.calibration)
+        identity = describe_inputs(self._origin, plan, self.context)
+        if self._budget.board is not None:
+            identity["board"] = self._board and [model.to_dict() for model in self._board.models]
+        return StageCache(identity).candidate_key(Recipe.from_dict(rung.recipe))
+
+
+def count_looks(recipe: Recipe, train_images: int) -> int:
+    """Return from how many networks the validation images choose as a recipe is applied: one an epoch.
+
+    Where a step chooses its own number of epochs it is taken to be that of quantization-aware training.
+    """
+    looks = 0
+    for training in _trainings(recipe.steps):
+        steps = max(1, math.ceil(train_images / training.batch_size))
+        looks += automatic_epochs(training.epochs, steps, TARGET_STEPS)
+    return max(1, looks)
+
+
+def _trainings(steps: Sequence[Any]) -> list[Any]:
+    return [step.training for step in steps if step.trains and hasattr(step, "training")]

@@ -1,0 +1,93 @@
+"""Plans a search, and refuses what cannot work before the seconds that an import of TensorFlow takes."""
+
+from __future__ import annotations
+
+import contextlib
+import dataclasses
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+from edgeclf.artifact.folder_lock import lock_folder
+from edgeclf.compression.budget.limits import Budget
+from edgeclf.compression.choice import SPECIAL_FORMATS, Asked, choose_recipes
+from edgeclf.compression.pipeline.plan import CompressPlan
+from edgeclf.compression.pipeline.request import check_request, find_folder, hold_folders
+from edgeclf.compression.recipe import Recipe
+from edgeclf.errors import InputError
+from edgeclf.extras import require
+from edgeclf.keras_files.loading import locate_network
+from edgeclf.progress import Progress
+from edgeclf.search.storage import open_storage
+from edgeclf.training.budget.speed import BoardSpeed
+
+if TYPE_CHECKING:
+    from edgeclf.compression.compress_report import CompressReport
+
+
+@dataclass(frozen=True)
+class SearchPlan:
+    """A search for the cheapest recipe that holds a budget.
+
+    Attributes:
+        compress: the source, the images and the output; its recipes are those without steps that the search begins
+            with, or all that it tries.
+        budget: the limits.
+        settings: of the steps and exporters, by key; what is set here is not searched for.
+        fixed: whether the recipes are all that is tried, in their order.
+    """
+
+    compress: CompressPlan
+    budget: Budget
+    settings: Mapping[str, Any]
+    fixed: bool
+
+
+def choose_bases(asked: Asked) -> tuple[Recipe, ...]:
+    """Return the recipes that a search begins with: those named, else one a format without steps; int8 by default.
+
+    Raises:
+        InputError: steps are named, which the search chooses itself.
+    """
+    named = next((kind for kind, value in asked.steps.items() if value is not None and value is not False), None)
+    if named is not None:
+        raise InputError(
+            f"the search for a budget chooses the steps itself; leave --{named} out, or name the recipes that are to "
+            "be tried with --recipe"
+        )
+    if asked.recipes is None and not asked.formats:
+        asked = dataclasses.replace(asked, formats=SPECIAL_FORMATS)
+    return choose_recipes(asked)
+
+
+def run_search(plan: SearchPlan, progress: Progress) -> CompressReport:
+    """Refuse what cannot work, and search.
+
+    Raises:
+        InputError: the source, the data, the budget or the output cannot be used.
+        RunFailedError: the disk is full.
+    """
+    require("a search for a budget", "optuna")
+    if plan.budget.board is not None:
+        BoardSpeed.read(plan.budget.board)
+    if plan.budget.storage is not None:
+        open_storage(plan.budget.storage)
+    with _hold(plan):
+        # what is written is known at the end alone; existing models are looked at then
+        images = check_request(dataclasses.replace(plan.compress, overwrite=True), progress)
+        with progress.task("loading TensorFlow", None):
+            from edgeclf.compression.budget.search import search
+
+        return search(plan, progress, images)
+
+
+@contextlib.contextmanager
+def _hold(plan: SearchPlan) -> Iterator[None]:
+    """Lock the folders; workers that share a search may share the run that they read, not the folder they write to."""
+    if plan.budget.storage is None:
+        with hold_folders(plan.compress):
+            yield
+        return
+    path, run = locate_network(plan.compress.source)
+    with lock_folder(find_folder(plan.compress, path, run)):
+        yield

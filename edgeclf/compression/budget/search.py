@@ -1,0 +1,257 @@
+"""Searches for the cheapest recipe whose model holds a budget: a ladder of known recipes, then what a sampler suggests.
+
+A search that was killed goes on with the same command: candidates are kept in a hidden folder beside the models, trials
+in a study (see `edgeclf.search`). Candidates do not depend on the limits, so another budget takes them from there.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import time
+from collections.abc import Sequence
+from pathlib import Path
+
+from edgeclf.atomic import check_writable
+from edgeclf.compression.budget.frontier import pick
+from edgeclf.compression.budget.judging import Judge, Judged, Measured, images_to_prove
+from edgeclf.compression.budget.ladder import Means, Rung, make_ladder, make_space, recipe_of
+from edgeclf.compression.budget.limits import LIMITS, Budget
+from edgeclf.compression.budget.making import CandidateMaker, count_looks
+from edgeclf.compression.budget.report import Refused
+from edgeclf.compression.budget.request import SearchPlan
+from edgeclf.compression.budget.writing import Found, write_result
+from edgeclf.compression.compress_report import CompressReport
+from edgeclf.compression.pipeline.context import RecipeContext
+from edgeclf.compression.pipeline.identity import describe_inputs, describe_network
+from edgeclf.compression.pipeline.preparation import prepare
+from edgeclf.compression.pipeline.request import check_kind, find_folder
+from edgeclf.compression.pipeline.scoring import scored_split
+from edgeclf.compression.pipeline.training_data import Images
+from edgeclf.compression.recipe import Recipe, digest_of
+from edgeclf.compression.step import STEPS
+from edgeclf.errors import DataError, InputError, one_line
+from edgeclf.graph.private_apis import safe_mode
+from edgeclf.keras_files.loading import LoadedNetwork, load_network
+from edgeclf.measure.formatting import milliseconds, size
+from edgeclf.measure.machine import describe_machine
+from edgeclf.progress import SILENT, Progress
+from edgeclf.search import Asked, Evaluation, Finished, RefusedTrialError, Study, open_study
+
+SEARCHED_STEPS = ("qat", "shrink")
+"""Kinds of the steps that recipes of a search are made of, where they are registered."""
+JUDGED_BY = (
+    "the drop is judged by the upper end of its interval on validation images; each further look at them makes it "
+    "wider, so that the chance that a model passes by luck stays below 5 % over the whole search"
+)
+
+
+def search(plan: SearchPlan, progress: Progress = SILENT, images: Images = None) -> CompressReport:
+    """Search, and write the model that was picked.
+
+    Args:
+        plan: what is searched for.
+        progress: where bars and candidates are shown.
+        images: what `check_request` listed; None: the plan names them.
+
+    Raises:
+        InputError: the source, the data, the budget or the output cannot be used.
+        RunFailedError: the disk is full.
+    """
+    began, compress = time.monotonic(), plan.compress
+    loaded = load_network(compress.source, trust_model=compress.trust_model)
+    check_kind(loaded.kind, loaded.path.name, compress.recipes)
+    out = find_folder(compress, loaded.path, loaded.run)
+    check_writable(out)
+    with safe_mode(not compress.trust_model):
+        context = prepare(loaded, compress, progress, images)
+        _check_validation(context, plan.budget)
+        origin = describe_network(loaded)
+        identity = digest_of(describe_inputs(origin, compress, context))
+        folder = out / f".{loaded.name}.search"
+        maker = CandidateMaker(origin, compress, context, plan.budget, folder / identity[:16])
+        work = _Work(plan, loaded, context, maker, progress)
+        study = _open(work, folder, identity)
+        work.run(study)
+        found = Found(
+            budget=plan.budget,
+            judged=work.judge(study.finished()),
+            refused=(*work.refused, *_refused(study.finished())),
+            suggested=sum(1 for one in study.finished() if one.plan is None),
+            provable_drop=work.provable_drop,
+            notes=(JUDGED_BY,) if plan.budget.max_drop is not None and plan.budget.judge == "interval" else (),
+        )
+        return write_result(found, maker, out, overwrite=compress.overwrite, began=began)
+
+
+def _check_validation(context: RecipeContext, budget: Budget) -> None:
+    if budget.max_drop is None:
+        return
+    scored = scored_split(context.data)
+    if scored is None:
+        raise InputError("--max-drop needs labelled images to measure the drop on; name them with --data")
+    if scored[0] != "validation":
+        raise DataError(
+            "--max-drop is judged on validation images, and the data has none: expected a folder validation beside "
+            "train, or class folders without splits"
+        )
+
+
+def _open(work: _Work, folder: Path, identity: str) -> Study:
+    budget, plan = work.plan.budget, work.plan.compress
+    asked = {
+        "identity": identity,
+        "limits": [getattr(budget, name) for name in (*LIMITS, "judge", "board")],
+        "recipes": [recipe.to_dict() for recipe in plan.recipes],
+        "settings": dict(work.plan.settings),
+        "fixed": work.plan.fixed,
+    }
+    name = f"compress-{work.loaded.name}-{digest_of(asked)[:16]}"
+    return open_study(name, budget.storage or folder / "study.journal", seed=plan.seed)
+
+
+@dataclasses.dataclass
+class _Work:
+    """One search: from trials to candidates and back."""
+
+    plan: SearchPlan
+    loaded: LoadedNetwork
+    context: RecipeContext
+    maker: CandidateMaker
+    progress: Progress
+    refused: tuple[Refused, ...] = ()
+    provable_drop: float | None = None
+
+    @property
+    def budget(self) -> Budget:
+        return self.plan.budget
+
+    @property
+    def images(self) -> int | None:
+        """Validation images that the drop is judged on."""
+        correct = self.context.float_correct
+        return None if correct is None or self.budget.max_drop is None else len(correct)
+
+    def run(self, study: Study) -> None:
+        """Try recipes until one holds the budget, or there are no more."""
+        provable = self._check_provable()
+        bases = self.plan.compress.recipes
+        means = self._means(provable)
+        plain = self._make_plain(Rung.of(bases[0], means.calibration))
+        self._check_processor(study, plain)
+        if self.plan.fixed:
+            ladder = tuple(Rung.of(recipe, means.calibration) for recipe in bases)
+        else:
+            ladder = make_ladder(means, self.budget, plain)
+        if self.budget.storage is None or study.is_empty():
+            study.enqueue([rung.to_dict() for rung in ladder])
+        space = {} if self.plan.fixed else make_space(means, self.budget, plain)
+
+        def evaluate(asked: Asked) -> Evaluation:
+            rung = recipe_of(asked.suggest(space), means) if asked.plan is None else Rung.from_dict(dict(asked.plan))
+            self._check_look(rung, study.finished())
+            measured = self.maker.make(rung)
+            (alone,) = Judge(self.budget).judge([measured])
+            self._log(alone)
+            return Evaluation(alone.worst, measured.to_dict())
+
+        study.run(
+            evaluate,
+            done=lambda finished: pick(self.judge(finished)) is not None,
+            suggestions=self.budget.trials if space else 0,
+            seconds=None if self.budget.hours is None else 3600 * self.budget.hours,
+        )
+
+    def judge(self, finished: Sequence[Finished]) -> tuple[Judged, ...]:
+        """Judge the candidates of the finished trials, in order."""
+        return Judge(self.budget).judge(_measured(finished))
+
+    def _means(self, provable: bool) -> Means:
+        data, plan = self.context.data, self.plan.compress
+        usable = []
+        for kind in SEARCHED_STEPS:
+            if kind not in STEPS or self.plan.fixed:
+                continue
+            if self.loaded.kind != "tf-keras" or data is None:
+                self.refused += (Refused(kind, "it needs a tf-keras network and labelled images"),)
+                continue
+            try:
+                STEPS[kind]().check(self.context.original)
+            except InputError as error:
+                self.refused += (Refused(kind, one_line(error)),)
+            else:
+                usable.append(kind)
+        train = 0 if data is None else len(data.splits["train"])
+        return Means(plan.recipes, self.plan.settings, plan.calibration, train, frozenset(usable), provable)
+
+    def _make_plain(self, rung: Rung) -> Measured:
+        try:
+            return self.maker.make(rung)
+        except RefusedTrialError as error:
+            raise InputError(f"{Recipe.from_dict(rung.recipe).name}: {error}") from error
+
+    def _check_provable(self) -> bool:
+        """Report the smallest drop that the validation images can prove; returns whether the limit is above."""
+        limit = self.budget.max_drop_fraction
+        if limit is None or self.images is None or self.budget.judge != "interval":
+            return True
+        self.provable_drop = Judge(self.budget).provable_drop(self.images)
+        least = f"{self.images:,} validation images can prove a drop of {100 * self.provable_drop:.2f} points at best"
+        if self.provable_drop <= limit:
+            self.progress.info(f"{least}, where none of them changes sides")
+            return True
+        needed = images_to_prove(limit)
+        more = "no number of images can" if needed is None else f"at least {needed:,} would be needed"
+        self.progress.warn(
+            f"{least}, so --max-drop {self.budget.max_drop:g} cannot be promised ({more}): nothing is trained for it. "
+            "Add photos to validation, allow a larger drop, or take --judge estimate, which promises nothing for "
+            "pictures that were never seen"
+        )
+        return False
+
+    def _check_look(self, rung: Rung, finished: Sequence[Finished]) -> None:
+        """Refuse a recipe before it is trained if no result of it could be proven any more."""
+        limit, recipe = self.budget.max_drop_fraction, Recipe.from_dict(rung.recipe)
+        if limit is None or self.images is None or self.budget.judge != "interval" or not recipe.trains:
+            return
+        judge, data = Judge(self.budget), self.context.data
+        judge.judge(_measured(finished))
+        looks = count_looks(recipe, 0 if data is None else len(data.splits["train"]))
+        least = judge.provable_drop(self.images, looks)
+        if least > limit:
+            raise RefusedTrialError(
+                f"{recipe.name}: after so many looks {self.images:,} validation images can prove a drop of "
+                f"{100 * least:.2f} points at best"
+            )
+
+    def _check_processor(self, study: Study, plain: Measured) -> None:
+        """Refuse to compare times of different processors."""
+        if self.budget.max_latency is None or self.budget.board is not None:
+            return
+        others = {one.cpu for one in _measured(study.finished())} - {describe_machine().cpu, ""}
+        if others and plain.cpu:
+            raise InputError(
+                f"this search has times of {', '.join(sorted(others))}, and this machine is a {plain.cpu}: expected "
+                "one processor; give the times of the device with --board"
+            )
+
+    def _log(self, one: Judged) -> None:
+        found, parts = one.candidate, []
+        if one.drop is not None and one.drop_interval is not None:
+            parts.append(f"drop {100 * one.drop:.2f} points (at most {100 * one.drop_interval[1]:.2f})")
+        parts.append(size(found.size_bytes))
+        if found.latency_ms is not None:
+            parts.append(milliseconds(found.latency_ms))
+        self.progress.info(f"{found.name}: {', '.join(parts)}")
+
+
+def _measured(finished: Sequence[Finished]) -> list[Measured]:
+    return [Measured.from_dict(dict(one.record)) for one in finished if one.record is not None]
+
+
+def _refused(finished: Sequence[Finished]) -> tuple[Refused, ...]:
+    found = []
+    for one in finished:
+        if one.state != "complete":
+            name = "a suggested recipe" if one.plan is None else Recipe.from_dict(one.plan["recipe"]).name
+            found.append(Refused(name, one.reason))
+    return tuple(found)

