@@ -94,14 +94,23 @@ def substituted(command: str) -> list[str] | None:
         "train": ["--epochs", "2", "--model", "cnn", "--image-size", "32"],
         "bench": ["--runs", "50"],
         "live": ["--no-window", "--overwrite", "--no-stay"],
-        "compress": ["--set", "qat_epochs=1", "--set", "prune_epochs=1", "--set", "cluster_epochs=1"],
+        "compress": [
+            "--set",
+            "qat_epochs=1",
+            "--set",
+            "prune_epochs=1",
+            "--set",
+            "cluster_epochs=1",
+            "--set",
+            "shrink_epochs=1",
+        ],
     }
     if words[1] == "train":
         extra["train"] = next((given for option, given in TRAINED_OTHERWISE.items() if option in words), extra["train"])
     return [*words[1:], *extra.get(words[1], [])]
 
 
-IMPORT_TENSORFLOW = ("train", "compress", "bench")
+IMPORT_TENSORFLOW = ("train", "compress", "bench", "compare")
 """They run in this process, which imports it once; tests/test_cli_host_commands.py starts them as a shell does."""
 
 

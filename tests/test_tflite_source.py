@@ -142,8 +142,9 @@ def test_every_normalization_becomes_part_of_the_file(name: str, photos: Path, t
     given = NORMALIZATIONS.get(name) or Normalization.from_range(-1, 1)
     if name == "caffe":  # the scale that the network knows, with its channels swapped and moved
         given = Normalization((10.0, 0.0, -10.0), (255.0, 250.0, 245.0), "BGR")
+    plain_outputs = {"speed": False, "fit_probabilities": False}
     report = api.compress(
-        tmp_path / "bare.tflite", recipes=["float32", "int8"], normalize=given, data=photos, speed=False
+        tmp_path / "bare.tflite", recipes=["float32", "int8"], normalize=given, data=photos, **plain_outputs
     )
     images, _ = measured_on(photos, "test")
     expected = Classifier(tmp_path / "bare.tflite", normalize=given).probabilities(images)

@@ -82,7 +82,7 @@ def write_result(found: Found, maker: CandidateMaker, out: Path, *, overwrite: b
     report = dataclasses.replace(report, seconds=round(time.monotonic() - began, 1))
     write_text(out / f"{context.name}-search.json", report.to_json(indent=1) + "\n")
     maker.store.remove_stages()
-    return CompressReport(models, notes, count_in_training(data) if data else {}, report)
+    return CompressReport(models, notes, count_in_training(data) if data else {}, search=report)
 
 
 def _conclude(found: Found, maker: CandidateMaker, began: float) -> SearchReport:
