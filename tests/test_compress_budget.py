@@ -256,6 +256,10 @@ def test_the_ladder_goes_from_cheap_to_dear() -> None:
     assert names(make_ladder(means(), Budget(max_latency=0.5), plain)) == [("int8", 500)]
     # a few percent of time are noise
     assert len(make_ladder(means(), Budget(max_drop=1.0, max_latency=0.95), plain)) == 3
+    noisy = make_ladder(means(noisy_layers=("net/a", "net/b[0]", "net/c", "net/d")), Budget(max_drop=1.0), plain)
+    assert [name for name, _ in names(noisy)] == ["int8", "int8", "int8", "int8", "qat-int8"]
+    kept = [rung.recipe["export"]["policy"]["float_layers"] for rung in noisy[:4]]
+    assert kept == [[], [], ["net/a"], ["net/a", "net/b[[]0]", "net/c"]]
     two = means(bases=(parse_recipe("int8"), parse_recipe("float16")))
     assert names(make_ladder(two, Budget(max_drop=1.0), plain))[:2] == [("int8", 500), ("float16", 500)]
     other = means(bases=(parse_recipe("float16"),))

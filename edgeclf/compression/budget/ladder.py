@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import glob
 import itertools
 import math
 from collections.abc import Mapping, Sequence
@@ -11,6 +12,7 @@ from typing import Any
 from edgeclf.compression.budget.judging import Measured
 from edgeclf.compression.budget.limits import Budget
 from edgeclf.compression.choice import setting_types, with_settings
+from edgeclf.compression.export.tflite import TFLite
 from edgeclf.compression.recipe import Recipe
 from edgeclf.compression.step import STEPS
 from edgeclf.errors import InputError
@@ -21,6 +23,8 @@ MORE_CALIBRATION = 4
 """Times as many training images set the ranges on the second rung."""
 SHRINK_STEPS = (0.0, 0.1, 0.2)
 """How much more than what the limits need, by proportion, is shrunk on the rungs."""
+FLOAT_LAYERS = (1, 3)
+"""Layers that stay in float on the selective rungs, those that make the most noise first."""
 MOST_SHRUNK = 0.95
 _ROUND = 0.05
 _TIME_NOISE = 1.1
@@ -56,6 +60,8 @@ class Means:
         train_images: that there are.
         steps: kinds of steps that go with the network.
         may_train: False: whatever is trained, the budget could not be proven.
+        noisy_layers: names of the layers whose rounding shows most at the network's output, worst first; empty: they
+            were not measured.
     """
 
     bases: tuple[Recipe, ...]
@@ -64,6 +70,7 @@ class Means:
     train_images: int
     steps: frozenset[str]
     may_train: bool = True
+    noisy_layers: tuple[str, ...] = ()
 
 
 def make_ladder(means: Means, budget: Budget, plain: Measured) -> tuple[Rung, ...]:
@@ -75,11 +82,11 @@ def make_ladder(means: Means, budget: Budget, plain: Measured) -> tuple[Rung, ..
         plain: the first of the bases, measured: what makes it neither smaller nor faster is left out where it
             has to be.
     """
-    main, needed = means.bases[0], needed_shrink(budget, plain)
+    needed = needed_shrink(budget, plain)
     rungs = [Rung.of(base, means.calibration) for base in means.bases]
     as_large = needed == 0
     if as_large and budget.max_drop is not None:
-        rungs += _calibrated(means) + [Rung.of(recipe, means.calibration) for recipe in _selective(main)]
+        rungs += _calibrated(means) + [Rung.of(recipe, means.calibration) for recipe in _selective(means)]
     if not means.may_train:
         return tuple(rungs)
     if as_large and budget.max_drop is not None:
@@ -134,12 +141,14 @@ def _calibrated(means: Means) -> list[Rung]:
     return [Rung.of(means.bases[0], more)]
 
 
-def _selective(main: Recipe) -> list[Recipe]:
-    """Return variants of a recipe without steps that keep more precision in few layers, the cheapest first.
-
-    The one place for them: a recipe each, made of exporters that are registered.
-    """
-    return []
+def _selective(means: Means) -> list[Recipe]:
+    """Return variants of the main recipe that keep the noisiest layers in float, the fewest first."""
+    main = means.bases[0]
+    if not isinstance(main.export, TFLite) or not main.export.integer or main.export.policy.selects:
+        return []
+    counts = dict.fromkeys(min(count, len(means.noisy_layers)) for count in FLOAT_LAYERS)
+    names = [glob.escape(layer) for layer in means.noisy_layers]
+    return [with_settings(main, {"float_layers": names[:count]}) for count in counts if count]
 
 
 def _with_steps(means: Means, kinds: Sequence[str], values: Mapping[str, Any] | None = None) -> list[Rung]:

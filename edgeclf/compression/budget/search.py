@@ -11,6 +11,8 @@ import time
 from collections.abc import Sequence
 from pathlib import Path
 
+import numpy as np
+
 from edgeclf.atomic import check_writable
 from edgeclf.compression.budget.frontier import pick
 from edgeclf.compression.budget.judging import Judge, Judged, Measured, images_to_prove
@@ -28,8 +30,9 @@ from edgeclf.compression.pipeline.request import check_kind, find_folder
 from edgeclf.compression.pipeline.scoring import scored_split
 from edgeclf.compression.pipeline.training_data import Images
 from edgeclf.compression.recipe import Recipe, digest_of
+from edgeclf.compression.sensitivity import measure_sensitivity
 from edgeclf.compression.step import STEPS
-from edgeclf.errors import DataError, InputError, one_line
+from edgeclf.errors import DataError, InputError, ModelError, one_line
 from edgeclf.graph.private_apis import safe_mode
 from edgeclf.keras_files.loading import LoadedNetwork, load_network
 from edgeclf.measure.formatting import milliseconds, size
@@ -39,6 +42,8 @@ from edgeclf.search import Asked, Evaluation, Finished, RefusedTrialError, Study
 
 SEARCHED_STEPS = ("qat", "shrink")
 """Kinds of the steps that recipes of a search are made of, where they are registered."""
+SENSITIVITY_IMAGES = 200
+"""Training images that the noise of each layer is measured on."""
 JUDGED_BY = (
     "the drop is judged by the upper end of its interval on validation images; each further look at them makes it "
     "wider, so that the chance that a model passes by luck stays below 5 % over the whole search"
@@ -141,6 +146,7 @@ class _Work:
         if self.plan.fixed:
             ladder = tuple(Rung.of(recipe, means.calibration) for recipe in bases)
         else:
+            means = dataclasses.replace(means, noisy_layers=self._find_noisy_layers(plain))
             ladder = make_ladder(means, self.budget, plain)
         if self.budget.storage is None or study.is_empty():
             study.enqueue([rung.to_dict() for rung in ladder])
@@ -182,6 +188,31 @@ class _Work:
                 usable.append(kind)
         train = 0 if data is None else len(data.splits["train"])
         return Means(plan.recipes, self.plan.settings, plan.calibration, train, frozenset(usable), provable)
+
+    def _find_noisy_layers(self, plain: Measured) -> tuple[str, ...]:
+        """Measure which layers' rounding shows most at the output, where the plain recipe loses too much by it.
+
+        On training images, which judge nothing.
+        """
+        data, budget = self.context.data, self.budget
+        (alone,) = Judge(budget).judge([plain])
+        if data is None or budget.max_drop is None or alone.holds or not self.plan.compress.recipes[0].calibrates:
+            return ()
+        train = data.splits["train"]
+        rows = np.linspace(0, len(train) - 1, min(len(train), SENSITIVITY_IMAGES)).astype(np.int64)
+        try:
+            layers = measure_sensitivity(
+                self.context.original,
+                train.images[rows],
+                train.labels[rows],
+                calibration=self.context.calibration_images,
+                observed=self.context.observed,
+                progress=self.progress,
+            )
+        except ModelError as error:
+            self.progress.info(f"no layer is kept in float: {one_line(error)}")
+            return ()
+        return tuple(layer.layer for layer in sorted(layers, key=lambda layer: layer.output_db))
 
     def _make_plain(self, rung: Rung) -> Measured:
         try:

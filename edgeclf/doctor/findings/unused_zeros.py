@@ -46,7 +46,7 @@ def decide(fraction: float, beside_full: Ratio, file_bytes: int, packed: int, so
         f"without any zero: no kernel skips them, and they only help where the file is packed "
         f"({size(packed)} of {size(file_bytes)})."
     )
-    return [Finding.rated(CAUSE, "bytes", fraction, sentence, f"edgeclf compress {source} --int8 --speed")]
+    return [Finding.rated(CAUSE, "bytes", fraction, sentence, f"edgeclf compress {source} --shrink 0.5 --int8")]
 
 
 def count_zeros(graph: TfliteModel) -> tuple[int, int]:
