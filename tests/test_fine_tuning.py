@@ -137,7 +137,9 @@ def test_settings_follow_the_size_of_the_network_and_the_number_of_photos() -> N
     assert wide.learning_rate == pytest.approx(0.003)
     assert (narrow.learning_rate or 0) > 0.01
     assert (narrow.epochs or 0) > (wide.epochs or 0) >= 6
-    assert (narrow.augment, wide.augment) == ("strong", "standard")
+    costly = complete_fine_tuning(TrainConfig(), many, parameters=4_000_000, macs=250e6, folded=True)
+    assert (narrow.augment, wide.augment, costly.augment) == ("strong", "strong", "standard")
+    assert (wide.epochs, costly.epochs) == (11, 7)
     assert (wide.head_first, wide.norm_rates, wide.batch_norm_momentum) == (False, False, 0.9)
     # 49 photos to train on are one batch and 17 more: as many epochs as are allowed.
     little = complete_fine_tuning(TrainConfig(), few, parameters=2_300_000, macs=150e6, folded=True)
