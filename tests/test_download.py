@@ -27,6 +27,7 @@ PNG = cv2.imencode(".png", IMAGES[3])[1].tobytes()
 class Handler(http.server.BaseHTTPRequestHandler):
     def do_GET(self) -> None:
         path = self.path.partition("?")[0]
+        self.server.agents.append(self.headers["User-Agent"])  # before the client can see an end
         if path == "/moved":
             self.send_response(302)
             self.send_header("Location", "/3.png")
@@ -42,7 +43,6 @@ class Handler(http.server.BaseHTTPRequestHandler):
             length = {"/cut": len(PNG) + 10, "/huge": 1 << 40}.get(path, len(PNG))
             self.send_header("Content-Length", str(length))
         self.end_headers()
-        self.server.agents.append(self.headers["User-Agent"])
         if path == "/slow":
             for _ in range(100):
                 self.wfile.write(b"x")

@@ -174,7 +174,7 @@ def test_a_runtime(workplace: Path) -> None:
     assert (done.returncode, done.stderr) == (
         2,
         "edgeclf: unknown runtime 'countin'; did you mean 'counting'? "
-        "(known: counting, litert, tensorflow, tflite-runtime)\n",
+        "(known: counting, litert, onnxruntime, tensorflow, tflite-runtime)\n",
     )
 
 

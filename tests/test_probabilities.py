@@ -73,9 +73,18 @@ def test_the_fitted_temperature_has_the_smallest_nll(seed: int, scale: float, ou
     chances = np.exp(known / scale - (known / scale).max(1, keepdims=True))
     labels = (chances.cumsum(1) > random.random((100, 1)) * chances.sum(1, keepdims=True)).argmax(1)
     found = fit_temperature(logits, labels)
-    best = mean_nll(logits, labels, found)
-    assert best <= mean_nll(logits, labels, 1.0)
-    assert all(best <= mean_nll(logits, labels, found * factor) + 1e-9 for factor in (0.8, 0.99, 1.01, 1.25))
+    smoothing = 1 / (len(labels) + 2)
+    best = mean_nll(logits, labels, found, smoothing)
+    assert best <= mean_nll(logits, labels, 1.0, smoothing)
+    others = (mean_nll(logits, labels, found * factor, smoothing) for factor in (0.8, 0.99, 1.01, 1.25))
+    assert all(best <= other + 1e-9 for other in others)
+
+
+def test_a_few_labels_that_are_all_right_make_no_prediction_certain() -> None:
+    logits = 8 * np.eye(3)[np.arange(30) % 3]
+    temperature = fit_temperature(logits, np.arange(30) % 3)
+    confidence = calibrate(logits.astype(np.float32), logits, temperature).max(1)
+    np.testing.assert_allclose(confidence, 1 - 1 / 32, atol=2e-3)
 
 
 def test_logits_that_are_twice_too_large_get_the_temperature_two() -> None:

@@ -49,8 +49,6 @@ ADDITIONS = {
 they are tried without `--all`; `tests/test_families.py` has whole ones, unconverted."""
 FOREIGN_LAYERS = {"ConvNeXtTiny": 32, "InceptionResNetV2": 75}
 """Built of layers that only their own code defines."""
-SQUEEZE = ("EfficientNetB0",)
-"""Quantization-aware training has no rule for their multiplication of two tensors."""
 
 
 def _find_additions(keras: Any, network: Any) -> list[Any]:
@@ -136,9 +134,5 @@ for _name, _additions in ADDITIONS.items():
 for _name, _side in FOREIGN_LAYERS.items():
     case("families", f"{_name}: layers of its own")(
         functools.partial(_refused, _name, _side, "--float32", "--trust-model")
-    )
-for _name in SQUEEZE:
-    case("families", f"blocks of {_name}, --qat")(
-        functools.partial(_refused, _name, 32, "--qat", "use --int8 without --qat")
     )
 case("families", "MobileNet, int8")(_int8)

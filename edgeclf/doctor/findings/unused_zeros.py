@@ -19,7 +19,7 @@ CAUSE = "zeros-that-no-kernel-uses"
 LEAST_ZEROS = 0.30
 """Of all weights: rounding alone makes a few percent zero, and no usual training without pruning a third."""
 STILL_PAYS = 1.10
-"""Times as long without zeros, at the upper end of the interval: from there on kernels do use them."""
+"""Times as long without zeros: from there on kernels do use them."""
 _WEIGHTED = ("CONV_2D", "DEPTHWISE_CONV_2D", "FULLY_CONNECTED")
 
 
@@ -39,7 +39,7 @@ def find_unused_zeros(examination: Examination) -> list[Finding]:
 
 def decide(fraction: float, beside_full: Ratio, file_bytes: int, packed: int, source: str) -> list[Finding]:
     """Decide by the fraction of zeros, and the model's time relative to that of the same without zeros."""
-    if fraction < LEAST_ZEROS or beside_full.low < 1 / STILL_PAYS:
+    if fraction < LEAST_ZEROS or beside_full.value < 1 / STILL_PAYS:
         return []
     sentence = (
         f"{percent(fraction, 0)} of the weights are zero and the model takes {beside_full.value:.2f} times as long as "
