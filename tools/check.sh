@@ -68,7 +68,7 @@ run_tests() {
         kind="$kind and not slow"
     fi
     status=0
-    "$bin/python" -m pytest -q -m "$kind" "$@" || status=$?
+    "$bin/python" -m pytest -q --durations=15 -m "$kind" "$@" || status=$?
     # 5: no test of this kind among those that were named
     [ "$status" = 0 ] || [ "$status" = 5 ] || failed=yes
 }
