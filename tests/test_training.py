@@ -27,7 +27,6 @@ from edgeclf.errors import InputError, OutputError, UnknownNameError
 from edgeclf.progress import SILENT
 from edgeclf.training.config import TrainConfig
 from edgeclf.training.evaluation import (
-    calibration_error,
     evaluate,
     few_images_note,
     generalization_note,
@@ -146,7 +145,7 @@ def test_metrics_agree_with_arithmetic_by_hand() -> None:
     assert metrics.per_class["no"].precision == pytest.approx(2 / 3)
     assert metrics.top5 is None
     # Four bins of one image each: |1 - 0.9|, |0 - 0.6|, |1 - 0.8|, |1 - 0.7|, each weighing a quarter.
-    assert calibration_error(probabilities, np.array([0, 1, 1, 0])) == pytest.approx((0.1 + 0.6 + 0.2 + 0.3) / 4)
+    assert metrics.calibration_error == pytest.approx((0.1 + 0.6 + 0.2 + 0.3) / 4)
 
 
 def test_overfitting_is_named() -> None:

@@ -17,7 +17,7 @@ from edgeclf.errors import ModelError
 OUTPUT_TYPES = ("uint8", "int8", "int16", "float32")
 _ROUNDING = 0.01
 # operators that pass scores on without changing their order or meaning
-_TRANSPARENT = ("QUANTIZE", "DEQUANTIZE", "RESHAPE", "SQUEEZE", "CAST")
+PASSING = ("QUANTIZE", "DEQUANTIZE", "RESHAPE", "SQUEEZE", "CAST")
 _HEADS = {"SOFTMAX": "probabilities", "LOGISTIC": "probabilities", "LOG_SOFTMAX": "log probabilities"}
 
 
@@ -101,19 +101,19 @@ def classifier_shape(model: TfliteModel) -> ClassifierShape:
 
 def _scores(model: TfliteModel, tensor: int) -> str:
     producers = {made: operator for operator in reversed(model.operators) for made in operator.outputs}
-    head = _head(producers, tensor)
+    head = find_behind(producers, tensor)
     if head is not None and head.name == "CONCATENATION":
         # a sigmoid, and beside it what is left to 1
-        parts = [_head(producers, each) for each in head.inputs]
+        parts = [find_behind(producers, each) for each in head.inputs]
         return "probabilities" if any(part is not None and part.name == "LOGISTIC" for part in parts) else "logits"
     return "logits" if head is None else _HEADS.get(head.name, "logits")
 
 
-def _head(producers: Mapping[int, OperatorInfo], tensor: int) -> OperatorInfo | None:
+def find_behind(producers: Mapping[int, OperatorInfo], tensor: int) -> OperatorInfo | None:
     """Find the operator that computes a tensor, looking through those that pass scores on."""
     operator = producers.get(tensor)
     for _ in producers:  # a damaged graph may run in a circle
-        if operator is None or not operator.inputs or operator.name not in _TRANSPARENT:
+        if operator is None or not operator.inputs or operator.name not in PASSING:
             break
         operator = producers.get(operator.inputs[0])
     return operator

@@ -4,14 +4,13 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from edgeclf.artifact.classifier_shape import classifier_shape
+from edgeclf.artifact.classifier_shape import classifier_shape, find_behind
 from edgeclf.artifact.operators import TYPE_BITS
-from edgeclf.artifact.tflite import OperatorInfo, TensorInfo, TfliteModel
+from edgeclf.artifact.tflite import TensorInfo, TfliteModel
 from edgeclf.errors import ModelError
 
 NUMBERS = ("uint8", "int8", "int16", "float32")
 """Types of tensors that are read from inside a graph."""
-_PASSING = ("QUANTIZE", "DEQUANTIZE", "RESHAPE", "SQUEEZE", "CAST")
 _HEADS = ("SOFTMAX", "LOGISTIC")
 
 
@@ -44,7 +43,7 @@ def find_inner_scores(graph: TfliteModel) -> InnerScores | None:
     shape = classifier_shape(graph)
     producers = {tensor: operator for operator in graph.operators for tensor in operator.outputs}
     output = graph.output_indices[0]
-    head = _behind(producers, output)
+    head = find_behind(producers, output)
     if head is None:
         return None
     if head.name in _HEADS:
@@ -57,7 +56,7 @@ def find_inner_scores(graph: TfliteModel) -> InnerScores | None:
         return None
     if not is_readable(graph, logits, shape.outputs):
         return None
-    last = _behind(producers, logits)
+    last = find_behind(producers, logits)
     if last is None or last.name not in ("FULLY_CONNECTED", "CONV_2D"):
         return InnerScores(logits)
     features = last.inputs[0]
@@ -93,13 +92,3 @@ def describe_missing(graph: TfliteModel) -> str:
     except ModelError as error:
         return str(error)
     return "" if found is not None else "the graph ends in no softmax, so that its probabilities stay as they are"
-
-
-def _behind(producers: dict[int, OperatorInfo], tensor: int) -> OperatorInfo | None:
-    """Find the operator that computes a tensor, looking through those that pass values on."""
-    operator = producers.get(tensor)
-    for _ in producers:  # a damaged graph may run in a circle
-        if operator is None or not operator.inputs or operator.name not in _PASSING:
-            break
-        operator = producers.get(operator.inputs[0])
-    return operator

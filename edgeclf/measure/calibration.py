@@ -7,8 +7,9 @@ import math
 import numpy as np
 import numpy.typing as npt
 
+from edgeclf.measure.paired_interval import clopper_pearson_interval
+
 BINS = 15
-_BISECTIONS = 60
 
 Array = npt.NDArray[np.floating]
 BoolArray = npt.NDArray[np.bool_]
@@ -65,27 +66,9 @@ def auroc(known: Array, unknown: Array) -> float:
 def upper_bound(events: int, trials: int, confidence: float = 0.95) -> float:
     """Compute the one-sided upper bound of a proportion; 1.0 without trials.
 
-    Source: C. J. Clopper and E. S. Pearson, Biometrika 26 (1934).
+    Source: as `clopper_pearson_interval`.
     """
-    if trials < 1 or events >= trials:
-        return 1.0
-    coefficients = [
-        math.lgamma(trials + 1) - math.lgamma(k + 1) - math.lgamma(trials - k + 1) for k in range(events + 1)
-    ]
-
-    def at_most(p: float) -> float:
-        return math.fsum(
-            math.exp(c + k * math.log(p) + (trials - k) * math.log1p(-p)) for k, c in enumerate(coefficients)
-        )
-
-    low, high = events / trials, 1.0
-    for _ in range(_BISECTIONS):
-        middle = (low + high) / 2
-        if middle <= 0 or (middle < 1 and at_most(middle) > 1 - confidence):
-            low = middle
-        else:
-            high = middle
-    return high
+    return clopper_pearson_interval(events, trials, 2 * (1 - confidence))[1] if trials else 1.0
 
 
 def most_events(trials: int, bound: float, confidence: float = 0.95) -> int | None:

@@ -8,6 +8,7 @@ import numpy as np
 import numpy.typing as npt
 from sklearn.metrics import accuracy_score, confusion_matrix, precision_recall_fscore_support
 
+from edgeclf.measure.calibration import calibration_error
 from edgeclf.measure.formatting import counted, percent, points
 from edgeclf.measure.statistics import wilson_interval
 from edgeclf.records import Record
@@ -68,23 +69,13 @@ def evaluate(probabilities: Probabilities, labels: Labels, class_names: tuple[st
         top1_interval=wilson_interval(correct, len(labels)),
         top5=_top5(probabilities, labels) if len(class_names) > 5 else None,
         loss=float(-np.log(np.maximum(of_truth, 1e-12)).mean()),
-        calibration_error=calibration_error(probabilities, labels),
+        calibration_error=calibration_error(probabilities.max(1), predicted == labels),
         per_class={
             name: ClassMetrics(float(precision[i]), float(recall[i]), float(f1[i]), int(support[i]))
             for i, name in enumerate(class_names)
         },
         confusion=tuple(map(tuple, confusion_matrix(labels, predicted, labels=classes).tolist())),
     )
-
-
-def calibration_error(probabilities: Probabilities, labels: Labels, bins: int = 15) -> float:
-    """Compute the expected calibration error: mean gap between confidence and accuracy, weighted by bin, fraction."""
-    confidence, right = probabilities.max(1), probabilities.argmax(1) == labels
-    which = np.clip((confidence * bins).astype(int), 0, bins - 1)
-    gaps = [
-        abs(right[which == b].mean() - confidence[which == b].mean()) * (which == b).mean() for b in np.unique(which)
-    ]
-    return float(sum(gaps))
 
 
 def generalization_note(train_top1: float, validation_top1: float, images: tuple[int, int]) -> str:

@@ -23,6 +23,7 @@ from edgeclf.dataset.types import Dataset, ImageView
 from edgeclf.errors import InputError
 from edgeclf.image.shape import InputShape
 from edgeclf.inference.predictor import Predictor
+from edgeclf.inference.quantization import to_probabilities
 from edgeclf.measure.formatting import percent
 from edgeclf.training.config import TrainConfig
 from edgeclf.training.plan import TrainPlan
@@ -219,8 +220,7 @@ def _open(path: str, dataset: Dataset, request: TrainPlan) -> tuple[Predictor, s
 def _probabilities(predictor: Predictor, images: ImageView | npt.NDArray[np.uint8]) -> npt.NDArray[np.float32]:
     found = np.asarray(predictor.probabilities(np.asarray(images)), np.float32)
     if (found < 0).any() or (abs(found.sum(1) - 1) > _SUM_TOLERANCE).any():  # a network that ends in logits
-        powers = np.exp(found - found.max(axis=1, keepdims=True))
-        found = powers / powers.sum(axis=1, keepdims=True)
+        found = to_probabilities(found, "logits")
     return found
 
 
