@@ -23,6 +23,10 @@ from edgeclf.graph.rewire import rewire
 layers = tf_keras.layers
 
 
+class NoQuantizerError(ModelError):
+    """A network that TFMOT cannot train with rounding in the loop."""
+
+
 def make_quantizable(network: FloatNetwork) -> FloatNetwork:
     """Turn each loose batch normalization and inner scaling of a prepared network into a depthwise convolution.
 
@@ -30,7 +34,7 @@ def make_quantizable(network: FloatNetwork) -> FloatNetwork:
         a copy that computes the same, or `network` itself where nothing had to change.
 
     Raises:
-        ModelError: there are layers that TFMOT has no rule for; they are named.
+        NoQuantizerError: there are layers that TFMOT has no rule for; they are named.
     """
     loose = find_loose_scalings(network.model)
     if loose:
@@ -65,7 +69,7 @@ def _check(model: Any) -> None:
             bad.append(f"{layer.name} (activation {activation})")
     if bad:
         listed = ", ".join(bad[:5]) + (f" and {len(bad) - 5} more" if len(bad) > 5 else "")
-        raise ModelError(f"TFMOT has no rule for the layers {listed}")
+        raise NoQuantizerError(f"TFMOT has no rule for the layers {listed}")
 
 
 def _refused_activation(layer: Any, known: Any) -> str | None:

@@ -16,7 +16,7 @@ import tf_keras
 
 from edgeclf.compression.step import StepContext
 from edgeclf.compression.steps.fine_tune import FineTuningData, automatic_epochs, copy_model, fine_tune
-from edgeclf.errors import InputError, ModelError
+from edgeclf.errors import InputError
 from edgeclf.graph.float_network import FloatNetwork, Invariants
 from edgeclf.graph.prepared_network import SCALING_LAYER
 from edgeclf.graph.private_apis import (
@@ -28,7 +28,7 @@ from edgeclf.graph.private_apis import (
     strip_cluster_preservation,
     weight_quantizers,
 )
-from edgeclf.graph.quantizable import make_quantizable
+from edgeclf.graph.quantizable import NoQuantizerError, make_quantizable
 
 if TYPE_CHECKING:
     from edgeclf.compression.steps.quantize_aware import QuantizeAware
@@ -42,7 +42,7 @@ def train_quantized(network: FloatNetwork, step: QuantizeAware, context: StepCon
 
     Raises:
         InputError: there are no images.
-        ModelError: a layer cannot be quantized.
+        NoQuantizerError: a layer cannot be quantized.
     """
     data = FineTuningData.from_context(step.training, context)
     if context.calibration_images is None:
@@ -72,7 +72,7 @@ def find_refusal(network: FloatNetwork) -> str | None:
     """Describe in one line why TFMOT cannot train a network with rounding in the loop; None: it can."""
     try:
         insert_quantizers(make_quantizable(network))
-    except ModelError as error:
+    except NoQuantizerError as error:
         return str(error)
     return None
 
@@ -81,7 +81,7 @@ def insert_quantizers(network: FloatNetwork) -> Any:
     """Return the network's graph with TFMOT's quantizers in it, which preserve its invariants; it is not trained yet.
 
     Raises:
-        ModelError: a layer cannot be quantized.
+        NoQuantizerError: a layer cannot be quantized.
     """
     scheme = _scheme(network.invariants)
     try:
@@ -89,7 +89,7 @@ def insert_quantizers(network: FloatNetwork) -> Any:
         apply = tfmot.quantization.keras.quantize_apply
         model = apply(annotated) if scheme is None else apply(annotated, scheme)
     except (ValueError, RuntimeError) as error:
-        raise ModelError(f"TFMOT refuses the network: {' '.join(str(error).split())[:200]}") from error
+        raise NoQuantizerError(f"TFMOT refuses the network: {' '.join(str(error).split())[:200]}") from error
     for layer in model.layers:
         if layer.name == PREFIX + SCALING_LAYER:
             freeze(layer)

@@ -55,10 +55,11 @@ class QuantizeAware(Step, Record):
 
         Where TFMOT has no rule for a layer, edgeclf's own rounding is trained with, and calibration sets the ranges.
         """
-        from edgeclf.compression.steps.fake_quantization import find_refusal, train_quantized
+        from edgeclf.compression.steps.fake_quantization import train_quantized
         from edgeclf.compression.steps.simulated_rounding import train_rounded
+        from edgeclf.graph.quantizable import NoQuantizerError
 
-        refusal = find_refusal(network)
-        if refusal is not None:
-            return train_rounded(network, self, context, refusal)
-        return train_quantized(network, self, context)
+        try:
+            return train_quantized(network, self, context)
+        except NoQuantizerError as error:  # before anything was trained
+            return train_rounded(network, self, context, str(error))

@@ -33,18 +33,13 @@ _CONVOLUTIONS = (layers.Conv2D, layers.DepthwiseConv2D, layers.Dense)
 _FUSES = (*_CONVOLUTIONS, layers.BatchNormalization, layers.Add, layers.Rescaling)
 """Layers whose operator takes a ReLU behind it in. Inside a hard-swish, which is one operator, more is rounded than in
 the file: steps of 1/256 and of 6/255."""
-_NO_NEW_VALUES = (
-    *(layers.InputLayer, layers.Dropout, layers.Reshape, layers.Flatten, layers.Permute, layers.ZeroPadding2D),
-    *(layers.MaxPooling2D, layers.AveragePooling2D, layers.GlobalMaxPooling2D, layers.Cropping2D),
-)
-"""Layers whose output has the quantization of their input."""
 _ROUNDED = (
     *(*_CONVOLUTIONS, layers.BatchNormalization, layers.LayerNormalization, layers.ReLU, layers.Activation),
     *(layers.LeakyReLU, layers.PReLU, layers.Add, layers.Multiply, layers.Subtract, layers.Average),
     *(layers.Concatenate, layers.GlobalAveragePooling2D, layers.GlobalAveragePooling1D, layers.Rescaling),
     *(layers.Attention, layers.Softmax),
 )
-"""Layers whose output is rounded. Others keep their values: training is then blind to their rounding, no more."""
+"""Layers whose output is rounded. Others pass values on (reshape, pooling), or training is blind to their rounding."""
 _MOMENTUM = 0.99
 """Of the running range of an activation."""
 
@@ -231,7 +226,7 @@ def _kernel_axes(layer: Any) -> tuple[str, tuple[int, ...]] | None:
 
 def _rounds_output(layer: Any) -> bool:
     """Return whether the output of a layer is a tensor of the int8 graph with a range of its own."""
-    if not isinstance(layer, _ROUNDED) or isinstance(layer, _NO_NEW_VALUES) or layer.name == SCALING_LAYER:
+    if not isinstance(layer, _ROUNDED) or layer.name == SCALING_LAYER:
         return False
     reading = readers(layer)
     if len(reading) != 1 or not isinstance(layer, _FUSES):
