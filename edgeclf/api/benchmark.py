@@ -75,7 +75,9 @@ def bench(
         InputError: a model, the data or an output cannot be used, or a condition is about what is not measured.
         MissingExtraError: the baseline or the report needs a package that is not installed.
     """
-    given = _resolve(normalize, input_range)
+    from edgeclf.artifact.normalization import resolve_normalization
+
+    given = resolve_normalization(normalize, input_range)
     if baseline is not None and Path(baseline).suffix.lower() != ".tflite":
         require("--baseline", "tensorflow", "tf_keras")
     if report is not None:
@@ -112,12 +114,6 @@ def bench(
     )
     with extras("bench"), lock_folders(model for model in plan.models if RunFolder.is_one(model)):
         return run_bench(plan, host, progress=progress)
-
-
-def _resolve(normalize: str | Normalization | None, input_range: tuple[float, float] | None) -> Normalization | None:
-    from edgeclf.artifact.normalization import resolve_normalization
-
-    return resolve_normalization(normalize, input_range)
 
 
 def open_float_network(

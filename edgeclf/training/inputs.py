@@ -88,7 +88,7 @@ def load_inputs(request: TrainPlan, plan: RunPlan, devices: Devices) -> Training
         record = RunRecord(plan.folder, config, dataset, start.identity(), plan.choice)
         if devices.worker == 0:
             record.begin(plan.earlier)
-            if targets is not None:
+            if targets is not None and not (plan.earlier and plan.folder.teacher_path.is_file()):
                 split = dataset.splits["train"]
                 RecordedPredictions(dataset.class_names, split.hashes, targets).write(plan.folder.teacher_path)
         return TrainingInputs(config, start, dataset, batches, record)
