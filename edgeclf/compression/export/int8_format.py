@@ -14,8 +14,9 @@ from edgeclf.compression.export.calibration import spanning_images
 from edgeclf.compression.export.equalization import equalize
 from edgeclf.compression.export.graph_queries import activations, weighted_operators
 from edgeclf.compression.export.observation import FloatObservation, observe_ranges, pixel_feeder
-from edgeclf.compression.export.policy import EVERYTHING, QuantizationPolicy
+from edgeclf.compression.export.policy import EVERYTHING, QuantizationPolicy, layer_name
 from edgeclf.compression.export.tflite_format import IO_TYPES, Converted, TFLiteFormat
+from edgeclf.errors import InputError
 from edgeclf.progress import SILENT, Progress
 
 if TYPE_CHECKING:
@@ -126,7 +127,13 @@ def quantize_observed(observed: FloatObservation, policy: QuantizationPolicy = E
         }
         | {editor.graph.input_indices[0]: (0.0, observed.input_max)}
     )
-    return quantize(editor.pack(), policy.float_nodes(editor.graph))
+    graph, kept = editor.graph, policy.float_nodes(editor.graph)
+    for op in graph.operators:
+        # raw pixels become what the network takes by the quantization of its input alone
+        if graph.tensors[op.outputs[0]].name in kept and set(op.inputs) & set(graph.input_indices):
+            layer = layer_name(graph.tensors[op.outputs[0]].name)
+            raise InputError(f"float_layers: {layer} reads the pixels and cannot stay in float; leave it out")
+    return quantize(editor.pack(), kept)
 
 
 def _with_corrected_biases(

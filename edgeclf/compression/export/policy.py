@@ -55,12 +55,6 @@ class QuantizationPolicy(Record):
                 known = ", ".join(sorted({op.name for op in graph.operators}))
                 raise InputError(f"float_operators: the network has no {printable(operator)}; it has {known}")
             chosen.update(found)
-        for name, op in zip(names, graph.operators, strict=True):
-            # raw pixels become what the network takes by the quantization of its input alone
-            if layer_name(name) in chosen and set(op.inputs) & set(graph.input_indices):
-                raise InputError(
-                    f"{printable(layer_name(name))} reads the pixels and cannot stay in float; leave it out"
-                )
         return frozenset(name for name in names if layer_name(name) in chosen)
 
 
