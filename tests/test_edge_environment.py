@@ -106,6 +106,7 @@ def test_a_run_folder_is_measured_without_its_float_network(edge_python: str, tm
     assert 'pip install "edgeclf[train]"' in edgeclf(edge_python, tmp_path, "bench", "run", "--runs", "20").stdout
 
 
+@pytest.mark.alone
 def test_predict_starts_fast_and_stays_small(edge_python: str, photo: Path, tmp_path: Path) -> None:
     code = """
 import resource, subprocess, sys, time

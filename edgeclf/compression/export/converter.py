@@ -4,15 +4,16 @@ from __future__ import annotations
 
 import contextlib
 import re
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from typing import Any
 
 import numpy as np
 import tensorflow as tf
 
 from edgeclf.errors import ModelError
+from edgeclf.graph.conversion import make_converter
 from edgeclf.graph.float_network import FloatNetwork
-from edgeclf.graph.private_apis import change_io_type, converter_error, disable_per_channel_dense, quantize_graph
+from edgeclf.graph.private_apis import change_io_type, converter_error, quantize_graph
 from edgeclf.image.native_stderr import without_chatter
 
 _CHATTER = (
@@ -27,12 +28,12 @@ def float_graph(network: FloatNetwork) -> bytes:
     """Return the float graph on scaled pixels, one image at a time: converted, unless the network came as one."""
     if network.graph is not None:
         return network.graph
-    return run_converter(_converter(network, network.call, tf.float32))
+    return run_converter(make_converter(network.call, network.input.height, network.input.width))
 
 
 def trained_graph(network: FloatNetwork) -> bytes:
     """Convert a network that carries trained ranges to an integer graph with float input and output."""
-    converter = _converter(network, network.call, tf.float32)
+    converter = make_converter(network.call, network.input.height, network.input.width)
     converter.optimizations = [tf.lite.Optimize.DEFAULT]
     return run_converter(converter)
 
@@ -41,7 +42,11 @@ def pixel_converter(network: FloatNetwork, io: str) -> Any:
     """Make a converter for the network on raw pixels; the input is of type `io`, `uint8` or `float32`."""
     scale = np.float32(network.input_max / 255)
     dtype = tf.float32 if io == "float32" else tf.uint8
-    return _converter(network, lambda pixels: network.call(tf.cast(pixels, tf.float32) * scale), dtype)
+
+    def call(pixels: Any) -> Any:
+        return network.call(tf.cast(pixels, tf.float32) * scale)
+
+    return make_converter(call, network.input.height, network.input.width, dtype)
 
 
 def run_converter(converter: Any) -> bytes:
@@ -76,21 +81,6 @@ def change_io(content: bytes, io: str) -> bytes:
     """
     with _refusals():
         return change_io_type(content, {"uint8": tf.uint8, "int8": tf.int8}[io])
-
-
-def _converter(network: FloatNetwork, function: Callable[[Any], Any], dtype: Any) -> Any:
-    signature = [tf.TensorSpec((1, network.input.height, network.input.width, 3), dtype, name="image")]
-    concrete = tf.function(function, input_signature=signature).get_concrete_function()
-    converter = tf.lite.TFLiteConverter.from_concrete_functions([concrete], _variable_owner(network))
-    disable_per_channel_dense(converter)
-    return converter
-
-
-def _variable_owner(network: FloatNetwork) -> Any:
-    """Return the object that keeps the variables for the converter; None: it takes them as constants."""
-    # The converter writes a SavedModel on its way, in which a Keras 3 network would lose its variables' values.
-    keras3 = type(network.trackable).__module__.partition(".")[0] == "keras"
-    return None if keras3 else network.trackable
 
 
 @contextlib.contextmanager

@@ -11,6 +11,7 @@ import tf_keras
 
 from edgeclf.artifact.model_file import ModelFile
 from edgeclf.errors import ModelError, one_line
+from edgeclf.graph.conversion import make_converter
 from edgeclf.graph.flatten import flatten
 from edgeclf.graph.private_apis import converter_error
 from edgeclf.inference.engine import find_engine
@@ -90,7 +91,7 @@ def _read(path: Path, image_size: int, trust_model: bool) -> Any:
 def _convert(network: Any) -> bytes:
     shape = (1, *network.inputs[0].shape[1:])
     images = np.random.default_rng(0).uniform(0, 1, (2, *shape)).astype(np.float32)
-    converter = tf.lite.TFLiteConverter.from_keras_model(network)
+    converter = make_converter(lambda image: network(image, training=False), *shape[1:3])
     converter.optimizations = [tf.lite.Optimize.DEFAULT]
     converter.representative_dataset = lambda: ([image] for image in images)
     converter.target_spec.supported_ops = [tf.lite.OpsSet.TFLITE_BUILTINS_INT8]
