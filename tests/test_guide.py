@@ -11,14 +11,13 @@ import numpy as np
 import pytest
 from command_line import edgeclf
 from guide_commands import GUIDE, NOT_RUN, ROOT, TESTED_ELSEWHERE, Line, blocks, commands, parse, read
+from guide_photos import COLOURS, draw_photos
 from linear_models import write_float_model
 
 from edgeclf.artifact.normalization import NORMALIZATIONS, Normalization
 from edgeclf.cli.main import COMMANDS
 
 LINES = [line for page in GUIDE for line in commands(page)]
-COLOURS = {"bird": (220, 60, 40), "cat": (40, 200, 60), "dog": (50, 60, 220)}
-"""Blue, green and red of each class."""
 OTHERS_MODELS = {"teachable": "tf", "yolo": "0..1", "birds": "torch"}
 """Float models from elsewhere, by name, and how pixels enter them."""
 
@@ -44,17 +43,8 @@ def make_tflite(path: Path, normalization: Normalization) -> None:
     write_float_model(path, weights * std * 255, bias + weights @ mean)
 
 
-def draw_photos(folder: Path, count: int, draw: np.random.Generator) -> None:
-    """Photos of each of three classes, which differ by their colour."""
-    for label, colour in COLOURS.items():
-        (folder / label).mkdir(parents=True)
-        for number in range(count):
-            noise = draw.normal(0, 40, (40, 48, 3)) + np.array(colour)
-            cv2.imwrite(str(folder / label / f"{number}.jpg"), np.clip(noise, 0, 255).astype(np.uint8))
-
-
 def make_photos(folder: Path) -> None:
-    draw_photos(folder / "photos", 60, np.random.default_rng(0))
+    draw_photos(folder / "photos")
     shutil.copy(folder / "photos" / "cat" / "1.jpg", folder / "cat.jpg")
 
 
@@ -62,7 +52,7 @@ def make_everything(folder: Path) -> None:
     """Make what the pages' commands name."""
     make_photos(folder)
     for number, place in enumerate(("yolo-photos/train", "yolo-photos/val", "yolo-photos/test", "clips/door/dataset")):
-        draw_photos(folder / place, 8, np.random.default_rng(1 + number))
+        draw_photos(folder / place, 8, seed=1 + number)
     (folder / "scans").mkdir()
     shutil.copy(folder / "cat.jpg", folder / "scans" / "1.jpg")
     writer = cv2.VideoWriter(str(folder / "street.mp4"), cv2.VideoWriter.fourcc(*"mp4v"), 10, (96, 96))

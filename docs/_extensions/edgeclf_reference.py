@@ -25,15 +25,16 @@ from edgeclf.measure.conditions import ENDS, QUANTITIES
 
 _MARK = re.compile(r"^<!-- edgeclf: ([a-z ]+) -->$", re.MULTILINE)
 _SPECIAL = re.compile(r"([\\`*_{}\[\]<>#|~$])")
-_OPTION = re.compile(r"(?<![\w-])--[a-z][a-z0-9-]*")
+_CODE = re.compile(r"`([^`]+)`|((?<![\w-])--[a-z][a-z0-9-]*)")
 _ARGUMENTS, _OWN, _EVERY = "Arguments", "Options", "Every command"
 
 
 def escape(text: str) -> str:
-    """Escape what Markdown would take for markup, and set options as code."""
+    """Escape what Markdown would take for markup; what stands between backticks, and options, becomes code."""
     parts, end = [], 0
-    for found in _OPTION.finditer(text):
-        parts += [_SPECIAL.sub(r"\\\1", text[end : found.start()]), f"`{found[0]}`"]
+    for found in _CODE.finditer(text):
+        code = (found[1] or found[2]).replace("|", r"\|")
+        parts += [_SPECIAL.sub(r"\\\1", text[end : found.start()]), f"`{code}`"]
         end = found.end()
     return "".join([*parts, _SPECIAL.sub(r"\\\1", text[end:])])
 
@@ -105,11 +106,14 @@ def _describe_settings(name: str) -> str:
     assert settings is not None
     record = settings()
     meanings = _setting_meanings(name, record)
-    rows = []
+    keys: dict[tuple[str, str], list[str]] = {}
     for field in dataclasses.fields(record):
         if field.init:
             default, meaning = meanings[field.name]
-            rows.append((f"`{field.name}`", "" if default is None else f"`{default}`", escape(meaning)))
+            if not meaning:
+                raise ValueError(f"the docstring that explains the setting {field.name} of {name} does not name it")
+            keys.setdefault((str(default), meaning), []).append(f"`{field.name}`")
+    rows = ((" ".join(names), f"`{default}`", escape(meaning)) for (default, meaning), names in keys.items())
     return f"**Settings** (`--set KEY=VALUE`)\n\n{table(('key', 'default', 'meaning'), rows)}"
 
 
@@ -209,13 +213,13 @@ def _report_paths(names: Iterable[str]) -> Iterator[str]:
         yield f"{imports[returned]}.{returned}"
 
 
-_CODE = re.compile(r"(?:\A|(?<=\n))(\S[^\n]*\n\n)((?:    [^\n]*\n)+)(?=\n|\Z)")
+_EXAMPLE = re.compile(r"(?:\A|(?<=\n))(\S[^\n]*\n\n)((?:    [^\n]*\n)+)(?=\n|\Z)")
 
 
 def mark_examples(app: Any, what: str, name: str, value: object, options: object, lines: list[str]) -> None:
     """Turn the indented examples of a docstring, which are code, into code blocks."""
     text = "\n".join(lines) + "\n"
-    lines[:] = _CODE.sub(lambda found: f"{found[1]}.. code-block:: python\n\n{found[2]}", text).splitlines()
+    lines[:] = _EXAMPLE.sub(lambda found: f"{found[1]}.. code-block:: python\n\n{found[2]}", text).splitlines()
 
 
 def set_dashes(app: Any, page: Any, name: str) -> None:
