@@ -46,30 +46,29 @@ def prepare(name: str) -> Any:
 
 
 @pytest.fixture(scope="module")
-def kernel(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[Any, Path]]:
-    """One kernel for all of them, so that TensorFlow is imported once; and the folder in which it runs."""
+def kernel(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Any]:
+    """One kernel for all of them, so that TensorFlow is imported once, in a folder with photos."""
     manager = pytest.importorskip("jupyter_client").KernelManager(kernel_name="python3")
     folder = tmp_path_factory.mktemp("notebooks")
     draw_photos(folder / "photos")
     environment = {**os.environ, "CUDA_VISIBLE_DEVICES": "", "PYTHONPATH": str(FOLDER.parents[1])}
     manager.start_kernel(cwd=str(folder), env=environment)
-    yield manager, folder
+    yield manager
     manager.shutdown_kernel(now=True)
 
 
 @pytest.mark.slow
 @pytest.mark.parametrize("name", NAMES)
-def test_a_notebook_runs(name: str, kernel: tuple[Any, Path]) -> None:
-    manager, folder = kernel
+def test_a_notebook_runs(name: str, kernel: Any) -> None:
     book = prepare(name)
-    client = pytest.importorskip("nbclient").NotebookClient(book, km=manager, timeout=300)
+    client = pytest.importorskip("nbclient").NotebookClient(book, km=kernel, timeout=600)
     client.execute()
     outputs = [output for cell in book.cells if cell.cell_type == "code" for output in cell.outputs]
     assert sum("image/png" in output.get("data", {}) for output in outputs) == PICTURES[name]
     written = "".join(output.text for output in outputs if output.output_type == "stream" and output.name == "stdout")
-    assert "%" in written
-    assert "None" not in written
-    assert (folder / "runs").is_dir()
+    figures = [line for line in written.splitlines() if "%" in line]
+    assert figures
+    assert not any("None" in line or "nan" in line for line in figures)
 
 
 @pytest.mark.parametrize("name", NAMES)
