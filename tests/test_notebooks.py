@@ -18,7 +18,7 @@ SMALL = {"epochs": 1, "model": "cnn", "image_size": 32}
 PARAMETERS: dict[str, dict[str, Any]] = {
     "tutorial": {"DATA": "photos", "TRAINING": SMALL},
     "own_photos": {"TRAINING": SMALL},
-    "compress_and_compare": {"DATA": "photos", "RECIPES": ["float32", "int8"]},
+    "compress_and_compare": {"DATA": "photos", "TRAINING": SMALL, "RECIPES": ["float32", "int8"]},
 }
 PICTURES = {"tutorial": 4, "own_photos": 4, "compress_and_compare": 1}
 
