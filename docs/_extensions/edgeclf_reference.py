@@ -1,7 +1,8 @@
 """Sphinx extension: writes the reference out of the command line and the docstrings while the pages are read.
 
-A page holds a comment such as `<!-- edgeclf: commands -->`, and gets Markdown in its place. What it is made of is what
-`edgeclf --help` and `import edgeclf` show, so that it cannot say anything else.
+A page holds a comment such as `<!-- edgeclf: commands -->`, a line for those who read it unbuilt, and `<!-- end -->`;
+Markdown comes in their place. What it is made of is what `edgeclf --help` and `import edgeclf` show, so that it cannot
+say anything else.
 """
 
 from __future__ import annotations
@@ -23,7 +24,7 @@ import edgeclf
 from edgeclf.cli.main import COMMANDS, app
 from edgeclf.measure.conditions import ENDS, QUANTITIES
 
-_MARK = re.compile(r"^<!-- edgeclf: ([a-z ]+) -->$", re.MULTILINE)
+_MARK = re.compile(r"^<!-- edgeclf: ([a-z ]+) -->\n.+\n<!-- end -->$", re.MULTILINE)
 _SPECIAL = re.compile(r"([\\`*_{}\[\]<>#|~$])")
 _CODE = re.compile(r"`([^`]+)`|((?<![\w-])--[a-z][a-z0-9-]*)")
 _ARGUMENTS, _OWN, _EVERY = "Arguments", "Options", "Every command"
@@ -241,6 +242,8 @@ PARTS: dict[str, Callable[[], str]] = {
 def fill_in(app: Any, name: str, source: list[str]) -> None:
     """Put what a page asks for in the place of its comments; an unknown name is an error."""
     source[0] = _MARK.sub(lambda found: PARTS[found[1]](), source[0])
+    if "<!-- edgeclf:" in source[0]:
+        raise ValueError(f"{name}: a comment that is to be filled in has no line below it, or no <!-- end -->")
 
 
 def setup(app: Any) -> dict[str, bool]:
