@@ -60,7 +60,8 @@ class Classifier:
         path: the model file.
         labels: class names in index order, `none` included (see `artifact.none_class`).
         label_source: where they are from: `given`, `metadata`, `provenance`, `beside` or `numbers`.
-        height, width: of the input, pixels; `size` is both.
+        height: of the input, pixels.
+        width: likewise; `size` is both.
         input_shape: the same, with the fit.
         class_count: number of classes.
         runtime: name of the engine.
