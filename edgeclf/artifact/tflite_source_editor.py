@@ -23,7 +23,7 @@ MOST_NAMED = 1000
 """Tensors that the signatures of a classifier name."""
 _GRAPHS, _SIGNATURES = 2, 7  # fields of the schema's Model table
 _SPARSITY, _VARIANTS = 6, 9  # of its Tensor table
-_FLOAT32, _FLOAT16, _UINT8 = 0, 1, 3  # element types of the schema
+_FLOAT32, _FLOAT16, _UINT8, _INT8 = 0, 1, 3, 9  # element types of the schema
 _VALID = 1  # padding of the schema
 
 
@@ -120,6 +120,26 @@ class SourceEditor(TfliteEditor):
         options.inDataType, options.outDataType = _UINT8, _FLOAT32
         code = self._operator_code(schema.BuiltinOperator.CAST, 1)
         self._put_before_entry(code, [], schema.BuiltinOptions.CastOptions, options, _UINT8)
+
+    def dequantize_entry(self, dtype: str, scale: float) -> None:
+        """Let the input be integers, in front of operators that compute in float.
+
+        Args:
+            dtype: `uint8` or `int8`.
+            scale: what one step stands for; the smallest integer stands for 0.
+        """
+        from ai_edge_litert import schema_py_generated as schema
+
+        before = self._main.inputs[0]
+        code = self._operator_code(schema.BuiltinOperator.DEQUANTIZE, 2)
+        number, zero = {"uint8": (_UINT8, 0), "int8": (_INT8, -128)}[dtype]
+        self._put_before_entry(code, [], schema.BuiltinOptions.DequantizeOptions, schema.DequantizeOptionsT(), number)
+        quantization = schema.QuantizationParametersT()
+        quantization.scale, quantization.zeroPoint = np.asarray([scale], np.float32), np.asarray([zero], np.int64)
+        self._main.tensors[self._main.inputs[0]].quantization = quantization
+        for signature in self._model.signatureDefs or []:
+            for named in signature.inputs or []:
+                named.tensorIndex = self._main.inputs[0] if named.tensorIndex == before else named.tensorIndex
 
     def normalize_entry(
         self, scales: npt.NDArray[np.float64], offsets: npt.NDArray[np.float64], *, reverse: bool

@@ -9,12 +9,13 @@ import numpy as np
 from edgeclf.artifact.macs import count_macs
 from edgeclf.artifact.tflite import TfliteModel, parse
 from edgeclf.artifact.tflite_editor import TfliteEditor
+from edgeclf.artifact.tflite_source_editor import SourceEditor
 from edgeclf.compression.export.bias_correction import correct_biases
 from edgeclf.compression.export.calibration import spanning_images
 from edgeclf.compression.export.equalization import equalize
 from edgeclf.compression.export.graph_queries import activations, weighted_operators
 from edgeclf.compression.export.observation import FloatObservation, observe_ranges, pixel_feeder
-from edgeclf.compression.export.policy import EVERYTHING, QuantizationPolicy, layer_name
+from edgeclf.compression.export.policy import EVERYTHING, QuantizationPolicy
 from edgeclf.compression.export.tflite_format import IO_TYPES, Converted, TFLiteFormat
 from edgeclf.errors import InputError
 from edgeclf.progress import SILENT, Progress
@@ -114,7 +115,7 @@ def quantize_observed(observed: FloatObservation, policy: QuantizationPolicy = E
         policy: which layers stay in float.
 
     Raises:
-        InputError: the policy names layers that the graph does not have.
+        InputError: the policy names layers that the graph does not have, or all that it has.
         ModelError: the quantizer refuses the graph.
     """
     from edgeclf.compression.export.converter import quantize
@@ -127,12 +128,9 @@ def quantize_observed(observed: FloatObservation, policy: QuantizationPolicy = E
         }
         | {editor.graph.input_indices[0]: (0.0, observed.input_max)}
     )
-    graph, kept = editor.graph, policy.float_nodes(editor.graph)
-    for op in graph.operators:
-        # raw pixels become what the network takes by the quantization of its input alone
-        if graph.tensors[op.outputs[0]].name in kept and set(op.inputs) & set(graph.input_indices):
-            layer = layer_name(graph.tensors[op.outputs[0]].name)
-            raise InputError(f"float_layers: {layer} reads the pixels and cannot stay in float; leave it out")
+    kept = policy.float_nodes(editor.graph)
+    if all(editor.graph.tensors[op.outputs[0]].name in kept for op in editor.graph.operators):
+        raise InputError("float_layers and float_operators name every layer; make a float32 model of it instead")
     return quantize(editor.pack(), kept)
 
 
@@ -148,9 +146,14 @@ def _with_io(quantized: bytes, io: str, input_max: float) -> Converted:
     """Give an integer graph with float input and output those of type `io`."""
     from edgeclf.compression.export.converter import change_io
 
+    editor = SourceEditor(quantized)
     if io != "float32":
-        return Converted(change_io(quantized, io))
-    editor = TfliteEditor(quantized)
+        (entry,) = editor.graph.input_indices
+        if all(op.name == "QUANTIZE" for op in editor.graph.consumers(entry)):
+            return Converted(change_io(quantized, io))
+        # a layer in float reads the pixels: what the quantization of the input stands for is computed in front of it
+        editor.dequantize_entry(io, input_max / 255)
+        return Converted(change_io(editor.pack(), io, entry=False))
     if editor.scale_input(255 / input_max):
         return Converted(editor.pack())
     return Converted(quantized, (0.0, input_max))
