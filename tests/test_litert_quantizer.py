@@ -41,4 +41,4 @@ def test_a_network_becomes_a_file_with_the_usual_input_and_output() -> None:
         assert entry.scale == pytest.approx(network.input_max / 255)
         session = LITERT.open(file)
         raw = np.stack([session.run((image[None].astype(int) + zero).astype(io))[0] for image in images])
-        assert np.abs((raw.astype(float) - result.zero_point) * result.scale - exact).max() < 0.05
+        assert np.abs((raw.astype(float) - result.zero_point) * result.scale - exact).max() < 0.1

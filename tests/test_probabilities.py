@@ -32,7 +32,15 @@ from edgeclf.inference.novelty import distances, fold, fold_signs
 from edgeclf.inference.prediction import UnknownRule, choose_rule
 from edgeclf.inference.score_reader import calibrate
 from edgeclf.inference.verification import verify
-from edgeclf.measure.calibration import auroc, calibration_error, most_events, upper_bound
+from edgeclf.measure.accuracy import predict_split
+from edgeclf.measure.calibration import (
+    auroc,
+    calibration_error,
+    calibration_interval,
+    measure_calibration,
+    most_events,
+    upper_bound,
+)
 from edgeclf.streaming.loop.settings import Smoothing
 from edgeclf.streaming.loop.smoothing import Smoother
 
@@ -222,6 +230,35 @@ def test_a_graph_that_ends_in_logits_is_read_at_its_output() -> None:
     inner = find_inner_scores(graph)
     assert inner is not None
     assert inner.logits == graph.output_indices[0]
+
+
+@pytest.mark.parametrize("off", [0.0, 0.05, 0.15])
+def test_the_interval_of_the_calibration_error_holds_the_true_one(off: float) -> None:
+    random, held = np.random.default_rng(0), 0
+    for seed in range(60):
+        confidence = 1 - 0.4 * random.beta(1, 3, 300)
+        correct = random.random(300) < confidence - off
+        low, high = calibration_interval(confidence, correct, resamples=100, seed=seed)
+        assert low <= calibration_error(confidence, correct) <= high
+        held += low <= off <= high
+    assert held >= 54  # of 60; 57 are expected of an exact interval
+
+
+def test_calibration_is_measured_before_and_after_what_was_fitted(fitted: Path) -> None:
+    images, labels = tflite_models.digits()
+    found, plain = (
+        predict_split(ModelFile.read(fitted.with_name(n)), images) for n in ("fitted.tflite", "plain.tflite")
+    )
+    np.testing.assert_array_equal(found.indices, plain.indices)
+    np.testing.assert_array_equal(found.plain, plain.shown)
+    correct = found.indices == labels
+    after = measure_calibration(found.shown, found.plain, correct)
+    assert (after.error, after.before) == (
+        calibration_error(found.shown, correct),
+        calibration_error(found.plain, correct),
+    )
+    before = measure_calibration(plain.shown, plain.plain, correct)
+    assert (before.error, before.interval, before.before) == (after.before, after.before_interval, None)
 
 
 # the file

@@ -25,11 +25,12 @@ from edgeclf.compression.export.graph_queries import weighted_operators
 from edgeclf.compression.export.observation import Feed
 from edgeclf.progress import SILENT, Progress
 
-FEWEST_PATCHES, MOST_PATCHES = 4_000, 20_000
-PATCHES_A_WEIGHT = 30
+FEWEST_PATCHES, MOST_PATCHES = 1_000, 10_000
+PATCHES_A_WEIGHT = 15
 """Patches that a layer's second moments come from, between the two limits above."""
 DAMPING = 0.01
-"""Added to the second moments, relative to their mean: few patches must not make weights wander."""
+"""Added to the second moments, relative to their mean, and more where there are fewer patches than weights: few patches
+must not make weights wander."""
 MOST_SWEEPS = 20
 _LEAST, _LARGEST = -127, 127
 _Array = npt.NDArray[np.float64]
@@ -129,10 +130,14 @@ def measure_moments(patches: npt.NDArray[np.float32]) -> _Array:
         patches: float32[n, K], of which one group is made, or float32[n, K, C] with a group a channel.
     """
     centred = patches - patches.mean(axis=0)
-    rows = np.ascontiguousarray((centred[..., None] if centred.ndim == 2 else centred).transpose(2, 1, 0))
-    moments = np.asarray(rows @ rows.transpose(0, 2, 1), np.float64) / rows.shape[2]
+    if centred.ndim == 2:
+        moments = np.asarray(centred.T @ centred, np.float64)[None] / len(centred)
+    else:
+        rows = np.ascontiguousarray(centred.transpose(2, 1, 0))
+        moments = np.asarray(rows @ rows.transpose(0, 2, 1), np.float64) / len(centred)
     size = moments.shape[-1]
-    return np.asarray(moments + DAMPING / size * np.trace(moments, axis1=1, axis2=2)[:, None, None] * np.eye(size))
+    damping = DAMPING * max(1.0, size / len(patches)) * np.trace(moments, axis1=1, axis2=2) / size
+    return np.asarray(moments + damping[:, None, None] * np.eye(size))
 
 
 def round_weights(wanted: _Array, tensor: TensorInfo, moments: _Array, *, depthwise: bool) -> npt.NDArray[np.int8]:
@@ -171,17 +176,18 @@ def _descend(now: _Array, then: _Array, real: _Array, moments: _Array, groups: n
     now, then = now.copy(), then.copy()
     shared = len(moments) == 1
     slope = (now - real) @ moments[0] if shared else np.einsum("ok,okl->ol", now - real, moments[groups])
-    order = np.argsort(-np.einsum("gkk->k", moments))
+    curves = np.einsum("gkk->gk", moments)[groups]
+    order = np.argsort(-curves.sum(axis=0))
     for _ in range(MOST_SWEEPS):
-        changed = 0
-        for k in order:
-            moved, curve = then[:, k] - now[:, k], moments[groups, k, k]
-            # numerical noise must not keep weights going back and forth
-            chosen = np.flatnonzero(2 * moved * slope[:, k] + moved**2 * curve < -1e-9 * curve)
-            if len(chosen):
-                changed += len(chosen)
-                slope[chosen] += moved[chosen, None] * (moments[0, k] if shared else moments[groups[chosen], k])
-                now[chosen, k], then[chosen, k] = then[chosen, k], now[chosen, k]
-        if not changed:
+        moved = then - now
+        # numerical noise must not keep weights going back and forth
+        open_ones = (2 * moved * slope + moved**2 * curves < -1e-9 * curves).any(axis=0)
+        if not open_ones.any():
             break
+        for k in order[open_ones[order]]:
+            step = then[:, k] - now[:, k]
+            (chosen,) = (2 * step * slope[:, k] + step**2 * curves[:, k] < -1e-9 * curves[:, k]).nonzero()
+            if len(chosen):
+                slope[chosen] += step[chosen, None] * (moments[0, k] if shared else moments[groups[chosen], k])
+                now[chosen, k], then[chosen, k] = then[chosen, k], now[chosen, k]
     return now
