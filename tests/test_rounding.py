@@ -61,6 +61,16 @@ def test_weights_are_rounded_no_worse_than_to_the_nearest_and_mostly_as_well_as_
     assert best_found > 15
 
 
+def test_pruned_weights_stay_zero() -> None:
+    patches = RANDOM.normal(size=(300, 6)).astype(np.float32)
+    patches[:, 1:] = patches[:, :1]
+    rounded = round_weights(
+        np.array([[0.0, 0.4, 0.0, 0.4, 0.4, 0.0]]), tensor([1.0]), measure_moments(patches), depthwise=False
+    )
+    assert not rounded[0, [0, 2, 5]].any()
+    assert rounded.sum() == 1
+
+
 def test_a_depthwise_channel_is_rounded_by_the_moments_of_its_own_input() -> None:
     patches = RANDOM.normal(size=(300, 9, 2)).astype(np.float32)
     patches[:, :, 1] = patches[:, :1, 1]  # nine equal inputs: errors cancel
@@ -140,8 +150,8 @@ def test_a_network_is_exported_with_both() -> None:
 
     network: Any = residual_network.build()
     context = StepContext(network, calibration_images=residual_network.IMAGES)
-    plain = TFLite(bias_correction=False).export(network, context).graph
-    rounded = TFLite(bias_correction=False, rounding="adaptive").export(network, context).graph
+    plain = TFLite(bias_correction=False, rounding="nearest").export(network, context).graph
+    rounded = TFLite(bias_correction=False).export(network, context).graph
     moved = 0
     for op, other in zip(weighted_operators(plain), weighted_operators(rounded), strict=True):
         first, second = plain.tensors[op.inputs[1]], rounded.tensors[other.inputs[1]]

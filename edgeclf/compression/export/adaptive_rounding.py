@@ -58,8 +58,9 @@ def round_adaptively(
     with progress.task("rounding weights", len(operators)) as task:
         for op in operators:
             task.advance()
-            weight = model.tensors[op.inputs[1]]
-            if weight.name not in wanted:
+            weight, entry = model.tensors[op.inputs[1]], model.tensors[op.inputs[0]]
+            grouped = op.name == "CONV_2D" and weight.shape[-1] != entry.shape[-1]
+            if weight.name not in wanted or grouped:
                 continue
             run.advance(model.operators.index(op))
             places = draw_places(model, op, len(images), random)
@@ -101,11 +102,11 @@ def read_patches(
     def real(part: npt.NDArray[Any]) -> npt.NDArray[np.float32]:
         if not info.scale:
             return np.asarray(part, np.float32)
-        return (part.astype(np.float32) - np.float32(info.zero_point)) * np.float32(info.scale)
+        return np.asarray((part.astype(np.float32) - info.zero_point) * np.float32(info.scale), np.float32)
 
     if op.name == "FULLY_CONNECTED":
-        rows = values.reshape(len(values), -1, weights.shape[-1])
-        return real(np.concatenate([row[chosen] for row, chosen in zip(rows, places, strict=True)]))
+        vectors = values.reshape(len(values), -1, weights.shape[-1])
+        return real(np.concatenate([part[chosen] for part, chosen in zip(vectors, places, strict=True)]))
     _, tall, wide, _ = weights.shape
     _, rows, columns, _ = model.tensors[op.outputs[0]].shape
     down, right = op.options["stride_h"], op.options["stride_w"]
@@ -153,8 +154,8 @@ def round_weights(wanted: _Array, tensor: TensorInfo, moments: _Array, *, depthw
     rows = wanted.reshape(-1, outputs).T if depthwise else wanted.reshape(outputs, -1)
     real = rows / np.broadcast_to(np.asarray(tensor.scales, np.float64), (outputs,))[:, None]
     nearest = np.clip(np.rint(real), _LEAST, _LARGEST)
-    # where a weight may go instead of the nearest integer: to the one on its other side
-    other = np.clip(nearest + np.where(real >= nearest, 1, -1), _LEAST, _LARGEST)
+    # where a weight may go instead of the nearest integer: to the one on its other side; zeros stay
+    other = np.clip(nearest + np.sign(real - nearest), _LEAST, _LARGEST)
     groups = np.arange(outputs) * len(moments) // outputs
     rounded = _descend(nearest, other, real, moments, groups)
     shaped = rounded.T.reshape(wanted.shape) if depthwise else rounded.reshape(wanted.shape)

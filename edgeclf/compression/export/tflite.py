@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from edgeclf.graph.float_network import FloatNetwork
 
 RANGES = ("extremes", "mse")
-ROUNDINGS = ("nearest", "adaptive")
+ROUNDINGS = ("adaptive", "nearest")
 
 
 @register_exporter
@@ -34,9 +34,12 @@ class TFLite(Exporter, Record):
         equalization: before calibration of int8, give channels similar ranges (see `equalize`). Off, since it did not
             raise top-1 where it was measured: ResNet-8 on cifar10-jpeg, three draws, 2,080 validation images.
         ranges: of int8: `extremes` takes the smallest and largest values seen, without the most extreme 1 % of the
-            images; `mse` those ends that leave the least mean squared error, of weights as well (see `range_choice`).
-        rounding: of int8 weights: `nearest`, or `adaptive` up or down as it serves the layer (see
-            `adaptive_rounding`).
+            images; `mse` those ends that leave the least mean squared error, of weights as well (see `range_choice`),
+            which did not raise top-1 where it was measured.
+        rounding: of int8 weights: `adaptive`, up or down as it serves the layer (see `adaptive_rounding`), or
+            `nearest`, which clustered weights always get. Adaptive rounding brought top-1 on validation images from
+            0.12 points below that of the float network to 0.02 (ResNet-8 on cifar10-jpeg, six draws), and from 0.88
+            to 0.10 (MobileNetV2 at 160 pixels on clothing, three draws).
         policy: which layers of an int8 model compute in float.
 
     Raises:
@@ -51,7 +54,7 @@ class TFLite(Exporter, Record):
     bias_correction: bool = True
     equalization: bool = False
     ranges: str = "extremes"
-    rounding: str = "nearest"
+    rounding: str = "adaptive"
     policy: QuantizationPolicy = EVERYTHING
 
     def __post_init__(self) -> None:
