@@ -86,6 +86,7 @@ ALIASES: dict[str, dict[str, tuple[str, ...]]] = {
             "train": ("fit", "finetune", "fine-tune", "learn", "retrain"),
             "predict": ("classify", "infer", "inference", "detect", "label", "run"),
             "live": ("stream", "camera", "webcam", "serve", "watch", "track"),
+            "refit": ("calibrate", "recalibrate", "temperature", "threshold"),
             "inspect": ("info", "show", "summary", "describe", "analyze", "metadata"),
             "compare": ("diff", "versus", "vs", "mcnemar", "ab"),
             "verify": ("check-model", "selftest", "validate-model"),

@@ -11,6 +11,7 @@ from edgeclf.errors import MissingExtraError
 EXTRA_OF = {
     "flatbuffers": "train",
     "jinja2": "train",
+    "litert_quantizer": "litert-quantizer",
     "matplotlib": "train",
     "onnx": "onnx",
     "onnxruntime": "onnx",

@@ -11,6 +11,7 @@ from linear_models import Digits, fit, load_digits, write_float_model, write_int
 from edgeclf.artifact.model_file import ModelFile
 from edgeclf.artifact.normalization import RAW, Normalization
 from edgeclf.errors import DataError
+from edgeclf.inference.classifier import Classifier
 from edgeclf.measure.accuracy import class_indices, predict_split, takes_order_of_classes
 
 
@@ -39,16 +40,20 @@ def test_threads_predict_exactly_as_a_plain_loop(
     write, normalization: Normalization | None, workers: int, digits: Digits, tmp_path: Path
 ) -> None:
     model = write(tmp_path / "model.tflite", *fit(digits))
-    predictions = predict_split(ModelFile.read(model), digits.test_images, normalization=normalization, workers=workers)
+    found = predict_split(ModelFile.read(model), digits.test_images, normalization=normalization, workers=workers)
+    predictions = found.indices
     np.testing.assert_array_equal(predictions, plain_loop(model, digits.test_images))
     assert predictions.dtype == np.int64
     assert np.mean(predictions == digits.test_labels) > 0.8
+    scores = Classifier(model, normalize=normalization).probabilities(digits.test_images)
+    np.testing.assert_array_equal(found.shown, scores[np.arange(len(scores)), predictions])
+    np.testing.assert_array_equal(found.shown, found.plain)  # nothing was fitted
 
 
 def test_fewer_images_than_workers(digits: Digits, tmp_path: Path) -> None:
     model = write_int8_model(tmp_path / "model.tflite", *fit(digits))
-    assert len(predict_split(ModelFile.read(model), digits.test_images[:1], workers=8)) == 1
-    assert len(predict_split(ModelFile.read(model), digits.test_images[:0], workers=8)) == 0
+    assert len(predict_split(ModelFile.read(model), digits.test_images[:1], workers=8).indices) == 1
+    assert len(predict_split(ModelFile.read(model), digits.test_images[:0], workers=8).shown) == 0
 
 
 def test_a_model_without_labels_has_the_datas_classes_in_order() -> None:

@@ -17,7 +17,10 @@ from typer.testing import CliRunner, Result
 import edgeclf
 from edgeclf.cli.main import app
 
-COMMANDS = ("audit", "train", "compress", "bench", "compare", "predict", "live", "collected", "inspect", "verify")
+COMMANDS = (
+    *("audit", "train", "compress", "refit", "bench", "compare"),
+    *("predict", "live", "collected", "inspect", "verify"),
+)
 
 
 def run(*arguments: str) -> Result:
@@ -80,6 +83,7 @@ def test_help_of_each_command_has_its_options_and_an_example(command: str) -> No
         ),
         ("predict", "--top --threads --runtime --input-range"),
         ("verify", "--runtime"),
+        ("refit", "--data --out --precision --overwrite"),
     ],
 )
 def test_options_that_scripts_rely_on_exist(command: str, options: str) -> None:
@@ -100,7 +104,7 @@ def test_without_a_command_help_goes_to_stderr() -> None:
         ("trian photos", "edgeclf: no such command 'trian'; did you mean 'train'?"),
         (
             "zzz",
-            "edgeclf: no such command 'zzz'; commands: audit, train, compress, bench, compare, predict, live, "
+            "edgeclf: no such command 'zzz'; commands: audit, train, compress, refit, bench, compare, predict, live, "
             "collected, inspect, verify",
         ),
         ("predict m.tflite a.jpg --tpo 1", "edgeclf: no such option '--tpo'; did you mean '--top'?"),

@@ -61,7 +61,7 @@ def test_every_kind_of_network_becomes_int8_and_computes_the_same_features(name:
     network = prepare_network(float_network(tf_keras.Model(whole.inputs, whole.layers[-2].output)))
     pixels = images(size_of(name))
     context = StepContext(original=network, calibration_images=pixels)
-    made = INT8.convert(network, TFLite(bias_correction=False), context).content
+    made = INT8.convert(network, TFLite(bias_correction=False, rounding="nearest"), context).content
     assert float_operators(parse(made)) == ()
     session = LITERT.open(ModelFile(made, name))
     got = np.concatenate([session.run(image[None]) for image in pixels]).astype(np.float64)

@@ -32,7 +32,15 @@ from edgeclf.inference.novelty import distances, fold, fold_signs
 from edgeclf.inference.prediction import UnknownRule, choose_rule
 from edgeclf.inference.score_reader import calibrate
 from edgeclf.inference.verification import verify
-from edgeclf.measure.calibration import auroc, calibration_error, most_events, upper_bound
+from edgeclf.measure.accuracy import predict_split
+from edgeclf.measure.calibration import (
+    auroc,
+    calibration_error,
+    calibration_interval,
+    measure_calibration,
+    most_events,
+    upper_bound,
+)
 from edgeclf.streaming.loop.settings import Smoothing
 from edgeclf.streaming.loop.smoothing import Smoother
 
@@ -224,6 +232,35 @@ def test_a_graph_that_ends_in_logits_is_read_at_its_output() -> None:
     assert inner.logits == graph.output_indices[0]
 
 
+@pytest.mark.parametrize("off", [0.0, 0.05, 0.15])
+def test_the_interval_of_the_calibration_error_holds_the_true_one(off: float) -> None:
+    random, held = np.random.default_rng(0), 0
+    for seed in range(60):
+        confidence = 1 - 0.4 * random.beta(1, 3, 300)
+        correct = random.random(300) < confidence - off
+        low, high = calibration_interval(confidence, correct, resamples=100, seed=seed)
+        assert low <= calibration_error(confidence, correct) <= high
+        held += low <= off <= high
+    assert held >= 54  # of 60; 57 are expected of an exact interval
+
+
+def test_calibration_is_measured_before_and_after_what_was_fitted(fitted: Path) -> None:
+    images, labels = tflite_models.digits()
+    found, plain = (
+        predict_split(ModelFile.read(fitted.with_name(n)), images) for n in ("fitted.tflite", "plain.tflite")
+    )
+    np.testing.assert_array_equal(found.indices, plain.indices)
+    np.testing.assert_array_equal(found.plain, plain.shown)
+    correct = found.indices == labels
+    after = measure_calibration(found.shown, found.plain, correct)
+    assert (after.error, after.before) == (
+        calibration_error(found.shown, correct),
+        calibration_error(found.plain, correct),
+    )
+    before = measure_calibration(plain.shown, plain.plain, correct)
+    assert (before.error, before.interval, before.before) == (after.before, after.before_interval, None)
+
+
 # the file
 
 
@@ -265,13 +302,17 @@ def test_classes_in_another_order_are_fitted_alike(fitted: Path, tmp_path: Path)
     found = refit(fitted, other, tmp_path / "again.tflite")
     first = ModelFile.read(fitted).provenance
     assert first is not None
-    assert found == first.probabilities
+    assert found.probabilities == found.before == first.probabilities
     assert (tmp_path / "again.tflite").read_bytes().count(b"edgeclf-sha256:") == 2
 
 
 def test_what_cannot_be_fitted_is_refused(fitted: Path, tmp_path: Path) -> None:
-    with pytest.raises(OutputError, match="exists"):
+    with pytest.raises(OutputError, match="exists; name another file with --out, or replace it with --overwrite"):
         refit(fitted, dataset(), fitted)
+    with pytest.raises(OutputError, match="would be replaced; name another file with --out, or add --overwrite"):
+        refit(fitted, dataset())
+    with pytest.raises(InputError, match="precision must be a fraction between 0 and 1, such as 0.95, got 95"):
+        refit(fitted, dataset(), tmp_path / "x.tflite", precision=95)
     with pytest.raises(DataError, match="expected 20 validation images, got 19"):
         refit(fitted, dataset(validation=19), tmp_path / "x.tflite")
     bare = tmp_path / "bare.tflite"
@@ -419,3 +460,29 @@ def test_over_time_a_far_frame_must_last_and_a_user_threshold_comes_first() -> N
 
 def test_the_buffer_has_a_name_of_its_own(fitted: Path) -> None:
     assert BUFFER_NAME in ModelFile.read(fitted).graph.metadata
+
+
+def test_refit_writes_what_was_fitted_on_a_folder_into_a_file_made_earlier(tmp_path: Path) -> None:
+    images, labels = tflite_models.digits()
+    for index, (image, label) in enumerate(zip(images, labels, strict=True)):
+        folder = tmp_path / "photos" / ("validation" if index < 100 else "train") / tflite_models.DIGIT_NAMES[label]
+        folder.mkdir(parents=True, exist_ok=True)
+        cv2.imwrite(str(folder / f"{index}.png"), image)
+    model = tmp_path / "plain.tflite"
+    model.write_bytes(tflite_models.packaged("uint8"))
+    refused = edgeclf(tmp_path, "refit", "plain.tflite", "--data", "photos")
+    assert (refused.exit_code, refused.stdout) == (2, "")
+    assert "plain.tflite would be replaced; name another file with --out, or add --overwrite" in refused.stderr
+    assert model.read_bytes() == tflite_models.packaged("uint8")
+
+    found = document(tmp_path, "refit", "plain.tflite", "--data", "photos", "--overwrite", "--precision", "0.5")
+    assert found["path"] == found["model"]
+    assert (found["before"], found["probabilities"]["images"]) == (None, 100)
+    file = ModelFile.read(model)
+    assert (len(file.content), file.integrity) == (found["size_bytes"], "verified")
+    assert file.provenance is not None
+    assert file.provenance.probabilities == FittedProbabilities.from_dict(found["probabilities"])
+    shown = edgeclf(tmp_path, "refit", "plain.tflite", "--data", "photos", "--out", "again.tflite").stdout
+    assert "Probabilities: temperature" in shown
+    assert "Wrote again.tflite" in shown
+    assert (tmp_path / "again.tflite").is_file()

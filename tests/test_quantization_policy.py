@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
+import numpy as np
 import pytest
 import tflite_models
 
@@ -13,6 +14,7 @@ from edgeclf.compression.export.policy import QuantizationPolicy, layer_name
 from edgeclf.compression.export.tflite import TFLite
 from edgeclf.compression.recipe import Recipe
 from edgeclf.errors import InputError
+from edgeclf.inference.litert import LITERT
 
 FLOAT = parse(tflite_models.bare("float_0_1"))
 NAMES = [FLOAT.tensors[op.outputs[0]].name for op in FLOAT.operators]
@@ -67,3 +69,36 @@ def test_a_layer_in_float_computes_with_its_float_weights() -> None:
     assert weights.reshape(expected.shape) == pytest.approx(expected)
     assert [mixed.tensors[op.inputs[1]].dtype for op in mixed.operators if op.name == "CONV_2D"] == ["int8"] * 3
     assert mixed.inputs[0].dtype == "uint8"
+
+
+def test_the_layer_that_reads_the_pixels_computes_in_float_on_what_their_quantization_stands_for() -> None:
+    pytest.importorskip("tf_keras")
+    import residual_network
+
+    from edgeclf.compression.export.converter import float_graph
+    from edgeclf.compression.step import StepContext
+
+    network: Any = residual_network.build()
+    context = StepContext(network, calibration_images=residual_network.IMAGES)
+    exact = np.asarray(network.on_pixels(residual_network.IMAGES))
+    graph = parse(float_graph(network))
+    first = layer_name(graph.tensors[graph.operators[0].outputs[0]].name)
+    for io, zero in (("uint8", 0), ("int8", -128), ("float32", None)):
+        file = TFLite(io=io, policy=QuantizationPolicy((first,))).export(network, context)
+        graph, session = file.graph, LITERT.open(file)
+        assert graph.inputs[0].dtype == io
+        pixels = residual_network.IMAGES.astype(np.float32)
+        if zero is not None:
+            assert (graph.operators[0].name, graph.inputs[0].zero_point) == ("DEQUANTIZE", zero)
+            assert graph.inputs[0].scale == pytest.approx(network.input_max / 255)
+            pixels = (residual_network.IMAGES.astype(np.int32) + zero).astype(io)
+        elif file.input_range is not None:
+            pixels *= np.float32(file.input_range[1] / 255)
+        (reader,) = [op for op in graph.operators if op.name == "CONV_2D"][:1]
+        assert graph.tensors[reader.inputs[1]].dtype == "float32"
+        outputs = np.stack([session.run(image[None])[0] for image in pixels])
+        if zero is not None:
+            outputs = (outputs.astype(np.float32) - graph.outputs[0].zero_point) * graph.outputs[0].scale
+        assert np.abs(outputs - exact).max() < 0.03
+    with pytest.raises(InputError, match="name every layer; make a float32 model of it instead"):
+        TFLite(policy=QuantizationPolicy(("*",))).export(network, context)

@@ -101,6 +101,8 @@ class CompressKeywords(TypedDict, total=False):
     qat_unaugmented_epochs: float
     bias_correction: bool
     equalization: bool
+    ranges: str
+    rounding: str
     float_layers: tuple[str, ...]
     float_operators: tuple[str, ...]
 

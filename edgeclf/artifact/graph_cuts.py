@@ -13,7 +13,7 @@ from functools import cached_property
 from typing import Any
 
 from edgeclf.artifact.tflite import OperatorInfo, TensorInfo, parse
-from edgeclf.artifact.tflite_editor import pack_model
+from edgeclf.artifact.tflite_editor import TfliteEditor, pack_model
 from edgeclf.errors import ModelError
 
 _BROKEN = (struct.error, IndexError, KeyError, TypeError, ValueError, OverflowError)
@@ -35,12 +35,14 @@ class Cut:
         inputs: the tensors that it reads, by their number in the whole graph, in the order of the file's inputs.
         outputs: those that it computes, likewise.
         places: numbers of the file's input tensors, in the same order.
+        result_places: of its output tensors.
     """
 
     content: bytes = field(repr=False)
     inputs: tuple[int, ...]
     outputs: tuple[int, ...]
     places: tuple[int, ...]
+    result_places: tuple[int, ...] = ()
 
 
 class GraphCutter:
@@ -50,17 +52,18 @@ class GraphCutter:
         graph: its main graph; operators and tensors are named by their numbers in it.
 
     Args:
-        content: the file; what follows the FlatBuffer is passed over.
+        file: its content, where what follows the FlatBuffer is passed over; or an editor of it, whose edits of
+            constants show in what is cut out later, and whose operators may call other graphs.
 
     Raises:
         ModelError: it is no TFLite file, a part of it cannot be read, or its weights lie behind the FlatBuffer (files
             over 2 GB).
     """
 
-    def __init__(self, content: bytes) -> None:
-        self.graph = parse(content)
+    def __init__(self, file: bytes | TfliteEditor) -> None:
+        self.graph = file.graph if isinstance(file, TfliteEditor) else parse(file)
         try:
-            self._model = _unpack(content)
+            self._model = file.unpacked if isinstance(file, TfliteEditor) else _unpack(file)
         except _BROKEN as error:
             raise ModelError(f"the graph cannot be taken apart: {type(error).__name__}: {error}") from error
         self._producers = {t: i for i, op in enumerate(self.graph.operators) for t in op.outputs}
@@ -69,7 +72,8 @@ class GraphCutter:
         """Return whether an operator computes its outputs from its inputs alone, and is no part of another library."""
         found = self.graph.operators[operator]
         builtin = self._model.operatorCodes[self._main.operators[operator].opcodeIndex].customCode is None
-        return builtin and not found.calls and found.name not in _UNCUT
+        called = found.calls and not self._model.subgraphs[1:]
+        return builtin and not called and found.name not in _UNCUT
 
     def signature(self, operator: int) -> str:
         """Return a text that two operators share where they take the same time, whatever their numbers are."""
@@ -126,15 +130,19 @@ class GraphCutter:
         model.version, model.operatorCodes = 3, self._model.operatorCodes
         model.buffers, part.tensors, part.operators = [schema.BufferT()], [], []
         shared: dict[int, int] = {}
-        for tensor in used:
-            new = copy.copy(self._main.tensors[tensor])
+
+        def take(tensor: Any, constant: bool) -> Any:
+            new = copy.copy(tensor)
             stored, new.buffer = new.buffer, 0
-            if self.graph.tensors[tensor].data is not None:
+            if constant:
                 if stored not in shared:
                     shared[stored] = len(model.buffers)
                     model.buffers.append(copy.copy(self._model.buffers[stored]))
                 new.buffer = shared[stored]
-            part.tensors.append(new)
+            return new
+
+        for tensor in used:
+            part.tensors.append(take(self._main.tensors[tensor], self.graph.tensors[tensor].data is not None))
         for number, op in zip(chosen, found, strict=True):
             new = copy.copy(self._main.operators[number])
             new.inputs = [numbers.get(t, -1) for t in op.inputs]
@@ -142,11 +150,16 @@ class GraphCutter:
             part.operators.append(new)
         part.inputs, part.outputs = [numbers[t] for t in inputs], [numbers[t] for t in outputs]
         model.subgraphs = [part]
+        # operators name the graphs that they call by number, so that all come along
+        for called in self._model.subgraphs[1:] if any(op.calls for op in found) else ():
+            graph = copy.copy(called)
+            graph.tensors = [take(tensor, True) for tensor in called.tensors]
+            model.subgraphs.append(graph)
         if change is not None:
             change(model, [self.graph.tensors[t] for t in used], [op.name for op in found])
         size = sum(len(b.data) for b in model.buffers if b.data is not None)
-        places = tuple(int(place) for place in part.inputs)
-        return Cut(pack_model(model, size + 1000 * len(chosen)), tuple(inputs), tuple(outputs), places)
+        content = pack_model(model, size + 1000 * len(chosen))
+        return Cut(content, tuple(inputs), tuple(outputs), tuple(part.inputs), tuple(part.outputs))
 
     @property
     def _main(self) -> Any:

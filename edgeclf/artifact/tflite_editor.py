@@ -5,8 +5,7 @@ Host side: needs `flatbuffers` and the schema that `ai-edge-litert` brings along
 
 from __future__ import annotations
 
-import copy
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping
 from functools import cached_property
 from typing import Any
 
@@ -51,6 +50,11 @@ class TfliteEditor:
         from ai_edge_litert import schema_py_generated as schema
 
         return schema.ModelT.InitFromPackedBuf(self.content, 0)
+
+    @property
+    def unpacked(self) -> Any:
+        """The file as it stands after the edits so far: `ModelT` of the schema, shared with the editor."""
+        return self._model
 
     @property
     def _main(self) -> Any:
@@ -151,38 +155,6 @@ class TfliteEditor:
         number = getattr(self._main.operators[place].builtinOptions, "fusedActivationFunction", 0)
         names = {value: name for name, value in vars(schema.ActivationFunctionType).items() if isinstance(value, int)}
         return str(names.get(int(number), "unknown"))
-
-    def cut(self, operators: Sequence[int], inputs: Sequence[int], outputs: Sequence[int]) -> bytes:
-        """Copy some operators into a file of their own; the edited graph stays as it is.
-
-        Args:
-            operators: their places in the graph, ascending.
-            inputs: tensor numbers of what they read and do not compute; constants come along by themselves.
-            outputs: of what they compute and the caller wants.
-
-        Returns:
-            a file whose tensors 0, 1, ... are the inputs and then the outputs, in the order given.
-        """
-        from ai_edge_litert import schema_py_generated as schema
-
-        whole, numbers = self._main, {index: place for place, index in enumerate([*inputs, *outputs])}
-
-        def renumber(indices: Any) -> list[int]:
-            return [index if index < 0 else numbers.setdefault(int(index), len(numbers)) for index in indices]
-
-        graph = schema.SubGraphT()
-        graph.inputs, graph.outputs, graph.operators = renumber(inputs), renumber(outputs), []
-        for place in operators:
-            operator = copy.copy(whole.operators[place])
-            operator.inputs, operator.outputs = renumber(operator.inputs), renumber(operator.outputs)
-            graph.operators.append(operator)
-        graph.tensors = [whole.tensors[index] for index in numbers]
-        model = copy.copy(self._model)
-        model.subgraphs = [graph, *self._model.subgraphs[1:]]
-        model.signatureDefs = model.metadata = model.metadataBuffer = None
-        kept = {tensor.buffer for part in model.subgraphs for tensor in part.tensors}
-        model.buffers = [buffer if i in kept else schema.BufferT() for i, buffer in enumerate(self._model.buffers)]
-        return pack_model(model, len(self.content))
 
     def shorten_names(self) -> None:
         """Keep, of the names of all operators fused into one, the first as its tensor's name."""

@@ -23,7 +23,8 @@ MOST_NAMED = 1000
 """Tensors that the signatures of a classifier name."""
 _GRAPHS, _SIGNATURES = 2, 7  # fields of the schema's Model table
 _SPARSITY, _VARIANTS = 6, 9  # of its Tensor table
-_FLOAT32, _FLOAT16, _UINT8 = 0, 1, 3  # element types of the schema
+_FLOAT32, _FLOAT16, _UINT8, _INT8 = 0, 1, 3, 9  # element types of the schema
+_INTEGERS = {"uint8": (_UINT8, 0), "int8": (_INT8, -128)}  # element type, and the integer that stands for 0
 _VALID = 1  # padding of the schema
 
 
@@ -121,6 +122,64 @@ class SourceEditor(TfliteEditor):
         code = self._operator_code(schema.BuiltinOperator.CAST, 1)
         self._put_before_entry(code, [], schema.BuiltinOptions.CastOptions, options, _UINT8)
 
+    def convert_entry(self, dtype: str, scale: float) -> None:
+        """Let the input be integers: a DEQUANTIZE in front of a float input, a QUANTIZE of one that holds others.
+
+        Args:
+            dtype: `uint8` or `int8`.
+            scale: what one step stands for; the smallest integer stands for 0.
+        """
+        from ai_edge_litert import schema_py_generated as schema
+
+        before = self._main.inputs[0]
+        number, zero = _INTEGERS[dtype]
+        if self._main.tensors[before].type == _FLOAT32:
+            code = self._operator_code(schema.BuiltinOperator.DEQUANTIZE, 2)
+            kind, options = schema.BuiltinOptions.DequantizeOptions, schema.DequantizeOptionsT()
+        else:
+            code = self._operator_code(schema.BuiltinOperator.QUANTIZE, 1)
+            kind, options = schema.BuiltinOptions.QuantizeOptions, schema.QuantizeOptionsT()
+        self._put_before_entry(code, [], kind, options, number)
+        self._main.tensors[self._main.inputs[0]].quantization = _quantization(scale, zero)
+        for signature in self._model.signatureDefs or []:
+            for named in signature.inputs or []:
+                named.tensorIndex = self._main.inputs[0] if named.tensorIndex == before else named.tensorIndex
+
+    def convert_int8_result(self) -> None:
+        """Let the output be uint8 with the same steps, where it is int8: a QUANTIZE behind it."""
+        from ai_edge_litert import schema_py_generated as schema
+
+        before = self._main.outputs[0]
+        tensor = self._main.tensors[before]
+        made = self._add_tensor("scores", None, _UINT8, np.asarray(tensor.shape, np.int32))
+        given = tensor.quantization
+        self._main.tensors[made].quantization = _quantization(float(given.scale[0]), int(given.zeroPoint[0]) + 128)
+        operator = schema.OperatorT()
+        operator.opcodeIndex = self._operator_code(schema.BuiltinOperator.QUANTIZE, 1)
+        operator.inputs, operator.outputs = np.asarray([before], np.int32), np.asarray([made], np.int32)
+        operator.builtinOptionsType = schema.BuiltinOptions.QuantizeOptions
+        operator.builtinOptions = schema.QuantizeOptionsT()
+        self._main.operators.append(operator)
+        self._main.outputs = [made]
+        for signature in self._model.signatureDefs or []:
+            for named in signature.outputs or []:
+                named.tensorIndex = made if named.tensorIndex == before else named.tensorIndex
+
+    def sign(self, key: str, entry: str, result: str) -> None:
+        """Give the graph one signature, called `key`, that names its input and its output."""
+        from ai_edge_litert import schema_py_generated as schema
+
+        made = schema.SignatureDefT()
+        made.signatureKey, made.subgraphIndex, made.inputs, made.outputs = key.encode(), 0, [], []
+        for rows, name, index in (
+            (made.inputs, entry, self._main.inputs[0]),
+            (made.outputs, result, self._main.outputs[0]),
+        ):
+            row = schema.TensorMapT()
+            row.name, row.tensorIndex = name.encode(), int(index)
+            rows.append(row)
+        self._model.signatureDefs = [made]
+
     def normalize_entry(
         self, scales: npt.NDArray[np.float64], offsets: npt.NDArray[np.float64], *, reverse: bool
     ) -> None:
@@ -198,6 +257,14 @@ class SourceEditor(TfliteEditor):
         made.builtinCode, made.deprecatedBuiltinCode, made.version = number, min(number, 127), version
         self._model.operatorCodes.append(made)
         return len(self._model.operatorCodes) - 1
+
+
+def _quantization(scale: float, zero: int) -> Any:
+    from ai_edge_litert import schema_py_generated as schema
+
+    made = schema.QuantizationParametersT()
+    made.scale, made.zeroPoint = np.asarray([scale], np.float32), np.asarray([zero], np.int64)
+    return made
 
 
 def check_unpacking(content: bytes) -> None:

@@ -32,6 +32,8 @@ def render_bench(console: Console, report: BenchReport) -> None:
     if flips:
         shown = "; ".join(f"{name}: {counts.text}" for name, counts in flips.items())
         line(console, f"Images whose label flipped (lost: only the baseline was right): {shown}")
+    for text in describe_calibrations(report):
+        line(console, text)
     _print_cost(console, report)
     if report.against:
         print_comparison(console, report, report.against)
@@ -44,6 +46,17 @@ def render_bench(console: Console, report: BenchReport) -> None:
     show_notes(console, device_remarks(report))
     if report.written:
         line(console, f"Wrote {' and '.join(report.written)}")
+
+
+def describe_calibrations(report: BenchReport) -> list[str]:
+    """Describe the calibration error of each model in a sentence; nothing without data."""
+    found = []
+    for model in {model.name: model for model in report.models}.values():
+        if (one := model.calibration) is not None:
+            before = f"; {percent(one.before)} ({interval(one.before_interval)}) before what was fitted"
+            error = f"{percent(one.error)} (95 %: {interval(one.interval)}){'' if one.before is None else before}"
+            found.append(f"Calibration error of {model.name}: {error}")
+    return found
 
 
 def _describe(machine: Machine) -> list[str]:

@@ -9,6 +9,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
+import edgeclf.compression.export.litert_quantizer_format
 import edgeclf.compression.export.onnx_format  # fills the registry of exporters
 import edgeclf.compression.steps  # noqa: F401  # fills the registry
 from edgeclf.compression.export.tflite import TFLite

@@ -107,11 +107,11 @@ def quantize_graph(content: bytes, kept: frozenset[str] = frozenset()) -> bytes:
     return bytes(mlir_quantize(content, disable_per_channel_for_dense_layers=True, denylisted_nodes=set(kept) or None))
 
 
-def change_io_type(content: bytes, dtype: Any) -> bytes:
-    """Give an integer graph with float input and output those of `dtype`, `tf.uint8` or `tf.int8`."""
+def change_io_type(content: bytes, entry: Any, result: Any) -> bytes:
+    """Give an integer graph with float input and output others: `tf.uint8` or `tf.int8`; `tf.float32` stays."""
     from tensorflow.lite.python.util import modify_model_io_type
 
-    return bytes(modify_model_io_type(content, dtype, dtype))
+    return bytes(modify_model_io_type(content, entry, result))
 
 
 def converter_error() -> type[Exception]:

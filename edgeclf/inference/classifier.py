@@ -184,14 +184,27 @@ class Classifier:
         Raises:
             RunFailedError: what the model computes for one of them is NaN or infinite.
         """
+        return self.top1_with_confidence(images)[0]
+
+    def top1_with_confidence(
+        self, images: Images
+    ) -> tuple[npt.NDArray[np.int64], npt.NDArray[np.float32], npt.NDArray[np.float32]]:
+        """Find the best class of each image as `top1` does, its probability as `predict` shows it, and plain.
+
+        Returns:
+            int64[N]; float32[N]; float32[N], that of the model's own output, before what was fitted.
+        """
         self._ensure_input_range(images)
-        found = np.empty(len(images), np.int64)
+        found, shown = np.empty(len(images), np.int64), np.empty(len(images), np.float32)
+        plain = np.empty_like(shown)
         for position, image in enumerate(images):
             raw = self.raw(image)
             if not self._reader.is_8_bit and not np.isfinite(raw).all():
                 raise RunFailedError(f"{self.path.name}, image {position}: {_NO_NUMBERS}")
-            found[position] = np.argmax(self._ranking(raw))
-        return found
+            best = found[position] = np.argmax(self._ranking(raw))
+            plain[position] = self._reader.plain_probabilities(raw)[best]
+            shown[position] = plain[position] if self._reader.fitted is None else self._reader.probabilities(raw)[best]
+        return found, shown, plain
 
     def probabilities(self, images: Images) -> npt.NDArray[np.float32]:
         """Compute the probabilities float32[N, C] of uint8[N, height, width, 3]."""

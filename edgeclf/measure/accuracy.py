@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
+from dataclasses import dataclass
 from queue import SimpleQueue
 
 import numpy as np
@@ -18,12 +19,28 @@ from edgeclf.measure.machine import usable_cores
 from edgeclf.progress import SILENT, Progress
 
 IntArray = npt.NDArray[np.int64]
+FloatArray = npt.NDArray[np.float32]
 Images = npt.NDArray[np.uint8] | ImageView
 
 RANGE_IMAGES = 64
 LABELLED_RANGE_IMAGES = 256
 """The same with labels, where the first few do not decide."""
 _CHUNK = 64
+
+
+@dataclass(frozen=True)
+class SplitPredictions:
+    """What a model predicts for N images.
+
+    Attributes:
+        indices: int64[N], of the best class among the model's own outputs.
+        shown: float32[N], its probability as `predict` shows it.
+        plain: float32[N], the same of the model's own output, before what was fitted.
+    """
+
+    indices: IntArray
+    shown: FloatArray
+    plain: FloatArray
 
 
 def predict_split(
@@ -34,8 +51,8 @@ def predict_split(
     normalization: Normalization | None = None,
     workers: int | None = None,
     progress: Progress = SILENT,
-) -> IntArray:
-    """Find the index of the highest raw output for each image; ties go to the lowest index.
+) -> SplitPredictions:
+    """Find the highest raw output for each image, and its probability; ties go to the lowest index.
 
     Each worker thread has an interpreter of its own with one thread; the interpreter releases Python's lock while it
     computes. Images go through one at a time, as on a device: a batch may round differently.
@@ -48,9 +65,6 @@ def predict_split(
             this split.
         workers: worker threads; None takes one for each core that this process may use.
         progress: where the bar goes.
-
-    Returns:
-        int64[N], indices into the model's own outputs.
 
     Raises:
         ModelError: the model cannot be opened.
@@ -66,13 +80,14 @@ def predict_split(
             # All workers must come to the same result, so all measure on the same images.
             classifier.choose_input_range(images[range_rows(total)])
         idle.put(classifier)
-    predictions = np.empty(total, np.int64)
+    found = SplitPredictions(np.empty(total, np.int64), np.empty(total, np.float32), np.empty(total, np.float32))
 
     def predict(start: int) -> int:
         classifier = idle.get()
         try:
             chunk = np.ascontiguousarray(images[start : start + _CHUNK])
-            predictions[start : start + len(chunk)] = classifier.top1(chunk)
+            part = slice(start, start + len(chunk))
+            found.indices[part], found.shown[part], found.plain[part] = classifier.top1_with_confidence(chunk)
             return len(chunk)
         finally:
             idle.put(classifier)
@@ -87,7 +102,7 @@ def predict_split(
         finally:
             for future in pending:
                 future.cancel()
-    return predictions
+    return found
 
 
 def range_rows(total: int, most: int = RANGE_IMAGES) -> IntArray:

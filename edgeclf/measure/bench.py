@@ -147,12 +147,15 @@ def _predict(
             f"the baseline {baseline.name} was run on other images ({len(baseline.paths):,}) than those of the split "
             f"{plan.split!r} ({len(split.paths):,}); compute it on the same data"
         )
-    outputs = predict_split(
+    found = predict_split(
         subject.file, split.images, runtime=plan.runtime, normalization=subject.given, progress=progress
     )
-    indices = mapping[outputs]
-    names = [data.class_names[k] if k >= 0 else subject.labels[a] for k, a in zip(indices, outputs, strict=True)]
-    return ModelPredictions(subject.name, subject.path, split, tuple(data.class_names), indices, tuple(names))
+    indices = mapping[found.indices]
+    names = [data.class_names[k] if k >= 0 else subject.labels[a] for k, a in zip(indices, found.indices, strict=True)]
+    return ModelPredictions(
+        *(subject.name, subject.path, split, tuple(data.class_names), indices, tuple(names)),
+        confidence=(found.shown, found.plain),
+    )
 
 
 def _note_classes(subject: Subject, predictions: ModelPredictions, data: Dataset, progress: Progress) -> Subject:
@@ -190,6 +193,7 @@ def _result(
         difference=verdict.difference if verdict else None,
         difference_interval=verdict.difference_interval if verdict else None,
         p_value=verdict.p_value if verdict else None,
+        calibration=verdict.calibration if verdict else None,
         size_bytes=len(file.content),
         gzip_bytes=gzip_size(file.content),
         parameters=count_parameters(file.graph) if file.is_tflite else None,

@@ -113,7 +113,7 @@ def predict_side(
     if isinstance(one.model, Subject):
         outputs = predict_split(
             one.model.file, images.images, runtime=plan.runtime, normalization=one.model.given, progress=progress
-        )
+        ).indices
     else:
         outputs = one.model.predictor.top1(images.images, progress)
     indices = mapping[outputs]

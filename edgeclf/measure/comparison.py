@@ -9,6 +9,7 @@ import numpy as np
 import numpy.typing as npt
 
 from edgeclf.dataset import Split
+from edgeclf.measure.calibration import CalibrationResult, measure_calibration
 from edgeclf.measure.changes import count_flips
 from edgeclf.measure.paired_interval import difference_interval
 from edgeclf.measure.report import ClassCost, Comparison, Flip
@@ -28,6 +29,7 @@ CONFUSION_CLASSES = 100
 """Classes up to which a report has a confusion matrix: that of more would be most of the file."""
 
 IntArray = npt.NDArray[np.int64]
+FloatArray = npt.NDArray[np.float32]
 
 
 @dataclass(frozen=True)
@@ -41,6 +43,8 @@ class ModelPredictions:
         class_names: of the data.
         indices: int64[N], into `class_names`, -1 for a class that the data does not have.
         names: the same as names, N of them.
+        confidence: probabilities of these classes, float32[N] each: as `predict` shows them, and of the model's own
+            output; None: they are not known.
     """
 
     name: str
@@ -49,11 +53,15 @@ class ModelPredictions:
     class_names: tuple[str, ...]
     indices: IntArray
     names: tuple[str, ...]
+    confidence: tuple[FloatArray, FloatArray] | None = None
 
 
 @dataclass(frozen=True)
 class Verdict:
-    """A model's accuracy on a split, and how it differs from the baseline; paired fields are None without one."""
+    """A model's accuracy on a split, and how it differs from the baseline; paired fields are None without one.
+
+    `calibration` is None where the probabilities are not known.
+    """
 
     top1: float
     top1_interval: tuple[float, float]
@@ -61,6 +69,7 @@ class Verdict:
     difference_interval: tuple[float, float] | None
     p_value: float | None
     comparison: Comparison
+    calibration: CalibrationResult | None = None
 
 
 @dataclass(frozen=True)
@@ -94,8 +103,10 @@ def _judge(model: ModelPredictions, baseline: IntArray | None, per_class: tuple[
     right = model.indices == model.split.labels
     top1, interval = float(right.mean()), wilson_interval(int(right.sum()), len(right))
     confusion = count_confusion(model)
+    calibration = None if model.confidence is None else measure_calibration(*model.confidence, right)
     if baseline is None:
-        return Verdict(top1, interval, None, None, None, Comparison(model.name, model.path, per_class, (), confusion))
+        alone = Comparison(model.name, model.path, per_class, (), confusion)
+        return Verdict(top1, interval, None, None, None, alone, calibration)
     before = baseline == model.split.labels
     lost, gained = discordant(before, right)
     flips = _flips(model, baseline)
@@ -106,6 +117,7 @@ def _judge(model: ModelPredictions, baseline: IntArray | None, per_class: tuple[
         difference_interval=difference_interval(lost, gained, len(right)),
         p_value=mcnemar_p(lost, gained),
         comparison=Comparison(model.name, model.path, per_class, flips, confusion, count_flips(flips)),
+        calibration=calibration,
     )
 
 

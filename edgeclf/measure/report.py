@@ -10,6 +10,7 @@ from edgeclf.artifact.normalization import Normalization
 from edgeclf.errors import InputError
 from edgeclf.json_text import read_json
 from edgeclf.measure.board import BoardReading, BoardReadings
+from edgeclf.measure.calibration import CalibrationResult
 from edgeclf.measure.changes import FlipCounts
 from edgeclf.measure.conditions import ConditionResult
 from edgeclf.measure.formatting import duration
@@ -82,6 +83,7 @@ class ModelResult(Record):
             where nobody named them; None in reports of earlier versions.
         fit: how pictures came to its input: `stretch`, `crop` or `pad`; None in reports of earlier versions, which
             stretched them.
+        calibration: how far its probabilities are off; None without data, and in reports of earlier versions.
     """
 
     path: str
@@ -116,6 +118,7 @@ class ModelResult(Record):
     label_source: str | None = None
     normalization: Normalization | None = None
     fit: str | None = None
+    calibration: CalibrationResult | None = None
 
 
 @dataclass(frozen=True)

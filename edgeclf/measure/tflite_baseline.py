@@ -96,7 +96,7 @@ class TFLitePredictor:
         subject = self._subject
         return predict_split(
             subject.file, images, runtime=subject.runtime, normalization=subject.given, progress=progress
-        )
+        ).indices
 
     def single_call(self) -> Callable[[], object]:
         """Make a function that computes the graph of one image; for stopwatches."""

@@ -65,6 +65,7 @@ def render_report(report: BenchReport, *, images: Split | None = None) -> str:
             class_tables=[make_class_rows(one.name, one.per_class) for one in report.comparisons] if paired else [],
             conditions=[(c, write_value(parse_condition(c.condition).quantity, c.value)) for c in report.conditions],
             inputs=wording.describe_inputs(report),
+            calibrated=list({m.name: m for m in report.models if m.calibration is not None}.values()),
             matrices=make_matrices(report),
             pairs=device.pairs(report),
             scored_there=any(pair.there.top1 is not None for _, pair in device.pairs(report)),

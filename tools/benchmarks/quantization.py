@@ -2,18 +2,19 @@
 """What int8 costs, by four ways from the same float networks and the same calibration images, side by side.
 
     python tools/benchmarks/quantization.py RUN... [--data DATA] [--draws 6] [--calibration 500] [--images 10000]
-        [--splits validation test] [--methods converter edgeclf litert-quantizer]
+        [--splits validation test] [--methods converter edgeclf litert-quantizer] [--no-command]
 
 `converter` is the TFLite converter's own post-training quantization. `edgeclf` is what `edgeclf compress --int8`
-makes; `edgeclf:bias_correction=false,equalization=false` and the like are the same with other settings of the exporter.
-`litert-quantizer` is Google's quantizer of float `.tflite` files (`static_wi8_ai8`), where the package is installed;
-its model takes int8.
+makes; `edgeclf:bias_correction=false,rounding=nearest` and the like are the same with other settings of the exporter.
+`litert-quantizer` is Google's quantizer of float `.tflite` files (`static_wi8_ai8`), which `compress --to
+litertquantizer` calls, where the package is installed.
 
 Each of `--draws` calibration draws gives one model a method. Their seconds are those from the Keras network to the
 bytes of the model, conversion included: on the clock, and of all processor cores. Prints one line of JSON a model, and
 a table: the mean over the draws of the difference in top-1 from the float network on the same images, the interval of
 the draw in the middle, and the largest loss of a draw. Choose between methods on validation; the test split is for the
-report.
+report. Last, `edgeclf compress RUN --int8` as a whole, which loads, measures accuracy and fits probabilities besides,
+is timed once a run, and both times stand in relation to that of the converter alone.
 """
 
 from __future__ import annotations
@@ -22,6 +23,7 @@ import argparse
 import json
 import statistics
 import sys
+import tempfile
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -29,12 +31,14 @@ from typing import Any
 
 import numpy as np
 
+import edgeclf
 from edgeclf.artifact.model_file import ModelFile
 from edgeclf.compression.export.calibration import draw_indices, full_range
+from edgeclf.compression.export.litert_quantizer_format import LiteRTQuantizer
 from edgeclf.compression.export.tflite import TFLite
 from edgeclf.compression.step import StepContext
 from edgeclf.dataset import load_dataset
-from edgeclf.errors import EdgeclfError
+from edgeclf.errors import EdgeclfError, MissingExtraError
 from edgeclf.graph.float_network import FloatNetwork
 from edgeclf.inference.litert import LITERT
 from edgeclf.measure.machine import describe_machine
@@ -69,17 +73,8 @@ def by_edgeclf(settings: dict[str, Any]) -> Quantize:
 
 
 def by_litert_quantizer(network: FloatNetwork, images: Any) -> bytes:
-    """Quantize the float graph with litert-quantizer."""
-    from ai_edge_litert.interpreter import Interpreter
-    from litert_quantizer import Quantizer, recipe
-
-    content = float_graph(network)
-    ((key, signature),) = Interpreter(model_content=content).get_signature_list().items()
-    (name,) = signature["inputs"]
-    scale = np.float32(network.input_max / 255)
-    quantizer = Quantizer(content, recipe.static_wi8_ai8())
-    found = quantizer.calibrate({key: [{name: image[None].astype(np.float32) * scale} for image in images]})
-    return bytes(quantizer.quantize(found, enable_progress_report=False).quantized_model)
+    """Quantize as `edgeclf compress --to litertquantizer` does."""
+    return LiteRTQuantizer().export(network, StepContext(network, calibration_images=images)).content
 
 
 def method(name: str) -> Quantize:
@@ -92,7 +87,7 @@ def method(name: str) -> Quantize:
     if kind != "edgeclf":
         raise SystemExit(f"--methods takes {', '.join(METHODS)} and edgeclf:KEY=VALUE,..., got {name}")
     pairs = [pair.partition("=") for pair in text.split(",") if pair]
-    return by_edgeclf({key: json.loads(value) for key, _, value in pairs})
+    return by_edgeclf({key: {"true": True, "false": False}.get(value, value) for key, _, value in pairs})
 
 
 def predict(content: bytes, images: Any, input_max: float) -> Any:
@@ -137,7 +132,7 @@ def measure(run: Path, arguments: argparse.Namespace) -> Iterator[dict[str, Any]
             start, processor = time.monotonic(), time.process_time()
             try:
                 content = method(name)(prepared, images)
-            except ImportError as error:
+            except MissingExtraError as error:
                 print(f"{name} is left out: {error}", file=sys.stderr)
                 continue
             except (EdgeclfError, ValueError, RuntimeError) as error:
@@ -158,6 +153,34 @@ def measure(run: Path, arguments: argparse.Namespace) -> Iterator[dict[str, Any]
                     "interval": [round(100 * end, 3) for end in ends],
                 }
             yield line
+
+
+def time_command(run: Path, arguments: argparse.Namespace, lines: list[dict[str, Any]]) -> dict[str, Any]:
+    """Time `edgeclf compress RUN --int8`, and put it and the exporter beside the converter's own time."""
+    with tempfile.TemporaryDirectory() as folder:
+        start, processor = time.monotonic(), time.process_time()
+        edgeclf.compress(
+            run,
+            int8=True,
+            data=arguments.data,
+            calibration=arguments.calibration,
+            out=Path(folder) / "out",
+            speed=False,
+        )
+        seconds, processor = time.monotonic() - start, time.process_time() - processor
+    found: dict[str, Any] = {"run": run.name, "method": "compress --int8"}
+    found |= {"seconds": round(seconds, 2), "processor_seconds": round(processor, 2)}
+
+    def median(name: str, key: str) -> float | None:
+        times = [line[key] for line in lines if (line["run"], line["method"]) == (run.name, name)]
+        return statistics.median(times) if times else None
+
+    for key in ("seconds", "processor_seconds"):
+        own, ours = median("converter", key), median("edgeclf", key)
+        if own:
+            found[f"times_the_converters_{key}"] = round(found[key] / own, 2)
+            found[f"exporter_times_the_converters_{key}"] = None if ours is None else round(ours / own, 2)
+    return found
 
 
 def summarize(lines: list[dict[str, Any]], splits: list[str]) -> None:
@@ -188,6 +211,7 @@ def main() -> None:
     parser.add_argument("--images", type=int, default=10000)
     parser.add_argument("--splits", nargs="+", default=["validation", "test"])
     parser.add_argument("--methods", nargs="+", default=list(METHODS))
+    parser.add_argument("--no-command", action="store_true", help="do not time the whole command")
     arguments = parser.parse_args()
     print(json.dumps({"machine": describe_machine().to_dict()}), flush=True)
     lines = []
@@ -195,6 +219,9 @@ def main() -> None:
         for line in measure(run, arguments):
             print(json.dumps(line), flush=True)
             lines.append(line)
+    if not arguments.no_command:
+        for run in arguments.runs:
+            print(json.dumps(time_command(run, arguments, lines)), flush=True)
     summarize(lines, arguments.splits)
 
 

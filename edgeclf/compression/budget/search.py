@@ -212,8 +212,7 @@ class _Work:
         except ModelError as error:
             self.progress.info(f"no layer is kept in float: {one_line(error)}")
             return ()
-        # the first one reads the pixels, and cannot stay in float
-        return tuple(layer.layer for layer in sorted(layers[1:], key=lambda layer: layer.output_db))
+        return tuple(layer.layer for layer in sorted(layers, key=lambda layer: layer.output_db))
 
     def _make_plain(self, rung: Rung) -> Measured:
         try:

@@ -73,14 +73,21 @@ def quantize(content: bytes, kept: frozenset[str] = frozenset()) -> bytes:
         return quantize_graph(content, kept)
 
 
-def change_io(content: bytes, io: str) -> bytes:
+def change_io(content: bytes, io: str, *, entry: bool = True) -> bytes:
     """Give an integer graph with float input and output those of type `io`, `uint8` or `int8`.
+
+    Args:
+        content: the graph.
+        io: the type.
+        entry: whether the input changes as well; without, the output alone does. Where the last layer computes in
+            float, the output stays float.
 
     Raises:
         ModelError: the graph does not allow it.
     """
+    dtype = {"uint8": tf.uint8, "int8": tf.int8}[io]
     with _refusals():
-        return change_io_type(content, {"uint8": tf.uint8, "int8": tf.int8}[io])
+        return change_io_type(content, dtype if entry else tf.float32, dtype)
 
 
 @contextlib.contextmanager

@@ -12,6 +12,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from edgeclf.artifact.graph_cuts import Cut, GraphCutter
 from edgeclf.artifact.model_file import ModelFile
 from edgeclf.artifact.tflite import TfliteModel
 from edgeclf.artifact.tflite_editor import TfliteEditor
@@ -29,7 +30,7 @@ class PartwiseRun:
     """
 
     def __init__(self, editor: TfliteEditor, entry: npt.NDArray[Any]) -> None:
-        self._editor, self._graph = editor, editor.graph
+        self._cutter, self._graph = GraphCutter(editor), editor.graph
         self._place = 0
         self._images = len(entry)
         self._stored: dict[int, npt.NDArray[Any]] = {self._graph.input_indices[0]: entry}
@@ -42,9 +43,10 @@ class PartwiseRun:
             RunFailedError: the runtime fails.
         """
         if place > self._place:
-            entries, results = cut_ends(self._graph, self._place, place)
-            content = self._editor.cut(range(self._place, place), entries, results)
-            self._stored |= self._compute(content, entries, results)
+            # what computes from constants alone is computed with what reads it
+            part = [number for number in range(self._place, place) if not self._cutter.is_constant(number)]
+            if part:
+                self._stored |= self._compute(self._cutter.cut(part))
             self._place = place
         needed = read_later(self._graph, place)
         self._stored = {index: values for index, values in self._stored.items() if index in needed}
@@ -74,41 +76,19 @@ class PartwiseRun:
         mean = np.add.reduce(values, axis=0, dtype=np.int64 if integers else np.float64) / len(values)
         return np.asarray((mean - info.zero_point) * np.float64(info.scale) if info.scale else mean, np.float64)
 
-    def _compute(
-        self, content: bytes, entries: tuple[int, ...], results: tuple[int, ...]
-    ) -> dict[int, npt.NDArray[Any]]:
-        file = ModelFile(content, "a part of the graph")
-        given = [self._stored[index] for index in entries]
-        tensors = [file.graph.tensors[len(entries) + number] for number in range(len(results))]
+    def _compute(self, cut: Cut) -> dict[int, npt.NDArray[Any]]:
+        file = ModelFile(cut.content, "a part of the graph")
+        given = [self._stored[index] for index in cut.inputs]
+        tensors = [file.graph.tensors[place] for place in cut.result_places]
         made = [np.empty((self._images, *tensor.shape), tensor.dtype) for tensor in tensors]
 
         def run(session: TFLiteSession, image: int) -> None:
-            session.run_tensors({number: values[image] for number, values in enumerate(given)})
-            for number, values in enumerate(made):
-                values[image] = session.view(len(given) + number)
+            session.run_tensors({place: values[image] for place, values in zip(cut.places, given, strict=True)})
+            for place, values in zip(cut.result_places, made, strict=True):
+                values[image] = session.view(place)
 
         spread(run, [LITERT.open(file) for _ in range(count_workers(self._images))], self._images)
-        return dict(zip(results, made, strict=True))
-
-
-def cut_ends(graph: TfliteModel, start: int, stop: int) -> tuple[tuple[int, ...], tuple[int, ...]]:
-    """Return what the operators `start` to `stop - 1` read from outside, constants excepted, and what is read of them.
-
-    Args:
-        graph: the whole graph.
-        start: number of the first operator.
-        stop: number behind the last one.
-
-    Returns:
-        tensor numbers of what goes in, and of what comes out and is read later or is an output of the graph.
-    """
-    inside = graph.operators[start:stop]
-    made = {index for op in inside for index in op.outputs}
-    read = dict.fromkeys(index for op in inside for index in op.inputs if index not in made)
-    before = {index for op in graph.operators[:start] for index in op.outputs} | set(graph.input_indices)
-    later = read_later(graph, stop)
-    results = tuple(index for op in inside for index in op.outputs if index in later)
-    return tuple(index for index in read if index in before), results
+        return dict(zip(cut.outputs, made, strict=True))
 
 
 def read_later(graph: TfliteModel, place: int) -> frozenset[int]:

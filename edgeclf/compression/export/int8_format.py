@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -9,12 +10,15 @@ import numpy as np
 from edgeclf.artifact.macs import count_macs
 from edgeclf.artifact.tflite import TfliteModel, parse
 from edgeclf.artifact.tflite_editor import TfliteEditor
+from edgeclf.artifact.tflite_source_editor import SourceEditor
+from edgeclf.compression.export.adaptive_rounding import round_adaptively
 from edgeclf.compression.export.bias_correction import correct_biases
 from edgeclf.compression.export.calibration import spanning_images
 from edgeclf.compression.export.equalization import equalize
 from edgeclf.compression.export.graph_queries import activations, weighted_operators
 from edgeclf.compression.export.observation import FloatObservation, observe_ranges, pixel_feeder
-from edgeclf.compression.export.policy import EVERYTHING, QuantizationPolicy, layer_name
+from edgeclf.compression.export.policy import EVERYTHING, QuantizationPolicy
+from edgeclf.compression.export.range_choice import choose_ranges, clip_weights
 from edgeclf.compression.export.tflite_format import IO_TYPES, Converted, TFLiteFormat
 from edgeclf.errors import InputError
 from edgeclf.progress import SILENT, Progress
@@ -29,6 +33,8 @@ if TYPE_CHECKING:
 CORRECTION_IMAGES = 256
 """Images that bias correction looks at in small networks."""
 FEWEST_CORRECTION_IMAGES = 32
+ROUNDING_IMAGES = 64
+"""Images that adaptive rounding looks at: their patches are many."""
 CORRECTION_MACS = 10**12
 """Multiply-accumulates that the correction of larger networks may take: a minute on one core."""
 CORRECTION_BYTES = 10**9
@@ -68,15 +74,16 @@ def observe(
     return FloatObservation(content, highest, ranges, patches, equalized)
 
 
-def correction_rows(graph: TfliteModel, images: int) -> npt.NDArray[np.int64]:
+def correction_rows(graph: TfliteModel, images: int, most: int | None = None) -> npt.NDArray[np.int64]:
     """Choose which of the calibration images bias correction looks at, evenly spaced: int64[m].
 
     Args:
         graph: of the float network.
         images: number of calibration images.
+        most: of them.
     """
     largest = max((tensor.elements for tensor in activations(graph)), default=1)
-    count = min(images, correction_images(count_macs(graph), largest))
+    count = min(images if most is None else min(images, most), correction_images(count_macs(graph), largest))
     return np.linspace(0, images - 1, count).astype(np.int64)
 
 
@@ -100,39 +107,48 @@ def _int8(network: FloatNetwork, settings: TFLite, context: StepContext) -> Conv
     observed = context.observed if network is context.original else None
     if observed is None or observed.equalized != settings.equalization:
         observed = observe(network, images, context.progress, equalized=settings.equalization)
-    quantized = quantize_observed(observed, settings.policy)
+    feed, chosen = pixel_feeder(observed.input_max), None
+    if settings.ranges == "mse":
+        chosen = choose_ranges(observed.content, images, feed, context.progress)
+    quantized = quantize_observed(observed, settings.policy, chosen)
+    # rounded apart, the weights of one cluster would become two values
+    if settings.rounding == "adaptive" and network.invariants.clusters is None:
+        part = images[correction_rows(parse(observed.content), len(images), ROUNDING_IMAGES)]
+        quantized = round_adaptively(quantized, observed.content, part, feed, context.progress)
     if settings.bias_correction:
         quantized = _with_corrected_biases(quantized, observed, images, context.progress)
     return _with_io(quantized, settings.io, observed.input_max)
 
 
-def quantize_observed(observed: FloatObservation, policy: QuantizationPolicy = EVERYTHING) -> bytes:
+def quantize_observed(
+    observed: FloatObservation,
+    policy: QuantizationPolicy = EVERYTHING,
+    chosen: Mapping[int, tuple[float, float]] | None = None,
+) -> bytes:
     """Quantize a float graph to int8 by the ranges of its activations, with float input and output.
 
     Args:
         observed: the graph and its ranges.
         policy: which layers stay in float.
+        chosen: ranges by tensor number, of the least mean squared error, which weights are clipped for then as well;
+            None: the extremes that were observed.
 
     Raises:
-        InputError: the policy names layers that the graph does not have.
+        InputError: the policy names layers that the graph does not have, or all that it has.
         ModelError: the quantizer refuses the graph.
     """
     from edgeclf.compression.export.converter import quantize
 
     editor, ranges = TfliteEditor(observed.content), observed.ranges
-    editor.set_ranges(
-        {
-            int(index): (float(low), float(high))
-            for index, low, high in zip(ranges.indices, *ranges.without_extremes(), strict=True)
-        }
-        | {editor.graph.input_indices[0]: (0.0, observed.input_max)}
-    )
-    graph, kept = editor.graph, policy.float_nodes(editor.graph)
-    for op in graph.operators:
-        # raw pixels become what the network takes by the quantization of its input alone
-        if graph.tensors[op.outputs[0]].name in kept and set(op.inputs) & set(graph.input_indices):
-            layer = layer_name(graph.tensors[op.outputs[0]].name)
-            raise InputError(f"float_layers: {layer} reads the pixels and cannot stay in float; leave it out")
+    if chosen is None:
+        ends = zip(ranges.indices, *ranges.without_extremes(), strict=True)
+        chosen = {int(index): (float(low), float(high)) for index, low, high in ends}
+    else:
+        clip_weights(editor)
+    editor.set_ranges({**chosen, editor.graph.input_indices[0]: (0.0, observed.input_max)})
+    kept = policy.float_nodes(editor.graph)
+    if all(editor.graph.tensors[op.outputs[0]].name in kept for op in editor.graph.operators):
+        raise InputError("float_layers and float_operators name every layer; make a float32 model of it instead")
     return quantize(editor.pack(), kept)
 
 
@@ -148,9 +164,14 @@ def _with_io(quantized: bytes, io: str, input_max: float) -> Converted:
     """Give an integer graph with float input and output those of type `io`."""
     from edgeclf.compression.export.converter import change_io
 
+    editor = SourceEditor(quantized)
     if io != "float32":
-        return Converted(change_io(quantized, io))
-    editor = TfliteEditor(quantized)
+        (entry,) = editor.graph.input_indices
+        if all(op.name == "QUANTIZE" for op in editor.graph.consumers(entry)):
+            return Converted(change_io(quantized, io))
+        # a layer in float reads the pixels: what the quantization of the input stands for is computed in front of it
+        editor.convert_entry(io, input_max / 255)
+        return Converted(change_io(editor.pack(), io, entry=False))
     if editor.scale_input(255 / input_max):
         return Converted(editor.pack())
     return Converted(quantized, (0.0, input_max))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
@@ -19,27 +20,49 @@ from edgeclf.compression.probabilities.reading import ModelReader
 from edgeclf.dataset import Dataset, load_dataset
 from edgeclf.dataset.splitting import SPLIT_SEED
 from edgeclf.dataset.types import Split
-from edgeclf.errors import DataError, ModelError, OutputError
+from edgeclf.errors import DataError, InputError, ModelError, OutputError
 from edgeclf.image.shape import STRETCH
 from edgeclf.measure.accuracy import class_indices
 from edgeclf.progress import SILENT, Progress
+from edgeclf.records import Record
+
+
+@dataclass(frozen=True)
+class RefitReport(Record):
+    """What was fitted, and where it was written.
+
+    Attributes:
+        model: the file that was read.
+        path: the file that was written.
+        size_bytes: of it.
+        data: the source of the images.
+        probabilities: what was fitted.
+        before: what the file carried before; None: nothing.
+    """
+
+    model: str
+    path: str
+    size_bytes: int
+    data: str
+    probabilities: FittedProbabilities
+    before: FittedProbabilities | None = None
 
 
 def refit(
     model: str | Path,
     data: str | Path | Dataset,
-    out: str | Path,
+    out: str | Path | None = None,
     *,
     precision: float | None = None,
     overwrite: bool = False,
     progress: Progress = SILENT,
-) -> FittedProbabilities:
+) -> RefitReport:
     """Fit the probabilities of a finished model, and write it to `out` with nothing else changed.
 
     Args:
         model: a file of edgeclf's own, a run folder, or a zoo name.
         data: with a validation split that did not train it; a folder, a manifest, a name, or a `Dataset`.
-        out: the new file.
+        out: the new file; None: the model itself, which `overwrite` must allow.
         precision: see `compression.probabilities.threshold.choose_thresholds`.
         overwrite: replace `out`.
         progress: where bars are shown.
@@ -47,11 +70,18 @@ def refit(
     Raises:
         ModelError: edgeclf did not make the model, or its graph ends in no softmax.
         DataError: there are no validation images, too few of them, or their classes are not those of the model.
+        InputError: `precision` is no fraction.
         OutputError: `out` is there already, or cannot be written.
     """
-    file, path = ModelFile.read(locate_model(model)), Path(out)
-    if path.exists() and not overwrite:
-        raise OutputError(f"{path} exists; choose another file, or replace it with overwrite")
+    if precision is not None and not 0 < precision < 1:
+        raise InputError(f"precision must be a fraction between 0 and 1, such as 0.95, got {precision:g}")
+    place = locate_model(model)
+    path = place if out is None else Path(out)
+    if out is None and not overwrite:
+        raise OutputError(f"{path} would be replaced; name another file with --out, or add --overwrite")
+    if path.is_dir() or (path.exists() and not overwrite):
+        raise OutputError(f"{path} exists; name another file with --out, or replace it with --overwrite")
+    file = ModelFile.read(place)
     names = own_names(file)[0]
     if file.integrity != "verified" or file.provenance is None or names is None:
         raise ModelError(f"{file.name}: expected a model of edgeclf compress, got one without its checksum")
@@ -72,7 +102,14 @@ def refit(
     if fit_.fitted is None:
         raise DataError(f"{file.name}: {fit_.note}")
     write_bytes(path, replace_probabilities(file, fit_.fitted, fit_.arrays, names))
-    return fit_.fitted
+    return RefitReport(
+        model=str(place),
+        path=str(path),
+        size_bytes=path.stat().st_size,
+        data=str(data.source),
+        probabilities=fit_.fitted,
+        before=file.provenance.probabilities,
+    )
 
 
 def _in_order(split: Split, order: np.ndarray) -> np.ndarray:

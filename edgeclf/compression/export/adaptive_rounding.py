@@ -1,0 +1,194 @@
+"""Rounds weights up or down by what leaves the least error at a layer's outputs (Nagel et al., 2020, arXiv:2004.10568).
+
+The nearest integer is the best one for each weight alone, not for all of them together: errors of inputs that go up
+and down together can cancel. The expected square of a layer's error is a quadratic function of its rounded weights,
+given by the second moments of the patches that they see (AdaRound's equation 13, with the local loss of section 3.2).
+Layers are rounded in the order of computation, each on the inputs that the quantized network gives it. Where the paper
+relaxes the choice and follows a gradient, here single weights change sides as long as the error falls: there is no step
+size and no number of iterations to choose, and no layer gets worse on the images that are looked at. Aiming at the
+float network's outputs instead (the paper's asymmetric reconstruction) was worse in 8 bits: weights were moved after
+the noise of rounded activations, which no weight can take back.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from edgeclf.artifact.tflite import OperatorInfo, TensorInfo, TfliteModel, parse
+from edgeclf.artifact.tflite_editor import TfliteEditor
+from edgeclf.compression.export.bias_correction import real_weights
+from edgeclf.compression.export.graph_parts import PartwiseRun
+from edgeclf.compression.export.graph_queries import weighted_operators
+from edgeclf.compression.export.observation import Feed
+from edgeclf.progress import SILENT, Progress
+
+FEWEST_PATCHES, MOST_PATCHES = 1_000, 10_000
+PATCHES_A_WEIGHT = 15
+"""Patches that a layer's second moments come from, between the two limits above."""
+DAMPING = 0.01
+"""Added to the second moments, relative to their mean, and more where there are fewer patches than weights: few patches
+must not make weights wander."""
+MOST_SWEEPS = 20
+_LEAST, _LARGEST = -127, 127
+_Array = npt.NDArray[np.float64]
+
+
+def round_adaptively(
+    quantized: bytes, float_graph: bytes, images: npt.NDArray[np.uint8], feed: Feed, progress: Progress = SILENT
+) -> bytes:
+    """Round the weights of an int8 graph anew, in one pass over the network.
+
+    Args:
+        quantized: the int8 graph; its tensors carry the names of the float ones.
+        float_graph: the float graph.
+        images: uint8[n, H, W, 3].
+        feed: makes the int8 graph's input tensor of one image.
+        progress: where the bar goes.
+    """
+    exact, editor = parse(float_graph), TfliteEditor(quantized)
+    wanted = {exact.tensors[op.inputs[1]].name: exact.tensors[op.inputs[1]] for op in weighted_operators(exact)}
+    model = editor.graph
+    run = PartwiseRun(editor, np.stack([feed(image) for image in images]))
+    # layers that a policy keeps in float have nothing to round
+    operators = [op for op in weighted_operators(model) if model.tensors[op.inputs[1]].dtype == "int8"]
+    random = np.random.default_rng(0)
+    with progress.task("rounding weights", len(operators)) as task:
+        for op in operators:
+            task.advance()
+            weight, entry = model.tensors[op.inputs[1]], model.tensors[op.inputs[0]]
+            grouped = op.name == "CONV_2D" and weight.shape[-1] != entry.shape[-1]
+            if weight.name not in wanted or grouped:
+                continue
+            run.advance(model.operators.index(op))
+            places = draw_places(model, op, len(images), random)
+            moments = measure_moments(read_patches(model, op, run.values(op.inputs[0]), places))
+            depthwise = op.name == "DEPTHWISE_CONV_2D"
+            rounded = round_weights(real_weights(wanted[weight.name]), weight, moments, depthwise=depthwise)
+            editor.set_constant(weight.index, rounded)
+    return editor.pack()
+
+
+def draw_places(
+    model: TfliteModel, op: OperatorInfo, images: int, random: np.random.Generator
+) -> npt.NDArray[np.int64]:
+    """Draw places of a layer's output: int64[images, n], numbers of rows and columns together."""
+    weights, output = model.tensors[op.inputs[1]], model.tensors[op.outputs[0]]
+    inside = weights.elements // output.shape[-1]
+    wanted = min(MOST_PATCHES, max(FEWEST_PATCHES, PATCHES_A_WEIGHT * inside))
+    places = output.elements // output.shape[-1]
+    count = min(places, -(-wanted // images))
+    return np.stack([random.choice(places, count, replace=False) for _ in range(images)])
+
+
+def read_patches(
+    model: TfliteModel, op: OperatorInfo, values: npt.NDArray[Any], places: npt.NDArray[np.int64]
+) -> npt.NDArray[np.float32]:
+    """Return the real input values that a layer's weights are multiplied with at some places of its output.
+
+    Args:
+        model: the graph.
+        op: a convolution or a dense layer.
+        values: its input as it is stored, `[images, 1, ...]`.
+        places: int64[images, n].
+
+    Returns:
+        float32[images * n, K], or float32[images * n, K, C] for a depthwise layer.
+    """
+    info, weights = model.tensors[op.inputs[0]], model.tensors[op.inputs[1]]
+
+    def real(part: npt.NDArray[Any]) -> npt.NDArray[np.float32]:
+        if not info.scale:
+            return np.asarray(part, np.float32)
+        return np.asarray((part.astype(np.float32) - info.zero_point) * np.float32(info.scale), np.float32)
+
+    if op.name == "FULLY_CONNECTED":
+        vectors = values.reshape(len(values), -1, weights.shape[-1])
+        return real(np.concatenate([part[chosen] for part, chosen in zip(vectors, places, strict=True)]))
+    _, tall, wide, _ = weights.shape
+    _, rows, columns, _ = model.tensors[op.outputs[0]].shape
+    down, right = op.options["stride_h"], op.options["stride_w"]
+    step_down, step_right = op.options["dilation_h"], op.options["dilation_w"]
+    over = max((rows - 1) * down + (tall - 1) * step_down + 1 - info.shape[1], 0)
+    across = max((columns - 1) * right + (wide - 1) * step_right + 1 - info.shape[2], 0)
+    margins = ((over // 2, over - over // 2), (across // 2, across - across // 2), (0, 0))
+    found = []
+    for image, chosen in zip(values, places, strict=True):
+        padded = np.pad(image[0], margins, constant_values=info.zero_point if info.scale else 0)
+        top, left = chosen // columns * down, chosen % columns * right
+        taps = [padded[top + i * step_down, left + j * step_right] for i in range(tall) for j in range(wide)]
+        found.append(np.stack(taps, axis=1))
+    patches = real(np.concatenate(found))
+    return patches if op.name == "DEPTHWISE_CONV_2D" else patches.reshape(len(patches), -1)
+
+
+def measure_moments(patches: npt.NDArray[np.float32]) -> _Array:
+    """Compute second moments of patches about their means, which bias correction takes back: float64[G, K, K].
+
+    Args:
+        patches: float32[n, K], of which one group is made, or float32[n, K, C] with a group a channel.
+    """
+    centred = patches - patches.mean(axis=0)
+    if centred.ndim == 2:
+        moments = np.asarray(centred.T @ centred, np.float64)[None] / len(centred)
+    else:
+        rows = np.ascontiguousarray(centred.transpose(2, 1, 0))
+        moments = np.asarray(rows @ rows.transpose(0, 2, 1), np.float64) / len(centred)
+    size = moments.shape[-1]
+    damping = DAMPING * max(1.0, size / len(patches)) * np.trace(moments, axis1=1, axis2=2) / size
+    return np.asarray(moments + damping[:, None, None] * np.eye(size))
+
+
+def round_weights(wanted: _Array, tensor: TensorInfo, moments: _Array, *, depthwise: bool) -> npt.NDArray[np.int8]:
+    """Choose for each weight the integer below or above: int8 of the tensor's shape.
+
+    Args:
+        wanted: the float weights, in the tensor's shape.
+        tensor: the quantized weights.
+        moments: of the layer's patches, float64[G, K, K].
+        depthwise: whether the last axis holds the output channels, each with an input channel of its own.
+    """
+    outputs = wanted.shape[-1] if depthwise else wanted.shape[0]
+    rows = wanted.reshape(-1, outputs).T if depthwise else wanted.reshape(outputs, -1)
+    real = rows / np.broadcast_to(np.asarray(tensor.scales, np.float64), (outputs,))[:, None]
+    nearest = np.clip(np.rint(real), _LEAST, _LARGEST)
+    # where a weight may go instead of the nearest integer: to the one on its other side; zeros stay
+    other = np.clip(nearest + np.sign(real - nearest), _LEAST, _LARGEST)
+    groups = np.arange(outputs) * len(moments) // outputs
+    rounded = _descend(nearest, other, real, moments, groups)
+    shaped = rounded.T.reshape(wanted.shape) if depthwise else rounded.reshape(wanted.shape)
+    return np.ascontiguousarray(shaped, np.int8)
+
+
+def _descend(now: _Array, then: _Array, real: _Array, moments: _Array, groups: npt.NDArray[np.int64]) -> _Array:
+    """Let single weights change sides as long as the error of their output channel falls.
+
+    The error of a channel with integers w is `(w - r) G (w - r)'`, with its real weights r in steps, and its moments G.
+
+    Args:
+        now: float64[O, K], the integers to begin with.
+        then: where each may go.
+        real: float64[O, K].
+        moments: float64[G, K, K].
+        groups: of each channel, int64[O].
+    """
+    now, then = now.copy(), then.copy()
+    shared = len(moments) == 1
+    slope = (now - real) @ moments[0] if shared else np.einsum("ok,okl->ol", now - real, moments[groups])
+    curves = np.einsum("gkk->gk", moments)[groups]
+    order = np.argsort(-curves.sum(axis=0))
+    for _ in range(MOST_SWEEPS):
+        moved = then - now
+        # numerical noise must not keep weights going back and forth
+        open_ones = (2 * moved * slope + moved**2 * curves < -1e-9 * curves).any(axis=0)
+        if not open_ones.any():
+            break
+        for k in order[open_ones[order]]:
+            step = then[:, k] - now[:, k]
+            (chosen,) = (2 * step * slope[:, k] + step**2 * curves[:, k] < -1e-9 * curves[:, k]).nonzero()
+            if len(chosen):
+                slope[chosen] += step[chosen, None] * (moments[0, k] if shared else moments[groups[chosen], k])
+                now[chosen, k], then[chosen, k] = then[chosen, k], now[chosen, k]
+    return now
