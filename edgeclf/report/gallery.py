@@ -94,7 +94,17 @@ def data_uri(image: npt.NDArray[np.uint8]) -> str:
     if scale < 1:
         target = (max(1, round(width * scale)), max(1, round(height * scale)))
         image = cv2.resize(image, target, interpolation=cv2.INTER_AREA).astype(np.uint8)
-    written, content = cv2.imencode(".png", cv2.cvtColor(np.ascontiguousarray(image), cv2.COLOR_RGB2BGR))
+    return _encode(image, ".png", "image/png")
+
+
+def photo_uri(image: npt.NDArray[np.uint8]) -> str:
+    """Encode a JPEG of uint8[H, W, 3] RGB in its own size: a tenth of the bytes that a photo takes as PNG."""
+    return _encode(image, ".jpg", "image/jpeg")
+
+
+def _encode(image: npt.NDArray[np.uint8], suffix: str, media_type: str) -> str:
+    written, content = cv2.imencode(suffix, cv2.cvtColor(np.ascontiguousarray(image), cv2.COLOR_RGB2BGR))
     if not written:
-        raise RunFailedError(f"a thumbnail of {width}x{height} pixels could not be encoded as PNG")
-    return "data:image/png;base64," + base64.b64encode(content.tobytes()).decode()
+        height, width = image.shape[:2]
+        raise RunFailedError(f"a thumbnail of {width}x{height} pixels could not be encoded as {suffix[1:]}")
+    return f"data:{media_type};base64," + base64.b64encode(content.tobytes()).decode()
