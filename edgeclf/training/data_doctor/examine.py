@@ -25,7 +25,7 @@ from edgeclf.dataset.sources import Listing
 from edgeclf.dataset.store_index import ImageFacts
 from edgeclf.errors import DataError
 from edgeclf.image.shape import STRETCH, InputShape
-from edgeclf.measure.formatting import counted, percent
+from edgeclf.measure.formatting import percent
 from edgeclf.progress import SILENT, Progress
 from edgeclf.training.data_doctor.features import PhotoFeatures
 from edgeclf.training.data_doctor.heads import FrozenFeatures, assign_folds, reduce_features
@@ -233,4 +233,4 @@ def describe_learning(whole: LearningCurve, classes: list[LearningCurve]) -> str
     if not gaining:
         return f"{start}: more photos would help, of all classes alike."
     named = ", ".join(f"{curve.label} ({percent(curve.gain, 1)})" for curve in gaining)
-    return f"{start}: more photos would help, most of {counted(len(gaining), 'class')} of all: {named}."
+    return f"{start}: more photos would help, most of {named}."

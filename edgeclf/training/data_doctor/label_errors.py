@@ -22,8 +22,7 @@ class LabelDoubts:
 
     Attributes:
         order: int64[M], images whose label is doubted, the most doubtful first.
-        suggested: int64[N], the class that an image is confidently of; -1: none, or that of its label.
-        margin: float64[N], probability of the label less that of the best other class.
+        suggested: int64[N], the most probable class other than the label.
         loss: float64[N], cross-entropy of the label in nats.
         chances: float64[N, K], the probabilities.
         joint: int64[K, K], the confident joint: images by label (a row) and by the class that they are confidently of.
@@ -32,7 +31,6 @@ class LabelDoubts:
 
     order: Integers
     suggested: Integers
-    margin: Floats
     loss: Floats
     chances: Floats
     joint: Integers
@@ -40,38 +38,39 @@ class LabelDoubts:
 
 
 def doubt_labels(probabilities: npt.NDArray[np.floating], labels: Integers) -> LabelDoubts:
-    """Find the images that are confidently of another class than their label, and order them by the margin.
+    """Estimate how many labels of each class are wrong, and doubt as many of those that are least probable.
 
     An image is confidently of a class where the class's probability is at least the mean that images with that label
-    have; of several such classes the most probable one counts. Those off the diagonal are doubted, ordered by the
-    normalized margin (section 3.2 and appendix of the paper).
+    have; of several such classes the most probable one counts. The fraction off the diagonal is that of wrong labels.
+    Of each class as many images are doubted, of those whose best class is another, by the lowest probability of the
+    label: «prune by class» in section 3.2 of the paper.
 
     Args:
         probabilities: float[N, K], each from a classifier that has not seen the image.
-        labels: int64[N]; classes without an image are left out of everything.
+        labels: int64[N].
     """
     chances = np.asarray(probabilities, np.float64)
-    count, classes = chances.shape
-    rows = np.arange(count)
+    rows, classes = np.arange(len(chances)), chances.shape[1]
     own = chances[rows, labels]
-    thresholds = np.full(classes, np.inf)
-    present = np.unique(labels)
-    thresholds[present] = [own[labels == label].mean() for label in present]
+    sizes = np.bincount(labels, minlength=classes)
+    thresholds = np.where(sizes > 0, np.bincount(labels, own, classes) / np.maximum(sizes, 1), np.inf)
     confident = np.where(chances >= thresholds, chances, -1.0)
-    confidently = np.where(confident.max(axis=1) >= 0, confident.argmax(axis=1), -1)
+    sure = confident.max(axis=1) >= 0
+    joint = np.zeros((classes, classes), np.int64)
+    np.add.at(joint, (labels[sure], confident.argmax(axis=1)[sure]), 1)
+    totals = joint.sum(axis=1)
+    wrong = sizes * np.where(totals > 0, 1 - np.diag(joint) / np.maximum(totals, 1), 0.0)
     others = chances.copy()
     others[rows, labels] = -1.0
-    margin = own - others.max(axis=1)
-    doubted = np.flatnonzero((confidently >= 0) & (confidently != labels))
-    joint = np.zeros((classes, classes), np.int64)
-    np.add.at(joint, (labels[confidently >= 0], confidently[confidently >= 0]), 1)
-    totals, diagonal = joint.sum(axis=1), np.diag(joint)
-    sizes = np.bincount(labels, minlength=classes)
-    wrong = sizes * np.where(totals > 0, (totals - diagonal) / np.maximum(totals, 1), 0.0)
+    suggested = others.argmax(axis=1).astype(np.int64)
+    doubted = []
+    for label in range(classes):
+        members = np.flatnonzero((labels == label) & (chances[rows, suggested] > own))
+        doubted.append(members[np.argsort(own[members], kind="stable")][: round(wrong[label])])
+    order = np.concatenate(doubted)
     return LabelDoubts(
-        order=doubted[np.argsort(margin[doubted], kind="stable")],
-        suggested=np.where((confidently >= 0) & (confidently != labels), confidently, -1).astype(np.int64),
-        margin=margin,
+        order=order[np.argsort(own[order], kind="stable")],
+        suggested=suggested,
         loss=-np.log(np.maximum(own, _SMALLEST)),
         chances=chances,
         joint=joint,
