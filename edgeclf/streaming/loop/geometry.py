@@ -154,7 +154,7 @@ class Picture:
         left, top, right, bottom = self.geometry.box(height, width, self.shape)
         rows = slice(round(top * tall), max(round(top * tall) + 1, round(bottom * tall)))
         columns = slice(round(left * wide), max(round(left * wide) + 1, round(right * wide)))
-        drawn = canvas.copy()
+        drawn: Pixels = canvas.copy()
         drawn[rows, columns] = draw_map(canvas[rows, columns], self.heat, self.shape, blue_first=True)
         return drawn
 

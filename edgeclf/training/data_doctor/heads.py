@@ -4,12 +4,15 @@ from __future__ import annotations
 
 import warnings
 from collections.abc import Sequence
+from contextlib import AbstractContextManager
 from dataclasses import dataclass
+from typing import cast
 
 import numpy as np
 import numpy.typing as npt
 from sklearn.exceptions import ConvergenceWarning
 from sklearn.linear_model import LogisticRegression
+from threadpoolctl import threadpool_limits  # type: ignore[import-untyped]
 
 from edgeclf.progress import SILENT, Progress
 
@@ -26,6 +29,11 @@ _MOST_STEPS = 200
 _TOLERANCE = 1e-3
 
 
+def one_thread() -> AbstractContextManager[object]:
+    """Keep linear algebra on one thread: fits this small take longer with several, which wait for each other."""
+    return cast(AbstractContextManager[object], threadpool_limits(1))
+
+
 def reduce_features(features: Floats) -> Floats:
     """Standardize features, and turn them to their `DIMENSIONS` directions of largest variance.
 
@@ -37,11 +45,11 @@ def reduce_features(features: Floats) -> Floats:
     Returns:
         float32[N, min(D, DIMENSIONS)].
     """
-    wide = features.astype(np.float64)
+    wide: npt.NDArray[np.float64] = features.astype(np.float64)
     scale = wide.std(axis=0)
     wide = (wide - wide.mean(axis=0)) / np.where(scale > 1e-6, scale, 1.0)
     if wide.shape[1] <= DIMENSIONS:
-        return wide.astype(np.float32)
+        return np.asarray(wide, np.float32)
     _, directions = np.linalg.eigh(wide.T @ wide / len(wide))
     return np.asarray(wide @ directions[:, ::-1][:, :DIMENSIONS], np.float32)
 
@@ -103,7 +111,7 @@ class FrozenFeatures:
         """Choose the penalty by the cross-entropy of the first fold under heads fitted on the others."""
         held = self.folds == 0
         losses = []
-        with progress.task("choosing the penalty", len(STRENGTHS)) as task:
+        with one_thread(), progress.task("choosing the penalty", len(STRENGTHS)) as task:
             for strength in STRENGTHS:
                 chances = self.predict(self.fit(~held, strength), held)
                 own = chances[np.arange(len(chances)), self.labels[held]]
@@ -121,7 +129,7 @@ class FrozenFeatures:
         """
         found = np.zeros((len(self.labels), self.classes), np.float32)
         numbers = np.unique(self.folds).tolist()
-        with progress.task("predicting out of fold", len(numbers)) as task:
+        with one_thread(), progress.task("predicting out of fold", len(numbers)) as task:
             for number in numbers:
                 held = self.folds == number
                 rows = ~held if kept is None else ~held & kept

@@ -13,6 +13,8 @@ import numpy.typing as npt
 Floats = npt.NDArray[np.float64]
 Integers = npt.NDArray[np.int64]
 
+CLEARLY = 20
+"""How many times as probable as the label another class must be for an image to be doubted whatever the estimate is."""
 _SMALLEST = 1e-12
 
 
@@ -43,7 +45,8 @@ def doubt_labels(probabilities: npt.NDArray[np.floating], labels: Integers) -> L
     An image is confidently of a class where the class's probability is at least the mean that images with that label
     have; of several such classes the most probable one counts. The fraction off the diagonal is that of wrong labels.
     Of each class as many images are doubted, of those whose best class is another, by the lowest probability of the
-    label: «prune by class» in section 3.2 of the paper.
+    label: «prune by class» in section 3.2 of the paper. Of few images that estimate is coarse, so those are doubted,
+    too, whose best class is `CLEARLY` times as probable as their label.
 
     Args:
         probabilities: float[N, K], each from a classifier that has not seen the image.
@@ -63,10 +66,13 @@ def doubt_labels(probabilities: npt.NDArray[np.floating], labels: Integers) -> L
     others = chances.copy()
     others[rows, labels] = -1.0
     suggested = others.argmax(axis=1).astype(np.int64)
+    best = chances[rows, suggested]
     doubted = []
     for label in range(classes):
-        members = np.flatnonzero((labels == label) & (chances[rows, suggested] > own))
-        doubted.append(members[np.argsort(own[members], kind="stable")][: round(wrong[label])])
+        members = np.flatnonzero((labels == label) & (best > own))
+        members = members[np.argsort(own[members], kind="stable")]
+        clear = CLEARLY * own[members] <= best[members]
+        doubted.append(members[(np.arange(len(members)) < round(wrong[label])) | clear])
     order = np.concatenate(doubted)
     return LabelDoubts(
         order=order[np.argsort(own[order], kind="stable")],

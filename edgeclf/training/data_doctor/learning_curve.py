@@ -10,7 +10,7 @@ import numpy as np
 import numpy.typing as npt
 
 from edgeclf.progress import SILENT, Progress
-from edgeclf.training.data_doctor.heads import FrozenFeatures
+from edgeclf.training.data_doctor.heads import FrozenFeatures, one_thread
 from edgeclf.training.data_doctor.power_law import Forecast, forecast
 
 Floats = npt.NDArray[np.float64]
@@ -72,7 +72,7 @@ def measure_curve(
     numbers = np.unique(features.folds).tolist()
     wrong = np.zeros((len(FRACTIONS), len(features.labels)), np.bool_)
     photos = np.zeros(len(FRACTIONS))
-    with progress.task("learning curve (heads)", len(numbers) * len(FRACTIONS)) as task:
+    with one_thread(), progress.task("learning curve (heads)", len(numbers) * len(FRACTIONS)) as task:
         for number in numbers:
             held = features.folds == number
             ranks = _rank_in_class(order, features.labels, ~held)
