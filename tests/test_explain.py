@@ -114,6 +114,25 @@ def test_another_head_is_refused_in_a_line_that_names_what_was_expected(name: st
     assert "\n" not in str(e.value)
 
 
+def test_damage_is_refused_where_the_head_is_looked_for(digits: ModelFile) -> None:
+    pytest.importorskip("flatbuffers")
+    from edgeclf.artifact.graph_cuts import GraphCutter
+
+    sound = GraphCutter(digits.content).cut(range(len(digits.graph.operators))).content
+    random = np.random.default_rng(0)
+    found = 0
+    for _ in range(150):
+        damaged = np.frombuffer(sound, np.uint8).copy()
+        damaged[random.integers(0, len(damaged), 40)] = random.integers(0, 256, 40)
+        try:
+            head = find_map_head(ModelFile(damaged.tobytes(), "damaged.tflite").graph)
+        except ModelError:
+            continue
+        found += 1
+        assert head.weights.shape == (10, 64)
+    assert 0 < found < 150
+
+
 def test_maps_need_an_engine_that_reads_inside() -> None:
     onnx = pytest.importorskip("onnxruntime")
     assert onnx

@@ -83,9 +83,11 @@ def find_map_head(graph: TfliteModel) -> MapHead:
     tensor, channels_first = found
     channels, *size = tensor.shape[1:] if channels_first else (tensor.shape[3], *tensor.shape[1:3])
     weights = _read_weights(graph, producers, head.inputs[1])
-    if weights.ndim < 2 or weights.shape[-1] != weights[0].size or weights.shape[-1] != channels:
-        raise ModelError(f"{EXPECTED}; its weights are {list(weights.shape)} and the map has {channels} channels")
-    return MapHead(tensor.index, (size[0], size[1]), channels_first, weights.reshape(len(weights), channels))
+    outputs = graph.tensors[inner.logits].elements
+    sizes, expected = weights.shape, (outputs, channels, outputs * channels)
+    if weights.ndim < 2 or (sizes[0], sizes[-1], weights.size) != expected:
+        raise ModelError(f"{EXPECTED}; its weights are {list(sizes)}, for {outputs} logits of {channels} channels")
+    return MapHead(tensor.index, (size[0], size[1]), channels_first, weights.reshape(outputs, channels))
 
 
 def _pooled_map(graph: TfliteModel, pooling: OperatorInfo) -> tuple[TensorInfo, bool] | None:
@@ -100,7 +102,7 @@ def _pooled_map(graph: TfliteModel, pooling: OperatorInfo) -> tuple[TensorInfo, 
         whole = window == source.shape[1:3] and graph.tensors[pooling.outputs[0]].elements == source.shape[3]
         return (source, False) if whole else None
     axes = graph.tensors[pooling.inputs[1]].values() if pooling.name == "MEAN" and len(pooling.inputs) > 1 else None
-    if axes is None:
+    if axes is None or axes.dtype.kind != "i" or axes.size != len(_LAST):
         return None
     places = tuple(sorted(int(axis) % 4 for axis in axes.reshape(-1)))
     return (source, places == _FIRST) if places in (_LAST, _FIRST) else None

@@ -6,9 +6,9 @@
 PHOTOS has `train`, and better `validation` and `test`, of class folders. For the first seed the photos are linked into
 a temporary folder, where a recorded draw (`--seeds` counts from 0) puts a fraction of the training photos into the
 folder of another class, each other class alike; then all that the command does is timed, from an empty cache on.
-Further seeds swap labels in memory and use the same features. Named first: as many training photos as were swapped, in the
-order of the report. The last lines compare the forecast of half of the photos, at the number that heads on all of them
-are fitted on, with the error that these heads have on held-out photos; each of `--halves` is another half.
+Further seeds swap labels in memory and use the same features. Named first: as many training photos as were swapped, in
+the order of the report. The last lines compare the forecast of half of the photos, at the number that heads on all of
+them are fitted on, with the error that these heads have on held-out photos; each of `--halves` is another half.
 """
 
 from __future__ import annotations
