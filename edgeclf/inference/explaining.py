@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import statistics
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Protocol
@@ -198,28 +198,23 @@ def correlate(first: Floats, second: Floats) -> float | None:
 def _explain(
     name: str, pixels: Pixels, class_name: str | None, folder: ExplainedFolder, explainers: Sequence[Explainer]
 ) -> ExplainedPhoto:
-    found, drawn = [], []
+    maps: list[EvidenceMap] = []
+    evidence: list[Floats] = []
     for explainer in explainers:
-        image = fit_image(pixels, explainer.input_shape)
-        outputs, values = explainer.explain(image, _find_class(explainer, class_name))
-        best = explainer.labels[int(outputs.argmax())]
-        class_name = class_name or best
-        index = explainer.labels.index(class_name)
-        found.append((explainer, best, float(outputs[index]), values))
+        chosen = _find_class(explainer, class_name)
+        outputs, values = explainer.explain(fit_image(pixels, explainer.input_shape), chosen)
+        if not (np.isfinite(outputs).all() and np.isfinite(values).all()):
+            raise ImageError(f"what the {explainer.source.kind} computes for it is NaN or infinite")
+        best = int(outputs.argmax())
+        index = best if chosen is None else chosen
+        class_name = explainer.labels[index]
+        rows = tuple(tuple(round(float(value), _DIGITS) for value in row) for row in values)
         saved = folder.save(name, explainer.source.kind, pixels, values, explainer.input_shape)
-        drawn.append(saved)
-    maps = tuple(
-        EvidenceMap(
-            explainer.source.kind,
-            best,
-            probability,
-            tuple(tuple(round(float(value), _DIGITS) for value in row) for row in values),
-            str(saved),
-        )
-        for (explainer, best, probability, values), saved in zip(found, drawn, strict=True)
-    )
-    correlation = correlate(found[0][3], found[1][3]) if len(found) > 1 else None
-    return ExplainedPhoto(name, class_name or "", maps, correlation)
+        found = EvidenceMap(explainer.source.kind, explainer.labels[best], float(outputs[index]), rows, str(saved))
+        maps.append(found)
+        evidence.append(values)
+    correlation = correlate(evidence[0], evidence[1]) if len(evidence) > 1 else None
+    return ExplainedPhoto(name, class_name or "", tuple(maps), correlation)
 
 
 def _find_class(explainer: Explainer, class_name: str | None) -> int | None:
@@ -237,7 +232,3 @@ def _as_rgb(pixels: npt.NDArray[Any]) -> Pixels:
 def _shrink(pixels: Pixels) -> Pixels:
     scale = min(1.0, SHOWN_SIDE / max(pixels.shape[:2]))
     return fit_image(pixels, InputShape(*(max(1, round(side * scale)) for side in pixels.shape[:2])))
-
-
-WritePage = Callable[[Explanations, Path], object]
-"""Writes the page of what was found to a file."""

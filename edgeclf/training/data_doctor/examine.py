@@ -93,7 +93,7 @@ def examine(
         top1=float((best == labels).mean()),
         label_errors=doubts.estimated,
         doubtful=_doubtful(photos, doubts),
-        costly=_costly(photos, doubts, best),
+        costly=_costly(photos, doubts),
         odd_shapes=_odd_shapes(photos, listing),
         neighbours=_neighbours(photos, best),
         curve=curve,
@@ -123,7 +123,8 @@ def _doubtful(photos: PhotoList, doubts: LabelDoubts) -> tuple[DoubtfulLabel, ..
     return tuple(found)
 
 
-def _costly(photos: PhotoList, doubts: LabelDoubts, best: npt.NDArray[np.int64]) -> tuple[CostlyPhoto, ...]:
+def _costly(photos: PhotoList, doubts: LabelDoubts) -> tuple[CostlyPhoto, ...]:
+    best = doubts.chances.argmax(axis=1)
     worst = np.argsort(-doubts.loss, kind="stable")[:MOST_COSTLY]
     return tuple(
         CostlyPhoto(
