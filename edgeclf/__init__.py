@@ -24,6 +24,7 @@ if TYPE_CHECKING:
     from edgeclf.api import compare as compare
     from edgeclf.api import compress as compress
     from edgeclf.api import diagnose as diagnose
+    from edgeclf.api import explain as explain
     from edgeclf.api import inspect as inspect
     from edgeclf.api import live as live
     from edgeclf.api import predict as predict
@@ -46,6 +47,7 @@ __all__ = [
     "compress",
     "diagnose",
     "errors",
+    "explain",
     "inspect",
     "live",
     "predict",
@@ -65,6 +67,7 @@ _MODULE_OF = {
             "compare",
             "compress",
             "diagnose",
+            "explain",
             "inspect",
             "live",
             "predict",

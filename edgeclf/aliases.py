@@ -63,6 +63,8 @@ _SETTINGS: dict[str, tuple[str, ...]] = {
     "threshold": ("conf", "confidence", "conf_thres", "min_score"),
     "center_crop": ("crop",),
     "roi": ("region", "crop_box"),
+    "heatmap": ("cam", "gradcam", "saliency", "overlay"),
+    "deep": ("label_errors", "cleanlab", "confident_learning", "learning_curve"),
     "no_window": ("headless", "nosave", "noshow", "show"),
     "data": ("dataset", "data_dir", "data_path", "images_dir", "val_data"),
 }
@@ -85,6 +87,7 @@ ALIASES: dict[str, dict[str, tuple[str, ...]]] = {
             "bench": ("benchmark", "val", "validate", "eval", "evaluate", "test", "profile", "measure"),
             "train": ("fit", "finetune", "fine-tune", "learn", "retrain"),
             "predict": ("classify", "infer", "inference", "detect", "label", "run"),
+            "explain": ("gradcam", "grad-cam", "cam", "heatmap", "heatmaps", "saliency", "attribution", "why"),
             "live": ("stream", "camera", "webcam", "serve", "watch", "track"),
             "refit": ("calibrate", "recalibrate", "temperature", "threshold"),
             "inspect": ("info", "show", "summary", "describe", "analyze", "metadata"),

@@ -12,6 +12,7 @@ import time
 from pathlib import Path
 from typing import Any
 
+import cv2
 import numpy as np
 import pytest
 from command_line import document, edgeclf
@@ -69,13 +70,30 @@ def test_bench_compares_with_the_float_network(workplace: Path) -> None:
     assert measured["baseline"]["device"]
     assert model["difference"] == pytest.approx(model["top1"] - measured["baseline"]["top1"])
     assert json.loads((workplace / "b" / "bench.json").read_text())["models"] == measured["models"]
-    assert "<html" in (workplace / "b" / "report.html").read_text(encoding="utf-8")
+    page = (workplace / "b" / "report.html").read_text(encoding="utf-8")
+    assert "<html" in page
+    flips = measured["comparisons"][0]["flips"]
+    for method in ("float network: Grad-CAM", "this model: class activation map"):
+        assert (method in page) == bool(flips)
 
 
 def test_bench_without_data_leaves_accuracy_null(workplace: Path) -> None:
     measured = document(workplace, "bench", "runs/digits/compressed/digits-int8.tflite", "--runs", "50")
     assert measured["data"] is None
     assert [measured["models"][0][key] for key in ("top1", "difference", "p_value")] == [None, None, None]
+
+
+def test_explain_shows_both_networks_of_a_run_side_by_side(workplace: Path, tmp_path: Path) -> None:
+    digits = pytest.importorskip("sklearn.datasets").load_digits().images[3]
+    assert cv2.imwrite(str(tmp_path / "three.png"), np.round(digits * 255 / 16).astype(np.uint8))
+    found = document(workplace, "explain", "runs/digits", tmp_path / "three.png")
+    assert [source["method"] for source in found["sources"]] == ["class activation map", "Grad-CAM"]
+    (photo,) = found["photos"]
+    assert photo["correlation"] == found["correlation"] > 0.9
+    assert found["page"] == "runs/digits/explained/index.html"
+    assert all((workplace / one["saved"]).is_file() for one in photo["maps"])
+    alone = document(workplace, "explain", "runs/digits/model.keras", tmp_path / "three.png", "--out", tmp_path / "a")
+    assert alone["photos"][0]["maps"][0]["rows"] == photo["maps"][1]["rows"]
 
 
 def test_the_model_travels_alone(workplace: Path) -> None:

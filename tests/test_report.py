@@ -15,7 +15,10 @@ import pytest
 pytest.importorskip("jinja2")
 pytest.importorskip("matplotlib")
 
+from edgeclf.artifact.locate import locate_model
+from edgeclf.artifact.model_file import ModelFile
 from edgeclf.dataset import ImageView, Split
+from edgeclf.inference.explaining import ModelExplainer
 from edgeclf.measure.changes import count_flips, is_significant
 from edgeclf.measure.compare_report import ComparedModel, CompareReport, Setting
 from edgeclf.measure.comparison import ModelPredictions, compare_models
@@ -32,6 +35,7 @@ from edgeclf.measure.report import (
 from edgeclf.measure.stopwatch import Percentiles
 from edgeclf.report import wording
 from edgeclf.report.compare_html import render_comparison
+from edgeclf.report.flip_maps import FlipMaps
 from edgeclf.report.html import render_report, write_report
 
 VOID = {"meta", "img", "br", "link", "input", "hr"}
@@ -103,6 +107,26 @@ def parsed(page: str) -> Checker:
     checker.close()
     assert checker.open == []
     return checker
+
+
+def test_maps_of_both_networks_stand_below_changed_images(images: Split) -> None:
+    opened = []
+
+    def open_model(path: Path) -> ModelExplainer:
+        opened.append(str(path))
+        return ModelExplainer(ModelFile.read(locate_model("cifar10")))
+
+    plain = parsed(render_report(report(), images=images)).loaded
+    maps = FlipMaps(lambda: open_model(Path("float")), open_model)
+    shown = parsed(render_report(report(), images=images, maps=maps)).loaded
+    # two images, of each the map of the float network and that of the model: here the same network
+    assert len(shown) == len(plain) + 4
+    added = [source for source in shown if source not in plain]
+    assert added[0] == added[1] != added[2] == added[3]
+    assert opened == ["float", model().path]
+    refused = FlipMaps(None, lambda path: ModelExplainer(ModelFile.read(Path(__file__).parent / "tflite/int8.tflite")))
+    text = parsed(render_report(report(), images=images, maps=refused)).text
+    assert text.count("no maps of evidence: int8.tflite: a class activation map needs") == 1
 
 
 def test_the_page_is_whole_and_loads_nothing(images: Split) -> None:

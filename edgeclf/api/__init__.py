@@ -5,6 +5,7 @@ Host modules (TensorFlow, scikit-learn, matplotlib, ...) are imported inside the
 
 from edgeclf.api.benchmark import bench
 from edgeclf.api.comparing import compare
+from edgeclf.api.explaining import explain
 from edgeclf.api.on_device import collected, diagnose, inspect, live, predict, verify
 from edgeclf.api.on_host import audit, compress, train
 from edgeclf.api.refitting import refit
@@ -16,6 +17,7 @@ __all__ = [
     "compare",
     "compress",
     "diagnose",
+    "explain",
     "inspect",
     "live",
     "predict",

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -19,6 +20,7 @@ if TYPE_CHECKING:
     from edgeclf.measure.plan import BenchPlan
     from edgeclf.measure.report import BenchReport
     from edgeclf.measure.subjects import DatasetLoader
+    from edgeclf.report.flip_maps import FlipMaps
 
 
 @with_plugins
@@ -110,7 +112,7 @@ def bench(
     )
     host = HostParts(
         open_baseline=open_float_network if installed("tensorflow") else None,
-        write_page=_write_page if installed("matplotlib") and installed("jinja2") else None,
+        write_page=functools.partial(_write_page, plan) if installed("matplotlib") and installed("jinja2") else None,
     )
     with extras("bench"), lock_folders(model for model in plan.models if RunFolder.is_one(model)):
         return run_bench(plan, host, progress=progress)
@@ -129,7 +131,36 @@ def open_float_network(
     return open_baseline(path, plan, data, progress)
 
 
-def _write_page(report: BenchReport, path: Path, images: Split | None) -> None:
+def _write_page(plan: BenchPlan, report: BenchReport, path: Path, images: Split | None) -> None:
     from edgeclf.report.html import write_report
 
-    write_report(report, path, images=images)
+    write_report(report, path, images=images, maps=_make_maps(plan) if report.baseline is not None else None)
+
+
+def _make_maps(plan: BenchPlan) -> FlipMaps:
+    """Make what draws where the float network and the models find evidence, on the images whose prediction changed."""
+    from edgeclf.artifact.model_file import ModelFile
+    from edgeclf.inference.explaining import Explainer, ModelExplainer
+    from edgeclf.measure.sources import find_sources
+    from edgeclf.measure.tflite_baseline import is_tflite_baseline
+    from edgeclf.report.flip_maps import FlipMaps
+
+    found = find_sources(plan.models).keras_models
+    baseline = Path(plan.baseline) if plan.baseline is not None else next(iter(found), None)
+
+    def open_baseline() -> Explainer:
+        assert baseline is not None
+        from edgeclf.keras_files.explaining import NetworkExplainer
+
+        network = baseline.parent if plan.baseline is None else baseline
+        return NetworkExplainer(
+            network, normalization=plan.normalization if plan.baseline else None, trust_model=plan.trust_model
+        )
+
+    def open_model(path: Path) -> Explainer:
+        file = ModelFile.read(path)
+        own = file.provenance is not None
+        return ModelExplainer(file, normalize=None if own else plan.normalization, threshold=0.0)
+
+    usable = baseline is not None and not is_tflite_baseline(baseline)
+    return FlipMaps(open_baseline if usable else None, open_model)

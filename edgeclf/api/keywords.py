@@ -143,6 +143,7 @@ class LiveKeywords(TypedDict, total=False):
     stay: bool
     token: str | None
     window: bool
+    heatmap: bool
     record: str | None
     overwrite: bool
     collect: str | None

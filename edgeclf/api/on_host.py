@@ -9,6 +9,7 @@ from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from edgeclf.errors import InputError
 from edgeclf.extras import extras, require
 from edgeclf.plugins import with_plugins
 from edgeclf.progress import SILENT, Progress
@@ -30,18 +31,43 @@ if TYPE_CHECKING:
 _HOST = ("tensorflow", "tf_keras", "tensorflow_model_optimization", "sklearn", "matplotlib", "flatbuffers")
 
 
-def audit(data: str | Path, *, progress: Progress = SILENT) -> AuditReport:
+def audit(
+    data: str | Path,
+    *,
+    deep: bool = False,
+    weights: str | Path | None = None,
+    out: str | Path | None = None,
+    overwrite: bool = False,
+    trust_model: bool = False,
+    progress: Progress = SILENT,
+) -> AuditReport:
     """Audit a data set before training: counts, unreadable and unusual files, duplicates, leaks between splits.
 
     Args:
         data: a folder, a manifest or a name.
+        deep: look at the photos through frozen features, too: labels that are probably wrong, photos that cost most
+            loss, tiny and stretched ones, classes that are alike, and whether more photos would help, of which class.
+        weights: of the features, as `train` takes them; a `.tflite` file needs no TensorFlow and is read on all cores;
+            None: ImageNet weights where they are available, else the shipped backbone.
+        out: page to write, `.html`; what it lists goes beside it as `.csv`.
+        overwrite: replace an existing page and list.
+        trust_model: load `weights` even if that runs code from it.
         progress: where bars are shown.
 
     Raises:
         DataError: `data` is not there, or nothing in it is usable.
+        InputError: `weights` or `out` cannot be used, or come without `deep`.
+        MissingExtraError: `deep` needs packages that are not installed.
     """
     from edgeclf.dataset import audit as audit_data
 
+    if deep:
+        from edgeclf.api.data_doctor import DeepPlan, audit_deeply
+
+        return audit_deeply(DeepPlan(data, weights, out, overwrite=overwrite, trust_model=trust_model), progress)
+    for name, given in {"weights": weights, "out": out}.items():
+        if given is not None:
+            raise InputError(f"--{name} is for --deep: give --deep as well, or leave it out")
     with extras("audit"):
         return audit_data(data, progress=progress)
 

@@ -9,6 +9,7 @@
     checkpoint/state.npz     the state after the last whole epoch
     plots/  logs/            pictures, TensorBoard
     compressed/  bench/      models made of the network, measurements of them
+    explained/               pictures that show where the evidence for a class lies
 
 Files are written atomically: a reader finds the old content or the new one, never a part.
 """
@@ -46,6 +47,7 @@ RUN_FILES = (
     "logs",
     "compressed",
     "bench",
+    "explained",
     MODEL,
 )
 
@@ -148,6 +150,11 @@ class RunFolder:
     def bench_path(self) -> Path:
         """The folder of the measurements."""
         return self.path / "bench"
+
+    @property
+    def explained_path(self) -> Path:
+        """The folder of the pictures that `explain` draws."""
+        return self.path / "explained"
 
     def plot_path(self, name: str) -> Path:
         """Return the path of the picture `name`."""

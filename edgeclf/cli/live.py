@@ -149,6 +149,7 @@ OPTIONS = (
         show=operator.not_,
         panel=_VIEWS,
     ),
+    Option("heatmap", "Draw over pictures (page, window, recording) where the evidence lies.", panel=_VIEWS),
     Option("record", "Write the annotated video: .mp4, .mkv, .avi.", metavar="FILE", panel=_OUTPUTS),
     Option("overwrite", "Replace an existing video.", panel=_OUTPUTS),
     Option("collect", "Keep frames that the model is unsure of, to sort and train on.", metavar="DIR", panel=_OUTPUTS),

@@ -13,7 +13,9 @@ import typer
 from typer.core import TyperGroup
 
 from edgeclf.aliases import ALIASES, REMARKS, find_nearest
-from edgeclf.cli import audit, bench, compare, compress, inspect, live, live_collected, predict, refit, train, verify
+from edgeclf.cli import (
+    audit, bench, compare, compress, explain, inspect, live, live_collected, predict, refit, train, verify,
+)  # fmt: skip
 from edgeclf.cli.commands import Command, Debug, Json, Quiet, Verbose, Version, tidy_parameters
 from edgeclf.cli.session import Session, fail
 from edgeclf.cli.streams import run_with_streams
@@ -24,7 +26,9 @@ _ClickException: type[Exception] = typer.BadParameter.__mro__[2]
 
 COMMANDS: dict[str, Command] = {
     module.COMMAND.name: module.COMMAND
-    for module in (audit, train, compress, refit, bench, compare, predict, live, live_collected, inspect, verify)
+    for module in (
+        *(audit, train, compress, refit, bench, compare, predict, explain, live, live_collected, inspect, verify),
+    )
 }
 
 

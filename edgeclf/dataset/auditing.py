@@ -10,6 +10,7 @@ from pathlib import Path
 import numpy as np
 import numpy.typing as npt
 
+from edgeclf.dataset.deep_audit import DeepAudit
 from edgeclf.dataset.loading import (
     assign_to_splits,
     find_split_problems,
@@ -93,6 +94,7 @@ class AuditReport(Record):
         problems: what would keep training from starting; empty where it can start.
         fingerprint: the data set's identity, as recorded with a model; None while there are problems.
         notes: what was recognized beyond what the source states, such as folders taken for splits.
+        deep: what frozen features and a head say of the photos; None: that was not asked for.
     """
 
     source: str
@@ -109,6 +111,7 @@ class AuditReport(Record):
     problems: tuple[str, ...]
     fingerprint: str | None
     notes: tuple[str, ...] = ()
+    deep: DeepAudit | None = None
 
 
 def audit(source: str | Path | Listing, progress: Progress = SILENT) -> AuditReport:

@@ -83,21 +83,28 @@ class AnnotatedFolder:
         done, content = cv2.imencode(
             ".jpg", draw_prediction(image, prediction)[..., ::-1], [cv2.IMWRITE_JPEG_QUALITY, _QUALITY]
         )
-        path = self.folder / self._choose_name(name)
+        path = self.folder / choose_file_name(name, self._taken, ".jpg")
         if not done:
             raise OutputError(f"{path}: OpenCV cannot encode it")
         write_bytes(path, content.tobytes())
         return path
 
-    def _choose_name(self, name: str) -> str:
-        """Choose a file name that no other picture of this folder has."""
-        last = urllib.parse.unquote(urllib.parse.urlsplit(name).path) if is_address(name) else name
-        stem = os.path.splitext(last.replace("\\", "/").rstrip("/").rpartition("/")[2])[0]
-        kept = "".join(c if c.isalnum() or c in " -_.()" else "_" for c in stem).strip(" .")
-        kept = kept.encode()[:_LONGEST_NAME].decode(errors="ignore") or "image"
-        chosen, number = f"{kept}.jpg", 1
-        while chosen.casefold() in self._taken:
-            number += 1
-            chosen = f"{kept}-{number}.jpg"
-        self._taken.add(chosen.casefold())
-        return chosen
+
+def choose_file_name(name: str, taken: set[str], suffix: str) -> str:
+    """Choose a file name that no other picture of a folder has, after the path or address of the original.
+
+    Args:
+        name: path or address.
+        taken: names in the folder, case-folded; the chosen one is added.
+        suffix: of the file, such as `.jpg`.
+    """
+    last = urllib.parse.unquote(urllib.parse.urlsplit(name).path) if is_address(name) else name
+    stem = os.path.splitext(last.replace("\\", "/").rstrip("/").rpartition("/")[2])[0]
+    kept = "".join(c if c.isalnum() or c in " -_.()" else "_" for c in stem).strip(" .")
+    kept = kept.encode()[:_LONGEST_NAME].decode(errors="ignore") or "image"
+    chosen, number = f"{kept}{suffix}", 1
+    while chosen.casefold() in taken:
+        number += 1
+        chosen = f"{kept}-{number}{suffix}"
+    taken.add(chosen.casefold())
+    return chosen

@@ -106,9 +106,9 @@ def predict_photos(
     names = list_paths(paths, "an image")
     saving = None if save is None else AnnotatedFolder(save, overwrite=overwrite)
     predictions: list[PhotoLabels] = []
-    photos, unreadable = _find_photos(names, recursive, None if saving is None else saving.folder)
+    photos, unreadable = find_photos(names, recursive, None if saving is None else saving.folder)
     downloads = _Downloads(progress)
-    _measure_input_range(classifier, photos, downloads.read_ahead)
+    ensure_input_range(classifier, photos, downloads.read_ahead)
     with progress.task("predicting", len(photos)) as task:
         for photo in photos:
             try:
@@ -176,7 +176,7 @@ def _decode(content: bytes | ImageError) -> Pixels:
     return decode_bytes(content)
 
 
-def _find_photos(
+def find_photos(
     names: Sequence[str], recursive: bool, saved: Path | None
 ) -> tuple[list[str | Path], list[UnreadablePhoto]]:
     """List addresses, files, and the image files of folders, that of saved copies apart; and folders without any."""
@@ -195,7 +195,7 @@ def _find_photos(
     return photos, empty
 
 
-def _measure_input_range(
+def ensure_input_range(
     classifier: Classifier, photos: Sequence[str | Path], read: Callable[[str | Path], Pixels]
 ) -> None:
     """Measure the input range, unless it is known, on many photos at once: one alone decides nothing."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
@@ -10,7 +11,7 @@ import numpy.typing as npt
 from edgeclf.artifact.fitted_probabilities import FeatureArrays, FittedProbabilities, read_arrays
 from edgeclf.artifact.inner_scores import InnerScores
 from edgeclf.artifact.model_file import ModelFile
-from edgeclf.errors import DamagedModelError
+from edgeclf.errors import DamagedModelError, InputError
 from edgeclf.inference.engine import Session, TensorSpec, find_engine
 from edgeclf.inference.novelty import distances, fold
 from edgeclf.inference.quantization import dequantize, share_ties, to_probabilities
@@ -26,7 +27,8 @@ class ScoreReader:
         file: the model.
         runtime: name of the engine.
         threads: of the interpreter.
-        inner: tensors to read besides those that the file's own record names; None: none.
+        inner: tensors to read instead of those that the file's own record names; None: those.
+        also_read: numbers of further computed tensors that `read_tensor` returns.
 
     Attributes:
         session: of the engine.
@@ -40,7 +42,12 @@ class ScoreReader:
     """
 
     def __init__(
-        self, file: ModelFile, runtime: str = "litert", threads: int = 1, inner: InnerScores | None = None
+        self,
+        file: ModelFile,
+        runtime: str = "litert",
+        threads: int = 1,
+        inner: InnerScores | None = None,
+        also_read: Sequence[int] = (),
     ) -> None:
         engine = find_engine(runtime)
         fitted = None if inner is not None else read_fitted(file)
@@ -51,15 +58,18 @@ class ScoreReader:
         if fitted is not None:  # before the runtime follows what it names
             self._features = read_fitted_arrays(file, fitted)
         wanted = inner or (None if fitted is None else fitted.inner)
-        if wanted is None or not isinstance(engine, TFLiteEngine):
+        if also_read and not isinstance(engine, TFLiteEngine):
+            raise InputError(f"tensors inside of a model can be read with the runtime litert, not with {runtime}")
+        indices = tuple(dict.fromkeys((*(() if wanted is None else wanted.tensors), *also_read)))
+        if not indices or not isinstance(engine, TFLiteEngine):
             self.session: Session = engine.open(file, threads=threads)
             if fitted is not None:
                 self.notes = (f"the fitted probabilities of this file need another runtime than {runtime}: not used",)
         else:
-            self.session = self._inner = engine.open(file, threads=threads, also_read=wanted.tensors)
+            self.session = self._inner = engine.open(file, threads=threads, also_read=indices)
             self.fitted = fitted
         self._wanted, self._scores = wanted, file.shape.scores
-        self._specs = {} if wanted is None else {index: _spec(file, index) for index in wanted.tensors}
+        self._specs = {index: _spec(file, index) for index in indices}
         self._reals = _real_values(self.session.output)
 
     @property
@@ -92,6 +102,10 @@ class ScoreReader:
         assert self._wanted is not None
         assert self._wanted.features is not None
         return self._read(self._wanted.features)
+
+    def read_tensor(self, index: int) -> Floats:
+        """Read the real values of a tensor of `also_read` after the image that ran last: float32 of its shape."""
+        return self._read(index).reshape(self._specs[index].shape)
 
     def novelty(self) -> float | None:
         """Compute how far the image that ran last is from known ones, 1 at the limit; None: the file has no check."""

@@ -56,11 +56,12 @@ def read_tflite_start(path: str | Path) -> tuple[Any, Normalization, tuple[str, 
     from edgeclf.keras_files.tflite_network import read_tflite_network
 
     file = check_tflite_start(path)
-    normalization, notes = _find_normalization(file)
+    normalization, notes = find_normalization(file)
     return read_tflite_network(file), normalization, notes
 
 
-def _find_normalization(file: ModelFile) -> tuple[Normalization, tuple[str, ...]]:
+def find_normalization(file: ModelFile) -> tuple[Normalization, tuple[str, ...]]:
+    """Find how pixels enter a file that `check_tflite_start` has passed, and what was assumed of that, a line each."""
     shape = file.shape
     if shape.dtype in _ZERO_OF_PIXELS:
         scale = shape.scale or 1.0

@@ -47,7 +47,7 @@ def for_both_screens(draw: Drawing, report: BenchReport, order: Mapping[str, int
 
 def accuracy_against_size(report: BenchReport, order: Mapping[str, int], narrow: bool = False) -> str:
     """Plot top-1 with 95 % intervals over file size in bytes, logarithmic."""
-    figure, axes = _canvas(5.6, 3.7, narrow)
+    figure, axes = make_canvas(5.6, 3.7, narrow)
     _baseline_band(axes, report.baseline)
     for name, index in order.items():
         model = next(m for m in report.models if m.name == name)
@@ -55,12 +55,12 @@ def accuracy_against_size(report: BenchReport, order: Mapping[str, int], narrow:
     _logarithmic(axes, [m.size_bytes for m in report.models], lambda value, _: _tick(size(round(value))), narrow)
     axes.set_xlabel("file size")
     axes.set_ylabel("top-1 accuracy, %")
-    return _svg(figure, _named("size", narrow), "Accuracy against file size")
+    return write_svg(figure, name_drawing("size", narrow), "Accuracy against file size")
 
 
 def accuracy_against_latency(report: BenchReport, order: Mapping[str, int], narrow: bool = False) -> str:
     """Plot top-1 with 95 % intervals over the median latency, logarithmic; a whisker runs to the 90th percentile."""
-    figure, axes = _canvas(5.6, 3.7, narrow)
+    figure, axes = make_canvas(5.6, 3.7, narrow)
     _baseline_band(axes, report.baseline)
     counts = list(dict.fromkeys(m.threads for m in report.models))
     for model in report.models:
@@ -74,12 +74,12 @@ def accuracy_against_latency(report: BenchReport, order: Mapping[str, int], narr
     _logarithmic(axes, ends, lambda value, _: milliseconds(value), narrow)
     axes.set_xlabel(_wrapped("median latency of one image (whisker: 90th percentile)", narrow))
     axes.set_ylabel("top-1 accuracy, %")
-    return _svg(figure, _named("latency", narrow), "Accuracy against latency")
+    return write_svg(figure, name_drawing("latency", narrow), "Accuracy against latency")
 
 
 def latency_bars(report: BenchReport, order: Mapping[str, int], narrow: bool = False) -> str:
     """Plot median, 90th and 99th percentile of each model and thread count, where accuracy is unknown."""
-    figure, axes = _canvas(11.4, 0.8 + 0.36 * len(report.models), narrow)
+    figure, axes = make_canvas(11.4, 0.8 + 0.36 * len(report.models), narrow)
     for row, model in enumerate(report.models):
         colour, times = _colour(order[model.name]), model.latency_ms
         axes.plot([times.median, times.p99], [row, row], color=colour, linewidth=1.5, alpha=0.5)
@@ -92,7 +92,7 @@ def latency_bars(report: BenchReport, order: Mapping[str, int], narrow: bool = F
     ends = [v for m in report.models for v in (m.latency_ms.median, m.latency_ms.p99)]
     _logarithmic(axes, ends, lambda value, _: milliseconds(value), narrow)
     axes.set_xlabel(_wrapped("latency: median (dot), 90th and 99th percentile (ticks)", narrow))
-    return _svg(figure, _named("bars", narrow), "Latency of each model")
+    return write_svg(figure, name_drawing("bars", narrow), "Latency of each model")
 
 
 def class_costs(report: BenchReport, order: Mapping[str, int], narrow: bool = False) -> str:
@@ -106,7 +106,7 @@ def class_costs(report: BenchReport, order: Mapping[str, int], narrow: bool = Fa
         return ""
     shown = sorted(by_class, key=lambda label: min(c.difference or 0.0 for _, c in by_class[label]))[:SHOWN_CLASSES]
     per_row = max(len(costs) for costs in by_class.values())
-    figure, axes = _canvas(11.4, 0.8 + len(shown) * (0.2 + 0.12 * per_row), narrow)
+    figure, axes = make_canvas(11.4, 0.8 + len(shown) * (0.2 + 0.12 * per_row), narrow)
     axes.axvline(0, color=FAINT, linewidth=1.2)
     for row, label in enumerate(shown):
         for index, cost in by_class[label]:
@@ -118,7 +118,7 @@ def class_costs(report: BenchReport, order: Mapping[str, int], narrow: bool = Fa
     axes.set_ylim(len(shown) - 0.5, -0.5)
     axes.grid(axis="y", visible=False)
     axes.set_xlabel(_wrapped("difference to the float network, percentage points (filled: beyond chance)", narrow))
-    return _svg(figure, _named("classes", narrow), "Difference by class")
+    return write_svg(figure, name_drawing("classes", narrow), "Difference by class")
 
 
 def _cost(axes: Axes, cost: ClassCost, height: float, colour: str) -> None:
@@ -171,7 +171,8 @@ def _tick(text: str) -> str:
     return re.sub(r"(\.\d*?)0+ ", r"\1 ", text).replace(". ", " ")
 
 
-def _named(name: str, narrow: bool) -> str:
+def name_drawing(name: str, narrow: bool) -> str:
+    """Name a drawing that there are two of, one for each kind of screen."""
     return f"{name}-narrow" if narrow else name
 
 
@@ -179,7 +180,8 @@ def _wrapped(label: str, narrow: bool) -> str:
     return textwrap.fill(label, 30) if narrow else label
 
 
-def _canvas(width: float, height: float, narrow: bool) -> tuple[Figure, Axes]:
+def make_canvas(width: float, height: float, narrow: bool) -> tuple[Figure, Axes]:
+    """Make a drawing of a size in inches, in the colours of the page."""
     figure = Figure(figsize=(min(width, NARROW) if narrow else width, height), layout="constrained")
     axes = figure.add_subplot()
     axes.set_facecolor("none")
@@ -203,7 +205,8 @@ def _shortened(label: str, limit: int) -> str:
     return shown if len(shown) <= limit else shown[: limit - 1] + "…"
 
 
-def _svg(figure: Figure, name: str, title: str) -> str:
+def write_svg(figure: Figure, name: str, title: str) -> str:
+    """Write a drawing as SVG text; `name` keeps it apart from others on the page."""
     stream = io.StringIO()
     # Text stays text: it can be read aloud, searched, and takes the page's font. The salt keeps the identifiers of
     # several drawings on one page apart, and the same from run to run.

@@ -15,6 +15,7 @@ from edgeclf.errors import InputError, ModelError
 from edgeclf.graph.batch_norm import restore_statistics
 from edgeclf.graph.flatten import flatten
 from edgeclf.graph.inner_scaling import scales_input
+from edgeclf.graph.last_maps import POOLING_LAYERS, find_last_maps
 from edgeclf.graph.private_apis import operands, producer
 from edgeclf.image.shape import check_image_size, plain_size, show_size
 from edgeclf.inference.input_range import InputRange
@@ -27,8 +28,6 @@ from edgeclf.training.networks.building import add_classifier, build_network
 layers = tf_keras.layers
 HEAD, POOLING, SCALING = "edgeclf_head", "edgeclf_pooling", "edgeclf_rescaling"
 HEAD_LAYERS = (layers.Dense, layers.Dropout, layers.Flatten, layers.Reshape, layers.Softmax)
-POOLING_LAYERS = (layers.AveragePooling2D, layers.GlobalAveragePooling2D, layers.GlobalMaxPooling2D)
-WHOLE_POOLING = (layers.GlobalAveragePooling2D, layers.GlobalMaxPooling2D)
 
 
 @dataclass(frozen=True)
@@ -191,7 +190,7 @@ def _find_features(network: tf_keras.Model, origin: str) -> Any:
     The head begins at the global pooling that all paths to the output go through: behind it, some networks classify
     with 1x1 convolutions and multiplications (MobileNet), others with dense layers.
     """
-    tensor = _last_maps(network)
+    tensor = find_last_maps(network)
     while True:
         layer = producer(tensor)
         if not (isinstance(layer, HEAD_LAYERS + POOLING_LAYERS) or _is_probability(layer)):
@@ -200,28 +199,6 @@ def _find_features(network: tf_keras.Model, origin: str) -> Any:
     if isinstance(layer, layers.InputLayer):
         raise ModelError(f"{origin}: has no convolutional features to start from")
     return tensor
-
-
-def _last_maps(network: tf_keras.Model) -> Any:
-    """Return what the first global pooling takes that all paths go through, else the last other pooling to one place.
-
-    The output where there is none. Small images leave average poolings inside the features with one place too.
-    """
-    positions = {id(layer): number for number, layer in enumerate(network.layers)}
-    frontier = [network.outputs[0]]
-    found: dict[str, Any] = {}
-    while not isinstance(producer(frontier[0]), layers.InputLayer):
-        layer, entries = producer(frontier[0]), operands(frontier[0])
-        if len(frontier) == len(entries) == 1 and entries[0].shape.rank == 4:
-            places = tuple(frontier[0].shape)[1:3]
-            if isinstance(layer, WHOLE_POOLING):
-                found["global"] = entries[0]
-            elif isinstance(layer, layers.Flatten) or (isinstance(layer, POOLING_LAYERS) and places == (1, 1)):
-                found.setdefault("other", entries[0])
-        frontier += [tensor for tensor in entries if all(tensor is not known for known in frontier)]
-        frontier = [tensor for tensor in frontier if producer(tensor) is not layer]
-        frontier.sort(key=lambda tensor: -positions.get(id(producer(tensor)), -1))  # Sequential lists no input
-    return found.get("global", found.get("other", network.outputs[0]))
 
 
 def rebuild(base: tf_keras.Model, settings: NetworkSettings, scaling: Normalization | None) -> tf_keras.Model:

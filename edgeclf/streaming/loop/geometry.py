@@ -11,6 +11,9 @@ from edgeclf.image.shape import Box, InputShape, central_region
 from edgeclf.records import Record
 
 if TYPE_CHECKING:  # NumPy comes with the frames: the settings, of which `Geometry` is a part, are imported without it
+    import numpy as np
+    import numpy.typing as npt
+
     from edgeclf.streaming.camera.frame import Frame, Pixels
 
 FLIPS = ("none", "horizontal", "vertical", "both")
@@ -110,12 +113,20 @@ class Picture:
         frame: the frame.
         geometry: how it is turned and cut.
         shape: of the network's input, with its fit.
+        heat: float32[h, w] over that input, where the evidence for the label lies; None: it was not asked for.
     """
 
-    def __init__(self, frame: Frame, geometry: Geometry, shape: InputShape = SQUARE) -> None:
+    def __init__(
+        self,
+        frame: Frame,
+        geometry: Geometry,
+        shape: InputShape = SQUARE,
+        heat: npt.NDArray[np.float32] | None = None,
+    ) -> None:
         self.frame = frame
         self.geometry = geometry
         self.shape = shape
+        self.heat = heat
 
     def pixels(self) -> Pixels:
         """Return uint8[H, W, 3] BGR, turned, contiguous; not to be written to (it may be the captured frame itself)."""
@@ -127,6 +138,25 @@ class Picture:
         region = left, top, right, bottom = self.geometry.box(height, width, self.shape)
         box = _within(region, self.shape.seen_box(bottom - top, right - left))
         return None if box == (0, 0, width, height) else box
+
+    def draw_heat(self, canvas: Pixels) -> Pixels:
+        """Draw the map of evidence, if there is one, over the picture at any scale.
+
+        Args:
+            canvas: uint8[H, W, 3] BGR: what `pixels` returns, or that in another size; not written to.
+        """
+        if self.heat is None:
+            return canvas
+        from edgeclf.image.heatmap import draw_map
+
+        height, width = self.geometry.turn(self.frame.pixels).shape[:2]
+        tall, wide = canvas.shape[0] / height, canvas.shape[1] / width
+        left, top, right, bottom = self.geometry.box(height, width, self.shape)
+        rows = slice(round(top * tall), max(round(top * tall) + 1, round(bottom * tall)))
+        columns = slice(round(left * wide), max(round(left * wide) + 1, round(right * wide)))
+        drawn: Pixels = canvas.copy()
+        drawn[rows, columns] = draw_map(canvas[rows, columns], self.heat, self.shape, blue_first=True)
+        return drawn
 
     def region(self) -> Pixels:
         """Return uint8[h, w, 3] BGR: the region looked at, before it is fitted to the input; not to be written to."""

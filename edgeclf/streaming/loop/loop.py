@@ -9,7 +9,7 @@ import datetime
 import threading
 import time
 from collections.abc import Callable, Sequence
-from typing import Protocol
+from typing import Protocol, runtime_checkable
 
 import numpy as np
 import numpy.typing as npt
@@ -51,6 +51,14 @@ class FrameClassifier(Protocol):
         """Return how far the features of the image that was classified last lie from known ones, 1 at the limit."""
 
 
+@runtime_checkable
+class HasMaps(Protocol):
+    """What the loop needs of a classifier to show where evidence lies; see `edgeclf.inference.activation_maps`."""
+
+    def activation_map(self, index: int) -> npt.NDArray[np.float32]:
+        """Return what each place of the image that was classified last adds to the logit of a class: float32[h, w]."""
+
+
 class Loop:
     """Classifies frames until the loop is stopped, the source ends, or a limit is reached.
 
@@ -75,6 +83,7 @@ class Loop:
         beat: Callable[[], None] = lambda: None,
     ) -> None:
         self._capture, self._classifier, self._state = capture, classifier, state
+        self._maps = classifier if settings.heatmap and isinstance(classifier, HasMaps) else None
         self._shown = hide_none_classes(classifier.labels)
         self._geometry, self._outputs, self._limits = settings.geometry, tuple(outputs), settings.limits
         self._paced, self._beat = not settings.every_frame, beat
@@ -168,7 +177,10 @@ class Loop:
             top=LazyTopK(labels, self._smoother.scores, TOP),
             novelty=self._smoother.novelty,
         )
-        picture = Picture(frame, self._geometry, shape)
+        heat = None
+        if self._maps is not None and usable:
+            heat = self._maps.activation_map(raw if named is None else named)
+        picture = Picture(frame, self._geometry, shape, heat)
         self._state.publish(result, picture, self._capture.captured, self._capture.dropped)
         for output in self._outputs:
             output.take(result, picture)

@@ -14,6 +14,7 @@ from edgeclf.artifact.locate import locate_model
 from edgeclf.artifact.model_file import ModelFile
 from edgeclf.errors import ReaderLeftError, RunFailedError
 from edgeclf.extras import extras
+from edgeclf.inference.activation_maps import MappingClassifier
 from edgeclf.inference.classifier import Classifier
 from edgeclf.progress import Progress
 from edgeclf.streaming.camera.capture import Capture
@@ -154,7 +155,8 @@ def _open_model(model: str | Path, settings: LiveSettings, progress: Progress) -
             if len(medians) > 1:
                 tried = ", ".join(f"{count}: {median:.2f} ms" for count, median in medians.items())
                 progress.info(f"threads: {threads} (measured {tried})")
-        classifier = Classifier(
+        opened = MappingClassifier if settings.heatmap else Classifier
+        classifier = opened(
             file,
             runtime=settings.runtime,
             threads=threads,

@@ -88,6 +88,7 @@ class LiveSettings(Record):
         token: required from viewers on other machines; None: generated, and logged.
         stay: keep the page up when a file or a folder has ended, until the run is stopped or `limits.seconds` are over.
         window: open a window where there is a display.
+        heatmap: draw over the pictures of page, window and recording where the evidence for the label lies.
         record: video file to write; None: none.
         overwrite: replace an existing video file.
         collect: folder for frames that the model is unsure of; None: none are collected.
@@ -115,6 +116,7 @@ class LiveSettings(Record):
     token: str | None = None
     stay: bool = False
     window: bool = True
+    heatmap: bool = False
     record: str | None = None
     overwrite: bool = False
     collect: str | None = None

@@ -15,6 +15,7 @@ from edgeclf.streaming.loop.result import Result
 def annotate(picture: Picture, result: Result) -> Pixels:
     """Draw the result on the picture: uint8[H, W, 3] BGR, an array of its own, enlarged where it is small."""
     canvas, factor = enlarge(picture.pixels())
+    canvas = picture.draw_heat(canvas)
     named = (score.index for score in result.top if score.label == result.label != UNKNOWN)
     index = next(named, None)
     color = GRAY if index is None else class_color(index)

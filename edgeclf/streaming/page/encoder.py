@@ -87,7 +87,10 @@ class PictureEncoder:
 
 
 def encode(shown: Snapshot, quality: int, width: int | None) -> bytes:
-    """Encode the picture as JPEG, scaled down to `width` pixels where it is wider."""
+    """Encode the picture as JPEG, scaled down to `width` pixels where it is wider, with its map of evidence.
+
+    In its full size (None) it has no map drawn over it: people keep that one, and may train on it.
+    """
     pixels: Pixels = shown.picture.pixels()
     if width is not None and pixels.shape[1] > width:
         height = max(1, round(pixels.shape[0] * width / pixels.shape[1]))
@@ -96,6 +99,8 @@ def encode(shown: Snapshot, quality: int, width: int | None) -> bytes:
         if step > 1:
             pixels = pixels[::step, ::step].copy()
         pixels = cv2.resize(pixels, (width, height), interpolation=cv2.INTER_AREA)  # type: ignore[assignment]
+    if width is not None:
+        pixels = shown.picture.draw_heat(pixels)
     done, jpeg = cv2.imencode(".jpg", pixels, [cv2.IMWRITE_JPEG_QUALITY, quality])
     if not done:
         raise ValueError("OpenCV's JPEG encoder refused it")

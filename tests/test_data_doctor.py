@@ -1,0 +1,195 @@
+"""`audit --deep`: what frozen features say of labels, photos, classes, and of how many photos there are."""
+
+from __future__ import annotations
+
+import csv
+import json
+from pathlib import Path
+
+import cv2
+import numpy as np
+import pytest
+from color_photos import hues
+from command_line import document, edgeclf
+from linear_models import write_color_model
+
+pytest.importorskip("sklearn")
+
+import edgeclf as package
+from edgeclf.artifact.locate import locate_model
+from edgeclf.dataset.auditing import AuditReport
+from edgeclf.errors import InputError, ModelError, OutputError
+from edgeclf.training.data_doctor.heads import FrozenFeatures, assign_folds, reduce_features
+from edgeclf.training.data_doctor.label_errors import doubt_labels
+from edgeclf.training.data_doctor.learning_curve import measure_curve
+from edgeclf.training.data_doctor.power_law import fit_power_law, forecast
+
+TFLITE = Path(__file__).parent / "tflite"
+SWAPPED = 5
+
+
+@pytest.fixture(scope="module")
+def digits(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, set[str]]:
+    """Scans of digits in class folders, and the names of those that lie in a wrong one."""
+    stored = np.load(TFLITE / "digits.npz")
+    folder = tmp_path_factory.mktemp("digits")
+    random = np.random.default_rng(4)
+    wrong = set(random.choice(len(stored["labels"]), SWAPPED, replace=False).tolist())
+    for number, (image, label) in enumerate(zip(stored["images"], stored["labels"], strict=True)):
+        place = folder / str((label + (3 if number in wrong else 0)) % 10)
+        place.mkdir(exist_ok=True)
+        assert cv2.imwrite(str(place / f"scan{number}.png"), image)
+    return folder, {f"scan{number}.png" for number in wrong}
+
+
+def test_the_confident_joint_by_hand() -> None:
+    #           label 0: three sure, one sure of 1;           label 1: two sure, one undecided
+    chances = np.array([[0.9, 0.1], [0.8, 0.2], [0.9, 0.1], [0.1, 0.9], [0.2, 0.8], [0.1, 0.9], [0.45, 0.55]])
+    labels = np.array([0, 0, 0, 0, 1, 1, 1])
+    found = doubt_labels(chances, labels)
+    # thresholds: (0.9 + 0.8 + 0.9 + 0.1) / 4 = 0.675 for 0, (0.8 + 0.9 + 0.55) / 3 = 0.75 for 1
+    assert found.joint.tolist() == [[3, 1], [0, 2]]
+    assert found.estimated == pytest.approx(4 * 1 / 4 + 0)
+    assert found.order.tolist() == [3]
+    assert found.suggested[3] == 1
+    assert found.loss[3] == pytest.approx(-np.log(0.1))
+
+
+def test_as_many_labels_are_doubted_as_the_joint_estimates_the_least_probable_first() -> None:
+    random = np.random.default_rng(0)
+    true = random.integers(0, 4, 400)
+    centers = 4 * np.eye(4)
+    features = (centers[true] + random.standard_normal((400, 4))).astype(np.float32)
+    labels, wrong = true.copy(), random.choice(400, 12, replace=False)
+    labels[wrong] = (true[wrong] + 1) % 4
+    contents = [f"{number:04}" for number in range(400)]
+    frozen = FrozenFeatures(reduce_features(features), labels, assign_folds(labels, contents), 4)
+    doubts = doubt_labels(frozen.predict_out_of_fold(0.1), labels)
+    assert set(doubts.order[:12].tolist()) == set(wrong.tolist())
+    assert len(doubts.order) <= round(doubts.estimated) + 4
+    assert (np.diff(doubts.loss[doubts.order]) <= 0).all()
+
+
+def test_what_shows_the_same_lies_in_one_fold_and_classes_are_spread() -> None:
+    labels = np.repeat(np.arange(3), 20)
+    contents = [f"c{number // 2}" for number in range(60)]
+    folds = assign_folds(labels, contents, 5)
+    assert all(folds[2 * pair] == folds[2 * pair + 1] for pair in range(30))
+    assert all(np.bincount(folds[labels == label], minlength=5).tolist() == [4] * 5 for label in range(3))
+    assert np.array_equal(folds, assign_folds(labels, contents, 5))
+
+
+def test_a_power_law_is_found_again() -> None:
+    photos = np.array([100.0, 200, 400, 800])
+    steep, flat = 2 * photos**-0.5, 3 * photos**-0.65 + 0.1
+    fitted = fit_power_law(photos, np.stack([steep, flat]), 10_000, with_floor=True)
+    assert fitted.error(1600) == pytest.approx([2 * 1600**-0.5, 3 * 1600**-0.65 + 0.1], abs=0.003)
+    bare = fit_power_law(photos, flat[None], 10_000, with_floor=False)
+    assert bare.floor.tolist() == [0]
+    found = forecast(photos, np.stack([steep] * 3), 10_000, 800, 1600)
+    assert found.error == pytest.approx(0.05, abs=0.002)
+    assert found.gain == pytest.approx(2 * 800**-0.5 - 0.05, abs=0.002)
+    # where nothing falls, nothing is forecast to fall
+    level = forecast(photos, np.full((3, 4), 0.2), 10_000, 800, 1600)
+    assert level.gain == pytest.approx(0, abs=0.005)
+
+
+def test_the_curve_falls_and_its_forecast_holds_the_truth() -> None:
+    random = np.random.default_rng(1)
+    labels = random.integers(0, 4, 800)
+    features = (1.2 * np.eye(16)[labels] + random.standard_normal((800, 16))).astype(np.float32)
+    contents = [f"{number:05}" for number in range(800)]
+    half = np.arange(800) % 2 == 0
+    curves = []
+    for rows in (half, np.ones(800, bool)):
+        mine = [content for content, chosen in zip(contents, rows, strict=True) if chosen]
+        frozen = FrozenFeatures(features[rows], labels[rows], assign_folds(labels[rows], mine), 4)
+        curves.append(measure_curve(frozen, mine, 0.01))
+    small, whole = curves
+    assert small.photos[-1] == pytest.approx(320, abs=1)
+    assert small.errors()[0] > small.errors()[-1]
+    expected = small.forecast(small.photos[-1], whole.photos[-1])
+    assert expected.interval[0] <= whole.errors()[-1] <= expected.interval[1]
+    assert expected.interval[0] <= expected.error <= expected.interval[1]
+
+
+def test_swapped_labels_come_first_on_the_page_and_in_the_list(digits: tuple[Path, set[str]], tmp_path: Path) -> None:
+    pytest.importorskip("jinja2")
+    folder, wrong = digits
+    page = tmp_path / "doctor.html"
+    found = document(tmp_path, "audit", folder, "--deep", "--weights", locate_model("digits"), "--out", page)
+    deep = found["deep"]
+    assert {Path(doubt["path"]).name for doubt in deep["doubtful"][: SWAPPED + 1]} >= wrong
+    assert deep["images"] == 200
+    assert deep["top1"] > 0.8
+    assert deep["written"] == [str(page), str(page.with_suffix(".csv"))]
+    assert [curve["label"] for curve in deep["class_curves"]] != sorted(found["classes"])
+    assert deep["curve"]["interval_twice"][0] <= deep["curve"]["error_twice"] <= deep["curve"]["interval_twice"][1]
+    text = page.read_text(encoding="utf-8")
+    assert all(name in text for name in wrong)
+    assert text.count("data:image/") >= SWAPPED
+    with page.with_suffix(".csv").open(encoding="utf-8", newline="") as stream:
+        rows = list(csv.DictReader(stream))
+    assert {Path(row["path"]).name for row in rows[: SWAPPED + 1]} >= wrong
+    assert {row["finding"] for row in rows} >= {"label", "loss"}
+    assert AuditReport.from_dict(json.loads(json.dumps(found))).to_dict() == found
+    with pytest.raises(OutputError, match="doctor.html exists"):
+        package.audit(folder, deep=True, weights=locate_model("digits"), out=page)
+
+
+def test_tiny_and_stretched_photos_are_named(digits: tuple[Path, set[str]], tmp_path: Path) -> None:
+    folder = tmp_path / "odd"
+    random = np.random.default_rng(0)
+    for label in ("a", "b"):
+        (folder / label).mkdir(parents=True)
+        for number in range(4):
+            noise = random.integers(0, 256, (64, 64, 3), dtype=np.uint8)
+            assert cv2.imwrite(str(folder / label / f"{number}.png"), noise)
+    assert cv2.imwrite(str(folder / "a" / "tiny.png"), random.integers(0, 256, (7, 9, 3), dtype=np.uint8))
+    assert cv2.imwrite(str(folder / "b" / "wide.png"), random.integers(0, 256, (40, 120, 3), dtype=np.uint8))
+    deep = package.audit(folder, deep=True, weights=locate_model("digits")).deep
+    assert deep is not None
+    assert [(Path(odd.path).name, odd.kind) for odd in deep.odd_shapes] == [
+        ("wide.png", "stretched"),
+        ("tiny.png", "tiny"),
+    ]
+    # 16 pixels from 7, and 120 : 40 seen as 16 : 16
+    assert [odd.factor for odd in deep.odd_shapes] == [3.0, pytest.approx(16 / 7, abs=0.01)]
+    assert deep.curve is None
+    assert "too few photos for a learning curve" in deep.more_photos
+
+
+def test_what_deep_cannot_take_is_refused_in_a_line(digits: tuple[Path, set[str]], tmp_path: Path) -> None:
+    folder, _ = digits
+    done = edgeclf(tmp_path, "audit", folder, "--weights", locate_model("digits"))
+    assert (done.exit_code, done.stderr) == (
+        2,
+        "edgeclf: --weights is for --deep: give --deep as well, or leave it out\n",
+    )
+    with pytest.raises(ModelError, match="four_channels.tflite: not an image classifier"):
+        package.audit(folder, deep=True, weights=TFLITE / "four_channels.tflite")
+    linear = write_color_model(tmp_path / "linear.tflite", hues(3))
+    with pytest.raises(ModelError, match="linear.tflite: expected a classifier that ends in one fully connected layer"):
+        package.audit(folder, deep=True, weights=linear)
+    with pytest.raises(InputError, match="ends in .html, got doctor.pdf"):
+        package.audit(folder, deep=True, weights=locate_model("digits"), out="doctor.pdf")
+    with pytest.raises(ModelError, match="cannot be read"):
+        package.audit(folder, deep=True, weights=tmp_path / "none.tflite")
+
+
+@pytest.mark.slow
+def test_without_weights_the_start_of_quick_is_taken_and_small_images_have_none(tmp_path: Path) -> None:
+    pytest.importorskip("tf_keras")
+    with pytest.raises(InputError, match="name one with --weights FILE"):
+        package.audit("digits", deep=True)
+    folder = tmp_path / "photos"
+    random = np.random.default_rng(0)
+    for number, label in enumerate(("dark", "light")):
+        (folder / label).mkdir(parents=True)
+        for place in range(8):
+            pixels = random.integers(130 * number, 130 * number + 60, (96, 96, 3)).astype(np.uint8)
+            assert cv2.imwrite(str(folder / label / f"{place}.png"), pixels)
+    deep = package.audit(folder, deep=True).deep
+    assert deep is not None
+    assert deep.features_of == "edgeclf's backbone"
+    assert deep.top1 == 1
