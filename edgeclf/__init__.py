@@ -28,6 +28,7 @@ if TYPE_CHECKING:
     from edgeclf.api import live as live
     from edgeclf.api import predict as predict
     from edgeclf.api import train as train
+    from edgeclf.api import tune as tune
     from edgeclf.api import verify as verify
     from edgeclf.cli.progress_bars import ProgressBar as ProgressBar
     from edgeclf.inference.classifier import Classifier as Classifier
@@ -49,6 +50,7 @@ __all__ = [
     "live",
     "predict",
     "train",
+    "tune",
     "verify",
 ]
 
@@ -67,6 +69,7 @@ _MODULE_OF = {
             "live",
             "predict",
             "train",
+            "tune",
             "verify",
         ),
         "edgeclf.api",

@@ -84,6 +84,7 @@ ALIASES: dict[str, dict[str, tuple[str, ...]]] = {
             "compress": ("export", "convert", "quantize", "quantise", "optimize", "prune", "tflite"),
             "bench": ("benchmark", "val", "validate", "eval", "evaluate", "test", "profile", "measure"),
             "train": ("fit", "finetune", "fine-tune", "learn", "retrain"),
+            "tune": ("search", "hpo", "sweep", "optuna", "hyperparameters", "tuner", "automl"),
             "predict": ("classify", "infer", "inference", "detect", "label", "run"),
             "live": ("stream", "camera", "webcam", "serve", "watch", "track"),
             "inspect": ("info", "show", "summary", "describe", "analyze", "metadata"),

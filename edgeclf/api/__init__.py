@@ -7,6 +7,7 @@ from edgeclf.api.benchmark import bench
 from edgeclf.api.comparing import compare
 from edgeclf.api.on_device import collected, diagnose, inspect, live, predict, verify
 from edgeclf.api.on_host import audit, compress, train
+from edgeclf.api.tuning import tune
 
 __all__ = [
     "audit",
@@ -19,5 +20,6 @@ __all__ = [
     "live",
     "predict",
     "train",
+    "tune",
     "verify",
 ]

@@ -14,7 +14,8 @@ from edgeclf.cli.values import parse_settings
 from edgeclf.plugins import load_plugins
 
 
-def _config() -> type:
+def config_record() -> type:
+    """Import and return the record of the settings."""
     from edgeclf.training.config import TrainConfig
 
     return TrainConfig
@@ -151,10 +152,17 @@ RUN = (
         metavar="KEY=VALUE",
         type=list[str],
         default=UNSET,
-        parse=lambda pairs, option: parse_settings(pairs, _config()),
+        parse=lambda pairs, option: parse_settings(pairs, config_record()),
         flag="--set",
     ),
 )
+
+
+def make_config(values: dict[str, Any]) -> dict[str, Any]:
+    """Return the options with `config` in place of those that are fields of it, and of `--set`."""
+    settings = values.pop("settings", {})
+    fields = take_fields(values, config_record())
+    return {**values, "config": config_record()(**{**settings, **fields})}
 
 
 def train(session: Session, values: dict[str, Any]) -> Outcome:
@@ -164,15 +172,13 @@ def train(session: Session, values: dict[str, Any]) -> Outcome:
     """
     from edgeclf.cli.rendering_host import render_training
 
-    settings = values.pop("settings", {})
-    config = _config()(**{**settings, **take_fields(values, _config())})
-    report = api.train(**values, config=config, progress=session.progress())
+    report = api.train(**make_config(values), progress=session.progress())
     return Outcome(report.to_dict(), lambda console: render_training(console, report))
 
 
 COMMAND = Command(
     train,
-    (Table(lambda: api.train, (DATA,)), Table(_config, CONFIG), Table(lambda: api.train, RUN)),
+    (Table(lambda: api.train, (DATA,)), Table(config_record, CONFIG), Table(lambda: api.train, RUN)),
     examples=(
         "edgeclf train",
         "edgeclf train photos --epochs 30 --balance weights",
@@ -180,6 +186,6 @@ COMMAND = Command(
         "edgeclf train photos --from runs/photos-mobilenet-v1",
         "edgeclf train cifar10 --model resnet8 --out runs/cifar --resume",
     ),
-    settings=_config,
+    settings=config_record,
     interrupted="interrupted; finished epochs are saved: the same command with --resume continues",
 )

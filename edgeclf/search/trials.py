@@ -58,6 +58,7 @@ class Finished:
         record: of a complete or a pruned one.
         reason: of another one.
         reported: intermediate scores by step.
+        free: whether nothing was tried in it (see `RefusedTrialError`).
     """
 
     number: int
@@ -68,6 +69,7 @@ class Finished:
     record: Mapping[str, Any] | None = None
     reason: str = ""
     reported: Mapping[int, float] = field(default_factory=dict)
+    free: bool = False
 
 
 def read_finished(trial: FrozenTrial) -> Finished | None:
@@ -88,6 +90,7 @@ def read_finished(trial: FrozenTrial) -> Finished | None:
         record=trial.user_attrs.get(RECORD),
         reason="" if state in ("complete", "pruned") else reason,
         reported=dict(trial.intermediate_values),
+        free=bool(trial.user_attrs.get(FREE)),
     )
 
 
