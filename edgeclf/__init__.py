@@ -28,6 +28,7 @@ if TYPE_CHECKING:
     from edgeclf.api import live as live
     from edgeclf.api import predict as predict
     from edgeclf.api import train as train
+    from edgeclf.api import train_ensemble as train_ensemble
     from edgeclf.api import tune as tune
     from edgeclf.api import verify as verify
     from edgeclf.cli.progress_bars import ProgressBar as ProgressBar
@@ -50,6 +51,7 @@ __all__ = [
     "live",
     "predict",
     "train",
+    "train_ensemble",
     "tune",
     "verify",
 ]
@@ -69,6 +71,7 @@ _MODULE_OF = {
             "live",
             "predict",
             "train",
+            "train_ensemble",
             "tune",
             "verify",
         ),

@@ -5,6 +5,7 @@ Host modules (TensorFlow, scikit-learn, matplotlib, ...) are imported inside the
 
 from edgeclf.api.benchmark import bench
 from edgeclf.api.comparing import compare
+from edgeclf.api.ensembles import train_ensemble
 from edgeclf.api.on_device import collected, diagnose, inspect, live, predict, verify
 from edgeclf.api.on_host import audit, compress, train
 from edgeclf.api.tuning import tune
@@ -20,6 +21,7 @@ __all__ = [
     "live",
     "predict",
     "train",
+    "train_ensemble",
     "tune",
     "verify",
 ]

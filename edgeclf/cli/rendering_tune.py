@@ -47,7 +47,7 @@ def _print_trials(console: Console, title: str, trials: list[Trial], report: Tun
         Column("parameters", drop=2),
         Column("int8"),
         Column("latency"),
-        Column("settings", drop=5, text=True, fold=True),
+        Column("settings", drop=1, text=True),
         Column("ended", drop=4, text=True, fold=True),
     )
     print_table(console, title, columns, [_row(one, report.best) for one in trials])

@@ -191,18 +191,7 @@ def _side(probe: DataProbe) -> int:
 def list_offers(
     config: TrainConfig, probe: DataProbe, budget: Budget, *, trust_model: bool, offline: bool = False
 ) -> list[Offer]:
-    """List the candidates, each with what it starts from; none where the default budget has nothing to choose.
-
-    Args:
-        config: settings of the user.
-        probe: number and size of the images.
-        budget: that holds.
-        trust_model: a file may be loaded even if that runs code from it.
-        offline: only those whose weights are on this machine.
-
-    Raises:
-        InputError: a network cannot be built so, or what it costs cannot be counted.
-    """
+    """List candidates with their starts, `offline` local ones; none where the default budget has nothing to choose."""
     given = square_side(config.image_size)
     request = Request(len(probe.classes), _side(probe), budget.largest_side, config.model, config.width, given)
     if config.weights not in ("auto", "none"):

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
+from pathlib import Path
 
 from edgeclf.artifact.run_folder import RunFolder
 from edgeclf.errors import InputError
@@ -11,7 +12,7 @@ from edgeclf.measure.formatting import counted, percent
 from edgeclf.measure.statistics import wilson_interval
 from edgeclf.search import Finished
 from edgeclf.training.tuning.plan import TunePlan
-from edgeclf.training.tuning.report import TestScore, Trained, Trial, TuneReport, find_best, find_frontier, read_trial
+from edgeclf.training.tuning.report import TestScore, Trial, TuneReport, find_best, find_frontier, read_trial
 from edgeclf.training.tuning.shapes import Costing, SearchSpace
 
 
@@ -32,8 +33,8 @@ def conclude(plan: TunePlan, space: SearchSpace, finished: Sequence[Finished], c
         trials=trials,
         looks=len(own),
         best=None if best is None else best.number,
-        best_run=None if trained is None else trained.run,
-        test=None if trained is None else _read_test(trained),
+        best_run=None if trained is None else str(plan.out / trained.run),
+        test=None if trained is None else _read_test(plan.out / trained.run),
         limits=costing.text,
         frontier=find_frontier(trials) if costing.asked else (),
         costs_from=costing.source,
@@ -51,9 +52,9 @@ def _breaks(one: Trial, costing: Costing) -> bool:
     return slow or (limits.size_bytes is not None and (found.size_bytes or 0) > limits.size_bytes)
 
 
-def _read_test(trained: Trained) -> TestScore | None:
+def _read_test(run: Path) -> TestScore | None:
     try:
-        figures = (RunFolder(trained.run).run_json.get("metrics") or {}).get("test")
+        figures = (RunFolder(run).run_json.get("metrics") or {}).get("test")
     except InputError:
         return None  # it lies on another machine
     if not figures:
@@ -67,8 +68,8 @@ def _list_notes(trials: Sequence[Trial], allowed: Sequence[Trial], best: Trial |
         return ["no trial was trained to an end"]
     top1, images = best.trained.validation_top1, best.trained.validation_images
     notes = [
-        f"{counted(looks, 'trial')} were judged on the same {counted(images, 'validation image')}: the best of them is "
-        f"better there than it is on other photos; what differs by less than {100 * _error(top1, images):.1f} points "
+        f"{counted(looks, 'look')} at the same {counted(images, 'validation image')} chose it, so it is better "
+        f"there than on other photos; what differs by less than {100 * _error(top1, images):.1f} points "
         "(one standard error) may be chance"
     ]
     defaults = next((one for one in trials if one.origin == "defaults" and one.trained is not None), None)

@@ -185,17 +185,15 @@ class TuneFolder:
 
     def link_best(self, run: str, machine: str) -> str:
         """Let `best` lead to a run folder; returns why it cannot, empty where it does."""
-        path = Path(run)
-        if machine != machine_name() and not path.is_dir():
-            return f"the best run lies on {machine}: {run}"
-        with contextlib.suppress(OSError, ValueError):
-            target = path.resolve().relative_to(self.path.resolve())
+        if not (self.path / run).is_dir():
+            return f"the best run lies on {machine}, in the folder of its search: {run}"
+        with contextlib.suppress(OSError):
             temporary = self.path / f".{BEST}.partial"
             temporary.unlink(missing_ok=True)
-            temporary.symlink_to(target, target_is_directory=True)
+            temporary.symlink_to(run, target_is_directory=True)
             temporary.replace(self.path / BEST)
             return ""
-        return f"no link {BEST} could be made in {self.path}: the best run is {run}"
+        return f"no link {BEST} could be made in {self.path}: the best run is {self.path / run}"
 
     def _content(self) -> Sequence[Path]:
         return sorted(self.path.iterdir()) if self.path.is_dir() else ()

@@ -21,7 +21,7 @@ class Trained(Record):
     """What the training of a trial came to; kept with the trial in the study.
 
     Attributes:
-        run: its run folder.
+        run: its run folder, relative to that of the search on that machine.
         machine: name of the machine that it lies on.
         model: name of the network.
         width: width multiplier; None: the network has none.

@@ -168,7 +168,7 @@ def _describe(report: TrainReport, folder: RunFolder, *, pruned: bool) -> tuple[
     config = TrainConfig.from_dict(record["config"])
     epochs = 1 if config.quick else config.epochs or report.epochs
     found = Trained(
-        run=str(folder.path),
+        run=f"{folder.path.parent.name}/{folder.path.name}",
         machine=machine_name(),
         model=report.model,
         width=config.width,
