@@ -12,6 +12,7 @@ from edgeclf.records import Record
 from edgeclf.search import Choice, Range
 from edgeclf.search.space import Value
 from edgeclf.training.config import AUGMENT_LEVELS, TrainConfig
+from edgeclf.training.networks import find_network
 
 Part = Choice | Range
 Given = str | Sequence[Value] | Choice | Range
@@ -73,7 +74,7 @@ def parse_space(given: Mapping[str, Given]) -> dict[str, Part]:
     for key, value in given.items():
         name = key.strip().replace("-", "_")
         if name not in known:
-            raise UnknownNameError("dimension of the search", name, known)
+            raise UnknownNameError("setting", name, known)
         part = _parse(name, value) if isinstance(value, str) else _make(name, value)
         if name in SHAPE and isinstance(part, Range):
             raise InputError(f"--space {name} takes single values, such as {name}={_EXAMPLES[name]}, got a range")
@@ -186,6 +187,8 @@ def _check(name: str, part: Part) -> None:
         if isinstance(part, Range) and kind not in (int, float):
             raise InputError(f"--space {name} takes {_KINDS[kind]}, got a range")
         TrainConfig().replace(**{name: int(value) if kind is int else value})
+        if name == "model":
+            find_network(str(value))
 
 
 def _scale(part: Part) -> Part:
