@@ -4,13 +4,17 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
+from typing import Any
 
+import cv2
 import numpy as np
 import pytest
+from photo_folders import write as save
 
 import edgeclf
 from edgeclf.artifact.ensemble_folder import EnsembleRecord, Stacking, find_ensemble
-from edgeclf.errors import DataError, InputError, ModelError
+from edgeclf.dataset import load_dataset
+from edgeclf.errors import DataError, InputError, ModelError, OutputError
 from edgeclf.inference.ensemble import Ensemble, combine
 
 
@@ -62,7 +66,7 @@ def test_a_stacking_weighs_members() -> None:
         second_alone.check(3, 2)
 
 
-def make_predictions(images: int = 300) -> tuple[np.ndarray, np.ndarray]:
+def make_predictions(images: int = 120) -> tuple[np.ndarray, np.ndarray]:
     """A member that is mostly right and one that is noise: float32[2, N, 3], int64[N]."""
     random = np.random.default_rng(3)
     labels = random.integers(0, 3, images)
@@ -79,16 +83,16 @@ def test_stacking_is_fitted_and_cross_fitted() -> None:
     probabilities, labels = make_predictions()
     fitted = fit_stacking(probabilities, labels)
     fitted.check(2, 3)
-    assert fitted.images == 300
+    assert fitted.images == 120
     weights = np.abs(np.array(fitted.coefficients))
     assert weights[:, :3].sum() > 2 * weights[:, 3:].sum()
     crossed = cross_fit(probabilities, labels)
     np.testing.assert_allclose(crossed.sum(1), 1, atol=1e-5)
     right = (combine(probabilities, fitted).argmax(1) == labels).mean()
-    assert (crossed.argmax(1) == labels).mean() == pytest.approx(right, abs=0.02)
+    assert (crossed.argmax(1) == labels).mean() == pytest.approx(right, abs=0.05)
     # labels at random cannot be learned from other images, however well they can be fitted
-    noise = np.random.default_rng(4).integers(0, 3, 300)
-    assert (cross_fit(probabilities[1:], noise).argmax(1) == noise).mean() < 0.45
+    noise = np.random.default_rng(4).integers(0, 3, 120)
+    assert (cross_fit(probabilities[1:], noise).argmax(1) == noise).mean() < 0.5
     with pytest.raises(DataError, match="at least 4 of each class, got 1"):
         fit_stacking(probabilities[:, :10], np.array([0, 0, 0, 0, 1, 1, 1, 1, 1, 2]))
 
@@ -166,8 +170,6 @@ def test_one_network_is_needed_elsewhere(tmp_path: Path) -> None:
 def test_zoo_models_predict_together(tmp_path: Path) -> None:
     models = Path(__file__).resolve().parents[1] / "models" / "cifar10"
     files = sorted(models.glob("*.tflite"))
-    import cv2
-
     photo = tmp_path / "a.png"
     cv2.imwrite(str(photo), np.random.default_rng(0).integers(0, 256, (40, 40, 3)).astype(np.uint8))
     copy = tmp_path / "copy.tflite"
@@ -185,3 +187,66 @@ def test_zoo_models_predict_together(tmp_path: Path) -> None:
         edgeclf.predict(files[0], photo, combine="average")
     with pytest.raises(InputError, match="are for one model"):
         edgeclf.predict(f"{files[0]}+{copy}", photo, input_range=(0, 1))
+
+
+def make_photos(folder: Path, images: int = 50) -> Path:
+    """Two classes that a mean of the pixels tells apart most of the time."""
+    random = np.random.default_rng(0)
+    for name, level in {"dark": 120, "light": 136}.items():
+        for number in range(images):
+            pixels = np.clip(random.normal(level, 40, (16, 16, 3)) + random.normal(0, 6), 0, 255).astype(np.uint8)
+            save(folder / name / f"{number}.png", pixels)
+    return folder
+
+
+@pytest.mark.slow
+def test_an_ensemble_is_trained_measured_and_teaches(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    pytest.importorskip("tensorflow")
+    from edgeclf.artifact.run_folder import RunFolder
+    from edgeclf.training.config import TrainConfig
+    from edgeclf.training.networks import NETWORKS, Network
+    from edgeclf.training.plan import TrainPlan
+    from edgeclf.training.teacher import find_soft_targets
+
+    tiny = Network(lambda x, width, blocks: blocks.layers.GlobalAveragePooling2D()(x), "a mean of the pixels")
+    monkeypatch.setitem(NETWORKS, "tiny", tiny)
+    photos, out = make_photos(tmp_path / "photos"), tmp_path / "both"
+    settings: dict[str, Any] = {"model": "tiny", "image_size": 16, "epochs": 1}
+    report = edgeclf.train_ensemble(photos, members=2, out=out, seed=5, combine="stack", **settings)
+    assert [(Path(one.run).name, one.seed) for one in report.members] == [("both-seed5", 5), ("both-seed6", 6)]
+    seeds = [json.loads((Path(one.run) / "run.json").read_text())["seed"] for one in report.members]
+    assert seeds == [5, 6]
+    best = max(report.members, key=lambda one: one.validation_top1)
+    assert report.best_member == best.run
+    test = report.metrics["test"]
+    assert test is not None
+    assert report.difference == pytest.approx(test.top1 - (best.test_top1 or 0))
+    # bench measures the same networks on the same images, from other code
+    measured = edgeclf.bench(str(out), data=photos).ensembles[0]
+    assert measured.combine == "stack"
+    assert measured.accuracy is not None
+    assert measured.accuracy.top1 == pytest.approx(test.top1)
+    assert [one.top1 for one in measured.members] == [one.test_top1 for one in report.members]
+    averaged = edgeclf.bench("+".join(one.run for one in report.members), data=photos).ensembles[0]
+    assert averaged.accuracy is not None
+    assert averaged.accuracy.top1 == pytest.approx(report.average_top1["test"])
+    with pytest.raises(OutputError, match="holds an ensemble already"):
+        edgeclf.train_ensemble(photos, members=2, out=out, **settings)
+    # the student learns from what they predict together
+    data = load_dataset(photos, image_size=16)
+    config = TrainConfig(teacher=str(out), flip=False)
+    folder = RunFolder(tmp_path / "student", must_exist=False)
+    targets = find_soft_targets(config, data, TrainPlan(photos, config), folder, resumes=False)
+    assert targets is not None
+    members = [tf_predictions(one.run, data.splits["train"].images) for one in report.members]
+    found = find_ensemble(out)
+    assert found is not None
+    assert found.record is not None
+    np.testing.assert_allclose(targets, combine(np.stack(members), found.record.stacking), atol=1e-5)
+
+
+def tf_predictions(run: str, images: Any) -> np.ndarray:
+    import tf_keras
+
+    model = tf_keras.models.load_model(Path(run) / "model.keras", compile=False)
+    return np.asarray(model.predict(np.asarray(images), verbose=0), np.float32)

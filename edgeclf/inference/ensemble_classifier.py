@@ -33,9 +33,7 @@ def check_ensemble_options(ensemble: EnsembleSource | None, combine: str | None,
         InputError: something does not go together.
     """
     if ensemble is None and combine is not None:
-        raise InputError(
-            "--combine is for ensembles, and one model is named: expected RUN+RUN, or the folder of one"
-        )
+        raise InputError("--combine is for ensembles, and one model is named: expected RUN+RUN, or the folder of one")
     if ensemble is not None and any(value is not None for value in given):
         raise InputError(
             "--normalize, --input-range, --labels and --fit are for one model; the members of an ensemble carry "

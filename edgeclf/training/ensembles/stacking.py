@@ -7,7 +7,9 @@ them is predicted by a regression that was fitted on the others.
 
 from __future__ import annotations
 
+import contextlib
 import warnings
+from collections.abc import Iterator
 from typing import Any
 
 import numpy as np
@@ -15,13 +17,14 @@ import numpy.typing as npt
 from sklearn.exceptions import ConvergenceWarning
 from sklearn.linear_model import LogisticRegression
 from sklearn.model_selection import GridSearchCV, StratifiedKFold, cross_val_predict
+from threadpoolctl import threadpool_limits
 
 from edgeclf.artifact.ensemble_folder import Stacking
 from edgeclf.errors import DataError
 from edgeclf.inference.ensemble import Probabilities, stacking_features
 
 FOLDS = 5
-STRENGTHS = (0.001, 0.003, 0.01, 0.03, 0.1, 0.3, 1.0)
+STRENGTHS = (0.001, 0.01, 0.1, 1.0)
 """Inverse strengths of the L2 penalty, of which cross-validation chooses one."""
 _MOST_STEPS = 500
 
@@ -40,8 +43,7 @@ def fit_stacking(probabilities: Probabilities, labels: Labels) -> Stacking:
     """
     classes = probabilities.shape[2]
     search = _make_search(labels, classes)
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore", ConvergenceWarning)
+    with _quiet_and_single():
         fitted = search.fit(stacking_features(probabilities), labels).best_estimator_
     coefficients, intercepts = fitted.coef_, fitted.intercept_
     if classes == 2:
@@ -67,10 +69,17 @@ def cross_fit(probabilities: Probabilities, labels: Labels) -> Probabilities:
     """
     search = _make_search(labels, probabilities.shape[2], nested=True)
     folds = _make_folds(labels, probabilities.shape[2])
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore", ConvergenceWarning)
+    with _quiet_and_single():
         found = cross_val_predict(search, stacking_features(probabilities), labels, cv=folds, method="predict_proba")
     return np.asarray(found, np.float32)
+
+
+@contextlib.contextmanager
+def _quiet_and_single() -> Iterator[None]:
+    """Fit on one thread: these are many small fits, which wait for each other's threads seven times as long."""
+    with warnings.catch_warnings(), threadpool_limits(1):
+        warnings.simplefilter("ignore", ConvergenceWarning)
+        yield
 
 
 def _make_search(labels: Labels, classes: int, *, nested: bool = False) -> Any:

@@ -87,5 +87,6 @@ def _list_notes(trials: Sequence[Trial], allowed: Sequence[Trial], best: Trial |
 
 
 def _error(top1: float, images: int) -> float:
-    """Return the standard error of a fraction."""
-    return math.sqrt(max(top1 * (1 - top1), 1e-12) / max(1, images))
+    """Return the standard error of a fraction, which is not zero where all images are right (Agresti and Coull)."""
+    adjusted = (top1 * images + 2) / (images + 4)
+    return math.sqrt(adjusted * (1 - adjusted) / (images + 4))

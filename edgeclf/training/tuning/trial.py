@@ -117,15 +117,22 @@ class TrialRun:
     features: FeatureCache
     progress: Progress
 
-    def train(self, asked: Asked, config: TrainConfig, folder: Path, *, prunes: bool) -> tuple[Trained, bool]:
+    def train(self, asked: Asked, config: TrainConfig, folder: Path, *, defaults: bool) -> tuple[Trained, bool]:
         """Train one trial, from where it was left; returns what it came to, and whether it was given up early.
+
+        Args:
+            asked: the trial.
+            config: its settings.
+            folder: its run folder.
+            defaults: whether it is that of the defaults, which is never given up; where they cannot be trained, no
+                other trial can, unless other networks are named.
 
         Raises:
             RefusedTrialError: it cannot be trained so; the message says why.
             InputError: the photos or the folder cannot be used.
             RunFailedError: the disk is full.
         """
-        watcher = Watcher(asked, folder, prunes=prunes)
+        watcher = Watcher(asked, folder, prunes=not defaults)
         request = TrainPlan(
             self.plan.data,
             config,
@@ -136,7 +143,7 @@ class TrialRun:
             callbacks=(watcher,),
             features=self.features,
         )
-        with _refusing(strict=not prunes), hold_run(request) as run:
+        with _refusing(strict=defaults and "model" not in self.plan.narrowed), hold_run(request) as run:
             report = train(request, run)
         return _describe(report, RunFolder(folder), pruned=watcher.pruned)
 

@@ -150,7 +150,7 @@ class _Work:
         if shape is not None and self.costing.asked:
             shape = self._check_cost(shape)
         path = self.folder.trial_path(self.plan.data.name, asked.number)
-        trained, pruned = self.trial.train(asked, config, path, prunes=not defaults)
+        trained, pruned = self.trial.train(asked, config, path, defaults=defaults)
         self._check_photos(trained)
         if self.costing.asked:
             shape = shape or self._shape_of(trained)
