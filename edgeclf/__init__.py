@@ -30,6 +30,8 @@ if TYPE_CHECKING:
     from edgeclf.api import predict as predict
     from edgeclf.api import refit as refit
     from edgeclf.api import train as train
+    from edgeclf.api import train_ensemble as train_ensemble
+    from edgeclf.api import tune as tune
     from edgeclf.api import verify as verify
     from edgeclf.cli.progress_bars import ProgressBar as ProgressBar
     from edgeclf.inference.classifier import Classifier as Classifier
@@ -53,6 +55,8 @@ __all__ = [
     "predict",
     "refit",
     "train",
+    "train_ensemble",
+    "tune",
     "verify",
 ]
 
@@ -73,6 +77,8 @@ _MODULE_OF = {
             "predict",
             "refit",
             "train",
+            "train_ensemble",
+            "tune",
             "verify",
         ),
         "edgeclf.api",

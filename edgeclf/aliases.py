@@ -86,6 +86,7 @@ ALIASES: dict[str, dict[str, tuple[str, ...]]] = {
             "compress": ("export", "convert", "quantize", "quantise", "optimize", "prune", "tflite"),
             "bench": ("benchmark", "val", "validate", "eval", "evaluate", "test", "profile", "measure"),
             "train": ("fit", "finetune", "fine-tune", "learn", "retrain"),
+            "tune": ("search", "hpo", "sweep", "optuna", "hyperparameters", "tuner", "automl"),
             "predict": ("classify", "infer", "inference", "detect", "label", "run"),
             "explain": ("gradcam", "grad-cam", "cam", "heatmap", "heatmaps", "saliency", "attribution", "why"),
             "live": ("stream", "camera", "webcam", "serve", "watch", "track"),

@@ -18,7 +18,7 @@ import edgeclf
 from edgeclf.cli.main import app
 
 COMMANDS = (
-    *("audit", "train", "compress", "refit", "bench", "compare"),
+    *("audit", "train", "tune", "compress", "refit", "bench", "compare"),
     *("predict", "explain", "live", "collected", "inspect", "verify"),
 )
 
@@ -104,8 +104,8 @@ def test_without_a_command_help_goes_to_stderr() -> None:
         ("trian photos", "edgeclf: no such command 'trian'; did you mean 'train'?"),
         (
             "zzz",
-            "edgeclf: no such command 'zzz'; commands: audit, train, compress, refit, bench, compare, predict, explain, "
-            "live, collected, inspect, verify",
+            "edgeclf: no such command 'zzz'; commands: audit, train, tune, compress, refit, bench, compare, predict, "
+            "explain, live, collected, inspect, verify",
         ),
         ("predict m.tflite a.jpg --tpo 1", "edgeclf: no such option '--tpo'; did you mean '--top'?"),
         ("train --epoch 3", "edgeclf: no such option '--epoch'; did you mean '--epochs'?"),

@@ -5,10 +5,12 @@ Host modules (TensorFlow, scikit-learn, matplotlib, ...) are imported inside the
 
 from edgeclf.api.benchmark import bench
 from edgeclf.api.comparing import compare
+from edgeclf.api.ensembles import train_ensemble
 from edgeclf.api.explaining import explain
 from edgeclf.api.on_device import collected, diagnose, inspect, live, predict, verify
 from edgeclf.api.on_host import audit, compress, train
 from edgeclf.api.refitting import refit
+from edgeclf.api.tuning import tune
 
 __all__ = [
     "audit",
@@ -23,5 +25,7 @@ __all__ = [
     "predict",
     "refit",
     "train",
+    "train_ensemble",
+    "tune",
     "verify",
 ]

@@ -13,9 +13,12 @@ from edgeclf.progress import SILENT, Progress
 
 if TYPE_CHECKING:
     from edgeclf.artifact.class_names import GivenLabels
+    from edgeclf.artifact.ensemble_folder import Stacking
     from edgeclf.artifact.locate import Paths
     from edgeclf.artifact.normalization import Normalization
     from edgeclf.dataset import Dataset, Split
+    from edgeclf.inference.ensemble import Probabilities
+    from edgeclf.measure.accuracy import IntArray
     from edgeclf.measure.baseline import BaselineNetwork
     from edgeclf.measure.plan import BenchPlan
     from edgeclf.measure.report import BenchReport
@@ -44,12 +47,14 @@ def bench(
     against: str | Path | None = None,
     sustain: float | None = None,
     fail_if: str | Sequence[str] = (),
+    combine: str | None = None,
     progress: Progress = SILENT,
 ) -> BenchReport:
     """Measure accuracy, size, latency and memory of models on this machine, paired with the float network.
 
     Args:
-        sources: `.tflite` files, zoo names, run folders (all their compressed models); one or several.
+        sources: `.tflite` files, zoo names, run folders (all their compressed models), ensembles (the folder of one, or
+            paths with a plus sign between them: `runs/a+runs/b`); one or several.
         data: labelled images to measure accuracy on; None: no accuracy.
         split: which of its splits.
         baseline: a `.keras` or `.h5` network, or a float `.tflite` file; None: the `model.keras` of the first run
@@ -71,6 +76,8 @@ def bench(
         sustain: minutes for which the models are kept running at the end; the first and the last are compared.
         fail_if: conditions under which a model counts as failed, one or several: `"drop>1.0"`, `"latency>5ms"` (see
             `edgeclf.measure.conditions`). Nothing is raised where one does: see the report's `failed_conditions`.
+        combine: how ensembles predict: "average", or "stack", a regression fitted on validation images; None: as
+            recorded, else the average.
         progress: where bars are shown.
 
     Raises:
@@ -88,6 +95,7 @@ def bench(
     from edgeclf.artifact.folder_lock import lock_folders
     from edgeclf.artifact.locate import list_paths
     from edgeclf.artifact.run_folder import RunFolder
+    from edgeclf.measure.ensemble import StackingParts
     from edgeclf.measure.plan import BenchPlan
     from edgeclf.measure.run import HostParts, run_bench
 
@@ -109,10 +117,12 @@ def bench(
         overwrite=overwrite,
         against=None if against is None else str(against),
         fail_if=(fail_if,) if isinstance(fail_if, str) else tuple(fail_if),
+        combine=combine,
     )
     host = HostParts(
         open_baseline=open_float_network if installed("tensorflow") else None,
         write_page=functools.partial(_write_page, plan) if installed("matplotlib") and installed("jinja2") else None,
+        stacking=StackingParts(_fit_stacking, _cross_fit) if installed("sklearn") else None,
     )
     with extras("bench"), lock_folders(model for model in plan.models if RunFolder.is_one(model)):
         return run_bench(plan, host, progress=progress)
@@ -129,6 +139,18 @@ def open_float_network(
         from edgeclf.keras_files.baseline import open_baseline
 
     return open_baseline(path, plan, data, progress)
+
+
+def _fit_stacking(probabilities: Probabilities, labels: IntArray) -> Stacking:
+    from edgeclf.training.ensembles.stacking import fit_stacking
+
+    return fit_stacking(probabilities, labels)
+
+
+def _cross_fit(probabilities: Probabilities, labels: IntArray) -> Probabilities:
+    from edgeclf.training.ensembles.stacking import cross_fit
+
+    return cross_fit(probabilities, labels)
 
 
 def _write_page(plan: BenchPlan, report: BenchReport, path: Path, images: Split | None) -> None:

@@ -47,6 +47,7 @@ def predict(
     labels: GivenLabels | None = None,
     fit: str | None = None,
     threshold: float | None = None,
+    combine: str | None = None,
     progress: Progress = SILENT,
 ) -> PredictReport:
     """Label image files, the image files of folders, and images on the web.
@@ -54,7 +55,8 @@ def predict(
     For pixels, bytes and PIL images see `Classifier.predict`.
 
     Args:
-        model: a `.tflite` file, a run folder, or the name of a zoo model.
+        model: a `.tflite` file, a run folder, the name of a zoo model, or an ensemble: the folder of one, or several
+            with a plus sign between them (`runs/a+runs/b`), of which each needs a compressed model.
         images: files, folders and http addresses, or a single one; their order is kept. An address is downloaded into
             memory, at most 64 MB in 30 seconds.
         top: number of labels a file.
@@ -72,16 +74,29 @@ def predict(
             clients do), "crop" or "pad"; a model of edgeclf's own knows it and refuses another.
         threshold: probability below which an image is "unknown"; None: that of the file, if it has one; 0: a class is
             always named.
+        combine: how an ensemble predicts: "average" or "stack"; None: as recorded, else the average.
         progress: where a bar is shown.
 
     Raises:
-        ModelError: the model cannot be used.
+        ModelError: the model cannot be used, or the members of an ensemble do not agree on their classes.
         InputError: the model knows another input range or fit, the labels do not fit, or `save` cannot be used.
     """
+    from edgeclf.artifact.ensemble_folder import find_ensemble
     from edgeclf.inference.classifier import Classifier
-    from edgeclf.inference.photos import predict_photos
+    from edgeclf.inference.ensemble_classifier import EnsembleClassifier, check_ensemble_options
+    from edgeclf.inference.photos import PhotoClassifier, predict_photos
 
+    ensemble = find_ensemble(model)
+    check_ensemble_options(ensemble, combine, (normalize, input_range, labels, fit))
+    classifier: PhotoClassifier
     with extras(f"--runtime {runtime}"):
+        if ensemble is not None:
+            classifier = EnsembleClassifier(
+                ensemble, runtime=runtime, threads=threads, combine=combine, threshold=threshold
+            )
+            return predict_photos(
+                classifier, images, top=top, recursive=recursive, save=save, overwrite=overwrite, progress=progress
+            )
         classifier = Classifier(
             model,
             runtime=runtime,

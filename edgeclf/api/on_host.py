@@ -28,7 +28,8 @@ if TYPE_CHECKING:
     from edgeclf.training.config import TrainConfig
     from edgeclf.training.run_record import TrainReport
 
-_HOST = ("tensorflow", "tf_keras", "tensorflow_model_optimization", "sklearn", "matplotlib", "flatbuffers")
+HOST = ("tensorflow", "tf_keras", "tensorflow_model_optimization", "sklearn", "matplotlib", "flatbuffers")
+"""Packages that training and compression need."""
 
 
 def audit(
@@ -106,7 +107,7 @@ def train(
         RunFailedError: the training diverged, or the disk is full.
     """
     began = time.monotonic()
-    require("train", *_HOST)
+    require("train", *HOST)
     from edgeclf.dataset import check_classes, list_source
     from edgeclf.training.callbacks import check_callbacks
     from edgeclf.training.config import TrainConfig
@@ -238,7 +239,7 @@ def compress(
         InputError: the source, the data, the recipes or the output cannot be used.
         MissingExtraError: TensorFlow is not installed.
     """
-    require("compress", *_HOST)
+    require("compress", *HOST)
     from edgeclf.artifact.class_names import read_names
     from edgeclf.artifact.normalization import resolve_normalization
     from edgeclf.compression.budget.limits import take_budget

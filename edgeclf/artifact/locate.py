@@ -7,6 +7,7 @@ import shlex
 from collections.abc import Iterable
 from pathlib import Path
 
+from edgeclf.artifact.ensemble_folder import refuse_ensemble
 from edgeclf.artifact.run_folder import RunFolder
 from edgeclf.errors import InputError, ModelError, UnknownNameError
 
@@ -39,12 +40,13 @@ def locate_model(name_or_path: str | Path) -> Path:
     Of several in a folder the plain int8 one is taken, then any int8 one, then the first by name.
 
     Raises:
-        ModelError: there is no such file, or no model in the folder.
+        ModelError: there is no such file, no model in the folder, or it is an ensemble.
         UnknownNameError: it looks like a name and is none in the zoo.
     """
     path = Path(name_or_path)
     if path.is_file():
         return path
+    refuse_ensemble(name_or_path)
     name = str(name_or_path)
     models = folder_models(path) if path.is_dir() else []
     if models:

@@ -25,7 +25,7 @@ from edgeclf.cli.values import parse_counts, show_counts
 OPTIONS = (
     Option(
         "sources",
-        "Models (.tflite files, zoo names) and run folders.",
+        "Models (.tflite files, zoo names), run folders, ensembles (RUN+RUN, or the folder of one).",
         metavar="SOURCE",
         type=list[str],
         complete=complete_model,
@@ -59,6 +59,12 @@ OPTIONS = (
         type=list[str],
         default=UNSET,
     ),
+    Option(
+        "combine",
+        "How ensembles predict: average, or stack (a regression fitted on validation images). Default: as recorded.",
+        metavar="WAY",
+        default=UNSET,
+    ),
     Option("report", "Write a report with plots and flipped images.", metavar="FILE.html"),
     Option("out", "Write bench.json here (a folder, or FILE.json). Default: a run's bench/.", metavar="PATH"),
     Option("overwrite", "Replace existing output."),
@@ -88,6 +94,7 @@ COMMAND = Command(
         "edgeclf bench runs/digits --data digits",
         "edgeclf bench cifar10 other.tflite --threads 1,2 --runs 1000",
         "edgeclf bench runs/photos --data photos --report report.html",
+        "edgeclf bench runs/a+runs/b --data photos --combine stack",
         "edgeclf bench runs/photos --data photos --fail-if 'drop>1.0' --fail-if 'latency>5ms'",
         "edgeclf bench photos-int8.tflite --against bench.json --sustain 10",
     ),

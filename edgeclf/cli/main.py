@@ -14,8 +14,20 @@ from typer.core import TyperGroup
 
 from edgeclf.aliases import ALIASES, REMARKS, find_nearest
 from edgeclf.cli import (
-    audit, bench, compare, compress, explain, inspect, live, live_collected, predict, refit, train, verify,
-)  # fmt: skip
+    audit,
+    bench,
+    compare,
+    compress,
+    explain,
+    inspect,
+    live,
+    live_collected,
+    predict,
+    refit,
+    train,
+    tune,
+    verify,
+)
 from edgeclf.cli.commands import Command, Debug, Json, Quiet, Verbose, Version, tidy_parameters
 from edgeclf.cli.session import Session, fail
 from edgeclf.cli.streams import run_with_streams
@@ -27,7 +39,7 @@ _ClickException: type[Exception] = typer.BadParameter.__mro__[2]
 COMMANDS: dict[str, Command] = {
     module.COMMAND.name: module.COMMAND
     for module in (
-        *(audit, train, compress, refit, bench, compare, predict, explain, live, live_collected, inspect, verify),
+        *(audit, train, tune, compress, refit, bench, compare, predict, explain, live, live_collected, inspect, verify),
     )
 }
 

@@ -2,16 +2,19 @@
 
 from __future__ import annotations
 
+import dataclasses
 from typing import Any
 
 from edgeclf import api
 from edgeclf.cli.commands import Command
 from edgeclf.cli.fit_options import FIT
-from edgeclf.cli.options import INPUT_RANGE, LABELS, MODEL, NORMALIZE, RUNTIME, Option, Table, complete_path
+from edgeclf.cli.options import INPUT_RANGE, LABELS, MODEL, NORMALIZE, RUNTIME, UNSET, Option, Table, complete_path
 from edgeclf.cli.session import Outcome, Session
 
 OPTIONS = (
-    MODEL,
+    dataclasses.replace(
+        MODEL, help="A .tflite file, a run folder, a zoo name, or an ensemble: its folder, or several with + between."
+    ),
     Option(
         "images",
         "Image files, folders of them, or http addresses.",
@@ -28,6 +31,12 @@ OPTIONS = (
         "threshold",
         "Below this probability the label is «unknown»; 0: always name a class. Default: the model's own.",
         metavar="P",
+    ),
+    Option(
+        "combine",
+        "How an ensemble predicts: average or stack. Default: as recorded.",
+        metavar="WAY",
+        default=UNSET,
     ),
     RUNTIME,
     Option("threads", "Threads of the interpreter.", metavar="N", minimum=1),

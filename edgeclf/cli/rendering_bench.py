@@ -6,6 +6,7 @@ from rich.console import Console
 
 from edgeclf.cli.rendering import line, show_notes
 from edgeclf.cli.rendering_device import device_remarks, print_board, print_comparison, print_sustained
+from edgeclf.cli.rendering_ensemble import print_ensemble
 from edgeclf.cli.rendering_tables import Column, print_table
 from edgeclf.measure.conditions import parse_condition, write_value
 from edgeclf.measure.formatting import counted, interval, milliseconds, number, p_value, percent, points, size, threads
@@ -34,7 +35,10 @@ def render_bench(console: Console, report: BenchReport) -> None:
         line(console, f"Images whose label flipped (lost: only the baseline was right): {shown}")
     for text in describe_calibrations(report):
         line(console, text)
-    _print_cost(console, report)
+    if report.models:
+        _print_cost(console, report)
+    for one in report.ensembles:
+        print_ensemble(console, one)
     if report.against:
         print_comparison(console, report, report.against)
     if report.sustained:
@@ -143,9 +147,9 @@ def _print_conditions(console: Console, report: BenchReport) -> None:
 def _remarks(report: BenchReport, scored: bool) -> list[str]:
     runtimes = dict.fromkeys(f"{model.runtime} {model.runtime_version}".strip() for model in report.models)
     remarks = [f"Runtime: {name}." for name in runtimes]
-    if not scored:
+    if report.data is None:
         remarks.append("No data, so no accuracy: name it with --data.")
-    elif not report.baseline and not any(NOT_COMPARED in note for note in report.notes):
+    elif scored and not report.baseline and not any(NOT_COMPARED in note for note in report.notes):
         remarks.append("No float baseline, so no differences: name one with --baseline.")
     return [*remarks, *report.notes]
 

@@ -11,10 +11,12 @@ from edgeclf.cli.fit_options import IMAGE_SIZE, TRAINED_FIT
 from edgeclf.cli.options import UNSET, Option, Table, complete_data, complete_from, complete_path, take_fields
 from edgeclf.cli.session import Outcome, Session
 from edgeclf.cli.values import parse_settings
+from edgeclf.errors import InputError
 from edgeclf.plugins import load_plugins
 
 
-def _config() -> type:
+def config_record() -> type:
+    """Import and return the record of the settings."""
     from edgeclf.training.config import TrainConfig
 
     return TrainConfig
@@ -128,7 +130,7 @@ CONFIG = (
     Option(
         "teacher",
         "Learn from the predictions of this network too: a run folder, a .keras, .h5 or .tflite file of the same "
-        "classes, or recorded ones (.npz).",
+        "classes, an ensemble (its folder, or RUN+RUN), or recorded ones (.npz).",
         metavar="MODEL",
         default=UNSET,
         complete=complete_path,
@@ -151,35 +153,81 @@ RUN = (
         metavar="KEY=VALUE",
         type=list[str],
         default=UNSET,
-        parse=lambda pairs, option: parse_settings(pairs, _config()),
+        parse=lambda pairs, option: parse_settings(pairs, config_record()),
         flag="--set",
     ),
 )
 
 
+def _combines() -> Iterable[str]:
+    from edgeclf.artifact.ensemble_folder import COMBINES
+
+    return COMBINES
+
+
+ENSEMBLE = (
+    Option(
+        "members",
+        "Train so many networks with the seeds N, N+1, ... into one folder: an ensemble, for predict, bench and "
+        "--teacher.",
+        metavar="N",
+        default=UNSET,
+    ),
+    Option(
+        "combine",
+        "How an ensemble predicts: average, or stack (a regression fitted on validation images). Default: average.",
+        metavar="WAY",
+        default=UNSET,
+        complete=complete_from(_combines),
+    ),
+)
+
+
+def make_config(values: dict[str, Any]) -> dict[str, Any]:
+    """Return the options with `config` in place of those that are fields of it, and of `--set`."""
+    settings = values.pop("settings", {})
+    fields = take_fields(values, config_record())
+    return {**values, "config": config_record()(**{**settings, **fields})}
+
+
 def train(session: Session, values: dict[str, Any]) -> Outcome:
-    """Train a float Keras network into a run folder.
+    """Train a float Keras network into a run folder, or several into the folder of an ensemble.
 
     Ctrl-C keeps the finished epochs: the same command with --resume continues.
     """
     from edgeclf.cli.rendering_host import render_training
 
-    settings = values.pop("settings", {})
-    config = _config()(**{**settings, **take_fields(values, _config())})
-    report = api.train(**values, config=config, progress=session.progress())
+    if "members" in values:
+        return _train_ensemble(session, values)
+    if "combine" in values:
+        raise InputError("--combine is for ensembles; add --members N")
+    report = api.train(**make_config(values), progress=session.progress())
     return Outcome(report.to_dict(), lambda console: render_training(console, report))
+
+
+def _train_ensemble(session: Session, values: dict[str, Any]) -> Outcome:
+    from edgeclf.cli.rendering_ensemble import render_ensemble
+
+    report = api.train_ensemble(**make_config(values), progress=session.progress())
+    return Outcome(report.to_dict(), lambda console: render_ensemble(console, report))
 
 
 COMMAND = Command(
     train,
-    (Table(lambda: api.train, (DATA,)), Table(_config, CONFIG), Table(lambda: api.train, RUN)),
+    (
+        Table(lambda: api.train, (DATA,)),
+        Table(config_record, CONFIG),
+        Table(lambda: api.train_ensemble, ENSEMBLE),
+        Table(lambda: api.train, RUN),
+    ),
     examples=(
         "edgeclf train",
         "edgeclf train photos --epochs 30 --balance weights",
         "edgeclf train photos --for zero2",
         "edgeclf train photos --from runs/photos-mobilenet-v1",
+        "edgeclf train photos --members 3 --out runs/teacher",
         "edgeclf train cifar10 --model resnet8 --out runs/cifar --resume",
     ),
-    settings=_config,
+    settings=config_record,
     interrupted="interrupted; finished epochs are saved: the same command with --resume continues",
 )

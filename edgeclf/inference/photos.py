@@ -7,6 +7,7 @@ import os
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Protocol
 
 from edgeclf.artifact.locate import Paths, list_paths
 from edgeclf.errors import ImageError
@@ -14,14 +15,68 @@ from edgeclf.image.decoding import IMAGE_SUFFIXES, decode, decode_bytes, fit_ima
 from edgeclf.image.download import download_image, is_address
 from edgeclf.image.drawing import Pixels
 from edgeclf.image.folder_names import is_data_folder
+from edgeclf.image.shape import InputShape
 from edgeclf.inference.annotated import AnnotatedFolder
-from edgeclf.inference.classifier import Classifier, LabelScore
+from edgeclf.inference.input_range import InputRange
+from edgeclf.inference.prediction import LabelScore, Prediction, UnknownRule
 from edgeclf.progress import SILENT, Progress
 from edgeclf.records import Record
 
 RANGE_PHOTOS = 32
 _HELD_BYTES = 256 << 20
 """Of downloads that are kept in memory from the measurement of the input range to the prediction."""
+
+
+class PhotoClassifier(Protocol):
+    """What labels photos: a `Classifier`, or an ensemble of them."""
+
+    @property
+    def path(self) -> Path | str:
+        """The model file, or the name of the ensemble."""
+        ...
+
+    @property
+    def runtime(self) -> str:
+        """Name of the engine."""
+        ...
+
+    @property
+    def runtime_version(self) -> str:
+        """Of the engine's package."""
+        ...
+
+    @property
+    def notes(self) -> tuple[str, ...]:
+        """Warnings, a line each."""
+        ...
+
+    @property
+    def label_source(self) -> str:
+        """Where the class names are from."""
+        ...
+
+    @property
+    def input_shape(self) -> InputShape:
+        """Size of the input, and how pictures come to it."""
+        ...
+
+    @property
+    def input_range(self) -> InputRange | None:
+        """How pixels enter the network; None: it is to be measured."""
+        ...
+
+    @property
+    def rule(self) -> UnknownRule:
+        """When an image is unknown."""
+        ...
+
+    def choose_input_range(self, images: Sequence[Pixels]) -> InputRange:
+        """Measure how pixels enter the network."""
+        ...
+
+    def predict(self, image: Pixels, top: int = 5) -> Prediction:
+        """Label uint8[H, W, 3] RGB pixels of any size."""
+        ...
 
 
 @dataclass(frozen=True)
@@ -80,7 +135,7 @@ class PredictReport(Record):
 
 
 def predict_photos(
-    classifier: Classifier,
+    classifier: PhotoClassifier,
     paths: Paths,
     *,
     top: int = 5,
@@ -196,7 +251,7 @@ def find_photos(
 
 
 def ensure_input_range(
-    classifier: Classifier, photos: Sequence[str | Path], read: Callable[[str | Path], Pixels]
+    classifier: PhotoClassifier, photos: Sequence[str | Path], read: Callable[[str | Path], Pixels]
 ) -> None:
     """Measure the input range, unless it is known, on many photos at once: one alone decides nothing."""
     if classifier.input_range is not None:

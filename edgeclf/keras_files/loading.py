@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from edgeclf.artifact.ensemble_folder import refuse_ensemble
 from edgeclf.artifact.model_file import ModelFile
 from edgeclf.artifact.normalization import RAW, Normalization
 from edgeclf.artifact.run_folder import RunFolder
@@ -58,9 +59,10 @@ def locate_network(given: str | Path) -> tuple[Path, RunFolder | None]:
     """Find the file or folder that holds the network, and the run folder that `given` is, if it is one.
 
     Raises:
-        ModelError: the run has no network yet.
+        ModelError: the run has no network yet, or it is an ensemble.
     """
     path = Path(given)
+    refuse_ensemble(given)
     if not RunFolder.is_one(path):
         return path, None
     run = RunFolder(path)

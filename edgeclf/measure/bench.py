@@ -18,6 +18,7 @@ from edgeclf.measure.baseline import Baseline
 from edgeclf.measure.class_order import describe_assumed_order, describe_chance, match_classes
 from edgeclf.measure.comparison import ModelPredictions, Verdict, compare_models
 from edgeclf.measure.latency import Latency
+from edgeclf.measure.machine import describe_machine
 from edgeclf.measure.memory import Memory
 from edgeclf.measure.plan import BenchPlan
 from edgeclf.measure.report import BaselineResult, BenchData, BenchReport, ModelResult
@@ -102,6 +103,19 @@ def bench(
         sustained=measured.sustained,
         interrupted=measured.interrupted,
     )
+
+
+def report_without_models(plan: BenchPlan, data: Dataset | None, began: float) -> BenchReport:
+    """Make the report of no model file, for what is measured besides.
+
+    Args:
+        plan: how.
+        data: the images; None: there are none.
+        began: when the measurement began, seconds of `time.monotonic`.
+    """
+    described = None if data is None else _describe(data, plan.split)
+    seconds = round(time.monotonic() - began, 3)
+    return BenchReport(describe_machine(), described, None, (), (), plan.seed, seconds)
 
 
 def _is_used(plan: BenchPlan, baseline: Baseline | None) -> bool:

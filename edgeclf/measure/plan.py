@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from edgeclf.artifact.ensemble_folder import check_combine
 from edgeclf.artifact.locate import list_paths
 from edgeclf.artifact.normalization import Normalization
 from edgeclf.dataset import SPLITS
@@ -20,7 +21,8 @@ class BenchPlan(Record):
     """The models to measure, on what, how, and where the results go.
 
     Attributes:
-        models: `.tflite` files, zoo names, run folders (all their compressed models).
+        models: `.tflite` files, zoo names, run folders (all their compressed models), ensembles (`RUN+RUN`, or the
+            folder of one).
         data: labelled images to measure accuracy on: a folder, a manifest or a name; None: no accuracy.
         split: which split of `data`.
         baseline: the float network to compare to; None: the `model.keras` of the first run folder, if any.
@@ -40,6 +42,7 @@ class BenchPlan(Record):
         report: HTML file to write; None: beside the figures in a run folder, else nowhere.
         overwrite: replace existing output.
         against: the `bench.json` of another machine, to compare with.
+        combine: how ensembles predict: `average` or `stack`; None: as recorded, else the average.
 
     Raises:
         InputError: a value is out of range.
@@ -63,6 +66,7 @@ class BenchPlan(Record):
     labels: str | tuple[str, ...] | None = None
     fit: str | None = None
     fail_if: tuple[str, ...] = ()
+    combine: str | None = None
 
     def __post_init__(self) -> None:
         # A single path is one model, not one a letter; likewise a single count.
@@ -75,6 +79,8 @@ class BenchPlan(Record):
         given = (self.fail_if,) if isinstance(self.fail_if, str) else tuple(self.fail_if)
         object.__setattr__(self, "fail_if", tuple(one.text for one in parse_conditions(given)))
         check_counts(self.threads, self.runs)
+        if self.combine is not None:
+            check_combine(self.combine)
         if self.fit is not None:
             check_fit(self.fit)
         if self.sustain is not None:

@@ -13,6 +13,7 @@ from edgeclf.measure.board import BoardReading, BoardReadings
 from edgeclf.measure.calibration import CalibrationResult
 from edgeclf.measure.changes import FlipCounts
 from edgeclf.measure.conditions import ConditionResult
+from edgeclf.measure.ensemble_report import EnsembleResult
 from edgeclf.measure.formatting import duration
 from edgeclf.measure.machine import Machine
 from edgeclf.measure.stopwatch import Percentiles
@@ -218,7 +219,7 @@ class BenchReport(Record):
 
     `board` is None where the board has no sensors, `against` and `sustained` where they were not asked for;
     `interrupted`: before `sustained` had its time. `written` are the files that this report went to. `conditions` are
-    those that were given, held against each model.
+    those that were given, held against each model. `ensembles` are those that were named beside the models.
     """
 
     machine: Machine
@@ -235,6 +236,7 @@ class BenchReport(Record):
     interrupted: bool = False
     written: tuple[str, ...] = ()
     conditions: tuple[ConditionResult, ...] = ()
+    ensembles: tuple[EnsembleResult, ...] = ()
 
     @property
     def failed_conditions(self) -> tuple[ConditionResult, ...]:

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import functools
+import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
+from edgeclf.artifact.ensemble_folder import EnsembleSource, find_ensemble
 from edgeclf.artifact.input_fit import own_fit, run_fit
 from edgeclf.artifact.model_file import ModelFile
 from edgeclf.artifact.run_folder import RunFolder
@@ -15,8 +17,9 @@ from edgeclf.dataset.splitting import SPLIT_SEED
 from edgeclf.image.shape import STRETCH, InputShape
 from edgeclf.inference.engine import find_engine
 from edgeclf.measure.baseline import Baseline, OpenBaseline, measure_baseline
-from edgeclf.measure.bench import bench, find_photos
+from edgeclf.measure.bench import bench, find_photos, report_without_models
 from edgeclf.measure.conditions import parse_conditions
+from edgeclf.measure.ensemble import EnsembleParts, StackingParts, check_ensemble_plan, measure_ensemble
 from edgeclf.measure.gate import check_conditions, hold_conditions
 from edgeclf.measure.outputs import find_outputs
 from edgeclf.measure.plan import BenchPlan
@@ -40,10 +43,12 @@ class HostParts:
     Attributes:
         open_baseline: opens a float network; None where TensorFlow is not installed.
         write_page: writes the HTML page, with the split that was measured; None where its packages are not installed.
+        stacking: fits how the members of an ensemble are combined; None where scikit-learn is not installed.
     """
 
     open_baseline: OpenBaseline | None = None
     write_page: Callable[[BenchReport, Path, Split | None], object] | None = None
+    stacking: StackingParts | None = None
 
 
 def run_bench(
@@ -64,9 +69,11 @@ def run_bench(
     Raises:
         InputError: a model, the data or an output cannot be used.
     """
-    host = host or HostParts()
+    began, host = time.monotonic(), host or HostParts()
     conditions = parse_conditions(plan.fail_if)
-    found = find_sources(plan.models)
+    ensembles, singles = _find_ensembles(plan)
+    found = find_sources(singles)
+    check_ensemble_plan(plan, ensembles, len(found.models))
     outputs = find_outputs(plan, found.run_folders, page=host.write_page is not None)
     files = [ModelFile.read(path) for path in found.models]
     check_conditions(conditions, files, plan.data, _find_lack(plan, found, host))
@@ -74,11 +81,18 @@ def run_bench(
     if plan.against is not None:
         other = load_report(plan.against)
         check_comparable(other, plan.against, files)
-    load = None if plan.data is None else _loader(plan.data, found, progress)
+    load = None if plan.data is None else _loader(plan.data, [*found.run_folders, *_members(ensembles)], progress)
     find_engine(plan.runtime)
-    target = target or Local(find_photos(load, plan.split))
-    baseline, notes = _baseline(plan, found, files, load, host, progress)
-    report = bench(plan, files, dataset=load, baseline=baseline, target=target, notes=notes, progress=progress)
+    parts = EnsembleParts(host.open_baseline, host.stacking)
+    together = tuple(measure_ensemble(one, plan, load, parts, progress) for one in ensembles)
+    if files:
+        target = target or Local(find_photos(load, plan.split))
+        baseline, notes = _baseline(plan, found, files, load, host, progress)
+        report = bench(plan, files, dataset=load, baseline=baseline, target=target, notes=notes, progress=progress)
+    else:
+        data = None if load is None else load(InputShape(*together[0].members[0].input_size))
+        report = report_without_models(plan, data, began)
+    report = replace(report, ensembles=together)
     if other is not None and plan.against is not None:
         report = replace(report, against=compare_reports(report, other, plan.against))
     report = replace(report, conditions=hold_conditions(report, conditions))
@@ -93,6 +107,16 @@ def run_bench(
     return report
 
 
+def _find_ensembles(plan: BenchPlan) -> tuple[tuple[EnsembleSource, ...], tuple[str, ...]]:
+    """Return the ensembles that are named, and what else is."""
+    found = {model: find_ensemble(model) for model in plan.models}
+    return tuple(one for one in found.values() if one), tuple(model for model in plan.models if not found[model])
+
+
+def _members(ensembles: Sequence[EnsembleSource]) -> list[Path]:
+    return [path for one in ensembles for path in one.members if RunFolder.is_one(path)]
+
+
 def _find_lack(plan: BenchPlan, found: BenchSources, host: HostParts) -> str:
     """Return why there will be no baseline, and what helps; empty where there will be one."""
     if plan.baseline is None and not found.keras_models:
@@ -102,11 +126,11 @@ def _find_lack(plan: BenchPlan, found: BenchSources, host: HostParts) -> str:
     return "" if host.open_baseline is not None else NO_TENSORFLOW
 
 
-def _loader(data: str, found: BenchSources, progress: Progress) -> DatasetLoader:
+def _loader(data: str, run_folders: Sequence[Path], progress: Progress) -> DatasetLoader:
     # Images that a run trained on must not be scored: its own split is used, whatever edgeclf's default has become.
     seed = SPLIT_SEED
-    if found.run_folders:
-        seed = (RunFolder(found.run_folders[0]).run_json.get("data") or {}).get("split_seed", SPLIT_SEED)
+    if run_folders:
+        seed = (RunFolder(run_folders[0]).run_json.get("data") or {}).get("split_seed", SPLIT_SEED)
     listing = list_source(data, progress)
     check_classes(listing)
 

@@ -5,6 +5,7 @@ finished trial, and what it was working on is worked on again.
 """
 
 from edgeclf.search.space import Choice, Range, Space
-from edgeclf.search.study import Asked, Evaluation, Finished, RefusedTrialError, Study, open_study
+from edgeclf.search.study import Asked, Study, open_study
+from edgeclf.search.trials import Evaluation, Finished, RefusedTrialError
 
 __all__ = ["Asked", "Choice", "Evaluation", "Finished", "Range", "RefusedTrialError", "Space", "Study", "open_study"]

@@ -33,6 +33,16 @@ class Choice(Record):
         """Let a trial of Optuna choose a value under `name`."""
         return cast("Value", trial.suggest_categorical(name, list(self.values)))
 
+    def distribution(self) -> Any:
+        """Return it as Optuna describes it."""
+        from optuna.distributions import CategoricalDistribution
+
+        return CategoricalDistribution(self.values)
+
+    def points(self, count: int) -> tuple[Value, ...]:
+        """List all values, whatever `count` is."""
+        return self.values
+
 
 @dataclass(frozen=True)
 class Range(Record):
@@ -65,6 +75,27 @@ class Range(Record):
             step = int(self.step or 1)
             return cast(int, trial.suggest_int(name, int(self.low), int(self.high), log=self.log, step=step))
         return cast(float, trial.suggest_float(name, self.low, self.high, log=self.log, step=self.step))
+
+    def distribution(self) -> Any:
+        """Return it as Optuna describes it."""
+        from optuna.distributions import FloatDistribution, IntDistribution
+
+        if self.whole:
+            return IntDistribution(int(self.low), int(self.high), log=self.log, step=int(self.step or 1))
+        return FloatDistribution(self.low, self.high, log=self.log, step=self.step)
+
+    def points(self, count: int) -> tuple[Value, ...]:
+        """List at most `count` numbers from `low` to `high`, evenly apart, or by equal factors with `log`."""
+        parts = [place / max(1, count - 1) for place in range(count)]
+        if self.log:
+            found = [self.low * (self.high / self.low) ** part for part in parts]
+        else:
+            found = [self.low + (self.high - self.low) * part for part in parts]
+        if self.step is not None and not self.log:
+            found = [self.low + self.step * round((one - self.low) / self.step) for one in found]
+        # rounding must not leave the range, nor the grid change by it between two machines
+        found = [min(max(float(f"{one:.6g}"), self.low), self.high) for one in found]
+        return tuple(dict.fromkeys(round(one) if self.whole else one for one in found))
 
 
 Space = Mapping[str, Choice | Range]

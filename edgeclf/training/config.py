@@ -68,7 +68,8 @@ class TrainConfig(Record):
         weight_average: decay a step of a moving average of the weights, which is validated and kept; 0: none.
         quick: fit the classifier on frozen features, and train nothing else.
         teacher: what is learned from beside the labels: a run folder, a `.keras`, `.h5` or `.tflite` file of a network
-            that knows the same classes, or the `.npz` of its recorded predictions (see `teacher`).
+            that knows the same classes, an ensemble of them (its folder, or `RUN+RUN`), or the `.npz` of recorded
+            predictions (see `teacher`).
         teacher_weight: fraction of the loss that is the teacher's.
         temperature: at which both softmaxes are compared (Hinton et al., 2015, arXiv:1503.02531).
         progressive: begin with small images: half the side in the first quarter of the epochs, three quarters until

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+import hashlib
 import warnings
 from dataclasses import dataclass
 from typing import Any
@@ -24,6 +25,7 @@ STRENGTHS = (0.001, 0.003, 0.01, 0.03, 0.1)
 MOST_IMAGES = 20_000
 """Images that the classifier is fitted on at most: their features are held in memory."""
 _MOST_STEPS = 500
+_COMPARED = 16
 
 
 @dataclass(frozen=True)
@@ -47,8 +49,47 @@ class FittedHead:
     validation_loss: float
 
 
+class FeatureCache:
+    """Features of frozen networks, the last ones in memory, for several trainings on the same photos.
+
+    Args:
+        most_bytes: that are kept.
+    """
+
+    def __init__(self, most_bytes: int = 512 * 1024**2) -> None:
+        self._most = most_bytes
+        self._held: dict[str, npt.NDArray[np.float32]] = {}
+
+    def compute(self, body: tf_keras.Model, split: Split, progress: Progress) -> npt.NDArray[np.float32]:
+        """Return what a network computes for the images of a split, float32[N, D], computed at the first call.
+
+        Networks are known by their layers and weights, images by their contents and the pixels of some of them.
+        """
+        key = _identify(body, split)
+        if key not in self._held:
+            self._held[key] = predict_probabilities(body, split.images, progress)
+        found = self._held[key] = self._held.pop(key)
+        while len(self._held) > 1 and sum(one.nbytes for one in self._held.values()) > self._most:
+            del self._held[next(iter(self._held))]
+        return found
+
+
+def _identify(body: tf_keras.Model, split: Split) -> str:
+    digest = hashlib.sha256(repr([layer.get_config() for layer in body.layers]).encode())
+    for values in body.get_weights():
+        digest.update(np.ascontiguousarray(values).data)
+    digest.update("".join(split.hashes).encode())
+    digest.update(np.ascontiguousarray(split.images[:_COMPARED]).data)
+    return digest.hexdigest()
+
+
 def fit_head(
-    model: tf_keras.Model, train: Split, validation: Split, balance: str = "none", progress: Progress = SILENT
+    model: tf_keras.Model,
+    train: Split,
+    validation: Split,
+    balance: str = "none",
+    progress: Progress = SILENT,
+    features_of: FeatureCache | None = None,
 ) -> FittedHead:
     """Fit the last layer of `model` by multinomial logistic regression on what it takes, with all other layers frozen.
 
@@ -58,6 +99,7 @@ def fit_head(
         validation: chooses the strength of the penalty.
         balance: `none`: each image counts alike; otherwise each class.
         progress: where the bar goes.
+        features_of: features of earlier calls, which this one adds to; None: they are computed.
 
     Raises:
         ValueError: the network does not end so.
@@ -65,16 +107,16 @@ def fit_head(
     head = model.layers[-1]
     if not isinstance(head, tf_keras.layers.Dense):
         raise ValueError(f"{model.name} ends in {type(head).__name__}, not in a dense layer")
-    chosen = np.unique(np.linspace(0, len(train) - 1, min(len(train), MOST_IMAGES)).astype(np.int64))
-    labels = train.labels[chosen]
+    every_label = train.labels
+    train = train.subset(np.unique(np.linspace(0, len(train) - 1, min(len(train), MOST_IMAGES)).astype(np.int64)))
+    labels, cache = train.labels, features_of or FeatureCache()
     # What predicts probabilities runs any network over images: here the one that ends before the classifier.
     body = tf_keras.Model(model.inputs, head.input)
-    features = predict_probabilities(body, train.images.subset(chosen), progress)
-    unseen = predict_probabilities(body, validation.images, progress)
+    features, unseen = (cache.compute(body, split, progress) for split in (train, validation))
     mean, scale = features.mean(axis=0, dtype=np.float64), features.std(axis=0, dtype=np.float64)
     scale = np.where(scale > 1e-6, scale, 1.0)
     features, unseen = (((part - mean) / scale).astype(np.float32) for part in (features, unseen))
-    weights = None if balance == "none" else class_weights(train.labels, head.units)[labels]
+    weights = None if balance == "none" else class_weights(every_label, head.units)[labels]
     fits = []
     with progress.task("classifier (penalties)", len(STRENGTHS)) as task, warnings.catch_warnings():
         # A fit that has not converged fully is judged by its validation loss like the others.
@@ -90,7 +132,7 @@ def fit_head(
     _set_head(head, fitted, mean, scale)
     return FittedHead(
         strength=strength,
-        images=len(chosen),
+        images=len(train),
         train_top1=float(fitted.score(features, labels)),
         train_loss=_loss(fitted, features, labels),
         validation_top1=float(fitted.score(unseen, validation.labels)),

@@ -15,6 +15,7 @@ from edgeclf.training.config import TrainConfig
 
 if TYPE_CHECKING:
     from edgeclf.training.callbacks import KerasCallback, TrainingCallback
+    from edgeclf.training.head import FeatureCache
 
 
 @dataclass(frozen=True)
@@ -31,6 +32,7 @@ class TrainPlan:
         progress: where bars and remarks are shown.
         callbacks: called after each epoch.
         began: when the call began, seconds of `time.monotonic`.
+        features: of frozen networks, shared with other trainings on the same photos; None: they are computed.
     """
 
     data: str | Path | Listing
@@ -42,3 +44,4 @@ class TrainPlan:
     progress: Progress = SILENT
     callbacks: Sequence[TrainingCallback | KerasCallback] = ()
     began: float = dataclasses.field(default_factory=time.monotonic)
+    features: FeatureCache | None = None

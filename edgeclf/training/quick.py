@@ -9,18 +9,23 @@ import tf_keras
 
 from edgeclf.artifact.run_folder import RunFolder
 from edgeclf.dataset.types import Dataset
-from edgeclf.errors import RunFailedError
 from edgeclf.progress import Progress
 from edgeclf.training.callbacks import HistoryFile, TensorBoardLog
 from edgeclf.training.checkpoint import TrainingState
 from edgeclf.training.config import TrainConfig
-from edgeclf.training.head import fit_head
+from edgeclf.training.divergence import DivergedError
+from edgeclf.training.head import FeatureCache, fit_head
 
 QUICK_NOTE = "the classifier alone was trained, on frozen features; without --quick all layers learn from the photos"
 
 
 def train_head(
-    model: tf_keras.Model, dataset: Dataset, config: TrainConfig, folder: RunFolder, progress: Progress
+    model: tf_keras.Model,
+    dataset: Dataset,
+    config: TrainConfig,
+    folder: RunFolder,
+    progress: Progress,
+    features: FeatureCache | None = None,
 ) -> TrainingState:
     """Fit the classifier of `model`, and write it and a history of one epoch into the run folder.
 
@@ -30,14 +35,16 @@ def train_head(
         config: complete.
         folder: the run folder.
         progress: where bars are shown.
+        features: those of earlier calls, which this one adds to; None: they are computed.
 
     Raises:
-        RunFailedError: the features are not finite.
+        DivergedError: the features are not finite.
     """
     began = time.monotonic()
-    found = fit_head(model, dataset.splits["train"], dataset.splits["validation"], config.balance, progress)
+    train, validation = dataset.splits["train"], dataset.splits["validation"]
+    found = fit_head(model, train, validation, config.balance, progress, features)
     if not math.isfinite(found.validation_loss):
-        raise RunFailedError("the features of the pretrained network are not finite; another --weights is needed")
+        raise DivergedError("the features of the pretrained network are not finite; another --weights is needed")
     row = {
         "epoch": 1,
         "loss": found.train_loss,

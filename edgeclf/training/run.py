@@ -83,7 +83,8 @@ def train(request: TrainPlan, plan: RunPlan | None = None) -> TrainReport:
 def _run(inputs: TrainingInputs, trainer: Trainer, request: TrainPlan) -> TrainingState:
     if not inputs.config.quick:
         return trainer.run()
-    return train_head(trainer.plain, inputs.dataset, inputs.config, trainer.folder, request.progress)
+    folder, features = trainer.folder, request.features
+    return train_head(trainer.plain, inputs.dataset, inputs.config, folder, request.progress, features)
 
 
 def _describe(

@@ -16,14 +16,15 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from edgeclf.artifact.ensemble_folder import find_ensemble
 from edgeclf.artifact.run_folder import RunFolder
 from edgeclf.atomic import atomic_file
 from edgeclf.dataset import load_dataset
 from edgeclf.dataset.types import Dataset, ImageView
-from edgeclf.errors import InputError
+from edgeclf.errors import InputError, ModelError
 from edgeclf.image.shape import InputShape
+from edgeclf.inference.ensemble import Ensemble, as_probabilities
 from edgeclf.inference.predictor import Predictor
-from edgeclf.inference.quantization import to_probabilities
 from edgeclf.measure.formatting import percent
 from edgeclf.training.config import TrainConfig
 from edgeclf.training.plan import TrainPlan
@@ -105,7 +106,7 @@ def find_soft_targets(
 
     Raises:
         InputError: the teacher cannot be read, or knows other classes or images.
-        ModelError: it holds no image classifier.
+        ModelError: it holds no image classifier, or is an ensemble whose members do not agree.
         UntrustedModelError: its file would run foreign code.
     """
     if config.teacher is None:
@@ -116,7 +117,7 @@ def find_soft_targets(
     if given.suffix == RECORDED:
         recorded = read_predictions(given)
     else:
-        predictor, fit = _open(config.teacher, dataset, request)
+        predictor, fit = _open_teacher(config.teacher, dataset, request)
         shape = InputShape(*predictor.size, fit)
         seen = load_dataset(
             request.data,
@@ -148,9 +149,9 @@ def record_predictions(
         parts = []
         for start in range(0, len(split), _BATCH):
             images = split.images[start : start + _BATCH]
-            found = _probabilities(predictor, images)
+            found = _predict(predictor, images)
             if mirrored:
-                found = (found + _probabilities(predictor, np.ascontiguousarray(images[:, :, ::-1]))) * np.float32(0.5)
+                found = (found + _predict(predictor, np.ascontiguousarray(images[:, :, ::-1]))) * np.float32(0.5)
             parts.append(found)
             task.advance(len(images))
     return RecordedPredictions(predictor.labels or dataset.class_names, split.hashes, np.concatenate(parts))
@@ -198,6 +199,26 @@ def _check_arrays(path: Path, classes: Any, contents: Any, probabilities: Any) -
         raise InputError(f"{path}: expected probabilities, rows of numbers from 0 on that add up to 1")
 
 
+def _open_teacher(path: str, dataset: Dataset, request: TrainPlan) -> tuple[Predictor, str]:
+    """Open a teacher, or an ensemble of them, and return it with the fit of its input.
+
+    Raises:
+        ModelError: a member cannot be read, or the members do not agree.
+    """
+    source = find_ensemble(path)
+    if source is None:
+        return _open(path, dataset, request)
+    opened = [_open(str(member), dataset, request) for member in source.members]
+    fits = tuple(dict.fromkeys(fit for _, fit in opened))
+    if len(fits) > 1:
+        raise ModelError(
+            f"{source.name}: its members take pictures of another shape in different ways ({', '.join(fits)}); a "
+            "teacher must take them in one"
+        )
+    stacking = None if source.record is None else source.record.stacking
+    return Ensemble([predictor for predictor, _ in opened], stacking=stacking, name=source.name), fits[0]
+
+
 def _open(path: str, dataset: Dataset, request: TrainPlan) -> tuple[Predictor, str]:
     """Open a teacher, and return it with the fit of its input."""
     from edgeclf.keras_files.baseline import open_baseline
@@ -217,11 +238,8 @@ def _open(path: str, dataset: Dataset, request: TrainPlan) -> tuple[Predictor, s
     return classifier, classifier.input_shape.fit
 
 
-def _probabilities(predictor: Predictor, images: ImageView | npt.NDArray[np.uint8]) -> npt.NDArray[np.float32]:
-    found = np.asarray(predictor.probabilities(np.asarray(images)), np.float32)
-    if (found < 0).any() or (abs(found.sum(1) - 1) > _SUM_TOLERANCE).any():  # a network that ends in logits
-        found = to_probabilities(found, "logits")
-    return found
+def _predict(predictor: Predictor, images: ImageView | npt.NDArray[np.uint8]) -> npt.NDArray[np.float32]:
+    return as_probabilities(predictor.probabilities(np.asarray(images)))
 
 
 def _shown(names: tuple[str, ...]) -> str:

@@ -12,7 +12,6 @@ import tf_keras
 
 from edgeclf.artifact.run_folder import RunFolder
 from edgeclf.dataset.types import Dataset
-from edgeclf.errors import RunFailedError
 from edgeclf.measure.formatting import percent
 from edgeclf.progress import Progress
 from edgeclf.training.callbacks import (
@@ -28,6 +27,7 @@ from edgeclf.training.config import TrainConfig
 from edgeclf.training.curriculum import augmentation_at, image_size_at
 from edgeclf.training.distillation import DistillationLoss, label_accuracy
 from edgeclf.training.distribution import Devices
+from edgeclf.training.divergence import DivergedError
 from edgeclf.training.epoch_choice import within_chance
 from edgeclf.training.head import fit_head
 from edgeclf.training.inference import predict_probabilities
@@ -77,7 +77,7 @@ class Trainer:
         """Train to the end, from the checkpoint where there is one.
 
         Raises:
-            RunFailedError: the loss became NaN or infinite.
+            DivergedError: the loss became NaN or infinite.
         """
         keras = self._keras_callbacks()
         with self.devices.strategy.scope():
@@ -185,7 +185,7 @@ class Trainer:
         _reset_dropout(model, self.config.seed + state.epoch)
         logs = self._fit_epoch(session, state.epoch)
         if not np.isfinite(logs["loss"]):
-            raise RunFailedError(
+            raise DivergedError(
                 f"the loss is {logs['loss']} in epoch {state.epoch + 1}; lower --learning-rate, now "
                 f"{self.config.learning_rate:g}, and run again with --overwrite"
             )

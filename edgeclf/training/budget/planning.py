@@ -98,14 +98,14 @@ def choose_network(
     budget = find_budget(config, trust_model=trust_model)
     if not budget.asked and not chooses_by_default(config, probe):
         return config, None
-    list_offers = functools.partial(_list_offers, config, probe, budget, trust_model=trust_model)
-    offers = list_offers()
+    make_offers = functools.partial(list_offers, config, probe, budget, trust_model=trust_model)
+    offers = make_offers()
     if budget.asked and not offers:
         raise InputError(
             f"what {config.model or 'a network'} costs cannot be counted; leave --for, --max-size and --max-latency out"
         )
     try:
-        choice = _choose_available(offers, list_offers, budget, progress) if offers else None
+        choice = _choose_available(offers, make_offers, budget, progress) if offers else None
     except NothingFitsError:
         if budget.asked and config.image_size is None and config.width is None:
             raise
@@ -188,10 +188,10 @@ def _side(probe: DataProbe) -> int:
     return min(probe.median_height, probe.median_width)
 
 
-def _list_offers(
+def list_offers(
     config: TrainConfig, probe: DataProbe, budget: Budget, *, trust_model: bool, offline: bool = False
 ) -> list[Offer]:
-    """List the candidates, each with what it starts from; none where the default budget has nothing to choose."""
+    """List candidates with their starts, `offline` local ones; none where the default budget has nothing to choose."""
     given = square_side(config.image_size)
     request = Request(len(probe.classes), _side(probe), budget.largest_side, config.model, config.width, given)
     if config.weights not in ("auto", "none"):
@@ -246,13 +246,13 @@ def _read_file(path: Path, classes: int, *, trust_model: bool) -> tuple[CountAtS
 
 
 def _choose_available(
-    offers: Sequence[Offer], list_offers: Callable[..., list[Offer]], budget: Budget, progress: Progress
+    offers: Sequence[Offer], make_offers: Callable[..., list[Offer]], budget: Budget, progress: Progress
 ) -> NetworkChoice | None:
     """Choose, and download what the chosen one starts from; where that fails, choose among what is on this machine.
 
     Args:
         offers: to choose from.
-        list_offers: lists those that need no download, with `offline`.
+        make_offers: lists those that need no download, with `offline`.
         budget: that holds.
         progress: where downloads are announced.
 
@@ -275,7 +275,7 @@ def _choose_available(
         return choice
     if fetch_weights(start.url, start.path, start.checksum, progress):
         return choice
-    local = list_offers(offline=True)
+    local = make_offers(offline=True)
     return pick(local) if local else None
 
 

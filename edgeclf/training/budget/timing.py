@@ -30,7 +30,12 @@ _CLASSES = 10
 
 
 def measure_candidate(candidate: Candidate, weights: str, *, trust_model: bool = False) -> float:
-    """Convert a candidate to int8 and time it for about a second.
+    """Convert a candidate to int8 and time it for about a second; returns the median, see `measure_int8`."""
+    return measure_int8(candidate, weights, trust_model=trust_model)[0]
+
+
+def measure_int8(candidate: Candidate, weights: str, *, trust_model: bool = False) -> tuple[float, int]:
+    """Convert a candidate to int8, and time it for about a second.
 
     Args:
         candidate: to time.
@@ -38,7 +43,7 @@ def measure_candidate(candidate: Candidate, weights: str, *, trust_model: bool =
         trust_model: that file may be loaded even if that runs code from it.
 
     Returns:
-        median milliseconds.
+        median milliseconds, and bytes of the model without class names and other metadata.
 
     Raises:
         ModelError: it cannot be built, converted or run.
@@ -60,7 +65,7 @@ def measure_candidate(candidate: Candidate, weights: str, *, trust_model: bool =
     with undisturbed():
         seconds = warm_session(session, _SECONDS)[2]
         calls = int(np.clip(_SECONDS / seconds, _FEWEST, _MOST))
-        return percentiles(burst(session.invoke, calls)).median
+        return percentiles(burst(session.invoke, calls)).median, len(content)
 
 
 def _build(candidate: Candidate) -> Any:

@@ -1,0 +1,118 @@
+"""What the training of an ensemble is to do, and the folder that it works in; importable without TensorFlow."""
+
+from __future__ import annotations
+
+import dataclasses
+import os
+import shutil
+import time
+from dataclasses import dataclass
+from pathlib import Path
+
+from edgeclf.artifact.ensemble_folder import AVERAGE, MOST_MEMBERS, RECORD, EnsembleRecord, check_combine
+from edgeclf.artifact.run_folder import RunFolder
+from edgeclf.atomic import check_writable, explained, write_text
+from edgeclf.dataset import Listing, probe
+from edgeclf.errors import InputError, OutputError
+from edgeclf.json_text import read_json, write_json
+from edgeclf.training.config import TrainConfig
+from edgeclf.training.plan import TrainPlan
+from edgeclf.training.run_plan import plan_run
+
+
+@dataclass(frozen=True)
+class EnsemblePlan:
+    """The training of an ensemble: made once from keywords, and handed on whole.
+
+    Args:
+        data: the photos.
+        config: settings of all members; its seed is that of the first, each further one has the next.
+        members: how many.
+        out: the folder.
+        combine: `average` or `stack`.
+        resume: go on where an earlier call ended.
+        overwrite: replace an earlier ensemble in `out`.
+        trust_model: load a `weights` file even if that runs code from it.
+        began: seconds of `time.monotonic`.
+
+    Raises:
+        InputError: there are too few or too many members, or they would not differ.
+    """
+
+    data: Listing
+    config: TrainConfig
+    members: int
+    out: Path
+    combine: str = AVERAGE
+    resume: bool = False
+    overwrite: bool = False
+    trust_model: bool = False
+    began: float = dataclasses.field(default_factory=time.monotonic)
+
+    def __post_init__(self) -> None:
+        check_combine(self.combine)
+        if not 2 <= self.members <= MOST_MEMBERS:
+            raise InputError(f"--members must be between 2 and {MOST_MEMBERS}, got {self.members}")
+        if self.config.quick:
+            raise InputError(
+                "--members trains networks with other seeds, and --quick fits the same classifier with each; leave one "
+                "of the two out"
+            )
+        if self.config.from_run is not None:
+            raise InputError("--members trains networks anew, and --from grows one run; leave one of the two out")
+        if "TF_CONFIG" in os.environ:
+            raise InputError("--members trains on one machine; leave it out, or TF_CONFIG")
+
+    @property
+    def seeds(self) -> range:
+        """Seeds of the members."""
+        return range(self.config.seed, self.config.seed + self.members)
+
+    def member_path(self, seed: int) -> Path:
+        """Return the run folder of a member."""
+        return self.out / f"{self.out.resolve().name}-seed{seed}"
+
+
+def name_ensemble(data: Listing, config: TrainConfig, members: int) -> Path:
+    """Return the folder where the user names none."""
+    return Path("runs") / "-".join(filter(None, (config.name or probe(data).name, config.model, f"x{members}")))
+
+
+def begin_ensemble(plan: EnsemblePlan) -> None:
+    """Make the folder, or go on in it; nothing of the members is touched without `overwrite`.
+
+    Raises:
+        OutputError: it holds something else, or an ensemble already.
+        InputError: the settings of the members cannot be used.
+    """
+    out = plan.out
+    if out.exists() and not out.is_dir():
+        raise OutputError(f"{out}: is a file; an ensemble needs a folder; choose another place with --out")
+    content = [path for path in out.iterdir() if not path.name.startswith(".")] if out.is_dir() else []
+    if content and not (out / RECORD).is_file():
+        raise OutputError(f"{out}: holds other files; an ensemble needs a folder of its own; choose another --out")
+    if content and not (plan.resume or plan.overwrite):
+        raise OutputError(
+            f"{out}: holds an ensemble already; go on with --resume, replace it with --overwrite, or choose another "
+            "--out"
+        )
+    if content and plan.overwrite:
+        _clear(out)
+    # what is wrong with the settings is reported before the folder is made
+    plan_run(TrainPlan(plan.data, plan.config, out=plan.member_path(plan.config.seed), resume=plan.resume))
+    check_writable(out)
+    names = tuple(plan.member_path(seed).name for seed in plan.seeds)
+    record = EnsembleRecord(names, plan.data.class_names, plan.combine, finished=False)
+    write_text(out / RECORD, write_json(record.to_dict()) + "\n")
+
+
+def _clear(out: Path) -> None:
+    """Remove the members of an earlier ensemble, which its record names."""
+    try:
+        members = EnsembleRecord.from_dict(read_json(out / RECORD)).members
+    except InputError as error:
+        raise OutputError(f"{out / RECORD}: {error}; remove the folder yourself, or choose another --out") from error
+    for name in members:
+        if RunFolder(out / name, must_exist=False).marks():
+            with explained(out / name):
+                shutil.rmtree(out / name)

@@ -1,0 +1,148 @@
+"""Trains the members of an ensemble one after the other, and combines them."""
+
+from __future__ import annotations
+
+import gc
+import time
+from collections.abc import Sequence
+from pathlib import Path
+
+import numpy as np
+import tf_keras
+
+from edgeclf.artifact.ensemble_folder import RECORD, STACK, EnsembleRecord, Stacking
+from edgeclf.artifact.run_folder import RunFolder
+from edgeclf.atomic import write_text
+from edgeclf.dataset import Dataset, load_dataset
+from edgeclf.image.shape import InputShape
+from edgeclf.inference.ensemble import Probabilities, combine
+from edgeclf.json_text import write_json
+from edgeclf.measure.paired_interval import difference_interval
+from edgeclf.measure.statistics import discordant, mcnemar_p
+from edgeclf.progress import Progress
+from edgeclf.training.config import TrainConfig
+from edgeclf.training.ensembles.plan import EnsemblePlan
+from edgeclf.training.ensembles.report import EnsembleReport, Member
+from edgeclf.training.ensembles.stacking import cross_fit, fit_stacking
+from edgeclf.training.evaluation import evaluate
+from edgeclf.training.inference import predict_probabilities
+from edgeclf.training.plan import TrainPlan
+from edgeclf.training.run import train
+from edgeclf.training.run_plan import hold_run
+from edgeclf.training.run_record import VALIDATION_IS_OPTIMISTIC, TrainReport
+
+
+def train_ensemble(plan: EnsemblePlan, progress: Progress) -> EnsembleReport:
+    """Train the members, combine them, and write `ensemble.json`.
+
+    Args:
+        plan: what is trained, and where it goes; its folder was begun.
+        progress: where bars are shown.
+
+    Raises:
+        InputError: data, settings or the folder cannot be used.
+        RunFailedError: a training diverged, or the disk is full.
+    """
+    reports = [_train_member(plan, seed, progress) for seed in plan.seeds]
+    dataset = _load(plan, reports[0], progress)
+    predictions = {
+        split: np.stack([_predict(report, dataset, split, progress) for report in reports])
+        for split in ("validation", "test")
+        if split in dataset.splits
+    }
+    stacking = None
+    if plan.combine == STACK:
+        with progress.task("stacking", None):
+            stacking = fit_stacking(predictions["validation"], dataset.splits["validation"].labels)
+    report = _make_report(plan, reports, dataset, predictions, stacking)
+    names = tuple(Path(one.run).name for one in reports)
+    record = EnsembleRecord(names, tuple(dataset.class_names), plan.combine, stacking)
+    write_text(plan.out / RECORD, write_json(record.to_dict()) + "\n")
+    return report
+
+
+def _train_member(plan: EnsemblePlan, seed: int, progress: Progress) -> TrainReport:
+    request = TrainPlan(
+        plan.data,
+        plan.config.replace(seed=seed),
+        out=plan.member_path(seed),
+        resume=plan.resume,
+        trust_model=plan.trust_model,
+        progress=progress,
+    )
+    progress.info(f"member with seed {seed}: {request.out}")
+    try:
+        with hold_run(request) as run:
+            return train(request, run)
+    finally:
+        # layers of the next member are named as if these had not been, and their memory is free
+        tf_keras.backend.clear_session()
+        gc.collect()
+
+
+def _load(plan: EnsemblePlan, report: TrainReport, progress: Progress) -> Dataset:
+    config = TrainConfig.from_dict(RunFolder(report.run).run_json["config"])
+    shape: InputShape = config.input_shape
+    seed = RunFolder(report.run).run_json["data"]["split_seed"]
+    return load_dataset(plan.data, image_size=shape.size, fit=shape.fit, split_seed=seed, progress=progress)
+
+
+def _predict(report: TrainReport, dataset: Dataset, split: str, progress: Progress) -> Probabilities:
+    network = tf_keras.models.load_model(RunFolder(report.run).keras_path, compile=False)
+    return np.asarray(predict_probabilities(network, dataset.splits[split].images, progress), np.float32)
+
+
+def _make_report(
+    plan: EnsemblePlan,
+    reports: Sequence[TrainReport],
+    dataset: Dataset,
+    predictions: dict[str, Probabilities],
+    stacking: Stacking | None,
+) -> EnsembleReport:
+    combined = {split: combine(found, stacking) for split, found in predictions.items()}
+    average = {split: combine(found) for split, found in predictions.items()} if stacking else {}
+    if stacking is not None:
+        # what it was fitted on must not judge it
+        combined["validation"] = cross_fit(predictions["validation"], dataset.splits["validation"].labels)
+    labels = {split: dataset.splits[split].labels for split in predictions}
+    right = {split: found.argmax(2) == labels[split] for split, found in predictions.items()}
+    best = int(right["validation"].mean(axis=1).argmax())
+    split = "test" if "test" in predictions else "validation"
+    together = combined[split].argmax(1) == labels[split]
+    lost, gained = discordant(right[split][best], together)
+    metrics = {name: evaluate(found, labels[name], tuple(dataset.class_names)) for name, found in combined.items()}
+    members = tuple(
+        Member(
+            run=report.run,
+            seed=seed,
+            validation_top1=float(right["validation"][place].mean()),
+            test_top1=float(right["test"][place].mean()) if "test" in right else None,
+        )
+        for place, (seed, report) in enumerate(zip(plan.seeds, reports, strict=True))
+    )
+    return EnsembleReport(
+        out=str(plan.out),
+        combine=plan.combine,
+        members=members,
+        metrics={"test": None, **dict(sorted(metrics.items(), reverse=True))},
+        best_member=reports[best].run,
+        split=split,
+        difference=(gained - lost) / len(together),
+        difference_interval=difference_interval(lost, gained, len(together)),
+        p_value=mcnemar_p(lost, gained),
+        average_top1={name: float((found.argmax(1) == labels[name]).mean()) for name, found in average.items()},
+        notes=_list_notes(split, dataset, stacking),
+        seconds=round(time.monotonic() - plan.began, 3),
+    )
+
+
+def _list_notes(split: str, dataset: Dataset, stacking: Stacking | None) -> tuple[str, ...]:
+    notes = [VALIDATION_IS_OPTIMISTIC]
+    if split == "validation":
+        notes.append("the best member was chosen by the validation images that it is compared on")
+    if stacking is not None:
+        notes.append(
+            f"the stacking was fitted on {stacking.images:,} validation images; its validation top-1 is that of "
+            "regressions that were fitted without the image they predict"
+        )
+    return (*notes, *dataset.list_notes())

@@ -1,0 +1,220 @@
+"""What one search is to do, and the folder that it works in; importable without TensorFlow."""
+
+from __future__ import annotations
+
+import contextlib
+import dataclasses
+import hashlib
+import shutil
+import socket
+import time
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from edgeclf.atomic import check_writable, explained, write_text
+from edgeclf.dataset import Listing, probe
+from edgeclf.errors import InputError, OutputError
+from edgeclf.json_text import read_json, write_json
+from edgeclf.records import Record
+from edgeclf.search.sampling import check_method
+from edgeclf.training.config import TrainConfig
+from edgeclf.training.tuning.report import BEST, JSON_NAME, PAGE_NAME
+from edgeclf.training.tuning.shapes import SearchSpace, kinds_of, list_shapes
+from edgeclf.training.tuning.space import Part, choose_parts
+
+JOURNAL, IDENTITY, TRIALS = "study.journal", "study.json", "trials"
+OWN = (JOURNAL, f"{JOURNAL}.lock", JSON_NAME, PAGE_NAME, BEST, TRIALS, IDENTITY)
+"""What a search writes into its folder; the record of what it is goes last."""
+
+
+@dataclass(frozen=True)
+class Search(Record):
+    """How long and how is searched.
+
+    Args:
+        trials: at most so many in the whole study, that of the defaults included.
+        hours: after which no other trial begins; None: no limit.
+        method: `tpe`, `random` or `grid`.
+        pruner: which trials are given up early: `none`, `median` or `hyperband`.
+        storage: URL of a database through which several machines share the search; None: a file in the folder.
+
+    Raises:
+        InputError: a value is out of range.
+    """
+
+    trials: int = 50
+    hours: float | None = None
+    method: str = "tpe"
+    pruner: str = "median"
+    storage: str | None = None
+
+    def __post_init__(self) -> None:
+        check_method(self.method, self.pruner)
+        if self.trials < 1:
+            raise InputError(f"--trials must be at least 1, got {self.trials}")
+        if self.hours is not None and not 0 < self.hours < float("inf"):
+            raise InputError(f"--hours must be above 0, got {self.hours:g}")
+
+
+@dataclass(frozen=True)
+class TunePlan:
+    """One search: made once from keywords, and handed on whole.
+
+    Args:
+        data: the photos.
+        config: settings that all trials have.
+        narrowed: what is searched instead of, or besides, what is declared.
+        search: how long and how.
+        out: the folder.
+        overwrite: replace an earlier search in `out`.
+        trust_model: load `config.weights` even if that runs code from the file.
+        began: seconds of `time.monotonic`.
+    """
+
+    data: Listing
+    config: TrainConfig
+    narrowed: Mapping[str, Part]
+    search: Search
+    out: Path
+    overwrite: bool = False
+    trust_model: bool = False
+    began: float = dataclasses.field(default_factory=time.monotonic)
+
+    @property
+    def identity(self) -> str:
+        """Digest of all that decides what trials are comparable: of two searches with the same one, the second goes on
+        with the first. How long is searched does not belong to it."""
+        asked = {
+            "config": self.config.to_dict(),
+            "space": {name: part.to_dict() for name, part in sorted(self.narrowed.items())},
+            "method": self.search.method,
+            "pruner": self.search.pruner,
+            "data": self.data.name,
+            "classes": list(self.data.class_names),
+            "images": len(self.data.items),
+        }
+        return hashlib.sha256(write_json(asked).encode()).hexdigest()
+
+    @property
+    def study_name(self) -> str:
+        """Name of the study in its storage."""
+        return f"tune-{self.data.name}-{self.identity[:16]}"
+
+    def find_space(self) -> SearchSpace:
+        """Find what is searched: the shapes that fit, and the settings that are open.
+
+        Raises:
+            InputError: no network fits what was asked for, or nothing is left to search.
+        """
+        seen, config = probe(self.data), self.config
+        shapes = list_shapes(config, seen, self.narrowed, trust_model=self.trust_model)
+        kinds = kinds_of(shapes)
+        if config.quick:
+            shapes, kinds = tuple(one for one in shapes if kinds_of([one]) == ("pretrained",)), ("quick",)
+            if not shapes:
+                raise InputError(
+                    "--quick fits classifiers on features of pretrained networks, and these images start from scratch; "
+                    "leave it out, or name such networks, as with --space model=mobilenet-v1,mobilenet-v2"
+                )
+        space = SearchSpace(shapes, choose_parts(config, self.narrowed, kinds))
+        if len(shapes) < 2 and not space.parts:
+            raise InputError("all settings are given, so there is nothing to search; leave one out, or add --space")
+        return space
+
+
+def check_config(config: TrainConfig) -> None:
+    """Refuse settings that a search cannot have.
+
+    Raises:
+        InputError: a run is to be grown.
+    """
+    if config.from_run is not None:
+        raise InputError(
+            "tune trains networks anew, and --from grows one run; leave it out, or start trials from its network "
+            f"with --weights {config.from_run}"
+        )
+
+
+class TuneFolder:
+    """The folder of a search.
+
+        tune.json  tune.html   the report
+        best                   a link to the run folder of the best trial
+        trials/NAME-000 ...    run folders
+        study.journal          what the sampler knows, unless several machines share a database
+        study.json             what is searched
+
+    Args:
+        path: the folder.
+    """
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+
+    def begin(self, plan: TunePlan) -> None:
+        """Make the folder, or go on in it.
+
+        Raises:
+            OutputError: it holds another search or other files, or cannot be written.
+        """
+        path, own = self.path, self._read_identity()
+        if path.exists() and not path.is_dir():
+            raise OutputError(f"{path}: is a file; tune takes a folder; choose another place with --out")
+        if own is None and any(not one.name.startswith(".") for one in self._content()):
+            raise OutputError(f"{path}: holds other files; tune takes a folder of its own; choose another --out")
+        if own is not None and own != plan.identity and not plan.overwrite:
+            raise OutputError(
+                f"{path}: holds a search with other settings or photos; choose another --out, or replace it with "
+                "--overwrite"
+            )
+        if own is not None and plan.overwrite:
+            self._clear()
+        check_writable(path)
+        write_text(path / IDENTITY, write_json({"identity": plan.identity, "search": plan.search.to_dict()}) + "\n")
+
+    @property
+    def journal(self) -> Path:
+        """The file of the study."""
+        return self.path / JOURNAL
+
+    def trial_path(self, name: str, number: int) -> Path:
+        """Return the run folder of a trial."""
+        return self.path / TRIALS / f"{name}-{number:03d}"
+
+    def link_best(self, run: str, machine: str) -> str:
+        """Let `best` lead to a run folder; returns why it cannot, empty where it does."""
+        if not (self.path / run).is_dir():
+            return f"the best run lies on {machine}, in the folder of its search: {run}"
+        with contextlib.suppress(OSError):
+            temporary = self.path / f".{BEST}.partial"
+            temporary.unlink(missing_ok=True)
+            temporary.symlink_to(run, target_is_directory=True)
+            temporary.replace(self.path / BEST)
+            return ""
+        return f"no link {BEST} could be made in {self.path}: the best run is {self.path / run}"
+
+    def _content(self) -> Sequence[Path]:
+        return sorted(self.path.iterdir()) if self.path.is_dir() else ()
+
+    def _read_identity(self) -> str | None:
+        try:
+            values: Any = read_json(self.path / IDENTITY)
+            return str(values["identity"])
+        except (OSError, ValueError, LookupError, TypeError):
+            return None
+
+    def _clear(self) -> None:
+        for name in OWN:
+            path = self.path / name
+            with explained(path):
+                if path.is_dir() and not path.is_symlink():
+                    shutil.rmtree(path)
+                else:
+                    path.unlink(missing_ok=True)
+
+
+def machine_name() -> str:
+    """Return the name of this machine."""
+    return socket.gethostname()

@@ -1,0 +1,218 @@
+"""The shapes that a search tries (network, width, input size), what each costs, and how a trial chooses one."""
+
+from __future__ import annotations
+
+import dataclasses
+import itertools
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+
+from edgeclf.dataset.probing import DataProbe
+from edgeclf.errors import InputError
+from edgeclf.measure.formatting import milliseconds, size
+from edgeclf.progress import Progress
+from edgeclf.records import Record
+from edgeclf.search import Asked, Choice, Range
+from edgeclf.search.sampling import grid_points
+from edgeclf.search.space import Value
+from edgeclf.training.budget.candidates import SCRATCH, Candidate
+from edgeclf.training.budget.planning import Budget, find_budget, list_offers
+from edgeclf.training.budget.speed import BoardSpeed
+from edgeclf.training.config import TrainConfig
+from edgeclf.training.defaults import complete
+from edgeclf.training.networks import NETWORKS
+from edgeclf.training.tuning.space import SHAPE, Part
+
+WORK = (1 / 8, 4.0)
+"""Multiply-accumulates of a network from scratch, against those of the default one, unless the user names networks: a
+heuristic that keeps a trial from taking many times as long as the training that it replaces."""
+
+
+@dataclass(frozen=True)
+class SearchSpace(Record):
+    """What a study tries; kept with it, so that all workers and later sessions try the same.
+
+    Attributes:
+        shapes: networks with their widths and input sizes; empty: as the settings have it.
+        parts: by setting, what a value is chosen from.
+    """
+
+    shapes: tuple[Candidate, ...]
+    parts: dict[str, Choice | Range]
+
+    def suggest(self, asked: Asked) -> tuple[dict[str, Value], Candidate | None]:
+        """Let a trial choose a value for each setting, and a shape."""
+        found = list(self.shapes)
+        values: dict[str, Value] = {}
+        for field in ("network", "width", "image_size"):
+            name, options = _dimension(self.shapes, found, field)
+            if not options:
+                continue
+            picked = asked.suggest({name: Choice(options)})[name]
+            values[name] = picked
+            found = [one for one in found if getattr(one, field) == picked]
+        values |= asked.suggest(self.parts)
+        return values, found[0] if found else None
+
+    def grid(self, points: int = 3) -> Iterator[dict[str, Value]]:
+        """List all combinations, of ranges so many points, by the names under which `suggest` chooses."""
+        for shape in self.shapes or (None,):
+            for values in grid_points(self.parts, points):
+                yield {**(self._name(shape) if shape is not None else {}), **values}
+
+    def _name(self, shape: Candidate) -> dict[str, Value]:
+        found, named = list(self.shapes), dict[str, Value]()
+        for field in ("network", "width", "image_size"):
+            name, options = _dimension(self.shapes, found, field)
+            if options:
+                named[name] = getattr(shape, field)
+            found = [one for one in found if getattr(one, field) == getattr(shape, field)]
+        return named
+
+
+def kinds_of(shapes: Sequence[Candidate]) -> tuple[str, ...]:
+    """Return which starts shapes have: `scratch`, `pretrained`."""
+    return tuple(dict.fromkeys("scratch" if one.start == SCRATCH else "pretrained" for one in shapes))
+
+
+def _dimension(whole: Sequence[Candidate], left: Sequence[Candidate], field: str) -> tuple[str, tuple[Value, ...]]:
+    """Return the name and the values of a part of the shape; no values where there is nothing to choose.
+
+    Values that not every network has get a name of their own: a sampler must see the same choice under one name.
+    """
+    setting = "model" if field == "network" else field
+    options = _values(left, field)
+    if options == _values(whole, field):
+        return setting, options if len(options) > 1 else ()
+    first = left[0]
+    owner = first.network if field == "width" else first.name
+    return f"{setting} of {owner}", options if len(options) > 1 else ()
+
+
+def _values(shapes: Sequence[Candidate], field: str) -> tuple[Value, ...]:
+    return tuple(dict.fromkeys(value for one in shapes if (value := getattr(one, field)) is not None))
+
+
+def list_shapes(
+    config: TrainConfig, probe: DataProbe, narrowed: Mapping[str, Part], *, trust_model: bool
+) -> tuple[Candidate, ...]:
+    """List the shapes that are searched: those that `train` would choose among, within the limits.
+
+    Args:
+        config: settings of the user; what is set of the shape is kept.
+        probe: number and size of the images.
+        narrowed: what the user gave for parts of the shape.
+        trust_model: a file may be loaded even if that runs code from it.
+
+    Raises:
+        InputError: no network fits what was asked for.
+    """
+    budget = find_budget(config, trust_model=trust_model)
+    found: dict[tuple[str, float | None, int], Candidate] = {}
+    refusal: InputError | None = None
+    for given in _combinations(config, narrowed):
+        try:
+            for one in _list_candidates(given, probe, budget, trust_model=trust_model):
+                found.setdefault(one.key, one)
+        except InputError as error:
+            refusal = error
+    shapes = [one for one in found.values() if not budget.limits.broken_by(one)]
+    if not narrowed.get("model") and config.model is None:
+        shapes = _of_similar_work(shapes, config, probe)
+    if shapes:
+        return tuple(shapes)
+    if refusal is not None:
+        raise refusal
+    if not found:
+        raise InputError(f"there is no network for {', '.join(_describe(config, narrowed)) or 'these photos'}")
+    nearest = min(found.values(), key=budget.limits.excess)
+    raise InputError(
+        f"no network fits {budget.text}: the nearest, {nearest.name} at {nearest.image_size} pixels, takes "
+        f"{budget.limits.describe(nearest)}; allow more"
+    )
+
+
+def _combinations(config: TrainConfig, narrowed: Mapping[str, Part]) -> Iterator[TrainConfig]:
+    options = [
+        part.values if isinstance(part := narrowed.get(name), Choice) else (getattr(config, name),) for name in SHAPE
+    ]
+    for values in itertools.product(*options):
+        yield config.replace(**dict(zip(SHAPE, values, strict=True)))
+
+
+def _list_candidates(config: TrainConfig, probe: DataProbe, budget: Budget, *, trust_model: bool) -> list[Candidate]:
+    asked = dataclasses.replace(budget, asked=True)
+    # networks whose weights are on this machine; where there are none from ImageNet, those to be downloaded as well
+    offers = list_offers(config, probe, asked, trust_model=trust_model, offline=True)
+    if not any(offer.candidate.worth > 0 for offer in offers):
+        offers = list_offers(config, probe, asked, trust_model=trust_model)
+    return [offer.candidate for offer in offers]
+
+
+def _of_similar_work(shapes: Sequence[Candidate], config: TrainConfig, probe: DataProbe) -> list[Candidate]:
+    """Leave out what takes far more or far less work from scratch than the default network, and what is too large."""
+    default = complete(config, probe, pretrained=False)
+    own = [one for one in shapes if (one.network, one.image_size) == (default.model, default.image_size)]
+    if not own or any(one.start != SCRATCH for one in shapes):
+        return list(shapes)
+    work = max(one.macs for one in own)
+    return [
+        one
+        for one in shapes
+        if WORK[0] * work <= one.macs <= WORK[1] * work and not NETWORKS[one.network].transfer_only
+    ]
+
+
+def _describe(config: TrainConfig, narrowed: Mapping[str, Part]) -> list[str]:
+    shown = {name: getattr(config, name) for name in SHAPE if getattr(config, name) is not None}
+    shown |= {name: part.values for name, part in narrowed.items() if name in SHAPE and isinstance(part, Choice)}
+    return [f"{name} {value}" for name, value in shown.items()]
+
+
+class Costing:
+    """Finds what shapes cost as int8 models on this machine, or estimates it from the report of a board, each once.
+
+    Args:
+        config: settings of the user, with the limits.
+        known: shapes with the costs that were found before.
+        trust_model: a file may be loaded even if that runs code from it.
+        progress: where the work is shown.
+
+    Attributes:
+        asked: whether there are limits; costs are looked at only then.
+        source: what the milliseconds are from.
+    """
+
+    def __init__(
+        self, config: TrainConfig, known: Sequence[Candidate], *, trust_model: bool, progress: Progress
+    ) -> None:
+        budget = find_budget(config, trust_model=trust_model)
+        self.asked, self.text, self.limits = budget.asked, budget.text if budget.asked else "", budget.limits
+        board = budget.speed if isinstance(budget.speed, BoardSpeed) else None
+        self.source = "" if not self.asked else board.source if board else "measured on this machine, 1 thread"
+        self._board = None if board is None else board.timer(progress)
+        self._weights, self._trust, self._progress = config.weights, trust_model, progress
+        self._known = {one.key: one for one in known if one.latency_ms is not None}
+
+    def cost(self, shape: Candidate) -> Candidate:
+        """Return a shape with the size of its int8 file and its milliseconds, and the limits that it breaks."""
+        if shape.key not in self._known:
+            self._known[shape.key] = self._find(shape)
+        found = self._known[shape.key]
+        return dataclasses.replace(found, breaks=self.limits.broken_by(found))
+
+    def knows(self, shape: Candidate) -> bool:
+        """Return whether the costs of a shape were found already."""
+        return shape.key in self._known
+
+    def _find(self, shape: Candidate) -> Candidate:
+        if self._board is not None:
+            return dataclasses.replace(shape, latency_ms=self._board(shape))
+        from edgeclf.training.budget.timing import measure_int8
+
+        name = f"{shape.name} at {shape.image_size} pixels"
+        with self._progress.task(f"timing {name}", None):
+            weights = "none" if shape.start == SCRATCH else self._weights
+            latency, content = measure_int8(shape, weights, trust_model=self._trust)
+        self._progress.info(f"{name} as int8: {milliseconds(latency)}, {size(content)}")
+        return dataclasses.replace(shape, latency_ms=latency, size_bytes=content)

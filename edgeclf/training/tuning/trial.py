@@ -1,0 +1,194 @@
+"""One trial: its settings, its training in a run folder of its own, and how it is given up early."""
+
+from __future__ import annotations
+
+import contextlib
+import gc
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+import tensorflow as tf
+import tf_keras
+
+from edgeclf.artifact.run_folder import RunFolder
+from edgeclf.errors import DataError, InputError, OutputError, one_line
+from edgeclf.progress import Progress, Task
+from edgeclf.search import Asked, RefusedTrialError
+from edgeclf.search.study import LAST_STEP
+from edgeclf.training.budget.candidates import SCRATCH, Candidate
+from edgeclf.training.callbacks import Metrics
+from edgeclf.training.config import TrainConfig
+from edgeclf.training.divergence import DivergedError
+from edgeclf.training.head import FeatureCache
+from edgeclf.training.plan import TrainPlan
+from edgeclf.training.run import train
+from edgeclf.training.run_plan import hold_run
+from edgeclf.training.run_record import TrainReport
+from edgeclf.training.tuning.plan import TunePlan, machine_name
+from edgeclf.training.tuning.report import Trained
+from edgeclf.training.tuning.space import SHAPE
+
+Values = dict[str, bool | int | float | str]
+
+
+def make_config(plan: TunePlan, values: Values, shape: Candidate | None) -> TrainConfig:
+    """Return the settings of a trial: those of the plan, with what was chosen.
+
+    Raises:
+        InputError: they do not go together.
+    """
+    chosen = {name: value for name, value in values.items() if name in plan.config.to_dict() and name not in SHAPE}
+    config = plan.config.replace(**chosen)
+    if shape is None:
+        return config
+    # the shape holds the limits already
+    config = config.replace(board=None, max_latency=None, max_size=None)
+    if config.weights in ("auto", "none"):
+        fields = {"model": shape.network, "width": shape.width, "image_size": shape.image_size}
+        config = config.replace(weights="none" if shape.start == SCRATCH else config.weights)
+    else:
+        fields = {"image_size": shape.image_size}
+    kept = {name for name in fields if getattr(plan.config, name) is not None and name not in plan.narrowed}
+    return config.replace(**{name: value for name, value in fields.items() if name not in kept})
+
+
+class Watcher:
+    """Reports the validation of a training to the study, in tenths of the training, and ends a hopeless one.
+
+    Args:
+        asked: the trial.
+        folder: its run folder, which records how many epochs there are.
+        prunes: whether it may be ended.
+
+    Attributes:
+        pruned: whether it was.
+    """
+
+    def __init__(self, asked: Asked, folder: Path, *, prunes: bool) -> None:
+        self._asked, self._folder, self._prunes = asked, folder, prunes
+        self._epochs = 0
+        self.pruned = False
+
+    def on_epoch_end(self, epoch: int, metrics: Metrics) -> bool | None:
+        """Report an epoch where it ends a tenth of the training."""
+        self._epochs = self._epochs or int(RunFolder(self._folder).run_json["config"]["epochs"])
+        step = LAST_STEP * epoch // self._epochs
+        if step == LAST_STEP * (epoch - 1) // self._epochs:
+            return None
+        hopeless = self._asked.report(step, 1 - metrics["validation_top1"])
+        self.pruned = hopeless and self._prunes and step < LAST_STEP
+        return self.pruned
+
+
+class TrialProgress:
+    """Shows the bars of a training under the number of its trial, and leaves its remarks out.
+
+    Args:
+        progress: where to.
+        number: of the trial.
+    """
+
+    def __init__(self, progress: Progress, number: int) -> None:
+        self._progress, self._number = progress, number
+
+    def task(self, description: str, total: int | None) -> contextlib.AbstractContextManager[Task]:
+        """Open a bar."""
+        return self._progress.task(f"trial {self._number}: {description}", total)
+
+    def info(self, line: str) -> None:
+        """Show nothing: each trial would repeat it."""
+
+    def warn(self, line: str) -> None:
+        """Show nothing: what is wrong with all of them stands in each run."""
+
+
+@dataclass(frozen=True)
+class TrialRun:
+    """Trains trials.
+
+    Args:
+        plan: of the search.
+        features: of frozen networks, shared between trials.
+        progress: where bars are shown.
+    """
+
+    plan: TunePlan
+    features: FeatureCache
+    progress: Progress
+
+    def train(self, asked: Asked, config: TrainConfig, folder: Path, *, defaults: bool) -> tuple[Trained, bool]:
+        """Train one trial, from where it was left; returns what it came to, and whether it was given up early.
+
+        Args:
+            asked: the trial.
+            config: its settings.
+            folder: its run folder.
+            defaults: whether it is that of the defaults, which is never given up; where they cannot be trained, no
+                other trial can, unless other networks are named.
+
+        Raises:
+            RefusedTrialError: it cannot be trained so; the message says why.
+            InputError: the photos or the folder cannot be used.
+            RunFailedError: the disk is full.
+        """
+        watcher = Watcher(asked, folder, prunes=not defaults)
+        request = TrainPlan(
+            self.plan.data,
+            config,
+            out=folder,
+            resume=True,
+            trust_model=self.plan.trust_model,
+            progress=TrialProgress(self.progress, asked.number),
+            callbacks=(watcher,),
+            features=self.features,
+        )
+        with _refusing(strict=defaults and "model" not in self.plan.narrowed), hold_run(request) as run:
+            report = train(request, run)
+        return _describe(report, RunFolder(folder), pruned=watcher.pruned)
+
+
+@contextlib.contextmanager
+def _refusing(*, strict: bool) -> Iterator[None]:
+    """Turn what is wrong with one trial alone into its refusal; with `strict`, what is wrong with its settings not."""
+    try:
+        yield
+    except (OutputError, DataError):
+        raise
+    except InputError as error:
+        if strict:
+            raise
+        raise RefusedTrialError(one_line(error)) from error
+    except DivergedError as error:
+        raise RefusedTrialError(one_line(error).partition(";")[0]) from error
+    except tf.errors.ResourceExhaustedError as error:
+        raise RefusedTrialError("it does not fit into memory") from error
+    finally:
+        # layers of the next trial are named as if these had not been, and their memory is free
+        tf_keras.backend.clear_session()
+        gc.collect()
+
+
+def _describe(report: TrainReport, folder: RunFolder, *, pruned: bool) -> tuple[Trained, bool]:
+    record, validation = folder.run_json, report.metrics["validation"]
+    assert validation is not None
+    config = TrainConfig.from_dict(record["config"])
+    epochs = 1 if config.quick else config.epochs or report.epochs
+    found = Trained(
+        run=f"{folder.path.parent.name}/{folder.path.name}",
+        machine=machine_name(),
+        model=report.model,
+        width=config.width,
+        image_size=report.image_size,
+        parameters=report.parameters,
+        validation_top1=validation.top1,
+        validation_loss=validation.loss,
+        validation_images=validation.images,
+        epochs=report.epochs,
+        of_epochs=epochs,
+        seconds=report.seconds,
+        fingerprint=record["data"]["fingerprint"],
+        settings=config.to_dict(),
+    )
+    # a run that was given up, and whose process died before the study knew
+    return found, pruned or (report.epochs < epochs and not config.early_stopping)

@@ -1,0 +1,256 @@
+"""Searches for settings: what is tried, how trials are given up, kept and compared, and what is refused."""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from photo_folders import write
+
+import edgeclf
+from edgeclf.errors import InputError, OutputError, UnknownNameError
+
+pytest.importorskip("optuna")
+from command_line import edgeclf as run_command
+
+from edgeclf.search import Asked, Choice, Evaluation, Finished, Range, open_study
+from edgeclf.training.budget.candidates import SCRATCH, Candidate
+from edgeclf.training.config import TrainConfig
+from edgeclf.training.tuning.report import Trained, Trial, find_best, find_frontier
+from edgeclf.training.tuning.shapes import SearchSpace
+from edgeclf.training.tuning.space import DIMENSIONS, choose_parts, parse_pairs, parse_space
+
+
+def never(finished: Sequence[Finished]) -> bool:
+    return False
+
+
+def test_what_is_declared_fits_the_settings() -> None:
+    for dimension in DIMENSIONS:
+        for part in (dimension.scratch, dimension.pretrained, dimension.quick):
+            values = () if part is None else part.points(3)
+            assert [TrainConfig().replace(**{dimension.name: value}) for value in values] or part is None
+
+
+def test_values_are_read_as_users_write_them() -> None:
+    found = parse_space(
+        {"learning_rate": "1e-4..1e-2", "image-size": "96,128", "augment": ["light", "strong"], "flip": "true,false"}
+    )
+    assert found["learning_rate"] == Range(1e-4, 1e-2, log=True)
+    assert found["image_size"] == Choice((96, 128))
+    assert found["augment"] == Choice(("light", "strong"))
+    assert found["flip"] == Choice((True, False))
+    assert parse_space({"epochs": "5..9"})["epochs"] == Range(5, 9, whole=True)
+
+
+@pytest.mark.parametrize(
+    ("given", "words"),
+    [
+        ({"lr": "0.1"}, "did you mean 'learning_rate'"),
+        ({"seed": "1,2"}, "unknown setting 'seed'"),
+        ({"model": "a..b"}, "takes names"),
+        ({"image_size": "32..96"}, "takes single values"),
+        ({"image_size": "30"}, "image_size must be a multiple of 8, got 30"),
+        ({"dropout": "0..2"}, "dropout must be between 0 and 0.95, got 2"),
+        ({"augment": "heavy"}, "did you mean 'strong'"),
+        ({"learning_rate": "fast"}, "takes numbers, got 'fast'"),
+        ({"learning_rate": "0.1..0.01"}, "must not begin above its end"),
+        ({"epochs": [1.5]}, "takes whole numbers, got 1.5"),
+        ({"dropout": ["a"]}, "takes numbers, got 'a'"),
+    ],
+)
+def test_what_cannot_be_searched_is_refused(given: dict[str, Any], words: str) -> None:
+    with pytest.raises(InputError, match=words):
+        parse_space(given)
+
+
+def test_what_is_set_is_not_searched() -> None:
+    names = set(choose_parts(TrainConfig(learning_rate=0.1, dropout=0.2), {}, ["scratch"]))
+    assert names == {"augment", "weight_decay", "label_smoothing"}
+    adaptive = choose_parts(TrainConfig(optimizer="adamw"), {}, ["scratch"])["learning_rate"]
+    plain = choose_parts(TrainConfig(), {}, ["scratch"])["learning_rate"]
+    assert isinstance(adaptive, Range)
+    assert isinstance(plain, Range)
+    assert adaptive.high == pytest.approx(plain.high / 50)
+    assert set(choose_parts(TrainConfig(quick=True), {}, ["quick"])) == {"balance"}
+    with pytest.raises(InputError, match="is set, and to be searched"):
+        choose_parts(TrainConfig(dropout=0.2), parse_space({"dropout": "0.1,0.3"}), ["scratch"])
+    with pytest.raises(InputError, match="has no effect with --quick"):
+        choose_parts(TrainConfig(quick=True), parse_space({"dropout": "0.1,0.3"}), ["quick"])
+    with pytest.raises(InputError, match="takes SETTING=LOW..HIGH"):
+        parse_pairs(["dropout"])
+
+
+def shape(network: str, width: float | None, image_size: int) -> Candidate:
+    return Candidate(network, width, image_size, 1, 1, 1, 1, SCRATCH, 0.0)
+
+
+SHAPES = (shape("a", None, 16), shape("b", 0.5, 16), shape("b", 0.5, 32), shape("b", 1.0, 32))
+SPACE = SearchSpace(SHAPES, {"dropout": Range(0.0, 0.4, step=0.2), "augment": Choice(("none", "light"))})
+
+
+def test_a_trial_gets_a_shape_that_there_is(tmp_path: Path) -> None:
+    seen: list[tuple[Candidate | None, dict[str, Any]]] = []
+
+    def evaluate(asked: Asked) -> Evaluation:
+        values, chosen = SPACE.suggest(asked)
+        seen.append((chosen, values))
+        return Evaluation(float(values["dropout"]), {})
+
+    open_study("s", tmp_path / "j", method="random").run(evaluate, done=never, suggestions=30)
+    assert {chosen for chosen, _ in seen} == set(SHAPES)
+    assert all(values["dropout"] in (0.0, 0.2, 0.4) for _, values in seen)
+
+
+def test_a_grid_has_every_point_once(tmp_path: Path) -> None:
+    points = list(SPACE.grid())
+    assert len(points) == len(SHAPES) * 3 * 2
+    study, seen = open_study("s", tmp_path / "j", method="grid"), []
+
+    def evaluate(asked: Asked) -> Evaluation:
+        values, chosen = SPACE.suggest(asked)
+        seen.append((chosen, values["dropout"], values["augment"]))
+        return Evaluation(0.0, {})
+
+    study.enqueue([{"values": values} for values in points], points)
+    study.run(evaluate, done=never)
+    assert len(set(seen)) == len(points) == len(study.finished())
+    assert SearchSpace.from_dict(json.loads(SPACE.to_json())) == SPACE
+
+
+def test_hopeless_trials_are_given_up_and_kept(tmp_path: Path) -> None:
+    """Eight trials, each worse than the one before: the median lets the first five pass."""
+    study = open_study("s", tmp_path / "j", pruner="median")
+
+    def evaluate(asked: Asked) -> Evaluation:
+        asked.suggest({"x": Range(0, 1)})
+        for step in range(1, 11):
+            if asked.report(step, 0.1 * asked.number):
+                return Evaluation(0.1 * asked.number, {"steps": step}, pruned=True)
+        return Evaluation(0.1 * asked.number, {"steps": 10})
+
+    study.run(evaluate, done=never, suggestions=8)
+    found = study.finished()
+    assert [one.state for one in found] == ["complete"] * 5 + ["pruned"] * 3
+    assert [dict(one.record or {})["steps"] for one in found[5:]] == [2, 2, 2]
+    assert dict(found[5].reported) == {1: 0.5, 2: 0.5}
+    with pytest.raises(UnknownNameError, match="unknown pruner 'best'"):
+        open_study("t", tmp_path / "j", pruner="best")
+
+
+def trained(top1: float, size: int, latency: float, loss: float = 1.0) -> Trained:
+    return Trained("trials/x", "m", "a", None, 16, 1, top1, loss, 100, 1, 1, 1.0, "f", {}, size, latency)
+
+
+def trial(number: int, found: Trained | None, state: Any = "complete") -> Trial:
+    return Trial(number, state, "suggested", {}, found)
+
+
+def test_the_best_is_the_most_accurate_and_of_equals_the_surest() -> None:
+    trials = [trial(0, trained(0.9, 1, 1, loss=0.5)), trial(1, trained(0.9, 1, 1, loss=0.4)), trial(2, None, "refused")]
+    best = find_best(trials)
+    assert best is not None
+    assert best.number == 1
+    assert find_best([trial(0, None, "lost")]) is None
+
+
+def test_the_frontier_is_what_nothing_beats() -> None:
+    trials = [
+        trial(0, trained(0.90, 100, 2.0)),
+        trial(1, trained(0.80, 100, 2.0)),  # less accurate at the same cost
+        trial(2, trained(0.85, 50, 1.0)),
+        trial(3, trained(0.85, 60, 0.5)),  # larger than 2, but faster
+        trial(4, trained(0.84, 60, 1.0)),  # beaten by 2
+        trial(5, dataclasses.replace(trained(0.95, 1, 0.1), same_as=0)),
+        trial(6, None, "refused"),
+    ]
+    assert set(find_frontier(trials)) == {0, 2, 3}
+
+
+def make_photos(folder: Path, images: int = 24) -> Path:
+    random = np.random.default_rng(0)
+    for name, color in {"red": (200, 40, 40), "blue": (40, 40, 200)}.items():
+        for number in range(images):
+            noise = random.normal(0, 60, (16, 16, 3))
+            write(folder / name / f"{number}.png", np.clip(np.array(color) + noise, 0, 255).astype(np.uint8))
+    return folder
+
+
+@pytest.mark.parametrize(
+    ("arguments", "words"),
+    [
+        (["--space", "rate=1..2"], "did you mean 'learning_rate'"),
+        (["--search", "genetic"], "unknown search 'genetic'"),
+        (["--pruner", "mean"], "unknown pruner 'mean'"),
+        (["--hours", "0"], "--hours must be above 0"),
+        (["--quick"], "these images start from scratch"),
+        (["--space", "model=resnet8,resnext"], "unknown model 'resnext'"),
+        (["--dropout", "0.1", "--space", "dropout=0..0.5"], "--set dropout"),
+        (["--set", "dropout=0.1", "--space", "dropout=0..0.5"], "dropout is set, and to be searched"),
+        (["--max-size", "1"], "no network fits"),
+        (["--storage", "nothing"], "the database nothing cannot be used"),
+        (["--out", "photos"], "holds other files"),
+        (["--set", "from_run=x"], "tune trains networks anew"),
+    ],
+)
+def test_the_command_refuses_in_one_line_and_writes_nothing(tmp_path: Path, arguments: list[str], words: str) -> None:
+    make_photos(tmp_path / "photos", images=6)
+    done = run_command(tmp_path, "tune", "photos", *arguments)
+    assert done.exit_code == 2
+    assert words in done.stderr
+    assert len(done.stderr.strip().splitlines()) <= 3
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["photos"]
+
+
+@pytest.mark.slow
+def test_a_search_that_was_stopped_goes_on(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    pytest.importorskip("tensorflow")
+    from edgeclf.training.networks import NETWORKS, Network
+    from edgeclf.training.tuning.trial import Watcher
+
+    tiny = Network(lambda x, width, blocks: blocks.layers.GlobalAveragePooling2D()(x), "a mean of the pixels")
+    monkeypatch.setitem(NETWORKS, "tiny", tiny)
+    photos, out = make_photos(tmp_path / "photos"), tmp_path / "search"
+    plain = Watcher.on_epoch_end
+
+    def interrupted(watcher: Watcher, epoch: int, metrics: Any) -> bool | None:
+        if watcher._asked.number == 1 and epoch == 2:
+            raise KeyboardInterrupt
+        return plain(watcher, epoch, metrics)
+
+    def tune(trials: int) -> Any:
+        settings: dict[str, Any] = {"model": "tiny", "image_size": 16, "epochs": 2, "max_latency": 50.0}
+        return edgeclf.tune(photos, trials=trials, out=out, space={"learning_rate": "0.01..0.5"}, **settings)
+
+    monkeypatch.setattr(Watcher, "on_epoch_end", interrupted)
+    with pytest.raises(KeyboardInterrupt):
+        tune(2)
+    first = json.loads((out / "tune.json").read_text())
+    assert [one["origin"] for one in first["trials"]] == ["defaults"]
+    before = (out / "trials/photos-000/run.json").stat().st_mtime_ns
+    monkeypatch.setattr(Watcher, "on_epoch_end", plain)
+    report = tune(2)
+    assert [one.state for one in report.trials] == ["complete", "complete"]
+    assert (out / "trials/photos-000/run.json").stat().st_mtime_ns == before
+    history = (out / "trials/photos-001/history.csv").read_text().splitlines()
+    assert len(history) == 3
+    learned = report.trials[1].values["learning_rate"]
+    assert json.loads((out / "trials/photos-001/run.json").read_text())["config"]["learning_rate"] == learned
+    # the best is a run folder like any other, chosen by validation; the test split was looked at for it alone
+    best = report.trial(report.best)
+    assert (out / "best").resolve() == (out / "trials" / f"photos-00{report.best}").resolve()
+    assert best.trained.validation_top1 == max(one.trained.validation_top1 for one in report.trials)
+    assert report.looks == 2
+    assert report.test.top1 == json.loads((out / "best/run.json").read_text())["metrics"]["test"]["top1"]
+    # one shape, measured once: the frontier is the better of the two
+    assert report.frontier == (report.best,)
+    assert report.trials[0].trained.latency_ms == report.trials[1].trained.latency_ms > 0
+    assert type(report).from_dict(json.loads((out / "tune.json").read_text())).trials == report.trials
+    assert (out / "tune.html").read_text().count("<img") >= 2
+    with pytest.raises(OutputError, match="holds a search with other settings"):
+        edgeclf.tune(photos, out=out, model="tiny")
