@@ -27,7 +27,6 @@ from edgeclf.inference.range_measurement import assume_input_range, measure_inpu
 from edgeclf.inference.score_reader import ScoreReader
 
 Images = npt.NDArray[np.uint8]
-
 _NO_NUMBERS = "what the model computes for it is NaN or infinite; a wrong --normalize is a common reason"
 __all__ = ["RANGE_IMAGES", "Classifier", "LabelScore", "Prediction"]
 
