@@ -104,7 +104,7 @@ def test_public_functions_keep_their_signatures_and_docstrings() -> None:
 
     from edgeclf import api
 
-    for name in ("train", "compress", "bench", "compare", "predict", "live", "inspect", "verify"):
+    for name in ("train", "compress", "refit", "bench", "compare", "predict", "live", "inspect", "verify"):
         function = getattr(api, name)
         assert function.__name__ == name
         assert function.__doc__
