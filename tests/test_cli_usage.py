@@ -17,7 +17,19 @@ from typer.testing import CliRunner, Result
 import edgeclf
 from edgeclf.cli.main import app
 
-COMMANDS = ("audit", "train", "compress", "bench", "compare", "predict", "live", "collected", "inspect", "verify")
+COMMANDS = (
+    "audit",
+    "train",
+    "tune",
+    "compress",
+    "bench",
+    "compare",
+    "predict",
+    "live",
+    "collected",
+    "inspect",
+    "verify",
+)
 
 
 def run(*arguments: str) -> Result:
@@ -100,7 +112,7 @@ def test_without_a_command_help_goes_to_stderr() -> None:
         ("trian photos", "edgeclf: no such command 'trian'; did you mean 'train'?"),
         (
             "zzz",
-            "edgeclf: no such command 'zzz'; commands: audit, train, compress, bench, compare, predict, live, "
+            "edgeclf: no such command 'zzz'; commands: audit, train, tune, compress, bench, compare, predict, live, "
             "collected, inspect, verify",
         ),
         ("predict m.tflite a.jpg --tpo 1", "edgeclf: no such option '--tpo'; did you mean '--top'?"),

@@ -181,6 +181,7 @@ class Costing:
     Attributes:
         asked: whether there are limits; costs are looked at only then.
         source: what the milliseconds are from.
+        measures: whether they are measured on this machine.
     """
 
     def __init__(
@@ -190,6 +191,7 @@ class Costing:
         self.asked, self.text, self.limits = budget.asked, budget.text if budget.asked else "", budget.limits
         board = budget.speed if isinstance(budget.speed, BoardSpeed) else None
         self.source = "" if not self.asked else board.source if board else "measured on this machine, 1 thread"
+        self.measures = self.asked and board is None
         self._board = None if board is None else board.timer(progress)
         self._weights, self._trust, self._progress = config.weights, trust_model, progress
         self._known = {one.key: one for one in known if one.latency_ms is not None}
