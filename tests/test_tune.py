@@ -144,7 +144,7 @@ def test_hopeless_trials_are_given_up_and_kept(tmp_path: Path) -> None:
 
 
 def trained(top1: float, size: int, latency: float, loss: float = 1.0) -> Trained:
-    return Trained("trials/x", "m", "a", None, 16, 1, top1, loss, 100, 1, 1, 1.0, "f", {}, size, latency)
+    return Trained("trials/x", "m", "c", "a", None, 16, 1, top1, loss, 100, 1, 1, 1.0, "f", {}, size, latency)
 
 
 def trial(number: int, found: Trained | None, state: Any = "complete") -> Trial:
