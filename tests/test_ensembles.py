@@ -66,7 +66,7 @@ def test_a_stacking_weighs_members() -> None:
         second_alone.check(3, 2)
 
 
-def make_predictions(images: int = 120) -> tuple[np.ndarray, np.ndarray]:
+def make_predictions(images: int = 60) -> tuple[np.ndarray, np.ndarray]:
     """A member that is mostly right and one that is noise: float32[2, N, 3], int64[N]."""
     random = np.random.default_rng(3)
     labels = random.integers(0, 3, images)
@@ -83,16 +83,16 @@ def test_stacking_is_fitted_and_cross_fitted() -> None:
     probabilities, labels = make_predictions()
     fitted = fit_stacking(probabilities, labels)
     fitted.check(2, 3)
-    assert fitted.images == 120
+    assert fitted.images == 60
     weights = np.abs(np.array(fitted.coefficients))
     assert weights[:, :3].sum() > 2 * weights[:, 3:].sum()
     crossed = cross_fit(probabilities, labels)
     np.testing.assert_allclose(crossed.sum(1), 1, atol=1e-5)
     right = (combine(probabilities, fitted).argmax(1) == labels).mean()
-    assert (crossed.argmax(1) == labels).mean() == pytest.approx(right, abs=0.05)
+    assert (crossed.argmax(1) == labels).mean() == pytest.approx(right, abs=0.1)
     # labels at random cannot be learned from other images, however well they can be fitted
-    noise = np.random.default_rng(4).integers(0, 3, 120)
-    assert (cross_fit(probabilities[1:], noise).argmax(1) == noise).mean() < 0.5
+    noise = np.random.default_rng(4).integers(0, 3, 60)
+    assert (cross_fit(probabilities[1:], noise).argmax(1) == noise).mean() < 0.6
     with pytest.raises(DataError, match="at least 4 of each class, got 1"):
         fit_stacking(probabilities[:, :10], np.array([0, 0, 0, 0, 1, 1, 1, 1, 1, 2]))
 

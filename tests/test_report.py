@@ -22,6 +22,7 @@ from edgeclf.inference.explaining import ModelExplainer
 from edgeclf.measure.changes import count_flips, is_significant
 from edgeclf.measure.compare_report import ComparedModel, CompareReport, Setting
 from edgeclf.measure.comparison import ModelPredictions, compare_models
+from edgeclf.measure.ensemble_report import EnsembleAccuracy, EnsembleResult, MemberResult
 from edgeclf.measure.machine import describe_machine
 from edgeclf.measure.report import (
     BaselineResult,
@@ -364,3 +365,17 @@ def test_the_page_of_a_comparison_is_whole_and_agrees_with_the_terminal(images: 
         assert text in checker.text, text
         assert text in capture.get(), text
     assert "5.00 points more, more than chance explains (p = 0.02)" in checker.text
+
+
+def test_an_ensemble_stands_on_the_page_beside_the_models() -> None:
+    members = tuple(
+        MemberResult(f"run{number}", f"runs/run{number}", "network", (32, 32), 0.8, (0.7, 0.9), 1.5)
+        for number in (1, 2)
+    )
+    accuracy = EnsembleAccuracy(0.875, (0.8, 0.93), "run2", "validation", 0.02, (0.01, 0.03), 0.004)
+    made = replace(report(), ensembles=(EnsembleResult("run1+run2", "average", members, accuracy, 3.0),))
+    page = render_report(made)
+    parsed(page)
+    assert "Ensemble run1+run2" in page
+    assert "Against run2, the best member by validation: +2.00 points" in page
+    assert BenchReport.from_json(made.to_json()) == made

@@ -18,9 +18,11 @@ from edgeclf.errors import InputError, OutputError, UnknownNameError
 pytest.importorskip("optuna")
 from command_line import edgeclf as run_command
 
+from edgeclf.dataset import list_source
 from edgeclf.search import Asked, Choice, Evaluation, Finished, Range, open_study
 from edgeclf.training.budget.candidates import SCRATCH, Candidate
 from edgeclf.training.config import TrainConfig
+from edgeclf.training.tuning.plan import Search, TunePlan
 from edgeclf.training.tuning.report import Trained, Trial, find_best, find_frontier
 from edgeclf.training.tuning.shapes import SearchSpace
 from edgeclf.training.tuning.space import DIMENSIONS, choose_parts, parse_pairs, parse_space
@@ -144,7 +146,7 @@ def test_hopeless_trials_are_given_up_and_kept(tmp_path: Path) -> None:
 
 
 def trained(top1: float, size: int, latency: float, loss: float = 1.0) -> Trained:
-    return Trained("trials/x", "m", "a", None, 16, 1, top1, loss, 100, 1, 1, 1.0, "f", {}, size, latency)
+    return Trained("trials/x", "m", "c", "a", None, 16, 1, top1, loss, 100, 1, 1, 1.0, "f", {}, size, latency)
 
 
 def trial(number: int, found: Trained | None, state: Any = "complete") -> Trial:
@@ -254,3 +256,22 @@ def test_a_search_that_was_stopped_goes_on(tmp_path: Path, monkeypatch: pytest.M
     assert (out / "tune.html").read_text().count("<img") >= 2
     with pytest.raises(OutputError, match="holds a search with other settings"):
         edgeclf.tune(photos, out=out, model="tiny")
+
+
+def test_the_shapes_are_those_that_suit_the_images_and_hold_the_limits() -> None:
+    def shapes(config: TrainConfig, given: dict[str, Any]) -> tuple[Candidate, ...]:
+        plan = TunePlan(list_source("digits"), config, parse_space(given), Search(), Path("unused"))
+        return plan.find_space().shapes
+
+    free = shapes(TrainConfig(), {})
+    assert {"cnn", "resnet8", "resnet20"} <= {one.network for one in free}
+    # what starts from weights of photos, or takes far longer than the default, is tried only where it is named
+    assert not {"mobilenet-v2", "vgg16", "resnet50v2"} & {one.network for one in free}
+    named = shapes(TrainConfig(), {"model": "mobilenet-v2,cnn", "width": "0.5,1.0", "image_size": "32"})
+    assert {one.key for one in named} == {("mobilenet-v2", 0.5, 32), ("mobilenet-v2", 1.0, 32), ("cnn", None, 32)}
+    with pytest.raises(InputError, match="image_size of inception-v3 must be at least"):
+        shapes(TrainConfig(), {"model": "cnn,inception-v3", "image_size": "32"})
+    small = shapes(TrainConfig(max_size=70.0), {})
+    assert small
+    assert all(one.size_bytes <= 70_000 for one in small)
+    assert {one.image_size for one in shapes(TrainConfig(image_size=24), {})} == {24}

@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import dataclasses
 import hashlib
+import os
 import shutil
 import socket
 import time
@@ -128,8 +129,13 @@ def check_config(config: TrainConfig) -> None:
     """Refuse settings that a search cannot have.
 
     Raises:
-        InputError: a run is to be grown.
+        InputError: a run is to be grown, or several machines are to train together.
     """
+    if "TF_CONFIG" in os.environ:
+        raise InputError(
+            "each trial of a search is trained on one machine; leave TF_CONFIG out, and let several machines share the "
+            "search with --storage"
+        )
     if config.from_run is not None:
         raise InputError(
             "tune trains networks anew, and --from grows one run; leave it out, or start trials from its network "

@@ -23,6 +23,7 @@ class Trained(Record):
     Attributes:
         run: its run folder, relative to that of the search on that machine.
         machine: name of the machine that it lies on.
+        cpu: of that machine.
         model: name of the network.
         width: width multiplier; None: the network has none.
         image_size: side of the input, pixels, or height and width.
@@ -42,6 +43,7 @@ class Trained(Record):
 
     run: str
     machine: str
+    cpu: str
     model: str
     width: float | None
     image_size: ImageSize

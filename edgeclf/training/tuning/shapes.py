@@ -15,17 +15,20 @@ from edgeclf.records import Record
 from edgeclf.search import Asked, Choice, Range
 from edgeclf.search.sampling import grid_points
 from edgeclf.search.space import Value
-from edgeclf.training.budget.candidates import SCRATCH, Candidate
+from edgeclf.training.budget.candidates import SCRATCH, Candidate, square_side
+from edgeclf.training.budget.cost import UncountableError
+from edgeclf.training.budget.counting import network_cost
 from edgeclf.training.budget.planning import Budget, find_budget, list_offers
 from edgeclf.training.budget.speed import BoardSpeed
 from edgeclf.training.config import TrainConfig
 from edgeclf.training.defaults import complete
 from edgeclf.training.networks import NETWORKS
+from edgeclf.training.networks.sizes import SMALL_IMAGES
 from edgeclf.training.tuning.space import SHAPE, Part
 
 WORK = (1 / 8, 4.0)
-"""Multiply-accumulates of a network from scratch, against those of the default one, unless the user names networks: a
-heuristic that keeps a trial from taking many times as long as the training that it replaces."""
+"""Multiply-accumulates a pixel of a network from scratch, against those of the default one, unless the user names
+networks: a heuristic that keeps a trial from taking many times as long as the training that it replaces."""
 
 
 @dataclass(frozen=True)
@@ -116,6 +119,10 @@ def list_shapes(
                 found.setdefault(one.key, one)
         except InputError as error:
             refusal = error
+    named = narrowed.get("model")
+    missing = set(named.values if isinstance(named, Choice) else ()) - {one.network for one in found.values()}
+    if missing and refusal is not None:
+        raise refusal
     shapes = [one for one in found.values() if not budget.limits.broken_by(one)]
     if not narrowed.get("model") and config.model is None:
         shapes = _of_similar_work(shapes, config, probe)
@@ -136,8 +143,10 @@ def _combinations(config: TrainConfig, narrowed: Mapping[str, Part]) -> Iterator
     options = [
         part.values if isinstance(part := narrowed.get(name), Choice) else (getattr(config, name),) for name in SHAPE
     ]
-    for values in itertools.product(*options):
-        yield config.replace(**dict(zip(SHAPE, values, strict=True)))
+    for model, width, image_size in itertools.product(*options):
+        network = NETWORKS.get(str(model))
+        fixed = network is not None and network.default_width is None and "width" in narrowed
+        yield config.replace(model=model, width=None if fixed else width, image_size=image_size)
 
 
 def _list_candidates(config: TrainConfig, probe: DataProbe, budget: Budget, *, trust_model: bool) -> list[Candidate]:
@@ -150,16 +159,26 @@ def _list_candidates(config: TrainConfig, probe: DataProbe, budget: Budget, *, t
 
 
 def _of_similar_work(shapes: Sequence[Candidate], config: TrainConfig, probe: DataProbe) -> list[Candidate]:
-    """Leave out what takes far more or far less work from scratch than the default network, and what is too large."""
-    default = complete(config, probe, pretrained=False)
-    own = [one for one in shapes if (one.network, one.image_size) == (default.model, default.image_size)]
-    if not own or any(one.start != SCRATCH for one in shapes):
+    """Leave out what takes far more or far less work from scratch than the default network, and what is too large.
+
+    Of small images also those that are made for photos: networks that can start from weights of photos.
+    """
+    if any(one.start != SCRATCH for one in shapes):
         return list(shapes)
-    work = max(one.macs for one in own)
+    default = complete(config, probe, pretrained=False)
+    side = square_side(default.image_size) or 32
+    try:
+        work = network_cost(default.model or "", default.width, side, len(probe.classes)).macs / side**2
+    except UncountableError:
+        return list(shapes)
+    small = min(probe.median_height, probe.median_width) <= SMALL_IMAGES
+    least, most = (factor * work for factor in WORK)
     return [
         one
         for one in shapes
-        if WORK[0] * work <= one.macs <= WORK[1] * work and not NETWORKS[one.network].transfer_only
+        if least <= one.macs / one.image_size**2 <= most
+        and not NETWORKS[one.network].transfer_only
+        and not (small and NETWORKS[one.network].starts)
     ]
 
 
@@ -181,6 +200,7 @@ class Costing:
     Attributes:
         asked: whether there are limits; costs are looked at only then.
         source: what the milliseconds are from.
+        measures: whether they are measured on this machine.
     """
 
     def __init__(
@@ -190,6 +210,7 @@ class Costing:
         self.asked, self.text, self.limits = budget.asked, budget.text if budget.asked else "", budget.limits
         board = budget.speed if isinstance(budget.speed, BoardSpeed) else None
         self.source = "" if not self.asked else board.source if board else "measured on this machine, 1 thread"
+        self.measures = self.asked and board is None
         self._board = None if board is None else board.timer(progress)
         self._weights, self._trust, self._progress = config.weights, trust_model, progress
         self._known = {one.key: one for one in known if one.latency_ms is not None}

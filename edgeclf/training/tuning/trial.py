@@ -13,6 +13,7 @@ import tf_keras
 
 from edgeclf.artifact.run_folder import RunFolder
 from edgeclf.errors import DataError, InputError, OutputError, one_line
+from edgeclf.measure.machine import describe_machine
 from edgeclf.progress import Progress, Task
 from edgeclf.search import Asked, RefusedTrialError
 from edgeclf.search.study import LAST_STEP
@@ -137,7 +138,8 @@ class TrialRun:
             self.plan.data,
             config,
             out=folder,
-            resume=True,
+            resume=_is_of(folder, config),
+            overwrite=True,
             trust_model=self.plan.trust_model,
             progress=TrialProgress(self.progress, asked.number),
             callbacks=(watcher,),
@@ -169,6 +171,14 @@ def _refusing(*, strict: bool) -> Iterator[None]:
         gc.collect()
 
 
+def _is_of(folder: Path, config: TrainConfig) -> bool:
+    """Return whether the run in a folder has these settings; of another study, whose trials have other numbers, not."""
+    if not RunFolder.is_one(folder):
+        return True
+    recorded = RunFolder(folder).run_json.get("config", {})
+    return all(recorded.get(name) == value for name, value in config.to_dict().items() if value is not None)
+
+
 def _describe(report: TrainReport, folder: RunFolder, *, pruned: bool) -> tuple[Trained, bool]:
     record, validation = folder.run_json, report.metrics["validation"]
     assert validation is not None
@@ -177,6 +187,7 @@ def _describe(report: TrainReport, folder: RunFolder, *, pruned: bool) -> tuple[
     found = Trained(
         run=f"{folder.path.parent.name}/{folder.path.name}",
         machine=machine_name(),
+        cpu=describe_machine().cpu,
         model=report.model,
         width=config.width,
         image_size=report.image_size,

@@ -17,6 +17,7 @@ from typing import Any
 from edgeclf.atomic import write_text
 from edgeclf.errors import DataError, InputError
 from edgeclf.measure.formatting import milliseconds, percent, size
+from edgeclf.measure.machine import describe_machine
 from edgeclf.progress import SILENT, Progress, Task
 from edgeclf.search import Asked, Evaluation, Finished, RefusedTrialError, Study, open_study
 from edgeclf.search.space import Value
@@ -80,7 +81,19 @@ class _Work:
         ]
         plan = self.plan
         self.costing = Costing(plan.config, measured, trust_model=plan.trust_model, progress=self.progress)
+        self._check_processor()
         self.trial = TrialRun(plan, self.features, self.progress)
+
+    def _check_processor(self) -> None:
+        """Refuse to compare times of different processors."""
+        records = [one.record for one in self.study.finished() if one.record is not None]
+        others = {str(one["cpu"]) for one in records if one.get("latency_ms") is not None} - {describe_machine().cpu}
+        if self.costing.measures and others:
+            here = describe_machine().cpu
+            raise InputError(
+                f"this search has times of {', '.join(sorted(others))}, and this machine is a {here}: expected one "
+                "processor; give the times of the device with --for bench.json"
+            )
 
     def run(self) -> None:
         """Try settings until there are enough trials, or the time is over."""
