@@ -27,6 +27,7 @@ if TYPE_CHECKING:
     from edgeclf.api import inspect as inspect
     from edgeclf.api import live as live
     from edgeclf.api import predict as predict
+    from edgeclf.api import pretrain as pretrain
     from edgeclf.api import train as train
     from edgeclf.api import verify as verify
     from edgeclf.cli.progress_bars import ProgressBar as ProgressBar
@@ -48,6 +49,7 @@ __all__ = [
     "inspect",
     "live",
     "predict",
+    "pretrain",
     "train",
     "verify",
 ]
@@ -66,6 +68,7 @@ _MODULE_OF = {
             "inspect",
             "live",
             "predict",
+            "pretrain",
             "train",
             "verify",
         ),

@@ -7,6 +7,7 @@ from edgeclf.api.benchmark import bench
 from edgeclf.api.comparing import compare
 from edgeclf.api.on_device import collected, diagnose, inspect, live, predict, verify
 from edgeclf.api.on_host import audit, compress, train
+from edgeclf.api.without_labels import pretrain
 
 __all__ = [
     "audit",
@@ -18,6 +19,7 @@ __all__ = [
     "inspect",
     "live",
     "predict",
+    "pretrain",
     "train",
     "verify",
 ]

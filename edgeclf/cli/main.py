@@ -13,7 +13,7 @@ import typer
 from typer.core import TyperGroup
 
 from edgeclf.aliases import ALIASES, REMARKS, find_nearest
-from edgeclf.cli import audit, bench, compare, compress, inspect, live, live_collected, predict, train, verify
+from edgeclf.cli import audit, bench, compare, compress, inspect, live, live_collected, predict, pretrain, train, verify
 from edgeclf.cli.commands import Command, Debug, Json, Quiet, Verbose, Version, tidy_parameters
 from edgeclf.cli.session import Session, fail
 from edgeclf.cli.streams import run_with_streams
@@ -24,7 +24,7 @@ _ClickException: type[Exception] = typer.BadParameter.__mro__[2]
 
 COMMANDS: dict[str, Command] = {
     module.COMMAND.name: module.COMMAND
-    for module in (audit, train, compress, bench, compare, predict, live, live_collected, inspect, verify)
+    for module in (audit, pretrain, train, compress, bench, compare, predict, live, live_collected, inspect, verify)
 }
 
 
