@@ -28,6 +28,7 @@ if TYPE_CHECKING:
     from edgeclf.api import inspect as inspect
     from edgeclf.api import live as live
     from edgeclf.api import predict as predict
+    from edgeclf.api import pretrain as pretrain
     from edgeclf.api import refit as refit
     from edgeclf.api import train as train
     from edgeclf.api import train_ensemble as train_ensemble
@@ -53,6 +54,7 @@ __all__ = [
     "inspect",
     "live",
     "predict",
+    "pretrain",
     "refit",
     "train",
     "train_ensemble",
@@ -75,6 +77,7 @@ _MODULE_OF = {
             "inspect",
             "live",
             "predict",
+            "pretrain",
             "refit",
             "train",
             "train_ensemble",

@@ -31,8 +31,8 @@ from edgeclf import extras
 from edgeclf.cli.main import app
 
 extras.require = lambda what, *modules: None
-import edgeclf.api.on_host, edgeclf.api.benchmark
-edgeclf.api.on_host.require = edgeclf.api.benchmark.require = extras.require
+import edgeclf.api.on_host, edgeclf.api.benchmark, edgeclf.api.without_labels
+edgeclf.api.without_labels.require = edgeclf.api.on_host.require = edgeclf.api.benchmark.require = extras.require
 edgeclf.api.benchmark.installed = lambda module: True
 sys.meta_path.insert(0, Refuse())
 for arguments in json.load(sys.stdin):
@@ -57,6 +57,10 @@ def place(tmp_path_factory: pytest.TempPathFactory) -> Path:
         save_checkpoint(top / name / "checkpoint" / "state.npz", [], [], TrainingState(epoch=1))
     (top / "damaged" / "history.csv").write_text("epoch\n1\n2\n")
     (top / "damaged" / "checkpoint" / "state.npz").write_bytes(b"")
+    (top / "start").mkdir()
+    start = {"name": "start", "finished": True, "pretraining": "rotation", "config": {}, "data": {"class_names": []}}
+    (top / "start" / "run.json").write_text(json.dumps(start))
+    (top / "start" / "model.keras").touch()
     (top / "empty.h5").touch()
     with zipfile.ZipFile(top / "net.keras", "w") as archive:
         archive.writestr("metadata.json", '{"keras_version": "2.21.0"}')
@@ -91,6 +95,25 @@ CASES = [
     ("train photos --out done", "done: holds a run already; continue it with --resume"),
     ("train photos --out damaged --resume", "state.npz: the run cannot be resumed, the file is empty"),
     ("train photos --out empty.h5", "empty.h5: is a file; a run folder was expected"),
+    ("pretrain photos", "photos: expected at least 16 images to learn from, got 8"),
+    ("pretrain done", "done: no images found"),
+    ("pretrain photos --method simclr", "unknown method 'simclr'; known: barlow-twins, rotation"),
+    ("pretrain photos --method rotation --image-size 32x16", "rotation turns images by 90 degrees and needs a square"),
+    ("pretrain photos --set balance=over", "balance cannot be set for pretrain, which has no labels"),
+    ("pretrain digits --model resnet9", "unknown model 'resnet9'; did you mean 'resnet8'?"),
+    ("pretrain digits --out done --resume", "done is a run of edgeclf train, which edgeclf pretrain cannot continue"),
+    ("train photos --out start --resume", "start is a run of edgeclf pretrain, which edgeclf train cannot continue"),
+    *(
+        (line, "start: has no classes, because it learned without labels; train from it: edgeclf")
+        for line in (
+            "compress start",
+            "compress start/model.keras",
+            "bench start",
+            "predict start photos/cat/000.png",
+            "live start",
+            "train photos --from start",
+        )
+    ),
     ("compress missing.h5", "missing.h5: cannot be read (no such file or folder)"),
     ("compress done", "done: has no model.keras yet"),
     (

@@ -18,7 +18,7 @@ import edgeclf
 from edgeclf.cli.main import app
 
 COMMANDS = (
-    *("audit", "train", "tune", "compress", "refit", "bench", "compare"),
+    *("audit", "pretrain", "train", "tune", "compress", "refit", "bench", "compare"),
     *("predict", "explain", "live", "collected", "inspect", "verify"),
 )
 
@@ -67,6 +67,7 @@ def test_help_of_each_command_has_its_options_and_an_example(command: str) -> No
             "--model --width --image-size --epochs --batch-size --learning-rate --augment --balance --weights --seed "
             "--out --resume --overwrite --set",
         ),
+        ("pretrain", "--method --model --width --image-size --epochs --seed --out --resume --overwrite --set"),
         (
             "compress",
             "--int8 --float16 --dynamic --int16x8 --qat --prune --cluster --data --calibration --io --out "
@@ -104,8 +105,8 @@ def test_without_a_command_help_goes_to_stderr() -> None:
         ("trian photos", "edgeclf: no such command 'trian'; did you mean 'train'?"),
         (
             "zzz",
-            "edgeclf: no such command 'zzz'; commands: audit, train, tune, compress, refit, bench, compare, predict, "
-            "explain, live, collected, inspect, verify",
+            "edgeclf: no such command 'zzz'; commands: audit, pretrain, train, tune, compress, refit, bench, compare, "
+            "predict, explain, live, collected, inspect, verify",
         ),
         ("predict m.tflite a.jpg --tpo 1", "edgeclf: no such option '--tpo'; did you mean '--top'?"),
         ("train --epoch 3", "edgeclf: no such option '--epoch'; did you mean '--epochs'?"),

@@ -10,7 +10,7 @@ from typing import Any, get_type_hints
 
 import pytest
 
-from edgeclf.api.keywords import CompressKeywords, LiveKeywords, TrainKeywords
+from edgeclf.api.keywords import CompressKeywords, LiveKeywords, PretrainKeywords, TrainKeywords
 from edgeclf.streaming.loop.settings import LiveSettings
 
 USE = """
@@ -41,8 +41,10 @@ def test_the_keywords_are_the_fields() -> None:
     pytest.importorskip("tensorflow_model_optimization")
     from edgeclf.compression.choice import settings_record
     from edgeclf.training.config import TrainConfig
+    from edgeclf.training.pretraining.config import PretrainConfig
 
     assert get_type_hints(TrainKeywords) == fields(TrainConfig), "bring edgeclf/api/keywords.py up to date"
+    assert get_type_hints(PretrainKeywords) == fields(PretrainConfig), "bring edgeclf/api/keywords.py up to date"
     assert get_type_hints(CompressKeywords) == fields(settings_record()), "bring edgeclf/api/keywords.py up to date"
 
 

@@ -11,6 +11,7 @@ from edgeclf.api.on_device import collected, diagnose, inspect, live, predict, v
 from edgeclf.api.on_host import audit, compress, train
 from edgeclf.api.refitting import refit
 from edgeclf.api.tuning import tune
+from edgeclf.api.without_labels import pretrain
 
 __all__ = [
     "audit",
@@ -23,6 +24,7 @@ __all__ = [
     "inspect",
     "live",
     "predict",
+    "pretrain",
     "refit",
     "train",
     "train_ensemble",

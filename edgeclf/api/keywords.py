@@ -56,6 +56,12 @@ class TrainKeywords(TypedDict, total=False):
     name: str | None
 
 
+class PretrainKeywords(TrainKeywords, total=False):
+    """The fields of `edgeclf.training.pretraining.config.PretrainConfig`."""
+
+    method: str
+
+
 class CompressKeywords(TypedDict, total=False):
     """The settings of edgeclf's own steps and exporters; plugins may add more, which no type checker knows."""
 

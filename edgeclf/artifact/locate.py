@@ -47,6 +47,8 @@ def locate_model(name_or_path: str | Path) -> Path:
     if path.is_file():
         return path
     refuse_ensemble(name_or_path)
+    if RunFolder.is_one(path):
+        RunFolder(path).check_classes()
     name = str(name_or_path)
     models = folder_models(path) if path.is_dir() else []
     if models:

@@ -20,6 +20,7 @@ import contextlib
 import csv
 import io
 import os
+import shlex
 import shutil
 import tempfile
 from collections.abc import Iterator, Mapping, Sequence
@@ -32,6 +33,8 @@ from edgeclf.errors import InputError, ModelError
 from edgeclf.json_text import read_json, write_json
 
 RECORD, CHECKPOINT, MODEL = "run.json", "checkpoint/state.npz", "model.keras"
+PRETRAINING = "pretraining"
+"""Key of the record of a run that learned without labels, which holds the method."""
 MARKS = (RECORD, CHECKPOINT, MODEL)
 """What makes a folder a run; logs and plots may be anybody's."""
 # The checkpoint is removed first, so that no other run is continued from it, and the network last, so that a folder
@@ -155,6 +158,23 @@ class RunFolder:
     def explained_path(self) -> Path:
         """The folder of the pictures that `explain` draws."""
         return self.path / "explained"
+
+    @property
+    def is_pretraining(self) -> bool:
+        """Whether the run learned without labels: its network has features, and no classes."""
+        return PRETRAINING in self.run_json
+
+    def check_classes(self) -> None:
+        """Refuse a run whose network has no classes.
+
+        Raises:
+            ModelError: it learned without labels, or its record cannot be read.
+        """
+        if self.is_pretraining:
+            raise ModelError(
+                f"{self.path}: has no classes, because it learned without labels; train from it: edgeclf train PHOTOS "
+                f"--weights {shlex.quote(str(self.path))}"
+            )
 
     def plot_path(self, name: str) -> Path:
         """Return the path of the picture `name`."""

@@ -23,6 +23,7 @@ from edgeclf.cli import (
     live,
     live_collected,
     predict,
+    pretrain,
     refit,
     train,
     tune,
@@ -39,7 +40,8 @@ _ClickException: type[Exception] = typer.BadParameter.__mro__[2]
 COMMANDS: dict[str, Command] = {
     module.COMMAND.name: module.COMMAND
     for module in (
-        *(audit, train, tune, compress, refit, bench, compare, predict, explain, live, live_collected, inspect, verify),
+        *(audit, pretrain, train, tune, compress, refit, bench, compare),
+        *(predict, explain, live, live_collected, inspect, verify),
     )
 }
 

@@ -100,7 +100,7 @@ CONFIG = (
     Option("learning_rate", "Peak of the schedule.", metavar="X", default=UNSET),
     Option(
         "augment",
-        "none, light, standard, strong or strongest.",
+        "none, light, standard, strong or strongest (views: for two views of a photo, in pretrain).",
         metavar="LEVEL",
         default=UNSET,
         complete=complete_from(_augment_levels),

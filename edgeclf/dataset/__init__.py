@@ -9,6 +9,7 @@ from edgeclf.dataset.probing import DataProbe, probe
 from edgeclf.dataset.sources import Listing
 from edgeclf.dataset.splitting import SPLIT_SEED
 from edgeclf.dataset.types import SPLITS, Dataset, ImageView, LoadReport, OddFile, Split, Unreadable
+from edgeclf.dataset.unlabelled import list_unlabelled
 
 __all__ = [
     "NAMED",
@@ -26,6 +27,7 @@ __all__ = [
     "audit",
     "check_classes",
     "list_source",
+    "list_unlabelled",
     "load_dataset",
     "probe",
 ]

@@ -151,7 +151,7 @@ def check_classes(listing: Listing) -> None:
             f"{listing.source}: no images found{listing.describe_empty()}; expected a folder for each class with "
             f"images inside, such as {listing.source.rstrip('/')}/cat/1.jpg"
         )
-    if len(listing.class_names) < 2:
+    if len(listing.class_names) < 2 and listing.labelled:
         raise DataError(
             f"{listing.source}: only one class ({listing.class_names[0]!r}); expected a folder with images for each of "
             "at least two classes, of which one may be called none: what is in none of the others"

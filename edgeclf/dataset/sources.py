@@ -59,6 +59,8 @@ class Listing:
         odd: files that were passed over, each with its reason.
         pixels: `uint8[N, h, w]` or `uint8[N, h, w, 3]` of a named set, in the order of `items`; None for files.
         contents: content hashes of a named set, in the order of `items`.
+        labelled: the classes are those of the images; False: there is one, which stands for none (see `unlabelled`).
+        labelled: the classes are those of the images; False: there is one, which stands for none (see `unlabelled`).
         prefetched: content of small files that `probe` read, by number of the item; the load that follows takes it.
         listed_at: nanoseconds; no file was read before.
         unsorted: warning about collected images without a class; empty where there are none.
@@ -76,6 +78,7 @@ class Listing:
     contents: tuple[str, ...] = ()
     unsorted: str = ""
     notes: tuple[str, ...] = ()
+    labelled: bool = True
     prefetched: dict[int, bytes] = field(default_factory=dict, compare=False, repr=False)
     listed_at: int = field(default_factory=lambda: time.time_ns(), compare=False)
 

@@ -71,6 +71,15 @@ def locate_network(given: str | Path) -> tuple[Path, RunFolder | None]:
     return run.keras_path, run
 
 
+def _locate_classifier(given: str | Path) -> tuple[Path, RunFolder | None]:
+    """Find a network as `locate_network` does, and refuse one without classes, its file alone too."""
+    path = Path(given)
+    holder = path if RunFolder.is_one(path) else path.parent
+    if RunFolder.is_one(holder) and path in (holder, RunFolder(holder).keras_path):
+        RunFolder(holder).check_classes()
+    return locate_network(given)
+
+
 def check_network_file(given: str | Path, *, trust_model: bool = False) -> tuple[str, Path, RunFolder | None]:
     """Check what `load_network` loads, as far as that shows without TensorFlow.
 
@@ -82,7 +91,7 @@ def check_network_file(given: str | Path, *, trust_model: bool = False) -> tuple
         ModelError: there is nothing to load, or it is damaged.
         UntrustedModelError: it would run foreign code, and `trust_model` is off.
     """
-    path, run = locate_network(given)
+    path, run = _locate_classifier(given)
     if path.is_dir():
         if not (path / "saved_model.pb").is_file():
             raise ModelError(f"{path}: neither a run folder (run.json) nor a SavedModel (saved_model.pb)")
@@ -104,7 +113,7 @@ def load_network(given: str | Path, *, trust_model: bool = False) -> LoadedNetwo
         InputError: a TFLite file is quantized already.
         UntrustedModelError: it would run foreign code, and `trust_model` is off.
     """
-    path, run = locate_network(given)
+    path, run = _locate_classifier(given)
     if path.is_dir():
         from edgeclf.keras_files.saved_model import load_saved_model
 

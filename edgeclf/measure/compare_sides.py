@@ -80,6 +80,7 @@ def _find(given: str, name: str) -> Side:
     path = Path(given)
     if RunFolder.is_one(path):
         folder = RunFolder(path)
+        folder.check_classes()
         if not folder.keras_path.is_file():
             raise ModelError(f"{path}: its network {folder.keras_path.name} is not there; finish the run with --resume")
         return _side(name, folder.keras_path, "run", None)

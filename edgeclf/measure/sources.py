@@ -45,6 +45,7 @@ def find_sources(sources: Paths) -> BenchSources:
             models.extend((folder_models(path) if path.is_dir() else []) or [locate_model(source)])
             continue
         folder = RunFolder(path)
+        folder.check_classes()
         found = folder.models()
         if not found:
             raise ModelError(f"{path}: no compressed model in it; run: edgeclf compress {shlex.quote(str(path))}")

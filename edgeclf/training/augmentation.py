@@ -31,6 +31,8 @@ class Augmentation(Record):
         rotate: largest rotation, degrees.
         zoom: largest change of scale, as a fraction.
         brightness: largest change of brightness and contrast, as a fraction.
+        color: largest change of each colour channel's brightness, as a fraction.
+        grayscale: fraction of the images that lose their colours.
         cutout: side of the erased square, as a fraction of the image's, in half of the images (DeVries and Taylor,
             2017).
         mixup: alpha of the Beta distribution (Zhang et al., 2018); 0: off.
@@ -42,6 +44,8 @@ class Augmentation(Record):
     rotate: float = 0.0
     zoom: float = 0.0
     brightness: float = 0.0
+    color: float = 0.0
+    grayscale: float = 0.0
     cutout: float = 0.0
     mixup: float = 0.0
     cutmix: float = 0.0
@@ -59,7 +63,12 @@ LEVELS: dict[str, Augmentation] = {
     "strongest": Augmentation(
         flip=True, shift=0.125, rotate=20, zoom=0.25, brightness=0.3, cutout=0.25, mixup=0.2, cutmix=1.0
     ),
+    "views": Augmentation(
+        flip=True, shift=0.2, rotate=10, zoom=0.6, brightness=0.4, color=0.2, grayscale=0.2, cutout=0.25
+    ),
 }
+"""`views` is for pretraining without labels: two views of an image must not be alike by colour and place alone (Chen et
+al., 2020, arXiv:2002.05709, section 3.1)."""
 
 
 @dataclass(frozen=True)
@@ -96,6 +105,8 @@ def augment(batch: Batch, recipe: Augmentation, random: np.random.Generator) -> 
         contrast = random.uniform(1 - recipe.brightness, 1 + recipe.brightness, count)
         offset = random.uniform(-recipe.brightness, recipe.brightness, count) * 64
         images = np.stack([_change_contrast(i, c, o) for i, c, o in zip(images, contrast, offset, strict=True)])
+    if recipe.color or recipe.grayscale:
+        images = _change_colors(images, recipe, random)
     if recipe.cutout:
         side = max(1, round(recipe.cutout * min(height, width)))
         tops, lefts = random.integers(0, height - side + 1, count), random.integers(0, width - side + 1, count)
@@ -146,6 +157,15 @@ def _warp(images: Images, mirrored: Flags, recipe: Augmentation, random: np.rand
 def _change_contrast(image: Images, contrast: float, offset: float) -> Images:
     table = np.clip((np.arange(256) - 128) * contrast + 128 + offset, 0, 255).astype(np.uint8)
     return cast(Images, cv2.LUT(image, table))
+
+
+def _change_colors(images: Images, recipe: Augmentation, random: np.random.Generator) -> Images:
+    gains = random.uniform(1 - recipe.color, 1 + recipe.color, (len(images), 1, 3))
+    tables = np.clip(np.arange(256)[:, None] * gains, 0, 255).astype(np.uint8)[:, :, None]
+    result = np.stack([cv2.LUT(image, table) for image, table in zip(images, tables, strict=True)])
+    for index in np.flatnonzero(random.random(len(images)) < recipe.grayscale):
+        result[index] = cv2.cvtColor(result[index], cv2.COLOR_RGB2GRAY)[:, :, None]
+    return result
 
 
 def _mix(batch: Batch, recipe: Augmentation, random: np.random.Generator) -> Batch:

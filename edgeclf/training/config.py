@@ -18,7 +18,7 @@ from edgeclf.image.shape import (
 )
 from edgeclf.records import Record
 
-AUGMENT_LEVELS = ("none", "light", "standard", "strong", "strongest")
+AUGMENT_LEVELS = ("none", "light", "standard", "strong", "strongest", "views")
 BALANCE_MODES = ("none", "weights", "over", "under")
 OPTIMIZERS = ("sgd", "adam", "adamw")
 

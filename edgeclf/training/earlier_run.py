@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
-from edgeclf.artifact.run_folder import RECORD, RunFolder
+from edgeclf.artifact.run_folder import PRETRAINING, RECORD, RunFolder
 from edgeclf.errors import InputError, ModelError, OutputError
 from edgeclf.training.checkpoint import epochs_done
 from edgeclf.training.config import TrainConfig
@@ -83,7 +83,8 @@ def resume_config(config: TrainConfig, record: dict[str, Any], folder: Path) -> 
     Raises:
         InputError: a setting differs, or was not known when the run began; the first one is named.
     """
-    now, began, default = config.to_dict(), EARLIER_VERSIONS | record.get("config", {}), TrainConfig().to_dict()
+    _check_kind(config, record, folder)
+    now, began, default = config.to_dict(), EARLIER_VERSIONS | record.get("config", {}), type(config)().to_dict()
     unknown = [name for name in now if name not in began]
     if unknown:
         raise InputError(
@@ -100,4 +101,17 @@ def resume_config(config: TrainConfig, record: dict[str, Any], folder: Path) -> 
                 f"{folder} was trained with {name} {value}, not {now[name]}; --resume cannot change it, "
                 "choose another --out or start again with --overwrite"
             )
-    return TrainConfig.from_dict({name: began[name] for name in now})
+    return type(config).from_dict({name: began[name] for name in now})
+
+
+def _check_kind(config: TrainConfig, record: dict[str, Any], folder: Path) -> None:
+    made, asked = ("pretrain" if without else "train" for without in (PRETRAINING in record, _has_method(config)))
+    if made != asked:
+        raise InputError(
+            f"{folder} is a run of edgeclf {made}, which edgeclf {asked} cannot continue; choose another --out or "
+            "start again with --overwrite"
+        )
+
+
+def _has_method(config: TrainConfig) -> bool:
+    return "method" in config.to_dict()

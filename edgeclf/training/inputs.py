@@ -15,7 +15,7 @@ from edgeclf.dataset.types import Dataset
 from edgeclf.errors import InputError
 from edgeclf.measure.formatting import counted
 from edgeclf.progress import Progress
-from edgeclf.training.augmentation import LEVELS
+from edgeclf.training.augmentation import LEVELS, Augmentation
 from edgeclf.training.budget.candidates import square_side
 from edgeclf.training.checkpoint import epochs_done
 from edgeclf.training.config import TrainConfig
@@ -25,9 +25,12 @@ from edgeclf.training.distribution import Devices
 from edgeclf.training.fine_tuning import complete_fine_tuning, count_features
 from edgeclf.training.growing import GrownStart, find_grown_start
 from edgeclf.training.networks import find_network
+from edgeclf.training.objective import Classification, Objective
 from edgeclf.training.pipeline import TrainingBatches
 from edgeclf.training.plan import TrainPlan
 from edgeclf.training.precision import FASTER, bfloat16_is_faster
+from edgeclf.training.pretraining import find_method
+from edgeclf.training.pretraining.config import PretrainConfig
 from edgeclf.training.run_plan import RunPlan, plan_run
 from edgeclf.training.run_record import RunRecord
 from edgeclf.training.starting import BACKBONE, StartingPoint, find_start
@@ -38,11 +41,12 @@ _FINISHED = -1
 
 @dataclass(frozen=True)
 class TrainingInputs:
-    """What a run trains with: the complete configuration, its start, its images, their batches and its record."""
+    """What a run trains with: the complete configuration, its start, its images, what it learns, batches and record."""
 
     config: TrainConfig
     start: StartingPoint
     dataset: Dataset
+    objective: Objective
     batches: TrainingBatches
     record: RunRecord
 
@@ -83,7 +87,9 @@ def load_inputs(request: TrainPlan, plan: RunPlan, devices: Devices) -> Training
             for line in start.find_growth(dataset).describe():
                 request.progress.info(line)
         targets = find_soft_targets(config, dataset, request, plan.folder, resumes=plan.earlier is not None)
-        batches = _make_batches(config, dataset, targets)
+        recipe = _choose_recipe(config)
+        objective = _choose_objective(config, dataset, recipe, has_teacher=targets is not None)
+        batches = _make_batches(config, dataset, recipe, objective, targets)
         _check_batch_size(batches.effective_batch_size, devices)
         record = RunRecord(plan.folder, config, dataset, start.identity(), plan.choice)
         if devices.worker == 0:
@@ -91,7 +97,7 @@ def load_inputs(request: TrainPlan, plan: RunPlan, devices: Devices) -> Training
             if targets is not None and not (plan.earlier and plan.folder.teacher_path.is_file()):
                 split = dataset.splits["train"]
                 RecordedPredictions(dataset.class_names, split.hashes, targets).write(plan.folder.teacher_path)
-        return TrainingInputs(config, start, dataset, batches, record)
+        return TrainingInputs(config, start, dataset, objective, batches, record)
 
     return devices.run_on_all_workers(load)
 
@@ -137,7 +143,10 @@ def _check_same_choice(plan: RunPlan, devices: Devices) -> None:
 
 def _complete_config(plan: RunPlan, start: StartingPoint, devices: Devices, progress: Progress) -> TrainConfig:
     config = start.adapt_config(plan.config)
-    config = _complete_fine_tuning(config, plan, start)
+    if isinstance(config, PretrainConfig):
+        config = find_method(config.method).complete(config, plan.probe)
+    elif not start.self_supervised:
+        config = _complete_fine_tuning(config, plan, start)
     config = complete(config, plan.probe, pretrained=start.network is not None)
     if config.mixed_precision is None:
         # Several machines may differ in what they are fast at, and must train alike.
@@ -171,9 +180,26 @@ def _check_batch_size(batch_size: int, devices: Devices) -> None:
         )
 
 
-def _make_batches(config: TrainConfig, dataset: Dataset, targets: npt.NDArray[np.float32] | None) -> TrainingBatches:
+def _choose_recipe(config: TrainConfig) -> Augmentation:
     recipe = LEVELS[config.augment or "standard"]
-    recipe = dataclasses.replace(recipe, flip=recipe.flip and bool(config.flip))
+    return dataclasses.replace(recipe, flip=recipe.flip and bool(config.flip))
+
+
+def _choose_objective(config: TrainConfig, dataset: Dataset, recipe: Augmentation, *, has_teacher: bool) -> Objective:
+    if isinstance(config, PretrainConfig):
+        return find_method(config.method).make(recipe)
+    classes = len(dataset.class_names)
+    return Classification(classes, config.label_smoothing, has_teacher, config.teacher_weight, config.temperature)
+
+
+def _make_batches(
+    config: TrainConfig,
+    dataset: Dataset,
+    recipe: Augmentation,
+    objective: Objective,
+    targets: npt.NDArray[np.float32] | None,
+) -> TrainingBatches:
     train, classes = dataset.splits["train"], len(dataset.class_names)
     soft = None if targets is None else soften(targets, config.temperature)
-    return TrainingBatches(train, classes, config.batch_size or 1, recipe, config.balance, config.seed, soft)
+    batch, views = config.batch_size or 1, objective.views
+    return TrainingBatches(train, classes, batch, recipe, config.balance, config.seed, soft, views)

@@ -120,6 +120,7 @@ def find_parent(config: TrainConfig, *, trust_model: bool = False) -> ParentRun 
         other = "; a file is given to --weights" if path.is_file() else ""
         raise InputError(f"{path}: --from expected the run folder of an earlier training, got {what}{other}")
     folder = RunFolder(path)
+    folder.check_classes()
     record = folder.run_json
     if record.get("finished") is False:
         raise InputError(f"{path}: the run is not finished; finish it with edgeclf train --resume, then grow from it")

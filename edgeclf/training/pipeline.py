@@ -15,8 +15,9 @@ import tensorflow as tf
 
 from edgeclf.dataset.types import ImageView, Split
 from edgeclf.image.shape import ImageSize, check_image_size
-from edgeclf.training.augmentation import Augmentation, Batch, augment
+from edgeclf.training.augmentation import Augmentation, Batch
 from edgeclf.training.balancing import class_weights, epoch_length, epoch_order
+from edgeclf.training.views import LABELLED, Views
 
 EVALUATION_BATCH = 256
 
@@ -66,6 +67,7 @@ class TrainingBatches:
     balance: str
     seed: int
     soft_targets: npt.NDArray[np.float32] | None = None
+    views: Views = LABELLED
 
     @property
     def steps(self) -> int:
@@ -80,7 +82,7 @@ class TrainingBatches:
     def epoch(self, epoch: int, size: ImageSize | None = None, part: WorkerPart = WHOLE_BATCH) -> tf.data.Dataset:
         """Prepare the batches of one epoch: images uint8[B, H, W, 3], targets float32[B, C], weights float32[B].
 
-        With a teacher the targets are float32[B, 2 C].
+        With a teacher the targets are float32[B, 2 C]. Of `views` that make K of each image, all have K B rows.
 
         Args:
             epoch: number of the epoch, from 0.
@@ -91,9 +93,10 @@ class TrainingBatches:
         whole, weights = self.effective_batch_size, class_weights(self.split.labels, self.classes)
         height, width = check_image_size(size) if size else self.split.images.shape[1:3]
         rows = part.rows(whole)
+        rows = slice(rows.start * self.views.copies, rows.stop * self.views.copies)
         count = rows.stop - rows.start
         soft = self.soft_targets
-        columns = self.classes if soft is None else 2 * self.classes
+        columns = self.views.columns or (self.classes if soft is None else 2 * self.classes)
 
         def prepare(step: np.int64) -> tuple[npt.NDArray[Any], ...]:
             chosen = order[step * whole : (step + 1) * whole]
@@ -104,7 +107,7 @@ class TrainingBatches:
                 targets if soft is None else np.concatenate([targets, soft[chosen]], axis=1),
                 weights[labels] if self.balance == "weights" else np.ones(len(labels), np.float32),
             )
-            batch = augment(batch, self.recipe, np.random.default_rng([self.seed, epoch, int(step)]))
+            batch = self.views.draw(batch, self.recipe, np.random.default_rng([self.seed, epoch, int(step)]))
             images = batch.images
             if images.shape[1:3] != (height, width):
                 images = np.stack([cv2.resize(i, (width, height), interpolation=cv2.INTER_AREA) for i in images])

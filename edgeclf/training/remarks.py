@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from edgeclf.artifact.input_fit import DESCRIPTIONS
+from edgeclf.dataset.unlabelled import UNLABELLED
 from edgeclf.image.shape import STRETCH, ImageSize, show_size
 from edgeclf.measure.formatting import counted, exact
 from edgeclf.measure.machine import describe_machine
@@ -41,8 +42,9 @@ def describe_network(config: TrainConfig, parameters: int, origin: str) -> str:
 
 
 def describe_images(dataset: Dataset) -> str:
-    """Count classes, and images a split."""
-    classes = counted(len(dataset.class_names), "class", "classes")
+    """Count classes, and images a split; the test split of images without labels is not used."""
+    unlabelled = dataset.class_names == (UNLABELLED,)
+    classes = "no labels" if unlabelled else counted(len(dataset.class_names), "class", "classes")
     splits = ", ".join(f"{exact(len(split))} {name}" for name, split in dataset.splits.items())
     missing = "" if "test" in dataset.splits else ", no test"
     return f"images: {splits}{missing}; {classes}"

@@ -52,32 +52,47 @@ def train(request: TrainPlan, plan: RunPlan | None = None) -> TrainReport:
         request.progress.info(f"{plan.folder.path} is finished; this is its report")
         return TrainReport.from_dict(plan.report)
     inputs = load_inputs(request, plan, devices)
+    state, notes = train_network(inputs, request, plan.folder, devices)
+    report = _report(inputs, plan.folder, state, devices, (*inputs.start.notes, *notes))
+    return _finish(inputs, request, plan.folder, state, report) if devices.worker == 0 else report
+
+
+def train_network(
+    inputs: TrainingInputs, request: TrainPlan, folder: RunFolder, devices: Devices
+) -> tuple[TrainingState, tuple[str, ...]]:
+    """Train the network of a run to its end, from the checkpoint where there is one.
+
+    Returns:
+        the state after the last epoch, and remarks on what the network started from.
+
+    Raises:
+        RunFailedError: the training diverged, the disk is full, or another worker was lost.
+    """
     tf_keras.utils.set_random_seed(inputs.config.seed)
     if devices.workers == 1:
         tf.config.experimental.enable_op_determinism()
     plain, notes = _make_network(inputs, "float32", any_size=False)
-    _describe(inputs, plain, plan.folder, devices, request.progress)
+    _describe(inputs, plain, folder, devices, request.progress)
     trainer = Trainer(
         inputs.config,
         inputs.dataset,
+        inputs.objective,
         inputs.batches,
         devices,
         lambda: _make_trained_network(inputs, devices),
         plain,
-        plan.folder,
+        folder,
         request.progress,
         request.callbacks,
     )
     try:
-        state = _run(inputs, trainer, request)
+        return _run(inputs, trainer, request), notes
     except tf.errors.OpError as error:
         if devices.workers == 1:
             raise
         raise RunFailedError(
             f"another worker was lost ({_one_line(error)}); start all of them again with --resume"
         ) from error
-    report = _report(inputs, plan.folder, state, devices, (*inputs.start.notes, *notes))
-    return _finish(inputs, request, plan.folder, state, report) if devices.worker == 0 else report
 
 
 def _run(inputs: TrainingInputs, trainer: Trainer, request: TrainPlan) -> TrainingState:
@@ -122,9 +137,9 @@ def _make_network(inputs: TrainingInputs, policy: str, *, any_size: bool) -> tup
     )
     try:
         if start.network is None:
-            return build_network(config.model or "", settings), ()
+            return inputs.objective.complete(build_network(config.model or "", settings)), ()
         made = start.transfer(settings, inputs.dataset)
-        return made.network, made.notes
+        return inputs.objective.complete(made.network), made.notes
     finally:
         tf_keras.mixed_precision.set_global_policy("float32")
 

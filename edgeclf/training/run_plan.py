@@ -26,6 +26,7 @@ from edgeclf.training.earlier_run import find_earlier, resume_config
 from edgeclf.training.networks import NETWORKS, check_network, find_network, has_weights
 from edgeclf.training.parent_run import ParentRun, check_folder, find_parent
 from edgeclf.training.plan import TrainPlan
+from edgeclf.training.pretraining.config import PretrainConfig
 
 
 @dataclass(frozen=True)
@@ -117,7 +118,8 @@ def _name_run(config: TrainConfig, seen: DataProbe) -> str:
     elif model is None and not budget:
         chosen = chooses_by_default(config, seen)
         model = DEFAULT_BOARD if chosen else complete(config, seen, pretrained=False).model
-    return "-".join(part for part in (seen.name, model, budget) if part)
+    method = config.method if isinstance(config, PretrainConfig) else ""
+    return "-".join(part for part in (seen.name, model, budget, method) if part)
 
 
 def _continue_run(request: TrainPlan, plan: RunPlan) -> RunPlan:
@@ -158,7 +160,7 @@ def _take_over(plan: RunPlan, *, trust_model: bool) -> RunPlan:
 
 def _log_own_settings(plan: RunPlan, config: TrainConfig, request: TrainPlan) -> None:
     """Log the settings of a resumed run that were not repeated, and are not the defaults."""
-    given, default = plan.config.to_dict(), TrainConfig().to_dict()
+    given, default = plan.config.to_dict(), type(plan.config)().to_dict()
     own = [
         f"{name} {value}"
         for name, value in config.to_dict().items()

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from edgeclf.artifact.none_class import find_none_classes
-from edgeclf.artifact.run_folder import RunFolder
+from edgeclf.artifact.run_folder import PRETRAINING, RunFolder
 from edgeclf.atomic import check_writable
 from edgeclf.dataset.known_images import write_images
 from edgeclf.dataset.types import Dataset
@@ -20,6 +20,7 @@ from edgeclf.training.budget.choice import NetworkChoice
 from edgeclf.training.config import TrainConfig
 from edgeclf.training.evaluation import SplitMetrics
 from edgeclf.training.growth import GrowthReport
+from edgeclf.training.pretraining.config import PretrainConfig
 from edgeclf.versions import package_version
 
 PACKAGES = (
@@ -99,6 +100,11 @@ class RunRecord:
     start: Mapping[str, Any]
     choice: NetworkChoice | None = None
 
+    @property
+    def class_names(self) -> tuple[str, ...]:
+        """Of the network that is trained; none where it learns without labels."""
+        return () if isinstance(self.config, PretrainConfig) else self.dataset.class_names
+
     def begin(self, earlier: Mapping[str, Any] | None) -> None:
         """Write `run.json` and `labels.txt` of a run that begins, in place of what an earlier one left.
 
@@ -110,7 +116,7 @@ class RunRecord:
             OutputError: the folder cannot be written.
         """
         if earlier is None:
-            self.folder.begin(self.dataset.class_names, self._content(None))
+            self.folder.begin(self.class_names, self._content(None))
             write_images(self.folder, self.dataset)
             return
         check_writable(self.folder.path)
@@ -120,11 +126,11 @@ class RunRecord:
             )
         self.folder.clear(everything=False)
 
-    def finish(self, report: TrainReport) -> None:
+    def finish(self, report: Record) -> None:
         """Write `run.json` of the finished run."""
         self.folder.write_record(self._content(report))
 
-    def _content(self, report: TrainReport | None) -> dict[str, Any]:
+    def _content(self, report: Record | None) -> dict[str, Any]:
         dataset, path = self.dataset, Path(self.dataset.source)
         reported = report.to_dict() if report else {}
         return {
@@ -138,8 +144,8 @@ class RunRecord:
                 "source": str(path.resolve()) if path.exists() else dataset.source,
                 "fingerprint": dataset.fingerprint,
                 "split_seed": dataset.split_seed,
-                "class_names": list(dataset.class_names),
-                "none_classes": list(find_none_classes(dataset.class_names)),
+                "class_names": list(self.class_names),
+                "none_classes": list(find_none_classes(self.class_names)),
                 "splits": dataset.split_sizes(),
                 "unreadable": [u.to_dict() for u in dataset.unreadable],
                 "in_training": count_in_training(dataset),
@@ -148,12 +154,12 @@ class RunRecord:
             "parameters": reported.get("parameters"),
             "seconds": reported.get("seconds"),
             "metrics": reported.get("metrics"),
-            "metrics_note": VALIDATION_IS_OPTIMISTIC if report else None,
+            "metrics_note": VALIDATION_IS_OPTIMISTIC if isinstance(report, TrainReport) else None,
             "versions": {"python": platform.python_version()} | {name: package_version(name) for name in PACKAGES},
             "report": report.to_dict() if report else None,
             "start": dict(self.start),
             "choice": self.choice.to_dict() if self.choice else None,
-        }
+        } | ({PRETRAINING: self.config.method} if isinstance(self.config, PretrainConfig) else {})
 
 
 def count_in_training(dataset: Dataset) -> dict[str, int]:

@@ -13,6 +13,7 @@ import numpy as np
 import tf_keras
 
 from edgeclf.artifact.normalization import Normalization
+from edgeclf.artifact.run_folder import RunFolder
 from edgeclf.dataset.probing import DataProbe
 from edgeclf.dataset.types import Dataset
 from edgeclf.errors import InputError
@@ -60,6 +61,7 @@ class StartingPoint:
         missed: ImageNet weights that would have been the better start, and could not be had; None: there are none.
         instead: what starts photos from pretrained weights, where the network has none; empty: nothing was passed over.
         width: width multiplier that the weights belong to; None: as configured.
+        self_supervised: they were learned without labels.
     """
 
     network: tf_keras.Model | None
@@ -72,6 +74,7 @@ class StartingPoint:
     missed: Start | None = None
     instead: str = ""
     width: float | None = None
+    self_supervised: bool = False
 
     def adapt_config(self, config: TrainConfig) -> TrainConfig:
         """Return `config` with name, width and input size of the pretrained network where the user left them open."""
@@ -249,6 +252,11 @@ def _from_file(path: Path, config: TrainConfig, *, trust_model: bool) -> Startin
     size = None if None in sides else plain_size(*sides)
     if config.model:
         check_architecture(network, config.model, config.width, path.name)
+    if RunFolder.is_one(path) and (run := RunFolder(path)).is_pretraining:
+        made = TrainConfig.from_dict({key: run.run_json.get("config", {}).get(key) for key in ("model", "width")})
+        return StartingPoint(
+            network, name, config.model or made.model, size, notes, width=made.width, self_supervised=True
+        )
     model = config.model or file_model(path)
     return StartingPoint(network, name, model, size, notes, entering, folded)
 

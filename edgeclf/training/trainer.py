@@ -25,13 +25,12 @@ from edgeclf.training.callbacks import (
 from edgeclf.training.checkpoint import TrainingState, load_checkpoint, save_checkpoint
 from edgeclf.training.config import TrainConfig
 from edgeclf.training.curriculum import augmentation_at, image_size_at
-from edgeclf.training.distillation import DistillationLoss, label_accuracy
 from edgeclf.training.distribution import Devices
 from edgeclf.training.divergence import DivergedError
 from edgeclf.training.epoch_choice import within_chance
 from edgeclf.training.head import fit_head
-from edgeclf.training.inference import predict_probabilities
 from edgeclf.training.keras_callbacks import KerasCallbacks, StepProgress
+from edgeclf.training.objective import Objective
 from edgeclf.training.optimizers import OptimizerSettings, average_weights, build_optimizer, layer_factors
 from edgeclf.training.pipeline import TrainingBatches, WorkerPart
 from edgeclf.training.schedule import WarmupCosine
@@ -46,11 +45,12 @@ class Trainer:
     Args:
         config: complete.
         dataset: with the splits `train` and `validation`.
+        objective: what is learned.
         batches: of the training split.
         devices: to train on.
         build: makes the network that learns, freshly initialized or from pretrained weights.
         plain: the same network as one device runs it, in float32 and with a fixed input size: it takes the weights of
-            each epoch, is validated, and goes into the run folder.
+            each epoch, is validated, and goes into the run folder as the objective leaves it.
         folder: the run folder.
         progress: where bars are shown.
         callbacks: called after each epoch, on every worker; those of tf-keras whenever Keras calls them.
@@ -58,6 +58,7 @@ class Trainer:
 
     config: TrainConfig
     dataset: Dataset
+    objective: Objective
     batches: TrainingBatches
     devices: Devices
     build: Callable[[], tf_keras.Model]
@@ -148,13 +149,7 @@ class Trainer:
                 layer_factors(model, config.first_layer_rate or 1.0, by_norm=config.norm_rates or False),
             ),
         )
-        smoothing, classes = config.label_smoothing, self.batches.classes
-        if self.batches.soft_targets is None:
-            loss = tf_keras.losses.CategoricalCrossentropy(label_smoothing=smoothing)
-            metric = tf_keras.metrics.CategoricalAccuracy("top1")
-        else:
-            loss = DistillationLoss(classes, config.teacher_weight, config.temperature, smoothing)
-            metric = label_accuracy(classes)
+        loss, metric = self.objective.make_loss(), self.objective.make_metric()
         model.compile(optimizer, loss, weighted_metrics=[metric], jit_compile=config.xla)
         optimizer.build(model.trainable_variables)
         return model
@@ -232,17 +227,15 @@ class Trainer:
 
     def _validate(self, epoch: int, logs: dict[str, float], started: float, keras: KerasCallbacks | None) -> Row:
         """Return the row of the history of `epoch` (from 0)."""
-        validation = self.dataset.splits["validation"]
         if keras is not None:
             keras.begin_validation()
-        probabilities = predict_probabilities(self.plain, validation.images)
-        of_truth = probabilities[np.arange(len(validation.labels)), validation.labels]
+        judged = self.objective.judge(self.plain, self.dataset.splits["validation"])
         row = {
             "epoch": epoch + 1,
             "loss": logs["loss"],
             "top1": logs["top1"],
-            "validation_loss": float(-np.log(np.maximum(of_truth, 1e-12)).mean()),
-            "validation_top1": float((probabilities.argmax(1) == validation.labels).mean()),
+            "validation_loss": judged.loss,
+            "validation_top1": judged.top1,
             "learning_rate": keras.current_rate() if keras is not None else self._last_rate(epoch),
             "seconds": round(time.monotonic() - started, 3),
         }
@@ -255,14 +248,15 @@ class Trainer:
 
     def _save_model(self) -> None:
         with self.folder.replacing_model() as path:
-            self.plain.save(path)
+            self.objective.extract(self.plain).save(path)
 
     def _choose(self, state: TrainingState, row: Row) -> TrainingState:
         """Keep the network if validation cannot distinguish it from the best, and return the state after the epoch."""
         top1, loss, done = row["validation_top1"], row["validation_loss"], state.epoch + 1
         # Small validation splits tie often; of two equals, the one with the lower loss is surer of its predictions.
         better = (top1, -loss) > (state.best_top1, -state.best_loss)
-        kept = better or top1 >= within_chance(state.best_top1, len(self.dataset.splits["validation"].labels))
+        images = len(self.dataset.splits["validation"].labels)
+        kept = better or self.objective.keeps_last or top1 >= within_chance(state.best_top1, images)
         if kept and self.devices.worker == 0:
             self._save_model()
         return replace(

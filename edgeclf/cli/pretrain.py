@@ -1,0 +1,100 @@
+"""`edgeclf pretrain`."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from typing import Any
+
+from edgeclf import api
+from edgeclf.cli.commands import Command
+from edgeclf.cli.fit_options import IMAGE_SIZE, TRAINED_FIT
+from edgeclf.cli.options import UNSET, Option, Table, complete_data, complete_from, complete_path, take_fields
+from edgeclf.cli.session import Outcome, Session
+from edgeclf.cli.train import CONFIG as TRAIN_OPTIONS
+from edgeclf.cli.train import RUN
+from edgeclf.cli.values import parse_settings
+
+
+def _config() -> type:
+    from edgeclf.training.pretraining.config import PretrainConfig
+
+    return PretrainConfig
+
+
+def _methods() -> Iterable[str]:
+    from edgeclf.training.pretraining import METHODS
+
+    return METHODS
+
+
+def _describe_methods() -> str:
+    from edgeclf.training.pretraining import METHODS
+
+    return f"How: {'; '.join(f'{name}, {method.paper}' for name, method in METHODS.items())}."
+
+
+PHOTOS = Option(
+    "photos",
+    "A folder of images, nested or not; folders are not looked at as classes. Or a CSV manifest, or a name.",
+    metavar="PHOTOS",
+    complete=complete_data,
+    argument=True,
+)
+METHOD = Option("method", _describe_methods, metavar="NAME", complete=complete_from(_methods))
+WEIGHTS = Option(
+    "weights",
+    "Go on from this .h5, .keras or .tflite file, or run folder; none: from scratch.",
+    metavar="FILE",
+    complete=complete_path,
+)
+_SAME = ("model", "width", "epochs", "batch_size", "learning_rate", "augment", "seed")
+_OPTIONS = {option.name: option for option in TRAIN_OPTIONS}
+CONFIG = (
+    METHOD,
+    *(_OPTIONS[name] for name in _SAME[:2]),
+    IMAGE_SIZE,
+    TRAINED_FIT,
+    *(_OPTIONS[name] for name in _SAME[2:-1]),
+    WEIGHTS,
+    _OPTIONS["seed"],
+)
+_SETTINGS = Option(
+    "settings",
+    "Any other setting, such as --set early_stopping=5.",
+    metavar="KEY=VALUE",
+    type=list[str],
+    default=UNSET,
+    parse=lambda pairs, option: parse_settings(pairs, _config()),
+    flag="--set",
+)
+
+
+def pretrain(session: Session, values: dict[str, Any]) -> Outcome:
+    """Learn from photos without labels; train starts from the run, where few labelled photos then go further.
+
+    What train keeps for validation and test of the same photos is not learned from. Ctrl-C keeps the finished epochs:
+    the same command with --resume continues.
+    """
+    from edgeclf.cli.rendering_pretraining import render_pretraining
+
+    settings = values.pop("settings", {})
+    config = _config()(**{**settings, **take_fields(values, _config())})
+    report = api.pretrain(**values, config=config, progress=session.progress())
+    return Outcome(report.to_dict(), lambda console: render_pretraining(console, report))
+
+
+COMMAND = Command(
+    pretrain,
+    (
+        Table(lambda: api.pretrain, (PHOTOS,)),
+        Table(_config, CONFIG),
+        Table(lambda: api.pretrain, (*(option for option in RUN if option.name != "settings"), _SETTINGS)),
+    ),
+    examples=(
+        "edgeclf pretrain unsorted --out runs/start",
+        "edgeclf pretrain unsorted --method rotation --model resnet8 --image-size 32",
+        "edgeclf train photos --weights runs/start",
+    ),
+    settings=_config,
+    interrupted="interrupted; finished epochs are saved: the same command with --resume continues",
+)

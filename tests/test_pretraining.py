@@ -1,0 +1,107 @@
+"""`pretrain`: the loss, the run folder, resuming, and training from what was learned."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+tf = pytest.importorskip("tensorflow")
+tf_keras = pytest.importorskip("tf_keras")
+
+from photo_folders import make_folder  # noqa: E402
+from typer.testing import CliRunner  # noqa: E402
+
+import edgeclf  # noqa: E402
+from edgeclf.artifact.run_folder import RunFolder  # noqa: E402
+from edgeclf.cli.main import app  # noqa: E402
+from edgeclf.dataset import probe  # noqa: E402
+from edgeclf.errors import ModelError  # noqa: E402
+from edgeclf.progress import SILENT  # noqa: E402
+from edgeclf.training.augmentation import LEVELS  # noqa: E402
+from edgeclf.training.config import TrainConfig  # noqa: E402
+from edgeclf.training.pretraining.barlow_twins import DIMENSIONS, REDUNDANCY, BarlowTwins  # noqa: E402
+from edgeclf.training.starting import find_start  # noqa: E402
+
+SETTINGS = ["--model", "resnet8", "--image-size", "16", "--epochs", "2", "--batch-size", "8"]
+
+
+class Stop:
+    """Ends the process' work in the middle of a run, as Ctrl-C does."""
+
+    def on_epoch_end(self, epoch: int, metrics: Mapping[str, float]) -> None:
+        if epoch == 2:
+            raise KeyboardInterrupt
+
+
+def kept(folder: Path) -> list[np.ndarray]:
+    return list(tf_keras.models.load_model(folder / "model.keras", compile=False).get_weights())
+
+
+def test_the_loss_is_that_of_the_paper() -> None:
+    random = np.random.default_rng(0)
+    loss = BarlowTwins(LEVELS["views"]).make_loss()
+    images, numbers = 4096, 8
+    first = random.normal(size=(images, numbers))
+    cases = {
+        "equal views, independent numbers": (first, 3 * first + 1, 0.0),
+        # each diagonal correlation is 0 instead of 1
+        "views that have nothing in common": (first, random.normal(size=first.shape), 1.0),
+        # all 8 * 7 correlations off the diagonal are 1: REDUNDANCY * 56 / 8
+        "equal views, one number eight times": (first[:, :1].repeat(8, 1), first[:, :1].repeat(8, 1), REDUNDANCY * 7),
+    }
+    for name, (one, other, expected) in cases.items():
+        rows = np.stack([one, other], axis=1).reshape(-1, numbers).astype(np.float32)
+        found = loss(tf.zeros((len(rows), 1)), tf.constant(rows)).numpy()
+        assert found.shape == (2 * images,)
+        assert found[0] == pytest.approx(expected, abs=0.03 if expected == 1 else 2e-3), name
+
+
+@pytest.mark.slow
+def test_pretrain_then_train(tmp_path: Path) -> None:
+    photos = make_folder(tmp_path / "photos", {"cat": 20, "dog": 20})
+    whole, resumed = tmp_path / "whole", tmp_path / "resumed"
+    shown = CliRunner().invoke(app, ["pretrain", str(photos), *SETTINGS, "--out", str(whole), "--json"])
+    assert shown.exit_code == 0, shown.output
+    report = json.loads(shown.stdout)
+    assert (report["method"], report["epochs"], report["kept_epoch"]) == ("barlow-twins", 2, 2)
+    assert 0 <= report["pretext_top1"] <= 1
+    record = RunFolder(whole)
+    assert record.is_pretraining
+    assert record.labels == ()
+    assert report["parameters"] == sum(weights.size for weights in kept(whole)) < DIMENSIONS**2 + 78_000
+
+    settings = {"model": "resnet8", "image_size": 16, "epochs": 2, "batch_size": 8}
+    with pytest.raises(KeyboardInterrupt):
+        edgeclf.pretrain(photos, out=resumed, callbacks=[Stop()], **settings)
+    again = edgeclf.pretrain(photos, out=resumed, resume=True, **settings)
+    assert again.loss == report["loss"]
+    for one, other in zip(kept(whole), kept(resumed), strict=True):
+        np.testing.assert_array_equal(one, other)
+    with pytest.raises(ModelError, match="has no classes, because it learned without labels; train from it: "):
+        edgeclf.compress(whole)
+
+    start = find_start(TrainConfig(weights=str(whole)), probe(photos), trust_model=False, progress=SILENT)
+    assert (start.model, start.self_supervised) == ("resnet8", True)
+    assert start.network is not None
+    for one, other in zip(kept(whole), start.network.get_weights(), strict=True):
+        np.testing.assert_array_equal(one, other)
+    trained = edgeclf.train(photos, weights=str(whole), epochs=1, batch_size=8, out=tmp_path / "run")
+    assert trained.model == "resnet8"
+    assert trained.image_size == 16
+    assert any(note.startswith("weights from whole: ") for note in trained.notes)
+    models = edgeclf.compress(trained.run, int8=True, speed=False).models
+    assert Path(models[0].path).is_file()
+
+
+@pytest.mark.slow
+def test_rotations_are_learned() -> None:
+    """Digits stand upright: after two epochs more of their rotations are recognized than one in four."""
+    with CliRunner().isolated_filesystem():
+        report = edgeclf.pretrain("digits", method="rotation", model="cnn", epochs=2, out="run")
+        assert report.images["train"] + report.images["validation"] < 1797
+        assert report.pretext_top1 > 0.5
+        assert not (Path("run") / "labels.txt").read_text()
