@@ -74,9 +74,9 @@ def locate_network(given: str | Path) -> tuple[Path, RunFolder | None]:
 def _locate_classifier(given: str | Path) -> tuple[Path, RunFolder | None]:
     """Find a network as `locate_network` does, and refuse one without classes, its file alone too."""
     path = Path(given)
-    holder = path if RunFolder.is_one(path) else path.parent
-    if RunFolder.is_one(holder) and path in (holder, RunFolder(holder).keras_path):
-        RunFolder(holder).check_classes()
+    folder = path if RunFolder.is_one(path) else path.parent
+    if RunFolder.is_one(folder) and path in (folder, RunFolder(folder).keras_path):
+        RunFolder(folder).check_classes()
     return locate_network(given)
 
 
