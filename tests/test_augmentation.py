@@ -48,6 +48,17 @@ def test_no_augmentation_leaves_the_pixels_as_they_are() -> None:
     np.testing.assert_array_equal(made.images, batch().images)
 
 
+def test_colours_change_and_vanish() -> None:
+    given = batch()
+    gray = augment(given, Augmentation(grayscale=1.0), np.random.default_rng(0)).images
+    assert (gray == gray[..., :1]).all()
+    gains = augment(given, Augmentation(color=0.2), np.random.default_rng(0)).images / np.maximum(given.images, 1)
+    found = np.median(gains.reshape(len(gains), -1, 3), axis=1)  # of each channel of each image
+    assert 0.75 < found.min() < 0.95
+    assert found.max() <= 1.2
+    assert (np.ptp(found, axis=1) > 0.01).all()
+
+
 @pytest.mark.parametrize("level", LEVELS)
 def test_unaugmented_images_are_the_photos_or_their_mirror_images(level: str) -> None:
     given = batch()

@@ -23,10 +23,10 @@ from edgeclf.errors import ModelError  # noqa: E402
 from edgeclf.progress import SILENT  # noqa: E402
 from edgeclf.training.augmentation import LEVELS  # noqa: E402
 from edgeclf.training.config import TrainConfig  # noqa: E402
-from edgeclf.training.pretraining.barlow_twins import DIMENSIONS, REDUNDANCY, BarlowTwins  # noqa: E402
+from edgeclf.training.pretraining.barlow_twins import REDUNDANCY, BarlowTwins  # noqa: E402
 from edgeclf.training.starting import find_start  # noqa: E402
 
-SETTINGS = ["--model", "resnet8", "--image-size", "16", "--epochs", "2", "--batch-size", "8"]
+SETTINGS = ["--model", "cnn", "--image-size", "16", "--epochs", "2", "--batch-size", "8"]
 
 
 class Stop:
@@ -72,9 +72,10 @@ def test_pretrain_then_train(tmp_path: Path) -> None:
     record = RunFolder(whole)
     assert record.is_pretraining
     assert record.labels == ()
-    assert report["parameters"] == sum(weights.size for weights in kept(whole)) < DIMENSIONS**2 + 78_000
+    # 3 x 3 x 3 x 32 + 32 and 3 x 3 x 32 x 64 + 64: two convolutions, and nothing of the projection
+    assert report["parameters"] == sum(weights.size for weights in kept(whole)) == 896 + 18_496
 
-    settings = {"model": "resnet8", "image_size": 16, "epochs": 2, "batch_size": 8}
+    settings = {"model": "cnn", "image_size": 16, "epochs": 2, "batch_size": 8}
     with pytest.raises(KeyboardInterrupt):
         edgeclf.pretrain(photos, out=resumed, callbacks=[Stop()], **settings)
     again = edgeclf.pretrain(photos, out=resumed, resume=True, **settings)
@@ -85,12 +86,12 @@ def test_pretrain_then_train(tmp_path: Path) -> None:
         edgeclf.compress(whole)
 
     start = find_start(TrainConfig(weights=str(whole)), probe(photos), trust_model=False, progress=SILENT)
-    assert (start.model, start.self_supervised) == ("resnet8", True)
+    assert (start.model, start.self_supervised) == ("cnn", True)
     assert start.network is not None
     for one, other in zip(kept(whole), start.network.get_weights(), strict=True):
         np.testing.assert_array_equal(one, other)
     trained = edgeclf.train(photos, weights=str(whole), epochs=1, batch_size=8, out=tmp_path / "run")
-    assert trained.model == "resnet8"
+    assert trained.model == "cnn"
     assert trained.image_size == 16
     assert any(note.startswith("weights from whole: ") for note in trained.notes)
     models = edgeclf.compress(trained.run, int8=True, speed=False).models
@@ -98,10 +99,9 @@ def test_pretrain_then_train(tmp_path: Path) -> None:
 
 
 @pytest.mark.slow
-def test_rotations_are_learned() -> None:
-    """Digits stand upright: after two epochs more of their rotations are recognized than one in four."""
-    with CliRunner().isolated_filesystem():
-        report = edgeclf.pretrain("digits", method="rotation", model="cnn", epochs=2, out="run")
-        assert report.images["train"] + report.images["validation"] < 1797
-        assert report.pretext_top1 > 0.5
-        assert not (Path("run") / "labels.txt").read_text()
+def test_rotations_are_learned(tmp_path: Path) -> None:
+    """Digits stand upright: after an epoch more of their rotations are recognized than one in four."""
+    report = edgeclf.pretrain("digits", method="rotation", model="cnn", epochs=1, out=tmp_path / "run")
+    assert report.images["train"] + report.images["validation"] < 1797
+    assert report.pretext_top1 > 0.4
+    assert not (tmp_path / "run" / "labels.txt").read_text()

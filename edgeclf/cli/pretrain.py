@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
 from typing import Any
 
 from edgeclf import api
@@ -13,6 +12,7 @@ from edgeclf.cli.session import Outcome, Session
 from edgeclf.cli.train import CONFIG as TRAIN_OPTIONS
 from edgeclf.cli.train import RUN
 from edgeclf.cli.values import parse_settings
+from edgeclf.plugins import load_plugins
 
 
 def _config() -> type:
@@ -21,16 +21,15 @@ def _config() -> type:
     return PretrainConfig
 
 
-def _methods() -> Iterable[str]:
+def _load_methods() -> dict[str, Any]:
     from edgeclf.training.pretraining import METHODS
 
-    return METHODS
+    load_plugins(warn=lambda line: None)
+    return dict(METHODS)
 
 
 def _describe_methods() -> str:
-    from edgeclf.training.pretraining import METHODS
-
-    return f"How: {'; '.join(f'{name}, {method.paper}' for name, method in METHODS.items())}."
+    return f"How: {'; '.join(f'{name}, {method.paper}' for name, method in _load_methods().items())}."
 
 
 PHOTOS = Option(
@@ -40,7 +39,7 @@ PHOTOS = Option(
     complete=complete_data,
     argument=True,
 )
-METHOD = Option("method", _describe_methods, metavar="NAME", complete=complete_from(_methods))
+METHOD = Option("method", _describe_methods, metavar="NAME", complete=complete_from(_load_methods))
 WEIGHTS = Option(
     "weights",
     "Go on from this .h5, .keras or .tflite file, or run folder; none: from scratch.",
