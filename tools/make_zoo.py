@@ -36,6 +36,7 @@ ResNet-8 (He et al., 2016, in the form of MLPerf Tiny), int8, {size} pixels, {cl
 |---|---|---|
 | top-1 on the test split ({images:,} images) | {float_top1} | {top1} (95 % interval {interval} %) |
 | difference, paired | | {difference:+.2f} points ({lower:+.2f} to {upper:+.2f}; McNemar p = {p:.2g}) |
+| calibration error | | {calibration} |
 | file | | {bytes:,} bytes |
 | median latency | {float_latency} | {latency:.0f} µs, one thread |
 | MACs, parameters | | {macs:,}, {parameters:,} |
@@ -45,7 +46,8 @@ Latency on {machine}, {runtime}.
 - **Data:** {data}. Fingerprint `{fingerprint}`. The data are not part of this repository.
 - **Recipe:** {epochs} epochs of SGD with Nesterov momentum in {precision}, one cosine, label smoothing, flips where
   they make sense, and shifts except in the last {unaugmented} of the epochs; then post-training int8 with 500
-  calibration images out of the training split. `edgeclf inspect {name} --json` shows the settings
+  calibration images out of the training split; temperature, threshold and feature check for unknown images by the
+  validation split. `edgeclf inspect {name} --json` shows the settings
   of the compression.
 - **Made by:** `python tools/make_zoo.py {name}{arguments}`
 - **Licence:** the weights are part of edgeclf (Apache-2.0).
@@ -70,6 +72,10 @@ def main() -> None:
     shutil.copyfile(made.models[0].path, path)
     report = edgeclf.bench(path, data=data, baseline=run / "model.keras", progress=progress)
     (model,) = report.models
+    found = model.calibration
+    calibration = f"{percent(found.error)} ({interval(found.interval)} %)"
+    if found.before is not None:
+        calibration += f"; without the fitted temperature {percent(found.before)}"
     details = edgeclf.inspect(path)
     settings = json.loads((run / "run.json").read_text(encoding="utf-8"))["config"]
     card = CARD.format(
@@ -85,6 +91,7 @@ def main() -> None:
         lower=100 * model.difference_interval[0],
         upper=100 * model.difference_interval[1],
         p=model.p_value,
+        calibration=calibration,
         bytes=model.size_bytes,
         float_latency=""
         if report.baseline.latency_ms is None
