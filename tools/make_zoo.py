@@ -47,8 +47,7 @@ Latency on {machine}, {runtime}.
 - **Recipe:** {epochs} epochs of SGD with Nesterov momentum in {precision}, one cosine, label smoothing, flips where
   they make sense, and shifts except in the last {unaugmented} of the epochs; then post-training int8 with 500
   calibration images out of the training split; temperature, threshold and feature check for unknown images by the
-  validation split. `edgeclf inspect {name} --json` shows the settings
-  of the compression.
+  validation split. `edgeclf inspect {name} --json` shows the settings of the compression.
 - **Made by:** `python tools/make_zoo.py {name}{arguments}`
 - **Licence:** the weights are part of edgeclf (Apache-2.0).
 """
