@@ -77,7 +77,7 @@ EXTRA = {
 }
 TRAINED_OTHERWISE = {"--quick": (), "--from": ("--epochs", "1")}
 """What is added to a training that names its network in another way, by the option that does."""
-SETTINGS = {"--qat": "qat_epochs", "prune50-int8": "prune_epochs", "--shrink": "shrink_epochs"}
+SETTINGS = {"qat-int8": "qat_epochs", "--shrink": "shrink_epochs"}
 """Settings that make training short, by the word that trains."""
 FIRST = "edgeclf compress runs/photos --int8"
 QUICK = ("--no-speed", "--no-fit-probabilities", "--calibration", "32")
