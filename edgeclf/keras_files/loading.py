@@ -72,9 +72,9 @@ def locate_network(given: str | Path) -> tuple[Path, RunFolder | None]:
 def _locate_classifier(given: str | Path) -> tuple[Path, RunFolder | None]:
     """Find a network as `locate_network` does, and refuse one without classes, its file alone too."""
     path = Path(given)
-    holder = path if RunFolder.is_one(path) else path.parent
-    if RunFolder.is_one(holder) and path in (holder, RunFolder(holder).keras_path):
-        RunFolder(holder).check_classes()
+    at = path if RunFolder.is_one(path) else path.parent
+    if RunFolder.is_one(at) and path in (at, RunFolder(at).keras_path):
+        RunFolder(at).check_classes()
     return locate_network(given)
 
 
