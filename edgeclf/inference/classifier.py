@@ -19,6 +19,7 @@ from edgeclf.artifact.normalization import Normalization, resolve_normalization
 from edgeclf.artifact.pixels import apply_table, pixel_table
 from edgeclf.errors import ImageError, RunFailedError
 from edgeclf.image.shape import InputShape
+from edgeclf.image.views import average_views, cut_views
 from edgeclf.inference.frame_choice import FrameChoice
 from edgeclf.inference.images import ImageLike, is_several, load_pixels
 from edgeclf.inference.input_range import InputRange, resolve_input_range
@@ -131,8 +132,9 @@ class Classifier:
 
         Args:
             image: a file or an http address, the bytes of an image file, uint8[H, W, 3] RGB pixels of any size, or a
-                PIL image. A list, a tuple or an iterator of them gives a tuple of predictions. Files and PIL images are
-                turned as their EXIF orientation asks for; pixels are taken as they are.
+                PIL image; of a model of objects see `load_views`. A list, a tuple or an iterator of them gives a tuple
+                of predictions. Files and PIL images are turned as their EXIF orientation asks for; pixels are taken as
+                they are.
             top: how many classes to return at most.
 
         Raises:
@@ -145,16 +147,25 @@ class Classifier:
         return self._predict(load_pixels(image, self.input_shape), top)
 
     def _predict(self, pixels: Images, top: int) -> Prediction:
-        raw = self.raw(pixels)
-        scores, novelty = self._reader.probabilities(raw), self._reader.novelty()
+        ranking, scores = self._compute(pixels)
+        novelty = self._reader.novelty()
         if not np.isfinite(scores).all():
             raise ImageError(_NO_NUMBERS)
         # by index among equals, as MediaPipe does
-        order = np.argsort(-self._ranking(raw), kind="stable")
+        order = np.argsort(-ranking, kind="stable")
         best = int(order[0])
         label = UNKNOWN if self.rule.refuses(float(scores[best]), novelty) else self._shown[best]
         shown = tuple(LabelScore(self._shown[i], int(i), float(scores[i])) for i in order[:top])
         return Prediction(shown, label, novelty)
+
+    def _compute(self, pixels: Images) -> tuple[npt.NDArray[Any], npt.NDArray[np.float32]]:
+        """Return what classes are ordered by, and their probabilities; of several views the means over them."""
+        views = cut_views(pixels[None], self.height)
+        if len(views) == 1:
+            raw = self.raw(pixels)
+            return self._ranking(raw), self._reader.probabilities(raw)
+        scores = average_views(np.stack([self._reader.probabilities(self.raw(view)) for view in views]), 1)[0]
+        return scores, scores
 
     def raw(self, image: Images) -> npt.NDArray[Any]:
         """Compute the graph's raw output for uint8[height, width, 3] pixels of the model's own size.
@@ -186,10 +197,10 @@ class Classifier:
         self._ensure_input_range(images)
         found = np.empty(len(images), np.int64)
         for position, image in enumerate(images):
-            raw = self.raw(image)
-            if not self._reader.is_8_bit and not np.isfinite(raw).all():
+            ranking, scores = self._compute(image)
+            if not self._reader.is_8_bit and not np.isfinite(scores).all():
                 raise RunFailedError(f"{self.path.name}, image {position}: {_NO_NUMBERS}")
-            found[position] = np.argmax(self._ranking(raw))
+            found[position] = np.argmax(ranking)
         return found
 
     def probabilities(self, images: Images) -> npt.NDArray[np.float32]:
@@ -199,8 +210,8 @@ class Classifier:
         return np.stack(found) if found else np.empty((0, self.class_count), np.float32)
 
     def scores(self, image: Images) -> npt.NDArray[np.float32]:
-        """Compute the probabilities float32[C] of one uint8[height, width, 3]."""
-        return self._reader.probabilities(self.raw(image))
+        """Compute the probabilities float32[C] of one uint8[height, width, 3], or their mean over several views."""
+        return self._compute(image)[1]
 
     def novelty(self) -> float | None:
         """Return how far the features of the image that was classified last lie from known ones, 1 at the limit.
@@ -222,7 +233,9 @@ class Classifier:
         """
         if self.input_range is not None and not self._is_open:
             return self.input_range
-        stack = np.stack([_gray(image) if self._shape.channels == 1 else image for image in images])
+        views = cut_views(np.stack([*images]), self.height)
+        labels = labels if labels is None else np.repeat(labels, len(views) // len(images))
+        stack = np.stack([_gray(image) if self._shape.channels == 1 else image for image in views])
         return self._take(measure_input_range(self._predict_tensors, stack, labels))
 
     def choose_over_frames(self) -> None:

@@ -35,7 +35,8 @@ def train_head(
         RunFailedError: the features are not finite.
     """
     began = time.monotonic()
-    found = fit_head(model, dataset.splits["train"], dataset.splits["validation"], config.balance, progress)
+    validation = dataset.splits["validation"].each_view(dataset.height)
+    found = fit_head(model, dataset.splits["train"], validation, config.balance, progress)
     if not math.isfinite(found.validation_loss):
         raise RunFailedError("the features of the pretrained network are not finite; another --weights is needed")
     row = {

@@ -71,6 +71,8 @@ def fit_probabilities(
         progress: where a bar is shown.
     """
     inner = reader.inner
+    if inner is not None and outputs.logits is None:
+        return Fit(None, note="probabilities are not fitted: those of an object are means over its views")
     if inner is None or outputs.logits is None:
         return Fit(None, note=f"probabilities are not fitted: {describe_missing(file.graph)}")
     if len(labels) < LEAST_IMAGES:
