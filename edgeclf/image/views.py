@@ -1,9 +1,10 @@
 """Draws objects in space as depth pictures, which a network for pictures sees (Su et al., 2015, arXiv:1505.00880).
 
-The points of an object are centred on their mean and scaled so that the farthest one lies on the unit sphere. From each
-direction they are drawn without perspective: the nearer a point, the brighter its disc, and the nearest disc of a pixel
-counts; small holes between discs are closed. One direction is the plain picture from above, against the z axis; several
-are spread evenly over the sphere (Fibonacci's lattice; Gonzalez, 2010, Mathematical Geosciences 42, 49).
+The points of an object are moved and scaled so that the smallest ball around them is the unit ball: that does not
+depend on where a scanner saw more of them, and is nearly the same for the half of an object that a camera sees. From
+each direction they are drawn without perspective: the nearer a point, the brighter its disc, and the nearest disc of a
+pixel counts; small holes between discs are closed. One direction is the plain picture from above, against the z axis;
+several are spread evenly over the sphere (Fibonacci's lattice; Gonzalez, 2010, Mathematical Geosciences 42, 49).
 
 NumPy and OpenCV suffice, and no sum depends on the order in which a library adds, so every device draws the same.
 """
@@ -26,12 +27,15 @@ VIEWS_VERSION = 1
 DRAWN_POINTS = 16_384
 """Of more points, as many are drawn, evenly spaced in their order."""
 FARTHEST, NEAREST = 64, 255
-"""Brightness of a point at the far and at the near end of the unit sphere; 0 is where no point is."""
+"""Brightness of a point at the far and at the near end of the unit ball; 0 is where no point is."""
 MARGIN = 0.04
-"""Of the picture's side, left free around the unit sphere on each side."""
+"""Of the picture's side, left free around the unit ball on each side."""
 FIELD_OF_VIEW = 60.0
 """Degrees that the width of a depth frame is taken to span: depth cameras have 55 to 87."""
 _LARGEST_DISC = 15
+_BALL_STEPS = 48
+_DISC = 2.2
+"""Of the mean distance of points on a picture: discs so large hide what lies behind a surface, but for small holes."""
 _NO_DEPTH = (0, 65535)
 
 Points = npt.NDArray[np.float64]
@@ -62,7 +66,7 @@ def draw_views(points: npt.NDArray[Any], shape: InputShape) -> Pictures:
     Raises:
         ImageError: all points are the same.
     """
-    unit = _to_unit_sphere(_thin(np.asarray(points, np.float64)))
+    unit = _to_unit_ball(_thin(np.asarray(points, np.float64)))
     pictures = [_draw(unit, direction, shape) for direction in list_directions(shape.views)]
     return np.repeat(np.concatenate(pictures)[..., None], 3, axis=2)
 
@@ -89,7 +93,7 @@ def draw_frame(frame: npt.NDArray[np.uint16], shape: InputShape) -> Pictures:
     depth = frame[rows, columns].astype(np.float64)
     per_pixel = depth * (2 * round(math.tan(math.radians(FIELD_OF_VIEW / 2)), 9) / width)
     points = np.stack([(columns - (width - 1) / 2) * per_pixel, ((height - 1) / 2 - rows) * per_pixel, -depth], axis=1)
-    unit = _to_unit_sphere(_thin(points))
+    unit = _to_unit_ball(_thin(points))
     return np.repeat(_draw(unit, np.array([0.0, 0.0, 1.0]), shape)[..., None], 3, axis=2)
 
 
@@ -119,7 +123,7 @@ def describe_views(shape: InputShape) -> dict[str, Any]:
         "height": shape.height,
         "width": shape.width,
         "points": DRAWN_POINTS,
-        "normalization": "centred on the mean of the points, the farthest one on the unit sphere",
+        "normalization": "smallest ball around the points to the unit ball (Badoiu-Clarkson)",
         "projection": "orthographic",
         "brightness": {"none": 0, "farthest": FARTHEST, "nearest": NEAREST},
         "version": VIEWS_VERSION,
@@ -132,19 +136,32 @@ def _thin(points: Points) -> Points:
     return points[np.linspace(0, len(points) - 1, DRAWN_POINTS).astype(np.int64)]
 
 
-def _to_unit_sphere(points: Points) -> Points:
-    largest = np.abs(points).max()
-    if largest > 0:
-        points = points / largest  # so that no square overflows
-    centred = points - points.mean(axis=0)
-    radius = math.sqrt((centred[:, 0] ** 2 + centred[:, 1] ** 2 + centred[:, 2] ** 2).max())
-    if radius < 1e-9:
+def _to_unit_ball(points: Points) -> Points:
+    """Move and scale points so that the smallest ball around them becomes the unit ball, to a few percent.
+
+    The centre steps towards the farthest point by 1/2, 1/3, ... of the way (Badoiu and Clarkson, 2003, SODA).
+    """
+    low, high = points.min(axis=0), points.max(axis=0)
+    largest = float((high / 2 - low / 2).max())
+    if not 0 < largest < math.inf:
         raise ImageError("all its points are the same, so it has no shape")
-    return np.asarray(centred / radius)
+    # from here on no square overflows
+    columns = np.ascontiguousarray(((points - (low / 2 + high / 2)) / largest).T)
+    centre = np.zeros(3)
+    for step in range(2, _BALL_STEPS + 2):
+        farthest = columns[:, _squared_distances(columns, centre).argmax()]
+        centre = centre + (farthest - centre) / step
+    radius = math.sqrt(_squared_distances(columns, centre).max())
+    return np.asarray((columns.T - centre) / radius)
+
+
+def _squared_distances(columns: Points, centre: Points) -> Points:
+    x, y, z = columns - centre[:, None]
+    return np.asarray(x * x + y * y + z * z)
 
 
 def _draw(points: Points, direction: Points, shape: InputShape) -> Pictures:
-    """Draw points of the unit sphere from one direction: uint8[height, width]."""
+    """Draw points of the unit ball from one direction: uint8[height, width]."""
     right, up = _image_axes(direction)
     side = min(shape.size)
     scale = side * (0.5 - MARGIN)
@@ -156,8 +173,10 @@ def _draw(points: Points, direction: Points, shape: InputShape) -> Pictures:
     picture = np.zeros(shape.size, np.uint8)
     picture[rows[nearest_last], columns[nearest_last]] = brightness[nearest_last]
     # The brightest of all discs over a pixel: the maximum in a disc around it.
-    disc = _disc(min(_LARGEST_DISC, round(1.5 * side / math.sqrt(len(points)))))
-    return np.asarray(cv2.morphologyEx(cv2.dilate(picture, disc), cv2.MORPH_CLOSE, _disc(3)), np.uint8)
+    disc = _disc(min(_LARGEST_DISC, round(_DISC * side / math.sqrt(len(points)))))
+    # with a border of nothing, which closing would otherwise take for something
+    closed = cv2.morphologyEx(np.pad(cv2.dilate(picture, disc), 2), cv2.MORPH_CLOSE, _disc(3))
+    return np.asarray(closed[2:-2, 2:-2], np.uint8)
 
 
 def _project(points: Points, axis: Points) -> Points:
