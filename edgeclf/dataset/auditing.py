@@ -67,7 +67,7 @@ class LabelConflict(Record):
 
 @dataclass(frozen=True)
 class ImageSizes(Record):
-    """(height, width) in pixels of the smallest and the largest image, and the median of each side."""
+    """(height, width) in pixels of the smallest and the largest image, and the median of each side; 0 for objects."""
 
     smallest: tuple[int, int]
     median: tuple[int, int]
