@@ -18,6 +18,7 @@ EXTRA_OF = {
     "optuna": "train",
     "paho": "mqtt",
     "pillow_heif": "heic",
+    "trimesh": "3d",
     "segno": "web",
     "sklearn": "train",
     "sqlalchemy": "train",

@@ -11,7 +11,7 @@ from pathlib import Path
 from edgeclf.artifact.model_file import ModelFile
 from edgeclf.artifact.run_folder import MODEL, RunFolder
 from edgeclf.errors import InputError, ModelError
-from edgeclf.image.shape import CROP, FITS, PAD, PAD_GRAY, STRETCH, InputShape, check_fit
+from edgeclf.image.shape import CROP, FITS, PAD, PAD_GRAY, STRETCH, InputShape, check_fit, count_views, is_fit
 
 PROVENANCE_KEY = "fit"
 """In `Provenance.preprocessing`."""
@@ -21,7 +21,15 @@ DESCRIPTIONS = {
     CROP: "the largest central region of the input's aspect ratio",
     PAD: f"the whole picture, letterboxed in gray {PAD_GRAY}",
 }
-"""What of a picture enters the input, by fit."""
+"""What of a picture enters the input, by fit; see `describe_way`."""
+
+
+def describe_way(fit: str) -> str:
+    """Describe in a few words what of a picture, or of an object, enters the input."""
+    views = count_views(fit)
+    if not views:
+        return DESCRIPTIONS[fit]
+    return f"objects as depth pictures from {views} directions" if views > 1 else "objects as depth pictures from above"
 
 
 def own_fit(file: ModelFile) -> str | None:
@@ -109,9 +117,9 @@ def resolve_network_fit(path: Path, given: str | None = None) -> str:
 
 
 def _check(found: object, name: str) -> str:
-    if not isinstance(found, str) or found not in FITS:
+    if not isinstance(found, str) or not is_fit(found):
         raise ModelError(
-            f"{name}: expected pictures fitted by one of {', '.join(FITS)}, got {str(found)[:40]!r}; a later "
+            f"{name}: expected pictures fitted by one of {', '.join(FITS)} or views, got {str(found)[:40]!r}; a later "
             "edgeclf may know it: update it, or make the file again"
         )
     return found

@@ -12,7 +12,7 @@ import numpy as np
 from edgeclf.artifact.class_names import UNNAMED, describe_single_output, name_classes, own_names
 from edgeclf.artifact.compressed_size import gzip_size
 from edgeclf.artifact.graph_bounds import peak_bytes
-from edgeclf.artifact.input_fit import DESCRIPTIONS, own_fit
+from edgeclf.artifact.input_fit import describe_way, own_fit
 from edgeclf.artifact.locate import locate_model
 from edgeclf.artifact.macs import count_macs, count_parameters, operator_macs, parameter_tensors
 from edgeclf.artifact.model_file import ModelFile
@@ -21,7 +21,7 @@ from edgeclf.artifact.onnx_file import OnnxFile
 from edgeclf.artifact.operators import TYPE_BITS
 from edgeclf.artifact.tflite import TensorInfo, TfliteModel
 from edgeclf.errors import ModelError
-from edgeclf.image.shape import STRETCH
+from edgeclf.image.shape import STRETCH, count_views
 from edgeclf.records import Record
 
 _NO_STATISTICS = MappingProxyType({"sparsity": None, "distinct_weights": None, "distinct_weights_per_channel": None})
@@ -144,8 +144,10 @@ def _describe_fit(file: ModelFile) -> tuple[str | None, str]:
         return None, str(error)
     if fit in (None, STRETCH):
         return fit, ""
+    if count_views(fit):
+        return fit, f"takes {describe_way(fit)}; other clients have to draw them as edgeclf does"
     return fit, (
-        f"pictures enter by the fit {fit} ({DESCRIPTIONS[fit]}), which TFLite metadata cannot say: other clients, such "
+        f"pictures enter by the fit {fit} ({describe_way(fit)}), which TFLite metadata cannot say: other clients, such "
         "as MediaPipe, stretch them; give those clients pictures that are fitted already"
     )
 

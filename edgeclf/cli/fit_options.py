@@ -14,6 +14,12 @@ def _fits() -> Iterable[str]:
     return FITS
 
 
+def _parse_views(views: int, option: str) -> str:
+    from edgeclf.image.shape import views_fit
+
+    return views_fit(views)
+
+
 FIT = Option(
     "fit",
     "How a picture of another shape enters a network from elsewhere: stretch, crop (the middle, in the input's aspect "
@@ -28,6 +34,15 @@ TRAINED_FIT = Option(
     metavar="WAY",
     default=UNSET,
     complete=complete_from(_fits),
+)
+VIEWS = Option(
+    "views",
+    "Directions that point clouds and meshes are seen from, as depth pictures; 1: from above. Default: 6 for such.",
+    metavar="K",
+    type=int,
+    default=UNSET,
+    field="fit",
+    parse=_parse_views,
 )
 IMAGE_SIZE = Option(
     "image_size",

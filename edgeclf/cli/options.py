@@ -14,6 +14,7 @@ from typing import Annotated, Any
 import typer
 
 from edgeclf.cli.values import parse_range
+from edgeclf.errors import InputError
 
 FROM_PLAN = object()
 """Default of an option: the one that its field or parameter has; it stands in the help."""
@@ -127,6 +128,8 @@ class Table:
             value = typed[option.name]
             if value is None and option.default is UNSET:
                 continue
+            if option.default is UNSET and option.target in values:
+                raise InputError(f"{option.typed} cannot be combined with --{option.target}: both state the same")
             values[option.target] = (
                 value if option.parse is None or value is None else option.parse(value, option.typed)
             )

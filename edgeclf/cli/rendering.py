@@ -75,7 +75,8 @@ def render_audit(console: Console, report: AuditReport) -> None:
     show_notes(console, report.notes)
     sizes = report.sizes
     low, middle, high = map(_pixels, (sizes.smallest, sizes.median, sizes.largest))
-    line(console, f"Image sizes: {low} to {high}, median {middle}.")
+    objects = sizes.largest == (0, 0)
+    line(console, "Point clouds and meshes." if objects else f"Image sizes: {low} to {high}, median {middle}.")
     if (report.imbalance or 1) > UNEVEN:
         line(
             console,

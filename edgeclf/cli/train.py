@@ -7,7 +7,7 @@ from typing import Any
 
 from edgeclf import api
 from edgeclf.cli.commands import Command
-from edgeclf.cli.fit_options import IMAGE_SIZE, TRAINED_FIT
+from edgeclf.cli.fit_options import IMAGE_SIZE, TRAINED_FIT, VIEWS
 from edgeclf.cli.options import UNSET, Option, Table, complete_data, complete_from, complete_path, take_fields
 from edgeclf.cli.session import Outcome, Session
 from edgeclf.cli.values import parse_settings
@@ -81,6 +81,7 @@ CONFIG = (
     ),
     IMAGE_SIZE,
     TRAINED_FIT,
+    VIEWS,
     Option("board", _describe_boards, metavar="BOARD", default=UNSET, complete=complete_from(_boards), flag="--for"),
     Option(
         "max_latency",

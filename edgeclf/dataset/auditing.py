@@ -24,7 +24,7 @@ from edgeclf.dataset.sources import Item, Listing, display
 from edgeclf.dataset.types import OddFile, Unreadable
 from edgeclf.errors import DataError
 from edgeclf.image.decoding import describe_irregularities
-from edgeclf.image.shape import InputShape
+from edgeclf.image.shape import InputShape, views_fit
 from edgeclf.progress import SILENT, Progress
 from edgeclf.records import Record
 
@@ -68,7 +68,7 @@ class LabelConflict(Record):
 
 @dataclass(frozen=True)
 class ImageSizes(Record):
-    """(height, width) in pixels of the smallest and the largest image, and the median of each side."""
+    """(height, width) in pixels of the smallest and the largest image, and the median of each side; 0 for objects."""
 
     smallest: tuple[int, int]
     median: tuple[int, int]
@@ -129,7 +129,7 @@ def audit(source: str | Path | Listing, progress: Progress = SILENT) -> AuditRep
     if not listing.items:
         empty = f"{listing.source}: no images found{listing.describe_empty()}"
         raise DataError(f"{empty}; expected a folder for each class with images inside")
-    images = read_images(listing, InputShape(SIDE, SIDE), progress, facts=True)
+    images = read_images(listing, _thumbnails(listing), progress, facts=True)
     unreadable, readable = partition_readable(listing, images)
     contents = [images.hashes[number] or "" for number in readable]
     items = [listing.items[number] for number in readable]
@@ -157,6 +157,10 @@ def audit(source: str | Path | Listing, progress: Progress = SILENT) -> AuditRep
         None if problems else fingerprint(contents, labels, splits),
         listing.notes,
     )
+
+
+def _thumbnails(listing: Listing) -> InputShape:
+    return InputShape(SIDE, SIDE, views_fit(1)) if listing.holds_objects else InputShape(SIDE, SIDE)
 
 
 def _compare(

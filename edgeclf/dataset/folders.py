@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
+from collections.abc import Collection
 from pathlib import Path
 
 from edgeclf.dataset.collected import class_name_of, count_unsorted, describe_unsorted
@@ -10,6 +12,9 @@ from edgeclf.dataset.layout import check_strays, find_layout
 from edgeclf.dataset.sources import Item, Listing, display, normalize_class_name, read_stamp
 from edgeclf.dataset.types import OddFile
 from edgeclf.dataset.walking import FolderTree, describe_strays
+from edgeclf.errors import DataError
+from edgeclf.image.decoding import IMAGE_SUFFIXES
+from edgeclf.image.point_files import POINT_SUFFIXES
 
 
 def list_folder(folder: Path) -> Listing:
@@ -23,13 +28,33 @@ def list_folder(folder: Path) -> Listing:
 
     A class is a folder of the first level; images in folders below it belong to it too. Hidden files, files without an
     image's suffix, files outside any class folder and folders of systems (`folder_names`) are passed over and listed as
-    odd. So is the folder in which `edgeclf live --collect` keeps images without a class.
+    odd. So is the folder in which `edgeclf live --collect` keeps images without a class. Without any image, point
+    clouds and meshes are listed in their place (`.ply`, `.off`, `.stl`, `.npy`).
 
     Raises:
         DataError: the folder cannot be listed, has `validation` or `test` without `train`, or two folders for a split;
             classes lie beside splits, or images beside classes, or folders look like splits but are not named so.
     """
-    tree = FolderTree()
+    photos, refusal = None, None
+    try:
+        photos = _list_files(folder, IMAGE_SUFFIXES)
+        if photos.items:
+            return photos
+    except DataError as error:
+        refusal = error
+    with contextlib.suppress(DataError):
+        objects = _list_files(folder, POINT_SUFFIXES)
+        if objects.items:
+            return objects
+    if photos is None:
+        assert refusal is not None
+        raise refusal
+    return photos
+
+
+def _list_files(folder: Path, suffixes: Collection[str]) -> Listing:
+    """List the files of a folder whose names have one of these endings."""
+    tree = FolderTree(suffixes)
     layout = find_layout(str(folder), tree)
     odd: list[OddFile] = []
     unsorted = ""

@@ -20,6 +20,7 @@ from edgeclf.dataset.sources import Listing, display
 from edgeclf.dataset.splitting import OWN_FRACTIONS, SPLIT_SEED, split_by_content, split_problems, validation_fractions
 from edgeclf.dataset.types import SPLITS, Dataset, ImageView, Split, Unreadable
 from edgeclf.errors import DataError, UnknownNameError
+from edgeclf.image.point_files import POINT_SUFFIXES
 from edgeclf.image.shape import STRETCH, ImageSize, InputShape, check_image_size
 from edgeclf.progress import SILENT, Progress
 
@@ -57,6 +58,7 @@ def load_dataset(
         progress.warn(listing.unsorted)
     for note in listing.notes:
         progress.info(note)
+    check_kind(listing, shape)
     images = read_images(listing, shape, progress)
     unreadable, readable = partition_readable(listing, images)
     if unreadable:
@@ -155,6 +157,20 @@ def check_classes(listing: Listing) -> None:
         raise DataError(
             f"{listing.source}: only one class ({listing.class_names[0]!r}); expected a folder with images for each of "
             "at least two classes, of which one may be called none: what is in none of the others"
+        )
+
+
+def check_kind(listing: Listing, shape: InputShape) -> None:
+    """Raise DataError where a source holds photos and the network sees objects in space, or the other way round."""
+    if listing.holds_objects and not shape.views:
+        raise DataError(
+            f"{listing.source}: holds point clouds or meshes, and the network takes photos; train one on such with "
+            "--views 6"
+        )
+    if shape.views and not listing.holds_objects:
+        raise DataError(
+            f"{listing.source}: holds photos, and the network takes objects seen from {shape.views} directions; "
+            f"expected files of {', '.join(sorted(POINT_SUFFIXES))} alone"
         )
 
 

@@ -25,6 +25,9 @@ from edgeclf.image.header import read_header
 from edgeclf.progress import SILENT, Progress
 from edgeclf.records import Record
 
+OBJECT_PIXELS = 64
+"""Side of the pictures of objects where nobody states one."""
+
 _SAMPLED = 200
 # The size of a JPEG stands before its pixels, behind what the camera noted and a small preview.
 _HEAD_BYTES = 256 << 10
@@ -41,6 +44,7 @@ class DataProbe(Record):
         per_class: the same for each class.
         median_height: of up to 200 images spread over the set, in pixels, turned as EXIF says.
         median_width: the same.
+        holds_objects: point clouds or meshes, which have no size in pixels, in place of images.
     """
 
     name: str
@@ -49,6 +53,7 @@ class DataProbe(Record):
     per_class: dict[str, int]
     median_height: int
     median_width: int
+    holds_objects: bool = False
 
 
 def probe(source: str | Path | Listing, progress: Progress = SILENT) -> DataProbe:
@@ -66,7 +71,10 @@ def probe(source: str | Path | Listing, progress: Progress = SILENT) -> DataProb
     check_classes(listing)
     numbers: list[int] = []
     reasons: dict[str, str] = {}
-    if listing.pixels is not None:
+    objects = listing.holds_objects
+    if objects:
+        found = [(OBJECT_PIXELS, OBJECT_PIXELS)]
+    elif listing.pixels is not None:
         found = [(listing.pixels.shape[1], listing.pixels.shape[2])]
     else:
         numbers = np.linspace(0, len(listing.items) - 1, min(_SAMPLED, len(listing.items))).astype(int).tolist()
@@ -84,6 +92,7 @@ def probe(source: str | Path | Listing, progress: Progress = SILENT) -> DataProb
         {name: counts[name] for name in listing.class_names},
         median_low(height for height, _ in found),
         median_low(width for _, width in found),
+        objects,
     )
 
 

@@ -26,7 +26,10 @@ from edgeclf.errors import DataError, ImageError, OutputError, RunFailedError
 from edgeclf.image.decoding import PREPROCESSING_VERSION, decode_bytes, fit_image
 from edgeclf.image.files import read_content
 from edgeclf.image.header import ImageHeader, read_header
+from edgeclf.image.objects import draw_object
+from edgeclf.image.point_files import check_point_readers, point_reader_identity
 from edgeclf.image.shape import InputShape
+from edgeclf.image.views import VIEWS_VERSION
 from edgeclf.progress import SILENT, Progress
 
 # Counts up when other facts are stored beside the images, or `read_header` finds other ones.
@@ -42,7 +45,8 @@ class SourceImages:
     """The different images of a source at one size.
 
     Attributes:
-        pixels: `uint8[M, H, W, 3]`, memory-mapped; holds images of other sources too.
+        pixels: `uint8[M, H, W, 3]`, memory-mapped; holds images of other sources too. Views of an object lie one below
+            the other: `uint8[M, views * H, W, 3]`.
         rows: row of each readable content.
         hashes: content hash of each item; None where its file cannot be read.
         unopened: why a file could not be read, by path.
@@ -87,6 +91,8 @@ def read_images(
         OutputError: the cache cannot be written.
         RunFailedError: the disk is full.
     """
+    if shape.views:
+        check_point_readers(item.path for item in listing.items)
     report = LoadReport(len(listing.items))
     folder = cache_folder() / "images"
     for _ in range(_MOST_TRIES):
@@ -105,6 +111,8 @@ def read_images(
 
 def decoder_identity(listing: Listing) -> str:
     """Return what decides, beside the content, about the pixels of an image before it is resized."""
+    if listing.holds_objects:
+        return f"{_FACTS_VERSION} objects {VIEWS_VERSION} {cv2.__version__} {point_reader_identity()}"
     shape = "" if listing.pixels is None else f" array {listing.pixels.shape[1:]}"
     heic = find_spec("pillow_heif") is not None
     return f"{_FACTS_VERSION} {PREPROCESSING_VERSION} {cv2.__version__} {heic}{shape}"
@@ -121,7 +129,7 @@ class _Load:
     def __init__(self, store: ImageStore, listing: Listing, shape: InputShape, report: LoadReport) -> None:
         self.report = report
         self._store, self._listing = store, listing
-        self._shape = shape
+        self._view, self._shape = shape, shape.stored
         self._decoder = decoder_identity(listing)
         self._lock = threading.Lock()
         # Contents that need no decoding any more: stored, known to be damaged, or in the hands of a worker.
@@ -262,6 +270,9 @@ class _Load:
             self._done.add(digest)
         stored_header = ""
         try:
+            if self._view.views:
+                pictures = draw_object(content, self._view)
+                return _Read(digest, pictures, ImageFacts(0, 0, "", None))  # it has no size in pixels
             header = read_header(content)
             stored_header = json.dumps(astuple(header))
             image = decode_bytes(content, header)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import time
 import unicodedata
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import NamedTuple
@@ -16,6 +16,7 @@ import numpy.typing as npt
 from edgeclf.dataset.types import OddFile
 from edgeclf.errors import DataError
 from edgeclf.image.decoding import IMAGE_SUFFIXES
+from edgeclf.image.point_files import is_point_file
 
 FileStamp = tuple[int, int, int, int, int]
 """What identifies a state of a file: size in bytes, times of the last write and of the last change of its metadata
@@ -81,6 +82,11 @@ class Listing:
     labelled: bool = True
     prefetched: dict[int, bytes] = field(default_factory=dict, compare=False, repr=False)
     listed_at: int = field(default_factory=lambda: time.time_ns(), compare=False)
+
+    @property
+    def holds_objects(self) -> bool:
+        """Whether all files are point clouds or meshes, by their names, and not images."""
+        return self.pixels is None and bool(self.items) and all(is_point_file(item.path) for item in self.items)
 
     def is_settled(self, item: Item) -> bool:
         """Return whether a write to a file after it was listed changes its times, however coarse they are.
@@ -150,11 +156,11 @@ def read_stamp(file: os.DirEntry[str] | Path) -> FileStamp:
     return (status.st_size, status.st_mtime_ns, status.st_ctime_ns, inode, device)
 
 
-def reason_to_pass_over(name: str) -> str | None:
-    """Return why a file of this name is not taken for an image, or None."""
+def reason_to_pass_over(name: str, suffixes: Collection[str] = IMAGE_SUFFIXES) -> str | None:
+    """Return why a file of this name is not taken for an image, or for what else has one of `suffixes`; None: it is."""
     if name.startswith("."):
         return "hidden file; passed over"
     suffix = name[name.rindex(".") :].lower() if "." in name else ""
-    if suffix in IMAGE_SUFFIXES:
+    if suffix in suffixes:
         return None
     return f"not an image by its name ({suffix or 'no suffix'}); passed over"

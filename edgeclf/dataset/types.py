@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -84,6 +84,13 @@ class ImageView:
         """Return the images `rows`, int64[n], in that order; nothing is read yet."""
         return ImageView(self._stored, self._rows[rows])
 
+    def each_view(self, height: int) -> ImageView:
+        """Return the views that pictures hold one below the other, `height` pixels high each, in the same order."""
+        stored, width, channels = self._stored.shape[1:4]
+        views = stored // height
+        rows = (self._rows[:, None] * views + np.arange(views)).reshape(-1)
+        return ImageView(self._stored.reshape(-1, height, width, channels), rows)
+
     def __iter__(self) -> Iterator[npt.NDArray[np.uint8]]:
         return (self[index] for index in range(len(self)))
 
@@ -110,15 +117,35 @@ class Split:
         labels: `int64[N]`, indices into the data set's class names.
         paths: the file of each image, or `name/index` in a named set.
         hashes: the content hash of each image's file.
+        views: so many rows in succession are views of one object.
     """
 
     images: ImageView
     labels: npt.NDArray[np.int64]
     paths: tuple[str, ...]
     hashes: tuple[str, ...]
+    views: int = 1
 
     def __len__(self) -> int:
         return len(self.labels)
+
+    @property
+    def objects(self) -> int:
+        """Number of files: of images, or of objects that are seen from several directions."""
+        return len(self.labels) // self.views
+
+    def each_view(self, height: int) -> Split:
+        """Return the views of objects as images of their own, `height` pixels high; photos as they are."""
+        views = self.images.shape[1] // height
+        if views == 1:
+            return self
+        return Split(
+            self.images.each_view(height),
+            np.repeat(self.labels, views),
+            tuple(path for path in self.paths for _ in range(views)),
+            tuple(content for content in self.hashes for _ in range(views)),
+            views,
+        )
 
     def subset(self, rows: npt.NDArray[np.int64]) -> Split:
         """Return the images `rows`, int64[n], in that order; nothing is read yet."""
@@ -167,9 +194,20 @@ class Dataset:
         """Size of the images, and how pictures came to it."""
         return InputShape(self.height, self.width, self.fit)
 
+    def train_on_views(self) -> Dataset:
+        """Return the data set with each view of an object as a training image of its own.
+
+        The images of the other splits hold all views of an object, one below the other: predictors average over them,
+        so that it is objects that are counted as right or wrong. Photos stay as they are.
+        """
+        if self.shape.views < 2:
+            return self
+        train = self.splits["train"].each_view(self.height)
+        return replace(self, splits={**self.splits, "train": train})
+
     def per_class(self, split: str) -> dict[str, int]:
         """Count the images of each class in `split`."""
-        counts = np.bincount(self.splits[split].labels, minlength=len(self.class_names))
+        counts = np.bincount(self.splits[split].labels, minlength=len(self.class_names)) // self.splits[split].views
         return {name: int(count) for name, count in zip(self.class_names, counts, strict=True)}
 
     def count_in_training(self, split: str) -> int:
@@ -196,4 +234,6 @@ class Dataset:
 
     def split_sizes(self) -> dict[str, dict[str, Any]]:
         """Return `{split: {"images": N, "per_class": {class: n}}}`, ready for JSON."""
-        return {name: {"images": len(split), "per_class": self.per_class(name)} for name, split in self.splits.items()}
+        return {
+            name: {"images": split.objects, "per_class": self.per_class(name)} for name, split in self.splits.items()
+        }

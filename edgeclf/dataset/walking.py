@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import os
 import unicodedata
-from collections.abc import Iterator, Sequence
+from collections.abc import Collection, Iterator, Sequence
 from dataclasses import dataclass
 
 from edgeclf.dataset.collected import is_unsorted
 from edgeclf.dataset.sources import display, reason_to_pass_over
 from edgeclf.dataset.types import OddFile
 from edgeclf.errors import DataError
+from edgeclf.image.decoding import IMAGE_SUFFIXES
 from edgeclf.image.folder_names import is_data_folder
 
 
@@ -23,17 +24,19 @@ class Entries:
         folders: folders whose names may be those of data.
         passed_over: folders of systems and programs, hidden ones among them.
         unsorted: folders of collected images that have no class yet.
+        suffixes: endings of names of the files that count as images.
     """
 
     files: tuple[os.DirEntry[str], ...]
     folders: tuple[os.DirEntry[str], ...]
     passed_over: tuple[os.DirEntry[str], ...]
     unsorted: tuple[os.DirEntry[str], ...]
+    suffixes: Collection[str] = IMAGE_SUFFIXES
 
     @property
     def images(self) -> list[os.DirEntry[str]]:
         """Those files that are images by their names."""
-        return [file for file in self.files if reason_to_pass_over(file.name) is None]
+        return [file for file in self.files if reason_to_pass_over(file.name, self.suffixes) is None]
 
     @property
     def odd(self) -> list[OddFile]:
@@ -42,9 +45,14 @@ class Entries:
 
 
 class FolderTree:
-    """Lists the folders of a source, each once."""
+    """Lists the folders of a source, each once.
 
-    def __init__(self) -> None:
+    Args:
+        suffixes: endings of names of the files that count as images.
+    """
+
+    def __init__(self, suffixes: Collection[str] = IMAGE_SUFFIXES) -> None:
+        self.suffixes = suffixes
         self._known: dict[str, Entries] = {}
 
     def entries(self, folder: str) -> Entries:
@@ -54,7 +62,7 @@ class FolderTree:
             DataError: it cannot be listed.
         """
         if folder not in self._known:
-            self._known[folder] = _list(folder)
+            self._known[folder] = _list(folder, self.suffixes)
         return self._known[folder]
 
     def walk(self, top: os.DirEntry[str], odd: list[OddFile]) -> Iterator[os.DirEntry[str]]:
@@ -74,12 +82,12 @@ class FolderTree:
                 continue
             seen.add((status.st_dev, status.st_ino))
             try:
-                found = self._known.pop(current.path, None) or _list(current.path)
+                found = self._known.pop(current.path, None) or _list(current.path, self.suffixes)
             except DataError as error:
                 odd.append(OddFile(display(current.path), f"{str(error).rpartition(': ')[2]}; passed over"))
                 continue
             for file in found.files:
-                if reason := reason_to_pass_over(file.name):
+                if reason := reason_to_pass_over(file.name, self.suffixes):
                     odd.append(OddFile(display(file.path), reason))
                 else:
                     yield file
@@ -103,7 +111,7 @@ def _reason(name: str) -> str:
     return f"{'hidden' if name.startswith('.') else 'system'} folder; passed over"
 
 
-def _list(folder: str) -> Entries:
+def _list(folder: str, suffixes: Collection[str]) -> Entries:
     try:
         with os.scandir(folder) as entries:
             found = sorted(entries, key=lambda entry: entry.name)
@@ -116,7 +124,7 @@ def _list(folder: str) -> Entries:
     unsorted = [entry for entry in folders if is_unsorted(entry.path)]
     data = [entry for entry in folders if entry not in unsorted and is_data_folder(entry.name)]
     others = [entry for entry in folders if entry not in unsorted and not is_data_folder(entry.name)]
-    return Entries(tuple(files), tuple(data), tuple(others), tuple(unsorted))
+    return Entries(tuple(files), tuple(data), tuple(others), tuple(unsorted), suffixes)
 
 
 def _is_folder(entry: os.DirEntry[str]) -> bool:

@@ -20,7 +20,9 @@ from edgeclf.dataset.loading import list_source
 from edgeclf.dataset.sources import Item, Listing
 from edgeclf.errors import ImageError, InputError
 from edgeclf.image.decoding import decode
+from edgeclf.image.objects import load_object
 from edgeclf.image.shape import InputShape
+from edgeclf.image.views import cut_views
 from edgeclf.inference.classifier import Classifier
 from edgeclf.inference.images import load_pixels
 from edgeclf.inference.input_range import resolve_input_range
@@ -70,29 +72,37 @@ def take_photos(file: ModelFile, data: str | Path, fit: str | None, progress: Pr
     chosen = [numbers[i] for i in np.linspace(0, len(numbers) - 1, min(len(numbers), MOST_IMAGES)).astype(np.int64)]
     shape = InputShape(file.shape.height, file.shape.width, resolve_fit(file, fit))
     places = {name: index for index, name in enumerate(name_classes(file).names)}
-    pixels, sizes, labels = [], [], []
+    pixels: list[npt.NDArray[np.uint8]] = []
+    sizes: list[tuple[int, ...]] = []
+    labels: list[int] = []
     with progress.task("reading images", len(chosen)) as task:
         for number in chosen:
             task.advance()
-            photo = _read(listing, number, listing.items[number])
-            if photo is None:
-                continue
-            pixels.append(load_pixels(photo, shape))
-            sizes.append(photo.shape[:2])
-            labels.append(places.get(listing.items[number].label, -1))
+            seen = _read(listing, number, listing.items[number], shape)
+            pixels.extend(fitted for fitted, _ in seen)
+            sizes.extend(size for _, size in seen)
+            labels.extend([places.get(listing.items[number].label, -1)] * len(seen))
     if not pixels:
         raise InputError(f"{data}: none of {len(chosen)} images can be read")
     return ExaminedImages("data", np.stack(pixels), np.array(sizes, np.int64), np.array(labels, np.int64))
 
 
-def _read(listing: Listing, number: int, item: Item) -> npt.NDArray[np.uint8] | None:
-    if listing.pixels is not None:
-        stored = np.asarray(listing.pixels[number])
-        return np.ascontiguousarray(stored if stored.ndim == 3 else np.repeat(stored[..., None], 3, axis=2))
+def _read(
+    listing: Listing, number: int, item: Item, shape: InputShape
+) -> list[tuple[npt.NDArray[np.uint8], tuple[int, ...]]]:
+    """Read a photo, or each view of an object, fitted, with the size that it had; empty: it cannot be read."""
     try:
-        return decode(item.path)
+        if shape.views:
+            views = cut_views(load_object(item.path, shape)[None], shape.height)
+            return [(view, shape.size) for view in views]
+        if listing.pixels is None:
+            photo = decode(item.path)
+        else:
+            stored = np.asarray(listing.pixels[number])
+            photo = np.ascontiguousarray(stored if stored.ndim == 3 else np.repeat(stored[..., None], 3, axis=2))
     except ImageError:
-        return None
+        return []
+    return [(load_pixels(photo, shape), photo.shape[:2])]
 
 
 def make_tensors(

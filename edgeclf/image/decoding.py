@@ -21,6 +21,7 @@ from edgeclf.image.bitmap import decode_masked
 from edgeclf.image.files import read_content
 from edgeclf.image.header import CUT_JPEG, SUFFIXES, ImageHeader, read_header, without_animation
 from edgeclf.image.native_stderr import without_chatter
+from edgeclf.image.objects import load_object
 from edgeclf.image.orientation import turn_upright
 from edgeclf.image.shape import PAD_GRAY, STRETCH, InputShape
 from edgeclf.image.tiff_header import without_orientation
@@ -58,13 +59,14 @@ if "OPENCV_LOG_LEVEL" not in os.environ:
 
 
 def load_image(path: Path | str, height: int, width: int, fit: str = STRETCH) -> Image:
-    """Decode a file and fit it to an input: uint8[height, width, 3] RGB.
+    """Decode a file and fit it to an input: uint8[height, width, 3] RGB; an object's views one below the other.
 
     Raises:
         ImageError: it cannot be read; the message is the reason alone.
         UnknownNameError: there is no such fit.
     """
-    return fit_image(decode(path), InputShape(height, width, fit))
+    shape = InputShape(height, width, fit)
+    return load_object(path, shape) if shape.views else fit_image(decode(path), shape)
 
 
 def decode(path: Path | str) -> Image:

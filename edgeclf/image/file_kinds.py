@@ -5,6 +5,8 @@ from __future__ import annotations
 _UNKNOWN = "its content is of no known format (JPEG, PNG, GIF, BMP, WebP, TIFF, HEIC, AVIF)"
 _SAVE = "; save it as PNG or JPEG"
 
+_OBJECT = "it is a point cloud or mesh, which a model sees that was trained on such (train --views)"
+
 # place, first bytes there, and what that is
 _KINDS: tuple[tuple[int, bytes, str], ...] = (
     (0, b"version https://git-lfs", "it is the pointer of a file that Git LFS keeps; run: git lfs pull"),
@@ -28,6 +30,12 @@ _KINDS: tuple[tuple[int, bytes, str], ...] = (
     (4, b"ftypM4A", "it is a sound file (M4A)"),
     (4, b"ftypcrx", f"it is a camera's raw picture (CR3){_SAVE}"),
     (4, b"ftyp", "its content is a video or of another kind"),
+    (0, b"ply\n", _OBJECT),
+    (0, b"ply\r", _OBJECT),
+    (0, b"OFF", _OBJECT),
+    (0, b"COFF", _OBJECT),
+    (0, b"solid ", _OBJECT),
+    (0, b"\x93NUMPY", _OBJECT),
     (0, b"<svg", f"it is a vector drawing (SVG){_SAVE}"),
     (0, b"<?xml", f"it is XML, perhaps a vector drawing (SVG){_SAVE}"),
     (0, b"<!doctype html", "it is a web page, as servers give where a picture is gone; fetch it again"),

@@ -3,6 +3,8 @@
     stretch   the whole picture, its aspect ratio changed to that of the input
     crop      the largest central region that has the input's aspect ratio
     pad       the whole picture in its own aspect ratio, in the middle of the input, the rest gray
+    viewsK    no photo, but an object in space (a point cloud or a mesh), seen from K directions as depth pictures of
+              the input's size, which are stored one below the other
 
 Nothing here needs NumPy: settings and options are made of these values.
 """
@@ -17,6 +19,10 @@ from edgeclf.records import Record
 
 STRETCH, CROP, PAD = "stretch", "crop", "pad"
 FITS = (STRETCH, CROP, PAD)
+VIEWS = "views"
+"""How a fit begins that draws objects; the number of views follows: `views6`."""
+MOST_VIEWS = 64
+DEFAULT_VIEWS = 6
 PAD_GRAY = 128
 """Pixel value beside a padded picture: the middle of the range, which networks scale to about 0, or 0.5 of 1."""
 
@@ -33,7 +39,7 @@ class InputShape(Record):
     Args:
         height: pixels.
         width: pixels.
-        fit: one of `FITS`.
+        fit: one of `FITS`, or `views1` to `views64`.
 
     Raises:
         UnknownNameError: there is no such fit.
@@ -54,6 +60,16 @@ class InputShape(Record):
         """Height and width, pixels."""
         return self.height, self.width
 
+    @property
+    def views(self) -> int:
+        """Directions that an object is seen from; 0: the network takes photos."""
+        return count_views(self.fit)
+
+    @property
+    def stored(self) -> InputShape:
+        """Shape of what is made of one file: of an object all views, one below the other; of a photo the input's."""
+        return InputShape(max(1, self.views) * self.height, self.width, self.fit)
+
     def seen_box(self, height: int, width: int) -> Box:
         """Return which region of a picture of `height` x `width` pixels enters the network."""
         if self.fit != CROP:
@@ -71,11 +87,35 @@ def check_fit(fit: str) -> str:
     """Return `fit`.
 
     Raises:
-        UnknownNameError: it is none of `FITS`.
+        UnknownNameError: it is none of `FITS`, and names no number of views.
     """
-    if fit not in FITS:
-        raise UnknownNameError("fit", fit, FITS)
+    if not is_fit(fit):
+        raise UnknownNameError("fit", fit, (*FITS, views_fit(DEFAULT_VIEWS)))
     return fit
+
+
+def is_fit(fit: str) -> bool:
+    """Return whether there is such a fit."""
+    return fit in FITS or count_views(fit) > 0
+
+
+def views_fit(views: int) -> str:
+    """Return the fit that draws objects from so many directions.
+
+    Raises:
+        InputError: expected 1 to `MOST_VIEWS`.
+    """
+    if not 1 <= views <= MOST_VIEWS:
+        raise InputError(f"views must be from 1 to {MOST_VIEWS}, got {views}")
+    return f"{VIEWS}{views}"
+
+
+def count_views(fit: str) -> int:
+    """Return from how many directions a fit draws objects; 0: it is one for photos, or none."""
+    number = fit.removeprefix(VIEWS) if fit.startswith(VIEWS) else ""
+    if not (number.isascii() and number.isdigit() and len(number) <= 2) or number.startswith("0"):
+        return 0
+    return int(number) if int(number) <= MOST_VIEWS else 0
 
 
 def central_region(height: int, width: int, aspect: tuple[int, int]) -> Box:

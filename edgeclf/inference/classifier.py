@@ -6,7 +6,6 @@ from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import Any, overload
 
-import cv2
 import numpy as np
 import numpy.typing as npt
 
@@ -19,12 +18,13 @@ from edgeclf.artifact.normalization import Normalization, resolve_normalization
 from edgeclf.artifact.pixels import apply_table, pixel_table
 from edgeclf.errors import ImageError, RunFailedError
 from edgeclf.image.shape import InputShape
+from edgeclf.image.views import average_views, cut_views
 from edgeclf.inference.frame_choice import FrameChoice
-from edgeclf.inference.images import ImageLike, is_several, load_pixels
+from edgeclf.inference.images import ImageLike, is_several, load_pixels, to_gray
 from edgeclf.inference.input_range import InputRange, resolve_input_range
 from edgeclf.inference.prediction import LabelScore, Prediction, choose_rule
 from edgeclf.inference.range_measurement import assume_input_range, measure_input_range
-from edgeclf.inference.score_reader import ScoreReader
+from edgeclf.inference.score_reader import ScoreReader, Scores
 
 Images = npt.NDArray[np.uint8]
 _NO_NUMBERS = "what the model computes for it is NaN or infinite; a wrong --normalize is a common reason"
@@ -104,16 +104,15 @@ class Classifier:
         self.runtime, self.runtime_version = runtime, self._reader.session.engine_version
         described = (*named.notes, *describe_single_output(file, self.labels), *self._reader.notes)
         self._file_notes = (*file.metadata_notes, *described)
-        self._range_notes: tuple[str, ...] = ()
         self.input_range: InputRange | None = None
         self._table: npt.NDArray[Any] | None = None
         self._channel_order = "RGB"
         self._frame_choice: FrameChoice | None = None
         known = resolve_input_range(file, given)
         self._knows = known is not None
+        self._range_notes: tuple[str, ...] = () if known is None else known.notes
         if known is not None:
             self._set_input_range(known.range, known.applied)
-            self._range_notes = known.notes
 
     @property
     def notes(self) -> tuple[str, ...]:
@@ -131,8 +130,8 @@ class Classifier:
 
         Args:
             image: a file or an http address, the bytes of an image file, uint8[H, W, 3] RGB pixels of any size, or a
-                PIL image. A list, a tuple or an iterator of them gives a tuple of predictions. Files and PIL images are
-                turned as their EXIF orientation asks for; pixels are taken as they are.
+                PIL image; of a model of objects see `load_views`. A list, a tuple or an iterator gives a tuple of
+                predictions. Files and PIL images are turned by their EXIF orientation; pixels are taken as they are.
             top: how many classes to return at most.
 
         Raises:
@@ -145,16 +144,24 @@ class Classifier:
         return self._predict(load_pixels(image, self.input_shape), top)
 
     def _predict(self, pixels: Images, top: int) -> Prediction:
-        raw = self.raw(pixels)
-        scores, novelty = self._reader.probabilities(raw), self._reader.novelty()
+        ranking, scores, _ = self._compute(pixels)
+        novelty = self._reader.novelty()
         if not np.isfinite(scores).all():
             raise ImageError(_NO_NUMBERS)
         # by index among equals, as MediaPipe does
-        order = np.argsort(-self._ranking(raw), kind="stable")
+        order = np.argsort(-ranking, kind="stable")
         best = int(order[0])
         label = UNKNOWN if self.rule.refuses(float(scores[best]), novelty) else self._shown[best]
         shown = tuple(LabelScore(self._shown[i], int(i), float(scores[i])) for i in order[:top])
         return Prediction(shown, label, novelty)
+
+    def _compute(self, pixels: Images) -> Scores:
+        """Compute the scores of one image; of several views the means over them."""
+        views = cut_views(pixels[None], self.height)
+        if len(views) == 1:
+            return self._reader.score(self.raw(pixels))
+        mean = average_views(np.stack([self._reader.probabilities(self.raw(view)) for view in views]), 1)[0]
+        return Scores(mean, mean, mean)
 
     def raw(self, image: Images) -> npt.NDArray[Any]:
         """Compute the graph's raw output for uint8[height, width, 3] pixels of the model's own size.
@@ -173,7 +180,7 @@ class Classifier:
         elif self._frame_choice is not None:
             self._decide_by(image)
         assert self._table is not None
-        pixels = _gray(image) if self._shape.channels == 1 else image
+        pixels = to_gray(image) if self._shape.channels == 1 else image
         tensor = apply_table(self._table, pixels, self._channel_order)[None]
         return self._reader.session.run(self._shape.arrange(tensor)).reshape(-1)
 
@@ -197,12 +204,11 @@ class Classifier:
         found, shown = np.empty(len(images), np.int64), np.empty(len(images), np.float32)
         plain = np.empty_like(shown)
         for position, image in enumerate(images):
-            raw = self.raw(image)
-            if not self._reader.is_8_bit and not np.isfinite(raw).all():
+            ranking, scores, unfitted = self._compute(image)
+            if not self._reader.is_8_bit and not np.isfinite(scores).all():
                 raise RunFailedError(f"{self.path.name}, image {position}: {_NO_NUMBERS}")
-            best = found[position] = np.argmax(self._ranking(raw))
-            plain[position] = self._reader.plain_probabilities(raw)[best]
-            shown[position] = plain[position] if self._reader.fitted is None else self._reader.probabilities(raw)[best]
+            found[position] = np.argmax(ranking)
+            shown[position], plain[position] = scores[found[position]], unfitted[found[position]]
         return found, shown, plain
 
     def probabilities(self, images: Images) -> npt.NDArray[np.float32]:
@@ -212,8 +218,8 @@ class Classifier:
         return np.stack(found) if found else np.empty((0, self.class_count), np.float32)
 
     def scores(self, image: Images) -> npt.NDArray[np.float32]:
-        """Compute the probabilities float32[C] of one uint8[height, width, 3]."""
-        return self._reader.probabilities(self.raw(image))
+        """Compute the probabilities float32[C] of one uint8[height, width, 3], or their mean over several views."""
+        return self._compute(image).shown
 
     def novelty(self) -> float | None:
         """Return how far the features of the image that was classified last lie from known ones, 1 at the limit.
@@ -235,7 +241,9 @@ class Classifier:
         """
         if self.input_range is not None and not self._is_open:
             return self.input_range
-        stack = np.stack([_gray(image) if self._shape.channels == 1 else image for image in images])
+        views = cut_views(np.stack([*images]), self.height)
+        labels = labels if labels is None else np.repeat(labels, len(views) // len(images))
+        stack = np.stack([to_gray(image) if self._shape.channels == 1 else image for image in views])
         return self._take(measure_input_range(self._predict_tensors, stack, labels))
 
     def choose_over_frames(self) -> None:
@@ -250,7 +258,7 @@ class Classifier:
     def _decide_by(self, frame: Images) -> None:
         """Look at a frame for the choice over frames, and make it once there are enough."""
         assert self._frame_choice is not None
-        pixels = _gray(frame) if self._shape.channels == 1 else frame
+        pixels = to_gray(frame) if self._shape.channels == 1 else frame
         chosen = self._frame_choice.add(pixels, self._predict_tensors)
         if chosen is not None:
             self._frame_choice = None
@@ -288,13 +296,5 @@ class Classifier:
         raws = [self._reader.session.run(np.ascontiguousarray(one[None])).reshape(-1) for one in arranged]
         return np.stack([self._reader.plain_probabilities(raw) for raw in raws])
 
-    def _ranking(self, raw: npt.NDArray[Any]) -> npt.NDArray[Any]:
-        """Return what classes are ordered by: the raw numbers, as MediaPipe does; of a single one the probabilities."""
-        return raw.astype(np.float64) if self._shape.outputs > 1 else self._reader.plain_probabilities(raw)
-
     def _open(self, file: ModelFile, runtime: str, threads: int) -> ScoreReader:
         return ScoreReader(file, runtime, threads)
-
-
-def _gray(image: Images) -> Images:
-    return np.asarray(cv2.cvtColor(np.ascontiguousarray(image), cv2.COLOR_RGB2GRAY)[..., None], np.uint8)

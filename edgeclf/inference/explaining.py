@@ -13,7 +13,7 @@ import numpy as np
 import numpy.typing as npt
 
 from edgeclf.artifact.model_file import ModelFile
-from edgeclf.errors import ImageError, InputError, UnknownNameError
+from edgeclf.errors import ImageError, InputError, ModelError, UnknownNameError
 from edgeclf.image.decoding import fit_image
 from edgeclf.image.drawing import Pixels
 from edgeclf.image.heatmap import positive_part
@@ -75,13 +75,14 @@ class ModelExplainer:
         keywords: those of `Classifier`.
 
     Raises:
-        ModelError: its head is not global average pooling and one fully connected layer.
+        ModelError: its head is not global average pooling and one fully connected layer, or it sees objects.
         InputError: the engine cannot read inside of a graph, or a keyword does not go with the file.
     """
 
     def __init__(self, file: ModelFile, **keywords: Any) -> None:
         self._classifier = MappingClassifier(file, **keywords)
         self.labels, self.input_shape = self._classifier.labels, self._classifier.input_shape
+        check_pictures(self.input_shape, str(self._classifier.path))
         path = str(self._classifier.path)
         self.source = ExplainedSource(MODEL_FILE, path, CLASS_ACTIVATION_MAP, self._classifier.map_size)
 
@@ -98,6 +99,16 @@ class ModelExplainer:
         """Compute probabilities float32[C] and the map float32[h, w] of a class (None: the best)."""
         scores = self._classifier.scores(image)
         return scores, self._classifier.activation_map(int(scores.argmax()) if index is None else index)
+
+
+def check_pictures(shape: InputShape, name: str) -> None:
+    """Refuse a model of objects, of whose several views no single map can be drawn.
+
+    Raises:
+        ModelError: it is one.
+    """
+    if shape.views:
+        raise ModelError(f"{name}: sees objects from several directions; maps are drawn for models of pictures alone")
 
 
 @dataclass(frozen=True)

@@ -6,13 +6,17 @@ import os
 from collections.abc import Iterable, Iterator, Sequence
 from typing import Any, Protocol, TypeGuard
 
+import cv2
 import numpy as np
 import numpy.typing as npt
 
 from edgeclf.errors import ImageError
 from edgeclf.image.decoding import decode, decode_bytes, fit_image
 from edgeclf.image.download import download_image, is_address
+from edgeclf.image.objects import draw_object, load_object
+from edgeclf.image.point_files import check_points
 from edgeclf.image.shape import InputShape
+from edgeclf.image.views import draw_frame, draw_views
 
 Pixels = npt.NDArray[np.uint8]
 
@@ -68,7 +72,32 @@ def load_pixels(image: object, shape: InputShape) -> Pixels:
     Raises:
         ImageError: it cannot be read, or is no image; the message is the reason alone.
     """
-    return fit_image(decode_any(image), shape)
+    return load_views(image, shape) if shape.views else fit_image(decode_any(image), shape)
+
+
+def load_views(image: object, shape: InputShape) -> Pixels:
+    """Make depth pictures of an object, its views one below the other; of a depth frame one.
+
+    Args:
+        image: a file or an http address, its bytes, float[N, 3] points, a depth frame uint16[H, W], or a depth picture
+            uint8[H, W, 3] that is drawn already.
+        shape: of the input of a model that sees objects.
+
+    Raises:
+        ImageError: it cannot be read, or is none of these; the message is the reason alone.
+    """
+    if isinstance(image, str) and is_address(image):
+        return draw_object(download_image(image), shape)
+    if isinstance(image, (str, os.PathLike)):
+        return load_object(os.fsdecode(image), shape)
+    if isinstance(image, _BYTES):
+        return draw_object(bytes(image), shape)
+    array = decode_any(image)
+    if array.dtype == np.uint16:
+        return draw_frame(array, shape)
+    if array.dtype == np.uint8:
+        return array if array.shape[1:] == (shape.width, 3) else fit_image(array, shape)
+    return draw_views(check_points(array, "array"), shape)
 
 
 def decode_any(image: object) -> npt.NDArray[Any]:
@@ -107,3 +136,8 @@ def _read_pil(image: Any) -> npt.NDArray[Any]:
     except _READING_ERRORS as error:
         raise ImageError(f"the PIL image cannot be read ({' '.join(str(error).split())})") from error
     return (pixels >> 8).astype(np.uint8) if mode in _SIXTEEN_BITS else pixels
+
+
+def to_gray(image: Pixels) -> Pixels:
+    """Return uint8[H, W, 1] of uint8[H, W, 3] RGB pixels."""
+    return np.asarray(cv2.cvtColor(np.ascontiguousarray(image), cv2.COLOR_RGB2GRAY)[..., None], np.uint8)

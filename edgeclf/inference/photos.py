@@ -4,19 +4,22 @@ from __future__ import annotations
 
 import contextlib
 import os
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Protocol
 
 from edgeclf.artifact.locate import Paths, list_paths
 from edgeclf.errors import ImageError
-from edgeclf.image.decoding import IMAGE_SUFFIXES, decode, decode_bytes, fit_image
+from edgeclf.image.decoding import IMAGE_SUFFIXES, decode, decode_bytes
 from edgeclf.image.download import download_image, is_address
 from edgeclf.image.drawing import Pixels
 from edgeclf.image.folder_names import is_data_folder
+from edgeclf.image.objects import draw_object, load_object
+from edgeclf.image.point_files import OBJECT_SUFFIXES
 from edgeclf.image.shape import InputShape
 from edgeclf.inference.annotated import AnnotatedFolder
+from edgeclf.inference.images import load_pixels
 from edgeclf.inference.input_range import InputRange
 from edgeclf.inference.prediction import LabelScore, Prediction, UnknownRule
 from edgeclf.progress import SILENT, Progress
@@ -161,8 +164,10 @@ def predict_photos(
     names = list_paths(paths, "an image")
     saving = None if save is None else AnnotatedFolder(save, overwrite=overwrite)
     predictions: list[PhotoLabels] = []
-    photos, unreadable = find_photos(names, recursive, None if saving is None else saving.folder)
-    downloads = _Downloads(progress)
+    saved_to = None if saving is None else saving.folder
+    suffixes = OBJECT_SUFFIXES if classifier.input_shape.views else IMAGE_SUFFIXES
+    photos, unreadable = find_photos(names, recursive, saved_to, suffixes)
+    downloads = _Downloads(progress, classifier.input_shape)
     ensure_input_range(classifier, photos, downloads.read_ahead)
     with progress.task("predicting", len(photos)) as task:
         for photo in photos:
@@ -192,19 +197,19 @@ def predict_photos(
 class _Downloads:
     """Reads files and addresses; what was downloaded ahead is kept in memory until it is read."""
 
-    def __init__(self, progress: Progress) -> None:
-        self._progress = progress
+    def __init__(self, progress: Progress, shape: InputShape) -> None:
+        self._progress, self._shape = progress, shape
         self._held: dict[str, bytes | ImageError] = {}
 
     def read_ahead(self, photo: str | Path) -> Pixels:
         """Decode an image that will be read again."""
         if isinstance(photo, Path):
-            return decode(photo)
+            return self._open(photo)
         if photo not in self._held:
             if sum(len(content) for content in self._held.values() if isinstance(content, bytes)) > _HELD_BYTES:
                 raise ImageError("left for later")
             self._held[photo] = self._download(photo)
-        return _decode(self._held[photo])
+        return self._decode(self._held[photo])
 
     def read(self, photo: str | Path) -> Pixels:
         """Decode an image.
@@ -213,9 +218,17 @@ class _Downloads:
             ImageError: it cannot be read; the message is the reason alone.
         """
         if isinstance(photo, Path):
-            return decode(photo)
+            return self._open(photo)
         content = self._held.pop(photo) if photo in self._held else self._download(photo)
-        return _decode(content)
+        return self._decode(content)
+
+    def _open(self, photo: Path) -> Pixels:
+        return load_object(photo, self._shape) if self._shape.views else decode(photo)
+
+    def _decode(self, content: bytes | ImageError) -> Pixels:
+        if isinstance(content, ImageError):
+            raise content
+        return draw_object(content, self._shape) if self._shape.views else decode_bytes(content)
 
     def _download(self, address: str) -> bytes | ImageError:
         self._progress.info(f"downloading {address}")
@@ -225,14 +238,8 @@ class _Downloads:
             return error
 
 
-def _decode(content: bytes | ImageError) -> Pixels:
-    if isinstance(content, ImageError):
-        raise content
-    return decode_bytes(content)
-
-
 def find_photos(
-    names: Sequence[str], recursive: bool, saved: Path | None
+    names: Sequence[str], recursive: bool, saved: Path | None, suffixes: Collection[str] = IMAGE_SUFFIXES
 ) -> tuple[list[str | Path], list[UnreadablePhoto]]:
     """List addresses, files, and the image files of folders, that of saved copies apart; and folders without any."""
     photos: list[str | Path] = []
@@ -242,7 +249,7 @@ def find_photos(
             photos.append(name)
             continue
         path = Path(name)
-        found = _image_files(path, recursive, saved) if path.is_dir() else [path]
+        found = _image_files(path, recursive, saved, suffixes) if path.is_dir() else [path]
         photos.extend(found)
         if not found:
             remedy = "its subfolders neither" if recursive else "--recursive searches its subfolders too"
@@ -259,12 +266,12 @@ def ensure_input_range(
     readable = []
     for photo in photos[:: max(1, len(photos) // RANGE_PHOTOS)][:RANGE_PHOTOS]:
         with contextlib.suppress(ImageError):
-            readable.append(fit_image(read(photo), classifier.input_shape))
+            readable.append(load_pixels(read(photo), classifier.input_shape))
     if readable:
         classifier.choose_input_range(readable)
 
 
-def _image_files(folder: Path, recursive: bool, saved: Path | None) -> list[Path]:
+def _image_files(folder: Path, recursive: bool, saved: Path | None, suffixes: Collection[str]) -> list[Path]:
     """List the image files of a folder, sorted; links to folders are not followed."""
     found: list[Path] = []
     for place, folders, files in os.walk(folder):
@@ -274,5 +281,5 @@ def _image_files(folder: Path, recursive: bool, saved: Path | None) -> list[Path
         # macOS leaves «._IMG.jpg» files beside photos on foreign disks, and editors leave hidden ones: none is a photo.
         paths = (Path(place, name) for name in sorted(files) if not name.startswith("."))
         # a pipe or a device is listed with the reason
-        found.extend(path for path in paths if path.suffix.lower() in IMAGE_SUFFIXES)
+        found.extend(path for path in paths if path.suffix.lower() in suffixes)
     return found

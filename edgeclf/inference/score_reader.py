@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 import numpy.typing as npt
@@ -18,6 +18,14 @@ from edgeclf.inference.quantization import dequantize, share_ties, to_probabilit
 from edgeclf.inference.tflite_session import TFLiteEngine, TFLiteSession
 
 Floats = npt.NDArray[np.float32]
+
+
+class Scores(NamedTuple):
+    """What a model says of an image: what classes are ordered by, their probabilities, and those before the fit."""
+
+    ranking: npt.NDArray[Any]
+    shown: Floats
+    plain: Floats
 
 
 class ScoreReader:
@@ -91,6 +99,13 @@ class ScoreReader:
         if self.fitted is None:
             return self.plain_probabilities(raw)
         return calibrate(self.logits(), raw, self.fitted.temperature)
+
+    def score(self, raw: npt.NDArray[Any]) -> Scores:
+        """Compute all scores of the image that ran last."""
+        plain = self.plain_probabilities(raw)
+        shown = plain if self.fitted is None else self.probabilities(raw)
+        # raw numbers, as MediaPipe does; a single one stands for two classes
+        return Scores(raw.astype(np.float64) if len(raw) > 1 else plain, shown, plain)
 
     def logits(self) -> Floats:
         """Read the logits of the image that ran last: float32[outputs]."""

@@ -16,6 +16,7 @@ from edgeclf.graph.grad_cam import GradCam
 from edgeclf.image.drawing import Pixels
 from edgeclf.image.shape import STRETCH
 from edgeclf.inference.explain_report import FLOAT_NETWORK, GRAD_CAM, ExplainedSource
+from edgeclf.inference.explaining import check_pictures
 from edgeclf.inference.quantization import to_probabilities
 from edgeclf.keras_files.input_range import choose_input_range
 from edgeclf.keras_files.loading import load_network
@@ -36,7 +37,7 @@ class NetworkExplainer:
         trust_model: load it even if that runs code from its file.
 
     Raises:
-        ModelError: there is nothing to load, or Grad-CAM needs another network.
+        ModelError: there is nothing to load, Grad-CAM needs another network, or it sees objects.
         InputError: nothing states how pixels enter the network, or the labels do not fit.
         UntrustedModelError: the file would run foreign code.
     """
@@ -64,6 +65,7 @@ class NetworkExplainer:
         self.labels: tuple[str, ...] = tuple(classes)
         self.notes: tuple[str, ...] = tuple(notes)
         self.input_shape = loaded.network.input.shape
+        check_pictures(self.input_shape, str(loaded.path))
         self._grad_cam = GradCam(loaded.network, loaded.path.name)
         self.source = ExplainedSource(FLOAT_NETWORK, str(loaded.path), GRAD_CAM, self._grad_cam.map_size)
 

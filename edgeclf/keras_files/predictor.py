@@ -11,6 +11,7 @@ import tensorflow as tf
 
 from edgeclf.dataset import ImageView
 from edgeclf.graph.float_network import FloatNetwork
+from edgeclf.image.views import average_views, cut_views
 from edgeclf.measure.machine import describe_machine
 from edgeclf.progress import SILENT, Progress
 
@@ -54,7 +55,8 @@ class KerasPredictor:
         """Run the network over images, a batch at a time.
 
         Args:
-            images: uint8[N, H, W, 3], or anything that slices into that.
+            images: uint8[N, H, W, 3], or anything that slices into that; views of objects one below the other,
+                uint8[N, views * H, W, 3], are averaged over.
             progress: where the bar goes.
             title: of the bar.
 
@@ -66,9 +68,14 @@ class KerasPredictor:
         with tf.device(self._place), progress.task(title, total) as task:
             for start in range(0, total, self._batch_size):
                 batch = np.ascontiguousarray(images[start : start + self._batch_size])
-                found[start : start + len(batch)] = self._step(tf.constant(batch)).numpy()
+                found[start : start + len(batch)] = self._average(cut_views(batch, self.size[0]), len(batch))
                 task.advance(len(batch))
         return found
+
+    def _average(self, views: npt.NDArray[np.uint8], objects: int) -> npt.NDArray[np.float32]:
+        size = self._batch_size
+        parts = [self._step(tf.constant(views[at : at + size])).numpy() for at in range(0, len(views), size)]
+        return average_views(np.concatenate(parts), objects)
 
     def top1(self, images: Images, progress: Progress = SILENT) -> npt.NDArray[np.int64]:
         """Find the index of the best class of each of uint8[N, H, W, 3]: int64[N]; ties go to the lowest index."""

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from edgeclf.artifact.input_fit import DESCRIPTIONS
+from edgeclf.artifact.input_fit import describe_way
 from edgeclf.image.shape import STRETCH
 from edgeclf.measure.changes import SIGNIFICANT, is_significant
 from edgeclf.measure.formatting import milliseconds, p_value, percent, points, ratio, size, threads
@@ -56,7 +56,7 @@ def describe_inputs(report: BenchReport) -> list[str]:
     for model in report.models:
         height, width = model.input_size
         fit = model.fit or STRETCH
-        text = f"{width}×{height} pixels, fit {fit} ({DESCRIPTIONS.get(fit, fit)})"
+        text = f"{width}×{height} pixels, fit {fit} ({describe_way(fit)})"
         names.setdefault(text, {})[model.name] = None
     return [f"{', '.join(concerned)}: {text}" for text, concerned in names.items()]
 

@@ -8,6 +8,7 @@ import tensorflow as tf
 import tf_keras
 
 from edgeclf.dataset.types import ImageView
+from edgeclf.image.views import average_views, cut_views
 from edgeclf.progress import SILENT, Progress
 from edgeclf.training.pipeline import evaluation_batches
 
@@ -19,12 +20,13 @@ def predict_probabilities(
 
     Args:
         model: from `float32[N, H, W, 3]`, 0..255, to probabilities.
-        images: uint8[N, H, W, 3].
+        images: uint8[N, H, W, 3]; views of objects one below the other, uint8[N, views * H, W, 3], are averaged over.
         progress: where the bar goes.
 
     Returns:
         float32[N, C].
     """
+    height = model.input_shape[1] or images.shape[1]
     step = getattr(model, "_edgeclf_inference", None)
     if step is None:
         step = tf.function(lambda batch: model(tf.cast(batch, tf.float32), training=False), reduce_retracing=True)
@@ -32,6 +34,7 @@ def predict_probabilities(
     parts = []
     with progress.task("evaluating (images)", len(images)) as task:
         for batch in evaluation_batches(images):
-            parts.append(np.asarray(step(batch), np.float32))
+            views = cut_views(batch.numpy(), height)
+            parts.append(average_views(np.asarray(step(views), np.float32), len(batch)))
             task.advance(len(parts[-1]))
     return np.concatenate(parts) if parts else np.empty((0, int(model.output_shape[-1])), np.float32)

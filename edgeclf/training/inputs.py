@@ -83,6 +83,7 @@ def load_inputs(request: TrainPlan, plan: RunPlan, devices: Devices) -> Training
         seed = SPLIT_SEED if plan.parent is None else plan.parent.split_seed
         shape, progress = config.input_shape, request.progress
         dataset = load_dataset(request.data, image_size=shape.size, fit=shape.fit, split_seed=seed, progress=progress)
+        dataset = dataset.train_on_views()
         if isinstance(start, GrownStart):
             for line in start.find_growth(dataset).describe():
                 request.progress.info(line)

@@ -41,7 +41,7 @@ def train_head(
         DivergedError: the features are not finite.
     """
     began = time.monotonic()
-    train, validation = dataset.splits["train"], dataset.splits["validation"]
+    train, validation = dataset.splits["train"], dataset.splits["validation"].each_view(dataset.height)
     found = fit_head(model, train, validation, config.balance, progress, features)
     if not math.isfinite(found.validation_loss):
         raise DivergedError("the features of the pretrained network are not finite; another --weights is needed")

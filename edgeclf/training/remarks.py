@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from edgeclf.artifact.input_fit import DESCRIPTIONS
+from edgeclf.artifact.input_fit import describe_way
 from edgeclf.dataset.unlabelled import UNLABELLED
 from edgeclf.image.shape import STRETCH, ImageSize, show_size
 from edgeclf.measure.formatting import counted, exact
@@ -34,7 +34,7 @@ def describe_network(config: TrainConfig, parameters: int, origin: str) -> str:
     width = config.width or (network.default_width if network else None)
     named = f"{config.model}{f' of width {width:g}' if width and not _is_file(config) else ''}"
     start = f"starts from {origin}" if origin else "starts from scratch"
-    fitted = "" if config.fit == STRETCH else f" ({config.fit}: {DESCRIPTIONS[config.fit]})"
+    fitted = "" if config.fit == STRETCH else f" ({config.fit}: {describe_way(config.fit)})"
     return (
         f"network: {named}, {counted(parameters, 'parameter')}, input {show_size(config.input_shape.size)} pixels"
         f"{fitted}, {start}"
@@ -42,12 +42,13 @@ def describe_network(config: TrainConfig, parameters: int, origin: str) -> str:
 
 
 def describe_images(dataset: Dataset) -> str:
-    """Count classes, and images a split; the test split of images without labels is not used."""
+    """Count classes, and images or objects a split; the test split of images without labels is not used."""
     unlabelled = dataset.class_names == (UNLABELLED,)
     classes = "no labels" if unlabelled else counted(len(dataset.class_names), "class", "classes")
-    splits = ", ".join(f"{exact(len(split))} {name}" for name, split in dataset.splits.items())
+    splits = ", ".join(f"{exact(split.objects)} {name}" for name, split in dataset.splits.items())
     missing = "" if "test" in dataset.splits else ", no test"
-    return f"images: {splits}{missing}; {classes}"
+    seen = f"; each seen from {counted(dataset.shape.views, 'direction')}" if dataset.shape.views else ""
+    return f"{'objects' if seen else 'images'}: {splits}{missing}; {classes}{seen}"
 
 
 def describe_work(config: TrainConfig, steps: int, batch: int, device: str, folder: Path) -> str:

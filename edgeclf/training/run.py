@@ -14,6 +14,7 @@ from edgeclf.artifact.run_folder import RunFolder
 from edgeclf.dataset.types import Dataset
 from edgeclf.errors import RunFailedError
 from edgeclf.image.shape import plain_size
+from edgeclf.image.views import average_views
 from edgeclf.measure.formatting import counted, percent
 from edgeclf.progress import Progress
 from edgeclf.training.checkpoint import TrainingState
@@ -220,8 +221,11 @@ def _compare_with_training(
 ) -> str:
     """Return a sentence on the gap between training and validation top-1."""
     training = dataset.splits["train"]
-    sample = np.linspace(0, len(training.labels) - 1, min(len(training.labels), 5000)).astype(np.int64)
-    predictions = predict_probabilities(model, training.images.subset(sample), progress)
+    # Views of an object count together, as they do in validation.
+    views = training.views
+    sample = np.linspace(0, training.objects - 1, min(training.objects, 5000 // views)).astype(np.int64) * views
+    rows = (sample[:, None] + np.arange(views)).reshape(-1)
+    predictions = average_views(predict_probabilities(model, training.images.subset(rows), progress), len(sample))
     train_top1 = float((predictions.argmax(1) == training.labels[sample]).mean())
     validation = metrics["validation"]
     images = (len(sample), validation.images if validation else 0)

@@ -14,6 +14,8 @@ from edgeclf.artifact.run_folder import RunFolder
 from edgeclf.dataset import probe
 from edgeclf.dataset.probing import DataProbe
 from edgeclf.errors import InputError
+from edgeclf.image.point_files import POINT_SUFFIXES
+from edgeclf.image.shape import DEFAULT_VIEWS, STRETCH, count_views, views_fit
 from edgeclf.keras_files.loading import locate_float_file
 from edgeclf.keras_files.tflite_start import check_tflite_start, is_tflite_start
 from edgeclf.training.budget.choice import NetworkChoice
@@ -125,7 +127,7 @@ def _name_run(config: TrainConfig, seen: DataProbe) -> str:
 def _continue_run(request: TrainPlan, plan: RunPlan) -> RunPlan:
     folder = plan.folder
     earlier = find_earlier(folder, resume=request.resume, overwrite=request.overwrite)
-    config = resume_config(plan.config, earlier, folder.path) if earlier else plan.config
+    config = resume_config(plan.config, earlier, folder.path) if earlier else _suit_fit(plan.config, plan.probe)
     _log_own_settings(plan, config, request)
     found = RunPlan(folder, config, plan.probe, earlier, None if earlier is None else _earlier_choice(earlier))
     if found.report is None:
@@ -138,6 +140,27 @@ def _continue_run(request: TrainPlan, plan: RunPlan) -> RunPlan:
         config, choice = choose_network(config, plan.probe, trust_model=trust, progress=progress)
         found = dataclasses.replace(found, config=config, choice=choice)
     return found
+
+
+def _suit_fit(config: TrainConfig, seen: DataProbe) -> TrainConfig:
+    """Return `config` with a fit that suits what the data holds: photos, or objects in space.
+
+    Raises:
+        InputError: the fit that is set is for the other kind.
+    """
+    views = count_views(config.fit)
+    if views and not seen.holds_objects:
+        raise InputError(
+            f"{seen.name}: holds photos, and --views is for point clouds and meshes "
+            f"({', '.join(sorted(POINT_SUFFIXES))}); leave --views out"
+        )
+    if views or not seen.holds_objects or config.from_run is not None:
+        return config
+    if config.fit != STRETCH:
+        raise InputError(
+            f"{seen.name}: holds point clouds or meshes, which have no aspect ratio; leave --fit {config.fit} out"
+        )
+    return config.replace(fit=views_fit(DEFAULT_VIEWS))
 
 
 def _earlier_choice(record: dict[str, Any]) -> NetworkChoice | None:

@@ -15,6 +15,7 @@ from edgeclf.dataset.known_images import write_images
 from edgeclf.dataset.types import Dataset
 from edgeclf.errors import InputError
 from edgeclf.image.shape import STRETCH, ImageSize
+from edgeclf.image.views import describe_views
 from edgeclf.records import Record
 from edgeclf.training.budget.choice import NetworkChoice
 from edgeclf.training.config import TrainConfig
@@ -150,6 +151,7 @@ class RunRecord:
                 "unreadable": [u.to_dict() for u in dataset.unreadable],
                 "in_training": count_in_training(dataset),
                 "notes": list(dataset.notes),
+                **({"views": describe_views(dataset.shape)} if dataset.shape.views else {}),
             },
             "parameters": reported.get("parameters"),
             "seconds": reported.get("seconds"),

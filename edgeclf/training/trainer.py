@@ -162,7 +162,8 @@ class Trainer:
         splits = self.dataset.splits
         if not self.config.head_first or self.devices.workers > 1:
             return
-        found = fit_head(model, splits["train"], splits["validation"], self.config.balance, self.progress)
+        validation = splits["validation"].each_view(self.dataset.height)
+        found = fit_head(model, splits["train"], validation, self.config.balance, self.progress)
         self.progress.info(
             f"classifier on frozen features: {percent(found.validation_top1, 1)} on validation; now all layers"
         )

@@ -5,7 +5,7 @@ from __future__ import annotations
 import platform
 from typing import Any
 
-from edgeclf.artifact.input_fit import DESCRIPTIONS, PROVENANCE_KEY
+from edgeclf.artifact.input_fit import PROVENANCE_KEY, describe_way
 from edgeclf.artifact.none_class import find_none_classes
 from edgeclf.artifact.provenance import Provenance
 from edgeclf.compression.export.model_writer import package_model
@@ -13,7 +13,8 @@ from edgeclf.compression.exporter import ExportedFile
 from edgeclf.compression.probabilities.fit import Fit
 from edgeclf.errors import DataError, ModelError
 from edgeclf.image.decoding import PREPROCESSING_VERSION
-from edgeclf.image.shape import STRETCH
+from edgeclf.image.shape import STRETCH, InputShape
+from edgeclf.image.views import describe_views
 from edgeclf.versions import package_version
 
 RESIZE_RULE = "area when shrinking, else bilinear"
@@ -49,6 +50,7 @@ def package(
     Raises:
         DataError: labels or samples do not fit into a model file.
     """
+    shape = InputShape(exported.shape.height, exported.shape.width, fit)
     none_classes = find_none_classes(classes)
     made = Provenance(
         recipe=recipe,
@@ -58,9 +60,10 @@ def package(
         preprocessing={
             "color": "RGB",
             PROVENANCE_KEY: fit,
-            "resize": f"{RESIZE_RULE}; {DESCRIPTIONS[fit]}",
+            "resize": f"{RESIZE_RULE}; {describe_way(fit)}",
             "version": PREPROCESSING_VERSION,
-        },
+        }
+        | ({"views": describe_views(shape)} if shape.views else {}),
         input_range=exported.input_range,
         created_by=f"edgeclf {package_version('edgeclf') or ''}".strip(),
         probabilities=None if fitted is None else fitted.fitted,

@@ -34,7 +34,7 @@ def measure_source(context: RecipeContext) -> SensitivityReport:
         raise InputError("the sensitivity of layers is measured on images with labels; name them with --data")
     validation = context.data.splits.get("validation")
     name = "validation" if validation is not None and len(validation) else "train"
-    split = context.data.splits[name]
+    split = context.data.splits[name].each_view(context.data.height)
     rows = np.linspace(0, len(split) - 1, min(MOST_IMAGES, len(split))).astype(np.int64)
     images, labels = np.asarray(split.images[rows]), np.asarray(split.labels[rows], np.int64)
     layers = measure_sensitivity(

@@ -83,7 +83,7 @@ def find_data(loaded: LoadedNetwork, plan: CompressPlan, progress: Progress, ima
         with data_of_the_run(plan.data is None):
             data = load_dataset(chosen, image_size=shape.size, fit=shape.fit, progress=progress, **settings)
     _check(loaded, data, progress, named=not plan.unlabelled)
-    return data
+    return data.train_on_views()
 
 
 def _check(loaded: LoadedNetwork, data: Dataset, progress: Progress, *, named: bool) -> None:

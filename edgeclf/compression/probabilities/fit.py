@@ -72,7 +72,7 @@ def fit_probabilities(
     """
     inner = reader.inner
     if inner is None or outputs.logits is None:
-        return Fit(None, note=f"probabilities are not fitted: {describe_missing(file.graph)}")
+        return _without_logits(file, of_views=inner is not None)
     if len(labels) < LEAST_IMAGES:
         return Fit(
             None, note=f"probabilities are not fitted: expected {LEAST_IMAGES} validation images, got {len(labels)}"
@@ -121,6 +121,11 @@ def fit_probabilities(
         nll_before=mean_nll(logits, labels, 1.0),
     )
     return Fit(dataclasses.replace(fitted, **_errors(outputs, labels, right)), None if space is None else arrays)
+
+
+def _without_logits(file: ModelFile, *, of_views: bool) -> Fit:
+    why = "those of an object are means over its views" if of_views else describe_missing(file.graph)
+    return Fit(None, note=f"probabilities are not fitted: {why}")
 
 
 def _read_features(file: ModelFile, reader: ModelReader, train: Split, progress: Progress) -> tuple[Floats, Labels]:

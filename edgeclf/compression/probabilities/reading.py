@@ -14,6 +14,7 @@ from edgeclf.artifact.normalization import RAW, Normalization
 from edgeclf.compression.exporter import ExportedFile
 from edgeclf.dataset import ImageView
 from edgeclf.errors import ModelError
+from edgeclf.image.views import cut_views
 from edgeclf.inference.classifier import Classifier
 from edgeclf.inference.score_reader import ScoreReader
 from edgeclf.progress import SILENT, Progress
@@ -27,7 +28,7 @@ class ModelOutputs:
     """What a model computed for N images.
 
     Attributes:
-        raw: its output in its own type, [N, outputs].
+        raw: its output in its own type, [N, outputs]; of objects seen from several directions `plain`.
         plain: probabilities of the output itself, float32[N, C].
         logits: float32[N, outputs]; None: they cannot be read.
         features: float32[N, D]; None: they cannot be read.
@@ -56,7 +57,9 @@ class _InnerClassifier(Classifier):
         return ScoreReader(file, runtime, threads, inner=self._inner or InnerScores(file.graph.output_indices[0]))
 
     def read(self, images: Images, progress: Progress, title: str) -> ModelOutputs:
-        """Classify images one at a time, as a device does."""
+        """Classify images one at a time, as a device does; of objects seen from several directions the mean is kept."""
+        if images.shape[1] != self.height:
+            return self._read_objects(images, progress, title)
         reader, inner = self._reader, self._inner
         raws, logits, features = [], [], []
         with progress.task(title, len(images)) as task:
@@ -75,6 +78,17 @@ class _InnerClassifier(Classifier):
             np.stack(logits) if logits else None,
             np.stack(features) if features else None,
         )
+
+    def _read_objects(self, images: Images, progress: Progress, title: str) -> ModelOutputs:
+        found = []
+        with progress.task(title, len(images)) as task:
+            for number in range(len(images)):
+                views = cut_views(np.asarray(images[number : number + 1]), self.height)
+                plain = [self._reader.plain_probabilities(self.raw(view)) for view in views]
+                found.append(np.mean(plain, axis=0, dtype=np.float32))
+                task.advance()
+        mean = np.stack(found)
+        return ModelOutputs(mean, mean, None, None)
 
 
 class ModelReader:
@@ -101,7 +115,7 @@ class ModelReader:
         """Run the model on uint8[N, H, W, 3] of its own size, at least one of them.
 
         Args:
-            images: of the model's size.
+            images: of the model's size, or views of it one below the other.
             progress: where a bar is shown.
             title: of the bar.
         """

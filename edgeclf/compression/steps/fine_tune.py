@@ -17,6 +17,7 @@ from edgeclf.dataset.types import Split
 from edgeclf.errors import InputError, RunFailedError
 from edgeclf.graph.float_network import FloatNetwork
 from edgeclf.graph.private_apis import producer
+from edgeclf.image.views import average_views, cut_views
 from edgeclf.progress import Progress, Task
 from edgeclf.training.augmentation import LEVELS
 from edgeclf.training.curriculum import augmentation_at
@@ -216,7 +217,8 @@ def _scorer(model: Any, data: FineTuningData) -> Callable[[], float]:
         correct = 0
         for start in range(0, len(chosen), 200):
             part = chosen[start : start + 200]
-            predictions = predict(tf.constant(split.images[part].astype(np.float32) * scale))
+            views = cut_views(split.images[part], model.input_shape[1])
+            predictions = average_views(predict(tf.constant(views.astype(np.float32) * scale)).numpy(), len(part))
             correct += int((np.argmax(predictions, axis=1) == split.labels[part]).sum())
         return correct / len(chosen)
 

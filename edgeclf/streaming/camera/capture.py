@@ -40,6 +40,10 @@ class Capture:
         every_frame: keep all frames and let the source wait: for files that are to be classified whole.
         retry: how long to wait for what.
 
+    Attributes:
+        name: of the source.
+        depth: whether its frames are depth pictures; None: of a recording, which may be either.
+
     Raises:
         InputError: every frame of a camera is asked for, which would be late by more and more.
     """
@@ -56,6 +60,7 @@ class Capture:
         self._every_frame = every_frame
         self._first: Source | None = make()
         self.name, self._endless = self._first.name, self._first.endless
+        self.depth: bool | None = getattr(self._first, "depth", False)
         if every_frame and self._endless:
             raise InputError(f"{self.name}: --every-frame is for files; a camera does not wait until a frame is done")
         self.reconnects = 0

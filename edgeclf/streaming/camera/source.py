@@ -93,6 +93,8 @@ class Source(Protocol):
     Attributes:
         name: shown in lines and views, such as `/dev/video0`.
         endless: a camera or a stream, which is opened again when it stops giving frames; a file is not.
+        depth: optional; True where frames are depth pictures (see `sources.depth_frames`), which models of objects see;
+            None where nobody knows.
     """
 
     name: str

@@ -12,7 +12,7 @@ from typing import IO
 
 from edgeclf.artifact.locate import locate_model
 from edgeclf.artifact.model_file import ModelFile
-from edgeclf.errors import ReaderLeftError, RunFailedError
+from edgeclf.errors import InputError, ReaderLeftError, RunFailedError
 from edgeclf.extras import extras
 from edgeclf.inference.activation_maps import MappingClassifier
 from edgeclf.inference.classifier import Classifier
@@ -81,6 +81,7 @@ def run_live(
         capture = _open_capture(settings, watcher, progress)
         closing.add(capture.close)
         classifier = _open_model(model, settings, progress)
+        _check_depth(classifier, capture.depth, settings.camera)
         state = LiveState(classifier.path.stem, classifier.labels, capture.name, problems)
         made += make_outputs(settings, classifier, state, closing)
         lines = None
@@ -167,6 +168,21 @@ def _open_model(model: str | Path, settings: LiveSettings, progress: Progress) -
         )
     classifier.choose_over_frames()
     return classifier
+
+
+def _check_depth(classifier: Classifier, depth: bool | None, camera: str) -> None:
+    """Raise InputError where frames are photos and the model sees depth pictures, or the other way round."""
+    views = classifier.input_shape.views
+    if depth and not views:
+        raise InputError(
+            f"--camera {camera} gives depth pictures, and {classifier.path.name} was trained on photos; "
+            "expected a model of objects (train --views)"
+        )
+    if views and depth is False:
+        raise InputError(
+            f"{classifier.path.name} sees objects as depth pictures, and --camera {camera} gives photos; "
+            "expected depth:FOLDER of 16-bit PNGs"
+        )
 
 
 def _work(loop: Loop, stop: threading.Event, windowed: LiveState | None) -> str:

@@ -40,6 +40,7 @@ class ImageFolderSource:
     """
 
     endless = False
+    suffixes = IMAGE_SUFFIXES
 
     def __init__(
         self,
@@ -83,7 +84,7 @@ class ImageFolderSource:
                 if closed.wait(max(0.0, captured - time.monotonic())):
                     raise SourceError("was closed")
             try:
-                pixels = decode_bgr(path)
+                pixels = self.decode(path)
             except ImageError as error:
                 self._refused = self._refused or f"{path.name}: {error}"
                 self._log(f"{path}: {error}")
@@ -96,16 +97,24 @@ class ImageFolderSource:
             raise InputError(f"{self.name}: holds no image that can be read ({self._refused})")
         raise EndOfSourceError
 
+    def decode(self, path: Path) -> Pixels:
+        """Decode a file to uint8[H, W, 3] BGR.
+
+        Raises:
+            ImageError: it cannot be read; the message is the reason alone.
+        """
+        return decode_bgr(path)
+
     def close(self) -> None:
         """Wake a thread that waits for the next image."""
         self._closed.set()
 
     def _images(self) -> list[Path]:
         try:
-            files = sorted(path for path in self._path.iterdir() if path.suffix.lower() in IMAGE_SUFFIXES)
+            files = sorted(path for path in self._path.iterdir() if path.suffix.lower() in self.suffixes)
         except OSError as error:
             raise InputError(f"{self.name}: cannot be read ({(error.strerror or str(error)).lower()})") from error
         found = [path for path in files if not path.is_dir() and not path.name.startswith(".")]
         if not found:
-            raise InputError(f"{self.name}: holds no image files ({', '.join(sorted(IMAGE_SUFFIXES))})")
+            raise InputError(f"{self.name}: holds no image files ({', '.join(sorted(self.suffixes))})")
         return found

@@ -7,6 +7,7 @@ from collections.abc import Callable
 
 from edgeclf.errors import InputError
 from edgeclf.streaming.camera.source import Source, SourceRequest
+from edgeclf.streaming.camera.sources.depth_frames import open_depth_frames
 from edgeclf.streaming.camera.sources.files import open_file_address, open_path
 from edgeclf.streaming.camera.sources.gstreamer import open_pipeline
 from edgeclf.streaming.camera.sources.picamera import open_picamera
@@ -18,7 +19,8 @@ Opener = Callable[[SourceRequest], Source | None]
 
 EXPECTED = (
     "expected a number (0), a device (/dev/video0), a video file, a folder of images, a recording, "
-    "an address (rtsp://, http://), a GStreamer pipeline (with ' ! ' between its elements), or picamera2"
+    "an address (rtsp://, http://), a GStreamer pipeline (with ' ! ' between its elements), picamera2, "
+    "or depth:FOLDER of 16-bit PNGs"
 )
 
 SOURCES: dict[str, Opener] = {
@@ -29,6 +31,7 @@ SOURCES: dict[str, Opener] = {
     r"/dev/.*": open_device,
     r"\d{1,3}": open_numbered_device,
     r"picamera2(:\d{1,2})?": open_picamera,
+    r"depth:.+": open_depth_frames,
 }
 """The kinds of sources: a regular expression that the whole text behind `--camera` matches, and what makes the source.
 
@@ -52,7 +55,8 @@ def choose_source(
 
     Args:
         camera: `0`, `/dev/video0`, a video file, an image, a folder of images, a recording (a folder with `times.csv`),
-            an address, a GStreamer pipeline, `picamera2` or `picamera2:1`, or what an entry of `SOURCES` matches.
+            an address, a GStreamer pipeline, `picamera2` or `picamera2:1`, `depth:FOLDER` (depth frames), or what an
+            entry of `SOURCES` matches.
         every_frame: show all frames of a file, as fast as they are taken.
         size: width and height to ask a camera for, pixels.
         rate: frames a second to ask a camera for; images a second of a folder.

@@ -44,6 +44,8 @@ class ReplaySource:
         InputError: there are no frames, or the times do not fit them.
     """
 
+    depth = None
+
     def __init__(
         self,
         frames: Frames,
