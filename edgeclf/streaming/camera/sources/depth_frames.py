@@ -15,6 +15,7 @@ import numpy.typing as npt
 from edgeclf.errors import InputError
 from edgeclf.image.files import read_content
 from edgeclf.image.objects import draw_object
+from edgeclf.image.point_files import OBJECT_SUFFIXES
 from edgeclf.image.shape import InputShape, views_fit
 from edgeclf.image.views import draw_frame
 from edgeclf.streaming.camera.frame import Pixels
