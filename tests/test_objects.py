@@ -126,6 +126,20 @@ def test_without_the_library_the_install_command_is_named(tmp_path: Path, monkey
     assert len(read_points(npy(CORNERS))) == 8, "arrays need no library"
 
 
+def test_the_option_states_the_fit() -> None:
+    pytest.importorskip("typer")
+    from edgeclf.cli.fit_options import TRAINED_FIT, VIEWS
+    from edgeclf.cli.options import Table
+    from edgeclf.training.config import TrainConfig
+
+    table = Table(lambda: TrainConfig, (TRAINED_FIT, VIEWS))
+    assert table.read({"fit": None, "views": 12}) == {"fit": "views12"}
+    with pytest.raises(InputError, match="--views cannot be combined with --fit"):
+        table.read({"fit": "crop", "views": 12})
+    with pytest.raises(InputError, match="from 1 to 64, got 0"):
+        table.read({"fit": None, "views": 0})
+
+
 def test_views_are_counted_by_their_names() -> None:
     assert [count_views(fit) for fit in ("views1", "views12", "stretch", "views0", "views65", "views", "views-1")] == [
         1, 12, 0, 0, 0, 0, 0,

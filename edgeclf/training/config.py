@@ -33,7 +33,8 @@ class TrainConfig(Record):
         width: width multiplier, for networks that have one.
         image_size: side of the square input, pixels, or (height, width); multiples of 8.
         fit: how pictures of another shape come to the input: `stretch`, `crop` (the largest central region of its
-            aspect ratio) or `pad` (the whole picture, letterboxed in gray). The model file states it.
+            aspect ratio) or `pad` (the whole picture, letterboxed in gray); of point clouds and meshes `views1` to
+            `views64`, the directions that they are seen from (`views6` where none is set). The model file states it.
         epochs: passes over the training split.
         batch_size: images a step, over all replicas.
         learning_rate: peak of the schedule (linear warm-up, then half a cosine to zero; Loshchilov and Hutter, 2017).
