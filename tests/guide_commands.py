@@ -17,6 +17,8 @@ GUIDE = (
     "docs/tutorial.md",
     "docs/notebooks.md",
     "docs/how-to/accuracy.md",
+    "docs/data.md",
+    "docs/how-to/mistakes.md",
     "docs/how-to/faster.md",
     "docs/how-to/smaller.md",
     "docs/how-to/unknown.md",

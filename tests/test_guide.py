@@ -161,7 +161,7 @@ OTHER_PROGRAMS = {"--fast", "--durations", "--install-completion", "--no-deps", 
 def test_options_named_in_the_text_exist() -> None:
     known = {name: option_names(name) for name in COMMANDS}
     every = set().union(*known.values()) | OTHER_PROGRAMS
-    for page in (*GUIDE, "docs/data.md", "docs/numbers.md", "docs/networks.md", "docs/index.md"):
+    for page in (*GUIDE, "docs/numbers.md", "docs/networks.md", "docs/index.md"):
         for code in re.findall(r"`([^`\n]+(?:\n[^`\n]+)?)`", read(page)):
             used = set(re.findall(r"(?<![\w-])--[a-z][\w-]*", code))
             owner = next((name for name in known if re.match(rf"(edgeclf )?{name}\b", code)), None)
