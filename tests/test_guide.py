@@ -71,6 +71,7 @@ def make_everything(folder: Path) -> None:
 SMALL = ("--epochs", "2", "--model", "cnn", "--image-size", "32")
 EXTRA = {
     "train": SMALL,
+    "pretrain": SMALL,
     "bench": ("--runs", "50", "--overwrite"),
     "live": ("--no-window", "--overwrite", "--no-stay"),
     "collected": ("--json",),  # counts, and serves no page that somebody would have to end
