@@ -17,6 +17,8 @@ GUIDE = (
     "docs/tutorial.md",
     "docs/notebooks.md",
     "docs/how-to/accuracy.md",
+    "docs/data.md",
+    "docs/how-to/mistakes.md",
     "docs/how-to/faster.md",
     "docs/how-to/smaller.md",
     "docs/how-to/unknown.md",
@@ -43,6 +45,9 @@ NOT_RUN = {
     "edge/bin/pip install ": "likewise",
     "export TF_CONFIG=": "there is no second machine; tests/test_training.py trains with two workers on this one",
     "edgeclf train photos --out runs/together": "waits for a second machine",
+    "edgeclf tune photos --trials 20": "takes two hours; tests/test_tune.py searches for less",
+    "edgeclf train photos --members 3": "trains three networks; tests/test_ensembles.py trains two, and one from them",
+    "edgeclf train photos --teacher runs/teacher": "likewise",
     "edgeclf compress runs/photos --max-drop 1 --max-size 60KB --out found --storage postgresql:": "needs a database; "
     "tests/test_compress_budget.py shares a search",
     "edgeclf bench photos-int8.tflite --threads 1,4 --against bench.json --sustain 10": "takes ten minutes; "

@@ -71,6 +71,7 @@ def make_everything(folder: Path) -> None:
 SMALL = ("--epochs", "2", "--model", "cnn", "--image-size", "32")
 EXTRA = {
     "train": SMALL,
+    "pretrain": SMALL,
     "bench": ("--runs", "50", "--overwrite"),
     "live": ("--no-window", "--overwrite", "--no-stay"),
     "collected": ("--json",),  # counts, and serves no page that somebody would have to end
@@ -161,7 +162,7 @@ OTHER_PROGRAMS = {"--fast", "--durations", "--install-completion", "--no-deps", 
 def test_options_named_in_the_text_exist() -> None:
     known = {name: option_names(name) for name in COMMANDS}
     every = set().union(*known.values()) | OTHER_PROGRAMS
-    for page in (*GUIDE, "docs/data.md", "docs/numbers.md", "docs/networks.md", "docs/index.md"):
+    for page in (*GUIDE, "docs/numbers.md", "docs/networks.md", "docs/index.md"):
         for code in re.findall(r"`([^`\n]+(?:\n[^`\n]+)?)`", read(page)):
             used = set(re.findall(r"(?<![\w-])--[a-z][\w-]*", code))
             owner = next((name for name in known if re.match(rf"(edgeclf )?{name}\b", code)), None)

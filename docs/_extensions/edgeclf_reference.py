@@ -107,15 +107,25 @@ def _describe_settings(name: str) -> str:
     assert settings is not None
     record = settings()
     meanings = _setting_meanings(name, record)
+    refused = _list_refused(name)
     keys: dict[tuple[str, str], list[str]] = {}
     for field in dataclasses.fields(record):
-        if field.init:
+        if field.init and field.name not in refused:
             default, meaning = meanings[field.name]
             if not meaning:
                 raise ValueError(f"the docstring that explains the setting {field.name} of {name} does not name it")
             keys.setdefault((str(default), meaning), []).append(f"`{field.name}`")
     rows = ((" ".join(names), f"`{default}`", escape(meaning)) for (default, meaning), names in keys.items())
     return f"**Settings** (`--set KEY=VALUE`)\n\n{table(('key', 'default', 'meaning'), rows)}"
+
+
+def _list_refused(name: str) -> tuple[str, ...]:
+    """List the fields of a command's record that it refuses."""
+    if name != "pretrain":
+        return ()
+    from edgeclf.training.pretraining.config import NEED_LABELS
+
+    return NEED_LABELS
 
 
 def _setting_meanings(name: str, record: type) -> dict[str, tuple[Any, str]]:
@@ -144,8 +154,8 @@ def _fields(record: type) -> Iterator[tuple[str, tuple[Any, str]]]:
 
 
 def describe_fields(record: type) -> dict[str, str]:
-    """Return by field of a dataclass what its docstring says of it."""
-    found: dict[str, str] = {}
+    """Return by field of a dataclass what its docstring says of it, or that of the class which the field is from."""
+    found = describe_fields(record.__base__) if dataclasses.is_dataclass(record.__base__) else {}
     for block in re.findall(r"^(?:Args|Attributes):\n((?:^(?: .*)?\n?)+)", inspect.getdoc(record) or "", re.MULTILINE):
         for entry in re.split(r"^(?=\S)", textwrap.dedent(block), flags=re.MULTILINE):
             names, _, text = entry.partition(":")
