@@ -97,6 +97,7 @@ def make_environment() -> jinja2.Environment:
         formatting.size,
         formatting.milliseconds,
         formatting.number,
+        formatting.counted,
         formatting.exact,
         formatting.p_value,
         formatting.ratio,
