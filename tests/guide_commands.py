@@ -46,6 +46,7 @@ NOT_RUN = {
     "export TF_CONFIG=": "there is no second machine; tests/test_training.py trains with two workers on this one",
     "edgeclf train photos --out runs/together": "waits for a second machine",
     "edgeclf tune photos --trials 20": "takes two hours; tests/test_tune.py searches for less",
+    "edgeclf train photos --weights runs/start": "tests/test_pretraining.py trains from such a run",
     "edgeclf train photos --members 3": "trains three networks; tests/test_ensembles.py trains two, and one from them",
     "edgeclf train photos --teacher runs/teacher": "likewise",
     "edgeclf compress runs/photos --max-drop 1 --max-size 60KB --out found --storage postgresql:": "needs a database; "
