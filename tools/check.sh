@@ -16,7 +16,7 @@ system_packages libegl1 libgles2
 # What the live tests are tried with: a browser, a display in memory, a broker, pipelines, systemd. Without, they skip.
 system_packages chromium xvfb xdotool mosquitto gstreamer1.0-tools gstreamer1.0-plugins-base gstreamer1.0-plugins-good \
     python3-gi gir1.2-gst-rtsp-server-1.0 systemd openssl shellcheck || [ "$(id -u)" != 0 ]
-environment .venv -c constraints.txt -e '.[train,web,mqtt,dev,heic,imagenet,onnx,docs,litert-quantizer]'
+environment .venv -c constraints.txt -e '.[train,web,mqtt,dev,heic,imagenet,onnx,docs,litert-quantizer,3d]'
 bin=.venv/bin
 
 # A device's environment: the wheel as users get it, and nothing of the host side. The older runtime wants older packages

@@ -5,7 +5,7 @@ cd "$(dirname "$0")/.."
 . tools/environment.sh
 
 base_packages
-environment .venv -c constraints.txt -e '.[train,web,mqtt,dev,heic,imagenet,onnx,docs,litert-quantizer]'
+environment .venv -c constraints.txt -e '.[train,web,mqtt,dev,heic,imagenet,onnx,docs,litert-quantizer,3d]'
 edgeclf=.venv/bin/edgeclf
 
 say "training on the embedded digits"
