@@ -25,6 +25,7 @@ GUIDE = (
     "docs/how-to/live.md",
     "docs/how-to/several-machines.md",
     "docs/how-to/other-networks.md",
+    "docs/how-to/objects.md",
     "docs/how-to/from-other-tools.md",
     "docs/how-to/gate.md",
     "docs/scripts.md",
@@ -49,6 +50,11 @@ NOT_RUN = {
     "edgeclf train photos --weights runs/start": "tests/test_pretraining.py trains from such a run",
     "edgeclf train photos --members 3": "trains three networks; tests/test_ensembles.py trains two, and one from them",
     "edgeclf train photos --teacher runs/teacher": "likewise",
+    "edgeclf train shapes": "tests/test_objects_walk.py makes objects, and goes the same way",
+    "edgeclf compress runs/shapes": "likewise",
+    "edgeclf bench runs/shapes": "likewise",
+    "edgeclf predict runs/shapes": "likewise",
+    "edgeclf live runs/shapes": "likewise",
     "edgeclf compress runs/photos --max-drop 1 --max-size 60KB --out found --storage postgresql:": "needs a database; "
     "tests/test_compress_budget.py shares a search",
     "edgeclf bench photos-int8.tflite --threads 1,4 --against bench.json --sustain 10": "takes ten minutes; "
