@@ -87,16 +87,16 @@ def made(source: Path, data: Dataset, tmp_path_factory: pytest.TempPathFactory) 
 
 def watch_mirroring(patched: pytest.MonkeyPatch) -> list[bool]:
     """The list that grows with each batch: whether it is mirrored at random."""
-    from edgeclf.training import pipeline
+    from edgeclf.training import views
 
     seen: list[bool] = []
-    real = pipeline.augment
+    real = views.augment
 
     def watched(batch: Any, recipe: Any, random: Any) -> Any:
         seen.append(recipe.flip)
         return real(batch, recipe, random)
 
-    patched.setattr(pipeline, "augment", watched)
+    patched.setattr(views, "augment", watched)
     return seen
 
 

@@ -11,7 +11,13 @@ import tflite_models
 
 from edgeclf.artifact.tflite import TensorInfo, parse
 from edgeclf.artifact.tflite_editor import TfliteEditor
-from edgeclf.compression.export.adaptive_rounding import draw_places, measure_moments, read_patches, round_weights
+from edgeclf.compression.export.adaptive_rounding import (
+    draw_places,
+    measure_moments,
+    read_patches,
+    repeat_values,
+    round_weights,
+)
 from edgeclf.compression.export.bias_correction import real_weights
 from edgeclf.compression.export.graph_parts import PartwiseRun
 from edgeclf.compression.export.graph_queries import weighted_operators
@@ -69,6 +75,18 @@ def test_pruned_weights_stay_zero() -> None:
     )
     assert not rounded[0, [0, 2, 5]].any()
     assert rounded.sum() == 1
+
+
+def test_equal_weights_of_a_channel_are_recognized() -> None:
+    drawn = np.random.default_rng(0).normal(size=(4, 3, 3, 8))
+    assert not repeat_values(drawn, depthwise=False)
+    assert not repeat_values(drawn, depthwise=True)
+    pruned = np.where(drawn < 0, 0, drawn)
+    assert not repeat_values(pruned, depthwise=False)
+    assert repeat_values(np.round(drawn), depthwise=False)
+    # by channel: the same values in each are no repetition, each twice in one channel are
+    assert not repeat_values(np.broadcast_to(drawn[:1], drawn.shape), depthwise=False)
+    assert repeat_values(np.broadcast_to(drawn[:1], drawn.shape), depthwise=True)
 
 
 def test_a_depthwise_channel_is_rounded_by_the_moments_of_its_own_input() -> None:

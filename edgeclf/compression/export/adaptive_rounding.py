@@ -32,6 +32,8 @@ DAMPING = 0.01
 """Added to the second moments, relative to their mean, and more where there are fewer patches than weights: few patches
 must not make weights wander."""
 MOST_SWEEPS = 20
+MOSTLY_DISTINCT = 0.9
+"""Of trained weights, as float32, hardly two of a channel are equal by chance."""
 _LEAST, _LARGEST = -127, 127
 _Array = npt.NDArray[np.float64]
 
@@ -62,13 +64,27 @@ def round_adaptively(
             grouped = op.name == "CONV_2D" and weight.shape[-1] != entry.shape[-1]
             if weight.name not in wanted or grouped:
                 continue
+            depthwise, real = op.name == "DEPTHWISE_CONV_2D", real_weights(wanted[weight.name])
+            if repeat_values(real, depthwise=depthwise):
+                continue
             run.advance(model.operators.index(op))
             places = draw_places(model, op, len(images), random)
             moments = measure_moments(read_patches(model, op, run.values(op.inputs[0]), places))
-            depthwise = op.name == "DEPTHWISE_CONV_2D"
-            rounded = round_weights(real_weights(wanted[weight.name]), weight, moments, depthwise=depthwise)
+            rounded = round_weights(real, weight, moments, depthwise=depthwise)
             editor.set_constant(weight.index, rounded)
     return editor.pack()
+
+
+def repeat_values(weights: _Array, *, depthwise: bool) -> bool:
+    """Return whether a layer's channels hold equal weights, zeros apart: somebody made them so, and they stay equal.
+
+    Args:
+        weights: float64, in the tensor's shape.
+        depthwise: whether the last axis holds the output channels, not the first.
+    """
+    rows = (np.moveaxis(weights, -1, 0) if depthwise else weights).reshape(weights.shape[-1 if depthwise else 0], -1)
+    distinct = sum(np.unique(row[row != 0]).size for row in rows)
+    return bool(distinct < MOSTLY_DISTINCT * np.count_nonzero(rows))
 
 
 def draw_places(

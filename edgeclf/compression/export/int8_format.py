@@ -111,7 +111,7 @@ def _int8(network: FloatNetwork, settings: TFLite, context: StepContext) -> Conv
     if settings.ranges == "mse":
         chosen = choose_ranges(observed.content, images, feed, context.progress)
     quantized = quantize_observed(observed, settings.policy, chosen)
-    # rounded apart, the weights of one cluster would become two values
+    # rounded apart, the weights of one cluster would become two values, also where a channel has few of them
     if settings.rounding == "adaptive" and network.invariants.clusters is None:
         part = images[correction_rows(parse(observed.content), len(images), ROUNDING_IMAGES)]
         quantized = round_adaptively(quantized, observed.content, part, feed, context.progress)

@@ -37,9 +37,9 @@ class TFLite(Exporter, Record):
             images; `mse` those ends that leave the least mean squared error, of weights as well (see `range_choice`),
             which did not raise top-1 where it was measured.
         rounding: of int8 weights: `adaptive`, up or down as it serves the layer (see `adaptive_rounding`), or
-            `nearest`, which clustered weights always get. Adaptive rounding brought top-1 on validation images from
-            0.12 points below that of the float network to 0.06 (ResNet-8 on cifar10-jpeg, six draws), and from 0.88
-            to 0.20 (MobileNetV2 at 160 pixels on clothing, three draws).
+            `nearest`, which clustered weights, and other equal ones of a channel, always get. Adaptive rounding brought
+            top-1 on validation images from 0.12 points below that of the float network to 0.06 (ResNet-8 on
+            cifar10-jpeg, six draws), and from 0.88 to 0.20 (MobileNetV2 at 160 pixels on clothing, three draws).
         policy: which layers of an int8 model compute in float.
 
     Raises:
