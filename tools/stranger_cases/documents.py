@@ -38,11 +38,12 @@ def figures(folder: Path) -> Finding:
 
 @case("documents", "examples/own_photos.py --help, edgeclf --help")
 def first_commands(folder: Path) -> Finding:
-    """Does the example say what it takes, and does the help name every command that README uses?"""
+    """Does the example say what it takes, and does the help name every command that README and the guide use?"""
     command = [sys.executable, str(ROOT / "examples" / "own_photos.py"), "--help"]
     environment = os.environ | {"PYTHONPATH": str(ROOT)}
     done = subprocess.run(command, env=environment, cwd=folder, capture_output=True, text=True, timeout=60, check=False)
-    used = set(re.findall(r"^edgeclf ([a-z]+)", (ROOT / "README.md").read_text(encoding="utf-8"), re.MULTILINE))
+    pages = "\n".join(page.read_text(encoding="utf-8") for page in (ROOT / "README.md", *(ROOT / "docs").rglob("*.md")))
+    used = set(re.findall(r"^edgeclf ([a-z]+)", pages, re.MULTILINE))
     shown = run_command("--help").stdout
     missing = sorted(name for name in used if not re.search(rf"\b{name}\b", shown))
     said = done.returncode == 0 and "photos" in done.stdout.lower() and "--" in done.stdout
