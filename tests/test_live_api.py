@@ -33,8 +33,18 @@ from edgeclf.streaming.supervision.threads import choose_count, choose_threads, 
 RESULT = Result(7, "2026-01-01T00:00:00+00:00", "cat", 0.91234, "dog", 0.5, 12.0, 3.0, 30.0, ())
 
 
+@pytest.fixture(autouse=True)
+def _earlier_threads() -> None:
+    """Forget the threads of other tests, whose cameras hang on purpose."""
+    EARLIER.update(threading.enumerate())
+
+
+EARLIER: set[threading.Thread] = set()
+
+
 def live_threads() -> list[str]:
-    return [thread.name for thread in threading.enumerate() if thread.name.startswith("edgeclf")]
+    started = (thread for thread in threading.enumerate() if thread not in EARLIER)
+    return [thread.name for thread in started if thread.name.startswith("edgeclf")]
 
 
 def test_a_video_is_classified_by_the_function(tmp_path: Path) -> None:
