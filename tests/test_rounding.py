@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -24,6 +25,8 @@ from edgeclf.compression.export.graph_queries import weighted_operators
 from edgeclf.compression.export.observation import pixel_feeder
 from edgeclf.compression.export.range_choice import best_range, choose_ranges, clip_weights
 from edgeclf.compression.export.tflite import TFLite
+from edgeclf.compression.recipe import Recipe
+from edgeclf.compression.steps.quantize_aware import QuantizeAware
 from edgeclf.errors import InputError, UnknownNameError
 from edgeclf.inference.litert import LITERT
 
@@ -157,6 +160,9 @@ def test_settings_are_checked() -> None:
         TFLite(ranges="minmax")
     with pytest.raises(InputError, match="ranges=mse goes with int8 models, got float16"):
         TFLite("float16", ranges="mse")
+    with pytest.raises(InputError, match="training sets ranges and weights; leave ranges and rounding out, or --qat"):
+        Recipe((QuantizeAware(),), TFLite(rounding="nearest"))
+    assert Recipe((QuantizeAware(),), TFLite()).name == "qat-int8"
 
 
 def test_a_network_is_exported_with_both() -> None:
@@ -165,10 +171,12 @@ def test_a_network_is_exported_with_both() -> None:
 
     from edgeclf.compression.export.int8_format import observe, quantize_observed
     from edgeclf.compression.step import StepContext
+    from edgeclf.graph.float_network import Invariants
 
     network: Any = residual_network.build()
     context = StepContext(network, calibration_images=residual_network.IMAGES)
-    plain = TFLite(bias_correction=False, rounding="nearest").export(network, context).graph
+    nearest = TFLite(bias_correction=False, rounding="nearest").export(network, context)
+    plain = nearest.graph
     rounded = TFLite(bias_correction=False).export(network, context).graph
     moved = 0
     for op, other in zip(weighted_operators(plain), weighted_operators(rounded), strict=True):
@@ -178,6 +186,10 @@ def test_a_network_is_exported_with_both() -> None:
         assert steps.max() <= 1
         moved += int(steps.sum())
     assert moved > 0
+    trained = replace(network, invariants=Invariants(nearest_rounding=True))
+    context = StepContext(trained, calibration_images=residual_network.IMAGES)
+    kept = TFLite(bias_correction=False).export(trained, context)
+    assert kept.content == nearest.content
 
     observed = observe(network, residual_network.IMAGES)
     ends = zip(observed.ranges.indices, *observed.ranges.without_extremes(), strict=True)

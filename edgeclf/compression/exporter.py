@@ -64,6 +64,14 @@ class Exporter(Protocol):
         """What users should know about the format, but nothing on speed, which is measured; may be empty."""
         return ""
 
+    def check_trained_ranges(self) -> None:
+        """Refuse settings that quantization-aware training decides.
+
+        Raises:
+            InputError: there are such.
+        """
+        return
+
     def label(self) -> str:
         """Return the last part of a recipe's name, such as `int8`; lower case, without hyphen."""
         ...

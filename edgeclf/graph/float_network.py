@@ -61,12 +61,14 @@ class Invariants:
         pattern: structured sparsity of these masks, such as `2:4`; None: unstructured.
         clusters: number of distinct values in each clustered weight tensor; None: not clustered.
         trained_ranges: the graph carries quantization ranges from quantization-aware training.
+        nearest_rounding: its weights were trained as they are when rounded to the nearest integers.
     """
 
     masks: Mapping[str, npt.NDArray[np.bool_]] = field(default_factory=lambda: MappingProxyType({}))
     pattern: str | None = None
     clusters: int | None = None
     trained_ranges: bool = False
+    nearest_rounding: bool = False
 
     @property
     def sparse(self) -> bool:

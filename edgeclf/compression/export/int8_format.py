@@ -112,7 +112,8 @@ def _int8(network: FloatNetwork, settings: TFLite, context: StepContext) -> Conv
         chosen = choose_ranges(observed.content, images, feed, context.progress)
     quantized = quantize_observed(observed, settings.policy, chosen)
     # rounded apart, the weights of one cluster would become two values, also where a channel has few of them
-    if settings.rounding == "adaptive" and network.invariants.clusters is None:
+    kept = network.invariants.clusters is not None or network.invariants.nearest_rounding
+    if settings.rounding == "adaptive" and not kept:
         part = images[correction_rows(parse(observed.content), len(images), ROUNDING_IMAGES)]
         quantized = round_adaptively(quantized, observed.content, part, feed, context.progress)
     if settings.bias_correction:

@@ -108,6 +108,13 @@ class TFLite(Exporter, Record):
         """What users should know about the format, but nothing on speed, which is measured; may be empty."""
         return FORMATS[self.format].remark
 
+    def check_trained_ranges(self) -> None:
+        """Refuse other ranges and another rounding than the default, which training decides."""
+        if (self.ranges, self.rounding) != (RANGES[0], ROUNDINGS[0]):
+            raise InputError(
+                "quantization-aware training sets ranges and weights; leave ranges and rounding out, or --qat"
+            )
+
     def export(self, network: FloatNetwork, context: StepContext) -> ExportedFile:
         """Convert a prepared network; its tensors keep short names.
 
@@ -117,10 +124,6 @@ class TFLite(Exporter, Record):
         """
         if network.invariants.trained_ranges and self.policy.selects:
             raise InputError("quantization-aware training makes int8 of all layers; leave float_layers out, or --qat")
-        if network.invariants.trained_ranges and (self.ranges, self.rounding) != (RANGES[0], ROUNDINGS[0]):
-            raise InputError(
-                "quantization-aware training sets ranges and weights; leave ranges and rounding out, or --qat"
-            )
         if network.invariants.trained_ranges and not self.carries_ranges:
             able = ", ".join(name for name, format in FORMATS.items() if format.carries_ranges)
             raise InputError(f"quantization-aware training makes {able} models, got {self.format}; run it apart")

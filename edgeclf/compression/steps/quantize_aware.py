@@ -36,10 +36,11 @@ class QuantizeAware(Step, Record):
         return "qat"
 
     def check_export(self, export: Exporter) -> None:
-        """Refuse a format that cannot keep trained ranges."""
+        """Refuse a format that cannot keep trained ranges, or settings that are for ranges and weights of its own."""
         if not export.carries_ranges:
             able = ", ".join(label for label, other in known_exporters().items() if other.carries_ranges)
             raise InputError(f"quantization-aware training makes {able} models, got {export.label()}; run it apart")
+        export.check_trained_ranges()
 
     def check(self, network: FloatNetwork) -> None:
         """Build the graph that would be trained, so that what cannot be built shows before any training."""

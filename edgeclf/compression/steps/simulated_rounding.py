@@ -76,7 +76,7 @@ def train_rounded(network: FloatNetwork, step: QuantizeAware, context: StepConte
     for layer in model.layers:
         if isinstance(layer, Rounded):
             layer.clear_zeros(trained.get_layer(layer.layer.name))
-    made = network.with_model(trained)
+    made = network.with_model(trained, invariants=replace(network.invariants, nearest_rounding=True))
     return replace(made, notes=(*made.notes, NOTE.format(refused=refused)))
 
 
