@@ -1,6 +1,6 @@
 """Exports int8 TFLite files that Google's litert-quantizer makes of the float graph, for comparison with our own.
 
-Source: https://pypi.org/project/litert-quantizer (0.11, alpha). It calibrates by moving averages of extremes, and gives
+Source: the package litert-quantizer (0.11, alpha). It calibrates by moving averages of extremes, and gives
 a graph with int8 input and output; conversions to other types are put around it here.
 """
 
