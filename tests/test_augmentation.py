@@ -13,7 +13,7 @@ from edgeclf.dataset.types import ImageView, Split
 from edgeclf.training.augmentation import LEVELS, Augmentation, Batch, augment
 from edgeclf.training.balancing import class_weights, epoch_order
 from edgeclf.training.curriculum import augmentation_at
-from edgeclf.training.pipeline import TrainingBatches
+from edgeclf.training.pipeline import TrainingBatches, evaluation_batches
 
 
 def batch(count: int = 6, side: int = 16) -> Batch:
@@ -148,3 +148,11 @@ def test_epoch_order_draws_what_the_balance_says(balance: str, expected: list[in
     assert np.bincount(labels[order]).tolist() == expected
     if balance == "over":
         assert set(order) == set(range(100))
+
+
+def test_an_epoch_does_not_wait_for_a_tuning_thread() -> None:
+    pixels = np.zeros((32, 8, 8, 3), np.uint8)
+    split = Split(ImageView(pixels, np.arange(32)), np.zeros(32, np.int64), ("",) * 32, ("",) * 32)
+    trained_on = TrainingBatches(split, 2, 16, Augmentation(), "none", 0).epoch(0)
+    assert not trained_on.options().autotune.enabled
+    assert not evaluation_batches(split.images).options().autotune.enabled

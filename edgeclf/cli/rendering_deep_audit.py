@@ -7,7 +7,7 @@ from rich.console import Console
 from edgeclf.cli.rendering import line, show_list, show_notes
 from edgeclf.cli.rendering_tables import Column, print_table
 from edgeclf.dataset.deep_audit import DeepAudit
-from edgeclf.measure.formatting import counted, duration, exact, interval, percent
+from edgeclf.measure.formatting import counted, duration, exact, interval, percent, points
 
 
 def render_deep_audit(console: Console, report: DeepAudit) -> None:
@@ -55,7 +55,7 @@ def _print_curves(console: Console, report: DeepAudit) -> None:
         Column("error"),
         Column("with twice the photos"),
         Column("95 %", drop=1, name="the interval of the forecast"),
-        Column("gain"),
+        Column("fewer errors, points"),
     )
     rows = [
         [
@@ -64,7 +64,7 @@ def _print_curves(console: Console, report: DeepAudit) -> None:
             percent(curve.error_now, 1),
             percent(curve.error_twice, 1),
             interval(curve.interval_twice),
-            percent(curve.gain, 1),
+            points(curve.gain, 1),
         ]
         for curve in (*report.class_curves, report.curve)
     ]

@@ -161,7 +161,7 @@ class Classifier:
         if len(views) == 1:
             return self._reader.score(self.raw(pixels))
         mean = average_views(np.stack([self._reader.probabilities(self.raw(view)) for view in views]), 1)[0]
-        return Scores(mean, mean, mean)
+        return Scores(mean, mean, None)
 
     def raw(self, image: Images) -> npt.NDArray[Any]:
         """Compute the graph's raw output for uint8[height, width, 3] pixels of the model's own size.
@@ -204,11 +204,11 @@ class Classifier:
         found, shown = np.empty(len(images), np.int64), np.empty(len(images), np.float32)
         plain = np.empty_like(shown)
         for position, image in enumerate(images):
-            ranking, scores, unfitted = self._compute(image)
-            if not self._reader.is_8_bit and not np.isfinite(scores).all():
+            scores = self._compute(image)
+            if not self._reader.is_8_bit and not np.isfinite(scores.shown).all():
                 raise RunFailedError(f"{self.path.name}, image {position}: {_NO_NUMBERS}")
-            found[position] = np.argmax(ranking)
-            shown[position], plain[position] = scores[found[position]], unfitted[found[position]]
+            found[position] = best = np.argmax(scores.ranking)
+            shown[position], plain[position] = scores.shown[best], self._reader.unfitted(scores)[best]
         return found, shown, plain
 
     def probabilities(self, images: Images) -> npt.NDArray[np.float32]:

@@ -21,11 +21,14 @@ Floats = npt.NDArray[np.float32]
 
 
 class Scores(NamedTuple):
-    """What a model says of an image: what classes are ordered by, their probabilities, and those before the fit."""
+    """What a model says of an image: what classes are ordered by, their probabilities, and the output itself.
+
+    Of several views: the means of both, and None.
+    """
 
     ranking: npt.NDArray[Any]
     shown: Floats
-    plain: Floats
+    raw: npt.NDArray[Any] | None
 
 
 class ScoreReader:
@@ -101,11 +104,16 @@ class ScoreReader:
         return calibrate(self.logits(), raw, self.fitted.temperature)
 
     def score(self, raw: npt.NDArray[Any]) -> Scores:
-        """Compute all scores of the image that ran last."""
-        plain = self.plain_probabilities(raw)
-        shown = plain if self.fitted is None else self.probabilities(raw)
+        """Compute the scores of the image that ran last."""
         # raw numbers, as MediaPipe does; a single one stands for two classes
-        return Scores(raw.astype(np.float64) if len(raw) > 1 else plain, shown, plain)
+        ranking = raw.astype(np.float64) if len(raw) > 1 else self.plain_probabilities(raw)
+        return Scores(ranking, self.probabilities(raw), raw)
+
+    def unfitted(self, scores: Scores) -> Floats:
+        """Compute the probabilities float32[C] that the output itself says, before what was fitted."""
+        if self.fitted is None or scores.raw is None:
+            return scores.shown
+        return self.plain_probabilities(scores.raw)
 
     def logits(self) -> Floats:
         """Read the logits of the image that ran last: float32[outputs]."""

@@ -1,4 +1,4 @@
-"""Measures whether probabilities mean what they say, and how well one score separates two kinds of images."""
+"""Measures whether probabilities mean what they say."""
 
 from __future__ import annotations
 
@@ -124,22 +124,6 @@ def _bin(
     else:
         places = np.clip((confidence * bins).astype(np.int64), 0, bins - 1)
     return places, correct - confidence
-
-
-def auroc(known: Array, unknown: Array) -> float:
-    """Compute the area under the receiver operating characteristic: how often a score is higher for the unknown image.
-
-    Ties count half; NaN is not allowed.
-
-    Args:
-        known: float[N], scores of known images.
-        unknown: float[M], of unknown ones.
-
-    Source: Mann and Whitney, 1947.
-    """
-    ordered = np.sort(np.asarray(known, np.float64))
-    below = np.searchsorted(ordered, unknown, side="left") + np.searchsorted(ordered, unknown, side="right")
-    return float(below.mean() / (2 * len(ordered)))
 
 
 def upper_bound(events: int, trials: int, confidence: float = 0.95) -> float:

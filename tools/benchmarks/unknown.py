@@ -19,6 +19,7 @@ from typing import Any
 
 import cv2
 import numpy as np
+from sklearn.metrics import roc_auc_score
 
 from edgeclf.artifact.class_names import own_names
 from edgeclf.artifact.input_fit import own_fit
@@ -32,7 +33,7 @@ from edgeclf.image.shape import STRETCH, InputShape
 from edgeclf.inference.novelty import distances, fold
 from edgeclf.inference.score_reader import calibrate, read_fitted_arrays
 from edgeclf.measure.accuracy import class_indices
-from edgeclf.measure.calibration import auroc, calibration_error
+from edgeclf.measure.calibration import calibration_error
 from edgeclf.measure.machine import describe_machine
 from edgeclf.measure.statistics import wilson_interval
 
@@ -143,10 +144,16 @@ def _measure_unknown(model: Model, name: str, images: np.ndarray, known: dict[st
         "accepted_before": float((found["before"] >= THRESHOLD_BEFORE).mean()),
         "refused": refused / len(images),
         "refused_interval": wilson_interval(refused, len(images)),
-        "auroc": auroc(known["both"], found["both"]),
-        "auroc_novelty": auroc(known["novelty"], found["novelty"]),
-        "auroc_before": auroc(-known["before"], -found["before"]),
+        "auroc": _auroc(known["both"], found["both"]),
+        "auroc_novelty": _auroc(known["novelty"], found["novelty"]),
+        "auroc_before": _auroc(-known["before"], -found["before"]),
     }
+
+
+def _auroc(known: np.ndarray, unknown: np.ndarray) -> float:
+    """Compute the area under the curve: how often a score is higher for the unknown image."""
+    is_unknown = np.repeat((0, 1), (len(known), len(unknown)))
+    return float(roc_auc_score(is_unknown, np.concatenate((known, unknown))))
 
 
 def _photos(folder: Path, shape: InputShape, most: int, random: np.random.Generator) -> np.ndarray:

@@ -18,7 +18,7 @@ from edgeclf.artifact.tflite_source_editor import SourceEditor
 from edgeclf.compression.export.calibration import spanning_images
 from edgeclf.compression.export.observation import Feed, pixel_feeder
 from edgeclf.compression.exporter import ExportedFile, Exporter, register_exporter
-from edgeclf.errors import InputError, ModelError
+from edgeclf.errors import InputError, ModelError, one_line
 from edgeclf.extras import require
 from edgeclf.image.native_stderr import RUNTIME_CHATTER, without_chatter
 from edgeclf.records import Record
@@ -117,16 +117,19 @@ def quantize(content: bytes, images: npt.NDArray[np.uint8], feed: Feed) -> bytes
     Raises:
         ModelError: litert-quantizer refuses the graph.
     """
+    log = logging.getLogger("absl")
     with without_chatter(*RUNTIME_CHATTER, b"Running Calibration"), warnings.catch_warnings():
         warnings.simplefilter("ignore")
         from litert_quantizer import Quantizer, recipe
 
-        logging.getLogger("absl").setLevel(logging.ERROR)
+        level = log.level
+        log.setLevel(logging.ERROR)
         try:
             quantizer = Quantizer(content, recipe.static_wi8_ai8())
             found = quantizer.calibrate({KEY: [{ENTRY: feed(image)} for image in images]})
             made = quantizer.quantize(found, enable_progress_report=False).quantized_model
         except (ValueError, RuntimeError, KeyError, NotImplementedError) as error:
-            reason = next(iter(str(error).splitlines()), "it gives no reason")[:200]
-            raise ModelError(f"litert-quantizer refuses this network: {reason}") from error
+            raise ModelError(f"litert-quantizer refuses this network: {one_line(error)[:200]}") from error
+        finally:
+            log.setLevel(level)
     return bytes(made)

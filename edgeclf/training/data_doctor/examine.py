@@ -25,7 +25,7 @@ from edgeclf.dataset.sources import Listing
 from edgeclf.dataset.store_index import ImageFacts
 from edgeclf.errors import DataError
 from edgeclf.image.shape import STRETCH, InputShape
-from edgeclf.measure.formatting import percent
+from edgeclf.measure.formatting import percent, points
 from edgeclf.progress import SILENT, Progress
 from edgeclf.training.data_doctor.features import PhotoFeatures
 from edgeclf.training.data_doctor.heads import FrozenFeatures, assign_folds, reduce_features
@@ -207,12 +207,12 @@ def _learning(
 def _curve(measured: MeasuredCurve, label: int | None, name: str | None) -> LearningCurve:
     photos = len(measured.labels)
     expected = measured.forecast(photos, 2 * photos, label)
-    points = zip(measured.photos.tolist(), measured.errors(label).tolist(), strict=True)
+    errors = zip(measured.photos.tolist(), measured.errors(label).tolist(), strict=True)
     return LearningCurve(
         label=name,
         photos=photos,
         images=photos if label is None else int((measured.labels == label).sum()),
-        points=tuple(CurvePoint(round(count, 1), round(error, 5)) for count, error in points),
+        points=tuple(CurvePoint(round(count, 1), round(error, 5)) for count, error in errors),
         error_now=expected.error + expected.gain,
         error_twice=expected.error,
         interval_twice=expected.interval,
@@ -233,5 +233,5 @@ def describe_learning(whole: LearningCurve, classes: list[LearningCurve]) -> str
     gaining = [curve for curve in classes if curve.gain >= WORTH and curve.gain_interval[0] > 0][:3]
     if not gaining:
         return f"{start}: more photos would help, of all classes alike."
-    named = ", ".join(f"{curve.label} ({percent(curve.gain, 1)})" for curve in gaining)
+    named = ", ".join(f"{curve.label} (by {points(curve.gain, 1).lstrip('+')} points)" for curve in gaining)
     return f"{start}: more photos would help, most of {named}."
