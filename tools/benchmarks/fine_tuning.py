@@ -73,7 +73,7 @@ def _train(photos: Path, settings: dict[str, Any], arguments: argparse.Namespace
         report = edgeclf.train(photos, TrainConfig(**settings), out=run)
         seconds = round(time.monotonic() - began, 1)
         if arguments.test and arguments.int8:
-            int8 = _compress(run)
+            int8 = _compress(run, photos)
     splits = ("validation", "test") if arguments.test else ("validation",)
     metrics = {name: report.metrics[name] for name in splits}
     found: dict[str, Any] = {name: round(one.top1, 4) for name, one in metrics.items() if one is not None}
@@ -83,11 +83,11 @@ def _train(photos: Path, settings: dict[str, Any], arguments: argparse.Namespace
     return {**found, "kept_epoch": report.kept_epoch, "seconds": seconds, **int8}
 
 
-def _compress(run: Path) -> dict[str, Any]:
+def _compress(run: Path, photos: Path) -> dict[str, Any]:
     began = time.monotonic()
     edgeclf.compress(run, recipes=["int8"])
     seconds = round(time.monotonic() - began, 1)
-    model = edgeclf.bench(run).models[0]
+    model = edgeclf.bench(run, data=photos).models[0]
     return {
         "int8_test": model.top1,
         "int8_difference": model.difference,
