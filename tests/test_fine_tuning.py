@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import json
 from pathlib import Path
 
@@ -142,15 +143,30 @@ def test_settings_follow_the_size_of_the_network_and_the_number_of_photos() -> N
     assert (wide.epochs, costly.epochs) == (11, 7)
     assert (wide.head_first, wide.norm_rates, wide.batch_norm_momentum) == (False, False, 0.9)
     # 49 photos to train on are one batch and 17 more: as many epochs as are allowed.
-    little = complete_fine_tuning(TrainConfig(), few, parameters=2_300_000, macs=150e6, folded=True)
-    assert (little.head_first, little.epochs) == (True, 40)
+    little = complete_fine_tuning(TrainConfig(quick=False), few, parameters=2_300_000, macs=150e6, folded=True)
+    assert (little.head_first, little.epochs, little.quick) == (True, 40, False)
     grown = complete_fine_tuning(TrainConfig(from_run="runs/1"), few, parameters=9, macs=None, folded=False)
     assert grown.head_first is False
     given = TrainConfig(
         epochs=3, batch_size=64, learning_rate=0.5, augment="none", head_first=True, norm_rates=False,
         batch_norm_momentum=0.5,
     )  # fmt: skip
-    assert complete_fine_tuning(given, many, parameters=9, macs=9, folded=False) == given
+    assert complete_fine_tuning(given, many, parameters=9, macs=9, folded=False) == given.replace(quick=False)
+
+
+def test_of_very_few_photos_the_classifier_alone_is_trained_unless_a_setting_is_for_all_layers() -> None:
+    def chosen(probe: DataProbe, **given: object) -> TrainConfig:
+        config = TrainConfig(**given)  # type: ignore[arg-type]
+        return complete_fine_tuning(config, probe, parameters=2_300_000, macs=150e6, folded=True)
+
+    few = probe_of(70, 5)
+    assert (chosen(few).quick, chosen(few).epochs) == (True, 1)
+    assert chosen(few, seed=3, image_size=96, balance="weights").quick
+    for name, value in (("epochs", 5), ("augment", "light"), ("learning_rate", 0.1), ("from_run", "runs/1")):
+        assert chosen(few, **{name: value}).quick is False
+    # of 400 images, 20 are trained on: the others are for judging
+    assert chosen(dataclasses.replace(probe_of(400, 2), in_train=20)).quick
+    assert not chosen(probe_of(400, 2)).quick
 
 
 @pytest.mark.parametrize("name", ["sgd", "adam", "adamw"])

@@ -44,7 +44,7 @@ class TrainKeywords(TypedDict, total=False):
     norm_rates: bool | None
     batch_norm_momentum: float | None
     weight_average: float | None
-    quick: bool
+    quick: bool | None
     teacher: str | None
     teacher_weight: float
     temperature: float

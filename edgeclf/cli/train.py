@@ -138,7 +138,8 @@ CONFIG = (
     ),
     Option(
         "quick",
-        "The first figures in a minute or two: fit the classifier on frozen pretrained features, train nothing else.",
+        "The first figures in a minute or two: fit the classifier on frozen pretrained features, train nothing else. "
+        "That is the default of very few photos.",
         default=UNSET,
     ),
     Option("seed", "Seed of initialization, order and augmentation.", metavar="N", default=UNSET),

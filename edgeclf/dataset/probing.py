@@ -45,6 +45,7 @@ class DataProbe(Record):
         median_height: of up to 200 images spread over the set, in pixels, turned as EXIF says.
         median_width: the same.
         holds_objects: point clouds or meshes, which have no size in pixels, in place of images.
+        in_train: number of the images in a split `train` that the source has itself; 0: it has none.
     """
 
     name: str
@@ -54,6 +55,7 @@ class DataProbe(Record):
     median_height: int
     median_width: int
     holds_objects: bool = False
+    in_train: int = 0
 
 
 def probe(source: str | Path | Listing, progress: Progress = SILENT) -> DataProbe:
@@ -93,6 +95,7 @@ def probe(source: str | Path | Listing, progress: Progress = SILENT) -> DataProb
         median_low(height for height, _ in found),
         median_low(width for _, width in found),
         objects,
+        sum(item.split == "train" for item in listing.items),
     )
 
 

@@ -67,7 +67,8 @@ class TrainConfig(Record):
         batch_norm_momentum: of the running statistics of batch normalization, a step; networks of keras.applications
             come with 0.99 or 0.999, whose statistics lag behind the weights in a training of a few hundred steps.
         weight_average: decay a step of a moving average of the weights, which is validated and kept; 0: none.
-        quick: fit the classifier on frozen features, and train nothing else.
+        quick: fit the classifier on frozen features, and train nothing else; None: where photos are very few and all
+            else is left open (see `fine_tuning`).
         teacher: what is learned from beside the labels: a run folder, a `.keras`, `.h5` or `.tflite` file of a network
             that knows the same classes, an ensemble of them (its folder, or `RUN+RUN`), or the `.npz` of recorded
             predictions (see `teacher`).
@@ -113,7 +114,7 @@ class TrainConfig(Record):
     norm_rates: bool | None = None
     batch_norm_momentum: float | None = None
     weight_average: float | None = None
-    quick: bool = False
+    quick: bool | None = None
     teacher: str | None = None
     teacher_weight: float = 0.5
     temperature: float = 2.0

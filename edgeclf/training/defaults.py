@@ -53,6 +53,7 @@ def complete(config: TrainConfig, probe: DataProbe, *, pretrained: bool) -> Trai
         dropout=config.dropout if config.dropout is not None else (0.0 if small else 0.1),
         augment=config.augment or augment,
         flip=(not characters) if config.flip is None else config.flip,
+        quick=bool(config.quick),
     )
 
 

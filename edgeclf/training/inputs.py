@@ -14,7 +14,6 @@ from edgeclf.dataset.splitting import SPLIT_SEED
 from edgeclf.dataset.types import Dataset
 from edgeclf.errors import InputError
 from edgeclf.measure.formatting import counted
-from edgeclf.progress import Progress
 from edgeclf.training.augmentation import LEVELS, Augmentation
 from edgeclf.training.budget.candidates import square_side
 from edgeclf.training.checkpoint import epochs_done
@@ -79,7 +78,7 @@ def load_inputs(request: TrainPlan, plan: RunPlan, devices: Devices) -> Training
         start = _find_start(request, plan)
         if plan.config.quick:
             _check_quick(start, devices)
-        config = _complete_config(plan, start, devices, request.progress)
+        config = _complete_config(plan, start, devices, request)
         seed = SPLIT_SEED if plan.parent is None else plan.parent.split_seed
         shape, progress = config.input_shape, request.progress
         dataset = load_dataset(request.data, image_size=shape.size, fit=shape.fit, split_seed=seed, progress=progress)
@@ -142,8 +141,10 @@ def _check_same_choice(plan: RunPlan, devices: Devices) -> None:
         )
 
 
-def _complete_config(plan: RunPlan, start: StartingPoint, devices: Devices, progress: Progress) -> TrainConfig:
-    config = start.adapt_config(plan.config)
+def _complete_config(plan: RunPlan, start: StartingPoint, devices: Devices, request: TrainPlan) -> TrainConfig:
+    config, progress = start.adapt_config(plan.config), request.progress
+    if devices.workers > 1 or request.callbacks:
+        config = config.replace(quick=bool(config.quick))  # several workers, and callbacks, are for epochs
     if isinstance(config, PretrainConfig):
         config = find_method(config.method).complete(config, plan.probe)
     elif not start.self_supervised:

@@ -16,7 +16,7 @@ from edgeclf.training.config import TrainConfig
 from edgeclf.training.divergence import DivergedError
 from edgeclf.training.head import FeatureCache, fit_head
 
-QUICK_NOTE = "the classifier alone was trained, on frozen features; without --quick all layers learn from the photos"
+QUICK_NOTE = "the classifier alone was trained, on frozen features; --set quick=false trains all layers"
 
 
 def train_head(

@@ -64,7 +64,8 @@ def train_ensemble(plan: EnsemblePlan, progress: Progress) -> EnsembleReport:
 def _train_member(plan: EnsemblePlan, seed: int, progress: Progress) -> TrainReport:
     request = TrainPlan(
         plan.data,
-        plan.config.replace(seed=seed),
+        # one classifier on frozen features is as another
+        plan.config.replace(seed=seed, quick=bool(plan.config.quick)),
         out=plan.member_path(seed),
         resume=plan.resume,
         trust_model=plan.trust_model,
