@@ -12,6 +12,7 @@ import tflite_models
 
 from edgeclf.artifact.tflite import TensorInfo, parse
 from edgeclf.artifact.tflite_editor import TfliteEditor
+from edgeclf.compression.export import adaptive_rounding
 from edgeclf.compression.export.adaptive_rounding import (
     draw_places,
     measure_moments,
@@ -22,7 +23,7 @@ from edgeclf.compression.export.adaptive_rounding import (
 from edgeclf.compression.export.bias_correction import real_weights
 from edgeclf.compression.export.graph_parts import PartwiseRun
 from edgeclf.compression.export.graph_queries import weighted_operators
-from edgeclf.compression.export.observation import pixel_feeder
+from edgeclf.compression.export.observation import observe_ranges, pixel_feeder
 from edgeclf.compression.export.range_choice import best_range, choose_ranges, clip_weights
 from edgeclf.compression.export.tflite import TFLite
 from edgeclf.compression.recipe import Recipe
@@ -143,7 +144,10 @@ def test_ranges_of_a_graph_lie_within_what_was_seen_and_weights_are_clipped_by_c
     chosen = choose_ranges(FLOAT, images, pixel_feeder(1.0))
     graph = parse(FLOAT)
     assert set(chosen) >= {index for op in graph.operators for index in op.outputs}
-    assert all(low <= 0 <= high or low < high for low, high in chosen.values())
+    seen, _ = observe_ranges(FLOAT, images, pixel_feeder(1.0))
+    for index, lowest, highest in zip(seen.indices, seen.lows.min(axis=0), seen.highs.max(axis=0), strict=True):
+        low, high = chosen[int(index)]
+        assert min(lowest, 0) <= min(low, 0) <= max(high, 0) <= max(highest, 0)
     editor = TfliteEditor(FLOAT)
     clip_weights(editor)
     for op in weighted_operators(graph):
@@ -165,7 +169,7 @@ def test_settings_are_checked() -> None:
     assert Recipe((QuantizeAware(),), TFLite()).name == "qat-int8"
 
 
-def test_a_network_is_exported_with_both() -> None:
+def test_a_network_is_exported_with_both(monkeypatch: pytest.MonkeyPatch) -> None:
     pytest.importorskip("tf_keras")
     import residual_network
 
@@ -190,6 +194,14 @@ def test_a_network_is_exported_with_both() -> None:
     context = StepContext(trained, calibration_images=residual_network.IMAGES)
     kept = TFLite(bias_correction=False).export(trained, context)
     assert kept.content == nearest.content
+
+    monkeypatch.setattr(adaptive_rounding, "MOST_WEIGHTS", 8)
+    small = TFLite(bias_correction=False).export(network, context).graph
+    for op, other in zip(weighted_operators(plain), weighted_operators(small), strict=True):
+        first, second = plain.tensors[op.inputs[1]], small.tensors[other.inputs[1]]
+        together = first.elements // plain.tensors[op.outputs[0]].shape[-1]
+        assert together <= 8 or np.array_equal(first.values(), second.values())
+    monkeypatch.undo()
 
     observed = observe(network, residual_network.IMAGES)
     ends = zip(observed.ranges.indices, *observed.ranges.without_extremes(), strict=True)
