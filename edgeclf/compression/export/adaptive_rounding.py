@@ -21,7 +21,7 @@ from edgeclf.artifact.tflite import OperatorInfo, TensorInfo, TfliteModel, parse
 from edgeclf.artifact.tflite_editor import TfliteEditor
 from edgeclf.compression.export.bias_correction import real_weights
 from edgeclf.compression.export.graph_parts import PartwiseRun
-from edgeclf.compression.export.graph_queries import weighted_operators
+from edgeclf.compression.export.graph_queries import is_grouped, weighted_operators
 from edgeclf.compression.export.observation import Feed
 from edgeclf.progress import SILENT, Progress
 
@@ -63,9 +63,8 @@ def round_adaptively(
     with progress.task("rounding weights", len(operators)) as task:
         for op in operators:
             task.advance()
-            weight, entry = model.tensors[op.inputs[1]], model.tensors[op.inputs[0]]
-            grouped = op.name == "CONV_2D" and weight.shape[-1] != entry.shape[-1]
-            if weight.name not in wanted or grouped or count_together(model, op) > MOST_WEIGHTS:
+            weight = model.tensors[op.inputs[1]]
+            if weight.name not in wanted or is_grouped(model, op) or count_together(model, op) > MOST_WEIGHTS:
                 continue
             depthwise, real = op.name == "DEPTHWISE_CONV_2D", real_weights(wanted[weight.name])
             if repeat_values(real, depthwise=depthwise):
