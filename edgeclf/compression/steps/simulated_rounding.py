@@ -59,10 +59,10 @@ def train_rounded(network: FloatNetwork, step: QuantizeAware, context: StepConte
     data = FineTuningData.from_context(step.training, context)
     if context.calibration_images is None:
         raise InputError("quantization-aware training needs calibration images; name them with --data")
-    copy = copy_model(network.model)
+    copy, trained = copy_model(network.model), copy_model(network.model)
     invariants = network.invariants
     model = insert_rounding(copy, zeros=invariants.sparse, clusters=invariants.clusters is not None)
-    start_ranges(model, copy_model(network.model), context.calibration_images, np.float32(network.input_max / 255))
+    start_ranges(model, trained, context.calibration_images, np.float32(network.input_max / 255))
     fine_tune(
         model,
         data,
@@ -71,7 +71,6 @@ def train_rounded(network: FloatNetwork, step: QuantizeAware, context: StepConte
         learning_rate=step.training.learning_rate,
     )
     # The layers of `copy` are those inside the wrappers, and have learned with them.
-    trained = copy_model(network.model)
     trained.set_weights(copy.get_weights())
     for layer in model.layers:
         if isinstance(layer, Rounded):
