@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+import time
 from dataclasses import replace
 from typing import Any
 
@@ -24,6 +25,7 @@ from edgeclf.compression.export.bias_correction import real_weights
 from edgeclf.compression.export.graph_parts import PartwiseRun
 from edgeclf.compression.export.graph_queries import weighted_operators
 from edgeclf.compression.export.observation import observe_ranges, pixel_feeder
+from edgeclf.compression.export.parallel import spread
 from edgeclf.compression.export.range_choice import best_range, choose_ranges, clip_weights
 from edgeclf.compression.export.tflite import TFLite
 from edgeclf.compression.recipe import Recipe
@@ -128,6 +130,20 @@ def test_patches_are_what_weights_are_multiplied_with() -> None:
         np.testing.assert_allclose(outputs, expected, atol=1e-4)
         kinds.add(op.name)
     assert kinds == {"CONV_2D", "DEPTHWISE_CONV_2D", "FULLY_CONNECTED"}
+
+
+def test_work_on_images_ends_at_once_when_it_is_interrupted() -> None:
+    done: list[int] = []
+
+    def work(tool: int, item: int) -> None:
+        if tool == 0:
+            raise KeyboardInterrupt
+        done.append(item)
+        time.sleep(0.01)
+
+    with pytest.raises(KeyboardInterrupt):
+        spread(work, [0, 1], 1000)
+    assert len(done) < 500
 
 
 def test_the_range_of_least_error_leaves_an_odd_value_out_and_a_uniform_one_whole() -> None:
