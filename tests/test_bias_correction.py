@@ -87,3 +87,28 @@ def test_parts_of_a_graph_compute_what_the_graph_computes(network: Any) -> None:
     for image, result in zip(IMAGES, results, strict=True):
         observer.run(feed(image))
         np.testing.assert_array_equal(result, observer.read(graph.output_indices[0]))
+
+
+def test_a_grouped_convolution_is_exported() -> None:
+    import tf_keras
+
+    from edgeclf.artifact.normalization import RAW
+    from edgeclf.compression.export.tflite import TFLite
+    from edgeclf.compression.step import StepContext
+    from edgeclf.graph.float_network import FloatNetwork, InputSpec
+    from edgeclf.graph.prepared_network import prepare_network
+    from edgeclf.inference.litert import LITERT
+
+    layers = tf_keras.layers
+    tf_keras.utils.set_random_seed(0)
+    inputs = layers.Input((16, 16, 3))
+    x = layers.Conv2D(8, 3, strides=2, activation="relu")(layers.Rescaling(1 / 255)(inputs))
+    x = layers.Conv2D(6, 3, groups=2, activation="relu")(x)
+    model = tf_keras.Model(inputs, layers.Dense(4, activation="softmax")(layers.Flatten()(x)))
+    raw = FloatNetwork(model, lambda x: model(x, training=False), model, InputSpec(16, 16, RAW), tuple("abcd"))
+    network = prepare_network(raw)
+    made = TFLite(equalization=True, io="float32").export(network, StepContext(network, calibration_images=IMAGES))
+    assert [made.graph.tensors[op.inputs[1]].shape for op in weighted_operators(made.graph)][1] == (6, 3, 3, 4)
+    session = LITERT.open(made)
+    found = np.concatenate([session.run(image[None].astype(np.float32)) for image in IMAGES])
+    np.testing.assert_allclose(found, network.on_pixels(IMAGES), atol=0.03)

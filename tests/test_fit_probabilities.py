@@ -54,3 +54,5 @@ def test_what_compress_fits_goes_into_the_file_and_can_be_left_out(network: Path
     assert np.array_equal(Classifier(plain.path).top1(images), classifier.top1(images))
     with pytest.raises(InputError, match="--no-fit-probabilities"):
         compress(network, ["int8"], data=data, out=tmp_path / "c", fit_probabilities=False, precision=0.9)
+    (alone,) = compress(network, ["float16"], out=tmp_path / "d", precision=0.9).models
+    assert any("--precision has no effect: probabilities are fitted on labelled" in note for note in alone.notes)

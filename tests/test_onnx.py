@@ -138,13 +138,18 @@ def test_predict_and_bench_read_the_file_and_other_commands_refuse_it(file: Path
     baseline = file.parent.parent / "digits.tflite"
     given = ("--data", tmp_path / "photos", "--runtime", "onnxruntime", "--runs", "20", "--normalize", "0..1")
     report = document(tmp_path, "bench", file, *given, "--baseline", baseline)
+    file.with_suffix(".copy.onnx").write_bytes(file.read_bytes())
     (model,) = report["models"]
     assert (model["runtime"], model["macs"], model["difference"]) == ("onnxruntime", None, 0.0)
     assert model["top1"] == report["baseline"]["top1"] > 0.8
+    compared = document(tmp_path, "compare", file, file.with_suffix(".copy.onnx"), *given[:4])
+    assert (compared["second"]["macs"], compared["second"]["parameters"], compared["difference"]) == (None, None, 0.0)
     for arguments, message in (
         (("predict", file, tmp_path / "photos"), "litert runs .tflite files; run it with --runtime onnxruntime"),
         (("predict", baseline, tmp_path / "photos", "--runtime", "onnxruntime"), "onnxruntime runs .onnx files"),
         (("inspect", file), "inspect reads .tflite files"),
+        (("inspect", file, "--doctor"), "--doctor examines .tflite files, got an ONNX file"),
+        (("bench", file, *given, "--fail-if", "macs>1M"), "the macs of digits-onnx are counted in .tflite files alone"),
         (("verify", file), "carries no samples to verify"),
     ):
         done = edgeclf(tmp_path, *arguments)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+import time
 from dataclasses import replace
 from typing import Any
 
@@ -12,6 +13,7 @@ import tflite_models
 
 from edgeclf.artifact.tflite import TensorInfo, parse
 from edgeclf.artifact.tflite_editor import TfliteEditor
+from edgeclf.compression.export import adaptive_rounding
 from edgeclf.compression.export.adaptive_rounding import (
     draw_places,
     measure_moments,
@@ -22,7 +24,8 @@ from edgeclf.compression.export.adaptive_rounding import (
 from edgeclf.compression.export.bias_correction import real_weights
 from edgeclf.compression.export.graph_parts import PartwiseRun
 from edgeclf.compression.export.graph_queries import weighted_operators
-from edgeclf.compression.export.observation import pixel_feeder
+from edgeclf.compression.export.observation import observe_ranges, pixel_feeder
+from edgeclf.compression.export.parallel import spread
 from edgeclf.compression.export.range_choice import best_range, choose_ranges, clip_weights
 from edgeclf.compression.export.tflite import TFLite
 from edgeclf.compression.recipe import Recipe
@@ -129,6 +132,20 @@ def test_patches_are_what_weights_are_multiplied_with() -> None:
     assert kinds == {"CONV_2D", "DEPTHWISE_CONV_2D", "FULLY_CONNECTED"}
 
 
+def test_work_on_images_ends_at_once_when_it_is_interrupted() -> None:
+    done: list[int] = []
+
+    def work(tool: int, item: int) -> None:
+        if tool == 0:
+            raise KeyboardInterrupt
+        done.append(item)
+        time.sleep(0.01)
+
+    with pytest.raises(KeyboardInterrupt):
+        spread(work, [0, 1], 1000)
+    assert len(done) < 500
+
+
 def test_the_range_of_least_error_leaves_an_odd_value_out_and_a_uniform_one_whole() -> None:
     values = RANDOM.normal(size=20_000).astype(np.float32)
     low, high = best_range(values, -40.0, 60.0)
@@ -143,7 +160,10 @@ def test_ranges_of_a_graph_lie_within_what_was_seen_and_weights_are_clipped_by_c
     chosen = choose_ranges(FLOAT, images, pixel_feeder(1.0))
     graph = parse(FLOAT)
     assert set(chosen) >= {index for op in graph.operators for index in op.outputs}
-    assert all(low <= 0 <= high or low < high for low, high in chosen.values())
+    seen, _ = observe_ranges(FLOAT, images, pixel_feeder(1.0))
+    for index, lowest, highest in zip(seen.indices, seen.lows.min(axis=0), seen.highs.max(axis=0), strict=True):
+        low, high = chosen[int(index)]
+        assert min(lowest, 0) <= min(low, 0) <= max(high, 0) <= max(highest, 0)
     editor = TfliteEditor(FLOAT)
     clip_weights(editor)
     for op in weighted_operators(graph):
@@ -165,7 +185,7 @@ def test_settings_are_checked() -> None:
     assert Recipe((QuantizeAware(),), TFLite()).name == "qat-int8"
 
 
-def test_a_network_is_exported_with_both() -> None:
+def test_a_network_is_exported_with_both(monkeypatch: pytest.MonkeyPatch) -> None:
     pytest.importorskip("tf_keras")
     import residual_network
 
@@ -190,6 +210,14 @@ def test_a_network_is_exported_with_both() -> None:
     context = StepContext(trained, calibration_images=residual_network.IMAGES)
     kept = TFLite(bias_correction=False).export(trained, context)
     assert kept.content == nearest.content
+
+    monkeypatch.setattr(adaptive_rounding, "MOST_WEIGHTS", 8)
+    small = TFLite(bias_correction=False).export(network, context).graph
+    for op, other in zip(weighted_operators(plain), weighted_operators(small), strict=True):
+        first, second = plain.tensors[op.inputs[1]], small.tensors[other.inputs[1]]
+        together = first.elements // plain.tensors[op.outputs[0]].shape[-1]
+        assert together <= 8 or np.array_equal(first.values(), second.values())
+    monkeypatch.undo()
 
     observed = observe(network, residual_network.IMAGES)
     ends = zip(observed.ranges.indices, *observed.ranges.without_extremes(), strict=True)

@@ -44,17 +44,21 @@ def test_a_layer_is_measured_as_it_computes_in_int8_behind_float_layers() -> Non
     ]
     assert layers[0].macs == 8 * 8 * 8 * 3 * 3 * 3
 
-    # the dense layer by hand: float features, rounded weights, rounded results
+    # the dense layer by hand: float features, rounded weights, a bias that takes their mean error back, rounded results
     graph, integers = parse(observed.content), parse(quantized)
     (dense,) = [op for op in graph.operators if op.name == "FULLY_CONNECTED"]
     (twin,) = [op for op in integers.operators if op.name == "FULLY_CONNECTED"]
     observer, feed = Observer(observed.content), pixel_feeder(observed.input_max)
     weights, output = real_weights(integers.tensors[twin.inputs[1]]), integers.tensors[twin.outputs[0]]
-    exact, rounded = [], []
+    exact, features, rounded = [], [], []
     for image in IMAGES:
         observer.run(feed(image))
         exact.append(observer.real(dense.outputs[0])[0].astype(np.float64))
-        values = observer.real(dense.inputs[0])[0] @ weights.T + graph.tensors[dense.inputs[2]].values()
+        features.append(observer.real(dense.inputs[0])[0])
+    lost = (real_weights(graph.tensors[dense.inputs[1]]) - weights) @ np.mean(features, axis=0)
+    assert np.abs(lost).max() > output.scale / 20
+    for one in features:
+        values = one @ weights.T + graph.tensors[dense.inputs[2]].values() + lost
         steps = np.clip(np.rint(values / output.scale) + output.zero_point, -128, 127)
         rounded.append((steps - output.zero_point) * output.scale)
     noise = np.square(np.array(exact) - rounded).sum()

@@ -91,7 +91,7 @@ def test_the_rounded_network_is_as_far_from_the_float_one_as_the_int8_file_is(ga
     context, pixels = context_of(network), np.asarray(colored_squares.dataset().splits["validation"].images)
     assert context.calibration_images is not None
     model, scale = insert_rounding(copy_model(network.model)), np.float32(network.input_max / 255)
-    start_ranges(model, context.calibration_images, scale)
+    start_ranges(model, copy_model(network.model), context.calibration_images, scale)
     content = TFLite(bias_correction=False, rounding="nearest", io="float32").export(network, context).content
     session = LITERT.open(ModelFile(content, "gated"))
     file = np.concatenate([session.run(image[None]) for image in pixels.astype(np.float32)])

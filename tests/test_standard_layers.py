@@ -104,7 +104,8 @@ def test_all_known_functions_together() -> None:
 def test_mean_and_softmax_as_functions() -> None:
     inputs = tf_keras.Input((16, 16, 3))
     x = tf.nn.silu(layers.Conv2D(4, 3)(inputs / 255.0))
-    model = tf_keras.Model(inputs, tf.nn.softmax(layers.Dense(3)(tf.reduce_mean(x, [1, 2]))))
+    x = tf.nn.softmax(x, axis=1)  # over the rows of an image
+    model = tf_keras.Model(inputs, tf.nn.softmax(layers.Dense(3)(tf.reduce_mean(x * x, [1, 2]))))
     made = standardize(model)
     assert [type(layer).__name__ for layer in made.layers][-3:] == ["GlobalAveragePooling2D", "Dense", "Activation"]
     np.testing.assert_allclose(by_hand(made), by_hand(model), atol=2e-6)
@@ -120,6 +121,7 @@ def test_mean_and_softmax_as_functions() -> None:
         (lambda x: tf.reverse(x, [1]), "mirrors the image"),
         (lambda x: tf.cast(tf.cast(x, tf.int32), tf.float32), "rounds to whole numbers"),
         (lambda x: tf.clip_by_value(x, 0.1, 0.5), "clips elsewhere"),
+        (lambda x: tf.nn.silu(x, beta=2.0), "with another beta than 1"),
         (lambda x: x / (x + 1.0), "both operands are tensors"),
     ],
 )

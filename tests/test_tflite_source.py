@@ -303,6 +303,9 @@ def test_a_public_imagenet_file_is_calibrated_on_photos_of_other_classes(
     refused = edgeclf(tmp_path, "compress", path, "--qat", "--data", few, "--unlabelled")
     assert (refused.exit_code, refused.stderr.count("\n")) == (2, 1)
     assert "qat-int8 trains on labels; leave --unlabelled out" in refused.stderr
+    for option in (("--sensitivity",), ("--precision", "0.9")):
+        refused = edgeclf(tmp_path, "compress", path, "--int8", "--data", few, "--unlabelled", *option)
+        assert f"{option[0]} needs labels that are the network's classes; leave --unlabelled out" in refused.stderr
 
 
 def with_many_names(model: Any) -> None:

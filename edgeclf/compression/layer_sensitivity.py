@@ -11,6 +11,8 @@ from edgeclf.records import Record
 class LayerSensitivity(Record):
     """What a network loses where one layer alone computes in 8 bits: its weights and its output are rounded.
 
+    Its weights and bias are as `compress --int8` makes them by default: rounded adaptively, and corrected.
+
     Attributes:
         layer: name of the layer's output in the float graph, as `QuantizationPolicy` takes it.
         operator: as the TFLite specification calls it.

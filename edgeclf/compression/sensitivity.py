@@ -1,8 +1,11 @@
-"""Measures what 8 bits cost in each layer, on a float graph and the int8 graph made of it."""
+"""Measures what 8 bits cost in each layer, on a float graph and the int8 graph made of it.
+
+A layer is as `compress --int8` makes it by default: its weights rounded adaptively, its bias corrected for them.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -12,7 +15,7 @@ import numpy.typing as npt
 from edgeclf.artifact.macs import operator_macs
 from edgeclf.artifact.tflite import OperatorInfo, TensorInfo, TfliteModel, parse
 from edgeclf.artifact.tflite_editor import WEIGHTED, TfliteEditor
-from edgeclf.compression.export.bias_correction import real_weights
+from edgeclf.compression.export.bias_correction import real_weights, response
 from edgeclf.compression.export.graph_parts import PartwiseRun
 from edgeclf.compression.export.observation import pixel_feeder
 from edgeclf.compression.export.policy import layer_name
@@ -56,12 +59,14 @@ def measure_sensitivity(
         InputError: there are no images.
         ModelError: the converter refuses the network.
     """
-    from edgeclf.compression.export.int8_format import observe, quantize_observed
+    from edgeclf.compression.export.int8_format import observe, quantize_observed, round_observed
 
     if len(images) == 0 or len(images) != len(labels):
         raise InputError(f"sensitivity needs images with a label each, got {len(images)} and {len(labels)}")
-    observed = observed or observe(network, images if calibration is None else calibration, progress)
-    return compare_layers(observed, quantize_observed(observed), images, labels, progress)
+    given = images if calibration is None else calibration
+    observed = observed or observe(network, given, progress)
+    quantized = round_observed(quantize_observed(observed), observed, given, progress)
+    return compare_layers(observed, quantized, images, labels, progress)
 
 
 def compare_layers(
@@ -83,7 +88,7 @@ def compare_layers(
     Raises:
         ModelError: the two graphs do not compute the same.
     """
-    pairs = list(_layers(parse(observed.content), parse(quantized)))
+    pairs = list(_layers(observed, parse(quantized)))
     totals = [_Total() for _ in pairs]
     block = _block_size(observed.content)
     with progress.task("sensitivity of layers", len(pairs) * len(range(0, len(images), block))) as task:
@@ -96,13 +101,16 @@ def compare_layers(
 
 @dataclass(frozen=True)
 class _Layer:
-    """An operator of the float graph, its number there, and its output in both graphs."""
+    """An operator of the float graph, its number there, and its output in both graphs.
+
+    `constants` are its rounded weights and corrected bias as real numbers, by their tensors in the float graph.
+    """
 
     place: int
     op: OperatorInfo
     entry: TensorInfo
     rounded: TensorInfo
-    weights: TensorInfo | None
+    constants: Mapping[int, npt.NDArray[np.float32]]
 
 
 class _Total:
@@ -159,16 +167,15 @@ def _measure_block(
     for number, (layer, total) in enumerate(zip(layers, totals, strict=True)):
         run.advance(layer.place)
         branch = run.branch()
-        exact = _values_behind(branch, layer)
-        branch = run.branch()
-        if layer.weights is not None:
-            float_weights = graph.tensors[layer.op.inputs[1]]
-            editor.set_constant(float_weights.index, real_weights(layer.weights).astype("<f4"))
-            rounded = _values_behind(branch, layer)
-            editor.set_constant(float_weights.index, np.asarray(float_weights.values()))
-        else:
-            rounded = _values_behind(branch, layer)
-        rounded = round_values(rounded, layer.rounded)
+        exact = made = _values_behind(branch, layer)
+        if layer.constants:
+            branch = run.branch()
+            for index, values in layer.constants.items():
+                editor.set_constant(index, values)
+            made = _values_behind(branch, layer)
+            for index in layer.constants:
+                editor.set_constant(index, np.asarray(graph.tensors[index].values()))
+        rounded = round_values(made, layer.rounded)
         branch.replace(layer.entry.index, rounded)
         branch.advance(end)
         result = branch.values(output)
@@ -192,8 +199,9 @@ def _values_behind(run: PartwiseRun, layer: _Layer) -> npt.NDArray[Any]:
     return run.values(layer.entry.index)
 
 
-def _layers(graph: TfliteModel, quantized: TfliteModel) -> Iterator[_Layer]:
+def _layers(observed: FloatObservation, quantized: TfliteModel) -> Iterator[_Layer]:
     """Pair the operators of a float graph with those of the int8 graph made of it, which has conversions besides."""
+    graph = parse(observed.content)
     twins = [op for op in quantized.operators if op.name not in ("QUANTIZE", "DEQUANTIZE")]
     if [op.name for op in twins] != [op.name for op in graph.operators]:
         raise ModelError("the int8 graph does not have the operators of the float graph; layers cannot be compared")
@@ -201,10 +209,15 @@ def _layers(graph: TfliteModel, quantized: TfliteModel) -> Iterator[_Layer]:
         rounded = quantized.tensors[twin.outputs[0]]
         if op.name in _IDLE or rounded.dtype != "int8" or not rounded.scale:
             continue
-        weights = quantized.tensors[twin.inputs[1]] if op.name in WEIGHTED else None
-        if weights is not None and weights.data is None:
-            weights = None
-        yield _Layer(place, op, graph.tensors[op.outputs[0]], rounded, weights)
+        constants: dict[int, npt.NDArray[np.float32]] = {}
+        if op.name in WEIGHTED and quantized.tensors[twin.inputs[1]].data is not None:
+            weights = real_weights(quantized.tensors[twin.inputs[1]])
+            constants[op.inputs[1]] = weights.astype("<f4")
+            patch = observed.patches.get(op.inputs[1])
+            if patch is not None:
+                lost = response(op, real_weights(graph.tensors[op.inputs[1]]) - weights, patch)
+                constants[op.inputs[2]] = (real_weights(graph.tensors[op.inputs[2]]) + lost).astype("<f4")
+        yield _Layer(place, op, graph.tensors[op.outputs[0]], rounded, constants)
 
 
 def _block_size(content: bytes) -> int:

@@ -7,6 +7,7 @@ from pathlib import Path
 from edgeclf.artifact.locate import locate_model
 from edgeclf.artifact.model_file import ModelFile
 from edgeclf.artifact.normalization import Normalization
+from edgeclf.artifact.onnx_file import OnnxFile
 from edgeclf.artifact.run_folder import RunFolder
 from edgeclf.doctor.examination import Examination
 from edgeclf.doctor.findings import CHECKS
@@ -53,9 +54,12 @@ def diagnose(
         raise InputError(f"threads must be from 1 to {_MOST_THREADS}, got {threads}")
     if baseline is not None and data is None:
         raise InputError("--baseline is compared layer by layer on images; give some with --data")
+    file = ModelFile.read(locate_model(model))
+    if isinstance(file, OnnxFile):
+        raise ModelError(f"{file.name}: --doctor examines .tflite files, got an ONNX file")
     beside = None if baseline is None else find_float_model(baseline)
     examination = Examination(
-        ModelFile.read(locate_model(model)),
+        file,
         threads=threads,
         baseline=beside,
         data=data,

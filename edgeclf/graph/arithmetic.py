@@ -249,12 +249,21 @@ def _mean(call: Call) -> Replacement:
     )
 
 
+def _silu(call: Call) -> Replacement:
+    if call.keywords.get("beta") not in (None, 1):
+        raise call.refusal("with another beta than 1")
+    return Replacement("Activation", {"activation": "swish"}, (_only_tensor(call),))
+
+
+def _softmax(call: Call) -> Replacement:
+    axis = call.keywords.get("axis")
+    if axis in (None, -1):
+        return Replacement("Activation", {"activation": "softmax"}, (_only_tensor(call),))
+    return Replacement("Softmax", {"axis": int(axis)}, (_only_tensor(call),))
+
+
 def _layer(kind: str, **settings: Any) -> Callable[[Call], Replacement]:
     return lambda call: Replacement(kind, settings, (_only_tensor(call),))
-
-
-def _activation(name: str) -> Callable[[Call], Replacement]:
-    return _layer("Activation", activation=name)
 
 
 _ADD = _binary("Add", lambda c: (1.0, c), lambda c: (1.0, c))
@@ -280,9 +289,9 @@ FUNCTIONS: Mapping[str, Callable[[Call], Replacement]] = {
     "math.reduce_mean": _mean,
     "nn.relu": _layer("ReLU"),
     "nn.relu6": _layer("ReLU", max_value=6.0),
-    "math.sigmoid": _activation("sigmoid"),
-    "math.tanh": _activation("tanh"),
-    "nn.silu": _activation("swish"),
-    "nn.softmax": _activation("softmax"),
+    "math.sigmoid": _layer("Activation", activation="sigmoid"),
+    "math.tanh": _layer("Activation", activation="tanh"),
+    "nn.silu": _silu,
+    "nn.softmax": _softmax,
 }
 """By its name in TensorFlow, how a function is rewritten. A file may call these and no others."""

@@ -129,11 +129,14 @@ def describe_side(one: OpenedSide, predictions: ModelPredictions, data: Dataset,
     doubt = describe_chance(predictions.indices, labels, len(data.class_names), assumed=assumed, own=of_edgeclf)
     more = (describe_assumed_order(data) if assumed else "", doubt)
     right = int((predictions.indices == labels).sum())
-    costs, parameters = None, None
+    costs, parameters, macs = None, None, None
     if isinstance(one.model, BaselineNetwork):
         parameters = one.model.predictor.parameters
         if host.count_costs is not None and one.shape.height == one.shape.width:
             costs = host.count_costs(side.path, one.shape.height)
+            macs = costs.macs if costs else None
+    elif side.file is not None and side.file.is_tflite:
+        parameters, macs = count_parameters(side.file.graph), count_macs(side.file.graph)
     return ComparedModel(
         name=side.name,
         path=str(side.path),
@@ -142,8 +145,8 @@ def describe_side(one: OpenedSide, predictions: ModelPredictions, data: Dataset,
         fit=one.shape.fit,
         top1=right / len(labels),
         top1_interval=wilson_interval(right, len(labels)),
-        parameters=parameters if side.file is None else count_parameters(side.file.graph),
-        macs=count_macs(side.file.graph) if side.file is not None else costs.macs if costs else None,
+        parameters=parameters,
+        macs=macs,
         size_bytes=_size(side.file, side.path),
         int8_bytes=costs.int8_bytes if costs else None,
         compressed={path.name: path.stat().st_size for path in side.run.models()} if side.run else {},

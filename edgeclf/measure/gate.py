@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 
-from edgeclf.artifact.macs import count_macs, count_parameters
 from edgeclf.artifact.model_file import ModelFile
 from edgeclf.errors import InputError, UnknownNameError
 from edgeclf.measure.conditions import OPTION, QUANTITIES, Condition, ConditionResult
@@ -39,10 +38,9 @@ def check_conditions(conditions: Sequence[Condition], files: Sequence[ModelFile]
         concerned = {name: file for name, file in names.items() if _is_about(condition, name, file.name)}
         if not concerned:
             raise UnknownNameError(f"model in {OPTION}", condition.model or "", names)
-        count = {"macs": count_macs, "parameters": count_parameters}.get(condition.quantity)
-        for name, file in concerned.items() if count is not None else ():
-            if count is not None and count(file.graph) is None:
-                raise InputError(f"{shown}: the {condition.quantity} of {name} cannot be counted")
+        for name, file in concerned.items() if condition.quantity in ("macs", "parameters") else ():
+            if not file.is_tflite:
+                raise InputError(f"{shown}: the {condition.quantity} of {name} are counted in .tflite files alone")
 
 
 def hold_conditions(report: BenchReport, conditions: Sequence[Condition]) -> tuple[ConditionResult, ...]:

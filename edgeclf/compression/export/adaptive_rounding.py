@@ -21,13 +21,16 @@ from edgeclf.artifact.tflite import OperatorInfo, TensorInfo, TfliteModel, parse
 from edgeclf.artifact.tflite_editor import TfliteEditor
 from edgeclf.compression.export.bias_correction import real_weights
 from edgeclf.compression.export.graph_parts import PartwiseRun
-from edgeclf.compression.export.graph_queries import weighted_operators
+from edgeclf.compression.export.graph_queries import is_grouped, weighted_operators
 from edgeclf.compression.export.observation import Feed
 from edgeclf.progress import SILENT, Progress
 
 FEWEST_PATCHES, MOST_PATCHES = 1_000, 10_000
 PATCHES_A_WEIGHT = 15
 """Patches that a layer's second moments come from, between the two limits above."""
+MOST_WEIGHTS = 5_000
+"""Weights of an output channel that are rounded together, 3x3x512 among them; layers with more keep the nearest
+integers. Moments grow with their square: behind a flattened picture of 22x22x64 they would take 8 GB."""
 DAMPING = 0.01
 """Added to the second moments, relative to their mean, and more where there are fewer patches than weights: few patches
 must not make weights wander."""
@@ -60,9 +63,8 @@ def round_adaptively(
     with progress.task("rounding weights", len(operators)) as task:
         for op in operators:
             task.advance()
-            weight, entry = model.tensors[op.inputs[1]], model.tensors[op.inputs[0]]
-            grouped = op.name == "CONV_2D" and weight.shape[-1] != entry.shape[-1]
-            if weight.name not in wanted or grouped:
+            weight = model.tensors[op.inputs[1]]
+            if weight.name not in wanted or is_grouped(model, op) or count_together(model, op) > MOST_WEIGHTS:
                 continue
             depthwise, real = op.name == "DEPTHWISE_CONV_2D", real_weights(wanted[weight.name])
             if repeat_values(real, depthwise=depthwise):
@@ -87,13 +89,17 @@ def repeat_values(weights: _Array, *, depthwise: bool) -> bool:
     return bool(distinct < MOSTLY_DISTINCT * np.count_nonzero(rows))
 
 
+def count_together(model: TfliteModel, op: OperatorInfo) -> int:
+    """Count the weights of one output channel of a layer."""
+    return model.tensors[op.inputs[1]].elements // model.tensors[op.outputs[0]].shape[-1]
+
+
 def draw_places(
     model: TfliteModel, op: OperatorInfo, images: int, random: np.random.Generator
 ) -> npt.NDArray[np.int64]:
     """Draw places of a layer's output: int64[images, n], numbers of rows and columns together."""
-    weights, output = model.tensors[op.inputs[1]], model.tensors[op.outputs[0]]
-    inside = weights.elements // output.shape[-1]
-    wanted = min(MOST_PATCHES, max(FEWEST_PATCHES, PATCHES_A_WEIGHT * inside))
+    output = model.tensors[op.outputs[0]]
+    wanted = min(MOST_PATCHES, max(FEWEST_PATCHES, PATCHES_A_WEIGHT * count_together(model, op)))
     places = output.elements // output.shape[-1]
     count = min(places, -(-wanted // images))
     return np.stack([random.choice(places, count, replace=False) for _ in range(images)])
@@ -152,9 +158,9 @@ def measure_moments(patches: npt.NDArray[np.float32]) -> _Array:
     else:
         rows = np.ascontiguousarray(centred.transpose(2, 1, 0))
         moments = np.asarray(rows @ rows.transpose(0, 2, 1), np.float64) / len(centred)
-    size = moments.shape[-1]
-    damping = DAMPING * max(1.0, size / len(patches)) * np.trace(moments, axis1=1, axis2=2) / size
-    return np.asarray(moments + damping[:, None, None] * np.eye(size))
+    diagonals = np.einsum("gkk->gk", moments)  # a view
+    diagonals += DAMPING * max(1.0, moments.shape[-1] / len(patches)) * diagonals.mean(axis=1, keepdims=True)
+    return np.asarray(moments, np.float64)
 
 
 def round_weights(wanted: _Array, tensor: TensorInfo, moments: _Array, *, depthwise: bool) -> npt.NDArray[np.int8]:

@@ -71,7 +71,10 @@ def response(
     if op.name == "DEPTHWISE_CONV_2D":
         multiplier = weights.shape[-1] // patch.shape[-1]
         return np.asarray((weights[0] * np.repeat(patch, multiplier, axis=-1)).sum(axis=(0, 1)), np.float64)
-    return np.asarray(np.einsum("oijc,ijc->o", weights, patch), np.float64)
+    # of a grouped convolution each group of outputs sees input channels of its own
+    groups = patch.shape[-1] // weights.shape[-1]
+    parts, rows = patch.reshape(*patch.shape[:-1], groups, -1), weights.reshape(groups, -1, *weights.shape[1:])
+    return np.asarray(np.einsum("goijc,ijgc->go", rows, parts), np.float64).ravel()
 
 
 def real_weights(tensor: TensorInfo) -> npt.NDArray[np.float64]:

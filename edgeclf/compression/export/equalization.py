@@ -17,6 +17,7 @@ import numpy.typing as npt
 
 from edgeclf.artifact.tflite import OperatorInfo, TfliteModel
 from edgeclf.artifact.tflite_editor import WEIGHTED, TfliteEditor
+from edgeclf.compression.export.graph_queries import is_grouped
 from edgeclf.compression.export.observation import Feed, Observer
 
 EXPONENTS = (0.0, 0.25, 0.5, 0.75, 1.0)
@@ -175,9 +176,11 @@ def _observe_channels(
 
 
 def _has_own_weights(graph: TfliteModel, op: OperatorInfo) -> bool:
-    """Return whether the weights and the bias are constants that nothing else reads."""
+    """Return whether each filter sees all channels, and weights and bias are constants that nothing else reads."""
     constants = [index for index in op.inputs[1:] if index >= 0]
-    return all(graph.tensors[i].values() is not None and len(graph.consumers(i)) == 1 for i in constants)
+    return not is_grouped(graph, op) and all(
+        graph.tensors[i].values() is not None and len(graph.consumers(i)) == 1 for i in constants
+    )
 
 
 def _computed(graph: TfliteModel, op: OperatorInfo) -> list[int]:

@@ -51,6 +51,11 @@ def weighted_operators(model: TfliteModel) -> list[OperatorInfo]:
     return kept
 
 
+def is_grouped(model: TfliteModel, op: OperatorInfo) -> bool:
+    """Return whether an operator is a convolution whose filters see a part of the input's channels each."""
+    return op.name == "CONV_2D" and model.tensors[op.inputs[1]].shape[-1] != model.tensors[op.inputs[0]].shape[-1]
+
+
 def _address(tensor: TensorInfo) -> int:
     """Return where a constant lies in memory; tensors may share a buffer."""
     assert tensor.data is not None

@@ -107,15 +107,14 @@ def _int8(network: FloatNetwork, settings: TFLite, context: StepContext) -> Conv
     observed = context.observed if network is context.original else None
     if observed is None or observed.equalized != settings.equalization:
         observed = observe(network, images, context.progress, equalized=settings.equalization)
-    feed, chosen = pixel_feeder(observed.input_max), None
+    chosen = None
     if settings.ranges == "mse":
-        chosen = choose_ranges(observed.content, images, feed, context.progress)
+        chosen = choose_ranges(observed.content, images, pixel_feeder(observed.input_max), context.progress)
     quantized = quantize_observed(observed, settings.policy, chosen)
     # rounded apart, the weights of one cluster would become two values, also where a channel has few of them
     kept = network.invariants.clusters is not None or network.invariants.nearest_rounding
     if settings.rounding == "adaptive" and not kept:
-        part = images[correction_rows(parse(observed.content), len(images), ROUNDING_IMAGES)]
-        quantized = round_adaptively(quantized, observed.content, part, feed, context.progress)
+        quantized = round_observed(quantized, observed, images, context.progress)
     if settings.bias_correction:
         quantized = _with_corrected_biases(quantized, observed, images, context.progress)
     return _with_io(quantized, settings.io, observed.input_max)
@@ -151,6 +150,14 @@ def quantize_observed(
     if all(editor.graph.tensors[op.outputs[0]].name in kept for op in editor.graph.operators):
         raise InputError("float_layers and float_operators name every layer; make a float32 model of it instead")
     return quantize(editor.pack(), kept)
+
+
+def round_observed(
+    quantized: bytes, observed: FloatObservation, images: npt.NDArray[np.uint8], progress: Progress = SILENT
+) -> bytes:
+    """Round the weights of what `quantize_observed` returned by some of the calibration images (`round_adaptively`)."""
+    part = images[correction_rows(parse(observed.content), len(images), ROUNDING_IMAGES)]
+    return round_adaptively(quantized, observed.content, part, pixel_feeder(observed.input_max), progress)
 
 
 def _with_corrected_biases(

@@ -67,6 +67,9 @@ class CompressPlan(Record):
         trains = next((recipe.name for recipe in self.recipes if recipe.trains), None)
         if self.unlabelled and trains is not None:
             raise InputError(f"{trains} trains on labels; leave --unlabelled out, or the steps")
+        option = "--sensitivity" if self.sensitivity else "--precision" if self.precision is not None else None
+        if self.unlabelled and option is not None:
+            raise InputError(f"{option} needs labels that are the network's classes; leave --unlabelled out")
         if self.precision is not None and not 0 < self.precision < 1:
             raise InputError(f"precision must be between 0 and 1, got {self.precision:g}")
         if self.precision is not None and not self.fit_probabilities:

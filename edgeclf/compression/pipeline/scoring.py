@@ -98,7 +98,8 @@ def fit_exported(exported: ExportedFile, scored: Scored | None, context: RecipeC
     """Fit probabilities on the outputs for the validation split, where that is what was scored."""
     split = scored_split(context.data)
     if not (context.fit_probabilities and context.labelled) or scored is None or split is None or context.data is None:
-        return Fit(None)
+        lacks = "--precision has no effect: probabilities are fitted on labelled validation images, and there are none"
+        return Fit(None, note="" if context.precision is None else lacks)
     if split[0] != "validation":
         return Fit(None, note="probabilities are not fitted: there are no validation images")
     labels, train = split[1].labels, context.data.splits.get("train")

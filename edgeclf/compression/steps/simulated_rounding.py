@@ -21,7 +21,7 @@ from edgeclf.compression.steps.fine_tune import FineTuningData, automatic_epochs
 from edgeclf.errors import InputError
 from edgeclf.graph.float_network import FloatNetwork
 from edgeclf.graph.prepared_network import SCALING_LAYER, wrap_layers
-from edgeclf.graph.private_apis import readers
+from edgeclf.graph.private_apis import calls_of, readers
 
 if TYPE_CHECKING:
     from edgeclf.compression.steps.quantize_aware import QuantizeAware
@@ -59,10 +59,10 @@ def train_rounded(network: FloatNetwork, step: QuantizeAware, context: StepConte
     data = FineTuningData.from_context(step.training, context)
     if context.calibration_images is None:
         raise InputError("quantization-aware training needs calibration images; name them with --data")
-    copy = copy_model(network.model)
+    copy, trained = copy_model(network.model), copy_model(network.model)
     invariants = network.invariants
     model = insert_rounding(copy, zeros=invariants.sparse, clusters=invariants.clusters is not None)
-    start_ranges(model, context.calibration_images, np.float32(network.input_max / 255))
+    start_ranges(model, trained, context.calibration_images, np.float32(network.input_max / 255))
     fine_tune(
         model,
         data,
@@ -71,7 +71,6 @@ def train_rounded(network: FloatNetwork, step: QuantizeAware, context: StepConte
         learning_rate=step.training.learning_rate,
     )
     # The layers of `copy` are those inside the wrappers, and have learned with them.
-    trained = copy_model(network.model)
     trained.set_weights(copy.get_weights())
     for layer in model.layers:
         if isinstance(layer, Rounded):
@@ -103,25 +102,32 @@ def insert_rounding(model: Any, *, zeros: bool = False, clusters: bool = False) 
     )
 
 
-def start_ranges(model: Any, images: npt.NDArray[np.uint8], scale: np.float32) -> None:
+def start_ranges(model: Any, network: Any, images: npt.NDArray[np.uint8], scale: np.float32) -> None:
     """Set the range of each rounded activation to that on the calibration images, without rounding.
 
     Args:
         model: as `insert_rounding` returns it.
+        network: the same on layers of its own, without rounding.
         images: uint8[N, H, W, 3].
         scale: what pixels are multiplied by before they enter.
     """
-    wrappers = [layer for layer in model.layers if isinstance(layer, Rounded)]
-    for wrapper in wrappers:
-        wrapper.mode.assign(OBSERVE)
-    run = tf.function(lambda batch: model(batch, training=False), reduce_retracing=True)
+    rounding = [layer for layer in model.layers if isinstance(layer, Rounded) and layer.rounds_output]
+    if not rounding:
+        return
+    inner = [network.get_layer(layer.layer.name) for layer in rounding]
+    watched = tf_keras.Model(network.inputs, [[x.get_output_at(i) for i in range(calls_of(x))] for x in inner])
+
+    def measure(batch: Any) -> Any:
+        parts = tf.nest.flatten(watched(batch, training=False))
+        return [(tf.reduce_min(part), tf.reduce_max(part)) for part in parts]
+
+    run = tf.function(measure, reduce_retracing=True)
+    owners = [layer for layer, plain in zip(rounding, inner, strict=True) for _ in range(calls_of(plain))]
     for start in range(0, len(images), 64):
-        run(tf.constant(images[start : start + 64].astype(np.float32) * scale))
-    for wrapper in wrappers:
-        wrapper.mode.assign(ROUND)
-
-
-OBSERVE, ROUND = 0, 1
+        spans = run(tf.constant(images[start : start + 64].astype(np.float32) * scale))
+        for layer, (low, high) in zip(owners, spans, strict=True):
+            layer.low.assign(tf.minimum(layer.low, low))
+            layer.high.assign(tf.maximum(layer.high, high))
 
 
 @tf_keras.utils.register_keras_serializable("edgeclf")
@@ -140,7 +146,7 @@ class Rounded(tf_keras.layers.Wrapper):  # type: ignore[misc]
     ) -> None:
         keywords.setdefault("name", f"rounded_{layer.name}")
         super().__init__(layer, **keywords)
-        self._rounds_output, self._zeros, self._clusters = rounds_output, zeros, clusters
+        self.rounds_output, self._zeros, self._clusters = rounds_output, zeros, clusters
         self._axes = _kernel_axes(layer)
 
     def build(self, shape: Any = None) -> None:
@@ -149,13 +155,11 @@ class Rounded(tf_keras.layers.Wrapper):  # type: ignore[misc]
             self.layer.build(shape)
             self.layer.built = True
 
-        def variable(name: str, value: float, dtype: Any) -> Any:
-            return self.add_weight(
-                name=name, shape=(), dtype=dtype, initializer=tf_keras.initializers.Constant(value), trainable=False
-            )
+        def variable(name: str, value: float) -> Any:
+            start = tf_keras.initializers.Constant(value)
+            return self.add_weight(name=name, shape=(), dtype=tf.float32, initializer=start, trainable=False)
 
-        self.low, self.high = variable("low", 0.0, tf.float32), variable("high", 1e-6, tf.float32)
-        self.mode = variable("mode", ROUND, tf.int32)
+        self.low, self.high = variable("low", 0.0), variable("high", 1e-6)
         if self._zeros and self._axes is not None:
             kernel = np.asarray(getattr(self.layer, self._axes[0]))
             self.mask = self.add_weight(name="mask", shape=kernel.shape, initializer="ones", trainable=False)
@@ -165,24 +169,18 @@ class Rounded(tf_keras.layers.Wrapper):  # type: ignore[misc]
     def call(self, inputs: Any, *arguments: Any, training: Any = None, **keywords: Any) -> Any:
         """Compute the layer with a rounded kernel, and round what comes out."""
         output = self._with_rounded_kernel(lambda: self.layer(inputs, *arguments, **keywords))
-        if not self._rounds_output:
+        if not self.rounds_output:
             return output
-        low, high = tf.reduce_min(output), tf.reduce_max(output)
-        observes = tf.equal(self.mode, OBSERVE)
-        moves = observes if not training else tf.constant(True)
-        keep = tf.where(observes, 0.0, _MOMENTUM)
-        widest = tf.minimum(self.low, low), tf.maximum(self.high, high)
-        average = keep * self.low + (1 - keep) * low, keep * self.high + (1 - keep) * high
-        new = [tf.where(observes, wide, mean) for wide, mean in zip(widest, average, strict=True)]
-        self.low.assign(tf.where(moves, tf.minimum(new[0], 0.0), self.low))
-        self.high.assign(tf.where(moves, tf.maximum(new[1], 1e-6), self.high))
-        rounded = tf.quantization.fake_quant_with_min_max_vars(output, self.low, self.high)
-        return tf.where(observes, output, rounded)
+        if training:
+            low, high = tf.reduce_min(output), tf.reduce_max(output)
+            self.low.assign(tf.minimum(_MOMENTUM * self.low + (1 - _MOMENTUM) * low, 0.0))
+            self.high.assign(tf.maximum(_MOMENTUM * self.high + (1 - _MOMENTUM) * high, 1e-6))
+        return tf.quantization.fake_quant_with_min_max_vars(output, self.low, self.high)
 
     def get_config(self) -> dict[str, Any]:
         """Return what the layer is made from."""
         kept = {"zeros": self._zeros, "clusters": self._clusters}
-        return {**super().get_config(), "rounds_output": self._rounds_output, **kept}
+        return {**super().get_config(), "rounds_output": self.rounds_output, **kept}
 
     def clear_zeros(self, layer: Any) -> None:
         """Put the zeros that are kept into a layer that has learned the same kernel."""
@@ -200,7 +198,7 @@ class Rounded(tf_keras.layers.Wrapper):  # type: ignore[misc]
             used = tf.stop_gradient(used) + 0.0 * used
         # Keras would lose track of a variable that is set anew, so the attribute is exchanged beneath its setter.
         attributes: dict[str, Any] = self.layer.__dict__
-        attributes[name] = tf.where(tf.equal(self.mode, OBSERVE), used, round_kernel(used, axes))
+        attributes[name] = round_kernel(used, axes)
         try:
             return compute()
         finally:
