@@ -75,13 +75,31 @@ def test_a_worker_that_was_thought_dead_finishes_without_harm(tmp_path: Path) ->
     study = open_study("s", tmp_path / "study.journal")
 
     def given_away(asked: Asked) -> Evaluation:
-        if asked.number == 0:
-            study._fail(0)
+        if asked.number < 3:
+            study._fail(asked.number)
+        if asked.number == 1:
+            asked.report(1, 0.5)
+        if asked.number == 2:
+            raise KeyboardInterrupt
         return bowl(asked)
 
-    study.enqueue([{"score": 1.0}, {"score": 2.0}])
+    study.enqueue([{"score": float(score)} for score in range(4)])
+    with pytest.raises(KeyboardInterrupt):
+        study.run(given_away, done=never)
     study.run(given_away, done=never)
-    assert [one.state for one in study.finished()] == ["lost", "complete"]
+    assert [one.state for one in study.finished()] == ["lost"] * 3 + ["complete"]
+
+
+def test_what_two_workers_enqueued_at_the_same_time_is_evaluated_once(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    study = open_study("s", tmp_path / "study.journal")
+    study.enqueue([{"score": 1.0}, {"score": 2.0}])
+    with monkeypatch.context() as patched:
+        patched.setattr(study, "_trials", list)  # what it saw before the other one wrote
+        study.enqueue([{"score": 1.0}, {"score": 2.0}])
+    study.run(bowl, done=never)
+    assert [one.score for one in study.finished()] == [1.0, 2.0]
 
 
 def suggestions_of(path: Path, *, interrupted_at: int | None) -> list[dict[str, Any]]:
@@ -167,6 +185,18 @@ def test_places_that_cannot_be_used(tmp_path: Path) -> None:
     (tmp_path / "file").write_text("")
     with pytest.raises(OutputError):
         open_study("s", tmp_path / "file" / "study.journal")
+
+
+@pytest.mark.parametrize(
+    "line", [b"garbage", b'{"op_code": 99}', b"[1]", b"\x00\xff", b'{"op_code": 4}', b"[" * 99_999]
+)
+def test_a_damaged_journal_is_named(tmp_path: Path, line: bytes) -> None:
+    journal = tmp_path / "study.journal"
+    open_study("s", journal).enqueue([{"score": 1.0}])
+    journal.write_bytes(journal.read_bytes().replace(b"\n", b"\n" + line + b"\n", 1))
+    with pytest.raises(InputError, match=r"study\.journal: is damaged .*; remove it") as caught:
+        open_study("s", journal)
+    assert "\n" not in str(caught.value)
 
 
 WORKER = """
