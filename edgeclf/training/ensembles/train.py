@@ -45,11 +45,9 @@ def train_ensemble(plan: EnsemblePlan, progress: Progress) -> EnsembleReport:
     """
     reports = [_train_member(plan, seed, progress) for seed in plan.seeds]
     dataset = _load(plan, reports[0], progress)
-    predictions = {
-        split: np.stack([_predict(report, dataset, split, progress) for report in reports])
-        for split in ("validation", "test")
-        if split in dataset.splits
-    }
+    splits = [split for split in ("validation", "test") if split in dataset.splits]
+    members = [_predict(report, dataset, splits, progress) for report in reports]
+    predictions = {split: np.stack([member[split] for member in members]) for split in splits}
     stacking = None
     if plan.combine == STACK:
         with progress.task("stacking", None):
@@ -87,9 +85,11 @@ def _load(plan: EnsemblePlan, report: TrainReport, progress: Progress) -> Datase
     return load_dataset(plan.data, image_size=shape.size, fit=shape.fit, split_seed=seed, progress=progress)
 
 
-def _predict(report: TrainReport, dataset: Dataset, split: str, progress: Progress) -> Probabilities:
+def _predict(
+    report: TrainReport, dataset: Dataset, splits: Sequence[str], progress: Progress
+) -> dict[str, Probabilities]:
     network = tf_keras.models.load_model(RunFolder(report.run).keras_path, compile=False)
-    return np.asarray(predict_probabilities(network, dataset.splits[split].images, progress), np.float32)
+    return {split: predict_probabilities(network, dataset.splits[split].images, progress) for split in splits}
 
 
 def _make_report(
