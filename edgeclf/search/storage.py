@@ -92,19 +92,19 @@ def _open_database(url: str, heartbeat: int) -> Any:
             )
         except ImportError as error:
             raise InputError(
-                f"the database {_shown(url)} needs a driver that is not installed ({one_line(error)}); "
+                f"the database {show_url(url)} needs a driver that is not installed ({one_line(error)}); "
                 'for PostgreSQL: pip install "psycopg[binary]", with a URL that begins with postgresql+psycopg://'
             ) from error
         except (SQLAlchemyError, StorageInternalError) as error:
             # the first line names the reason, the others SQLAlchemy's background
             raise InputError(
-                f"the database {_shown(url)} cannot be used: {str(error).splitlines()[0]}; expected a URL such as "
+                f"the database {show_url(url)} cannot be used: {str(error).splitlines()[0]}; expected a URL such as "
                 "postgresql+psycopg://user@host/studies"
             ) from error
 
 
-def _shown(url: str) -> str:
-    """Return a URL without its password."""
-    head, separator, rest = url.partition("://")
+def show_url(url: str) -> str:
+    """Return a URL of a database without its password, for messages and reports."""
+    head, separator, rest = url.partition("?")[0].partition("://")
     user, at, host = rest.rpartition("@")
     return f"{head}{separator}{user.partition(':')[0]}{at}{host}"

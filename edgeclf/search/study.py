@@ -97,15 +97,12 @@ class Study:
             if dict(plan) not in known:
                 self._study.enqueue_trial(dict(given), user_attrs={PLAN: dict(plan)})
 
-    def keep(self, name: str, value: Any) -> Any:
-        """Keep a value of JSON's own types with the study, unless it has one of this name; returns the one it has."""
+    def keep(self, name: str, make: Callable[[], Any]) -> Any:
+        """Keep what `make` returns, of JSON's own types, with the study, unless it has something of this name; returns
+        what it has."""
         if name not in self._study.user_attrs:
-            self._study.set_user_attr(name, value)
+            self._study.set_user_attr(name, make())
         return self._study.user_attrs[name]
-
-    def is_empty(self) -> bool:
-        """Return whether there is no trial yet, not even a waiting one."""
-        return not self._trials()
 
     def finished(self) -> tuple[Finished, ...]:
         """Return the trials that came to their end, by number."""
