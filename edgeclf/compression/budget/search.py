@@ -95,7 +95,7 @@ def _check_validation(context: RecipeContext, budget: Budget) -> None:
     if budget.max_drop is None:
         return
     scored = scored_split(context.data)
-    if scored is None:
+    if scored is None or not context.labelled:
         raise InputError("--max-drop needs labelled images to measure the drop on; name them with --data")
     if scored[0] != "validation":
         raise DataError(
@@ -181,7 +181,7 @@ class _Work:
         for kind in SEARCHED_STEPS:
             if kind not in STEPS or self.plan.fixed:
                 continue
-            if self.loaded.kind != "tf-keras" or data is None:
+            if self.loaded.kind != "tf-keras" or data is None or not self.context.labelled:
                 self.refused += (Refused(kind, "it needs a tf-keras network and labelled images"),)
                 continue
             try:
