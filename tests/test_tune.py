@@ -185,11 +185,13 @@ def test_the_link_leads_to_the_best_run_of_this_machine_or_nowhere(tmp_path: Pat
     assert not (tmp_path / "best").is_symlink()
 
 
-def test_the_record_of_a_search_has_no_password(tmp_path: Path) -> None:
+def test_the_record_of_a_search_has_no_password_and_names_where_its_study_is(tmp_path: Path) -> None:
     search = Search(storage="postgresql+psycopg://me:secret@host/studies")
     TuneFolder(tmp_path).begin(TunePlan(list_source("digits"), TrainConfig(), {}, search, tmp_path))
     assert "me@host" in (tmp_path / "study.json").read_text()
     assert "secret" not in (tmp_path / "study.json").read_text()
+    with pytest.raises(OutputError, match="kept elsewhere"):
+        TuneFolder(tmp_path).begin(TunePlan(list_source("digits"), TrainConfig(), {}, Search(), tmp_path))
 
 
 def make_photos(folder: Path, images: int = 24) -> Path:

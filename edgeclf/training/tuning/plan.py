@@ -181,10 +181,11 @@ class TuneFolder:
             raise OutputError(f"{path}: is a file; tune takes a folder; choose another place with --out")
         if own is None and any(not one.name.startswith(".") for one in self._content()):
             raise OutputError(f"{path}: holds other files; tune takes a folder of its own; choose another --out")
-        if own is not None and own != plan.identity and not plan.overwrite:
+        # trials in a file and those in a database have the same numbers, and would take each other's folders
+        if own is not None and own != (plan.identity, plan.search.storage is not None) and not plan.overwrite:
             raise OutputError(
-                f"{path}: holds a search with other settings or photos; choose another --out, or replace it with "
-                "--overwrite"
+                f"{path}: holds a search with other settings or photos, or one that is kept elsewhere (--storage); "
+                "choose another --out, or replace it with --overwrite"
             )
         if own is not None and plan.overwrite:
             self._clear()
@@ -219,10 +220,11 @@ class TuneFolder:
     def _content(self) -> Sequence[Path]:
         return sorted(self.path.iterdir()) if self.path.is_dir() else ()
 
-    def _read_identity(self) -> str | None:
+    def _read_identity(self) -> tuple[str, bool] | None:
+        """Read what a search in the folder is, and whether its study lies in a database; None: there is none."""
         try:
             values: Any = read_json(self.path / IDENTITY)
-            return str(values["identity"])
+            return str(values["identity"]), values["search"]["storage"] is not None
         except (OSError, ValueError, LookupError, TypeError):
             return None
 
