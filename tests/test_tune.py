@@ -256,12 +256,14 @@ def test_a_search_that_was_stopped_goes_on(tmp_path: Path, monkeypatch: pytest.M
     first = json.loads((out / "tune.json").read_text())
     assert [one["origin"] for one in first["trials"]] == ["defaults"]
     before = (out / "trials/photos-000/run.json").stat().st_mtime_ns
+    finished_epoch = (out / "trials/photos-001/history.csv").read_text().splitlines()[1]
     monkeypatch.setattr(Watcher, "on_epoch_end", plain)
     report = tune(2)
     assert [one.state for one in report.trials] == ["complete", "complete"]
     assert (out / "trials/photos-000/run.json").stat().st_mtime_ns == before
     history = (out / "trials/photos-001/history.csv").read_text().splitlines()
     assert len(history) == 3
+    assert history[1] == finished_epoch, "its seconds too: it was not trained again"
     learned = report.trials[1].values["learning_rate"]
     assert json.loads((out / "trials/photos-001/run.json").read_text())["config"]["learning_rate"] == learned
     # the best is a run folder like any other, chosen by validation; the test split was looked at for it alone

@@ -24,7 +24,7 @@ def render_tune(console: Console, report: TuneReport) -> None:
     if report.frontier:
         found = [one for number in report.frontier if (one := report.trial(number)) is not None]
         _print_trials(console, f"Frontier under {report.limits}", found, report)
-        line(console, f"Sizes and times are of int8 models before training: {report.costs_from}.")
+        line(console, f"Sizes and times are of int8 models before training. Times: {report.costs_from}.")
     for sentence in summarize(report):
         line(console, sentence)
     show_notes(console, report.notes)
