@@ -23,7 +23,7 @@ from edgeclf.progress import Progress
 from edgeclf.training.config import TrainConfig
 from edgeclf.training.ensembles.plan import EnsemblePlan
 from edgeclf.training.ensembles.report import EnsembleReport, Member
-from edgeclf.training.ensembles.stacking import cross_fit, fit_stacking
+from edgeclf.training.ensembles.stacking import check_fewest, cross_fit, fit_stacking
 from edgeclf.training.evaluation import evaluate
 from edgeclf.training.inference import predict_probabilities
 from edgeclf.training.plan import TrainPlan
@@ -43,7 +43,12 @@ def train_ensemble(plan: EnsemblePlan, progress: Progress) -> EnsembleReport:
         InputError: data, settings or the folder cannot be used.
         RunFailedError: a training diverged, or the disk is full.
     """
-    reports = [_train_member(plan, seed, progress) for seed in plan.seeds]
+    reports: list[TrainReport] = []
+    for seed in plan.seeds:
+        reports.append(_train_member(plan, seed, progress))
+        validation = reports[0].metrics["validation"]
+        if plan.combine == STACK and validation is not None:  # known before the others are trained
+            check_fewest(min(one.images for one in validation.per_class.values()))
     dataset = _load(plan, reports[0], progress)
     splits = [split for split in ("validation", "test") if split in dataset.splits]
     members = [_predict(report, dataset, splits, progress) for report in reports]
