@@ -55,8 +55,8 @@ NOT_RUN = {
     "edgeclf bench runs/shapes": "likewise",
     "edgeclf predict runs/shapes": "likewise",
     "edgeclf live runs/shapes": "likewise",
-    "edgeclf compress runs/photos --max-drop 1 --max-size 60KB --out found --storage postgresql:": "needs a database; "
-    "tests/test_compress_budget.py shares a search",
+    "edgeclf compress runs/photos --max-drop 1 --max-size 60KB --out found --storage postgresql": "needs a database; "
+    "tests/test_search.py shares a study",
     "edgeclf bench photos-int8.tflite --threads 1,4 --against bench.json --sustain 10": "takes ten minutes; "
     "tests/test_bench_device.py sustains for less",
     "edgeclf live runs/door --camera rtsp:": "there is no such camera; tests/test_live_sources_streams.py has one",

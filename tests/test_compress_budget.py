@@ -16,6 +16,7 @@ from edgeclf import api
 from edgeclf.api.keywords import BudgetKeywords, CompressKeywords, CompressOptions
 from edgeclf.cli.values import parse_milliseconds, parse_unit_bytes
 from edgeclf.compression.budget.frontier import (
+    describe_miss,
     describe_next_points,
     find_binding,
     find_frontier,
@@ -42,6 +43,7 @@ from edgeclf.compression.steps.fine_tuning import FineTuning
 from edgeclf.errors import InputError, UnknownNameError
 from edgeclf.measure.paired_interval import difference_interval
 from edgeclf.records import Record
+from edgeclf.search import Choice
 
 
 def candidate(name: str = "int8", **figures: Any) -> Measured:
@@ -160,10 +162,13 @@ def test_what_breaks_another_limit_is_no_look() -> None:
     assert not Judge(dataclasses.replace(budget, max_drop=0.4)).judge([fits])[0].holds
 
 
-def test_nothing_is_promised_of_a_drop_that_was_not_measured() -> None:
+def test_nothing_is_promised_of_a_drop_or_a_time_that_was_not_measured() -> None:
     unknown = candidate(images=None, lost=None, gained=None)
     assert Judge(Budget(max_drop=5.0)).judge([unknown])[0].breaks == ("max_drop",)
     assert Judge(Budget(max_size=100_000)).judge([unknown])[0].holds
+    (untimed,) = Judge(Budget(max_latency=5.0)).judge([candidate(latency_ms=None)])
+    assert untimed.breaks == ("max_latency",)
+    assert describe_miss(untimed, Budget(max_latency=5.0)) == "int8: an unknown time of at most 5 ms"
 
 
 def test_looking_at_many_candidates_rarely_lets_a_bad_one_pass() -> None:
@@ -201,7 +206,7 @@ def test_the_frontier_is_not_dominated_and_the_pick_holds_all_limits(tried: list
         return
     assert picked.worst <= 1
     assert picked.size_bytes <= (budget.max_size or math.inf)
-    assert picked.latency_ms is None or picked.latency_ms <= (budget.max_latency or math.inf)
+    assert budget.max_latency is None or (picked.latency_ms or math.inf) <= budget.max_latency
     assert picked.drop_bound is not None
     assert picked.drop_bound <= (budget.max_drop or 0) / 100
     assert not any(one.holds for one in judged[: judged.index(picked)])
@@ -299,6 +304,11 @@ def test_a_network_is_shrunk_as_far_as_size_and_time_need(monkeypatch: pytest.Mo
     assert "qat_distill" in space
     (first, second) = recipe_of({"shrink_fraction": 0.7, "qat_epochs": 4}, able).recipe["steps"]
     assert (first["fraction"], second["training"]["epochs"]) == (0.7, 4)
+    # how much is shrunk may be given
+    given, budget = dataclasses.replace(able, settings={"shrink_fraction": 0.45}), Budget(max_drop=1.0, max_size=62_000)
+    ladder = ["int8", "shrink45-int8", "shrink45-qat-int8"]
+    assert [name for name, _ in names(make_ladder(given, budget, plain))] == ladder
+    assert make_space(given, budget, plain)["shrink_fraction"] == Choice((0.45,))
 
 
 def test_how_much_must_go() -> None:
@@ -312,7 +322,9 @@ def test_what_the_search_chooses_from() -> None:
     plain, budget = candidate(), Budget(max_drop=1.0)
     space = make_space(means(), budget, plain)
     assert set(space) == {"qat_epochs", "qat_learning_rate", "qat_distill"}
-    assert set(make_space(means(settings={"qat_epochs": 2}), budget, plain)) == {"qat_learning_rate", "qat_distill"}
+    for name in ("qat_epochs", "epochs"):  # what is given is part of the recipes, and no choice
+        assert make_space(means(settings={name: 2}), budget, plain) == {**space, "qat_epochs": Choice((2,))}
+    assert not make_space(means(settings=dict.fromkeys(space, 1)), budget, plain), "nothing is left to choose"
     assert not make_space(means(may_train=False), budget, plain)
     assert not make_space(means(steps=frozenset()), budget, plain)
     assert not make_space(means(), Budget(max_drop=1.0, max_size=50_000), plain), "nothing here makes it smaller"
@@ -327,6 +339,7 @@ def test_what_cannot_work_is_refused_before_the_source_is_read(tmp_path: Path) -
         ({"max_drop": 1.0, "qat": True}, "leave --qat out"),
         ({"max_drop": 1.0, "qat_epoch": 3}, "qat_epochs"),
         ({"max_latency": 1.0, "board": "missing.json"}, r"missing\.json"),
+        ({"max_latency": 1.0, "to": ["onnx"]}, r"onnx makes a \.onnx file, which is not timed"),
         ({"max_drop": 1.0, "storage": "nonsense"}, "nonsense cannot be used"),
     ):
         with pytest.raises(InputError, match=reason):

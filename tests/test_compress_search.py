@@ -78,6 +78,12 @@ def test_the_first_recipe_that_holds_is_written_and_the_rest_not_made(
     # the same model as that of the recipe alone
     plain = api.compress(source, data=data, out=tmp_path / "plain", recipes="int8", calibration=30, speed=False)
     assert Path(plain.models[0].path).read_bytes() == content
+    # photos of other classes calibrate; nothing is judged by them, and nothing trained
+    other, _ = run(source, data, tmp_path / "other", max_size=50_000, unlabelled=True)
+    assert (other.search.holds, other.search.test, Path(other.search.path).is_file()) == (True, None, True)
+    assert {one.name for one in other.search.refused} == {"qat", "shrink"}
+    with pytest.raises(InputError, match="--max-drop needs labelled images"):
+        run(source, data, tmp_path / "other", max_drop=30, unlabelled=True)
     # beside a board's figures for the same file, the estimate is its time
     api.bench(model.path, out=tmp_path / "bench.json", runs=20)
     reported = json.loads((tmp_path / "bench.json").read_text())["models"][0]["latency_ms"]["median"]

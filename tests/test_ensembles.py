@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import json
 from pathlib import Path
 from typing import Any
@@ -13,7 +14,7 @@ from photo_folders import write as save
 
 import edgeclf
 from edgeclf.artifact.ensemble_folder import EnsembleRecord, Stacking, find_ensemble
-from edgeclf.dataset import load_dataset
+from edgeclf.dataset import list_source, load_dataset
 from edgeclf.errors import DataError, InputError, ModelError, OutputError
 from edgeclf.inference.ensemble import Ensemble, combine
 
@@ -194,6 +195,30 @@ def make_photos(folder: Path, images: int = 50) -> Path:
             pixels = np.clip(random.normal(level, 40, (16, 16, 3)) + random.normal(0, 6), 0, 255).astype(np.uint8)
             save(folder / name / f"{number}.png", pixels)
     return folder
+
+
+def test_an_ensemble_is_begun(tmp_path: Path) -> None:
+    pytest.importorskip("sklearn")
+    from edgeclf.training.config import TrainConfig
+    from edgeclf.training.ensembles.plan import EnsemblePlan, begin_ensemble
+
+    # settings that cannot be used leave an earlier one as it is
+    out = write(tmp_path / "e")
+    (out / "m-0").mkdir()
+    (out / "m-0" / "model.keras").write_bytes(b"hours of work")
+    plan = EnsemblePlan(list_source("digits"), TrainConfig(weights="missing.h5"), 2, out, overwrite=True)
+    with pytest.raises(InputError, match=r"missing\.h5"):
+        begin_ensemble(plan)
+    assert find_ensemble(out) is not None
+    assert (out / "m-0" / "model.keras").exists()
+    # what a budget chooses is chosen once, for all members
+    begun = begin_ensemble(dataclasses.replace(plan, config=TrainConfig(weights="none", max_size=70.0)))
+    assert begun.config.model
+    assert begun.config.image_size
+    assert begun.config.max_size == 70
+    assert not (out / "m-0").exists()
+    with pytest.raises(ModelError, match="not finished"):
+        find_ensemble(out)
 
 
 @pytest.mark.slow

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import os
 import signal
 import subprocess
@@ -17,6 +18,7 @@ import pytest
 pytest.importorskip("optuna")
 from edgeclf.errors import InputError, OutputError
 from edgeclf.search import Asked, Choice, Evaluation, Finished, Range, RefusedTrialError, open_study
+from edgeclf.search.storage import show_url
 
 SPACE = {"rate": Range(1e-4, 1.0, log=True), "epochs": Range(1, 9, whole=True), "kind": Choice(("a", "b"))}
 
@@ -47,6 +49,8 @@ def test_what_was_enqueued_comes_first_and_only_once(tmp_path: Path) -> None:
     again = open_study("s", journal)
     again.run(lambda asked: pytest.fail("evaluated again"), done=never, suggestions=4)
     assert again.finished() == done
+    assert study.keep("space", lambda: [1]) == [1]
+    assert open_study("s", journal).keep("space", lambda: pytest.fail("made again")) == [1]
     # another name in the same file is another study
     assert open_study("t", journal).finished() == ()
 
@@ -75,13 +79,31 @@ def test_a_worker_that_was_thought_dead_finishes_without_harm(tmp_path: Path) ->
     study = open_study("s", tmp_path / "study.journal")
 
     def given_away(asked: Asked) -> Evaluation:
-        if asked.number == 0:
-            study._fail(0)
+        if asked.number < 3:
+            study._fail(asked.number)
+        if asked.number == 1:
+            asked.report(1, 0.5)
+        if asked.number == 2:
+            raise KeyboardInterrupt
         return bowl(asked)
 
-    study.enqueue([{"score": 1.0}, {"score": 2.0}])
+    study.enqueue([{"score": float(score)} for score in range(4)])
+    with pytest.raises(KeyboardInterrupt):
+        study.run(given_away, done=never)
     study.run(given_away, done=never)
-    assert [one.state for one in study.finished()] == ["lost", "complete"]
+    assert [one.state for one in study.finished()] == ["lost"] * 3 + ["complete"]
+
+
+def test_what_two_workers_enqueued_at_the_same_time_is_evaluated_once(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    study = open_study("s", tmp_path / "study.journal")
+    study.enqueue([{"score": 1.0}, {"score": 2.0}])
+    with monkeypatch.context() as patched:
+        patched.setattr(study, "_trials", list)  # what it saw before the other one wrote
+        study.enqueue([{"score": 1.0}, {"score": 2.0}])
+    study.run(bowl, done=never)
+    assert [one.score for one in study.finished()] == [1.0, 2.0]
 
 
 def suggestions_of(path: Path, *, interrupted_at: int | None) -> list[dict[str, Any]]:
@@ -158,15 +180,37 @@ def test_a_trial_that_always_kills_the_process_is_given_up(tmp_path: Path) -> No
     assert [one.state for one in study.finished()] == ["lost", "complete"]
 
 
+def test_ranges_that_are_none() -> None:
+    for low, high in ((2, 1), (math.nan, 1), (0, math.inf)):
+        with pytest.raises(InputError, match="must not begin above its end"):
+            Range(low, high)
+    for step, low in ((None, 0.0), (0.1, 0.1)):
+        with pytest.raises(InputError, match="must begin above 0 and have no step"):
+            Range(low, 1.0, log=True, step=step)
+
+
 def test_places_that_cannot_be_used(tmp_path: Path) -> None:
     with pytest.raises(InputError, match=r"postgresql\+psycopg://user@host/studies"):
         open_study("s", "no url")
     with pytest.raises(InputError) as caught:
         open_study("s", "postgresql+psycopg://me:secret@localhost:1/studies")
     assert "secret" not in str(caught.value)
+    assert show_url("postgresql+psycopg://me:secret@host/a?password=secret") == "postgresql+psycopg://me@host/a"
     (tmp_path / "file").write_text("")
     with pytest.raises(OutputError):
         open_study("s", tmp_path / "file" / "study.journal")
+
+
+@pytest.mark.parametrize(
+    "line", [b"garbage", b'{"op_code": 99}', b"[1]", b"\x00\xff", b'{"op_code": 4}', b"[" * 99_999]
+)
+def test_a_damaged_journal_is_named(tmp_path: Path, line: bytes) -> None:
+    journal = tmp_path / "study.journal"
+    open_study("s", journal).enqueue([{"score": 1.0}])
+    journal.write_bytes(journal.read_bytes().replace(b"\n", b"\n" + line + b"\n", 1))
+    with pytest.raises(InputError, match=r"study\.journal: is damaged .*; remove it") as caught:
+        open_study("s", journal)
+    assert "\n" not in str(caught.value)
 
 
 WORKER = """

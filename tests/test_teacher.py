@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+import io
+import re
 import zipfile
 from dataclasses import replace
 from pathlib import Path
@@ -80,7 +82,22 @@ def test_files_that_are_no_records_are_refused_in_one_line(tmp_path: Path) -> No
     np.savez(other, weight=np.zeros(3))
     broken.write_bytes(b"PK no zip")
     np.savez(pickled, classes=np.array([{}], object), contents=np.array(["x"]), probabilities=np.ones((1, 1)))
-    for path in (other, broken, pickled, tmp_path / "missing.npz"):
+    record().write(tmp_path / "whole.npz")
+    whole = (tmp_path / "whole.npz").read_bytes()
+    # behind each entry of the directory: flags (1: encrypted), then the way of compression
+    for name, place in (("encrypted.npz", 8), ("compressed.npz", 10)):
+        content = bytearray(whole)
+        for found in re.finditer(b"PK\x01\x02", whole):
+            content[found.start() + place] ^= 1
+        (tmp_path / name).write_bytes(content)
+    with zipfile.ZipFile(tmp_path / "text.npz", "w") as archive, zipfile.ZipFile(tmp_path / "vast.npz", "w") as vast:
+        header = io.BytesIO()
+        np.lib.format.write_array_header_1_0(header, {"descr": "<f4", "fortran_order": False, "shape": (10**15,)})
+        for name in ("classes", "contents", "probabilities"):
+            archive.writestr(f"{name}.npy", b"no array")
+            vast.writestr(f"{name}.npy", header.getvalue())
+    made = [tmp_path / f"{name}.npz" for name in ("encrypted", "compressed", "text", "vast", "missing")]
+    for path in (other, broken, pickled, *made):
         with pytest.raises(InputError, match=path.name) as refused:
             read_predictions(path)
         assert "\n" not in str(refused.value)

@@ -22,7 +22,7 @@ from edgeclf.dataset import list_source
 from edgeclf.search import Asked, Choice, Evaluation, Finished, Range, open_study
 from edgeclf.training.budget.candidates import SCRATCH, Candidate
 from edgeclf.training.config import TrainConfig
-from edgeclf.training.tuning.plan import Search, TunePlan
+from edgeclf.training.tuning.plan import Search, TuneFolder, TunePlan, machine_name
 from edgeclf.training.tuning.report import Trained, Trial, find_best, find_frontier
 from edgeclf.training.tuning.shapes import SearchSpace
 from edgeclf.training.tuning.space import DIMENSIONS, choose_parts, parse_pairs, parse_space
@@ -170,8 +170,28 @@ def test_the_frontier_is_what_nothing_beats() -> None:
         trial(4, trained(0.84, 60, 1.0)),  # beaten by 2
         trial(5, dataclasses.replace(trained(0.95, 1, 0.1), same_as=0)),
         trial(6, None, "refused"),
+        trial(7, dataclasses.replace(trained(0.70, 1, 1.0), size_bytes=None, latency_ms=None)),  # costs not known
     ]
     assert set(find_frontier(trials)) == {0, 2, 3}
+
+
+def test_the_link_leads_to_the_best_run_of_this_machine_or_nowhere(tmp_path: Path) -> None:
+    folder, run = TuneFolder(tmp_path), "trials/photos-003"
+    folder.trial_path("photos", 3).mkdir(parents=True)
+    assert folder.link_best(run, machine_name()) == ""
+    assert (tmp_path / "best").resolve() == (tmp_path / run).resolve()
+    # another machine took that trial over: what lies here is half of it
+    assert "lies on elsewhere" in folder.link_best(run, "elsewhere")
+    assert not (tmp_path / "best").is_symlink()
+
+
+def test_the_record_of_a_search_has_no_password_and_names_where_its_study_is(tmp_path: Path) -> None:
+    search = Search(storage="postgresql+psycopg://me:secret@host/studies")
+    TuneFolder(tmp_path).begin(TunePlan(list_source("digits"), TrainConfig(), {}, search, tmp_path))
+    assert "me@host" in (tmp_path / "study.json").read_text()
+    assert "secret" not in (tmp_path / "study.json").read_text()
+    with pytest.raises(OutputError, match="kept elsewhere"):
+        TuneFolder(tmp_path).begin(TunePlan(list_source("digits"), TrainConfig(), {}, Search(), tmp_path))
 
 
 def make_photos(folder: Path, images: int = 24) -> Path:
@@ -196,6 +216,7 @@ def make_photos(folder: Path, images: int = 24) -> Path:
         (["--set", "dropout=0.1", "--space", "dropout=0..0.5"], "dropout is set, and to be searched"),
         (["--max-size", "1"], "no network fits"),
         (["--storage", "nothing"], "the database nothing cannot be used"),
+        (["--storage", "sqlite:///x.db", "--overwrite"], "would leave the search in the database"),
         (["--out", "photos"], "holds other files"),
         (["--set", "from_run=x"], "tune trains networks anew"),
     ],
@@ -235,12 +256,14 @@ def test_a_search_that_was_stopped_goes_on(tmp_path: Path, monkeypatch: pytest.M
     first = json.loads((out / "tune.json").read_text())
     assert [one["origin"] for one in first["trials"]] == ["defaults"]
     before = (out / "trials/photos-000/run.json").stat().st_mtime_ns
+    finished_epoch = (out / "trials/photos-001/history.csv").read_text().splitlines()[1]
     monkeypatch.setattr(Watcher, "on_epoch_end", plain)
     report = tune(2)
     assert [one.state for one in report.trials] == ["complete", "complete"]
     assert (out / "trials/photos-000/run.json").stat().st_mtime_ns == before
     history = (out / "trials/photos-001/history.csv").read_text().splitlines()
     assert len(history) == 3
+    assert history[1] == finished_epoch, "its seconds too: it was not trained again"
     learned = report.trials[1].values["learning_rate"]
     assert json.loads((out / "trials/photos-001/run.json").read_text())["config"]["learning_rate"] == learned
     # the best is a run folder like any other, chosen by validation; the test split was looked at for it alone

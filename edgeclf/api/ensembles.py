@@ -71,7 +71,7 @@ def train_ensemble(
         place = name_ensemble(listing, config, members) if out is None else Path(out)
         plan = EnsemblePlan(listing, config, members, place, combine, resume, overwrite, trust_model)
         with lock_folder(place):
-            begin_ensemble(plan)
+            plan = begin_ensemble(plan)
             with progress.task("loading TensorFlow", None):
                 from edgeclf.training.ensembles.train import train_ensemble as train_members
 

@@ -24,14 +24,14 @@ def render_tune(console: Console, report: TuneReport) -> None:
     if report.frontier:
         found = [one for number in report.frontier if (one := report.trial(number)) is not None]
         _print_trials(console, f"Frontier under {report.limits}", found, report)
-        line(console, f"Sizes and times are those of int8 models with random weights, {report.costs_from}.")
+        line(console, f"Sizes and times are of int8 models before training. Times: {report.costs_from}.")
     for sentence in summarize(report):
         line(console, sentence)
     show_notes(console, report.notes)
     if report.written:
         line(console, f"Wrote {' and '.join(report.written)}")
-    if report.best_run is None:
-        return
+    if report.best_run is None or not Path(report.best_run).is_dir():
+        return  # none, or it lies on another machine, as a note says
     best = Path(report.out) / BEST
     run = best if best.exists() else Path(report.best_run)
     line(console, f"Best run: {report.best_run}" + (f" ({best} leads there)" if run == best else ""))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, cast
@@ -56,7 +57,7 @@ class Range(Record):
         whole: whether it is a whole number.
 
     Raises:
-        InputError: `low` is above `high`.
+        InputError: `low` is above `high`, or `log` has a `low` of 0 or below, or a step.
     """
 
     low: float
@@ -66,8 +67,10 @@ class Range(Record):
     whole: bool = False
 
     def __post_init__(self) -> None:
-        if self.low > self.high:
+        if not -math.inf < self.low <= self.high < math.inf:
             raise InputError(f"a range must not begin above its end, got {self.low:g} to {self.high:g}")
+        if self.log and (self.low <= 0 or self.step is not None):
+            raise InputError(f"a range by factors must begin above 0 and have no step, got {self.low:g}, {self.step}")
 
     def suggest(self, name: str, trial: Any) -> Value:
         """Let a trial of Optuna choose a value under `name`."""

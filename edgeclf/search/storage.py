@@ -16,6 +16,10 @@ GRACE_HEARTBEATS = 3
 """After so many that were missed, what it works on is given to another one."""
 MOST_RETRIES = 5
 """A trial during which the process died more often than this is not tried again."""
+LARGEST_JOURNAL = 1 << 28
+"""Bytes of a journal file that is read; a trial takes a few thousand."""
+_DAMAGE = (ValueError, LookupError, TypeError, AttributeError, AssertionError, RecursionError)
+"""What reading a journal raises that is damaged."""
 
 
 def open_storage(place: str | Path, heartbeat: int = HEARTBEAT_SECONDS) -> Any:
@@ -30,7 +34,8 @@ def open_storage(place: str | Path, heartbeat: int = HEARTBEAT_SECONDS) -> Any:
         a storage of Optuna.
 
     Raises:
-        InputError: the URL is none, its driver is not installed, or the database cannot be reached.
+        InputError: the file is damaged or too large; the URL is none, its driver is not installed, or the database
+            cannot be reached.
         OutputError: the file cannot be written.
     """
     if isinstance(place, Path):
@@ -47,13 +52,24 @@ def _open_journal(path: Path) -> Any:
         # what a killed process left: its lock, and a line that it began
         path.with_name(path.name + ".lock").unlink(missing_ok=True)
         _cut_unfinished_line(path)
-        return JournalStorage(JournalFileBackend(str(path)))
+        try:
+            return JournalStorage(JournalFileBackend(str(path)))
+        except _DAMAGE as error:
+            raise InputError(
+                f"{path}: is damaged ({one_line(error)}): expected the journal of a search; remove it, and the search "
+                "begins anew"
+            ) from error
 
 
 def _cut_unfinished_line(path: Path) -> None:
     """Remove what follows the last line break; the next entry would become part of it, and neither could be read."""
     if not path.exists():
         return
+    if path.stat().st_size > LARGEST_JOURNAL:
+        raise InputError(
+            f"{path}: expected the journal of a search with at most {LARGEST_JOURNAL:,} bytes, got "
+            f"{path.stat().st_size:,}; remove it, and the search begins anew"
+        )
     content = path.read_bytes()
     end = content.rfind(b"\n") + 1
     if end < len(content):
@@ -76,19 +92,19 @@ def _open_database(url: str, heartbeat: int) -> Any:
             )
         except ImportError as error:
             raise InputError(
-                f"the database {_shown(url)} needs a driver that is not installed ({one_line(error)}); "
-                'for PostgreSQL: pip install "psycopg[binary]"'
+                f"the database {show_url(url)} needs a driver that is not installed ({one_line(error)}); "
+                'for PostgreSQL: pip install "psycopg[binary]", with a URL that begins with postgresql+psycopg://'
             ) from error
         except (SQLAlchemyError, StorageInternalError) as error:
             # the first line names the reason, the others SQLAlchemy's background
             raise InputError(
-                f"the database {_shown(url)} cannot be used: {str(error).splitlines()[0]}; expected a URL such as "
+                f"the database {show_url(url)} cannot be used: {str(error).splitlines()[0]}; expected a URL such as "
                 "postgresql+psycopg://user@host/studies"
             ) from error
 
 
-def _shown(url: str) -> str:
-    """Return a URL without its password."""
-    head, separator, rest = url.partition("://")
+def show_url(url: str) -> str:
+    """Return a URL of a database without its password, for messages and reports."""
+    head, separator, rest = url.partition("?")[0].partition("://")
     user, at, host = rest.rpartition("@")
     return f"{head}{separator}{user.partition(':')[0]}{at}{host}"

@@ -37,6 +37,9 @@ if TYPE_CHECKING:
 LAST_STEP = 10
 """Step at which a whole trial reports last, where it is to be compared with others before its end."""
 
+LONGEST_WAIT = 5.0
+"""Seconds after which a worker that has nothing to do looks again what the others have found."""
+
 
 class Asked:
     """A trial that is to be evaluated.
@@ -94,15 +97,12 @@ class Study:
             if dict(plan) not in known:
                 self._study.enqueue_trial(dict(given), user_attrs={PLAN: dict(plan)})
 
-    def keep(self, name: str, value: Any) -> Any:
-        """Keep a value of JSON's own types with the study, unless it has one of this name; returns the one it has."""
+    def keep(self, name: str, make: Callable[[], Any]) -> Any:
+        """Keep what `make` returns, of JSON's own types, with the study, unless it has something of this name; returns
+        what it has."""
         if name not in self._study.user_attrs:
-            self._study.set_user_attr(name, value)
+            self._study.set_user_attr(name, make())
         return self._study.user_attrs[name]
-
-    def is_empty(self) -> bool:
-        """Return whether there is no trial yet, not even a waiting one."""
-        return not self._trials()
 
     def finished(self) -> tuple[Finished, ...]:
         """Return the trials that came to their end, by number."""
@@ -143,7 +143,7 @@ class Study:
             if waiting or left > 0:
                 self._evaluate_one(evaluate, suggestions)
             elif self.running():
-                time.sleep((self._heartbeat or 1) / 2)
+                time.sleep(min((self._heartbeat or 1) / 2, LONGEST_WAIT))
             else:
                 return
 
@@ -164,9 +164,15 @@ class Study:
 
         with quiet():
             trial = self._study.ask()
-        earlier = [one for one in self._trials() if one.number < trial.number]
-        if trial.user_attrs.get(PLAN) is None and sum(map(is_suggested, earlier)) >= suggestions:
+        earlier, plan = [one for one in self._trials() if one.number < trial.number], trial.user_attrs.get(PLAN)
+        if plan is None:
             # another worker took the one that was waiting, or the last that may be suggested
+            spare = sum(map(is_suggested, earlier)) >= suggestions
+        else:
+            # two workers that began at the same time have both enqueued it
+            alike = [one for one in earlier if one.user_attrs.get(PLAN) == plan and not is_spare(one)]
+            spare = any(one.state.name != "FAIL" for one in alike)
+        if spare:
             trial.set_user_attr(SPARE, True)
             self._study.tell(trial, state=TrialState.PRUNED)
             return
@@ -181,13 +187,15 @@ class Study:
                 found = evaluate(Asked(trial, sampler))
         except RefusedTrialError as error:
             kept: dict[str, Any] = {REASON: str(error), **({FREE: True} if error.free else {})}
+        except UpdateFinishedTrialError:
+            return  # this worker was thought dead, and another one has the trial now
         except BaseException:
-            self._wait_again(trial.number)
+            with contextlib.suppress(UpdateFinishedTrialError):
+                self._wait_again(trial.number)
             raise
         else:
             outcome = outcome if found.pruned else {"values": found.score}
             kept = {RECORD: dict(found.record)}
-        # where this worker was thought dead, another one has the trial now
         with contextlib.suppress(UpdateFinishedTrialError):
             for name, value in kept.items():
                 trial.set_user_attr(name, value)

@@ -33,6 +33,10 @@ RECORDED = ".npz"
 _PARTS = ("classes", "contents", "probabilities")
 _MOST_BYTES = 2 * 1024**3
 """Of a recorded file, unpacked: 50 million images of ten classes."""
+_DAMAGE = (
+    OSError, ValueError, EOFError, LookupError, MemoryError, RuntimeError, zipfile.BadZipFile, zlib.error,
+)  # fmt: skip
+"""What reading a file raises that is cut, encrypted, compressed in another way, or larger than it has bytes for."""
 _SUM_TOLERANCE = 0.01
 _BATCH = 200
 
@@ -176,7 +180,7 @@ def read_predictions(path: Path) -> RecordedPredictions:
             classes, contents, probabilities = (stored[name] for name in _PARTS)
     except FileNotFoundError as error:
         raise InputError(f"{path}: no such file; name a teacher with --teacher") from error
-    except (OSError, ValueError, EOFError, LookupError, zipfile.BadZipFile, zlib.error) as error:
+    except _DAMAGE as error:
         raise InputError(f"{path}: cannot be read as recorded predictions ({error})") from error
     _check_arrays(path, classes, contents, probabilities)
     return RecordedPredictions(
@@ -185,6 +189,8 @@ def read_predictions(path: Path) -> RecordedPredictions:
 
 
 def _check_arrays(path: Path, classes: Any, contents: Any, probabilities: Any) -> None:
+    if not all(isinstance(part, np.ndarray) for part in (classes, contents, probabilities)):
+        raise InputError(f"{path}: expected recorded predictions, got parts that are no arrays of NumPy")
     kinds = (classes.dtype.kind, contents.dtype.kind, probabilities.dtype.kind)
     shape = (len(contents), len(classes)) if classes.ndim == contents.ndim == 1 else ()
     if kinds != ("U", "U", "f") or probabilities.shape != shape:

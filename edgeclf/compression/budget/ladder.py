@@ -17,7 +17,7 @@ from edgeclf.compression.recipe import Recipe
 from edgeclf.compression.step import STEPS
 from edgeclf.errors import InputError
 from edgeclf.records import Record
-from edgeclf.search import Range, Space
+from edgeclf.search import Choice, Range, Space
 
 MORE_CALIBRATION = 4
 """Times as many training images set the ranges on the second rung."""
@@ -124,7 +124,9 @@ def make_space(means: Means, budget: Budget, plain: Measured) -> Space:
         space["qat_epochs"] = Range(3, 30, log=True, whole=True)
         space["qat_learning_rate"] = Range(5e-5, 2e-3, log=True)
         space["qat_distill"] = Range(0.0, 1.0)
-    return {key: part for key, part in space.items() if key in known and key not in means.settings}
+    given = {key: Choice((value,)) for key in space if (value := _find_given(means.settings, key)) is not None}
+    # what is given is no choice, but belongs to the recipes
+    return {key: given.get(key, part) for key, part in space.items() if key in known} if space.keys() - given else {}
 
 
 def recipe_of(values: Mapping[str, Any], means: Means) -> Rung:
@@ -160,8 +162,13 @@ def _with_steps(means: Means, kinds: Sequence[str], values: Mapping[str, Any] | 
             recipe = Recipe(order, means.bases[0].export)
         except InputError:  # steps have an order
             continue
-        return [Rung.of(with_settings(recipe, {**means.settings, **(values or {})}), means.calibration)]
+        return [Rung.of(with_settings(recipe, {**(values or {}), **means.settings}), means.calibration)]
     return []
+
+
+def _find_given(settings: Mapping[str, Any], key: str) -> Any:
+    """Return what the caller gave for a setting of a step, under its own name or that of all steps; None: nothing."""
+    return settings.get(key, settings.get(key.partition("_")[2]))
 
 
 def _can(means: Means, kinds: Sequence[str]) -> bool:

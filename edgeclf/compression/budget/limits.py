@@ -92,8 +92,8 @@ class Budget(Record):
     def excess(self, costs: Costs) -> dict[str, float]:
         """Return by limit what a model costs, as a fraction of the limit; above 1 it breaks that limit.
 
-        A drop of which nothing is known breaks its limit. The ratio of a drop begins one point below zero, so that
-        models that gain can be compared, too, and a limit of zero has a ratio.
+        A drop or a time of which nothing is known breaks its limit. The ratio of a drop begins one point below zero, so
+        that models that gain can be compared, too, and a limit of zero has a ratio.
         """
         found = {}
         if self.max_drop_fraction is not None:
@@ -101,8 +101,8 @@ class Budget(Record):
             found["max_drop"] = 2.0 if bound is None else (bound + 0.01) / (self.max_drop_fraction + 0.01)
         if self.max_size is not None:
             found["max_size"] = costs.size_bytes / self.max_size
-        if self.max_latency is not None and costs.latency_ms is not None:
-            found["max_latency"] = costs.latency_ms / self.max_latency
+        if self.max_latency is not None:
+            found["max_latency"] = 2.0 if costs.latency_ms is None else costs.latency_ms / self.max_latency
         return found
 
     def describe(self, name: str, costs: Costs) -> str:
@@ -112,7 +112,8 @@ class Budget(Record):
             "max_size": costs.size_bytes,
             "max_latency": costs.latency_ms,
         }[name]
-        shown = "an unknown drop" if taken is None else _WRITTEN[name](taken)
+        unknown = "an unknown time" if name == "max_latency" else "an unknown drop"
+        shown = unknown if taken is None else _WRITTEN[name](taken)
         return f"{shown} of at most {_WRITTEN[name](getattr(self, name))}"
 
 

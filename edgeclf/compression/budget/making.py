@@ -113,10 +113,10 @@ class CandidateMaker:
     def test(self, content: bytes) -> tuple[BoolArray, BoolArray] | None:
         """Return which images of the test split the float network and a model predict correctly, bool[N] each.
 
-        None: there is no test split.
+        None: there is no test split, or it has no labels of the network's classes.
         """
         data = self.context.data
-        if data is None or "test" not in data.splits or not len(data.splits["test"]):
+        if data is None or not self.context.labelled or not len(data.splits.get("test", ())):
             return None
         split = data.splits["test"]
         alone = dataclasses.replace(self.context, data=dataclasses.replace(data, splits={"test": split}))

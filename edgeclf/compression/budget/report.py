@@ -55,7 +55,7 @@ class SearchReport(Record):
         suggested: how many of the candidates the search itself suggested, beyond the ladder.
         validation_images: that drops are judged on.
         provable_drop: the smallest drop that they can prove, a fraction, if none of them changes sides.
-        test: of the written model; None: there is no test split.
+        test: of the written model; None: there is no test split with labels of the network's classes.
         latency_from: what times are from.
         seconds: that the search took, in this process.
         notes: what to know of it, a line each.

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 from edgeclf.artifact.folder_lock import lock_folder
 from edgeclf.compression.budget.limits import Budget
 from edgeclf.compression.choice import SPECIAL_FORMATS, Asked, choose_recipes
+from edgeclf.compression.export.tflite import TFLite
 from edgeclf.compression.pipeline.plan import CompressPlan
 from edgeclf.compression.pipeline.request import check_request, find_folder, hold_folders
 from edgeclf.compression.recipe import Recipe
@@ -68,6 +69,12 @@ def run_search(plan: SearchPlan, progress: Progress) -> CompressReport:
         RunFailedError: the disk is full.
     """
     require("a search for a budget", "optuna")
+    untimed = next((one for one in plan.compress.recipes if one.export.suffix != TFLite.suffix), None)
+    if plan.budget.max_latency is not None and untimed is not None:
+        raise InputError(
+            f"--max-latency holds for {TFLite.suffix} files, and {untimed.name} makes a {untimed.export.suffix} file, "
+            "which is not timed; leave one of the two out"
+        )
     if plan.budget.board is not None:
         BoardSpeed.read(plan.budget.board)
     if plan.budget.storage is not None:

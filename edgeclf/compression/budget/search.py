@@ -10,6 +10,7 @@ import dataclasses
 import time
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
@@ -39,6 +40,7 @@ from edgeclf.measure.formatting import milliseconds, size
 from edgeclf.measure.machine import describe_machine
 from edgeclf.progress import SILENT, Progress
 from edgeclf.search import Asked, Evaluation, Finished, RefusedTrialError, Study, open_study
+from edgeclf.search.storage import show_url
 
 SEARCHED_STEPS = ("qat", "shrink")
 """Kinds of the steps that recipes of a search are made of, where they are registered."""
@@ -77,8 +79,9 @@ def search(plan: SearchPlan, progress: Progress = SILENT, images: Images = None)
         work = _Work(plan, loaded, context, maker, progress)
         study = _open(work, folder, identity)
         work.run(study)
+        storage = None if plan.budget.storage is None else show_url(plan.budget.storage)
         found = Found(
-            budget=plan.budget,
+            budget=dataclasses.replace(plan.budget, storage=storage),
             judged=work.judge(study.finished()),
             refused=(*work.refused, *_refused(study.finished())),
             suggested=sum(1 for one in study.finished() if one.plan is None),
@@ -92,7 +95,7 @@ def _check_validation(context: RecipeContext, budget: Budget) -> None:
     if budget.max_drop is None:
         return
     scored = scored_split(context.data)
-    if scored is None:
+    if scored is None or not context.labelled:
         raise InputError("--max-drop needs labelled images to measure the drop on; name them with --data")
     if scored[0] != "validation":
         raise DataError(
@@ -143,13 +146,14 @@ class _Work:
         means = self._means(provable)
         plain = self._make_plain(Rung.of(bases[0], means.calibration))
         self._check_processor(study, plain)
-        if self.plan.fixed:
-            ladder = tuple(Rung.of(recipe, means.calibration) for recipe in bases)
-        else:
-            means = dataclasses.replace(means, noisy_layers=self._find_noisy_layers(plain))
-            ladder = make_ladder(means, self.budget, plain)
-        if self.budget.storage is None or study.is_empty():
-            study.enqueue([rung.to_dict() for rung in ladder])
+
+        def list_rungs() -> list[dict[str, Any]]:
+            if self.plan.fixed:
+                return [Rung.of(recipe, means.calibration).to_dict() for recipe in bases]
+            noisy = dataclasses.replace(means, noisy_layers=self._find_noisy_layers(plain))
+            return [rung.to_dict() for rung in make_ladder(noisy, self.budget, plain)]
+
+        study.enqueue(study.keep("ladder", list_rungs))
         space = {} if self.plan.fixed else make_space(means, self.budget, plain)
 
         def evaluate(asked: Asked) -> Evaluation:
@@ -177,7 +181,7 @@ class _Work:
         for kind in SEARCHED_STEPS:
             if kind not in STEPS or self.plan.fixed:
                 continue
-            if self.loaded.kind != "tf-keras" or data is None:
+            if self.loaded.kind != "tf-keras" or data is None or not self.context.labelled:
                 self.refused += (Refused(kind, "it needs a tf-keras network and labelled images"),)
                 continue
             try:
@@ -258,11 +262,12 @@ class _Work:
         """Refuse to compare times of different processors."""
         if self.budget.max_latency is None or self.budget.board is not None:
             return
-        others = {one.cpu for one in _measured(study.finished())} - {describe_machine().cpu, ""}
-        if others and plain.cpu:
+        here = describe_machine().cpu
+        others = {plain.cpu, *(one.cpu for one in _measured(study.finished()))} - {here, ""}
+        if others:
             raise InputError(
-                f"this search has times of {', '.join(sorted(others))}, and this machine is a {plain.cpu}: expected "
-                "one processor; give the times of the device with --board"
+                f"this search has times of {', '.join(sorted(others))}, and this machine is a {here}: expected one "
+                "processor; give the times of the device with --board, or begin in another --out"
             )
 
     def _log(self, one: Judged) -> None:

@@ -18,6 +18,7 @@ from edgeclf.json_text import read_json, write_json
 from edgeclf.training.config import TrainConfig
 from edgeclf.training.plan import TrainPlan
 from edgeclf.training.run_plan import plan_run
+from edgeclf.training.tuning.space import SHAPE
 
 
 @dataclass(frozen=True)
@@ -78,8 +79,12 @@ def name_ensemble(data: Listing, config: TrainConfig, members: int) -> Path:
     return Path("runs") / "-".join(filter(None, (config.name or probe(data).name, config.model, f"x{members}")))
 
 
-def begin_ensemble(plan: EnsemblePlan) -> None:
+def begin_ensemble(plan: EnsemblePlan) -> EnsemblePlan:
     """Make the folder, or go on in it; nothing of the members is touched without `overwrite`.
+
+    Returns:
+        the plan with the network, width and input size where a budget chose them: once for all members, which noise in
+        measured times must not give different ones.
 
     Raises:
         OutputError: it holds something else, or an ensemble already.
@@ -96,14 +101,25 @@ def begin_ensemble(plan: EnsemblePlan) -> None:
             f"{out}: holds an ensemble already; go on with --resume, replace it with --overwrite, or choose another "
             "--out"
         )
+    # what is wrong with the settings is reported before the folder is made, or an earlier ensemble removed
+    request = TrainPlan(
+        plan.data,
+        plan.config,
+        out=plan.member_path(plan.config.seed),
+        resume=plan.resume and not plan.overwrite,
+        overwrite=plan.overwrite,
+        trust_model=plan.trust_model,
+    )
+    found = plan_run(request)
     if content and plan.overwrite:
         _clear(out)
-    # what is wrong with the settings is reported before the folder is made
-    plan_run(TrainPlan(plan.data, plan.config, out=plan.member_path(plan.config.seed), resume=plan.resume))
     check_writable(out)
     names = tuple(plan.member_path(seed).name for seed in plan.seeds)
     record = EnsembleRecord(names, plan.data.class_names, plan.combine, finished=False)
     write_text(out / RECORD, write_json(record.to_dict()) + "\n")
+    chosen = SHAPE if plan.config.weights in ("auto", "none") else ("image_size",)
+    shape = {name: getattr(found.config, name) for name in chosen} if found.choice is not None else {}
+    return dataclasses.replace(plan, config=plan.config.replace(**shape))
 
 
 def _clear(out: Path) -> None:

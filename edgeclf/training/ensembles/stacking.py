@@ -74,6 +74,22 @@ def cross_fit(probabilities: Probabilities, labels: Labels) -> Probabilities:
     return np.asarray(found, np.float32)
 
 
+def check_fewest(images: int) -> None:
+    """Refuse validation images that are too few to be stacked on.
+
+    Args:
+        images: of the class that has the fewest.
+
+    Raises:
+        DataError: they are.
+    """
+    if images < 4:
+        raise DataError(
+            f"stacking is cross-fitted on validation images, at least 4 of each class, got {images} of one; add "
+            "photos, or take --combine average (--resume keeps the members that are trained)"
+        )
+
+
 @contextlib.contextmanager
 def _quiet_and_single() -> Iterator[None]:
     """Fit on one thread: these are many small fits, which wait for each other's threads seven times as long."""
@@ -92,10 +108,6 @@ def _make_search(labels: Labels, classes: int, *, nested: bool = False) -> Any:
 def _make_folds(labels: Labels, classes: int, *, nested: bool = False) -> StratifiedKFold:
     """Make folds that each have every class; `nested`: within what is left of another fold."""
     fewest = int(np.bincount(labels, minlength=classes).min())
-    if fewest < 4:
-        raise DataError(
-            f"stacking is cross-fitted on validation images, at least 4 of each class, got {fewest} of one; add "
-            "photos, or take --combine average"
-        )
+    check_fewest(fewest)
     folds = min(FOLDS, fewest)
     return StratifiedKFold(min(folds, fewest - -(-fewest // folds)) if nested else folds, shuffle=True, random_state=0)

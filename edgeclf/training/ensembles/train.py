@@ -23,7 +23,7 @@ from edgeclf.progress import Progress
 from edgeclf.training.config import TrainConfig
 from edgeclf.training.ensembles.plan import EnsemblePlan
 from edgeclf.training.ensembles.report import EnsembleReport, Member
-from edgeclf.training.ensembles.stacking import cross_fit, fit_stacking
+from edgeclf.training.ensembles.stacking import check_fewest, cross_fit, fit_stacking
 from edgeclf.training.evaluation import evaluate
 from edgeclf.training.inference import predict_probabilities
 from edgeclf.training.plan import TrainPlan
@@ -43,13 +43,16 @@ def train_ensemble(plan: EnsemblePlan, progress: Progress) -> EnsembleReport:
         InputError: data, settings or the folder cannot be used.
         RunFailedError: a training diverged, or the disk is full.
     """
-    reports = [_train_member(plan, seed, progress) for seed in plan.seeds]
+    reports: list[TrainReport] = []
+    for seed in plan.seeds:
+        reports.append(_train_member(plan, seed, progress))
+        validation = reports[0].metrics["validation"]
+        if plan.combine == STACK and validation is not None:  # known before the others are trained
+            check_fewest(min(one.images for one in validation.per_class.values()))
     dataset = _load(plan, reports[0], progress)
-    predictions = {
-        split: np.stack([_predict(report, dataset, split, progress) for report in reports])
-        for split in ("validation", "test")
-        if split in dataset.splits
-    }
+    splits = [split for split in ("validation", "test") if split in dataset.splits]
+    members = [_predict(report, dataset, splits, progress) for report in reports]
+    predictions = {split: np.stack([member[split] for member in members]) for split in splits}
     stacking = None
     if plan.combine == STACK:
         with progress.task("stacking", None):
@@ -88,9 +91,11 @@ def _load(plan: EnsemblePlan, report: TrainReport, progress: Progress) -> Datase
     return load_dataset(plan.data, image_size=shape.size, fit=shape.fit, split_seed=seed, progress=progress)
 
 
-def _predict(report: TrainReport, dataset: Dataset, split: str, progress: Progress) -> Probabilities:
+def _predict(
+    report: TrainReport, dataset: Dataset, splits: Sequence[str], progress: Progress
+) -> dict[str, Probabilities]:
     network = tf_keras.models.load_model(RunFolder(report.run).keras_path, compile=False)
-    return np.asarray(predict_probabilities(network, dataset.splits[split].images, progress), np.float32)
+    return {split: predict_probabilities(network, dataset.splits[split].images, progress) for split in splits}
 
 
 def _make_report(

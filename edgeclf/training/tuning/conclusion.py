@@ -11,7 +11,7 @@ from edgeclf.errors import InputError
 from edgeclf.measure.formatting import counted, percent
 from edgeclf.measure.statistics import wilson_interval
 from edgeclf.search import Finished
-from edgeclf.training.tuning.plan import TunePlan
+from edgeclf.training.tuning.plan import TunePlan, machine_name
 from edgeclf.training.tuning.report import TestScore, Trial, TuneReport, find_best, find_frontier, read_trial
 from edgeclf.training.tuning.shapes import Costing, SearchSpace
 
@@ -34,7 +34,7 @@ def conclude(plan: TunePlan, space: SearchSpace, finished: Sequence[Finished], c
         looks=len(own),
         best=None if best is None else best.number,
         best_run=None if trained is None else str(plan.out / trained.run),
-        test=None if trained is None else _read_test(plan.out / trained.run),
+        test=None if trained is None or trained.machine != machine_name() else _read_test(plan.out / trained.run),
         limits=costing.text,
         frontier=find_frontier(trials) if costing.asked else (),
         costs_from=costing.source,
@@ -56,7 +56,7 @@ def _read_test(run: Path) -> TestScore | None:
     try:
         figures = (RunFolder(run).run_json.get("metrics") or {}).get("test")
     except InputError:
-        return None  # it lies on another machine
+        return None  # it lies in the folder of another worker
     if not figures:
         return None
     top1, images = float(figures["top1"]), int(figures["images"])

@@ -20,6 +20,7 @@ from edgeclf.errors import InputError, OutputError
 from edgeclf.json_text import read_json, write_json
 from edgeclf.records import Record
 from edgeclf.search.sampling import check_method
+from edgeclf.search.storage import show_url
 from edgeclf.training.config import TrainConfig
 from edgeclf.training.tuning.report import BEST, JSON_NAME, PAGE_NAME
 from edgeclf.training.tuning.shapes import SearchSpace, kinds_of, list_shapes
@@ -72,6 +73,9 @@ class TunePlan:
         overwrite: replace an earlier search in `out`.
         trust_model: load `config.weights` even if that runs code from the file.
         began: seconds of `time.monotonic`.
+
+    Raises:
+        InputError: an earlier search is to be replaced, and lies in a database.
     """
 
     data: Listing
@@ -82,6 +86,13 @@ class TunePlan:
     overwrite: bool = False
     trust_model: bool = False
     began: float = dataclasses.field(default_factory=time.monotonic)
+
+    def __post_init__(self) -> None:
+        if self.overwrite and self.search.storage is not None:
+            raise InputError(
+                "--overwrite would leave the search in the database as it is; leave it out to go on, or begin another "
+                "search with another --seed and --out"
+            )
 
     @property
     def identity(self) -> str:
@@ -170,15 +181,18 @@ class TuneFolder:
             raise OutputError(f"{path}: is a file; tune takes a folder; choose another place with --out")
         if own is None and any(not one.name.startswith(".") for one in self._content()):
             raise OutputError(f"{path}: holds other files; tune takes a folder of its own; choose another --out")
-        if own is not None and own != plan.identity and not plan.overwrite:
+        # trials in a file and those in a database have the same numbers, and would take each other's folders
+        if own is not None and own != (plan.identity, plan.search.storage is not None) and not plan.overwrite:
             raise OutputError(
-                f"{path}: holds a search with other settings or photos; choose another --out, or replace it with "
-                "--overwrite"
+                f"{path}: holds a search with other settings or photos, or one that is kept elsewhere (--storage); "
+                "choose another --out, or replace it with --overwrite"
             )
         if own is not None and plan.overwrite:
             self._clear()
         check_writable(path)
-        write_text(path / IDENTITY, write_json({"identity": plan.identity, "search": plan.search.to_dict()}) + "\n")
+        storage = None if plan.search.storage is None else show_url(plan.search.storage)
+        search = dataclasses.replace(plan.search, storage=storage)
+        write_text(path / IDENTITY, write_json({"identity": plan.identity, "search": search.to_dict()}) + "\n")
 
     @property
     def journal(self) -> Path:
@@ -191,7 +205,9 @@ class TuneFolder:
 
     def link_best(self, run: str, machine: str) -> str:
         """Let `best` lead to a run folder; returns why it cannot, empty where it does."""
-        if not (self.path / run).is_dir():
+        if machine != machine_name() or not (self.path / run).is_dir():
+            with contextlib.suppress(OSError):
+                (self.path / BEST).unlink(missing_ok=True)
             return f"the best run lies on {machine}, in the folder of its search: {run}"
         with contextlib.suppress(OSError):
             temporary = self.path / f".{BEST}.partial"
@@ -204,10 +220,11 @@ class TuneFolder:
     def _content(self) -> Sequence[Path]:
         return sorted(self.path.iterdir()) if self.path.is_dir() else ()
 
-    def _read_identity(self) -> str | None:
+    def _read_identity(self) -> tuple[str, bool] | None:
+        """Read what a search in the folder is, and whether its study lies in a database; None: there is none."""
         try:
             values: Any = read_json(self.path / IDENTITY)
-            return str(values["identity"])
+            return str(values["identity"]), values["search"]["storage"] is not None
         except (OSError, ValueError, LookupError, TypeError):
             return None
 

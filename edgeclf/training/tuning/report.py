@@ -36,8 +36,9 @@ class Trained(Record):
         seconds: of the training.
         fingerprint: of the photos.
         settings: the whole configuration, as it was completed.
-        size_bytes: of the int8 model, measured with random weights and without metadata; None: there was no limit.
-        latency_ms: of the int8 model; None: there was no limit.
+        size_bytes: of the int8 model before training and without metadata, measured or estimated; None: there was no
+            limit, or it is not among the shapes that are searched.
+        latency_ms: of the same model; None likewise.
         same_as: number of the trial with the same settings, whose run this is; None: it was trained.
     """
 
@@ -116,7 +117,7 @@ class TuneReport(Record):
         looks: how often the validation images judged a trial; the best of so many is better on them than on others.
         best: number of the best trial; None: none was trained.
         best_run: its run folder; `best` in the folder of the search is a link to it where it lies on this machine.
-        test: of the best trial; None where the data have no test split.
+        test: of the best trial; None where the data have no test split, or its run lies on another machine.
         limits: that were asked for, in words; empty: none.
         frontier: numbers of the trials that no other one beats in validation top-1, size and latency; empty without
             limits.
@@ -173,16 +174,19 @@ def find_best(trials: Sequence[Trial]) -> Trial | None:
 
 
 def find_frontier(trials: Sequence[Trial]) -> tuple[int, ...]:
-    """Return the numbers of the trials that no other one beats in validation top-1, size and latency at once."""
+    """Return the numbers of the trials that no other one beats in validation top-1, size and latency at once.
+
+    Trials whose costs are not known are left out.
+    """
     costs: Mapping[int, tuple[float, ...]] = {
         one.number: (
             -one.trained.validation_top1,
             one.trained.size_bytes or 0.0,
-            one.trained.latency_ms or 0.0,
+            one.trained.latency_ms,
             one.trained.validation_loss,
         )
         for one in trials
-        if one.trained is not None and one.trained.same_as is None
+        if one.trained is not None and one.trained.same_as is None and one.trained.latency_ms is not None
     }
 
     def beats(first: tuple[float, ...], second: tuple[float, ...]) -> bool:

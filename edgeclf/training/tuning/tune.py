@@ -56,7 +56,7 @@ def tune(plan: TunePlan, folder: TuneFolder, progress: Progress = SILENT) -> Tun
 
 def _recall_space(plan: TunePlan, study: Study) -> SearchSpace:
     """Return what the study has searched so far, which other weights on this machine do not change."""
-    return SearchSpace.from_dict(study.keep("space", plan.find_space().to_dict()))
+    return SearchSpace.from_dict(study.keep("space", lambda: plan.find_space().to_dict()))
 
 
 @dataclass
@@ -215,6 +215,7 @@ class _Work:
         return all(getattr(config, name) is not None for name in names)
 
     def _check_cost(self, shape: Candidate) -> Candidate:
+        self._check_processor()  # another machine may have joined
         found = self.costing.cost(shape)
         if found.breaks:
             costs = [self.costing.cost(one) for one in self.space.shapes if self.costing.knows(one)]
@@ -238,9 +239,10 @@ class _Work:
     def _check_photos(self, trained: Trained) -> None:
         others = {str(one.record["fingerprint"]) for one in self.study.finished() if one.record is not None}
         if others - {trained.fingerprint}:
+            another = "--overwrite" if self.plan.search.storage is None else "another --seed and --out"
             raise DataError(
                 f"{self.plan.data.source}: the photos have changed since the search began, and its trials cannot be "
-                "compared; begin another one with --overwrite"
+                f"compared; begin another one with {another}"
             )
 
 
