@@ -106,10 +106,11 @@ def choose_network(
         )
     try:
         choice = _choose_available(offers, make_offers, budget, progress) if offers else None
-    except NothingFitsError:
+    except NothingFitsError as refused:
         if budget.asked and config.image_size is None and config.width is None:
             raise
-        choice = take_anyway(_candidates(offers), budget.limits, budget.text) if budget.asked else None
+        source = "" if budget.speed is None else budget.speed.source
+        choice = take_anyway(refused, budget.limits, budget.text, latency_from=source) if budget.asked else None
         if choice is not None:
             progress.warn(choice.reason)
     if choice is None:
