@@ -198,6 +198,16 @@ def test_what_deep_cannot_take_is_refused_in_a_line(digits: tuple[Path, set[str]
         package.audit(folder, deep=True, weights=locate_model("digits"), out="doctor.pdf")
     with pytest.raises(ModelError, match="cannot be read"):
         package.audit(folder, deep=True, weights=tmp_path / "none.tflite")
+    manifest = tmp_path / "photos.csv"
+    manifest.write_text("path,label\n")
+    for data, out, message in (
+        (manifest, tmp_path / "photos.html", "photos.csv: is the manifest itself"),
+        (folder, manifest / "page.html", "cannot be written"),
+        (write_balls(tmp_path / "balls", 2), None, "holds point clouds or meshes; --deep looks at photos"),
+    ):
+        with pytest.raises(InputError, match=message):
+            package.audit(data, deep=True, weights=locate_model("digits"), out=out, overwrite=True)
+    assert manifest.read_text() == "path,label\n"
 
 
 @pytest.mark.slow
