@@ -233,7 +233,7 @@ def describe_learning(whole: LearningCurve, classes: list[LearningCurve]) -> str
     if whole.gain < WORTH:
         return f"{start}: more photos of the same kind would hardly help."
     if whole.gain_interval[0] <= 0:
-        return f"{start}: whether more photos would help, these are too few to show."
+        return f"{start}: these photos are too few to show whether more would help."
     gaining = [curve for curve in classes if curve.gain >= WORTH and curve.gain_interval[0] > 0][:3]
     if not gaining:
         return f"{start}: more photos would help, of no class clearly more than of others."
