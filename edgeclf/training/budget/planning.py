@@ -134,7 +134,9 @@ def find_budget(config: TrainConfig, *, trust_model: bool = False) -> Budget:
     asked = any(value is not None for value in (config.board, config.max_latency, config.max_size))
     report = config.board if config.board is not None and config.board.endswith(".json") else None
     if report is not None and config.max_latency is None:
-        raise InputError(f"--for {report} says how fast a board is; add --max-latency MS, or name one of {_boards()}")
+        raise InputError(
+            f"--for {report} says how fast a board is; add --max-latency MS, or name one of {', '.join(BOARDS)}"
+        )
     if config.max_latency is not None and report is None and "TF_CONFIG" in os.environ:
         raise InputError(
             "--max-latency is measured on this machine, and several workers must choose alike; give the bench.json of "
@@ -163,10 +165,6 @@ def name_budget(config: TrainConfig) -> str:
         *([f"{config.max_size:g}kb"] if config.max_size is not None else []),
     ]
     return "-".join(parts)
-
-
-def _boards() -> str:
-    return ", ".join(BOARDS)
 
 
 def chooses_by_default(config: TrainConfig, probe: DataProbe) -> bool:
