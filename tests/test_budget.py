@@ -279,3 +279,10 @@ def test_a_boards_report_is_scaled_by_macs(tmp_path: Path, online: None) -> None
     assert (name, width, size) == ("mobilenet-v1", None, 128)
     with pytest.raises(InputError, match="add --max-latency MS"):
         chosen(board=str(path))
+    given = TrainConfig().replace(board=str(path), max_latency=5.0, model="mobilenet-v1", width=0.25, image_size=128)
+    heard = Heard()
+    _, choice = choose_network(given, PHOTOS, trust_model=False, progress=heard)
+    assert choice is not None
+    assert choice.chosen.breaks == ("latency_ms",)
+    assert "an estimate" in choice.latency_from
+    assert "ms of at most 5 ms" in heard.lines[0], "which limit it breaks, and by how much"

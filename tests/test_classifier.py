@@ -260,6 +260,8 @@ def test_pixels_of_another_size_or_type_are_refused() -> None:
     classifier = Classifier(_file("uint8"))
     with pytest.raises(ImageError, match=r"expected uint8\[16, 16, 3\], got uint8\[8, 8, 3\]"):
         classifier.raw(np.zeros((8, 8, 3), np.uint8))
+    with pytest.raises(ImageError, match=r"expected uint8\[16, 16, 3\], got uint8\[32, 16, 3\]"):
+        classifier.probabilities(np.zeros((1, 32, 16, 3), np.uint8))
     with pytest.raises(ImageError, match=r"expected uint8\[H, W, 3\] RGB pixels, got float32\[16, 16, 3\]"):
         classifier.predict(np.zeros((16, 16, 3), np.float32))  # type: ignore[arg-type]
 

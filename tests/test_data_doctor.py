@@ -12,14 +12,17 @@ import pytest
 from color_photos import hues
 from command_line import document, edgeclf
 from linear_models import write_color_model
+from test_objects import write_balls
 
 pytest.importorskip("sklearn")
 
 import edgeclf as package
 from edgeclf.artifact.locate import locate_model
 from edgeclf.dataset.auditing import AuditReport
+from edgeclf.dataset.deep_audit import LearningCurve
 from edgeclf.errors import InputError, ModelError, OutputError
-from edgeclf.training.data_doctor.heads import FrozenFeatures, assign_folds, reduce_features
+from edgeclf.training.data_doctor.examine import describe_learning
+from edgeclf.training.data_doctor.heads import FrozenFeatures, assign_folds, find_in_one_fold, reduce_features
 from edgeclf.training.data_doctor.label_errors import doubt_labels
 from edgeclf.training.data_doctor.learning_curve import measure_curve
 from edgeclf.training.data_doctor.power_law import fit_power_law, forecast
@@ -79,6 +82,13 @@ def test_what_shows_the_same_lies_in_one_fold_and_classes_are_spread() -> None:
     assert np.array_equal(folds, assign_folds(labels, contents, 5))
 
 
+def test_classes_of_one_fold_are_found() -> None:
+    labels, folds = np.repeat([0, 1], 10), np.tile(np.arange(5), 4)
+    assert find_in_one_fold(labels, folds, 2) == []
+    kept = (labels == 0) | (folds == 0)
+    assert find_in_one_fold(labels[kept], folds[kept], 3) == [1, 2]
+
+
 def test_a_power_law_is_found_again() -> None:
     photos = np.array([100.0, 200, 400, 800])
     steep, flat = 2 * photos**-0.5, 3 * photos**-0.65 + 0.1
@@ -111,6 +121,19 @@ def test_the_curve_falls_and_its_forecast_holds_the_truth() -> None:
     expected = small.forecast(small.photos[-1], whole.photos[-1])
     assert expected.interval[0] <= whole.errors()[-1] <= expected.interval[1]
     assert expected.interval[0] <= expected.error <= expected.interval[1]
+
+
+@pytest.mark.parametrize(
+    ("gain", "interval", "expected"),
+    [
+        (0.002, (0.001, 0.003), "would hardly help"),
+        (0.03, (0.0, 0.06), "are too few to show"),
+        (0.03, (0.01, 0.06), "would help, of no class clearly more"),
+    ],
+)
+def test_what_a_curve_says_of_more_photos(gain: float, interval: tuple[float, float], expected: str) -> None:
+    curve = LearningCurve(None, 200, 200, (), 0.1, 0.1 - gain, (0.0, 0.1), gain, interval)
+    assert expected in describe_learning(curve, [])
 
 
 def test_swapped_labels_come_first_on_the_page_and_in_the_list(digits: tuple[Path, set[str]], tmp_path: Path) -> None:
@@ -175,6 +198,16 @@ def test_what_deep_cannot_take_is_refused_in_a_line(digits: tuple[Path, set[str]
         package.audit(folder, deep=True, weights=locate_model("digits"), out="doctor.pdf")
     with pytest.raises(ModelError, match="cannot be read"):
         package.audit(folder, deep=True, weights=tmp_path / "none.tflite")
+    manifest = tmp_path / "photos.csv"
+    manifest.write_text("path,label\n")
+    for data, out, message in (
+        (manifest, tmp_path / "photos.html", "photos.csv: is the manifest itself"),
+        (folder, manifest / "page.html", "cannot be written"),
+        (write_balls(tmp_path / "balls", 2), None, "holds point clouds or meshes; --deep looks at photos"),
+    ):
+        with pytest.raises(InputError, match=message):
+            package.audit(data, deep=True, weights=locate_model("digits"), out=out, overwrite=True)
+    assert manifest.read_text() == "path,label\n"
 
 
 @pytest.mark.slow

@@ -192,7 +192,7 @@ def test_explain_refuses_before_it_writes(photos: Path, tmp_path: Path) -> None:
 
 
 @pytest.mark.slow
-def test_grad_cam_is_the_class_activation_map_of_a_pooled_network() -> None:
+def test_grad_cam_is_the_class_activation_map_of_a_pooled_network(tmp_path: Path) -> None:
     tf_keras = pytest.importorskip("tf_keras")
     from network_builds import float_network, images
 
@@ -228,3 +228,8 @@ def test_grad_cam_is_the_class_activation_map_of_a_pooled_network() -> None:
         GradCam(float_network(dense), "dense.keras")
     with pytest.raises(ModelError, match="without a graph"):
         GradCam(dataclasses.replace(float_network(model), model=None), "saved.keras")
+    head = layers.Dense(4, activation="softmax")(layers.GlobalAveragePooling2D()(layers.Conv2D(6, 3)(inputs)))
+    tf_keras.Model(inputs, head).save(tmp_path / "bare.keras")
+    with pytest.raises(InputError, match="input values it expects; add --normalize NAME") as refused:
+        api.explain(tmp_path / "bare.keras", tmp_path, out=tmp_path / "why")
+    assert "--data" not in str(refused.value), "explain has no such option"

@@ -76,6 +76,14 @@ def test_the_classifier_is_the_regression_on_the_features(photos: Path) -> None:
     assert found.validation_top1 == (probabilities.argmax(1) == validation.labels).mean() == 1
 
 
+def test_of_many_images_each_class_is_among_the_sample(photos: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("edgeclf.training.head.MOST_IMAGES", 1)
+    dataset = load_dataset(photos, image_size=SIDE)
+    classes = len(dataset.class_names)
+    found = fit_head(network(classes), dataset.splits["train"], dataset.splits["validation"])
+    assert classes <= found.images <= classes + 1
+
+
 def test_features_are_counted_at_an_input_that_the_pooling_of_the_file_does_not_fit() -> None:
     entry = tf_keras.Input((64, 64, 3))
     features = layers.Conv2D(4, 3, strides=2, padding="same", use_bias=False)(entry)

@@ -75,6 +75,12 @@ def test_a_mesh_becomes_points_spread_by_area() -> None:
     assert np.array_equal(points, read_points(stl(np.concatenate([square, tiny])))), "the seed is fixed"
     assert read_points(TETRAHEDRON.encode()).min() >= 0
     assert np.all(read_points(PLY.encode())[:, 2] == 0)
+    rings = [[np.cos(turn), np.sin(turn), level] for level in range(3) for turn in np.arange(5) * 2 * np.pi / 5]
+    rows = [*(f"{x:.6f} {y:.6f} {z}" for x, y, z in rings), "5 0 1 2 3 4", "5 5 6 7 8 9", "5 10 11 12 13 14"]
+    pentagons = PLY[: PLY.index("0 0 0\n")].replace("vertex 3", "vertex 15").replace("face 1", "face 3")
+    spread = read_points("\n".join([pentagons.rstrip(), *rows, ""]).encode())
+    assert set(spread[:, 2]) == {0, 1, 2}, "no triangle has corners of two faces"
+    assert (spread[:, 0] < -0.6).mean() == pytest.approx(0.110, abs=0.02), "all of a face is covered"
     cloud = PLY.replace("element face 1", "element face 0").replace("3 0 1 2\n", "")
     assert read_points(cloud.encode()).tolist() == [[0, 0, 0], [1, 0, 0], [0, 1, 0]]
 
@@ -88,18 +94,22 @@ HOSTILE: dict[str, tuple[bytes, str]] = {
     "NaN": (npy(np.where(CORNERS == 2, np.nan, CORNERS)), "NaN"),
     "cut": (npy(CORNERS)[:-1], "is cut"),
     "too many": (npy(CORNERS[:1]).replace(b"(1, 3), }    ", b"(6000000, 3)}"), f"{MAX_POINTS:,}"),
-    "negative": (npy(CORNERS[:1]).replace(b"(1, 3)", b"(-1,3)"), "cannot be read|points"),
+    "negative": (npy(CORNERS).replace(b"(8, 3)", b"(-8,3)"), "N x 3"),
+    "half a header": (npy(CORNERS).replace(b"(8, 3), }", b"(8, 3,   "), "cannot be read"),
     "a pickle": (npy(np.zeros((3, 3))).replace(b"'<f8'", b"'|O8'"), "N x 3"),
     "off without faces": (TETRAHEDRON[:60].encode(), "cut"),
     "off of a million": (TETRAHEDRON.replace("4 4 6", "999999 4 6").encode(), "is cut"),
     "off of too many": (TETRAHEDRON.replace("4 4 6", "99999999999 4 6").encode(), "at most"),
     "off with a wrong corner": (TETRAHEDRON.replace("3 1 2 3", "3 1 2 7").encode(), "damaged|cannot be read"),
+    "off of lines": (TETRAHEDRON.encode() + b"\n" * 20_000, "more lines"),
     "off with NaN": (TETRAHEDRON.replace("0 0 1\n", "0 0 nan\n").encode(), "NaN"),
     "off with infinity": (TETRAHEDRON.replace("0 0 1\n", "0 0 1e999\n").encode(), "NaN"),
     "ply without an end": (PLY[:100].encode(), "cut within its header"),
     "ply of a billion": (PLY.replace("vertex 3", "vertex 1000000000").encode(), "at most"),
     "ply with a hidden count": (PLY.replace("vertex 3", "vertex 1_000_000_000").encode(), "none of such a file"),
     "ply with a few more": (PLY.replace("vertex 3", "vertex 30").encode(), "is cut|cannot be read"),
+    "ply of lines": (PLY.encode() + b"\r" * 20_000, "more lines"),
+    "ply of faces with two corners": (PLY.replace("3 0 1 2", "2 0 1").encode(), "cannot be read"),
     "ply, a face of nothing": (PLY.replace("3 0 1 2", "3 0 0 0").encode(), "without area"),
     "stl of text, cut": (b"solid a\nfacet normal 0 0 1\nouter loop\nvertex 0 0 0\n", "is cut"),
     "stl of nothing": (b"\0" * 84, "cannot be read|no points|is cut|empty|points"),

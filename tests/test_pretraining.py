@@ -13,17 +13,20 @@ tf = pytest.importorskip("tensorflow")
 tf_keras = pytest.importorskip("tf_keras")
 
 from photo_folders import make_folder  # noqa: E402
+from test_objects import write_balls  # noqa: E402
 from typer.testing import CliRunner  # noqa: E402
 
 import edgeclf  # noqa: E402
 from edgeclf.artifact.run_folder import RunFolder  # noqa: E402
 from edgeclf.cli.main import app  # noqa: E402
-from edgeclf.dataset import probe  # noqa: E402
+from edgeclf.dataset import load_dataset, probe  # noqa: E402
 from edgeclf.errors import ModelError  # noqa: E402
 from edgeclf.progress import SILENT  # noqa: E402
 from edgeclf.training.augmentation import LEVELS  # noqa: E402
 from edgeclf.training.config import TrainConfig  # noqa: E402
 from edgeclf.training.pretraining.barlow_twins import REDUNDANCY, BarlowTwins  # noqa: E402
+from edgeclf.training.pretraining.heads import choose_judged  # noqa: E402
+from edgeclf.training.pretraining.rotation import Rotation  # noqa: E402
 from edgeclf.training.starting import find_start  # noqa: E402
 
 SETTINGS = ["--model", "cnn", "--image-size", "16", "--epochs", "2", "--batch-size", "8"]
@@ -58,6 +61,20 @@ def test_the_loss_is_that_of_the_paper() -> None:
         found = loss(tf.zeros((len(rows), 1)), tf.constant(rows)).numpy()
         assert found.shape == (2 * images,)
         assert found[0] == pytest.approx(expected, abs=0.03 if expected == 1 else 2e-3), name
+
+
+def test_objects_are_judged_view_by_view(tmp_path: Path) -> None:
+    data = load_dataset(write_balls(tmp_path / "balls"), image_size=16, fit="views3").train_on_views()
+    entry = tf_keras.Input((16, 16, 3))
+    x = tf_keras.layers.GlobalAveragePooling2D()(tf_keras.layers.Conv2D(4, 3)(entry))
+    classifier = tf_keras.Model(entry, tf_keras.layers.Dense(2, activation="softmax")(x))
+    validation = data.splits["validation"]
+    for objective in (Rotation(), BarlowTwins(LEVELS["views"])):
+        network = objective.complete(classifier)
+        assert choose_judged(network, validation).shape == (3 * len(validation), 16, 16, 3)
+        judged = objective.judge(network, validation)
+        assert np.isfinite(judged.loss)
+        assert 0 <= judged.top1 <= 1
 
 
 @pytest.mark.slow

@@ -8,7 +8,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from edgeclf.errors import InputError, OutputError
+from edgeclf.atomic import check_writable
+from edgeclf.errors import DataError, InputError, OutputError
 from edgeclf.extras import extras, require
 from edgeclf.progress import Progress
 
@@ -37,7 +38,7 @@ def audit_deeply(plan: DeepPlan, progress: Progress) -> AuditReport:
     """
     began = time.monotonic()
     require("audit --deep", "sklearn")
-    page = None if plan.out is None else _check_page(Path(plan.out), plan.overwrite)
+    page = None if plan.out is None else _check_page(Path(plan.out), plan)
     with extras("audit --deep"):
         from edgeclf.dataset import audit, check_classes, list_source
         from edgeclf.training.data_doctor.features import check_weights, extract_features
@@ -48,6 +49,10 @@ def audit_deeply(plan: DeepPlan, progress: Progress) -> AuditReport:
             _check_float_file(plan)
         listing = list_source(plan.data, progress)
         check_classes(listing)
+        if listing.holds_objects:
+            raise DataError(f"{listing.source}: holds point clouds or meshes; --deep looks at photos, leave it out")
+        if page is not None:
+            check_writable(page.parent)
         audited = audit(listing, progress=progress)
         found = extract_features(listing, plan.weights, source, trust_model=plan.trust_model, progress=progress)
         from edgeclf.training.data_doctor.examine import examine
@@ -65,14 +70,16 @@ def audit_deeply(plan: DeepPlan, progress: Progress) -> AuditReport:
     return dataclasses.replace(audited, deep=dataclasses.replace(examination.report, written=written))
 
 
-def _check_page(page: Path, overwrite: bool) -> Path:
+def _check_page(page: Path, plan: DeepPlan) -> Path:
     require("--out", "jinja2", "matplotlib")
     if page.suffix.lower() not in (".html", ".htm"):
         raise InputError(f"--out names the page: expected a file that ends in .html, got {page}")
     if page.is_dir():
         raise OutputError(f"{page} is a folder; --out takes a file")
     for path in (page, page.with_suffix(".csv")):
-        if path.exists() and not overwrite:
+        if path.resolve() == Path(plan.data).resolve():
+            raise OutputError(f"{path}: is the manifest itself, and --out writes a list there; choose another --out")
+        if path.exists() and not plan.overwrite:
             raise OutputError(f"{path} exists; choose another --out, or replace it with --overwrite")
     return page
 

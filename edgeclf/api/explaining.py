@@ -163,4 +163,5 @@ def _open_network(request: _Request, progress: Progress) -> Explainer:
         labels=request.labels,
         fit=request.fit,
         trust_model=request.trust_model,
+        progress=progress,
     )

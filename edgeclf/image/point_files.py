@@ -11,6 +11,7 @@ import math
 import os
 import re
 import struct
+import tokenize
 from collections.abc import Callable, Iterable
 from typing import Any
 
@@ -32,11 +33,15 @@ SAMPLED_POINTS = 16_384
 """Points that are spread over a mesh."""
 SAMPLING_SEED = 0
 _HEADER_BYTES = 64 << 10
+_LINE_ENDS = (b"\n", b"\r", b"\v", b"\f", b"\x1c", b"\x1d", b"\x1e", b"\x85", b"\xa8", b"\xa9")
+"""Of what `str.splitlines` splits at, the (last) byte; in a file of numbers it stands for nothing else."""
+_MORE_LINES = 10_000
+"""Lines of header and comments, beside two for each point and face."""
 _PLY_ELEMENT = re.compile(rb"\s*element\s+(\w+)\s+(\d{1,15})\s*")
 _PLY_OTHER = re.compile(rb"\s*(?:format|property|comment|obj_info)\s")
 _READING_ERRORS = (
     ValueError, TypeError, LookupError, NameError, AttributeError, ArithmeticError, MemoryError, EOFError,
-    StopIteration, AssertionError, RecursionError, struct.error, OSError, ImportError,
+    StopIteration, AssertionError, RecursionError, struct.error, OSError, ImportError, SyntaxError, tokenize.TokenError,
 )  # fmt: skip
 """What parsers raise about a damaged file."""
 
@@ -131,7 +136,7 @@ def _read_array(content: bytes) -> Points:
         shape, columns_first, dtype = readers[version](stream)
     except _READING_ERRORS as error:
         raise _damaged("NPY", error) from error
-    if dtype.hasobject or len(shape) != 2 or shape[1] != 3:
+    if dtype.hasobject or len(shape) != 2 or shape[1] != 3 or shape[0] < 0:
         raise ImageError(f"expected an array of N x 3 numbers, got {dtype}{list(shape)}")
     _check_counts("NPY", shape[0], 0)
     start, size = stream.tell(), int(shape[0]) * 3 * dtype.itemsize
@@ -183,13 +188,18 @@ def _parse(content: bytes, kind: str) -> tuple[Points, npt.NDArray[np.int64]]:
 
 
 def _triangles(faces: Any) -> npt.NDArray[np.int64]:
-    """Return faces as int64[N, 3]; those of four corners are cut in two."""
+    """Return faces as int64[N, 3]; those of more corners are cut into triangles, fans around their first corner."""
     found = np.asarray([] if faces is None else faces, np.int64)
     if not found.size:
         return np.empty((0, 3), np.int64)
-    if found.ndim == 2 and found.shape[1] == 4:
-        return np.concatenate([found[:, [0, 1, 2]], found[:, [2, 3, 0]]])
-    return found.reshape(-1, 3)
+    if found.ndim != 2 or found.shape[1] < 3:
+        raise ValueError(f"faces of the shape {list(found.shape)}")
+    cuts = found.shape[1] - 2
+    _check_counts("mesh", 0, len(found) * cuts)
+    corners = np.arange(1, cuts + 1)
+    fan = np.stack([corners, corners + 1, np.zeros_like(corners)], axis=1)
+    fan[0] = 0, 1, 2
+    return found[:, fan].swapaxes(0, 1).reshape(-1, 3)
 
 
 def _spread(triangles: npt.NDArray[np.float64]) -> Points:
@@ -221,6 +231,12 @@ def _check_counts(kind: str, points: int, faces: int) -> None:
         )
 
 
+def _check_lines(kind: str, content: bytes, rows: int) -> None:
+    """Refuse a file of text with many more lines than its header states, each of which becomes a text or an array."""
+    if sum(map(content.count, _LINE_ENDS)) > 2 * rows + _MORE_LINES:
+        raise ImageError(f"the {kind} is damaged: it has many more lines than points and faces")
+
+
 def _count_ply(content: bytes) -> tuple[int, int]:
     end = re.search(rb"(?:^|\s)end_header\s", content[:_HEADER_BYTES])
     if end is None:
@@ -232,8 +248,11 @@ def _count_ply(content: bytes) -> tuple[int, int]:
         elif line.strip() and not _PLY_OTHER.match(line):
             raise ImageError("the PLY is damaged: its header has a line that is none of such a file")
     _check_counts("PLY", max(counts.values(), default=0), 0)
-    if sum(counts.values()) > len(content) - end.end():  # each takes a byte at least
+    rows = sum(counts.values())
+    if rows > len(content) - end.end():  # each takes a byte at least
         raise ImageError("the file is cut: it has fewer bytes than points and faces")
+    if b"ascii" in b"".join(content[: end.start()].lower().split(b"\n", 2)[1:2]):  # as trimesh looks at it
+        _check_lines("PLY", content, rows)
     return counts.get(b"vertex", 0), counts.get(b"face", 0)
 
 
@@ -246,6 +265,7 @@ def _count_off(content: bytes) -> tuple[int, int]:
     _check_counts("OFF", points, faces)
     if 2 * (points + faces) > len(content):
         raise ImageError("the file is cut: it has fewer bytes than points and faces")
+    _check_lines("OFF", content, points + faces)
     return points, faces
 
 

@@ -86,14 +86,15 @@ def draw_frame(frame: npt.NDArray[np.uint16], shape: InputShape) -> Pictures:
     """
     if frame.dtype != np.uint16 or frame.ndim != 2:
         raise ImageError(f"expected a depth frame uint16[H, W], got {frame.dtype}{list(frame.shape)}")
-    rows, columns = np.nonzero((frame != _NO_DEPTH[0]) & (frame != _NO_DEPTH[1]))
-    if len(rows) < 3:
+    seen = np.flatnonzero((frame != _NO_DEPTH[0]) & (frame != _NO_DEPTH[1]))
+    if len(seen) < 3:
         raise ImageError("the depth frame has no depths: all its pixels are 0 or 65535")
     height, width = frame.shape
+    rows, columns = np.divmod(_thin(seen), width)
     depth = frame[rows, columns].astype(np.float64)
     per_pixel = depth * (2 * round(math.tan(math.radians(FIELD_OF_VIEW / 2)), 9) / width)
     points = np.stack([(columns - (width - 1) / 2) * per_pixel, ((height - 1) / 2 - rows) * per_pixel, -depth], axis=1)
-    unit = _to_unit_ball(_thin(points))
+    unit = _to_unit_ball(points)
     return np.repeat(_draw(unit, np.array([0.0, 0.0, 1.0]), shape)[..., None], 3, axis=2)
 
 
@@ -130,7 +131,7 @@ def describe_views(shape: InputShape) -> dict[str, Any]:
     }
 
 
-def _thin(points: Points) -> Points:
+def _thin(points: npt.NDArray[Any]) -> npt.NDArray[Any]:
     if len(points) <= DRAWN_POINTS:
         return points
     return points[np.linspace(0, len(points) - 1, DRAWN_POINTS).astype(np.int64)]

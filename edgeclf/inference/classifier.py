@@ -157,9 +157,9 @@ class Classifier:
 
     def _compute(self, pixels: Images) -> Scores:
         """Compute the scores of one image; of several views the means over them."""
-        views = cut_views(pixels[None], self.height)
-        if len(views) == 1:
+        if not self.input_shape.views or len(pixels) == self.height:
             return self._reader.score(self.raw(pixels))
+        views = cut_views(pixels[None], self.height)
         mean = average_views(np.stack([self._reader.probabilities(self.raw(view)) for view in views]), 1)[0]
         return Scores(mean, mean, None)
 

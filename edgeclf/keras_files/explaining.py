@@ -12,15 +12,16 @@ from edgeclf.artifact.class_names import GivenLabels, read_given
 from edgeclf.artifact.input_fit import run_fit
 from edgeclf.artifact.labels import names_beside
 from edgeclf.artifact.normalization import Normalization
+from edgeclf.errors import InputError
 from edgeclf.graph.grad_cam import GradCam
 from edgeclf.image.drawing import Pixels
 from edgeclf.image.shape import STRETCH
 from edgeclf.inference.explain_report import FLOAT_NETWORK, GRAD_CAM, ExplainedSource
 from edgeclf.inference.explaining import check_pictures
 from edgeclf.inference.quantization import to_probabilities
-from edgeclf.keras_files.input_range import choose_input_range
+from edgeclf.keras_files.input_range import choose_input_range, describe_own_input
 from edgeclf.keras_files.loading import load_network
-from edgeclf.progress import SILENT
+from edgeclf.progress import SILENT, Progress
 
 _ROUNDING = 1e-3
 Floats = npt.NDArray[np.float32]
@@ -35,6 +36,7 @@ class NetworkExplainer:
         labels: class names in the order of the outputs; None: those of the run, or of `labels.txt` beside it.
         fit: how pictures of another shape come to its input, unless the run knows it; None: stretched.
         trust_model: load it even if that runs code from its file.
+        progress: where is logged how pixels enter a network from elsewhere.
 
     Raises:
         ModelError: there is nothing to load, Grad-CAM needs another network, or it sees objects.
@@ -50,11 +52,17 @@ class NetworkExplainer:
         labels: GivenLabels | None = None,
         fit: str | None = None,
         trust_model: bool = False,
+        progress: Progress = SILENT,
     ) -> None:
         loaded = load_network(path, trust_model=trust_model)
         loaded = loaded.with_fit(run_fit(loaded.path) or fit or STRETCH)
         notes = list(loaded.network.notes)
-        chosen = choose_input_range(loaded, normalization, None, SILENT)
+        if normalization is None and not describe_own_input(loaded):
+            raise InputError(
+                f"{loaded.path.name} does not state which input values it expects; add --normalize NAME (caffe, torch, "
+                "tf, 0..1, raw, or mean/std)"
+            )
+        chosen = choose_input_range(loaded, normalization, None, progress)
         loaded = loaded if chosen.normalization is None else loaded.with_normalization(chosen.normalization)
         classes = loaded.network.classes
         if labels is not None:
@@ -70,7 +78,7 @@ class NetworkExplainer:
         self.source = ExplainedSource(FLOAT_NETWORK, str(loaded.path), GRAD_CAM, self._grad_cam.map_size)
 
     def prepare(self, photos: Sequence[str | Path]) -> None:
-        """Do nothing: how pixels enter the network is known, or assumed."""
+        """Do nothing: how pixels enter the network is known."""
 
     def explain(self, image: Pixels, index: int | None) -> tuple[Floats, Floats]:
         """Compute probabilities float32[C] and the map float32[h, w] of a class (None: the best)."""

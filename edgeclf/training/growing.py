@@ -29,7 +29,7 @@ from edgeclf.training.networks.building import add_classifier
 from edgeclf.training.parent_run import ParentRun
 from edgeclf.training.plan import TrainPlan
 from edgeclf.training.starting import StartingPoint
-from edgeclf.training.transfer import HEAD, SCALING, TransferredNetwork, rebuild
+from edgeclf.training.transfer import HEAD, SCALING, TransferredNetwork, describe_resize, rebuild
 
 COVERED = "network and classes"
 """What the digest of such a start covers."""
@@ -83,14 +83,11 @@ class GrownStart(StartingPoint):
         known = [name for name in dataset.class_names if name in self.run.class_names]
         new = len(dataset.class_names) - len(known)
         rows = f", new rows for {counted(new, 'class', 'classes')}" if new else ""
-        notes = [
+        taken = (
             f"weights from {self.origin}: {base.count_params():,} parameters and the head's rows of "
             f"{counted(len(known), 'class', 'classes')} taken over{rows}"
-        ]
-        old_size = self._network.inputs[0].shape[1]
-        if old_size != settings.image_size and settings.image_size is not None:
-            notes.append(f"{self.origin} was trained at {old_size} pixels and is used at {settings.image_size}")
-        return TransferredNetwork(model, tuple(notes))
+        )
+        return TransferredNetwork(model, (taken, *describe_resize(self._network, settings, self.origin)))
 
     def find_growth(self, dataset: Dataset) -> GrowthReport:
         """Find what `dataset` has that the earlier run had not."""

@@ -95,7 +95,7 @@ def fit_head(
 
     Args:
         model: that ends in a dense softmax over the classes; its weights are changed in place.
-        train: images and labels; of more than `MOST_IMAGES`, a sample spread over them.
+        train: images and labels; of more than `MOST_IMAGES`, a sample spread over them and at least one of each class.
         validation: chooses the strength of the penalty.
         balance: `none`: each image counts alike; otherwise each class.
         progress: where the bar goes.
@@ -108,7 +108,8 @@ def fit_head(
     if not isinstance(head, tf_keras.layers.Dense):
         raise ValueError(f"{model.name} ends in {type(head).__name__}, not in a dense layer")
     every_label = train.labels
-    train = train.subset(np.unique(np.linspace(0, len(train) - 1, min(len(train), MOST_IMAGES)).astype(np.int64)))
+    spread = np.linspace(0, len(train) - 1, min(len(train), MOST_IMAGES)).astype(np.int64)
+    train = train.subset(np.union1d(spread, np.unique(every_label, return_index=True)[1]))
     labels, cache = train.labels, features_of or FeatureCache()
     # What predicts probabilities runs any network over images: here the one that ends before the classifier.
     body = tf_keras.Model(model.inputs, head.input)

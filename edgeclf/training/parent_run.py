@@ -71,7 +71,7 @@ class ParentRun:
         if config.progressive:
             raise InputError("progressive is for training from scratch only; leave it out, or train without --from")
         size = self.config.get("image_size")
-        if config.image_size not in (None, size) and network is not None and not network.any_size:
+        if given["image_size"] not in (None, size) and network is not None and not network.any_size:
             raise InputError(
                 f"the network of {self.folder.path} takes images of {size} pixels only, got {config.image_size}; leave "
                 "--image-size out"

@@ -97,12 +97,17 @@ def transfer(pretrained: Pretrained, settings: NetworkSettings, images: npt.NDAr
             f"{origin} has its batch normalizations folded: {restored} put back, with statistics of "
             f"{counted(len(images), 'training image')}"
         )
+    return TransferredNetwork(model, (*notes, *describe_resize(network, settings, origin)))
+
+
+def describe_resize(network: tf_keras.Model, settings: NetworkSettings, origin: str) -> tuple[str, ...]:
+    """Describe in a line that a network is used at another input size than it was trained at; empty: it is not."""
     old_size = tuple(network.inputs[0].shape[1:3])
-    if None not in (*old_size, settings.image_size) and old_size != settings.input_size:
-        old, new = (plain_size(*size) for size in (old_size, check_image_size(settings.image_size)))
-        shown = str if isinstance(old, int) and isinstance(new, int) else show_size
-        notes.append(f"{origin} was trained at {shown(old)} pixels and is used at {shown(new)}")
-    return TransferredNetwork(model, tuple(notes))
+    if None in (*old_size, settings.image_size) or old_size == settings.input_size:
+        return ()
+    old, new = (plain_size(*size) for size in (old_size, check_image_size(settings.image_size)))
+    shown = str if isinstance(old, int) and isinstance(new, int) else show_size
+    return (f"{origin} was trained at {shown(old)} pixels and is used at {shown(new)}",)
 
 
 def features_of(pretrained: Pretrained) -> tf_keras.Model:

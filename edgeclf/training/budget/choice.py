@@ -50,16 +50,17 @@ class NothingFitsError(InputError):
 
     Attributes:
         nearest: the one that breaks its worst limit by the least.
+        candidates: all of them, the best first, with the limits that they break, and their latency where it was found.
     """
 
-    def __init__(self, nearest: Candidate, limits: Limits, budget: str) -> None:
-        scratch = nearest.start != SCRATCH
+    def __init__(self, candidates: Sequence[Candidate], limits: Limits, budget: str) -> None:
+        nearest = min(candidates, key=limits.excess)
         super().__init__(
             f"no network fits {budget}: the nearest, {nearest.name} at {nearest.image_size} pixels, takes "
             f"{limits.describe(nearest)}; allow more"
-            + (", or train a smaller one from scratch with --weights none" if scratch else "")
+            + (", or train a smaller one from scratch with --weights none" if nearest.start != SCRATCH else "")
         )
-        self.nearest = nearest
+        self.nearest, self.candidates = nearest, tuple(candidates)
 
 
 def choose(
@@ -90,17 +91,16 @@ def choose(
         chosen = candidate
         break
     if chosen is None:
-        raise NothingFitsError(min(ordered, key=limits.excess), limits, budget)
+        raise NothingFitsError(ordered, limits, budget)
     reason = _explain(chosen, ordered, budget)
     return NetworkChoice(limits, budget, chosen, _around(chosen, ordered), len(ordered), reason, latency_from)
 
 
-def take_anyway(candidates: Sequence[Candidate], limits: Limits, budget: str) -> NetworkChoice:
-    """Choose the candidate that breaks its worst limit by the least, where the user's own numbers leave no other."""
-    ordered = [_judge(c, limits) for c in sorted(candidates, key=lambda candidate: candidate.rank, reverse=True)]
-    chosen = min(ordered, key=limits.excess)
+def take_anyway(refused: NothingFitsError, limits: Limits, budget: str, *, latency_from: str = "") -> NetworkChoice:
+    """Choose the nearest of the candidates that do not fit, where the user's own numbers leave no other."""
+    chosen, ordered = refused.nearest, refused.candidates
     reason = f"{chosen.name} at {chosen.image_size} pixels, as given, breaks {budget}: {limits.describe(chosen)}"
-    return NetworkChoice(limits, budget, chosen, _around(chosen, ordered), len(ordered), reason)
+    return NetworkChoice(limits, budget, chosen, _around(chosen, ordered), len(ordered), reason, latency_from)
 
 
 def _judge(candidate: Candidate, limits: Limits) -> Candidate:

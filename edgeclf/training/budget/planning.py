@@ -106,10 +106,11 @@ def choose_network(
         )
     try:
         choice = _choose_available(offers, make_offers, budget, progress) if offers else None
-    except NothingFitsError:
+    except NothingFitsError as refused:
         if budget.asked and config.image_size is None and config.width is None:
             raise
-        choice = take_anyway(_candidates(offers), budget.limits, budget.text) if budget.asked else None
+        source = "" if budget.speed is None else budget.speed.source
+        choice = take_anyway(refused, budget.limits, budget.text, latency_from=source) if budget.asked else None
         if choice is not None:
             progress.warn(choice.reason)
     if choice is None:
@@ -133,7 +134,9 @@ def find_budget(config: TrainConfig, *, trust_model: bool = False) -> Budget:
     asked = any(value is not None for value in (config.board, config.max_latency, config.max_size))
     report = config.board if config.board is not None and config.board.endswith(".json") else None
     if report is not None and config.max_latency is None:
-        raise InputError(f"--for {report} says how fast a board is; add --max-latency MS, or name one of {_boards()}")
+        raise InputError(
+            f"--for {report} says how fast a board is; add --max-latency MS, or name one of {', '.join(BOARDS)}"
+        )
     if config.max_latency is not None and report is None and "TF_CONFIG" in os.environ:
         raise InputError(
             "--max-latency is measured on this machine, and several workers must choose alike; give the bench.json of "
@@ -162,10 +165,6 @@ def name_budget(config: TrainConfig) -> str:
         *([f"{config.max_size:g}kb"] if config.max_size is not None else []),
     ]
     return "-".join(parts)
-
-
-def _boards() -> str:
-    return ", ".join(BOARDS)
 
 
 def chooses_by_default(config: TrainConfig, probe: DataProbe) -> bool:

@@ -24,11 +24,11 @@ from edgeclf.dataset.reading import read_images
 from edgeclf.dataset.sources import Listing
 from edgeclf.dataset.store_index import ImageFacts
 from edgeclf.errors import DataError
-from edgeclf.image.shape import STRETCH, InputShape
+from edgeclf.image.shape import PAD, STRETCH, InputShape
 from edgeclf.measure.formatting import percent, points
 from edgeclf.progress import SILENT, Progress
 from edgeclf.training.data_doctor.features import PhotoFeatures
-from edgeclf.training.data_doctor.heads import FrozenFeatures, assign_folds, reduce_features
+from edgeclf.training.data_doctor.heads import FrozenFeatures, assign_folds, find_in_one_fold, reduce_features
 from edgeclf.training.data_doctor.label_errors import LabelDoubts, doubt_labels
 from edgeclf.training.data_doctor.learning_curve import FRACTIONS, MeasuredCurve, measure_curve
 from edgeclf.training.data_doctor.photo_list import PhotoList
@@ -40,7 +40,8 @@ FEWEST_PHOTOS = 100
 FEWEST_OF_A_CLASS = 10
 """Held-out photos of a class below which it has no curve of its own."""
 TINY, STRETCHED = 2.0, 2.0
-"""A photo is tiny where its shorter side is enlarged as many times, stretched where a side is squeezed as much."""
+"""A photo is tiny where its shorter side (padded: the whole of it) is enlarged as many times, stretched where a side is
+squeezed as much."""
 WORTH = 0.005
 """Gain of top-1, a fraction, from which on more photos are called worth it."""
 
@@ -71,16 +72,15 @@ def examine(
     photos = PhotoList(found.dataset, [group.paths for group in audited.near_duplicates])
     labels, classes = photos.labels, len(photos.names)
     folds = assign_folds(labels, photos.groups)
-    for label, name in enumerate(photos.names):
-        if len(set(folds[labels == label].tolist())) < 2:
-            raise DataError(f"class {name!r} has too few different photos for --deep: expected at least 2")
+    for label in find_in_one_fold(labels, folds, classes):
+        raise DataError(f"class {photos.names[label]!r} has too few different photos for --deep: expected at least 2")
     features = FrozenFeatures(reduce_features(found.values), labels, folds, classes)
     strength = features.choose_strength(progress)
     chances = features.predict_out_of_fold(strength, progress=progress)
     doubts = doubt_labels(chances, labels)
     kept = np.ones(len(labels), np.bool_)
     kept[doubts.order] = False
-    if all((kept & (labels == label)).sum() >= 2 for label in range(classes)):
+    if not find_in_one_fold(labels[kept], folds[kept], classes):
         # Heads that have not learned the doubtful labels judge once more.
         doubts = doubt_labels(features.predict_out_of_fold(strength, kept, progress), labels)
     best = chances.argmax(axis=1)
@@ -155,7 +155,8 @@ def _describe_shape(facts: Mapping[str, ImageFacts], content: str, shape: InputS
     known = facts.get(content)
     if known is None or min(known.height, known.width) < 1:
         return []
-    enlarged = max(shape.height / known.height, shape.width / known.width)
+    sides = shape.height / known.height, shape.width / known.width
+    enlarged = min(sides) if shape.fit == PAD else max(sides)
     ratio = (known.width / known.height) / (shape.width / shape.height)
     squeezed = max(ratio, 1 / ratio)
     kinds = [("tiny", enlarged)] if enlarged >= TINY else []
@@ -190,8 +191,9 @@ def _learning(
     numbers = np.flatnonzero(rows)
     labels = photos.labels[rows]
     sizes = np.bincount(labels, minlength=features.classes)
-    if len(numbers) < FEWEST_PHOTOS or sizes.min() < len(FRACTIONS):
-        few = f"at least {FEWEST_PHOTOS} photos and {len(FRACTIONS)} of each class"
+    scarce = find_in_one_fold(labels, features.folds[rows], features.classes)
+    if len(numbers) < FEWEST_PHOTOS or sizes.min() < len(FRACTIONS) or scarce:
+        few = f"at least {FEWEST_PHOTOS} photos and {len(FRACTIONS)} different ones of each class"
         return None, (), f"too few photos for a learning curve: expected {few} in train and validation"
     learning = FrozenFeatures(features.values[rows], labels, features.folds[rows], features.classes)
     measured = measure_curve(learning, [photos.groups[n] for n in numbers.tolist()], strength, progress)
@@ -228,10 +230,12 @@ def describe_learning(whole: LearningCurve, classes: list[LearningCurve]) -> str
         f"With twice the photos the error is forecast to fall from {percent(whole.error_now, 1)} to "
         f"{percent(whole.error_twice, 1)} (95 %: {low} to {high})"
     )
-    if whole.gain < WORTH or whole.gain_interval[0] <= 0:
+    if whole.gain < WORTH:
         return f"{start}: more photos of the same kind would hardly help."
+    if whole.gain_interval[0] <= 0:
+        return f"{start}: these photos are too few to show whether more would help."
     gaining = [curve for curve in classes if curve.gain >= WORTH and curve.gain_interval[0] > 0][:3]
     if not gaining:
-        return f"{start}: more photos would help, of all classes alike."
+        return f"{start}: more photos would help, of no class clearly more than of others."
     named = ", ".join(f"{curve.label} (by {points(curve.gain, 1).lstrip('+')} points)" for curve in gaining)
     return f"{start}: more photos would help, most of {named}."

@@ -73,6 +73,17 @@ def assign_folds(labels: Integers, contents: Sequence[str], count: int = FOLDS) 
     return np.array([folds[content] for content in contents], np.int64)
 
 
+def find_in_one_fold(labels: Integers, folds: Integers, classes: int) -> list[int]:
+    """List the classes whose images lie in fewer than two folds, so that a head without that fold does not know them.
+
+    Args:
+        labels: int64[N].
+        folds: int64[N].
+        classes: number of classes.
+    """
+    return [label for label in range(classes) if len(np.unique(folds[labels == label])) < 2]
+
+
 @dataclass(frozen=True)
 class FrozenFeatures:
     """Images as a head sees them.

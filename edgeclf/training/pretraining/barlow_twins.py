@@ -126,7 +126,7 @@ class BarlowTwins:
         """Return the loss, and the fraction of the images whose views are matched, among 128 at a time."""
         from edgeclf.training.inference import predict_probabilities
 
-        images = split.images.subset(choose_judged(len(split)))
+        images = choose_judged(network, split)
         parts = []
         for start in range(0, len(images), _CHUNK):
             batch = Batch(images[start : start + _CHUNK], np.zeros((0, 1), np.float32), np.zeros(0, np.float32))

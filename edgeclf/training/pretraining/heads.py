@@ -13,6 +13,8 @@ from edgeclf.training.augmentation import Augmentation
 if TYPE_CHECKING:
     import tf_keras
 
+    from edgeclf.dataset.types import ImageView, Split
+
 FEATURES = "edgeclf_pretext_features"
 """Name of the layer that the head begins with."""
 JUDGED_IMAGES = 2048
@@ -48,6 +50,8 @@ def unmixed(recipe: Augmentation) -> Augmentation:
     return dataclasses.replace(recipe, mixup=0.0, cutmix=0.0)
 
 
-def choose_judged(count: int) -> np.ndarray[Any, np.dtype[np.int64]]:
-    """Choose the validation images of `count` that an epoch is judged on, int64[n]."""
-    return np.unique(np.linspace(0, count - 1, min(count, JUDGED_IMAGES)).astype(np.int64))
+def choose_judged(network: tf_keras.Model, split: Split) -> ImageView:
+    """Choose the images of the validation split that an epoch is judged on; of objects each view is one."""
+    images = split.each_view(network.input_shape[1]).images
+    rows = np.unique(np.linspace(0, len(images) - 1, min(len(images), JUDGED_IMAGES)).astype(np.int64))
+    return images.subset(rows)

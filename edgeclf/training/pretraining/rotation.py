@@ -80,7 +80,7 @@ class Rotation:
         """Return cross-entropy and top-1 on the four rotations of unaugmented images."""
         from edgeclf.training.inference import predict_probabilities
 
-        images = split.images.subset(choose_judged(len(split)))
+        images = choose_judged(network, split)
         losses, right = [], []
         for turns in range(TURNS):
             turned = np.rot90(np.asarray(images), turns, axes=(1, 2))

@@ -37,7 +37,7 @@ def pretrain(request: TrainPlan, plan: RunPlan) -> PretrainReport:
     inputs = load_inputs(request, plan, devices)
     state, notes = train_network(inputs, request, plan.folder, devices)
     report = _report(inputs, plan.folder, state, devices, (*inputs.start.notes, *notes), request.began)
-    unaugmented = 1 + first_unaugmented(report.epochs, inputs.config.unaugmented_epochs)
+    unaugmented = 1 + first_unaugmented(inputs.config.epochs or 1, inputs.config.unaugmented_epochs)
     plot_curves(state.history, state.kept_epoch, unaugmented, plan.folder.plot_path("curves"))
     inputs.record.finish(report)
     return report
@@ -62,7 +62,7 @@ def _report(
         model=config.model or "",
         parameters=int(features.count_params()),
         image_size=plain_size(*config.input_shape.size),
-        images={name: len(split) for name, split in dataset.splits.items() if name != "test"},
+        images={name: split.objects for name, split in dataset.splits.items() if name != "test"},
         seconds=round(state.seconds, 3),
         epochs=state.epoch,
         kept_epoch=state.kept_epoch,
