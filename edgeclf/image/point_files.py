@@ -199,7 +199,8 @@ def _triangles(faces: Any) -> npt.NDArray[np.int64]:
     corners = np.arange(1, cuts + 1)
     fan = np.stack([corners, corners + 1, np.zeros_like(corners)], axis=1)
     fan[0] = 0, 1, 2
-    return found[:, fan].swapaxes(0, 1).reshape(-1, 3)
+    triangles: npt.NDArray[np.int64] = found[:, fan].swapaxes(0, 1).reshape(-1, 3)
+    return triangles
 
 
 def _spread(triangles: npt.NDArray[np.float64]) -> Points:
