@@ -25,12 +25,14 @@ class PretrainConfig(TrainConfig):
         weights: `none`: from scratch; a file or a run folder to go on from, as in `TrainConfig`.
         unaugmented_epochs: none: two views of an image that is not augmented are the same.
         label_smoothing: there are no labels.
+        quick: there is no classifier.
     """
 
     method: str = "barlow-twins"
     weights: str = "none"
     unaugmented_epochs: float = 0.0
     label_smoothing: float = 0.0
+    quick: bool | None = False
 
     def __post_init__(self) -> None:
         super().__post_init__()
