@@ -105,9 +105,9 @@ class ScoreReader:
 
     def score(self, raw: npt.NDArray[Any]) -> Scores:
         """Compute the scores of the image that ran last."""
+        scores = Scores(raw.astype(np.float64), self.probabilities(raw), raw)
         # raw numbers, as MediaPipe does; a single one stands for two classes
-        ranking = raw.astype(np.float64) if len(raw) > 1 else self.plain_probabilities(raw)
-        return Scores(ranking, self.probabilities(raw), raw)
+        return scores if len(raw) > 1 else scores._replace(ranking=self.unfitted(scores))
 
     def unfitted(self, scores: Scores) -> Floats:
         """Compute the probabilities float32[C] that the output itself says, before what was fitted."""

@@ -21,6 +21,10 @@ from edgeclf.records import Record
 AUGMENT_LEVELS = ("none", "light", "standard", "strong", "strongest", "views")
 BALANCE_MODES = ("none", "weights", "over", "under")
 OPTIMIZERS = ("sgd", "adam", "adamw")
+SHAPE = ("model", "width", "image_size")
+"""Settings that make up the network's shape; their values are those for which there are weights, or that fit limits."""
+QUICK = (*SHAPE, "balance", "fit")
+"""Settings of a training that have an effect where only the classifier is fitted."""
 
 
 @dataclass(frozen=True)

@@ -15,7 +15,7 @@ import tf_keras
 from edgeclf.dataset.probing import DataProbe
 from edgeclf.training.budget.cost import UncountableError
 from edgeclf.training.budget.counting import count_configuration
-from edgeclf.training.config import TrainConfig
+from edgeclf.training.config import QUICK, TrainConfig
 from edgeclf.training.defaults import estimate_training_images
 from edgeclf.training.networks.sizes import SMALL_IMAGES
 from edgeclf.training.transfer import Pretrained, features_of
@@ -27,9 +27,7 @@ FEW_IMAGES = 100
 14 to 27 points over a classifier that is drawn at random, with 240 it lost one."""
 FROZEN_IMAGES = 20
 """Training images a class below which nothing but the classifier is trained. With 10 a class it was 3 points better."""
-FROZEN_SETTINGS = (
-    "model", "width", "image_size", "fit", "balance", "weights", "board", "max_latency", "max_size", "seed", "name",
-)  # fmt: skip
+FROZEN_SETTINGS = (*QUICK, "weights", "board", "max_latency", "max_size", "seed", "name")
 """Settings that count where nothing but the classifier is trained. Who gives another wants all layers trained."""
 _RATE, _RATE_PARAMETERS = 0.003, 2.3e6
 _LOWEST_RATE, _HIGHEST_RATE = 0.002, 0.02

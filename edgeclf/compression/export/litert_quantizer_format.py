@@ -128,7 +128,7 @@ def quantize(content: bytes, images: npt.NDArray[np.uint8], feed: Feed) -> bytes
             quantizer = Quantizer(content, recipe.static_wi8_ai8())
             found = quantizer.calibrate({KEY: [{ENTRY: feed(image)} for image in images]})
             made = quantizer.quantize(found, enable_progress_report=False).quantized_model
-        except (ValueError, RuntimeError, KeyError, NotImplementedError) as error:
+        except (ValueError, RuntimeError, KeyError) as error:
             raise ModelError(f"litert-quantizer refuses this network: {one_line(error)[:200]}") from error
         finally:
             log.setLevel(level)

@@ -15,10 +15,9 @@ from edgeclf.atomic import check_writable, explained, write_text
 from edgeclf.dataset import Listing, probe
 from edgeclf.errors import InputError, OutputError
 from edgeclf.json_text import read_json, write_json
-from edgeclf.training.config import TrainConfig
+from edgeclf.training.config import SHAPE, TrainConfig
 from edgeclf.training.plan import TrainPlan
 from edgeclf.training.run_plan import plan_run
-from edgeclf.training.tuning.space import SHAPE
 
 
 @dataclass(frozen=True)

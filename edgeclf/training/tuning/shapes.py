@@ -20,11 +20,11 @@ from edgeclf.training.budget.cost import UncountableError
 from edgeclf.training.budget.counting import network_cost
 from edgeclf.training.budget.planning import Budget, find_budget, list_offers
 from edgeclf.training.budget.speed import BoardSpeed
-from edgeclf.training.config import TrainConfig
+from edgeclf.training.config import SHAPE, TrainConfig
 from edgeclf.training.defaults import complete
 from edgeclf.training.networks import NETWORKS
 from edgeclf.training.networks.sizes import SMALL_IMAGES
-from edgeclf.training.tuning.space import SHAPE, Part
+from edgeclf.training.tuning.space import Part
 
 WORK = (1 / 8, 4.0)
 """Multiply-accumulates a pixel of a network from scratch, against those of the default one, unless the user names

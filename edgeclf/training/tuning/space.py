@@ -11,14 +11,12 @@ from edgeclf.errors import InputError, UnknownNameError
 from edgeclf.records import Record
 from edgeclf.search import Choice, Range
 from edgeclf.search.space import Value
-from edgeclf.training.config import AUGMENT_LEVELS, TrainConfig
+from edgeclf.training.config import AUGMENT_LEVELS, QUICK, SHAPE, TrainConfig
 from edgeclf.training.networks import find_network
 
 Part = Choice | Range
 Given = str | Sequence[Value] | Choice | Range
 """What a user gives for a setting: `1e-4..1e-2`, `96,128`, a list of values, or a part of a space."""
-SHAPE = ("model", "width", "image_size")
-"""Settings that make up the network's shape; their values are those for which there are weights, or that fit limits."""
 
 
 @dataclass(frozen=True)
@@ -56,8 +54,6 @@ ADDED = (
 LOGARITHMIC = ("learning_rate", "weight_decay", "l1", "l2", "first_layer_rate")
 ADAPTIVE_FACTOR = 1 / 50
 """Learning rates of `adam` and `adamw` against those of `sgd`, as in the defaults."""
-QUICK = (*SHAPE, "balance", "fit")
-"""Settings that have an effect where only the classifier is fitted."""
 _MOST_VALUES = 100
 _KINDS = {int: "whole numbers", float: "numbers", bool: "true or false", str: "names"}
 

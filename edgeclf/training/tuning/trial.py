@@ -19,7 +19,7 @@ from edgeclf.search import Asked, RefusedTrialError
 from edgeclf.search.study import LAST_STEP
 from edgeclf.training.budget.candidates import SCRATCH, Candidate
 from edgeclf.training.callbacks import Metrics
-from edgeclf.training.config import TrainConfig
+from edgeclf.training.config import SHAPE, TrainConfig
 from edgeclf.training.divergence import DivergedError
 from edgeclf.training.head import FeatureCache
 from edgeclf.training.plan import TrainPlan
@@ -28,7 +28,6 @@ from edgeclf.training.run_plan import hold_run
 from edgeclf.training.run_record import TrainReport
 from edgeclf.training.tuning.plan import TunePlan, machine_name
 from edgeclf.training.tuning.report import Trained
-from edgeclf.training.tuning.space import SHAPE
 
 Values = dict[str, bool | int | float | str]
 
