@@ -6,8 +6,8 @@
 
 Networks are trained from scratch on a draw of `--images` training images of `--small` (with `train/` and `test/`), and
 validated on images that are split off them; those that make sense by transfer alone on `--photos`, from `--start` or
-whatever weights are in reach. Each trains for as many epochs as fit into `--minutes` by a short measurement of its
-speed, becomes int8 by post-training quantization and, where it can, by quantization-aware training, and is benched on
+whatever weights are in reach. Each trains for as many epochs as fit into `--minutes` by a short training on fewer
+images, becomes int8 by post-training quantization and, where it can, by quantization-aware training, and is benched on
 the test images.
 
 A network whose result lies in FOLDER is not trained again. FOLDER/networks.json has all figures, FOLDER/networks.md the
@@ -20,6 +20,7 @@ import argparse
 import csv
 import io
 import json
+import tempfile
 import time
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -33,12 +34,14 @@ from edgeclf import atomic
 from edgeclf.dataset import probe
 from edgeclf.errors import EdgeclfError, InputError, ModelError
 from edgeclf.measure.machine import describe_machine
-from edgeclf.training.networks import NETWORKS, NetworkSettings, find_network
+from edgeclf.training.networks import NETWORKS, find_network
 
 BATCH = 64
 MOST_EPOCHS, MOST_TRANSFER_EPOCHS = 60, 12
-OVERHEAD = 1.4
-"""Time of an epoch with augmentation and validation, relative to that of the training steps alone: rough."""
+TIMED_IMAGES = 2_000
+"""Training images of the short training that tells the time of an epoch."""
+SLACK = 1.25
+"""A schedule that is cut short never comes to its low rates: a little longer is allowed."""
 FIVE_STRIDES, ENLARGED = 32, 96
 """Networks that halve the image five times leave nothing of 32 pixels: they get it enlarged."""
 TRAINING_FRACTION = 0.8
@@ -48,7 +51,7 @@ MARKS = ("<!-- measured -->", "<!-- end -->")
 
 @dataclass(frozen=True)
 class Deadline:
-    """Ends a training that turned out slower than measured, after the epoch in which its minutes were over."""
+    """Ends a training that turned out much slower than measured, after the epoch in which its time was over."""
 
     end: float
 
@@ -79,53 +82,52 @@ def main() -> None:
         if result.exists() or source is None:
             print(f"{name}: {'has a result' if result.exists() else 'no images given'}, left out", flush=True)
             continue
-        data = source if find_network(name).transfer_only else draw(source, arguments)
-        row = measure_network(name, data, starts.get(name), arguments)
+        row = measure_network(name, source, starts.get(name), arguments)
         atomic.write_text(result, json.dumps(row))
         print(json.dumps(row), flush=True)
     write_tables(arguments)
 
 
-def draw(source: Path, arguments: argparse.Namespace) -> Path:
-    """Write a manifest of the drawn training images and the test images, which seed and count determine."""
-    manifest: Path = arguments.out / f"{source.name}-{arguments.images}-seed{arguments.seed}.csv"
+def draw(source: Path, arguments: argparse.Namespace, images: int, test_images: int | None) -> Path:
+    """Write a manifest of the drawn training and test images (None: all), which seed and counts determine."""
+    manifest: Path = arguments.out / f"{source.name}-{images}-seed{arguments.seed}.csv"
     if manifest.exists():
         return manifest
     text = io.StringIO()
     rows = csv.writer(text)
     rows.writerow(("path", "label", "split"))
-    for split, count in (("train", arguments.images), ("test", arguments.test_images)):
+    for split, count in (("train", images), ("test", test_images)):
         files = sorted(path for path in (source / split).glob("*/*") if path.is_file())
         random = np.random.default_rng(arguments.seed)
-        chosen = range(len(files)) if count is None else sorted(random.choice(len(files), count, replace=False))
+        wanted = len(files) if count is None else min(count, len(files))
+        chosen = sorted(random.choice(len(files), wanted, replace=False))
         rows.writerows((files[i].resolve(), files[i].parent.name, split) for i in chosen)
     atomic.write_text(manifest, text.getvalue())
     return manifest
 
 
-def measure_network(name: str, data: Path, start: str | None, arguments: argparse.Namespace) -> dict[str, Any]:
+def measure_network(name: str, source: Path, start: str | None, arguments: argparse.Namespace) -> dict[str, Any]:
     """Train, compress and bench one network."""
     transfer, run = find_network(name).transfer_only, arguments.out / name
+    data = source if transfer else draw(source, arguments, arguments.images, arguments.test_images)
     found = probe(data)
     images = round(TRAINING_FRACTION * found.images) if transfer else arguments.images
     size = find_network(name).default_size(min(found.median_height, found.median_width))
     if find_network(name).multiple == FIVE_STRIDES:
         size = max(size, ENLARGED)
+    weights = start or ("auto" if transfer else "none")
+    settings = {"model": name, "image_size": size, "batch_size": BATCH, "weights": weights, "seed": arguments.seed}
     chosen = arguments.out / f"{name}-epochs.txt"  # an interrupted training goes on with the same schedule
     if not chosen.exists():
-        epochs = arguments.epochs or choose_epochs(name, size, len(found.classes), images, arguments.minutes)
+        epochs = arguments.epochs or choose_epochs(source, images, settings, arguments)
         atomic.write_text(chosen, str(min(epochs, MOST_TRANSFER_EPOCHS) if transfer else epochs))
     trained = edgeclf.train(
         data,
-        model=name,
-        image_size=size,
         out=run,
         resume=True,
         epochs=int(chosen.read_text()),
-        batch_size=BATCH,
-        weights=start or ("auto" if transfer else "none"),
-        seed=arguments.seed,
-        callbacks=[Deadline(time.monotonic() + 60 * arguments.minutes)],
+        callbacks=[Deadline(time.monotonic() + 60 * arguments.minutes * SLACK)],
+        **settings,
     )
     recipes, refused = compress(run, arguments)
     report = edgeclf.bench(run, data=data, out=run / "bench", overwrite=True)
@@ -145,21 +147,16 @@ def measure_network(name: str, data: Path, start: str | None, arguments: argpars
     }
 
 
-def choose_epochs(name: str, size: int, classes: int, images: int, minutes: float) -> int:
-    """Choose the number of epochs that fit into `minutes`, by the time that a few steps take."""
-    from edgeclf.training.networks.building import build_network
-
-    import tf_keras  # isort: skip  (after edgeclf.training has set TensorFlow's environment)
-
-    model = build_network(name, NetworkSettings(size, classes))
-    model.compile(tf_keras.optimizers.SGD(0.01, momentum=0.9, nesterov=True), "categorical_crossentropy")
-    pixels = np.random.default_rng(0).integers(0, 256, (3 * BATCH, size, size, 3), np.uint8)
-    targets = np.eye(classes, dtype=np.float32)[np.arange(3 * BATCH) % classes]
-    model.fit(pixels[:BATCH], targets[:BATCH], batch_size=BATCH, verbose=0)  # tracing is not timed
-    began = time.perf_counter()
-    model.fit(pixels, targets, batch_size=BATCH, verbose=0)
-    rate = 3 * BATCH / (time.perf_counter() - began)
-    return int(min(MOST_EPOCHS, max(1, 60 * minutes * rate / (OVERHEAD * images))))
+def choose_epochs(source: Path, images: int, settings: dict[str, Any], arguments: argparse.Namespace) -> int:
+    """Choose the number of epochs that fit into the minutes, by the second epoch of a training on fewer images."""
+    data = draw(source, arguments, min(TIMED_IMAGES, images), test_images=BATCH)
+    with tempfile.TemporaryDirectory() as folder:
+        run = Path(folder) / "run"
+        edgeclf.train(data, out=run, epochs=2, **settings)
+        with (run / "history.csv").open() as stream:
+            *_, last = csv.DictReader(stream)
+    seconds = float(last["seconds"]) * images / min(TIMED_IMAGES, images)
+    return int(min(MOST_EPOCHS, max(1, 60 * arguments.minutes / seconds)))
 
 
 def compress(run: Path, arguments: argparse.Namespace) -> tuple[dict[str, str], str | None]:

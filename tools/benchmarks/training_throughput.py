@@ -2,12 +2,12 @@
 """Training speed, edgeclf's pipeline against plain Keras, in turns, so that a drifting machine hurts both alike.
 
     python tools/benchmarks/training_throughput.py small  CIFAR10_JPEG_FOLDER
-    python tools/benchmarks/training_throughput.py photos CLOTHING_FOLDER
+    python tools/benchmarks/training_throughput.py photos CLOTHING_FOLDER [--image-size 160]
 
 `small`: ResNet-8 at 32x32 with the standard augmentation, against `model.fit` of the same network on arrays in memory
-without augmentation. `photos`: MobileNetV1 at 96x96 from files, against `image_dataset_from_directory` with the same
-kinds of augmentation as Keras layers; the first epoch, which decodes, is not counted on either side. Prints one line of
-JSON: images a second of each round, medians and their ratio (edgeclf over plain).
+without augmentation. `photos`: MobileNetV1 at 96x96 (`--image-size`) from files, against `image_dataset_from_directory`
+with the same kinds of augmentation as Keras layers; the first epoch, which decodes, is not counted on either side.
+Prints one line of JSON: images a second of each round, medians and their ratio (edgeclf over plain).
 """
 
 from __future__ import annotations
@@ -47,7 +47,7 @@ def timed(fit: Callable[[], int]) -> float:
     return images / (time.perf_counter() - started)
 
 
-def small(folder: Path, steps: int) -> tuple[Callable[[], int], Callable[[], int]]:
+def small(folder: Path, steps: int, _: int) -> tuple[Callable[[], int], Callable[[], int]]:
     train = load_dataset(folder, image_size=32).splits["train"]
     ours, plain = (compiled("resnet8", 32, 10, sparse) for sparse in (False, True))
     batches = TrainingBatches(train, 10, BATCH, LEVELS["standard"], "none", 0)
@@ -65,20 +65,20 @@ def small(folder: Path, steps: int) -> tuple[Callable[[], int], Callable[[], int
     return with_edgeclf, with_arrays
 
 
-def photos(folder: Path, steps: int) -> tuple[Callable[[], int], Callable[[], int]]:
-    train = load_dataset(folder, image_size=96).splits["train"]
+def photos(folder: Path, steps: int, size: int) -> tuple[Callable[[], int], Callable[[], int]]:
+    train = load_dataset(folder, image_size=size).splits["train"]
     classes, batch = len(np.unique(train.labels)), 32
-    ours, plain = (compiled("mobilenet-v1", 96, classes, sparse) for sparse in (False, True))
+    ours, plain = (compiled("mobilenet-v1", size, classes, sparse) for sparse in (False, True))
     batches = TrainingBatches(train, classes, batch, LEVELS["standard"], "none", 0)
     layers = tf_keras.layers
     augmentation = tf_keras.Sequential([layers.RandomFlip("horizontal"), layers.RandomTranslation(0.125, 0.125)])
     with contextlib.redirect_stdout(sys.stderr):
-        files = tf_keras.utils.image_dataset_from_directory(folder / "train", image_size=(96, 96), batch_size=batch)
+        files = tf_keras.utils.image_dataset_from_directory(folder / "train", image_size=(size, size), batch_size=batch)
     files = files.map(lambda x, y: (augmentation(x, training=True), y), num_parallel_calls=2).prefetch(2)
     epoch = iter(range(1_000))
 
     def with_edgeclf() -> int:
-        ours.fit(batches.epoch(next(epoch), 96).take(steps), verbose=0)
+        ours.fit(batches.epoch(next(epoch), size).take(steps), verbose=0)
         return steps * batch
 
     def with_directory() -> int:
@@ -94,8 +94,10 @@ def main() -> None:
     parser.add_argument("folder", type=Path)
     parser.add_argument("--rounds", type=int, default=5)
     parser.add_argument("--steps", type=int, default=80, help="steps a round")
+    parser.add_argument("--image-size", type=int, default=96, help="of photos")
     arguments = parser.parse_args()
-    ours, plain = {"small": small, "photos": photos}[arguments.case](arguments.folder, arguments.steps)
+    case = {"small": small, "photos": photos}[arguments.case]
+    ours, plain = case(arguments.folder, arguments.steps, arguments.image_size)
     rounds = []
     for number in range(arguments.rounds + 1):
         pair = (timed(ours), timed(plain)) if number % 2 else tuple(reversed((timed(plain), timed(ours))))
