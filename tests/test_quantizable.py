@@ -18,7 +18,7 @@ from edgeclf.errors import ModelError
 tf_keras = pytest.importorskip("tf_keras")
 pytest.importorskip("tensorflow_model_optimization")
 from edgeclf.compression.export.graph_queries import float_operators  # noqa: E402
-from edgeclf.compression.steps.fake_quantization import insert_quantizers  # noqa: E402
+from edgeclf.compression.steps.fake_quantization import insert_quantizers, start_ranges  # noqa: E402
 from edgeclf.compression.steps.prune import Prune  # noqa: E402
 from edgeclf.compression.steps.pruning import choose_layers  # noqa: E402
 from edgeclf.graph.float_network import FloatNetwork, InputSpec  # noqa: E402
@@ -104,6 +104,25 @@ def test_loose_normalizations_and_scalings_become_convolutions(which: str) -> No
     assert (changed is prepared) == (which == "fused")
     np.testing.assert_allclose(changed.on_pixels(PIXELS).numpy(), prepared.on_pixels(PIXELS).numpy(), atol=1e-5)
     insert_quantizers(make_quantizable(prepared))
+
+
+@pytest.mark.parametrize("branches", [2, 3])
+def test_branches_of_unlike_depth_keep_their_places_in_a_concatenation(branches: int) -> None:
+    tf_keras.utils.set_random_seed(0)
+    start = tf_keras.Input((16, 16, 3))
+    x = layers.ReLU()(layers.Conv2D(8, 3, padding="same")(layers.Rescaling(1 / 255)(start)))
+    long = layers.ReLU()(layers.BatchNormalization()(layers.Conv2D(8, 3, strides=2, padding="same")(x)))
+    for order in ([long, layers.MaxPooling2D()(x)], [layers.MaxPooling2D()(x), long]):
+        operands = [*order, layers.Conv2D(8, 1, strides=2)(x)][:branches]
+        y = layers.GlobalAveragePooling2D()(layers.Concatenate(name="joined")(operands))
+        network = prepare(tf_keras.Model(start, layers.Dense(3, activation="softmax")(y)))
+        quantized = insert_quantizers(network)
+        start_ranges(quantized, network, PIXELS)
+        expected = tf_keras.Model(network.model.inputs, network.model.get_layer("joined").output)
+        made = tf_keras.Model(quantized.inputs, quantized.get_layer("quant_joined").output)
+        pixels = PIXELS * np.float32(network.input_max / 255)
+        most = float(np.max(expected(pixels)))
+        np.testing.assert_allclose(made(pixels), expected(pixels), atol=0.03 * most)
 
 
 @pytest.mark.slow

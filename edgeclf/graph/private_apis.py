@@ -7,7 +7,7 @@ is needed.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
-from contextlib import AbstractContextManager
+from contextlib import AbstractContextManager, contextmanager
 from typing import Any, cast
 
 # --- graphs of tf-keras ---
@@ -131,6 +131,32 @@ def default_8bit_registry() -> Any:
     )
 
     return registry.Default8BitQuantizeRegistry()
+
+
+@contextmanager
+def inputs_in_order() -> Iterator[None]:
+    """Let TFMOT rewrite functional graphs without exchanging the inputs of a layer.
+
+    It looks the inputs of a concatenation up in the order of the whole graph and connects them again in that order: the
+    channels of branches of unlike depth change places (tensorflow-model-optimization 0.8).
+    """
+    from tensorflow_model_optimization.python.core.quantization.keras.graph_transformations.model_transformer import (
+        ModelTransformer as Transformer,
+    )
+
+    original = Transformer._get_layers
+
+    def get_layers(self: Any, names: list[str]) -> list[Any]:
+        found = original(self, names)
+        if not self._is_functional_model(self.model):
+            return cast(list[Any], found)
+        return sorted(found, key=lambda layer: names.index(layer["config"]["name"]))
+
+    Transformer._get_layers = get_layers
+    try:
+        yield
+    finally:
+        Transformer._get_layers = original
 
 
 def quantizable_activations() -> frozenset[str]:

@@ -22,6 +22,7 @@ from edgeclf.graph.prepared_network import SCALING_LAYER
 from edgeclf.graph.private_apis import (
     activation_quantizers,
     freeze,
+    inputs_in_order,
     is_input_quantizer,
     is_quantize_wrapper,
     rename,
@@ -87,7 +88,8 @@ def insert_quantizers(network: FloatNetwork) -> Any:
     try:
         annotated = tfmot.quantization.keras.quantize_annotate_model(copy_model(network.model))
         apply = tfmot.quantization.keras.quantize_apply
-        model = apply(annotated) if scheme is None else apply(annotated, scheme)
+        with inputs_in_order():
+            model = apply(annotated) if scheme is None else apply(annotated, scheme)
     except (ValueError, RuntimeError) as error:
         raise NoQuantizerError(f"TFMOT refuses the network: {' '.join(str(error).split())[:200]}") from error
     for layer in model.layers:
