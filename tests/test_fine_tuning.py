@@ -225,6 +225,24 @@ def start(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return path
 
 
+@pytest.mark.parametrize("photos", [5], indirect=True)
+def test_training_that_destroys_the_features_leaves_the_classifier_on_frozen_ones(
+    photos: Path, start: Path, tmp_path: Path
+) -> None:
+    command = ["train", str(photos), "--weights", str(start), "--out", str(tmp_path / "run"), "--epochs", "2"]
+    destroying = [f"--set={pair}" for pair in ("head_first=true", "learning_rate=1", "weight_decay=1")]
+    done = CliRunner().invoke(app, [*command, *destroying])
+    assert done.exit_code == 0, done.output
+    text = " ".join(done.output.split())
+    assert "no epoch of training all layers came near the classifier on frozen features, which is kept" in text
+    assert "with the classifier on frozen features in" in text
+    record = json.loads((tmp_path / "run" / "run.json").read_text())["report"]
+    assert (record["epochs"], record["kept_epoch"], record["metrics"]["validation"]["top1"]) == (2, 0, 1.0)
+    kept = tf_keras.models.load_model(tmp_path / "run" / "model.keras", compile=False)
+    for before, after in zip(tf_keras.models.load_model(start).get_weights()[:-2], kept.get_weights(), strict=False):
+        np.testing.assert_array_equal(before, after)
+
+
 def test_quick_fits_the_classifier_alone(photos: Path, start: Path, tmp_path: Path) -> None:
     command = ["train", str(photos), "--quick", "--weights", str(start), "--out", str(tmp_path / "run"), "--json"]
     done = CliRunner().invoke(app, command)

@@ -56,7 +56,8 @@ def render_training(console: Console, report: TrainReport) -> None:
     line(console, f"Plots: {folder / 'plots'}")
     line(console, f"History: {folder / 'history.csv'}")
     line(console, f"Logs: {folder / 'logs'} (tensorboard --logdir {shlex.quote(str(folder / 'logs'))})")
-    line(console, f"Run folder: {folder}, with the network of epoch {report.kept_epoch} in {folder / 'model.keras'}")
+    kept = f"the network of epoch {report.kept_epoch}" if report.kept_epoch else "the classifier on frozen features"
+    line(console, f"Run folder: {folder}, with {kept} in {folder / 'model.keras'}")
     line(console, _end(report))
     line(console, f"Next: edgeclf compress {shlex.quote(report.run)}")
 

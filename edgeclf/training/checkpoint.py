@@ -35,8 +35,8 @@ class TrainingState(Record):
         epoch: number of whole epochs done.
         best_top1: best validation top-1 so far, fraction.
         best_loss: validation loss of that epoch, nats.
-        best_epoch: the epoch that reached it, from 1; 0: none yet.
-        kept_epoch: the epoch whose network is kept (see `epoch_choice.within_chance`), from 1; 0: none yet.
+        best_epoch: the epoch that reached it, from 1; 0: none yet, or the classifier on frozen features.
+        kept_epoch: the epoch whose network is kept (see `epoch_choice.within_chance`), from 1; 0 as above.
         parameters: of the network, batch normalization included.
         seconds: time spent in all sessions of the run.
         stopped: a callback ended the training.

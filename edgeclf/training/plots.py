@@ -24,17 +24,18 @@ def plot_curves(history: Sequence[Mapping[str, Any]], kept_epoch: int, unaugment
 
     Args:
         history: one row an epoch.
-        kept_epoch: whose network is kept.
+        kept_epoch: whose network is kept; 0: the one before the first.
         unaugmented: the first epoch with unaugmented images; drawn where it was reached after others.
         path: of the PNG.
     """
     figure = Figure(figsize=(11, 3.6), layout="constrained")
     loss, top1, rate = figure.subplots(1, 3)
     epochs = [row["epoch"] for row in history]
+    kept = f"kept: epoch {kept_epoch}" if kept_epoch else "kept: frozen features"
     for axes, key, title in ((loss, "loss", "Loss"), (top1, "top1", "Top-1")):
         axes.plot(epochs, [row[key] for row in history], color=GREY, label="training (as augmented)")
         axes.plot(epochs, [row[f"validation_{key}"] for row in history], color=BLUE, label="validation")
-        axes.axvline(kept_epoch, color=ORANGE, linewidth=1, linestyle="--", label=f"kept: epoch {kept_epoch}")
+        axes.axvline(kept_epoch, color=ORANGE, linewidth=1, linestyle="--", label=kept)
         if 1 < unaugmented <= len(history):
             axes.axvline(unaugmented, color=GREY, linewidth=1, linestyle=":", label=f"unaugmented: from {unaugmented}")
         axes.set(title=title, xlabel="epoch")

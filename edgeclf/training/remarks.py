@@ -18,6 +18,10 @@ if TYPE_CHECKING:
     from edgeclf.dataset.types import Dataset
     from edgeclf.training.starts import Start
 
+FROZEN_KEPT = (
+    "no epoch of training all layers came near the classifier on frozen features, which is kept; a lower "
+    "--learning-rate than {rate:g} may gain on it"
+)
 POOR = 0.8
 """Top-1 below which it is worth saying what would help."""
 

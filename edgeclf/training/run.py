@@ -29,7 +29,7 @@ from edgeclf.training.networks.building import build_network
 from edgeclf.training.plan import TrainPlan
 from edgeclf.training.plots import plot_confusion, plot_curves, plot_mistakes
 from edgeclf.training.quick import QUICK_NOTE, train_head
-from edgeclf.training.remarks import advise, describe_images, describe_network, describe_work
+from edgeclf.training.remarks import FROZEN_KEPT, advise, describe_images, describe_network, describe_work
 from edgeclf.training.run_plan import RunPlan
 from edgeclf.training.run_record import VALIDATION_IS_OPTIMISTIC, TrainReport, count_in_training
 from edgeclf.training.trainer import Trainer
@@ -175,12 +175,13 @@ def _finish(
     config, progress = inputs.config, request.progress
     model = tf_keras.models.load_model(folder.keras_path, compile=False)
     metrics = _evaluate(model, inputs.dataset, folder, progress)
+    frozen = None if state.kept_epoch else FROZEN_KEPT.format(rate=config.learning_rate)
     small = [few_images_note(split, figures) for split, figures in metrics.items() if figures is not None]
     gap = QUICK_NOTE if config.quick else _compare_with_training(model, inputs.dataset, metrics, progress)
     judged = metrics["test"] or metrics["validation"]
     start = inputs.start
     advice = advise(config, judged.top1, inputs.dataset, start.missed, start.instead) if judged is not None else None
-    notes = filter(None, (*report.notes, *small, gap, advice, VALIDATION_IS_OPTIMISTIC))
+    notes = filter(None, (*report.notes, frozen, *small, gap, advice, VALIDATION_IS_OPTIMISTIC))
     report = dataclasses.replace(report, metrics=metrics, notes=tuple(dict.fromkeys(notes)))
     unaugmented = 1 + first_unaugmented(config.epochs or 1, config.unaugmented_epochs)
     plot_curves(state.history, state.kept_epoch, unaugmented, folder.plot_path("curves"))

@@ -49,7 +49,8 @@ class TrainReport(Record):
         image_size: side of the square input, pixels, or height and width.
         seconds: time spent training, in all sessions of the run.
         epochs: whole epochs done.
-        kept_epoch: the epoch whose network was kept: the latest that validation cannot distinguish from the best.
+        kept_epoch: the epoch whose network was kept: the latest that validation cannot distinguish from the best;
+            0: none came near the classifier on frozen features, which was.
         device: what it was trained on.
         metrics: by split; `test` is None where the data have none. Those of `validation` are optimistic, because its
             images chose the epoch.

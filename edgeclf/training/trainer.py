@@ -84,11 +84,7 @@ class Trainer:
         with self.devices.strategy.scope():
             model = self._compile_network(settable_rate=keras is not None)
         checkpoint = self.folder.checkpoint_path
-        if checkpoint.is_file():
-            state = load_checkpoint(checkpoint, model)
-        else:
-            state = TrainingState()
-            self._fit_head(model)
+        state = load_checkpoint(checkpoint, model) if checkpoint.is_file() else self._fit_head(model)
         epochs, first = self.config.epochs or 1, state.epoch
         if first:
             self.progress.info(f"resuming after epoch {first} of {epochs}")
@@ -154,19 +150,24 @@ class Trainer:
         optimizer.build(model.trainable_variables)
         return model
 
-    def _fit_head(self, model: tf_keras.Model) -> None:
-        """Fit the classifier on frozen features where that is asked for.
+    def _fit_head(self, model: tf_keras.Model) -> TrainingState:
+        """Fit the classifier on frozen features where that is asked for, and return the state before the first epoch.
 
-        Several workers may compute slightly different features, and have to begin with the same weights.
+        The network is kept until an epoch is as good: training all layers may destroy what photos of another kind have
+        in common with those that the features are from. Several workers may compute slightly different features, and
+        have to begin with the same weights: there the classifier begins at random.
         """
         splits = self.dataset.splits
         if not self.config.head_first or self.devices.workers > 1:
-            return
+            return TrainingState()
         validation = splits["validation"].each_view(self.dataset.height)
-        found = fit_head(model, splits["train"], validation, self.config.balance, self.progress)
-        self.progress.info(
-            f"classifier on frozen features: {percent(found.validation_top1, 1)} on validation; now all layers"
-        )
+        fit_head(model, splits["train"], validation, self.config.balance, self.progress)
+        self.plain.set_weights(model.get_weights())
+        judged = self.objective.judge(self.plain, splits["validation"])
+        self._save_model()
+        shown = percent(judged.top1, 1)
+        self.progress.info(f"classifier on frozen features: {shown} on validation; now all layers")
+        return TrainingState(best_top1=judged.top1, best_loss=judged.loss)
 
     def _ends(self, state: TrainingState) -> bool:
         patience = self.config.early_stopping

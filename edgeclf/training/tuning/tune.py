@@ -185,8 +185,10 @@ class _Work:
             "" if trained.latency_ms is None else f", {milliseconds(trained.latency_ms)}, {size(trained.size_bytes)}"
         )
         best = find_best([read_trial(one) for one in self.study.finished()])
-        before = "" if best is None else f" (best so far {percent(best.rank[0])}, trial {best.number})"
-        self.progress.info(f"trial {asked.number}: {where}{costs}: validation {percent(top1)}{state}{before}")
+        standing = "" if best is None else f" (best so far {percent(best.rank[0])}, trial {best.number})"
+        if best is not None and top1 > best.rank[0] and not pruned:
+            standing = ", the best so far"
+        self.progress.info(f"trial {asked.number}: {where}{costs}: validation {percent(top1)}{state}{standing}")
         task.advance(1, self._describe_best(top1))
         return Evaluation(1 - top1, trained.to_dict(), pruned)
 
