@@ -1,8 +1,10 @@
 from __future__ import annotations
 
+import contextlib
 import io
 import re
 import zipfile
+from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -13,7 +15,7 @@ import pytest
 import edgeclf
 from edgeclf.dataset import load_dataset
 from edgeclf.errors import InputError
-from edgeclf.progress import SilentProgress
+from edgeclf.progress import SilentProgress, Task
 from edgeclf.training.config import TrainConfig
 from edgeclf.training.distillation import DistillationLoss, label_accuracy, soften
 from edgeclf.training.teacher import RecordedPredictions, read_predictions
@@ -137,3 +139,26 @@ def test_a_network_learns_from_a_model_file_and_from_its_recorded_predictions(tm
     assert alone.metrics["validation"] != first.metrics["validation"]
     with pytest.raises(InputError, match=r"cifar10 knows the classes airplane, .*, expected those of digits: 0, 1"):
         edgeclf.train("digits", out=tmp_path / "other", teacher="cifar10", **settings)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("several", ["members", "trials"])
+def test_a_teacher_predicts_once_for_several_trainings(several: str, tmp_path: Path) -> None:
+    asked: list[str] = []
+
+    class Tasks(SilentProgress):
+        @contextlib.contextmanager
+        def task(self, description: str, total: int | None) -> Iterator[Task]:
+            asked.append(description)
+            with super().task(description, total) as task:
+                yield task
+
+    config = TrainConfig(model="cnn", epochs=1, weights="none", batch_size=256, teacher="digits")
+    if several == "members":
+        edgeclf.train_ensemble("digits", config, members=2, out=tmp_path / "out", progress=Tasks())
+    else:
+        edgeclf.tune("digits", config, trials=2, out=tmp_path / "out", progress=Tasks())
+    assert sum("teacher (images)" in one for one in asked) == 1, asked
+    records = [read_predictions(path) for path in sorted((tmp_path / "out").rglob("teacher.npz"))]
+    assert len(records) == 2
+    np.testing.assert_array_equal(records[0].probabilities, records[1].probabilities)

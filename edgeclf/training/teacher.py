@@ -121,20 +121,23 @@ def find_soft_targets(
     if given.suffix == RECORDED:
         recorded = read_predictions(given)
     else:
-        predictor, fit = _open_teacher(config.teacher, dataset, request)
-        shape = InputShape(*predictor.size, fit)
-        seen = load_dataset(
-            request.data,
-            image_size=shape.size,
-            fit=shape.fit,
-            split_seed=dataset.split_seed,
-            progress=request.progress,
-        )
-        recorded = record_predictions(predictor, seen, request, mirrored=bool(config.flip))
+        known = {} if request.teachers is None else request.teachers
+        key = config.teacher, bool(config.flip)
+        recorded = known[key] = known[key] if key in known else _let_predict(config, dataset, request)
     targets = recorded.for_training(dataset, given.name)
     right = float((targets.argmax(1) == dataset.splits["train"].labels).mean())
     request.progress.info(f"teacher: {given.name}, right on {percent(right, 1)} of the training images")
     return targets
+
+
+def _let_predict(config: TrainConfig, dataset: Dataset, request: TrainPlan) -> RecordedPredictions:
+    """Open the teacher, and let it predict the training images at its own size."""
+    predictor, fit = _open_teacher(config.teacher or "", dataset, request)
+    shape = InputShape(*predictor.size, fit)
+    seen = load_dataset(
+        request.data, image_size=shape.size, fit=shape.fit, split_seed=dataset.split_seed, progress=request.progress
+    )
+    return record_predictions(predictor, seen, request, mirrored=bool(config.flip))
 
 
 def record_predictions(

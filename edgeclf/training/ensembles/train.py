@@ -30,6 +30,7 @@ from edgeclf.training.plan import TrainPlan
 from edgeclf.training.run import train
 from edgeclf.training.run_plan import hold_run
 from edgeclf.training.run_record import VALIDATION_IS_OPTIMISTIC, TrainReport
+from edgeclf.training.teacher import RecordedPredictions
 
 
 def train_ensemble(plan: EnsemblePlan, progress: Progress) -> EnsembleReport:
@@ -44,8 +45,9 @@ def train_ensemble(plan: EnsemblePlan, progress: Progress) -> EnsembleReport:
         RunFailedError: a training diverged, or the disk is full.
     """
     reports: list[TrainReport] = []
+    teachers: dict[tuple[str, bool], RecordedPredictions] = {}
     for seed in plan.seeds:
-        reports.append(_train_member(plan, seed, progress))
+        reports.append(_train_member(plan, seed, teachers, progress))
         validation = reports[0].metrics["validation"]
         if plan.combine == STACK and validation is not None:  # known before the others are trained
             check_fewest(min(one.images for one in validation.per_class.values()))
@@ -64,7 +66,9 @@ def train_ensemble(plan: EnsemblePlan, progress: Progress) -> EnsembleReport:
     return report
 
 
-def _train_member(plan: EnsemblePlan, seed: int, progress: Progress) -> TrainReport:
+def _train_member(
+    plan: EnsemblePlan, seed: int, teachers: dict[tuple[str, bool], RecordedPredictions], progress: Progress
+) -> TrainReport:
     request = TrainPlan(
         plan.data,
         # one classifier on frozen features is as another
@@ -73,6 +77,7 @@ def _train_member(plan: EnsemblePlan, seed: int, progress: Progress) -> TrainRep
         resume=plan.resume,
         trust_model=plan.trust_model,
         progress=progress,
+        teachers=teachers,
     )
     progress.info(f"member with seed {seed}: {request.out}")
     try:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import contextlib
 import gc
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
 import tensorflow as tf
@@ -26,6 +26,7 @@ from edgeclf.training.plan import TrainPlan
 from edgeclf.training.run import train
 from edgeclf.training.run_plan import hold_run
 from edgeclf.training.run_record import TrainReport
+from edgeclf.training.teacher import RecordedPredictions
 from edgeclf.training.tuning.plan import TunePlan, machine_name
 from edgeclf.training.tuning.report import Trained
 
@@ -109,13 +110,15 @@ class TrialRun:
 
     Args:
         plan: of the search.
-        features: of frozen networks, shared between trials.
         progress: where bars are shown.
+        features: of frozen networks, shared between trials.
+        teachers: what teachers predicted, shared between trials (see `TrainPlan`).
     """
 
     plan: TunePlan
-    features: FeatureCache
     progress: Progress
+    features: FeatureCache = field(default_factory=FeatureCache)
+    teachers: dict[tuple[str, bool], RecordedPredictions] = field(default_factory=dict)
 
     def train(self, asked: Asked, config: TrainConfig, folder: Path, *, defaults: bool) -> tuple[Trained, bool]:
         """Train one trial, from where it was left; returns what it came to, and whether it was given up early.
@@ -143,6 +146,7 @@ class TrialRun:
             progress=TrialProgress(self.progress, asked.number),
             callbacks=(watcher,),
             features=self.features,
+            teachers=self.teachers,
         )
         with _refusing(strict=defaults and "model" not in self.plan.narrowed), hold_run(request) as run:
             report = train(request, run)

@@ -10,7 +10,7 @@ import dataclasses
 import random
 import time
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -23,7 +23,6 @@ from edgeclf.search import Asked, Evaluation, Finished, RefusedTrialError, Study
 from edgeclf.search.space import Value
 from edgeclf.training.budget.candidates import Candidate
 from edgeclf.training.config import TrainConfig
-from edgeclf.training.head import FeatureCache
 from edgeclf.training.tuning.conclusion import conclude
 from edgeclf.training.tuning.plan import TuneFolder, TunePlan
 from edgeclf.training.tuning.report import JSON_NAME, Trained, TuneReport, find_best, read_trial
@@ -68,7 +67,6 @@ class _Work:
     study: Study
     space: SearchSpace
     progress: Progress
-    features: FeatureCache = field(default_factory=FeatureCache)
     reported: int = 0
 
     def __post_init__(self) -> None:
@@ -82,7 +80,7 @@ class _Work:
         plan = self.plan
         self.costing = Costing(plan.config, measured, trust_model=plan.trust_model, progress=self.progress)
         self._check_processor()
-        self.trial = TrialRun(plan, self.features, self.progress)
+        self.trial = TrialRun(plan, self.progress)
 
     def _check_processor(self) -> None:
         """Refuse to compare times of different processors."""
