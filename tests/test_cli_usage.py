@@ -178,6 +178,7 @@ def test_an_error_line_stays_one_line_whatever_the_name_holds(tmp_path: Path) ->
 
 
 @pytest.mark.slow
+@pytest.mark.alone  # a neighbour on the same core adds processor time, too
 def test_help_starts_in_less_than_half_a_second_and_imports_nothing_heavy() -> None:
     command = [sys.executable, "-X", "importtime", "-m", "edgeclf", "--help"]
     seconds = []
