@@ -16,7 +16,7 @@ from edgeclf.training.config import TrainConfig
 if TYPE_CHECKING:
     from edgeclf.training.callbacks import KerasCallback, TrainingCallback
     from edgeclf.training.head import FeatureCache
-    from edgeclf.training.teacher import RecordedPredictions
+    from edgeclf.training.teacher import TeacherPredictions
 
 
 @dataclass(frozen=True)
@@ -34,7 +34,7 @@ class TrainPlan:
         callbacks: called after each epoch.
         began: when the call began, seconds of `time.monotonic`.
         features: of frozen networks, shared with other trainings on the same photos; None: they are computed.
-        teachers: what teachers predicted, by path and whether images were mirrored too, shared likewise.
+        teachers: what teachers predicted, shared likewise.
     """
 
     data: str | Path | Listing
@@ -47,4 +47,4 @@ class TrainPlan:
     callbacks: Sequence[TrainingCallback | KerasCallback] = ()
     began: float = dataclasses.field(default_factory=time.monotonic)
     features: FeatureCache | None = None
-    teachers: dict[tuple[str, bool], RecordedPredictions] | None = None
+    teachers: TeacherPredictions | None = None

@@ -96,6 +96,10 @@ class RecordedPredictions:
         return self.probabilities[[rows[content] for content in split.hashes]][:, columns]
 
 
+TeacherPredictions = dict[tuple[str, bool], RecordedPredictions]
+"""What teachers predicted, by path and whether images were mirrored, too."""
+
+
 def find_soft_targets(
     config: TrainConfig, dataset: Dataset, request: TrainPlan, folder: RunFolder, *, resumes: bool
 ) -> npt.NDArray[np.float32] | None:

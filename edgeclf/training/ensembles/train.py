@@ -30,7 +30,7 @@ from edgeclf.training.plan import TrainPlan
 from edgeclf.training.run import train
 from edgeclf.training.run_plan import hold_run
 from edgeclf.training.run_record import VALIDATION_IS_OPTIMISTIC, TrainReport
-from edgeclf.training.teacher import RecordedPredictions
+from edgeclf.training.teacher import TeacherPredictions
 
 
 def train_ensemble(plan: EnsemblePlan, progress: Progress) -> EnsembleReport:
@@ -45,7 +45,7 @@ def train_ensemble(plan: EnsemblePlan, progress: Progress) -> EnsembleReport:
         RunFailedError: a training diverged, or the disk is full.
     """
     reports: list[TrainReport] = []
-    teachers: dict[tuple[str, bool], RecordedPredictions] = {}
+    teachers: TeacherPredictions = {}
     for seed in plan.seeds:
         reports.append(_train_member(plan, seed, teachers, progress))
         validation = reports[0].metrics["validation"]
@@ -66,9 +66,7 @@ def train_ensemble(plan: EnsemblePlan, progress: Progress) -> EnsembleReport:
     return report
 
 
-def _train_member(
-    plan: EnsemblePlan, seed: int, teachers: dict[tuple[str, bool], RecordedPredictions], progress: Progress
-) -> TrainReport:
+def _train_member(plan: EnsemblePlan, seed: int, teachers: TeacherPredictions, progress: Progress) -> TrainReport:
     request = TrainPlan(
         plan.data,
         # one classifier on frozen features is as another

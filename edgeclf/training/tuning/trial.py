@@ -26,7 +26,7 @@ from edgeclf.training.plan import TrainPlan
 from edgeclf.training.run import train
 from edgeclf.training.run_plan import hold_run
 from edgeclf.training.run_record import TrainReport
-from edgeclf.training.teacher import RecordedPredictions
+from edgeclf.training.teacher import TeacherPredictions
 from edgeclf.training.tuning.plan import TunePlan, machine_name
 from edgeclf.training.tuning.report import Trained
 
@@ -118,7 +118,7 @@ class TrialRun:
     plan: TunePlan
     progress: Progress
     features: FeatureCache = field(default_factory=FeatureCache)
-    teachers: dict[tuple[str, bool], RecordedPredictions] = field(default_factory=dict)
+    teachers: TeacherPredictions = field(default_factory=dict)
 
     def train(self, asked: Asked, config: TrainConfig, folder: Path, *, defaults: bool) -> tuple[Trained, bool]:
         """Train one trial, from where it was left; returns what it came to, and whether it was given up early.
