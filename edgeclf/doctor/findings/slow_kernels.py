@@ -1,8 +1,8 @@
 """Integer kernels that are slower on this processor than the same operators in float32.
 
 Each operator that takes a noticeable part of the time is measured in turns with its float twin, one with int4 weights
-with the same in int8. int16 activations and int4 weights have few fast kernels; what depthwise int8 costs depends on
-the processor.
+with the same in int8. int16 activations and int4 weights have few fast kernels; what int8 costs, above all in depthwise
+convolutions, depends on the processor. Where float is what mends it, the whole model must be faster in float, too.
 """
 
 from __future__ import annotations
@@ -13,6 +13,7 @@ from dataclasses import dataclass, replace
 from edgeclf.artifact.tflite import TfliteModel
 from edgeclf.doctor.examination import Examination
 from edgeclf.doctor.report import Finding, OperatorTime
+from edgeclf.doctor.timing import Ratio
 from edgeclf.measure.formatting import counted, percent
 
 LEAST_FRACTION = 0.10
@@ -28,6 +29,8 @@ _CALLED = {
     "slow-dynamic-range": "operators in float with int8 weights (dynamic range)",
     "slow-int8": "operators in int8",
 }
+DEPENDS_ON_PROCESSOR = frozenset({"slow-depthwise-int8", "slow-dynamic-range", "slow-int8"})
+"""Causes that a sound model has on processors without fast kernels for them; float is what mends them."""
 _TWIN = {"int4-kernels": "int8"}
 _MENDING = {
     "int16-kernels": "--int8",
@@ -63,9 +66,8 @@ def find_slow_kernels(examination: Examination) -> list[Finding]:
         slow = SlowOperator(operator.fraction, twin.ratio.value, twin.ratio.low, twin.microseconds)
         kinds.setdefault(name_kind(examination.graph, operator), []).append(slow)
     found = [finding for kind, slow in kinds.items() for finding in decide(kind, slow, examination.source)]
-    if found and (whole := _compare_whole(examination)):
-        found = [_with_whole(finding, whole) for finding in found]
-    return found
+    twin = examination.float_twin if found else None
+    return found if twin is None else confirm(found, examination.compare_with(twin))
 
 
 def decide(kind: str, operators: Sequence[SlowOperator], source: str) -> list[Finding]:
@@ -84,6 +86,16 @@ def decide(kind: str, operators: Sequence[SlowOperator], source: str) -> list[Fi
     return [Finding.rated(kind, "time", saved, sentence, f"edgeclf compress {source} {_MENDING[kind]}")]
 
 
+def confirm(found: Sequence[Finding], whole: Ratio) -> list[Finding]:
+    """Keep what the whole model beside its float twin does not contradict, and say what was measured there."""
+    said = f" The model as a whole takes {whole.value:.2g} times as long as its float twin."
+    return [
+        replace(finding, sentence=finding.sentence + said)
+        for finding in found
+        if finding.cause not in DEPENDS_ON_PROCESSOR or whole.low > 1
+    ]
+
+
 def name_kind(graph: TfliteModel, operator: OperatorTime) -> str:
     """Name the kind of kernel that an operator on integers needs."""
     tensors = [graph.tensors[t] for t in graph.operators[operator.number].inputs if t >= 0]
@@ -100,16 +112,3 @@ def name_kind(graph: TfliteModel, operator: OperatorTime) -> str:
 def has_own_cause(graph: TfliteModel, operator: OperatorTime) -> bool:
     """Return whether an operator outside of the delegate is named for its type instead."""
     return name_kind(graph, operator) in ("int4-kernels", "int16-kernels")
-
-
-def _compare_whole(examination: Examination) -> str:
-    """Compare the model as a whole with its float twin; empty: it has none."""
-    twin = examination.float_twin
-    if twin is None:
-        return ""
-    ratio = examination.compare_with(twin)
-    return f" The model as a whole takes {ratio.value:.2g} times as long as its float twin."
-
-
-def _with_whole(finding: Finding, whole: str) -> Finding:
-    return replace(finding, sentence=finding.sentence + whole)
