@@ -20,6 +20,7 @@ from command_line import edgeclf as run_command
 
 from edgeclf.dataset import list_source
 from edgeclf.search import Asked, Choice, Evaluation, Finished, Range, open_study
+from edgeclf.search.sampling import choose_untried
 from edgeclf.training.budget.candidates import SCRATCH, Candidate
 from edgeclf.training.config import TrainConfig
 from edgeclf.training.tuning.plan import Search, TuneFolder, TunePlan, machine_name
@@ -279,6 +280,58 @@ def test_a_search_that_was_stopped_goes_on(tmp_path: Path, monkeypatch: pytest.M
     assert (out / "tune.html").read_text().count("<img") >= 2
     with pytest.raises(OutputError, match="holds a search with other settings"):
         edgeclf.tune(photos, out=out, model="tiny")
+
+
+@pytest.mark.slow
+def test_what_was_tried_is_replaced_by_what_was_not_and_a_search_of_everything_ends(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    pytest.importorskip("tensorflow")
+    from edgeclf.training.networks import NETWORKS, Network
+    from edgeclf.training.tuning.trial import TrialRun
+
+    tiny = Network(lambda x, width, blocks: blocks.layers.GlobalAveragePooling2D()(x), "a mean of the pixels")
+    monkeypatch.setitem(NETWORKS, "tiny", tiny)
+    plain, made = TrialRun.train, []
+
+    def train_once(run: TrialRun, asked: Asked, config: TrainConfig, folder: Path, *, defaults: bool) -> Any:
+        """Train the defaults, and let the others come to the same."""
+        if not made:
+            made.append(plain(run, asked, config, folder, defaults=defaults)[0])
+        return dataclasses.replace(made[0], settings=config.to_dict()), False
+
+    monkeypatch.setattr(TrialRun, "train", train_once)
+    photos, space = make_photos(tmp_path / "photos"), {"dropout": "0.1,0.2", "flip": "yes,no", "batch_size": "8,16"}
+    settings: dict[str, Any] = {"model": "tiny", "image_size": 16, "epochs": 1, "augment": "none"}
+    settings |= {"learning_rate": 0.1, "weight_decay": 0.001, "label_smoothing": 0.1}
+    report = edgeclf.tune(photos, trials=20, out=tmp_path / "search", space=space, **settings)
+    tried = [one for one in report.trials if one.trained.same_as is None and one.origin == "suggested"]
+    assert len({tuple(sorted(one.values.items())) for one in tried}) == len(tried) == 2 * 2 * 2
+    repeats = [one for one in report.trials if one.trained.same_as is not None]
+    assert len(report.trials) == 1 + len(tried) + len(repeats)
+    assert repeats, "eight draws of eight points are not all different"
+    for one in repeats[:-1]:  # the last one found nothing left
+        instead = report.trials[one.number + 1]
+        assert instead.origin == "suggested"
+        assert instead.trained.same_as is None
+    assert "every combination of these values was tried: a wider --space could find more" in report.notes
+
+
+def test_the_point_that_is_tried_instead_is_a_near_one() -> None:
+    space = SearchSpace(SHAPES, {"augment": Choice(("none", "light"))})
+    points = list(space.all_points() or [])
+    assert len(points) == len(SHAPES) * 2
+    near = points[3]
+    found = choose_untried(points, [near], near, seed=0)
+    assert found is not None
+    assert len(found.items() & near.items()) == len(near) - 1
+    assert choose_untried(points, points, near, seed=0) is None
+    assert SPACE.all_points() is None, "dropout is no whole number"
+    assert list(SearchSpace((), {"epochs": Range(2, 4, whole=True)}).all_points() or []) == [
+        {"epochs": 2},
+        {"epochs": 3},
+        {"epochs": 4},
+    ]
 
 
 def test_the_shapes_are_those_that_suit_the_images_and_hold_the_limits() -> None:

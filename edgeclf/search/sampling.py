@@ -6,7 +6,7 @@ import contextlib
 import itertools
 import random
 import warnings
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any
 
 from edgeclf.errors import UnknownNameError
@@ -69,6 +69,21 @@ def grid_points(space: Space, points: int = 3) -> Iterator[dict[str, Value]]:
     """List all combinations of the values of a space, of ranges so many points, their ends included."""
     for values in itertools.product(*(part.points(points) for part in space.values())):
         yield dict(zip(space, values, strict=True))
+
+
+def choose_untried(
+    points: Iterable[Mapping[str, Value]], tried: Sequence[Mapping[str, Value]], near: Mapping[str, Value], seed: int
+) -> dict[str, Value] | None:
+    """Choose a point that was not tried yet, with as many values of `near` as can be; of several one is drawn.
+
+    Returns:
+        the point; None: all were tried.
+    """
+    known = {frozenset(one.items()) for one in tried}
+    left = [dict(one) for one in points if frozenset(one.items()) not in known]
+    alike = [len(one.items() & near.items()) for one in left]
+    nearest = [one for one, count in zip(left, alike, strict=True) if count == max(alike)]
+    return random.Random(seed).choice(nearest) if nearest else None
 
 
 @contextlib.contextmanager

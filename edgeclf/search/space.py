@@ -11,6 +11,8 @@ from edgeclf.errors import InputError
 from edgeclf.records import Record
 
 Value = bool | int | float | str
+MOST_LISTED = 1000
+"""Whole numbers of a range beyond which they are not listed."""
 
 
 @dataclass(frozen=True)
@@ -42,6 +44,10 @@ class Choice(Record):
 
     def points(self, count: int) -> tuple[Value, ...]:
         """List all values, whatever `count` is."""
+        return self.values
+
+    def all_values(self) -> tuple[Value, ...]:
+        """List all values."""
         return self.values
 
 
@@ -99,6 +105,13 @@ class Range(Record):
         # rounding must not leave the range, nor the grid change by it between two machines
         found = [min(max(float(f"{one:.6g}"), self.low), self.high) for one in found]
         return tuple(dict.fromkeys(round(one) if self.whole else one for one in found))
+
+    def all_values(self) -> tuple[Value, ...] | None:
+        """List all whole numbers of the range; None: it is of others, too, or there are more than `MOST_LISTED`."""
+        if not self.whole:
+            return None
+        numbers = range(int(self.low), int(self.high) + 1, int(self.step or 1))
+        return tuple(numbers) if len(numbers) <= MOST_LISTED else None
 
 
 Space = Mapping[str, Choice | Range]

@@ -115,6 +115,10 @@ class Study:
         """Return the numbers of the trials that some worker is evaluating, or was when it died."""
         return tuple(trial.number for trial in self._trials() if trial.state.name == "RUNNING")
 
+    def taken(self) -> tuple[Mapping[str, Value], ...]:
+        """Return the values of all trials, also of those that run, or wait with values of their own."""
+        return tuple(trial.params or trial.system_attrs.get("fixed_params", {}) for trial in self._trials())
+
     def run(
         self,
         evaluate: Evaluate,
@@ -195,7 +199,7 @@ class Study:
             raise
         else:
             outcome = outcome if found.pruned else {"values": found.score}
-            kept = {RECORD: dict(found.record)}
+            kept = {RECORD: dict(found.record), **({FREE: True} if found.free else {})}
         with contextlib.suppress(UpdateFinishedTrialError):
             for name, value in kept.items():
                 trial.set_user_attr(name, value)

@@ -37,11 +37,13 @@ class Evaluation:
         score: the smaller, the better.
         record: JSON's own types; kept with the trial.
         pruned: whether it was given up early (see `Asked.report`).
+        free: nothing was tried, since the score was known, and another trial may be suggested instead.
     """
 
     score: float
     record: Mapping[str, Any]
     pruned: bool = False
+    free: bool = False
 
 
 @dataclass(frozen=True)
@@ -58,7 +60,7 @@ class Finished:
         record: of a complete or a pruned one.
         reason: of another one.
         reported: intermediate scores by step.
-        free: whether nothing was tried in it (see `RefusedTrialError`).
+        free: whether nothing was tried in it (see `Evaluation` and `RefusedTrialError`).
     """
 
     number: int

@@ -66,8 +66,8 @@ def find_slow_kernels(examination: Examination) -> list[Finding]:
         slow = SlowOperator(operator.fraction, twin.ratio.value, twin.ratio.low, twin.microseconds)
         kinds.setdefault(name_kind(examination.graph, operator), []).append(slow)
     found = [finding for kind, slow in kinds.items() for finding in decide(kind, slow, examination.source)]
-    twin = examination.float_twin if found else None
-    return found if twin is None else confirm(found, examination.compare_with(twin))
+    whole = examination.float_twin if found else None
+    return found if whole is None else confirm(found, examination.compare_with(whole))
 
 
 def decide(kind: str, operators: Sequence[SlowOperator], source: str) -> list[Finding]:

@@ -11,6 +11,7 @@ from edgeclf.errors import InputError
 from edgeclf.measure.formatting import counted, percent
 from edgeclf.measure.statistics import wilson_interval
 from edgeclf.search import Finished
+from edgeclf.search.sampling import choose_untried
 from edgeclf.training.tuning.plan import TunePlan, machine_name
 from edgeclf.training.tuning.report import TestScore, Trial, TuneReport, find_best, find_frontier, read_trial
 from edgeclf.training.tuning.shapes import Costing, SearchSpace
@@ -38,7 +39,7 @@ def conclude(plan: TunePlan, space: SearchSpace, finished: Sequence[Finished], c
         limits=costing.text,
         frontier=find_frontier(trials) if costing.asked else (),
         costs_from=costing.source,
-        notes=tuple(_list_notes(trials, allowed, best, len(own))),
+        notes=(*_list_notes(trials, allowed, best, len(own)), *_note_exhaustion(space, finished)),
     )
 
 
@@ -84,6 +85,13 @@ def _list_notes(trials: Sequence[Trial], allowed: Sequence[Trial], best: Trial |
         named = ", ".join(str(one.number) for one in lost)
         notes.append(f"given up, because the process died in it again and again: {named}")
     return notes
+
+
+def _note_exhaustion(space: SearchSpace, finished: Sequence[Finished]) -> list[str]:
+    points = space.all_points()
+    if points is None or choose_untried(points, [one.suggested for one in finished], {}, 0) is not None:
+        return []
+    return ["every combination of these values was tried: a wider --space could find more"]
 
 
 def _error(top1: float, images: int) -> float:

@@ -152,7 +152,8 @@ class TuneReport(Record):
 
 def read_trial(one: Finished) -> Trial:
     """Make the record of a trial from what the study keeps."""
-    origin: Origin = "suggested" if one.plan is None else "grid" if "values" in one.plan else "defaults"
+    suggested = one.plan is None or "instead_of" in one.plan
+    origin: Origin = "suggested" if suggested else "grid" if "values" in (one.plan or {}) else "defaults"
     return Trial(
         number=one.number,
         state=one.state,

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import itertools
+import math
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
@@ -29,6 +30,9 @@ from edgeclf.training.tuning.space import Part
 WORK = (1 / 8, 4.0)
 """Multiply-accumulates a pixel of a network from scratch, against those of the default one, unless the user names
 networks: a heuristic that keeps a trial from taking many times as long as the training that it replaces."""
+
+MOST_POINTS = 100_000
+"""Points of a grid beyond which it is not listed."""
 
 
 @dataclass(frozen=True)
@@ -62,6 +66,15 @@ class SearchSpace(Record):
         for shape in self.shapes or (None,):
             for values in grid_points(self.parts, points):
                 yield {**(self._name(shape) if shape is not None else {}), **values}
+
+    def all_points(self) -> Iterator[dict[str, Value]] | None:
+        """List all combinations, as `suggest` names them; None: they are endless, or more than `MOST_POINTS`."""
+        listed = {name: part.all_values() for name, part in self.parts.items()}
+        parts = {name: Choice(values) for name, values in listed.items() if values is not None}
+        count = max(1, len(self.shapes)) * math.prod(len(part.values) for part in parts.values())
+        if len(parts) < len(listed) or count > MOST_POINTS:
+            return None
+        return dataclasses.replace(self, parts=dict(parts)).grid()
 
     def _name(self, shape: Candidate) -> dict[str, Value]:
         found, named = list(self.shapes), dict[str, Value]()

@@ -9,7 +9,7 @@ from __future__ import annotations
 import dataclasses
 import random
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -20,17 +20,15 @@ from edgeclf.measure.formatting import milliseconds, percent, size
 from edgeclf.measure.machine import describe_machine
 from edgeclf.progress import SILENT, Progress, Task
 from edgeclf.search import Asked, Evaluation, Finished, RefusedTrialError, Study, open_study
+from edgeclf.search.sampling import choose_untried, seed_of
 from edgeclf.search.space import Value
 from edgeclf.training.budget.candidates import Candidate
 from edgeclf.training.config import TrainConfig
 from edgeclf.training.tuning.conclusion import conclude
 from edgeclf.training.tuning.plan import TuneFolder, TunePlan
 from edgeclf.training.tuning.report import JSON_NAME, Trained, TuneReport, find_best, read_trial
-from edgeclf.training.tuning.shapes import Costing, SearchSpace
+from edgeclf.training.tuning.shapes import MOST_POINTS, Costing, SearchSpace
 from edgeclf.training.tuning.trial import TrialRun, make_config
-
-MOST_POINTS = 100_000
-"""Points of a grid beyond which it is not listed."""
 
 
 def tune(plan: TunePlan, folder: TuneFolder, progress: Progress = SILENT) -> TuneReport:
@@ -68,6 +66,7 @@ class _Work:
     space: SearchSpace
     progress: Progress
     reported: int = 0
+    exhausted: bool = False
 
     def __post_init__(self) -> None:
         known = [_cost_of(one.record) for one in self.study.finished() if one.record is not None]
@@ -123,11 +122,11 @@ class _Work:
         return report
 
     def _is_done(self, finished: Sequence[Finished]) -> bool:
-        """Return whether there are enough trials, and keep the report up to date for whoever stops the search."""
+        """Return whether nothing is left to try, and keep the report up to date for whoever stops the search."""
         if len(finished) > self.reported:
             self.reported = len(finished)
             self.conclude()
-        return len(self._counted()) >= self.plan.search.trials
+        return self.exhausted or len(self._counted()) >= self.plan.search.trials
 
     def _counted(self) -> list[Finished]:
         """List the finished trials but those that took nothing, for which others are suggested."""
@@ -157,7 +156,8 @@ class _Work:
         config = self._make_config(values, shape)
         twin = None if defaults else self._find_twin(config)
         if twin is not None:
-            return self._finish(dataclasses.replace(twin[1], same_as=twin[0]), asked, task, pruned=twin[2])
+            repeat = dataclasses.replace(twin[1], same_as=twin[0])
+            return self._finish(repeat, asked, task, pruned=twin[2], free=self._enqueue_untried(asked, values))
         if shape is not None and self.costing.asked:
             shape = self._check_cost(shape)
         path = self.folder.trial_path(self.plan.data.name, asked.number)
@@ -175,7 +175,18 @@ class _Work:
         except InputError as error:
             raise RefusedTrialError(str(error)) from error
 
-    def _finish(self, trained: Trained, asked: Asked, task: Task, *, pruned: bool) -> Evaluation:
+    def _enqueue_untried(self, asked: Asked, values: Mapping[str, Value]) -> bool:
+        """Let a point near a suggested one, which was tried before, come next; False: there is none left."""
+        points = None if asked.plan is not None else self.space.all_points()
+        if points is None:
+            return False
+        found = choose_untried(points, self.study.taken(), values, seed_of(self.plan.config.seed, asked.number))
+        self.exhausted = found is None
+        if found is not None:
+            self.study.enqueue([{"values": found, "instead_of": asked.number}], [found])
+        return not self.exhausted
+
+    def _finish(self, trained: Trained, asked: Asked, task: Task, *, pruned: bool, free: bool = False) -> Evaluation:
         top1 = trained.validation_top1
         state = ", given up early" if pruned else f", as trial {trained.same_as}" if trained.same_as is not None else ""
         where = f"{trained.model}{'' if trained.width is None else f' {trained.width:g}'}"
@@ -187,8 +198,8 @@ class _Work:
         if best is not None and top1 > best.rank[0] and not pruned:
             standing = ", the best so far"
         self.progress.info(f"trial {asked.number}: {where}{costs}: validation {percent(top1)}{state}{standing}")
-        task.advance(1, self._describe_best(top1))
-        return Evaluation(1 - top1, trained.to_dict(), pruned)
+        task.advance(0 if free else 1, self._describe_best(top1))
+        return Evaluation(1 - top1, trained.to_dict(), pruned, free)
 
     def _describe_best(self, top1: float | None = None) -> str:
         best = find_best([read_trial(one) for one in self.study.finished()])
