@@ -226,6 +226,19 @@ WORKER = """
     study.run(evaluate, done=lambda finished: False, suggestions=4)
 """
 
+DIES_WITH_A_TRIAL_IN_HAND = """
+    import os, sys
+    from edgeclf.search import open_study
+    study = open_study("shared", sys.argv[1], heartbeat=1)
+    ask = study._study.ask
+    def ask_and_die_soon():
+        trial = ask()
+        study._trials = lambda: os._exit(3)
+        return trial
+    study._study.ask = ask_and_die_soon
+    study.run(lambda asked: None, done=lambda finished: False)
+"""
+
 
 def start_worker(url: str, seconds: str, name: str) -> subprocess.Popen[str]:
     command = [sys.executable, "-c", textwrap.dedent(WORKER), url, seconds, name]
@@ -233,15 +246,20 @@ def start_worker(url: str, seconds: str, name: str) -> subprocess.Popen[str]:
 
 
 def check_four_workers(url: str) -> None:
-    """Four workers share a study, one of them dies in a trial: all trials come to their end, by the other three."""
+    """Four workers share a study, one of them dies in a trial: all trials come to their end, by the other three.
+
+    Another one died before, between taking the first trial and beginning with it.
+    """
     study = open_study("shared", url, heartbeat=1)
     study.enqueue([{"rung": rung} for rung in range(8)])
+    early = subprocess.run([sys.executable, "-c", textwrap.dedent(DIES_WITH_A_TRIAL_IN_HAND), url], check=False)
+    assert (early.returncode, study.running()) == (3, (0,))
     victim = start_worker(url, "60", "d")
     assert victim.stdout is not None
-    assert victim.stdout.readline().strip() == "0"
+    assert victim.stdout.readline().strip() == "1"
     others = [start_worker(url, "0.3", name) for name in "abc"]
     assert others[0].stdout is not None
-    assert others[0].stdout.readline().strip() != "0"
+    assert others[0].stdout.readline().strip() != "1"
     os.kill(victim.pid, signal.SIGKILL)
     for worker in (victim, *others):
         worker.communicate(timeout=200)

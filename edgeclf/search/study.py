@@ -168,6 +168,8 @@ class Study:
 
         with quiet():
             trial = self._study.ask()
+        if self._heartbeat is not None:  # at once: one without any would run for ever if this process died here
+            self._storage.record_heartbeat(self._key(trial.number))
         earlier, plan = [one for one in self._trials() if one.number < trial.number], trial.user_attrs.get(PLAN)
         if plan is None:
             # another worker took the one that was waiting, or the last that may be suggested

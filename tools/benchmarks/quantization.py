@@ -12,9 +12,10 @@ litertquantizer` calls, where the package is installed.
 Each of `--draws` calibration draws gives one model a method. Their seconds are those from the Keras network to the
 bytes of the model, conversion included: on the clock, and of all processor cores. Prints one line of JSON a model, and
 a table: the mean over the draws of the difference in top-1 from the float network on the same images, the interval of
-the draw in the middle, and the largest loss of a draw. Choose between methods on validation; the test split is for the
-report. Last, `edgeclf compress RUN --int8` as a whole, which loads, measures accuracy and fits probabilities besides,
-is timed once a run, and both times stand in relation to that of the converter alone.
+the draw in the middle, the largest loss of a draw, and the mean divergence of the probabilities (Kullback and Leibler).
+Choose between methods on validation or training images; the test split is for the report. Last, `edgeclf compress RUN
+--int8` as a whole, which loads, measures accuracy and fits probabilities besides, is timed once a run, and both times
+stand in relation to that of the converter alone.
 """
 
 from __future__ import annotations
@@ -91,9 +92,10 @@ def method(name: str) -> Quantize:
 
 
 def predict(content: bytes, images: Any, input_max: float) -> Any:
-    """Return the labels that a model gives uint8[n, H, W, 3]: int64[n]. Other inputs take 0 to `input_max`."""
+    """Return a model's probabilities of uint8[n, H, W, 3]: float64[n, classes]. Other inputs take 0 to `input_max`."""
     session = LITERT.open(ModelFile(content, "model"))
     spec, scale = session.input, np.float32(input_max / 255)
+    output = session.output
 
     def enter(image: Any) -> Any:
         if spec.dtype == "uint8":
@@ -103,7 +105,14 @@ def predict(content: bytes, images: Any, input_max: float) -> Any:
             return real
         return np.clip(np.rint(real / spec.scale) + spec.zero_point, -128, 127).astype(np.int8)
 
-    return np.array([int(session.run(enter(image)).argmax()) for image in images])
+    found = np.stack([np.asarray(session.run(enter(image)), np.float64).ravel() for image in images])
+    return (found - output.zero_point) * output.scale if output.scale else found
+
+
+def divergence(plain: Any, found: Any) -> float:
+    """Return the mean Kullback-Leibler divergence of probabilities from those of the float network, in nats."""
+    least = 1 / 512  # half a step of an output in 8 bits
+    return float((plain * np.log(np.maximum(plain, least) / np.maximum(found, least))).sum(axis=1).mean())
 
 
 def measure(run: Path, arguments: argparse.Namespace) -> Iterator[dict[str, Any]]:
@@ -125,7 +134,7 @@ def measure(run: Path, arguments: argparse.Namespace) -> Iterator[dict[str, Any]
         rows = np.linspace(0, len(split) - 1, min(arguments.images, len(split))).astype(np.int64)
         splits[name] = (np.asarray(split.images[rows]), np.asarray(split.labels[rows]))
     plain = float_graph(prepared)
-    before = {n: predict(plain, images, prepared.input_max) == labels for n, (images, labels) in splits.items()}
+    before = {name: predict(plain, images, prepared.input_max) for name, (images, _) in splits.items()}
     for draw in range(arguments.draws):
         images = full_range(np.asarray(train.images[draw_indices(train.labels, arguments.calibration, draw)]))
         for name in arguments.methods:
@@ -142,15 +151,17 @@ def measure(run: Path, arguments: argparse.Namespace) -> Iterator[dict[str, Any]
             line: dict[str, Any] = {"run": run.name, "draw": draw, "method": name, "size_bytes": len(content)}
             line |= {"seconds": round(seconds, 2), "processor_seconds": round(processor, 2)}
             for split, (pictures, labels) in splits.items():
-                after = predict(content, pictures, prepared.input_max) == labels
-                lost, gained = discordant(before[split], after)
+                found = predict(content, pictures, prepared.input_max)
+                right, after = before[split].argmax(axis=1) == labels, found.argmax(axis=1) == labels
+                lost, gained = discordant(right, after)
                 ends = difference_interval(lost, gained, len(labels))
                 line[split] = {
                     "images": len(labels),
-                    "float_top1": float(before[split].mean()),
+                    "float_top1": float(right.mean()),
                     "top1": float(after.mean()),
                     "points": round(100 * (gained - lost) / len(labels), 3),
                     "interval": [round(100 * end, 3) for end in ends],
+                    "divergence": round(divergence(before[split], found), 6),
                 }
             yield line
 
@@ -186,7 +197,7 @@ def time_command(run: Path, arguments: argparse.Namespace, lines: list[dict[str,
 def summarize(lines: list[dict[str, Any]], splits: list[str]) -> None:
     """Print the table: one row a run, method and split."""
     head = f"{'run':16} {'method':34} {'split':10} {'float':>7} {'int8':>7} {'points':>7} {'interval':>16} {'worst':>7}"
-    print(f"{head} {'s':>7} {'cpu s':>7}")
+    print(f"{head} {'KL':>8} {'s':>7} {'cpu s':>7}")
     for run, name in dict.fromkeys((line["run"], line["method"]) for line in lines):
         chosen = [line for line in lines if (line["run"], line["method"]) == (run, name)]
         for split in splits:
@@ -197,6 +208,7 @@ def summarize(lines: list[dict[str, Any]], splits: list[str]) -> None:
                 f"{100 * statistics.mean(one['top1'] for one in figures):7.2f} "
                 f"{statistics.mean(one['points'] for one in figures):+7.2f} "
                 f"{f'{middle[0]:+.2f} to {middle[1]:+.2f}':>16} {figures[0]['points']:+7.2f} "
+                f"{statistics.mean(one['divergence'] for one in figures):8.5f} "
                 f"{statistics.median(line['seconds'] for line in chosen):7.1f} "
                 f"{statistics.median(line['processor_seconds'] for line in chosen):7.1f}"
             )
