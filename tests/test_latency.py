@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -137,3 +138,7 @@ def test_the_machine_is_described() -> None:
     assert machine.python.count(".") == 2
     assert "numpy" in machine.packages
     assert machine == type(machine).from_json(machine.to_json())
+    # two processors of one name differ by their instructions
+    plain = replace(machine, cpu="AMD EPYC", cpu_flags=())
+    assert plain.processor == "AMD EPYC"
+    assert replace(plain, cpu_flags=("avx2", "avx512_vnni")).processor == "AMD EPYC with avx2, avx512_vnni"

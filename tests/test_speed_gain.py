@@ -44,7 +44,7 @@ def test_speed_is_measured_beside_the_float32_model_and_kept(made: tuple[Any, An
         assert speed is not None
         low, high = speed.times_as_fast_interval
         assert 0 < low <= speed.times_as_fast <= high
-        assert (speed.cpu, speed.runtime, speed.threads) == (describe_machine().cpu, "litert", 1)
+        assert (speed.cpu, speed.runtime, speed.threads) == (describe_machine().processor, "litert", 1)
         record = json.loads(Path(model.path).with_suffix(".json").read_text())
         assert record["model"]["speed"] == speed.to_dict()
         assert model.written_bytes == model.size_bytes == Path(model.path).stat().st_size

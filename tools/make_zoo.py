@@ -98,7 +98,7 @@ def main() -> None:
         latency=1000 * model.latency_ms.median,
         macs=model.macs,
         parameters=model.parameters,
-        machine=f"{report.machine.cpu}, {report.machine.cores} cores",
+        machine=f"{report.machine.processor}, {report.machine.cores} cores",
         runtime=model.runtime,
         data=described,
         fingerprint=details.provenance["data"]["fingerprint"],

@@ -64,7 +64,7 @@ def describe_calibrations(report: BenchReport) -> list[str]:
 
 
 def _describe(machine: Machine) -> list[str]:
-    facts = [*filter(None, (machine.cpu, machine.os)), counted(machine.cores, "core")]
+    facts = [*filter(None, (machine.processor, machine.os)), counted(machine.cores, "core")]
     load = machine.load_average
     if load is not None and load > 0.5:
         facts.append(f"busy with other work (load {load:.1f}): latencies may be higher than on an idle machine")

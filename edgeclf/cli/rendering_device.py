@@ -73,7 +73,7 @@ def print_comparison(console: Console, report: BenchReport, against: ReportCompa
                 ratio(pair.ratio),
             ]
         )
-    print_table(console, f"There: {against.machine.cpu}; here: {report.machine.cpu}", columns, rows)
+    print_table(console, f"There: {against.machine.processor}; here: {report.machine.processor}", columns, rows)
 
 
 def print_sustained(console: Console, sustained: Sustained) -> None:

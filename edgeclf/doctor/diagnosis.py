@@ -103,7 +103,7 @@ def _report(examination: Examination, findings: list[Finding]) -> DoctorReport:
     return DoctorReport(
         path=str(file.path or file.name),
         size_bytes=len(file.content),
-        cpu=machine.cpu,
+        cpu=machine.processor,
         cores=machine.cores,
         load_average=machine.load_average,
         runtime=examination.session.engine,

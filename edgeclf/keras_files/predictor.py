@@ -97,7 +97,7 @@ def float_device() -> tuple[str, str]:
     if processors:
         details = tf.config.experimental.get_device_details(processors[0])
         return "/GPU:0", f"GPU ({details.get('device_name', processors[0].name)})"
-    return "/CPU:0", f"CPU ({describe_machine().cpu})"
+    return "/CPU:0", f"CPU ({describe_machine().processor})"
 
 
 def _threads() -> int:

@@ -37,6 +37,11 @@ class Machine(Record):
     temperature_celsius: float | None
     load_average: float | None
 
+    @property
+    def processor(self) -> str:
+        """The processor with its instructions for int8, without which two of one name may differ several times."""
+        return f"{self.cpu} with {', '.join(self.cpu_flags)}" if self.cpu_flags else self.cpu
+
 
 def describe_machine() -> Machine:
     """Describe this machine; never fails, and starts no other program."""

@@ -101,7 +101,7 @@ def measure_speed(model: ModelFile, float32: ModelFile, *, threads: int = 1, run
         threads=threads,
         runtime=sessions[0].engine,
         runtime_version=sessions[0].engine_version,
-        cpu=machine.cpu,
+        cpu=machine.processor,
         cores=machine.cores,
         load_average=machine.load_average,
     )

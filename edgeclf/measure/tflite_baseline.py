@@ -82,7 +82,7 @@ class TFLitePredictor:
         self._subject = subject
         self.labels = subject.labels
         self.size = (subject.height, subject.width)
-        self.device = f"CPU ({describe_machine().cpu})"
+        self.device = f"CPU ({describe_machine().processor})"
         self.threads: int | None = 1
         self.parameters: int | None = count_parameters(subject.file.graph)
 

@@ -66,7 +66,7 @@ def describe_work(config: TrainConfig, steps: int, batch: int, device: str, fold
         folder: the run folder.
     """
     machine = describe_machine()
-    where = f"{device} ({machine.cpu}, {counted(machine.cores, 'core')})" if device == "CPU" else device
+    where = f"{device} ({machine.processor}, {counted(machine.cores, 'core')})" if device == "CPU" else device
     if config.quick:
         return f"training: the classifier alone, on frozen features, on {where}, into {folder}"
     each = f"{counted(steps, 'step')} of {counted(batch, 'image')}"

@@ -65,7 +65,7 @@ def check(arguments: argparse.Namespace, out: Path, temporary: Path) -> None:
         drop=found.picked.drop, drop_bound=found.picked.drop_bound, size_bytes=candidate.size_bytes,
         latency_ms=candidate.latency_ms, validation_images=found.validation_images, misses=found.misses,
         provable_drop=found.provable_drop, test_drop=found.test and found.test.drop,
-        seconds=round(time.monotonic() - began, 1), cpu=describe_machine().cpu,
+        seconds=round(time.monotonic() - began, 1), cpu=describe_machine().processor,
         load_average=describe_machine().load_average,
     )  # fmt: skip
     drops = []

@@ -32,7 +32,7 @@ def main() -> None:
     parser.add_argument("--student-seeds", type=int, default=3)
     arguments = parser.parse_args()
     machine, progress = describe_machine(), edgeclf.ProgressBar()
-    print(f"{machine.cpu}, {machine.cores} cores; {arguments.data}, {arguments.members} members")
+    print(f"{machine.processor}, {machine.cores} cores; {arguments.data}, {arguments.members} members")
     config = TrainConfig(**parse_settings(arguments.set, TrainConfig))
     folder = arguments.out / "ensemble"
     edgeclf.train_ensemble(

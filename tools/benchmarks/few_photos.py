@@ -55,7 +55,7 @@ def main() -> None:
                 with arguments.out.open("a") as stream:
                     stream.write(json.dumps(row) + "\n")
                 print(json.dumps(row), flush=True)
-    print(f"on {describe_machine().cpu}")
+    print(f"on {describe_machine().processor}")
     for variant in arguments.variant:
         name = variant.partition(":")[0]
         found: list[float] = [row["test"] for row in rows if row["variant"] == name]

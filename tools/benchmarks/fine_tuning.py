@@ -53,7 +53,7 @@ def main() -> None:
             with arguments.out.open("a") as stream:
                 stream.write(json.dumps(row) + "\n")
             print(json.dumps({k: v for k, v in row.items() if k != "key"}), flush=True)
-    print(f"on {describe_machine().cpu}")
+    print(f"on {describe_machine().processor}")
     names = [variant.partition(":")[0] for variant in arguments.variant]
     for name in names:
         found = [row for row in rows if row["variant"] == name]

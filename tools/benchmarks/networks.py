@@ -143,7 +143,7 @@ def measure_network(name: str, source: Path, start: str | None, arguments: argpa
         "test_images": report.data.images if report.data else None,
         "models": {recipes[Path(model.path).name]: describe(model) for model in report.models},
         "qat_refused": refused,
-        "machine": describe_machine().cpu,
+        "machine": describe_machine().processor,
     }
 
 

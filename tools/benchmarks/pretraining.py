@@ -119,7 +119,7 @@ def _link_draw(photos: Path, folder: Path, fraction: float, seed: int) -> int:
 
 def _summarize(rows: list[dict[str, Any]]) -> None:
     machine = describe_machine()
-    print(f"on {machine.cpu}, {machine.cores} cores")
+    print(f"on {machine.processor}, {machine.cores} cores")
     for fraction in sorted({row["fraction"] for row in rows}):
         here = [row for row in rows if row["fraction"] == fraction]
         scratch = {row["seed"]: row["test"] for row in here if row["start"] == SCRATCH}

@@ -183,7 +183,9 @@ def main() -> None:
     parser.add_argument("--model", default="resnet8")
     asked = parser.parse_args()
     machine = describe_machine()
-    print(f"{machine.cpu}, {machine.cores} cores; {asked.clouds} clouds a class, {asked.model} at {asked.size} pixels")
+    print(
+        f"{machine.processor}, {machine.cores} cores; {asked.clouds} clouds a class, {asked.model} at {asked.size} pixels"
+    )
     rows = []
     with tempfile.TemporaryDirectory() as place:
         work = Path(place)
@@ -199,7 +201,7 @@ def main() -> None:
                 f"{row['int8_std']:.1%} on {row['objects']:.0f} test objects, {row['seconds']:.0f} s of training",
                 flush=True,
             )
-    print(json.dumps({"cpu": machine.cpu, "arguments": vars(asked), "rows": rows}))
+    print(json.dumps({"cpu": machine.processor, "arguments": vars(asked), "rows": rows}))
 
 
 if __name__ == "__main__":

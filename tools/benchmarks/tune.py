@@ -44,7 +44,7 @@ def main() -> None:
     parser.add_argument("--final-seeds", type=int, default=0)
     arguments = parser.parse_args()
     machine = describe_machine()
-    print(f"{machine.cpu}, {machine.cores} cores; {arguments.data}, {arguments.trials} trials")
+    print(f"{machine.processor}, {machine.cores} cores; {arguments.data}, {arguments.trials} trials")
     config = TrainConfig(**parse_settings(arguments.set, TrainConfig))
     found: dict[str, list[TuneReport]] = {}
     for way in arguments.search or ["tpe"]:

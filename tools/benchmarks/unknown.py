@@ -107,7 +107,7 @@ def main() -> None:
         shown = f"{row['accepted_before']:16.1%} {row['refused']:8.1%} {interval:>18} {row['auroc']:7.3f}"
         print(f"{row['name'][-28:]:28} {row['count']:6} {shown}")
     print(json.dumps({"unknown": rows}))
-    print(f"on {describe_machine().cpu}")
+    print(f"on {describe_machine().processor}")
 
 
 def _measure_known(model: Model, data: Dataset) -> dict[str, np.ndarray]:

@@ -262,7 +262,7 @@ class _Work:
         """Refuse to compare times of different processors."""
         if self.budget.max_latency is None or self.budget.board is not None:
             return
-        here = describe_machine().cpu
+        here = describe_machine().processor
         others = {plain.cpu, *(one.cpu for one in _measured(study.finished()))} - {here, ""}
         if others:
             raise InputError(

@@ -48,7 +48,7 @@ class MeasuredHere:
     @property
     def source(self) -> str:
         """The machine."""
-        return f"measured on {describe_machine().cpu}, 1 thread; of networks that are clearly too slow, estimated"
+        return f"measured on {describe_machine().processor}, 1 thread; of networks that are clearly too slow, estimated"
 
     def timer(self, progress: Progress) -> Timer:
         """Return a function that measures, or scales what was measured of the same network where that decides."""
@@ -99,7 +99,7 @@ class BoardSpeed:
         models = tuple(model for model in usable if model.threads == fewest)
         if not models:
             raise InputError(f"{path}: expected a model with its multiply-accumulates, got none; bench a .tflite file")
-        return cls(path, report.machine.cpu, models)
+        return cls(path, report.machine.processor, models)
 
     @property
     def source(self) -> str:

@@ -190,7 +190,7 @@ def _describe(report: TrainReport, folder: RunFolder, *, pruned: bool) -> tuple[
     found = Trained(
         run=f"{folder.path.parent.name}/{folder.path.name}",
         machine=machine_name(),
-        cpu=describe_machine().cpu,
+        cpu=describe_machine().processor,
         model=report.model,
         width=config.width,
         image_size=report.image_size,
