@@ -57,7 +57,9 @@ def host(models: Path) -> BenchReport:
     """What a host measured, with accuracies as if it had had data."""
     measured = api.bench([models / "int8.tflite", models / "int3.tflite"], threads=(1, 2), runs=20)
     judged = tuple(replace(m, top1=0.9, top1_interval=(0.88, 0.92), difference=-0.01) for m in measured.models)
-    return replace(measured, models=judged, machine=replace(measured.machine, cpu="Host CPU", os="Host OS"))
+    return replace(
+        measured, models=judged, machine=replace(measured.machine, cpu="Host CPU", cpu_flags=("avx2",), os="Host OS")
+    )
 
 
 @pytest.fixture
@@ -161,9 +163,10 @@ def test_models_that_the_other_report_lacks_are_named(host: BenchReport) -> None
 
 
 def test_the_table_puts_both_machines_side_by_side(host: BenchReport) -> None:
-    here = changed(replace(host, machine=replace(host.machine, cpu="Raspberry Pi 4")), top1=None, difference=None)
+    machine = replace(host.machine, cpu="Raspberry Pi 4", cpu_flags=())
+    here = changed(replace(host, machine=machine), top1=None, difference=None)
     text = shown(compared(here, host)[0])
-    assert "There: Host CPU; here: Raspberry Pi 4" in text
+    assert "There: Host CPU with avx2; here: Raspberry Pi 4" in text
     lines = text.split("There: Host")[1].splitlines()
     row = next(line.split() for line in lines if line.strip().startswith("int8"))
     assert row[:6] == ["int8", "1", "90.00", "%", "−1.00", "–"]
@@ -455,7 +458,7 @@ def test_the_command_takes_another_machines_report(models: Path, host_file: Path
         text=True,
         check=True,
     )
-    assert "There: Host CPU; here:" in done.stdout
+    assert "There: Host CPU with avx2; here:" in done.stdout
     refused = subprocess.run(
         [*command, "--against", "no.json", "--json"], cwd=tmp_path, env=environment, capture_output=True, text=True
     )

@@ -48,9 +48,8 @@ def main() -> None:
             sound.append(_examine(path, path.name))
     found = sum(not DEPENDS_ON_PROCESSOR.issuperset(causes) for causes in sound)
     slow = sum(not DEPENDS_ON_PROCESSOR.isdisjoint(causes) for causes in sound)
-    print(
-        f"the planted cause was named in {named} of {planted}; something was found in {found} of {len(sound)} sound ones"
-    )
+    print(f"the planted cause was named in {named} of {planted}")
+    print(f"something was found in {found} of {len(sound)} sound ones")
     print(f"kernels that are slow on this processor: in {slow} of them")
 
 

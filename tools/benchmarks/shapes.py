@@ -183,9 +183,8 @@ def main() -> None:
     parser.add_argument("--model", default="resnet8")
     asked = parser.parse_args()
     machine = describe_machine()
-    print(
-        f"{machine.processor}, {machine.cores} cores; {asked.clouds} clouds a class, {asked.model} at {asked.size} pixels"
-    )
+    print(f"{machine.processor}, {machine.cores} cores")
+    print(f"{asked.clouds} clouds a class, {asked.model} at {asked.size} pixels")
     rows = []
     with tempfile.TemporaryDirectory() as place:
         work = Path(place)
