@@ -17,6 +17,8 @@ from edgeclf.measure.formatting import percent
 from edgeclf.printable import printable
 
 BLUE, ORANGE, GREY = "#1f6feb", "#d9730d", "#6e7781"
+_COLUMNS, _CELL, _CAPTION, _MARGIN = 6, 2.0, 0.4, 0.06
+"""Of the page of mistakes; sides, heights and distances in inches."""
 
 
 def plot_curves(history: Sequence[Mapping[str, Any]], kept_epoch: int, unaugmented: int, path: Path) -> None:
@@ -75,22 +77,32 @@ def plot_mistakes(split: Split, probabilities: npt.NDArray[np.float32], class_na
     of_truth = probabilities[np.arange(len(labels)), labels]
     predicted = probabilities.argmax(1)
     worst = np.argsort(of_truth, kind="stable")[:24]
-    rows = max(1, -(-len(worst) // 6))
-    figure = Figure(figsize=(12, 2.2 * rows + 0.5), layout="constrained")
-    figure.suptitle(
+    rows = max(1, -(-len(worst) // _COLUMNS))
+    width, height = _COLUMNS * _CELL, rows * (_CELL + _CAPTION) + _CAPTION
+    figure = Figure(figsize=(width, height))
+    axes = figure.add_axes((0, 0, 1, 1))  # one for all of them: an axes each would take seconds
+    figure.text(
+        0.5,
+        1 - _CAPTION / 2 / height,
         f"{(predicted != labels).sum()} of {len(labels)} wrong; the images with the least probability for their class",
         fontsize=11,
+        ha="center",
+        va="center",
     )
     for place, index in enumerate(worst):
-        axes = figure.add_subplot(rows, 6, place + 1)
-        axes.imshow(images[index])
+        row, column = divmod(place, _COLUMNS)
+        middle, bottom = (column + 0.5) * _CELL, height - _CAPTION - (row + 1) * (_CELL + _CAPTION) + _MARGIN
+        tall, wide = (_CELL - 2 * _MARGIN) * np.array(images[index].shape[:2]) / max(images[index].shape[:2])
+        axes.imshow(images[index], extent=(middle - wide / 2, middle + wide / 2, bottom, bottom + tall))
         wrong = predicted[index] != labels[index]
         prediction = f"predicted {_plain(class_names[predicted[index]])} {percent(probabilities[index].max(), 0)}"
-        title = (
+        caption = (
             f"is {_plain(class_names[labels[index]])} {percent(of_truth[index], 0)}\n{prediction if wrong else 'right'}"
         )
-        axes.set_title(title, fontsize=8, color=ORANGE if wrong else GREY)
-        axes.axis("off")
+        shade = ORANGE if wrong else GREY
+        axes.text(middle, bottom + tall + _MARGIN, caption, fontsize=8, color=shade, ha="center", va="bottom")
+    axes.set(xlim=(0, width), ylim=(0, height))
+    axes.axis("off")
     _save(figure, path)
 
 
