@@ -82,7 +82,8 @@ def choose_untried(
     known = {frozenset(one.items()) for one in tried}
     left = [dict(one) for one in points if frozenset(one.items()) not in known]
     alike = [len(one.items() & near.items()) for one in left]
-    nearest = [one for one, count in zip(left, alike, strict=True) if count == max(alike)]
+    most = max(alike, default=0)
+    nearest = [one for one, count in zip(left, alike, strict=True) if count == most]
     return random.Random(seed).choice(nearest) if nearest else None
 
 
