@@ -2,12 +2,13 @@
 """What pretraining without labels is worth where few photos have one: 1, 5 and 10 % of the labels, against scratch.
 
     python tools/benchmarks/pretraining.py PHOTOS --out FOLDER [--method barlow-twins --method rotation]
-        [--fractions 0.01,0.05,0.1] [--seeds 0,1,2] [--pretrain KEY=VALUE,...] [--train KEY=VALUE,...]
+        [--fractions 0.01,0.05,0.1] [--seeds 0,1,2] [--pretrain KEY=VALUE,...] [--train KEY=VALUE,...] [--judge FOLDER]
 
 PHOTOS holds train/ and test/ with class folders. Each method learns once from all photos of train/ without their labels
 (seed 0). Then, for each seed, the photos of each class are put in an order by that seed, and the first 1, 5 and 10 % of
 them (two at least) are what is trained on: the smaller draw is a part of the larger one. Validation is split off the
-draw, so that no other label is used; all photos of test/ judge. Scratch is trained first; the others get its complete
+draw, so that no other label is used; all photos of test/ judge, or those of class folders that are in no split, with
+`--judge`: to choose between methods the test split must not serve, and FOLDER another one. Scratch is trained first; the others get its complete
 settings, with the start alone changed (`--train` may name any setting, such as the epochs). Take a network that ends in
 a global pooling, such as resnet8: a start keeps what lies in front of that, so that both sides are the same network.
 
@@ -46,7 +47,9 @@ def main() -> None:
     parser.add_argument("--seeds", default="0,1,2", help="of the draws and the trainings")
     parser.add_argument("--pretrain", default="", metavar="KEY=VALUE,...", help="settings of the pretraining")
     parser.add_argument("--train", default="", metavar="KEY=VALUE,...", help="settings of all trainings")
+    parser.add_argument("--judge", type=Path, metavar="FOLDER", help="class folders of the photos that judge")
     arguments = parser.parse_args()
+    judging = arguments.judge or arguments.photos / "test"
     own = parse_settings([*filter(None, arguments.train.split(","))], TrainConfig)
     methods = arguments.method or ["barlow-twins", "rotation"]
     starts = {name: _pretrain(arguments.photos, name, arguments.pretrain, own, arguments.out) for name in methods}
@@ -54,7 +57,7 @@ def main() -> None:
     rows = [json.loads(line) for line in path.read_text().splitlines()] if path.exists() else []
     for seed in map(int, arguments.seeds.split(",")):
         for fraction in map(float, arguments.fractions.split(",")):
-            for row in _train_all(arguments.photos, (fraction, seed), starts, own, rows):
+            for row in _train_all((arguments.photos / "train", judging), (fraction, seed), starts, own, rows):
                 rows.append(row)
                 with path.open("a") as stream:
                     stream.write(json.dumps(row) + "\n")
@@ -72,7 +75,11 @@ def _pretrain(photos: Path, method: str, text: str, own: dict[str, Any], out: Pa
 
 
 def _train_all(
-    photos: Path, draw: tuple[float, int], starts: dict[str, Path], own: dict[str, Any], rows: list[dict[str, Any]]
+    photos: tuple[Path, Path],
+    draw: tuple[float, int],
+    starts: dict[str, Path],
+    own: dict[str, Any],
+    rows: list[dict[str, Any]],
 ) -> list[dict[str, Any]]:
     """Train from scratch and from each start on one draw, and return the rows that are not among `rows` yet."""
     fraction, seed = draw
@@ -81,7 +88,7 @@ def _train_all(
     if {SCRATCH, *starts} <= known.keys():
         return made
     with tempfile.TemporaryDirectory() as folder:
-        count = _link_draw(photos, Path(folder) / "set", fraction, seed)
+        count = _link_draw(*photos, Path(folder) / "set", fraction, seed)
         config = TrainConfig(**{**own, "weights": "none", "seed": seed})
         for name in (SCRATCH, *starts):
             if name in known:
@@ -101,15 +108,15 @@ def _train_all(
     return made
 
 
-def _link_draw(photos: Path, folder: Path, fraction: float, seed: int) -> int:
-    """Link the training photos of a draw and all test photos into `folder`, and count the former."""
+def _link_draw(training: Path, judging: Path, folder: Path, fraction: float, seed: int) -> int:
+    """Link the training photos of a draw and all that judge into `folder`, and count the former."""
     drawn = 0
-    for place in sorted((photos / "train").iterdir()):
+    for place in sorted(training.iterdir()):
         files = np.array(sorted(place.iterdir()), dtype=object)
         order = np.random.default_rng([seed, *place.name.encode()]).permutation(len(files))
         chosen = files[order[: max(2, round(fraction * len(files)))]]
         drawn += len(chosen)
-        for split, paths in (("train", list(chosen)), ("test", sorted((photos / "test" / place.name).iterdir()))):
+        for split, paths in (("train", list(chosen)), ("test", sorted((judging / place.name).iterdir()))):
             target = folder / split / place.name
             target.mkdir(parents=True)
             for path in paths:
