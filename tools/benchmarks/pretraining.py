@@ -7,10 +7,11 @@
 PHOTOS holds train/ and test/ with class folders. Each method learns once from all photos of train/ without their labels
 (seed 0). Then, for each seed, the photos of each class are put in an order by that seed, and the first 1, 5 and 10 % of
 them (two at least) are what is trained on: the smaller draw is a part of the larger one. Validation is split off the
-draw, so that no other label is used; all photos of test/ judge, or those of class folders that are in no split, with
-`--judge`: to choose between methods the test split must not serve, and FOLDER another one. Scratch is trained first; the others get its complete
-settings, with the start alone changed (`--train` may name any setting, such as the epochs). Take a network that ends in
-a global pooling, such as resnet8: a start keeps what lies in front of that, so that both sides are the same network.
+draw, so that no other label is used; all photos of test/ judge. To choose between methods the test split must not
+serve: `--judge` names class folders of other photos, and FOLDER must be another one. Scratch is trained first; the
+others get its complete settings, with the start alone changed (`--train` may name any setting, such as the epochs).
+Take a network that ends in a global pooling, such as resnet8: a start keeps what lies in front of that, so that both
+sides are the same network.
 
 Prints a line of JSON a run, appended to FOLDER/rows.jsonl; a run whose line is there already is not made again. Then
 mean and standard deviation over the seeds, and the mean of the paired differences to scratch, in percentage points.
