@@ -29,7 +29,7 @@ from edgeclf.training.pretraining.heads import choose_judged  # noqa: E402
 from edgeclf.training.pretraining.rotation import Rotation  # noqa: E402
 from edgeclf.training.starting import find_start  # noqa: E402
 
-SETTINGS = ["--model", "cnn", "--image-size", "16", "--epochs", "2", "--batch-size", "8"]
+SETTINGS = ["--method", "barlow-twins", "--model", "cnn", "--image-size", "16", "--epochs", "2", "--batch-size", "8"]
 
 
 class Stop:
@@ -92,7 +92,7 @@ def test_pretrain_then_train(tmp_path: Path) -> None:
     # 3 x 3 x 3 x 32 + 32 and 3 x 3 x 32 x 64 + 64: two convolutions, and nothing of the projection
     assert report["parameters"] == sum(weights.size for weights in kept(whole)) == 896 + 18_496
 
-    settings = {"model": "cnn", "image_size": 16, "epochs": 2, "batch_size": 8}
+    settings = {"method": "barlow-twins", "model": "cnn", "image_size": 16, "epochs": 2, "batch_size": 8}
     with pytest.raises(KeyboardInterrupt):
         edgeclf.pretrain(photos, out=resumed, callbacks=[Stop()], **settings)
     again = edgeclf.pretrain(photos, out=resumed, resume=True, **settings)
@@ -118,7 +118,8 @@ def test_pretrain_then_train(tmp_path: Path) -> None:
 @pytest.mark.slow
 def test_rotations_are_learned(tmp_path: Path) -> None:
     """Digits stand upright: after an epoch more of their rotations are recognized than one in four."""
-    report = edgeclf.pretrain("digits", method="rotation", model="cnn", epochs=1, out=tmp_path / "run")
+    report = edgeclf.pretrain("digits", model="cnn", epochs=1, out=tmp_path / "run")
+    assert report.method == "rotation"
     assert report.images["train"] + report.images["validation"] < 1797
     assert report.pretext_top1 > 0.4
     assert not (tmp_path / "run" / "labels.txt").read_text()

@@ -91,7 +91,7 @@ COMMAND = Command(
     ),
     examples=(
         "edgeclf pretrain unsorted --out runs/start",
-        "edgeclf pretrain unsorted --method rotation --model resnet8 --image-size 32",
+        "edgeclf pretrain parts-from-above --method barlow-twins --image-size 64",
         "edgeclf train photos --weights runs/start",
     ),
     settings=_config,

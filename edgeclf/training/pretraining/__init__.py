@@ -14,8 +14,8 @@ from edgeclf.training.pretraining.rotation import ROTATION
 __all__ = ["METHODS", "Method", "find_method"]
 
 METHODS: dict[str, Method] = {
-    "barlow-twins": BARLOW_TWINS,
     "rotation": ROTATION,
+    "barlow-twins": BARLOW_TWINS,
 }
 
 

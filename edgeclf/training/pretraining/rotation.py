@@ -105,7 +105,7 @@ def _check_square(config: TrainConfig) -> None:
     if height != width:
         raise InputError(
             f"rotation turns images by 90 degrees and needs a square input, got {show_size((height, width))} (width × "
-            "height); use --image-size PIXELS, or --method barlow-twins"
+            "height); use --image-size PIXELS, or --method barlow-twins, which takes any shape"
         )
 
 
