@@ -26,7 +26,7 @@ from edgeclf.errors import ModelError
 from edgeclf.graph.prepared_network import prepare_network
 from edgeclf.graph.quantizable import make_quantizable
 from edgeclf.inference.litert import LITERT
-from edgeclf.training.networks import NETWORKS, NetworkSettings
+from edgeclf.training.networks import NETWORKS, NetworkSettings, vit
 from edgeclf.training.networks.building import build_network
 
 REFUSED_BY_TFMOT = {
@@ -77,7 +77,10 @@ def test_hard_swish_is_one_operator() -> None:
 
 
 @pytest.mark.slow
-def test_the_vision_transformer_is_saved_and_compressed_from_its_file(tmp_path: Path) -> None:
+def test_the_vision_transformer_is_saved_and_compressed_from_its_file(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(vit, "_DEPTH", 2)  # of six blocks, which are alike
     data = colored_squares.dataset()
     tf_keras.utils.set_random_seed(0)
     model = build_network("vit", NetworkSettings(colored_squares.SIDE, 3, 0.25))
