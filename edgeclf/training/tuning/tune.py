@@ -84,11 +84,9 @@ class _Work:
     def _check_processor(self) -> None:
         """Refuse to compare times of different processors."""
         records = [one.record for one in self.study.finished() if one.record is not None]
-        others = {str(one["cpu"]) for one in records if one.get("latency_ms") is not None} - {
-            describe_machine().processor
-        }
+        here = describe_machine().processor
+        others = {str(one["cpu"]) for one in records if one.get("latency_ms") is not None} - {here}
         if self.costing.measures and others:
-            here = describe_machine().processor
             raise InputError(
                 f"this search has times of {', '.join(sorted(others))}, and this machine is a {here}: expected one "
                 "processor; give the times of the device with --for bench.json"
