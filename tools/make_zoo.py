@@ -3,8 +3,10 @@
 
     python tools/make_zoo.py digits
     python tools/make_zoo.py cifar10 --data CIFAR10_JPEG_FOLDER [--run RUN_FOLDER]
+    python tools/make_zoo.py clothing --data CLOTHING_FOLDER --starts FOLDER_OF_TFLITE_FILES
 
-With `--run` an existing run folder is used (a finished one is not trained again, an interrupted one is resumed).
+With `--run` an existing run folder is used (a finished one is not trained again, an interrupted one is resumed). A
+teacher is trained first, into `RUN_FOLDER-teacher`.
 """
 
 from __future__ import annotations
@@ -13,7 +15,10 @@ import argparse
 import json
 import shutil
 import sys
+import textwrap
+from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import edgeclf
 from edgeclf.cli.progress_bars import LineProgress
@@ -21,16 +26,53 @@ from edgeclf.measure.formatting import interval, percent
 from edgeclf.training.config import TrainConfig
 
 ROOT = Path(__file__).resolve().parents[1]
+RESNET8 = "ResNet-8 (He et al., 2016, in the form of MLPerf Tiny)"
+
+
+@dataclass(frozen=True)
+class Entry:
+    """A model of the zoo.
+
+    Args:
+        data: what it is trained on.
+        network: what it is.
+        config: settings of the training; its `weights` are a file of the folder of starts.
+        teacher: settings of the network that it learns from beside the labels; None: of none.
+        command: what the command that makes it has behind the name.
+        credits: of weights that others made.
+    """
+
+    data: str
+    network: str
+    config: TrainConfig
+    teacher: TrainConfig | None = None
+    command: str = ""
+    credits: str = ""
+
+
 ENTRIES = {
-    "digits": ("scikit-learn's 8x8 scans of handwritten digits (UCI ML repository)", TrainConfig(model="resnet8")),
-    "cifar10": (
+    "digits": Entry(
+        "scikit-learn's 8x8 scans of handwritten digits (UCI ML repository)", RESNET8, TrainConfig(model="resnet8")
+    ),
+    "cifar10": Entry(
         "CIFAR-10 (Krizhevsky, 2009), re-coded as JPEG files of 32x32 pixels, which costs some accuracy",
+        RESNET8,
         TrainConfig(model="resnet8"),
+        command="--data CIFAR10_JPEG_FOLDER",
+    ),
+    "clothing": Entry(
+        "the clothing dataset (subset): 3,781 phone photos, public domain (CC0)",
+        "MobileNetV1 0.5 (Howard et al., 2017)",
+        TrainConfig(board="zero2", weights="mobilenet_v1_0.5_160_uint8.tflite"),
+        teacher=TrainConfig(weights="mobilenet_v2_1.0_224_int8.tflite"),
+        command="--data CLOTHING_FOLDER --starts FOLDER_OF_TFLITE_FILES",
+        credits=" Training started from Google's ImageNet weights of MobileNetV1 and, for the teacher, of MobileNetV2\n"
+        "  (Apache-2.0).",
     ),
 }
 CARD = """# {name}
 
-ResNet-8 (He et al., 2016, in the form of MLPerf Tiny), int8, {size} pixels, {classes} classes: {labels}.
+{network}, int8, {size} pixels, {classes} classes: {labels}.
 
 | | float Keras | int8 file |
 |---|---|---|
@@ -44,12 +86,11 @@ ResNet-8 (He et al., 2016, in the form of MLPerf Tiny), int8, {size} pixels, {cl
 Latency on {machine}, {runtime}.
 
 - **Data:** {data}. Fingerprint `{fingerprint}`. The data are not part of this repository.
-- **Recipe:** {epochs} epochs of SGD with Nesterov momentum in {precision}, one cosine, label smoothing, flips where
-  they make sense, and shifts except in the last {unaugmented} of the epochs; then post-training int8 with 500
-  calibration images out of the training split; temperature, threshold and feature check for unknown images by the
-  validation split. `edgeclf inspect {name} --json` shows the settings of the compression.
-- **Made by:** `python tools/make_zoo.py {name}{arguments}`
-- **Licence:** the weights are part of edgeclf (Apache-2.0).
+- **Recipe:** {recipe}; then post-training int8 with up to 500 calibration images
+  out of the training split; temperature, threshold and feature check for unknown images by the validation split.
+  `edgeclf inspect {name} --json` shows the settings of the compression.
+- **Made by:** `{command}`
+- **Licence:** the weights are part of edgeclf (Apache-2.0).{credits}
 """
 
 
@@ -57,28 +98,49 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("name", choices=sorted(ENTRIES))
     parser.add_argument("--data", default=None, help="where the images lie; digits are embedded")
+    parser.add_argument("--starts", type=Path, default=None, help="where the files lie that the training starts from")
     parser.add_argument("--run", type=Path, default=None)
     arguments = parser.parse_args()
-    described, config = ENTRIES[arguments.name]
+    entry = ENTRIES[arguments.name]
     data = arguments.data or arguments.name
     run = arguments.run or ROOT / "runs" / f"zoo-{arguments.name}"
     progress = LineProgress(sys.stderr)
-    trained = edgeclf.train(data, config, out=run, resume=True, progress=progress)
+
+    def train(config: TrainConfig, out: Path) -> Any:
+        if config.weights != "auto":
+            if arguments.starts is None:
+                parser.error(f"{arguments.name} starts from {config.weights}: name its folder with --starts")
+            config = config.replace(weights=str(arguments.starts / config.weights))
+        return edgeclf.train(data, config, out=out, resume=True, progress=progress)
+
+    config, taught = entry.config, None
+    if entry.teacher is not None:
+        place = run.with_name(f"{run.name}-teacher")
+        taught = train(entry.teacher, place)
+        config = config.replace(teacher=str(place))
+    trained = train(config, run)
     folder = ROOT / "models" / arguments.name
     made = edgeclf.compress(run, int8=True, data=data, out=run / "zoo", overwrite=True, progress=progress)
     path = folder / f"{arguments.name}-int8.tflite"
     folder.mkdir(parents=True, exist_ok=True)
     shutil.copyfile(made.models[0].path, path)
     report = edgeclf.bench(path, data=data, baseline=run / "model.keras", progress=progress)
-    (model,) = report.models
+    card = describe(arguments.name, trained, report, edgeclf.inspect(path), recipe=_describe_recipe(run, taught))
+    (folder / "README.md").write_text(card, encoding="utf-8")
+    print(card)
+
+
+def describe(name: str, trained: Any, report: Any, details: Any, recipe: str) -> str:
+    """Write the card of a model from what was measured."""
+    entry, (model,) = ENTRIES[name], report.models
     found = model.calibration
     calibration = f"{percent(found.error)} ({interval(found.interval)} %)"
     if found.before is not None:
         calibration += f"; without the fitted temperature {percent(found.before)}"
-    details = edgeclf.inspect(path)
-    settings = json.loads((run / "run.json").read_text(encoding="utf-8"))["config"]
-    card = CARD.format(
-        name=arguments.name,
+    latency = report.baseline.latency_ms
+    return CARD.format(
+        name=name,
+        network=entry.network,
         size=trained.image_size,
         classes=len(details.labels or ()),
         labels=", ".join(details.labels or ()),
@@ -92,23 +154,33 @@ def main() -> None:
         p=model.p_value,
         calibration=calibration,
         bytes=model.size_bytes,
-        float_latency=""
-        if report.baseline.latency_ms is None
-        else f"{1000 * report.baseline.latency_ms.median:.0f} µs, {report.baseline.threads} threads",
+        float_latency="" if latency is None else f"{1000 * latency.median:.0f} µs, {report.baseline.threads} threads",
         latency=1000 * model.latency_ms.median,
         macs=model.macs,
         parameters=model.parameters,
         machine=f"{report.machine.processor}, {report.machine.cores} cores",
         runtime=model.runtime,
-        data=described,
+        data=entry.data,
         fingerprint=details.provenance["data"]["fingerprint"],
-        epochs=trained.epochs,
-        precision="bfloat16" if settings["mixed_precision"] else "float32",
-        unaugmented=percent(settings["unaugmented_epochs"], 0),
-        arguments=" --data CIFAR10_JPEG_FOLDER" if arguments.data else "",
+        recipe=recipe,
+        command=" ".join(filter(None, ["python tools/make_zoo.py", name, entry.command])),
+        credits=entry.credits,
     )
-    (folder / "README.md").write_text(card, encoding="utf-8")
-    print(card)
+
+
+def _describe_recipe(run: Path, taught: Any) -> str:
+    record = json.loads((run / "run.json").read_text(encoding="utf-8"))
+    settings = record["config"]
+    precision = "bfloat16" if settings["mixed_precision"] else "float32"
+    parts = [f"{settings['epochs']} epochs of SGD with Nesterov momentum in {precision}, one cosine, label smoothing"]
+    if record["start"]["origin"]:
+        parts.append(f"from the weights of `{record['start']['origin']}`")
+    if taught is not None:
+        top1 = percent(taught.metrics["validation"].top1)
+        parts.append(f"half of the loss by a teacher ({taught.model}, {taught.image_size} pixels, validation {top1})")
+    last = percent(settings["unaugmented_epochs"], 0)
+    parts.append(f"augmentation `{settings['augment']}` except in the last {last} of the epochs")
+    return "\n  ".join(textwrap.wrap(", ".join(parts), 110))
 
 
 if __name__ == "__main__":
