@@ -66,8 +66,8 @@ ENTRIES = {
         TrainConfig(board="zero2", weights="mobilenet_v1_0.5_160_uint8.tflite"),
         teacher=TrainConfig(weights="mobilenet_v2_1.0_224_int8.tflite"),
         command="--data CLOTHING_FOLDER --starts FOLDER_OF_TFLITE_FILES",
-        credits=" Training started from Google's ImageNet weights of MobileNetV1 and, for the teacher, of MobileNetV2\n"
-        "  (Apache-2.0).",
+        credits=" Training started from Google's ImageNet weights\n"
+        "  of MobileNetV1 and, for the teacher, of MobileNetV2 (Apache-2.0).",
     ),
 }
 CARD = """# {name}
@@ -86,9 +86,7 @@ CARD = """# {name}
 Latency on {machine}, {runtime}.
 
 - **Data:** {data}. Fingerprint `{fingerprint}`. The data are not part of this repository.
-- **Recipe:** {recipe}; then post-training int8 with up to 500 calibration images
-  out of the training split; temperature, threshold and feature check for unknown images by the validation split.
-  `edgeclf inspect {name} --json` shows the settings of the compression.
+- **Recipe:** {recipe}
 - **Made by:** `{command}`
 - **Licence:** the weights are part of edgeclf (Apache-2.0).{credits}
 """
@@ -125,7 +123,9 @@ def main() -> None:
     folder.mkdir(parents=True, exist_ok=True)
     shutil.copyfile(made.models[0].path, path)
     report = edgeclf.bench(path, data=data, baseline=run / "model.keras", progress=progress)
-    card = describe(arguments.name, trained, report, edgeclf.inspect(path), recipe=_describe_recipe(run, taught))
+    card = describe(
+        arguments.name, trained, report, edgeclf.inspect(path), recipe=_describe_recipe(arguments.name, run, taught)
+    )
     (folder / "README.md").write_text(card, encoding="utf-8")
     print(card)
 
@@ -168,7 +168,7 @@ def describe(name: str, trained: Any, report: Any, details: Any, recipe: str) ->
     )
 
 
-def _describe_recipe(run: Path, taught: Any) -> str:
+def _describe_recipe(name: str, run: Path, taught: Any) -> str:
     record = json.loads((run / "run.json").read_text(encoding="utf-8"))
     settings = record["config"]
     precision = "bfloat16" if settings["mixed_precision"] else "float32"
@@ -180,7 +180,12 @@ def _describe_recipe(run: Path, taught: Any) -> str:
         parts.append(f"half of the loss by a teacher ({taught.model}, {taught.image_size} pixels, validation {top1})")
     last = percent(settings["unaugmented_epochs"], 0)
     parts.append(f"augmentation `{settings['augment']}` except in the last {last} of the epochs")
-    return "\n  ".join(textwrap.wrap(", ".join(parts), 110))
+    text = (
+        f"{', '.join(parts)}; then post-training int8 with up to 500 calibration images out of the training split; "
+        "temperature, threshold and feature check for unknown images by the validation split. `edgeclf inspect "
+        f"{name} --json` shows the settings of the compression."
+    )
+    return "\n  ".join(textwrap.wrap(text, 110))
 
 
 if __name__ == "__main__":
