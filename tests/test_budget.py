@@ -91,8 +91,7 @@ def test_a_network_costs_what_its_file_holds(name: str) -> None:
     assert (cost.macs, cost.parameters) == (report.macs, report.parameters)
     assert cost.activation_bytes == report.activation_bytes == peak_bytes(ModelFile.read(path).graph, {})
     # the estimate is of the network; what is fitted for unknown images takes a few kilobytes more
-    fitted = 3_000 if name == "cifar10" else 0
-    assert cost.size_bytes == pytest.approx(report.size_bytes - fitted, rel=0.03)
+    assert cost.size_bytes == pytest.approx(report.size_bytes - 3_000, rel=0.03)
 
 
 @pytest.mark.parametrize(

@@ -1,10 +1,11 @@
 #!/usr/bin/env python3
-"""Training speed with TensorFlow's own kernels and with those of oneDNN, network by network, in turns.
+"""TensorFlow's own kernels and those of oneDNN in turns: training speed, and the time of a single image.
 
     python tools/benchmarks/training_kernels.py [--rounds 3] [--seconds 8]
 
-TensorFlow reads the setting once, so each figure comes from a process of its own. Prints one line of JSON a network:
-images a second of each round, both ways, and the median over the rounds of the ratio. `edgeclf.graph` decides by it.
+TensorFlow reads the setting (`TF_ENABLE_ONEDNN_OPTS`) once, so each figure comes from a process of its own. Prints one
+line of JSON a network, both ways: images a second of each round of training, the median over the rounds of their ratio,
+and milliseconds for one image alone, the median of each round.
 """
 
 from __future__ import annotations
@@ -32,14 +33,16 @@ NETWORKS = (
     ("efficientnet-lite0", 160, None, 32),
 )
 WARM_UP = 3
+SINGLE_IMAGES = 30
 
 
-def images_a_second(name: str, size: int, width: float | None, batch: int, seconds: float) -> float:
-    """Train on one batch again and again, and return the images a second."""
+def measure(name: str, size: int, width: float | None, batch: int, seconds: float) -> tuple[float, float]:
+    """Train on one batch again and again; return the images a second, and the milliseconds for one image alone."""
     from edgeclf.training.networks import NetworkSettings
     from edgeclf.training.networks.building import build_network
 
-    import tf_keras  # isort: skip  (after edgeclf.training has set TensorFlow's environment)
+    import tensorflow as tf  # isort: skip  (after edgeclf.training has set its environment)
+    import tf_keras  # isort: skip
 
     model = build_network(name, NetworkSettings(size, 10, width))
     model.compile(tf_keras.optimizers.SGD(0.01, momentum=0.9, nesterov=True), "sparse_categorical_crossentropy")
@@ -52,13 +55,21 @@ def images_a_second(name: str, size: int, width: float | None, batch: int, secon
     while time.perf_counter() - started < seconds:
         model.train_on_batch(images, labels)
         steps += 1
-    return steps * batch / (time.perf_counter() - started)
+    speed = steps * batch / (time.perf_counter() - started)
+    single = tf.function(model, reduce_retracing=True)
+    times = []
+    for _ in range(WARM_UP + SINGLE_IMAGES):
+        started = time.perf_counter()
+        single(tf.constant(images[:1])).numpy()
+        times.append(time.perf_counter() - started)
+    return round(speed, 1), round(1e3 * statistics.median(times[WARM_UP:]), 2)
 
 
-def in_own_process(place: int, seconds: float, value: str) -> float:
+def in_own_process(place: int, seconds: float, value: str) -> tuple[float, float]:
     command = [sys.executable, __file__, "--only", str(place), "--seconds", str(seconds)]
     done = subprocess.run(command, env={**os.environ, VARIABLE: value}, stdout=subprocess.PIPE, check=True, text=True)
-    return float(done.stdout)
+    speed, milliseconds = json.loads(done.stdout)
+    return speed, milliseconds
 
 
 def main() -> None:
@@ -68,17 +79,18 @@ def main() -> None:
     parser.add_argument("--only", type=int, help=argparse.SUPPRESS)
     arguments = parser.parse_args()
     if arguments.only is not None:
-        print(images_a_second(*NETWORKS[arguments.only], arguments.seconds))
+        print(json.dumps(measure(*NETWORKS[arguments.only], arguments.seconds)))
         return
     print(json.dumps(describe_machine().to_dict()), flush=True)
     for place, (name, size, width, batch) in enumerate(NETWORKS):
-        found: dict[str, list[float]] = {"tensorflow": [], "onednn": []}
+        found: dict[str, list[tuple[float, float]]] = {"tensorflow": [], "onednn": []}
         for _ in range(arguments.rounds):
             for way, value in (("tensorflow", "0"), ("onednn", "1")):
-                found[way].append(round(in_own_process(place, arguments.seconds, value), 1))
-        ratio = statistics.median(b / a for a, b in zip(found["tensorflow"], found["onednn"], strict=True))
-        row = {"network": name, "image_size": size, "width": width, "batch": batch, "images_a_second": found}
-        print(json.dumps({**row, "ratio": round(ratio, 2)}), flush=True)
+                found[way].append(in_own_process(place, arguments.seconds, value))
+        speeds, times = ({way: [row[k] for row in rows] for way, rows in found.items()} for k in (0, 1))
+        ratio = statistics.median(b / a for a, b in zip(speeds["tensorflow"], speeds["onednn"], strict=True))
+        row = {"network": name, "image_size": size, "width": width, "batch": batch, "images_a_second": speeds}
+        print(json.dumps({**row, "ratio": round(ratio, 2), "one_image_ms": times}), flush=True)
 
 
 if __name__ == "__main__":
