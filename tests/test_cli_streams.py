@@ -28,7 +28,11 @@ def shell(line: str, folder: Path) -> subprocess.CompletedProcess[str]:
         ("edgeclf inspect digits >&-", 0, "edgeclf: stdout is closed; the result is not shown\n"),
         ("edgeclf inspect digits --json >&- 2>&-", 0, ""),
         ("edgeclf inspect digits <&- >/dev/null", 0, ""),
-        ("edgeclf inspect nothere --json >&-", 2, "edgeclf: unknown model 'nothere'; known: cifar10, digits\n"),
+        (
+            "edgeclf inspect nothere --json >&-",
+            2,
+            "edgeclf: unknown model 'nothere'; known: cifar10, clothing, digits\n",
+        ),
         ("edgeclf inspect digits --json 2>&- | tail -n 1 | wc -l | grep -q 1", 0, ""),
         ("edgeclf inspect digits | true", 1, ""),
         ("edgeclf predict --help | true", 1, ""),
