@@ -87,6 +87,7 @@ Latency on {machine}, {runtime}.
 
 - **Data:** {data}. Fingerprint `{fingerprint}`. The data are not part of this repository.
 - **Recipe:** {recipe}
+  `edgeclf inspect {name} --json` shows the settings of the compression.
 - **Made by:** `{command}`
 - **Licence:** the weights are part of edgeclf (Apache-2.0).{credits}
 """
@@ -123,9 +124,7 @@ def main() -> None:
     folder.mkdir(parents=True, exist_ok=True)
     shutil.copyfile(made.models[0].path, path)
     report = edgeclf.bench(path, data=data, baseline=run / "model.keras", progress=progress)
-    card = describe(
-        arguments.name, trained, report, edgeclf.inspect(path), recipe=_describe_recipe(arguments.name, run, taught)
-    )
+    card = describe(arguments.name, trained, report, edgeclf.inspect(path), recipe=_describe_recipe(run, taught))
     (folder / "README.md").write_text(card, encoding="utf-8")
     print(card)
 
@@ -168,7 +167,7 @@ def describe(name: str, trained: Any, report: Any, details: Any, recipe: str) ->
     )
 
 
-def _describe_recipe(name: str, run: Path, taught: Any) -> str:
+def _describe_recipe(run: Path, taught: Any) -> str:
     record = json.loads((run / "run.json").read_text(encoding="utf-8"))
     settings = record["config"]
     precision = "bfloat16" if settings["mixed_precision"] else "float32"
@@ -176,14 +175,15 @@ def _describe_recipe(name: str, run: Path, taught: Any) -> str:
     if record["start"]["origin"]:
         parts.append(f"from the weights of `{record['start']['origin']}`")
     if taught is not None:
-        top1 = percent(taught.metrics["validation"].top1)
-        parts.append(f"half of the loss by a teacher ({taught.model}, {taught.image_size} pixels, validation {top1})")
+        share, top1 = percent(settings["teacher_weight"], 0), percent(taught.metrics["validation"].top1)
+        parts.append(
+            f"{share} of the loss by a teacher ({taught.model}, {taught.image_size} pixels, {top1} on validation)"
+        )
     last = percent(settings["unaugmented_epochs"], 0)
     parts.append(f"augmentation `{settings['augment']}` except in the last {last} of the epochs")
     text = (
         f"{', '.join(parts)}; then post-training int8 with up to 500 calibration images out of the training split; "
-        "temperature, threshold and feature check for unknown images by the validation split. `edgeclf inspect "
-        f"{name} --json` shows the settings of the compression."
+        "temperature, threshold and feature check for unknown images by the validation split."
     )
     return "\n  ".join(textwrap.wrap(text, 110))
 

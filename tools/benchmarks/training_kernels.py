@@ -28,6 +28,7 @@ NETWORKS = (
     ("resnet8", 32, None, 64),
     ("resnet20", 32, None, 64),
     ("mobilenet-v1", 96, 0.25, 32),
+    ("mobilenet-v1", 128, 0.5, 32),
     ("mobilenet-v2", 160, 0.35, 32),
     ("mobilenet-v2", 160, 1.0, 32),
     ("efficientnet-lite0", 160, None, 32),
