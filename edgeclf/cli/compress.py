@@ -199,4 +199,5 @@ COMMAND = Command(
         "edgeclf compress network.h5 --int8 --data photos --out models",
     ),
     settings=_settings,
+    trains=True,
 )
