@@ -28,6 +28,16 @@ def test_vgg() -> None:
     assert count_macs(built("vgg")) == sum(9 * c * f * s * s for (c, f), s in zip(pairs, sizes, strict=True)) + 2560
 
 
+def test_allconv() -> None:
+    # strides in the first, third and fifth convolution
+    channels, sizes = [3, 16, 32, 64, 64, 96, 96], [16, 16, 8, 8, 4, 4]
+    pairs = list(itertools.pairwise(channels))
+    parameters = sum(9 * c * f + NORMALIZATION * f for c, f in pairs) + (96 + 1) * 10
+    assert built("allconv").count_params() == parameters == 201_018
+    macs = sum(9 * c * f * s * s for (c, f), s in zip(pairs, sizes, strict=True)) + 960
+    assert count_macs(built("allconv")) == macs == 7_041_984
+
+
 def test_resnet32() -> None:
     stem, last = 27 * 16, 640
     parameters = stem + NORMALIZATION * 16 + last + 10

@@ -38,7 +38,7 @@ def test_the_example_with_own_photos_explains_itself() -> None:
 
 
 def test_the_table_of_the_zoo_agrees_with_the_cards() -> None:
-    rows = re.findall(r"^\| `(\w+)`, .*\|$", README, flags=re.MULTILINE)
+    rows = re.findall(r"^\| `([\w-]+)`, .*\|$", README, flags=re.MULTILINE)
     assert sorted(rows) == sorted(path.parent.name for path in (ROOT / "models").glob("*/*-int8.tflite"))
     for name in rows:
         (line,) = (line for line in README.splitlines() if line.startswith(f"| `{name}`"))

@@ -11,6 +11,8 @@ from typer.testing import CliRunner
 from edgeclf.artifact.normalization import NORMALIZATIONS
 from edgeclf.cli.main import app
 from edgeclf.compression import Cluster, FineTuning, Prune, QuantizeAware, Recipe, TFLite, parse_recipe, register_step
+from edgeclf.compression.budget.limits import Budget
+from edgeclf.compression.budget.request import SearchPlan
 from edgeclf.compression.choice import Asked, choose_recipes, find_unused, setting_types
 from edgeclf.compression.pipeline.plan import CompressPlan
 from edgeclf.compression.step import STEPS, Step
@@ -167,6 +169,11 @@ def test_settings_are_read_off_the_steps(key: str) -> None:
         (lambda: choose_recipes(Asked(steps={"prune": "half"})), "prune must be a fraction of zeros"),
         (lambda: choose_recipes(Asked(steps={"cluster": "few"})), "cluster must be a whole number"),
         (lambda: CompressPlan("net.keras", (Recipe(),), calibration=0), "calibration must be at least 1"),
+        (lambda: CompressPlan("net.keras", (Recipe(),), seed=-1), "seed must be between 0 and"),
+        (
+            lambda: SearchPlan(CompressPlan("net.keras", (Recipe(),), sensitivity=True), Budget(1.0), {}, False),
+            "--sensitivity measures recipes that are named",
+        ),
         (lambda: CompressPlan("net.keras", ()), "no recipe is given"),
     ],
 )

@@ -20,6 +20,7 @@ from edgeclf.artifact.model_file import ModelFile
 from edgeclf.cli.main import app
 from edgeclf.compression import Recipe, Shrink, StepContext, parse_recipe
 from edgeclf.compression.choice import Asked, choose_recipes, with_settings
+from edgeclf.compression.steps import shrinking
 from edgeclf.compression.steps.criteria import CRITERIA
 from edgeclf.compression.steps.latency_goal import time_int8
 from edgeclf.compression.steps.shrink import choose_shrink
@@ -198,3 +199,21 @@ def test_a_time_is_reached_as_measured() -> None:
         InputError, match=r"target_latency 0\.001 ms: the smallest network with 8 channels a layer takes"
     ):
         Shrink(target_latency=0.001).apply(network, context)
+    with pytest.raises(InputError, match=r"target_latency 1000 ms: the network takes no longer on this machine"):
+        Shrink(target_latency=1000).apply(network, context)
+
+
+def test_no_round_on_the_way_to_a_time_goes_further_than_it(monkeypatch: pytest.MonkeyPatch) -> None:
+    inputs = layers.Input((16, 16, 3))
+    x = layers.Conv2D(64, 3, padding="same", activation="relu")(inputs)
+    x = layers.Conv2D(64, 3, padding="same", activation="relu")(x)
+    x = layers.Dense(3, activation="softmax")(layers.GlobalAveragePooling2D()(x))
+    network = prepare_network(float_network(tf_keras.Model(inputs, x)))
+    whole = trace_channels(network.model).macs()
+    goal = round(0.9 * whole)
+    # what a measurement would find, without the measurement
+    monkeypatch.setattr(shrinking, "find_macs_for_latency", lambda network, graph, *rest: min(goal, graph.macs()))
+    context = StepContext(original=network, data=colored_squares.dataset())
+    recipe = with_settings(Recipe((Shrink(target_latency=1.0),)), {"shrink_epochs": 0, "shrink_iterations": 3})
+    left = trace_channels(recipe.steps[0].apply(network, context).model).macs()
+    assert 0.7 * whole < left <= goal

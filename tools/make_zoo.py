@@ -3,6 +3,7 @@
 
     python tools/make_zoo.py digits
     python tools/make_zoo.py cifar10 --data CIFAR10_JPEG_FOLDER [--run RUN_FOLDER]
+    python tools/make_zoo.py cifar10-fast --data CIFAR10_JPEG_FOLDER
     python tools/make_zoo.py clothing --data CLOTHING_FOLDER --starts FOLDER_OF_TFLITE_FILES
 
 With `--run` an existing run folder is used (a finished one is not trained again, an interrupted one is resumed). A
@@ -27,6 +28,7 @@ from edgeclf.training.config import TrainConfig
 
 ROOT = Path(__file__).resolve().parents[1]
 RESNET8 = "ResNet-8 (He et al., 2016, in the form of MLPerf Tiny)"
+CIFAR10 = "CIFAR-10 (Krizhevsky, 2009), re-coded as JPEG files of 32x32 pixels, which costs some accuracy"
 
 
 @dataclass(frozen=True)
@@ -55,9 +57,15 @@ ENTRIES = {
         "scikit-learn's 8x8 scans of handwritten digits (UCI ML repository)", RESNET8, TrainConfig(model="resnet8")
     ),
     "cifar10": Entry(
-        "CIFAR-10 (Krizhevsky, 2009), re-coded as JPEG files of 32x32 pixels, which costs some accuracy",
+        CIFAR10,
         RESNET8,
         TrainConfig(model="resnet8"),
+        command="--data CIFAR10_JPEG_FOLDER",
+    ),
+    "cifar10-fast": Entry(
+        CIFAR10,
+        "An all-convolutional network (after Springenberg et al., 2015)",
+        TrainConfig(model="allconv", epochs=130),
         command="--data CIFAR10_JPEG_FOLDER",
     ),
     "clothing": Entry(

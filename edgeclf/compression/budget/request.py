@@ -36,12 +36,19 @@ class SearchPlan:
         budget: the limits.
         settings: of the steps and exporters, by key; what is set here is not searched for.
         fixed: whether the recipes are all that is tried, in their order.
+
+    Raises:
+        InputError: something is asked for that a search does not make.
     """
 
     compress: CompressPlan
     budget: Budget
     settings: Mapping[str, Any]
     fixed: bool
+
+    def __post_init__(self) -> None:
+        if self.compress.sensitivity:
+            raise InputError("--sensitivity measures recipes that are named, a budget searches for one; leave one out")
 
 
 def choose_bases(asked: Asked) -> tuple[Recipe, ...]:

@@ -34,19 +34,24 @@ def shrink(network: FloatNetwork, step: Shrink, context: StepContext) -> FloatNe
     """Return a smaller copy of `network`.
 
     Raises:
-        InputError: there are no images, or the goal cannot be reached.
+        InputError: there are no images, or the goal cannot be reached, or is a time that the network holds already.
     """
     data = FineTuningData.from_context(step.training, context)
     model, graph = network.model, trace_shrinkable(network.model, step)
     before, parameters = graph.macs(), network.model.count_params()
     widths, criterion = Widths(step.multiple, step.minimum), find_criterion(step.criterion)
     epochs = automatic_epochs(step.training.epochs, data.steps, TARGET_STEPS)
+    goal = step.target_macs or before - round(step.fraction * before)
     for number in range(1, step.iterations + 1):
         last = number == step.iterations
         scores = criterion.score(model, graph, draw_batches(data.batches.split, network, context.seed))
-        goal = step.target_macs or before - round(step.fraction * before)
         if step.target_latency is not None and (number == 1 or last):
             goal = find_macs_for_latency(network.with_model(model), graph, scores, widths, step.target_latency, context)
+            if number == 1 and goal >= before:
+                raise InputError(
+                    f"target_latency {step.target_latency:g} ms: the network takes no longer on this machine already; "
+                    "ask for less, or compress it without shrink"
+                )
         # the same fraction in each round
         target = goal if last else round(before * (goal / before) ** (number / step.iterations))
         kept = choose_channels(graph, scores, target, widths)

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from edgeclf.errors import InputError, UnknownNameError
 from edgeclf.image.shape import ImageSize, check_image_size, show_size
+from edgeclf.training.networks.allconv import ALLCONV
 from edgeclf.training.networks.applications import EFFICIENTNET_V2_B0, VGG16
 from edgeclf.training.networks.cnn import CNN
 from edgeclf.training.networks.efficientnet_lite0 import EFFICIENTNET_LITE0
@@ -35,6 +36,7 @@ __all__ = [
 
 NETWORKS: dict[str, Network] = {
     "cnn": CNN,
+    "allconv": ALLCONV,
     "resnet8": RESNET8,
     "resnet20": RESNET20,
     "resnet32": RESNET32,
