@@ -153,7 +153,7 @@ class TrainConfig(Record):
         _check_range("temperature", self.temperature, 0.5, 20)
         _check_range("max_latency", self.max_latency, 1e-3, 1e5)
         _check_range("max_size", self.max_size, 1, 1e6)
-        _check_range("seed", self.seed, 0, 2**31 - 1)
+        check_seed(self.seed)
         if self.quick and self.epochs not in (None, 1):
             raise InputError(f"quick trains no epochs, got epochs {self.epochs}; leave --epochs or --quick out")
         if self.quick and self.teacher is not None:
@@ -188,6 +188,12 @@ class TrainConfig(Record):
             if name not in known:
                 raise UnknownNameError("setting", name, known)
         return dataclasses.replace(self, **cast(dict[str, Any], changes))
+
+
+def check_seed(seed: int) -> None:
+    """Raise InputError where TensorFlow or NumPy would not take a seed."""
+    if not 0 <= seed < 2**31:
+        raise InputError(f"seed must be between 0 and {2**31 - 1}, got {seed}")
 
 
 def _check_choice(name: str, value: str | None, choices: tuple[str, ...]) -> None:

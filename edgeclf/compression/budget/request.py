@@ -48,7 +48,9 @@ class SearchPlan:
 
     def __post_init__(self) -> None:
         if self.compress.sensitivity:
-            raise InputError("--sensitivity measures recipes that are named, a budget searches for one; leave one out")
+            raise InputError(
+                "--sensitivity measures recipes that are named, without a budget; leave one of the two out"
+            )
 
 
 def choose_bases(asked: Asked) -> tuple[Recipe, ...]:

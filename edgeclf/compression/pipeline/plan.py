@@ -10,8 +10,7 @@ from edgeclf.compression.choice import check_recipes
 from edgeclf.compression.recipe import Recipe
 from edgeclf.errors import InputError
 from edgeclf.records import Record
-
-MOST_SEED = 2**31 - 1
+from edgeclf.training.config import check_seed
 
 
 @dataclass(frozen=True)
@@ -66,8 +65,7 @@ class CompressPlan(Record):
         check_recipes(self.recipes)
         if self.calibration < 1:
             raise InputError(f"calibration must be at least 1 image, got {self.calibration}")
-        if not 0 <= self.seed <= MOST_SEED:
-            raise InputError(f"seed must be between 0 and {MOST_SEED:,}, got {self.seed}")
+        check_seed(self.seed)
         trains = next((recipe.name for recipe in self.recipes if recipe.trains), None)
         if self.unlabelled and trains is not None:
             raise InputError(f"{trains} trains on labels; leave --unlabelled out, or the steps")

@@ -12,8 +12,7 @@ if TYPE_CHECKING:
 _LAYERS = ((16, 2), (32, 1), (64, 2), (64, 1), (96, 2), (96, 1))
 """Filters and stride of each convolution.
 
-The first one has a stride already: at full resolution a layer of 16 channels costs four times as much and, measured
-with int8 on x86, uses the processor worst.
+The first one has a stride already: at full resolution it and the second layer would cost four times as much.
 """
 
 
