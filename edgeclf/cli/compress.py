@@ -199,6 +199,5 @@ COMMAND = Command(
         "edgeclf compress network.h5 --int8 --data photos --out models",
     ),
     settings=_settings,
-    trains=True,
     interrupted="interrupted; finished models and steps are kept: the same command goes on",
 )

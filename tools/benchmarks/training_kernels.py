@@ -20,9 +20,9 @@ import time
 
 import numpy as np
 
-from edgeclf.cli.training_kernels import VARIABLE
 from edgeclf.measure.machine import describe_machine
 
+VARIABLE = "TF_ENABLE_ONEDNN_OPTS"
 NETWORKS = (
     ("cnn", 32, None, 64),
     ("resnet8", 32, None, 64),
