@@ -104,6 +104,43 @@ def test_a_file_without_a_change_is_packed_as_it_is_where_it_is_aligned() -> Non
         np.testing.assert_array_equal(old.values(), new.values())
 
 
+def integer_graph(network: Any) -> bytes:
+    """What the converter makes of a network, int8 from end to end."""
+    import tensorflow as tf
+
+    converter = tf.lite.TFLiteConverter.from_keras_model(network)
+    converter.optimizations = [tf.lite.Optimize.DEFAULT]
+    random = np.random.default_rng(0)
+    shape = (1, *network.input_shape[1:])
+    converter.representative_dataset = lambda: ([random.normal(size=shape).astype(np.float32)] for _ in range(4))
+    converter.target_spec.supported_ops = [tf.lite.OpsSet.TFLITE_BUILTINS_INT8]
+    converter.inference_input_type = converter.inference_output_type = tf.int8
+    return bytes(converter.convert())
+
+
+def test_equal_vectors_are_written_once() -> None:
+    tf_keras.utils.set_random_seed(0)
+    layers = [tf_keras.layers.Conv2D(40, 1) for _ in range(6)]
+    network = tf_keras.Sequential([tf_keras.layers.Input((8, 8, 40)), *layers])
+    content = integer_graph(network)
+    editor = TfliteEditor(content)
+    assert editor.unpacked is not None, "changed, perhaps: packed anew"
+    packed = editor.pack()
+    # kernels and biases of six layers have 40 zeros of 8 bytes each, which one vector is left of
+    assert len(content) - len(packed) >= (2 * 6 - 1) * 40 * 8
+    before, after = parse(content), parse(packed)
+    assert before.operators == after.operators
+    for old, new in zip(before.tensors, after.tensors, strict=True):
+        np.testing.assert_array_equal(old.scales, new.scales)
+        assert (old.name, old.shape, old.zero_point) == (new.name, new.shape, new.zero_point)
+        np.testing.assert_array_equal(old.values(), new.values())
+    images = np.random.default_rng(0).integers(-128, 128, (3, 8, 8, 40)).astype(np.int8)
+    np.testing.assert_array_equal(logits(packed, images), logits(content, images))
+    again = TfliteEditor(packed)
+    assert again.unpacked is not None
+    assert again.pack() == packed
+
+
 def test_constants_and_names_are_replaced() -> None:
     editor = TfliteEditor(tflite_models.bare("float_0_255"))
     (chosen,) = [t for t in editor.graph.tensors if t.data is not None and t.shape == (10,)][:1]

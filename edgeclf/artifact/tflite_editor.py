@@ -194,13 +194,13 @@ class TfliteEditor:
 
 
 def pack_model(model: Any, size: int) -> bytes:
-    """Write an unpacked model (`ModelT` of the schema) as a FlatBuffer whose buffers are aligned.
+    """Write an unpacked model (`ModelT` of the schema) as a FlatBuffer whose buffers are aligned, equal vectors of numbers once.
 
     Args:
         model: what to write.
         size: bytes that it takes, about.
     """
-    build = _aligning_builder(size + 65536)
+    build = _builder(size + 65536)
     build.Finish(model.Pack(build), file_identifier=IDENTIFIER)
     return bytes(build.Output())
 
@@ -211,12 +211,30 @@ def is_aligned(content: bytes) -> bool:
     return all(place is None or place % ALIGNMENT == 0 for place in places)
 
 
-def _aligning_builder(size: int) -> Any:
+def _builder(size: int) -> Any:
     import flatbuffers
 
-    class AligningBuilder(flatbuffers.Builder):  # type: ignore[misc]
+    class TfliteBuilder(flatbuffers.Builder):  # type: ignore[misc]
+        """Writes buffers aligned, and equal vectors of numbers once.
+
+        A reader follows an offset to each vector, so that several tables may point at the same one. The zero points
+        of signed 8-bit weights are as many zeros of 64 bits as there are channels, which is 5 to 9 % of a small file.
+        """
+
+        def __init__(self, size: int) -> None:
+            super().__init__(size)
+            self.written: dict[tuple[str, bytes], Any] = {}
+
         # the generated Python code knows nothing of the schema's `force_align`
         def StartVector(self, element_size: int, count: int, alignment: int) -> Any:
             return super().StartVector(element_size, count, ALIGNMENT if element_size == 1 and count else alignment)
 
-    return AligningBuilder(size)
+        def CreateNumpyVector(self, values: npt.NDArray[Any]) -> Any:
+            if values.dtype.itemsize == 1:  # the data of a buffer, which programs that edit a file may overwrite
+                return super().CreateNumpyVector(values)
+            key = (values.dtype.str, values.tobytes())
+            if key not in self.written:
+                self.written[key] = super().CreateNumpyVector(values)
+            return self.written[key]
+
+    return TfliteBuilder(size)

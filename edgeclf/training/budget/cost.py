@@ -13,8 +13,10 @@ from dataclasses import dataclass
 from edgeclf.artifact.graph_bounds import peak_of_steps
 from edgeclf.records import Record
 
-_BYTES_A_CHANNEL = 28
-"""Of a file, for each output channel: the bias, and scale and zero point of kernel and bias."""
+_BYTES_A_CHANNEL = 12
+"""Of a file, for each output channel: the bias, and the scales of kernel and bias."""
+_BYTES_A_ZERO_POINT = 8
+"""Of a file, for each channel of the different numbers of channels: zero points are written once for each number."""
 _BYTES_A_TENSOR = 60
 """Of a file, for each tensor and the operator that writes it."""
 _BYTES_A_FILE = 7_000
@@ -189,12 +191,17 @@ class CostLedger:
         steps = {number: self._steps[number] for number in sorted(needed)}
         weights = sum(step.weights for step in steps.values())
         channels = sum(step.channels for step in steps.values())
+        zero_points = sum({step.channels for step in steps.values()})
         tensors = sum(3 if step.weights else 1 for step in steps.values())
         alive = [(step.inputs, (number,)) for number, step in steps.items()]
         return Cost(
             macs=sum(step.macs for step in steps.values()),
             parameters=weights + channels,
-            size_bytes=weights + channels * _BYTES_A_CHANNEL + tensors * _BYTES_A_TENSOR + _BYTES_A_FILE,
+            size_bytes=weights
+            + channels * _BYTES_A_CHANNEL
+            + zero_points * _BYTES_A_ZERO_POINT
+            + tensors * _BYTES_A_TENSOR
+            + _BYTES_A_FILE,
             activation_bytes=peak_of_steps(
                 alive, {number: step.elements for number, step in steps.items()}, [output.number]
             ),
