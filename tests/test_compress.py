@@ -19,6 +19,7 @@ from edgeclf import api
 from edgeclf.artifact.provenance import integrity, read_provenance
 from edgeclf.artifact.run_folder import RunFolder
 from edgeclf.artifact.tflite import TfliteModel, parse
+from edgeclf.dataset import load_dataset
 from edgeclf.dataset.types import Dataset
 from edgeclf.errors import DataError, InputError, ModelError, OutputError
 from edgeclf.inference.classifier import Classifier
@@ -338,6 +339,34 @@ def test_top1_on_images_that_chose_the_epoch_is_marked(made: Made, source: Path,
     report = compress(source, short_recipe("qat-int8"), data=untouched, calibration=30, out=tmp_path / "test")
     assert (report.models[0].split, report.models[0].selected_on) == ("test", False)
     assert not any("chose the epoch" in note for note in report.notes)
+
+
+def test_images_that_a_run_never_saw_chose_no_epoch_of_it(tmp_path: Path) -> None:
+    run = tmp_path / "run"
+    api.train("digits", out=run, model="resnet8", image_size=8, epochs=1, batch_size=256)
+    known = load_dataset("digits", image_size=8)
+    others = {
+        name: replace(split, hashes=tuple(f"{name}-{row}" for row in range(len(split))))
+        for name, split in known.splits.items()
+    }
+    for number, (data, chose) in enumerate(((known, True), (replace(known, splits=others), False))):
+        (model,) = compress(run, "float32", data=data, out=tmp_path / str(number)).models
+        assert (model.split, model.selected_on) == ("validation", chose)
+
+
+def test_a_network_with_dropout_is_fine_tuned_to_the_same_weights_again(data: Dataset, tmp_path: Path) -> None:
+    inputs = layers.Input((16, 16, 3))
+    x = layers.Flatten()(layers.MaxPooling2D(4)(layers.Conv2D(8, 3, padding="same", activation="relu")(inputs)))
+    x = layers.Dense(3, activation="softmax")(layers.Dropout(0.5)(x))
+    colored_squares.trained(tf_keras.Model(inputs, x), data).save(tmp_path / "net.keras")
+    files = []
+    for number in range(2):
+        recipe = with_settings(short_recipe("qat-int8"), {"qat_learning_rate": 0.01})
+        (model,) = compress(
+            tmp_path / "net.keras", recipe, data=data, calibration=30, out=tmp_path / str(number)
+        ).models
+        files.append(Path(model.path).read_bytes())
+    assert files[0] == files[1]
 
 
 def test_two_settings_of_a_step_lie_side_by_side(source: Path, data: Dataset, tmp_path: Path) -> None:

@@ -119,11 +119,69 @@ def test_what_cannot_be_proven_is_not_trained_for_and_the_nearest_is_written(
     assert integrity((tmp_path / "net-int8.tflite").read_bytes()) == "verified"
 
 
+def test_a_named_recipe_that_proves_nothing_is_not_trained_and_the_others_are_tried(
+    source: Path, data: Dataset, tmp_path: Path
+) -> None:
+    report, heard = run(source, data, tmp_path, recipes=["qat-int8", "int8"], max_drop=9)
+    found = report.search
+    (refused,) = found.refused
+    assert refused.name == "qat-int8"
+    assert "30 validation images can prove a drop of" in refused.reason
+    assert [one.candidate.name for one in found.candidates] == ["int8"]
+    assert not [one for one in heard.tasks if one.startswith("quantization-aware training")]
+
+
+def test_a_size_out_of_reach_ends_with_the_smallest_network_that_can_be_made(data: Dataset, tmp_path: Path) -> None:
+    tf_keras = pytest.importorskip("tf_keras")
+    layers = tf_keras.layers
+    inputs = x = layers.Input((colored_squares.SIDE, colored_squares.SIDE, 3))
+    for _ in range(2):
+        x = layers.Conv2D(32, 3, strides=2, padding="same", activation="relu")(x)
+    x = layers.Dense(3, activation="softmax")(layers.GlobalAveragePooling2D()(x))
+    colored_squares.trained(tf_keras.Model(inputs, x), data).save(tmp_path / "net.keras")
+    report, _ = run(tmp_path / "net.keras", data, tmp_path / "out", max_size=2_000, shrink_epochs=1, trials=5)
+    found = report.search
+    # 8 of 32 channels stay: (8 x 8 x 27 x 8 + 4 x 4 x 72 x 8 + 8 x 3) of (8 x 8 x 27 x 32 + 4 x 4 x 288 x 32 + 32 x 3)
+    assert [one.candidate.name for one in found.candidates] == ["int8", "shrink88-int8", "shrink88-qat-int8"]
+    assert (found.refused, found.suggested) == ((), 0)
+    assert found.candidates[found.nearest[0]].size_bytes == min(one.size_bytes for one in found.candidates)
+
+
+def test_a_graph_for_one_image_is_searched_for(source: Path, data: Dataset, tmp_path: Path) -> None:
+    import tensorflow as tf
+
+    root, model = tf.Module(), pytest.importorskip("tf_keras").models.load_model(source, compile=False)
+    shape = tf.TensorSpec((1, colored_squares.SIDE, colored_squares.SIDE, 3), name="image")
+    root.model, serve = model, tf.function(lambda image: model(image, training=False), input_signature=[shape])
+    tf.saved_model.save(root, str(tmp_path / "net"), signatures={"serving_default": serve})
+    report, _ = run(
+        tmp_path / "net", data, tmp_path / "out", max_size=50_000, normalize="raw", labels=colored_squares.NAMES
+    )
+    assert report.search.holds
+    assert report.search.test.images == 60
+
+
+def test_looks_count_every_network_that_validation_images_choose_from(data: Dataset) -> None:
+    from edgeclf.compression import parse_recipe
+    from edgeclf.compression.budget.looks import count_looks
+    from edgeclf.compression.choice import with_settings
+    from edgeclf.compression.step import StepContext
+
+    context: Any = StepContext(original=None, data=data)  # type: ignore[arg-type]
+    assert count_looks(parse_recipe("int8"), context) == 1
+    # one batch of 120 images an epoch: 30 epochs, which is the most, and the state before the first
+    assert count_looks(parse_recipe("qat-int8"), context) == 31
+    # 6,000 batches would be more than 30 epochs as well; three rounds begin with a state each
+    assert count_looks(parse_recipe("shrink50-int8"), context) == 33
+    short = with_settings(parse_recipe("shrink50-qat-int8"), {"qat_epochs": 2, "shrink_epochs": 6, "batch_size": 16})
+    assert count_looks(short, context) == (6 + 3) + (2 + 1)
+
+
 def test_named_recipes_are_tried_in_order_and_training_is_counted(source: Path, data: Dataset, tmp_path: Path) -> None:
     report, _ = run(source, data, tmp_path, recipes=["int8", "qat-int8"], max_size=1000)
     found = report.search
     assert [one.candidate.name for one in found.candidates] == ["int8", "qat-int8"]
-    assert [one.candidate.looks for one in found.candidates] == [1, 1]
+    assert [one.candidate.looks for one in found.candidates] == [1, 2], "the state before the epoch and after it"
     assert found.binding == ("max_size",)
     assert not list((tmp_path / ".net.search").glob("*/stages/*"))
     with pytest.raises(InputError, match="leave --prune out"):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 from pathlib import Path
 from typing import Any
 
@@ -12,7 +13,7 @@ from command_line import document, edgeclf
 from tflite_models import DIGIT_NAMES, bare, digits
 
 from edgeclf import api
-from edgeclf.errors import EdgeclfError, MissingExtraError, ModelError, UnknownNameError
+from edgeclf.errors import EdgeclfError, MissingExtraError, ModelError, RunFailedError, UnknownNameError
 from edgeclf.inference.classifier import Classifier
 
 onnxruntime = pytest.importorskip("onnxruntime")
@@ -86,15 +87,16 @@ def test_a_file_that_computes_something_else_is_not_written(tmp_path: Path, monk
     (tmp_path / "net.tflite").write_bytes(bare("float_0_1"))
     convert = tf2onnx.convert.from_tflite
 
-    def spoil(path: str, **settings: Any) -> Any:
+    def spoil(value: float, path: str, **settings: Any) -> Any:
         model, _ = convert(path, **settings)
         weights = next(one for one in model.graph.initializer if len(one.dims) == 4)
-        weights.raw_data = bytes(len(weights.raw_data))
+        weights.raw_data = np.full(len(weights.raw_data) // 4, value, np.float32).tobytes()
         return model, None
 
-    monkeypatch.setattr(tf2onnx.convert, "from_tflite", spoil)
-    with pytest.raises(Exception, match="the ONNX file differs from the float network by"):
-        api.compress(tmp_path / "net.tflite", to="onnx", normalize="0..1")
+    for wrong in (0, np.nan):
+        monkeypatch.setattr(tf2onnx.convert, "from_tflite", functools.partial(spoil, wrong))
+        with pytest.raises(RunFailedError, match="the ONNX file differs from the float network by"):
+            api.compress(tmp_path / "net.tflite", to="onnx", normalize="0..1")
 
     def fail(path: str, **settings: Any) -> Any:
         raise KeyError("NoSuchOperator")

@@ -166,7 +166,18 @@ def test_a_promised_precision_raises_the_threshold_or_is_said_to_be_out_of_reach
     assert right[strict.shown].mean() > 0.9 > right[plain.shown].mean()
     impossible = choose_thresholds(confidence, None, right, 0.9999)
     assert impossible.threshold == plain.threshold
-    assert "no threshold makes 100.0%" in impossible.notes[0]
+    assert "no threshold shows with a confidence of 95 % that 100.0%" in impossible.notes[0]
+    assert (strict.promised, plain.promised, impossible.promised) == (True, False, False)
+
+
+@pytest.mark.parametrize("count", [150, 400])
+def test_a_promised_precision_is_broken_as_seldom_as_one_trial_would(count: int) -> None:
+    # the confidence says nothing here, and every threshold shows images of which 94 % are right: none holds 95 %
+    random = np.random.default_rng(0)
+    draws = [(random.uniform(0.3, 1, count), random.random(count) < 0.94) for _ in range(400)]
+    broken = sum(choose_thresholds(confidence, None, right, 0.95).promised for confidence, right in draws)
+    # 2.5 % of 400 are 10; 20 or more of them would come about once in 500 times
+    assert broken < 20
 
 
 def test_distances_are_those_of_mahalanobis() -> None:

@@ -26,6 +26,7 @@ from edgeclf.compression.export.graph_parts import PartwiseRun
 from edgeclf.compression.export.graph_queries import weighted_operators
 from edgeclf.compression.export.observation import observe_ranges, pixel_feeder
 from edgeclf.compression.export.parallel import spread
+from edgeclf.compression.export.policy import QuantizationPolicy
 from edgeclf.compression.export.range_choice import best_range, choose_ranges, clip_weights
 from edgeclf.compression.export.tflite import TFLite
 from edgeclf.compression.recipe import Recipe
@@ -180,8 +181,12 @@ def test_settings_are_checked() -> None:
         TFLite(ranges="minmax")
     with pytest.raises(InputError, match="ranges=mse goes with int8 models, got float16"):
         TFLite("float16", ranges="mse")
-    with pytest.raises(InputError, match="training sets ranges and weights; leave ranges and rounding out, or --qat"):
+    with pytest.raises(InputError, match="training sets ranges and weights; leave rounding out, or --qat"):
         Recipe((QuantizeAware(),), TFLite(rounding="nearest"))
+    with pytest.raises(InputError, match="leave equalization out, or --qat"):
+        Recipe((QuantizeAware(),), TFLite(equalization=True))
+    with pytest.raises(InputError, match="makes int8 of all layers; leave float_layers out, or --qat"):
+        Recipe((QuantizeAware(),), TFLite(policy=QuantizationPolicy(float_operators=("SOFTMAX",))))
     assert Recipe((QuantizeAware(),), TFLite()).name == "qat-int8"
 
 

@@ -86,7 +86,8 @@ class FittedProbabilities(Record):
         nll_before: the same at temperature 1.
         shown: images of `split` that were not refused.
         precision: fraction of them whose class is right; None: all were refused.
-        precision_interval: its 95 % interval (Wilson), whose lower end is what is promised.
+        precision_interval: its 95 % interval (Wilson), whose lower end is what is promised; at most the precision
+            that was asked for, where one was.
         refused: fraction of the images of `split` that the rule calls unknown.
         refused_bound: at most so many known images are refused, with a confidence of 95 % (Clopper-Pearson).
         features: the check in feature space; None: there is none.

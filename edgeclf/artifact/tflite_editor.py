@@ -194,7 +194,7 @@ class TfliteEditor:
 
 
 def pack_model(model: Any, size: int) -> bytes:
-    """Write an unpacked model (`ModelT` of the schema) as a FlatBuffer whose buffers are aligned, equal vectors of numbers once.
+    """Write an unpacked model (`ModelT` of the schema) as a FlatBuffer: buffers aligned, equal vectors of numbers once.
 
     Args:
         model: what to write.

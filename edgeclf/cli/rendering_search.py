@@ -61,7 +61,7 @@ def _render_choice(console: Console, report: SearchReport) -> None:
         return
     bound = " and ".join(_OPTION[name] for name in report.binding)
     if report.holds:
-        line(console, f"Picked: {picked.candidate.name}, the first that holds {report.budget.text}.", "bold")
+        line(console, f"Picked: {picked.candidate.label}, the first that holds {report.budget.text}.", "bold")
         line(console, f"What bound: {bound}.")
         for text in report.next_points or (_FIRST,):
             line(console, f"Next point, {text}.")
@@ -69,7 +69,7 @@ def _render_choice(console: Console, report: SearchReport) -> None:
     line(console, f"Nothing holds {report.budget.text}; what bound: {bound}. The nearest misses:", "bold")
     for text in report.misses:
         line(console, text, indent="  ")
-    line(console, f"The nearest, {picked.candidate.name}, was written: it does not hold the budget.")
+    line(console, f"The nearest, {picked.candidate.label}, was written: it does not hold the budget.")
 
 
 def _row(one: Judged, picked: bool, holds: bool) -> list[str]:
@@ -77,8 +77,8 @@ def _row(one: Judged, picked: bool, holds: bool) -> list[str]:
     broken = [_SHORT[name] for name in one.breaks]
     state = "holds" if one.holds else f"too much: {', '.join(broken)}"
     return [
-        found.name,
-        exact(found.calibration),
+        found.label,
+        exact(found.calibration) if found.calibration else MISSING,
         _points(one.drop),
         MISSING if interval is None else " to ".join(map(_points, interval)),
         MISSING if one.level is None else _points(one.drop_bound),

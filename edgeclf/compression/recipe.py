@@ -130,6 +130,21 @@ def parse_recipe(name: str) -> Recipe:
     raise UnknownNameError("format of a recipe", last, formats)
 
 
+def describe_settings(recipe: Recipe) -> str:
+    """Describe the settings of a recipe that are not the defaults of its name: `float_layers=conv2d_3`; often empty."""
+    try:
+        default = parse_recipe(recipe.name)
+    except InputError:  # a label that its step does not parse
+        default = Recipe(tuple(type(step)() for step in recipe.steps), type(recipe.export)())
+    parts: list[str] = []
+    mine: list[Any] = [*recipe.steps, recipe.export]
+    plains: list[Any] = [*default.steps, default.export]
+    for one, plain in zip(mine, plains, strict=True):
+        before = _flat(plain.to_dict())
+        parts += [f"{key}={_shown(value)}" for key, value in _flat(one.to_dict()).items() if value != before.get(key)]
+    return ", ".join(parts)
+
+
 def steps_to_list(steps: Sequence[Step]) -> list[dict[str, Any]]:
     """Return plain values of steps; each carries its `kind`."""
     return [_part_to_dict(step) for step in steps]
@@ -147,6 +162,20 @@ def _parse_step(part: str) -> Step:
         if step is not None:
             return step
     raise UnknownNameError("step of a recipe", part, [kind().label() for kind in STEPS.values()])
+
+
+def _flat(values: Mapping[str, Any]) -> dict[str, Any]:
+    """Return settings by the name of the innermost field."""
+    found: dict[str, Any] = {}
+    for key, value in values.items():
+        found |= _flat(value) if isinstance(value, Mapping) else {key: value}
+    return found
+
+
+def _shown(value: Any) -> str:
+    if isinstance(value, (list, tuple)):
+        return "+".join(map(_shown, value))
+    return f"{value:.4g}" if isinstance(value, float) else str(value)
 
 
 def _check_settings(part: Any) -> Any:

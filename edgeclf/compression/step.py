@@ -73,14 +73,20 @@ class Step(Protocol):
     Attributes:
         kind: its key in `STEPS`, in the JSON of a recipe, and in front of its settings (`qat_epochs`).
         trains: whether it needs labelled images. Every step needs a tf-keras network.
+        target_steps: batches that its training takes where its settings leave the epochs open.
         after: kinds of the steps that may stand before it in a recipe.
         before: kinds of the steps that may stand behind it; a pair is allowed if either of the two allows it.
     """
 
     kind: ClassVar[str]
     trains: ClassVar[bool] = True
+    target_steps: ClassVar[int] = 1000
     after: ClassVar[frozenset[str]] = frozenset()
     before: ClassVar[frozenset[str]] = frozenset()
+
+    def count_networks(self, epochs: int) -> int:
+        """Return from how many networks the validation images choose one: after each epoch, and before the first."""
+        return epochs + 1
 
     def label(self) -> str:
         """Return the part of a recipe's name that stands for it, such as `prune50`; lower case, without hyphen."""

@@ -61,7 +61,7 @@ def describe_next_points(picked: Judged, frontier: Sequence[Judged]) -> tuple[st
         better = [one for one in frontier if _costs(one)[place] < _costs(picked)[place] / (_SAME if place == 2 else 1)]
         if better:
             next_one = max(better, key=lambda one: _costs(one)[place])
-            lines.append(f"{noun}: {next_one.candidate.name}, {_describe_change(picked, next_one)}")
+            lines.append(f"{noun}: {next_one.candidate.label}, {_describe_change(picked, next_one)}")
     return tuple(lines)
 
 
@@ -70,7 +70,7 @@ def describe_miss(one: Judged, budget: Budget) -> str:
     parts = [budget.describe(name, one) for name in one.breaks]
     if "max_drop" in one.breaks and one.drop is not None and budget.judge == "interval":
         parts.append(f"its drop is {100 * one.drop:.2f} points on {one.candidate.images:,} validation images")
-    return f"{one.candidate.name}: " + "; ".join(parts)
+    return f"{one.candidate.label}: " + "; ".join(parts)
 
 
 _BETTER = ("less drop", "smaller", "faster")

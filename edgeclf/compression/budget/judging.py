@@ -5,7 +5,7 @@ one passes by luck. The probability that a candidate passes whose true drop is a
 (Bonferroni, with unequal parts): at most 5 % over all looks, however many. The first one gets 2.5 %, which makes its
 bound the upper end of the usual 95 % interval; look number k from the second on gets 2.5 % / (k (k - 1)), which add up
 to the other 2.5 %. A candidate whose training chose its epoch by validation images counts as many looks as there were
-epochs. Candidates that break another limit are no looks: they could not pass.
+states to choose from. Candidates that break another limit are no looks: they could not pass.
 """
 
 from __future__ import annotations
@@ -34,7 +34,7 @@ class Measured(Record):
         recipe: its plain values.
         name: its short name.
         digest: of all its settings.
-        calibration: training images that set the quantization ranges.
+        calibration: training images that set the quantization ranges; 0: none did.
         size_bytes: of the file.
         latency_ms: median prediction on one thread; None: not measured.
         images: validation images; None: there are none.
@@ -47,6 +47,8 @@ class Measured(Record):
         host: name of the machine that has its file.
         speed: beside the float32 model; None: not measured.
         key: identity of the recipe, the source, the data and the settings.
+        settings: of the recipe, where they are not the defaults, in words.
+        timed: whether a time was asked for when it was made; a file of another format has none all the same.
     """
 
     recipe: dict[str, Any]
@@ -65,6 +67,13 @@ class Measured(Record):
     host: str = ""
     speed: Speed | None = None
     key: str = ""
+    settings: str = ""
+    timed: bool = False
+
+    @property
+    def label(self) -> str:
+        """Its name, with the settings that tell it from others of the same name."""
+        return f"{self.name} ({self.settings})" if self.settings else self.name
 
     @property
     def drop(self) -> float | None:

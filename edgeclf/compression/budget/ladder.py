@@ -60,6 +60,7 @@ class Means:
         train_images: that there are.
         steps: kinds of steps that go with the network.
         may_train: False: whatever is trained, the budget could not be proven.
+        most_shrunk: fraction of the multiply-accumulates that can go from the network, at most.
         noisy_layers: names of the layers whose rounding shows most at the network's output, worst first; empty: they
             were not measured.
     """
@@ -70,6 +71,7 @@ class Means:
     train_images: int
     steps: frozenset[str]
     may_train: bool = True
+    most_shrunk: float = MOST_SHRUNK
     noisy_layers: tuple[str, ...] = ()
 
 
@@ -92,7 +94,7 @@ def make_ladder(means: Means, budget: Budget, plain: Measured) -> tuple[Rung, ..
     if as_large and budget.max_drop is not None:
         rungs += _with_steps(means, ("qat",))
     for more in SHRINK_STEPS if needed > 0 else ():
-        fraction = min(MOST_SHRUNK, math.ceil(round((needed + more) / _ROUND, 6)) * _ROUND)
+        fraction = min(means.most_shrunk, math.ceil(round((needed + more) / _ROUND, 6)) * _ROUND)
         shrunk = {"shrink_fraction": round(fraction, 4)}
         rungs += _with_steps(means, ("shrink",), shrunk) + _with_steps(means, ("shrink", "qat"), shrunk)
     return tuple({str(rung.to_dict()): rung for rung in rungs}.values())
@@ -116,14 +118,16 @@ def make_space(means: Means, budget: Budget, plain: Measured) -> Space:
     space: dict[str, Range] = {}
     known, needed = setting_types(), needed_shrink(budget, plain)
     if "shrink" in means.steps and needed > 0:
-        low = min(MOST_SHRUNK, max(_ROUND, needed))
-        space["shrink_fraction"] = Range(round(low, 4), MOST_SHRUNK)
+        low = min(means.most_shrunk, max(_ROUND, needed))
+        space["shrink_fraction"] = Range(round(low, 4), means.most_shrunk)
     elif needed > 0:
         return {}
     if "qat" in means.steps and budget.max_drop is not None and _can(means, ("qat",)):
         space["qat_epochs"] = Range(3, 30, log=True, whole=True)
         space["qat_learning_rate"] = Range(5e-5, 2e-3, log=True)
         space["qat_distill"] = Range(0.0, 1.0)
+    if all(part.low == part.high for part in space.values()):
+        return {}
     given = {key: Choice((value,)) for key in space if (value := _find_given(means.settings, key)) is not None}
     # what is given is no choice, but belongs to the recipes
     return {key: given.get(key, part) for key, part in space.items() if key in known} if space.keys() - given else {}

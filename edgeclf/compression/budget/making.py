@@ -3,9 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
-import math
 import platform
-from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -17,6 +15,7 @@ from edgeclf.atomic import is_full_disk
 from edgeclf.compression.budget.judging import Measured
 from edgeclf.compression.budget.ladder import Rung
 from edgeclf.compression.budget.limits import Budget
+from edgeclf.compression.budget.looks import count_looks
 from edgeclf.compression.budget.store import CandidateStore, Stored
 from edgeclf.compression.compress_report import CompressedModel
 from edgeclf.compression.pipeline.context import RecipeContext
@@ -27,9 +26,7 @@ from edgeclf.compression.pipeline.run_recipe import Candidate, run_recipe
 from edgeclf.compression.pipeline.scoring import score_float
 from edgeclf.compression.pipeline.speed_gain import SpeedMeter
 from edgeclf.compression.pipeline.stage_cache import StageCache
-from edgeclf.compression.recipe import Recipe
-from edgeclf.compression.steps.fake_quantization import TARGET_STEPS
-from edgeclf.compression.steps.fine_tune import automatic_epochs
+from edgeclf.compression.recipe import Recipe, describe_settings
 from edgeclf.errors import InputError, OutputError, RunFailedError, one_line
 from edgeclf.inference.classifier import Classifier
 from edgeclf.measure.statistics import BoolArray
@@ -82,7 +79,7 @@ class CandidateMaker:
         """
         key = self._key(rung)
         kept = self.store.load(key)
-        if kept is not None and (kept.measured.latency_ms is not None or not self._times):
+        if kept is not None and (kept.measured.timed or not self._times):
             return kept.measured
         recipe, context = Recipe.from_dict(rung.recipe), self._context(rung.calibration)
         cache = StageCache(self._identity(rung.calibration), self.store.stages)
@@ -136,26 +133,31 @@ class CandidateMaker:
         latency, cpu = (None, "") if speed is None else (speed.median_ms, speed.cpu)
         if self._board is not None and candidate.file.is_tflite:
             latency = self._estimate(candidate.file)
-        train = self.context.data.splits["train"] if self.context.data is not None else ()
         measured = Measured(
             recipe=rung.recipe,
             name=candidate.recipe.name,
             digest=candidate.recipe.digest,
-            calibration=rung.calibration,
+            calibration=self._calibrated(candidate.recipe, rung.calibration),
             size_bytes=model.size_bytes,
             latency_ms=latency,
             images=model.images,
             lost=model.lost,
             gained=model.gained,
             top1=model.top1,
-            looks=count_looks(candidate.recipe, len(train)),
+            looks=count_looks(candidate.recipe, self.context),
             seconds=model.seconds,
             cpu=cpu,
             host=platform.node(),
             speed=speed,
             key=key,
+            settings=describe_settings(candidate.recipe),
+            timed=self._times,
         )
         return measured, dataclasses.replace(model, speed=speed)
+
+    def _calibrated(self, recipe: Recipe, asked: int) -> int:
+        images = self._context(asked).calibration_images
+        return 0 if images is None or not recipe.calibrates else len(images)
 
     def _estimate(self, file: ModelFile) -> float:
         assert self._board is not None
@@ -181,19 +183,3 @@ class CandidateMaker:
         if self._budget.board is not None:
             identity["board"] = self._board and [model.to_dict() for model in self._board.models]
         return StageCache(identity).candidate_key(Recipe.from_dict(rung.recipe))
-
-
-def count_looks(recipe: Recipe, train_images: int) -> int:
-    """Return from how many networks the validation images choose as a recipe is applied: one an epoch.
-
-    Where a step chooses its own number of epochs it is taken to be that of quantization-aware training.
-    """
-    looks = 0
-    for training in _trainings(recipe.steps):
-        steps = max(1, math.ceil(train_images / training.batch_size))
-        looks += automatic_epochs(training.epochs, steps, TARGET_STEPS)
-    return max(1, looks)
-
-
-def _trainings(steps: Sequence[Any]) -> list[Any]:
-    return [step.training for step in steps if step.trains and hasattr(step, "training")]

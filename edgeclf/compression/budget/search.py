@@ -12,14 +12,14 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-
 from edgeclf.atomic import check_writable
 from edgeclf.compression.budget.frontier import pick
 from edgeclf.compression.budget.judging import Judge, Judged, Measured, images_to_prove
-from edgeclf.compression.budget.ladder import Means, Rung, make_ladder, make_space, recipe_of
+from edgeclf.compression.budget.ladder import Rung, make_ladder, make_space, recipe_of
 from edgeclf.compression.budget.limits import LIMITS, Budget
-from edgeclf.compression.budget.making import CandidateMaker, count_looks
+from edgeclf.compression.budget.looks import count_looks
+from edgeclf.compression.budget.making import CandidateMaker
+from edgeclf.compression.budget.means import find_means, find_noisy_layers
 from edgeclf.compression.budget.report import Refused
 from edgeclf.compression.budget.request import SearchPlan
 from edgeclf.compression.budget.writing import Found, write_result
@@ -31,21 +31,15 @@ from edgeclf.compression.pipeline.request import check_kind, find_folder
 from edgeclf.compression.pipeline.scoring import scored_split
 from edgeclf.compression.pipeline.training_data import Images
 from edgeclf.compression.recipe import Recipe, digest_of
-from edgeclf.compression.sensitivity import measure_sensitivity
-from edgeclf.compression.step import STEPS
-from edgeclf.errors import DataError, InputError, ModelError, one_line
+from edgeclf.errors import DataError, InputError
 from edgeclf.graph.private_apis import safe_mode
 from edgeclf.keras_files.loading import LoadedNetwork, load_network
 from edgeclf.measure.formatting import milliseconds, size
 from edgeclf.measure.machine import describe_machine
 from edgeclf.progress import SILENT, Progress
-from edgeclf.search import Asked, Evaluation, Finished, RefusedTrialError, Study, open_study
+from edgeclf.search import Asked, Evaluation, Finished, RefusedTrialError, Space, Study, open_study
 from edgeclf.search.storage import show_url
 
-SEARCHED_STEPS = ("qat", "shrink")
-"""Kinds of the steps that recipes of a search are made of, where they are registered."""
-SENSITIVITY_IMAGES = 200
-"""Training images that the noise of each layer is measured on."""
 JUDGED_BY = (
     "the drop is judged by the upper end of its interval on validation images; each further look at them makes it "
     "wider, so that the chance that a model passes by luck stays below 5 % over the whole search"
@@ -84,7 +78,7 @@ def search(plan: SearchPlan, progress: Progress = SILENT, images: Images = None)
             budget=dataclasses.replace(plan.budget, storage=storage),
             judged=work.judge(study.finished()),
             refused=(*work.refused, *_refused(study.finished())),
-            suggested=sum(1 for one in study.finished() if one.plan is None),
+            suggested=sum(1 for one in study.finished() if one.plan is None and one.record is not None),
             provable_drop=work.provable_drop,
             notes=(JUDGED_BY,) if plan.budget.max_drop is not None and plan.budget.judge == "interval" else (),
         )
@@ -143,18 +137,22 @@ class _Work:
         """Try recipes until one holds the budget, or there are no more."""
         provable = self._check_provable()
         bases = self.plan.compress.recipes
-        means = self._means(provable)
-        plain = self._make_plain(Rung.of(bases[0], means.calibration))
-        self._check_processor(study, plain)
+        means, refused = find_means(self.plan, self.context, kind=self.loaded.kind, provable=provable)
+        self.refused += refused
+        space: Space = {}
+        if self.plan.fixed:
+            self._check_processor(study)
+            study.enqueue(study.keep("ladder", lambda: [Rung.of(one, means.calibration).to_dict() for one in bases]))
+        else:
+            plain = self._make_plain(Rung.of(bases[0], means.calibration))
+            self._check_processor(study, plain)
 
-        def list_rungs() -> list[dict[str, Any]]:
-            if self.plan.fixed:
-                return [Rung.of(recipe, means.calibration).to_dict() for recipe in bases]
-            noisy = dataclasses.replace(means, noisy_layers=self._find_noisy_layers(plain))
-            return [rung.to_dict() for rung in make_ladder(noisy, self.budget, plain)]
+            def list_rungs() -> list[dict[str, Any]]:
+                noisy = dataclasses.replace(means, noisy_layers=find_noisy_layers(self.plan, self.context, plain))
+                return [rung.to_dict() for rung in make_ladder(noisy, self.budget, plain)]
 
-        study.enqueue(study.keep("ladder", list_rungs))
-        space = {} if self.plan.fixed else make_space(means, self.budget, plain)
+            study.enqueue(study.keep("ladder", list_rungs))
+            space = make_space(means, self.budget, plain)
 
         def evaluate(asked: Asked) -> Evaluation:
             rung = recipe_of(asked.suggest(space), means) if asked.plan is None else Rung.from_dict(dict(asked.plan))
@@ -174,49 +172,6 @@ class _Work:
     def judge(self, finished: Sequence[Finished]) -> tuple[Judged, ...]:
         """Judge the candidates of the finished trials, in order."""
         return Judge(self.budget).judge(_measured(finished))
-
-    def _means(self, provable: bool) -> Means:
-        data, plan = self.context.data, self.plan.compress
-        usable = []
-        for kind in SEARCHED_STEPS:
-            if kind not in STEPS or self.plan.fixed:
-                continue
-            if self.loaded.kind != "tf-keras" or data is None or not self.context.labelled:
-                self.refused += (Refused(kind, "it needs a tf-keras network and labelled images"),)
-                continue
-            try:
-                STEPS[kind]().check(self.context.original)
-            except InputError as error:
-                self.refused += (Refused(kind, one_line(error)),)
-            else:
-                usable.append(kind)
-        train = 0 if data is None else len(data.splits["train"])
-        return Means(plan.recipes, self.plan.settings, plan.calibration, train, frozenset(usable), provable)
-
-    def _find_noisy_layers(self, plain: Measured) -> tuple[str, ...]:
-        """Measure which layers' rounding shows most at the output, where the plain recipe loses too much by it.
-
-        On training images, which judge nothing.
-        """
-        data, budget = self.context.data, self.budget
-        (alone,) = Judge(budget).judge([plain])
-        if data is None or budget.max_drop is None or alone.holds or not self.plan.compress.recipes[0].calibrates:
-            return ()
-        train = data.splits["train"]
-        rows = np.linspace(0, len(train) - 1, min(len(train), SENSITIVITY_IMAGES)).astype(np.int64)
-        try:
-            layers = measure_sensitivity(
-                self.context.original,
-                train.images[rows],
-                train.labels[rows],
-                calibration=self.context.calibration_images,
-                observed=self.context.observed,
-                progress=self.progress,
-            )
-        except ModelError as error:
-            self.progress.info(f"no layer is kept in float: {one_line(error)}")
-            return ()
-        return tuple(layer.layer for layer in sorted(layers, key=lambda layer: layer.output_db))
 
     def _make_plain(self, rung: Rung) -> Measured:
         try:
@@ -248,9 +203,9 @@ class _Work:
         limit, recipe = self.budget.max_drop_fraction, Recipe.from_dict(rung.recipe)
         if limit is None or self.images is None or self.budget.judge != "interval" or not recipe.trains:
             return
-        judge, data = Judge(self.budget), self.context.data
+        judge = Judge(self.budget)
         judge.judge(_measured(finished))
-        looks = count_looks(recipe, 0 if data is None else len(data.splits["train"]))
+        looks = count_looks(recipe, self.context)
         least = judge.provable_drop(self.images, looks)
         if least > limit:
             raise RefusedTrialError(
@@ -258,12 +213,12 @@ class _Work:
                 f"{100 * least:.2f} points at best"
             )
 
-    def _check_processor(self, study: Study, plain: Measured) -> None:
+    def _check_processor(self, study: Study, *measured: Measured) -> None:
         """Refuse to compare times of different processors."""
         if self.budget.max_latency is None or self.budget.board is not None:
             return
         here = describe_machine().processor
-        others = {plain.cpu, *(one.cpu for one in _measured(study.finished()))} - {here, ""}
+        others = {one.cpu for one in (*measured, *_measured(study.finished()))} - {here, ""}
         if others:
             raise InputError(
                 f"this search has times of {', '.join(sorted(others))}, and this machine is a {here}: expected one "
@@ -277,7 +232,7 @@ class _Work:
         parts.append(size(found.size_bytes))
         if found.latency_ms is not None:
             parts.append(milliseconds(found.latency_ms))
-        self.progress.info(f"{found.name}: {', '.join(parts)}")
+        self.progress.info(f"{found.label}: {', '.join(parts)}")
 
 
 def _measured(finished: Sequence[Finished]) -> list[Measured]:
@@ -290,4 +245,4 @@ def _refused(finished: Sequence[Finished]) -> tuple[Refused, ...]:
         if one.state != "complete":
             name = "a suggested recipe" if one.plan is None else Recipe.from_dict(one.plan["recipe"]).name
             found.append(Refused(name, one.reason))
-    return tuple(found)
+    return tuple(dict.fromkeys(found))

@@ -151,7 +151,8 @@ def _images(network: FloatNetwork, context: StepContext) -> npt.NDArray[np.uint8
 
 
 def _difference(content: bytes, plain: ExportedFile, images: npt.NDArray[np.uint8]) -> float:
-    """Compute the largest difference of an output, relative to the largest one where that is above 1."""
+    """Compute the largest difference of an output, relative to the largest one where that is above 1; NaN where one is.
+    """
     import onnxruntime
 
     session = onnxruntime.InferenceSession(content, providers=["CPUExecutionProvider"])
@@ -161,5 +162,6 @@ def _difference(content: bytes, plain: ExportedFile, images: npt.NDArray[np.uint
         expected = known.run(image[None])
         (found,) = session.run(None, {session.get_inputs()[0].name: image[None]})
         scale = max(1.0, float(np.abs(expected).max()))
-        worst = max(worst, float(np.abs(np.asarray(found) - expected).max()) / scale)
-    return worst
+        # the largest of Python's numbers would leave NaN out
+        worst = np.maximum(worst, np.abs(np.asarray(found) - expected).max() / scale)
+    return float(worst)

@@ -109,11 +109,16 @@ class TFLite(Exporter, Record):
         return FORMATS[self.format].remark
 
     def check_trained_ranges(self) -> None:
-        """Refuse other ranges and another rounding than the default, which training decides."""
-        if (self.ranges, self.rounding) != (RANGES[0], ROUNDINGS[0]):
-            raise InputError(
-                "quantization-aware training sets ranges and weights; leave ranges and rounding out, or --qat"
-            )
+        """Refuse what training decides: ranges and rounding, which of the weights grow, and that all layers are int8."""
+        if self.policy.selects:
+            raise InputError("quantization-aware training makes int8 of all layers; leave float_layers out, or --qat")
+        for name, value, default in (
+            ("ranges", self.ranges, RANGES[0]),
+            ("rounding", self.rounding, ROUNDINGS[0]),
+            ("equalization", self.equalization, False),
+        ):
+            if value != default:
+                raise InputError(f"quantization-aware training sets ranges and weights; leave {name} out, or --qat")
 
     def export(self, network: FloatNetwork, context: StepContext) -> ExportedFile:
         """Convert a prepared network; its tensors keep short names.
@@ -122,8 +127,8 @@ class TFLite(Exporter, Record):
             InputError: calibration images are missing, or ranges were trained that the format cannot carry.
             ModelError: the converter refuses the network.
         """
-        if network.invariants.trained_ranges and self.policy.selects:
-            raise InputError("quantization-aware training makes int8 of all layers; leave float_layers out, or --qat")
+        if network.invariants.trained_ranges:
+            self.check_trained_ranges()
         if network.invariants.trained_ranges and not self.carries_ranges:
             able = ", ".join(name for name, format in FORMATS.items() if format.carries_ranges)
             raise InputError(f"quantization-aware training makes {able} models, got {self.format}; run it apart")

@@ -22,7 +22,7 @@ _Z_999 = 3.29
 """Of the interval that counts as sure: a useful network must not be refused for a few unlucky images."""
 
 
-def check_better_than_chance(loaded: LoadedNetwork, context: RecipeContext, batch: int = 200) -> tuple[str, ...]:
+def check_better_than_chance(loaded: LoadedNetwork, context: RecipeContext) -> tuple[str, ...]:
     """Refuse a network from elsewhere whose predictions are as good as guessing, where there are enough images to see.
 
     Where the split that is scored is too small to see it, training images are looked at besides. Where all are too few,
@@ -31,7 +31,6 @@ def check_better_than_chance(loaded: LoadedNetwork, context: RecipeContext, batc
     Args:
         loaded: the network as it was found.
         context: with the float top-1.
-        batch: images a call.
 
     Returns:
         notes, a line each.
@@ -48,7 +47,7 @@ def check_better_than_chance(loaded: LoadedNetwork, context: RecipeContext, batc
     if not counted.could_be_chance:
         return ()
     if counted.too_few and "train" in data.splits:
-        counted, split = _with_training_images(counted, context, data, batch), f"{split} and training"
+        counted, split = _with_training_images(counted, context, data), f"{split} and training"
         if not counted.could_be_chance:
             return ()
     name = loaded.path.name if loaded.run is None else loaded.run.path.name
@@ -89,12 +88,12 @@ class _Counted:
         return wilson_interval(self.right, len(self.labels), _Z_999)[1] >= self.chance + _USEFUL * (1 - self.chance)
 
 
-def _with_training_images(counted: _Counted, context: RecipeContext, data: Dataset, batch: int) -> _Counted:
+def _with_training_images(counted: _Counted, context: RecipeContext, data: Dataset) -> _Counted:
     from edgeclf.keras_files.predictor import KerasPredictor
 
     train = data.splits["train"]
     rows = range_rows(len(train), LABELLED_RANGE_IMAGES)
-    predictor = KerasPredictor(context.original, batch_size=batch)
+    predictor = KerasPredictor(context.original, batch_size=context.float_batch)
     hits = predictor.top1(np.asarray(train.images[rows])) == train.labels[rows]
     labels = np.concatenate([counted.labels, train.labels[rows]])
     return _Counted(labels, counted.right + int(hits.sum()), counted.classes)

@@ -28,8 +28,9 @@ class RecipeContext(StepContext):
         notes: what users should know about the source, a line each; every model's notes begin with them.
         choice: of the network, by a budget that the user asked for; None: there was none.
         fit_probabilities: whether temperature, threshold and feature space are fitted on validation images.
+        float_batch: images that the float network is called with at once; a SavedModel may know one batch size alone.
         precision: that the threshold is chosen for; None: it refuses at most one in twenty known photos.
-        selected: whether the scored images chose the epoch of the float network that was kept.
+        selected: whether some of the scored images chose the epoch of the float network that was kept.
     """
 
     name: str
@@ -43,6 +44,7 @@ class RecipeContext(StepContext):
     notes: tuple[str, ...] = ()
     choice: NetworkChoice | None = None
     fit_probabilities: bool = True
+    float_batch: int = 200
     precision: float | None = None
 
     @property

@@ -15,10 +15,12 @@ from edgeclf.compression.pipeline.chance import check_better_than_chance
 from edgeclf.compression.pipeline.class_names import settle_classes
 from edgeclf.compression.pipeline.context import RecipeContext
 from edgeclf.compression.pipeline.plan import CompressPlan
-from edgeclf.compression.pipeline.scoring import predict_float, score_float
+from edgeclf.compression.pipeline.scoring import predict_float, score_float, scored_split
 from edgeclf.compression.pipeline.training_data import Images, find_data
 from edgeclf.compression.recipe import digest_of, steps_to_list
 from edgeclf.dataset import Dataset
+from edgeclf.dataset.known_images import read_images, shorten
+from edgeclf.errors import InputError
 from edgeclf.graph.prepared_network import prepare_network
 from edgeclf.inference.input_range import InputRange
 from edgeclf.keras_files.input_range import choose_input_range
@@ -68,25 +70,36 @@ def prepare(loaded: LoadedNetwork, plan: CompressPlan, progress: Progress, image
         name=loaded.name,
         network_input=chosen,
         labelled=not plan.unlabelled,
-        selected=loaded.run is not None,
+        selected=_chose_an_epoch(loaded, data),
         class_source=named.source,
         notes=named.notes,
         choice=None if loaded.run is None else read_choice(loaded.run.run_json),
         fit_probabilities=plan.fit_probabilities,
         precision=plan.precision,
+        float_batch=1 if loaded.kind == "SavedModel" else RecipeContext.float_batch,
     )
-    # a SavedModel may know one batch size alone
-    batch = 1 if loaded.kind == "SavedModel" else 200
     context = dataclasses.replace(
         context,
-        float_correct=score_float(context, batch),
-        float_labels=predict_float(context, batch) if plan.unlabelled else None,
+        float_correct=score_float(context),
+        float_labels=predict_float(context) if plan.unlabelled else None,
     )
-    notes = (*named.notes, *_assumptions(chosen), *check_better_than_chance(loaded, context, batch))
+    notes = (*named.notes, *_assumptions(chosen), *check_better_than_chance(loaded, context))
     context = dataclasses.replace(context, notes=notes)
     if data is not None and (plan.sensitivity or any(recipe.calibrates for recipe in plan.recipes)):
         context = draw_calibration(context, data, plan.calibration)
     return context
+
+
+def _chose_an_epoch(loaded: LoadedNetwork, data: Dataset | None) -> bool:
+    """Return whether images that are scored chose the epoch of the run, or may have."""
+    scored = scored_split(data)
+    if loaded.run is None or scored is None:
+        return False
+    try:
+        known = read_images(loaded.run)
+    except InputError:
+        known = None
+    return known is None or not known.of_split("validation").isdisjoint(map(shorten, scored[1].hashes))
 
 
 def _assumptions(chosen: InputRange) -> tuple[str, ...]:

@@ -31,30 +31,20 @@ def scored_split(data: Dataset | None) -> tuple[str, Split] | None:
     return None
 
 
-def score_float(context: RecipeContext, batch: int = 200) -> BoolArray | None:
-    """Return which images of the scored split the float network predicts correctly, bool[N]; None without labels.
-
-    Args:
-        context: with the network and the images.
-        batch: images a call.
-    """
-    scored, found = scored_split(context.data), predict_float(context, batch) if context.labelled else None
+def score_float(context: RecipeContext) -> BoolArray | None:
+    """Return which images of the scored split the float network predicts correctly, bool[N]; None without labels."""
+    scored, found = scored_split(context.data), predict_float(context) if context.labelled else None
     return None if scored is None or found is None else np.asarray(found == scored[1].labels, bool)
 
 
-def predict_float(context: RecipeContext, batch: int = 200) -> npt.NDArray[np.int64] | None:
-    """Return the classes that the float network predicts for the scored split, int64[N]; None without images.
-
-    Args:
-        context: with the network and the images.
-        batch: images a call.
-    """
+def predict_float(context: RecipeContext) -> npt.NDArray[np.int64] | None:
+    """Return the classes that the float network predicts for the scored split, int64[N]; None without images."""
     scored = scored_split(context.data)
     if scored is None:
         return None
     from edgeclf.keras_files.predictor import KerasPredictor
 
-    return KerasPredictor(context.original, batch_size=batch).top1(scored[1].images, context.progress)
+    return KerasPredictor(context.original, batch_size=context.float_batch).top1(scored[1].images, context.progress)
 
 
 @dataclass(frozen=True)

@@ -112,7 +112,7 @@ def fit_probabilities(
         bins=BINS,
         shown=shown,
         precision=correct / shown if shown else None,
-        precision_interval=wilson_interval(correct, shown) if shown else None,
+        precision_interval=_interval(correct, shown, precision if chosen.promised else None) if shown else None,
         refused=1 - shown / len(labels),
         refused_bound=chosen.refused_bound,
         features=space,
@@ -121,6 +121,12 @@ def fit_probabilities(
         nll_before=mean_nll(logits, labels, 1.0),
     )
     return Fit(dataclasses.replace(fitted, **_errors(outputs, labels, right)), None if space is None else arrays)
+
+
+def _interval(correct: int, shown: int, promised: float | None) -> tuple[float, float]:
+    """Compute the interval of the precision; a threshold that was chosen for a precision promises that and no more."""
+    low, high = wilson_interval(correct, shown)
+    return (low if promised is None else min(low, promised)), high
 
 
 def _without_logits(file: ModelFile, *, of_views: bool) -> Fit:

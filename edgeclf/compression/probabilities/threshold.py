@@ -2,17 +2,21 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 
 import numpy as np
 import numpy.typing as npt
 
 from edgeclf.measure.calibration import most_events, upper_bound
-from edgeclf.measure.statistics import wilson_interval
+from edgeclf.measure.paired_interval import clopper_pearson_interval
 
 MOST_REFUSED = 0.05
 """Fraction of known images that may be called unknown, at most, with a confidence of 95 %."""
 _MARGIN = 1e-6
+_TRIALS = 20
+"""Thresholds that are tried for a precision."""
+_ONE_SIDED = 0.025
 
 Floats = npt.NDArray[np.float64]
 
@@ -27,6 +31,7 @@ class Thresholds:
         shown: bool[N], known images that are not refused.
         refused_bound: at most so many known images are refused, with a confidence of 95 %.
         notes: what cannot be promised, one line each.
+        promised: the precision that was asked for is reached.
     """
 
     threshold: float
@@ -34,6 +39,7 @@ class Thresholds:
     shown: npt.NDArray[np.bool_]
     refused_bound: float
     notes: tuple[str, ...] = ()
+    promised: bool = False
 
 
 def choose_thresholds(
@@ -48,8 +54,8 @@ def choose_thresholds(
         confidence: float64[N], probability of the best class of known images.
         distances: float64[N] of their features; None: there is no check of features.
         correct: bool[N], whether the best class is right.
-        precision: fraction of shown images that must be right, at the lower end of its 95 % interval, however many are
-            refused; None: as many are refused as `MOST_REFUSED` allows.
+        precision: fraction of shown images that must be right, at the lower end of a 95 % interval (Clopper-Pearson),
+            however many are refused; None: as many are refused as `MOST_REFUSED` allows.
 
     Raises:
         ValueError: there are no images.
@@ -77,16 +83,21 @@ def choose_thresholds(
         kept = _shown(confidence, distances, *rule(min(middle, count - 1)))
         low, high = (middle, high) if int((~kept).sum()) <= allowed else (low, middle)
     threshold, limit = rule(min(low, count - 1))
+    promised = False
     if precision is not None:
-        threshold, note = _raise_threshold(
+        threshold, promised = _raise_threshold(
             threshold, confidence, _shown(confidence, distances, 0, limit), correct, precision
         )
-        notes += note
+        if not promised:
+            notes.append(
+                f"no threshold shows with a confidence of 95 % that {precision:.1%} of the images above it are right; "
+                "the threshold is chosen by the share of refused photos alone"
+            )
     threshold = max(0.0, threshold - _MARGIN)
     if limit is not None:
         limit *= 1 + _MARGIN
     shown = _shown(confidence, distances, threshold, limit)
-    return Thresholds(threshold, limit, shown, upper_bound(int((~shown).sum()), count), tuple(notes))
+    return Thresholds(threshold, limit, shown, upper_bound(int((~shown).sum()), count), tuple(notes), promised)
 
 
 def _shown(
@@ -98,11 +109,30 @@ def _shown(
 
 def _raise_threshold(
     threshold: float, confidence: Floats, near: npt.NDArray[np.bool_], correct: npt.NDArray[np.bool_], wanted: float
-) -> tuple[float, list[str]]:
-    """Find the lowest threshold from which on shown images are right often enough."""
-    for candidate in np.unique(confidence[confidence >= threshold]):
-        shown = near & (confidence >= candidate)
-        if shown.any() and wilson_interval(int(correct[shown].sum()), int(shown.sum()))[0] >= wanted:
-            return float(candidate), []
-    reason = f"no threshold makes {wanted:.1%} of the shown validation images right at the lower end of its interval"
-    return threshold, [f"{reason}; the threshold is chosen by the share of refused photos alone"]
+) -> tuple[float, bool]:
+    """Find a low threshold from which on shown images are right often enough; False: there is none.
+
+    The strictest of some thresholds, which are set by the number of images that they show and not by which of these are
+    right, is tried first, and the first that fails ends the search. So no threshold is promised for having been the
+    luckiest of many, and the chance of a promise that does not hold is that of a single trial.
+
+    Source: fixed sequence testing, as in Angelopoulos et al., "Learn then Test", 2021, arXiv:2110.01052.
+    """
+    shown = near & (confidence >= threshold)
+    ranked = np.sort(confidence[shown])[::-1]
+    if not len(ranked):
+        return threshold, False
+    fewest = min(len(ranked), _least_images(wanted))
+    counts = np.unique(np.linspace(fewest, len(ranked), _TRIALS).astype(np.int64))
+    found = None
+    for candidate in dict.fromkeys(ranked[counts - 1]):
+        kept = shown & (confidence >= candidate)
+        if clopper_pearson_interval(int(correct[kept].sum()), int(kept.sum()), 2 * _ONE_SIDED)[0] < wanted:
+            break
+        found = float(candidate)
+    return (threshold, False) if found is None else (found, True)
+
+
+def _least_images(wanted: float) -> int:
+    """Return how many images show `wanted` with some of them wrong: twice as many as do with none wrong."""
+    return 1 if wanted <= 0 else math.ceil(2 * math.log(_ONE_SIDED) / math.log(min(wanted, 1 - 1e-9)))

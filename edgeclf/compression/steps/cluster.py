@@ -34,6 +34,7 @@ class Cluster(Step, Record):
     training: FineTuning = TRAINING
 
     kind: ClassVar[str] = "cluster"
+    target_steps: ClassVar[int] = 600
     after: ClassVar[frozenset[str]] = frozenset({"prune"})
 
     def __post_init__(self) -> None:

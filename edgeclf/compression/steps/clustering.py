@@ -19,7 +19,6 @@ if TYPE_CHECKING:
     from edgeclf.compression.steps.cluster import Cluster
 
 layers = tf_keras.layers
-TARGET_STEPS = 600
 
 
 def cluster(network: FloatNetwork, step: Cluster, context: StepContext) -> FloatNetwork:
@@ -45,7 +44,7 @@ def cluster(network: FloatNetwork, step: Cluster, context: StepContext) -> Float
         model,
         data,
         label=f"clustering to {step.clusters} weights",
-        epochs=automatic_epochs(step.training.epochs, data.steps, TARGET_STEPS),
+        epochs=automatic_epochs(step.training.epochs, data.steps, step.target_steps),
         learning_rate=step.training.learning_rate,
     )
     notes: tuple[str, ...] = ()

@@ -34,7 +34,6 @@ from edgeclf.graph.quantizable import NoQuantizerError, make_quantizable
 if TYPE_CHECKING:
     from edgeclf.compression.steps.quantize_aware import QuantizeAware
 
-TARGET_STEPS = 1000
 PREFIX = "quant_"
 
 
@@ -55,7 +54,7 @@ def train_quantized(network: FloatNetwork, step: QuantizeAware, context: StepCon
         model,
         data,
         label="quantization-aware training",
-        epochs=automatic_epochs(step.training.epochs, data.steps, TARGET_STEPS),
+        epochs=automatic_epochs(step.training.epochs, data.steps, step.target_steps),
         learning_rate=step.training.learning_rate,
     )
     if network.invariants.clusters is not None:

@@ -165,6 +165,8 @@ def fine_tune(
     """
     if epochs == 0 or _restore(model, data.checkpoints, label):
         return
+    # networks that others trained may have layers that draw, such as Dropout
+    tf_keras.utils.set_random_seed(data.batches.seed)
     steps = data.steps
     schedule = WarmupCosine(learning_rate, epochs * steps, min(steps, epochs * steps // 10))
     loss = tf_keras.losses.CategoricalCrossentropy(from_logits=not gives_probabilities(data.teacher.model))

@@ -43,6 +43,7 @@ class Prune(Step, Record):
     training: FineTuning = TRAINING
 
     kind: ClassVar[str] = "prune"
+    target_steps: ClassVar[int] = 1800
 
     def __post_init__(self) -> None:
         if not 0 < self.fraction < 1:

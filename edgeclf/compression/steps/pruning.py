@@ -23,7 +23,6 @@ if TYPE_CHECKING:
     from edgeclf.compression.steps.prune import Prune
 
 layers = tf_keras.layers
-TARGET_STEPS = 1800
 RISING = 0.6
 """Fraction of the training during which sparsity rises; the rest lets the network recover."""
 HIGHEST = 0.98
@@ -37,7 +36,7 @@ def prune(network: FloatNetwork, step: Prune, context: StepContext) -> FloatNetw
     """
     data = FineTuningData.from_context(step.training, context)
     chosen, goal, notes = choose_layers(network.model, step)
-    epochs = automatic_epochs(step.training.epochs, data.steps, TARGET_STEPS)
+    epochs = automatic_epochs(step.training.epochs, data.steps, step.target_steps)
     last = max(1, int(RISING * epochs * data.steps))
     settings = _wrapper_settings(step, goal, last)
     model = wrap_layers(

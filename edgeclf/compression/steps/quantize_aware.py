@@ -29,6 +29,7 @@ class QuantizeAware(Step, Record):
     training: FineTuning = TRAINING
 
     kind: ClassVar[str] = "qat"
+    target_steps: ClassVar[int] = 1000
     after: ClassVar[frozenset[str]] = frozenset({"prune", "cluster"})
 
     def label(self) -> str:

@@ -7,8 +7,9 @@ go, a criterion (`criteria`); channels go in several rounds with training betwee
 
 from __future__ import annotations
 
+import math
 import re
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, ClassVar
 
 from edgeclf.compression.step import Step, StepContext
@@ -56,6 +57,7 @@ class Shrink(Step, Record):
     training: FineTuning = TRAINING
 
     kind: ClassVar[str] = "shrink"
+    target_steps: ClassVar[int] = 6000
     before: ClassVar[frozenset[str]] = frozenset({"prune", "cluster", "qat"})
 
     def __post_init__(self) -> None:
@@ -75,6 +77,21 @@ class Shrink(Step, Record):
             if getattr(self, name) < 1:
                 raise InputError(f"{name} of shrink must be at least 1, got {getattr(self, name)}")
         find_criterion(self.criterion)
+
+    def most_fraction(self, network: FloatNetwork) -> float:
+        """Return the largest fraction that can go from a network, in whole hundredths.
+
+        Raises:
+            InputError: nothing can be removed.
+        """
+        from edgeclf.compression.steps.shrinking import count_least_macs, trace_shrinkable
+
+        graph = trace_shrinkable(network.model, replace(self, fraction=0.01, target_macs=None, target_latency=None))
+        return math.floor(100 * (1 - count_least_macs(graph, self) / graph.macs())) / 100
+
+    def count_networks(self, epochs: int) -> int:
+        """Return as many as the epochs of all rounds, and the state before each round."""
+        return epochs + self.iterations
 
     def label(self) -> str:
         """Return `shrink50`, `shrinkto6200000` or `shrink2.5ms`."""

@@ -25,7 +25,6 @@ from edgeclf.measure.formatting import percent
 if TYPE_CHECKING:
     from edgeclf.compression.steps.shrink import Shrink
 
-TARGET_STEPS = 6000
 SCORED_IMAGES, SCORED_BATCH = 1024, 64
 """Training images that a criterion looks at, at most, and how many of them at once."""
 
@@ -40,7 +39,7 @@ def shrink(network: FloatNetwork, step: Shrink, context: StepContext) -> FloatNe
     model, graph = network.model, trace_shrinkable(network.model, step)
     before, parameters = graph.macs(), network.model.count_params()
     widths, criterion = Widths(step.multiple, step.minimum), find_criterion(step.criterion)
-    epochs = automatic_epochs(step.training.epochs, data.steps, TARGET_STEPS)
+    epochs = automatic_epochs(step.training.epochs, data.steps, step.target_steps)
     goal = step.target_macs or before - round(step.fraction * before)
     for number in range(1, step.iterations + 1):
         last = number == step.iterations
@@ -89,7 +88,7 @@ def trace_shrinkable(model: Any, step: Shrink) -> ChannelGraph:
     criterion = find_criterion(step.criterion)
     if criterion.require is not None:
         criterion.require(model, graph)
-    whole, least = graph.macs(), graph.macs(smallest_network(graph, Widths(step.multiple, step.minimum)))
+    whole, least = graph.macs(), count_least_macs(graph, step)
     if step.target_latency is not None:
         return graph
     if step.target_macs is not None and step.target_macs >= whole:
@@ -105,6 +104,11 @@ def trace_shrinkable(model: Any, step: Shrink) -> ChannelGraph:
             "less, or lower --set shrink_minimum"
         )
     return graph
+
+
+def count_least_macs(graph: ChannelGraph, step: Shrink) -> int:
+    """Count the multiply-accumulates that stay where each layer keeps as few channels as `step` allows."""
+    return graph.macs(smallest_network(graph, Widths(step.multiple, step.minimum)))
 
 
 def draw_batches(split: Split, network: FloatNetwork, seed: int) -> Batches:

@@ -27,7 +27,6 @@ if TYPE_CHECKING:
     from edgeclf.compression.steps.quantize_aware import QuantizeAware
 
 layers = tf_keras.layers
-TARGET_STEPS = 1000
 NOTE = "trained with edgeclf's own rounding in the loop ({refused}); calibration sets the ranges"
 _CONVOLUTIONS = (layers.Conv2D, layers.DepthwiseConv2D, layers.Dense)
 _FUSES = (*_CONVOLUTIONS, layers.BatchNormalization, layers.Add, layers.Rescaling)
@@ -67,7 +66,7 @@ def train_rounded(network: FloatNetwork, step: QuantizeAware, context: StepConte
         model,
         data,
         label="quantization-aware training",
-        epochs=automatic_epochs(step.training.epochs, data.steps, TARGET_STEPS),
+        epochs=automatic_epochs(step.training.epochs, data.steps, step.target_steps),
         learning_rate=step.training.learning_rate,
     )
     # The layers of `copy` are those inside the wrappers, and have learned with them.
