@@ -350,8 +350,16 @@ def test_images_that_a_run_never_saw_chose_no_epoch_of_it(tmp_path: Path) -> Non
         for name, split in known.splits.items()
     }
     for number, (data, chose) in enumerate(((known, True), (replace(known, splits=others), False))):
-        (model,) = compress(run, "float32", data=data, out=tmp_path / str(number)).models
+        report = compress(run, "float32", data=data, out=tmp_path / str(number))
+        (model,) = report.models
         assert (model.split, model.selected_on) == ("validation", chose)
+        assert not any("not finished" in note for note in report.notes)
+    record = json.loads((run / "run.json").read_text())
+    (run / "run.json").write_text(json.dumps({**record, "finished": False}))
+    heard = Listener()
+    unfinished = compress(run, "float32", data=known, out=tmp_path / "unfinished", progress=heard)
+    assert any("not finished; it goes on with edgeclf train --resume" in line for line in heard.warned)
+    assert any("not finished" in note for note in unfinished.models[0].notes)
 
 
 def test_a_network_with_dropout_is_fine_tuned_to_the_same_weights_again(data: Dataset, tmp_path: Path) -> None:

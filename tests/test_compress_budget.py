@@ -340,6 +340,7 @@ def test_what_cannot_work_is_refused_before_the_source_is_read(tmp_path: Path) -
         ({"max_drop": 1.0, "qat_epoch": 3}, "qat_epochs"),
         ({"max_latency": 1.0, "board": "missing.json"}, r"missing\.json"),
         ({"max_latency": 1.0, "to": ["onnx"]}, r"onnx makes a \.onnx file, which is not timed"),
+        ({"max_drop": 1.0, "to": ["onnx"]}, r"onnx makes a \.onnx file, which is not run on images"),
         ({"max_drop": 1.0, "storage": "nonsense"}, "nonsense cannot be used"),
     ):
         with pytest.raises(InputError, match=reason):

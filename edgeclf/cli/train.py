@@ -186,9 +186,16 @@ ENSEMBLE = (
 
 
 def make_config(values: dict[str, Any]) -> dict[str, Any]:
-    """Return the options with `config` in place of those that are fields of it, and of `--set`."""
+    """Return the options with `config` in place of those that are fields of it, and of `--set`.
+
+    Raises:
+        InputError: a setting is given both ways.
+    """
     settings = values.pop("settings", {})
     fields = take_fields(values, config_record())
+    twice = next((name for name in fields if name in settings), None)
+    if twice is not None:
+        raise InputError(f"--set {twice} and the option of its own both set it; leave one of the two out")
     return {**values, "config": config_record()(**{**settings, **fields})}
 
 

@@ -167,7 +167,7 @@ def parse_milliseconds(text: str, option: str) -> float:
     except (ValueError, KeyError):
         raise InputError(f"{option} takes a time such as 5ms or 800us, got {text!r}") from None
     if not 0 < value < float("inf"):
-        raise InputError(f"{option} must be above 0, got {text!r}")
+        raise InputError(f"{option} must be above 0 and finite, got {text!r}")
     return value
 
 
@@ -184,7 +184,7 @@ def parse_bytes(text: str, option: str) -> int:
     except (ValueError, KeyError):
         raise InputError(f"{option} takes a size such as 500MB or 2GB, got {text!r}") from None
     if not 1 <= size < 2**63:
-        raise InputError(f"{option} must be at least 1 byte, got {text!r}")
+        raise InputError(f"{option} must be at least 1 byte and below 2^63, got {text!r}")
     return int(size)
 
 

@@ -83,7 +83,7 @@ def find_outputs(plan: OutputRequest, run_folders: Sequence[Path], *, page: bool
             raise OutputError(f"{path} is a folder; {argument} takes a file")
         if path.exists() and not plan.overwrite:
             raise OutputError(f"{path} exists; choose another {argument}, or replace it with --overwrite")
-        check_writable(path.parent)
+        check_writable(path.parent, argument)
     return Outputs(json, html)
 
 

@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from edgeclf.dataset import Listing
+from edgeclf.errors import InputError
 from edgeclf.progress import SILENT, Progress
 from edgeclf.training.config import TrainConfig
 
@@ -35,6 +36,9 @@ class TrainPlan:
         began: when the call began, seconds of `time.monotonic`.
         features: of frozen networks, shared with other trainings on the same photos; None: they are computed.
         teachers: what teachers predicted, shared likewise.
+
+    Raises:
+        InputError: an earlier run is to be both continued and replaced.
     """
 
     data: str | Path | Listing
@@ -48,3 +52,16 @@ class TrainPlan:
     began: float = dataclasses.field(default_factory=time.monotonic)
     features: FeatureCache | None = None
     teachers: TeacherPredictions | None = None
+
+    def __post_init__(self) -> None:
+        check_continuation(resume=self.resume, overwrite=self.overwrite)
+
+
+def check_continuation(*, resume: bool, overwrite: bool) -> None:
+    """Refuse to both continue and replace what an earlier call left.
+
+    Raises:
+        InputError: both are asked for.
+    """
+    if resume and overwrite:
+        raise InputError("--resume continues an earlier run and --overwrite replaces it; give one of the two")

@@ -29,6 +29,7 @@ from edgeclf.training.networks import NETWORKS, check_network, find_network, has
 from edgeclf.training.parent_run import ParentRun, check_folder, find_parent
 from edgeclf.training.plan import TrainPlan
 from edgeclf.training.pretraining.config import PretrainConfig
+from edgeclf.training.teacher import check_teacher
 
 
 @dataclass(frozen=True)
@@ -194,8 +195,10 @@ def _log_own_settings(plan: RunPlan, config: TrainConfig, request: TrainPlan) ->
 
 
 def _check_settings(plan: RunPlan, *, trust_model: bool) -> None:
-    """Refuse settings that do not fit the network, and weights that cannot be loaded."""
+    """Refuse settings that do not fit the network, weights that cannot be loaded, and a teacher that is not there."""
     config = plan.config
+    if config.teacher is not None:
+        check_teacher(config.teacher, plan.folder, resumes=plan.earlier is not None)
     if plan.parent is not None:
         return
     if config.weights not in ("auto", "none"):

@@ -17,6 +17,7 @@ import numpy as np
 import numpy.typing as npt
 
 from edgeclf.artifact.ensemble_folder import find_ensemble
+from edgeclf.artifact.locate import locate_model
 from edgeclf.artifact.run_folder import RunFolder
 from edgeclf.atomic import atomic_file
 from edgeclf.dataset import load_dataset
@@ -210,6 +211,28 @@ def _check_arrays(path: Path, classes: Any, contents: Any, probabilities: Any) -
     values = np.asarray(probabilities, np.float64)
     if not (np.isfinite(values).all() and (values >= 0).all() and (abs(values.sum(1) - 1) < _SUM_TOLERANCE).all()):
         raise InputError(f"{path}: expected probabilities, rows of numbers from 0 on that add up to 1")
+
+
+def check_teacher(path: str, folder: RunFolder, *, resumes: bool) -> None:
+    """Refuse a teacher that is not there, before anything is downloaded, loaded or trained.
+
+    Args:
+        path: as the user named it.
+        folder: the run folder; a run that goes on needs no more than the predictions that it recorded.
+        resumes: whether it is a run that goes on.
+
+    Raises:
+        InputError: there is no such file, run or model.
+    """
+    if (resumes and folder.teacher_path.is_file()) or Path(path).exists():
+        return
+    try:
+        locate_model(path)
+    except InputError as error:
+        raise InputError(
+            f"--teacher {path}: expected a run folder, a model file, recorded predictions ({RECORDED}) or the name of "
+            f"a model in the zoo; there is none of these"
+        ) from error
 
 
 def _open_teacher(path: str, dataset: Dataset, request: TrainPlan) -> tuple[Predictor, str]:

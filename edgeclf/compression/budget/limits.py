@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import math
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from types import MappingProxyType
@@ -126,6 +127,11 @@ def take_budget(keywords: Mapping[str, Any]) -> tuple[Budget | None, dict[str, A
     names = {field.name for field in dataclasses.fields(Budget)}
     given = {name: value for name, value in keywords.items() if name in names and value is not None}
     others = {name: value for name, value in keywords.items() if name not in names}
+    endless = next(
+        (name for name, value in given.items() if isinstance(value, float) and not math.isfinite(value)), None
+    )
+    if endless is not None:
+        raise InputError(f"--{endless.replace('_', '-')} must be a finite number, got {given[endless]:g}")
     return (Budget.from_dict(given) if given else None), others
 
 

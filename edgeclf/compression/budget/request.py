@@ -78,11 +78,13 @@ def run_search(plan: SearchPlan, progress: Progress) -> CompressReport:
         RunFailedError: the disk is full.
     """
     require("a search for a budget", "optuna")
-    untimed = next((one for one in plan.compress.recipes if one.export.suffix != TFLite.suffix), None)
-    if plan.budget.max_latency is not None and untimed is not None:
+    other = next((one for one in plan.compress.recipes if one.export.suffix != TFLite.suffix), None)
+    limits = (("max_latency", "timed"), ("max_drop", "run on images"))
+    asked = next(((name, done) for name, done in limits if getattr(plan.budget, name) is not None), None)
+    if other is not None and asked is not None:
         raise InputError(
-            f"--max-latency holds for {TFLite.suffix} files, and {untimed.name} makes a {untimed.export.suffix} file, "
-            "which is not timed; leave one of the two out"
+            f"--{asked[0].replace('_', '-')} holds for {TFLite.suffix} files, and {other.name} makes a "
+            f"{other.export.suffix} file, which is not {asked[1]}; leave one of the two out"
         )
     if plan.budget.board is not None:
         BoardSpeed.read(plan.budget.board)

@@ -151,8 +151,7 @@ def _images(network: FloatNetwork, context: StepContext) -> npt.NDArray[np.uint8
 
 
 def _difference(content: bytes, plain: ExportedFile, images: npt.NDArray[np.uint8]) -> float:
-    """Compute the largest difference of an output, relative to the largest one where that is above 1; NaN where one is.
-    """
+    """Compute the largest difference of an output, relative to the largest where that is above 1; NaN if one is."""
     import onnxruntime
 
     session = onnxruntime.InferenceSession(content, providers=["CPUExecutionProvider"])

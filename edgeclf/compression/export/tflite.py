@@ -109,7 +109,7 @@ class TFLite(Exporter, Record):
         return FORMATS[self.format].remark
 
     def check_trained_ranges(self) -> None:
-        """Refuse what training decides: ranges and rounding, which of the weights grow, and that all layers are int8."""
+        """Refuse what training decides: ranges, rounding, equal ranges of channels, and that all layers are int8."""
         if self.policy.selects:
             raise InputError("quantization-aware training makes int8 of all layers; leave float_layers out, or --qat")
         for name, value, default in (

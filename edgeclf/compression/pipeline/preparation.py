@@ -83,7 +83,12 @@ def prepare(loaded: LoadedNetwork, plan: CompressPlan, progress: Progress, image
         float_correct=score_float(context),
         float_labels=predict_float(context) if plan.unlabelled else None,
     )
-    notes = (*named.notes, *_assumptions(chosen), *check_better_than_chance(loaded, context))
+    notes = (
+        *named.notes,
+        *_unfinished(loaded, progress),
+        *_assumptions(chosen),
+        *check_better_than_chance(loaded, context),
+    )
     context = dataclasses.replace(context, notes=notes)
     if data is not None and (plan.sensitivity or any(recipe.calibrates for recipe in plan.recipes)):
         context = draw_calibration(context, data, plan.calibration)
@@ -100,6 +105,15 @@ def _chose_an_epoch(loaded: LoadedNetwork, data: Dataset | None) -> bool:
     except InputError:
         known = None
     return known is None or not known.of_split("validation").isdisjoint(map(shorten, scored[1].hashes))
+
+
+def _unfinished(loaded: LoadedNetwork, progress: Progress) -> tuple[str, ...]:
+    """Warn of a run whose training has not come to its end; the note for the models that are made of it."""
+    if loaded.run is None or loaded.run.run_json.get("finished") is not False:
+        return ()
+    note = "the training of this run is not finished; it goes on with edgeclf train --resume"
+    progress.warn(f"{loaded.run.path}: {note}")
+    return (note,)
 
 
 def _assumptions(chosen: InputRange) -> tuple[str, ...]:

@@ -22,9 +22,9 @@ SIDES = (96, 128, 160, 192, 224)
 """Sides of the input that photos are given, pixels."""
 LARGEST_UNPUBLISHED = 128
 """Largest side for weights that are not from ImageNet, such as edgeclf's backbone, which knows images of 64 pixels."""
-_WORTH_AT = MappingProxyType({96: 0.603, 128: 0.653, 160: 0.688, 192: 0.707, 224: 0.718})
+_WORTH_AT = MappingProxyType({0: 0.0, 96: 0.603, 128: 0.653, 160: 0.688, 192: 0.707, 224: 0.718})
 """ImageNet top-1 of MobileNetV2 1.0 by side of the input, as published: what a smaller input costs (Sandler et al.,
-2018, reference implementation)."""
+2018, reference implementation). Nothing was published below 96 pixels: it is taken to fall in proportion there."""
 
 
 @dataclass(frozen=True)

@@ -16,7 +16,7 @@ from edgeclf.dataset import Listing, probe
 from edgeclf.errors import InputError, OutputError
 from edgeclf.json_text import read_json, write_json
 from edgeclf.training.config import SHAPE, TrainConfig
-from edgeclf.training.plan import TrainPlan
+from edgeclf.training.plan import TrainPlan, check_continuation
 from edgeclf.training.run_plan import plan_run
 
 
@@ -36,7 +36,8 @@ class EnsemblePlan:
         began: seconds of `time.monotonic`.
 
     Raises:
-        InputError: there are too few or too many members, or they would not differ.
+        InputError: there are too few or too many members, or they would not differ; or an earlier ensemble is to be
+            both continued and replaced.
     """
 
     data: Listing
@@ -51,6 +52,7 @@ class EnsemblePlan:
 
     def __post_init__(self) -> None:
         check_combine(self.combine)
+        check_continuation(resume=self.resume, overwrite=self.overwrite)
         if not 2 <= self.members <= MOST_MEMBERS:
             raise InputError(f"--members must be between 2 and {MOST_MEMBERS}, got {self.members}")
         if self.config.quick:
@@ -105,7 +107,7 @@ def begin_ensemble(plan: EnsemblePlan) -> EnsemblePlan:
         plan.data,
         plan.config,
         out=plan.member_path(plan.config.seed),
-        resume=plan.resume and not plan.overwrite,
+        resume=plan.resume,
         overwrite=plan.overwrite,
         trust_model=plan.trust_model,
     )
