@@ -47,7 +47,7 @@ class Measured(Record):
         host: name of the machine that has its file.
         speed: beside the float32 model; None: not measured.
         key: identity of the recipe, the source, the data and the settings.
-        settings: of the recipe, where they are not the defaults, in words.
+        settings: of the recipe, and the number of calibration images, where they are not the defaults, in words.
         timed: whether a time was asked for when it was made; a file of another format has none all the same.
     """
 

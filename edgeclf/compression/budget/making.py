@@ -150,7 +150,7 @@ class CandidateMaker:
             host=platform.node(),
             speed=speed,
             key=key,
-            settings=describe_settings(candidate.recipe),
+            settings=self._describe(candidate.recipe, rung.calibration),
             timed=self._times,
         )
         return measured, dataclasses.replace(model, speed=speed)
@@ -158,6 +158,10 @@ class CandidateMaker:
     def _calibrated(self, recipe: Recipe, asked: int) -> int:
         images = self._context(asked).calibration_images
         return 0 if images is None or not recipe.calibrates else len(images)
+
+    def _describe(self, recipe: Recipe, asked: int) -> str:
+        more = f"{self._calibrated(recipe, asked):,} calibration images" if asked != self._plan.calibration else ""
+        return ", ".join(filter(None, (describe_settings(recipe), more)))
 
     def _estimate(self, file: ModelFile) -> float:
         assert self._board is not None
