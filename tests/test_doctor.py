@@ -10,6 +10,7 @@ from pathlib import Path
 import cv2
 import numpy as np
 import pytest
+import tflite_models
 from command_line import document, edgeclf
 from planted_models import PLANTED, SOUND, lossy_layer, sound_int8, whole
 from rich.console import Console
@@ -19,8 +20,10 @@ from edgeclf.artifact.float_twin import make_float
 from edgeclf.artifact.graph_cuts import GraphCutter
 from edgeclf.artifact.locate import locate_model
 from edgeclf.artifact.model_file import ModelFile
+from edgeclf.artifact.normalization import RAW
 from edgeclf.artifact.tflite import parse
 from edgeclf.cli.rendering_doctor import render_diagnosis
+from edgeclf.doctor.diagnosis import find_float_model
 from edgeclf.doctor.examination import Examination
 from edgeclf.doctor.findings import (
     CHECKS,
@@ -109,7 +112,9 @@ def test_nothing_is_found_in_a_sound_model(name: str, tmp_path: Path) -> None:
         twin = Examination(ModelFile.read(path)).float_twin
         assert twin is not None
         assert measure_speed(ModelFile.read(path), twin).times_as_fast < 1
-    assert len(report.checked) == len(CHECKS)
+    assert {*report.checked, *report.unchecked} == {*CHECKS}
+    assert len(report.checked) == len(CHECKS) - len(report.unchecked)
+    assert set(report.unchecked) == {"thread count", "input larger than needed", "a layer that carries the loss"}
     # each operator alone, and all in a row: twice apart is a busy machine, ten times a wrong measurement
     assert 0.1 < report.sum_ms / report.whole_ms < 10
 
@@ -152,6 +157,35 @@ def test_a_layer_is_named_beside_the_float_model(tmp_path: Path, photos: Path) -
     )
     assert lossy.find_lossy_layer(other) == []
     assert "is not of the same network" in other.notes[0]
+
+
+def test_the_float_model_of_a_run_has_the_weights_that_were_trained(tmp_path: Path) -> None:
+    folder = tmp_path / "run" / "compressed"
+    folder.mkdir(parents=True)
+    (tmp_path / "run" / "run.json").write_text("{}")
+    for name, steps in (("prune50-float32", [{"kind": "prune"}]), ("float32", [])):
+        recipe = {"name": name, "steps": steps}
+        (folder / f"run-{name}-1a2b3c.tflite").write_bytes(tflite_models.packaged("float_0_1", recipe=recipe))
+    assert find_float_model(tmp_path / "run").name == "run-float32-1a2b3c.tflite"
+    (folder / "run-float32-1a2b3c.tflite").unlink()
+    with pytest.raises(ModelError, match="no float model in it; run: edgeclf compress"):
+        find_float_model(tmp_path / "run")
+
+
+def test_an_input_with_channels_first_is_examined(tmp_path: Path, photos: Path) -> None:
+    import tensorflow as tf
+
+    weights = np.random.default_rng(0).normal(size=(3, 10)).astype(np.float32)
+
+    @tf.function(input_signature=[tf.TensorSpec((1, 3, 16, 16))])
+    def network(image: tf.Tensor) -> tf.Tensor:
+        return tf.nn.softmax(tf.reduce_mean(image, (2, 3)) @ weights)
+
+    function = network.get_concrete_function()
+    content = bytes(tf.lite.TFLiteConverter.from_concrete_functions([function]).convert())
+    examination = Examination(ModelFile(content, "first"), data=photos, normalization=RAW)
+    assert {tensor.shape for tensor in examination.input_tensors} == {(1, 3, 16, 16)}
+    assert examination.session.run(examination.input_tensors[0]).shape == (1, 10)
 
 
 def test_photos_smaller_than_the_input_are_named(tmp_path: Path, photos: Path) -> None:
@@ -272,7 +306,8 @@ DECIDED: dict[str, tuple[list[Finding], list[Finding]]] = {
     ),
     "input-larger-than-needed": (
         large_input.decide(224, 96.0, 5.0) + large_input.decide_enlargement(32, 64),
-        large_input.decide(160, 400.0, 3.6),
+        # 32 pixels hold 25, and 24 are too few
+        large_input.decide(160, 400.0, 3.6) + large_input.decide(32, 25.0, 5.0) + large_input.decide(22, 17.0, 5.0),
     ),
     "clipped-ranges": (
         clipped_ranges.decide(clipped_ranges.Clipping("t", 0.2, 3, 0.1, 100), "the images", "RUN"),
@@ -341,6 +376,7 @@ def test_the_command_prints_findings_and_their_commands(tmp_path: Path) -> None:
     sound = dataclasses.replace(DoctorReport.from_dict(report), findings=())
     render_diagnosis(Console(file=screen, width=120), sound, verbose=True)
     assert "Nothing found, without photos (--data)." in screen.getvalue()
+    assert "Not looked for: thread count (--threads), input larger than needed (--data)," in screen.getvalue()
 
 
 def test_what_only_the_doctor_takes_is_refused_without_it(tmp_path: Path) -> None:

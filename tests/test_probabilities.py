@@ -159,15 +159,35 @@ def test_few_enough_known_images_are_refused(seed: int, count: int, with_feature
 
 def test_a_promised_precision_raises_the_threshold_or_is_said_to_be_out_of_reach() -> None:
     random = np.random.default_rng(3)
-    confidence = random.uniform(0.3, 1, 800)
-    right = random.random(800) < confidence
+    confidence = random.uniform(0.3, 1, 3000)
+    right = random.random(3000) < confidence
     plain, strict = (choose_thresholds(confidence, None, right, precision) for precision in (None, 0.9))
     assert strict.threshold > plain.threshold
     assert right[strict.shown].mean() > 0.9 > right[plain.shown].mean()
     impossible = choose_thresholds(confidence, None, right, 0.9999)
     assert impossible.threshold == plain.threshold
-    assert "no threshold shows with a confidence of 95 % that 100.0%" in impossible.notes[0]
+    assert "none of the thresholds that were tried shows with a confidence of 95 % that 100.0%" in impossible.notes[0]
     assert (strict.promised, plain.promised, impossible.promised) == (True, False, False)
+
+
+def test_a_few_wrong_images_among_the_surest_do_not_take_the_promise_away() -> None:
+    random = np.random.default_rng(1)
+    confidence = np.sort(random.uniform(0.3, 1, 800))[::-1]
+    right = np.ones(800, bool)
+    right[[10, 70, 140]] = False  # of the surest; all others are right
+    chosen = choose_thresholds(confidence, None, right, 0.95)
+    assert chosen.promised
+    assert chosen.shown.mean() > 0.9
+
+
+def test_a_threshold_between_equal_probabilities_lets_no_other_image_in() -> None:
+    # saturated: the surest half is apart from the others by less than the margin
+    confidence = np.repeat([1.0, 1.0 - 1e-8], 400)
+    right = np.repeat([True, False], 400)
+    right[400:700] = True
+    chosen = choose_thresholds(confidence, None, right, 0.95)
+    assert chosen.promised
+    assert chosen.shown.sum() == 400
 
 
 @pytest.mark.parametrize("count", [150, 400])

@@ -33,10 +33,11 @@ def packaged(
     input_range: tuple[float, float] | None = None,
     labels: tuple[str, ...] = DIGIT_NAMES,
     metrics: Mapping[str, Any] = MappingProxyType({"test": {"top1": 0.89}}),
+    recipe: Mapping[str, Any] = MappingProxyType({"name": "int8", "io": "uint8"}),
 ) -> bytes:
     """A file as `compress` writes it."""
     made = Provenance(
-        recipe={"name": "int8", "io": "uint8"},
+        recipe=dict(recipe),
         data={"source": "digits", "fingerprint": "abc", "split_seed": 7, "class_names": list(labels)},
         metrics=dict(metrics),
         versions={"edgeclf": "0.1.0"},

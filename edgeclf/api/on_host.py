@@ -113,10 +113,11 @@ def train(
     from edgeclf.training.config import TrainConfig
     from edgeclf.training.networks import find_network
     from edgeclf.training.parent_run import choose_source
-    from edgeclf.training.plan import TrainPlan
+    from edgeclf.training.plan import TrainPlan, check_continuation
     from edgeclf.training.run_plan import hold_run
 
     with extras("train"):
+        check_continuation(resume=resume, overwrite=overwrite)
         check_callbacks(callbacks)
         config = (config or TrainConfig()).replace(**settings)
         # Misspelt names are reported before the seconds that an import of TensorFlow takes.

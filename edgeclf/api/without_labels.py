@@ -61,13 +61,14 @@ def pretrain(
     from edgeclf.dataset import list_unlabelled
     from edgeclf.errors import DataError, InputError
     from edgeclf.training.callbacks import check_callbacks
-    from edgeclf.training.plan import TrainPlan
+    from edgeclf.training.plan import TrainPlan, check_continuation
     from edgeclf.training.pretraining.config import PretrainConfig
     from edgeclf.training.pretraining.method import FEWEST_IMAGES
     from edgeclf.training.pretraining.report import PretrainReport
     from edgeclf.training.run_plan import hold_run
 
     with extras("train"):
+        check_continuation(resume=resume, overwrite=overwrite)
         check_callbacks(callbacks)
         if "TF_CONFIG" in os.environ:
             raise InputError("pretrain works on one machine; leave TF_CONFIG out, or use train")

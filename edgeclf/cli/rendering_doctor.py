@@ -33,6 +33,7 @@ def render_diagnosis(console: Console, report: DoctorReport, verbose: bool) -> N
     if not report.findings:
         looked = {"data": f"on {counted(report.images, 'image')}", "samples": "without photos (--data)"}
         line(console, f"Nothing found, {looked.get(report.image_source, 'without images')}.", "green")
+        _print_unchecked(console, report)
         return
     rows = [
         [f.cause, f.severity, f.costs, percent(f.fraction, 0), "yes" if f.measured else "heuristic"]
@@ -49,6 +50,13 @@ def render_diagnosis(console: Console, report: DoctorReport, verbose: bool) -> N
     for finding in report.findings:
         line(console, f"{finding.cause}: {finding.sentence}", _STYLES[finding.severity])
         line(console, finding.command, indent="    ")
+    _print_unchecked(console, report)
+
+
+def _print_unchecked(console: Console, report: DoctorReport) -> None:
+    if report.unchecked:
+        listed = ", ".join(f"{name} ({options})" for name, options in report.unchecked.items())
+        line(console, f"Not looked for: {listed}.")
 
 
 def _print_operators(console: Console, report: DoctorReport, verbose: bool) -> None:

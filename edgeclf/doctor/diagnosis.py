@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from pathlib import Path
+from typing import Any
 
 from edgeclf.artifact.locate import locate_model
 from edgeclf.artifact.model_file import ModelFile
@@ -10,7 +12,7 @@ from edgeclf.artifact.normalization import Normalization
 from edgeclf.artifact.onnx_file import OnnxFile
 from edgeclf.artifact.run_folder import RunFolder
 from edgeclf.doctor.examination import Examination
-from edgeclf.doctor.findings import CHECKS
+from edgeclf.doctor.findings import CHECKS, NEEDS
 from edgeclf.doctor.report import DoctorReport, Finding
 from edgeclf.errors import InputError, ModelError
 from edgeclf.measure.formatting import milliseconds
@@ -80,15 +82,29 @@ def find_float_model(given: str | Path) -> ModelFile:
     """
     path = Path(given)
     if RunFolder.is_one(path):
-        models = {model.stem.rpartition("-")[2]: model for model in RunFolder(path).models()}
-        found = next((models[name] for name in FLOAT_MODELS if name in models), None)
-        if found is None:
-            raise ModelError(f"{path}: no float model in it; run: edgeclf compress {path} --float32")
-        path = found
+        path = _find_float_file(path)
     file = ModelFile.read(locate_model(path))
     if any(len(tensor.scales) for tensor in file.graph.tensors if tensor.data is None):
         raise ModelError(f"{path}: expected a float model, got one whose activations are quantized")
     return file
+
+
+def _find_float_file(run: Path) -> Path:
+    """Find the model of a run that is float, and has the weights of its network as they were trained.
+
+    Raises:
+        ModelError: there is none.
+    """
+    made: dict[str, Path] = {}
+    for model in RunFolder(run).models():
+        provenance = ModelFile.read(model).provenance
+        recipe: Mapping[str, Any] = {} if provenance is None else provenance.recipe
+        if recipe.get("name") in FLOAT_MODELS and not recipe.get("steps"):
+            made.setdefault(str(recipe["name"]), model)
+    found = next((made[name] for name in FLOAT_MODELS if name in made), None)
+    if found is None:
+        raise ModelError(f"{run}: no float model in it; run: edgeclf compress {run} --float32")
+    return found
 
 
 def _report(examination: Examination, findings: list[Finding]) -> DoctorReport:
@@ -100,6 +116,7 @@ def _report(examination: Examination, findings: list[Finding]) -> DoctorReport:
             f"the operators one by one take {milliseconds(alone)} and the whole {milliseconds(whole)}: the machine is "
             "busy, or the runtime fuses what was timed alone; shares of the time are rough"
         )
+    missing = {name: options for name, (has_all, options) in NEEDS.items() if not has_all(examination)}
     return DoctorReport(
         path=str(file.path or file.name),
         size_bytes=len(file.content),
@@ -116,6 +133,7 @@ def _report(examination: Examination, findings: list[Finding]) -> DoctorReport:
         operators=examination.operators,
         images=0 if images is None else len(images.pixels),
         image_source="" if images is None else images.source,
-        checked=tuple(CHECKS),
+        checked=tuple(name for name in CHECKS if name not in missing),
+        unchecked=missing,
         notes=tuple(dict.fromkeys(examination.notes)),
     )

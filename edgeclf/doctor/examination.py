@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import shlex
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from functools import cached_property
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import numpy as np
 import numpy.typing as npt
@@ -32,11 +32,14 @@ from edgeclf.measure.latency import warm_session
 from edgeclf.measure.machine import usable_cores
 from edgeclf.progress import SILENT, Progress
 
+_Item = TypeVar("_Item")
 LEAST_FRACTION = 0.02
 """Of the time: operators below are not compared with their float twins."""
 _TWIN_SECONDS, _ONE_TWIN_SECONDS = 5.0, 0.15
 _LOOK_SECONDS = 4.0
 """For running images through the plain kernels, which keep every tensor."""
+_COMPARE_SECONDS = 20.0
+"""For comparing the classes of the model and of another one, image by image."""
 _WARM_UP_SECONDS = 0.1
 _MOST_THREADS = 16
 
@@ -75,6 +78,16 @@ class Examination:
         self._data, self._normalization, self._fit, self._progress = data, normalization, fit, progress
         self.session: TFLiteSession = LITERT.open(file, threads=threads)
         self.graph, self.cutter = file.graph, GraphCutter(file.content)
+
+    def in_time(self, images: Iterable[_Item], description: str, count: int) -> Iterator[_Item]:
+        """Go through images for some seconds, with a bar; at least one is taken."""
+        deadline = time.monotonic() + _COMPARE_SECONDS
+        with self._progress.task(description, count) as task:
+            for number, image in enumerate(images):
+                if number and time.monotonic() > deadline:
+                    return
+                yield image
+                task.advance()
 
     @property
     def source(self) -> str:

@@ -124,5 +124,5 @@ def make_tensors(
         import cv2
 
         gray = [cv2.cvtColor(image, cv2.COLOR_RGB2GRAY)[..., None] for image in images]
-        return [apply_table(table, np.asarray(image, np.uint8))[None] for image in gray]
-    return [apply_table(table, image, order)[None] for image in images]
+        return [shape.arrange(apply_table(table, np.asarray(image, np.uint8))[None]) for image in gray]
+    return [shape.arrange(apply_table(table, image, order)[None]) for image in images]

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Literal
 
 from edgeclf.records import Record
@@ -96,8 +96,9 @@ class DoctorReport(Record):
         operators: in the order of the graph.
         images: that activations were looked at on; 0: none.
         image_source: where they are from: `data`, `samples` or empty.
-        checked: the causes that were looked for.
+        checked: what was looked for.
         notes: what was not looked at, and why, a line each.
+        unchecked: what was not looked for, and the options that it needs.
     """
 
     path: str
@@ -117,3 +118,4 @@ class DoctorReport(Record):
     image_source: str
     checked: tuple[str, ...]
     notes: tuple[str, ...] = ()
+    unchecked: dict[str, str] = field(default_factory=dict)

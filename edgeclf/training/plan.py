@@ -36,9 +36,6 @@ class TrainPlan:
         began: when the call began, seconds of `time.monotonic`.
         features: of frozen networks, shared with other trainings on the same photos; None: they are computed.
         teachers: what teachers predicted, shared likewise.
-
-    Raises:
-        InputError: an earlier run is to be both continued and replaced.
     """
 
     data: str | Path | Listing
@@ -53,12 +50,11 @@ class TrainPlan:
     features: FeatureCache | None = None
     teachers: TeacherPredictions | None = None
 
-    def __post_init__(self) -> None:
-        check_continuation(resume=self.resume, overwrite=self.overwrite)
-
 
 def check_continuation(*, resume: bool, overwrite: bool) -> None:
-    """Refuse to both continue and replace what an earlier call left.
+    """Refuse a user who asks to both continue and replace what an earlier call left.
+
+    A `TrainPlan` may do both, as `tune` does: continue what is a run, and replace what is none.
 
     Raises:
         InputError: both are asked for.

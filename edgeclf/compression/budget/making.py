@@ -137,7 +137,7 @@ class CandidateMaker:
             recipe=rung.recipe,
             name=candidate.recipe.name,
             digest=candidate.recipe.digest,
-            calibration=self._calibrated(candidate.recipe, rung.calibration),
+            calibration=self._count_images(candidate, rung.calibration),
             size_bytes=model.size_bytes,
             latency_ms=latency,
             images=model.images,
@@ -150,18 +150,19 @@ class CandidateMaker:
             host=platform.node(),
             speed=speed,
             key=key,
-            settings=self._describe(candidate.recipe, rung.calibration),
+            settings=self._describe(candidate, rung.calibration),
             timed=self._times,
         )
         return measured, dataclasses.replace(model, speed=speed)
 
-    def _calibrated(self, recipe: Recipe, asked: int) -> int:
+    def _count_images(self, candidate: Candidate, asked: int) -> int:
         images = self._context(asked).calibration_images
-        return 0 if images is None or not recipe.calibrates else len(images)
+        return 0 if images is None or candidate.calibration is None else len(images)
 
-    def _describe(self, recipe: Recipe, asked: int) -> str:
-        more = f"{self._calibrated(recipe, asked):,} calibration images" if asked != self._plan.calibration else ""
-        return ", ".join(filter(None, (describe_settings(recipe), more)))
+    def _describe(self, candidate: Candidate, asked: int) -> str:
+        other = asked != self._plan.calibration
+        more = f"{self._count_images(candidate, asked):,} calibration images" if other else ""
+        return ", ".join(filter(None, (describe_settings(candidate.recipe), more)))
 
     def _estimate(self, file: ModelFile) -> float:
         assert self._board is not None

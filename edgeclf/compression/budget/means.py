@@ -41,11 +41,12 @@ def find_means(
         if kind != "tf-keras" or data is None or not context.labelled:
             refused.append(Refused(name, "it needs a tf-keras network and labelled images"))
             continue
+        (step,) = with_settings(Recipe((STEPS[name](),)), plan.settings).steps
         try:
-            (step,) = with_settings(Recipe((STEPS[name](),)), plan.settings).steps
-            step.check(context.original)
-            if isinstance(step, Shrink):
+            if isinstance(step, Shrink):  # its own fraction is none that is searched for
                 most_shrunk = min(most_shrunk, step.most_fraction(context.original))
+            else:
+                step.check(context.original)
         except InputError as error:
             refused.append(Refused(name, one_line(error)))
         else:

@@ -158,6 +158,7 @@ class _Work:
             rung = recipe_of(asked.suggest(space), means) if asked.plan is None else Rung.from_dict(dict(asked.plan))
             self._check_look(rung, study.finished())
             measured = self.maker.make(rung)
+            self._check_processor(study, measured)
             (alone,) = Judge(self.budget).judge([measured])
             self._log(alone)
             return Evaluation(alone.worst, measured.to_dict())

@@ -15,8 +15,9 @@ MOST_REFUSED = 0.05
 """Fraction of known images that may be called unknown, at most, with a confidence of 95 %."""
 _MARGIN = 1e-6
 _TRIALS = 20
-"""Thresholds that are tried for a precision."""
+"""Thresholds that are tried for a precision, besides the least strict one."""
 _ONE_SIDED = 0.025
+"""Probability of a promise that does not hold."""
 
 Floats = npt.NDArray[np.float64]
 
@@ -90,14 +91,21 @@ def choose_thresholds(
         )
         if not promised:
             notes.append(
-                f"no threshold shows with a confidence of 95 % that {precision:.1%} of the images above it are right; "
-                "the threshold is chosen by the share of refused photos alone"
+                f"none of the thresholds that were tried shows with a confidence of 95 % that {precision:.1%} of the "
+                "images above it are right; the threshold is chosen by the share of refused photos alone"
             )
-    threshold = max(0.0, threshold - _MARGIN)
+    threshold = _just_below(threshold, confidence)
     if limit is not None:
         limit *= 1 + _MARGIN
     shown = _shown(confidence, distances, threshold, limit)
     return Thresholds(threshold, limit, shown, upper_bound(int((~shown).sum()), count), tuple(notes), promised)
+
+
+def _just_below(threshold: float, confidence: Floats) -> float:
+    """Lower a threshold by what the same image may differ elsewhere, and not as far as to the next image."""
+    below = confidence[confidence < threshold]
+    nearest = float(below.max()) if len(below) else 0.0
+    return max(0.0, threshold - _MARGIN, (threshold + nearest) / 2)
 
 
 def _shown(
@@ -110,11 +118,12 @@ def _shown(
 def _raise_threshold(
     threshold: float, confidence: Floats, near: npt.NDArray[np.bool_], correct: npt.NDArray[np.bool_], wanted: float
 ) -> tuple[float, bool]:
-    """Find a low threshold from which on shown images are right often enough; False: there is none.
+    """Find a low threshold from which on shown images are right often enough; False: none of those tried is.
 
-    The strictest of some thresholds, which are set by the number of images that they show and not by which of these are
-    right, is tried first, and the first that fails ends the search. So no threshold is promised for having been the
-    luckiest of many, and the chance of a promise that does not hold is that of a single trial.
+    Half of the probability of a promise that does not hold is spent on `threshold` itself. The other half is for
+    stricter ones, which are set by the number of images that they show and not by which of these are right: the
+    strictest is tried first, and the first that fails ends the search. So none is promised for having been the luckiest
+    of many.
 
     Source: fixed sequence testing, as in Angelopoulos et al., "Learn then Test", 2021, arXiv:2110.01052.
     """
@@ -122,12 +131,19 @@ def _raise_threshold(
     ranked = np.sort(confidence[shown])[::-1]
     if not len(ranked):
         return threshold, False
+
+    def holds(least: float) -> bool:
+        kept = shown & (confidence >= least)
+        # of an interval with two ends, each of which gets half
+        return clopper_pearson_interval(int(correct[kept].sum()), int(kept.sum()), _ONE_SIDED)[0] >= wanted
+
+    if holds(threshold):
+        return threshold, True
     fewest = min(len(ranked), _least_images(wanted))
     counts = np.unique(np.linspace(fewest, len(ranked), _TRIALS).astype(np.int64))
     found = None
-    for candidate in dict.fromkeys(ranked[counts - 1]):
-        kept = shown & (confidence >= candidate)
-        if clopper_pearson_interval(int(correct[kept].sum()), int(kept.sum()), 2 * _ONE_SIDED)[0] < wanted:
+    for candidate in dict.fromkeys(ranked[counts - 1].tolist()):
+        if not holds(candidate):
             break
         found = float(candidate)
     return (threshold, False) if found is None else (found, True)
@@ -135,4 +151,4 @@ def _raise_threshold(
 
 def _least_images(wanted: float) -> int:
     """Return how many images show `wanted` with some of them wrong: twice as many as do with none wrong."""
-    return 1 if wanted <= 0 else math.ceil(2 * math.log(_ONE_SIDED) / math.log(min(wanted, 1 - 1e-9)))
+    return 1 if wanted <= 0 else math.ceil(2 * math.log(_ONE_SIDED / 2) / math.log(min(wanted, 1 - 1e-9)))

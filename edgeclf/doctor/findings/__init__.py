@@ -23,6 +23,11 @@ from edgeclf.doctor.findings.unread_outputs import find_unread_outputs
 from edgeclf.doctor.findings.unused_zeros import find_unused_zeros
 from edgeclf.doctor.report import Finding
 
+
+def _has_photos(examination: Examination) -> bool:
+    return examination.images is not None and examination.images.source == "data"
+
+
 Check = Callable[[Examination], Iterable[Finding]]
 
 CHECKS: Mapping[str, Check] = MappingProxyType(
@@ -42,3 +47,14 @@ CHECKS: Mapping[str, Check] = MappingProxyType(
     }
 )
 """By what they look for. What only reads the file comes first, then time, then images."""
+
+NEEDS: Mapping[str, tuple[Callable[[Examination], bool], str]] = MappingProxyType(
+    {
+        "thread count": (lambda examination: examination.threads > 1, "--threads"),
+        "input larger than needed": (_has_photos, "--data"),
+        "a layer that carries the loss": (
+            lambda examination: examination.baseline is not None and _has_photos(examination), "--data and --baseline"
+        ),
+    }
+)  # fmt: skip
+"""For what looks further than the file: whether an examination has what that needs, and the options that give it."""

@@ -11,14 +11,15 @@ from edgeclf.measure.formatting import percent, size
 CAUSE = "metadata-bloat"
 LEAST_BYTES, LEAST_FRACTION = 20_000, 0.2
 """Labels of 1,000 classes, provenance and samples take some 15 kB; a file of which a fifth is more than that is fat."""
-_BUFFERS = 4  # field of the schema's Model table
+_GRAPHS, _BUFFERS = 2, 4  # fields of the schema's Model table
+_TENSORS = 0  # of its SubGraph
+_BUFFER = 2  # of its Tensor
 
 
 def find_bloat(examination: Examination) -> list[Finding]:
     """Count what is not the graph's: metadata buffers, constants that no tensor uses, what follows the FlatBuffer."""
     file = examination.file
-    graph = examination.cutter.cut(range(len(examination.graph.operators))).content if _can_cut(examination) else None
-    beside = _bytes_beside(file) if graph is None else len(file.content) - len(graph)
+    beside = _bytes_beside(file)
     named = {name: len(content) for name, content in examination.graph.metadata.items()}
     return decide(beside, len(file.content), named, examination.source)
 
@@ -37,14 +38,13 @@ def decide(beside: int, file_bytes: int, named: dict[str, int], source: str) -> 
     return [Finding.rated(CAUSE, "bytes", fraction, sentence, f"edgeclf compress {source} --int8")]
 
 
-def _can_cut(examination: Examination) -> bool:
-    cutter = examination.cutter
-    return all(cutter.can_cut(number) for number in range(len(examination.graph.operators)))
-
-
 def _bytes_beside(file: ModelFile) -> int:
-    """Count the bytes of metadata buffers, and of what follows the last buffer."""
-    places = [table.data_position(0) or 0 for table in Reader(file.content).root().tables(_BUFFERS)]
-    sizes = [len(table.data(0) or b"") for table in Reader(file.content).root().tables(_BUFFERS)]
+    """Count the bytes of buffers that no tensor uses, which metadata are among, and of what follows the last buffer."""
+    root = Reader(file.content).root()
+    buffers = root.tables(_BUFFERS)
+    used = {tensor.integer(_BUFFER, "I") for graph in root.tables(_GRAPHS) for tensor in graph.tables(_TENSORS)}
+    sizes = [len(table.data(0) or b"") for table in buffers]
+    places = [table.data_position(0) or 0 for table in buffers]
     end = max((place + held for place, held in zip(places, sizes, strict=True)), default=len(file.content))
-    return len(file.content) - end + sum(map(len, file.graph.metadata.values()))
+    unused = sum(held for number, held in enumerate(sizes) if number not in used)
+    return len(file.content) - end + unused

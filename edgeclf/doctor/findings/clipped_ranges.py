@@ -84,8 +84,10 @@ def count_changed(examination: Examination) -> tuple[float, int]:
         examination.notes.append("what clipped ranges cost in accuracy was not measured: there is no float twin")
         return 0.0, 0
     other = LITERT.open(twin)
-    different = 0
-    for tensor in examination.input_tensors:
+    different = seen = 0
+    tensors = examination.input_tensors
+    for tensor in examination.in_time(tensors, "comparing with the float twin", len(tensors)):
+        seen += 1
         own = examination.session.run(tensor).reshape(-1).astype(np.float64)
         real = other.run(examination.as_input_of(other, tensor)).reshape(-1).astype(np.float64)
         if len(own) == 1:
@@ -94,7 +96,7 @@ def count_changed(examination: Examination) -> tuple[float, int]:
         else:
             # equal integers of a coarse output are no difference
             different += bool(own[int(np.argmax(real))] < own.max())
-    return different / len(examination.input_tensors), len(examination.input_tensors)
+    return different / seen, seen
 
 
 def _looked_at(graph: TfliteModel) -> list[tuple[int, int]]:

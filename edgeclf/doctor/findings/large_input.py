@@ -39,11 +39,14 @@ def find_large_input(examination: Examination) -> list[Finding]:
 
 def decide(side: int, photo_side: float, detail: float) -> list[Finding]:
     """Decide by the shorter sides of the input and of the median photo, and the detail at full size (grey levels)."""
+    enough = -int(-photo_side // _MULTIPLE) * _MULTIPLE
     if side >= LEAST_GAIN * photo_side:
-        enough, reason = -int(-photo_side // _MULTIPLE) * _MULTIPLE, f"the median photo has {photo_side:g}"
+        reason = f"the median photo has {photo_side:g}"
     elif detail < LEAST_DETAIL:
         enough, reason = side // 2, f"at half the size and back the photos differ by {detail:.1f} grey levels"
     else:
+        return []
+    if side < LEAST_GAIN * enough:
         return []
     return [_finding(side, enough, reason, f"edgeclf train DATA --image-size {enough}")]
 

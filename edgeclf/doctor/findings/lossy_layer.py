@@ -173,12 +173,19 @@ def _same_input(graph: TfliteModel, baseline: TfliteModel, pair: Pair) -> bool:
 
 
 def _count_changed(examination: Examination, other: TFLiteSession, tensors: Sequence[npt.NDArray[Any]]) -> float:
-    different = 0
-    for own, theirs in zip(examination.input_tensors, tensors, strict=True):
+    different = seen = 0
+    pairs = zip(examination.input_tensors, tensors, strict=True)
+    for own, theirs in examination.in_time(pairs, "comparing with the float model", len(tensors)):
+        seen += 1
         if theirs.dtype != other.input.dtype or theirs.shape != other.input.shape:
             return 1.0
         mine, real = examination.session.run(own).reshape(-1), other.run(theirs).reshape(-1)
         if len(mine) != len(real):
             raise ModelError(f"--baseline: expected a float model of {len(mine)} classes, got {len(real)}")
-        different += bool(mine[int(np.argmax(real))] < mine.max()) if len(mine) > 1 else 0
-    return different / len(tensors)
+        if len(mine) == 1:
+            output = examination.session.output
+            probability = (float(mine[0]) - output.zero_point) * (output.scale or 1.0)
+            different += bool((probability > 0.5) != (float(real[0]) > 0.5))
+        else:
+            different += bool(mine[int(np.argmax(real))] < mine.max())
+    return different / seen

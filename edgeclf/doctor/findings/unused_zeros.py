@@ -54,7 +54,8 @@ def count_zeros(graph: TfliteModel) -> tuple[int, int]:
     zeros = count = 0
     for tensor in {op.inputs[1]: graph.tensors[op.inputs[1]] for op in graph.operators if _has_weights(op)}.values():
         values = tensor.values()
-        if values is not None and not tensor.sparse:
+        # int4 constants are packed two in a byte, and no variant without zeros is made of them
+        if values is not None and not tensor.sparse and tensor.dtype != "int4":
             zeros += int((values == _zero(tensor)).sum())
             count += values.size
     return zeros, count
