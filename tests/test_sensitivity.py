@@ -13,7 +13,7 @@ import pytest
 from edgeclf.artifact.model_file import ModelFile
 from edgeclf.artifact.tflite import parse
 from edgeclf.artifact.tflite_editor import TfliteEditor
-from edgeclf.errors import InputError
+from edgeclf.errors import InputError, OutputError
 from edgeclf.json_text import read_json
 
 pytest.importorskip("tf_keras")
@@ -147,6 +147,16 @@ def test_compress_lists_the_layers_and_keeps_those_in_float_that_it_is_given(tmp
     assert found.float_top1 == report.models[0].float_top1
     assert Path(found.path) == tmp_path / "out" / "network-sensitivity.json"
     assert Path(found.plot).is_file()
+
+    # what a killed call left is no leave to replace the list of another one
+    unfinished = tmp_path / "out" / ".network.unfinished"
+    unfinished.mkdir()
+    (unfinished / "request.json").write_text("of another call")
+    before = Path(found.path).read_bytes()
+    with pytest.raises(OutputError, match=r"network-sensitivity\.json: exists; replace it with --overwrite"):
+        colored_squares.compress(path, "float32", data=data, out=tmp_path / "out", sensitivity=True)
+    assert Path(found.path).read_bytes() == before
+    assert not unfinished.exists()
 
     chosen = found.ranked()[0].layer
     mixed = colored_squares.compress(

@@ -7,12 +7,12 @@ import dataclasses
 from edgeclf.compression.compress_report import CompressedModel, CompressReport
 from edgeclf.compression.pipeline.context import RecipeContext
 from edgeclf.compression.pipeline.identity import describe_inputs, describe_network, describe_request
-from edgeclf.compression.pipeline.model_folder import ModelFolder
+from edgeclf.compression.pipeline.model_folder import ModelFolder, check_not_in_the_way
 from edgeclf.compression.pipeline.plan import CompressPlan
 from edgeclf.compression.pipeline.preparation import prepare
 from edgeclf.compression.pipeline.request import check_kind, find_folder
 from edgeclf.compression.pipeline.run_recipe import SELECTED, run_recipe
-from edgeclf.compression.pipeline.sensitivity import measure_source, write_sensitivity
+from edgeclf.compression.pipeline.sensitivity import SENSITIVITY_FILES, measure_source, write_sensitivity
 from edgeclf.compression.pipeline.speed_gain import SpeedMeter
 from edgeclf.compression.pipeline.stage_cache import StageCache
 from edgeclf.compression.pipeline.training_data import Images
@@ -47,6 +47,9 @@ def compress(plan: CompressPlan, progress: Progress = SILENT, images: Images = N
     notes: tuple[str, ...] = ()
     data: Dataset | None = None
     try:
+        if plan.sensitivity:  # which an unfinished call of another kind did not write
+            replaces = plan.overwrite or folder.interrupted
+            check_not_in_the_way(folder.folder, loaded.name, SENSITIVITY_FILES, replaces)
         # layers with code of their own are copied with the network
         with safe_mode(not plan.trust_model):
             context = prepare(loaded, plan, progress, images)
