@@ -6,9 +6,11 @@ from pathlib import Path
 
 import pytest
 
+from edgeclf.artifact.model_file import ModelFile
 from edgeclf.errors import OutputError
 from edgeclf.measure.outputs import find_outputs
 from edgeclf.measure.plan import BenchPlan
+from edgeclf.measure.subjects import short_names
 
 
 def test_what_was_written_before_a_failure_is_removed(tmp_path: Path) -> None:
@@ -38,3 +40,16 @@ def test_what_is_overwritten_is_not_removed(tmp_path: Path) -> None:
     with pytest.raises(OSError, match="full"), outputs.whole(plan.overwrite):
         raise OSError("the disk is full")
     assert outputs.json.read_text() == "of an earlier bench"
+
+
+def test_names_of_models_are_short_and_differ(tmp_path: Path) -> None:
+    content = (Path(__file__).parent / "tflite" / "uint8.tflite").read_bytes()
+    places = ["old/photos/compressed/photos-int8", "new/photos/compressed/photos-int8", "a/m", "b/m", "alone"]
+    files = []
+    for place in places:
+        path = tmp_path / f"{place}.tflite"
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_bytes(content)
+        files.append(ModelFile.read(path))
+    assert short_names(files) == ["old/photos/photos-int8", "new/photos/photos-int8", "a/m", "b/m", "alone"]
+    assert short_names([ModelFile(content, "made"), ModelFile(content, "made")]) == ["made", "made (2)"]

@@ -11,14 +11,17 @@ from typing import Any
 
 import numpy as np
 import pytest
+from listener import Listener
 
 import edgeclf
 from edgeclf.dataset import load_dataset
+from edgeclf.dataset.types import Dataset, ImageView, Split
 from edgeclf.errors import InputError
 from edgeclf.progress import SilentProgress, Task
 from edgeclf.training.config import TrainConfig
 from edgeclf.training.distillation import DistillationLoss, label_accuracy, soften
-from edgeclf.training.teacher import RecordedPredictions, read_predictions
+from edgeclf.training.plan import TrainPlan
+from edgeclf.training.teacher import RecordedPredictions, read_predictions, record_predictions
 
 RANDOM = np.random.default_rng(5)
 LOGITS = RANDOM.normal(size=(7, 4)).astype(np.float32)
@@ -71,6 +74,8 @@ def test_recorded_predictions_are_read_as_they_were_written(tmp_path: Path) -> N
         ({"probabilities": np.full((2, 2), 0.5, np.float32)}, "a number a class and image"),
         ({"probabilities": np.full((3, 2), 1, np.int64)}, "a number a class and image"),
         ({"classes": ("a", "a")}, "named twice"),
+        ({"classes": (("a", "b"),), "probabilities": np.float32(1)}, "a number a class and image"),
+        ({"classes": "a"}, "a number a class and image"),
     ],
 )
 def test_what_is_no_record_of_probabilities_is_refused(tmp_path: Path, changes: dict[str, object], words: str) -> None:
@@ -110,6 +115,36 @@ def test_files_that_are_no_records_are_refused_in_one_line(tmp_path: Path) -> No
                     stream.write(bytes(1 << 20))
     with pytest.raises(InputError, match="at most"):
         read_predictions(tmp_path / "huge.npz")
+
+
+class Unnamed:
+    """A predictor that names no classes, and is sure of the one whose number the first pixel is."""
+
+    labels: tuple[str, ...] = ()
+    size = (4, 4)
+
+    def __init__(self, outputs: int) -> None:
+        self.outputs = outputs
+
+    def probabilities(self, images: np.ndarray) -> np.ndarray:
+        return np.eye(self.outputs, dtype=np.float32)[images[:, 0, 0, 0]]
+
+
+def test_outputs_without_names_are_taken_in_the_order_of_the_data_or_refused() -> None:
+    images = np.zeros((3, 4, 4, 3), np.uint8)
+    images[:, 0, 0, 0] = 0, 1, 2
+    rows = np.arange(3)
+    split = Split(ImageView(images, rows), rows, ("a", "b", "c"), ("0", "1", "2"))
+    data = Dataset("few", "few", ("ant", "bee", "cat"), {"train": split}, 4, 4, "f", 1)
+    heard = Listener()
+    request = TrainPlan("few", progress=heard)
+    found = record_predictions(Unnamed(3), data, request, mirrored=False).for_training(data, "it")
+    np.testing.assert_array_equal(found, np.eye(3))
+    assert heard.lines == [
+        "teacher: it names no classes, so its outputs were taken for the classes of the data in the order ant, bee, cat"
+    ]
+    with pytest.raises(InputError, match="the teacher names no classes and has 1,000 outputs; expected 3"):
+        record_predictions(Unnamed(1000), data, request, mirrored=False)
 
 
 def test_quick_learns_from_no_teacher() -> None:

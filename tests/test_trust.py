@@ -319,6 +319,12 @@ def test_networks_that_are_no_image_classifiers_are_named(tmp_path: Path) -> Non
     network.save(tmp_path / "open.keras")
     with pytest.raises(ModelError, match="input size is open"):
         load_network(tmp_path / "open.keras")
+    image = layers.Input((8, 8, 3))
+    flat = layers.GlobalAveragePooling2D()(image)
+    named = tf_keras.Model(image, {"label": layers.Dense(2)(flat), "aux": layers.Dense(2)(flat)})
+    named.save(tmp_path / "named.keras")
+    with pytest.raises(ModelError, match=r"expected \[N, height, width, 3\]"):
+        load_network(tmp_path / "named.keras")
 
 
 def first_version_model(folder: Path, harm: str, mark: Path) -> Path:

@@ -161,13 +161,14 @@ def _write_page(plan: BenchPlan, report: BenchReport, path: Path, images: Split 
 
 def _make_maps(plan: BenchPlan) -> FlipMaps:
     """Make what draws where the float network and the models find evidence, on the images whose prediction changed."""
+    from edgeclf.artifact.ensemble_folder import find_ensemble
     from edgeclf.artifact.model_file import ModelFile
     from edgeclf.inference.explaining import Explainer, ModelExplainer
     from edgeclf.measure.sources import find_sources
     from edgeclf.measure.tflite_baseline import is_tflite_baseline
     from edgeclf.report.flip_maps import FlipMaps
 
-    found = find_sources(plan.models).keras_models
+    found = find_sources([name for name in plan.models if find_ensemble(name) is None]).keras_models
     baseline = Path(plan.baseline) if plan.baseline is not None else next(iter(found), None)
 
     def open_baseline() -> Explainer:

@@ -27,7 +27,13 @@ def image_classifier(path: Path, taken: Any, given: Any) -> tuple[int, int, int]
     Raises:
         ModelError: it takes or returns something else than one image and one score a class.
     """
-    if isinstance(taken, list) or isinstance(given, list) or len(taken) != 4 or len(given) != 2 or taken[3] != 3:
+    if (
+        isinstance(taken, (list, dict))
+        or isinstance(given, (list, dict))
+        or len(taken) != 4
+        or len(given) != 2
+        or taken[3] != 3
+    ):
         raise ModelError(f"{path}: expected [N, height, width, 3] in and [N, classes] out, got {taken} and {given}")
     if taken[1] is None or taken[2] is None or given[1] is None:
         raise ModelError(f"{path}: its input size is open {taken}; save the network with a fixed height and width")

@@ -97,6 +97,8 @@ def _open(path: Path, stored: Any = None) -> tuple[Callable[[Any], Any], Any, tu
     if len(keywords) != 1 or len(outputs) != 1:
         raise ModelError(f"{path}: expected one input and one output, got {len(keywords)} and {len(outputs)}")
     ((entry, spec),), ((result, scores),) = keywords.items(), outputs.items()
+    if spec.shape.rank is None or scores.shape.rank is None:
+        raise ModelError(f"{path}: its signature leaves the shape of input or output open; export it with fixed shapes")
 
     def compute(images: Any) -> Any:
         return call(**{entry: tf.cast(images, spec.dtype)})[result]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -22,6 +23,8 @@ from edgeclf.measure.accuracy import LABELLED_RANGE_IMAGES, range_rows
 from edgeclf.measure.class_order import match_classes
 from edgeclf.measure.plan import BenchPlan
 
+_MODELS = "compressed"
+"""The folder of a run that its models lie in, which has the same name in all of them."""
 DatasetLoader = Callable[[InputShape], Dataset]
 """Gives the same data at another image size, or with pictures fitted to it otherwise."""
 
@@ -171,13 +174,21 @@ def _labelled_images(
 
 
 def short_names(files: Sequence[ModelFile]) -> list[str]:
-    """Shorten names to the stem of the file; where two files have the same, their folder stands in front."""
-    paths = [file.path or Path(file.name) for file in files]
-    stems = [path.stem for path in paths]
-    return [
-        stem if stems.count(stem) == 1 else f"{path.resolve().parent.name}/{stem}"
-        for path, stem in zip(paths, stems, strict=True)
-    ]
+    """Shorten names to the stem of the file; where several have the same, as many folders stand in front as make them
+    differ, without `compressed`, and behind those that have no path a number."""
+    parts = []
+    for file in files:
+        folders = () if file.path is None else file.path.resolve().parent.parts[1:]
+        parts.append([*(part for part in folders if part != _MODELS), (file.path or Path(file.name)).stem])
+    found = ["/".join(one[-1:]) for one in parts]
+    for depth in range(2, max(map(len, parts), default=1) + 1):
+        counts = Counter(found)
+        found = ["/".join(one[-depth:]) if counts[name] > 1 else name for one, name in zip(parts, found, strict=True)]
+    taken = Counter[str]()
+    for place, name in enumerate(found):
+        taken[name] += 1
+        found[place] = name if taken[name] == 1 else f"{name} ({taken[name]})"
+    return found
 
 
 def at_size(dataset: Dataset | DatasetLoader | None) -> DatasetLoader | None:

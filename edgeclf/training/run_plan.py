@@ -129,12 +129,14 @@ def _continue_run(request: TrainPlan, plan: RunPlan) -> RunPlan:
     folder = plan.folder
     earlier = find_earlier(folder, resume=request.resume, overwrite=request.overwrite)
     config = resume_config(plan.config, earlier, folder.path) if earlier else _suit_fit(plan.config, plan.probe)
-    _log_own_settings(plan, config, request)
+    _log_settings(plan.config, config, f"{folder.path} goes on with its own settings", request)
     found = RunPlan(folder, config, plan.probe, earlier, None if earlier is None else _earlier_choice(earlier))
     if found.report is None:
         if earlier is not None:
             read_state(folder.checkpoint_path)
         found = _take_over(found, trust_model=request.trust_model)
+        if earlier is None and found.parent is not None:
+            _log_settings(config, found.config, f"{found.parent.folder.path} hands its settings on", request)
         _check_settings(found, trust_model=request.trust_model)
     if earlier is None and found.parent is None:
         trust, progress = request.trust_model, request.progress
@@ -182,16 +184,16 @@ def _take_over(plan: RunPlan, *, trust_model: bool) -> RunPlan:
     return dataclasses.replace(plan, config=config, parent=parent)
 
 
-def _log_own_settings(plan: RunPlan, config: TrainConfig, request: TrainPlan) -> None:
-    """Log the settings of a resumed run that were not repeated, and are not the defaults."""
-    given, default = plan.config.to_dict(), type(plan.config)().to_dict()
+def _log_settings(typed: TrainConfig, config: TrainConfig, reason: str, request: TrainPlan) -> None:
+    """Log the settings of an earlier run that were not repeated, and are not the defaults."""
+    given, default = typed.to_dict(), type(typed)().to_dict()
     own = [
         f"{name} {value}"
         for name, value in config.to_dict().items()
         if given[name] == default[name] != value and default[name] is not None
     ]
     if own:
-        request.progress.info(f"{plan.folder.path} goes on with its own settings: {', '.join(own)}")
+        request.progress.info(f"{reason}: {', '.join(own)}")
 
 
 def _check_settings(plan: RunPlan, *, trust_model: bool) -> None:

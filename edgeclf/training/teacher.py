@@ -26,6 +26,7 @@ from edgeclf.errors import InputError, ModelError
 from edgeclf.image.shape import InputShape
 from edgeclf.inference.ensemble import Ensemble, as_probabilities
 from edgeclf.inference.predictor import Predictor
+from edgeclf.measure.class_order import assumed_order
 from edgeclf.measure.formatting import percent
 from edgeclf.training.config import TrainConfig
 from edgeclf.training.plan import TrainPlan
@@ -155,6 +156,9 @@ def record_predictions(
         dataset: with the split `train`, at the teacher's size.
         request: whose progress shows the bar.
         mirrored: take the mean with what it predicts for the mirrored images.
+
+    Raises:
+        InputError: it names no classes, and has another number of outputs than the data has classes.
     """
     split = dataset.splits["train"]
     with request.progress.task("teacher (images)", len(split)) as task:
@@ -166,7 +170,17 @@ def record_predictions(
                 found = (found + _predict(predictor, np.ascontiguousarray(images[:, :, ::-1]))) * np.float32(0.5)
             parts.append(found)
             task.advance(len(images))
-    return RecordedPredictions(predictor.labels or dataset.class_names, split.hashes, np.concatenate(parts))
+    probabilities, names = np.concatenate(parts), predictor.labels
+    if not names:
+        if probabilities.shape[1] != len(dataset.class_names):
+            raise InputError(
+                f"the teacher names no classes and has {probabilities.shape[1]:,} outputs; expected "
+                f"{len(dataset.class_names):,}, one for each class of {dataset.source}"
+            )
+        names = assumed_order(dataset)
+        order = f"its outputs were taken for the classes of the data in the order {_shown(tuple(names))}"
+        request.progress.info(f"teacher: it names no classes, so {order}")
+    return RecordedPredictions(tuple(names), split.hashes, probabilities)
 
 
 def read_predictions(path: Path) -> RecordedPredictions:
@@ -200,8 +214,8 @@ def _check_arrays(path: Path, classes: Any, contents: Any, probabilities: Any) -
     if not all(isinstance(part, np.ndarray) for part in (classes, contents, probabilities)):
         raise InputError(f"{path}: expected recorded predictions, got parts that are no arrays of NumPy")
     kinds = (classes.dtype.kind, contents.dtype.kind, probabilities.dtype.kind)
-    shape = (len(contents), len(classes)) if classes.ndim == contents.ndim == 1 else ()
-    if kinds != ("U", "U", "f") or probabilities.shape != shape:
+    axes = (classes.ndim, contents.ndim, probabilities.ndim)
+    if kinds != ("U", "U", "f") or axes != (1, 1, 2) or probabilities.shape != (len(contents), len(classes)):
         raise InputError(
             f"{path}: expected names of the classes, content hashes and a number a class and image, got arrays of the "
             f"shapes {classes.shape}, {contents.shape} and {probabilities.shape}"

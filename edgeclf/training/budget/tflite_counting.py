@@ -63,7 +63,7 @@ def _walk(
             raise UncountableError(f"the operator {operator.name} with {len(operator.outputs)} outputs")
         try:
             known[operator.outputs[0]] = _count(ledger, graph, operator, options, inputs)
-        except (IndexError, KeyError, ValueError) as error:
+        except (ArithmeticError, IndexError, KeyError, TypeError, ValueError) as error:
             if isinstance(error, UncountableError):
                 raise
             raise UncountableError(f"the operator {operator.name} with these inputs") from error

@@ -113,7 +113,7 @@ def begin_ensemble(plan: EnsemblePlan) -> EnsemblePlan:
     )
     found = plan_run(request)
     if content and plan.overwrite:
-        _clear(out)
+        _clear(out, plan)
     check_writable(out)
     names = tuple(plan.member_path(seed).name for seed in plan.seeds)
     record = EnsembleRecord(names, plan.data.class_names, plan.combine, finished=False)
@@ -123,13 +123,13 @@ def begin_ensemble(plan: EnsemblePlan) -> EnsemblePlan:
     return dataclasses.replace(plan, config=plan.config.replace(**shape))
 
 
-def _clear(out: Path) -> None:
-    """Remove the members of an earlier ensemble, which its record names."""
+def _clear(out: Path, plan: EnsemblePlan) -> None:
+    """Remove the members of an earlier ensemble: those that its record names, and those whose places are needed."""
     try:
         members = EnsembleRecord.from_dict(read_json(out / RECORD)).members
     except InputError as error:
         raise OutputError(f"{out / RECORD}: {error}; remove the folder yourself, or choose another --out") from error
-    for name in members:
+    for name in dict.fromkeys((*members, *(plan.member_path(seed).name for seed in plan.seeds))):
         if RunFolder(out / name, must_exist=False).marks():
             with explained(out / name):
                 shutil.rmtree(out / name)
