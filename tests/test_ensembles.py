@@ -10,6 +10,7 @@ from typing import Any
 import cv2
 import numpy as np
 import pytest
+from linear_models import fit, load_digits, write_int8_model
 from photo_folders import write as save
 
 import edgeclf
@@ -195,6 +196,25 @@ def make_photos(folder: Path, images: int = 50) -> Path:
             pixels = np.clip(random.normal(level, 40, (16, 16, 3)) + random.normal(0, 6), 0, 255).astype(np.uint8)
             save(folder / name / f"{number}.png", pixels)
     return folder
+
+
+def test_files_of_other_programs_take_the_labels_that_are_given(tmp_path: Path) -> None:
+    digits = load_digits()
+    weights, bias = fit(digits)
+    # outputs from nine to zero, which the files do not say
+    files = [write_int8_model(tmp_path / f"{bits}.tflite", weights[::-1], bias[::-1], bits=bits) for bits in (8, 7)]
+    for number, (image, label) in enumerate(zip(digits.test_images[:100], digits.test_labels, strict=False)):
+        place = tmp_path / "photos" / str(label) / f"{number}.png"
+        place.parent.mkdir(parents=True, exist_ok=True)
+        cv2.imwrite(str(place), image)
+    (tmp_path / "names.txt").write_text("".join(f"{digit}\n" for digit in range(9, -1, -1)))
+    both = "+".join(map(str, files))
+    keywords = {"data": tmp_path / "photos", "split": "train", "normalize": "raw"}
+    named = edgeclf.bench(both, labels=tmp_path / "names.txt", **keywords).ensembles[0]
+    unnamed = edgeclf.bench(both, **keywords).ensembles[0]
+    assert named.accuracy is not None
+    assert unnamed.accuracy is not None
+    assert named.accuracy.top1 > 0.8 > 0.3 > unnamed.accuracy.top1
 
 
 def test_an_ensemble_is_begun(tmp_path: Path) -> None:

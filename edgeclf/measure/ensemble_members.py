@@ -9,6 +9,7 @@ from pathlib import Path
 import numpy as np
 
 from edgeclf.artifact.ensemble_folder import EnsembleSource
+from edgeclf.artifact.input_fit import find_fit_refusal
 from edgeclf.artifact.locate import folder_models, locate_model
 from edgeclf.artifact.model_file import ModelFile
 from edgeclf.artifact.run_folder import RunFolder
@@ -21,7 +22,7 @@ from edgeclf.inference.predictor import Predictor
 from edgeclf.measure.baseline import OpenBaseline
 from edgeclf.measure.class_order import match_classes
 from edgeclf.measure.plan import BenchPlan
-from edgeclf.measure.subjects import DatasetLoader, split_of
+from edgeclf.measure.subjects import DatasetLoader, choose_labels, open_subject, split_of
 from edgeclf.progress import Progress
 
 MODEL, NETWORK = "model", "network"
@@ -87,7 +88,7 @@ def open_members(
     opened = []
     for path, name in zip(source.members, _short_names(source), strict=True):
         if compressed:
-            opened.append(_open_model(path, name, plan))
+            opened.append(_open_model(path, name, plan, load))
         elif open_network is None:
             raise MissingExtraError(f"the float network of {path}", "train", "tensorflow")
         else:
@@ -109,12 +110,14 @@ def _short_names(source: EnsembleSource) -> list[str]:
     return names if len(set(names)) == len(names) else [str(path) for path in source.members]
 
 
-def _open_model(path: Path, name: str, plan: BenchPlan) -> OpenedMember:
+def _open_model(path: Path, name: str, plan: BenchPlan, load: DatasetLoader | None) -> OpenedMember:
     file = ModelFile.read(locate_model(path))
-    given = plan.normalization if file.provenance is None else None
-    classifier = Classifier(file, runtime=plan.runtime, normalize=given, labels=None, threshold=0)
+    found = open_subject(file, name, plan, load)
+    fit = None if find_fit_refusal(file, plan.fit) else plan.fit
+    labels = choose_labels(file, plan)
+    classifier = Classifier(file, runtime=plan.runtime, normalize=found.given, labels=labels, fit=fit, threshold=0)
     pixels = np.random.default_rng(0).integers(0, 256, (*classifier.size, 3)).astype(np.uint8)
-    notes = tuple(f"{name}: {note}" for note in classifier.notes)
+    notes = tuple(f"{name}: {note}" for note in found.notes)
     return OpenedMember(
         name, str(file.path or path), MODEL, classifier.input_shape, classifier, lambda: classifier.raw(pixels), notes
     )

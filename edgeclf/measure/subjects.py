@@ -10,7 +10,7 @@ from pathlib import Path
 import numpy as np
 import numpy.typing as npt
 
-from edgeclf.artifact.class_names import NUMBERED, UNNAMED, own_names
+from edgeclf.artifact.class_names import NUMBERED, UNNAMED, GivenLabels, own_names
 from edgeclf.artifact.input_fit import find_fit_refusal, resolve_fit
 from edgeclf.artifact.model_file import ModelFile
 from edgeclf.artifact.normalization import Normalization
@@ -18,7 +18,7 @@ from edgeclf.dataset import Dataset, Split
 from edgeclf.errors import DataError, InputError, UnknownNameError
 from edgeclf.image.shape import STRETCH, InputShape
 from edgeclf.inference.classifier import Classifier
-from edgeclf.inference.input_range import InputRange, Refusal, find_refusal
+from edgeclf.inference.input_range import InputRange, find_refusal
 from edgeclf.measure.accuracy import LABELLED_RANGE_IMAGES, range_rows
 from edgeclf.measure.class_order import match_classes
 from edgeclf.measure.plan import BenchPlan
@@ -102,17 +102,19 @@ def open_subjects(
         raise InputError(refusals[0].text)
     if all(find_fit_refusal(file, plan.fit) for file in unique):
         resolve_fit(unique[0], plan.fit)  # raises
-    return [
-        _open(file, name, plan, load, refusal)
-        for file, name, refusal in zip(unique, short_names(unique), refusals, strict=True)
-    ]
+    return [open_subject(file, name, plan, load) for file, name in zip(unique, short_names(unique), strict=True)]
 
 
-def _open(file: ModelFile, name: str, plan: BenchPlan, load: DatasetLoader | None, refusal: Refusal | None) -> Subject:
+def open_subject(file: ModelFile, name: str, plan: BenchPlan, load: DatasetLoader | None) -> Subject:
+    """Open a file, and measure its input range where it does not state it; arguments and errors as `open_subjects`.
+
+    Args:
+        name: of the model.
+    """
     file.check()
+    refusal = None if plan.normalization is None else find_refusal(file, plan.normalization)
     given = None if refusal else plan.normalization
-    # How edgeclf numbered the classes of its own models is known; what other programs wrote may be wrong.
-    names = None if file.provenance is not None and own_names(file)[0] is not None else plan.labels
+    names = choose_labels(file, plan)
     other_fit = find_fit_refusal(file, plan.fit)
     fit = None if other_fit else plan.fit
     one = Classifier(file, runtime=plan.runtime, threads=1, normalize=given, labels=names, fit=fit)
@@ -143,6 +145,14 @@ def _open(file: ModelFile, name: str, plan: BenchPlan, load: DatasetLoader | Non
         label_source=one.label_source,
         fit=one.input_shape.fit,
     )
+
+
+def choose_labels(file: ModelFile, plan: BenchPlan) -> GivenLabels | None:
+    """Return the labels that a model is given: none where edgeclf made it, whose classes are known.
+
+    What other programs wrote into a file may be wrong.
+    """
+    return None if file.provenance is not None and own_names(file)[0] is not None else plan.labels
 
 
 def _choose_notes(one: Classifier, *, kept: bool) -> tuple[str, ...]:
