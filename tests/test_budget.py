@@ -256,6 +256,14 @@ def test_a_file_gets_the_largest_input_that_fits(shared_data: Path) -> None:
         chosen(weights=path, max_size=100)
 
 
+def test_a_rectangular_file_keeps_its_input(tmp_path: Path) -> None:
+    tf_keras = pytest.importorskip("tf_keras")
+    image = tf_keras.layers.Input((96, 128, 3))
+    x = tf_keras.layers.GlobalAveragePooling2D()(tf_keras.layers.Conv2D(8, 3, strides=2)(image))
+    tf_keras.Model(image, tf_keras.layers.Dense(3)(x)).save(tmp_path / "wide.keras")
+    assert chosen(weights=str(tmp_path / "wide.keras")) == (None, None, None)
+
+
 def measured(name: str, macs: int, median: float) -> ModelResult:
     """What `bench` measured of an int8 model."""
     return ModelResult(

@@ -73,14 +73,20 @@ def _built_configuration(name: str, width: float | None, classes: int) -> Any:
         raise UncountableError(f"{name} cannot be built to be counted ({error})") from error
 
 
-def own_side(config: Mapping[str, Any]) -> int | None:
-    """Find the side of the input in a Keras configuration, pixels; None: any, or it is not square."""
+def own_size(config: Mapping[str, Any]) -> tuple[int, int] | None:
+    """Find height and width of the input in a Keras configuration, pixels; None: any."""
     inner: Any = config.get("config", config)
     layers = inner if isinstance(inner, list) else inner.get("layers")
     first = layers[0].get("config", {}) if isinstance(layers, list) and layers and isinstance(layers[0], dict) else {}
     shape: Any = first.get("batch_input_shape") or first.get("batch_shape") or ()
-    square = len(shape) == 4 and isinstance(shape[1], int) and shape[1] == shape[2]
-    return int(shape[1]) if square else None
+    fixed = len(shape) == 4 and isinstance(shape[1], int) and isinstance(shape[2], int)
+    return (int(shape[1]), int(shape[2])) if fixed else None
+
+
+def own_side(config: Mapping[str, Any]) -> int | None:
+    """Find the side of the input in a Keras configuration, pixels; None: any, or it is not square."""
+    size = own_size(config)
+    return size[0] if size is not None and size[0] == size[1] else None
 
 
 def count_configuration(config: Mapping[str, Any], classes: int | None = None) -> CountAtSize:

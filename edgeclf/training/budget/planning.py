@@ -35,7 +35,7 @@ from edgeclf.training.budget.choice import (
     take_anyway,
 )
 from edgeclf.training.budget.cost import UncountableError
-from edgeclf.training.budget.counting import CountAtSize, count_configuration, own_side
+from edgeclf.training.budget.counting import CountAtSize, count_configuration, own_size
 from edgeclf.training.budget.limits import (
     BOARDS,
     DEFAULT_BOARD,
@@ -225,8 +225,11 @@ def _list_of_file(config: TrainConfig, request: Request, budget: Budget, *, trus
     path = Path(config.weights)
     name = config.model or path.absolute().stem.replace("_", "-")
     try:
-        count, side = _read_file(path, request.classes, trust_model=trust_model)
-        return list_of_file(request, name, count, side, path.name)
+        count, size = _read_file(path, request.classes, trust_model=trust_model)
+        square = size is None or size[0] == size[1]
+        if not square and not budget.asked:
+            return []  # it keeps its size
+        return list_of_file(request, name, count, size[0] if size is not None and square else None, path.name)
     except UncountableError as error:
         if budget.asked:
             raise InputError(
@@ -236,12 +239,13 @@ def _list_of_file(config: TrainConfig, request: Request, budget: Budget, *, trus
         return []
 
 
-def _read_file(path: Path, classes: int, *, trust_model: bool) -> tuple[CountAtSize, int | None]:
-    """Read what a file costs at a size, and the side of its input."""
+def _read_file(path: Path, classes: int, *, trust_model: bool) -> tuple[CountAtSize, tuple[int, int] | None]:
+    """Read what a file costs at a size, and the height and width of its input; None: any."""
     if is_tflite_start(path):
-        return count_tflite(file := ModelFile.read(path), classes), file.shape.height
+        file = ModelFile.read(path)
+        return count_tflite(file, classes), (file.shape.height, file.shape.width)
     config = read_configuration(locate_float_file(path, trust_model=trust_model))[1]
-    return count_configuration(config, classes), own_side(config)
+    return count_configuration(config, classes), own_size(config)
 
 
 def _choose_available(
