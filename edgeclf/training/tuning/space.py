@@ -111,6 +111,10 @@ def choose_parts(config: TrainConfig, narrowed: Mapping[str, Part], kinds: Seque
     for name in narrowed:
         if getattr(config, name) != getattr(plain, name):
             raise InputError(f"{name} is set, and to be searched with --space; leave one of the two out")
+        if name in ("model", "width") and config.weights not in ("auto", "none"):
+            raise InputError(
+                f"--space {name} has no effect with --weights {config.weights}, which is one network already"
+            )
         if config.quick and name not in QUICK:
             raise InputError(f"--space {name} has no effect with --quick, which can search {', '.join(QUICK)}")
     adaptive = config.optimizer in ("adam", "adamw")
