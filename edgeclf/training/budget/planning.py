@@ -225,27 +225,24 @@ def _list_of_file(config: TrainConfig, request: Request, budget: Budget, *, trus
     path = Path(config.weights)
     name = config.model or path.absolute().stem.replace("_", "-")
     try:
-        count, size = _read_file(path, request.classes, trust_model=trust_model)
-        square = size is None or size[0] == size[1]
-        if not square and not budget.asked:
-            return []  # it keeps its size
-        return list_of_file(request, name, count, size[0] if size is not None and square else None, path.name)
+        count, (height, width) = _read_file(path, request.classes, trust_model=trust_model)
+        if height == width or budget.asked:
+            return list_of_file(request, name, count, height if height == width else None, path.name)
     except UncountableError as error:
         if budget.asked:
             raise InputError(
                 f"{path.name}: what it costs cannot be counted ({error}); leave --for, --max-size and --max-latency "
                 "out, and give --image-size"
             ) from error
-        return []
+    return []  # it keeps its size
 
 
-def _read_file(path: Path, classes: int, *, trust_model: bool) -> tuple[CountAtSize, tuple[int, int] | None]:
+def _read_file(path: Path, classes: int, *, trust_model: bool) -> tuple[CountAtSize, tuple[int | None, int | None]]:
     """Read what a file costs at a size, and the height and width of its input; None: any."""
     if is_tflite_start(path):
-        file = ModelFile.read(path)
-        return count_tflite(file, classes), (file.shape.height, file.shape.width)
+        return count_tflite(file := ModelFile.read(path), classes), (file.shape.height, file.shape.width)
     config = read_configuration(locate_float_file(path, trust_model=trust_model))[1]
-    return count_configuration(config, classes), own_size(config)
+    return count_configuration(config, classes), own_size(config) or (None, None)
 
 
 def _choose_available(
