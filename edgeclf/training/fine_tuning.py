@@ -37,10 +37,6 @@ instead of 80.0 %); MobileNets whose batch normalizations had been folded lost t
 _STEPS, _STEPS_MACS = 1000, 150e6
 _FEWEST_STEPS, _MOST_STEPS = 500, 2_400
 _FEWEST_EPOCHS, _MOST_EPOCHS = 6, 40
-_WITH_TEACHER = 3
-"""Times as many steps with a teacher, whose probabilities say more than labels and go on teaching longer (Beyer et al.,
-2022, arXiv:2106.05237). MobileNetV1 0.25 with a MobileNetV2 1.0 as its teacher: 86.2 % of validation photos after 29
-epochs, 90 % after 90 (one seed)."""
 _LONG = 10
 """Epochs from which on strong augmentation gains: over 24 epochs of MobileNetV1 0.25 1.2 points, over 12 of MobileNetV2
 a validation loss of 0.254 instead of 0.284 after 8 without it; over 6 it lost one point."""
@@ -51,8 +47,7 @@ def complete_fine_tuning(
 ) -> TrainConfig:
     """Return `config` with every open setting chosen that depends on the pretrained network.
 
-    Wide networks are trained with lower rates than narrow ones, and costly ones for fewer steps; with a teacher all of
-    them for more.
+    Wide networks are trained with lower rates than narrow ones, and costly ones for fewer steps.
 
     Args:
         config: settings of the user.
@@ -63,9 +58,8 @@ def complete_fine_tuning(
     """
     images = estimate_training_images(probe)
     batch = config.batch_size or 32
-    longer = 1 if config.teacher is None else _WITH_TEACHER
-    steps = longer * min(max(_STEPS * _STEPS_MACS / (macs or _STEPS_MACS), _FEWEST_STEPS), _MOST_STEPS)
-    epochs = config.epochs or round(min(max(steps / max(1, images // batch), _FEWEST_EPOCHS), longer * _MOST_EPOCHS))
+    steps = min(max(_STEPS * _STEPS_MACS / (macs or _STEPS_MACS), _FEWEST_STEPS), _MOST_STEPS)
+    epochs = config.epochs or round(min(max(steps / max(1, images // batch), _FEWEST_EPOCHS), _MOST_EPOCHS))
     by_norm = (not folded) if config.norm_rates is None else config.norm_rates
     rate = _RATE_BY_NORM if by_norm else _RATE * (_RATE_PARAMETERS / max(1, parameters)) ** 0.8
     rate = min(max(rate, _LOWEST_RATE), _HIGHEST_RATE) * math.sqrt(batch / 32)
