@@ -34,7 +34,8 @@ class Measured(Record):
         recipe: its plain values.
         name: its short name.
         digest: of all its settings.
-        calibration: training images that set the quantization ranges; 0: none did.
+        calibration: training images that were drawn to set the quantization ranges, which quantization-aware training
+            may have set instead; 0: none.
         size_bytes: of the file.
         latency_ms: median prediction on one thread; None: not measured.
         images: validation images; None: there are none.

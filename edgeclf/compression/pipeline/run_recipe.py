@@ -74,8 +74,7 @@ def run_recipe(network: FloatNetwork, recipe: Recipe, context: RecipeContext, ca
     start = time.monotonic()
     made = cache.apply(network, recipe.steps, context)
     exported = recipe.export.export(made, context)
-    calibrated = recipe.calibrates and not made.invariants.trained_ranges
-    calibration = context.calibration if calibrated else None
+    calibration = context.calibration if recipe.calibrates else None
     outputs, scored = score_exported(exported, context), scored_split(context.data)
     correct = None if outputs is None else outputs.correct
     agreement: float | None = None
