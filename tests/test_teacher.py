@@ -14,6 +14,7 @@ import pytest
 from listener import Listener
 
 import edgeclf
+from edgeclf.artifact.run_folder import RunFolder
 from edgeclf.dataset import load_dataset
 from edgeclf.dataset.types import Dataset, ImageView, Split
 from edgeclf.errors import InputError
@@ -21,7 +22,7 @@ from edgeclf.progress import SilentProgress, Task
 from edgeclf.training.config import TrainConfig
 from edgeclf.training.distillation import DistillationLoss, label_accuracy, soften
 from edgeclf.training.plan import TrainPlan
-from edgeclf.training.teacher import RecordedPredictions, read_predictions, record_predictions
+from edgeclf.training.teacher import RecordedPredictions, check_teacher, read_predictions, record_predictions
 
 RANDOM = np.random.default_rng(5)
 LOGITS = RANDOM.normal(size=(7, 4)).astype(np.float32)
@@ -115,6 +116,15 @@ def test_files_that_are_no_records_are_refused_in_one_line(tmp_path: Path) -> No
                     stream.write(bytes(1 << 20))
     with pytest.raises(InputError, match="at most"):
         read_predictions(tmp_path / "huge.npz")
+
+
+def test_a_teacher_may_be_an_ensemble_whose_members_are_there(tmp_path: Path) -> None:
+    folder = RunFolder(tmp_path / "run", must_exist=False)
+    (tmp_path / "a").mkdir()
+    for name in ("digits", "digits+cifar10", f"{tmp_path / 'a'}+digits"):
+        check_teacher(name, folder, resumes=False)
+    with pytest.raises(InputError, match="--teacher gone: expected a run folder, a model file, recorded predictions"):
+        check_teacher("digits+gone", folder, resumes=False)
 
 
 class Unnamed:

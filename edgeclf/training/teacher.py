@@ -238,15 +238,19 @@ def check_teacher(path: str, folder: RunFolder, *, resumes: bool) -> None:
     Raises:
         InputError: there is no such file, run or model.
     """
-    if (resumes and folder.teacher_path.is_file()) or Path(path).exists():
+    if resumes and folder.teacher_path.is_file():
         return
-    try:
-        locate_model(path)
-    except InputError as error:
-        raise InputError(
-            f"--teacher {path}: expected a run folder, a model file, recorded predictions ({RECORDED}) or the name of "
-            f"a model in the zoo; there is none of these"
-        ) from error
+    source = find_ensemble(path)
+    for one in (path,) if source is None else source.members:
+        if Path(one).exists():
+            continue
+        try:
+            locate_model(one)
+        except InputError as error:
+            raise InputError(
+                f"--teacher {one}: expected a run folder, a model file, recorded predictions ({RECORDED}) or the name "
+                "of a model in the zoo; there is none of these"
+            ) from error
 
 
 def _open_teacher(path: str, dataset: Dataset, request: TrainPlan) -> tuple[Predictor, str]:
