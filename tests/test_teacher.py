@@ -22,7 +22,8 @@ from edgeclf.progress import SilentProgress, Task
 from edgeclf.training.config import TrainConfig
 from edgeclf.training.distillation import DistillationLoss, label_accuracy, soften
 from edgeclf.training.plan import TrainPlan
-from edgeclf.training.teacher import RecordedPredictions, check_teacher, read_predictions, record_predictions
+from edgeclf.training.recorded_predictions import RecordedPredictions, read_predictions
+from edgeclf.training.teacher import check_teacher, record_predictions
 
 RANDOM = np.random.default_rng(5)
 LOGITS = RANDOM.normal(size=(7, 4)).astype(np.float32)

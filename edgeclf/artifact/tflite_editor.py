@@ -218,7 +218,8 @@ def _builder(size: int) -> Any:
         """Writes buffers aligned, and equal vectors of numbers once.
 
         A reader follows an offset to each vector, so that several tables may point at the same one. The zero points
-        of signed 8-bit weights are as many zeros of 64 bits as there are channels, which is 5 to 9 % of a small file.
+        of signed 8-bit weights are as many zeros of 64 bits as there are channels, which was measured to be 2 to
+        13 % of a file.
         """
 
         def __init__(self, size: int) -> None:

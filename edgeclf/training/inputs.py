@@ -30,10 +30,11 @@ from edgeclf.training.plan import TrainPlan
 from edgeclf.training.precision import FASTER, bfloat16_is_faster
 from edgeclf.training.pretraining import find_method
 from edgeclf.training.pretraining.config import PretrainConfig
+from edgeclf.training.recorded_predictions import RecordedPredictions
 from edgeclf.training.run_plan import RunPlan, plan_run
 from edgeclf.training.run_record import RunRecord
 from edgeclf.training.starting import BACKBONE, StartingPoint, find_start
-from edgeclf.training.teacher import RecordedPredictions, find_soft_targets
+from edgeclf.training.teacher import find_soft_targets
 
 _FINISHED = -1
 

@@ -7,11 +7,7 @@ itself: predictions of a network that is too slow for this machine are recorded 
 
 from __future__ import annotations
 
-import zipfile
-import zlib
-from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -19,7 +15,6 @@ import numpy.typing as npt
 from edgeclf.artifact.ensemble_folder import find_ensemble
 from edgeclf.artifact.locate import locate_model
 from edgeclf.artifact.run_folder import RunFolder
-from edgeclf.atomic import atomic_file
 from edgeclf.dataset import load_dataset
 from edgeclf.dataset.types import Dataset, ImageView
 from edgeclf.errors import InputError, ModelError
@@ -30,73 +25,9 @@ from edgeclf.measure.class_order import assumed_order
 from edgeclf.measure.formatting import percent
 from edgeclf.training.config import TrainConfig
 from edgeclf.training.plan import TrainPlan
+from edgeclf.training.recorded_predictions import RECORDED, RecordedPredictions, read_predictions, show_names
 
-RECORDED = ".npz"
-_PARTS = ("classes", "contents", "probabilities")
-_MOST_BYTES = 2 * 1024**3
-"""Of a recorded file, unpacked: 50 million images of ten classes."""
-_DAMAGE = (
-    OSError, ValueError, EOFError, LookupError, MemoryError, RuntimeError, zipfile.BadZipFile, zlib.error,
-)  # fmt: skip
-"""What reading a file raises that is cut, encrypted, compressed in another way, or larger than it has bytes for."""
-_SUM_TOLERANCE = 0.01
 _BATCH = 200
-
-
-@dataclass(frozen=True)
-class RecordedPredictions:
-    """Probabilities of a teacher, by the content of the images.
-
-    Attributes:
-        classes: C names, in the order of the columns.
-        contents: N content hashes.
-        probabilities: float32[N, C].
-    """
-
-    classes: tuple[str, ...]
-    contents: tuple[str, ...]
-    probabilities: npt.NDArray[np.float32]
-
-    def write(self, path: Path) -> None:
-        """Write them as `.npz`, atomically.
-
-        Raises:
-            OutputError: the folder cannot be written.
-        """
-        parts: dict[str, Any] = {
-            "classes": np.array(self.classes),
-            "contents": np.array(self.contents),
-            "probabilities": self.probabilities,
-        }
-        with atomic_file(path) as stream:
-            np.savez_compressed(stream, **parts)
-
-    def for_training(self, dataset: Dataset, origin: str) -> npt.NDArray[np.float32]:
-        """Return the probabilities of the training images, in the order of the classes of `dataset`: float32[N, C].
-
-        Args:
-            dataset: with the split `train`.
-            origin: the teacher, for messages.
-
-        Raises:
-            InputError: they are of other classes, or lack a training image.
-        """
-        if sorted(self.classes) != sorted(dataset.class_names):
-            raise InputError(
-                f"{origin} knows the classes {_shown(self.classes)}, expected those of {dataset.source}: "
-                f"{_shown(dataset.class_names)}; a teacher must have learned the same classes"
-            )
-        rows = {content: number for number, content in enumerate(self.contents)}
-        split = dataset.splits["train"]
-        missing = [path for path, content in zip(split.paths, split.hashes, strict=True) if content not in rows]
-        if missing:
-            raise InputError(
-                f"{origin} has no predictions for {len(missing):,} of {len(split):,} training images, "
-                f"e.g. {missing[0]}; record them anew with the photos as they are"
-            )
-        columns = [self.classes.index(name) for name in dataset.class_names]
-        return self.probabilities[[rows[content] for content in split.hashes]][:, columns]
-
 
 TeacherPredictions = dict[tuple[str, bool], RecordedPredictions]
 """What teachers predicted, by path and whether images were mirrored, too."""
@@ -161,6 +92,7 @@ def record_predictions(
         InputError: it names no classes, and has another number of outputs than the data has classes.
     """
     split = dataset.splits["train"]
+    names = predictor.labels or _assume_names(predictor, dataset, request)
     with request.progress.task("teacher (images)", len(split)) as task:
         parts = []
         for start in range(0, len(split), _BATCH):
@@ -170,61 +102,25 @@ def record_predictions(
                 found = (found + _predict(predictor, np.ascontiguousarray(images[:, :, ::-1]))) * np.float32(0.5)
             parts.append(found)
             task.advance(len(images))
-    probabilities, names = np.concatenate(parts), predictor.labels
-    if not names:
-        if probabilities.shape[1] != len(dataset.class_names):
-            raise InputError(
-                f"the teacher names no classes and has {probabilities.shape[1]:,} outputs; expected "
-                f"{len(dataset.class_names):,}, one for each class of {dataset.source}"
-            )
-        names = assumed_order(dataset)
-        order = f"its outputs were taken for the classes of the data in the order {_shown(tuple(names))}"
-        request.progress.info(f"teacher: it names no classes, so {order}")
-    return RecordedPredictions(tuple(names), split.hashes, probabilities)
+    return RecordedPredictions(names, split.hashes, np.concatenate(parts))
 
 
-def read_predictions(path: Path) -> RecordedPredictions:
-    """Read recorded predictions.
+def _assume_names(predictor: Predictor, dataset: Dataset, request: TrainPlan) -> tuple[str, ...]:
+    """Name the outputs of a teacher that names none, by the classes of the data; one image shows how many it has.
 
     Raises:
-        InputError: the file is not there, is no such record, or its numbers are no probabilities.
+        InputError: it has another number of outputs.
     """
-    try:
-        with zipfile.ZipFile(path) as archive:
-            sizes = {member.filename: member.file_size for member in archive.infolist()}
-        if sorted(sizes) != sorted(f"{name}.npy" for name in _PARTS):
-            raise InputError(
-                f"{path}: expected recorded predictions with the arrays {', '.join(_PARTS)}, got {_shown(tuple(sizes))}"
-            )
-        if sum(sizes.values()) > _MOST_BYTES:
-            raise InputError(f"{path}: unpacks to {sum(sizes.values()):,} bytes, at most {_MOST_BYTES:,} are read")
-        with np.load(path, allow_pickle=False) as stored:
-            classes, contents, probabilities = (stored[name] for name in _PARTS)
-    except FileNotFoundError as error:
-        raise InputError(f"{path}: no such file; name a teacher with --teacher") from error
-    except _DAMAGE as error:
-        raise InputError(f"{path}: cannot be read as recorded predictions ({error})") from error
-    _check_arrays(path, classes, contents, probabilities)
-    return RecordedPredictions(
-        tuple(map(str, classes)), tuple(map(str, contents)), np.asarray(probabilities, np.float32)
-    )
-
-
-def _check_arrays(path: Path, classes: Any, contents: Any, probabilities: Any) -> None:
-    if not all(isinstance(part, np.ndarray) for part in (classes, contents, probabilities)):
-        raise InputError(f"{path}: expected recorded predictions, got parts that are no arrays of NumPy")
-    kinds = (classes.dtype.kind, contents.dtype.kind, probabilities.dtype.kind)
-    axes = (classes.ndim, contents.ndim, probabilities.ndim)
-    if kinds != ("U", "U", "f") or axes != (1, 1, 2) or probabilities.shape != (len(contents), len(classes)):
+    outputs, expected = _predict(predictor, dataset.splits["train"].images[:1]).shape[1], len(dataset.class_names)
+    if outputs != expected:
         raise InputError(
-            f"{path}: expected names of the classes, content hashes and a number a class and image, got arrays of the "
-            f"shapes {classes.shape}, {contents.shape} and {probabilities.shape}"
+            f"the teacher names no classes and has {outputs:,} outputs; expected {expected:,}, one for each class of "
+            f"{dataset.source}"
         )
-    if len(set(classes.tolist())) < len(classes):
-        raise InputError(f"{path}: a class is named twice")
-    values = np.asarray(probabilities, np.float64)
-    if not (np.isfinite(values).all() and (values >= 0).all() and (abs(values.sum(1) - 1) < _SUM_TOLERANCE).all()):
-        raise InputError(f"{path}: expected probabilities, rows of numbers from 0 on that add up to 1")
+    names = assumed_order(dataset)
+    order = f"its outputs were taken for the classes of the data in the order {show_names(names)}"
+    request.progress.info(f"teacher: it names no classes, so {order}")
+    return names
 
 
 def check_teacher(path: str, folder: RunFolder, *, resumes: bool) -> None:
@@ -294,7 +190,3 @@ def _open(path: str, dataset: Dataset, request: TrainPlan) -> tuple[Predictor, s
 
 def _predict(predictor: Predictor, images: ImageView | npt.NDArray[np.uint8]) -> npt.NDArray[np.float32]:
     return as_probabilities(predictor.probabilities(np.asarray(images)))
-
-
-def _shown(names: tuple[str, ...]) -> str:
-    return ", ".join(f"{name:.40}" for name in names[:5]) + (", ..." if len(names) > 5 else "")

@@ -79,10 +79,8 @@ def run_search(plan: SearchPlan, progress: Progress) -> CompressReport:
     """
     require("a search for a budget", "optuna")
     # a format that is derived from TFLite is measured as such, whatever is written of it in the end
-    kinds = (
-        (one, isinstance(one.export, TFLite) or one.export.suffix == TFLite.suffix) for one in plan.compress.recipes
-    )
-    other = next((one for one, is_measured in kinds if not is_measured), None)
+    others = (one for one in plan.compress.recipes if not isinstance(one.export, TFLite))
+    other = next((one for one in others if one.export.suffix != TFLite.suffix), None)
     limits = (("max_latency", "timed"), ("max_drop", "run on images"))
     asked = next(((name, done) for name, done in limits if getattr(plan.budget, name) is not None), None)
     if other is not None and asked is not None:

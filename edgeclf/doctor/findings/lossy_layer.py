@@ -182,10 +182,5 @@ def _count_changed(examination: Examination, other: TFLiteSession, tensors: Sequ
         mine, real = examination.session.run(own).reshape(-1), other.run(theirs).reshape(-1)
         if len(mine) != len(real):
             raise ModelError(f"--baseline: expected a float model of {len(mine)} classes, got {len(real)}")
-        if len(mine) == 1:
-            output = examination.session.output
-            probability = (float(mine[0]) - output.zero_point) * (output.scale or 1.0)
-            different += bool((probability > 0.5) != (float(real[0]) > 0.5))
-        else:
-            different += bool(mine[int(np.argmax(real))] < mine.max())
+        different += examination.differs(mine, real)
     return different / seen
