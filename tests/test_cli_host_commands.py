@@ -136,7 +136,7 @@ def test_interrupted_training_resumes_to_the_same_weights(
     assert process.returncode == 130
     assert json.loads(out)["exit_code"] == 130
     assert "--resume" in err.splitlines()[-1]
-    document(tmp_path, "train", "--out", "run", "--resume", *QUICK)
+    document_of_process(tmp_path, "train", "--out", "run", "--resume", *QUICK)
     weights = [_weights(folder / "model.keras") for folder in (tmp_path / "run", workplace / "runs" / "digits")]
     for resumed, undisturbed in zip(*weights, strict=True):
         np.testing.assert_array_equal(resumed, undisturbed)

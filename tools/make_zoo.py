@@ -179,7 +179,10 @@ def _describe_recipe(run: Path, taught: Any) -> str:
     record = json.loads((run / "run.json").read_text(encoding="utf-8"))
     settings = record["config"]
     precision = "bfloat16" if settings["mixed_precision"] else "float32"
-    parts = [f"{settings['epochs']} epochs of SGD with Nesterov momentum in {precision}, one cosine, label smoothing"]
+    parts = [
+        f"{settings['epochs']} epochs of SGD with Nesterov momentum in {precision}, with the kernels of "
+        f"{record['kernels']}, one cosine, label smoothing"
+    ]
     if record["start"]["origin"]:
         parts.append(f"from the weights of `{record['start']['origin']}`")
     if taught is not None:

@@ -12,6 +12,7 @@ import typer
 
 from edgeclf.cli.options import Table
 from edgeclf.cli.session import Outcome, Session, run
+from edgeclf.cli.training_kernels import use_training_kernels
 from edgeclf.plugins import load_plugins
 
 _PANEL = "Every command"
@@ -51,6 +52,7 @@ class Command:
         examples: whole command lines.
         interrupted: what Ctrl-C prints.
         settings: imports and returns the record whose fields `--set` takes; None: the command has no `--set`.
+        trains: whether it trains networks, for which TensorFlow then takes its fastest kernels.
     """
 
     function: Callable[[Session, dict[str, Any]], Outcome]
@@ -58,6 +60,7 @@ class Command:
     examples: tuple[str, ...]
     interrupted: str = "interrupted; nothing half-written is left behind"
     settings: Callable[[], type] | None = None
+    trains: bool = False
 
     @property
     def name(self) -> str:
@@ -103,6 +106,8 @@ class Command:
         return command
 
     def _work(self, session: Session, typed: dict[str, Any]) -> Outcome:
+        if self.trains:
+            use_training_kernels()
         load_plugins(lambda line: session.progress().warn(line))
         values: dict[str, Any] = {}
         for table in self.tables:

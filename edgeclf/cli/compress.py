@@ -200,4 +200,5 @@ COMMAND = Command(
     ),
     settings=_settings,
     interrupted="interrupted; finished models and steps are kept: the same command goes on",
+    trains=True,
 )

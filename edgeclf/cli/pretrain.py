@@ -95,5 +95,6 @@ COMMAND = Command(
         "edgeclf train photos --weights runs/start",
     ),
     settings=_config,
+    trains=True,
     interrupted="interrupted; finished epochs are saved: the same command with --resume continues",
 )

@@ -238,5 +238,6 @@ COMMAND = Command(
         "edgeclf train cifar10 --model resnet8 --out runs/cifar --resume",
     ),
     settings=config_record,
+    trains=True,
     interrupted="interrupted; finished epochs are saved: the same command with --resume continues",
 )

@@ -102,5 +102,6 @@ COMMAND = Command(
         "edgeclf tune photos --max-latency 5 --space image_size=96,128 --space learning_rate=1e-3..1e-2",
     ),
     settings=config_record,
+    trains=True,
     interrupted="interrupted; finished trials are kept: the same command goes on",
 )

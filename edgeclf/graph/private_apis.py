@@ -10,6 +10,16 @@ from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, contextmanager
 from typing import Any, cast
 
+# --- TensorFlow ---
+
+
+def uses_onednn() -> bool:
+    """Return whether TensorFlow computes with the kernels of oneDNN in this process, decided when it was imported."""
+    from tensorflow.python.util import _pywrap_util_port
+
+    return bool(_pywrap_util_port.IsMklEnabled())
+
+
 # --- graphs of tf-keras ---
 
 

@@ -11,6 +11,8 @@ from edgeclf.measure.board import read_temperature
 from edgeclf.records import Record
 from edgeclf.versions import package_version
 
+ONEDNN_VARIABLE = "TF_ENABLE_ONEDNN_OPTS"
+"""Of the environment: 1 asks TensorFlow for the kernels of oneDNN, 0 for its own. It reads it once, when imported."""
 _PACKAGES = ("ai-edge-litert", "tflite-runtime", "tensorflow", "tf-keras", "numpy", "opencv-python")
 # Instructions for dot products of bytes on x86 and on Arm.
 _INT8_FLAGS = ("avx2", "avx512f", "avx512_vnni", "avx_vnni", "amx_int8", "asimd", "asimddp", "i8mm", "sve")

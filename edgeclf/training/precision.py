@@ -11,7 +11,7 @@ import os
 
 import tensorflow as tf
 
-from edgeclf.measure.machine import processor_flags
+from edgeclf.measure.machine import ONEDNN_VARIABLE, processor_flags
 from edgeclf.training.networks import find_network
 
 FASTER = "activations in bfloat16, which this processor is faster at; --set mixed_precision=false for float32"
@@ -24,7 +24,7 @@ def bfloat16_is_faster(model: str) -> bool:
     """
     return (
         "amx_bf16" in processor_flags()
-        and os.environ.get("TF_ENABLE_ONEDNN_OPTS") != "0"
+        and os.environ.get(ONEDNN_VARIABLE) != "0"
         and find_network(model).bfloat16_faster
         and not tf.config.list_logical_devices("GPU")
     )

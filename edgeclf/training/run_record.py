@@ -21,6 +21,7 @@ from edgeclf.training.budget.choice import NetworkChoice
 from edgeclf.training.config import TrainConfig
 from edgeclf.training.evaluation import SplitMetrics
 from edgeclf.training.growth import GrowthReport
+from edgeclf.training.kernels import check_kernels, name_kernels
 from edgeclf.training.pretraining.config import PretrainConfig
 from edgeclf.versions import package_version
 
@@ -114,7 +115,7 @@ class RunRecord:
             earlier: the record of the run that is resumed, which stays as it is; None: a run begins.
 
         Raises:
-            InputError: the run that is resumed had other photos.
+            InputError: the run that is resumed had other photos, or other kernels.
             OutputError: the folder cannot be written.
         """
         if earlier is None:
@@ -126,6 +127,7 @@ class RunRecord:
             raise InputError(
                 f"{self.folder.path}: the photos have changed since the run began; start again with --overwrite"
             )
+        check_kernels(earlier, self.folder.path)
         self.folder.clear(everything=False)
 
     def finish(self, report: Record) -> None:
@@ -158,6 +160,7 @@ class RunRecord:
             "seconds": reported.get("seconds"),
             "metrics": reported.get("metrics"),
             "metrics_note": VALIDATION_IS_OPTIMISTIC if isinstance(report, TrainReport) else None,
+            "kernels": name_kernels(),
             "versions": {"python": platform.python_version()} | {name: package_version(name) for name in PACKAGES},
             "report": report.to_dict() if report else None,
             "start": dict(self.start),

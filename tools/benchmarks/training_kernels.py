@@ -20,9 +20,8 @@ import time
 
 import numpy as np
 
-from edgeclf.measure.machine import describe_machine
+from edgeclf.measure.machine import ONEDNN_VARIABLE, describe_machine
 
-VARIABLE = "TF_ENABLE_ONEDNN_OPTS"
 NETWORKS = (
     ("cnn", 32, None, 64),
     ("resnet8", 32, None, 64),
@@ -68,7 +67,9 @@ def measure(name: str, size: int, width: float | None, batch: int, seconds: floa
 
 def in_own_process(place: int, seconds: float, value: str) -> tuple[float, float]:
     command = [sys.executable, __file__, "--only", str(place), "--seconds", str(seconds)]
-    done = subprocess.run(command, env={**os.environ, VARIABLE: value}, stdout=subprocess.PIPE, check=True, text=True)
+    done = subprocess.run(
+        command, env={**os.environ, ONEDNN_VARIABLE: value}, stdout=subprocess.PIPE, check=True, text=True
+    )
     speed, milliseconds = json.loads(done.stdout)
     return speed, milliseconds
 

@@ -22,6 +22,7 @@ from edgeclf.atomic import atomic_file
 from edgeclf.compression.recipe import Recipe, digest_of, steps_to_list
 from edgeclf.compression.step import Step, StepContext
 from edgeclf.graph.float_network import FloatNetwork
+from edgeclf.training.kernels import name_kernels
 
 
 class StageCache:
@@ -41,8 +42,8 @@ class StageCache:
         """By the name of a recipe, the compressed size of its file; what remarks compare with."""
 
     def key(self, steps: Sequence[Step]) -> str:
-        """Return the identity of the stage that `steps` make, in hexadecimal."""
-        return digest_of([self._identity, steps_to_list(steps)])
+        """Return the identity of the stage that `steps` make with the kernels of this process, in hexadecimal."""
+        return digest_of([self._identity, name_kernels(), steps_to_list(steps)])
 
     def candidate_key(self, recipe: Recipe) -> str:
         """Return the identity of what a recipe makes, in hexadecimal."""

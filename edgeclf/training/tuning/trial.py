@@ -22,6 +22,7 @@ from edgeclf.training.callbacks import Metrics
 from edgeclf.training.config import SHAPE, TrainConfig
 from edgeclf.training.divergence import DivergedError
 from edgeclf.training.head import FeatureCache
+from edgeclf.training.kernels import name_kernels
 from edgeclf.training.plan import TrainPlan
 from edgeclf.training.run import train
 from edgeclf.training.run_plan import hold_run
@@ -175,10 +176,16 @@ def _refusing(*, strict: bool) -> Iterator[None]:
 
 
 def _is_of(folder: Path, config: TrainConfig) -> bool:
-    """Return whether the run in a folder has these settings; of another study, whose trials have other numbers, not."""
+    """Return whether the run in a folder has these settings, and can be gone on with by this process.
+
+    One of another study, whose trials have other numbers, has not.
+    """
     if not RunFolder.is_one(folder):
         return True
-    recorded = RunFolder(folder).run_json.get("config", {})
+    record = RunFolder(folder).run_json
+    if not record.get("finished") and record.get("kernels", name_kernels()) != name_kernels():
+        return False
+    recorded = record.get("config", {})
     return all(recorded.get(name) == value for name, value in config.to_dict().items() if value is not None)
 
 
