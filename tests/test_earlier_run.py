@@ -177,6 +177,17 @@ def test_open_settings_are_those_of_the_run_that_is_resumed(tmp_path: Path) -> N
             resume_config(TrainConfig(**other), record, tmp_path)  # type: ignore[arg-type]
 
 
+def test_a_setting_that_is_named_is_compared_also_where_it_is_the_default(tmp_path: Path) -> None:
+    record = {"config": TrainConfig(balance="over", label_smoothing=0.1).to_dict()}
+    assert resume_config(TrainConfig(), record, tmp_path).balance == "over"
+    # a None leaves a setting open, whoever wrote it
+    assert resume_config(TrainConfig(), record, tmp_path, frozenset({"epochs"})).balance == "over"
+    with pytest.raises(InputError, match="was trained with balance over, not none"):
+        resume_config(TrainConfig(), record, tmp_path, frozenset({"balance"}))
+    with pytest.raises(InputError, match="label_smoothing 0.1, not 0.05"):
+        resume_config(TrainConfig(), record, tmp_path, frozenset({"label_smoothing"}))
+
+
 def test_what_is_written_is_read_again(tmp_path: Path) -> None:
     folder = RunFolder(tmp_path / "run", must_exist=False)
     folder.begin(("cat", "dog"), {"name": "pets", "finished": False})

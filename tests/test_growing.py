@@ -197,6 +197,8 @@ def test_settings_of_another_network_are_refused(tmp_path: Path, changes: dict[s
     taken = parent.complete_config(TrainConfig(augment="strong", model="cnn"))
     assert (taken.model, taken.image_size, taken.augment, taken.seed) == ("cnn", 16, "strong", 7)
     assert (taken.epochs, taken.learning_rate, taken.name) == (None, None, None), "these are not taken over"
+    assert parent.complete_config(TrainConfig(), frozenset({"seed", "augment"})).seed == 0, "named as its default"
+    assert parent.complete_config(TrainConfig(), frozenset({"augment"})).augment == "light", "None leaves it open"
     wide = dataclasses.replace(parent, config={**own.to_dict(), "image_size": [16, 24]})
     assert wide.complete_config(TrainConfig(image_size=(16, 24))).image_size == (16, 24), "its own size may be named"
 

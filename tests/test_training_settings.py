@@ -214,8 +214,10 @@ def test_faster_ways_to_train_give_an_ordinary_network(tmp_path: Path, setting: 
 @pytest.mark.slow
 def test_what_a_resumed_run_leaves_open_is_kept_and_changed_photos_are_named(tmp_path: Path) -> None:
     photos = make_folder(tmp_path / "photos", {"cat": 20, "dog": 20})
-    report = train(photos, QUICK, out=tmp_path / "run")
+    report = train(photos, QUICK.replace(label_smoothing=0.1), out=tmp_path / "run")
     assert train(photos, TrainConfig(), out=tmp_path / "run", resume=True) == report
+    with pytest.raises(InputError, match=r"label_smoothing 0\.1, not 0\.05; --resume cannot change it"):
+        train(photos, out=tmp_path / "run", resume=True, label_smoothing=0.05)
     with pytest.raises(InputError, match="epochs 2, not 3; --resume cannot change it"):
         train(photos, TrainConfig(epochs=3), out=tmp_path / "run", resume=True)
     record = json.loads((tmp_path / "run" / "run.json").read_text())

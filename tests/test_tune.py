@@ -81,6 +81,11 @@ def test_what_is_set_is_not_searched() -> None:
     assert isinstance(plain, Range)
     assert adaptive.high == pytest.approx(plain.high / 50)
     assert set(choose_parts(TrainConfig(quick=True), {}, ["quick"])) == {"balance"}
+    assert not choose_parts(TrainConfig(quick=True), {}, ["quick"], frozenset({"balance"})), "named as its default"
+    with pytest.raises(InputError, match="label_smoothing is set, and to be searched"):
+        choose_parts(
+            TrainConfig(), parse_space({"label_smoothing": "0,0.1"}), ["scratch"], frozenset({"label_smoothing"})
+        )
     with pytest.raises(InputError, match="is set, and to be searched"):
         choose_parts(TrainConfig(dropout=0.2), parse_space({"dropout": "0.1,0.3"}), ["scratch"])
     with pytest.raises(InputError, match="has no effect with --quick"):
@@ -197,6 +202,14 @@ def test_the_record_of_a_search_has_no_password_and_names_where_its_study_is(tmp
         TuneFolder(tmp_path).begin(TunePlan(list_source("digits"), TrainConfig(), {}, Search(), tmp_path))
 
 
+def test_a_search_that_fixes_a_setting_is_another_than_one_that_searches_it() -> None:
+    def identity(config: TrainConfig, *named: str) -> str:
+        return TunePlan(list_source("digits"), config, {}, Search(), Path("unused"), named=frozenset(named)).identity
+
+    assert identity(TrainConfig()) != identity(TrainConfig(), "balance")
+    assert identity(TrainConfig(epochs=2)) == identity(TrainConfig(epochs=2), "epochs", "dropout")
+
+
 def make_photos(folder: Path, images: int = 24) -> Path:
     random = np.random.default_rng(0)
     for name, color in {"red": (200, 40, 40), "blue": (40, 40, 200)}.items():
@@ -282,6 +295,21 @@ def test_a_search_that_was_stopped_goes_on(tmp_path: Path, monkeypatch: pytest.M
     assert (out / "tune.html").read_text().count("<img") >= 2
     with pytest.raises(OutputError, match="holds a search with other settings"):
         edgeclf.tune(photos, out=out, model="tiny")
+
+
+@pytest.mark.slow
+def test_of_very_few_photos_trial_0_trains_the_classifier_alone_as_train_does(
+    tmp_path: Path, shared_data: Path
+) -> None:
+    pytest.importorskip("tensorflow")
+    weights = str(shared_data / "imagenet" / "mobilenet_v1_0.25_224_float32.tflite")
+    settings: dict[str, Any] = {"weights": weights, "image_size": 64}
+    photos = make_photos(tmp_path / "photos", images=12)
+    report = edgeclf.tune(photos, trials=1, out=tmp_path / "search", **settings)
+    (trial,) = report.trials
+    assert (trial.trained.settings["quick"], trial.trained.settings["epochs"]) == (True, 1)
+    plain = edgeclf.train(photos, out=tmp_path / "plain", **settings)
+    assert plain.metrics["validation"].top1 == trial.trained.validation_top1
 
 
 @pytest.mark.slow

@@ -69,7 +69,9 @@ def train_ensemble(
         listing = list_source("digits" if data is None else data, progress)
         check_classes(listing)
         place = name_ensemble(listing, config, members) if out is None else Path(out)
-        plan = EnsemblePlan(listing, config, members, place, combine, resume, overwrite, trust_model)
+        plan = EnsemblePlan(
+            listing, config, members, place, combine, resume, overwrite, trust_model, frozenset(settings)
+        )
         with lock_folder(place):
             plan = begin_ensemble(plan)
             with progress.task("loading TensorFlow", None):

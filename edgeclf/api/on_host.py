@@ -129,6 +129,7 @@ def train(
         plan = TrainPlan(
             listing,
             config,
+            named=frozenset(settings),
             out=out,
             resume=resume,
             overwrite=overwrite,

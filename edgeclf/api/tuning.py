@@ -87,7 +87,7 @@ def tune(
         listing = list_source("digits" if data is None else data, progress)
         check_classes(listing)
         place = Path("runs") / f"{listing.name}-tune" if out is None else Path(out)
-        plan = TunePlan(listing, config, narrowed, asked, place, overwrite, trust_model)
+        plan = TunePlan(listing, config, narrowed, asked, place, overwrite, trust_model, frozenset(settings))
         if storage is not None:
             open_storage(storage)
         folder = TuneFolder(place)

@@ -81,6 +81,7 @@ def pretrain(
         plan = TrainPlan(
             listing,
             own,
+            named=frozenset(settings),
             out=out,
             resume=resume,
             overwrite=overwrite,

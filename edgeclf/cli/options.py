@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import dataclasses
 import inspect
 import types
 import typing
@@ -157,12 +156,6 @@ def make_plan(plan: type[Record], values: Mapping[str, Any]) -> Record:
             own[first] = value
     hints = typing.get_type_hints(plan)
     return plan(**own, **{name: make_plan(hints[name], inner) for name, inner in nested.items()})
-
-
-def take_fields(values: dict[str, Any], plan: type) -> dict[str, Any]:
-    """Remove from `values` those that are fields of the dataclass `plan`, and return them."""
-    names = {field.name for field in dataclasses.fields(plan)}
-    return {name: values.pop(name) for name in [name for name in values if name in names]}
 
 
 def _look_up(plan: Plan, path: str) -> tuple[inspect.Parameter, Plan]:

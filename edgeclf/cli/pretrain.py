@@ -7,10 +7,10 @@ from typing import Any
 from edgeclf import api
 from edgeclf.cli.commands import Command
 from edgeclf.cli.fit_options import IMAGE_SIZE, TRAINED_FIT
-from edgeclf.cli.options import UNSET, Option, Table, complete_data, complete_from, complete_path, take_fields
+from edgeclf.cli.options import UNSET, Option, Table, complete_data, complete_from, complete_path
 from edgeclf.cli.session import Outcome, Session
 from edgeclf.cli.train import CONFIG as TRAIN_OPTIONS
-from edgeclf.cli.train import RUN
+from edgeclf.cli.train import RUN, merge_settings
 from edgeclf.cli.values import parse_settings
 from edgeclf.plugins import load_plugins
 
@@ -29,7 +29,8 @@ def _load_methods() -> dict[str, Any]:
 
 
 def _describe_methods() -> str:
-    return f"How: {'; '.join(f'{name}, {method.paper}' for name, method in _load_methods().items())}."
+    methods = "; ".join(f"{name}, {method.paper}" for name, method in _load_methods().items())
+    return f"How: {methods}. Default: {_config()().method}."
 
 
 PHOTOS = Option(
@@ -39,11 +40,12 @@ PHOTOS = Option(
     complete=complete_data,
     argument=True,
 )
-METHOD = Option("method", _describe_methods, metavar="NAME", complete=complete_from(_load_methods))
+METHOD = Option("method", _describe_methods, metavar="NAME", default=UNSET, complete=complete_from(_load_methods))
 WEIGHTS = Option(
     "weights",
-    "Go on from this .h5, .keras or .tflite file, or run folder; none: from scratch.",
+    "Go on from this .h5, .keras or .tflite file, or run folder; none, which is the default: from scratch.",
     metavar="FILE",
+    default=UNSET,
     complete=complete_path,
 )
 _SAME = ("model", "width", "epochs", "batch_size", "learning_rate", "augment", "seed")
@@ -76,9 +78,7 @@ def pretrain(session: Session, values: dict[str, Any]) -> Outcome:
     """
     from edgeclf.cli.rendering_pretraining import render_pretraining
 
-    settings = values.pop("settings", {})
-    config = _config()(**{**settings, **take_fields(values, _config())})
-    report = api.pretrain(**values, config=config, progress=session.progress())
+    report = api.pretrain(**merge_settings(values), progress=session.progress())
     return Outcome(report.to_dict(), lambda console: render_pretraining(console, report))
 
 

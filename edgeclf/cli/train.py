@@ -8,7 +8,7 @@ from typing import Any
 from edgeclf import api
 from edgeclf.cli.commands import Command
 from edgeclf.cli.fit_options import IMAGE_SIZE, TRAINED_FIT, VIEWS
-from edgeclf.cli.options import UNSET, Option, Table, complete_data, complete_from, complete_path, take_fields
+from edgeclf.cli.options import UNSET, Option, Table, complete_data, complete_from, complete_path
 from edgeclf.cli.session import Outcome, Session
 from edgeclf.cli.values import parse_settings
 from edgeclf.errors import InputError
@@ -185,18 +185,17 @@ ENSEMBLE = (
 )
 
 
-def make_config(values: dict[str, Any]) -> dict[str, Any]:
-    """Return the options with `config` in place of those that are fields of it, and of `--set`.
+def merge_settings(values: dict[str, Any]) -> dict[str, Any]:
+    """Return the options with those of `--set` among them.
 
     Raises:
         InputError: a setting is given both ways.
     """
     settings = values.pop("settings", {})
-    fields = take_fields(values, config_record())
-    twice = next((name for name in fields if name in settings), None)
+    twice = next((name for name in settings if name in values), None)
     if twice is not None:
         raise InputError(f"--set {twice} and the option of its own both set it; leave one of the two out")
-    return {**values, "config": config_record()(**{**settings, **fields})}
+    return {**values, **settings}
 
 
 def train(session: Session, values: dict[str, Any]) -> Outcome:
@@ -210,14 +209,14 @@ def train(session: Session, values: dict[str, Any]) -> Outcome:
         return _train_ensemble(session, values)
     if "combine" in values:
         raise InputError("--combine is for ensembles; add --members N")
-    report = api.train(**make_config(values), progress=session.progress())
+    report = api.train(**merge_settings(values), progress=session.progress())
     return Outcome(report.to_dict(), lambda console: render_training(console, report))
 
 
 def _train_ensemble(session: Session, values: dict[str, Any]) -> Outcome:
     from edgeclf.cli.rendering_ensemble import render_ensemble
 
-    report = api.train_ensemble(**make_config(values), progress=session.progress())
+    report = api.train_ensemble(**merge_settings(values), progress=session.progress())
     return Outcome(report.to_dict(), lambda console: render_ensemble(console, report))
 
 

@@ -10,7 +10,7 @@ from edgeclf import api
 from edgeclf.cli.commands import Command
 from edgeclf.cli.options import UNSET, Option, Table, complete_from
 from edgeclf.cli.session import Outcome, Session
-from edgeclf.cli.train import CONFIG, DATA, RUN, config_record, make_config
+from edgeclf.cli.train import CONFIG, DATA, RUN, config_record, merge_settings
 
 _SEARCH = "Search"
 
@@ -83,7 +83,7 @@ def tune(session: Session, values: dict[str, Any]) -> Outcome:
     """
     from edgeclf.cli.rendering_tune import render_tune
 
-    report = api.tune(**make_config(values), progress=session.progress())
+    report = api.tune(**merge_settings(values), progress=session.progress())
     return Outcome(report.to_dict(), lambda console: render_tune(console, report))
 
 

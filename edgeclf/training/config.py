@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+from collections.abc import Collection
 from dataclasses import dataclass
 from typing import Any, cast
 
@@ -175,6 +176,13 @@ class TrainConfig(Record):
                 shown = side if sides[0] == sides[1] else f"{show_size(sides)} (width × height)"
                 raise InputError(f"image_size must be a multiple of 8, got {shown}")
         object.__setattr__(self, "image_size", plain_size(*sides))
+
+    def list_given(self, named: Collection[str] = ()) -> frozenset[str]:
+        """List the settings that the user gave: all that differ from their defaults, and what is set among `named`."""
+        default, values = type(self)().to_dict(), self.to_dict()
+        return frozenset(
+            name for name, value in values.items() if value != default[name] or (name in named and value is not None)
+        )
 
     def replace(self, **changes: object) -> TrainConfig:
         """Return a copy with `changes`.

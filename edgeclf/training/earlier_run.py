@@ -75,16 +75,18 @@ def has_finished_epoch(folder: RunFolder) -> bool:
     return made or len(folder.history()) > (0 if folder.checkpoint_path.exists() else 1)
 
 
-def resume_config(config: TrainConfig, record: dict[str, Any], folder: Path) -> TrainConfig:
+def resume_config(
+    config: TrainConfig, record: dict[str, Any], folder: Path, named: frozenset[str] = frozenset()
+) -> TrainConfig:
     """Return the configuration of the run that is resumed, after checking that `config` does not contradict it.
 
-    Settings that `config` leaves at their defaults are those of the run.
+    Settings that `config` leaves at their defaults are those of the run, unless they are `named`.
 
     Raises:
         InputError: a setting differs, or was not known when the run began; the first one is named.
     """
     _check_kind(config, record, folder)
-    now, began, default = config.to_dict(), EARLIER_VERSIONS | record.get("config", {}), type(config)().to_dict()
+    now, began, given = config.to_dict(), EARLIER_VERSIONS | record.get("config", {}), config.list_given(named)
     unknown = [name for name in now if name not in began]
     if unknown:
         raise InputError(
@@ -96,7 +98,7 @@ def resume_config(config: TrainConfig, record: dict[str, Any], folder: Path) -> 
         if not {now[name], began[name]} & {"auto", "none", None}:
             began = {**began, name: now[name]}
     for name, value in began.items():
-        if name in now and now[name] not in (default[name], value):
+        if name in given and now[name] != value:
             raise InputError(
                 f"{folder} was trained with {name} {value}, not {now[name]}; --resume cannot change it, "
                 "choose another --out or start again with --overwrite"

@@ -63,8 +63,7 @@ def complete_fine_tuning(
     by_norm = (not folded) if config.norm_rates is None else config.norm_rates
     rate = _RATE_BY_NORM if by_norm else _RATE * (_RATE_PARAMETERS / max(1, parameters)) ** 0.8
     rate = min(max(rate, _LOWEST_RATE), _HIGHEST_RATE) * math.sqrt(batch / 32)
-    a_class = (probe.in_train or images) / max(1, len(probe.classes))
-    quick = config.quick or (config.quick is None and a_class < FROZEN_IMAGES and _leaves_open(config))
+    quick = config.quick or (config.quick is None and has_very_few_images(probe) and _leaves_open(config))
     photos = min(probe.median_height, probe.median_width) > SMALL_IMAGES
     settings = {
         "quick": quick,
@@ -73,12 +72,21 @@ def complete_fine_tuning(
         # Small images, and what is written on them, keep the augmentation that training from scratch has.
         "augment": ("strong" if epochs >= _LONG else "standard") if photos else None,
         # A run that goes on keeps the classifier that it has.
-        "head_first": a_class < FEW_IMAGES and config.from_run is None,
+        "head_first": _images_a_class(probe) < FEW_IMAGES and config.from_run is None,
         "norm_rates": by_norm,
         "batch_norm_momentum": BATCH_NORM_MOMENTUM,
         "learning_rate": rate if config.optimizer in (None, "sgd") else None,
     }
     return config.replace(**{name: value for name, value in settings.items() if getattr(config, name) is None})
+
+
+def has_very_few_images(probe: DataProbe) -> bool:
+    """Return whether there are so few images that nothing but the classifier is trained by default."""
+    return _images_a_class(probe) < FROZEN_IMAGES
+
+
+def _images_a_class(probe: DataProbe) -> float:
+    return (probe.in_train or estimate_training_images(probe)) / max(1, len(probe.classes))
 
 
 def _leaves_open(config: TrainConfig) -> bool:

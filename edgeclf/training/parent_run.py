@@ -49,15 +49,19 @@ class ParentRun:
         """Read which images it had; None: that was not recorded when it was trained."""
         return read_images(self.folder)
 
-    def complete_config(self, config: TrainConfig) -> TrainConfig:
+    def complete_config(self, config: TrainConfig, named: frozenset[str] = frozenset()) -> TrainConfig:
         """Return `config` with the settings of the run where the user left them open.
+
+        Args:
+            config: of the user.
+            named: settings that the user gave one by one, also as what is their default.
 
         Raises:
             InputError: a setting is that of another network, or is for training from scratch.
         """
-        default, given = TrainConfig().to_dict(), config.to_dict()
+        given = config.to_dict()
         own = {name: self.config[name] for name in TAKEN_OVER if name in self.config}
-        said = [name for name in own if given[name] != default[name]]
+        said = [name for name in own if name in config.list_given(named)]
         network = NETWORKS.get(str(self.config.get("model")))
         kept = {name: own.get(name) for name in KEPT}
         if network is not None and kept["width"] is None:

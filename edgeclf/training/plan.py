@@ -27,6 +27,7 @@ class TrainPlan:
     Args:
         data: a folder, a manifest or a name (see `edgeclf.dataset`), or a listing of one.
         config: settings; those left None are chosen by the data.
+        named: settings that the user gave one by one, also as what is their default.
         out: the run folder; None: `runs/NAME`.
         resume: start where there is nothing, continue where there is a checkpoint, report where the run is finished.
         overwrite: remove what an earlier run left in `out`.
@@ -40,6 +41,7 @@ class TrainPlan:
 
     data: str | Path | Listing
     config: TrainConfig = dataclasses.field(default_factory=TrainConfig)
+    named: frozenset[str] = frozenset()
     out: Path | str | None = None
     resume: bool = False
     overwrite: bool = False

@@ -128,13 +128,14 @@ def _name_run(config: TrainConfig, seen: DataProbe) -> str:
 def _continue_run(request: TrainPlan, plan: RunPlan) -> RunPlan:
     folder = plan.folder
     earlier = find_earlier(folder, resume=request.resume, overwrite=request.overwrite)
-    config = resume_config(plan.config, earlier, folder.path) if earlier else _suit_fit(plan.config, plan.probe)
+    given = plan.config.list_given(request.named)
+    config = resume_config(plan.config, earlier, folder.path, given) if earlier else _suit_fit(plan.config, plan.probe)
     _log_settings(plan.config, config, f"{folder.path} goes on with its own settings", request)
     found = RunPlan(folder, config, plan.probe, earlier, None if earlier is None else _earlier_choice(earlier))
     if found.report is None:
         if earlier is not None:
             read_state(folder.checkpoint_path)
-        found = _take_over(found, trust_model=request.trust_model)
+        found = _take_over(found, given, trust_model=request.trust_model)
         if earlier is None and found.parent is not None:
             _log_settings(config, found.config, f"{found.parent.folder.path} hands its settings on", request)
         _check_settings(found, trust_model=request.trust_model)
@@ -173,14 +174,14 @@ def _earlier_choice(record: dict[str, Any]) -> NetworkChoice | None:
     return None
 
 
-def _take_over(plan: RunPlan, *, trust_model: bool) -> RunPlan:
-    """Return the plan with the run that it grows from, and where it begins with the settings of that run."""
+def _take_over(plan: RunPlan, given: frozenset[str], *, trust_model: bool) -> RunPlan:
+    """Return the plan with the run that it grows from, and where it begins with those of its settings not `given`."""
     parent = find_parent(plan.config, trust_model=trust_model)
     if parent is None:
         return plan
     check_folder(parent, plan.folder)
     parent.check_classes(plan.probe.classes, plan.probe.name)
-    config = plan.config if plan.earlier is not None else parent.complete_config(plan.config)
+    config = plan.config if plan.earlier is not None else parent.complete_config(plan.config, given)
     return dataclasses.replace(plan, config=config, parent=parent)
 
 

@@ -33,6 +33,7 @@ class EnsemblePlan:
         resume: go on where an earlier call ended.
         overwrite: replace an earlier ensemble in `out`.
         trust_model: load a `weights` file even if that runs code from it.
+        named: settings that the user gave one by one, also as what is their default.
         began: seconds of `time.monotonic`.
 
     Raises:
@@ -48,6 +49,7 @@ class EnsemblePlan:
     resume: bool = False
     overwrite: bool = False
     trust_model: bool = False
+    named: frozenset[str] = frozenset()
     began: float = dataclasses.field(default_factory=time.monotonic)
 
     def __post_init__(self) -> None:
@@ -106,6 +108,7 @@ def begin_ensemble(plan: EnsemblePlan) -> EnsemblePlan:
     request = TrainPlan(
         plan.data,
         plan.config,
+        named=plan.named,
         out=plan.member_path(plan.config.seed),
         resume=plan.resume,
         overwrite=plan.overwrite,

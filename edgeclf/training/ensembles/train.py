@@ -71,6 +71,7 @@ def _train_member(plan: EnsemblePlan, seed: int, teachers: TeacherPredictions, p
         plan.data,
         # one classifier on frozen features is as another
         plan.config.replace(seed=seed, quick=bool(plan.config.quick)),
+        named=plan.named,
         out=plan.member_path(seed),
         resume=plan.resume,
         trust_model=plan.trust_model,

@@ -72,6 +72,7 @@ class TunePlan:
         out: the folder.
         overwrite: replace an earlier search in `out`.
         trust_model: load `config.weights` even if that runs code from the file.
+        named: settings that the user gave one by one, also as what is their default; these are not searched.
         began: seconds of `time.monotonic`.
 
     Raises:
@@ -85,6 +86,7 @@ class TunePlan:
     out: Path
     overwrite: bool = False
     trust_model: bool = False
+    named: frozenset[str] = frozenset()
     began: float = dataclasses.field(default_factory=time.monotonic)
 
     def __post_init__(self) -> None:
@@ -100,6 +102,7 @@ class TunePlan:
         with the first. How long is searched does not belong to it."""
         asked = {
             "config": self.config.to_dict(),
+            "given": sorted(self.config.list_given(self.named)),
             "space": {name: part.to_dict() for name, part in sorted(self.narrowed.items())},
             "method": self.search.method,
             "pruner": self.search.pruner,
@@ -130,7 +133,7 @@ class TunePlan:
                     "--quick fits classifiers on features of pretrained networks, and these images start from scratch; "
                     "leave it out, or name such networks, as with --space model=mobilenet-v1,mobilenet-v2"
                 )
-        space = SearchSpace(shapes, choose_parts(config, self.narrowed, kinds))
+        space = SearchSpace(shapes, choose_parts(config, self.narrowed, kinds, self.named))
         if len(shapes) < 2 and not space.parts:
             raise InputError("all settings are given, so there is nothing to search; leave one out, or add --space")
         return space

@@ -96,20 +96,23 @@ def parse_pairs(pairs: Sequence[str]) -> dict[str, str]:
     return found
 
 
-def choose_parts(config: TrainConfig, narrowed: Mapping[str, Part], kinds: Sequence[str]) -> dict[str, Part]:
+def choose_parts(
+    config: TrainConfig, narrowed: Mapping[str, Part], kinds: Sequence[str], named: frozenset[str] = frozenset()
+) -> dict[str, Part]:
     """Return what is searched besides the shape: what is declared for these starts, or given, and not set already.
 
     Args:
         config: settings of the user; those that differ from their defaults are kept.
         narrowed: what the user gave instead of, or besides, what is declared.
         kinds: names of the starts: `scratch`, `pretrained`, `quick`.
+        named: settings that the user gave one by one, also as what is their default; they are kept as well.
 
     Raises:
         InputError: a setting is both set and to be searched, or has no effect.
     """
-    plain = TrainConfig()
+    kept = config.list_given(named)
     for name in narrowed:
-        if getattr(config, name) != getattr(plain, name):
+        if name in kept:
             raise InputError(f"{name} is set, and to be searched with --space; leave one of the two out")
         if name in ("model", "width") and config.weights not in ("auto", "none"):
             raise InputError(
@@ -120,7 +123,7 @@ def choose_parts(config: TrainConfig, narrowed: Mapping[str, Part], kinds: Seque
     adaptive = config.optimizer in ("adam", "adamw")
     parts: dict[str, Part] = {}
     for dimension in DIMENSIONS:
-        if getattr(config, dimension.name) != getattr(plain, dimension.name):
+        if dimension.name in kept:
             continue
         declared = [part for kind in kinds if (part := getattr(dimension, kind)) is not None]
         if dimension.name == "learning_rate" and adaptive:
