@@ -14,7 +14,7 @@ from ai_edge_litert.interpreter import Interpreter
 from edgeclf.artifact.metadata import read_metadata
 from edgeclf.artifact.provenance import Provenance, read_provenance
 from edgeclf.artifact.tflite import parse
-from edgeclf.artifact.tflite_editor import TfliteEditor, is_aligned
+from edgeclf.artifact.tflite_editor import TfliteEditor, is_plain
 from edgeclf.compression.export.model_writer import package_model
 from edgeclf.errors import ModelError
 
@@ -52,7 +52,7 @@ def test_the_graph_is_untouched(name: str) -> None:
 
 
 def test_weights_lie_on_16_byte_boundaries() -> None:
-    assert not is_aligned(tflite_models.bare("uint8"))
+    assert not is_plain(tflite_models.bare("uint8"))
     for name in ("uint8", "int8", "float_0_255"):
         content = _package(name)
         address = np.frombuffer(content, np.uint8).__array_interface__["data"][0]
@@ -166,6 +166,6 @@ def test_metadata_of_the_same_name_is_replaced() -> None:
     once = add_metadata(tflite_models.bare("uint8"), {"note": b"first"}, "one")
     twice = add_metadata(once, {"note": b"second"}, "two")
     graph = parse(twice)
-    assert is_aligned(twice)
+    assert is_plain(twice)
     assert graph.metadata["note"] == b"second"
     assert graph.description == "two"

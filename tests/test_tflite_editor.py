@@ -10,7 +10,7 @@ import tflite_models
 from ai_edge_litert.interpreter import Interpreter
 
 from edgeclf.artifact.tflite import parse
-from edgeclf.artifact.tflite_editor import TfliteEditor, is_aligned
+from edgeclf.artifact.tflite_editor import TfliteEditor, is_plain
 from edgeclf.errors import ModelError
 
 tf_keras = pytest.importorskip("tf_keras")
@@ -92,10 +92,10 @@ def test_an_int8_file_of_such_a_network_computes_what_the_network_computes() -> 
     assert np.abs(logits(made.content, pixels) - expected).max() < 0.05 * np.abs(expected).max()
 
 
-def test_a_file_without_a_change_is_packed_as_it_is_where_it_is_aligned() -> None:
+def test_a_file_without_a_change_is_packed_as_it_is_where_it_is_plain() -> None:
     content = tflite_models.bare("uint8")
     aligned = TfliteEditor(content).pack()
-    assert is_aligned(aligned)
+    assert is_plain(aligned)
     assert TfliteEditor(aligned).pack() is aligned
     before, after = parse(content), parse(aligned)
     assert before.operators == after.operators

@@ -12,6 +12,7 @@ from dataclasses import dataclass, field
 from functools import cached_property
 from typing import Any
 
+from edgeclf.artifact.distant_buffers import gather_buffers
 from edgeclf.artifact.tflite import OperatorInfo, TensorInfo, parse
 from edgeclf.artifact.tflite_editor import TfliteEditor, pack_model
 from edgeclf.errors import ModelError
@@ -56,8 +57,7 @@ class GraphCutter:
             constants show in what is cut out later, and whose operators may call other graphs.
 
     Raises:
-        ModelError: it is no TFLite file, a part of it cannot be read, or its weights lie behind the FlatBuffer (files
-            over 2 GB).
+        ModelError: it is no TFLite file, or a part of it cannot be read.
     """
 
     def __init__(self, file: bytes | TfliteEditor) -> None:
@@ -207,13 +207,7 @@ def _unpack(content: bytes) -> Any:
     model = schema.ModelT()
     codes = (packed.OperatorCodes(i) for i in range(packed.OperatorCodesLength()))
     model.operatorCodes = [schema.OperatorCodeT.InitFromObj(code) for code in codes]
-    model.buffers = []
-    for number in range(packed.BuffersLength()):
-        buffer = packed.Buffers(number)
-        if buffer.Offset() > 1:
-            raise ModelError(
-                "models that keep their weights outside of the FlatBuffer (over 2 GB) cannot be taken apart"
-            )
-        model.buffers.append(schema.BufferT.InitFromObj(buffer))
+    model.buffers = [schema.BufferT.InitFromObj(packed.Buffers(i)) for i in range(packed.BuffersLength())]
+    gather_buffers(content, model.buffers)
     model.subgraphs = [schema.SubGraphT.InitFromObj(packed.Subgraphs(0))]
     return model

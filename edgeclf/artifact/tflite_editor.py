@@ -12,9 +12,9 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from edgeclf.artifact.distant_buffers import gather_buffers
 from edgeclf.artifact.flatbuffer_reader import Reader
 from edgeclf.artifact.tflite import IDENTIFIER, parse
-from edgeclf.errors import ModelError
 
 ALIGNMENT = 16
 """The data of a buffer starts at a multiple of this many bytes, as the schema's `force_align` asks for."""
@@ -33,23 +33,23 @@ class TfliteEditor:
             `remove_input_scaling`.
 
     Args:
-        content: what follows the FlatBuffer (an appended zip) must have been cut off.
+        content: an appended zip must have been cut off.
 
     Raises:
-        ModelError: it is no TFLite file, or keeps its weights behind the FlatBuffer (files over 2 GB).
+        ModelError: it is no TFLite file.
     """
 
     def __init__(self, content: bytes) -> None:
         self.content = content
         self.graph = parse(content)
-        if any(table.integer(1, "Q") > 1 for table in Reader(content).root().tables(_BUFFERS)):
-            raise ModelError("models that keep their weights outside of the FlatBuffer (over 2 GB) cannot be edited")
 
     @cached_property
     def _model(self) -> Any:
         from ai_edge_litert import schema_py_generated as schema
 
-        return schema.ModelT.InitFromPackedBuf(self.content, 0)
+        model = schema.ModelT.InitFromPackedBuf(self.content, 0)
+        gather_buffers(self.content, model.buffers)
+        return model
 
     @property
     def unpacked(self) -> Any:
@@ -187,8 +187,8 @@ class TfliteEditor:
         model.metadata = rows
 
     def pack(self) -> bytes:
-        """Write the file: a FlatBuffer whose buffers are aligned."""
-        if "_model" not in self.__dict__ and is_aligned(self.content):
+        """Write the file: a FlatBuffer with all data in its buffers, which are aligned."""
+        if "_model" not in self.__dict__ and is_plain(self.content):
             return self.content
         return pack_model(self._model, len(self.content))
 
@@ -205,10 +205,12 @@ def pack_model(model: Any, size: int) -> bytes:
     return bytes(build.Output())
 
 
-def is_aligned(content: bytes) -> bool:
-    """Return whether every buffer's data starts on a 16-byte boundary of the file."""
-    places = (table.data_position(0) for table in Reader(content).root().tables(_BUFFERS))
-    return all(place is None or place % ALIGNMENT == 0 for place in places)
+def is_plain(content: bytes) -> bool:
+    """Return whether every buffer's data lies in the FlatBuffer and starts on a 16-byte boundary of the file."""
+    tables = Reader(content).root().tables(_BUFFERS)
+    places = (table.data_position(0) for table in tables)
+    aligned = all(place is None or place % ALIGNMENT == 0 for place in places)
+    return aligned and all(table.integer(1, "Q") <= 1 for table in tables)
 
 
 def _builder(size: int) -> Any:

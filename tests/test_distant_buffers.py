@@ -1,0 +1,78 @@
+"""Files whose weights lie behind the FlatBuffer, as Google's quantizer writes them, are edited as others are."""
+
+from __future__ import annotations
+
+import struct
+from typing import Any
+
+import numpy as np
+import pytest
+import tflite_models
+from ai_edge_litert import schema_py_generated as schema
+from ai_edge_litert.interpreter import Interpreter
+
+from edgeclf.artifact.distant_buffers import gather_buffers
+from edgeclf.artifact.graph_cuts import GraphCutter
+from edgeclf.artifact.tflite import parse
+from edgeclf.artifact.tflite_editor import TfliteEditor, pack_model
+from edgeclf.errors import ModelError
+
+IMAGES, _ = tflite_models.digits()
+OFFSET, SIZE = 6, 8  # places in the vtable of the schema's Buffer
+
+
+def distant(content: bytes) -> bytes:
+    """The same model with the data of all buffers behind the FlatBuffer."""
+    model = schema.ModelT.InitFromPackedBuf(content, 0)
+    data = {i: bytes(b.data) for i, b in enumerate(model.buffers) if b.data is not None and len(b.data)}
+    for number in data:
+        buffer = model.buffers[number]
+        buffer.data, buffer.offset, buffer.size = None, 1, 1  # so that both fields are written
+    made = bytearray(pack_model(model, len(content)))
+    for number, values in data.items():
+        made += bytes(-len(made) % 16)
+        table: Any = schema.Model.GetRootAs(made, 0).Buffers(number)._tab
+        for field, value in ((OFFSET, len(made)), (SIZE, len(values))):
+            struct.pack_into("<Q", made, table.Pos + table.Offset(field), value)
+        made += values
+    return bytes(made)
+
+
+def outputs(content: bytes) -> list[np.ndarray]:
+    interpreter = Interpreter(model_content=content, num_threads=1)
+    interpreter.allocate_tensors()
+    (entry,), (result,) = interpreter.get_input_details(), interpreter.get_output_details()
+    found = []
+    for image in IMAGES[:20]:
+        interpreter.set_tensor(entry["index"], image[None].astype(entry["dtype"]))
+        interpreter.invoke()
+        found.append(interpreter.get_tensor(result["index"]).copy())
+    return found
+
+
+@pytest.mark.parametrize("name", ["int8", "float_0_255"])
+def test_an_edited_file_is_in_one_piece_and_computes_the_same(name: str) -> None:
+    plain = tflite_models.bare(name)
+    content = distant(plain)
+    assert [t.data is not None for t in parse(content).tensors] == [t.data is not None for t in parse(plain).tensors]
+    edited = TfliteEditor(content).pack()
+    assert all(buffer.offset == 0 for buffer in schema.ModelT.InitFromPackedBuf(edited, 0).buffers)
+    for one, other, exact in zip(outputs(edited), outputs(content), outputs(plain), strict=True):
+        np.testing.assert_array_equal(one, exact)
+        np.testing.assert_array_equal(other, exact)
+
+
+def test_its_operators_are_cut_out() -> None:
+    plain = tflite_models.bare("int8")
+    parts = [GraphCutter(content).cut([1]).content for content in (plain, distant(plain))]
+    assert parts[0] == parts[1]
+    assert parse(parts[0]).operators
+
+
+def test_a_buffer_outside_of_the_file_is_damage() -> None:
+    content = distant(tflite_models.bare("int8"))
+    with pytest.raises(ModelError, match="damaged"):
+        TfliteEditor(content[:-20])
+    model = schema.ModelT.InitFromPackedBuf(content, 0)
+    with pytest.raises(ModelError, match="lie outside of it"):
+        gather_buffers(content[:-20], model.buffers)
