@@ -22,6 +22,7 @@ from edgeclf import api
 from edgeclf.artifact.provenance import integrity, read_provenance
 from edgeclf.dataset.types import Dataset
 from edgeclf.errors import InputError, OutputError
+from edgeclf.measure.machine import describe_machine
 
 pytest.importorskip("optuna")
 pytest.importorskip("tensorflow_model_optimization")
@@ -94,6 +95,22 @@ def test_the_first_recipe_that_holds_is_written_and_the_rest_not_made(
     assert on_board.search.picked.latency_ms == pytest.approx(reported)
     assert on_board.search.latency_from.startswith("an estimate: MACs times the time of")
     assert on_board.search.picked.candidate.cpu == ""
+
+
+def test_a_kept_candidate_with_a_time_of_another_processor_is_timed_again(
+    source: Path, data: Dataset, tmp_path: Path
+) -> None:
+    run(source, data, tmp_path, max_latency=1000.0)
+    kept = [path for path in (tmp_path / ".net.search").rglob("*.json") if "measured" in path.read_text()]
+    assert kept
+    for path in kept:
+        values = json.loads(path.read_text())
+        values["measured"] |= {"cpu": "another processor", "latency_ms": 1e9}
+        path.write_text(json.dumps(values))
+    report, _ = run(source, data, tmp_path, max_latency=900.0, overwrite=True)
+    assert report.search.holds
+    assert report.search.picked.candidate.cpu == describe_machine().processor
+    assert report.search.picked.latency_ms < 900
 
 
 def test_what_cannot_be_proven_is_not_trained_for_and_the_nearest_is_written(

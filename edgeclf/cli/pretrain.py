@@ -96,5 +96,5 @@ COMMAND = Command(
     ),
     settings=_config,
     trains=True,
-    interrupted="interrupted; finished epochs are saved: the same command with --resume continues",
+    interrupted="interrupted; epochs that were finished are saved: the same command with --resume goes on",
 )

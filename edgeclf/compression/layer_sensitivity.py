@@ -6,6 +6,9 @@ from dataclasses import dataclass
 
 from edgeclf.records import Record
 
+SENSITIVITY_FILES = ("sensitivity.json", "sensitivity.png")
+"""What is written of it, behind the name of the network."""
+
 
 @dataclass(frozen=True)
 class LayerSensitivity(Record):

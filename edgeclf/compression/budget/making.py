@@ -29,6 +29,7 @@ from edgeclf.compression.pipeline.stage_cache import StageCache
 from edgeclf.compression.recipe import Recipe, describe_settings
 from edgeclf.errors import InputError, OutputError, RunFailedError, one_line
 from edgeclf.inference.classifier import Classifier
+from edgeclf.measure.machine import describe_machine
 from edgeclf.measure.statistics import BoolArray
 from edgeclf.search import RefusedTrialError
 from edgeclf.training.budget import candidates as networks
@@ -79,7 +80,7 @@ class CandidateMaker:
         """
         key = self._key(rung)
         kept = self.store.load(key)
-        if kept is not None and (kept.measured.timed or not self._times):
+        if kept is not None and self._is_timed(kept.measured):
             return kept.measured
         recipe, context = Recipe.from_dict(rung.recipe), self._context(rung.calibration)
         cache = StageCache(self._identity(rung.calibration), self.store.stages)
@@ -102,6 +103,11 @@ class CandidateMaker:
         file = recipe.file_name + recipe.export.suffix
         self.store.save(key, Stored(measured, content, file, candidate.record("")))
         return measured
+
+    def _is_timed(self, measured: Measured) -> bool:
+        """Return whether a candidate has a time, where one is asked for, and has it of this processor."""
+        here = describe_machine().processor
+        return not self._times or (measured.timed and measured.cpu in ("", here))
 
     def stored(self, measured: Measured) -> Stored | None:
         """Return the file and the record of a candidate; None: another machine made it."""

@@ -5,6 +5,7 @@ from __future__ import annotations
 import dataclasses
 
 from edgeclf.compression.compress_report import CompressedModel, CompressReport
+from edgeclf.compression.layer_sensitivity import SENSITIVITY_FILES
 from edgeclf.compression.pipeline.context import RecipeContext
 from edgeclf.compression.pipeline.identity import describe_inputs, describe_network, describe_request
 from edgeclf.compression.pipeline.model_folder import ModelFolder, check_not_in_the_way
@@ -12,7 +13,7 @@ from edgeclf.compression.pipeline.plan import CompressPlan
 from edgeclf.compression.pipeline.preparation import prepare
 from edgeclf.compression.pipeline.request import check_kind, find_folder
 from edgeclf.compression.pipeline.run_recipe import SELECTED, run_recipe
-from edgeclf.compression.pipeline.sensitivity import SENSITIVITY_FILES, measure_source, write_sensitivity
+from edgeclf.compression.pipeline.sensitivity import measure_source, write_sensitivity
 from edgeclf.compression.pipeline.speed_gain import SpeedMeter
 from edgeclf.compression.pipeline.stage_cache import StageCache
 from edgeclf.compression.pipeline.training_data import Images

@@ -12,6 +12,7 @@ from edgeclf.artifact.input_fit import resolve_fit, resolve_network_fit
 from edgeclf.artifact.model_file import ModelFile
 from edgeclf.artifact.run_folder import RunFolder
 from edgeclf.compression.exporter import known_exporters
+from edgeclf.compression.layer_sensitivity import SENSITIVITY_FILES
 from edgeclf.compression.pipeline.model_folder import check_not_in_the_way, is_unfinished
 from edgeclf.compression.pipeline.plan import CompressPlan
 from edgeclf.compression.pipeline.training_data import Images, choose_data, data_of_the_run
@@ -69,7 +70,7 @@ def check_request(plan: CompressPlan, progress: Progress = SILENT) -> Images:
     folder = find_folder(plan, path, run)
     # Whether an unfinished call is the same one, `ModelFolder` sees when the network is loaded.
     if plan.sensitivity:
-        files.extend(("sensitivity.json", "sensitivity.png"))
+        files.extend(SENSITIVITY_FILES)
     check_not_in_the_way(folder, name, files, plan.overwrite or is_unfinished(folder, name))
     images = choose_data(run, path.name, plan.data, plan.recipes)
     if images is None and plan.sensitivity:

@@ -10,14 +10,13 @@ import numpy as np
 from matplotlib.figure import Figure
 
 from edgeclf.atomic import write_bytes, write_text
-from edgeclf.compression.layer_sensitivity import LayerSensitivity, SensitivityReport
+from edgeclf.compression.layer_sensitivity import SENSITIVITY_FILES, LayerSensitivity, SensitivityReport
 from edgeclf.compression.pipeline.context import RecipeContext
 from edgeclf.compression.sensitivity import measure_sensitivity
 from edgeclf.errors import InputError
 from edgeclf.json_text import write_json
 from edgeclf.printable import printable
 
-SENSITIVITY_FILES = ("sensitivity.json", "sensitivity.png")
 MOST_IMAGES = 500
 SHOWN_LAYERS = 40
 """Layers in the drawing, those with the most noise; all are in the JSON."""
