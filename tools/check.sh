@@ -23,13 +23,14 @@ bin=.venv/bin
 # around it. An independent client of the emitted models pins what edgeclf does not, so it lives apart.
 more_environments() {
     quietly "$bin/python" -m pip wheel --disable-pip-version-check --no-deps --wheel-dir "$wheel" .
-    environment .venv-edge -c constraints.txt typer rich numpy opencv-python ai-edge-litert platformdirs
+    # shellcheck disable=SC2046 # a list of names
+    environment .venv-edge -c constraints.txt $(edge_packages)
     quietly .venv-edge/bin/python -m pip install --disable-pip-version-check -c constraints.txt --force-reinstall --no-deps \
         "$wheel"/edgeclf-*.whl
     .venv-edge/bin/python -m pip check >&2
 
-    environment .venv-tflite-runtime -c constraints-tflite-runtime.txt typer rich numpy opencv-python ai-edge-litert \
-        tflite-runtime platformdirs
+    # shellcheck disable=SC2046 # a list of names
+    environment .venv-tflite-runtime -c constraints-tflite-runtime.txt $(edge_packages) tflite-runtime
     quietly .venv-tflite-runtime/bin/python -m pip install --disable-pip-version-check -c constraints-tflite-runtime.txt \
         --force-reinstall --no-deps "$wheel"/edgeclf-*.whl
     .venv-tflite-runtime/bin/python -m pip check >&2

@@ -49,6 +49,11 @@ base_packages() {
     system_packages libgl1 libglib2.0-0 libxcb1
 }
 
+# Print the names of what edgeclf needs on a device: the dependencies without an extra.
+edge_packages() {
+    sed -n '/^dependencies = \[/,/^\]/s/^ *"\([A-Za-z0-9_.-]*\).*/\1/p' pyproject.toml | tr '\n' ' '
+}
+
 # environment FOLDER WHAT...: a virtual environment with `pip install WHAT...`, made again only when something changed.
 environment() {
     folder=$1

@@ -34,7 +34,7 @@ esac
 root=$cache/root-$SUITE
 wheels=$cache/wheels-$SUITE
 export PI=4 # for what is done on one board only
-edge="typer rich numpy opencv-python ai-edge-litert"
+edge=$(edge_packages)
 mkdir -p "$cache"
 
 base_packages
