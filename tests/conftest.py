@@ -10,8 +10,13 @@ from pathlib import Path
 import pytest
 from presence import refuse
 
+from edgeclf.measure.machine import ONEDNN_VARIABLE, processor_flags
 from edgeclf.training.starts import PackagedWeights
 
+# TensorFlow's own rule, stated before it is imported: what the commands ask for in one test would decide what the other
+# tests of the process compute with
+_USUAL = {"avx512_vnni", "avx512_bf16", "avx_vnni", "amx_tile", "amx_int8", "amx_bf16"}
+os.environ.setdefault(ONEDNN_VARIABLE, str(int(not _USUAL.isdisjoint(processor_flags()))))
 SHARED = Path(__file__).resolve().parents[2] / "shared" / "data"
 
 

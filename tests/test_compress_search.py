@@ -27,6 +27,7 @@ from edgeclf.measure.machine import describe_machine
 pytest.importorskip("optuna")
 pytest.importorskip("tensorflow_model_optimization")
 from edgeclf.compression import CompressReport, Recipe
+from edgeclf.compression.budget import making
 
 pytestmark = pytest.mark.slow
 
@@ -97,16 +98,23 @@ def test_the_first_recipe_that_holds_is_written_and_the_rest_not_made(
     assert on_board.search.picked.candidate.cpu == ""
 
 
-def test_a_kept_candidate_with_a_time_of_another_processor_is_timed_again(
-    source: Path, data: Dataset, tmp_path: Path
+def test_a_kept_candidate_with_a_time_of_another_processor_is_timed_again_and_not_made(
+    source: Path, data: Dataset, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     run(source, data, tmp_path, max_latency=1000.0)
     kept = [path for path in (tmp_path / ".net.search").rglob("*.json") if "measured" in path.read_text()]
     assert kept
+
+    def refuse(*arguments: object) -> None:
+        raise AssertionError("a candidate was made again")
+
+    monkeypatch.setattr(making, "run_recipe", refuse)
     for path in kept:
         values = json.loads(path.read_text())
         values["measured"] |= {"cpu": "another processor", "latency_ms": 1e9}
         path.write_text(json.dumps(values))
+    elsewhere, _ = run(source, data, tmp_path, max_size=50_000, overwrite=True)
+    assert elsewhere.search.picked.candidate.cpu == "another processor", "no limit needs its time"
     report, _ = run(source, data, tmp_path, max_latency=900.0, overwrite=True)
     assert report.search.holds
     assert report.search.picked.candidate.cpu == describe_machine().processor

@@ -13,8 +13,10 @@ from ai_edge_litert.interpreter import Interpreter
 
 from edgeclf.artifact.distant_buffers import gather_buffers
 from edgeclf.artifact.graph_cuts import GraphCutter
+from edgeclf.artifact.model_file import ModelFile
 from edgeclf.artifact.tflite import parse
 from edgeclf.artifact.tflite_editor import TfliteEditor, pack_model
+from edgeclf.doctor.findings.bloat import _bytes_beside
 from edgeclf.errors import ModelError
 
 IMAGES, _ = tflite_models.digits()
@@ -67,6 +69,12 @@ def test_its_operators_are_cut_out() -> None:
     parts = [GraphCutter(content).cut([1]).content for content in (plain, distant(plain))]
     assert parts[0] == parts[1]
     assert parse(parts[0]).operators
+
+
+def test_its_weights_are_not_taken_for_metadata() -> None:
+    plain = tflite_models.bare("int8")
+    beside = [_bytes_beside(ModelFile(content, "a")) for content in (plain, distant(plain))]
+    assert beside[1] <= beside[0]
 
 
 def test_a_buffer_outside_of_the_file_is_damage() -> None:

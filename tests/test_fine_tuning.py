@@ -172,6 +172,8 @@ def test_of_very_few_photos_the_classifier_alone_is_trained_unless_a_setting_is_
     assert chosen(few, seed=3, image_size=96, balance="weights").quick
     for name, value in (("epochs", 5), ("augment", "light"), ("learning_rate", 0.1), ("from_run", "runs/1")):
         assert chosen(few, **{name: value}).quick is False
+    named = frozenset({"label_smoothing", "seed"})
+    assert complete_fine_tuning(TrainConfig(), few, parameters=9, macs=9, folded=True, named=named).quick is False
     # of 400 images, 20 are trained on: the others are for judging
     assert chosen(dataclasses.replace(probe_of(400, 2), in_train=20)).quick
     assert not chosen(probe_of(400, 2)).quick

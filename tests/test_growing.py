@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import io
 import json
 import shutil
 from collections.abc import Mapping
@@ -12,10 +13,12 @@ from typing import Any
 import numpy as np
 import pytest
 from color_photos import hues, photo, write_photo
+from rich.console import Console
 from typer.testing import CliRunner
 
 from edgeclf.artifact.run_folder import RunFolder
 from edgeclf.cli.main import app
+from edgeclf.cli.rendering_growth import render_growth
 from edgeclf.dataset import load_dataset
 from edgeclf.dataset.known_images import (
     KnownImages,
@@ -29,7 +32,7 @@ from edgeclf.dataset.splitting import position
 from edgeclf.errors import InputError, ModelError
 from edgeclf.measure.paired_interval import difference_interval
 from edgeclf.training.config import TrainConfig
-from edgeclf.training.growth import compare_networks, find_growth
+from edgeclf.training.growth import GrowthReport, compare_networks, find_growth
 from edgeclf.training.parent_run import ParentRun, choose_source, find_parent
 
 CLASSES = ("blue", "none", "red")
@@ -307,6 +310,15 @@ def test_a_run_grows_and_both_networks_are_compared(first_run: Path, grown_photo
     shown = CliRunner().invoke(app, ["train", str(grown_photos), "--out", str(out), "--resume"], prog_name="edgeclf")
     assert "cyan (new)" in shown.output
     assert "classes that both know" in shown.output
+    assert "or this network was trained on" not in shown.output
+    # where the test photos were among those of the earlier run, the test figure is no honest one
+    whole = GrowthReport.from_dict(growth)
+    assert whole.left_out == {"test": 0, "validation": 0}
+    console = Console(file=io.StringIO(), width=200)
+    render_growth(console, dataclasses.replace(whole, comparisons=whole.comparisons[1:], left_out={"test": 24}))
+    printed = console.file.getvalue()
+    assert "or this network was trained on 24 test images" in printed
+    assert "no test image is left; the validation images above" in printed
 
 
 @pytest.mark.slow

@@ -17,6 +17,7 @@ from edgeclf.cli.training_kernels import use_training_kernels
 from edgeclf.compression.pipeline.stage_cache import StageCache
 from edgeclf.errors import InputError
 from edgeclf.measure.machine import ONEDNN_VARIABLE as VARIABLE
+from edgeclf.measure.machine import processor_flags
 
 PROGRAM = f"""
 import os
@@ -126,3 +127,14 @@ def test_a_training_of_a_step_is_not_taken_from_other_kernels(monkeypatch: pytes
         monkeypatch.setattr(kernels, "uses_onednn", lambda library=library: library)
         found.append(StageCache({"source": 1}).key(()))
     assert found[0] == found[2] != found[1]
+
+
+@pytest.mark.slow
+def test_the_command_trains_with_onednn_where_the_processor_has_avx2(tmp_path: Path) -> None:
+    if "avx2" not in processor_flags():
+        pytest.skip("a processor without AVX2")
+    arguments = ["train", "digits", "--model", "cnn", "--epochs", "1", "--out", "run"]
+    environment = {name: value for name, value in os.environ.items() if name != VARIABLE}
+    environment["PYTHONPATH"] = str(Path(__file__).resolve().parents[1])
+    subprocess.run([sys.executable, "-m", "edgeclf", *arguments], cwd=tmp_path, env=environment, check=True)
+    assert record(tmp_path / "run")["kernels"] == "oneDNN"

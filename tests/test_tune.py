@@ -207,7 +207,7 @@ def test_a_search_that_fixes_a_setting_is_another_than_one_that_searches_it() ->
         return TunePlan(list_source("digits"), config, {}, Search(), Path("unused"), named=frozenset(named)).identity
 
     assert identity(TrainConfig()) != identity(TrainConfig(), "balance")
-    assert identity(TrainConfig(epochs=2)) == identity(TrainConfig(epochs=2), "epochs", "dropout")
+    assert identity(TrainConfig(epochs=2)) == identity(TrainConfig(epochs=2), "epochs", "dropout", "seed", "momentum")
 
 
 def make_photos(folder: Path, images: int = 24) -> Path:

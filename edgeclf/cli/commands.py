@@ -73,6 +73,8 @@ class Command:
 
     def build(self) -> Any:
         """Make the click command with all its options, the global ones after its own."""
+        if self.trains:  # before plugins are loaded for the help, which may import TensorFlow
+            use_training_kernels()
         app = typer.Typer(add_completion=False, rich_markup_mode="rich")
         shown = "\n\n".join(["Examples:", *(f"  {line}" for line in self.examples)]).replace("[", "\\[")
         app.command(self.name, help=self._help(), epilog=shown)(self._typer_function())
@@ -106,8 +108,6 @@ class Command:
         return command
 
     def _work(self, session: Session, typed: dict[str, Any]) -> Outcome:
-        if self.trains:
-            use_training_kernels()
         load_plugins(lambda line: session.progress().warn(line))
         values: dict[str, Any] = {}
         for table in self.tables:

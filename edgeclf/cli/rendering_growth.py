@@ -18,6 +18,10 @@ if TYPE_CHECKING:
 def render_growth(console: Console, growth: GrowthReport) -> None:
     """Print what is new, and both networks class by class, on the test split where it has images that neither saw."""
     show_notes(console, growth.describe())
+    spoiled = growth.left_out.get("test", 0)
+    if spoiled:
+        learned = f"{growth.run} or this network was trained on {counted(spoiled, 'test image')}"
+        show_notes(console, (f"{learned}: top-1 on the test split is better than on other photos",))
     if not growth.comparisons:
         show_notes(console, ("no test or validation image is left that neither network was trained on",))
         return
@@ -35,7 +39,8 @@ def render_growth(console: Console, growth: GrowthReport) -> None:
         rows.append(_row("classes that both know", comparison.known))
     print_table(console, _title(comparison, growth.run), columns, rows, total=_row("all", comparison.all))
     if comparison.split == "validation":
-        show_notes(console, ("there is no test split; the validation images above also chose the epoch",))
+        none = "no test image is left" if spoiled else "there is no test split"
+        show_notes(console, (f"{none}; the validation images above also chose the epoch",))
 
 
 def _title(comparison: GrowthComparison, run: str) -> str:

@@ -6,6 +6,8 @@ from typing import Any
 
 from edgeclf.graph.private_apis import entering, following
 
+SCALING = "edgeclf_rescaling"
+"""Name of the layer that edgeclf itself puts behind the input: a 1x1 convolution where blue comes first."""
 _SCALING = frozenset({"Rescaling", "Normalization"})
 _ARITHMETIC = frozenset({"Add", "Subtract", "Multiply", "TrueDivide", "Divide", "Negative"})
 """Operations of Keras 3; its layers of these names are others."""
@@ -26,7 +28,8 @@ def scales_input(model: Any) -> bool:
             continue
         seen.add(id(layer))
         name, module = type(layer).__name__, type(layer).__module__
-        if name in _SCALING or (name in _ARITHMETIC and module.startswith("keras.src.ops")):
+        arithmetic = name in _ARITHMETIC and module.startswith("keras.src.ops")
+        if name in _SCALING or arithmetic or getattr(layer, "name", "") == SCALING:
             return True
         if entering(layer) and scales_input(layer):
             return True

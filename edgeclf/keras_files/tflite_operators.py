@@ -149,6 +149,20 @@ def _elementwise(merge: type, by_constant: Callable[[Weights], dict[str, Any]]) 
     return build
 
 
+def _subtraction(graph: KerasGraph, operator: OperatorInfo, options: Options) -> Any:
+    negative = len(operator.inputs) == 2 and graph.computed.get(operator.inputs[0]) is None
+    sign = -1.0 if negative else 1.0
+    build = _elementwise(layers.Subtract, lambda values: {"scale": sign, "offset": _listed(np.float32(-sign) * values)})
+    return build(graph, operator, options)
+
+
+def _division(graph: KerasGraph, operator: OperatorInfo, options: Options) -> Any:
+    if graph.computed.get(operator.inputs[0]) is None or graph.computed.get(operator.inputs[-1]) is not None:
+        raise graph.refuse(operator.name, "expected a tensor divided by a constant")
+    build = _elementwise(layers.Multiply, lambda values: {"scale": _listed(np.float32(1) / values)})
+    return build(graph, operator, options)
+
+
 def _listed(values: Weights) -> float | list[float]:
     return float(values[0]) if values.size == 1 else [float(value) for value in values]
 
@@ -209,10 +223,12 @@ OPERATORS: Mapping[str, Build] = MappingProxyType(
     {
         "ADD": _elementwise(layers.Add, lambda values: {"scale": 1.0, "offset": _listed(values)}),
         "AVERAGE_POOL_2D": _pool(layers.AveragePooling2D),
+        "CAST": _identity,
         "CONCATENATION": _concatenation,
         "CONV_2D": _convolution,
         "DEPTHWISE_CONV_2D": _depthwise,
         "DEQUANTIZE": _identity,
+        "DIV": _division,
         "FULLY_CONNECTED": _fully_connected,
         "HARD_SWISH": _activation,
         "LOGISTIC": _activation,
@@ -226,6 +242,7 @@ OPERATORS: Mapping[str, Build] = MappingProxyType(
         "RESHAPE": _reshape,
         "SOFTMAX": _softmax,
         "SQUEEZE": _reshape,
+        "SUB": _subtraction,
         "TANH": _activation,
     }
 )

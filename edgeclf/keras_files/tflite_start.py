@@ -8,11 +8,17 @@ from typing import Any
 import numpy as np
 
 from edgeclf.artifact.model_file import ModelFile
-from edgeclf.artifact.normalization import Normalization
+from edgeclf.artifact.normalization import RAW, Normalization
+from edgeclf.artifact.tflite import TfliteModel
 from edgeclf.errors import InputError
 from edgeclf.inference.input_range import resolve_input_range
 from edgeclf.inference.range_measurement import CANDIDATES, MODEL_CONVENTION
 
+MOST_SCALED = 20.0
+"""What 255 becomes at most where raw pixels are scaled inside: 5 by the deviations of ImageNet."""
+HIGHEST_CENTER = 2.0
+"""What is made zero of is below it where fractions enter, about 0.5, and far above it where pixels do, about 127."""
+_SCALING = ("MUL", "ADD", "SUB", "DIV")
 _ZERO_OF_PIXELS = {"uint8": 0, "int8": -128}
 """The number of an 8-bit input that stands for pixel value 0."""
 
@@ -71,5 +77,39 @@ def find_normalization(file: ModelFile) -> tuple[Normalization, tuple[str, ...]]
     known = resolve_input_range(file, None)
     if known is not None and known.applied is not None:
         return known.applied, ()
+    unstated, (factor, center) = f"{file.name} does not state how pixels enter it", _find_scaling(file.graph)
+    if center is not None:
+        assumed = RAW if center > HIGHEST_CENTER else CANDIDATES["0..1"]
+        return assumed, (f"{unstated}, and centers its input on {center:.3g}; assumed is {assumed.text}",)
+    if factor != 1.0:
+        assumed = RAW if 255 * factor <= MOST_SCALED else CANDIDATES["0..1"]
+        return assumed, (f"{unstated}, and multiplies its input by {factor:.3g}; assumed is {assumed.text}",)
     assumed = CANDIDATES[MODEL_CONVENTION[0]]
-    return assumed, (f"{file.name} does not state how pixels enter it; assumed is {assumed.text}, the most common",)
+    return assumed, (f"{unstated}; assumed is {assumed.text}, the most common",)
+
+
+def _find_scaling(graph: TfliteModel) -> tuple[float, float | None]:
+    """Find what a graph does to its input before all else.
+
+    Returns:
+        the factor that it multiplies by, 1 where there is none; and the value of the input that it makes zero of, where
+        it adds or subtracts something, else None. Means over the channels.
+    """
+    factor, center, tensor = 1.0, None, graph.input_indices[0]
+    while True:
+        readers = [operator for operator in graph.operators if tensor in operator.inputs]
+        if len(readers) != 1 or readers[0].name not in _SCALING:
+            return factor, center
+        operator = readers[0]
+        other = next((graph.tensors[index] for index in operator.inputs if index != tensor), None)
+        if other is None or other.data is None or other.dtype != "float32":
+            return factor, center
+        values = np.frombuffer(other.data, np.float32)
+        if not values.size or not np.isfinite(values).all() or not values.all():
+            return factor, center
+        mean = float(np.abs(values).mean())
+        if operator.name in ("MUL", "DIV"):
+            factor *= mean if operator.name == "MUL" else 1 / mean
+        elif center is None:
+            center = mean / factor
+        tensor = operator.outputs[0]

@@ -7,7 +7,6 @@ interpolates.
 
 from __future__ import annotations
 
-import dataclasses
 import math
 
 import tf_keras
@@ -43,7 +42,13 @@ a validation loss of 0.254 instead of 0.284 after 8 without it; over 6 it lost o
 
 
 def complete_fine_tuning(
-    config: TrainConfig, probe: DataProbe, *, parameters: int, macs: float | None, folded: bool
+    config: TrainConfig,
+    probe: DataProbe,
+    *,
+    parameters: int,
+    macs: float | None,
+    folded: bool,
+    named: frozenset[str] = frozenset(),
 ) -> TrainConfig:
     """Return `config` with every open setting chosen that depends on the pretrained network.
 
@@ -55,6 +60,7 @@ def complete_fine_tuning(
         parameters: of the pretrained features.
         macs: multiply-accumulates of one image; None: they cannot be counted.
         folded: its batch normalizations were folded into the convolutions, and put back.
+        named: settings that the user gave one by one, also as what is their default.
     """
     images = estimate_training_images(probe)
     batch = config.batch_size or 32
@@ -63,7 +69,8 @@ def complete_fine_tuning(
     by_norm = (not folded) if config.norm_rates is None else config.norm_rates
     rate = _RATE_BY_NORM if by_norm else _RATE * (_RATE_PARAMETERS / max(1, parameters)) ** 0.8
     rate = min(max(rate, _LOWEST_RATE), _HIGHEST_RATE) * math.sqrt(batch / 32)
-    quick = config.quick or (config.quick is None and has_very_few_images(probe) and _leaves_open(config))
+    open_enough = config.list_given(named) <= {*FROZEN_SETTINGS}
+    quick = config.quick or (config.quick is None and _images_a_class(probe) < FROZEN_IMAGES and open_enough)
     photos = min(probe.median_height, probe.median_width) > SMALL_IMAGES
     settings = {
         "quick": quick,
@@ -80,19 +87,8 @@ def complete_fine_tuning(
     return config.replace(**{name: value for name, value in settings.items() if getattr(config, name) is None})
 
 
-def has_very_few_images(probe: DataProbe) -> bool:
-    """Return whether there are so few images that nothing but the classifier is trained by default."""
-    return _images_a_class(probe) < FROZEN_IMAGES
-
-
 def _images_a_class(probe: DataProbe) -> float:
     return (probe.in_train or estimate_training_images(probe)) / max(1, len(probe.classes))
-
-
-def _leaves_open(config: TrainConfig) -> bool:
-    """Return whether all settings have their defaults that matter only where all layers are trained."""
-    given = (field for field in dataclasses.fields(config) if getattr(config, field.name) != field.default)
-    return all(field.name in FROZEN_SETTINGS for field in given)
 
 
 def count_features(network: tf_keras.Model, side: int) -> tuple[int, float | None]:

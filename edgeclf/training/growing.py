@@ -17,7 +17,7 @@ from edgeclf.dataset.known_images import choose_unseen
 from edgeclf.dataset.types import Dataset
 from edgeclf.errors import InputError, ModelError
 from edgeclf.graph.flatten import flatten
-from edgeclf.graph.inner_scaling import scales_input
+from edgeclf.graph.inner_scaling import SCALING, scales_input
 from edgeclf.graph.private_apis import operands, producer
 from edgeclf.image.shape import STRETCH
 from edgeclf.keras_files.loading import load_float_model
@@ -29,7 +29,7 @@ from edgeclf.training.networks.building import add_classifier
 from edgeclf.training.parent_run import ParentRun
 from edgeclf.training.plan import TrainPlan
 from edgeclf.training.starting import StartingPoint
-from edgeclf.training.transfer import HEAD, SCALING, TransferredNetwork, describe_resize, rebuild
+from edgeclf.training.transfer import HEAD, TransferredNetwork, describe_resize, rebuild
 
 COVERED = "network and classes"
 """What the digest of such a start covers."""
@@ -112,16 +112,19 @@ class GrownStart(StartingPoint):
             earlier = load_dataset(listing, image_size=sides, fit=fit, split_seed=dataset.split_seed, progress=progress)
         place = {name: number for number, name in enumerate(dataset.class_names)}
         mapping = np.array([place.get(name, -1) for name in self.run.class_names], np.int64)
-        found = []
+        found, left_out = [], {}
         for split in JUDGED_SPLITS:
             if split in dataset.splits:
                 rows = choose_unseen(dataset, split, known, listing.splits)
+                left_out[split] = len(dataset.splits[split]) - len(rows)
                 before = predict_probabilities(self._network, earlier.splits[split].images.subset(rows), progress)
                 after = predict_probabilities(network, dataset.splits[split].images.subset(rows), progress)
                 predictions = (mapping[before.argmax(1)], after.argmax(1).astype(np.int64))
                 found.append(compare_networks(dataset, split, rows, predictions, self.run.class_names))
         return dataclasses.replace(
-            self.find_growth(dataset), comparisons=tuple(one for one in found if one is not None)
+            self.find_growth(dataset),
+            comparisons=tuple(one for one in found if one is not None),
+            left_out=left_out,
         )
 
     @property
@@ -184,7 +187,7 @@ def _check_network(network: tf_keras.Model, parent: ParentRun) -> int:
         )
     if head.units != classes:
         raise ModelError(f"{path}: names {classes} classes, but its network has {head.units} outputs")
-    if not scales_input(network) and all(layer.name != SCALING for layer in network.layers):
+    if not scales_input(network):
         raise ModelError(
             f"{path}: its model.keras takes pixels of another normalization (expected raw pixels, scaled inside the "
             "network); start from it with --weights, which finds out which"

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Literal
 
 import numpy as np
@@ -89,6 +89,7 @@ class GrowthReport(Record):
         known_by: how it is known what the earlier run was trained on: by its `record` (`images.csv`), or, where it has
             none, by the `split rule`: an image lies in a split by its content alone.
         comparisons: a split each; empty until the training has ended, and where no image is left.
+        left_out: by split, its images that one of the two was trained on, also where none is left to compare on.
     """
 
     run: str
@@ -97,6 +98,7 @@ class GrowthReport(Record):
     photos: dict[str, ClassGrowth]
     known_by: KnownBy
     comparisons: tuple[GrowthComparison, ...] = ()
+    left_out: dict[str, int] = field(default_factory=dict)
 
     def describe(self) -> tuple[str, ...]:
         """Describe what is new, a line each."""

@@ -18,6 +18,7 @@ from sklearn.metrics import log_loss
 from edgeclf.dataset.types import Split
 from edgeclf.progress import SILENT, Progress
 from edgeclf.training.balancing import class_weights
+from edgeclf.training.divergence import DivergedError
 from edgeclf.training.inference import predict_probabilities
 
 STRENGTHS = (0.001, 0.003, 0.01, 0.03, 0.1)
@@ -106,6 +107,7 @@ def fit_head(
 
     Raises:
         ValueError: the network does not end so.
+        DivergedError: the features are not finite.
     """
     head = model.layers[-1]
     if not isinstance(head, tf_keras.layers.Dense):
@@ -117,6 +119,8 @@ def fit_head(
     # What predicts probabilities runs any network over images: here the one that ends before the classifier.
     body = tf_keras.Model(model.inputs, head.input)
     features, unseen = (cache.compute(body, split, progress) for split in (train, validation))
+    if not (np.isfinite(features).all() and np.isfinite(unseen).all()):
+        raise DivergedError("the features of the pretrained network are not finite; another --weights is needed")
     mean, scale = features.mean(axis=0, dtype=np.float64), features.std(axis=0, dtype=np.float64)
     scale = np.where(scale > 1e-6, scale, 1.0)
     features, unseen = (((part - mean) / scale).astype(np.float32) for part in (features, unseen))

@@ -54,7 +54,9 @@ def estimate_input_range(network: tf_keras.Model, images: npt.NDArray[np.uint8])
         return float(np.mean(of_variance + np.abs(found.mean(0) - mean) / variance**0.5))
 
     misfits = {name: misfit(candidate) for name, candidate in CANDIDATES.items()}
-    remaining = [name for name in NETWORK_CONVENTION if misfits[name] <= _ALIKE * min(misfits.values())]
+    if not np.isfinite(list(misfits.values())).any():  # weights that are not finite, which training will notice
+        return InputRange(CANDIDATES["0..1"], ASSUMED, decided=False)
+    remaining = [name for name in NETWORK_CONVENTION if misfits[name] <= _ALIKE * np.nanmin(list(misfits.values()))]
     scores = {name: round(value, 4) for name, value in misfits.items()}
     if len(remaining) == 1:
         return InputRange(CANDIDATES[remaining[0]], NORMALIZATION, scores)

@@ -149,7 +149,7 @@ def _complete_config(plan: RunPlan, start: StartingPoint, devices: Devices, requ
     if isinstance(config, PretrainConfig):
         config = find_method(config.method).complete(config, plan.probe)
     elif not start.self_supervised:
-        config = _complete_fine_tuning(config, plan, start)
+        config = _complete_fine_tuning(config, plan, start, request.named)
     config = complete(config, plan.probe, pretrained=start.network is not None)
     if config.mixed_precision is None:
         # Several machines may differ in what they are fast at, and must train alike.
@@ -164,7 +164,9 @@ def _complete_config(plan: RunPlan, start: StartingPoint, devices: Devices, requ
     return config
 
 
-def _complete_fine_tuning(config: TrainConfig, plan: RunPlan, start: StartingPoint) -> TrainConfig:
+def _complete_fine_tuning(
+    config: TrainConfig, plan: RunPlan, start: StartingPoint, named: frozenset[str]
+) -> TrainConfig:
     """Choose what depends on a pretrained network; edgeclf's own small backbone knows too little to be kept so."""
     network = start.network
     # A run that is resumed has all its settings; those that an earlier version did not know stay off.
@@ -172,7 +174,7 @@ def _complete_fine_tuning(config: TrainConfig, plan: RunPlan, start: StartingPoi
         return config
     side = square_side(config.image_size) or 96
     parameters, macs = count_features(network, side)
-    return complete_fine_tuning(config, plan.probe, parameters=parameters, macs=macs, folded=start.folded)
+    return complete_fine_tuning(config, plan.probe, parameters=parameters, macs=macs, folded=start.folded, named=named)
 
 
 def _check_batch_size(batch_size: int, devices: Devices) -> None:

@@ -33,7 +33,8 @@ class TrainPlan:
         overwrite: remove what an earlier run left in `out`.
         trust_model: load `config.weights` even if that runs code from the file.
         progress: where bars and remarks are shown.
-        callbacks: called after each epoch.
+        callbacks: called after each epoch; with them all layers are trained, also of very few images.
+        watchers: called after each epoch where there are any, and nothing else.
         began: when the call began, seconds of `time.monotonic`.
         features: of frozen networks, shared with other trainings on the same photos; None: they are computed.
         teachers: what teachers predicted, shared likewise.
@@ -48,6 +49,7 @@ class TrainPlan:
     trust_model: bool = False
     progress: Progress = SILENT
     callbacks: Sequence[TrainingCallback | KerasCallback] = ()
+    watchers: Sequence[TrainingCallback] = ()
     began: float = dataclasses.field(default_factory=time.monotonic)
     features: FeatureCache | None = None
     teachers: TeacherPredictions | None = None

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 import time
 
 import tf_keras
@@ -13,7 +12,6 @@ from edgeclf.progress import Progress
 from edgeclf.training.callbacks import HistoryFile, TensorBoardLog
 from edgeclf.training.checkpoint import TrainingState
 from edgeclf.training.config import TrainConfig
-from edgeclf.training.divergence import DivergedError
 from edgeclf.training.head import FeatureCache, fit_head
 
 QUICK_NOTE = "the classifier alone was trained, on frozen features; --set quick=false trains all layers"
@@ -43,8 +41,6 @@ def train_head(
     began = time.monotonic()
     train, validation = dataset.splits["train"], dataset.splits["validation"].each_view(dataset.height)
     found = fit_head(model, train, validation, config.balance, progress, features)
-    if not math.isfinite(found.validation_loss):
-        raise DivergedError("the features of the pretrained network are not finite; another --weights is needed")
     row = {
         "epoch": 1,
         "loss": found.train_loss,

@@ -84,7 +84,7 @@ def train_network(
         plain,
         folder,
         request.progress,
-        request.callbacks,
+        (*request.callbacks, *request.watchers),
     )
     try:
         return _run(inputs, trainer, request), notes

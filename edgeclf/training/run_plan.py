@@ -15,7 +15,7 @@ from edgeclf.dataset import probe
 from edgeclf.dataset.probing import DataProbe
 from edgeclf.errors import InputError
 from edgeclf.image.point_files import POINT_SUFFIXES
-from edgeclf.image.shape import DEFAULT_VIEWS, STRETCH, count_views, views_fit
+from edgeclf.image.shape import DEFAULT_VIEWS, count_views, views_fit
 from edgeclf.keras_files.loading import locate_float_file
 from edgeclf.keras_files.tflite_start import check_tflite_start, is_tflite_start
 from edgeclf.training.budget.choice import NetworkChoice
@@ -129,7 +129,11 @@ def _continue_run(request: TrainPlan, plan: RunPlan) -> RunPlan:
     folder = plan.folder
     earlier = find_earlier(folder, resume=request.resume, overwrite=request.overwrite)
     given = plan.config.list_given(request.named)
-    config = resume_config(plan.config, earlier, folder.path, given) if earlier else _suit_fit(plan.config, plan.probe)
+    config = (
+        resume_config(plan.config, earlier, folder.path, given)
+        if earlier
+        else _suit_fit(plan.config, plan.probe, given)
+    )
     _log_settings(plan.config, config, f"{folder.path} goes on with its own settings", request)
     found = RunPlan(folder, config, plan.probe, earlier, None if earlier is None else _earlier_choice(earlier))
     if found.report is None:
@@ -146,7 +150,7 @@ def _continue_run(request: TrainPlan, plan: RunPlan) -> RunPlan:
     return found
 
 
-def _suit_fit(config: TrainConfig, seen: DataProbe) -> TrainConfig:
+def _suit_fit(config: TrainConfig, seen: DataProbe, given: frozenset[str]) -> TrainConfig:
     """Return `config` with a fit that suits what the data holds: photos, or objects in space.
 
     Raises:
@@ -158,12 +162,14 @@ def _suit_fit(config: TrainConfig, seen: DataProbe) -> TrainConfig:
             f"{seen.name}: holds photos, and --views is for point clouds and meshes "
             f"({', '.join(sorted(POINT_SUFFIXES))}); leave --views out"
         )
-    if views or not seen.holds_objects or config.from_run is not None:
+    if views or not seen.holds_objects:
         return config
-    if config.fit != STRETCH:
+    if "fit" in given:
         raise InputError(
             f"{seen.name}: holds point clouds or meshes, which have no aspect ratio; leave --fit {config.fit} out"
         )
+    if config.from_run is not None:
+        return config
     return config.replace(fit=views_fit(DEFAULT_VIEWS))
 
 
@@ -206,6 +212,11 @@ def _check_settings(plan: RunPlan, *, trust_model: bool) -> None:
         return
     if config.weights not in ("auto", "none"):
         check_scratch_settings(config)
+        if config.width is not None and config.model is None:
+            raise InputError(
+                f"{config.weights} is one network, which has its width already; leave --width out, or give --model as "
+                "well, to have both compared with it"
+            )
         if is_tflite_start(config.weights):
             check_tflite_start(config.weights)
         else:

@@ -14,7 +14,7 @@ from edgeclf.artifact.normalization import RAW, Normalization
 from edgeclf.errors import InputError, ModelError
 from edgeclf.graph.batch_norm import restore_statistics
 from edgeclf.graph.flatten import flatten
-from edgeclf.graph.inner_scaling import scales_input
+from edgeclf.graph.inner_scaling import SCALING, scales_input
 from edgeclf.graph.last_maps import POOLING_LAYERS, find_last_maps
 from edgeclf.graph.private_apis import operands, producer
 from edgeclf.image.shape import check_image_size, plain_size, show_size
@@ -26,7 +26,9 @@ from edgeclf.training.networks import NETWORKS, NetworkSettings
 from edgeclf.training.networks.building import add_classifier, build_network
 
 layers = tf_keras.layers
-HEAD, POOLING, SCALING = "edgeclf_head", "edgeclf_pooling", "edgeclf_rescaling"
+HEAD, POOLING = "edgeclf_head", "edgeclf_pooling"
+USUAL_WIDTHS = (0.1, 0.15, 0.25, 0.3, 0.35, 0.5, 0.6, 0.75, 1.0, 1.3, 1.4, 2.0)
+STEM_ROUNDING = 8
 HEAD_LAYERS = (layers.Dense, layers.Dropout, layers.Flatten, layers.Reshape, layers.Softmax)
 
 
@@ -123,22 +125,39 @@ def check_architecture(network: tf_keras.Model, name: str, width: float | None, 
     """Raise InputError where `network` is not the network `name` that the user asked for as well.
 
     The shapes of the convolutions in front of pooling and head are compared with those of the network, built with
-    `width` or with the width that the first convolution of `network` has.
+    `width`, or with each usual width that could have the first convolution of `network`.
     """
-    first = next((layer for layer in network.layers if isinstance(layer, layers.Conv2D)), None)
+    convolutions = (layer for layer in network.layers if isinstance(layer, layers.Conv2D) and layer.name != SCALING)
+    first = next(convolutions, None)
     if name not in NETWORKS or first is None:
         return
-    stem, multiple = NETWORKS[name].stem_filters, NETWORKS[name].multiple
-    found = width or (first.filters / stem if stem else None)
-    any_size = multiple * math.ceil(96 / multiple)
-    expected = build_network(name, NetworkSettings(any_size, classes=2, width=found))
-    network, expected = (_take_features(one, origin) for one in (network, expected))
-    if _kernels(network) != _kernels(expected):
-        raise InputError(
-            f"{origin} is not a {name}{f' of width {found:g}' if found else ''}: expected {len(_kernels(expected))} "
-            f"convolutions of its shapes, got {len(_kernels(network))} of other shapes; leave --model and --width out "
-            "to take both from the file"
-        )
+    network = _take_features(network, origin)
+    widths = (width,) if width else _possible_widths(name, first.filters)
+    for one in widths:
+        expected = _kernels(_build_features(name, one, origin))
+        if _kernels(network) == expected:
+            return
+    text = f" of width {width:g}" if width else ""
+    remedy = "leave --model and --width out to take both from the file"
+    raise InputError(
+        f"{origin} is not a {name}{text}: expected {len(expected)} convolutions of its shapes, got "
+        f"{len(_kernels(network))} of other shapes; {remedy}{'' if width or len(widths) < 2 else ', or add --width'}"
+    )
+
+
+def _possible_widths(name: str, stem: int) -> tuple[float | None, ...]:
+    """List the usual widths, and that of the first convolution's filters: they are rounded to a multiple of 8."""
+    usual = NETWORKS[name].stem_filters
+    if not usual:
+        return (None,)
+    near = [width for width in USUAL_WIDTHS if abs(usual * width - stem) <= STEM_ROUNDING]
+    return tuple(dict.fromkeys((stem / usual, *near)))
+
+
+def _build_features(name: str, width: float | None, origin: str) -> tf_keras.Model:
+    multiple = NETWORKS[name].multiple
+    settings = NetworkSettings(multiple * math.ceil(96 / multiple), classes=2, width=width)
+    return _take_features(build_network(name, settings), origin)
 
 
 def _check_classifier(pretrained: Pretrained) -> tf_keras.Model:
@@ -229,10 +248,14 @@ def rebuild(base: tf_keras.Model, settings: NetworkSettings, scaling: Normalizat
     try:
         return tf_keras.Model.from_config(config)
     except ValueError as error:
-        side = base.inputs[0].shape[1]
+        own = base.inputs[0].shape[1:3]
+        if None in own or any(side % 8 for side in own):
+            remedy = "which is no multiple of 8, as inputs have to be here; start from another network"
+        else:
+            remedy = f"use --image-size {own[0] if own[0] == own[1] else f'{own[1]}x{own[0]}'}"
         raise InputError(
-            f"the network cannot be built for an input of {settings.image_size} pixels, expected the {side} that it "
-            f"was trained at; use --image-size {side}"
+            f"the network cannot be built for an input of {settings.image_size} pixels, expected "
+            f"{own[1]}x{own[0]} as it was trained; {remedy}"
         ) from error
 
 
@@ -265,4 +288,5 @@ def _is_probability(layer: object) -> bool:
 
 def _kernels(model: tf_keras.Model) -> list[tuple[int, ...]]:
     kinds = (layers.Conv2D, layers.DepthwiseConv2D)
-    return [tuple(layer.get_weights()[0].shape) for layer in model.layers if isinstance(layer, kinds)]
+    found = (layer for layer in model.layers if isinstance(layer, kinds) and layer.name != SCALING)
+    return [tuple(layer.get_weights()[0].shape) for layer in found]

@@ -80,8 +80,8 @@ class CandidateMaker:
         """
         key = self._key(rung)
         kept = self.store.load(key)
-        if kept is not None and self._is_timed(kept.measured):
-            return kept.measured
+        if kept is not None and (kept.measured.timed or not self._times):
+            return self._time_here(key, kept)
         recipe, context = Recipe.from_dict(rung.recipe), self._context(rung.calibration)
         cache = StageCache(self._identity(rung.calibration), self.store.stages)
         try:
@@ -104,10 +104,21 @@ class CandidateMaker:
         self.store.save(key, Stored(measured, content, file, candidate.record("")))
         return measured
 
-    def _is_timed(self, measured: Measured) -> bool:
-        """Return whether a candidate has a time, where one is asked for, and has it of this processor."""
-        here = describe_machine().processor
-        return not self._times or (measured.timed and measured.cpu in ("", here))
+    def _time_here(self, key: str, kept: Stored) -> Measured:
+        """Return the figures of a kept candidate; where a limit needs its time, that is one of this processor."""
+        before = kept.measured
+        compared = self._budget.max_latency is not None and self._board is None
+        if not compared or before.cpu in ("", describe_machine().processor):
+            return before
+        speed = self._meter.measure_file(ModelFile(kept.content, kept.file))
+        if speed is None:
+            return before
+        measured = dataclasses.replace(
+            before, latency_ms=speed.median_ms, cpu=speed.cpu, speed=speed, host=platform.node()
+        )
+        record = {**kept.record, "model": {**kept.record["model"], "speed": speed.to_dict()}}
+        self.store.save(key, dataclasses.replace(kept, measured=measured, record=record))
+        return measured
 
     def stored(self, measured: Measured) -> Stored | None:
         """Return the file and the record of a candidate; None: another machine made it."""

@@ -33,10 +33,14 @@ class SpeedMeter:
 
     def measure(self, candidate: Candidate) -> Speed | None:
         """Time a model; None where it is no TFLite file, or no float32 model can be made of the network."""
-        if not candidate.file.is_tflite:
-            return None
         if self._float32 is None and not candidate.recipe.steps and candidate.recipe.export == self._export:
             self._float32 = candidate.file
+        return self.measure_file(candidate.file)
+
+    def measure_file(self, file: ModelFile) -> Speed | None:
+        """Do the same for a file that was made earlier."""
+        if not file.is_tflite:
+            return None
         if self._float32 is None and not self._failed:
             try:
                 self._float32 = self._export.export(self._context.original, self._context)
@@ -47,7 +51,7 @@ class SpeedMeter:
         if self._float32 is None:
             return None
         with self._context.progress.task("timing beside the float32 model", None):
-            return measure_speed(candidate.file, self._float32)
+            return measure_speed(file, self._float32)
 
     def describe_float_layers(self, candidate: Candidate, network: FloatNetwork) -> tuple[str, ...]:
         """Time a model with layers in float beside one with all layers in int8, in turns; a note on what they cost.

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from edgeclf.artifact.flatbuffer_reader import Reader
+from edgeclf.artifact.flatbuffer_reader import Reader, Table
 from edgeclf.artifact.model_file import ModelFile
 from edgeclf.doctor.examination import Examination
 from edgeclf.doctor.report import Finding
@@ -43,8 +43,15 @@ def _bytes_beside(file: ModelFile) -> int:
     root = Reader(file.content).root()
     buffers = root.tables(_BUFFERS)
     used = {tensor.integer(_BUFFER, "I") for graph in root.tables(_GRAPHS) for tensor in graph.tables(_TENSORS)}
-    sizes = [len(table.data(0) or b"") for table in buffers]
-    places = [table.data_position(0) or 0 for table in buffers]
-    end = max((place + held for place, held in zip(places, sizes, strict=True)), default=len(file.content))
-    unused = sum(held for number, held in enumerate(sizes) if number not in used)
+    spans = [_locate(table) for table in buffers]
+    end = max((place + held for place, held in spans), default=len(file.content))
+    unused = sum(held for number, (_, held) in enumerate(spans) if number not in used)
     return len(file.content) - end + unused
+
+
+def _locate(buffer: Table) -> tuple[int, int]:
+    """Return where the data of a buffer lies, in the FlatBuffer or behind it, and its bytes."""
+    start = buffer.integer(1, "Q")
+    if start > 1:
+        return start, buffer.integer(2, "Q")
+    return buffer.data_position(0) or 0, len(buffer.data(0) or b"")

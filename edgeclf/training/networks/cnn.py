@@ -23,5 +23,6 @@ CNN = Network(
     _build,
     "LeCun et al., 1998, in the form of the classic two-layer tutorial",
     any_size=False,
+    smallest=16,
     bfloat16_faster=True,
 )

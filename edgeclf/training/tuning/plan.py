@@ -24,7 +24,7 @@ from edgeclf.search.storage import show_url
 from edgeclf.training.config import TrainConfig
 from edgeclf.training.tuning.report import BEST, JSON_NAME, PAGE_NAME
 from edgeclf.training.tuning.shapes import SearchSpace, kinds_of, list_shapes
-from edgeclf.training.tuning.space import Part, choose_parts
+from edgeclf.training.tuning.space import DIMENSIONS, Part, choose_parts
 
 JOURNAL, IDENTITY, TRIALS = "study.journal", "study.json", "trials"
 OWN = (JOURNAL, f"{JOURNAL}.lock", JSON_NAME, PAGE_NAME, BEST, TRIALS, IDENTITY)
@@ -102,7 +102,7 @@ class TunePlan:
         with the first. How long is searched does not belong to it."""
         asked = {
             "config": self.config.to_dict(),
-            "given": sorted(self.config.list_given(self.named)),
+            "fixed": sorted(self.config.list_given(self.named) & {one.name for one in DIMENSIONS}),
             "space": {name: part.to_dict() for name, part in sorted(self.narrowed.items())},
             "method": self.search.method,
             "pruner": self.search.pruner,

@@ -12,7 +12,6 @@ import tensorflow as tf
 import tf_keras
 
 from edgeclf.artifact.run_folder import RunFolder
-from edgeclf.dataset import probe
 from edgeclf.errors import DataError, InputError, OutputError, one_line
 from edgeclf.measure.machine import describe_machine
 from edgeclf.progress import Progress, Task
@@ -22,7 +21,6 @@ from edgeclf.training.budget.candidates import SCRATCH, Candidate
 from edgeclf.training.callbacks import Metrics
 from edgeclf.training.config import SHAPE, TrainConfig
 from edgeclf.training.divergence import DivergedError
-from edgeclf.training.fine_tuning import has_very_few_images
 from edgeclf.training.head import FeatureCache
 from edgeclf.training.kernels import name_kernels
 from edgeclf.training.plan import TrainPlan
@@ -147,8 +145,10 @@ class TrialRun:
             overwrite=True,
             trust_model=self.plan.trust_model,
             progress=TrialProgress(self.progress, asked.number),
-            # of very few photos the classifier alone is trained by default, which has no epochs to watch
-            callbacks=() if defaults and has_very_few_images(probe(self.plan.data)) else (watcher,),
+            # of very few photos the defaults train the classifier alone, which the other trials are an alternative to
+            callbacks=() if defaults else (watcher,),
+            watchers=(watcher,) if defaults else (),
+            named=self.plan.named if defaults else frozenset(),
             features=self.features,
             teachers=self.teachers,
         )
