@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 from pathlib import Path
 
 import numpy as np
@@ -11,8 +12,11 @@ pytest.importorskip("tensorflow")
 import tf_keras
 from colored_squares import SIDE, compress, dataset
 
+import edgeclf
 from edgeclf.artifact.model_file import ModelFile
-from edgeclf.errors import InputError
+from edgeclf.artifact.provenance import Provenance
+from edgeclf.compression.probabilities.refit import _doubts
+from edgeclf.errors import DataError, InputError, OutputError
 from edgeclf.inference.classifier import Classifier
 
 
@@ -56,3 +60,38 @@ def test_what_compress_fits_goes_into_the_file_and_can_be_left_out(network: Path
         compress(network, ["int8"], data=data, out=tmp_path / "c", fit_probabilities=False, precision=0.9)
     (alone,) = compress(network, ["float16"], out=tmp_path / "d", precision=0.9).models
     assert any("--precision has no effect: probabilities are fitted on labelled" in note for note in alone.notes)
+
+
+def test_refit_says_what_speaks_against_its_promise_and_wants_all_classes(network: Path, tmp_path: Path) -> None:
+    data = dataset()
+    (made,) = compress(network, ["int8"], data=data, out=tmp_path / "a").models
+    assert made.probabilities is not None
+    same = edgeclf.refit(made.path, data, out=tmp_path / "same.tflite")
+    assert same.probabilities.notes == made.probabilities.notes
+    other = edgeclf.refit(
+        made.path, dataclasses.replace(data, name="others", fingerprint="0" * 32), out=tmp_path / "other.tflite"
+    )
+    (note,) = set(other.probabilities.notes) - set(same.probabilities.notes)
+    assert note.startswith("fitted on others, which the model was not made with: the promise holds where none of these")
+    stored = ModelFile.read(other.path).provenance
+    assert stored is not None
+    assert stored.probabilities == other.probabilities
+    names = data.class_names
+    few = {name: split.subset(np.flatnonzero(np.asarray(split.labels) < 2)) for name, split in data.splits.items()}
+    with pytest.raises(DataError, match=f"has no images of {names[2]}, which .* would call unknown"):
+        edgeclf.refit(
+            made.path, dataclasses.replace(data, class_names=names[:2], splits=few), out=tmp_path / "few.tflite"
+        )
+    assert not (tmp_path / "few.tflite").exists()
+    with pytest.raises(OutputError, match="digits is a model of the zoo, which stays as it is"):
+        edgeclf.refit("digits", data, overwrite=True)
+
+
+def test_photos_that_are_easier_than_those_at_birth_may_have_trained_the_model() -> None:
+    data = dataset()
+    made = Provenance(recipe={}, data={"fingerprint": "1" * 32}, metrics={"validation": {"top1": 0.7}})
+    assert _doubts(made, data, (100, 100))[0].endswith(
+        "100.0 % of them are right, 70.0 % when it was made: they may have"
+    )
+    assert "they may have" not in _doubts(made, data, (70, 100))[0]
+    assert not _doubts(dataclasses.replace(made, data={"fingerprint": data.fingerprint}), data, (100, 100))

@@ -10,7 +10,9 @@ import threading
 from pathlib import Path
 
 import cv2
+import numpy as np
 import pytest
+import tflite_models
 from digit_video import write_video
 from scripted_source import Kept
 
@@ -19,6 +21,8 @@ from edgeclf.artifact import model_file
 from edgeclf.artifact.locate import locate_model
 from edgeclf.artifact.model_file import ModelFile
 from edgeclf.errors import EdgeclfError, InputError, UnknownNameError
+from edgeclf.streaming.camera.frame import Frame
+from edgeclf.streaming.camera.sources.video_file import VideoFileSource
 from edgeclf.streaming.loop import run, state
 from edgeclf.streaming.loop.result import Result
 from edgeclf.streaming.loop.settings import LiveSettings
@@ -59,6 +63,30 @@ def test_a_video_is_classified_by_the_function(tmp_path: Path) -> None:
     assert type(summary).from_json(summary.to_json()) == summary
     assert not live_threads()
     assert kept.closed
+
+
+def test_photos_of_a_folder_are_not_smoothed_into_each_other(tmp_path: Path) -> None:
+    images, labels = tflite_models.digits()
+    chosen = [int((labels == digit).argmax()) for digit in range(10)]
+    (tmp_path / "scans").mkdir()
+    for number, row in enumerate(chosen):
+        cv2.imwrite(str(tmp_path / "scans" / f"{number}.png"), images[row])
+    kept = Kept()
+    edgeclf.live("digits", camera=str(tmp_path / "scans"), every_frame=True, window=False, outputs=[kept])
+    assert all(result.label in (result.raw_label, "unknown") for result in kept.results)
+    assert len({result.label for result in kept.results} - {"unknown"}) >= 5
+
+
+def test_a_video_is_smoothed_over_its_own_time(tmp_path: Path) -> None:
+    write_video(tmp_path / "digits.avi", (3,), 10)
+    source = VideoFileSource(tmp_path / "digits.avi", every_frame=True)
+    source.open()
+    rate = cv2.VideoCapture(str(tmp_path / "digits.avi")).get(cv2.CAP_PROP_FPS)
+    assert [source.read().position for _ in range(10)] == pytest.approx([number / rate for number in range(10)])
+    source.close()
+    # a source that knows no position has 30 frames a second
+    frame = Frame(60, np.zeros((2, 2, 3), np.uint8), 7.5, 0.0)
+    assert (frame.moment(paced=True), frame.moment(paced=False)) == (7.5, 2.0)
 
 
 def test_an_event_stops_it(tmp_path: Path) -> None:

@@ -9,7 +9,7 @@ import pytest
 import tflite_models
 
 from edgeclf.artifact import locate
-from edgeclf.artifact.locate import list_zoo, locate_model
+from edgeclf.artifact.locate import choose_model, list_zoo, locate_model
 from edgeclf.artifact.run_folder import RunFolder
 from edgeclf.errors import InputError, ModelError, UnknownNameError
 
@@ -35,6 +35,14 @@ def test_of_a_run_folder_the_plain_int8_model_is_taken(run_folder: Path) -> None
     assert (run.name, run.labels) == ("cats", ("cat", "no cat"))
     assert [p.stem for p in run.models()] == ["cats-float16", "cats-int8", "cats-prune50-int8", "cats-qat-int8"]
     assert run.keras_path == run_folder / "model.keras"
+
+
+def test_the_name_of_a_run_is_no_format() -> None:
+    names = ["photos-int8-dynamic", "photos-int8-float16", "photos-int8-int8", "photos-int8-qat-int8"]
+    assert choose_model([Path(f"{name}.tflite") for name in names]).stem == "photos-int8-int8"
+    assert choose_model([Path("digits-int8.tflite"), Path("digits-int8-other.tflite")]).stem == "digits-int8"
+    with pytest.raises(ModelError, match="expected the name or path of a model, got nothing"):
+        locate_model("")
 
 
 def test_without_int8_the_first_is_taken(run_folder: Path) -> None:

@@ -157,6 +157,14 @@ def test_annotated_copies_are_saved(photos: Path) -> None:
         edgeclf.predict(MODEL, "cat.png", save="cat.png/out")
 
 
+def test_copies_beside_the_originals_never_replace_them(photos: Path) -> None:
+    edgeclf.predict(MODEL, "cat.png", save="labelled")
+    original = (photos / "labelled" / "cat.jpg").read_bytes()
+    report = edgeclf.predict(MODEL, "labelled/cat.jpg", save="labelled", overwrite=True)
+    assert [photo.saved for photo in report.predictions] == ["labelled/cat-2.jpg"]
+    assert (photos / "labelled" / "cat.jpg").read_bytes() == original
+
+
 def test_the_command_says_what_it_saved(photos: Path) -> None:
     from edgeclf.cli.main import app
 

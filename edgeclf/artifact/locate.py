@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import os
 import shlex
 from collections.abc import Iterable
@@ -43,6 +44,8 @@ def locate_model(name_or_path: str | Path) -> Path:
         ModelError: there is no such file, no model in the folder, or it is an ensemble.
         UnknownNameError: it looks like a name and is none in the zoo.
     """
+    if not str(name_or_path):
+        raise ModelError("expected the name or path of a model, got nothing")
     path = Path(name_or_path)
     if path.is_file():
         return path
@@ -73,9 +76,13 @@ def folder_models(folder: Path) -> list[Path]:
 
 def choose_model(models: list[Path]) -> Path:
     """Choose one of several models when none is named."""
+    words = {path: path.stem.split("-") for path in models}
+    # what they all begin with is the name of the run, which may hold any word
+    shared = len([*itertools.takewhile(lambda column: len(set(column)) == 1, zip(*words.values(), strict=False))])
+    named = min(shared, *(len(found) - 1 for found in words.values())) if len(models) > 1 else 0
 
     def rank(path: Path) -> tuple[int, int, str]:
-        parts = path.stem.split("-")
+        parts = words[path][named:]
         return (0 if "int8" in parts else 1, len(parts), path.name)
 
     return min(models, key=rank)

@@ -9,6 +9,7 @@ import numpy.typing as npt
 
 from edgeclf.artifact.ensemble_folder import EnsembleSource, check_combine
 from edgeclf.artifact.locate import locate_model
+from edgeclf.artifact.model_file import ModelFile
 from edgeclf.artifact.none_class import hide_none_classes
 from edgeclf.errors import ImageError, InputError
 from edgeclf.image.shape import InputShape
@@ -18,6 +19,10 @@ from edgeclf.inference.images import load_pixels
 from edgeclf.inference.input_range import InputRange
 from edgeclf.inference.prediction import LabelScore, Prediction, UnknownRule, choose_rule
 
+ALWAYS_NAMED = (
+    "the members' own thresholds and checks of features are for each alone: together they always name a class; "
+    "--threshold calls images unknown"
+)
 FLOAT_STACKING = "the stacking was fitted on the float networks, and combines their models here"
 
 
@@ -73,9 +78,10 @@ class EnsembleClassifier:
         threshold: float | None = None,
     ) -> None:
         self.path = source.name
-        self._members = [
-            Classifier(locate_model(member), runtime=runtime, threads=threads, threshold=0) for member in source.members
-        ]
+        paths = [locate_model(member) for member in source.members]
+        self._members = [Classifier(path, runtime=runtime, threads=threads, threshold=0) for path in paths]
+        made = [ModelFile.read(path).provenance for path in paths]
+        self._carry_rules = any(one is not None and one.probabilities is not None for one in made)
         names = [(str(path), member.labels) for path, member in zip(source.members, self._members, strict=True)]
         self.labels = check_members(names, source.name)
         self._stacking = None if source.record is None else source.record.stacking
@@ -95,7 +101,8 @@ class EnsembleClassifier:
     def notes(self) -> tuple[str, ...]:
         """Warnings about how the members are read, a line each."""
         own = [f"{member.path.name}: {note}" for member in self._members for note in member.notes]
-        return (*own, *((FLOAT_STACKING,) if self._stacking is not None else ()))
+        always = self.rule.threshold is None and self._carry_rules
+        return (*own, *((FLOAT_STACKING,) if self._stacking is not None else ()), *((ALWAYS_NAMED,) if always else ()))
 
     @property
     def input_shape(self) -> InputShape:

@@ -13,6 +13,8 @@ from edgeclf.artifact.fitted_probabilities import FittedProbabilities
 from edgeclf.artifact.input_fit import own_fit
 from edgeclf.artifact.locate import locate_model
 from edgeclf.artifact.model_file import ModelFile
+from edgeclf.artifact.none_class import find_none_classes
+from edgeclf.artifact.provenance import Provenance
 from edgeclf.atomic import write_bytes
 from edgeclf.compression.export.model_writer import replace_probabilities
 from edgeclf.compression.probabilities.fit import fit_probabilities
@@ -23,8 +25,13 @@ from edgeclf.dataset.types import Split
 from edgeclf.errors import DataError, InputError, ModelError, OutputError
 from edgeclf.image.shape import STRETCH
 from edgeclf.measure.accuracy import class_indices
+from edgeclf.measure.formatting import percent
+from edgeclf.measure.statistics import wilson_interval
+from edgeclf.printable import printable
 from edgeclf.progress import SILENT, Progress
 from edgeclf.records import Record
+
+_NAMED = 10
 
 
 @dataclass(frozen=True)
@@ -77,14 +84,20 @@ def refit(
         raise InputError(f"precision must be a fraction between 0 and 1, such as 0.95, got {precision:g}")
     place = locate_model(model)
     path = place if out is None else Path(out)
+    if out is None and not Path(model).exists():
+        raise OutputError(
+            f"{model} is a model of the zoo, which stays as it is; name a file for the new one with --out"
+        )
     if out is None and not overwrite:
         raise OutputError(f"{path} would be replaced; name another file with --out, or add --overwrite")
     if path.is_dir() or (path.exists() and not overwrite):
         raise OutputError(f"{path} exists; name another file with --out, or replace it with --overwrite")
     file = ModelFile.read(place)
     names = own_names(file)[0]
-    if file.integrity != "verified" or file.provenance is None or names is None:
+    if file.integrity != "verified" or file.provenance is None:
         raise ModelError(f"{file.name}: expected a model of edgeclf compress, got one without its checksum")
+    if names is None:
+        raise ModelError(f"{file.name}: names no classes; compress the network again, with --labels FILE")
     if not isinstance(data, Dataset):
         seed = file.provenance.data.get("split_seed")
         size, fit = (file.shape.height, file.shape.width), own_fit(file) or STRETCH
@@ -94,6 +107,7 @@ def refit(
     if split is None or not len(split):
         raise DataError(f"{data.source}: has no validation images; probabilities are fitted on nothing else")
     order = class_indices(names, file.shape.classes, data.class_names)
+    _check_all_classes(file.name, names, order, data.source)
     reader = ModelReader(file)
     outputs = reader.read(split.images, progress, "running the model on validation images")
     train = data.splits.get("train")
@@ -101,15 +115,51 @@ def refit(
     fit_ = fit_probabilities(file, reader, outputs, _in_order(split, order), known, precision, progress)
     if fit_.fitted is None:
         raise DataError(f"{file.name}: {fit_.note}")
-    write_bytes(path, replace_probabilities(file, fit_.fitted, fit_.arrays, names))
+    correct = int((outputs.plain.argmax(axis=1) == _in_order(split, order)).sum())
+    notes = _doubts(file.provenance, data, (correct, len(outputs.plain)))
+    fitted = dataclasses.replace(fit_.fitted, notes=(*fit_.fitted.notes, *notes))
+    write_bytes(path, replace_probabilities(file, fitted, fit_.arrays, names))
     return RefitReport(
         model=str(place),
         path=str(path),
         size_bytes=path.stat().st_size,
         data=str(data.source),
-        probabilities=fit_.fitted,
+        probabilities=fitted,
         before=file.provenance.probabilities,
     )
+
+
+def _check_all_classes(model: str, names: tuple[str, ...], order: np.ndarray, source: str) -> None:
+    """Refuse images without some class, which the check of features would not know; `none` may be missing."""
+    nothing = find_none_classes(names)
+    absent = [name for name, label in zip(names, order, strict=False) if label < 0 and name not in nothing]
+    if absent:
+        raise DataError(
+            f"{source}: has no images of {', '.join(absent[:_NAMED])}, which {model} would call unknown ever after; "
+            "expected images of all its classes"
+        )
+
+
+def _doubts(made: Provenance, data: Dataset, scored: tuple[int, int]) -> tuple[str, ...]:
+    """Return what speaks against the promise where the images are not those that the model was made with.
+
+    Args:
+        made: of the model.
+        data: that it was fitted on.
+        scored: how many of its validation images are right, of how many.
+    """
+    if data.fingerprint == made.data.get("fingerprint"):
+        return ()
+    note = (
+        f"fitted on {printable(data.name)}, which the model was not made with: the promise holds where none of these "
+        "images trained it"
+    )
+    before = made.metrics.get("validation") or made.metrics.get("test") or {}
+    top1 = before.get("top1") if isinstance(before, dict) else None
+    if isinstance(top1, float) and top1 < wilson_interval(*scored)[0]:
+        shares = f"{percent(scored[0] / scored[1], 1)} of them are right, {percent(top1, 1)} when it was made"
+        note += f"; {shares}: they may have"
+    return (note,)
 
 
 def _in_order(split: Split, order: np.ndarray) -> np.ndarray:

@@ -229,7 +229,8 @@ class Capture:
         reader.frames += 1
         reader.last = now = time.monotonic()
         number = self._buffer.captured + shot.skipped
-        self._buffer.put(Frame(number, shot.pixels, shot.captured, time.time() - (now - shot.captured)))
+        clock = time.time() - (now - shot.captured)
+        self._buffer.put(Frame(number, shot.pixels, shot.captured, clock, shot.position))
         return True
 
     def _conclude(self, reader: SourceReader, now: float) -> None:

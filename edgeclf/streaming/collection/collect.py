@@ -32,7 +32,6 @@ _RANDOM_EVERY = 60.0
 _AT_ONCE_AN_HOUR = 30
 _LATER_EVERY = 12.0
 _QUALITY = 95
-_NOMINAL_RATE = 30.0
 
 
 @dataclass(frozen=True)
@@ -74,8 +73,8 @@ class Collector:
         quota_bytes: that unsorted images may take; beyond it the oldest of them are deleted.
         rule: which frames are kept.
         seed: of the random sample.
-        paced: frames have times that mean something; else each stands for a thirtieth of a second, as where a video
-            is classified as fast as it can be.
+        paced: frames come when they are due; else a recording is classified as fast as it can be (see
+            `Frame.moment`).
 
     Attributes:
         folder: DIR.
@@ -138,7 +137,7 @@ class Collector:
             self._images.close()
 
     def _seconds(self, picture: Picture) -> float:
-        return picture.frame.captured if self._paced else picture.frame.number / _NOMINAL_RATE
+        return picture.frame.moment(paced=self._paced)
 
     def _reason(self, result: Result, captured: float) -> str | None:
         if result.raw_probability < self._unsure_below:

@@ -30,7 +30,6 @@ from edgeclf.streaming.loop.tally import AgeTally, Rate
 TOP = 5
 IDLE_SECONDS = 0.1
 """How long one turn waits for a frame: the longest that a stop, or the watchdog's message, can be late."""
-NOMINAL_RATE = 30.0
 """Frames a second that smoothing assumes where frames come as fast as they are taken, and their times mean nothing."""
 NO_NUMBERS = "what it computes is NaN or infinite and counts as unknown; a wrong --normalize is a common reason"
 _PART = "model"
@@ -66,8 +65,8 @@ class Loop:
         capture: gives the frames.
         classifier: classifies them.
         state: what the views read.
-        settings: which part of a frame is looked at, how labels are smoothed, when to end. With `every_frame` the
-            times of frames mean nothing, and each stands for `1 / NOMINAL_RATE` seconds.
+        settings: which part of a frame is looked at, how labels are smoothed, when to end. With `every_frame` labels
+            are smoothed over the time of the recording (see `Frame.moment`).
         outputs: what else takes each result; must not wait.
         beat: called once a turn, from the loop itself: feeds a watchdog that must not be fed by a thread beside it.
     """
@@ -158,7 +157,7 @@ class Loop:
         if not usable:
             scores, novelty = np.zeros_like(scores), None
         raw = int(scores.argmax())
-        at = frame.captured if self._paced else frame.number / NOMINAL_RATE
+        at = frame.moment(paced=self._paced)
         named, probability = self._smoother.update(scores, at, novelty)
         labels = self._shown
         age = max(0.0, done - frame.captured) * 1000

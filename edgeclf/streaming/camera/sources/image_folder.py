@@ -91,8 +91,9 @@ class ImageFolderSource:
                 continue
             if not self._every_frame and time.monotonic() > captured + 2 * self._period:
                 self._pace.restart(self._shown * self._period)  # a slow disk delays, it does not make the rest hurry
+            position = self._shown * self._period if self._every_frame else None
             self._shown += 1
-            return Shot(pixels, captured)
+            return Shot(pixels, captured, position=position)
         if not self._shown:
             raise InputError(f"{self.name}: holds no image that can be read ({self._refused})")
         raise EndOfSourceError

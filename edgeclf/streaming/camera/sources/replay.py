@@ -9,11 +9,9 @@ from collections.abc import Sequence
 from typing import Any, Protocol
 
 from edgeclf.errors import InputError
-from edgeclf.streaming.camera.frame import Shot
+from edgeclf.streaming.camera.frame import NOMINAL_RATE, Shot
 from edgeclf.streaming.camera.source import EndOfSourceError, SourceError, as_bgr
 from edgeclf.streaming.camera.sources.pace import Pace
-
-NOMINAL_RATE = 30.0
 
 
 class Frames(Protocol):
@@ -94,7 +92,8 @@ class ReplaySource:
             raise EndOfSourceError
         if self._flat_out:
             self._at += 1
-            return Shot(as_bgr(self._frames[(self._at - 1) % self._count]), time.monotonic())
+            pixels = as_bgr(self._frames[(self._at - 1) % self._count])
+            return Shot(pixels, time.monotonic(), position=self._seconds(self._at - 1))
         due = self._pace.due(self._seconds(self._at))
         if (waiting := due - time.monotonic()) > 0 and closed.wait(waiting):
             raise SourceError("was closed")

@@ -10,12 +10,11 @@ import cv2
 
 from edgeclf.errors import InputError
 from edgeclf.image.file_kinds import is_sound
-from edgeclf.streaming.camera.frame import Pixels, Shot
+from edgeclf.streaming.camera.frame import NOMINAL_RATE, Pixels, Shot
 from edgeclf.streaming.camera.source import EndOfSourceError, SourceError
 from edgeclf.streaming.camera.sources.pace import Pace
 from edgeclf.streaming.camera.sources.video_handle import VideoHandle
 
-NOMINAL_RATE = 30.0
 """Frames a second of a file without that number."""
 
 _CATCHING_UP = 0.25
@@ -112,7 +111,7 @@ class VideoFileSource:
             self._next(handle)
         if self._every_frame:
             now = time.monotonic()
-            return Shot(handle.retrieve() if first is None else first, now)
+            return Shot(handle.retrieve() if first is None else first, now, position=self._position)
         due = self._pace.due(self._position)
         handle.wait_until(due)
         began, skipped = time.monotonic(), 0
