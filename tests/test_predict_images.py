@@ -157,6 +157,18 @@ def test_annotated_copies_are_saved(photos: Path) -> None:
         edgeclf.predict(MODEL, "cat.png", save="cat.png/out")
 
 
+def test_a_linked_folder_is_named_and_not_followed(photos: Path) -> None:
+    (photos / "link").symlink_to(photos, target_is_directory=True)
+    report = edgeclf.predict(MODEL, ".", recursive=True)
+    assert len(report.predictions) == 3
+    (passed,) = [one for one in report.unreadable if one.path == "./link" or one.path == "link"]
+    assert passed.reason == "a link to a folder, which is not followed; name it itself"
+    (photos / "only").mkdir()
+    (photos / "only" / "link").symlink_to(photos, target_is_directory=True)
+    (alone,) = edgeclf.predict(MODEL, "only", recursive=True).unreadable
+    assert alone.path.endswith("link")
+
+
 def test_copies_beside_the_originals_never_replace_them(photos: Path) -> None:
     edgeclf.predict(MODEL, "cat.png", save="labelled")
     original = (photos / "labelled" / "cat.jpg").read_bytes()

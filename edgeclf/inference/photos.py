@@ -251,9 +251,10 @@ def find_photos(
             photos.append(name)
             continue
         path = Path(name)
-        found = _image_files(path, recursive, saved, suffixes) if path.is_dir() else [path]
+        found, passed = _image_files(path, recursive, saved, suffixes) if path.is_dir() else ([path], [])
         photos.extend(found)
-        if not found:
+        empty.extend(passed)
+        if not found and not passed:
             remedy = "its subfolders neither" if recursive else "--recursive searches its subfolders too"
             empty.append(UnreadablePhoto(str(path), f"a folder without image files ({remedy})"))
     return photos, empty
@@ -273,15 +274,27 @@ def ensure_input_range(
         classifier.choose_input_range(readable)
 
 
-def _image_files(folder: Path, recursive: bool, saved: Path | None, suffixes: Collection[str]) -> list[Path]:
-    """List the image files of a folder, sorted; links to folders are not followed."""
+def _image_files(
+    folder: Path, recursive: bool, saved: Path | None, suffixes: Collection[str]
+) -> tuple[list[Path], list[UnreadablePhoto]]:
+    """List the image files of a folder, sorted, and its folders that are not looked into: links and unreadable ones."""
     found: list[Path] = []
-    for place, folders, files in os.walk(folder):
+    passed: list[UnreadablePhoto] = []
+
+    def note(error: OSError) -> None:
+        passed.append(
+            UnreadablePhoto(os.fsdecode(error.filename), f"cannot be read ({(error.strerror or '').lower()})")
+        )
+
+    for place, folders, files in os.walk(folder, onerror=note):
         folders[:] = sorted(name for name in folders if recursive and is_data_folder(name))
         if saved is not None:
             folders[:] = [name for name in folders if not saved.samefile(os.path.join(place, name))]
-        # macOS leaves «._IMG.jpg» files beside photos on foreign disks, and editors leave hidden ones: none is a photo.
+        links = [path for name in folders if os.path.islink(path := os.path.join(place, name))]
+        passed.extend(
+            UnreadablePhoto(path, "a link to a folder, which is not followed; name it itself") for path in links
+        )
+        # macOS leaves «._IMG.jpg» on foreign disks, editors hidden files: no photos. A pipe is listed with a reason
         paths = (Path(place, name) for name in sorted(files) if not name.startswith("."))
-        # a pipe or a device is listed with the reason
         found.extend(path for path in paths if path.suffix.lower() in suffixes)
-    return found
+    return found, passed

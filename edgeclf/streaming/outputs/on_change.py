@@ -144,7 +144,7 @@ def split_command(command: str) -> list[str]:
     try:
         words = shlex.split(command)
     except ValueError as error:
-        raise InputError(f"--on-change {command}: cannot be split into words ({error})".lower()) from error
+        raise InputError(f"--on-change {command}: cannot be split into words ({str(error).lower()})") from error
     if not words:
         raise InputError("--on-change: expected a program, got nothing")
     if shutil.which(words[0]) is None:
