@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import dataclasses
+import hashlib
+import json
 from pathlib import Path
 
 import numpy as np
@@ -13,6 +15,7 @@ import tf_keras
 from colored_squares import SIDE, compress, dataset
 
 import edgeclf
+from edgeclf.artifact.fitted_probabilities import FittedProbabilities
 from edgeclf.artifact.model_file import ModelFile
 from edgeclf.artifact.provenance import Provenance
 from edgeclf.compression.probabilities.refit import _doubts
@@ -83,6 +86,12 @@ def test_refit_says_what_speaks_against_its_promise_and_wants_all_classes(networ
             made.path, dataclasses.replace(data, class_names=names[:2], splits=few), out=tmp_path / "few.tflite"
         )
     assert not (tmp_path / "few.tflite").exists()
+    # in place, the record beside the file is brought up to date
+    again = edgeclf.refit(made.path, data, overwrite=True, precision=0.5)
+    record = json.loads(Path(made.path).with_suffix(".json").read_text())
+    assert record["sha256"] == hashlib.sha256(Path(made.path).read_bytes()).hexdigest()
+    assert record["model"]["size_bytes"] == again.size_bytes
+    assert FittedProbabilities.from_dict(record["model"]["probabilities"]) == again.probabilities
     with pytest.raises(OutputError, match="digits is a model of the zoo, which stays as it is"):
         edgeclf.refit("digits", data, overwrite=True)
 

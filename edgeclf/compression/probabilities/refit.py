@@ -3,19 +3,22 @@
 from __future__ import annotations
 
 import dataclasses
+import hashlib
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
 from edgeclf.artifact.class_names import own_names
+from edgeclf.artifact.compressed_size import gzip_size
 from edgeclf.artifact.fitted_probabilities import FittedProbabilities
 from edgeclf.artifact.input_fit import own_fit
 from edgeclf.artifact.locate import locate_model
 from edgeclf.artifact.model_file import ModelFile
 from edgeclf.artifact.none_class import find_none_classes
 from edgeclf.artifact.provenance import Provenance
-from edgeclf.atomic import write_bytes
+from edgeclf.atomic import write_bytes, write_text
 from edgeclf.compression.export.model_writer import replace_probabilities
 from edgeclf.compression.probabilities.fit import fit_probabilities
 from edgeclf.compression.probabilities.reading import ModelReader
@@ -24,6 +27,7 @@ from edgeclf.dataset.splitting import SPLIT_SEED
 from edgeclf.dataset.types import Split
 from edgeclf.errors import DataError, InputError, ModelError, OutputError
 from edgeclf.image.shape import STRETCH
+from edgeclf.json_text import read_json, write_json
 from edgeclf.measure.accuracy import class_indices
 from edgeclf.measure.formatting import percent
 from edgeclf.measure.statistics import wilson_interval
@@ -118,7 +122,9 @@ def refit(
     correct = int((outputs.plain.argmax(axis=1) == _in_order(split, order)).sum())
     notes = _doubts(file.provenance, data, (correct, len(outputs.plain)))
     fitted = dataclasses.replace(fit_.fitted, notes=(*fit_.fitted.notes, *notes))
-    write_bytes(path, replace_probabilities(file, fitted, fit_.arrays, names))
+    content = replace_probabilities(file, fitted, fit_.arrays, names)
+    write_bytes(path, content)
+    _update_record(path, file.content, content, fitted)
     return RefitReport(
         model=str(place),
         path=str(path),
@@ -127,6 +133,21 @@ def refit(
         probabilities=fitted,
         before=file.provenance.probabilities,
     )
+
+
+def _update_record(path: Path, before: bytes, content: bytes, fitted: FittedProbabilities) -> None:
+    """Bring the record that `compress` wrote beside a model up to date, where it is that of the file before."""
+    place = path.with_suffix(".json")
+    try:
+        values: Any = read_json(place)
+        if values["sha256"] != hashlib.sha256(before).hexdigest() or not isinstance(values["model"], dict):
+            return
+    except (OSError, ValueError, LookupError, TypeError):
+        return
+    sizes = {"size_bytes": len(content), "written_bytes": len(content), "gzip_bytes": gzip_size(content)}
+    model = {**values["model"], **sizes, "probabilities": fitted.to_dict()}
+    values = {**values, "model": model, "sha256": hashlib.sha256(content).hexdigest()}
+    write_text(place, write_json(values) + "\n")
 
 
 def _check_all_classes(model: str, names: tuple[str, ...], order: np.ndarray, source: str) -> None:
