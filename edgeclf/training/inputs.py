@@ -23,6 +23,7 @@ from edgeclf.training.distillation import soften
 from edgeclf.training.distribution import Devices
 from edgeclf.training.fine_tuning import complete_fine_tuning, count_features
 from edgeclf.training.growing import GrownStart, find_grown_start
+from edgeclf.training.kernels import check_kernels
 from edgeclf.training.networks import find_network
 from edgeclf.training.objective import Classification, Objective
 from edgeclf.training.pipeline import TrainingBatches
@@ -76,6 +77,8 @@ def load_inputs(request: TrainPlan, plan: RunPlan, devices: Devices) -> Training
     """
 
     def load() -> TrainingInputs:
+        if plan.earlier is not None:
+            check_kernels(plan.earlier, plan.folder.path)
         start = _find_start(request, plan)
         if plan.config.quick:
             _check_quick(start, devices)

@@ -21,7 +21,7 @@ from edgeclf.training.budget.choice import NetworkChoice
 from edgeclf.training.config import TrainConfig
 from edgeclf.training.evaluation import SplitMetrics
 from edgeclf.training.growth import GrowthReport
-from edgeclf.training.kernels import check_kernels, name_kernels
+from edgeclf.training.kernels import name_kernels
 from edgeclf.training.pretraining.config import PretrainConfig
 from edgeclf.versions import package_version
 
@@ -115,7 +115,7 @@ class RunRecord:
             earlier: the record of the run that is resumed, which stays as it is; None: a run begins.
 
         Raises:
-            InputError: the run that is resumed had other photos, or other kernels.
+            InputError: the run that is resumed had other photos.
             OutputError: the folder cannot be written.
         """
         if earlier is None:
@@ -127,7 +127,6 @@ class RunRecord:
             raise InputError(
                 f"{self.folder.path}: the photos have changed since the run began; start again with --overwrite"
             )
-        check_kernels(earlier, self.folder.path)
         self.folder.clear(everything=False)
 
     def finish(self, report: Record) -> None:
