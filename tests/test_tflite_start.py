@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -12,8 +13,9 @@ import pytest
 import edgeclf
 from edgeclf.artifact.model_file import ModelFile
 from edgeclf.artifact.normalization import RAW
+from edgeclf.artifact.tflite import OperatorInfo, TensorInfo, TfliteModel
 from edgeclf.inference.range_measurement import normalize_images
-from edgeclf.keras_files.tflite_start import find_normalization, read_tflite_start
+from edgeclf.keras_files.tflite_start import _find_scaling, find_normalization, read_tflite_start
 
 tf = pytest.importorskip("tensorflow")
 tf_keras = pytest.importorskip("tf_keras")
@@ -60,6 +62,16 @@ def test_a_file_that_scales_nothing_gets_what_is_most_common(tmp_path: Path) -> 
     normalization, notes = find_normalization(file)
     assert normalization.text == "-1..1"
     assert notes == ("net.tflite does not state how pixels enter it; assumed is -1..1, the most common",)
+
+
+def test_a_graph_that_leads_in_a_circle_is_read_to_an_end() -> None:
+    none = np.zeros(0)
+    entry = TensorInfo(0, "x", (1, 8, 8, 3), "float32", none, none, 0, (), sparse=False)
+    two = dataclasses.replace(entry, index=1, shape=(1,), data=memoryview(np.float32([2]).tobytes()))
+    circle = OperatorInfo("MUL", (0, 1), (0,), {})
+    assert _find_scaling(TfliteModel("", (entry, two), (circle,), (0,), (0,), {})) == (2.0, None)
+    ends = dataclasses.replace(circle, outputs=())
+    assert _find_scaling(TfliteModel("", (entry, two), (ends,), (0,), (0,), {})) == (1.0, None)
 
 
 @pytest.mark.slow

@@ -96,20 +96,21 @@ def _find_scaling(graph: TfliteModel) -> tuple[float, float | None]:
         it adds or subtracts something, else None. Means over the channels.
     """
     factor, center, tensor = 1.0, None, graph.input_indices[0]
-    while True:
+    for _ in graph.operators:  # a file may lead in a circle
         readers = [operator for operator in graph.operators if tensor in operator.inputs]
-        if len(readers) != 1 or readers[0].name not in _SCALING:
-            return factor, center
+        if len(readers) != 1 or readers[0].name not in _SCALING or not readers[0].outputs:
+            break
         operator = readers[0]
-        other = next((graph.tensors[index] for index in operator.inputs if index != tensor), None)
-        if other is None or other.data is None or other.dtype != "float32":
-            return factor, center
-        values = np.frombuffer(other.data, np.float32)
-        if not values.size or not np.isfinite(values).all() or not values.all():
-            return factor, center
-        mean = float(np.abs(values).mean())
+        others = [graph.tensors[index].values() for index in operator.inputs if index != tensor and index >= 0]
+        values = others[0] if others else None
+        if values is None or values.dtype != np.float32 or not np.isfinite(values).all() or not values.all():
+            break
+        mean = float(np.abs(values).mean()) if values.size else 0.0
+        if not mean:
+            break
         if operator.name in ("MUL", "DIV"):
             factor *= mean if operator.name == "MUL" else 1 / mean
         elif center is None:
             center = mean / factor
         tensor = operator.outputs[0]
+    return factor, center
