@@ -7,7 +7,13 @@ from typing import Any
 
 import numpy as np
 
-from edgeclf.artifact.flatbuffer_reader import damage_error
+from edgeclf.artifact.flatbuffer_reader import Table, damage_error
+
+
+def find_distant(buffer: Table) -> tuple[int, int] | None:
+    """Return where the data of a buffer lies behind the FlatBuffer, and its bytes; None: it does not."""
+    start = buffer.integer(1, "Q")
+    return (start, buffer.integer(2, "Q")) if start > 1 else None
 
 
 def gather_buffers(content: bytes, buffers: Iterable[Any]) -> None:

@@ -15,6 +15,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from edgeclf.artifact.distant_buffers import find_distant
 from edgeclf.artifact.flatbuffer_reader import Reader, Table, damage_error
 from edgeclf.artifact.graph_calls import check_calls, read_calls
 from edgeclf.artifact.operators import CUSTOM, TENSOR_TYPES, TYPE_BITS, operator_name
@@ -155,11 +156,8 @@ def parse(content: bytes) -> TfliteModel:
 
 
 def _buffer(table: Table) -> memoryview | None:
-    data = table.data(0)
-    start, size = table.integer(1, "Q"), table.integer(2, "Q")
-    if start > 1:  # large models keep their weights behind the FlatBuffer
-        return table.reader.span(start, size)
-    return data
+    distant = find_distant(table)
+    return table.data(0) if distant is None else table.reader.span(*distant)
 
 
 def _operator_code(table: Table) -> str:

@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from edgeclf.artifact.distant_buffers import gather_buffers
+from edgeclf.artifact.distant_buffers import find_distant, gather_buffers
 from edgeclf.artifact.flatbuffer_reader import Reader
 from edgeclf.artifact.tflite import IDENTIFIER, parse
 
@@ -210,7 +210,7 @@ def is_plain(content: bytes) -> bool:
     tables = Reader(content).root().tables(_BUFFERS)
     places = (table.data_position(0) for table in tables)
     aligned = all(place is None or place % ALIGNMENT == 0 for place in places)
-    return aligned and all(table.integer(1, "Q") <= 1 for table in tables)
+    return aligned and all(find_distant(table) is None for table in tables)
 
 
 def _builder(size: int) -> Any:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from edgeclf.artifact.distant_buffers import find_distant
 from edgeclf.artifact.flatbuffer_reader import Reader, Table
 from edgeclf.artifact.model_file import ModelFile
 from edgeclf.doctor.examination import Examination
@@ -51,7 +52,4 @@ def _bytes_beside(file: ModelFile) -> int:
 
 def _locate(buffer: Table) -> tuple[int, int]:
     """Return where the data of a buffer lies, in the FlatBuffer or behind it, and its bytes."""
-    start = buffer.integer(1, "Q")
-    if start > 1:
-        return start, buffer.integer(2, "Q")
-    return buffer.data_position(0) or 0, len(buffer.data(0) or b"")
+    return find_distant(buffer) or (buffer.data_position(0) or 0, len(buffer.data(0) or b""))
