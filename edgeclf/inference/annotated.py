@@ -55,22 +55,25 @@ class AnnotatedFolder:
     Args:
         folder: made where it is not there.
         overwrite: write into a folder that holds something already, over files of the same names.
-        originals: the pictures; those that lie in the folder are never written over.
 
     Raises:
         OutputError: it holds something already, or cannot be written.
     """
 
-    def __init__(self, folder: str | Path, *, overwrite: bool = False, originals: Iterable[str | Path] = ()) -> None:
+    def __init__(self, folder: str | Path, *, overwrite: bool = False) -> None:
         self.folder = Path(folder)
         if self.folder.exists() and not self.folder.is_dir():
             raise OutputError(f"{folder} is a file; --save takes a folder")
         if self.folder.is_dir() and any(self.folder.iterdir()) and not overwrite:
             raise OutputError(f"{folder} is not empty; choose another --save, or write into it with --overwrite")
         check_writable(self.folder, "--save")
+        self._taken: set[str] = set()
+
+    def spare(self, originals: Iterable[str | Path]) -> None:
+        """Never write over these pictures, some of which may lie in the folder."""
         inside = self.folder.resolve()
         paths = (Path(one) for one in originals if not is_address(str(one)))
-        self._taken = {path.name.casefold() for path in paths if path.parent.resolve() == inside}
+        self._taken |= {path.name.casefold() for path in paths if path.parent.resolve() == inside}
 
     def save(self, name: str, image: Pixels, prediction: Prediction) -> Path:
         """Save a picture with its prediction.

@@ -78,9 +78,9 @@ class EnsembleClassifier:
         threshold: float | None = None,
     ) -> None:
         self.path = source.name
-        paths = [locate_model(member) for member in source.members]
-        self._members = [Classifier(path, runtime=runtime, threads=threads, threshold=0) for path in paths]
-        made = [ModelFile.read(path).provenance for path in paths]
+        files = [ModelFile.read(locate_model(member)) for member in source.members]
+        self._members = [Classifier(file, runtime=runtime, threads=threads, threshold=0) for file in files]
+        made = [file.provenance for file in files]
         self._carry_rules = any(one is not None and one.probabilities is not None for one in made)
         names = [(str(path), member.labels) for path, member in zip(source.members, self._members, strict=True)]
         self.labels = check_members(names, source.name)

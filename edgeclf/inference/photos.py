@@ -162,13 +162,13 @@ def predict_photos(
         InputError: something in `paths` is no path, or `save` cannot be used.
     """
     names = list_paths(paths, "an image")
-    if save is not None:  # what cannot be written is noticed first
-        AnnotatedFolder(save, overwrite=overwrite)
+    saving = None if save is None else AnnotatedFolder(save, overwrite=overwrite)
     predictions: list[PhotoLabels] = []
-    saved_to = None if save is None else Path(save)
+    saved_to = None if saving is None else saving.folder
     suffixes = OBJECT_SUFFIXES if classifier.input_shape.views else IMAGE_SUFFIXES
     photos, unreadable = find_photos(names, recursive, saved_to, suffixes)
-    saving = None if save is None else AnnotatedFolder(save, overwrite=True, originals=photos)
+    if saving is not None:
+        saving.spare(photos)
     downloads = _Downloads(progress, classifier.input_shape)
     ensure_input_range(classifier, photos, downloads.read_ahead)
     with progress.task("predicting", len(photos)) as task:
