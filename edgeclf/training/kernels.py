@@ -21,20 +21,27 @@ def name_kernels() -> str:
     return ONEDNN if uses_onednn() else OWN
 
 
+def fits_kernels(record: Mapping[str, Any]) -> bool:
+    """Return whether a run began with the kernels of this process, or does not say with which."""
+    began = record.get("kernels")
+    return began not in (ONEDNN, OWN) or began == name_kernels()
+
+
 def check_kernels(record: Mapping[str, Any], run: object) -> None:
     """Refuse to go on with a run that began with other kernels than this process has.
 
     Args:
-        record: of the run; earlier versions did not record the kernels, and are not compared.
+        record: of the run.
         run: what the message names.
 
     Raises:
         InputError: the kernels differ.
     """
-    began, now = record.get("kernels"), name_kernels()
-    if began in (ONEDNN, OWN) and began != now:
-        raise InputError(
-            f"{run}: the run began with the kernels of {began}, and this process has TensorFlow with those of {now}, "
-            f"which end in other weights; set {ONEDNN_VARIABLE}={int(began == ONEDNN)} in the environment, or start "
-            "again with --overwrite"
-        )
+    if fits_kernels(record):
+        return
+    began, now = record["kernels"], name_kernels()
+    raise InputError(
+        f"{run}: the run began with the kernels of {began}, and this process has TensorFlow with those of {now}, which "
+        f"end in other weights; set {ONEDNN_VARIABLE}={int(began == ONEDNN)} in the environment, or start again with "
+        "--overwrite"
+    )

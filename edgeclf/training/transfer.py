@@ -29,6 +29,7 @@ layers = tf_keras.layers
 HEAD, POOLING = "edgeclf_head", "edgeclf_pooling"
 USUAL_WIDTHS = (0.1, 0.15, 0.25, 0.3, 0.35, 0.5, 0.6, 0.75, 1.0, 1.3, 1.4, 2.0)
 STEM_ROUNDING = 8
+"""Filters that rounding may add to a first convolution or take from it; of some widths it has the same number."""
 HEAD_LAYERS = (layers.Dense, layers.Dropout, layers.Flatten, layers.Reshape, layers.Softmax)
 
 

@@ -116,10 +116,11 @@ def refit(
     outputs = reader.read(split.images, progress, "running the model on validation images")
     train = data.splits.get("train")
     known = None if train is None else dataclasses.replace(train, labels=_in_order(train, order))
-    fit_ = fit_probabilities(file, reader, outputs, _in_order(split, order), known, precision, progress)
+    labels = _in_order(split, order)
+    fit_ = fit_probabilities(file, reader, outputs, labels, known, precision, progress)
     if fit_.fitted is None:
         raise DataError(f"{file.name}: {fit_.note}")
-    correct = int((outputs.plain.argmax(axis=1) == _in_order(split, order)).sum())
+    correct = int((outputs.plain.argmax(axis=1) == labels).sum())
     notes = _doubts(file.provenance, data, (correct, len(outputs.plain)))
     fitted = dataclasses.replace(fit_.fitted, notes=(*fit_.fitted.notes, *notes))
     content = replace_probabilities(file, fitted, fit_.arrays, names)

@@ -22,7 +22,7 @@ from edgeclf.training.callbacks import Metrics
 from edgeclf.training.config import SHAPE, TrainConfig
 from edgeclf.training.divergence import DivergedError
 from edgeclf.training.head import FeatureCache
-from edgeclf.training.kernels import name_kernels
+from edgeclf.training.kernels import fits_kernels
 from edgeclf.training.plan import TrainPlan
 from edgeclf.training.run import train
 from edgeclf.training.run_plan import hold_run
@@ -186,7 +186,7 @@ def _is_of(folder: Path, config: TrainConfig) -> bool:
     if not RunFolder.is_one(folder):
         return True
     record = RunFolder(folder).run_json
-    if not record.get("finished") and record.get("kernels", name_kernels()) != name_kernels():
+    if not record.get("finished") and not fits_kernels(record):
         return False
     recorded = record.get("config", {})
     return all(recorded.get(name) == value for name, value in config.to_dict().items() if value is not None)

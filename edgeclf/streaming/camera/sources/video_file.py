@@ -15,8 +15,6 @@ from edgeclf.streaming.camera.source import EndOfSourceError, SourceError
 from edgeclf.streaming.camera.sources.pace import Pace
 from edgeclf.streaming.camera.sources.video_handle import VideoHandle
 
-"""Frames a second of a file without that number."""
-
 _CATCHING_UP = 0.25
 _LONGEST_PAUSE = 10.0
 
