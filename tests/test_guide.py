@@ -51,7 +51,8 @@ def make_photos(folder: Path) -> None:
 def make_everything(folder: Path) -> None:
     """Make what the pages' commands name."""
     make_photos(folder)
-    for number, place in enumerate(("yolo-photos/train", "yolo-photos/val", "yolo-photos/test", "clips/door/dataset")):
+    yolo = [f"yolo-photos/{split}" for split in ("train", "val", "test")]
+    for number, place in enumerate((*yolo, "clips/door/dataset", "new-photos")):
         draw_photos(folder / place, 8, seed=1 + number)
     (folder / "scans").mkdir()
     shutil.copy(folder / "cat.jpg", folder / "scans" / "1.jpg")

@@ -78,6 +78,16 @@ class RunFolder:
         """Return whether `path` is a run folder."""
         return (Path(path) / RECORD).is_file()
 
+    @classmethod
+    def find(cls, path: Path) -> RunFolder | None:
+        """Return the run whose network, or one of whose compressed models, lies at `path`; None: it is of none."""
+        for at in (path.parent, path.parent.parent):
+            if cls.is_one(at):
+                folder = cls(at)
+                if path in (folder.keras_path, folder.compressed_path / path.name):
+                    return folder
+        return None
+
     @property
     def run_json(self) -> dict[str, Any]:
         """The content of `run.json`, as read first or written last through this object.

@@ -8,10 +8,11 @@ from edgeclf.dataset.named import NAMED
 from edgeclf.dataset.probing import DataProbe, probe
 from edgeclf.dataset.sources import Listing
 from edgeclf.dataset.splitting import SPLIT_SEED
-from edgeclf.dataset.types import SPLITS, Dataset, ImageView, LoadReport, OddFile, Split, Unreadable
+from edgeclf.dataset.types import ALL, SPLITS, Dataset, ImageView, LoadReport, OddFile, Split, Unreadable
 from edgeclf.dataset.unlabelled import list_unlabelled
 
 __all__ = [
+    "ALL",
     "NAMED",
     "SPLITS",
     "SPLIT_SEED",

@@ -203,7 +203,10 @@ class _Level:
             alike = all(self._coincide(self._nested[0], name) for name in self._nested)
             named = len(stated) == len(self.inside) == len(self._nested) > 1 and alike
         if named:
-            raise DataError(f"{display(self.top)}: has {' and '.join(map(display, stated))}, but no train folder")
+            raise DataError(
+                f"{display(self.top)}: has {' and '.join(map(display, stated))}, but no train folder; to measure "
+                f"a model on them, give {display(next(iter(stated)))}/ to bench with --split all"
+            )
 
     def _wraps_splits(self) -> bool:
         """Return whether the only folder is no split, as its name states, but holds several."""

@@ -18,7 +18,7 @@ from edgeclf.dataset.named import NAMED, list_named
 from edgeclf.dataset.reading import SourceImages, read_images
 from edgeclf.dataset.sources import Listing, display
 from edgeclf.dataset.splitting import OWN_FRACTIONS, SPLIT_SEED, split_by_content, split_problems, validation_fractions
-from edgeclf.dataset.types import SPLITS, Dataset, ImageView, Split, Unreadable
+from edgeclf.dataset.types import ALL, SPLITS, Dataset, ImageView, Split, Unreadable
 from edgeclf.errors import DataError, UnknownNameError
 from edgeclf.image.point_files import POINT_SUFFIXES
 from edgeclf.image.shape import STRETCH, ImageSize, InputShape, check_image_size
@@ -31,6 +31,7 @@ def load_dataset(
     image_size: ImageSize,
     fit: str = STRETCH,
     split_seed: int = SPLIT_SEED,
+    whole: bool = False,
     progress: Progress = SILENT,
 ) -> Dataset:
     """Load a data set at one image size; only images that the cache does not have yet are read and decoded.
@@ -42,6 +43,7 @@ def load_dataset(
         image_size: side in pixels, or (height, width).
         fit: how pictures of another shape come to that size (see `edgeclf.image.shape`).
         split_seed: seed of edgeclf's own split; sources that bring their splits do not use it.
+        whole: load all images as one split, `ALL`, whatever splits the source has; a class may then have no image.
         progress: notified of downloads, reading and files left out.
 
     Raises:
@@ -68,8 +70,9 @@ def load_dataset(
         )
     labels = [listing.items[number].label for number in readable]
     contents = [images.hashes[number] or "" for number in readable]
-    splits, names = assign_to_splits(listing, readable, contents, split_seed)
-    problems = find_split_problems(listing, names, labels, splits, contents)
+    one_split: tuple[list[str], tuple[str, ...]] = [ALL] * len(readable), (ALL,)
+    splits, names = one_split if whole else assign_to_splits(listing, readable, contents, split_seed)
+    problems = [] if whole else find_split_problems(listing, names, labels, splits, contents)
     if problems:
         more = f" (and {len(problems) - 1} more like it)" if len(problems) > 1 else ""
         raise DataError(f"{listing.source}: {problems[0]}{more}")

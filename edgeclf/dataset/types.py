@@ -15,6 +15,8 @@ from edgeclf.image.shape import STRETCH, InputShape
 from edgeclf.records import Record
 
 SPLITS = ("train", "validation", "test")
+ALL = "all"
+"""The only split of a data set that is loaded whole, to judge models by."""
 
 
 @dataclass(frozen=True)

@@ -95,7 +95,7 @@ def _find(given: str, name: str) -> Side:
 
 
 def _side(name: str, path: Path, kind: Kind, file: ModelFile | None) -> Side:
-    run = _find_run(path)
+    run = RunFolder.find(path)
     made = file.provenance if file is not None else None
     data: Mapping[str, Any] = (run.run_json.get("data") or {}) if run is not None else made.data if made else {}
     source, seed = data.get("source"), data.get("split_seed")
@@ -109,16 +109,6 @@ def _side(name: str, path: Path, kind: Kind, file: ModelFile | None) -> Side:
         source=source if isinstance(source, str) else "",
         split_seed=seed if isinstance(seed, int) else None,
     )
-
-
-def _find_run(path: Path) -> RunFolder | None:
-    """Return the run whose network, or one of whose compressed models, lies at `path`."""
-    for at in (path.parent, path.parent.parent):
-        if RunFolder.is_one(at):
-            folder = RunFolder(at)
-            if path in (folder.keras_path, folder.compressed_path / path.name):
-                return folder
-    return None
 
 
 def check_classes_agree(first: str, second: str, names: tuple[Sequence[str], Sequence[str]]) -> None:

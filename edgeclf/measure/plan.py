@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from edgeclf.artifact.ensemble_folder import check_combine
 from edgeclf.artifact.locate import list_paths
 from edgeclf.artifact.normalization import Normalization
-from edgeclf.dataset import SPLITS
+from edgeclf.dataset import ALL, SPLITS
 from edgeclf.errors import InputError, UnknownNameError
 from edgeclf.image.shape import check_fit
 from edgeclf.measure.conditions import parse_conditions
@@ -24,7 +24,7 @@ class BenchPlan(Record):
         models: `.tflite` files, zoo names, run folders (all their compressed models), ensembles (`RUN+RUN`, or the
             folder of one).
         data: labelled images to measure accuracy on: a folder, a manifest or a name; None: no accuracy.
-        split: which split of `data`.
+        split: which split of `data`; `all`: all of its images that no run measured has used (see `unseen_images`).
         baseline: the float network to compare to; None: the `model.keras` of the first run folder, if any.
         threads: thread counts to time.
         runtime: name of the runtime, for all models.
@@ -74,8 +74,8 @@ class BenchPlan(Record):
         object.__setattr__(self, "threads", (self.threads,) if isinstance(self.threads, int) else tuple(self.threads))
         if not self.models:
             raise InputError("bench needs at least one model, got none")
-        if self.split not in SPLITS:
-            raise UnknownNameError("split", self.split, SPLITS)
+        if self.split not in (*SPLITS, ALL):
+            raise UnknownNameError("split", self.split, (*SPLITS, ALL))
         given = (self.fail_if,) if isinstance(self.fail_if, str) else tuple(self.fail_if)
         object.__setattr__(self, "fail_if", tuple(one.text for one in parse_conditions(given)))
         check_counts(self.threads, self.runs)

@@ -12,7 +12,7 @@ from edgeclf.artifact.ensemble_folder import EnsembleSource, find_ensemble
 from edgeclf.artifact.input_fit import own_fit, run_fit
 from edgeclf.artifact.model_file import ModelFile
 from edgeclf.artifact.run_folder import RunFolder
-from edgeclf.dataset import Dataset, Split, check_classes, list_source, load_dataset
+from edgeclf.dataset import ALL, Dataset, Split, check_classes, list_source, load_dataset
 from edgeclf.dataset.splitting import SPLIT_SEED
 from edgeclf.image.shape import STRETCH, InputShape
 from edgeclf.inference.engine import find_engine
@@ -29,6 +29,7 @@ from edgeclf.measure.sources import BenchSources, find_sources
 from edgeclf.measure.subjects import DatasetLoader
 from edgeclf.measure.target import Local, Target
 from edgeclf.measure.tflite_baseline import is_tflite_baseline, open_tflite_baseline
+from edgeclf.measure.unseen_images import UnseenImages
 from edgeclf.progress import SILENT, Progress
 
 NOT_COMPARED = "not compared with"
@@ -81,7 +82,7 @@ def run_bench(
     if plan.against is not None:
         other = load_report(plan.against)
         check_comparable(other, plan.against, files)
-    load = None if plan.data is None else _loader(plan.data, [*found.run_folders, *_members(ensembles)], progress)
+    load = None if plan.data is None else _loader(plan, plan.data, found, _members(ensembles), progress)
     find_engine(plan.runtime)
     parts = EnsembleParts(host.open_baseline, host.stacking)
     together = tuple(measure_ensemble(one, plan, load, parts, progress) for one in ensembles)
@@ -114,7 +115,7 @@ def _find_ensembles(plan: BenchPlan) -> tuple[tuple[EnsembleSource, ...], tuple[
 
 
 def _members(ensembles: Sequence[EnsembleSource]) -> list[Path]:
-    return [path for one in ensembles for path in one.members if RunFolder.is_one(path)]
+    return [path for one in ensembles for path in one.members]
 
 
 def _find_lack(plan: BenchPlan, found: BenchSources, host: HostParts) -> str:
@@ -126,16 +127,24 @@ def _find_lack(plan: BenchPlan, found: BenchSources, host: HostParts) -> str:
     return "" if host.open_baseline is not None else NO_TENSORFLOW
 
 
-def _loader(data: str, run_folders: Sequence[Path], progress: Progress) -> DatasetLoader:
+def _loader(
+    plan: BenchPlan, data: str, found: BenchSources, members: Sequence[Path], progress: Progress
+) -> DatasetLoader:
+    folders = [*found.run_folders, *filter(RunFolder.is_one, members)]
+    baseline = [] if plan.baseline is None else [Path(plan.baseline)]
+    files = [*found.models, *baseline, *(path for path in members if not RunFolder.is_one(path))]
     # Images that a run trained on must not be scored: its own split is used, whatever edgeclf's default has become.
     seed = SPLIT_SEED
-    if run_folders:
-        seed = (RunFolder(run_folders[0]).run_json.get("data") or {}).get("split_seed", SPLIT_SEED)
+    if folders:
+        seed = (RunFolder(folders[0]).run_json.get("data") or {}).get("split_seed", SPLIT_SEED)
     listing = list_source(data, progress)
     check_classes(listing)
+    unseen = UnseenImages(listing, folders, files) if plan.split == ALL else None
 
     @functools.cache
     def load(shape: InputShape) -> Dataset:
+        if unseen is not None:
+            return unseen.load(shape, progress)
         return load_dataset(listing, image_size=shape.size, fit=shape.fit, split_seed=seed, progress=progress)
 
     return load
