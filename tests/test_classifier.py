@@ -92,6 +92,12 @@ def test_ties_go_to_the_lowest_index() -> None:
     assert classifier.top1(flat[None])[0] == order[0] == np.argmax(raw)
 
 
+@pytest.mark.parametrize("top", [0, -1])
+def test_fewer_classes_than_one_are_refused(top: int) -> None:
+    with pytest.raises(InputError, match=f"top must be 1 or more, got {top}"):
+        Classifier(_file("uint8")).predict(IMAGES[7], top=top)
+
+
 def test_a_classifier_is_a_predictor() -> None:
     predictor: Predictor = Classifier(_file("uint8"))
     assert predictor.size == (16, 16)

@@ -22,7 +22,7 @@ from edgeclf.image.views import average_views, cut_views
 from edgeclf.inference.frame_choice import FrameChoice
 from edgeclf.inference.images import ImageLike, is_several, load_pixels, to_gray
 from edgeclf.inference.input_range import InputRange, resolve_input_range
-from edgeclf.inference.prediction import LabelScore, Prediction, choose_rule
+from edgeclf.inference.prediction import LabelScore, Prediction, check_top, choose_rule
 from edgeclf.inference.range_measurement import assume_input_range, measure_input_range
 from edgeclf.inference.score_reader import ScoreReader, Scores
 
@@ -132,7 +132,7 @@ class Classifier:
             image: a file or an http address, the bytes of an image file, uint8[H, W, 3] RGB pixels of any size, or a
                 PIL image; of a model of objects see `load_views`. A list, a tuple or an iterator gives a tuple of
                 predictions. Files and PIL images are turned by their EXIF orientation; pixels are taken as they are.
-            top: how many classes to return at most.
+            top: how many classes to return at most, 1 or more.
 
         Raises:
             ImageError: an image cannot be read, or what the model computes for it is NaN or infinite.
@@ -152,7 +152,7 @@ class Classifier:
         order = np.argsort(-ranking, kind="stable")
         best = int(order[0])
         label = UNKNOWN if self.rule.refuses(float(scores[best]), novelty) else self._shown[best]
-        shown = tuple(LabelScore(self._shown[i], int(i), float(scores[i])) for i in order[:top])
+        shown = tuple(LabelScore(self._shown[i], int(i), float(scores[i])) for i in order[: check_top(top)])
         return Prediction(shown, label, novelty)
 
     def _compute(self, pixels: Images) -> Scores:

@@ -74,3 +74,14 @@ def choose_rule(given: float | None, fitted: FittedProbabilities | None) -> Unkn
     if given is not None or fitted is None:
         return UnknownRule(given, checks)
     return UnknownRule(fitted.threshold, checks, fitted=True)
+
+
+def check_top(top: int) -> int:
+    """Return how many classes to show, after checking it.
+
+    Raises:
+        InputError: it is below 1.
+    """
+    if top < 1:
+        raise InputError(f"top must be 1 or more, got {top}; it is how many classes to return at most")
+    return top
