@@ -447,6 +447,24 @@ os.kill(os.getpid(), signal.SIGKILL)
     heard.close()
 
 
+def test_who_is_online_says_so_again(broker, told, rigs, monkeypatch):
+    monkeypatch.setattr(mqtt, "ONLINE_EVERY", 0.2)
+    heard = Subscriber(broker.port)
+    start(rigs, f"mqtt://127.0.0.1:{broker.port}/{TOPIC}", told)
+    topic = f"{TOPIC}/availability"
+    wait_for(lambda: heard.last(topic) == "online")
+    # What a broker does that learns late that an earlier connection is dead.
+    other = paho.Client(paho.CallbackAPIVersion.VERSION2)
+    other.connect("127.0.0.1", broker.port)
+    other.loop_start()
+    other.publish(topic, "offline", qos=1, retain=True).wait_for_publish(20)
+    wait_for(lambda: "offline" in heard.of(topic))
+    wait_for(lambda: heard.last(topic) == "online")
+    other.disconnect()
+    other.loop_stop()
+    heard.close()
+
+
 def test_closing_is_quick_with_and_without_a_broker(broker, told, rigs):
     here = start(rigs, f"mqtt://127.0.0.1:{broker.port}/{TOPIC}", told)
     wait_for(lambda: here.output.connected)

@@ -231,6 +231,14 @@ def test_closing_ends_a_running_program_within_two_seconds(tmp_path, problems, t
     assert told == ["on-change: sh did not run to its end, as edgeclf ends"]
 
 
+def test_a_signal_without_a_name_is_a_number(problems, told):
+    number = signal.SIGRTMIN + 3
+    output = OnChange(f"sh -c 'echo gone wrong >&2; kill -{number} $$'", problems)
+    show(output, "a")
+    output.close()
+    assert told == [f"on-change: sh: ended by signal {number} (gone wrong)"]
+
+
 def test_the_child_has_nothing_of_ours_and_hears_all_signals(tmp_path):
     code = """
 import signal, socket, sys

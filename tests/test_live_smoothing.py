@@ -50,6 +50,14 @@ def test_without_smoothing_each_frame_stands_for_itself() -> None:
     assert smoother.update(scores(0.1), 0.001)[0] == DOG
 
 
+def test_a_frame_of_no_numbers_is_unknown_at_any_threshold() -> None:
+    smoother = Smoother(Smoothing(seconds=0, threshold=0))
+    nothing = np.zeros(2, np.float32)
+    assert smoother.update(nothing, 0.0)[0] is None
+    assert smoother.update(scores(0.9), 0.1)[0] == CAT
+    assert smoother.update(nothing, 0.2)[0] is None
+
+
 def test_below_the_threshold_the_scene_is_unknown() -> None:
     smoother = Smoother(Smoothing(seconds=0, threshold=0.7))
     named, probability = smoother.update(scores(0.6), 0.0)

@@ -21,6 +21,7 @@ from live_scene import Scene, ask, eventually, new_state, picture_of, publish
 from edgeclf.streaming.camera.source import SourceState
 from edgeclf.streaming.loop.geometry import Geometry
 from edgeclf.streaming.loop.state import BoardState, LiveState
+from edgeclf.streaming.page import events as events_module
 from edgeclf.streaming.page.events import EventWriter
 from edgeclf.streaming.page.server import WebView
 
@@ -113,6 +114,23 @@ def test_events_tell_all_once_and_then_what_is_new(state: LiveState, client: htt
             if event["source"]["status"] == "lost":  # type: ignore[index]
                 break
         assert "changes" not in event
+
+
+def test_a_viewer_that_missed_a_change_gets_it_within_seconds(
+    state: LiveState, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def read(event: bytes | None) -> Any:
+        assert event is not None
+        return json.loads(event.decode().partition("data: ")[2])
+
+    publish(state, "red", 0)
+    writer = EventWriter(state, collecting=False)
+    assert "changes" in read(asyncio.run(writer.update()))
+    publish(state, "red", 1)
+    assert "changes" not in read(asyncio.run(writer.update()))
+    monkeypatch.setattr(events_module, "CHANGES_SECONDS", 0.0)
+    publish(state, "red", 2)
+    assert [change["label"] for change in read(asyncio.run(writer.update()))["changes"]] == ["red"]
 
 
 def test_viewers_see_the_end_of_a_stream_that_failed_and_get_the_next_one(

@@ -130,6 +130,23 @@ def test_maps_of_both_networks_stand_below_changed_images(images: Split) -> None
     assert text.count("no maps of evidence: int8.tflite: a class activation map needs") == 1
 
 
+def test_maps_are_of_pictures_that_were_measured_alone() -> None:
+    pixels = np.zeros((2, 48, 48, 3), np.uint8)
+    larger = Split(ImageView(pixels, np.arange(2)), np.array([0, 1]), ("a.jpg", "b.jpg"), ("a", "b"))
+    maps = FlipMaps(None, lambda path: ModelExplainer(ModelFile.read(locate_model("cifar10"))))
+    page = parsed(render_report(report(), images=larger, maps=maps))
+    assert page.text.count("it was measured on pictures of 32×32 pixels, and these have 48×48") == 1
+    assert "Below each image" not in page.text
+
+
+def test_a_matrix_rounds_no_mistake_away() -> None:
+    made = report()
+    one = replace(made.comparisons[0], confusion=((199, 1, 0), (2, 198, 0)))
+    page = render_report(replace(made, comparisons=(one,)))
+    cells = re.findall(r'<td class="(?:right|wrong|none)[^>]*>([^<]*)</td>', page)
+    assert cells == ["99", "·", "1", "99"]
+
+
 def test_the_page_is_whole_and_loads_nothing(images: Split) -> None:
     page = render_report(report(), images=images)
     checker = parsed(page)

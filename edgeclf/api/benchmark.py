@@ -157,10 +157,10 @@ def _cross_fit(probabilities: Probabilities, labels: IntArray) -> Probabilities:
 def _write_page(plan: BenchPlan, report: BenchReport, path: Path, images: Split | None) -> None:
     from edgeclf.report.html import write_report
 
-    write_report(report, path, images=images, maps=_make_maps(plan) if report.baseline is not None else None)
+    write_report(report, path, images=images, maps=_make_maps(plan, report) if report.baseline is not None else None)
 
 
-def _make_maps(plan: BenchPlan) -> FlipMaps:
+def _make_maps(plan: BenchPlan, report: BenchReport) -> FlipMaps:
     """Make what draws where the float network and the models find evidence, on the images whose prediction changed."""
     from edgeclf.artifact.ensemble_folder import find_ensemble
     from edgeclf.artifact.model_file import ModelFile
@@ -172,19 +172,25 @@ def _make_maps(plan: BenchPlan) -> FlipMaps:
     found = find_sources([name for name in plan.models if find_ensemble(name) is None]).keras_models
     baseline = Path(plan.baseline) if plan.baseline is not None else next(iter(found), None)
 
+    # Pixels enter as they did in the measurement, which a map would else not be of.
+    measured = {model.path: model.normalization for model in report.models}
+    of_baseline = None if report.baseline is None else report.baseline.normalization
+
     def open_baseline() -> Explainer:
         assert baseline is not None
         from edgeclf.keras_files.explaining import NetworkExplainer
 
         network = baseline.parent if plan.baseline is None else baseline
-        return NetworkExplainer(
-            network, normalization=plan.normalization if plan.baseline else None, trust_model=plan.trust_model
-        )
+        given = of_baseline or plan.normalization if plan.baseline else None
+        return NetworkExplainer(network, normalization=given, trust_model=plan.trust_model)
 
     def open_model(path: Path) -> Explainer:
         file = ModelFile.read(path)
         own = file.provenance is not None
-        return ModelExplainer(file, normalize=None if own else plan.normalization, threshold=0.0)
+        explainer = ModelExplainer(file, normalize=None if own else plan.normalization, threshold=0.0)
+        if explainer.knows_input_range or (found_range := measured.get(str(path))) is None:
+            return explainer
+        return ModelExplainer(file, normalize=found_range, threshold=0.0)
 
     usable = baseline is not None and not is_tflite_baseline(baseline)
     return FlipMaps(open_baseline if usable else None, open_model)

@@ -91,6 +91,11 @@ class ModelExplainer:
         """Warnings about how the file is read, a line each."""
         return self._classifier.notes
 
+    @property
+    def knows_input_range(self) -> bool:
+        """Whether it is given, or stated by the file, how pixels enter the network."""
+        return self._classifier.input_range is not None
+
     def prepare(self, photos: Sequence[str | Path]) -> None:
         """Measure on the photos how pixels enter the network, unless that is known."""
         ensure_input_range(self._classifier, photos, decode_any)

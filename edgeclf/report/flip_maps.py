@@ -9,10 +9,9 @@ from pathlib import Path
 import numpy as np
 
 from edgeclf.errors import EdgeclfError
-from edgeclf.image.decoding import fit_image
 from edgeclf.image.drawing import Pixels
 from edgeclf.image.heatmap import draw_map
-from edgeclf.image.shape import InputShape
+from edgeclf.image.shape import InputShape, show_size
 from edgeclf.inference.explaining import Explainer
 
 Draw = Callable[[Pixels], str]
@@ -56,14 +55,27 @@ class FlipMaps:
         """
         panels = []
         baseline = None if self.open_baseline is None else self._open("float network", self.open_baseline)
-        if baseline is not None:
+        if baseline is not None and self._takes("float network", baseline, image):
             if index not in self._baseline_maps:
                 self._baseline_maps[index] = _draw(baseline, image)
             panels.append(Panel("float network: Grad-CAM", draw(self._baseline_maps[index])))
         model = self._open(path, lambda: self.open_model(Path(path)))
-        if model is not None:
+        if model is not None and self._takes(path, model, image):
             panels.append(Panel("this model: class activation map", draw(_draw(model, image))))
         return tuple(panels)
+
+    def _takes(self, name: str, explainer: Explainer, image: Pixels) -> bool:
+        """Return whether a network has seen this very picture in the measurement; where not, a note says why."""
+        size = explainer.input_shape.size
+        if size == image.shape[:2]:
+            return True
+        note = (
+            f"no maps of evidence of {name}: it was measured on pictures of {show_size(size)} pixels, and these have "
+            f"{show_size(image.shape[:2])}"
+        )
+        if note not in self.notes:
+            self.notes.append(note)
+        return False
 
     def _open(self, name: str, open_one: Callable[[], Explainer]) -> Explainer | None:
         if name not in self._opened:
@@ -76,7 +88,6 @@ class FlipMaps:
 
 
 def _draw(explainer: Explainer, image: Pixels) -> Pixels:
-    height, width = explainer.input_shape.size
-    shape = InputShape(height, width)  # the image has the fit behind it
-    _, values = explainer.explain(fit_image(image, shape), None)
-    return draw_map(image, np.asarray(values, np.float32), shape)
+    _, values = explainer.explain(image, None)
+    # the image has the fit behind it
+    return draw_map(image, np.asarray(values, np.float32), InputShape(*image.shape[:2]))

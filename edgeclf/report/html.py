@@ -66,6 +66,7 @@ def render_report(report: BenchReport, *, images: Split | None = None, maps: Fli
             classes_left_out=max(0, len(named) - plots.SHOWN_CLASSES),
             class_sentences=[s for s in map(wording.class_sentence, report.comparisons) if s] if paired else [],
             galleries=galleries,
+            has_maps=any(picture.maps for one in galleries for group in one.groups for picture in group.pictures),
             map_notes=[] if maps is None else maps.notes,
             class_tables=[make_class_rows(one.name, one.per_class) for one in report.comparisons] if paired else [],
             conditions=[(c, write_value(parse_condition(c.condition).quantity, c.value)) for c in report.conditions],

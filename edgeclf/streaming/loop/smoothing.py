@@ -68,6 +68,8 @@ class Smoother:
     def _choose(self, best: int, leading: float) -> int | None:
         threshold, hysteresis = self._threshold, self._smoothing.hysteresis
         named = self.named
+        if not leading > 0:  # frames that the model computed no numbers for
+            return None
         if self._rule.is_novel(self.novelty, 0.0 if named is None else hysteresis):
             return None
         if named is not None:

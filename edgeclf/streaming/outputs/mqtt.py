@@ -29,6 +29,9 @@ if TYPE_CHECKING:
     from paho.mqtt.client import Client
 
 STATE_EVERY = 1.0
+ONLINE_EVERY = 30.0
+"""Seconds after which `online` is published again: a broker that notices late that an earlier connection of this
+process is dead publishes `offline` for it, while another has long been there."""
 KEEPALIVE = 15
 _PART = "mqtt"
 _CONNECT_SECONDS = 5.0
@@ -105,14 +108,17 @@ class Mqtt:
 
     def _run(self) -> None:
         published: Result | None = None
-        next_state, connections = 0.0, 0
+        next_state, next_online, connections = 0.0, 0.0, 0
         while not self._closing.is_set():
             if self.connected:
                 if connections != self._connections:  # this broker may know nothing of what was published before
                     connections = self._connections
                     self._topics.forget()
-                self._publish_lasting()
                 result, now = self._result, time.monotonic()
+                if now >= next_online:
+                    self._topics.forget(f"{self._topic}/availability")
+                    next_online = now + ONLINE_EVERY
+                self._publish_lasting()
                 if result is not None:
                     changed = self._topics.publish(f"{self._topic}/label", result.label)
                     due = result is not published and (changed or now >= next_state)
@@ -201,9 +207,12 @@ class _Topics:
         self._newest[topic], self._under_way[sent.mid] = message, topic
         return True
 
-    def forget(self) -> None:
-        """Count all messages as new again."""
-        self._newest.clear()
+    def forget(self, topic: str | None = None) -> None:
+        """Count the message of a topic as new again; None: those of all topics."""
+        if topic is None:
+            self._newest.clear()
+        else:
+            self._newest.pop(topic, None)
 
     def idle(self) -> bool:
         """Return whether all messages have arrived."""

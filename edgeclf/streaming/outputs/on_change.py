@@ -115,7 +115,7 @@ class OnChange:
         finally:
             code = _end_group(process)
         if code:
-            ending = f"exit code {code}" if code > 0 else f"ended by {signal.Signals(-code).name}"
+            ending = f"exit code {code}" if code > 0 else f"ended by {_name_signal(-code)}"
             line = tail.decode(errors="replace").strip().splitlines()[-1:]
             raise RunFailedError(f"{self._command[0]}: {ending}" + (f" ({line[0].strip()[:200]})" if line else ""))
 
@@ -197,3 +197,9 @@ def _end_group(process: subprocess.Popen[bytes]) -> int:
 def _signal_group(process: subprocess.Popen[bytes], number: int) -> None:
     with contextlib.suppress(ProcessLookupError, PermissionError):
         os.killpg(process.pid, number)
+
+
+def _name_signal(number: int) -> str:
+    with contextlib.suppress(ValueError):  # most real-time signals have no name
+        return signal.Signals(number).name
+    return f"signal {number}"

@@ -9,6 +9,8 @@ from typing import Any
 from edgeclf.streaming.loop.state import LiveState
 
 HEARTBEAT_SECONDS = 2.0
+CHANGES_SECONDS = 5.0
+"""After which the latest changes of the label are sent again: a viewer that is slow misses events."""
 RETRY = b"retry: 1000\n\n"
 
 
@@ -24,7 +26,7 @@ class EventWriter:
         self._state, self._collecting = state, collecting
         self._sent: tuple[Any, ...] = ()
         self._changes: Any = None
-        self._when = 0.0
+        self._when = self._changes_sent = 0.0
 
     def document(self) -> dict[str, Any]:
         """Return the state, and what a page needs besides: size of the picture, region looked at, whether to label."""
@@ -37,8 +39,8 @@ class EventWriter:
     async def update(self) -> bytes | None:
         """Write an unnamed event: the state without what never changes and what a viewer can keep by itself.
 
-        `changes` is there only when the label changed. None where nothing is new; but every two seconds there is an
-        event in any case, with a comment before it, so that both ends notice a dead connection.
+        `changes` is there when the label changed, and every five seconds. None where nothing is new; but every two
+        seconds there is an event in any case, with a comment before it, so that both ends notice a dead connection.
         """
         revision = self._state.revision()
         unchanged = revision == self._sent
@@ -47,10 +49,10 @@ class EventWriter:
             return None
         document = self._extend(self._state.current_dict())
         self._sent, self._when = revision, now
-        if document["changes"] == self._changes:
+        if document["changes"] == self._changes and now - self._changes_sent < CHANGES_SECONDS:
             del document["changes"]
         else:
-            self._changes = document["changes"]
+            self._changes, self._changes_sent = document["changes"], now
         return (b": still here\n" if unchanged else b"") + _data(document)
 
     def _extend(self, document: dict[str, Any]) -> dict[str, Any]:

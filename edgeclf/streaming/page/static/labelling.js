@@ -75,7 +75,8 @@ export class Labelling {
     element("undo").addEventListener("click", () => this.undoLast());
     element("undo-all").addEventListener("click", () => {
       const count = this.decisions.length;
-      if (count <= UNDO_WITHOUT_ASKING || confirm(`Undo the last ${count} steps?`)) this.undo(this.decisions);
+      if (count > UNDO_WITHOUT_ASKING && !confirm(`Undo the last ${count} steps?`)) return;
+      this.queue(() => this.undo(this.decisions));
     });
     element("select-all").addEventListener("click", () => this.select(this.images.map((image) => image.name), true));
     const form = element("selection").querySelector("form");
@@ -275,7 +276,8 @@ export class Labelling {
       lost += result.gone || 0;
     }
     const back = restored === 1 ? "1 frame is back" : `${restored} frames are back`;
-    status(`Undone: ${back}${lost ? `; ${lost} ${lost === 1 ? "is" : "are"} gone for good` : ""}.`);
+    const gone = lost ? `; ${lost} ${lost === 1 ? "is" : "are"} gone for good` : "";
+    status(restored || lost ? `Undone: ${back}${gone}.` : "That was undone already.");
     await this.refresh();
     return undefined;
   }
@@ -316,7 +318,7 @@ export class Labelling {
         const button = document.createElement("button");
         button.type = "button";
         button.textContent = "Undo";
-        button.addEventListener("click", () => this.undo([decision]));
+        button.addEventListener("click", () => this.queue(() => this.undo([decision])));
         row.append(when, what, button);
         return row;
       }),
