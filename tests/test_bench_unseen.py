@@ -97,6 +97,36 @@ def test_a_source_that_has_splits_is_taken_as_one(run: RunFolder, digits: Digits
     assert report.data.images == 140
 
 
+def test_what_it_grew_from_counts_as_used(run: RunFolder, digits: Digits, tmp_path: Path) -> None:
+    write_photos(tmp_path / "later", digits, range(150, 290))
+    made = RunFolder(tmp_path / "made", must_exist=False)
+    made.path.mkdir()
+    config = {"from_run": str(run.path), "weights": "auto"}
+    made.write_record({"name": "made", "finished": True, "config": config, "data": {"class_names": NAMES}})
+    write_images(made, load_dataset(tmp_path / "later", image_size=8))
+    made.compressed_path.mkdir()
+    write_int8_model(made.compressed_path / "made-int8.tflite", *fit(digits))
+    plan = BenchPlan((str(made.path),), str(tmp_path / "photos"), split="all", runs=5)
+    first = load_dataset(tmp_path / "photos", image_size=8).splits["test"]
+    report = run_bench(plan)
+    assert report.data is not None
+    assert report.data.images == len(first), "what the first was not trained on"
+    run.images_path.unlink()
+    assert any(f"{run.path}: made began from it" in note for note in run_bench(plan).notes)
+
+
+def test_a_model_is_of_its_run_wherever_it_is_named_from(
+    run: RunFolder, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "link.tflite").symlink_to(run.compressed_path / "run-int8.tflite")
+    monkeypatch.chdir(run.compressed_path)
+    for name in ("run-int8.tflite", str(tmp_path / "link.tflite")):
+        report = run_bench(BenchPlan((name,), str(tmp_path / "photos"), split="all", runs=5))
+        assert report.data is not None
+        assert report.data.images < 60
+        assert any("were used in training run: left out" in note for note in report.notes)
+
+
 def test_nothing_left_and_no_record_are_refused(run: RunFolder, tmp_path: Path) -> None:
     used = load_dataset(tmp_path / "photos", image_size=8).splits["train"]
     for path in used.paths:

@@ -104,6 +104,14 @@ def test_a_link_that_leads_back_up_ends(tmp_path):
     assert "read already" in listing.odd[0].reason
 
 
+def test_a_link_to_the_folder_above_brings_no_other_class_in(tmp_path):
+    folder = make_folder(tmp_path, {"cat": 3, "dog": 3})
+    (folder / "cat" / "up").symlink_to("..", target_is_directory=True)
+    listing = list_source(folder)
+    assert [item.label for item in listing.items] == ["cat"] * 3 + ["dog"] * 3
+    assert [odd.reason for odd in listing.odd] == ["link to a folder above it; passed over"]
+
+
 @pytest.mark.parametrize("name", ["t-shirt / top".replace("/", "\u2044"), "great white", "Кошка", "猫", "a:b", "naïve"])
 def test_class_names_in_any_script_with_spaces_and_slashes(tmp_path, name):
     folder = make_folder(tmp_path, {name: 6, "dog": 6})
@@ -158,6 +166,35 @@ def test_a_manifest_without_splits_is_split_by_content(tmp_path, separator, head
     manifest.write_text("\n".join((["path" + separator + "label"] if header else []) + lines))
     data = load_dataset(manifest, image_size=8)
     assert data.fingerprint == load_dataset(folder, image_size=8).fingerprint
+
+
+@pytest.mark.parametrize(
+    "head", ["sep=;\npath;label\n", "\n\npath;label\n", "path;label;" + ";".join(map(str, range(120))) + "\n"]
+)
+def test_the_tables_of_other_programs_are_read(tmp_path, head):
+    folder = make_folder(tmp_path, {"cat": 10, "dog": 10})
+    lines = [f"{name}/{number:03}.png;{name}" for name in ("cat", "dog") for number in range(10)]
+    (tmp_path / "all.csv").write_text(head + "\n".join(lines))
+    data = load_dataset(tmp_path / "all.csv", image_size=8)
+    assert data.fingerprint == load_dataset(folder, image_size=8).fingerprint
+
+
+@pytest.mark.parametrize(("listed", "there"), [("NFC", "NFD"), ("NFD", "NFC")])
+def test_a_letter_is_found_in_its_other_form(tmp_path, listed, there):
+    folder = make_folder(tmp_path, {"cat": 4, "dog": 4})
+    (folder / "cat" / "000.png").rename(folder / "cat" / unicodedata.normalize(there, "café.png"))
+    names = [unicodedata.normalize(listed, "café"), "001", "002", "003"]
+    lines = [f"cat/{name}.png,cat" for name in names] + [f"dog/{number:03}.png,dog" for number in range(4)]
+    (folder / "all.csv").write_text("\n".join(["path,label", *lines]))
+    assert load_dataset(folder / "all.csv", image_size=8).unreadable == ()
+
+
+def test_a_name_that_no_file_can_have_is_unreadable(tmp_path):
+    folder = make_folder(tmp_path, {"cat": 4, "dog": 4})
+    lines = [f"{name}/{number:03}.png,{name}" for name in ("cat", "dog") for number in range(4)]
+    (folder / "all.csv").write_text("\n".join(["path,label", *lines, "cat/\0.png,cat"]))
+    (only,) = load_dataset(folder / "all.csv", image_size=8).unreadable
+    assert "no file" in only.reason or "null" in only.reason
 
 
 @pytest.mark.parametrize(

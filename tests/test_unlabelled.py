@@ -43,6 +43,16 @@ def test_test_photos_of_a_folder_with_splits_are_left_out(tmp_path: Path, inside
     assert "the test split of the source is left out" in listing.notes
 
 
+def test_splits_are_found_below_a_folder_that_holds_nothing_else(tmp_path: Path) -> None:
+    for number, name in enumerate(("train", "test")):
+        write(tmp_path / "archive" / "photos" / name / "1.png", photo(number))
+    (tmp_path / "archive" / "notes.txt").write_text("no image")
+    listing = list_unlabelled(tmp_path)
+    assert [(item.split, item.key) for item in listing.items] == [("train", "archive/photos/train/1.png")]
+    assert "the test split of the source is left out" in listing.notes
+    assert "notes.txt" in str(listing.describe_passed_over())
+
+
 def test_what_train_keeps_for_validation_and_test_is_not_learned_from(tmp_path: Path) -> None:
     make_folder(tmp_path, {"cat": 40, "dog": 30})
     labelled = load_dataset(list_source(tmp_path), image_size=8)

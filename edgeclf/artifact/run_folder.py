@@ -81,11 +81,12 @@ class RunFolder:
     @classmethod
     def find(cls, path: Path) -> RunFolder | None:
         """Return the run whose network, or one of whose compressed models, lies at `path`; None: it is of none."""
-        for at in (path.parent, path.parent.parent):
-            if cls.is_one(at):
-                folder = cls(at)
-                if path in (folder.keras_path, folder.compressed_path / path.name):
-                    return folder
+        for way in (path, Path(os.path.abspath(path)), path.resolve()):  # as named, from inside a folder, by a link
+            for at in (way.parent, way.parent.parent):
+                if cls.is_one(at):
+                    folder = cls(at)
+                    if way in (folder.keras_path, folder.compressed_path / way.name):
+                        return folder
         return None
 
     @property

@@ -5,6 +5,7 @@ from __future__ import annotations
 import csv
 import io
 import os
+import re
 from pathlib import Path
 
 from edgeclf.dataset.folder_names import split_role
@@ -20,6 +21,8 @@ from edgeclf.dataset.types import SPLITS, OddFile
 from edgeclf.errors import DataError
 
 _MOST_BYTES = 1 << 28
+_STATED_DELIMITER = re.compile(r"sep=([,;\t])")
+"""The first line of tables that Excel saves."""
 _PATH_TITLES = ("path", "file", "filename", "image", "file_name", "filepath", "image_path", "image_id", "id")
 _LABEL_TITLES = ("label", "class")
 
@@ -48,7 +51,8 @@ def list_manifest(manifest: Path) -> Listing:
         if len(row) <= max(columns["path"], columns["label"]) or not row[columns["path"]]:
             raise DataError(f"{where}, line {line}: expected a path and a label, got {', '.join(row)!r}")
         path, label = row[columns["path"]], normalize_class_name(row[columns["label"]], f"{manifest}, line {line}")
-        split = _split(row[columns["split"]], where, line) if len(row) > columns.get("split", 99) else None
+        at = columns.get("split", len(row))
+        split = _split(row[at], where, line) if at < len(row) else None
         if split is None:
             unsplit.append(line)
         if (path, label, split) in seen:
@@ -88,8 +92,10 @@ def _rows(manifest: Path) -> list[tuple[int, list[str]]]:
         ) from error
     except UnicodeDecodeError as error:
         raise DataError(f"{display(str(manifest))}: is not UTF-8 text; save it as CSV in UTF-8") from error
-    head = text.split("\n", 1)[0]
+    head = next((line for line in text.splitlines() if line.strip()), "")
     delimiter = max(",;\t", key=head.count)
+    if stated := _STATED_DELIMITER.fullmatch(head.strip()):
+        delimiter, text = stated[1], text.replace(head, "", 1)
     reader = csv.reader(io.StringIO(text, newline=""), delimiter=delimiter, strict=True)
     rows = []
     try:

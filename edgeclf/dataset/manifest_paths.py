@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import os
+import unicodedata
 from pathlib import Path
+from typing import Literal
 
 from edgeclf.dataset.sources import FileStamp, display, read_stamp, reason_to_pass_over
 from edgeclf.image.decoding import IMAGE_SUFFIXES
 
 _MISSING = -1
+_FORMS: tuple[Literal["NFC", "NFD"], ...] = ("NFC", "NFD")
 
 
 class PathFinder:
@@ -30,6 +33,9 @@ class PathFinder:
         stamp = read_stamp(full)
         if stamp[0] != _MISSING:
             return str(full), stamp
+        for form in _FORMS:  # a table and a file of two systems may write one letter differently
+            if (same := unicodedata.normalize(form, path)) != path and (found := self._existing(same)):
+                return found
         if "\\" in path and (found := self._existing(path.replace("\\", "/"))):
             self._turned.append(path)
             return found

@@ -150,7 +150,7 @@ def read_stamp(file: os.DirEntry[str] | Path) -> FileStamp:
     """Return the state of a file; all -1 where there is none."""
     try:
         status = file.stat()
-    except OSError:
+    except (OSError, ValueError):  # the second: a NUL byte, which no name can hold
         return _NO_FILE
     inode, device = status.st_ino & _POSITIVE, status.st_dev & _POSITIVE
     return (status.st_size, status.st_mtime_ns, status.st_ctime_ns, inode, device)

@@ -18,7 +18,7 @@ from edgeclf.dataset.loading import list_source
 from edgeclf.dataset.named import NAMED
 from edgeclf.dataset.sources import Item, Listing, display, read_stamp, reason_to_pass_over
 from edgeclf.dataset.types import OddFile
-from edgeclf.dataset.walking import FolderTree
+from edgeclf.dataset.walking import Entries, FolderTree
 from edgeclf.errors import DataError
 from edgeclf.progress import SILENT, Progress
 
@@ -65,12 +65,16 @@ def _list_everything(folder: Path) -> Listing:
     """List all images in a folder and below; what lies in folders whose names state splits belongs to these."""
     tree = FolderTree()
     here = tree.entries(str(folder))
+    odd = list(here.odd)
+    while _wraps(here):
+        odd.extend(_describe_others(here))
+        here = tree.entries(here.folders[0].path)
+        odd.extend(here.odd)
     roles = {entry.name: role for entry in here.folders if (role := split_role(entry.name, alone=True)) is not None}
     if "train" not in roles.values():
         roles = {}
-    odd = list(here.odd)
     items = _make_items(folder, here.images, "train" if roles else None)
-    odd.extend(OddFile(display(file.path), reason) for file in here.files if (reason := reason_to_pass_over(file.name)))
+    odd.extend(_describe_others(here))
     for entry in (*here.folders, *here.unsorted):
         role = roles.get(entry.name, "train" if roles else None)
         if role != "test":
@@ -78,6 +82,16 @@ def _list_everything(folder: Path) -> Listing:
     splits = tuple(split for split in ("train", "validation") if split in roles.values())
     name, root = display(folder.resolve().name or "data"), str(folder.resolve())
     return _make_listing(Listing(name, display(str(folder)), root, (), splits, items, tuple(odd)), bool(roles))
+
+
+def _wraps(here: Entries) -> bool:
+    """Return whether a folder holds nothing but another, as archives unpack, which is no split."""
+    alone = len(here.folders) == 1 and not here.images and not here.unsorted
+    return alone and split_role(here.folders[0].name, alone=True) is None
+
+
+def _describe_others(here: Entries) -> list[OddFile]:
+    return [OddFile(display(file.path), reason) for file in here.files if (reason := reason_to_pass_over(file.name))]
 
 
 def _make_items(folder: Path, files: Iterable[os.DirEntry[str]], role: str | None) -> list[Item]:

@@ -6,6 +6,7 @@ import os
 import unicodedata
 from collections.abc import Collection, Iterator, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 
 from edgeclf.dataset.collected import is_unsorted
 from edgeclf.dataset.sources import display, reason_to_pass_over
@@ -72,15 +73,17 @@ class FolderTree:
             top: the folder.
             odd: gets what is passed over, and folders below `top` that cannot be listed.
         """
+        above = {_identify(str(folder)) for folder in Path(os.path.abspath(top.path)).parents}
         seen: set[tuple[int, int]] = set()
         pending = [top]
         while pending:
             current = pending.pop()
-            status = os.stat(current.path)
-            if (status.st_dev, status.st_ino) in seen:
-                odd.append(OddFile(display(current.path), "link to a folder that was read already; passed over"))
+            identity = _identify(current.path)
+            if identity in seen or identity in above:
+                which = "that was read already" if identity in seen else "above it"
+                odd.append(OddFile(display(current.path), f"link to a folder {which}; passed over"))
                 continue
-            seen.add((status.st_dev, status.st_ino))
+            seen.add(identity)
             try:
                 found = self._known.pop(current.path, None) or _list(current.path, self.suffixes)
             except DataError as error:
@@ -93,6 +96,11 @@ class FolderTree:
                     yield file
             odd.extend(found.odd)
             pending.extend(sorted((*found.folders, *found.unsorted), key=lambda entry: entry.name, reverse=True))
+
+
+def _identify(folder: str) -> tuple[int, int]:
+    status = os.stat(folder)
+    return status.st_dev, status.st_ino
 
 
 def describe_strays(files: Sequence[os.DirEntry[str]]) -> list[OddFile]:
