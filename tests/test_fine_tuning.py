@@ -22,6 +22,7 @@ from edgeclf.dataset.probing import DataProbe
 from edgeclf.errors import InputError
 from edgeclf.training.config import TrainConfig
 from edgeclf.training.fine_tuning import complete_fine_tuning, count_features
+from edgeclf.training.freezing import freeze_first
 from edgeclf.training.head import STRENGTHS, fit_head
 from edgeclf.training.inference import predict_probabilities
 from edgeclf.training.networks import NetworkSettings
@@ -111,6 +112,41 @@ def test_rates_rise_geometrically_with_the_depth() -> None:
     assert layer_factors(model, 1.0) == {}
 
 
+def test_the_first_convolutions_and_what_follows_them_are_left_as_they_are() -> None:
+    model = tf_keras.Sequential(
+        [
+            layers.Conv2D(4, 3, use_bias=False, input_shape=(8, 8, 3)),
+            layers.BatchNormalization(),
+            layers.DepthwiseConv2D(3, use_bias=False),
+            layers.BatchNormalization(),
+            layers.Conv2D(4, 1),
+            layers.Conv2D(4, 1),
+            layers.Flatten(),
+            layers.Dense(2),
+        ]
+    )
+    trained = [layer.trainable for layer in model.layers]
+    assert (freeze_first(model, 0.0), [layer.trainable for layer in model.layers]) == (0, trained)
+    assert freeze_first(model, 0.6) == 2  # of four
+    assert [layer.trainable for layer in model.layers] == [False] * 4 + [True] * 4
+    before = [layer.get_weights() for layer in model.layers]
+    model.compile("sgd", "mse")
+    model.fit(np.random.default_rng(0).normal(size=(16, 8, 8, 3)), np.ones((16, 2)), verbose=0)
+    changed = [
+        any((a != b).any() for a, b in zip(layer.get_weights(), old, strict=True))
+        for layer, old in zip(model.layers, before, strict=True)
+    ]
+    assert changed == [False] * 4 + [True, True, False, True]  # nothing changes in Flatten
+
+
+def test_without_a_fraction_nothing_is_frozen() -> None:
+    first = tf_keras.Sequential([layers.BatchNormalization(input_shape=(8, 8, 3)), layers.Conv2D(2, 3)])
+    dense = tf_keras.Sequential([layers.Flatten(input_shape=(8, 8, 3)), layers.Dense(2)])
+    for model, fraction in ((first, 0.0), (first, 0.5), (dense, 0.0), (dense, 0.9)):
+        assert freeze_first(model, fraction) == 0
+        assert all(layer.trainable for layer in model.layers)
+
+
 def test_filters_change_in_proportion_to_themselves() -> None:
     model = tf_keras.Sequential(
         [
@@ -150,6 +186,7 @@ def test_settings_follow_the_size_of_the_network_and_the_number_of_photos() -> N
     assert (narrow.augment, wide.augment, costly.augment) == ("strong", "strong", "standard")
     assert (wide.epochs, costly.epochs) == (11, 7)
     assert (wide.head_first, wide.norm_rates, wide.batch_norm_momentum) == (False, False, 0.9)
+    assert (narrow.frozen_fraction, wide.frozen_fraction, costly.frozen_fraction) == (0.0, 0.25, 0.25)
     # 49 photos to train on are one batch and 17 more: as many epochs as are allowed.
     little = complete_fine_tuning(TrainConfig(quick=False), few, parameters=2_300_000, macs=150e6, folded=True)
     assert (little.head_first, little.epochs, little.quick) == (True, 40, False)
@@ -157,7 +194,7 @@ def test_settings_follow_the_size_of_the_network_and_the_number_of_photos() -> N
     assert grown.head_first is False
     given = TrainConfig(
         epochs=3, batch_size=64, learning_rate=0.5, augment="none", head_first=True, norm_rates=False,
-        batch_norm_momentum=0.5,
+        batch_norm_momentum=0.5, frozen_fraction=0.1,
     )  # fmt: skip
     assert complete_fine_tuning(given, many, parameters=9, macs=9, folded=False) == given.replace(quick=False)
 

@@ -98,6 +98,25 @@ def test_from_a_tflite_file(photos: Path, tmp_path: Path) -> None:
     assert any("that head was dropped" in note for note in report.notes)
 
 
+def test_with_the_first_layers_frozen(photos: Path, tmp_path: Path) -> None:
+    tf_keras.utils.set_random_seed(3)
+    begun = build_network("resnet8", NetworkSettings(image_size=16, classes=3))
+    begun.save(tmp_path / "net.h5")
+    settings = {"weights": str(tmp_path / "net.h5"), "image_size": 16, "frozen_fraction": 0.5}
+    interrupt_and_resume(photos, tmp_path / "run", **settings)
+    train(photos, out=tmp_path / "whole", epochs=2, batch_size=4, mixed_precision=False, **settings)
+    resumed, whole = weights_of(tmp_path / "run"), weights_of(tmp_path / "whole")
+    for one, other in zip(resumed, whole, strict=True):
+        np.testing.assert_array_equal(one, other)
+    same = [np.array_equal(one, other) for one, other in zip(begun.get_weights()[:-2], whole[:-2], strict=True)]
+    # ResNet-8 has nine convolutions, each with the four vectors of its batch normalization: four of them are frozen.
+    assert same[: same.index(False)] == [True] * (4 * 5), same
+    assert not any(same[same.index(False) :])
+    with pytest.raises(InputError, match="frozen_fraction keeps the first layers of a pretrained network"):
+        train(photos, out=tmp_path / "scratch", weights="none", frozen_fraction=0.5)
+    assert not (tmp_path / "scratch").exists()
+
+
 def test_a_run_of_an_earlier_version_goes_on_as_it_began(photos: Path, tmp_path: Path) -> None:
     build_network("resnet8", NetworkSettings(image_size=16, classes=3)).save(tmp_path / "net.h5")
     settings = {"weights": str(tmp_path / "net.h5"), "epochs": 2, "batch_size": 4, "image_size": 16}

@@ -41,6 +41,7 @@ class TrainKeywords(TypedDict, total=False):
     xla: bool
     head_first: bool | None
     first_layer_rate: float | None
+    frozen_fraction: float | None
     norm_rates: bool | None
     batch_norm_momentum: float | None
     weight_average: float | None

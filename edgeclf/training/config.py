@@ -67,6 +67,8 @@ class TrainConfig(Record):
             for pretrained networks.
         first_layer_rate: learning rate of the first layer, as a fraction of that of the classifier; those between rise
             geometrically (Howard and Ruder, 2018, arXiv:1801.06146).
+        frozen_fraction: of the convolutions, the first ones, that are not trained (see `freezing.freeze_first`), for
+            pretrained networks.
         norm_rates: learning rate of each convolution in proportion to the squared norm of its filters (see
             `optimizers.layer_factors`), for pretrained networks.
         batch_norm_momentum: of the running statistics of batch normalization, a step; networks of keras.applications
@@ -116,6 +118,7 @@ class TrainConfig(Record):
     xla: bool = False
     head_first: bool | None = None
     first_layer_rate: float | None = None
+    frozen_fraction: float | None = None
     norm_rates: bool | None = None
     batch_norm_momentum: float | None = None
     weight_average: float | None = None
@@ -148,6 +151,7 @@ class TrainConfig(Record):
         _check_range("early_stopping", self.early_stopping, 0, 100_000)
         _check_range("unaugmented_epochs", self.unaugmented_epochs, 0, 1)
         _check_range("first_layer_rate", self.first_layer_rate, 1e-6, 1)
+        _check_range("frozen_fraction", self.frozen_fraction, 0, 0.95)
         _check_range("batch_norm_momentum", self.batch_norm_momentum, 0, 0.9999)
         _check_range("weight_average", self.weight_average, 0, 0.99999)
         _check_range("teacher_weight", self.teacher_weight, 0, 1)

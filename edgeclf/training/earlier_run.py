@@ -14,6 +14,7 @@ EARLIER_VERSIONS: dict[str, Any] = {
     "fit": "stretch",
     "head_first": None,
     "first_layer_rate": None,
+    "frozen_fraction": None,
     "norm_rates": None,
     "batch_norm_momentum": None,
     "weight_average": None,

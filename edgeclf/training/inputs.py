@@ -82,6 +82,7 @@ def load_inputs(request: TrainPlan, plan: RunPlan, devices: Devices) -> Training
         start = _find_start(request, plan)
         if plan.config.quick:
             _check_quick(start, devices)
+        _check_frozen(plan.config, start)
         config = _complete_config(plan, start, devices, request)
         seed = SPLIT_SEED if plan.parent is None else plan.parent.split_seed
         shape, progress = config.input_shape, request.progress
@@ -113,6 +114,14 @@ def _check_quick(start: StartingPoint, devices: Devices) -> None:
         raise InputError(
             "--quick fits a classifier on the features of a pretrained network, and there is none to start from; name "
             "one with --weights FILE, or leave --quick out"
+        )
+
+
+def _check_frozen(config: TrainConfig, start: StartingPoint) -> None:
+    if config.frozen_fraction and start.network is None:
+        raise InputError(
+            "frozen_fraction keeps the first layers of a pretrained network as they are, and there is none to start "
+            "from; name one with --weights FILE, or leave the setting out"
         )
 
 

@@ -12,7 +12,7 @@ import tf_keras
 
 from edgeclf.artifact.run_folder import RunFolder
 from edgeclf.dataset.types import Dataset
-from edgeclf.measure.formatting import percent
+from edgeclf.measure.formatting import counted, percent
 from edgeclf.progress import Progress
 from edgeclf.training.callbacks import (
     HistoryFile,
@@ -28,6 +28,7 @@ from edgeclf.training.curriculum import augmentation_at, image_size_at
 from edgeclf.training.distribution import Devices
 from edgeclf.training.divergence import DivergedError
 from edgeclf.training.epoch_choice import within_chance
+from edgeclf.training.freezing import freeze_first
 from edgeclf.training.head import fit_head
 from edgeclf.training.keras_callbacks import KerasCallbacks, StepProgress
 from edgeclf.training.objective import Objective
@@ -135,6 +136,8 @@ class Trainer:
     def _compile_network(self, *, settable_rate: bool) -> tf_keras.Model:
         config = self.config
         model = self.build()
+        if frozen := freeze_first(model, config.frozen_fraction or 0.0):
+            self.progress.info(f"not trained: the first {counted(frozen, 'convolution')}")
         optimizer = build_optimizer(
             float(config.learning_rate or 0.1) if settable_rate else self.schedule,
             OptimizerSettings(
@@ -166,7 +169,8 @@ class Trainer:
         judged = self.objective.judge(self.plain, splits["validation"])
         self._save_model()
         shown = percent(judged.top1, 1)
-        self.progress.info(f"classifier on frozen features: {shown} on validation; now all layers")
+        then = "the layers before it" if self.config.frozen_fraction else "all layers"
+        self.progress.info(f"classifier on frozen features: {shown} on validation; now {then}")
         return TrainingState(best_top1=judged.top1, best_loss=judged.loss)
 
     def _ends(self, state: TrainingState) -> bool:

@@ -83,7 +83,7 @@ def transfer(pretrained: Pretrained, settings: NetworkSettings, images: npt.NDAr
     if network.outputs[0].shape.rank == 2 and network.outputs[0].shape[-1] != classes:
         notes.append(f"{origin} has {network.outputs[0].shape[-1]} output classes; that head was dropped")
     if frozen := sum(1 for layer in base.layers if layer.weights and not layer.trainable):
-        notes.append(f"{counted(frozen, 'layer')} that {origin} keeps frozen: trained like the others")
+        notes.append(f"{counted(frozen, 'layer')} that {origin} keeps frozen: treated like the others")
     scaling, remark = _choose_scaling(pretrained, base, images)
     notes += [remark] if remark else []
     body = rebuild(base, settings, scaling)
