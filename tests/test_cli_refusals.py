@@ -125,7 +125,10 @@ CASES = [
     ),
     ("compress net.keras --int8 --data nothing/there", "nothing/there"),
     ("compress net.keras --int8 --set lr=1", "unknown setting 'lr'; did you mean 'learning_rate'?"),
-    ("bench MODEL --split val", "unknown split 'val'; did you mean 'validation'? (known: test, train, validation)"),
+    (
+        "bench MODEL --split val",
+        "unknown split 'val'; did you mean 'validation'? (known: all, test, train, validation)",
+    ),
     ("bench MODEL --data nothing/there", "nothing/there"),
     ("bench MODEL --data photos --baseline missing.h5", "missing.h5: cannot be read (no such file or folder)"),
 ]

@@ -136,7 +136,7 @@ def test_a_base_inside_a_network_is_taken_over_and_trained(tmp_path: Path, suffi
     kernels = [layer for layer in made.network.layers if isinstance(layer, tf_keras.layers.Conv2D)]
     assert len(kernels) == 1 + 3 * 2 + 2  # stem, two in each of three blocks, two shortcuts
     assert len(made.network.trainable_weights) == 9 + 7 * 2 + 2  # kernels, scale and offset of 7 normalizations, head
-    assert any("16 layers that net keeps frozen: trained" in note for note in made.notes)
+    assert any("16 layers that net keeps frozen: treated" in note for note in made.notes)
     assert not any("has no Rescaling" in note for note in made.notes)
     old = source.get_layer("base")(images)
     new = tf_keras.Model(made.network.input, made.network.layers[-3].output)(images)
