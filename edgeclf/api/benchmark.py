@@ -181,7 +181,7 @@ def _make_maps(plan: BenchPlan, report: BenchReport) -> FlipMaps:
         from edgeclf.keras_files.explaining import NetworkExplainer
 
         network = baseline.parent if plan.baseline is None else baseline
-        given = of_baseline or plan.normalization if plan.baseline else None
+        given = (of_baseline or plan.normalization) if plan.baseline else None
         return NetworkExplainer(network, normalization=given, trust_model=plan.trust_model)
 
     def open_model(path: Path) -> Explainer:

@@ -30,7 +30,8 @@ FROZEN_SETTINGS = (*QUICK, "weights", "board", "max_latency", "max_size", "seed"
 """Settings that count where nothing but the classifier is trained. Who gives another wants all layers trained."""
 FROZEN_FRACTION, FROZEN_MACS = 0.25, 100e6
 """Of the convolutions, the first ones, that are not trained where an image costs so many multiply-accumulates. An
-epoch of MobileNetV2 at 160 pixels takes two thirds of the time, and validation was the same."""
+epoch of MobileNetV2 at 160 pixels took 70 % of the time, with a validation loss of 0.2995 instead of 0.3095 (one
+seed)."""
 _RATE, _RATE_PARAMETERS = 0.003, 2.3e6
 _LOWEST_RATE, _HIGHEST_RATE = 0.002, 0.02
 _RATE_BY_NORM = 0.004
