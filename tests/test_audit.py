@@ -83,6 +83,24 @@ def test_near_duplicates_across_splits_are_named(tmp_path):
     assert all(leak.splits == ("test", "train") for leak in report.leaks)
 
 
+def test_many_frames_of_one_scene_are_one_leak_each(tmp_path):
+    folder = make_splits(tmp_path, ["train", "validation", "test"])
+    scene = photo(4242, 60, 80)
+    counts = {"train": 40, "validation": 12, "test": 8}
+    for split, count in counts.items():
+        for number in range(count):
+            frame = scene.copy()
+            frame[number % 60, len(split) % 80] ^= 255  # no two files are equal
+            write(folder / split / "cat" / f"frame{number}.png", frame)
+    leaks = [leak for leak in audit(folder).leaks if leak.kind == "near"]
+    pairs = [leak.splits for leak in leaks]
+    assert sorted(pairs) == sorted(
+        12 * [("train", "validation")] + 8 * [("test", "train")] + 8 * [("test", "validation")]
+    )
+    named = {path for leak in leaks for path in leak.paths if f"{os.sep}test{os.sep}" in path}
+    assert len(named) == 8
+
+
 def test_findings_are_no_failure(tmp_path):
     folder = make_splits(tmp_path, ["train", "val"])
     for path in (folder / "val" / "dog").iterdir():

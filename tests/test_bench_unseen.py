@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 
 import cv2
@@ -139,3 +140,15 @@ def test_nothing_left_and_no_record_are_refused(run: RunFolder, tmp_path: Path) 
     run.images_path.unlink()
     with pytest.raises(InputError, match="does not record which images it was trained on"):
         run_bench(plan)
+
+
+def test_without_data_a_run_says_where_its_own_are(run: RunFolder, tmp_path: Path) -> None:
+    record = run.run_json
+    record["data"] |= {"source": str(tmp_path / "photos"), "splits": {"train": {}, "test": {}}}
+    run.write_record(record)
+    plan = BenchPlan((str(run.path),), runs=5)
+    note = f"run was trained on {tmp_path / 'photos'}: --data {tmp_path / 'photos'} measures its test split"
+    report = run_bench(plan)
+    assert (report.data, report.notes) == (None, (note,))
+    (tmp_path / "photos").rename(tmp_path / "moved")
+    assert run_bench(replace(plan, overwrite=True)).notes == ()

@@ -92,6 +92,8 @@ CASES = [
     ("train photos --max-size 20", "no network fits --max-size 20 (600 M MACs, 20.0 kB): the nearest, "),
     ("train photos --max-size 0", "max_size must be between 1 and 1e+06, got 0"),
     ("train nothing/there", "nothing/there"),
+    ("train ~nobody-here/photos", "~nobody-here/photos: does not exist"),
+    (f"audit {'x' * 300}", "file name too long"),
     ("train photos --teacher nowhere", "--teacher nowhere: expected a run folder, a model file, recorded predictions"),
     ("train photos --teacher gone.npz", "--teacher gone.npz: expected a run folder, a model file, recorded"),
     ("train photos --resume --overwrite", "--resume continues an earlier run and --overwrite replaces it; give one of"),

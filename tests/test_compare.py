@@ -168,6 +168,26 @@ def test_images_that_one_of_them_used_are_left_out(
     assert any("also chose the epoch" in note for note in validation.notes)
 
 
+def test_images_of_a_run_that_one_of_them_grew_from_are_left_out_too(
+    runs: tuple[Path, Path], dataset: Dataset, weights: dict[str, Weights]
+) -> None:
+    first, second = runs
+    oldest = first.with_name("oldest")
+    for young, old in ((first, oldest), (oldest, first.with_name("gone"))):
+        shutil.copytree(first, oldest, dirs_exist_ok=True)
+        record = json.loads((young / "run.json").read_text())
+        record["config"]["from_run"] = str(old)
+        (young / "run.json").write_text(json.dumps(record))
+    table = (oldest / "images.csv").read_text()
+    for content in dataset.splits["test"].hashes[:4]:
+        label = NAMES[dataset.splits["test"].labels[dataset.splits["test"].hashes.index(content)]]
+        table = table.replace(f"test,{label},{content[:16]}", f"train,{label},{content[:16]}")
+    (oldest / "images.csv").write_text(table)
+    report = compare(first, second, weights)
+    assert report.left_out == 4
+    assert any(note.startswith(f"{first.with_name('gone')}: good began from it") for note in report.notes)
+
+
 def test_photos_are_those_of_the_second_run_else_of_the_first(
     runs: tuple[Path, Path], photos: Path, dataset: Dataset, weights: dict[str, Weights], tmp_path: Path
 ) -> None:

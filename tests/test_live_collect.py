@@ -8,6 +8,7 @@ import os
 import re
 import subprocess
 import sys
+import tempfile
 import threading
 import time
 import unicodedata
@@ -33,7 +34,7 @@ from edgeclf.streaming.collection.collect import CollectionRule, Collector, enco
 from edgeclf.streaming.collection.collected import Collected
 from edgeclf.streaming.collection.decisions import JOURNAL, TRASH, Move, new_decision
 from edgeclf.streaming.collection.images import Undone
-from edgeclf.streaming.collection.unsorted import read_index
+from edgeclf.streaming.collection.index import Entry, IndexReader, read_index
 from edgeclf.streaming.loop.geometry import Geometry
 from edgeclf.streaming.supervision.problems import Problems
 
@@ -611,6 +612,31 @@ def test_two_who_sort_at_once_move_each_image_once(page, tmp_path):
     for decision in page.decisions(100):
         other.undo(decision.id)
     assert files(tmp_path) == names
+
+
+@settings(max_examples=50, deadline=None)
+@given(st.lists(st.sampled_from(["append", "torn", "other", "anew", "gone"]), max_size=20))
+def test_an_index_that_is_read_on_says_what_a_new_reader_says(steps):
+    """Lines are appended, torn by power cuts and thinned out while the page watches."""
+    with tempfile.TemporaryDirectory() as name:
+        folder = Path(name)
+        reader = IndexReader(folder)
+        lines: list[str] = []
+        for number, step in enumerate(steps):
+            if step == "append":
+                lines.append(Entry(f"image{number}", "", "random", number, "cat", "cat", 0.5, {}, "").to_json() + "\n")
+            elif step in ("torn", "other"):
+                lines.append('{"name": "ima' + ("" if step == "torn" else "\n"))
+            elif step == "anew":
+                lines = lines[1::2]
+            path = folder / INDEX
+            if step == "gone":
+                path.unlink(missing_ok=True)
+                lines = []
+            else:
+                path.with_suffix(".new").write_text("".join(lines))
+                path.with_suffix(".new").replace(path)
+            assert list(reader.entries().values()) == read_index(folder)
 
 
 # what audit and train make of it

@@ -21,7 +21,7 @@ from edgeclf.dataset.loading import list_source, load_dataset
 from edgeclf.errors import DataError
 from edgeclf.inference.classifier import Classifier, LabelScore
 from edgeclf.streaming.collection.collect import CollectionRule, Collector
-from edgeclf.streaming.collection.unsorted import read_index
+from edgeclf.streaming.collection.index import read_index
 from edgeclf.streaming.loop.result import Result
 from edgeclf.streaming.loop.settings import Smoothing
 from edgeclf.streaming.outputs.annotate import annotate

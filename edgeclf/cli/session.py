@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import errno
 import json
 import os
 import signal
@@ -93,7 +94,7 @@ def run(session: Session, work: Callable[[Session], Outcome], interrupted: str) 
     except MemoryError:
         code = fail(session, "out of memory; smaller --image-size or --batch-size values need less", 1)
     except OSError as error:
-        code = fail(session, explain(error), 1)
+        code = fail(session, explain(error), 2 if error.errno == errno.ENAMETOOLONG else 1)
     except typer.Exit as leaving:
         code = leaving.exit_code
     except Exception as error:  # noqa: BLE001 - the last line of defence: one line, with --debug the traceback

@@ -21,7 +21,7 @@ from edgeclf.dataset.loading import (
 from edgeclf.dataset.near_duplicates import SIDE, group_pairs, near_pairs
 from edgeclf.dataset.reading import SourceImages, read_images, stored_header
 from edgeclf.dataset.sources import Item, Listing, display
-from edgeclf.dataset.types import OddFile, Unreadable
+from edgeclf.dataset.types import SPLITS, OddFile, Unreadable
 from edgeclf.errors import DataError
 from edgeclf.image.decoding import describe_irregularities
 from edgeclf.image.shape import InputShape, views_fit
@@ -147,7 +147,7 @@ def audit(source: str | Path | Listing, progress: Progress = SILENT) -> AuditRep
         counts,
         unreadable,
         found.duplicates(),
-        found.exact_leaks() + found.near_leaks([(compared[a], compared[b]) for a, b in pairs.tolist()]),
+        found.exact_leaks() + found.near_leaks(compared, pairs),
         found.look_alikes([[compared[number] for number in group] for group in group_pairs(pairs, len(compared))]),
         found.label_conflicts(),
         _irregular(listing, images, items, contents),
@@ -202,14 +202,29 @@ class _Findings:
         described = [Leak(self._paths(numbers), self._in(numbers), "exact") for numbers in self._equal]
         return tuple(leak for leak in described if len(leak.splits) > 1)
 
-    def near_leaks(self, pairs: Sequence[tuple[str, str]]) -> tuple[Leak, ...]:
-        """List near duplicates across splits, as pairs: each names an image that leaks from one split into another."""
+    def near_leaks(self, compared: Sequence[str], pairs: npt.NDArray[np.int64]) -> tuple[Leak, ...]:
+        """List images that look like one of another split, each once for the splits that this one lies in.
+
+        One partner is enough to name: among a thousand frames of one scene there are half a million pairs.
+
+        Args:
+            compared: contents.
+            pairs: int64[P, 2], of them.
+        """
+        places = [self._in(self._members[content]) for content in compared]
+        number_of = {place: number for number, place in enumerate(dict.fromkeys(places))}
+        place = np.array([number_of[one] for one in places], np.int64)
+        several = np.array([len(one) > 1 for one in number_of], np.bool_)
+        last = np.array([max(map(SPLITS.index, one)) for one in number_of], np.int64)
+        pairs = pairs[(place[pairs[:, 0]] != place[pairs[:, 1]]) | several[place[pairs[:, 0]]]]
+        first, second = pairs.T
+        first_is_later = last[place[first]] > last[place[second]]
+        leaking, partner = np.where(first_is_later, first, second), np.where(first_is_later, second, first)
+        _, rows = np.unique(leaking * len(number_of) + place[partner], return_index=True)
         found = []
-        for a, b in pairs:
-            here, there = set(self._in(self._members[a])), set(self._in(self._members[b]))
-            if here != there or len(here) > 1:
-                numbers = [self._members[a][0], self._members[b][0]]
-                found.append(Leak(self._paths(numbers), tuple(sorted(here | there)), "near"))
+        for a, b in pairs[np.sort(rows)].tolist():
+            numbers = [self._members[compared[side]][0] for side in (a, b)]
+            found.append(Leak(self._paths(numbers), tuple(sorted({*places[a], *places[b]})), "near"))
         return tuple(found)
 
     def look_alikes(self, alike: Sequence[Sequence[str]]) -> tuple[LookAlikes, ...]:

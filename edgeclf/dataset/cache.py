@@ -22,6 +22,7 @@ import platformdirs
 
 from edgeclf.atomic import atomic_file, explained, write_text
 from edgeclf.errors import InputError, OutputError, RunFailedError
+from edgeclf.home import expand_home
 
 KEPT_DAYS = 30
 """Days after which an entry that was not used leaves the cache."""
@@ -35,7 +36,7 @@ _ABANDONED_AFTER_SECONDS = 60.0
 def cache_folder() -> Path:
     """Return `$EDGECLF_CACHE`, else the platform's folder for caches."""
     if chosen := os.environ.get("EDGECLF_CACHE"):
-        return Path(chosen).expanduser()
+        return expand_home(chosen)
     if sys.platform == "win32":
         return Path(platformdirs.user_cache_dir("edgeclf", appauthor=False))
     return platformdirs.user_cache_path("edgeclf")

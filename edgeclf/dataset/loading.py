@@ -20,6 +20,7 @@ from edgeclf.dataset.sources import Listing, display
 from edgeclf.dataset.splitting import OWN_FRACTIONS, SPLIT_SEED, split_by_content, split_problems, validation_fractions
 from edgeclf.dataset.types import ALL, SPLITS, Dataset, ImageView, Split, Unreadable
 from edgeclf.errors import DataError, UnknownNameError
+from edgeclf.home import expand_home
 from edgeclf.image.point_files import POINT_SUFFIXES
 from edgeclf.image.shape import STRETCH, ImageSize, InputShape, check_image_size
 from edgeclf.progress import SILENT, Progress
@@ -133,7 +134,7 @@ def list_source(source: str | Path | Listing, progress: Progress = SILENT) -> Li
 
 
 def _list_new(source: str | Path, progress: Progress) -> Listing:
-    text, path = str(source), Path(source).expanduser()
+    text, path = str(source), expand_home(source)
     if text in NAMED and (isinstance(source, str) or not path.exists()):
         return list_named(text, progress)
     if path.is_dir():
@@ -231,14 +232,13 @@ def find_split_problems(
     made = 3 if not listing.splits else 2 if "validation" not in listing.splits else 0
     if not made:
         return problems
+    pools: dict[str, set[str]] = {name: set() for name in listing.class_names}
+    for content, label, split in zip(contents, labels, splits, strict=True):
+        if made == 3 or split != "test":
+            pools[label].add(content)
     explained = []
     for problem in problems:
-        name = next((c for c in listing.class_names if problem.startswith(f"class {c!r} ")), None)
-        pool = {
-            content
-            for content, label, split in zip(contents, labels, splits, strict=True)
-            if label == name and (made == 3 or split != "test")
-        }
+        pool = next((pools[name] for name in pools if problem.startswith(f"class {name!r} ")), set())
         if 0 < len(pool) < made:
             problem += f": it has {len(pool)} different image{'s' if len(pool) > 1 else ''}, at least {made} are needed"
         explained.append(problem)

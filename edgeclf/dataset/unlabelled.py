@@ -20,6 +20,7 @@ from edgeclf.dataset.sources import Item, Listing, display, read_stamp, reason_t
 from edgeclf.dataset.types import OddFile
 from edgeclf.dataset.walking import Entries, FolderTree
 from edgeclf.errors import DataError
+from edgeclf.home import expand_home
 from edgeclf.progress import SILENT, Progress
 
 UNLABELLED = "unlabelled"
@@ -40,7 +41,7 @@ def list_unlabelled(source: str | Path | Listing, progress: Progress = SILENT) -
         DataError: the source cannot be listed, or holds no image.
         UnknownNameError: a single word that is neither a path nor a known name.
     """
-    path = source if isinstance(source, Listing) else Path(source).expanduser()
+    path = source if isinstance(source, Listing) else expand_home(source)
     if isinstance(source, Listing) and not source.labelled:
         return source
     is_name = isinstance(source, str) and source in NAMED

@@ -154,7 +154,7 @@ def _choose_rows(data: Dataset, split: str, sides: Sequence[Side], listing: List
         # what was not recorded is found by the rule of that run's own split
         own = data if side.split_seed is None else dataclasses.replace(data, split_seed=side.split_seed)
         own_splits = (split,) if side.known_by == "assumed" else listing.splits
-        rows = np.intersect1d(rows, choose_unseen(own, split, side.known, own_splits, used))
+        rows = np.intersect1d(rows, choose_unseen(own, split, side.history.known, own_splits, used))
     if not len(rows):
         raise DataError(
             f"{data.source}: {sides[0].name} and {sides[1].name} have used all {len(data.splits[split]):,} images of "
@@ -183,6 +183,8 @@ def _list_notes(plan: ComparePlan, sides: Sequence[Side], data: Dataset, left_ou
         trained = f"{sides[0].name} was trained on {sources[0]}, {sides[1].name} on {sources[1]}"
         notes.append(f"{trained}; the images compared are of {data.source}")
     for side in sides:
+        if remark := side.history.describe_missing(side.name):
+            notes.append(remark)
         if side.run is not None and side.run.run_json.get("finished") is False:
             notes.append(f"{side.name} is not finished: its network is the best so far")
         if side.known_by == "split rule":

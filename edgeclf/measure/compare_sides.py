@@ -11,6 +11,7 @@ from edgeclf.artifact.locate import locate_model
 from edgeclf.artifact.model_file import ModelFile
 from edgeclf.artifact.run_folder import RunFolder
 from edgeclf.dataset.known_images import KnownImages, read_images
+from edgeclf.dataset.used_images import History, read_history
 from edgeclf.errors import InputError, ModelError
 from edgeclf.measure.compare_report import Setting
 
@@ -30,6 +31,7 @@ class Side:
         file: the model file, read; None: it is a float network.
         run: that it is of; None: it lies in no run folder.
         known: which images the run had; None: not recorded.
+        history: the same with the runs that it began from.
         source: of the images that it was trained on, as recorded; empty: not recorded.
         split_seed: of their split; None: not recorded.
     """
@@ -40,6 +42,7 @@ class Side:
     file: ModelFile | None
     run: RunFolder | None
     known: KnownImages | None
+    history: History
     source: str
     split_seed: int | None
 
@@ -106,6 +109,7 @@ def _side(name: str, path: Path, kind: Kind, file: ModelFile | None) -> Side:
         file=file,
         run=run,
         known=None if run is None else read_images(run),
+        history=History(None) if run is None else read_history(run),
         source=source if isinstance(source, str) else "",
         split_seed=seed if isinstance(seed, int) else None,
     )

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import functools
+import os
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
@@ -12,7 +13,8 @@ from edgeclf.artifact.ensemble_folder import EnsembleSource, find_ensemble
 from edgeclf.artifact.input_fit import own_fit, run_fit
 from edgeclf.artifact.model_file import ModelFile
 from edgeclf.artifact.run_folder import RunFolder
-from edgeclf.dataset import ALL, Dataset, Split, check_classes, list_source, load_dataset
+from edgeclf.dataset import ALL, NAMED, Dataset, Split, check_classes, list_source, load_dataset
+from edgeclf.dataset.sources import display
 from edgeclf.dataset.splitting import SPLIT_SEED
 from edgeclf.image.shape import STRETCH, InputShape
 from edgeclf.inference.engine import find_engine
@@ -89,6 +91,7 @@ def run_bench(
     if files:
         target = target or Local(find_photos(load, plan.split))
         baseline, notes = _baseline(plan, found, files, load, host, progress)
+        notes = (*_own_data(plan, found), *notes)
         report = bench(plan, files, dataset=load, baseline=baseline, target=target, notes=notes, progress=progress)
     else:
         data = None if load is None else load(InputShape(*together[0].members[0].input_size))
@@ -148,6 +151,20 @@ def _loader(
         return load_dataset(listing, image_size=shape.size, fit=shape.fit, split_seed=seed, progress=progress)
 
     return load
+
+
+def _own_data(plan: BenchPlan, found: BenchSources) -> tuple[str, ...]:
+    """Return a note on the photos of a run that is measured without any: accuracy is never measured unasked."""
+    if plan.data is not None or not found.run_folders:
+        return ()
+    run = RunFolder(found.run_folders[0])
+    data = run.run_json.get("data") or {}
+    source = data.get("source")
+    if not isinstance(source, str) or "test" not in (data.get("splits") or ()):
+        return ()
+    if source not in NAMED and not os.path.exists(source):
+        return ()
+    return (f"{run.path.name} was trained on {display(source)}: --data {display(source)} measures its test split",)
 
 
 def _shape(result: ModelResult) -> InputShape:

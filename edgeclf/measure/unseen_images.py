@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 
@@ -10,7 +10,8 @@ import numpy as np
 
 from edgeclf.artifact.run_folder import RunFolder
 from edgeclf.dataset import ALL, Dataset, Listing, load_dataset
-from edgeclf.dataset.known_images import read_images, shorten
+from edgeclf.dataset.known_images import shorten
+from edgeclf.dataset.used_images import read_history
 from edgeclf.errors import DataError, InputError
 from edgeclf.image.shape import InputShape
 from edgeclf.measure.formatting import counted
@@ -36,7 +37,16 @@ class UnseenImages:
         found = {path: RunFolder.find(path) for path in models}
         runs = {run.path.resolve(): run for run in (*map(RunFolder, folders), *filter(None, found.values()))}
         self._listing, self._runs = listing, [run.path.name for run in runs.values()]
-        self._history = _History(runs.values())
+        self._used, self._missing = set[str](), list[str]()
+        for run in runs.values():
+            history = read_history(run)
+            if history.known is None:
+                raise InputError(
+                    f"{run.path}: does not record which images it was trained on, as runs of earlier versions; measure "
+                    "on the test split of its photos, without --split all"
+                )
+            self._used.update(*map(history.known.of_split, _USED))
+            self._missing += filter(None, [history.describe_missing(run.path.name)])
         self._unknown = sorted({path.name for path, run in found.items() if run is None})
 
     def load(self, shape: InputShape, progress: Progress) -> Dataset:
@@ -47,7 +57,7 @@ class UnseenImages:
         """
         data = load_dataset(self._listing, image_size=shape.size, fit=shape.fit, whole=True, progress=progress)
         split = data.splits[ALL]
-        kept = [row for row, content in enumerate(split.hashes) if shorten(content) not in self._history.used]
+        kept = [row for row, content in enumerate(split.hashes) if shorten(content) not in self._used]
         runs, notes = ", ".join(self._runs), []
         if not kept:
             raise DataError(
@@ -62,54 +72,6 @@ class UnseenImages:
                 f"{', '.join(self._unknown)}: not known which images it was trained on; its accuracy is optimistic "
                 "where they are among these"
             )
-        if self._history.missing:
-            notes.append(
-                f"{', '.join(self._history.missing)}: {runs} began from it, and which images it used is not "
-                "known any more; accuracy is optimistic where they are among these"
-            )
+        notes += self._missing
         chosen = split.subset(np.array(kept, np.int64)) if left_out else split
         return replace(data, splits={ALL: chosen}, notes=(*data.notes, *notes))
-
-
-class _History:
-    """Which images runs have used, and the runs that they began from.
-
-    Attributes:
-        used: their contents (see `known_images.shorten`).
-        missing: runs that one of them began from, and that are not there any more or recorded no images.
-    """
-
-    def __init__(self, runs: Iterable[RunFolder]) -> None:
-        self.used: set[str] = set()
-        self.missing: list[str] = []
-        named, seen = list(runs), set[Path]()
-        pending = list(named)
-        while pending:
-            run = pending.pop()
-            if run.path.resolve() in seen:
-                continue
-            seen.add(run.path.resolve())
-            known = read_images(run)
-            if known is not None:
-                self.used.update(*map(known.of_split, _USED))
-            elif run in named:
-                raise InputError(
-                    f"{run.path}: does not record which images it was trained on, as runs of earlier versions; measure "
-                    "on the test split of its photos, without --split all"
-                )
-            else:
-                self.missing.append(str(run.path))
-            pending.extend(self._find_starts(run))
-
-    def _find_starts(self, run: RunFolder) -> Iterator[RunFolder]:
-        config = run.run_json.get("config") or {}
-        for name in ("from_run", "weights"):
-            start = config.get(name)
-            if not isinstance(start, str) or start in ("auto", "none"):
-                continue
-            if RunFolder.is_one(start):
-                yield RunFolder(start)
-            elif found := RunFolder.find(Path(start)):
-                yield found
-            elif name == "from_run":
-                self.missing.append(start)

@@ -15,6 +15,7 @@ import tf_keras
 from edgeclf.dataset import list_source, load_dataset
 from edgeclf.dataset.known_images import choose_unseen
 from edgeclf.dataset.types import Dataset
+from edgeclf.dataset.used_images import read_history
 from edgeclf.errors import InputError, ModelError
 from edgeclf.graph.flatten import flatten
 from edgeclf.graph.inner_scaling import SCALING, scales_input
@@ -102,7 +103,9 @@ class GrownStart(StartingPoint):
             dataset: that it was trained on.
             request: the call; its data are loaded again where the earlier network takes images of another size.
         """
-        known, progress = self.run.read_images(), request.progress
+        history, progress = read_history(self.run.folder), request.progress
+        if remark := history.describe_missing(self.run.folder.path.name):
+            progress.warn(remark)
         listing = list_source(request.data)
         size = self._network.inputs[0].shape[1:3]
         earlier = dataset
@@ -115,7 +118,7 @@ class GrownStart(StartingPoint):
         found, left_out = [], {}
         for split in JUDGED_SPLITS:
             if split in dataset.splits:
-                rows = choose_unseen(dataset, split, known, listing.splits)
+                rows = choose_unseen(dataset, split, history.known, listing.splits)
                 left_out[split] = len(dataset.splits[split]) - len(rows)
                 before = predict_probabilities(self._network, earlier.splits[split].images.subset(rows), progress)
                 after = predict_probabilities(network, dataset.splits[split].images.subset(rows), progress)

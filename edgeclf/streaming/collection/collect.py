@@ -16,9 +16,11 @@ import numpy as np
 from edgeclf.artifact.none_class import UNKNOWN, find_none_classes
 from edgeclf.dataset.near_duplicates import GLIMPSE_SIDE, glimpse, unmoved
 from edgeclf.errors import InputError, RunFailedError, one_line
+from edgeclf.home import expand_home
 from edgeclf.records import Record
 from edgeclf.streaming.camera.frame import Pixels
-from edgeclf.streaming.collection.unsorted import REMEMBERED, Entry, UnsortedImages
+from edgeclf.streaming.collection.index import Entry
+from edgeclf.streaming.collection.unsorted import REMEMBERED, UnsortedImages
 from edgeclf.streaming.loop.geometry import Picture
 from edgeclf.streaming.loop.result import Result
 from edgeclf.streaming.loop.settings import COLLECT_QUOTA_BYTES
@@ -107,7 +109,7 @@ class Collector:
         self._next_look = self._next_random = float("-inf")
         self._offered = self._done = 0
         self._recent: deque[float] = deque(maxlen=_AT_ONCE_AN_HOUR)
-        self.folder, self.kept = Path(folder).expanduser(), 0
+        self.folder, self.kept = expand_home(folder), 0
         self._images = UnsortedImages(self.folder, quota_bytes)
         known = [view for entry in self._images.newest() if (view := _read_glimpse(entry)) is not None]
         self._seen = deque(known, maxlen=REMEMBERED)

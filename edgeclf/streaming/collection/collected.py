@@ -10,11 +10,12 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 from edgeclf.atomic import sync_folder
-from edgeclf.dataset.collected import INDEX, UNSORTED, class_folder_name, class_name_of, keep_long_name
+from edgeclf.dataset.collected import UNSORTED, class_folder_name, class_name_of, keep_long_name
 from edgeclf.errors import InputError, RunFailedError
+from edgeclf.home import expand_home
 from edgeclf.streaming.collection.decisions import TRASH, Decision, Journal, Move, empty_trash, new_decision
 from edgeclf.streaming.collection.images import CollectedImage, Undone, UnknownDecisionError, UnknownImageError
-from edgeclf.streaming.collection.unsorted import Entry, adopt, is_name, read_index
+from edgeclf.streaming.collection.index import IndexReader, adopt, is_name
 
 
 class Collected:
@@ -28,11 +29,10 @@ class Collected:
     """
 
     def __init__(self, folder: Path | str, labels: Sequence[str]) -> None:
-        self._folder = Path(folder).expanduser()
+        self._folder = expand_home(folder)
         self._unsorted = self._folder / UNSORTED
         self._labels = tuple(labels)
-        self._stamp: tuple[int, int, int] | None = None
-        self._entries: dict[str, Entry] = {}
+        self._index = IndexReader(self._unsorted)
         self._lock = threading.Lock()
         self._journal = Journal(self._folder)
 
@@ -44,7 +44,10 @@ class Collected:
         """Return at most `limit` images without a label, the newest first."""
         there = self._names()
         with self._lock:
-            index = self._index()
+            try:
+                index = self._index.entries()
+            except OSError:
+                index = {}
             strange = sorted(there - index.keys())
             names = [*strange, *(name for name in index if name in there)][::-1][: max(0, limit)]
             known = {name: index[name] for name in names if name in index}
@@ -189,18 +192,6 @@ class Collected:
         if not is_name(name) or not _is_file(path):
             raise UnknownImageError(name)
         return path
-
-    def _index(self) -> dict[str, Entry]:
-        """Return the index, read again where it has changed."""
-        try:
-            status = os.stat(self._unsorted / INDEX)
-        except OSError:
-            return {}
-        stamp = (status.st_ino, status.st_size, status.st_mtime_ns)
-        if stamp != self._stamp:
-            self._entries = {entry.name: entry for entry in read_index(self._unsorted)}
-            self._stamp = stamp
-        return self._entries
 
 
 def _make_folder(folder: Path) -> bool:

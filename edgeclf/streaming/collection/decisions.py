@@ -23,8 +23,8 @@ from edgeclf.atomic import write_text
 from edgeclf.dataset.collected import UNSORTED
 from edgeclf.errors import InputError
 from edgeclf.records import Record
+from edgeclf.streaming.collection.index import is_name
 from edgeclf.streaming.collection.room import SPARE_BYTES
-from edgeclf.streaming.collection.unsorted import is_name
 
 JOURNAL, TRASH = "decisions.jsonl", ".trash"
 TRASH_BYTES = 50_000_000

@@ -12,6 +12,7 @@ from edgeclf.artifact.locate import locate_model
 from edgeclf.artifact.model_file import ModelFile
 from edgeclf.dataset.collected import UNSORTED, is_unsorted
 from edgeclf.errors import InputError, RunFailedError
+from edgeclf.home import expand_home
 from edgeclf.progress import SILENT, Progress
 from edgeclf.records import Record
 from edgeclf.streaming.collection.collected import Collected
@@ -46,7 +47,7 @@ def open_collected(folder: str | Path, model: str | Path | None) -> Collected:
         InputError: nothing was collected into it.
         ModelError: the model cannot be used.
     """
-    place = Path(folder).expanduser()
+    place = expand_home(folder)
     if not place.is_dir():
         raise InputError(f"{folder}: no such folder; expected one that edgeclf live --collect fills")
     if not is_unsorted(place / UNSORTED):

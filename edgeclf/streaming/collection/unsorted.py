@@ -7,13 +7,12 @@ import datetime
 import fcntl
 import os
 from collections.abc import Iterable
-from dataclasses import dataclass
 from pathlib import Path
 
 from edgeclf.atomic import atomic_file, write_text
 from edgeclf.dataset.collected import HEADER, INDEX, UNSORTED
 from edgeclf.errors import InputError, OutputError, RunFailedError
-from edgeclf.records import Record
+from edgeclf.streaming.collection.index import Entry, adopt, is_name, read_index
 from edgeclf.streaming.collection.room import require_room
 
 REMEMBERED = 500
@@ -21,48 +20,6 @@ REMEMBERED = 500
 
 _LOCK = ".lock"
 _DEAD_LINES = 2000
-
-
-@dataclass(frozen=True)
-class Entry(Record):
-    """A line of the index.
-
-    Attributes:
-        name: of the file, without `.jpg`.
-        time: of the capture, ISO 8601 with time zone.
-        reason: why it was kept.
-        frame: number of the captured frame.
-        label: smoothed label at that time.
-        raw_label: the frame's own best class.
-        raw_probability: its probability in this frame alone.
-        scores: the best classes by smoothed probability.
-        glimpse: base64 of `uint8[12, 12, 3]`.
-    """
-
-    name: str
-    time: str
-    reason: str
-    frame: int
-    label: str
-    raw_label: str
-    raw_probability: float
-    scores: dict[str, float]
-    glimpse: str
-
-
-def read_index(folder: Path) -> list[Entry]:
-    """Read all readable lines, oldest first; a line that a power cut tore is left out."""
-    entries: dict[str, Entry] = {}
-    try:
-        with open(folder / INDEX, encoding="utf-8", errors="replace") as stream:
-            for line in stream:
-                with contextlib.suppress(ValueError, TypeError):  # not JSON, or of another version
-                    entry = Entry.from_json(line)
-                    if is_name(entry.name):
-                        entries[entry.name] = entry
-    except FileNotFoundError:
-        pass
-    return list(entries.values())
 
 
 class UnsortedImages:
@@ -218,17 +175,6 @@ class UnsortedImages:
         lines = [HEADER, *(entry.to_json() for entry in self._entries)]
         write_text(self.folder / INDEX, "\n".join(lines) + "\n")
         self._lines = len(self._entries)
-
-
-def adopt(path: Path) -> Entry:
-    """Make the entry of an image without a line in the index, as after the index was lost."""
-    moment = datetime.datetime.fromtimestamp(path.stat().st_mtime, datetime.timezone.utc)
-    return Entry(path.stem, moment.isoformat(timespec="milliseconds"), "found", 0, "", "", 0.0, {}, "")
-
-
-def is_name(name: str) -> bool:
-    """Return whether an image may be called so: nothing hidden, and nothing that leads to another folder."""
-    return bool(name) and name[0] != "." and not any(c in name for c in "/\\\0")
 
 
 def _reason(error: BaseException) -> str:

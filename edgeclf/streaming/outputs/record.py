@@ -14,6 +14,7 @@ import cv2
 import numpy as np
 
 from edgeclf.errors import InputError, OutputError, RunFailedError, one_line
+from edgeclf.home import expand_home
 from edgeclf.streaming.camera.frame import Pixels
 from edgeclf.streaming.collection.room import require_room
 from edgeclf.streaming.loop.geometry import Picture
@@ -70,7 +71,7 @@ class Recorder:
         overwrite: bool = False,
         every_frame: bool = False,
     ) -> None:
-        self.path = Path(path).expanduser()
+        self.path = expand_home(path)
         if self.path.suffix.lower() not in CODECS:
             got = self.path.suffix or "no suffix"
             raise InputError(f"--record {path}: expected a name that ends in {', '.join(CODECS)}, got {got}")

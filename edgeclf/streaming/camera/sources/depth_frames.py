@@ -13,6 +13,7 @@ import numpy as np
 import numpy.typing as npt
 
 from edgeclf.errors import InputError
+from edgeclf.home import expand_home
 from edgeclf.image.files import read_content
 from edgeclf.image.objects import draw_object
 from edgeclf.image.point_files import OBJECT_SUFFIXES
@@ -59,7 +60,7 @@ def open_depth_frames(request: SourceRequest) -> DepthFrameSource:
         InputError: there is no such file or folder.
     """
     request.refuse_size(request.camera)
-    path = Path(request.camera[len(PREFIX) :]).expanduser()
+    path = expand_home(request.camera[len(PREFIX) :])
     if not path.exists():
         raise InputError(f"--camera {request.camera!r}: no such file or folder; expected depth:FOLDER of 16-bit PNGs")
     rate = IMAGES_A_SECOND if request.rate is None else request.rate

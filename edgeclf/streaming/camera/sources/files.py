@@ -7,6 +7,7 @@ import stat
 from pathlib import Path
 
 from edgeclf.errors import InputError
+from edgeclf.home import expand_home
 from edgeclf.image.decoding import IMAGE_SUFFIXES
 from edgeclf.streaming.camera.source import Source, SourceRequest
 from edgeclf.streaming.camera.sources.image_folder import IMAGES_A_SECOND, ImageFolderSource
@@ -21,7 +22,7 @@ def open_path(request: SourceRequest) -> Source | None:
         InputError: it cannot be shown, or has no size or rate to be asked for.
     """
     camera, rate = request.camera, request.rate
-    path = Path(camera).expanduser()
+    path = expand_home(camera)
     if not camera.strip() or not _exists(path):
         return None
     request.refuse_size(camera)

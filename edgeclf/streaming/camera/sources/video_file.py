@@ -9,6 +9,7 @@ from pathlib import Path
 import cv2
 
 from edgeclf.errors import InputError
+from edgeclf.home import expand_home
 from edgeclf.image.file_kinds import is_sound
 from edgeclf.streaming.camera.frame import NOMINAL_RATE, Pixels, Shot
 from edgeclf.streaming.camera.source import EndOfSourceError, SourceError
@@ -24,7 +25,7 @@ _FASTEST = 240.0
 
 def read_frame_rate(camera: str) -> float | None:
     """Read the frames a second of a video file; None for everything else, and for files without that number."""
-    path = Path(camera).expanduser()
+    path = expand_home(camera)
     if not path.is_file():
         return None
     capture = cv2.VideoCapture(str(path.absolute()), cv2.CAP_FFMPEG)

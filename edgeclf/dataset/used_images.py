@@ -1,0 +1,85 @@
+"""Which images a run has used in training, and those that it began from before it."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+from edgeclf.artifact.run_folder import RunFolder
+from edgeclf.dataset.known_images import KnownImages, read_images
+
+
+@dataclass(frozen=True)
+class History:
+    """Which images a run has used, with those of the runs that it began from.
+
+    Attributes:
+        known: of all of them together; None: the run itself recorded no images.
+        missing: runs that it began from, and that are not there any more or recorded no images.
+    """
+
+    known: KnownImages | None
+    missing: tuple[str, ...] = ()
+
+    def describe_missing(self, name: str) -> str:
+        """Return a remark on accuracy where images that were used are not known; empty: all are.
+
+        Args:
+            name: of the run.
+        """
+        if not self.missing:
+            return ""
+        return (
+            f"{', '.join(self.missing)}: {name} began from it, and which images it used is not known any more; "
+            "accuracy is optimistic where they are among these"
+        )
+
+
+def read_history(run: RunFolder) -> History:
+    """Read which images a run has used, and those that it began from, as they still lie where it recorded them.
+
+    Raises:
+        InputError: a record of images cannot be read.
+    """
+    own = read_images(run)
+    found, missing = [own] if own is not None else [], list[str]()
+    seen, pending = {run.path.resolve()}, list(_find_starts(run))
+    while pending:
+        start = pending.pop()
+        if isinstance(start, str):
+            missing.append(start)
+        elif (place := start.path.resolve()) not in seen:
+            seen.add(place)
+            known = read_images(start)
+            if known is None:
+                missing.append(str(start.path))
+            else:
+                found.append(known)
+            pending.extend(_find_starts(start))
+    return History(None if own is None else _unite(found), tuple(missing))
+
+
+def _find_starts(run: RunFolder) -> Iterator[RunFolder | str]:
+    """Find what a run began from: run folders, and the names of those that are gone."""
+    config = run.run_json.get("config") or {}
+    for name in ("from_run", "weights"):
+        start = config.get(name)
+        if not isinstance(start, str) or start in ("auto", "none"):
+            continue
+        if RunFolder.is_one(start):
+            yield RunFolder(start)
+        elif found := RunFolder.find(Path(start)):
+            yield found
+        elif name == "from_run":
+            yield start
+
+
+def _unite(several: list[KnownImages]) -> KnownImages:
+    contents: dict[str, dict[str, frozenset[str]]] = {}
+    for known in several:
+        for split, classes in known.contents.items():
+            here = contents.setdefault(split, {})
+            for name, images in classes.items():
+                here[name] = here.get(name, frozenset()) | images
+    return KnownImages(contents)
