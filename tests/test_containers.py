@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import json
+import tempfile
 import zipfile
 from collections.abc import Callable
 from pathlib import Path
@@ -11,9 +12,10 @@ from typing import Any
 
 import numpy as np
 import pytest
+from small_disk import small_file_system
 
 h5py = pytest.importorskip("h5py")
-from edgeclf.errors import ModelError, UntrustedModelError  # noqa: E402
+from edgeclf.errors import ModelError, RunFailedError, UntrustedModelError  # noqa: E402
 from edgeclf.keras_files import loading  # noqa: E402
 from edgeclf.keras_files.containers import WEIGHTS, check_container  # noqa: E402
 
@@ -105,7 +107,7 @@ def test_weights_that_are_not_plain_numbers_in_the_file_are_refused(words: str, 
 
 def test_plain_containers_pass(tmp_path: Path) -> None:
     hdf5(tmp_path / "net.h5", None, tmp_path)
-    check_container(tmp_path / "net.h5")
+    assert check_container(tmp_path / "net.h5") == 2 + 2 + 9
     weights = (tmp_path / "net.h5").read_bytes()
     check_container(archive(tmp_path / "net.keras", keras_members(weights)))
     check_container(archive(tmp_path / "folder.keras", keras_members(weights, **{"assets/": b""})))
@@ -157,3 +159,11 @@ def test_a_damaged_container_is_named(tmp_path: Path) -> None:
     path.write_bytes(whole)
     with pytest.raises(ModelError, match="is cut or damaged"):
         check_container(path)
+
+
+def test_a_full_disk_is_no_damage(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    path = archive(tmp_path / "net.keras", keras_members(np.random.default_rng(0).bytes(4 << 20)))
+    with small_file_system(tmp_path / "small", "1m") as small:
+        monkeypatch.setattr(tempfile, "tempdir", str(small))
+        with pytest.raises(RunFailedError, match=r"small: cannot be written .*weights of net.keras, 4,194,304 bytes"):
+            check_container(path)

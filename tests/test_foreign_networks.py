@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import os
+import resource
+import zipfile
 from pathlib import Path
 from typing import Any
 
@@ -14,10 +17,13 @@ from edgeclf.dataset.types import Dataset, ImageView, Split
 from edgeclf.errors import ModelError, UntrustedModelError
 from edgeclf.inference.classifier import Classifier
 
+tf = pytest.importorskip("tensorflow")
 tf_keras = pytest.importorskip("tf_keras")
 keras = pytest.importorskip("keras", minversion="3")
 pytest.importorskip("tensorflow_model_optimization")
 from edgeclf.compression.export.graph_queries import float_operators  # noqa: E402
+from edgeclf.keras_files.loading import check_network_file, load_float_model, load_network  # noqa: E402
+from edgeclf.keras_files.predictor import KerasPredictor  # noqa: E402
 
 pytestmark = pytest.mark.slow
 HEIGHT, WIDTH = 12, 20
@@ -77,6 +83,67 @@ def test_a_keras_3_network_converts_after_training_alone(data: Dataset, tmp_path
     assert int8.inputs[0].shape == (1, HEIGHT, WIDTH, 3)
     with pytest.raises(ModelError, match="three.keras is a Keras 3 network; qat-int8 needs a tf-keras"):
         compress(tmp_path / "three.keras", "qat-int8", data=data, out=tmp_path / "out")
+
+
+@pytest.mark.parametrize(("dtype", "policy"), [("float32", "float32"), ("uint8", "float32"), (None, "mixed_float16")])
+def test_what_a_normalization_of_keras_3_has_adapted_to_is_kept(
+    dtype: str | None, policy: str, data: Dataset, tmp_path: Path
+) -> None:
+    images = np.asarray(data.splits["validation"].images)
+    keras.mixed_precision.set_global_policy(policy)
+    try:
+        norm = keras.layers.Normalization()
+        norm.adapt(images.astype(np.float32))
+        inputs = keras.Input(images.shape[1:], dtype=dtype)
+        x = keras.layers.Conv2D(4, 3)(norm(inputs))
+        x = keras.layers.Dense(3)(keras.layers.GlobalAveragePooling2D()(x))
+        model = keras.Model(inputs, keras.layers.Activation("softmax", dtype="float32")(x))
+        model.save(tmp_path / "net.keras")
+        expected = np.asarray(model(images.astype(dtype or "float32"), training=False))
+    finally:
+        keras.mixed_precision.set_global_policy("float32")
+    found = KerasPredictor(load_network(tmp_path / "net.keras").network).probabilities(images)
+    np.testing.assert_allclose(found, expected, atol=1e-6 if policy == "float32" else 0.01)
+
+
+@pytest.mark.parametrize("framework", [tf_keras, keras])
+def test_weights_that_a_file_only_claims_take_no_memory(framework: Any, tmp_path: Path) -> None:
+    model = framework.Sequential([framework.layers.Input((4, 4, 3)), framework.layers.Flatten()])
+    model.add(framework.layers.Dense(3, name="scores"))
+    model.save(tmp_path / "net.keras")
+    with zipfile.ZipFile(tmp_path / "net.keras") as archive:
+        members = {name: archive.read(name) for name in archive.namelist()}
+    members["config.json"] = members["config.json"].replace(b'"units": 3', b'"units": 30000000')
+    with zipfile.ZipFile(tmp_path / "claims.keras", "w") as archive:
+        for name, content in members.items():
+            archive.writestr(name, content)
+    before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    with pytest.raises(ModelError, match="its layers take more weights than the 147 that it holds"):
+        load_network(tmp_path / "claims.keras")
+    assert resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before < 500_000, "kB: 5.8 GB are claimed"
+
+
+def test_a_network_that_was_saved_before_it_was_built_is_refused(tmp_path: Path) -> None:
+    model = tf_keras.Sequential([tf_keras.layers.Conv2D(3, 3), tf_keras.layers.GlobalAveragePooling2D()])
+    model.save(tmp_path / "net.keras")
+    for load in (load_network, load_float_model):
+        with pytest.raises(ModelError, match="saved before it was built"):
+            load(tmp_path / "net.keras")
+
+
+def test_a_saved_model_for_several_images_at_once_is_refused(tmp_path: Path) -> None:
+    model = tf_keras.Sequential([tf_keras.layers.Flatten(), tf_keras.layers.Dense(3)])
+    signature = tf.function(model, input_signature=[tf.TensorSpec((8, 4, 4, 3))])
+    model(np.zeros((8, 4, 4, 3), np.float32))
+    tf.saved_model.save(model, str(tmp_path / "eight"), signatures=signature)
+    with pytest.raises(ModelError, match="takes 8 images at once; export it for any number, or for one"):
+        load_network(tmp_path / "eight")
+
+
+def test_a_pipe_is_not_waited_for(tmp_path: Path) -> None:
+    os.mkfifo(tmp_path / "net.keras")
+    with pytest.raises(ModelError, match="is no file"):
+        check_network_file(tmp_path / "net.keras")
 
 
 def test_a_keras_3_network_with_code_of_its_own_is_refused(tmp_path: Path) -> None:

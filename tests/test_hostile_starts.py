@@ -206,6 +206,54 @@ def test_a_hostile_start_is_one_line(name: str) -> None:
     assert "\n" not in str(caught.value)
 
 
+def subtracted(kind: str, operator: int, constant: float) -> bytes:
+    """The image less a constant, or divided by it, with ReLU in the same operator."""
+    file, graph, image, scores = start()
+    maps = graph.tensor("maps", (1, 8, 8, 3))
+    values = graph.tensor("constant", (3,), data=np.full(3, constant, np.float32))
+    graph.operator(operator, [image, values], [maps], options(f"{kind}Options", fusedActivationFunction=1))
+    classify(graph, maps, scores, 3)
+    return file.content()
+
+
+@pytest.mark.parametrize(("kind", "operator"), [("Sub", Operators.SUB), ("Div", Operators.DIV)])
+def test_an_activation_inside_arithmetic_is_read(kind: str, operator: int) -> None:
+    network = read_tflite_network(ModelFile(subtracted(kind, operator, 0.5), "start.tflite"))
+    # half of the pixels are 1, half -1: of 1 - 0.5 and -1 - 0.5 ReLU keeps 0.5; of 2 and -2 it keeps 2
+    image = np.ones((1, 8, 8, 3), np.float32)
+    image[:, ::2] = -1
+    mean = 3 * 0.5 / 2 if kind == "Sub" else 3 * 2 / 2
+    np.testing.assert_allclose(network(image), np.full((1, 4), mean), rtol=1e-6)
+
+
+def test_a_division_by_zero_is_refused() -> None:
+    with pytest.raises(ModelError, match="it divides by zero"):
+        read_tflite_network(ModelFile(subtracted("Div", Operators.DIV, 0.0), "start.tflite"))
+
+
+def deep_chain(count: int) -> bytes:
+    file, graph, image, scores = start()
+    for number in range(count):
+        maps = graph.tensor(f"maps{number}", (1, 8, 8, 3))
+        graph.operator(Operators.RELU, [image], [maps])
+        image = maps
+    classify(graph, image, scores, 3)
+    return file.content()
+
+
+def test_more_layers_in_a_row_than_keras_can_build_are_refused() -> None:
+    with pytest.raises(ModelError, match="more layers in a row than tf-keras can build"):
+        read_tflite_network(ModelFile(deep_chain(1500), "start.tflite"))
+
+
+def test_a_reason_is_given_once() -> None:
+    """What a builder refuses is no fault of the sizes."""
+    with pytest.raises(ModelError) as caught:
+        read_tflite_network(ModelFile(convolved(shape=(5, 3, 3, 1)), "start.tflite"))
+    assert str(caught.value).count("cannot be read into a network") == 1
+    assert str(caught.value).endswith("it is a grouped convolution")
+
+
 def test_a_plain_start_is_read() -> None:
     network = read_tflite_network(ModelFile(convolved(), "start.tflite"))
     image = np.ones((1, 8, 8, 3), np.float32)

@@ -3,17 +3,23 @@
 from __future__ import annotations
 
 import dataclasses
+import sys
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
+from ai_edge_litert import schema_py_generated as schema
+
+sys.path.insert(0, str(Path(__file__).resolve().parents[1] / "tools"))
+from stranger_cases.tflite_builder import FileBuilder, Operators, Options, Types
 
 import edgeclf
 from edgeclf.artifact.model_file import ModelFile
-from edgeclf.artifact.normalization import RAW
+from edgeclf.artifact.normalization import NORMALIZATIONS, RAW
 from edgeclf.artifact.tflite import OperatorInfo, TensorInfo, TfliteModel
+from edgeclf.inference.input_range import resolve_input_range
 from edgeclf.inference.range_measurement import normalize_images
 from edgeclf.keras_files.tflite_start import _find_scaling, find_normalization, read_tflite_start
 
@@ -72,6 +78,49 @@ def test_a_graph_that_leads_in_a_circle_is_read_to_an_end() -> None:
     assert _find_scaling(TfliteModel("", (entry, two), (circle,), (0,), (0,), {})) == (2.0, None)
     ends = dataclasses.replace(circle, outputs=())
     assert _find_scaling(TfliteModel("", (entry, two), (ends,), (0,), (0,), {})) == (1.0, None)
+
+
+def test_squeeze_and_excitation_is_no_classifier(tmp_path: Path) -> None:
+    """Convolutions of a 1x1 picture inside the network, as in EfficientNet."""
+    tf_keras.utils.set_random_seed(5)
+    entry = layers.Input((24, 24, 3))
+    x = layers.Conv2D(8, 3, strides=2)(entry)
+    gate = layers.GlobalAveragePooling2D(keepdims=True)(x)
+    gate = layers.Conv2D(2, 1, activation="swish")(gate)
+    x = layers.Multiply()([x, layers.Conv2D(8, 1, activation="sigmoid")(gate)])
+    x = layers.GlobalAveragePooling2D(keepdims=True)(x)
+    network = tf_keras.Model(entry, layers.Softmax()(layers.Flatten()(layers.Conv2D(3, 1)(x))))
+    path = tmp_path / "net.tflite"
+    path.write_bytes(tf.lite.TFLiteConverter.from_keras_model(network).convert())
+    read, normalization, _ = read_tflite_start(path)
+    scaled = normalize_images(PIXELS, normalization)
+    np.testing.assert_allclose(read(scaled), network(scaled), atol=1e-5)
+    assert isinstance(read.layers[-1], (layers.Softmax, layers.Flatten))
+    assert sum(isinstance(layer, layers.Dense) for layer in read.layers) == 1, "the classifier, which is replaced"
+
+
+def test_an_8_bit_input_of_caffe_is_taken_as_predict_takes_it() -> None:
+    low, high = -123.68, 151.061
+    file = FileBuilder()
+    graph = file.graph()
+    scale = (high - low) / 255
+    image = graph.tensor("image", (1, 8, 8, 3), Types.INT8)
+    quantization = graph.made.tensors[image].quantization = schema.QuantizationParametersT()
+    quantization.scale, quantization.zeroPoint = np.float32([scale]), np.int64([round(-128 - low / scale)])
+    maps, scores = graph.tensor("maps", (1, 8, 8, 3)), graph.tensor("scores", (1, 4))
+    graph.operator(Operators.DEQUANTIZE, [image], [maps])
+    pooled, axes = graph.tensor("pooled", (1, 3)), graph.tensor("axes", (2,), Types.INT32, np.int32([1, 2]))
+    mean = schema.ReducerOptionsT()
+    graph.operator(Operators.MEAN, [maps, axes], [pooled], (Options.ReducerOptions, mean))
+    kernel, dense = graph.tensor("kernel", (4, 3), data=np.ones((4, 3), np.float32)), schema.FullyConnectedOptionsT()
+    graph.operator(Operators.FULLY_CONNECTED, [pooled, kernel], [scores], (Options.FullyConnectedOptions, dense))
+    graph.ends([image], [scores])
+    normalization, notes = find_normalization(ModelFile(file.content(), "net.tflite"))
+    known = resolve_input_range(ModelFile(file.content(), "net.tflite"))
+    assert known is not None
+    assert normalization == known.applied == NORMALIZATIONS["caffe"]
+    assert notes == known.notes
+    assert "as caffe scales pixels" in notes[0]
 
 
 @pytest.mark.slow

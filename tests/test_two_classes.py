@@ -45,6 +45,11 @@ def heads(framework: Any) -> dict[str, list[Any]]:
         "map": [layers.Conv2D(1, 7, activation="sigmoid"), layers.Flatten()],
         "mean": [layers.Conv2D(1, 1), layers.GlobalAveragePooling2D(), layers.Activation("sigmoid")],
         "log-odds": [layers.GlobalAveragePooling2D(), layers.Dense(1)],
+        "cast behind it": [
+            layers.GlobalAveragePooling2D(),
+            layers.Dense(1, activation="sigmoid"),
+            layers.Activation("linear", dtype="float32"),
+        ],
     }
 
 
@@ -71,7 +76,7 @@ def test_one_output_that_is_no_probability_is_refused(activation: str, tmp_path:
             load_network(tmp_path / name)
 
 
-@pytest.mark.parametrize("which", ["dense", "activation", "log-odds"])
+@pytest.mark.parametrize("which", ["dense", "activation", "log-odds", "cast behind it"])
 def test_files_of_keras_3_and_saved_models(which: str, tmp_path: Path) -> None:
     for framework, name in ((keras, "three.keras"), (keras, "three"), (tf_keras, "two")):
         model = network(framework, *heads(framework)[which])
@@ -84,7 +89,8 @@ def test_files_of_keras_3_and_saved_models(which: str, tmp_path: Path) -> None:
         loaded = load_network(tmp_path / name).network
         predictor = KerasPredictor(loaded, batch_size=1)
         np.testing.assert_allclose(predictor.probabilities(PIXELS), np.hstack([1 - p, p]), atol=1e-6)
-        assert loaded.notes
+        words = "taken as the log-odds" if which == "log-odds" else "probability of the second of two classes"
+        assert words in loaded.notes[0]
 
 
 def two_colors() -> Dataset:

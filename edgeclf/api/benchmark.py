@@ -164,6 +164,7 @@ def _make_maps(plan: BenchPlan, report: BenchReport) -> FlipMaps:
     """Make what draws where the float network and the models find evidence, on the images whose prediction changed."""
     from edgeclf.artifact.ensemble_folder import find_ensemble
     from edgeclf.artifact.model_file import ModelFile
+    from edgeclf.artifact.normalization import RAW
     from edgeclf.inference.explaining import Explainer, ModelExplainer
     from edgeclf.measure.sources import find_sources
     from edgeclf.measure.tflite_baseline import is_tflite_baseline
@@ -172,16 +173,16 @@ def _make_maps(plan: BenchPlan, report: BenchReport) -> FlipMaps:
     found = find_sources([name for name in plan.models if find_ensemble(name) is None]).keras_models
     baseline = Path(plan.baseline) if plan.baseline is not None else next(iter(found), None)
 
-    # Pixels enter as they did in the measurement, which a map would else not be of.
+    # Pixels enter as they did in the measurement, which a map would else not be of; raw ones are recorded as None.
     measured = {model.path: model.normalization for model in report.models}
-    of_baseline = None if report.baseline is None else report.baseline.normalization
+    of_baseline = (None if report.baseline is None else report.baseline.normalization) or RAW
 
     def open_baseline() -> Explainer:
         assert baseline is not None
         from edgeclf.keras_files.explaining import NetworkExplainer
 
         network = baseline.parent if plan.baseline is None else baseline
-        given = (of_baseline or plan.normalization) if plan.baseline else None
+        given = of_baseline if plan.baseline else None
         return NetworkExplainer(network, normalization=given, trust_model=plan.trust_model)
 
     def open_model(path: Path) -> Explainer:

@@ -55,7 +55,10 @@ class SourceEditor(TfliteEditor):
         (entry,) = self.graph.input_indices
         removed = []
         while (operator := self._entry_operator(entry)) is not None:
-            removed.append(self.graph.operators.index(operator))
+            place = self.graph.operators.index(operator)
+            if place in removed:
+                raise damage_error("its first operators lead in a circle")
+            removed.append(place)
             entry = operator.outputs[0]
         for place in reversed(removed):
             del self._main.operators[place]

@@ -97,6 +97,35 @@ def function_graph(function: Any) -> Any:
     return function_def_to_graph(function)
 
 
+# --- Keras 3 ---
+
+
+def keras3_producer(tensor: Any) -> tuple[Any, Any]:
+    """Return the layer of Keras 3 that computes a symbolic tensor, and the first tensor that it takes, or None."""
+    history = tensor._keras_history
+    nodes = history.operation._inbound_nodes
+    entering = nodes[history.node_index].input_tensors if nodes else ()
+    return history.operation, entering[0] if entering else None
+
+
+@contextmanager
+def keras3_variables(before: Callable[[Any], None]) -> Iterator[None]:
+    """Call `before` with the shape of each variable that Keras 3 makes, before its first values are computed."""
+    from keras.src.backend import Variable  # noqa: TID251  # nothing public knows the shape before
+
+    original = Variable._initialize_with_initializer
+
+    def initialize(variable: Any, initializer: Any) -> None:
+        before(variable._shape)
+        original(variable, initializer)
+
+    Variable._initialize_with_initializer = initialize
+    try:
+        yield
+    finally:
+        Variable._initialize_with_initializer = original
+
+
 # --- the TFLite converter ---
 
 

@@ -22,6 +22,8 @@ def read_configuration(path: Path) -> tuple[str, dict[str, Any]]:
     Raises:
         ModelError: there is no such file, or it is damaged.
     """
+    if path.exists() and not path.is_file():  # a pipe would be waited for
+        raise ModelError(f"{path}: is no file")
     try:
         with path.open("rb") as stream:
             start = stream.read(8)
@@ -38,9 +40,9 @@ def read_configuration(path: Path) -> tuple[str, dict[str, Any]]:
             version, config = _hdf5_configuration(path)
         else:
             raise ModelError(f"{path}: neither a .keras nor an .h5 file (it starts with {start[:4]!r})")
+    except ModelError:
+        raise
     except READING_ERRORS as error:
-        if isinstance(error, ModelError):
-            raise
         raise ModelError(f"{path}: is cut or damaged ({reason(error)}); copy it again") from error
     if not isinstance(config, dict):
         raise ModelError(f"{path}: holds weights alone, without the network; save the whole model")

@@ -7,14 +7,13 @@ them as if they were its own. Keras writes plain data sets of numbers, so those 
 from __future__ import annotations
 
 import os
-import shutil
 import tempfile
 import zipfile
 from collections.abc import Iterator
 from pathlib import Path
 from typing import IO, Any
 
-from edgeclf.errors import ModelError
+from edgeclf.errors import EdgeclfError, ModelError, RunFailedError
 from edgeclf.keras_files.reading import READING_ERRORS, reason
 from edgeclf.keras_files.trust import refusal
 
@@ -36,8 +35,8 @@ _NUMBERS = "fiub"
 """numpy's letters of data types that weights have."""
 
 
-def check_container(path: Path) -> None:
-    """Check the zip archive or HDF5 file of a network.
+def check_container(path: Path) -> int:
+    """Check the zip archive or HDF5 file of a network; return how many numbers it holds.
 
     Args:
         path: a `.keras` or `.h5` file, of one kind (`read_configuration`).
@@ -45,16 +44,16 @@ def check_container(path: Path) -> None:
     Raises:
         UntrustedModelError: it could read other files, or unpack to very much.
         ModelError: it is damaged.
+        RunFailedError: there is no room to unpack its weights, which are checked before they are loaded.
     """
     try:
         if zipfile.is_zipfile(path):
-            _check_archive(path)
-        else:
-            with path.open("rb") as stream:
-                _check_hdf5(stream, path.name)
+            return _check_archive(path)
+        with path.open("rb") as stream:
+            return _check_hdf5(stream, path.name)
+    except EdgeclfError:
+        raise
     except READING_ERRORS as error:
-        if isinstance(error, ModelError):
-            raise
         raise ModelError(f"{path}: is cut or damaged ({reason(error)}); copy it again") from error
 
 
@@ -79,28 +78,39 @@ def check_members(archive: zipfile.ZipFile, file: str) -> None:
         raise refusal(file, "a member twice", "be another than the one that was checked")
 
 
-def _check_archive(path: Path) -> None:
+def _check_archive(path: Path) -> int:
     with zipfile.ZipFile(path) as archive:
         check_members(archive, path.name)
         with archive.open(WEIGHTS) as packed, tempfile.TemporaryFile() as stream:
-            shutil.copyfileobj(packed, stream, 1 << 20)
-            _check_hdf5(stream, path.name)
+            while chunk := packed.read(1 << 20):
+                try:
+                    stream.write(chunk)
+                    stream.flush()
+                except OSError as error:
+                    size, folder = archive.getinfo(WEIGHTS).file_size, tempfile.gettempdir()
+                    raise RunFailedError(
+                        f"{folder}: cannot be written ({(error.strerror or str(error)).lower()}); the weights of "
+                        f"{path.name}, {size:,} bytes, are unpacked there to be checked (TMPDIR names another folder)"
+                    ) from error
+            return _check_hdf5(stream, path.name)
 
 
-def _check_hdf5(stream: IO[bytes], file: str) -> None:
+def _check_hdf5(stream: IO[bytes], file: str) -> int:
     import h5py
 
     size = stream.seek(0, os.SEEK_END)
     stream.seek(0)
-    total = 0
+    total = values = 0
     with h5py.File(stream, "r") as content:
         for number, data in enumerate(_data_sets(content, file)):
             if number >= MOST_OBJECTS:
                 raise refusal(file, f"more than {MOST_OBJECTS:,} data sets", _FILL_MEMORY)
             _check_storage(data, file)
             total += data.nbytes
+            values += data.size or 0
             if total > min(LARGEST_WEIGHTS, max(SMALL_WEIGHTS, MOST_UNPACKED * size)):
                 raise refusal(file, f"weights of {total:,} bytes in {size:,}", _FILL_MEMORY)
+    return values
 
 
 def _data_sets(content: Any, file: str) -> Iterator[Any]:

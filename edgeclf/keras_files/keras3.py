@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
+from edgeclf.graph.private_apis import all_layers, keras3_producer
 from edgeclf.graph.two_classes import ASSUMED_LOGIT, HALVES, TWO_CLASSES, check_one_output
 
 _HALF = ("mixed_float16", "mixed_bfloat16", "float16", "bfloat16")
@@ -29,7 +30,7 @@ def call_in_float32(model: Any, name: str, trust_model: bool) -> tuple[Callable[
     network = _in_float32(model, trust_model)
     if network.output_shape[-1] != 1:
         return lambda x: network(x, training=False), network, ()
-    last = _last_layer(network)
+    last = _find_activated(network)
     found = getattr(getattr(last, "activation", None), "__name__", type(last).__name__)
     check_one_output(found, name)
     if found == "sigmoid":
@@ -41,10 +42,22 @@ def call_in_float32(model: Any, name: str, trust_model: bool) -> tuple[Callable[
     return lambda x: tf.nn.softmax(tf.matmul(network(x, training=False), halves)), network, (note,)
 
 
-def _last_layer(network: Any) -> Any:
-    while hasattr(network, "layers"):
-        network = network.layers[-1]
-    return network
+def _find_activated(network: Any) -> Any:
+    """Return the layer whose activation the output has; what only casts or reshapes it behind that is passed by."""
+    tensor = network.outputs[0]
+    while True:
+        layer, before = keras3_producer(tensor)
+        if hasattr(layer, "layers"):
+            tensor = layer.outputs[0]
+        elif _passes_on(layer) and before is not None:
+            tensor = before
+        else:
+            return layer
+
+
+def _passes_on(layer: Any) -> bool:
+    kind, activation = type(layer).__name__, getattr(getattr(layer, "activation", None), "__name__", "")
+    return kind in ("Dropout", "Flatten", "Reshape") or (kind == "Activation" and activation == "linear")
 
 
 def _in_float32(model: Any, trust_model: bool) -> Any:
@@ -57,6 +70,9 @@ def _in_float32(model: Any, trust_model: bool) -> Any:
         return model
     copy = deserialize_keras_object(changed, safe_mode=not trust_model)
     copy.set_weights(model.get_weights())
+    for layer in all_layers(copy):
+        if type(layer).__name__ == "Normalization":  # it computes with constants that were made of its weights
+            layer.finalize_state()
     return copy
 
 

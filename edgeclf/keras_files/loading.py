@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import dataclasses
+import os
+import sys
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -11,8 +13,9 @@ from edgeclf.artifact.ensemble_folder import refuse_ensemble
 from edgeclf.artifact.model_file import ModelFile
 from edgeclf.artifact.normalization import RAW, Normalization
 from edgeclf.artifact.run_folder import RunFolder
-from edgeclf.errors import ModelError
+from edgeclf.errors import EdgeclfError, ModelError
 from edgeclf.graph.float_network import FloatNetwork, InputSpec
+from edgeclf.keras_files.bounded_variables import bounded_variables
 from edgeclf.keras_files.configuration import read_configuration
 from edgeclf.keras_files.containers import check_container
 from edgeclf.keras_files.reading import READING_ERRORS, image_classifier, reason
@@ -122,9 +125,9 @@ def load_network(given: str | Path, *, trust_model: bool = False) -> LoadedNetwo
         file, network, label_source = load_tflite_source(path)
         return LoadedNetwork(path, path.stem, None, TFLITE, network, file, label_source)
     kind, config = read_configuration(path)
-    if not trust_model:
-        check_keras_file(path, config)
-    network = _tf_keras_network(path, trust_model) if kind == "tf-keras" else _keras3_network(path, trust_model)
+    stored = None if trust_model else check_keras_file(path, config)
+    make = _tf_keras_network if kind == "tf-keras" else _keras3_network
+    network = make(path, trust_model, stored)
     names, classes = () if run is None else run.labels, len(network.classes)
     if run is not None and names and len(names) != classes:
         raise ModelError(f"{run.path}: names {len(names)} classes, but its network has {classes} output classes")
@@ -132,8 +135,10 @@ def load_network(given: str | Path, *, trust_model: bool = False) -> LoadedNetwo
     return LoadedNetwork(path, path.stem if run is None else run.name, run, kind, network)
 
 
-def check_keras_file(path: Path, config: dict[str, Any]) -> None:
+def check_keras_file(path: Path, config: dict[str, Any]) -> int:
     """Check a Keras file before it is handed to a loader: what it would run, and what its weights would read.
+
+    Returns how many weights it holds.
 
     Args:
         path: of the file.
@@ -144,7 +149,7 @@ def check_keras_file(path: Path, config: dict[str, Any]) -> None:
         ModelError: it is damaged.
     """
     check_configuration(config, path.name)
-    check_container(path)
+    return check_container(path)
 
 
 def load_float_model(path: str | Path, trust_model: bool = False) -> Any:
@@ -161,12 +166,8 @@ def load_float_model(path: str | Path, trust_model: bool = False) -> Any:
         ModelError: the file is not there, is damaged, or was made by Keras 3.
         UntrustedModelError: it would run foreign code, and `trust_model` is off.
     """
-    model = _load_tf_keras(locate_float_file(path, trust_model=trust_model), trust_model)
-    from edgeclf.graph.private_apis import safe_mode
-    from edgeclf.graph.standard_layers import standardize
-
-    with safe_mode(not trust_model):
-        return standardize(model)
+    file, stored = _check_float_file(path, trust_model)
+    return _standardized(file, _load_tf_keras(file, trust_model, stored), trust_model)
 
 
 def locate_float_file(path: str | Path, *, trust_model: bool = False) -> Path:
@@ -176,7 +177,12 @@ def locate_float_file(path: str | Path, *, trust_model: bool = False) -> Path:
         ModelError: the file is not there, is damaged, or was made by Keras 3.
         UntrustedModelError: it would run foreign code, and `trust_model` is off.
     """
-    path, _ = locate_network(path)
+    return _check_float_file(path, trust_model)[0]
+
+
+def _check_float_file(given: str | Path, trust_model: bool) -> tuple[Path, int | None]:
+    """Find the file of a tf-keras network, and count the weights in it; None: it is trusted."""
+    path, _ = locate_network(given)
     if path.is_dir():
         raise ModelError(f"{path}: is a folder; a tf-keras .keras or .h5 file was expected")
     kind, config = read_configuration(path)
@@ -185,46 +191,82 @@ def locate_float_file(path: str | Path, *, trust_model: bool = False) -> Path:
             f"{path.name} was saved by Keras 3; training needs tf-keras. Save it with tf-keras (import tf_keras), "
             "or compress it with recipes that train nothing, such as int8"
         )
-    if not trust_model:
-        check_keras_file(path, config)
-    return path
+    return path, None if trust_model else check_keras_file(path, config)
 
 
-def _load_tf_keras(path: Path, trust_model: bool) -> Any:
+def _load_tf_keras(path: Path, trust_model: bool, stored: int | None) -> Any:
+    import tensorflow as tf
     import tf_keras
 
     try:
-        if trust_model:
-            return tf_keras.models.load_model(path, compile=False, safe_mode=False)
-        return tf_keras.models.load_model(path, compile=False)
-    except READING_ERRORS as error:
+        with bounded_variables(path.name, stored):
+            if trust_model:
+                return _built(path, tf_keras.models.load_model(path, compile=False, safe_mode=False))
+            return _built(path, tf_keras.models.load_model(path, compile=False))
+    except ModelError:
+        raise
+    except (*READING_ERRORS, ImportError, tf.errors.OpError) as error:
         raise ModelError(f"{path}: tf-keras cannot load it ({reason(error)})") from error
 
 
-def _load_keras3(path: Path, trust_model: bool) -> Any:
+def _load_keras3(path: Path, trust_model: bool, stored: int | None) -> Any:
+    import tensorflow as tf
+
+    if "keras" not in sys.modules:
+        os.environ["KERAS_BACKEND"] = "tensorflow"  # the converter reads its graphs, whatever others are trained with
     import keras  # noqa: TID251  # the only place where a Keras 3 file is opened
 
+    if keras.backend.backend() != "tensorflow":
+        raise ModelError(
+            f"{path}: Keras 3 runs on {keras.backend.backend()} in this process, expected TensorFlow; set "
+            "KERAS_BACKEND=tensorflow"
+        )
     try:
-        return keras.models.load_model(path, compile=False, safe_mode=not trust_model)
-    except READING_ERRORS as error:
+        with bounded_variables(path.name, stored, keras3=True):
+            return _built(path, keras.models.load_model(path, compile=False, safe_mode=not trust_model))
+    except ModelError:
+        raise
+    except (*READING_ERRORS, ImportError, tf.errors.OpError) as error:
         raise ModelError(f"{path}: Keras 3 cannot load it ({reason(error)})") from error
 
 
-def _tf_keras_network(path: Path, trust_model: bool) -> FloatNetwork:
-    """Load a network, in float32 and with an output for each class."""
+def _built(path: Path, model: Any) -> Any:
+    """Return a network whose input is known."""
+    if not getattr(model, "inputs", None):
+        raise ModelError(
+            f"{path}: was saved before it was built, so that nothing states what it takes; give it an Input, or call "
+            "it on an image, and save it again"
+        )
+    return model
+
+
+def _standardized(path: Path, model: Any, trust_model: bool) -> Any:
+    """Return a network in float32 whose arithmetic is layers."""
     from edgeclf.graph.private_apis import safe_mode
     from edgeclf.graph.standard_layers import standardize
+
+    try:
+        with safe_mode(not trust_model):  # layers with code of their own are copied with the network
+            return standardize(model)
+    except EdgeclfError:
+        raise
+    except READING_ERRORS as error:
+        raise ModelError(f"{path}: cannot be rebuilt ({reason(error)})") from error
+
+
+def _tf_keras_network(path: Path, trust_model: bool, stored: int | None) -> FloatNetwork:
+    """Load a network, in float32 and with an output for each class."""
+    from edgeclf.graph.private_apis import safe_mode
     from edgeclf.graph.two_classes import split_output
 
-    model = _load_tf_keras(path, trust_model)
+    model = _load_tf_keras(path, trust_model, stored)
     height, width, classes = image_classifier(path, model.input_shape, model.output_shape)
     notes: tuple[str, ...] = ()
-    # layers with code of their own are copied with the network
-    with safe_mode(not trust_model):
-        model = standardize(model)
-        if classes == 1:
+    model = _standardized(path, model, trust_model)
+    if classes == 1:
+        with safe_mode(not trust_model):
             model, note = split_output(model, path.name)
-            notes = (f"{path.name}: {note}",)
+        notes = (f"{path.name}: {note}",)
     return FloatNetwork(
         model=model,
         call=lambda x: model(x, training=False),
@@ -235,10 +277,10 @@ def _tf_keras_network(path: Path, trust_model: bool) -> FloatNetwork:
     )
 
 
-def _keras3_network(path: Path, trust_model: bool) -> FloatNetwork:
+def _keras3_network(path: Path, trust_model: bool, stored: int | None) -> FloatNetwork:
     from edgeclf.keras_files.keras3 import call_in_float32
 
-    model = _load_keras3(path, trust_model)
+    model = _load_keras3(path, trust_model, stored)
     height, width, classes = image_classifier(path, model.input_shape, model.output_shape)
     call, trackable, notes = call_in_float32(model, path.name, trust_model)
     return FloatNetwork(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import lzma
 import zipfile
 import zlib
 from pathlib import Path
@@ -10,8 +11,8 @@ from typing import Any
 from edgeclf.errors import ModelError
 
 READING_ERRORS = (
-    *(OSError, ValueError, LookupError, TypeError, AttributeError, EOFError, RuntimeError, ImportError),
-    *(zipfile.BadZipFile, zlib.error),
+    *(OSError, ValueError, LookupError, TypeError, AttributeError, EOFError, RuntimeError, ArithmeticError),
+    *(AssertionError, zipfile.BadZipFile, zlib.error, lzma.LZMAError),
 )
 """What loaders raise on files that they do not understand."""
 

@@ -100,6 +100,9 @@ def _open(path: Path, stored: Any = None) -> tuple[Callable[[Any], Any], Any, tu
     if spec.shape.rank is None or scores.shape.rank is None:
         raise ModelError(f"{path}: its signature leaves the shape of input or output open; export it with fixed shapes")
 
+    if spec.shape[0] not in (None, 1):
+        raise ModelError(f"{path}: takes {spec.shape[0]} images at once; export it for any number, or for one")
+
     def compute(images: Any) -> Any:
         return call(**{entry: tf.cast(images, spec.dtype)})[result]
 

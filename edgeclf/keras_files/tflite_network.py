@@ -54,7 +54,13 @@ def read_tflite_network(file: ModelFile) -> tf_keras.Model:
         raise ModelError(f"{file.name}: its output does not depend on the image")
     if result.shape.rank != 2:
         result = layers.Flatten(name="scores")(result)
-    network = tf_keras.Model(entry, result, name="network")
+    try:
+        network = tf_keras.Model(entry, result, name="network")
+    except RecursionError as error:  # Keras follows a graph by calls within calls
+        raise ModelError(
+            f"{file.name}: has more layers in a row than tf-keras can build ({count:,} operators); expected a network "
+            "of a few hundred"
+        ) from error
     used = set(network.layers)
     for layer, weights in graph.weights:
         if layer in used:
@@ -86,6 +92,8 @@ def _read(graph: KerasGraph, operator: OperatorInfo, options: Options) -> None:
         raise graph.refuse(operator.name, "expected one output, which nothing else computes")
     try:
         made = build(graph, operator, options)
+    except ModelError:  # a ValueError too
+        raise
     except (ValueError, TypeError, tf.errors.OpError) as error:  # what Keras raises for sizes that do not go together
         reason = str(error).split("\n", 1)[0]
         raise graph.refuse(operator.name, f"its sizes do not fit together ({reason})") from error

@@ -60,7 +60,7 @@ def _convolution(graph: KerasGraph, operator: OperatorInfo, options: Options) ->
         raise graph.refuse(operator.name, "it is a grouped convolution")
     bias = graph.bias(operator, filters)
     weights = kernel.transpose(1, 2, 3, 0)
-    if (height, width) == (1, 1) and tuple(x.shape[1:3]) == (1, 1) and not options["activation"]:
+    if (height, width) == (1, 1) and tuple(x.shape[1:3]) == (1, 1) and operator.outputs[0] == graph.scores:
         dense = graph.add(layers.Dense, [weights[0, 0], bias], units=filters)
         return dense(graph.add(layers.Flatten)(x))
     made = graph.add(
@@ -159,6 +159,8 @@ def _subtraction(graph: KerasGraph, operator: OperatorInfo, options: Options) ->
 def _division(graph: KerasGraph, operator: OperatorInfo, options: Options) -> Any:
     if graph.computed.get(operator.inputs[0]) is None or graph.computed.get(operator.inputs[-1]) is not None:
         raise graph.refuse(operator.name, "expected a tensor divided by a constant")
+    if not graph.constant(operator, 1).all():
+        raise graph.refuse(operator.name, "it divides by zero")
     build = _elementwise(layers.Multiply, lambda values: {"scale": _listed(np.float32(1) / values)})
     return build(graph, operator, options)
 

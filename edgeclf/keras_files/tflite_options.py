@@ -31,11 +31,13 @@ _KNOWN: dict[str, tuple[int, dict[str, tuple[int, str, float]]]] = {
         2,
         {**_WINDOW, "activation": (4, "b", 0), "dilation_w": (5, "i", 1), "dilation_h": (6, "i", 1)},
     ),
+    "DIV": (29, {**_FIRST}),
     "FULLY_CONNECTED": (8, {**_FIRST, "weights_format": (1, "b", 0), "keep_num_dims": (2, "b", 0)}),
     "MAX_POOL_2D": (5, {**_POOL}),
     "MEAN": (27, {"keep_dims": (0, "b", 0)}),
     "MUL": (21, {**_FIRST}),
     "SOFTMAX": (9, {"beta": (0, "f", 0.0)}),
+    "SUB": (28, {**_FIRST}),
 }
 _NONE: Options = MappingProxyType({})
 

@@ -35,8 +35,10 @@ def is_tflite_file(path: Path) -> bool:
     if path.suffix.lower() == ".tflite":
         return True
     try:
+        if not path.is_file():  # a pipe would be waited for
+            return False
         with path.open("rb") as stream:
-            return path.is_file() and stream.read(8)[4:] == b"TFL3"
+            return stream.read(8)[4:] == b"TFL3"
     except OSError:
         return False
 

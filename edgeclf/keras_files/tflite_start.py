@@ -19,6 +19,8 @@ MOST_SCALED = 20.0
 HIGHEST_CENTER = 2.0
 """What is made zero of is below it where fractions enter, about 0.5, and far above it where pixels do, about 127."""
 _SCALING = ("MUL", "ADD", "SUB", "DIV")
+_MOST_SCALINGS = 8
+"""Operators that may scale an input one after the other; a file may lead in a circle."""
 _ZERO_OF_PIXELS = {"uint8": 0, "int8": -128}
 """The number of an 8-bit input that stands for pixel value 0."""
 
@@ -68,15 +70,14 @@ def read_tflite_start(path: str | Path) -> tuple[Any, Normalization, tuple[str, 
 
 def find_normalization(file: ModelFile) -> tuple[Normalization, tuple[str, ...]]:
     """Find how pixels enter a file that `check_tflite_start` has passed, and what was assumed of that, a line each."""
-    shape = file.shape
+    shape, known = file.shape, resolve_input_range(file, None)
+    if known is not None and known.applied is not None:
+        return known.applied, known.notes
     if shape.dtype in _ZERO_OF_PIXELS:
         scale = shape.scale or 1.0
         # the real value of pixel p is (p + low - zero point) * scale
         mean = float(np.float64(shape.zero_point) - _ZERO_OF_PIXELS[shape.dtype])
-        return Normalization((mean,), (1 / scale,)), ()
-    known = resolve_input_range(file, None)
-    if known is not None and known.applied is not None:
-        return known.applied, ()
+        return Normalization((mean,), (1 / scale,)), () if known is None else known.notes
     unstated, (factor, center) = f"{file.name} does not state how pixels enter it", _find_scaling(file.graph)
     if center is not None:
         assumed = RAW if center > HIGHEST_CENTER else CANDIDATES["0..1"]
@@ -96,8 +97,10 @@ def _find_scaling(graph: TfliteModel) -> tuple[float, float | None]:
         it adds or subtracts something, else None. Means over the channels.
     """
     factor, center, tensor = 1.0, None, graph.input_indices[0]
-    for _ in graph.operators:  # a file may lead in a circle
-        readers = [operator for operator in graph.operators if tensor in operator.inputs]
+    seen = set[int]()
+    while tensor not in seen and len(seen) < _MOST_SCALINGS:
+        seen.add(tensor)
+        readers = graph.consumers(tensor)
         if len(readers) != 1 or readers[0].name not in _SCALING or not readers[0].outputs:
             break
         operator = readers[0]

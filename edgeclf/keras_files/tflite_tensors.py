@@ -13,6 +13,9 @@ from edgeclf.errors import ModelError
 
 Weights = npt.NDArray[np.float32]
 
+_BEHIND_SCORES = frozenset(
+    {"CAST", "DEQUANTIZE", "LOGISTIC", "MEAN", "QUANTIZE", "RESHAPE", "SOFTMAX", "SQUEEZE", "TANH"}
+)
 _VALUES, _FREE_VALUES = 4, 1_000_000
 """Values that all constants may have together: for each byte of the file (a byte holds two of 4 bits), and at least."""
 
@@ -23,6 +26,7 @@ class KerasGraph:
     Attributes:
         computed: by the tensor's number.
         weights: of each new layer that has some, set once all layers are built.
+        scores: number of the tensor that the classifier computes: nothing with weights comes behind it.
     """
 
     def __init__(self, file: ModelFile) -> None:
@@ -32,6 +36,7 @@ class KerasGraph:
         self.weights: list[tuple[Any, list[Weights]]] = []
         self._counts: dict[str, int] = {}
         self._producers = {made: operator for operator in reversed(file.graph.operators) for made in operator.outputs}
+        self.scores = _find_scores(file)
         self._budget = _VALUES * len(file.content) + _FREE_VALUES
 
     def refuse(self, name: str, reason: str) -> ModelError:
@@ -112,6 +117,18 @@ class KerasGraph:
         if weights is not None:
             self.weights.append((made, weights))
         return made
+
+
+def _find_scores(file: ModelFile) -> int:
+    """Walk from the output back over what neither has weights nor reads a second tensor."""
+    producers = {made: operator for operator in file.graph.operators for made in operator.outputs}
+    found = file.graph.output_indices[0]
+    for _ in file.graph.operators:  # a file may lead in a circle
+        operator = producers.get(found)
+        if operator is None or operator.name not in _BEHIND_SCORES or not operator.inputs:
+            break
+        found = operator.inputs[0]
+    return found
 
 
 def dequantize_constant(tensor: TensorInfo, values: npt.NDArray[Any]) -> npt.NDArray[Any]:

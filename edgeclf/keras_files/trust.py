@@ -113,8 +113,12 @@ def _dictionaries(value: Any) -> Iterator[dict[str, Any]]:
             waiting.extend(current)
 
 
+_LONGEST = 160
+
+
 def refusal(file: str, what: str, harm: str = "run code from the file") -> UntrustedModelError:
     """Make the error for a file that holds `what`, which could do `harm`."""
+    shown = what if len(what) <= _LONGEST else f"{what[:_LONGEST]}..."
     return UntrustedModelError(
-        f"{file} holds {what}, which could {harm}; if you trust where it comes from, add --trust-model"
+        f"{file} holds {shown}, which could {harm}; if you trust where it comes from, add --trust-model"
     )

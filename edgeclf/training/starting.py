@@ -248,6 +248,9 @@ def _from_file(path: Path, config: TrainConfig, *, trust_model: bool) -> Startin
         network, entering, notes = read_tflite_start(path)
     else:
         network = flatten(load_float_model(path, trust_model=trust_model))
+        if len(network.inputs) != 1 or network.inputs[0].shape.rank != 4:
+            taken = ", ".join(str(tuple(one.shape)) for one in network.inputs)
+            raise InputError(f"{path}: expected a network that takes images [N, height, width, 3], got {taken}")
     name, sides = path.absolute().name, tuple(network.inputs[0].shape[1:3])
     size = None if None in sides else plain_size(*sides)
     if config.model:
