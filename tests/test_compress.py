@@ -29,6 +29,7 @@ pytest.importorskip("tensorflow_model_optimization")
 from edgeclf.compression import CompressedModel, Recipe  # noqa: E402
 from edgeclf.compression.choice import with_settings  # noqa: E402
 from edgeclf.compression.export.graph_queries import float_operators  # noqa: E402
+from edgeclf.compression.pipeline.model_folder import ModelFolder  # noqa: E402
 
 pytestmark = pytest.mark.slow
 layers = tf_keras.layers
@@ -375,6 +376,88 @@ def test_a_network_with_dropout_is_fine_tuned_to_the_same_weights_again(data: Da
         ).models
         files.append(Path(model.path).read_bytes())
     assert files[0] == files[1]
+
+
+def test_frozen_layers_are_trained_too(network: Any, data: Dataset, tmp_path: Path) -> None:
+    """Networks are saved with the layers frozen that a training left as they were; pruned, those have to recover."""
+    made = tf_keras.models.clone_model(network)
+    made.set_weights(network.get_weights())
+    for layer in made.layers:
+        layer.trainable = False
+    made.save(tmp_path / "frozen.keras")
+    network.save(tmp_path / "free.keras")
+    # the layers themselves, by the order of their weights: the files have the names of two networks
+    found = {}
+    for name in ("frozen", "free"):
+        (model,) = compress(
+            tmp_path / f"{name}.keras", short_recipe("prune50-float32"), data=data, out=tmp_path / name
+        ).models
+        found[name] = [tensor.values() for tensor in weights_of(graph(model.path))]
+    for ours, expected in zip(found["frozen"], found["free"], strict=True):
+        np.testing.assert_array_equal(ours, expected)
+
+
+def test_a_softmax_in_front_of_what_only_shapes_is_one(network: Any) -> None:
+    from edgeclf.graph.outputs import gives_probabilities
+
+    assert gives_probabilities(network)
+    scores, (image,) = network.outputs[0], network.inputs
+    for behind in (layers.Reshape((3,)), layers.Flatten(), layers.Dropout(0.5), layers.Activation("linear")):
+        assert gives_probabilities(tf_keras.Model(image, behind(scores)))
+    logits = network.layers[-1].input
+    for head in (layers.Dense(3), layers.Dense(3, activation="sigmoid"), layers.Reshape((8,))):
+        assert not gives_probabilities(tf_keras.Model(image, head(logits)))
+    assert gives_probabilities(tf_keras.Model(image, layers.Reshape((3,))(layers.Softmax()(layers.Dense(3)(logits)))))
+
+
+def test_a_normalization_by_a_mean_image_stays_a_layer(data: Dataset, tmp_path: Path) -> None:
+    tf_keras.utils.set_random_seed(0)
+    images = np.asarray(data.splits["train"].images).astype(np.float32)
+    norm = layers.Normalization(axis=(1, 2, 3))
+    norm.adapt(images)
+    x = inputs = layers.Input((16, 16, 3))
+    x = layers.Conv2D(4, 3, activation="relu")(norm(x))
+    network = tf_keras.Model(inputs, layers.Dense(3, activation="softmax")(layers.Flatten()(x)))
+    colored_squares.trained(network, data, epochs=3)
+    network.save(tmp_path / "net.keras")
+    settings = {"data": data, "out": tmp_path / "out", "fit_probabilities": False}
+    made = compress(tmp_path / "net.keras", ["float32", "int8"], **settings).models
+    expected = np.asarray(network(images))
+    for model, tolerance in zip(made, (1e-5, 0.1), strict=True):
+        found = Classifier(model.path).probabilities(np.asarray(data.splits["train"].images))
+        np.testing.assert_allclose(found, expected, atol=tolerance)
+
+
+def test_an_output_that_stays_float_is_said(source: Path, data: Dataset, tmp_path: Path) -> None:
+    settings = {"float_operators": ("SOFTMAX",)}
+    (model,) = compress(source, "int8", data=data, out=tmp_path, io="int8", **settings).models
+    assert graph(model.path).outputs[0].dtype == "float32"
+    assert "its output is float32, not int8: the last layer computes in float" in model.notes
+
+
+def test_settings_of_int8_alone_are_refused_elsewhere(source: Path, tmp_path: Path) -> None:
+    for name, value in (("equalization", True), ("bias_correction", False)):
+        with pytest.raises(InputError, match=f"{name}={str(value).lower()} goes with int8 models, got float16"):
+            compress(source, "float16", out=tmp_path / "out", **{name: value})
+
+
+def test_an_interrupted_call_that_timed_nothing_is_timed(
+    source: Path, data: Dataset, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    recipes = ["float32", "float16"]
+
+    def interrupted(*_: Any, **__: Any) -> Any:
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(ModelFolder, "close", interrupted)
+    with pytest.raises(KeyboardInterrupt):
+        compress(source, recipes, data=data, out=tmp_path)
+    monkeypatch.undo()
+    models = compress(source, recipes, data=data, out=tmp_path, speed=True).models
+    assert all(model.speed is not None for model in models)
+    for model in models:
+        record = json.loads(Path(model.path).with_suffix(".json").read_text())
+        assert record["model"]["speed"]["median_ms"] == model.speed.median_ms
 
 
 def test_two_settings_of_a_step_lie_side_by_side(source: Path, data: Dataset, tmp_path: Path) -> None:

@@ -46,6 +46,16 @@ def test_a_tflite_file_becomes_onnx_that_computes_the_same_from_raw_pixels(tmp_p
     assert any("computed by onnxruntime on 48 pictures: differs from LiteRT by at most" in note for note in model.notes)
 
 
+def test_a_line_break_in_a_label_makes_no_two_classes(tmp_path: Path) -> None:
+    path = tmp_path / "digits.tflite"
+    path.write_bytes(bare("float_0_1"))
+    names = ("ze\nro", *DIGIT_NAMES[1:])
+    (model,) = api.compress(path, to="onnx", normalize="0..1", labels=names, speed=False).models
+    session = onnxruntime.InferenceSession(Path(model.path).read_bytes(), providers=["CPUExecutionProvider"])
+    stored = session.get_modelmeta().custom_metadata_map["labels"].split("\n")
+    assert stored == ["ze ro", *DIGIT_NAMES[1:]]
+
+
 def test_a_keras_network_becomes_onnx_beside_a_tflite_file(tmp_path: Path) -> None:
     tf_keras = pytest.importorskip("tf_keras")
     layers = tf_keras.layers

@@ -42,8 +42,13 @@ TRAININGS = [
 ]
 
 
-def folder(path: Path, request: dict[str, Any] = REQUEST, *, overwrite: bool = False) -> ModelFolder:
-    return ModelFolder(path, "net", request, ["int8.tflite", "float16.tflite"], overwrite=overwrite)
+BOTH = ("int8.tflite", "float16.tflite")
+
+
+def folder(
+    path: Path, request: dict[str, Any] = REQUEST, files: tuple[str, ...] = BOTH, *, overwrite: bool = False
+) -> ModelFolder:
+    return ModelFolder(path, "net", request, files, overwrite=overwrite)
 
 
 def made(path: Path, recipe: str = "int8") -> dict[str, Any]:
@@ -110,6 +115,27 @@ def test_after_a_failure_a_corrected_command_replaces_what_the_failed_one_left(t
     for request in ({"calibration": 20}, {"calibration": 30}):
         with pytest.raises(OutputError, match="exists"):
             folder(tmp_path, request)
+
+
+def test_other_calls_take_nothing_from_an_interrupted_one(tmp_path: Path) -> None:
+    first = folder(tmp_path, files=("int8.tflite",))  # and killed after a training and a model
+    StageCheckpoints(first.unfinished, "stage").save("pruning", [np.arange(3.0)])
+    first.write("int8.tflite", b"model", made(tmp_path), "key")
+    folder(tmp_path, {"calibration": 20}, ("float32.tflite",)).give_up()  # a call that is refused later on
+    other = folder(tmp_path, {"calibration": 50}, ("float16.tflite",))
+    other.write("float16.tflite", b"another", made(tmp_path), "another key")
+    other.close()
+    again = folder(tmp_path, files=("int8.tflite",))
+    assert again.finished("int8.tflite", "key") is not None
+    assert StageCheckpoints(again.unfinished, "stage").load("pruning") is not None
+    # a model that another call has finished meanwhile is its own
+    other = folder(tmp_path, {"calibration": 40}, ("int8.tflite",))
+    other.write("int8.tflite", b"another", made(tmp_path), "another key")
+    other.close()
+    with pytest.raises(OutputError, match="exists"):
+        folder(tmp_path, files=("int8.tflite",))
+    folder(tmp_path, files=("int8.tflite",), overwrite=True).close()
+    assert sorted(path.suffix for path in tmp_path.iterdir()) == [".json", ".json", ".tflite", ".tflite"]
 
 
 def test_a_finished_training_is_kept_after_an_error_and_removed_at_the_end(tmp_path: Path) -> None:

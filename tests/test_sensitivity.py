@@ -150,13 +150,13 @@ def test_compress_lists_the_layers_and_keeps_those_in_float_that_it_is_given(tmp
 
     # what a killed call left is no leave to replace the list of another one
     unfinished = tmp_path / "out" / ".network.unfinished"
-    unfinished.mkdir()
-    (unfinished / "request.json").write_text("of another call")
+    (unfinished / "0123456789abcdef").mkdir(parents=True)
+    (unfinished / "0123456789abcdef" / "request.json").write_text("of another call")
     before = Path(found.path).read_bytes()
     with pytest.raises(OutputError, match=r"network-sensitivity\.json: exists; replace it with --overwrite"):
         colored_squares.compress(path, "float32", data=data, out=tmp_path / "out", sensitivity=True)
     assert Path(found.path).read_bytes() == before
-    assert not unfinished.exists()
+    assert [path.name for path in unfinished.iterdir()] == ["0123456789abcdef"]
 
     chosen = found.ranked()[0].layer
     mixed = colored_squares.compress(

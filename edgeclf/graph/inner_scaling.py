@@ -4,13 +4,23 @@ from __future__ import annotations
 
 from typing import Any
 
-from edgeclf.graph.private_apis import entering, following
+from edgeclf.graph.private_apis import all_layers, entering, following
 
 SCALING = "edgeclf_rescaling"
 """Name of the layer that edgeclf itself puts behind the input: a 1x1 convolution where blue comes first."""
 _SCALING = frozenset({"Rescaling", "Normalization"})
 _ARITHMETIC = frozenset({"Add", "Subtract", "Multiply", "TrueDivide", "Divide", "Negative"})
 """Operations of Keras 3; its layers of these names are others."""
+
+
+def unfreeze(model: Any) -> None:
+    """Make all layers of a tf-keras model trainable, but edgeclf's own scaling: a step that trains trains them all.
+
+    Networks are saved with the layers frozen that a training left as they were; pruned or shrunk, those need it most.
+    """
+    for layer in all_layers(model):
+        if layer.name != SCALING:
+            layer.trainable = True
 
 
 def scales_input(model: Any) -> bool:

@@ -123,8 +123,15 @@ def _scalings(model: Any) -> list[Any]:
         reading = readers(behind)
         if len(reading) != 1 or not isinstance(reading[0], SCALING_KINDS) or calls_of(reading[0]) != 1:
             return found
+        if not _is_by_channel(reading[0]):
+            return found
         behind = reading[0]
         found.append(behind)
+
+
+def _is_by_channel(layer: Any) -> bool:
+    """Return whether a scaling layer has one number, or one for each channel, and not one for each place."""
+    return not isinstance(layer, layers.Normalization) or all(size == 1 for size in np.shape(layer.mean)[:-1])
 
 
 def scale_and_offset(layer: Any) -> tuple[Any, Any]:

@@ -14,6 +14,7 @@ import tf_keras
 
 from edgeclf.errors import ModelError
 from edgeclf.graph.flatten import flatten
+from edgeclf.graph.outputs import SHAPE_ONLY
 from edgeclf.graph.private_apis import has_graph, producer, readers
 from edgeclf.graph.rewire import rewire
 
@@ -25,7 +26,6 @@ ASSUMED_LOGIT = (
     "BinaryCrossentropy(from_logits=True)"
 )
 TWO_CLASSES = "its one output is taken as the probability of the second of two classes, in sorted order"
-_SHAPE_ONLY = (layers.Flatten, layers.Reshape, layers.Dropout)
 
 
 def split_output(model: Any, name: str) -> tuple[Any, str]:
@@ -68,7 +68,7 @@ def check_one_output(activation: str, name: str) -> None:
 def _activated_layer(flat: Any) -> Any:
     """Find the layer whose activation the output ends in, in front of layers that only shape it."""
     layer = producer(flat.outputs[0])
-    while isinstance(layer, _SHAPE_ONLY) or _is_linear_activation(layer):
+    while isinstance(layer, SHAPE_ONLY) or _is_linear_activation(layer):
         layer = producer(layer.input)
     return layer
 

@@ -120,7 +120,7 @@ def load_network(given: str | Path, *, trust_model: bool = False) -> LoadedNetwo
     if path.is_dir():
         from edgeclf.keras_files.saved_model import load_saved_model
 
-        return LoadedNetwork(path, path.name, None, "SavedModel", load_saved_model(path, trust_model))
+        return LoadedNetwork(path, path.resolve().name, None, "SavedModel", load_saved_model(path, trust_model))
     if is_tflite_file(path):
         file, network, label_source = load_tflite_source(path)
         return LoadedNetwork(path, path.stem, None, TFLITE, network, file, label_source)
@@ -256,10 +256,12 @@ def _standardized(path: Path, model: Any, trust_model: bool) -> Any:
 
 def _tf_keras_network(path: Path, trust_model: bool, stored: int | None) -> FloatNetwork:
     """Load a network, in float32 and with an output for each class."""
+    from edgeclf.graph.inner_scaling import unfreeze
     from edgeclf.graph.private_apis import safe_mode
     from edgeclf.graph.two_classes import split_output
 
     model = _load_tf_keras(path, trust_model, stored)
+    unfreeze(model)
     height, width, classes = image_classifier(path, model.input_shape, model.output_shape)
     notes: tuple[str, ...] = ()
     model = _standardized(path, model, trust_model)

@@ -75,5 +75,5 @@ FLOAT16 = TFLiteFormat(
 DYNAMIC = TFLiteFormat(
     "dynamic",
     _dynamic,
-    remark="weights are stored in int8; activations stay float, and are rounded anew in each run",
+    remark="weights of 1,024 values or more are stored in int8; activations stay float, and are rounded in each run",
 )

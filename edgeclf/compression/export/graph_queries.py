@@ -28,7 +28,7 @@ def float_operators(model: TfliteModel) -> tuple[str, ...]:
         edge = set(op.inputs) & set(model.input_indices) or set(op.outputs) & set(model.output_indices)
         if op.name in _EDGES and edge:
             continue
-        if op.name in ("QUANTIZE", "DEQUANTIZE") or any(t.dtype in _FLOATS for t in touched):
+        if any(t.dtype in _FLOATS for t in touched):
             found.append(op.name)
     return tuple(found)
 

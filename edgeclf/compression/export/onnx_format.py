@@ -137,7 +137,8 @@ def _describe(model: Any, network: FloatNetwork) -> None:
     for node in model.graph.node:
         for side in (node.input, node.output):
             side[:] = [names.get(name, name) for name in side]
-    onnx.helper.set_model_props(model, {LABELS: "\n".join(network.classes), FIT: network.input.fit})
+    labels = "\n".join(" ".join(name.splitlines()) for name in network.classes)
+    onnx.helper.set_model_props(model, {LABELS: labels, FIT: network.input.fit})
     onnx.checker.check_model(model)
 
 

@@ -19,6 +19,7 @@ from edgeclf.versions import package_version
 
 RESIZE_RULE = "area when shrinking, else bilinear"
 PACKAGES = ("edgeclf", "tensorflow", "tf-keras", "tensorflow-model-optimization", "ai-edge-litert", "numpy")
+"""Recorded in every file."""
 
 
 def package(

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, ClassVar
 
 from edgeclf.artifact.tflite_editor import TfliteEditor
@@ -71,6 +71,10 @@ class TFLite(Exporter, Record):
                 raise UnknownNameError(name, value, known)
             if value != known[0] and self.format != "int8":
                 raise InputError(f"{name}={value} goes with int8 models, got {self.format}")
+        for name, changed in (("bias_correction", not self.bias_correction), ("equalization", self.equalization)):
+            if changed and self.format != "int8":
+                value = str(getattr(self, name)).lower()
+                raise InputError(f"{name}={value} goes with int8 models, got {self.format}")
         if self.policy.selects and self.format != "int8":
             raise InputError(f"float_layers and float_operators go with int8 models, got {self.format}")
 
@@ -135,4 +139,7 @@ class TFLite(Exporter, Record):
         converted = FORMATS[self.format].convert(network, self, context)
         editor = TfliteEditor(converted.content)
         editor.shorten_names()
-        return ExportedFile(editor.pack(), self.format + self.suffix, input_range=converted.input_range)
+        made = ExportedFile(editor.pack(), self.format + self.suffix, input_range=converted.input_range)
+        if self.policy.selects and self.io != "float32" and made.graph.outputs[0].dtype == "float32":
+            made = replace(made, notes=(f"its output is float32, not {self.io}: the last layer computes in float",))
+        return made

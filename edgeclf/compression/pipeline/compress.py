@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 
+from edgeclf.artifact.model_file import ModelFile
 from edgeclf.compression.compress_report import CompressedModel, CompressReport
 from edgeclf.compression.layer_sensitivity import SENSITIVITY_FILES
 from edgeclf.compression.pipeline.context import RecipeContext
@@ -79,6 +80,11 @@ def _make(
     finished = folder.finished(file, key)
     if finished is not None:
         cache.gzip_bytes[recipe.name] = finished.gzip_bytes
+        if meter is None or finished.speed is not None:
+            return finished
+        # the interrupted call did not time it
+        finished = dataclasses.replace(finished, speed=meter.measure_file(ModelFile.read(finished.path)))
+        folder.amend(file, finished)
         return finished
     candidate = run_recipe(context.original, recipe, context, cache)
     content = recipe.export.encode(candidate.file.content)

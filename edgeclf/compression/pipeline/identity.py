@@ -13,6 +13,9 @@ from edgeclf.dataset import Dataset
 from edgeclf.keras_files.loading import LoadedNetwork
 from edgeclf.versions import package_version
 
+_CONVERTERS = ("litert-quantizer", "onnx", "tf2onnx")
+"""Optional packages that decide what some exporters make."""
+
 
 def describe_network(loaded: LoadedNetwork) -> dict[str, Any]:
     """Describe in plain values which network it is, by its content, and how it was trained."""
@@ -27,9 +30,9 @@ def describe_network(loaded: LoadedNetwork) -> dict[str, Any]:
 
 
 def _digest_of_files(path: Path) -> str:
-    """Return the SHA-256 of a file, or of all files of a folder with their names."""
+    """Return the SHA-256 of a file, or of the files of a SavedModel with their names."""
     digest = hashlib.sha256()
-    for file in [path] if path.is_file() else sorted(p for p in path.rglob("*") if p.is_file()):
+    for file in [path] if path.is_file() else _list_saved_model(path):
         if file != path:
             digest.update(str(file.relative_to(path)).encode() + b"\0")
         with file.open("rb") as stream:
@@ -38,9 +41,15 @@ def _digest_of_files(path: Path) -> str:
     return digest.hexdigest()
 
 
+def _list_saved_model(path: Path) -> list[Path]:
+    """List the files that are the network; what is made of it may lie in the same folder."""
+    parts = [path / "saved_model.pb", *(path / "variables").rglob("*"), *(path / "assets").rglob("*")]
+    return sorted(part for part in parts if part.is_file())
+
+
 def _settings(plan: CompressPlan) -> dict[str, Any]:
     given = None if plan.normalization is None else plan.normalization.to_dict()
-    versions = {name: package_version(name) for name in PACKAGES}
+    versions = {name: package_version(name) for name in (*PACKAGES, *_CONVERTERS)}
     labels = None if plan.labels is None else list(plan.labels)
     settings = {
         "calibration": plan.calibration,

@@ -1,9 +1,9 @@
 """The folder that the models of one call are written to, so that a killed call can be run again without `--overwrite`.
 
-While a call works, a hidden folder beside its models holds what was asked for and the weights of finished trainings. A
-model counts as finished only if its record names the same recipe, source, data and settings, and its bytes are those
-that the record describes: what an earlier call left there, or a record that was written just before the kill, is made
-again.
+While a call works, a hidden folder beside its models holds what was asked for and the weights of finished trainings,
+each request in a folder of its own, so that another call takes nothing from an interrupted one. A model counts as
+finished only if its record names the same recipe, source, data and settings, and its bytes are those that the record
+describes: what an earlier call left there, or a record that was written just before the kill, is made again.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ from edgeclf.compression.compress_report import CompressedModel
 from edgeclf.errors import OutputError
 from edgeclf.json_text import read_json, write_json
 
-_NOTE, _WRITTEN = "request.json", ".written"
+_NOTE, _WRITTEN, _UNFINISHED = "request.json", ".written", ".unfinished"
 
 
 def check_not_in_the_way(folder: Path, name: str, files: Sequence[str], overwrite: bool) -> None:
@@ -38,16 +38,33 @@ def check_not_in_the_way(folder: Path, name: str, files: Sequence[str], overwrit
     Raises:
         OutputError: one of them is there already.
     """
-    unfinished = folder / f".{name}.unfinished"
+    requests = _requests(folder, name)
     for file in files:
         path = folder / f"{name}-{file}"
-        if path.exists() and not overwrite and not (unfinished / f"{file}{_WRITTEN}").exists():
+        left = any((request / f"{file}{_WRITTEN}").exists() for request in requests)
+        if path.exists() and not overwrite and not left:
             raise OutputError(f"{path}: exists; replace it with --overwrite or use another --out")
 
 
 def is_unfinished(folder: Path, name: str) -> bool:
     """Return whether a call that was killed, or that failed, left what it was asked for."""
-    return (folder / f".{name}.unfinished" / _NOTE).is_file()
+    return any((request / _NOTE).is_file() for request in _requests(folder, name))
+
+
+def _requests(folder: Path, name: str) -> list[Path]:
+    """List the folders of calls that did not come to their end, one a request."""
+    with contextlib.suppress(OSError):
+        return list((folder / f".{name}{_UNFINISHED}").iterdir())
+    return []
+
+
+def _release(request: Path, mark: str) -> None:
+    """Take from an interrupted call the leave to replace a file, which another call writes; without any, it is gone."""
+    (request / mark).unlink(missing_ok=True)
+    with contextlib.suppress(OSError):
+        if [path.name for path in request.iterdir()] == [_NOTE]:
+            (request / _NOTE).unlink()
+            request.rmdir()
 
 
 class ModelFolder:
@@ -70,9 +87,10 @@ class ModelFolder:
         self._is_new = not folder.exists()
         check_writable(folder)
         self.folder, self.name = folder, name
-        self.unfinished = folder / f".{name}.unfinished"
-        self._note = self.unfinished / _NOTE
         text = json.dumps(request, sort_keys=True, ensure_ascii=False)
+        key = hashlib.sha256(text.encode("utf-8", "surrogatepass")).hexdigest()[:16]
+        self.unfinished = folder / f".{name}{_UNFINISHED}" / key
+        self._note = self.unfinished / _NOTE
         self._made = False
         # temporary files of a killed call; nobody else writes under these names
         for file in files:
@@ -80,9 +98,12 @@ class ModelFolder:
                 for rest in folder.glob(f".{glob.escape(path.name)}.*.partial"):
                     rest.unlink(missing_ok=True)
         self.interrupted = self._is_same_request(text)
-        check_not_in_the_way(folder, name, files, overwrite or self.interrupted)
+        check_not_in_the_way(folder, name, files, overwrite)
         if not self.interrupted:
             write_text(self._note, text)
+            for file in files:  # the same call, run again without --overwrite, may still replace these
+                if self.model_path(file).exists():
+                    write_text(self.unfinished / f"{file}{_WRITTEN}", "")
 
     def model_path(self, file: str) -> Path:
         """Return where the model goes."""
@@ -124,9 +145,18 @@ class ModelFolder:
         whole = {**record, "sha256": hashlib.sha256(content).hexdigest(), "request": key}
         # the model comes last: where it is, its figures are
         write_text(self.record_path(file), write_json(whole, indent=1) + "\n")
-        write_text(self.unfinished / f"{file}{_WRITTEN}", "")
+        mark = f"{file}{_WRITTEN}"
+        for request in _requests(self.folder, self.name):
+            if request != self.unfinished:
+                _release(request, mark)
+        write_text(self.unfinished / mark, "")
         write_bytes(self.model_path(file), content)
         self._made = True
+
+    def amend(self, file: str, made: CompressedModel) -> None:
+        """Write the figures of a finished model anew, beside what else its record holds."""
+        path = self.record_path(file)
+        write_text(path, write_json({**read_json(path), "model": made.to_dict()}, indent=1) + "\n")
 
     def close(self) -> None:
         """Remove what was kept for a killed call: all is made."""
@@ -137,6 +167,7 @@ class ModelFolder:
             path.unlink(missing_ok=True)
         with contextlib.suppress(OSError):  # another call may have begun
             self.unfinished.rmdir()
+            self.unfinished.parent.rmdir()
 
     def give_up(self) -> None:
         """Keep what an error left, so that the same call resumes there; where nothing was made, nothing is kept."""

@@ -66,12 +66,12 @@ def check_request(plan: CompressPlan, progress: Progress = SILENT) -> Images:
     for recipe in plan.recipes:
         recipe.export.check_available()
     files = [recipe.file_name + recipe.export.suffix for recipe in plan.recipes]
-    name = run.name if run is not None else path.name if path.is_dir() else path.stem
+    name = run.name if run is not None else path.resolve().name if path.is_dir() else path.stem
     folder = find_folder(plan, path, run)
-    # Whether an unfinished call is the same one, `ModelFolder` sees when the network is loaded.
+    check_not_in_the_way(folder, name, files, plan.overwrite)
     if plan.sensitivity:
-        files.extend(SENSITIVITY_FILES)
-    check_not_in_the_way(folder, name, files, plan.overwrite or is_unfinished(folder, name))
+        # Whether an unfinished call is the same one, `ModelFolder` sees when the network is loaded.
+        check_not_in_the_way(folder, name, SENSITIVITY_FILES, plan.overwrite or is_unfinished(folder, name))
     images = choose_data(run, path.name, plan.data, plan.recipes)
     if images is None and plan.sensitivity:
         raise InputError(f"--sensitivity needs images with labels, and {path.name} names none; add --data PHOTOS")
@@ -110,7 +110,10 @@ def find_folder(plan: CompressPlan, path: Path, run: RunFolder | None) -> Path:
     """
     if plan.out is not None:
         return Path(plan.out)
-    return run.compressed_path if run is not None else path.parent / "compressed"
+    if run is not None:
+        return run.compressed_path
+    place = path if path.name not in ("", "..") else path.resolve()  # beside a folder, not inside it
+    return place.parent / "compressed"
 
 
 def check_kind(kind: str, name: str, recipes: Sequence[Recipe]) -> None:

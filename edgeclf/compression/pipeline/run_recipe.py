@@ -85,9 +85,8 @@ def run_recipe(network: FloatNetwork, recipe: Recipe, context: RecipeContext, ca
     split = None if scored is None or top1 is None else scored[0]
     selected = split == "validation" and (context.selected or recipe.trains)
     metrics = _metrics(split, top1, context, selected)
-    content, fit = exported.content, Fit(None)
+    content, fit = exported.content, fit_exported(exported, outputs, context)
     if exported.is_tflite:
-        fit = fit_exported(exported, outputs, context)
         content = _package(exported, recipe, context, calibration, metrics, fit)
     file = ModelFile(content, f"{context.name}-{recipe.file_name}{recipe.export.suffix}")
     stats, plain = model_file_stats(file), Recipe((), recipe.export)

@@ -87,6 +87,9 @@ def score_exported(exported: ExportedFile, context: RecipeContext) -> Scored | N
 def fit_exported(exported: ExportedFile, scored: Scored | None, context: RecipeContext) -> Fit:
     """Fit probabilities on the outputs for the validation split, where that is what was scored."""
     split = scored_split(context.data)
+    if not exported.is_tflite:
+        lacks = f"--precision has no effect: {exported.name} cannot carry a threshold; a .tflite file can"
+        return Fit(None, note="" if context.precision is None else lacks)
     if not (context.fit_probabilities and context.labelled) or scored is None or split is None or context.data is None:
         lacks = "--precision has no effect: probabilities are fitted on labelled validation images, and there are none"
         return Fit(None, note="" if context.precision is None else lacks)

@@ -56,7 +56,7 @@ class Cluster(Step, Record):
         """Return the step that `16` stands for."""
         try:
             number = int(value)
-        except (TypeError, ValueError):
+        except (TypeError, ValueError, OverflowError):
             number = None
         if number is None or isinstance(value, bool) or number != float(value):
             raise InputError(f"cluster must be a whole number of distinct weights such as 16, got {value!r}")

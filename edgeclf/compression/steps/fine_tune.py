@@ -16,7 +16,7 @@ from edgeclf.compression.steps.fine_tuning import FineTuning
 from edgeclf.dataset.types import Split
 from edgeclf.errors import InputError, RunFailedError
 from edgeclf.graph.float_network import FloatNetwork
-from edgeclf.graph.private_apis import producer
+from edgeclf.graph.outputs import gives_probabilities
 from edgeclf.image.views import average_views, cut_views
 from edgeclf.progress import Progress, Task
 from edgeclf.training.augmentation import LEVELS
@@ -114,17 +114,6 @@ def automatic_epochs(epochs: int | None, steps: int, target_steps: int) -> int:
     if epochs is not None:
         return epochs
     return min(max(math.ceil(target_steps / steps), FEWEST_EPOCHS), MOST_EPOCHS)
-
-
-def gives_probabilities(model: Any) -> bool:
-    """Return whether the network ends in a softmax."""
-    layer = producer(model.outputs[0])
-    inner = getattr(layer, "layer", layer)
-    if isinstance(inner, tf_keras.layers.Softmax):
-        return True
-    activation = getattr(inner, "activation", None)
-    activation = getattr(activation, "activation", activation)
-    return bool(getattr(activation, "__name__", "") == "softmax")
 
 
 def copy_model(model: Any) -> Any:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Mapping
 from dataclasses import replace
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Any
@@ -83,8 +84,9 @@ def choose_layers(model: Any, step: Prune) -> tuple[frozenset[str], float, tuple
     later = sum(quantizable.find_loose_scalings(model).values())
     goal = step.fraction * (total + later) / (total - dense)
     if goal > HIGHEST:
+        stay = f"{dense:,} of {total:,} weights stay dense ({_name_dense(model, chosen)}), and " if dense else ""
         raise InputError(
-            f"prune {step.fraction:g}: {dense:,} of {total:,} weights are depthwise and stay dense; ask for less"
+            f"prune {step.fraction:g}: {stay}{percent(HIGHEST, 0)} of a layer's weights can go at most; ask for less"
         )
     return frozenset(chosen), goal, ()
 
@@ -107,9 +109,23 @@ def _prunable(layer: Any, pattern: str | None) -> bool:
     return pattern is None or int(layer.kernel.shape[-2]) % 4 == 0
 
 
+def _name_dense(model: Any, chosen: Mapping[str, Any]) -> str:
+    """Name the kinds of layers whose weights stay dense."""
+    with_weights = (
+        type(layer).__name__ for layer in model.layers if layer.name not in chosen and _layer_kernels(layer)
+    )
+    return ", ".join(dict.fromkeys(with_weights))
+
+
 def _kernels(model: Any) -> list[Any]:
     """List what counts as weights in the file: everything of two dimensions and more."""
-    return [weight for layer in model.layers for weight in layer.weights if len(weight.shape) >= 2]
+    return [weight for layer in model.layers for weight in _layer_kernels(layer)]
+
+
+def _layer_kernels(layer: Any) -> list[Any]:
+    if isinstance(layer, layers.PReLU):  # slopes, however many axes they have
+        return []
+    return [weight for weight in layer.weights if len(weight.shape) >= 2]
 
 
 def _finish(layer: Any, goal: float, pattern: str | None) -> None:

@@ -31,7 +31,7 @@ def score_taylor(model: Any, graph: ChannelGraph, batches: Batches) -> Scores:
     import tensorflow as tf
     import tf_keras
 
-    from edgeclf.graph.private_apis import producer
+    from edgeclf.graph.outputs import gives_probabilities
 
     makers = dict.fromkeys(name for group in graph.groups for name in group.makers)
     watched: list[tuple[list[tuple[Any, int]], Any]] = []
@@ -44,10 +44,7 @@ def score_taylor(model: Any, graph: ChannelGraph, batches: Batches) -> Scores:
             pair = [normalization.gamma, *([normalization.beta] if normalization.center else [])]
             watched.append(([(weight, 0) for weight in pair], cuts[0].channels))
     variables = [variable for pairs, _ in watched for variable, _ in pairs]
-    last = producer(model.outputs[0])
-    logits = getattr(getattr(last, "activation", None), "__name__", "") != "softmax"
-    logits = logits and not isinstance(last, tf_keras.layers.Softmax)
-    loss = tf_keras.losses.CategoricalCrossentropy(from_logits=logits)
+    loss = tf_keras.losses.CategoricalCrossentropy(from_logits=not gives_probabilities(model))
 
     @tf.function(reduce_retracing=True)  # type: ignore[untyped-decorator]
     def gradients(images: Any, targets: Any) -> Any:
