@@ -5,6 +5,7 @@ from __future__ import annotations
 import dataclasses
 import json
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -293,6 +294,32 @@ def test_quick_fits_the_classifier_alone(photos: Path, start: Path, tmp_path: Pa
     for before, after in zip(tf_keras.models.load_model(start).get_weights()[:-2], kept.get_weights(), strict=False):
         np.testing.assert_array_equal(before, after)
     assert (tmp_path / "run" / "history.csv").read_text().count("\n") == 2
+
+
+def test_averages_of_weights_begin_at_the_fitted_classifier(photos: Path, start: Path, tmp_path: Path) -> None:
+    settings: dict[str, Any] = {"weights": str(start), "epochs": 1, "head_first": True, "weight_average": 0.99999}
+    report = edgeclf.train(photos, out=tmp_path / "run", learning_rate=1e-6, quick=False, **settings)
+    # of one epoch with a rate of nearly nothing, the average is what it began with
+    history = (tmp_path / "run" / "history.csv").read_text().splitlines()
+    assert report.metrics["validation"].top1 == 1
+    row = dict(zip(history[0].split(","), history[1].split(","), strict=True))
+    assert float(row["validation_top1"]) == 1
+
+
+@pytest.mark.parametrize("settings", [{"learning_rate": 0.1}, {"augment": "strongest", "optimizer": "adamw"}])
+def test_quick_refuses_settings_without_effect(photos: Path, start: Path, tmp_path: Path, settings: Any) -> None:
+    names = ", ".join(sorted(settings))
+    with pytest.raises(InputError, match=f"quick fits the classifier alone, where {names} would have no effect"):
+        edgeclf.train(photos, quick=True, weights=str(start), out=tmp_path / "run", **settings)
+
+
+def test_quick_refuses_callbacks(photos: Path, start: Path, tmp_path: Path) -> None:
+    class Watcher:
+        def on_epoch_end(self, epoch: int, metrics: Any) -> bool | None:
+            raise AssertionError
+
+    with pytest.raises(InputError, match="quick trains no epochs, and callbacks see the end of each"):
+        edgeclf.train(photos, quick=True, weights=str(start), out=tmp_path / "run", callbacks=[Watcher()])
 
 
 @pytest.mark.parametrize(

@@ -467,3 +467,12 @@ def test_a_masked_bitmap_without_its_masks_is_cut(bits: int) -> None:
     content = head + struct.pack("<IiiHHIIiiII", 40, 1, 1, 1, bits, 3, 0, 0, 0, 0, 0) + pixels
     with pytest.raises(ImageError, match="the BMP ends before its masks"):
         decode_bytes(content)
+
+
+def test_a_large_picture_may_have_a_name_that_is_not_utf8(tmp_path: Path) -> None:
+    """OpenCV crashes on such names, which old archives hold."""
+    picture = _picture(1200, 1800)
+    content = cv2.imencode(".png", picture)[1].tobytes()
+    path = Path(os.fsdecode(os.fsencode(tmp_path) + b"/caf\xe9.png"))
+    path.write_bytes(content)
+    np.testing.assert_array_equal(decode(path), picture[..., ::-1])

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+import os
 import struct
 import threading
 import time
@@ -357,6 +358,14 @@ def test_a_recording_is_whole_or_not_there(tmp_path: Path) -> None:
     with pytest.raises(SourceError):
         write_recording(tmp_path / "session", breaks())  # type: ignore[arg-type]
     assert list(tmp_path.iterdir()) == []
+
+
+def test_a_film_whose_name_is_not_utf8_is_refused_in_a_line(tmp_path: Path) -> None:
+    """OpenCV crashes on such names."""
+    path = Path(os.fsdecode(os.fsencode(tmp_path) + b"/f\xe9.mp4"))
+    path.write_bytes(b"film")
+    with pytest.raises(InputError, match="OpenCV cannot open a film whose name is not UTF-8; rename it"):
+        choose_source(str(path))
 
 
 @pytest.mark.parametrize(

@@ -16,7 +16,7 @@ from edgeclf.dataset.types import SPLITS
 from edgeclf.errors import DataError, ImageError, InputError
 from edgeclf.image.decoding import decode_bytes, load_image
 from edgeclf.image.objects import draw_object
-from edgeclf.image.point_files import MAX_POINTS, SAMPLED_POINTS, read_points
+from edgeclf.image.point_files import MAX_POINTS, SAMPLED_POINTS, name_point_format, read_points
 from edgeclf.image.shape import InputShape, count_views, views_fit
 from edgeclf.image.views import FARTHEST, MARGIN, NEAREST, average_views, cut_views, draw_frame, draw_views
 from edgeclf.image.views import list_directions as directions
@@ -325,3 +325,14 @@ def test_depth_frames_are_a_source(tmp_path: Path) -> None:
     assert "depth frame" in lines[0]
     with pytest.raises(InputError, match="16-bit PNGs"):
         choose_source("depth:/nowhere")
+
+
+@pytest.mark.parametrize("kind", ["<U0", "|S0", "|V0", "<U4", "<c8"])
+def test_an_array_of_no_numbers_is_refused(kind: str) -> None:
+    with pytest.raises(ImageError, match="expected an array of N x 3 numbers"):
+        read_points(npy(np.zeros((5, 3), kind)))
+
+
+def test_a_long_comment_in_front_takes_no_time() -> None:
+    assert name_point_format(b"# " * 1000 + b"x") is None
+    assert name_point_format(b"# a comment\n\n# another # one\nOFF\n4 4 6\n") == "OFF"

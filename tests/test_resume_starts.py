@@ -185,3 +185,27 @@ def test_a_start_that_is_gone_is_named_and_may_have_been_moved(photos: Path, tmp
         train(photos, out=tmp_path / "run", resume=True, **settings)
     settings["weights"] = str(tmp_path / "moved" / "net.keras.h5")
     assert train(photos, out=tmp_path / "run", resume=True, **settings).epochs == 2
+
+
+def test_from_a_file_that_is_named_like_a_network_and_has_dropout_inside(photos: Path, tmp_path: Path) -> None:
+    tf_keras.utils.set_random_seed(0)
+    layers = tf_keras.layers
+    network = tf_keras.Sequential(
+        [
+            layers.Input((32, 32, 3)),
+            layers.Rescaling(1 / 255),
+            layers.Conv2D(8, 3, activation="relu"),
+            layers.Dropout(0.3),
+            layers.Conv2D(8, 3, activation="relu"),
+            layers.SpatialDropout2D(0.2),
+            layers.GlobalAveragePooling2D(),
+            layers.Dense(5, activation="softmax"),
+        ]
+    )
+    network.save(tmp_path / "cnn.h5")
+    settings: dict[str, Any] = {"weights": str(tmp_path / "cnn.h5"), "head_first": False}
+    interrupt_and_resume(photos, tmp_path / "interrupted", **settings)
+    settings |= {"epochs": 2, "batch_size": 4, "image_size": 32, "mixed_precision": False, "quick": False}
+    train(photos, out=tmp_path / "undisturbed", **settings)
+    for found, expected in zip(weights_of(tmp_path / "interrupted"), weights_of(tmp_path / "undisturbed"), strict=True):
+        np.testing.assert_array_equal(found, expected)

@@ -23,7 +23,7 @@ from edgeclf.training.config import TrainConfig
 from edgeclf.training.distillation import DistillationLoss, label_accuracy, soften
 from edgeclf.training.plan import TrainPlan
 from edgeclf.training.recorded_predictions import RecordedPredictions, read_predictions
-from edgeclf.training.teacher import check_teacher, record_predictions
+from edgeclf.training.teacher import _mirrors, check_teacher, record_predictions
 
 RANDOM = np.random.default_rng(5)
 LOGITS = RANDOM.normal(size=(7, 4)).astype(np.float32)
@@ -158,6 +158,26 @@ def test_outputs_without_names_are_taken_in_the_order_of_the_data_or_refused() -
         record_predictions(Unnamed(1000), data, request, mirrored=False)
 
 
+def test_numbers_in_place_of_names_are_no_names() -> None:
+    images = np.zeros((3, 4, 4, 3), np.uint8)
+    images[:, 0, 0, 0] = 0, 1, 2
+    rows = np.arange(3)
+    split = Split(ImageView(images, rows), rows, ("a", "b", "c"), ("0", "1", "2"))
+    data = Dataset("few", "few", ("ant", "bee", "cat"), {"train": split}, 4, 4, "f", 1)
+
+    class Numbered(Unnamed):
+        labels, label_source = ("0", "1", "2"), "numbers"
+
+    found = record_predictions(Numbered(3), data, TrainPlan("few"), mirrored=False)
+    assert found.classes == ("ant", "bee", "cat")
+
+
+def test_a_teacher_sees_mirrored_images_where_the_student_does() -> None:
+    assert _mirrors(TrainConfig(augment="standard", flip=True))
+    assert not _mirrors(TrainConfig(augment="standard", flip=False))
+    assert not _mirrors(TrainConfig(augment="none", flip=True)), "left and right may differ in meaning"
+
+
 def test_quick_learns_from_no_teacher() -> None:
     with pytest.raises(InputError, match="leave --teacher or --quick out"):
         TrainConfig(quick=True, teacher="runs/teacher")
@@ -179,6 +199,8 @@ def test_a_network_learns_from_a_model_file_and_from_its_recorded_predictions(tm
     digits = load_dataset("digits", image_size=16)
     assert found.classes == digits.class_names
     assert found.probabilities.shape == (len(digits.splits["train"]), 10)
+    with pytest.raises(InputError, match="was trained with teacher digits, not there/is/none"):
+        edgeclf.train("digits", out=tmp_path / "first", teacher="there/is/none", resume=True, **settings)
     again = edgeclf.train("digits", out=tmp_path / "again", teacher=str(recorded), **settings)
     assert again.metrics["validation"] == first.metrics["validation"]
     alone = edgeclf.train("digits", out=tmp_path / "alone", **settings)

@@ -9,9 +9,10 @@ import pytest
 from photo_folders import make_folder, photo, write
 
 from edgeclf.dataset import list_source, list_unlabelled, load_dataset, probe
-from edgeclf.errors import DataError, UnknownNameError
+from edgeclf.errors import DataError, InputError, UnknownNameError
 from edgeclf.training.augmentation import LEVELS, Augmentation, Batch
 from edgeclf.training.pretraining.barlow_twins import TwoViews
+from edgeclf.training.pretraining.config import PretrainConfig
 from edgeclf.training.pretraining.rotation import RotatedViews
 
 
@@ -104,3 +105,20 @@ def test_the_two_views_of_an_image_follow_one_another() -> None:
     assert np.diagonal(own).min() > 0.99
     assert (pairs[:, 0] != pairs[:, 1]).any()
     np.testing.assert_array_equal(drawn(TwoViews(), light).images, drawn(TwoViews(), light).images)
+
+
+def test_objects_are_listed_where_there_are_no_photos(tmp_path: Path) -> None:
+    for name in ("ball", "cube"):
+        (tmp_path / name).mkdir()
+        for number in range(3):
+            np.save(tmp_path / name / f"{number}.npy", np.random.default_rng(number).normal(size=(50, 3)))
+    listing = list_unlabelled(tmp_path)
+    assert listing.holds_objects
+    assert keys(tmp_path) == sorted(keys(tmp_path))
+    assert len(listing.items) == 6
+
+
+@pytest.mark.parametrize("settings", [{"augment": "none"}, {"unaugmented_epochs": 0.5}])
+def test_two_views_that_are_the_same_teach_nothing(settings: dict[str, object]) -> None:
+    with pytest.raises(InputError, match="barlow-twins compares two changed views of an image"):
+        PretrainConfig(method="barlow-twins", **settings)  # type: ignore[arg-type]

@@ -22,7 +22,7 @@ import platformdirs
 
 from edgeclf.atomic import atomic_file, explained, write_text
 from edgeclf.errors import InputError, OutputError, RunFailedError
-from edgeclf.home import expand_home
+from edgeclf.paths import expand_home
 
 KEPT_DAYS = 30
 """Days after which an entry that was not used leaves the cache."""

@@ -20,9 +20,9 @@ from edgeclf.dataset.sources import Listing, display
 from edgeclf.dataset.splitting import OWN_FRACTIONS, SPLIT_SEED, split_by_content, split_problems, validation_fractions
 from edgeclf.dataset.types import ALL, SPLITS, Dataset, ImageView, Split, Unreadable
 from edgeclf.errors import DataError, UnknownNameError
-from edgeclf.home import expand_home
 from edgeclf.image.point_files import POINT_SUFFIXES
 from edgeclf.image.shape import STRETCH, ImageSize, InputShape, check_image_size
+from edgeclf.paths import expand_home
 from edgeclf.progress import SILENT, Progress
 
 

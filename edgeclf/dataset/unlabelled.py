@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import dataclasses
 import os
-from collections.abc import Iterable
+from collections.abc import Collection, Iterable
 from pathlib import Path
 
 from edgeclf.dataset.folder_names import split_role
@@ -20,7 +20,9 @@ from edgeclf.dataset.sources import Item, Listing, display, read_stamp, reason_t
 from edgeclf.dataset.types import OddFile
 from edgeclf.dataset.walking import Entries, FolderTree
 from edgeclf.errors import DataError
-from edgeclf.home import expand_home
+from edgeclf.image.decoding import IMAGE_SUFFIXES
+from edgeclf.image.point_files import POINT_SUFFIXES
+from edgeclf.paths import expand_home
 from edgeclf.progress import SILENT, Progress
 
 UNLABELLED = "unlabelled"
@@ -59,12 +61,18 @@ def _list_folder(folder: Path) -> Listing:
         found = list_folder(folder)
     except DataError:  # no layout of classes, of which none is needed
         found = None
-    return _list_everything(folder) if found is None or not found.splits else _forget_classes(found)
+    if found is not None and found.splits:
+        return _forget_classes(found)
+    photos = _list_everything(folder, IMAGE_SUFFIXES)
+    if photos.items:
+        return photos
+    objects = _list_everything(folder, POINT_SUFFIXES)
+    return objects if objects.items else photos
 
 
-def _list_everything(folder: Path) -> Listing:
+def _list_everything(folder: Path, suffixes: Collection[str]) -> Listing:
     """List all images in a folder and below; what lies in folders whose names state splits belongs to these."""
-    tree = FolderTree()
+    tree = FolderTree(suffixes)
     here = tree.entries(str(folder))
     odd = list(here.odd)
     while _wraps(here):

@@ -97,6 +97,12 @@ def function_graph(function: Any) -> Any:
     return function_def_to_graph(function)
 
 
+def restart_averages(optimizer: Any, variables: Any) -> None:
+    """Let an optimizer that averages weights begin at their values now; one that does not stays as it is."""
+    for average, variable in zip(getattr(optimizer, "_model_variables_moving_average", ()), variables, strict=False):
+        average.assign(variable)
+
+
 # --- Keras 3 ---
 
 

@@ -25,6 +25,7 @@ from edgeclf.image.objects import load_object
 from edgeclf.image.orientation import turn_upright
 from edgeclf.image.shape import PAD_GRAY, STRETCH, InputShape
 from edgeclf.image.tiff_header import without_orientation
+from edgeclf.paths import is_utf8
 
 PREPROCESSING_VERSION = 3
 """Incremented whenever the same file gives other pixels."""
@@ -81,7 +82,7 @@ def decode(path: Path | str) -> Image:
     content = read_content(path)
     header = read_header(content)
     plain = header.format in ("JPEG", "PNG") and not header.animated and header.damage is None
-    if _READ_RGB is not None and plain and header.height * header.width >= _LARGE:
+    if _READ_RGB is not None and plain and is_utf8(path) and header.height * header.width >= _LARGE:
         _check(header)
         del content
         return _decode_large(path, header, _READ_RGB)

@@ -76,7 +76,7 @@ def name_point_format(content: bytes) -> str | None:
     start = content[:4096].lstrip()
     if start[:3] == b"ply" and start[3:4].isspace():
         return "PLY"
-    if re.match(rb"(?:#[^\n]*\s+)*C?OFF(?:\s|\d)", start):
+    if re.match(rb"(?:#[^\n]*\n\s*)*C?OFF(?:\s|\d)", start):
         return "OFF"
     if len(content) >= 84 and 84 + 50 * struct.unpack_from("<I", content, 80)[0] == len(content):
         return "STL"
@@ -136,7 +136,7 @@ def _read_array(content: bytes) -> Points:
         shape, columns_first, dtype = readers[version](stream)
     except _READING_ERRORS as error:
         raise _damaged("NPY", error) from error
-    if dtype.hasobject or len(shape) != 2 or shape[1] != 3 or shape[0] < 0:
+    if dtype.kind not in "biuf" or len(shape) != 2 or shape[1] != 3 or shape[0] < 0:
         raise ImageError(f"expected an array of N x 3 numbers, got {dtype}{list(shape)}")
     _check_counts("NPY", shape[0], 0)
     start, size = stream.tell(), int(shape[0]) * 3 * dtype.itemsize

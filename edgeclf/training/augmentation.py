@@ -71,6 +71,12 @@ LEVELS: dict[str, Augmentation] = {
 al., 2020, arXiv:2002.05709, section 3.1)."""
 
 
+def choose_augmentation(level: str | None, *, flip: bool) -> Augmentation:
+    """Return the changes of a level (None: `standard`), mirrored only where `flip` allows it."""
+    recipe = LEVELS[level or "standard"]
+    return dataclasses.replace(recipe, flip=recipe.flip and flip)
+
+
 @dataclass(frozen=True)
 class Batch:
     """Images to train on.

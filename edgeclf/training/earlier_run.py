@@ -95,7 +95,7 @@ def resume_config(
             "choose another --out or start again with --overwrite"
         )
     # A file may have been moved: its content is compared when it is loaded.
-    for name in ("weights", "from_run", "teacher"):
+    for name in ("weights", "from_run"):
         if not {now[name], began[name]} & {"auto", "none", None}:
             began = {**began, name: now[name]}
     for name, value in began.items():

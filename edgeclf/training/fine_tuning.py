@@ -12,6 +12,7 @@ import math
 import tf_keras
 
 from edgeclf.dataset.probing import DataProbe
+from edgeclf.errors import InputError
 from edgeclf.training.budget.cost import UncountableError
 from edgeclf.training.budget.counting import count_configuration
 from edgeclf.training.config import QUICK, TrainConfig
@@ -65,7 +66,12 @@ def complete_fine_tuning(
         macs: multiply-accumulates of one image; None: they cannot be counted.
         folded: its batch normalizations were folded into the convolutions, and put back.
         named: settings that the user gave one by one, also as what is their default.
+
+    Raises:
+        InputError: a setting has no effect beside `quick`.
     """
+    if config.quick:
+        _check_quick(named)
     images = estimate_training_images(probe)
     batch = config.batch_size or 32
     steps = min(max(_STEPS * _STEPS_MACS / (macs or _STEPS_MACS), _FEWEST_STEPS), _MOST_STEPS)
@@ -90,6 +96,19 @@ def complete_fine_tuning(
         "learning_rate": rate if config.optimizer in (None, "sgd") else None,
     }
     return config.replace(**{name: value for name, value in settings.items() if getattr(config, name) is None})
+
+
+def _check_quick(named: frozenset[str]) -> None:
+    """Refuse settings that the user gave and that have no effect where nothing but the classifier is trained.
+
+    Raises:
+        InputError: there is one.
+    """
+    if unused := sorted(named - {*FROZEN_SETTINGS, "quick", "epochs", "from_run"}):
+        raise InputError(
+            f"quick fits the classifier alone, where {', '.join(unused)} would have no effect; leave "
+            f"{'it' if len(unused) == 1 else 'them'} or --quick out"
+        )
 
 
 def _images_a_class(probe: DataProbe) -> float:

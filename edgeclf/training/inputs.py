@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import dataclasses
 import zlib
 from dataclasses import dataclass
 
@@ -14,7 +13,7 @@ from edgeclf.dataset.splitting import SPLIT_SEED
 from edgeclf.dataset.types import Dataset
 from edgeclf.errors import InputError
 from edgeclf.measure.formatting import counted
-from edgeclf.training.augmentation import LEVELS, Augmentation
+from edgeclf.training.augmentation import Augmentation, choose_augmentation
 from edgeclf.training.budget.candidates import square_side
 from edgeclf.training.checkpoint import epochs_done
 from edgeclf.training.config import TrainConfig
@@ -92,7 +91,7 @@ def load_inputs(request: TrainPlan, plan: RunPlan, devices: Devices) -> Training
             for line in start.find_growth(dataset).describe():
                 request.progress.info(line)
         targets = find_soft_targets(config, dataset, request, plan.folder, resumes=plan.earlier is not None)
-        recipe = _choose_recipe(config)
+        recipe = choose_augmentation(config.augment, flip=bool(config.flip))
         objective = _choose_objective(config, dataset, recipe, has_teacher=targets is not None)
         batches = _make_batches(config, dataset, recipe, objective, targets)
         _check_batch_size(batches.effective_batch_size, devices)
@@ -156,6 +155,8 @@ def _check_same_choice(plan: RunPlan, devices: Devices) -> None:
 
 def _complete_config(plan: RunPlan, start: StartingPoint, devices: Devices, request: TrainPlan) -> TrainConfig:
     config, progress = start.adapt_config(plan.config), request.progress
+    if config.quick and request.callbacks:
+        raise InputError("quick trains no epochs, and callbacks see the end of each; leave them or quick out")
     if devices.workers > 1 or request.callbacks:
         config = config.replace(quick=bool(config.quick))  # several workers, and callbacks, are for epochs
     if isinstance(config, PretrainConfig):
@@ -195,11 +196,6 @@ def _check_batch_size(batch_size: int, devices: Devices) -> None:
             f"batch_size must be a multiple of the {devices.replicas} devices that divide it "
             f"({devices.description}), got {batch_size}; choose another --batch-size"
         )
-
-
-def _choose_recipe(config: TrainConfig) -> Augmentation:
-    recipe = LEVELS[config.augment or "standard"]
-    return dataclasses.replace(recipe, flip=recipe.flip and bool(config.flip))
 
 
 def _choose_objective(config: TrainConfig, dataset: Dataset, recipe: Augmentation, *, has_teacher: bool) -> Objective:

@@ -151,7 +151,7 @@ def find_start(
     if config.weights == "none":
         return StartingPoint(None)
     if config.weights != "auto":
-        found = _from_file(Path(config.weights), config, trust_model=trust_model)
+        found = _from_file(Path(config.weights), config, trust_model=trust_model, begins=earlier is None)
     else:
         found = _automatic(config, probe, progress, earlier)
     if earlier is not None and not found.is_start_of(earlier):
@@ -239,7 +239,8 @@ def _available_weights(
     return None, missed
 
 
-def _from_file(path: Path, config: TrainConfig, *, trust_model: bool) -> StartingPoint:
+def _from_file(path: Path, config: TrainConfig, *, trust_model: bool, begins: bool) -> StartingPoint:
+    """Read a start from a file; a run that goes on (not `begins`) may have recorded the file's name as its network."""
     check_scratch_settings(config)
     entering: Normalization | None = None
     notes: tuple[str, ...] = ()
@@ -253,7 +254,7 @@ def _from_file(path: Path, config: TrainConfig, *, trust_model: bool) -> Startin
             raise InputError(f"{path}: expected a network that takes images [N, height, width, 3], got {taken}")
     name, sides = path.absolute().name, tuple(network.inputs[0].shape[1:3])
     size = None if None in sides else plain_size(*sides)
-    if config.model:
+    if config.model and begins:
         check_architecture(network, config.model, config.width, path.name)
     if RunFolder.is_one(path) and (run := RunFolder(path)).is_pretraining:
         made = TrainConfig.from_dict({key: run.run_json.get("config", {}).get(key) for key in ("model", "width")})

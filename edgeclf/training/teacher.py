@@ -12,6 +12,7 @@ from pathlib import Path
 import numpy as np
 import numpy.typing as npt
 
+from edgeclf.artifact.class_names import NUMBERED
 from edgeclf.artifact.ensemble_folder import find_ensemble
 from edgeclf.artifact.locate import locate_model
 from edgeclf.artifact.run_folder import RunFolder
@@ -23,6 +24,7 @@ from edgeclf.inference.ensemble import Ensemble, as_probabilities
 from edgeclf.inference.predictor import Predictor
 from edgeclf.measure.class_order import assumed_order
 from edgeclf.measure.formatting import percent
+from edgeclf.training.augmentation import choose_augmentation
 from edgeclf.training.config import TrainConfig
 from edgeclf.training.plan import TrainPlan
 from edgeclf.training.recorded_predictions import RECORDED, RecordedPredictions, read_predictions, show_names
@@ -59,7 +61,7 @@ def find_soft_targets(
         recorded = read_predictions(given)
     else:
         known = {} if request.teachers is None else request.teachers
-        key = config.teacher, bool(config.flip)
+        key = config.teacher, _mirrors(config)
         recorded = known[key] = known[key] if key in known else _let_predict(config, dataset, request)
     targets = recorded.for_training(dataset, given.name)
     right = float((targets.argmax(1) == dataset.splits["train"].labels).mean())
@@ -74,7 +76,12 @@ def _let_predict(config: TrainConfig, dataset: Dataset, request: TrainPlan) -> R
     seen = load_dataset(
         request.data, image_size=shape.size, fit=shape.fit, split_seed=dataset.split_seed, progress=request.progress
     )
-    return record_predictions(predictor, seen, request, mirrored=bool(config.flip))
+    return record_predictions(predictor, seen, request, mirrored=_mirrors(config))
+
+
+def _mirrors(config: TrainConfig) -> bool:
+    """Return whether the student sees mirrored images."""
+    return choose_augmentation(config.augment, flip=bool(config.flip)).flip
 
 
 def record_predictions(
@@ -92,7 +99,9 @@ def record_predictions(
         InputError: it names no classes, and has another number of outputs than the data has classes.
     """
     split = dataset.splits["train"]
-    names = predictor.labels or _assume_names(predictor, dataset, request)
+    numbered = getattr(predictor, "label_source", "") == NUMBERED
+    names = () if numbered else predictor.labels
+    names = names or _assume_names(predictor, dataset, request)
     with request.progress.task("teacher (images)", len(split)) as task:
         parts = []
         for start in range(0, len(split), _BATCH):

@@ -12,6 +12,7 @@ import tf_keras
 
 from edgeclf.artifact.run_folder import RunFolder
 from edgeclf.dataset.types import Dataset
+from edgeclf.graph.private_apis import restart_averages
 from edgeclf.measure.formatting import counted, percent
 from edgeclf.progress import Progress
 from edgeclf.training.callbacks import (
@@ -27,6 +28,7 @@ from edgeclf.training.config import TrainConfig
 from edgeclf.training.curriculum import augmentation_at, image_size_at
 from edgeclf.training.distribution import Devices
 from edgeclf.training.divergence import DivergedError
+from edgeclf.training.dropout import reset_dropout
 from edgeclf.training.epoch_choice import within_chance
 from edgeclf.training.freezing import freeze_first
 from edgeclf.training.head import fit_head
@@ -165,6 +167,7 @@ class Trainer:
             return TrainingState()
         validation = splits["validation"].each_view(self.dataset.height)
         fit_head(model, splits["train"], validation, self.config.balance, self.progress)
+        restart_averages(model.optimizer, model.trainable_variables)
         self.plain.set_weights(model.get_weights())
         judged = self.objective.judge(self.plain, splits["validation"])
         self._save_model()
@@ -183,7 +186,7 @@ class Trainer:
     def _train_epoch(self, session: _Session, state: TrainingState) -> TrainingState:
         """Train one epoch, validate it, keep its network where it is good enough, and save the state after it."""
         started, model, keras = time.monotonic(), session.model, session.keras
-        _reset_dropout(model, self.config.seed + state.epoch)
+        reset_dropout(model, self.config.seed + state.epoch)
         logs = self._fit_epoch(session, state.epoch)
         if not np.isfinite(logs["loss"]):
             raise DivergedError(
@@ -285,12 +288,3 @@ class _Session:
     note: ProgressNote
     callbacks: Sequence[TrainingCallback]
     keras: KerasCallbacks | None
-
-
-def _reset_dropout(model: tf_keras.Model, seed: int) -> None:
-    """Draw the same masks in this epoch, whether the run was interrupted before it or not."""
-    for layer in model.layers:
-        if isinstance(layer, tf_keras.layers.Dropout) and layer.rate:
-            generator = layer._random_generator._generator
-            if generator is not None:
-                generator.reset_from_seed(seed)

@@ -238,6 +238,8 @@ def rebuild(base: tf_keras.Model, settings: NetworkSettings, scaling: Normalizat
             layer["config"]["batch_input_shape"] = (None, *settings.input_size, 3)
             continue
         layer["config"] |= {"trainable": True, "dtype": tf_keras.mixed_precision.global_policy().name}
+        if layer["class_name"] in ("Dropout", "SpatialDropout2D"):
+            layer["config"]["rng_type"] = "stateful"  # whose masks can be drawn again where a run is resumed
         if layer["class_name"] == "BatchNormalization" and settings.batch_norm_momentum is not None:
             layer["config"]["momentum"] = settings.batch_norm_momentum
         if scaling is not None:

@@ -16,7 +16,7 @@ import numpy as np
 from edgeclf.artifact.none_class import UNKNOWN, find_none_classes
 from edgeclf.dataset.near_duplicates import GLIMPSE_SIDE, glimpse, unmoved
 from edgeclf.errors import InputError, RunFailedError, one_line
-from edgeclf.home import expand_home
+from edgeclf.paths import expand_home
 from edgeclf.records import Record
 from edgeclf.streaming.camera.frame import Pixels
 from edgeclf.streaming.collection.index import Entry

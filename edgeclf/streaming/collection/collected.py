@@ -12,7 +12,7 @@ from pathlib import Path
 from edgeclf.atomic import sync_folder
 from edgeclf.dataset.collected import UNSORTED, class_folder_name, class_name_of, keep_long_name
 from edgeclf.errors import InputError, RunFailedError
-from edgeclf.home import expand_home
+from edgeclf.paths import expand_home
 from edgeclf.streaming.collection.decisions import TRASH, Decision, Journal, Move, empty_trash, new_decision
 from edgeclf.streaming.collection.images import CollectedImage, Undone, UnknownDecisionError, UnknownImageError
 from edgeclf.streaming.collection.index import IndexReader, adopt, is_name

@@ -12,7 +12,7 @@ from edgeclf.artifact.locate import locate_model
 from edgeclf.artifact.model_file import ModelFile
 from edgeclf.dataset.collected import UNSORTED, is_unsorted
 from edgeclf.errors import InputError, RunFailedError
-from edgeclf.home import expand_home
+from edgeclf.paths import expand_home
 from edgeclf.progress import SILENT, Progress
 from edgeclf.records import Record
 from edgeclf.streaming.collection.collected import Collected

@@ -14,7 +14,7 @@ import cv2
 import numpy as np
 
 from edgeclf.errors import InputError, OutputError, RunFailedError, one_line
-from edgeclf.home import expand_home
+from edgeclf.paths import expand_home, is_utf8
 from edgeclf.streaming.camera.frame import Pixels
 from edgeclf.streaming.collection.room import require_room
 from edgeclf.streaming.loop.geometry import Picture
@@ -75,6 +75,8 @@ class Recorder:
         if self.path.suffix.lower() not in CODECS:
             got = self.path.suffix or "no suffix"
             raise InputError(f"--record {path}: expected a name that ends in {', '.join(CODECS)}, got {got}")
+        if not is_utf8(self.path.absolute()):
+            raise InputError(f"--record {path}: OpenCV cannot write a file whose path is not UTF-8; choose another")
         if rate is not None and not 0 < rate <= 240:
             raise InputError(f"the frame rate of a recording must be above 0 and at most 240, got {rate}")
         _check_place(self.path, overwrite)

@@ -20,6 +20,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import numpy.typing as npt
 
+from edgeclf.errors import InputError
 from edgeclf.training.augmentation import Augmentation, Batch, augment
 from edgeclf.training.objective import Judgement
 from edgeclf.training.pretraining.heads import choose_judged, extract_features, replace_head, unmixed
@@ -29,6 +30,7 @@ if TYPE_CHECKING:
     import tf_keras
 
     from edgeclf.dataset.types import Split
+    from edgeclf.training.config import TrainConfig
 
 DIMENSIONS = 256
 """Numbers of the projection, and of the hidden layer in front of it."""
@@ -155,6 +157,15 @@ def _compare(pairs: Floats) -> tuple[float, float]:
     return float(loss), float(matched.mean())
 
 
+def _check_views(config: TrainConfig) -> None:
+    """Refuse settings under which both views of an image are the same, which there is nothing to learn from."""
+    if config.augment == "none":
+        raise InputError("barlow-twins compares two changed views of an image, and augment=none changes nothing")
+    if config.unaugmented_epochs:
+        given = f"unaugmented_epochs={config.unaugmented_epochs:g}"
+        raise InputError(f"barlow-twins compares two changed views of an image; leave {given} out")
+
+
 BARLOW_TWINS = Method(
     make=BarlowTwins,
     paper="Zbontar et al., 2021 (arXiv:2103.03230)",
@@ -163,4 +174,5 @@ BARLOW_TWINS = Method(
     batch_size=64,
     learning_rate=2e-3,
     steps=20_000,
+    check=_check_views,
 )

@@ -13,12 +13,12 @@ import numpy as np
 import numpy.typing as npt
 
 from edgeclf.errors import InputError
-from edgeclf.home import expand_home
 from edgeclf.image.files import read_content
 from edgeclf.image.objects import draw_object
 from edgeclf.image.point_files import OBJECT_SUFFIXES
 from edgeclf.image.shape import InputShape, views_fit
 from edgeclf.image.views import draw_frame
+from edgeclf.paths import expand_home
 from edgeclf.streaming.camera.frame import Pixels
 from edgeclf.streaming.camera.source import SourceRequest
 from edgeclf.streaming.camera.sources.image_folder import IMAGES_A_SECOND, ImageFolderSource

@@ -7,8 +7,8 @@ import stat
 from pathlib import Path
 
 from edgeclf.errors import InputError
-from edgeclf.home import expand_home
 from edgeclf.image.decoding import IMAGE_SUFFIXES
+from edgeclf.paths import expand_home, is_utf8
 from edgeclf.streaming.camera.source import Source, SourceRequest
 from edgeclf.streaming.camera.sources.image_folder import IMAGES_A_SECOND, ImageFolderSource
 from edgeclf.streaming.camera.sources.recording import is_recording, read_recording
@@ -32,6 +32,8 @@ def open_path(request: SourceRequest) -> Source | None:
         return ImageFolderSource(path, rate=rate or IMAGES_A_SECOND, every_frame=request.every_frame, log=request.log)
     if not path.is_file():
         raise InputError(f"{path}: expected a file or a folder, got {_describe_kind(path)}")
+    if not is_utf8(path.absolute()):
+        raise InputError(f"{path}: OpenCV cannot open a film whose name is not UTF-8; rename it")
     if rate is not None:
         raise InputError(f"--rate is asked of cameras and folders of images; {path} has a rate of its own")
     return VideoFileSource(path, every_frame=request.every_frame, log=request.log)

@@ -9,8 +9,8 @@ from pathlib import Path
 import cv2
 
 from edgeclf.errors import InputError
-from edgeclf.home import expand_home
 from edgeclf.image.file_kinds import is_sound
+from edgeclf.paths import expand_home, is_utf8
 from edgeclf.streaming.camera.frame import NOMINAL_RATE, Pixels, Shot
 from edgeclf.streaming.camera.source import EndOfSourceError, SourceError
 from edgeclf.streaming.camera.sources.pace import Pace
@@ -26,7 +26,7 @@ _FASTEST = 240.0
 def read_frame_rate(camera: str) -> float | None:
     """Read the frames a second of a video file; None for everything else, and for files without that number."""
     path = expand_home(camera)
-    if not path.is_file():
+    if not path.is_file() or not is_utf8(path.absolute()):
         return None
     capture = cv2.VideoCapture(str(path.absolute()), cv2.CAP_FFMPEG)
     try:
