@@ -167,9 +167,12 @@ def test_numbers_in_place_of_names_are_no_names() -> None:
 
     class Numbered(Unnamed):
         labels, label_source = ("0", "1", "2"), "numbers"
+        notes = ("pixels enter as -1 to 1: assumed",)
 
-    found = record_predictions(Numbered(3), data, TrainPlan("few"), mirrored=False)
+    heard = Listener()
+    found = record_predictions(Numbered(3), data, TrainPlan("few", progress=heard), mirrored=False)
     assert found.classes == ("ant", "bee", "cat")
+    assert heard.lines[-1] == "teacher: pixels enter as -1 to 1: assumed", "what was assumed is said"
 
 
 def test_a_teacher_sees_mirrored_images_where_the_student_does() -> None:
