@@ -141,12 +141,17 @@ class Unnamed:
         return np.eye(self.outputs, dtype=np.float32)[images[:, 0, 0, 0]]
 
 
-def test_outputs_without_names_are_taken_in_the_order_of_the_data_or_refused() -> None:
+def few_images() -> Dataset:
+    """One image of each of three classes, whose number is its first pixel."""
     images = np.zeros((3, 4, 4, 3), np.uint8)
     images[:, 0, 0, 0] = 0, 1, 2
     rows = np.arange(3)
     split = Split(ImageView(images, rows), rows, ("a", "b", "c"), ("0", "1", "2"))
-    data = Dataset("few", "few", ("ant", "bee", "cat"), {"train": split}, 4, 4, "f", 1)
+    return Dataset("few", "few", ("ant", "bee", "cat"), {"train": split}, 4, 4, "f", 1)
+
+
+def test_outputs_without_names_are_taken_in_the_order_of_the_data_or_refused() -> None:
+    data = few_images()
     heard = Listener()
     request = TrainPlan("few", progress=heard)
     found = record_predictions(Unnamed(3), data, request, mirrored=False).for_training(data, "it")
@@ -159,11 +164,7 @@ def test_outputs_without_names_are_taken_in_the_order_of_the_data_or_refused() -
 
 
 def test_numbers_in_place_of_names_are_no_names() -> None:
-    images = np.zeros((3, 4, 4, 3), np.uint8)
-    images[:, 0, 0, 0] = 0, 1, 2
-    rows = np.arange(3)
-    split = Split(ImageView(images, rows), rows, ("a", "b", "c"), ("0", "1", "2"))
-    data = Dataset("few", "few", ("ant", "bee", "cat"), {"train": split}, 4, 4, "f", 1)
+    data = few_images()
 
     class Numbered(Unnamed):
         labels, label_source = ("0", "1", "2"), "numbers"

@@ -15,11 +15,13 @@ class History:
     """Which images a run has used, with those of the runs that it began from.
 
     Attributes:
-        known: of all of them together; None: the run itself recorded no images.
+        own: those of the run itself; None: it recorded none.
+        known: of all of them together; None: the run itself recorded none.
         missing: runs that it began from, and that are not there any more or recorded no images.
     """
 
-    known: KnownImages | None
+    own: KnownImages | None = None
+    known: KnownImages | None = None
     missing: tuple[str, ...] = ()
 
     def describe_missing(self, name: str) -> str:
@@ -57,7 +59,7 @@ def read_history(run: RunFolder) -> History:
             else:
                 found.append(known)
             pending.extend(_find_starts(start))
-    return History(None if own is None else _unite(found), tuple(missing))
+    return History(own, None if own is None else _unite(found), tuple(missing))
 
 
 def _find_starts(run: RunFolder) -> Iterator[RunFolder | str]:

@@ -10,27 +10,34 @@ from edgeclf.graph.private_apis import operands, producer
 
 layers = tf_keras.layers
 
-SHAPE_ONLY = (layers.Flatten, layers.Reshape, layers.Dropout)
+_SHAPE_ONLY = (layers.Flatten, layers.Reshape, layers.Dropout)
 """Layers that change no number when a network predicts."""
 
 
-def gives_probabilities(model: Any) -> bool:
-    """Return whether a network ends in a softmax; its layers may be wrapped for quantization-aware training."""
+def find_activated(model: Any) -> Any:
+    """Return the layer whose activation the output ends in, in front of layers that only shape it.
+
+    Layers may be wrapped, as for quantization-aware training; that of the activation is returned without its wrapper.
+    """
     tensor = model.outputs[0]
     while True:
         layer = producer(tensor)
         inner = getattr(layer, "layer", layer)
-        activation = _activation(inner)
-        if isinstance(inner, layers.Softmax) or activation == "softmax":
-            return True
-        passes_on = isinstance(inner, SHAPE_ONLY) or (isinstance(inner, layers.Activation) and activation == "linear")
+        linear = isinstance(inner, layers.Activation) and name_activation(inner) == "linear"
         before = operands(tensor)
-        if not passes_on or not before:
-            return False
+        if not before or not (linear or isinstance(inner, _SHAPE_ONLY)):
+            return inner
         tensor = before[0]
 
 
-def _activation(layer: Any) -> str:
+def gives_probabilities(model: Any) -> bool:
+    """Return whether a network ends in a softmax."""
+    layer = find_activated(model)
+    return isinstance(layer, layers.Softmax) or name_activation(layer) == "softmax"
+
+
+def name_activation(layer: Any) -> str:
+    """Return the name of a layer's activation function; empty: it has none."""
     activation = getattr(layer, "activation", None)
-    activation = getattr(activation, "activation", activation)
+    activation = getattr(activation, "activation", activation)  # TFMOT's wrapper of one
     return str(getattr(activation, "__name__", ""))

@@ -97,6 +97,11 @@ def function_graph(function: Any) -> Any:
     return function_def_to_graph(function)
 
 
+def random_generator(layer: Any) -> Any:
+    """Return the `tf.random.Generator` that a layer draws from; None: it draws otherwise."""
+    return layer._random_generator._generator
+
+
 def restart_averages(optimizer: Any, variables: Any) -> None:
     """Let an optimizer that averages weights begin at their values now; one that does not stays as it is."""
     for average, variable in zip(getattr(optimizer, "_model_variables_moving_average", ()), variables, strict=False):

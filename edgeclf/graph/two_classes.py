@@ -14,7 +14,7 @@ import tf_keras
 
 from edgeclf.errors import ModelError
 from edgeclf.graph.flatten import flatten
-from edgeclf.graph.outputs import SHAPE_ONLY
+from edgeclf.graph.outputs import find_activated
 from edgeclf.graph.private_apis import has_graph, producer, readers
 from edgeclf.graph.rewire import rewire
 
@@ -45,7 +45,7 @@ def split_output(model: Any, name: str) -> tuple[Any, str]:
         raise ModelError(f"{name}: has one output class and no graph to give it a second; expected 2 output classes")
     flat = flatten(model)
     flat = rewire(tf_keras.Model(flat.inputs, flat.outputs))
-    last = _activated_layer(flat)
+    last = find_activated(flat)
     found = _activation(last)
     check_one_output(found, name)
     note = TWO_CLASSES if found == "sigmoid" else ASSUMED_LOGIT
@@ -63,18 +63,6 @@ def check_one_output(activation: str, name: str) -> None:
             f"{name}: has one output that ends in {activation}; expected a sigmoid (the probability of the second of "
             "two classes), no activation (its log-odds), or one output for each class"
         )
-
-
-def _activated_layer(flat: Any) -> Any:
-    """Find the layer whose activation the output ends in, in front of layers that only shape it."""
-    layer = producer(flat.outputs[0])
-    while isinstance(layer, SHAPE_ONLY) or _is_linear_activation(layer):
-        layer = producer(layer.input)
-    return layer
-
-
-def _is_linear_activation(layer: Any) -> bool:
-    return isinstance(layer, layers.Activation) and _activation(layer) == "linear"
 
 
 def _activation(layer: Any) -> str:

@@ -36,8 +36,18 @@ class KerasGraph:
         self.weights: list[tuple[Any, list[Weights]]] = []
         self._counts: dict[str, int] = {}
         self._producers = {made: operator for operator in reversed(file.graph.operators) for made in operator.outputs}
-        self.scores = _find_scores(file)
+        self.scores = self._find_scores()
         self._budget = _VALUES * len(file.content) + _FREE_VALUES
+
+    def _find_scores(self) -> int:
+        """Walk from the output back over what neither has weights nor reads a second tensor."""
+        found = self.file.graph.output_indices[0]
+        for _ in self.file.graph.operators:  # a file may lead in a circle
+            operator = self._producers.get(found)
+            if operator is None or operator.name not in _BEHIND_SCORES or not operator.inputs:
+                break
+            found = operator.inputs[0]
+        return found
 
     def refuse(self, name: str, reason: str) -> ModelError:
         """Make the error for an operator that cannot be read."""
@@ -117,18 +127,6 @@ class KerasGraph:
         if weights is not None:
             self.weights.append((made, weights))
         return made
-
-
-def _find_scores(file: ModelFile) -> int:
-    """Walk from the output back over what neither has weights nor reads a second tensor."""
-    producers = {made: operator for operator in file.graph.operators for made in operator.outputs}
-    found = file.graph.output_indices[0]
-    for _ in file.graph.operators:  # a file may lead in a circle
-        operator = producers.get(found)
-        if operator is None or operator.name not in _BEHIND_SCORES or not operator.inputs:
-            break
-        found = operator.inputs[0]
-    return found
 
 
 def dequantize_constant(tensor: TensorInfo, values: npt.NDArray[Any]) -> npt.NDArray[Any]:

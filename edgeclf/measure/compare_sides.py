@@ -10,7 +10,7 @@ from typing import Any, Literal
 from edgeclf.artifact.locate import locate_model
 from edgeclf.artifact.model_file import ModelFile
 from edgeclf.artifact.run_folder import RunFolder
-from edgeclf.dataset.known_images import KnownImages, read_images
+from edgeclf.dataset.known_images import KnownImages
 from edgeclf.dataset.used_images import History, read_history
 from edgeclf.errors import InputError, ModelError
 from edgeclf.measure.compare_report import Setting
@@ -30,8 +30,7 @@ class Side:
         kind: what it is.
         file: the model file, read; None: it is a float network.
         run: that it is of; None: it lies in no run folder.
-        known: which images the run had; None: not recorded.
-        history: the same with the runs that it began from.
+        history: which images the run had, and those that it began from.
         source: of the images that it was trained on, as recorded; empty: not recorded.
         split_seed: of their split; None: not recorded.
     """
@@ -41,7 +40,6 @@ class Side:
     kind: Kind
     file: ModelFile | None
     run: RunFolder | None
-    known: KnownImages | None
     history: History
     source: str
     split_seed: int | None
@@ -55,6 +53,11 @@ class Side:
     def config(self) -> Mapping[str, Any]:
         """The settings of its training; empty: not recorded."""
         return {} if self.run is None else self.run.run_json.get("config") or {}
+
+    @property
+    def known(self) -> KnownImages | None:
+        """Which images the run had; None: not recorded."""
+        return self.history.own
 
     @property
     def known_by(self) -> str:
@@ -108,8 +111,7 @@ def _side(name: str, path: Path, kind: Kind, file: ModelFile | None) -> Side:
         kind=kind,
         file=file,
         run=run,
-        known=None if run is None else read_images(run),
-        history=History(None) if run is None else read_history(run),
+        history=History() if run is None else read_history(run),
         source=source if isinstance(source, str) else "",
         split_seed=seed if isinstance(seed, int) else None,
     )
