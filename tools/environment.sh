@@ -2,8 +2,12 @@
 
 python=${PYTHON:-python3.11}
 
+began=$(date +%s)
+
+# Head what comes next, with the time since the script began.
 say() {
-    printf '\n== %s\n' "$*" >&2
+    seconds=$(($(date +%s) - began))
+    printf '\n== %s (%d:%02d)\n' "$*" $((seconds / 60)) $((seconds % 60)) >&2
 }
 
 # Run a command without its output, which is shown when it fails (without pip's notes about index locations).
