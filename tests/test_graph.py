@@ -97,6 +97,22 @@ def test_the_original_stays_as_it_is() -> None:
     assert np.abs(model.layers[2].get_weights()[0]).max() > 0
 
 
+def test_another_network_that_reads_the_same_layers_changes_nothing() -> None:
+    x = inputs = layers.Input((8, 8, 3))
+    scaled = layers.Rescaling(1 / 255)(x)
+    x = layers.Conv2D(4, 3, padding="same", use_bias=False)(scaled)
+    x = layers.Add()([layers.BatchNormalization()(x), layers.Conv2D(4, 1, use_bias=False)(scaled)])
+    model = tf_keras.Model(inputs, layers.Dense(3, activation="softmax")(layers.GlobalAveragePooling2D()(x)))
+    alone = prepare(model)
+    others = [layers.Flatten()(tensor) for tensor in (inputs, *(layer.output for layer in model.layers[2:5]))]
+    other = tf_keras.Model(inputs, others)
+    shared = prepare(model)
+    assert len(other.layers) > len(others)
+    assert names(shared) == names(alone) == ["InputLayer", "Conv2D", "GlobalAveragePooling2D", "Dense"]
+    expected = model(PIXELS.astype(np.float32), training=False).numpy()
+    np.testing.assert_allclose(shared.on_pixels(PIXELS).numpy(), expected, atol=1e-5)
+
+
 def test_layers_of_training_alone_leave_and_scalings_behind_them_are_found() -> None:
     """The start of the image classification tutorial of Keras, and two scalings in a row."""
     model = tf_keras.Sequential(

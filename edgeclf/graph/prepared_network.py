@@ -21,7 +21,7 @@ from edgeclf.artifact.tflite_source_editor import SourceEditor
 from edgeclf.errors import ModelError
 from edgeclf.graph.flatten import flatten
 from edgeclf.graph.float_network import FloatNetwork
-from edgeclf.graph.private_apis import calls_of, has_graph, producer, readers
+from edgeclf.graph.private_apis import calls_of, has_graph, is_self_contained, producer, readers
 from edgeclf.graph.reparameterize import fold_branches
 from edgeclf.graph.rewire import rewire
 from edgeclf.measure.formatting import counted
@@ -54,7 +54,11 @@ def prepare_network(network: FloatNetwork) -> FloatNetwork:
     _check_functional(network.model)
     flat = flatten(network.model)
     idle = {layer.name for layer in flat.layers if type(layer) in IDLE_AT_INFERENCE}
-    model, folded = fold_branches(rewire(tf_keras.Model(flat.inputs, flat.outputs), removed=idle))
+    model = tf_keras.Model(flat.inputs, flat.outputs)
+    # A copy takes seconds for hundreds of layers: where nothing else reads these, the one that is returned is enough.
+    if idle or not is_self_contained(model):
+        model = rewire(model, removed=idle)
+    model, folded = fold_branches(model)
     if folded:
         note = f"{counted(folded, 'block')} of parallel branches folded into one convolution each"
         network = replace(network, notes=(*network.notes, note))

@@ -67,6 +67,12 @@ def calls_in_order(model: Any) -> Iterator[Any]:
         yield from model._nodes_by_depth[depth]
 
 
+def is_self_contained(model: Any) -> bool:
+    """Return whether all that its layers are called with, and that reads them, belongs to a functional model."""
+    own = {id(node) for node in calls_in_order(model)}
+    return all(id(node) in own for layer in model.layers for node in (*layer._inbound_nodes, *layer._outbound_nodes))
+
+
 def all_layers(model: Any) -> list[Any]:
     """List all layers of a tf-keras model, those of models inside it too."""
     return list(model._flatten_layers())
