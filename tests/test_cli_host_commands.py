@@ -53,7 +53,7 @@ def workplace(tmp_path_factory: pytest.TempPathFactory) -> Path:
     assert trained["run"] == "runs/digits"
     assert {"model", "parameters", "image_size", "seconds", "metrics"} <= set(trained)
     assert 0 < trained["metrics"]["validation"]["top1"] <= 1
-    compressed = document_of_process(folder, "compress", "runs/digits", "--int8")
+    compressed = document(folder, "compress", "runs/digits", "--int8")
     (model,) = compressed["models"]
     assert Path(model["path"]) == Path("runs/digits/compressed/digits-int8.tflite")
     assert model["recipe"] == "int8"
@@ -136,7 +136,7 @@ def test_interrupted_training_resumes_to_the_same_weights(
     assert process.returncode == 130
     assert json.loads(out)["exit_code"] == 130
     assert "--resume" in err.splitlines()[-1]
-    document_of_process(tmp_path, "train", "--out", "run", "--resume", *QUICK)
+    document(tmp_path, "train", "--out", "run", "--resume", *QUICK)
     weights = [_weights(folder / "model.keras") for folder in (tmp_path / "run", workplace / "runs" / "digits")]
     for resumed, undisturbed in zip(*weights, strict=True):
         np.testing.assert_array_equal(resumed, undisturbed)

@@ -283,6 +283,14 @@ def test_written_characters_are_not_mirrored(
     assert set(made.mirrored) == {True}, "colors are"
 
 
+def test_photos_of_a_run_without_augmentation_are_not_mirrored(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    run, settings = tmp_path / "run", {"model": "resnet8", "image_size": 8, "epochs": 2, "batch_size": 256}
+    api.train("digits", out=run, augment="none", flip=True, **settings)
+    seen = watch_mirroring(monkeypatch)
+    compress(run, short_recipe("qat-int8"), calibration=30)
+    assert set(seen) == {False}
+
+
 def test_nothing_is_overwritten_unasked(source: Path, data: Dataset, tmp_path: Path) -> None:
     compress(source, "float32", data=data, out=tmp_path)
     with pytest.raises(OutputError, match="exists; replace it with --overwrite"):

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import csv
+import dataclasses
 import json
 from pathlib import Path
+from typing import Any
 
 import cv2
 import numpy as np
@@ -127,6 +129,9 @@ def test_the_curve_falls_and_its_forecast_holds_the_truth() -> None:
     ("gain", "interval", "expected"),
     [
         (0.002, (0.001, 0.003), "would hardly help"),
+        (0.002, (0.001, 0.02), "would hardly help"),
+        (0.0, (0.0, 0.001), "would hardly help"),
+        (0.004, (0.0, 0.06), "are too few to show"),
         (0.03, (0.0, 0.06), "are too few to show"),
         (0.03, (0.01, 0.06), "would help, of no class clearly more"),
     ],
@@ -180,6 +185,22 @@ def test_tiny_and_stretched_photos_are_named(digits: tuple[Path, set[str]], tmp_
     assert [odd.factor for odd in deep.odd_shapes] == [3.0, pytest.approx(16 / 7, abs=0.01)]
     assert deep.curve is None
     assert "too few photos for a learning curve" in deep.more_photos
+
+
+def test_features_that_are_not_finite_are_refused(
+    digits: tuple[Path, set[str]], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from edgeclf.training.data_doctor import features
+
+    real = features.extract_features
+
+    def overflow(*arguments: Any, **settings: Any) -> Any:
+        found = real(*arguments, **settings)
+        return dataclasses.replace(found, values=np.where(found.values > 0, np.inf, found.values))
+
+    monkeypatch.setattr(features, "extract_features", overflow)
+    with pytest.raises(ModelError, match="its features of these photos are not finite"):
+        package.audit(digits[0], deep=True, weights=locate_model("digits"))
 
 
 def test_what_deep_cannot_take_is_refused_in_a_line(digits: tuple[Path, set[str]], tmp_path: Path) -> None:

@@ -201,6 +201,12 @@ def test_photos_smaller_than_the_input_are_named(tmp_path: Path, photos: Path) -
     assert finding.command == "edgeclf train DATA --image-size 16"
 
 
+def test_a_side_is_recommended_that_a_network_can_have() -> None:
+    halved, entry = large_input.decide(100, 400.0, 0.5) + large_input.decide_enlargement(28, 56)
+    assert halved.command == "edgeclf train DATA --image-size 56"
+    assert entry.command == "edgeclf train DATA --image-size 32"
+
+
 def test_pictures_that_were_enlarged_have_no_detail() -> None:
     noise = np.random.default_rng(0).integers(0, 256, (2, 16, 16, 3)).astype(np.uint8)
     enlarged = np.stack([cv2.resize(image, (64, 64), interpolation=cv2.INTER_CUBIC) for image in noise])

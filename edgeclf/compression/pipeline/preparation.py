@@ -59,7 +59,8 @@ def prepare(loaded: LoadedNetwork, plan: CompressPlan, progress: Progress, image
     for step in steps.values():
         step.check(network)
     config = {} if loaded.run is None else loaded.run.run_json.get("config", {})
-    flip = config.get("flip")
+    # A level without flips mirrors nothing, whatever `flip` allows.
+    flip = False if config.get("augment") == "none" else config.get("flip")
     context = RecipeContext(
         original=network,
         data=data,

@@ -106,7 +106,7 @@ def _ends(cutter: GraphCutter, number: int, tensor: int) -> tuple[int, ...]:
     activation, limits = cutter.fused_activation(number), np.iinfo(np.dtype(info.dtype))
     ends = []
     # where the range begins at zero, a RELU may be left to the rounding
-    if activation not in (_RELU, _RELU6) and info.zero_point != limits.min:
+    if activation not in (_RELU, _RELU_1, _RELU6) and info.zero_point != limits.min:
         ends.append(int(limits.min))
     if not (activation in (_RELU_1, _RELU6) or _ends_at_six(info, int(limits.max))):
         ends.append(int(limits.max))

@@ -39,11 +39,11 @@ def find_large_input(examination: Examination) -> list[Finding]:
 
 def decide(side: int, photo_side: float, detail: float) -> list[Finding]:
     """Decide by the shorter sides of the input and of the median photo, and the detail at full size (grey levels)."""
-    enough = -int(-photo_side // _MULTIPLE) * _MULTIPLE
+    enough = _round_up(photo_side)
     if side >= LEAST_GAIN * photo_side:
         reason = f"the median photo has {photo_side:g}"
     elif detail < LEAST_DETAIL:
-        enough, reason = side // 2, f"at half the size and back the photos differ by {detail:.1f} grey levels"
+        enough, reason = _round_up(side / 2), f"at half the size and back the photos differ by {detail:.1f} grey levels"
     else:
         return []
     if side < LEAST_GAIN * enough:
@@ -56,7 +56,12 @@ def decide_enlargement(side: int, enlarged: int) -> list[Finding]:
     if enlarged < LEAST_GAIN * side:
         return []
     reason = f"the graph enlarges its input of {side} pixels itself"
-    return [_finding(enlarged, side, reason, f"edgeclf train DATA --image-size {side}")]
+    return [_finding(enlarged, side, reason, f"edgeclf train DATA --image-size {_round_up(side)}")]
+
+
+def _round_up(side: float) -> int:
+    """Return the next side that a network can be trained at."""
+    return -int(-side // _MULTIPLE) * _MULTIPLE
 
 
 def _finding(side: int, enough: int, reason: str, command: str) -> Finding:

@@ -23,7 +23,7 @@ from edgeclf.dataset.deep_audit import (
 from edgeclf.dataset.reading import read_images
 from edgeclf.dataset.sources import Listing
 from edgeclf.dataset.store_index import ImageFacts
-from edgeclf.errors import DataError
+from edgeclf.errors import DataError, ModelError
 from edgeclf.image.shape import PAD, STRETCH, InputShape
 from edgeclf.measure.formatting import percent, points
 from edgeclf.progress import SILENT, Progress
@@ -68,7 +68,10 @@ def examine(
 
     Raises:
         DataError: a class has too few photos to hold some out.
+        ModelError: the network's features are not finite.
     """
+    if not np.isfinite(found.values).all():
+        raise ModelError(f"{found.origin}: its features of these photos are not finite; give another network")
     photos = PhotoList(found.dataset, [group.paths for group in audited.near_duplicates])
     labels, classes = photos.labels, len(photos.names)
     folds = assign_folds(labels, photos.groups)
@@ -230,10 +233,10 @@ def describe_learning(whole: LearningCurve, classes: list[LearningCurve]) -> str
         f"With twice the photos the error is forecast to fall from {percent(whole.error_now, 1)} to "
         f"{percent(whole.error_twice, 1)} (95 %: {low} to {high})"
     )
+    if whole.gain_interval[0] <= 0 and whole.gain_interval[1] >= WORTH:
+        return f"{start}: these photos are too few to show whether more would help."
     if whole.gain < WORTH:
         return f"{start}: more photos of the same kind would hardly help."
-    if whole.gain_interval[0] <= 0:
-        return f"{start}: these photos are too few to show whether more would help."
     gaining = [curve for curve in classes if curve.gain >= WORTH and curve.gain_interval[0] > 0][:3]
     if not gaining:
         return f"{start}: more photos would help, of no class clearly more than of others."
