@@ -284,8 +284,8 @@ def test_written_characters_are_not_mirrored(
 
 
 def test_photos_of_a_run_without_augmentation_are_not_mirrored(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    run, settings = tmp_path / "run", {"model": "resnet8", "image_size": 8, "epochs": 2, "batch_size": 256}
-    api.train("digits", out=run, augment="none", flip=True, **settings)
+    run, settings = tmp_path / "run", {"augment": "none", "flip": True}
+    api.train("digits", out=run, model="resnet8", image_size=8, epochs=2, batch_size=256, **settings)
     seen = watch_mirroring(monkeypatch)
     compress(run, short_recipe("qat-int8"), calibration=30)
     assert set(seen) == {False}

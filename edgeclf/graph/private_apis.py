@@ -68,7 +68,7 @@ def calls_in_order(model: Any) -> Iterator[Any]:
 
 
 def is_self_contained(model: Any) -> bool:
-    """Return whether all that its layers are called with, and that reads them, belongs to a functional model."""
+    """Return whether the layers of a functional model are called, and their outputs read, in that model alone."""
     own = {id(node) for node in calls_in_order(model)}
     return all(id(node) in own for layer in model.layers for node in (*layer._inbound_nodes, *layer._outbound_nodes))
 

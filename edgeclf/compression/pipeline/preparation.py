@@ -26,6 +26,7 @@ from edgeclf.inference.input_range import InputRange
 from edgeclf.keras_files.input_range import choose_input_range
 from edgeclf.keras_files.loading import LoadedNetwork
 from edgeclf.progress import Progress
+from edgeclf.training.augmentation import LEVELS
 from edgeclf.training.defaults import CHARACTER_SETS
 
 
@@ -59,8 +60,9 @@ def prepare(loaded: LoadedNetwork, plan: CompressPlan, progress: Progress, image
     for step in steps.values():
         step.check(network)
     config = {} if loaded.run is None else loaded.run.run_json.get("config", {})
-    # A level without flips mirrors nothing, whatever `flip` allows.
-    flip = False if config.get("augment") == "none" else config.get("flip")
+    # A run's `flip` says what its images allow; its level, whether they were mirrored.
+    level = LEVELS.get(str(config.get("augment")))
+    flip = config.get("flip") if level is None or level.flip else False
     context = RecipeContext(
         original=network,
         data=data,
