@@ -53,10 +53,11 @@ def decide(side: int, photo_side: float, detail: float) -> list[Finding]:
 
 def decide_enlargement(side: int, enlarged: int) -> list[Finding]:
     """Decide by the shorter side of the input, and that to which the graph enlarges it."""
-    if enlarged < LEAST_GAIN * side:
+    enough = _round_up(side)
+    if enlarged < LEAST_GAIN * enough:
         return []
     reason = f"the graph enlarges its input of {side} pixels itself"
-    return [_finding(enlarged, side, reason, f"edgeclf train DATA --image-size {_round_up(side)}")]
+    return [_finding(enlarged, enough, reason, f"edgeclf train DATA --image-size {enough}")]
 
 
 def _round_up(side: float) -> int:

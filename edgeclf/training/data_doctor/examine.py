@@ -235,7 +235,7 @@ def describe_learning(whole: LearningCurve, classes: list[LearningCurve]) -> str
     )
     if whole.gain_interval[0] <= 0 and whole.gain_interval[1] >= WORTH:
         return f"{start}: these photos are too few to show whether more would help."
-    if whole.gain < WORTH:
+    if min(whole.gain, whole.gain_interval[1]) < WORTH:
         return f"{start}: more photos of the same kind would hardly help."
     gaining = [curve for curve in classes if curve.gain >= WORTH and curve.gain_interval[0] > 0][:3]
     if not gaining:
