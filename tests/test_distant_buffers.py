@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import io
 import struct
+import zipfile
 from typing import Any
 
 import numpy as np
@@ -75,6 +77,17 @@ def test_its_weights_are_not_taken_for_metadata() -> None:
     plain = tflite_models.bare("int8")
     beside = [_bytes_beside(ModelFile(content, "a")) for content in (plain, distant(plain))]
     assert beside[1] <= beside[0]
+
+
+def test_tables_of_the_graph_are_not_taken_for_metadata() -> None:
+    plain = tflite_models.bare("int8")
+    # buffers that no tensor reads: how it was converted, 96 bytes, and the runtime's lowest version, 16
+    assert _bytes_beside(ModelFile(plain, "a")) == 96 + 16
+    archive = io.BytesIO()
+    with zipfile.ZipFile(archive, "w") as written:
+        written.writestr("notes.txt", bytes(1000))
+    packed = archive.getvalue()
+    assert _bytes_beside(ModelFile(plain + packed, "a")) == _bytes_beside(ModelFile(plain, "a")) + len(packed)
 
 
 def test_a_buffer_outside_of_the_file_is_damage() -> None:

@@ -46,6 +46,7 @@ from edgeclf.doctor.operator_times import time_operators
 from edgeclf.doctor.report import DoctorReport, Finding, OperatorTime
 from edgeclf.doctor.timing import Ratio, Turns
 from edgeclf.errors import InputError, ModelError
+from edgeclf.image.shape import InputShape
 from edgeclf.inference.litert import LITERT
 from edgeclf.measure.speed import measure_speed
 from edgeclf.measure.stopwatch import undisturbed
@@ -157,6 +158,23 @@ def test_a_layer_is_named_beside_the_float_model(tmp_path: Path, photos: Path) -
     )
     assert lossy.find_lossy_layer(other) == []
     assert "is not of the same network" in other.notes[0]
+    assert other.skipped == {lossy.CHECK}
+    assert "int8 computes in float itself" in lossy.explain_difference(
+        ModelFile(SOUND["small float32"](), "int8"), float_model
+    )
+
+
+def test_layers_with_other_weights_are_not_compared() -> None:
+    plain = ModelFile(tflite_models.packaged("float_0_1", recipe={"steps": []}), "plain")
+
+    def explain(**recipe: object) -> str:
+        return lossy.explain_difference(ModelFile(tflite_models.packaged("int8", recipe=recipe), "m"), plain)
+
+    assert explain(steps=[]) == ""
+    assert "m was made with prune+qat, which gave its layers other weights" in explain(
+        steps=[{"kind": "prune"}, {"kind": "qat"}]
+    )
+    assert "m was equalized" in explain(steps=[], export={"equalization": True})
 
 
 def test_the_float_model_of_a_run_has_the_weights_that_were_trained(tmp_path: Path) -> None:
@@ -167,6 +185,7 @@ def test_the_float_model_of_a_run_has_the_weights_that_were_trained(tmp_path: Pa
         recipe = {"name": name, "steps": steps}
         (folder / f"run-{name}-1a2b3c.tflite").write_bytes(tflite_models.packaged("float_0_1", recipe=recipe))
     assert find_float_model(tmp_path / "run").name == "run-float32-1a2b3c.tflite"
+    assert find_float_model(tmp_path / "run", [{"kind": "prune"}]).name == "run-prune50-float32-1a2b3c.tflite"
     (folder / "run-float32-1a2b3c.tflite").unlink()
     with pytest.raises(ModelError, match="no float model in it; run: edgeclf compress"):
         find_float_model(tmp_path / "run")
@@ -199,6 +218,12 @@ def test_photos_smaller_than_the_input_are_named(tmp_path: Path, photos: Path) -
     assert (finding.cause, finding.measured, finding.fraction) == (large_input.CAUSE, False, 0.75)
     assert "computes on 32 pixels a side, and the median photo has 16" in finding.sentence
     assert finding.command == "edgeclf train DATA --image-size 16"
+
+
+def test_an_input_holds_what_the_fit_brings_into_it() -> None:
+    # of 100 x 400 pixels a square of 200 stretches one axis, and halves the other
+    for fit, scale in (("stretch", 2.0), ("pad", 2.0), ("crop", 0.5)):
+        assert large_input._scale(InputShape(200, 200, fit), 100, 400) == scale
 
 
 def test_a_side_is_recommended_that_a_network_can_have() -> None:
@@ -395,6 +420,8 @@ def test_bad_input_is_one_line(tmp_path: Path, photos: Path) -> None:
     path = write(tmp_path, sound_int8())
     with pytest.raises(InputError, match="--baseline is compared layer by layer on images; give some with --data"):
         package.diagnose(path, baseline=path)
+    with pytest.raises(InputError, match="--fit says how photos come to the input; give some with --data"):
+        package.diagnose(path, fit="pad")
     with pytest.raises(InputError, match="threads must be from 1 to 256, got 300"):
         package.diagnose(path, threads=300)
     with pytest.raises(ModelError, match="expected a float model, got one whose activations are quantized"):

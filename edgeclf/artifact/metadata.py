@@ -113,6 +113,16 @@ def _tables(model: TfliteModel) -> tuple[Table, list[Table], list[Table]] | None
     return root, graphs[0].tables(2), files
 
 
+def archive_bytes(content: bytes) -> int:
+    """Count the bytes of the archive of associated files that is appended to a file; 0: there is none to be read."""
+    try:
+        with zipfile.ZipFile(io.BytesIO(content)) as archive:
+            start = min((member.header_offset for member in archive.infolist()), default=len(content))
+    except _BROKEN_ZIP:
+        return 0
+    return max(0, len(content) - max(0, start))
+
+
 def _labels(content: bytes, files: list[Table]) -> tuple[str, ...] | None:
     # AssociatedFile: name 0, type 2, locale 3; several locales may be listed, the first without one is the plain list
     listed = [f for f in files if f.integer(2, "b") in (LABELS_ON_AXIS, LABELS_AS_VALUES)]

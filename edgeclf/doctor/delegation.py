@@ -34,3 +34,10 @@ def find_delegated(graph: TfliteModel, planned: Sequence[PlannedOperator]) -> fr
             found.add(producers[tensor])
             waiting.extend(graph.operators[producers[tensor]].inputs)
     return frozenset(found)
+
+
+def is_integer(graph: TfliteModel, number: int) -> bool:
+    """Return whether an operator has quantized weights, or computes on quantized tensors."""
+    operator = graph.operators[number]
+    tensors = [graph.tensors[t] for t in operator.inputs if t >= 0]
+    return operator.name not in ("QUANTIZE", "DEQUANTIZE") and any(len(tensor.scales) for tensor in tensors)

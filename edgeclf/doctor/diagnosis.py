@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -56,10 +56,12 @@ def diagnose(
         raise InputError(f"threads must be from 1 to {_MOST_THREADS}, got {threads}")
     if baseline is not None and data is None:
         raise InputError("--baseline is compared layer by layer on images; give some with --data")
+    if fit is not None and data is None:
+        raise InputError("--fit says how photos come to the input; give some with --data")
     file = ModelFile.read(locate_model(model))
     if isinstance(file, OnnxFile):
         raise ModelError(f"{file.name}: --doctor examines .tflite files, got an ONNX file")
-    beside = None if baseline is None else find_float_model(baseline)
+    beside = None if baseline is None else find_float_model(baseline, _steps_of(file))
     examination = Examination(
         file,
         threads=threads,
@@ -70,44 +72,56 @@ def diagnose(
         progress=progress,
     )
     with undisturbed():
-        findings = [finding for check in CHECKS.values() for finding in check(examination)]
-        return _report(examination, findings)
+        return _report(examination, {name: list(check(examination)) for name, check in CHECKS.items()})
 
 
-def find_float_model(given: str | Path) -> ModelFile:
+def find_float_model(given: str | Path, steps: Sequence[Any] = ()) -> ModelFile:
     """Read the float model that layers are compared with.
+
+    Args:
+        given: its file, or a run folder.
+        steps: that the examined model was made with; of a run the float model made with the same is taken, or without.
 
     Raises:
         ModelError: there is none, or it is quantized.
     """
     path = Path(given)
     if RunFolder.is_one(path):
-        path = _find_float_file(path)
+        path = _find_float_file(path, steps)
     file = ModelFile.read(locate_model(path))
+    if isinstance(file, OnnxFile):
+        raise ModelError(f"{path}: expected a float .tflite model, got an ONNX file")
     if any(len(tensor.scales) for tensor in file.graph.tensors if tensor.data is None):
         raise ModelError(f"{path}: expected a float model, got one whose activations are quantized")
     return file
 
 
-def _find_float_file(run: Path) -> Path:
-    """Find the model of a run that is float, and has the weights of its network as they were trained.
+def _steps_of(file: ModelFile) -> list[Any]:
+    """Return the steps that a model was made with; none where its file does not say."""
+    return [] if file.provenance is None else list(file.provenance.recipe.get("steps") or ())
+
+
+def _find_float_file(run: Path, steps: Sequence[Any]) -> Path:
+    """Find the model of a run that is float, made with `steps`, else with the weights as they were trained.
 
     Raises:
         ModelError: there is none.
     """
-    made: dict[str, Path] = {}
+    made: dict[tuple[bool, str], Path] = {}
     for model in RunFolder(run).models():
-        provenance = ModelFile.read(model).provenance
-        recipe: Mapping[str, Any] = {} if provenance is None else provenance.recipe
-        if recipe.get("name") in FLOAT_MODELS and not recipe.get("steps"):
-            made.setdefault(str(recipe["name"]), model)
-    found = next((made[name] for name in FLOAT_MODELS if name in made), None)
+        file = ModelFile.read(model)
+        recipe: Mapping[str, Any] = {} if file.provenance is None else file.provenance.recipe
+        kind, own = str(recipe.get("name")).rpartition("-")[2], _steps_of(file)
+        if kind in FLOAT_MODELS and own in ([], list(steps)):
+            made.setdefault((own == list(steps), kind), model)
+    found = next((made[same, name] for same in (True, False) for name in FLOAT_MODELS if (same, name) in made), None)
     if found is None:
         raise ModelError(f"{run}: no float model in it; run: edgeclf compress {run} --float32")
     return found
 
 
-def _report(examination: Examination, findings: list[Finding]) -> DoctorReport:
+def _report(examination: Examination, found: Mapping[str, Sequence[Finding]]) -> DoctorReport:
+    findings = [finding for several in found.values() for finding in several]
     machine, file, images = describe_machine(), examination.file, examination.images
     spent = sum(operator.microseconds or 0.0 for operator in examination.operators)
     alone, whole = spent / 1e3, examination.whole.undisturbed(0) / 1e3
@@ -116,7 +130,8 @@ def _report(examination: Examination, findings: list[Finding]) -> DoctorReport:
             f"the operators one by one take {milliseconds(alone)} and the whole {milliseconds(whole)}: the machine is "
             "busy, or the runtime fuses what was timed alone; shares of the time are rough"
         )
-    missing = {name: options for name, (has_all, options) in NEEDS.items() if not has_all(examination)}
+    # what was found without its options was looked for
+    missing = {name: needs for name, (has_all, needs) in NEEDS.items() if not (has_all(examination) or found[name])}
     return DoctorReport(
         path=str(file.path or file.name),
         size_bytes=len(file.content),
@@ -133,7 +148,7 @@ def _report(examination: Examination, findings: list[Finding]) -> DoctorReport:
         operators=examination.operators,
         images=0 if images is None else len(images.pixels),
         image_source="" if images is None else images.source,
-        checked=tuple(name for name in CHECKS if name not in missing),
+        checked=tuple(name for name in CHECKS if name not in missing and name not in examination.skipped),
         unchecked=missing,
         notes=tuple(dict.fromkeys(examination.notes)),
     )

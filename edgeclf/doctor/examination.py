@@ -18,8 +18,8 @@ from edgeclf.artifact.graph_cuts import Change, GraphCutter
 from edgeclf.artifact.model_file import ModelFile
 from edgeclf.artifact.normalization import Normalization
 from edgeclf.artifact.run_folder import RunFolder
-from edgeclf.doctor.delegation import find_delegated
-from edgeclf.doctor.images import ExaminedImages, make_tensors, take_photos, take_samples
+from edgeclf.doctor.delegation import find_delegated, is_integer
+from edgeclf.doctor.images import ExaminedImages, choose_range, make_tensors, take_photos, take_samples
 from edgeclf.doctor.operator_times import Tensors, TwinTime, compare_with_twin, time_again, time_operators
 from edgeclf.doctor.report import OperatorTime, ThreadTime
 from edgeclf.doctor.timing import Ratio, Turns, time_in_turns
@@ -52,6 +52,7 @@ class Examination:
         threads: that operators are timed with.
         baseline: a float model of the same network; None: not given.
         notes: what was not looked at, and why; it grows.
+        skipped: names of the checks that could not be made; it grows.
 
     Args:
         data: labelled images; None: the samples that every file could carry are looked at instead.
@@ -75,9 +76,15 @@ class Examination:
         progress: Progress = SILENT,
     ) -> None:
         self.file, self.threads, self.baseline, self.notes = file, threads, baseline, list[str]()
+        self.skipped: set[str] = set()
         self._data, self._normalization, self._fit, self._progress = data, normalization, fit, progress
         self.session: TFLiteSession = LITERT.open(file, threads=threads)
         self.graph, self.cutter = file.graph, GraphCutter(file.content)
+
+    def skip(self, check: str, why: str) -> None:
+        """Note that a check could not be made, and why."""
+        self.skipped.add(check)
+        self.notes.append(why)
 
     def in_time(self, images: Iterable[_Item], description: str, count: int) -> Iterator[_Item]:
         """Go through images for some seconds, with a bar; at least one is taken."""
@@ -125,7 +132,9 @@ class Examination:
     def input_tensors(self) -> Sequence[npt.NDArray[Any]]:
         """The model's input for each image; random numbers where it is no image classifier."""
         if self.images is not None:
-            return make_tensors(self.file, self.images.pixels, self._normalization)
+            chosen = choose_range(self.file, self.images, self._normalization)
+            self.notes.extend(chosen.range.notes)
+            return make_tensors(self.file, self.images.pixels, chosen.applied)
         given, numbers = self.session.input, np.random.default_rng(0)
         if given.dtype == "float32":
             return [numbers.random(given.shape, np.float32)]
@@ -218,7 +227,7 @@ class Examination:
         """The operators on integers that take a noticeable part of the time, beside their float twins."""
         groups: dict[str, list[int]] = {}
         for operator in self.operators:
-            if _is_integer(self.graph, operator):
+            if is_integer(self.graph, operator.number):
                 groups.setdefault(self.cutter.signature(operator.number), []).append(operator.number)
         fractions = {operator.number: operator.fraction or 0.0 for operator in self.operators}
         order = sorted(groups.values(), key=lambda numbers: -sum(fractions[n] for n in numbers))
@@ -289,9 +298,3 @@ class Examination:
         """Median milliseconds of the whole model by number of threads."""
         counts, turns = self.thread_turns
         return tuple(ThreadTime(n, round(turns.microseconds(i) / 1e3, 6)) for i, n in enumerate(counts))
-
-
-def _is_integer(graph: Any, operator: OperatorTime) -> bool:
-    """Return whether an operator has quantized weights, or computes on quantized tensors."""
-    tensors = [graph.tensors[t] for t in graph.operators[operator.number].inputs if t >= 0]
-    return operator.name not in ("QUANTIZE", "DEQUANTIZE") and any(len(tensor.scales) for tensor in tensors)

@@ -25,7 +25,7 @@ from edgeclf.image.shape import InputShape
 from edgeclf.image.views import cut_views
 from edgeclf.inference.classifier import Classifier
 from edgeclf.inference.images import load_pixels
-from edgeclf.inference.input_range import resolve_input_range
+from edgeclf.inference.input_range import KnownInput, resolve_input_range
 from edgeclf.progress import Progress
 
 MOST_IMAGES = 100
@@ -41,20 +41,22 @@ class ExaminedImages:
         pixels: uint8[N, height, width, 3], fitted to the input.
         sizes: int64[N, 2], height and width of the photos before that; empty for samples.
         labels: int64[N], index of the right output; -1: not known.
+        shape: of the input, with the fit.
     """
 
     source: str
     pixels: npt.NDArray[np.uint8]
     sizes: npt.NDArray[np.int64]
     labels: npt.NDArray[np.int64]
+    shape: InputShape
 
 
 def take_samples(file: ModelFile) -> ExaminedImages:
     """Make the images that the samples of model files are chosen from; coloured cells and no photos."""
-    shape = file.shape
+    shape = InputShape(file.shape.height, file.shape.width)
     pixels = np.stack([sample_image(index, shape.height, shape.width) for index in range(MOST_SAMPLES)])
     nothing = np.empty((0, 2), np.int64)
-    return ExaminedImages("samples", pixels, nothing, np.full(len(pixels), -1, np.int64))
+    return ExaminedImages("samples", pixels, nothing, np.full(len(pixels), -1, np.int64), shape)
 
 
 def take_photos(file: ModelFile, data: str | Path, fit: str | None, progress: Progress) -> ExaminedImages:
@@ -84,7 +86,7 @@ def take_photos(file: ModelFile, data: str | Path, fit: str | None, progress: Pr
             labels.extend([places.get(listing.items[number].label, -1)] * len(seen))
     if not pixels:
         raise InputError(f"{data}: none of {len(chosen)} images can be read")
-    return ExaminedImages("data", np.stack(pixels), np.array(sizes, np.int64), np.array(labels, np.int64))
+    return ExaminedImages("data", np.stack(pixels), np.array(sizes, np.int64), np.array(labels, np.int64), shape)
 
 
 def _read(
@@ -105,19 +107,25 @@ def _read(
     return [(load_pixels(photo, shape), photo.shape[:2])]
 
 
-def make_tensors(
-    file: ModelFile, images: npt.NDArray[np.uint8], given: Normalization | None
-) -> Sequence[npt.NDArray[Any]]:
-    """Make a model's input tensors for uint8[N, height, width, 3].
+def choose_range(file: ModelFile, images: ExaminedImages, given: Normalization | None) -> KnownInput:
+    """Choose how pixels enter a model: as its file or the caller says, else measured on the images and their labels.
 
     Raises:
         InputError: the model knows another normalization than the one given.
     """
-    shape, known = file.shape, resolve_input_range(file, given)
+    known = resolve_input_range(file, given)
     if known is not None:
-        normalization = known.applied
-    else:
-        normalization = Classifier(file, normalize=given).choose_input_range(images).normalization
+        return known
+    labels = images.labels if (images.labels >= 0).any() else None
+    chosen = Classifier(file, normalize=given).choose_input_range(images.pixels, labels)
+    return KnownInput(chosen, chosen.normalization)
+
+
+def make_tensors(
+    file: ModelFile, images: npt.NDArray[np.uint8], normalization: Normalization | None
+) -> Sequence[npt.NDArray[Any]]:
+    """Make a model's input tensors for uint8[N, height, width, 3]; a normalization of None: pixels as they are."""
+    shape = file.shape
     table = pixel_table(shape.dtype, shape.scale, shape.zero_point, normalization)
     order = "RGB" if normalization is None else normalization.channel_order
     if shape.channels == 1:

@@ -15,6 +15,7 @@ from edgeclf.doctor.findings.duplicate_constants import find_duplicate_constants
 from edgeclf.doctor.findings.float_islands import find_float_islands
 from edgeclf.doctor.findings.float_weights import find_float_weights
 from edgeclf.doctor.findings.large_input import find_large_input
+from edgeclf.doctor.findings.lossy_layer import CHECK as LOSSY_LAYER
 from edgeclf.doctor.findings.lossy_layer import find_lossy_layer
 from edgeclf.doctor.findings.outside_delegate import find_outside_delegate
 from edgeclf.doctor.findings.slow_kernels import find_slow_kernels
@@ -43,7 +44,7 @@ CHECKS: Mapping[str, Check] = MappingProxyType(
         "thread count": find_thread_count,
         "input larger than needed": find_large_input,
         "clipped ranges": find_clipped_ranges,
-        "a layer that carries the loss": find_lossy_layer,
+        LOSSY_LAYER: find_lossy_layer,
     }
 )
 """By what they look for. What only reads the file comes first, then time, then images."""
@@ -52,7 +53,7 @@ NEEDS: Mapping[str, tuple[Callable[[Examination], bool], str]] = MappingProxyTyp
     {
         "thread count": (lambda examination: examination.threads > 1, "--threads"),
         "input larger than needed": (_has_photos, "--data"),
-        "a layer that carries the loss": (
+        LOSSY_LAYER: (
             lambda examination: examination.baseline is not None and _has_photos(examination), "--data and --baseline"
         ),
     }

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from edgeclf.artifact.distant_buffers import find_distant
 from edgeclf.artifact.flatbuffer_reader import Reader, Table
+from edgeclf.artifact.metadata import archive_bytes
 from edgeclf.artifact.model_file import ModelFile
 from edgeclf.doctor.examination import Examination
 from edgeclf.doctor.report import Finding
@@ -18,7 +19,7 @@ _BUFFER = 2  # of its Tensor
 
 
 def find_bloat(examination: Examination) -> list[Finding]:
-    """Count what is not the graph's: metadata buffers, constants that no tensor uses, what follows the FlatBuffer."""
+    """Count what is not the graph's: metadata, constants that no tensor uses, an archive behind the FlatBuffer."""
     file = examination.file
     beside = _bytes_beside(file)
     named = {name: len(content) for name, content in examination.graph.metadata.items()}
@@ -40,14 +41,17 @@ def decide(beside: int, file_bytes: int, named: dict[str, int], source: str) -> 
 
 
 def _bytes_beside(file: ModelFile) -> int:
-    """Count the bytes of buffers that no tensor uses, which metadata are among, and of what follows the last buffer."""
+    """Count the bytes of buffers that no tensor uses, which metadata are among, and of an archive behind the graph.
+
+    What else lies behind the last buffer may be tables of the graph, and is not counted.
+    """
     root = Reader(file.content).root()
     buffers = root.tables(_BUFFERS)
     used = {tensor.integer(_BUFFER, "I") for graph in root.tables(_GRAPHS) for tensor in graph.tables(_TENSORS)}
     spans = [_locate(table) for table in buffers]
     end = max((place + held for place, held in spans), default=len(file.content))
     unused = sum(held for number, (_, held) in enumerate(spans) if number not in used)
-    return len(file.content) - end + unused
+    return min(len(file.content) - end, archive_bytes(file.content)) + unused
 
 
 def _locate(buffer: Table) -> tuple[int, int]:

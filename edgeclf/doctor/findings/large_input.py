@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
+
 import cv2
 import numpy as np
 import numpy.typing as npt
@@ -9,6 +11,7 @@ import numpy.typing as npt
 from edgeclf.artifact.tflite import TfliteModel
 from edgeclf.doctor.examination import Examination
 from edgeclf.doctor.report import Finding
+from edgeclf.image.shape import InputShape
 from edgeclf.measure.formatting import percent
 
 CAUSE = "input-larger-than-needed"
@@ -32,13 +35,24 @@ def find_large_input(examination: Examination) -> list[Finding]:
     images = examination.images
     if images is None or images.source != "data":
         return []
-    sides = np.minimum(images.sizes[:, 0], images.sizes[:, 1])
-    height, width = images.pixels.shape[1:3]
-    return decide(min(height, width), float(np.median(sides)), measure_detail(images.pixels))
+    side = min(images.shape.size)
+    pixels = []
+    for image, size in zip(images.pixels, images.sizes.tolist(), strict=True):
+        left, top, right, bottom = images.shape.filled_box(*size)
+        pixels.append(image[top:bottom, left:right])
+    scales = [_scale(images.shape, *size) for size in images.sizes.tolist()]
+    return decide(side, round(side * float(np.median(scales)), 1), measure_detail(pixels))
+
+
+def _scale(shape: InputShape, height: int, width: int) -> float:
+    """Return how many of a photo's pixels lie beside one another in a pixel of the input, along the finer axis."""
+    left, top, right, bottom = shape.seen_box(height, width)
+    to_left, to_top, to_right, to_bottom = shape.filled_box(height, width)
+    return max((bottom - top) / (to_bottom - to_top), (right - left) / (to_right - to_left))
 
 
 def decide(side: int, photo_side: float, detail: float) -> list[Finding]:
-    """Decide by the shorter sides of the input and of the median photo, and the detail at full size (grey levels)."""
+    """Decide by the input's shorter side, the pixels that the median photo has there, and the detail (grey levels)."""
     enough = _round_up(photo_side)
     if side >= LEAST_GAIN * photo_side:
         reason = f"the median photo has {photo_side:g}"
@@ -74,8 +88,8 @@ def _finding(side: int, enough: int, reason: str, command: str) -> Finding:
     return Finding(CAUSE, "time", round(part, 4), False, sentence, command, "high" if part >= 0.5 else "medium")
 
 
-def measure_detail(images: npt.NDArray[np.uint8]) -> float:
-    """Compute by how many grey levels images uint8[N, H, W, 3] differ from themselves at half the size and back."""
+def measure_detail(images: Iterable[npt.NDArray[np.uint8]]) -> float:
+    """Compute by how many grey levels images uint8[H, W, 3] differ from themselves at half the size and back."""
     differences = []
     for image in images:
         height, width = image.shape[:2]

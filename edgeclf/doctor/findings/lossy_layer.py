@@ -16,7 +16,7 @@ import numpy.typing as npt
 from edgeclf.artifact.model_file import ModelFile
 from edgeclf.artifact.tflite import OperatorInfo, TensorInfo, TfliteModel
 from edgeclf.doctor.examination import Examination
-from edgeclf.doctor.images import make_tensors
+from edgeclf.doctor.images import ExaminedImages, choose_range, make_tensors
 from edgeclf.doctor.report import Finding
 from edgeclf.errors import ModelError
 from edgeclf.inference.litert import LITERT
@@ -25,6 +25,7 @@ from edgeclf.measure.formatting import percent
 from edgeclf.printable import one_line
 
 CAUSE = "layer-that-carries-the-loss"
+CHECK = "a layer that carries the loss"
 BELOW_MEDIAN, LARGEST_RATIO = 12.0, 20.0
 """Decibels below the median layer, and of signal to noise, from which on a layer is named. Measured of sound models:
 the worst layer of a ResNet-8 has 33.8 and the median 37.8, of a MobileNetV2 28.3 and 38.7."""
@@ -50,14 +51,28 @@ def find_lossy_layer(examination: Examination) -> list[Finding]:
     if baseline is None or images is None or images.source != "data":
         return []
     pairs = pair_layers(examination.graph, baseline.graph)
-    if not pairs:
-        examination.notes.append(f"no layer was compared with {baseline.name}: it is not of the same network")
-        return []
-    tensors, changed = choose_inputs(examination, baseline, images.pixels)
-    if changed > MOST_CHANGED:
-        examination.notes.append(f"no layer was compared with {baseline.name}: most images have another class with it")
+    reason = explain_difference(examination.file, baseline) or ("" if pairs else "it is not of the same network")
+    if not reason:
+        tensors, changed = choose_inputs(examination, baseline, images)
+        reason = "most images have another class with it" if changed > MOST_CHANGED else ""
+    if reason:
+        examination.skip(CHECK, f"no layer was compared with {baseline.name}: {reason}")
         return []
     return decide(measure_noise(examination, baseline, tensors, pairs), changed, examination.source)
+
+
+def explain_difference(file: ModelFile, baseline: ModelFile) -> str:
+    """Explain why a file's layers cannot be compared with those of a float model; empty: they can, by what is known."""
+    if not any(len(tensor.scales) for tensor in file.graph.tensors if tensor.data is None):
+        return f"{file.name} computes in float itself"
+    recipes = [{} if one.provenance is None else one.provenance.recipe for one in (file, baseline)]
+    steps = [[one.get("kind") for one in recipe.get("steps") or ()] for recipe in recipes]
+    if steps[0] != steps[1]:
+        trained = "+".join(map(str, steps[0])) or "no step"
+        return f"{file.name} was made with {trained}, which gave its layers other weights; name a float model made so"
+    if (recipes[0].get("export") or {}).get("equalization"):
+        return f"{file.name} was equalized, so that its layers compute in other units"
+    return ""
 
 
 def decide(noise: Sequence[LayerNoise], changed: float, source: str) -> list[Finding]:
@@ -92,7 +107,7 @@ def pair_layers(graph: TfliteModel, baseline: TfliteModel) -> list[Pair]:
 
 
 def choose_inputs(
-    examination: Examination, baseline: ModelFile, images: npt.NDArray[np.uint8]
+    examination: Examination, baseline: ModelFile, images: ExaminedImages
 ) -> tuple[Sequence[npt.NDArray[Any]], float]:
     """Make the float model's inputs, and compute the fraction of images that the two put into different classes.
 
@@ -104,7 +119,7 @@ def choose_inputs(
     """
     session = LITERT.open(baseline)
     possible = [
-        make_tensors(baseline, images, None),
+        make_tensors(baseline, images.pixels, choose_range(baseline, images, None).applied),
         [examination.as_input_of(session, tensor) for tensor in examination.input_tensors],
     ]
     counted = [_count_changed(examination, session, tensors) for tensors in possible]
