@@ -148,6 +148,22 @@ def test_a_setting_that_no_recipe_has_is_warned_of() -> None:
     assert "the setting qat_epochs has no effect: no step or format of int8 has it" in result.stderr
 
 
+def test_what_an_option_sets_is_not_set_again() -> None:
+    with pytest.raises(InputError, match="prune50 is named, and the setting prune_fraction makes prune80 of it"):
+        choose_recipes(Asked(steps={"prune": 0.5}, settings={"prune_fraction": 0.8}))
+    with pytest.raises(InputError, match="cluster16 is named, and the setting cluster_clusters makes cluster4 of it"):
+        choose_recipes(Asked("cluster16-int8", settings={"cluster_clusters": 4}))
+    (recipe,) = choose_recipes(Asked(steps={"prune": 0.5}, settings={"prune_epochs": 4}))
+    assert recipe.steps[0].training.epochs == 4
+
+
+def test_a_search_names_the_settings_that_no_recipe_may_have() -> None:
+    settings = {"shrink_epochs": 3, "qat_epochs": 7, "cluster_epochs": 2}
+    plan = CompressPlan("net.keras", (Recipe(),))
+    assert SearchPlan(plan, Budget(max_drop=1.0), settings, fixed=False).find_unused() == ("cluster_epochs",)
+    assert SearchPlan(plan, Budget(max_drop=1.0), settings, fixed=True).find_unused() == tuple(settings)
+
+
 @pytest.mark.parametrize("key", ["qat_epochs", "cluster_learning_rate", "prune_distill", "batch_size", "augment"])
 def test_settings_are_read_off_the_steps(key: str) -> None:
     assert key in setting_types()

@@ -131,7 +131,7 @@ def test_speed_is_claimed_where_it_was_measured_and_nowhere_else() -> None:
 def test_a_busy_machine_is_named() -> None:
     busy = replace(compressed("int8", 1.5), speed=replace(speed(1.5), load_average=7.25))
     text = screen(100, lambda console: render_compression(console, CompressReport((busy,))))
-    assert "The machine was busy with other work (load 7.2)" in text
+    assert "The machine was busy with other work (load 7.2) before they were made and timed" in text
 
 
 def test_a_note_is_said_once_with_all_that_it_concerns() -> None:

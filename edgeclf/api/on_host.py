@@ -277,8 +277,11 @@ def compress(
             precision=precision,
         )
         if budget is not None:
-            return run_search(SearchPlan(plan, budget, own, fixed=recipes is not None), progress)
-        _warn_of_unused(find_unused(plan.recipes, own), plan.recipes, progress)
+            search = SearchPlan(plan, budget, own, fixed=recipes is not None)
+            tried = "the recipes that are tried" if recipes is None else _name(plan.recipes)
+            _warn_of_unused(search.find_unused(), tried, progress)
+            return run_search(search, progress)
+        _warn_of_unused(find_unused(plan.recipes, own), _name(plan.recipes), progress)
         return run_recipes(plan, progress)
 
 
@@ -286,7 +289,10 @@ def _names_of_true(**flags: bool) -> tuple[str, ...]:
     return tuple(name for name, is_on in flags.items() if is_on)
 
 
-def _warn_of_unused(settings: Iterable[str], recipes: Iterable[Recipe], progress: Progress) -> None:
-    names = ", ".join(recipe.name for recipe in recipes)
+def _name(recipes: Iterable[Recipe]) -> str:
+    return ", ".join(recipe.name for recipe in recipes)
+
+
+def _warn_of_unused(settings: Iterable[str], recipes: str, progress: Progress) -> None:
     for key in settings:
-        progress.warn(f"the setting {key} has no effect: no step or format of {names} has it")
+        progress.warn(f"the setting {key} has no effect: no step or format of {recipes} has it")

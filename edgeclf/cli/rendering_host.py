@@ -157,9 +157,8 @@ def _speed_remarks(report: CompressReport) -> list[str]:
         )
     busy = [speed.load_average for speed in speeds.values() if speed.was_busy]
     if busy:
-        found.append(
-            f"The machine was busy with other work (load {max(filter(None, busy)):.1f}) while they were timed."
-        )
+        load = max(filter(None, busy))
+        found.append(f"The machine was busy with other work (load {load:.1f}) before they were made and timed.")
     bounds = {name: speed.times_as_fast_interval for name, speed in speeds.items() if name != "float32"}
     alike = [name for name, (low, high) in bounds.items() if low <= 1 <= high]
     if alike:

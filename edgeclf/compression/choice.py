@@ -70,6 +70,9 @@ def choose_recipes(asked: Asked) -> tuple[Recipe, ...]:
     settings = dict(asked.settings)
     if asked.io != DEFAULT_IO:
         settings["io"] = asked.io
+    for recipe in recipes:
+        for step in recipe.steps:
+            _check_kept(step, settings)
     recipes = tuple(with_settings(recipe, settings) for recipe in recipes)
     check_recipes(recipes)
     return recipes
@@ -147,6 +150,20 @@ def _named(recipes: Recipe | str | Sequence[Recipe | str]) -> tuple[Recipe, ...]
     if other is not None:
         raise InputError(f"a recipe must be a Recipe or a name such as {TFLite().label()}, got {other!r}")
     return tuple(recipe if isinstance(recipe, Recipe) else parse_recipe(recipe) for recipe in given)
+
+
+def _check_kept(step: Any, settings: Mapping[str, Any]) -> None:
+    """Refuse a setting that makes another step of the one that was named, such as `prune80` of `prune50`.
+
+    Raises:
+        InputError: it is so.
+    """
+    for key, value in settings.items():
+        label = _set(step, {key: value}).label()
+        if label != step.label():
+            raise InputError(
+                f"{step.label()} is named, and the setting {key} makes {label} of it; leave one of them out"
+            )
 
 
 def _set(part: Any, settings: Mapping[str, Any]) -> Any:

@@ -60,7 +60,7 @@ def describe_machine() -> Machine:
         packages=_versions(),
         governor=_first_line("/sys/devices/system/cpu/cpu0/cpufreq/scaling_governor"),
         temperature_celsius=read_temperature(),
-        load_average=_load(),
+        load_average=load_average(),
     )
 
 
@@ -69,6 +69,14 @@ def usable_cores() -> int:
     if hasattr(os, "sched_getaffinity"):
         return len(os.sched_getaffinity(0))
     return os.cpu_count() or 1
+
+
+def load_average() -> float | None:
+    """Return the load of the last minute, 0 on an idle machine; None where the system does not report it."""
+    try:
+        return round(os.getloadavg()[0], 2)
+    except OSError:
+        return None
 
 
 def processor_flags() -> frozenset[str]:
@@ -109,13 +117,6 @@ def _os_name() -> str:
 def _versions() -> dict[str, str]:
     found = {package: package_version(package) for package in _PACKAGES}
     return {package: version for package, version in found.items() if version is not None}
-
-
-def _load() -> float | None:
-    try:
-        return round(os.getloadavg()[0], 2)
-    except OSError:
-        return None
 
 
 def _first_line(path: str) -> str | None:

@@ -43,7 +43,7 @@ class Speed(Record):
         runtime_version: of its package.
         cpu: name of the processor.
         cores: that this process may use.
-        load_average: of the last minute when measuring began; well above 0 other programs ran.
+        load_average: of the last minute, before the work that ends in measuring; well above 0 other programs ran.
     """
 
     median_ms: float
@@ -64,7 +64,14 @@ class Speed(Record):
         return self.load_average is not None and self.load_average > BUSY_LOAD_PER_CORE * self.cores
 
 
-def measure_speed(model: ModelFile, float32: ModelFile, *, threads: int = 1, runtime: str = "litert") -> Speed:
+def measure_speed(
+    model: ModelFile,
+    float32: ModelFile,
+    *,
+    threads: int = 1,
+    runtime: str = "litert",
+    load_before: float | None = None,
+) -> Speed:
     """Time `model` and `float32` in turns.
 
     Args:
@@ -72,6 +79,8 @@ def measure_speed(model: ModelFile, float32: ModelFile, *, threads: int = 1, run
         float32: the float32 model of the same network.
         threads: of the interpreter.
         runtime: name of the runtime.
+        load_before: the machine's load before this program began to work, whose own work must not count as another's;
+            None: the present one.
 
     Raises:
         ModelError: a model cannot be opened.
@@ -103,7 +112,7 @@ def measure_speed(model: ModelFile, float32: ModelFile, *, threads: int = 1, run
         runtime_version=sessions[0].engine_version,
         cpu=machine.processor,
         cores=machine.cores,
-        load_average=machine.load_average,
+        load_average=machine.load_average if load_before is None else load_before,
     )
 
 

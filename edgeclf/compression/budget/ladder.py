@@ -25,6 +25,7 @@ SHRINK_STEPS = (0.0, 0.1, 0.2)
 """How much more than what the limits need, by proportion, is shrunk on the rungs."""
 FLOAT_LAYERS = (1, 3)
 """Layers that stay in float on the selective rungs, those that make the most noise first."""
+TRIED_STEPS = ("shrink", "qat")
 MOST_SHRUNK = 0.95
 _ROUND = 0.05
 _TIME_NOISE = 1.1
@@ -135,7 +136,7 @@ def make_space(means: Means, budget: Budget, plain: Measured) -> Space:
 
 def recipe_of(values: Mapping[str, Any], means: Means) -> Rung:
     """Return the recipe that values of the search's space stand for."""
-    kinds = [kind for kind in ("shrink", "qat") if any(key.startswith(f"{kind}_") for key in values)]
+    kinds = [kind for kind in TRIED_STEPS if any(key.startswith(f"{kind}_") for key in values)]
     (rung,) = _with_steps(means, kinds, values)
     return rung
 

@@ -9,12 +9,14 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from edgeclf.artifact.folder_lock import lock_folder
+from edgeclf.compression.budget.ladder import TRIED_STEPS
 from edgeclf.compression.budget.limits import Budget
-from edgeclf.compression.choice import SPECIAL_FORMATS, Asked, choose_recipes
+from edgeclf.compression.choice import SPECIAL_FORMATS, Asked, choose_recipes, find_unused
 from edgeclf.compression.export.tflite import TFLite
 from edgeclf.compression.pipeline.plan import CompressPlan
 from edgeclf.compression.pipeline.request import check_request, find_folder, hold_folders
 from edgeclf.compression.recipe import Recipe
+from edgeclf.compression.step import STEPS
 from edgeclf.errors import InputError
 from edgeclf.extras import require
 from edgeclf.keras_files.loading import locate_network
@@ -45,6 +47,12 @@ class SearchPlan:
     budget: Budget
     settings: Mapping[str, Any]
     fixed: bool
+
+    def find_unused(self) -> tuple[str, ...]:
+        """Return the keys of the settings that no recipe which may be tried has."""
+        steps = () if self.fixed else tuple(STEPS[kind]() for kind in TRIED_STEPS)
+        tried = (*self.compress.recipes, *(Recipe((step,), self.compress.recipes[0].export) for step in steps))
+        return find_unused(tried, self.settings)
 
     def __post_init__(self) -> None:
         if self.compress.sensitivity:

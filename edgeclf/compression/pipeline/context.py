@@ -30,6 +30,7 @@ class RecipeContext(StepContext):
         fit_probabilities: whether temperature, threshold and feature space are fitted on validation images.
         float_batch: images that the float network is called with at once; a SavedModel may know one batch size alone.
         precision: that the threshold is chosen for; None: it refuses at most one in twenty known photos.
+        load_before: load of the machine before the recipes began to work; None: unknown.
         selected: whether some of the scored images chose the epoch of the float network that was kept.
     """
 
@@ -46,6 +47,7 @@ class RecipeContext(StepContext):
     fit_probabilities: bool = True
     float_batch: int = 200
     precision: float | None = None
+    load_before: float | None = None
 
     @property
     def float_top1(self) -> float | None:

@@ -25,6 +25,7 @@ from edgeclf.graph.prepared_network import prepare_network
 from edgeclf.inference.input_range import InputRange
 from edgeclf.keras_files.input_range import choose_input_range
 from edgeclf.keras_files.loading import LoadedNetwork
+from edgeclf.measure.machine import load_average
 from edgeclf.progress import Progress
 from edgeclf.training.augmentation import LEVELS
 from edgeclf.training.defaults import CHARACTER_SETS
@@ -45,7 +46,7 @@ def prepare(loaded: LoadedNetwork, plan: CompressPlan, progress: Progress, image
     Raises:
         InputError: the data or the network do not fit the recipes.
     """
-    file = loaded.file
+    load_before, file = load_average(), loaded.file
     fit = resolve_network_fit(loaded.path, plan.fit) if file is None else resolve_fit(file, plan.fit)
     loaded = loaded.with_fit(fit)
     named = settle_classes(loaded, plan, find_data(loaded, plan, progress, images))
@@ -72,6 +73,7 @@ def prepare(loaded: LoadedNetwork, plan: CompressPlan, progress: Progress, image
         progress=progress,
         name=loaded.name,
         network_input=chosen,
+        load_before=load_before,
         labelled=not plan.unlabelled,
         selected=_chose_an_epoch(loaded, data),
         class_source=named.source,

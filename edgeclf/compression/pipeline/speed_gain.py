@@ -51,7 +51,7 @@ class SpeedMeter:
         if self._float32 is None:
             return None
         with self._context.progress.task("timing beside the float32 model", None):
-            return measure_speed(file, self._float32)
+            return measure_speed(file, self._float32, load_before=self._context.load_before)
 
     def describe_float_layers(self, candidate: Candidate, network: FloatNetwork) -> tuple[str, ...]:
         """Time a model with layers in float beside one with all layers in int8, in turns; a note on what they cost.
@@ -66,7 +66,7 @@ class SpeedMeter:
         # other weights and ranges take the same time, and these are made at once
         whole = TFLite(io=export.io, bias_correction=False, rounding="nearest").export(network, self._context)
         with self._context.progress.task("timing the layers in float", None):
-            speed = measure_speed(candidate.file, whole)
+            speed = measure_speed(candidate.file, whole, load_before=self._context.load_before)
         mixed, integers = speed.median_ms, speed.float32_median_ms
         return (
             f"the layers in float cost {1000 * (mixed - integers):+.0f} µs an image on this machine: "
