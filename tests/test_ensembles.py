@@ -204,10 +204,10 @@ def test_files_of_other_programs_take_the_labels_that_are_given(tmp_path: Path) 
     # outputs from nine to zero, which the files do not say
     files = [write_int8_model(tmp_path / f"{bits}.tflite", weights[::-1], bias[::-1], bits=bits) for bits in (8, 7)]
     for number, (image, label) in enumerate(zip(digits.test_images[:100], digits.test_labels, strict=False)):
-        place = tmp_path / "photos" / str(label) / f"{number}.png"
+        place = tmp_path / "photos" / f"digit {label}" / f"{number}.png"
         place.parent.mkdir(parents=True, exist_ok=True)
         cv2.imwrite(str(place), image)
-    (tmp_path / "names.txt").write_text("".join(f"{digit}\n" for digit in range(9, -1, -1)))
+    (tmp_path / "names.txt").write_text("".join(f"digit {digit}\n" for digit in range(9, -1, -1)))
     both = "+".join(map(str, files))
     keywords = {"data": tmp_path / "photos", "split": "train", "normalize": "raw"}
     named = edgeclf.bench(both, labels=tmp_path / "names.txt", **keywords).ensembles[0]
@@ -215,6 +215,26 @@ def test_files_of_other_programs_take_the_labels_that_are_given(tmp_path: Path) 
     assert named.accuracy is not None
     assert unnamed.accuracy is not None
     assert named.accuracy.top1 > 0.8 > 0.3 > unnamed.accuracy.top1
+    assert not any("names no classes" in note for note in named.notes)
+    assert sum("names no classes, so its outputs were taken" in note for note in unnamed.notes) == 2
+    # what is said of the data is said of an ensemble, too
+    (tmp_path / "wrapping").mkdir()
+    (tmp_path / "photos").rename(tmp_path / "wrapping" / "photos")
+    keywords["data"] = tmp_path / "wrapping"
+    report = edgeclf.bench(both, labels=tmp_path / "names.txt", **keywords)
+    assert any("the only folder inside" in note for note in report.notes)
+
+
+def test_what_is_about_single_models_is_refused(tmp_path: Path) -> None:
+    model = next((Path(__file__).resolve().parents[1] / "models" / "cifar10").glob("*.tflite"))
+    copy = tmp_path / "copy.tflite"
+    copy.write_bytes(model.read_bytes())
+    both = f"{model}+{copy}"
+    for keywords in ({"threads": 2}, {"runs": 5}, {"fail_if": "latency>5"}):
+        with pytest.raises(InputError, match="is about single models, and only ensembles are named"):
+            edgeclf.bench(both, **keywords)
+    with pytest.raises(InputError, match="judges single models, and .* is an ensemble"):
+        edgeclf.bench([both, str(model)], fail_if="latency>5")
 
 
 def test_an_ensemble_is_begun(tmp_path: Path) -> None:

@@ -197,6 +197,12 @@ def test_latency_is_held_at_each_thread_count_and_accuracy_once(folder: Path, di
     ]
 
 
+def test_a_condition_names_its_model_by_the_path_too(folder: Path, digits: Digits) -> None:
+    place = folder / "int8.tflite"
+    report = measure(folder, digits, f"{place}:size>1B", "int8.tflite:size>1B")
+    assert [(one.model, one.failed) for one in report.conditions] == [("int8", True)] * 2
+
+
 def test_what_will_not_be_measured_is_refused_before_measuring(folder: Path, digits: Digits) -> None:
     class Never:
         def measure(self, plan: BenchPlan, files: Sequence[ModelFile], progress: Progress) -> Measurements:

@@ -18,7 +18,7 @@ from edgeclf.measure.baseline import Baseline
 from edgeclf.measure.class_order import describe_assumed_order, describe_chance, match_classes
 from edgeclf.measure.comparison import ModelPredictions, Verdict, compare_models
 from edgeclf.measure.latency import Latency
-from edgeclf.measure.machine import describe_machine
+from edgeclf.measure.machine import Machine
 from edgeclf.measure.memory import Memory
 from edgeclf.measure.plan import BenchPlan
 from edgeclf.measure.report import BaselineResult, BenchData, BenchReport, ModelResult
@@ -85,9 +85,7 @@ def bench(
         for index, (latency, memory) in enumerate(zip(measured.latencies, measured.memories, strict=True))
     ]
     data = load(subjects[0].shape) if load else None
-    remarks = [*notes, *(data.notes if data else ())]
-    if data and (shared := data.describe_in_training(plan.split)):
-        remarks.append(shared)
+    remarks = [*notes, *_data_notes(data, plan.split)]
     if plan.sustain is not None and measured.sustained is None:
         remarks.append("sustained work: interrupted before every model had its turn, so there are no figures of it")
     return BenchReport(
@@ -105,17 +103,26 @@ def bench(
     )
 
 
-def report_without_models(plan: BenchPlan, data: Dataset | None, began: float) -> BenchReport:
+def report_without_models(plan: BenchPlan, data: Dataset | None, machine: Machine, began: float) -> BenchReport:
     """Make the report of no model file, for what is measured besides.
 
     Args:
         plan: how.
         data: the images; None: there are none.
+        machine: as it was before.
         began: when the measurement began, seconds of `time.monotonic`.
     """
     described = None if data is None else _describe(data, plan.split)
     seconds = round(time.monotonic() - began, 3)
-    return BenchReport(describe_machine(), described, None, (), (), plan.seed, seconds)
+    return BenchReport(machine, described, None, (), (), plan.seed, seconds, notes=_data_notes(data, plan.split))
+
+
+def _data_notes(data: Dataset | None, split: str) -> tuple[str, ...]:
+    """Return the remarks on the images, and on those of the split that training has as well."""
+    if data is None:
+        return ()
+    shared = data.describe_in_training(split)
+    return (*data.notes, shared) if shared else tuple(data.notes)
 
 
 def _is_used(plan: BenchPlan, baseline: Baseline | None) -> bool:

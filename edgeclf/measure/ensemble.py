@@ -10,8 +10,10 @@ import numpy as np
 from edgeclf.artifact.ensemble_folder import AVERAGE, STACK, EnsembleSource, Stacking
 from edgeclf.errors import DataError, InputError, MissingExtraError
 from edgeclf.inference.ensemble import Probabilities, combine
-from edgeclf.measure.accuracy import IntArray
+from edgeclf.measure.accuracy import IntArray, takes_order_of_classes
 from edgeclf.measure.baseline import OpenBaseline
+from edgeclf.measure.class_order import describe_assumed_order
+from edgeclf.measure.conditions import OPTION, parse_conditions
 from edgeclf.measure.ensemble_members import NETWORK, OpenedMember, open_members
 from edgeclf.measure.ensemble_report import EnsembleAccuracy, EnsembleResult, MemberResult
 from edgeclf.measure.paired_interval import difference_interval
@@ -22,6 +24,7 @@ from edgeclf.measure.subjects import DatasetLoader, split_of
 from edgeclf.progress import Progress
 
 VALIDATION = "validation"
+_UNSET_THREADS = (1,)
 
 
 @dataclass(frozen=True)
@@ -90,6 +93,10 @@ def measure_ensemble(
         notes.append("each member sees the photos at its own input size")
     accuracy, right = None, None
     if load is not None:
+        for member in members:
+            data = load(member.shape)
+            if takes_order_of_classes(member.predictor.labels, data.class_names):
+                notes.append(f"{member.name}: {describe_assumed_order(data)}")
         predictions = _Predictions(members, load, progress)
         accuracy, more = _measure_accuracy(source, way, plan.split, predictions, host.stacking)
         right, notes = predictions.right(plan.split), [*notes, *more]
@@ -185,7 +192,15 @@ def check_ensemble_plan(plan: BenchPlan, ensembles: Sequence[EnsembleSource], fi
         "--fail-if": plan.fail_if,
         "--report": plan.report,
         "--baseline": plan.baseline,
+        "--threads": plan.threads,
+        "--runs": plan.runs,
     }
-    named = next((option for option, value in asked.items() if value not in (None, ())), None)
+    named = next((option for option, value in asked.items() if value not in (None, (), _UNSET_THREADS)), None)
     if named is not None and not files:
         raise InputError(f"{named} is about single models, and only ensembles are named; add a model, or leave it out")
+    for condition in parse_conditions(plan.fail_if):
+        if condition.model is None:
+            raise InputError(
+                f"{OPTION} {condition.text!r} judges single models, and {ensembles[0].name} is an ensemble; name the "
+                f"model that it is about, such as 'MODEL:{condition.text}'"
+            )

@@ -35,7 +35,8 @@ def check_conditions(conditions: Sequence[Condition], files: Sequence[ModelFile]
             raise InputError(f"{shown}: {condition.quantity} needs labelled images; name them with --data")
         if quantity.needs_baseline and lack:
             raise InputError(f"{shown}: {condition.quantity} needs a float baseline; {lack}")
-        concerned = {name: file for name, file in names.items() if _is_about(condition, name, file.name)}
+        places = {name: str(file.path or file.name) for name, file in names.items()}
+        concerned = {name: file for name, file in names.items() if _is_about(condition, name, places[name])}
         if not concerned:
             raise UnknownNameError(f"model in {OPTION}", condition.model or "", names)
         for name, file in concerned.items() if condition.quantity in ("macs", "parameters") else ():

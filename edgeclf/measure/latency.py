@@ -194,8 +194,13 @@ def prepare_call(file: ModelFile, threads: int, runtime: str) -> tuple[Callable[
 
 def warm_session(session: Session, longest: float = WARM_UP_SECONDS) -> tuple[int, bool, float]:
     """Put a picture into the input tensor and warm the model up; returns what `warm_up` does."""
-    session.run(_noise(session.input.shape, np.dtype(session.input.dtype)))
+    fill_input(session)
     return warm_up(session.invoke, longest)
+
+
+def fill_input(session: Session) -> None:
+    """Put a picture of random values into the input tensor, and run the model on it once."""
+    session.run(_noise(session.input.shape, np.dtype(session.input.dtype)))
 
 
 def burst(invoke: Callable[[], object], calls: int) -> npt.NDArray[np.int64]:

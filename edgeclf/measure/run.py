@@ -23,6 +23,7 @@ from edgeclf.measure.bench import bench, find_photos, report_without_models
 from edgeclf.measure.conditions import parse_conditions
 from edgeclf.measure.ensemble import EnsembleParts, StackingParts, check_ensemble_plan, measure_ensemble
 from edgeclf.measure.gate import check_conditions, hold_conditions
+from edgeclf.measure.machine import describe_machine
 from edgeclf.measure.outputs import find_outputs
 from edgeclf.measure.plan import BenchPlan
 from edgeclf.measure.report import BenchReport, ModelResult, load_report, save_report
@@ -86,16 +87,19 @@ def run_bench(
         check_comparable(other, plan.against, files)
     load = None if plan.data is None else _loader(plan, plan.data, found, _members(ensembles), progress)
     find_engine(plan.runtime)
+    if files:
+        # before the ensembles work, whose load is not another program's
+        target = target or Local(find_photos(load, plan.split))
+    machine = describe_machine()
     parts = EnsembleParts(host.open_baseline, host.stacking)
     together = tuple(measure_ensemble(one, plan, load, parts, progress) for one in ensembles)
     if files:
-        target = target or Local(find_photos(load, plan.split))
         baseline, notes = _baseline(plan, found, files, load, host, progress)
         notes = (*_own_data(plan, found), *notes)
         report = bench(plan, files, dataset=load, baseline=baseline, target=target, notes=notes, progress=progress)
     else:
         data = None if load is None else load(InputShape(*together[0].members[0].input_size))
-        report = report_without_models(plan, data, began)
+        report = report_without_models(plan, data, machine, began)
     report = replace(report, ensembles=together)
     if other is not None and plan.against is not None:
         report = replace(report, against=compare_reports(report, other, plan.against))
