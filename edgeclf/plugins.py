@@ -6,7 +6,9 @@ registries. Plugins are loaded once a process, when a command or a public functi
 
 from __future__ import annotations
 
+import contextlib
 import functools
+import sys
 import warnings
 from collections.abc import Callable
 from typing import Any, ParamSpec, TypeVar
@@ -35,6 +37,11 @@ def load_plugins(warn: Callable[[str], None] | None = None) -> None:
             warn(line)
 
 
+def find_plugins() -> None:
+    """Import the plugins for a list of names, such as that of a help; the next `load_plugins` warns of broken ones."""
+    _import_all()
+
+
 def with_plugins(function: Callable[P, R]) -> Callable[P, R]:
     """Decorate a public function so that plugins are loaded before it runs; its `progress` is warned of broken ones."""
 
@@ -56,7 +63,8 @@ def _import_all() -> list[str]:
     problems = []
     for entry in sorted(entry_points(group=GROUP), key=lambda entry: (entry.name, entry.value)):
         try:
-            entry.load()
+            with contextlib.redirect_stdout(sys.stderr):  # stdout is the command's, and one document with --json
+                entry.load()
         except (Exception, SystemExit) as error:  # noqa: BLE001 - whatever one raises, edgeclf goes on without it
             owner = f" of {entry.dist.name} {entry.dist.version}" if entry.dist is not None else ""
             problems.append(f"the plugin {entry.name!r}{owner} is left out: {type(error).__name__}: {one_line(error)}")

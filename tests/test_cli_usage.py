@@ -27,6 +27,12 @@ def run(*arguments: str) -> Result:
     return CliRunner().invoke(app, list(arguments), prog_name="edgeclf")
 
 
+def test_no_command_is_refused_in_a_document_too() -> None:
+    result = run("--json")
+    assert result.exit_code == 2
+    assert json.loads(result.stdout)["error"].startswith("no command is given; commands: audit, ")
+
+
 @pytest.mark.parametrize("arguments", [["--version"], ["predict", "--version"], ["--json", "--version"]])
 def test_version_stands_alone_before_and_after_the_command(arguments: list[str]) -> None:
     result = run(*arguments)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import subprocess
 import sys
@@ -57,6 +58,14 @@ def test_a_command_loads_every_plugin_once_and_warns_of_broken_ones(folder: Path
     assert [line for line in done.stderr.splitlines() if "plugin" in line] == [f"warning: {line}" for line in BROKEN]
     assert "Traceback" not in done.stderr
     assert (folder / "loaded").read_text() == "once "
+
+
+def test_a_command_whose_help_lists_what_plugins_add_warns_too(folder: Path) -> None:
+    install(folder, "loud_plugin", "print('hello')\n")
+    done = python(folder, "-m", "edgeclf", "train", "missing", "--json")
+    assert done.returncode == 2
+    assert [line for line in done.stderr.splitlines() if "plugin" in line] == [f"warning: {line}" for line in BROKEN]
+    assert "unknown folder or data set" in json.loads(done.stdout)["error"]
 
 
 def test_quiet_and_json_stay_as_they_are(folder: Path) -> None:

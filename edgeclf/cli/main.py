@@ -155,6 +155,9 @@ def edgeclf(
     """From a folder of labelled photos to an int8 TFLite classifier whose numbers can be trusted."""
     context.obj = {"json": json, "quiet": quiet, "verbose": verbose, "debug": debug}
     if context.invoked_subcommand is None:
+        if json:
+            session = Session(True, quiet, verbose, debug, sys.stderr)
+            raise typer.Exit(fail(session, f"no command is given; commands: {', '.join(COMMANDS)}", 2))
         with contextlib.redirect_stdout(sys.stderr):  # rich prints the help instead of returning it
             print(context.get_help())
         raise typer.Exit(2)

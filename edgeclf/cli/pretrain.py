@@ -12,7 +12,7 @@ from edgeclf.cli.session import Outcome, Session
 from edgeclf.cli.train import CONFIG as TRAIN_OPTIONS
 from edgeclf.cli.train import RUN, merge_settings
 from edgeclf.cli.values import parse_settings
-from edgeclf.plugins import load_plugins
+from edgeclf.plugins import find_plugins
 
 
 def _config() -> type:
@@ -24,7 +24,7 @@ def _config() -> type:
 def _load_methods() -> dict[str, Any]:
     from edgeclf.training.pretraining import METHODS
 
-    load_plugins(warn=lambda line: None)
+    find_plugins()
     return dict(METHODS)
 
 

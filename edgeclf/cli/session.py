@@ -92,7 +92,7 @@ def run(session: Session, work: Callable[[Session], Outcome], interrupted: str) 
     except BrokenPipeError:
         code = 1  # the reader of stdout closed its end: nobody would see a message
     except MemoryError:
-        code = fail(session, "out of memory; smaller --image-size or --batch-size values need less", 1)
+        code = fail(session, "out of memory; smaller images, batches or models, or fewer other programs, need less", 1)
     except OSError as error:
         code = fail(session, explain(error), 2 if error.errno == errno.ENAMETOOLONG else 1)
     except typer.Exit as leaving:

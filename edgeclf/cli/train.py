@@ -12,7 +12,7 @@ from edgeclf.cli.options import UNSET, Option, Table, complete_data, complete_fr
 from edgeclf.cli.session import Outcome, Session
 from edgeclf.cli.values import parse_settings
 from edgeclf.errors import InputError
-from edgeclf.plugins import load_plugins
+from edgeclf.plugins import find_plugins
 
 
 def config_record() -> type:
@@ -25,7 +25,7 @@ def config_record() -> type:
 def _networks() -> Iterable[str]:
     from edgeclf.training.networks import NETWORKS
 
-    load_plugins(warn=lambda line: None)
+    find_plugins()
     return NETWORKS
 
 
