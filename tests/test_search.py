@@ -16,9 +16,11 @@ from typing import Any
 import pytest
 
 pytest.importorskip("optuna")
-from edgeclf.errors import InputError, OutputError
+from optuna.exceptions import StorageInternalError
+
+from edgeclf.errors import InputError, OutputError, RunFailedError
 from edgeclf.search import Asked, Choice, Evaluation, Finished, Range, RefusedTrialError, open_study
-from edgeclf.search.storage import show_url
+from edgeclf.search.storage import patiently, show_url
 
 SPACE = {"rate": Range(1e-4, 1.0, log=True), "epochs": Range(1, 9, whole=True), "kind": Choice(("a", "b"))}
 
@@ -178,6 +180,42 @@ def test_a_trial_that_always_kills_the_process_is_given_up(tmp_path: Path) -> No
     study = open_study("s", journal)
     study.run(bowl, done=never)
     assert [one.state for one in study.finished()] == ["lost", "complete"]
+
+
+def test_a_trial_that_comes_on_is_not_given_up(tmp_path: Path) -> None:
+    journal = tmp_path / "study.journal"
+    open_study("s", journal).enqueue([{"score": 1.0}])
+    for step in range(1, 9):  # killed eight times, each time a tenth further
+        study = open_study("s", journal)
+        Asked(study._study.ask(), lambda: None).report(step, 0.5)
+    study = open_study("s", journal)
+    study.run(bowl, done=never)
+    assert [one.state for one in study.finished()] == ["complete"]
+
+
+def test_what_another_worker_kept_meanwhile_counts(tmp_path: Path) -> None:
+    study = open_study("s", tmp_path / "study.journal")
+
+    def make() -> list[int]:
+        study.keep("space", lambda: [1])
+        return [2]
+
+    assert study.keep("space", make) == study.keep("space", lambda: [3]) == [1]
+
+
+def test_a_database_that_does_not_respond_for_a_moment_costs_nothing() -> None:
+    calls = []
+
+    def call() -> int:
+        calls.append(0)
+        if len(calls) < 3:
+            raise StorageInternalError("gone")
+        return 7
+
+    assert patiently(call) == 7
+    calls.clear()
+    with pytest.raises(RunFailedError, match=r"did not respond for 0 s \(gone\); the same command goes on"):
+        patiently(call, seconds=0)
 
 
 def test_ranges_that_are_none() -> None:

@@ -80,6 +80,15 @@ def test_what_is_set_is_not_searched() -> None:
     assert isinstance(adaptive, Range)
     assert isinstance(plain, Range)
     assert adaptive.high == pytest.approx(plain.high / 50)
+    for optimizers in ("adamw", "adam,adamw"):
+        assert (
+            choose_parts(TrainConfig(), parse_space({"optimizer": optimizers}), ["scratch"])["learning_rate"]
+            == adaptive
+        )
+    both = parse_space({"optimizer": "sgd,adamw"})
+    with pytest.raises(InputError, match="learning rates differ 50 times; search them one after the other"):
+        choose_parts(TrainConfig(), both, ["scratch"])
+    assert "learning_rate" not in choose_parts(TrainConfig(learning_rate=0.01), both, ["scratch"])
     assert set(choose_parts(TrainConfig(quick=True), {}, ["quick"])) == {"balance"}
     assert not choose_parts(TrainConfig(quick=True), {}, ["quick"], frozenset({"balance"})), "named as its default"
     with pytest.raises(InputError, match="label_smoothing is set, and to be searched"):
@@ -308,6 +317,10 @@ def test_of_very_few_photos_trial_0_trains_the_classifier_alone_as_train_does(
     report = edgeclf.tune(photos, trials=1, out=tmp_path / "search", **settings)
     (trial,) = report.trials
     assert (trial.trained.settings["quick"], trial.trained.settings["epochs"]) == (True, 1)
+    quick = edgeclf.tune(
+        photos, trials=3, out=tmp_path / "quick", space={"balance": "none,weights"}, quick=True, **settings
+    )
+    assert [one.trained is not None for one in quick.trials] == [True] * len(quick.trials), quick.trials
     plain = edgeclf.train(photos, out=tmp_path / "plain", **settings)
     assert plain.metrics["validation"].top1 == trial.trained.validation_top1
 
@@ -381,3 +394,9 @@ def test_the_shapes_are_those_that_suit_the_images_and_hold_the_limits() -> None
     assert small
     assert all(one.size_bytes <= 70_000 for one in small)
     assert {one.image_size for one in shapes(TrainConfig(image_size=24), {})} == {24}
+    # what is named is tried, though a board that nobody named could not carry it
+    both = shapes(TrainConfig(), {"model": "vgg16,resnet20", "image_size": "32"})
+    assert {one.network for one in both} == {"vgg16", "resnet20"}
+    assert {one.network for one in shapes(TrainConfig(model="vgg16"), {"image_size": "32"})} == {"vgg16"}
+    with pytest.raises(InputError, match="vgg16 of --space model does not fit --max-size 100"):
+        shapes(TrainConfig(max_size=100.0), {"model": "vgg16,cnn,resnet8", "image_size": "32"})

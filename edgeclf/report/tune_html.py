@@ -86,6 +86,7 @@ def _view(one: Trial) -> ViewedTrial:
 def _draw(plot: Callable[[], Any]) -> str:
     import matplotlib.pyplot as plt
 
+    others = set(plt.get_fignums())  # of a notebook or a script, which are not ours to close
     with plt.rc_context(), warnings.catch_warnings():
         warnings.simplefilter("ignore")  # these plots are called experimental, and fit their labels by themselves
         try:
@@ -93,5 +94,6 @@ def _draw(plot: Callable[[], Any]) -> str:
             stream = io.BytesIO()
             plt.gcf().savefig(stream, format="svg", bbox_inches="tight")
         finally:
-            plt.close("all")
+            for number in set(plt.get_fignums()) - others:
+                plt.close(number)
     return "data:image/svg+xml;base64," + base64.b64encode(stream.getvalue()).decode()

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import os
+import time
 import warnings
+from collections.abc import Callable
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 from edgeclf.atomic import explained
-from edgeclf.errors import InputError, one_line
+from edgeclf.errors import InputError, RunFailedError, one_line
 
 HEARTBEAT_SECONDS = 60
 """How often a worker on a shared study says that it lives."""
@@ -18,6 +20,10 @@ MOST_RETRIES = 5
 """A trial during which the process died more often than this is not tried again."""
 LARGEST_JOURNAL = 1 << 28
 """Bytes of a journal file that is read; a trial takes a few thousand."""
+PATIENCE_SECONDS = 60.0
+"""For a database that does not respond, before a worker ends."""
+_FIRST_PAUSE = 0.1
+T = TypeVar("T")
 _DAMAGE = (ValueError, LookupError, TypeError, AttributeError, AssertionError, RecursionError)
 """What reading a journal raises that is damaged."""
 
@@ -101,6 +107,32 @@ def _open_database(url: str, heartbeat: int) -> Any:
                 f"the database {show_url(url)} cannot be used: {str(error).splitlines()[0]}; expected a URL such as "
                 "postgresql+psycopg://user@host/studies"
             ) from error
+
+
+def patiently(call: Callable[[], T], seconds: float = PATIENCE_SECONDS) -> T:
+    """Call what reads or writes a database, again while that does not respond: a restart must not cost a training.
+
+    Args:
+        call: that may be made again.
+        seconds: after which the last error stands.
+
+    Raises:
+        RunFailedError: the database did not come back.
+    """
+    from optuna.exceptions import StorageInternalError
+
+    ends, pause = time.monotonic() + seconds, _FIRST_PAUSE
+    while True:
+        try:
+            return call()
+        except StorageInternalError as error:
+            if time.monotonic() + pause > ends:
+                raise RunFailedError(
+                    f"the database of the search did not respond for {seconds:g} s ({one_line(error)}); the same "
+                    "command goes on when it is back"
+                ) from error
+        time.sleep(pause)
+        pause *= 2
 
 
 def show_url(url: str) -> str:

@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any, cast
 from edgeclf.search.heartbeat import beating
 from edgeclf.search.sampling import check_method, make_pruner, make_sampler, quiet, seed_of
 from edgeclf.search.space import Space, Value
-from edgeclf.search.storage import HEARTBEAT_SECONDS, MOST_RETRIES, open_storage
+from edgeclf.search.storage import HEARTBEAT_SECONDS, MOST_RETRIES, open_storage, patiently
 from edgeclf.search.trials import (
     DEATHS,
     FREE,
@@ -70,8 +70,11 @@ class Asked:
             score: the smaller, the better.
         """
         with quiet():
-            self._trial.report(score, step)
-            return bool(self._trial.should_prune())
+            if self._trial.user_attrs.get(DEATHS):
+                # it was left by processes that died, and comes on: these do not add up to a trial that always kills
+                self._trial.set_user_attr(DEATHS, 0)
+            patiently(lambda: self._trial.report(score, step))
+            return bool(patiently(self._trial.should_prune))
 
 
 Evaluate = Callable[[Asked], Evaluation]
@@ -101,7 +104,10 @@ class Study:
         """Keep what `make` returns, of JSON's own types, with the study, unless it has something of this name; returns
         what it has."""
         if name not in self._study.user_attrs:
-            self._study.set_user_attr(name, make())
+            made = make()
+            # which may take a while: another worker may have been first
+            if name not in self._study.user_attrs:
+                self._study.set_user_attr(name, made)
         return self._study.user_attrs[name]
 
     def finished(self) -> tuple[Finished, ...]:
@@ -163,7 +169,7 @@ class Study:
                 self._wait_again(trial.number) if tries <= MOST_RETRIES else self._fail(trial.number)
 
     def _evaluate_one(self, evaluate: Evaluate, suggestions: int) -> None:
-        from optuna.exceptions import UpdateFinishedTrialError
+        from optuna.exceptions import StorageInternalError, UpdateFinishedTrialError
         from optuna.trial import TrialState
 
         with quiet():
@@ -196,16 +202,16 @@ class Study:
         except UpdateFinishedTrialError:
             return  # this worker was thought dead, and another one has the trial now
         except BaseException:
-            with contextlib.suppress(UpdateFinishedTrialError):
+            # a database that is gone gives the trial to another worker, by its heartbeats
+            with contextlib.suppress(UpdateFinishedTrialError, StorageInternalError):
                 self._wait_again(trial.number)
             raise
         else:
             outcome = outcome if found.pruned else {"values": found.score}
             kept = {RECORD: dict(found.record), **({FREE: True} if found.free else {})}
         with contextlib.suppress(UpdateFinishedTrialError):
-            for name, value in kept.items():
-                trial.set_user_attr(name, value)
-            self._study.tell(trial, **outcome)
+            patiently(lambda: [trial.set_user_attr(name, value) for name, value in kept.items()])
+            patiently(lambda: self._study.tell(trial, **outcome))
 
     def _revive(self) -> None:
         if self._heartbeat is not None:

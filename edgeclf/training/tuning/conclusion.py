@@ -18,9 +18,9 @@ from edgeclf.training.tuning.shapes import Costing, SearchSpace
 
 
 def conclude(plan: TunePlan, space: SearchSpace, finished: Sequence[Finished], costing: Costing) -> TuneReport:
-    """Make the report of a search from its finished trials. Only of the best one is the test split looked at."""
+    """Make the report of a search from its finished trials; the test figure is that of the best one."""
     trials = tuple(read_trial(one) for one in finished)
-    allowed = [one for one in trials if not _breaks(one, costing)]
+    allowed = [one for one in trials if not breaks_limits(one, costing)]
     best = find_best(allowed)
     trained = None if best is None else best.trained
     own = [one for one in trials if one.trained is not None and one.trained.same_as is None]
@@ -37,13 +37,13 @@ def conclude(plan: TunePlan, space: SearchSpace, finished: Sequence[Finished], c
         best_run=None if trained is None else str(plan.out / trained.run),
         test=None if trained is None or trained.machine != machine_name() else _read_test(plan.out / trained.run),
         limits=costing.text,
-        frontier=find_frontier(trials) if costing.asked else (),
+        frontier=find_frontier(allowed) if costing.asked else (),
         costs_from=costing.source,
         notes=(*_list_notes(trials, allowed, best, len(own)), *_note_exhaustion(space, finished)),
     )
 
 
-def _breaks(one: Trial, costing: Costing) -> bool:
+def breaks_limits(one: Trial, costing: Costing) -> bool:
     """Return whether a trial is known to break the limits, as that of the defaults may."""
     found = one.trained
     if found is None or not costing.asked:

@@ -136,7 +136,7 @@ def list_shapes(
     missing = set(named.values if isinstance(named, Choice) else ()) - {one.network for one in found.values()}
     if missing and refusal is not None:
         raise refusal
-    shapes = [one for one in found.values() if not budget.limits.broken_by(one)]
+    shapes = _within(budget, list(found.values()), config, narrowed)
     if not narrowed.get("model") and config.model is None:
         shapes = _of_similar_work(shapes, config, probe)
     if shapes:
@@ -150,6 +150,37 @@ def list_shapes(
         f"no network fits {budget.text}: the nearest, {nearest.name} at {nearest.image_size} pixels, takes "
         f"{budget.limits.describe(nearest)}; allow more"
     )
+
+
+def _within(
+    budget: Budget, shapes: list[Candidate], config: TrainConfig, narrowed: Mapping[str, Part]
+) -> list[Candidate]:
+    """Leave out the shapes that break the limits; without limits that the user asked for, none that the user names.
+
+    Raises:
+        InputError: a network that the user names holds the limits in no shape.
+    """
+    holding = [one for one in shapes if not budget.limits.broken_by(one)]
+    if not budget.asked:
+        if config.model is not None or "model" in narrowed or config.weights not in ("auto", "none"):
+            return shapes
+        part = narrowed.get("image_size")
+        sides = part.values if isinstance(part, Choice) else (config.image_size,)
+        for side in sides:
+            of_side = [one for one in shapes if one.image_size == side]
+            if of_side and not any(one.image_size == side for one in holding):
+                holding.append(min(of_side, key=budget.limits.excess))
+        return holding
+    named = narrowed.get("model")
+    for network in named.values if isinstance(named, Choice) else ():
+        own = [one for one in shapes if one.network == network]
+        if own and holding and not any(one.network == network for one in holding):
+            nearest = min(own, key=budget.limits.excess)
+            raise InputError(
+                f"{network} of --space model does not fit {budget.text}: at {nearest.image_size} pixels it takes "
+                f"{budget.limits.describe(nearest)}; leave it out, or allow more"
+            )
+    return holding
 
 
 def _combinations(config: TrainConfig, narrowed: Mapping[str, Part]) -> Iterator[TrainConfig]:

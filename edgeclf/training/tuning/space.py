@@ -52,6 +52,7 @@ ADDED = (
 )  # fmt: skip
 """Settings that are searched only where the user names values."""
 LOGARITHMIC = ("learning_rate", "weight_decay", "l1", "l2", "first_layer_rate")
+ADAPTIVE = ("adam", "adamw")
 ADAPTIVE_FACTOR = 1 / 50
 """Learning rates of `adam` and `adamw` against those of `sgd`, as in the defaults."""
 _MOST_VALUES = 100
@@ -120,7 +121,7 @@ def choose_parts(
             )
         if config.quick and name not in QUICK:
             raise InputError(f"--space {name} has no effect with --quick, which can search {', '.join(QUICK)}")
-    adaptive = config.optimizer in ("adam", "adamw")
+    adaptive = _is_adaptive(config, narrowed, kept)
     parts: dict[str, Part] = {}
     for dimension in DIMENSIONS:
         if dimension.name in kept:
@@ -131,6 +132,24 @@ def choose_parts(
         if declared:
             parts[dimension.name] = _span(declared)
     return {**parts, **{name: part for name, part in narrowed.items() if name not in SHAPE}}
+
+
+def _is_adaptive(config: TrainConfig, narrowed: Mapping[str, Part], kept: frozenset[str]) -> bool:
+    """Return whether the learning rates that are tried are those of `adam` and `adamw`.
+
+    Raises:
+        InputError: optimizers of both kinds are searched, with the same learning rates.
+    """
+    searched = narrowed.get("optimizer")
+    optimizers = searched.values if isinstance(searched, Choice) else (config.optimizer,)
+    found = {optimizer in ADAPTIVE for optimizer in optimizers}
+    if len(found) > 1 and "learning_rate" not in kept and "learning_rate" not in narrowed:
+        raise InputError(
+            f"--space optimizer has sgd beside {' or '.join(ADAPTIVE)}, whose learning rates differ "
+            f"{1 / ADAPTIVE_FACTOR:g} times; search them one after the other, or name rates with --space "
+            "learning_rate=LOW..HIGH"
+        )
+    return found == {True}
 
 
 def _names() -> list[str]:

@@ -137,6 +137,8 @@ class TrialRun:
             RunFailedError: the disk is full.
         """
         watcher = Watcher(asked, folder, prunes=not defaults)
+        # of very few photos the defaults train the classifier alone, which the other trials are an alternative to
+        alone = defaults or bool(config.quick)
         request = TrainPlan(
             self.plan.data,
             config,
@@ -145,9 +147,8 @@ class TrialRun:
             overwrite=True,
             trust_model=self.plan.trust_model,
             progress=TrialProgress(self.progress, asked.number),
-            # of very few photos the defaults train the classifier alone, which the other trials are an alternative to
-            callbacks=() if defaults else (watcher,),
-            watchers=(watcher,) if defaults else (),
+            callbacks=() if alone else (watcher,),
+            watchers=(watcher,) if alone else (),
             named=self.plan.named if defaults else frozenset(),
             features=self.features,
             teachers=self.teachers,

@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import Any
 
 from edgeclf.atomic import write_text
-from edgeclf.errors import DataError, InputError
+from edgeclf.errors import DataError, InputError, ModelError, one_line
 from edgeclf.measure.formatting import milliseconds, percent, size
 from edgeclf.measure.machine import describe_machine
 from edgeclf.progress import SILENT, Progress, Task
@@ -24,9 +24,9 @@ from edgeclf.search.sampling import choose_untried, seed_of
 from edgeclf.search.space import Value
 from edgeclf.training.budget.candidates import Candidate
 from edgeclf.training.config import TrainConfig
-from edgeclf.training.tuning.conclusion import conclude
+from edgeclf.training.tuning.conclusion import breaks_limits, conclude
 from edgeclf.training.tuning.plan import TuneFolder, TunePlan
-from edgeclf.training.tuning.report import JSON_NAME, Trained, TuneReport, find_best, read_trial
+from edgeclf.training.tuning.report import JSON_NAME, Trained, Trial, TuneReport, find_best, read_trial
 from edgeclf.training.tuning.shapes import MOST_POINTS, Costing, SearchSpace
 from edgeclf.training.tuning.trial import TrialRun, make_config
 
@@ -193,7 +193,7 @@ class _Work:
         costs = (
             "" if trained.latency_ms is None else f", {milliseconds(trained.latency_ms)}, {size(trained.size_bytes)}"
         )
-        best = find_best([read_trial(one) for one in self.study.finished()])
+        best = self._find_best()
         standing = "" if best is None else f" (best so far {percent(best.rank[0])}, trial {best.number})"
         if best is not None and top1 > best.rank[0] and not pruned:
             standing = ", the best so far"
@@ -201,8 +201,12 @@ class _Work:
         task.advance(0 if free else 1, self._describe_best(top1))
         return Evaluation(1 - top1, trained.to_dict(), pruned, free)
 
+    def _find_best(self) -> Trial | None:
+        trials = map(read_trial, self.study.finished())
+        return find_best([one for one in trials if not breaks_limits(one, self.costing)])
+
     def _describe_best(self, top1: float | None = None) -> str:
-        best = find_best([read_trial(one) for one in self.study.finished()])
+        best = self._find_best()
         found = [value for value in (top1, None if best is None else best.rank[0]) if value is not None]
         return f"best {percent(max(found))} on validation" if found else ""
 
@@ -227,7 +231,12 @@ class _Work:
 
     def _check_cost(self, shape: Candidate) -> Candidate:
         self._check_processor()  # another machine may have joined
-        found = self.costing.cost(shape)
+        try:
+            found = self.costing.cost(shape)
+        except ModelError as error:
+            raise RefusedTrialError(
+                f"{shape.name} at {shape.image_size} pixels cannot be timed: {one_line(error)}"
+            ) from error
         if found.breaks:
             costs = [self.costing.cost(one) for one in self.space.shapes if self.costing.knows(one)]
             if len(costs) == len(self.space.shapes) and all(one.breaks for one in costs):
@@ -245,7 +254,10 @@ class _Work:
         """Cost the shape that the defaults led to, where it is one of those that are searched."""
         key = (trained.model, trained.width, trained.image_size)
         found = next((one for one in self.space.shapes if one.key == key), None)
-        return None if found is None else self.costing.cost(found)
+        try:
+            return None if found is None else self.costing.cost(found)
+        except ModelError:
+            return None  # what it costs is not known, and the trial counts nevertheless
 
     def _check_photos(self, trained: Trained) -> None:
         others = {str(one.record["fingerprint"]) for one in self.study.finished() if one.record is not None}

@@ -32,7 +32,7 @@ def summarize(report: TuneReport) -> list[str]:
     if report.test is not None:
         images, bounds = exact(report.test.images), interval(report.test.top1_interval)
         lines.append(
-            f"Test, looked at once, for the best trial alone: {percent(report.test.top1)} of {images} images "
+            f"Test, whose images chose nothing, of the best trial: {percent(report.test.top1)} of {images} images "
             f"({bounds})."
         )
     return lines
