@@ -137,6 +137,11 @@ def test_maps_are_of_pictures_that_were_measured_alone() -> None:
     page = parsed(render_report(report(), images=larger, maps=maps))
     assert page.text.count("it was measured on pictures of 32×32 pixels, and these have 48×48") == 1
     assert "Below each image" not in page.text
+    pixels = np.zeros((2, 32, 32, 3), np.uint8)
+    cropped = Split(ImageView(pixels, np.arange(2)), np.array([0, 1]), ("a.jpg", "b.jpg"), ("a", "b"))
+    maps = FlipMaps(None, lambda path: ModelExplainer(ModelFile.read(locate_model("cifar10"))), {model().path: "crop"})
+    page = parsed(render_report(report(), images=cropped, maps=maps))
+    assert page.text.count("it was measured on pictures by the fit crop, and these have another") == 1
 
 
 def test_a_matrix_rounds_no_mistake_away() -> None:
@@ -390,9 +395,10 @@ def test_an_ensemble_stands_on_the_page_beside_the_models() -> None:
         for number in (1, 2)
     )
     accuracy = EnsembleAccuracy(0.875, (0.8, 0.93), "run2", "validation", 0.02, (0.01, 0.03), 0.004)
-    made = replace(report(), ensembles=(EnsembleResult("run1+run2", "average", members, accuracy, 3.0),))
+    made = replace(report(), ensembles=(EnsembleResult("run1+run2", "average", members, accuracy, 3.0, ("a remark",)),))
     page = render_report(made)
     parsed(page)
     assert "Ensemble run1+run2" in page
     assert "Against run2, the best member by validation: +2.00 points" in page
+    assert "<li>a remark</li>" in page
     assert BenchReport.from_json(made.to_json()) == made

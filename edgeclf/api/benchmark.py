@@ -163,12 +163,14 @@ def _write_page(plan: BenchPlan, report: BenchReport, path: Path, images: Split 
 def _make_maps(plan: BenchPlan, report: BenchReport) -> FlipMaps:
     """Make what draws where the float network and the models find evidence, on the images whose prediction changed."""
     from edgeclf.artifact.ensemble_folder import find_ensemble
+    from edgeclf.artifact.input_fit import own_fit, run_fit
     from edgeclf.artifact.model_file import ModelFile
     from edgeclf.artifact.normalization import RAW
+    from edgeclf.image.shape import STRETCH
     from edgeclf.inference.explaining import Explainer, ModelExplainer
     from edgeclf.measure.sources import find_sources
     from edgeclf.measure.tflite_baseline import is_tflite_baseline
-    from edgeclf.report.flip_maps import FlipMaps
+    from edgeclf.report.flip_maps import FLOAT_NETWORK, FlipMaps
 
     found = find_sources([name for name in plan.models if find_ensemble(name) is None]).keras_models
     baseline = Path(plan.baseline) if plan.baseline is not None else next(iter(found), None)
@@ -194,4 +196,10 @@ def _make_maps(plan: BenchPlan, report: BenchReport) -> FlipMaps:
         return ModelExplainer(file, normalize=found_range, threshold=0.0)
 
     usable = baseline is not None and not is_tflite_baseline(baseline)
-    return FlipMaps(open_baseline if usable else None, open_model)
+    # the page has the pictures of the first model
+    shown = report.models[0].fit or STRETCH
+    fits = {model.path: model.fit or STRETCH for model in report.models}
+    if usable and baseline is not None:
+        fits[FLOAT_NETWORK] = plan.fit or run_fit(baseline) or own_fit(ModelFile.read(report.models[0].path)) or STRETCH
+    others = {name: fit for name, fit in fits.items() if fit != shown}
+    return FlipMaps(open_baseline if usable else None, open_model, others)

@@ -9,7 +9,7 @@ from rich.console import Console
 from edgeclf.cli.rendering import line, show_notes
 from edgeclf.cli.rendering_tables import Column, print_table
 from edgeclf.measure.changes import SIGNIFICANT, judge_class
-from edgeclf.measure.compare_report import ComparedModel, CompareReport, write_int8_size, write_setting
+from edgeclf.measure.compare_report import ComparedModel, CompareReport, describe_use, write_int8_size, write_setting
 from edgeclf.measure.formatting import counted, exact, interval, number, p_value, percent, points, size
 
 
@@ -18,7 +18,7 @@ def render_compare(console: Console, report: CompareReport) -> None:
     first, second, data = report.first, report.second, report.data
     line(console, f"{second.name} compared with {first.name}: differences are {second.name} minus {first.name}")
     images = counted(data.images, f"{data.split} image")
-    line(console, f"Data: {data.name}, {images} that neither used in training")
+    line(console, f"Data: {data.name}, {images} {describe_use(report)}")
     columns = (
         Column("model"),
         Column("top-1"),

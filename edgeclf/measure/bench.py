@@ -29,6 +29,10 @@ from edgeclf.measure.target import FindPhotos, Local, Target
 from edgeclf.progress import SILENT, Progress
 
 PREPROCESSING_PHOTOS = 100
+_USES = {
+    "train": "learned from the images of this split",
+    "validation": "chose its epoch, and the probabilities of its model files, by the images of this split",
+}
 
 
 def bench(
@@ -118,11 +122,12 @@ def report_without_models(plan: BenchPlan, data: Dataset | None, machine: Machin
 
 
 def _data_notes(data: Dataset | None, split: str) -> tuple[str, ...]:
-    """Return the remarks on the images, and on those of the split that training has as well."""
+    """Return the remarks on the images, and on what a training on the same data did with those of the split."""
     if data is None:
         return ()
-    shared = data.describe_in_training(split)
-    return (*data.notes, shared) if shared else tuple(data.notes)
+    used = _USES.get(split)
+    remark = f"what was trained on these data {used}, so its figures on {split} are optimistic" if used else None
+    return (*data.notes, *filter(None, (data.describe_in_training(split), remark)))
 
 
 def _is_used(plan: BenchPlan, baseline: Baseline | None) -> bool:

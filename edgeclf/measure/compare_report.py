@@ -66,7 +66,7 @@ class Setting(Record):
 
 @dataclass(frozen=True)
 class CompareReport(Record):
-    """Two trainings on the same images, of which neither used one in training.
+    """Two trainings on the same images, of which neither used one in training, as far as is known.
 
     Attributes:
         first: what the second is compared with.
@@ -126,3 +126,12 @@ def save_comparison(report: CompareReport, path: Path) -> None:
         RunFailedError: the disk is full.
     """
     atomic.write_text(path, report.to_json(indent=1) + "\n")
+
+
+def describe_use(report: CompareReport) -> str:
+    """Describe what the trainings did with the images compared, behind their number."""
+    if report.data.split == "validation":
+        return "which also chose the epoch of a training"
+    if "assumed" in (report.first.known_by, report.second.known_by):
+        return "that neither is known to have used in training"
+    return "that neither used in training"

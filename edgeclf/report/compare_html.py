@@ -7,7 +7,7 @@ from pathlib import Path
 from edgeclf import atomic
 from edgeclf.dataset import Split
 from edgeclf.measure.changes import SIGNIFICANT
-from edgeclf.measure.compare_report import CompareReport, write_int8_size, write_setting
+from edgeclf.measure.compare_report import CompareReport, describe_use, write_int8_size, write_setting
 from edgeclf.measure.formatting import p_value, percent
 from edgeclf.measure.report import Comparison
 from edgeclf.printable import printable
@@ -47,6 +47,7 @@ def render_comparison(report: CompareReport, *, images: Split | None = None) -> 
     page = environment.get_template("compare.html.j2").render(
         report=report,
         summary=[summarize(report)],
+        use=describe_use(report),
         warnings=[
             *(f"{note}." for note in report.notes),
             *(f"{one.name}: {note}." for one in (first, second) for note in one.notes),

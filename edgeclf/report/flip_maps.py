@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -16,6 +16,8 @@ from edgeclf.inference.explaining import Explainer
 
 Draw = Callable[[Pixels], str]
 """Encodes a picture for the page."""
+FLOAT_NETWORK = "float network"
+"""What it is called among the paths of models."""
 
 
 @dataclass(frozen=True)
@@ -33,6 +35,8 @@ class FlipMaps:
     Args:
         open_baseline: opens the float network; None: there is none that maps can be had of.
         open_model: opens a model file.
+        other_fits: by the path of a model, or `float network`: the fit by which it was measured, where the pictures of
+            the page have another one.
 
     Attributes:
         notes: why there are no maps of something, a line each.
@@ -40,6 +44,7 @@ class FlipMaps:
 
     open_baseline: Callable[[], Explainer] | None
     open_model: Callable[[Path], Explainer]
+    other_fits: Mapping[str, str] = field(default_factory=dict)
     notes: list[str] = field(default_factory=list)
     _opened: dict[str, Explainer | None] = field(default_factory=dict)
     _baseline_maps: dict[int, Pixels] = field(default_factory=dict)
@@ -54,8 +59,8 @@ class FlipMaps:
             draw: encodes a picture.
         """
         panels = []
-        baseline = None if self.open_baseline is None else self._open("float network", self.open_baseline)
-        if baseline is not None and self._takes("float network", baseline, image):
+        baseline = None if self.open_baseline is None else self._open(FLOAT_NETWORK, self.open_baseline)
+        if baseline is not None and self._takes(FLOAT_NETWORK, baseline, image):
             if index not in self._baseline_maps:
                 self._baseline_maps[index] = _draw(baseline, image)
             panels.append(Panel("float network: Grad-CAM", draw(self._baseline_maps[index])))
@@ -66,13 +71,13 @@ class FlipMaps:
 
     def _takes(self, name: str, explainer: Explainer, image: Pixels) -> bool:
         """Return whether a network has seen this very picture in the measurement; where not, a note says why."""
-        size = explainer.input_shape.size
-        if size == image.shape[:2]:
+        size, fit = explainer.input_shape.size, self.other_fits.get(name)
+        if size == image.shape[:2] and fit is None:
             return True
-        note = (
-            f"no maps of evidence of {name}: it was measured on pictures of {show_size(size)} pixels, and these have "
-            f"{show_size(image.shape[:2])}"
-        )
+        measured = f"pictures of {show_size(size)} pixels, and these have {show_size(image.shape[:2])}"
+        if size == image.shape[:2]:
+            measured = f"pictures by the fit {fit}, and these have another"
+        note = f"no maps of evidence of {name}: it was measured on {measured}"
         if note not in self.notes:
             self.notes.append(note)
         return False
