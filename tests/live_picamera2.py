@@ -13,8 +13,9 @@ import cv2
 import numpy as np
 import numpy.typing as npt
 
-SCENE: dict[str, Any] = {"pixels": np.zeros((48, 64, 3), np.uint8), "cameras": 1, "failure": None}
-"""`pixels`: uint8[H, W, 3] RGB, what lies before the camera; `failure`: raised by the next call for a frame."""
+SCENE: dict[str, Any] = {"pixels": np.zeros((48, 64, 3), np.uint8), "cameras": 1, "failure": None, "dislodged": False}
+"""`pixels`: uint8[H, W, 3] RGB, what lies before the camera; `failure`: raised by the next call for a frame;
+`dislodged`: it gives none."""
 
 OPEN: list[Picamera2] = []
 
@@ -28,7 +29,7 @@ class Picamera2:
             raise RuntimeError("Camera __init__ sequence did not complete.")  # noqa: B904 - as picamera2 does it
         OPEN.append(self)
         self.camera_num = camera_num
-        self.started = False
+        self.started = self.asked = False
         self.configuration: dict[str, Any] = {}
 
     @staticmethod
@@ -44,9 +45,15 @@ class Picamera2:
     def start(self) -> None:
         self.started = True
 
-    def capture_arrays(self, names: list[str]) -> tuple[list[npt.NDArray[np.uint8]], dict[str, Any]]:
+    def capture_arrays(
+        self, names: list[str], wait: float | None = None
+    ) -> tuple[list[npt.NDArray[np.uint8]], dict[str, Any]]:
         assert self.started
         assert self in OPEN
+        if SCENE["dislodged"]:
+            assert wait, "it would wait for ever"
+            self.asked = True
+            raise TimeoutError
         if SCENE["failure"] is not None:
             raise SCENE["failure"]
         main = self.configuration["main"]
@@ -61,7 +68,11 @@ class Picamera2:
         stamp = time.clock_gettime_ns(time.CLOCK_BOOTTIME) - 20_000_000
         return [lies for _ in names], {"SensorTimestamp": stamp}
 
+    def cancel_all_and_flush(self) -> None:
+        self.asked = False
+
     def stop(self) -> None:
+        assert not self.asked, "it would wait for the frame that was asked for"
         self.started = False
 
     def close(self) -> None:

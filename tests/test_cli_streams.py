@@ -6,9 +6,13 @@ import json
 import os
 import subprocess
 import sys
+import tempfile
+import time
 from pathlib import Path
 
 import pytest
+
+from edgeclf.cli import session
 
 ROOT = Path(__file__).resolve().parents[1]
 FULL = pytest.mark.skipif(not Path("/dev/full").exists(), reason="the system has no /dev/full")
@@ -50,6 +54,25 @@ def test_closed_streams(tmp_path: Path, line: str, code: int, stderr: str) -> No
 def test_what_belongs_to_a_closed_stderr_does_not_go_to_stdout(tmp_path: Path) -> None:
     done = shell("edgeclf inspect nothere 2>&-; echo code $?", tmp_path)
     assert (done.stdout, done.stderr) == ("code 2\n", "")
+
+
+def test_what_libraries_say_takes_no_more_than_a_megabyte_however_long_a_command_runs(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(session, "_LOOK_SECONDS", 0.01)
+    seen = []
+    with tempfile.TemporaryFile() as chatter, session._kept_small(chatter):
+        for _ in range(40):
+            os.write(chatter.fileno(), b"Corrupt JPEG data: 1 extraneous bytes\n" * 10_000)
+            deadline = time.monotonic() + 10
+            while os.fstat(chatter.fileno()).st_size > session._MOST_CHATTER and time.monotonic() < deadline:
+                pass
+            seen.append(os.fstat(chatter.fileno()).st_size)
+        assert max(seen) <= session._MOST_CHATTER
+        os.ftruncate(chatter.fileno(), 0)
+        os.write(chatter.fileno(), b"the last line\n")
+        chatter.seek(0)
+        assert chatter.read() == b"the last line\n"
 
 
 @FULL

@@ -18,6 +18,7 @@ from edgeclf.errors import InputError, RunFailedError
 from edgeclf.streaming.camera.capture import Capture
 from edgeclf.streaming.camera.retry import RetryPolicy
 from edgeclf.streaming.camera.source import SourceError, SourceState
+from edgeclf.streaming.camera.sources.replay import ReplaySource
 from edgeclf.streaming.loop.geometry import Geometry
 from edgeclf.streaming.loop.loop import NO_NUMBERS, Loop
 from edgeclf.streaming.loop.result import LiveSummary
@@ -105,6 +106,41 @@ def test_every_frame_of_a_file_is_classified_in_order() -> None:
     assert run.ended == "end of source"
     assert (summary.frames_captured, summary.frames_classified, summary.frames_dropped) == (200, 200, 0)
     assert run.states[-1].status == "ended"
+
+
+def test_the_first_frame_is_tried_for_from_the_first_attempt_on() -> None:
+    script = iter(["open fails", "frame", "frame"])
+    capture = Capture(lambda: ScriptedSource(script), retry=dataclasses.replace(QUICK, first=0.2))
+    threading.Event().wait(0.3)  # a model and a page are opened meanwhile
+    deadline = time.monotonic() + 20
+    while capture.take(0.05) is None:
+        assert time.monotonic() < deadline
+    capture.close()
+
+
+def test_a_camera_that_was_asked_for_few_frames_is_waited_for() -> None:
+    plain = RetryPolicy()
+    assert plain.of_rate(None) == plain.of_rate(30.0) == plain
+    slow = plain.of_rate(0.1)
+    assert (slow.stalled, slow.reopen, slow.opening, slow.first) == pytest.approx((30, 60, 60, 30))
+
+
+def test_a_file_whose_next_frame_is_due_later_is_no_failure() -> None:
+    with Run(lambda: ReplaySource([card(0, 0, 255)] * 2, [0.0, 0.5], name="pauses")) as run:
+        run.finish()
+    assert run.ended == "end of source"
+    assert not run.told("stalled")
+
+
+def test_a_frame_that_has_become_too_small_for_the_region_is_left_out() -> None:
+    script = iter(["resize", "frame", "resize", "end"])
+    with Run(
+        lambda: ScriptedSource(script, endless=False), every_frame=True, geometry=Geometry(roi=(0, 0, 40, 40))
+    ) as run:
+        summary = run.finish()
+    assert run.failure is None
+    assert (summary.frames_captured, summary.frames_classified) == (3, 2)
+    assert "roi 0,0,40,40 reaches beyond the picture of 32 x 24 pixels" in summary.problems["region"]
 
 
 def test_a_slow_network_gets_the_newest_frame_and_the_others_are_counted() -> None:

@@ -110,3 +110,8 @@ def test_the_rate_is_that_of_the_last_seconds() -> None:
     for n in range(1, 61):
         told = rate.add(10 + n / 10)
     assert told == pytest.approx(10, rel=0.05)
+    for n in range(1, 16):  # the camera was away for a minute
+        told = rate.add(76 + n / 30)
+    assert told == pytest.approx(30, rel=0.02)
+    slow = Rate(seconds=2.0)
+    assert [slow.add(10.0 * n) for n in range(5)] == pytest.approx([0, 0.1, 0.1, 0.1, 0.1])

@@ -44,7 +44,7 @@ def board(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[dict[str,
     monkeypatch.syspath_prepend(tmp_path / "board")
     monkeypatch.delitem(sys.modules, "picamera2", raising=False)
     rgb = np.ascontiguousarray(card("blue")[..., ::-1])
-    for key, value in {"pixels": rgb, "cameras": 1, "failure": None}.items():
+    for key, value in {"pixels": rgb, "cameras": 1, "failure": None, "dislodged": False}.items():
         monkeypatch.setitem(live_picamera2.SCENE, key, value)
     yield live_picamera2.SCENE
     sys.modules.pop("picamera2", None)
@@ -196,6 +196,17 @@ def test_a_csi_camera_that_fails_is_closed(board: dict[str, object]) -> None:
         source.read()
 
 
+def test_a_csi_camera_whose_cable_slips_is_free_again(board: dict[str, object]) -> None:
+    source = choose_source("picamera2")
+    source.open()
+    board["dislodged"] = True
+    with pytest.raises(SourceError, match="gives no frame within 3 s; is its cable in"):
+        source.read()
+    source.close()
+    board["dislodged"] = False
+    assert first_shot(choose_source("picamera2")).pixels.shape == (480, 640, 3)
+
+
 def test_without_picamera2_the_message_says_what_to_install(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.delitem(sys.modules, "picamera2", raising=False)
     with pytest.raises(InputError, match="sudo apt install python3-picamera2.*--system-site-packages"):
@@ -221,6 +232,27 @@ def test_picamera2_takes_over_where_the_node_gives_nothing(usb: type[UsbCamera],
     assert np.array_equal(shot.pixels, card("blue"))
     assert lines == [f"{DEVICE}: opens, but gives no frames; trying picamera2"]
     assert not usb.opened[0].is_open
+
+
+def test_a_usb_camera_that_fails_is_not_replaced_by_a_csi_camera(
+    usb: type[UsbCamera], board: dict[str, object], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("edgeclf.streaming.camera.sources.usb_camera.is_usb", lambda node: True)
+    usb.scene = None
+    with pytest.raises(SourceError, match="opens, but gives no frames"):
+        choose_source(DEVICE).open()
+
+
+def test_a_number_is_that_of_the_csi_camera_too(
+    usb: type[UsbCamera], board: dict[str, object], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    usb.scene = None
+    board["cameras"] = 2
+    monkeypatch.setattr(os.path, "realpath", lambda path, **_: DEVICE if path == "/dev/video1" else path)
+    source = choose_source("1")
+    source.open()
+    assert live_picamera2.OPEN[0].camera_num == 1
+    source.close()
 
 
 def test_the_node_is_used_where_it_gives_frames(usb: type[UsbCamera], board: dict[str, object]) -> None:

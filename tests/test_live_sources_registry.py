@@ -93,6 +93,18 @@ def test_and_from_the_command_line(blinker: Path) -> None:
     assert lines[-1]["summary"]["frames_classified"] == 4
 
 
+@pytest.mark.parametrize("camera", ["rtsp://host/stream", "videotestsrc ! videoconvert"])
+def test_a_rate_is_refused_where_there_is_none_to_ask_for(camera: str) -> None:
+    with pytest.raises(InputError, match="--rate is asked of cameras and folders of images"):
+        choose_source(camera, rate=5)
+
+
+def test_a_bracket_in_a_password_is_refused_in_one_line() -> None:
+    with pytest.raises(InputError, match="this is no address") as caught:
+        choose_source("rtsp://admin:pa[ss@192.168.1.5/stream")
+    assert "pa[ss" not in str(caught.value)
+
+
 def test_the_last_entry_that_matches_takes_precedence_and_may_decline(monkeypatch: pytest.MonkeyPatch) -> None:
     asked: list[str] = []
 

@@ -317,6 +317,10 @@ def test_health_sees_that_no_results_come_though_the_source_runs(state: LiveStat
     answer = client.get("/healthz")
     assert answer.status_code == 503
     assert answer.json()["reason"] == "no result for 11 s"
+    state.max_fps = 0.2  # one in five seconds was asked for, and one result is there yet
+    object.__setattr__(shown, "result", replace(shown.result, fps=0.0))
+    assert client.get("/healthz").status_code == 200
+    state.max_fps = None
     object.__setattr__(shown, "result", replace(shown.result, fps=0.1))  # one in ten seconds is its usual rate
     assert client.get("/healthz").status_code == 200
 

@@ -16,6 +16,7 @@ from edgeclf import api
 from edgeclf.errors import EdgeclfError, MissingExtraError, ModelError, RunFailedError, UnknownNameError
 from edgeclf.inference.classifier import Classifier
 
+onnx = pytest.importorskip("onnx")
 onnxruntime = pytest.importorskip("onnxruntime")
 pytest.importorskip("tf2onnx")
 pytest.importorskip("tensorflow")
@@ -167,6 +168,24 @@ def test_predict_and_bench_read_the_file_and_other_commands_refuse_it(file: Path
         done = edgeclf(tmp_path, *arguments)
         assert (done.exit_code, done.stderr.strip().count("\n")) == (2, 0), done.stderr
         assert message in done.stderr
+
+
+def test_what_passes_scores_on_does_not_make_logits_of_them(file: Path, tmp_path: Path) -> None:
+    images, _ = digits()
+    expected = Classifier(file, runtime="onnxruntime", threads=1).probabilities(images)
+    model = onnx.load(file)
+    last, old = model.graph.output[0].name, "scores_as_they_were"
+    for node in model.graph.node:
+        for place, name in enumerate(node.output):
+            if name == last:
+                node.output[place] = old
+    model.graph.node.append(onnx.helper.make_node("Identity", [old], ["between"]))
+    model.graph.node.append(onnx.helper.make_node("Cast", ["between"], [last], to=onnx.TensorProto.FLOAT))
+    onnx.save(model, tmp_path / "passing.onnx")
+    passing = Classifier(
+        tmp_path / "passing.onnx", runtime="onnxruntime", threads=1, normalize="raw", labels=DIGIT_NAMES
+    )
+    np.testing.assert_array_equal(passing.probabilities(images), expected)
 
 
 def refuse(path: Path) -> str:

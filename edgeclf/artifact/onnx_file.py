@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import cached_property
 
@@ -10,7 +11,7 @@ import numpy as np
 from edgeclf.artifact.label_bounds import check_labels
 from edgeclf.artifact.metadata import Metadata
 from edgeclf.artifact.model_file import ModelFile
-from edgeclf.artifact.onnx_reader import OnnxFacts, OnnxValue, read_onnx
+from edgeclf.artifact.onnx_reader import OnnxFacts, OnnxNode, OnnxValue, read_onnx
 from edgeclf.artifact.provenance import Integrity, Provenance
 from edgeclf.artifact.tflite import OperatorInfo, TensorInfo, TfliteModel
 from edgeclf.errors import DamagedModelError, InputError, ModelError
@@ -19,6 +20,10 @@ SUFFIX = ".onnx"
 LABELS, FIT = "labels", "fit"
 """Properties that edgeclf writes: class names, one a line in output order; how pictures come to the input."""
 _HEADS = {"Softmax": "SOFTMAX", "Sigmoid": "LOGISTIC", "LogSoftmax": "LOG_SOFTMAX"}
+_PASSING = (
+    "Identity", "Cast", "Reshape", "Squeeze", "Unsqueeze", "Flatten", "QuantizeLinear", "DequantizeLinear",
+)  # fmt: skip
+"""Nodes that leave what scores mean as it is; see `classifier_shape.PASSING`."""
 
 
 @dataclass(frozen=True)
@@ -55,12 +60,9 @@ class OnnxFile(ModelFile):
         values = (*facts.inputs, *facts.outputs)
         entries = tuple(range(len(facts.inputs)))
         results = tuple(range(len(facts.inputs), len(values)))
-        last = {name: node.kind for node in facts.nodes for name in node.outputs}
-        heads = [
-            OperatorInfo(_HEADS[last[values[index].name]], entries[:1], (index,), {})
-            for index in results
-            if last.get(values[index].name) in _HEADS
-        ]
+        makers = {name: node for node in facts.nodes for name in node.outputs}
+        found = [(index, _find_head(makers, values[index].name)) for index in results]
+        heads = [OperatorInfo(_HEADS[kind], entries[:1], (index,), {}) for index, kind in found if kind in _HEADS]
         tensors = tuple(_tensor(index, value) for index, value in enumerate(values))
         return TfliteModel("", tensors, tuple(heads), entries, results, {})
 
@@ -97,6 +99,16 @@ class OnnxFile(ModelFile):
     @cached_property
     def _metadata(self) -> tuple[Metadata, tuple[str, ...]]:
         return Metadata(), ()
+
+
+def _find_head(makers: Mapping[str, OnnxNode], value: str) -> str:
+    """Return the kind of node that makes a value, behind those that pass values on; empty: none does."""
+    for _ in range(len(makers)):  # a damaged file may go round in a circle
+        node = makers.get(value)
+        if node is None or node.kind not in _PASSING or not node.inputs:
+            return "" if node is None else node.kind
+        value = node.inputs[0]
+    return ""
 
 
 def _tensor(index: int, value: OnnxValue) -> TensorInfo:

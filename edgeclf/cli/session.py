@@ -8,6 +8,7 @@ import json
 import os
 import signal
 import sys
+import threading
 import traceback
 import warnings
 from collections.abc import Callable, Iterator
@@ -24,12 +25,19 @@ from edgeclf.image.native_stderr import scratch_file
 from edgeclf.json_text import write_json
 from edgeclf.printable import one_line, printable
 
+try:
+    import fcntl
+except ImportError:  # Windows
+    fcntl = None  # type: ignore[assignment]
+
 if TYPE_CHECKING:
     from rich.console import Console
 
     from edgeclf.progress import Progress
 
 _FULL = "the disk is full; free some space and run the command again"
+_MOST_CHATTER, _LAST_BYTES = 1_000_000, 20_000
+_LOOK_SECONDS = 5.0
 PIPED_WIDTH = 140  # columns of a table that goes into a file or a pipe, where there is no terminal to ask
 
 
@@ -171,6 +179,7 @@ def working(session: Session) -> Iterator[Session]:
         stack.enter_context(contextlib.redirect_stdout(sys.stderr))
         if not loud:
             chatter = stack.enter_context(scratch_file())
+            stack.enter_context(_kept_small(chatter))
             stack.enter_context(_redirected(2, chatter.fileno()))
             stack.enter_context(warnings.catch_warnings())
             warnings.simplefilter("ignore")
@@ -178,12 +187,41 @@ def working(session: Session) -> Iterator[Session]:
         yield replace(session, stderr=stderr, stdout=stdout)
 
 
+@contextlib.contextmanager
+def _kept_small(chatter: IO[bytes]) -> Iterator[None]:
+    """Empty a file that is written through its descriptor whenever it has grown too large: a camera runs for months.
+
+    libjpeg alone says a line about each frame of some webcams.
+    """
+    if fcntl is None:
+        yield
+        return
+    descriptor, stop = chatter.fileno(), threading.Event()
+    # what is written after the file was emptied begins at its start
+    fcntl.fcntl(descriptor, fcntl.F_SETFL, fcntl.fcntl(descriptor, fcntl.F_GETFL) | os.O_APPEND)
+
+    def watch() -> None:
+        while not stop.wait(_LOOK_SECONDS):
+            with contextlib.suppress(OSError):
+                if os.fstat(descriptor).st_size > _MOST_CHATTER:
+                    os.ftruncate(descriptor, 0)
+
+    thread = threading.Thread(target=watch, name="edgeclf chatter", daemon=True)
+    thread.start()
+    try:
+        yield
+    finally:
+        stop.set()
+        thread.join()
+
+
 def _replay(chatter: IO[bytes], error: BaseException | None, stderr: IO[str]) -> None:
     expected = (EdgeclfError, KeyboardInterrupt, OSError, MemoryError, typer.Exit)
     if error is None or isinstance(error, expected) or is_full_disk(error):
         return
-    chatter.seek(0)
-    for line in chatter.read().decode(errors="replace").splitlines()[-10:]:
+    size = chatter.seek(0, os.SEEK_END)
+    chatter.seek(max(0, size - _LAST_BYTES))
+    for line in chatter.read(_LAST_BYTES).decode(errors="replace").splitlines()[-10:]:
         print(printable(line), file=stderr)
 
 

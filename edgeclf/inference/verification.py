@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -15,7 +16,7 @@ from edgeclf.artifact.normalization import Normalization, resolve_normalization
 from edgeclf.artifact.pixels import apply_table, pixel_table
 from edgeclf.artifact.samples import FORMULA, Samples, read_samples, sample_image
 from edgeclf.errors import DamagedModelError, ModelError
-from edgeclf.inference.engine import find_engine
+from edgeclf.inference.engine import TensorSpec, find_engine
 from edgeclf.inference.input_range import resolve_input_range
 from edgeclf.records import Record
 
@@ -74,7 +75,7 @@ def verify(
     resolve_input_range(file, given)  # refuses another normalization than that of the samples
     shape, table = file.shape, _pixel_table(file)
     session = find_engine(runtime).open(file, threads=threads)
-    step = samples.step
+    step, even = samples.step, _find_even(shape.scores, session.output)
     labels_equal = values = different = 0
     largest = 0.0
     for expected in samples.expected:
@@ -84,7 +85,10 @@ def verify(
         steps = np.abs(raw[list(expected.classes)].astype(np.float64) - reference) / step
         # what is no number is infinitely far from any
         steps = np.where(np.isfinite(steps), steps, np.inf)
-        labels_equal += _label_equal(raw, expected.classes[0], reference, step)
+        if shape.outputs == 1:
+            labels_equal += _side_equal(float(raw[0]), float(reference[0]), even, step)
+        else:
+            labels_equal += _label_equal(raw, expected.classes[0], reference, step)
         values += len(steps)
         different += int((steps > 1e-3).sum())
         largest = max(largest, float(steps.max()))
@@ -113,8 +117,7 @@ def _read_samples(file: ModelFile) -> Samples:
         raise ModelError(f"{file.name}: expected samples of the formula {FORMULA!r}, got {formula!r}; update edgeclf")
     if not samples.expected:
         raise ModelError(f"{file.name}: carries no samples to verify, its list of them is empty; make the model again")
-    classes = file.shape.classes
-    if any(number >= classes for one in samples.expected for number in one.classes):
+    if any(number >= file.shape.outputs for one in samples.expected for number in one.classes):
         raise DamagedModelError(f"{file.name}: its samples name classes that it does not have; make it again")
     return samples
 
@@ -126,6 +129,17 @@ def _pixel_table(file: ModelFile) -> npt.NDArray[Any]:
     if shape.dtype == "float32" and made is not None and made.input_range is not None:
         given = Normalization.from_range(*made.input_range)
     return pixel_table(shape.dtype, shape.scale, shape.zero_point, given)
+
+
+def _find_even(scores: str, output: TensorSpec) -> float:
+    """Return the raw output of a single score at which both classes are as likely."""
+    real = {"probabilities": 0.5, "log probabilities": math.log(0.5)}.get(scores, 0.0)
+    return real / output.scale + output.zero_point if output.scale else real
+
+
+def _side_equal(raw: float, reference: float, even: float, step: float) -> bool:
+    """Return whether a single score means the same of two classes; within a step of the middle it may mean either."""
+    return (raw > even) == (reference > even) or abs(raw - even) <= step
 
 
 def _label_equal(raw: npt.NDArray[Any], label: int, reference: npt.NDArray[np.float64], step: float) -> bool:

@@ -69,7 +69,7 @@ class Capture:
         self._direct: SourceReader | None = None  # read by the thread that takes the frames
         self._reader: SourceReader | None = None
         self._left_behind: list[threading.Thread] = []
-        self._began = time.monotonic()
+        self._began: float | None = None  # of the first attempt: what is opened besides may take long
         self._failures = 0
         self._finished = False
         self._next_attempt = 0.0
@@ -157,7 +157,10 @@ class Capture:
 
     def _check_silence(self, reader: SourceReader, now: float) -> None:
         """Set the state by the time since the newest frame; give up a camera that is silent for too long."""
-        silent = now - reader.last
+        # a file shows the next frame when it is due, however long that is
+        silent = now - max(reader.last, min(now, getattr(reader.source, "due", 0.0)))
+        if self._direct is not None:
+            silent = 0.0  # whoever takes the frames reads them
         if reader.last - reader.began > 2:
             self._failures = 0
         if silent < (self._retry.stalled if self._endless else self._retry.reopen):
@@ -171,6 +174,7 @@ class Capture:
             self._lose(SourceError(f"no frame for {silent:.0f} s"), now)
 
     def _begin(self, now: float) -> None:
+        self._began = now if self._began is None else self._began
         if self.hanging() >= MOST_LEFT_BEHIND:
             self._set_state("lost", "its driver does not respond; unplug it, or restart the board")
             self._next_attempt = now + self._retry.delays[-1]
@@ -256,7 +260,7 @@ class Capture:
 
     def _lose(self, failure: BaseException, now: float) -> None:
         reason = one_line(failure)
-        if not self.captured and now - self._began > self._retry.first:
+        if not self.captured and self._began is not None and now - self._began > self._retry.first:
             raise RunFailedError(f"{self.name}: {reason}") from failure
         self._next_attempt = now + self._retry.delay(self._failures)
         self._failures += 1

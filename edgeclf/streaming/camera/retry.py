@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 from dataclasses import dataclass
 
 
@@ -22,6 +23,19 @@ class RetryPolicy:
     opening: float = 15.0
     first: float = 4.0
     delays: tuple[float, ...] = (0.2, 0.5, 1.0, 2.0, 5.0)
+
+    def of_rate(self, rate: float | None) -> RetryPolicy:
+        """Return the times for a camera that was asked for so many frames a second: at least three frames' time."""
+        if rate is None:
+            return self
+        least = 3 / rate
+        return dataclasses.replace(
+            self,
+            stalled=max(self.stalled, least),
+            reopen=max(self.reopen, 2 * least),
+            opening=max(self.opening, 2 * least),
+            first=max(self.first, least),
+        )
 
     def delay(self, failures: int) -> float:
         """Return the pause after `failures` earlier failures in a row."""

@@ -74,6 +74,11 @@ class SourceRequest:
         if self.size is not None:
             raise InputError(f"--size is asked of cameras; {shown} has a size of its own")
 
+    def refuse_rate(self, shown: str) -> None:
+        """Raise InputError where a rate is asked of a source that has its own; `shown` as in `refuse_size`."""
+        if self.rate is not None:
+            raise InputError(f"--rate is asked of cameras and folders of images; {shown} has a rate of its own")
+
 
 class SourceError(RunFailedError):
     """The source gives no frames now; a camera may again, once opened again. One line, without the source's name."""
@@ -93,6 +98,7 @@ class Source(Protocol):
     Attributes:
         name: shown in lines and views, such as `/dev/video0`.
         endless: a camera or a stream, which is opened again when it stops giving frames; a file is not.
+        due: optional; `time.monotonic()` at which the next frame of a file is to be shown.
         depth: optional; True where frames are depth pictures (see `sources.depth_frames`), which models of objects see;
             None where nobody knows.
     """

@@ -15,11 +15,12 @@ import numpy as np
 import numpy.typing as npt
 
 from edgeclf.artifact.none_class import UNKNOWN, hide_none_classes
+from edgeclf.errors import InputError, one_line
 from edgeclf.image.decoding import fit_image
 from edgeclf.image.shape import InputShape
 from edgeclf.inference.prediction import UnknownRule
 from edgeclf.streaming.camera.capture import Capture
-from edgeclf.streaming.camera.frame import Frame
+from edgeclf.streaming.camera.frame import Frame, Pixels
 from edgeclf.streaming.loop.geometry import Picture
 from edgeclf.streaming.loop.result import LazyTopK, LiveSummary, Result
 from edgeclf.streaming.loop.settings import LiveSettings
@@ -32,7 +33,7 @@ IDLE_SECONDS = 0.1
 """How long one turn waits for a frame: the longest that a stop, or the watchdog's message, can be late."""
 """Frames a second that smoothing assumes where frames come as fast as they are taken, and their times mean nothing."""
 NO_NUMBERS = "what it computes is NaN or infinite and counts as unknown; a wrong --normalize is a common reason"
-_PART = "model"
+_PART, _REGION = "model", "region"
 _WELL_AFTER = 100  # usable results after which a model that computed NaN works again: one that alternates is no news
 
 
@@ -69,6 +70,9 @@ class Loop:
             are smoothed over the time of the recording (see `Frame.moment`).
         outputs: what else takes each result; must not wait.
         beat: called once a turn, from the loop itself: feeds a watchdog that must not be fed by a thread beside it.
+
+    Attributes:
+        slowest: seconds that the slowest image took so far.
     """
 
     def __init__(
@@ -92,6 +96,7 @@ class Loop:
         self._until_well = 0
         self._first: float | None = None
         self._last = 0.0
+        self.slowest = 0.0
 
     def run(self, stop: threading.Event) -> str:
         """Work until the end; return the reason: `interrupted`, `end of source` or `limit reached`.
@@ -146,13 +151,16 @@ class Loop:
         classifier = self._classifier
         # Blue and red change places after the resize, where the picture is small: channels are resized one by one.
         shape = classifier.input_shape
-        small = fit_image(self._geometry.region(frame.pixels, shape), shape)[..., ::-1]
+        region = self._cut(frame, shape)
+        if region is None:
+            return
+        small = fit_image(region, shape)[..., ::-1]
         began = time.monotonic()
         scores, novelty = classifier.scores(np.ascontiguousarray(small)), classifier.novelty()
         done = time.monotonic()
         if self._first is None:
             self._first = frame.captured
-        self._last = done
+        self._last, self.slowest = done, max(self.slowest, done - began)
         usable = self._check(scores)
         if not usable:
             scores, novelty = np.zeros_like(scores), None
@@ -183,6 +191,22 @@ class Loop:
         self._state.publish(result, picture, self._capture.captured, self._capture.dropped)
         for output in self._outputs:
             output.take(result, picture)
+
+    def _cut(self, frame: Frame, shape: InputShape) -> Pixels | None:
+        """Return the region of a frame that is looked at; None where a later frame has become too small for it.
+
+        Raises:
+            InputError: the region reaches beyond the first frame.
+        """
+        try:
+            found = self._geometry.region(frame.pixels, shape)
+        except InputError as error:
+            if self._first is None:
+                raise
+            self._state.problems.begin(_REGION, f"the frame is left out: {one_line(error)}")
+            return None
+        self._state.problems.end(_REGION)
+        return found
 
     def _check(self, scores: npt.NDArray[np.float32]) -> bool:
         """Return whether scores are numbers, which would else stay in the mean for ever; where not, it is a problem."""

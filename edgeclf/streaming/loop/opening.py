@@ -11,7 +11,9 @@ from edgeclf.dataset.collected import UNSORTED, count_unsorted
 from edgeclf.errors import InputError, MissingExtraError, RunFailedError
 from edgeclf.extras import require
 from edgeclf.inference.classifier import Classifier
+from edgeclf.paths import expand_home
 from edgeclf.progress import SILENT, Progress
+from edgeclf.streaming.camera.sources.recording import is_recording, read_recording_rate
 from edgeclf.streaming.camera.sources.video_file import read_frame_rate
 from edgeclf.streaming.loop.result import CollectedFrames, LiveSummary
 from edgeclf.streaming.loop.settings import LiveSettings
@@ -32,7 +34,7 @@ def make_outputs(settings: LiveSettings, classifier: Classifier, state: LiveStat
     if settings.record is not None:
         from edgeclf.streaming.outputs.record import Recorder
 
-        rate = (settings.rate or read_frame_rate(settings.camera)) if settings.every_frame else None
+        rate = _find_rate(settings) if settings.every_frame else None
         add(
             Recorder(
                 settings.record,
@@ -56,6 +58,14 @@ def make_outputs(settings: LiveSettings, classifier: Classifier, state: LiveStat
 
         add(Mqtt(settings.mqtt, state, problems))
     return made
+
+
+def _find_rate(settings: LiveSettings) -> float | None:
+    """Find the frames a second at which all frames of a file are to be recorded; None: it has no such number."""
+    path = expand_home(settings.camera)
+    found = read_recording_rate(path) if is_recording(path) else read_frame_rate(settings.camera)
+    # a recording of frames that are far apart, or very close, has no rate that a film can have
+    return settings.rate or (found if found is not None and 0.1 <= found <= 240 else None)
 
 
 def name_files(summary: LiveSummary, outputs: Sequence[Output]) -> LiveSummary:

@@ -18,6 +18,7 @@ from edgeclf.inference.activation_maps import MappingClassifier
 from edgeclf.inference.classifier import Classifier
 from edgeclf.progress import Progress
 from edgeclf.streaming.camera.capture import Capture
+from edgeclf.streaming.camera.retry import RetryPolicy
 from edgeclf.streaming.camera.source import SourceState
 from edgeclf.streaming.camera.sources.registry import choose_source
 from edgeclf.streaming.loop.loop import Loop
@@ -34,7 +35,8 @@ from edgeclf.streaming.supervision.notify import Notifier, ReadyNotice
 from edgeclf.streaming.supervision.problems import Problems
 from edgeclf.streaming.supervision.threads import choose_threads
 
-_LOOP_ENDS_WITHIN = 2.5
+_LOOP_ENDS_WITHIN, _LONGEST_TURN = 2.5, 30.0
+"""Seconds that a turn of the loop is waited for; where images take longer, twice as long as the slowest one."""
 _END_OF_SOURCE = "end of source"
 _BEAT_SECONDS = 0.5
 
@@ -82,7 +84,8 @@ def run_live(
         closing.add(capture.close)
         classifier = _open_model(model, settings, progress)
         _check_depth(classifier, capture.depth, settings.camera)
-        state = LiveState(classifier.path.stem, classifier.labels, capture.name, problems)
+        max_fps = settings.limits.max_fps
+        state = LiveState(classifier.path.stem, classifier.labels, capture.name, problems, max_fps=max_fps)
         made += make_outputs(settings, classifier, state, closing)
         lines = None
         if json_lines is not None:
@@ -144,6 +147,7 @@ def _open_capture(settings: LiveSettings, watcher: _SourceWatcher, progress: Pro
         ),
         on_state=watcher.take,
         every_frame=settings.every_frame,
+        retry=RetryPolicy().of_rate(settings.rate),
     )
 
 
@@ -210,7 +214,7 @@ def _work(loop: Loop, stop: threading.Event, windowed: LiveState | None) -> str:
     finally:
         if not done.is_set():
             stop.set()  # whatever it was that ended the waiting: the loop must be out of the outputs before they close
-            done.wait(_LOOP_ENDS_WITHIN)
+            done.wait(max(_LOOP_ENDS_WITHIN, min(2 * loop.slowest, _LONGEST_TURN)))
     if failure:
         raise failure[0]
     if not ended:

@@ -72,12 +72,16 @@ class LiveState:
         labels: its class names.
         source: name of the source.
         problems: what is wrong at the moment.
+        max_fps: results a second that were asked for at most; None: as many as come.
 
     Attributes:
         page: address of the page that shows it, with its token; None: there is none. Never part of the documents.
     """
 
-    def __init__(self, model: str, labels: Sequence[str], source: str, problems: Problems) -> None:
+    def __init__(
+        self, model: str, labels: Sequence[str], source: str, problems: Problems, *, max_fps: float | None = None
+    ) -> None:
+        self.max_fps = max_fps
         self.model, self.labels, self.problems = model, tuple(labels), problems
         self.page: str | None = None
         self._notes: tuple[str, ...] = ()

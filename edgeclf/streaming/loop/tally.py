@@ -8,6 +8,7 @@ from edgeclf.streaming.loop.result import FrameAges
 
 _SMALLEST_MS = 0.001
 _STEP = math.log(1.005)
+_GAP = 4.0
 _BINS = 4200  # up to twenty minutes, in steps of half a percent
 
 
@@ -53,12 +54,24 @@ class Rate:
     _PARTS = 8
 
     def __init__(self, seconds: float = 2.0) -> None:
-        self._part = seconds / self._PARTS
+        self._window, self._part = seconds, seconds / self._PARTS
         self._begun: list[float] = []
         self._counts: list[int] = []
+        self._last = 0.0
+
+    def _is_gap(self, now: float) -> bool:
+        """Return whether nothing came for far longer than events are apart: what was before is another time then."""
+        total = sum(self._counts)
+        if total < 2:
+            return False
+        usual = (self._last - self._begun[0]) / (total - 1)
+        return now - self._last > max(self._window, _GAP * usual)
 
     def add(self, now: float) -> float:
         """Count one more event at `now` (seconds, never falling); return the rate including it."""
+        if self._is_gap(now):
+            self._begun, self._counts = [], []
+        self._last = now
         if not self._begun or now - self._begun[-1] >= self._part:
             self._begun.append(now)
             self._counts.append(0)

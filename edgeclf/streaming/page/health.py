@@ -21,7 +21,7 @@ def find_failure(state: LiveState) -> str | None:
     if shown is None:
         return "no result yet"
     age = time.monotonic() - shown.picture.frame.captured
-    usual = 1 / shown.result.fps if shown.result.fps > 0 else 0.0
+    usual = 1 / shown.result.fps if shown.result.fps > 0 else 1 / state.max_fps if state.max_fps else 0.0
     if age > max(LONGEST_GAP, 3 * usual):
         return f"no result for {age:.0f} s"
     return None

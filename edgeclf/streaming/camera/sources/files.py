@@ -27,6 +27,7 @@ def open_path(request: SourceRequest) -> Source | None:
         return None
     request.refuse_size(camera)
     if path.is_dir() and is_recording(path):
+        request.refuse_rate(str(path))
         return read_recording(path, flat_out=request.every_frame)
     if path.is_dir() or path.suffix.lower() in IMAGE_SUFFIXES:
         return ImageFolderSource(path, rate=rate or IMAGES_A_SECOND, every_frame=request.every_frame, log=request.log)
@@ -34,8 +35,7 @@ def open_path(request: SourceRequest) -> Source | None:
         raise InputError(f"{path}: expected a file or a folder, got {_describe_kind(path)}")
     if not is_utf8(path.absolute()):
         raise InputError(f"{path}: OpenCV cannot open a film whose name is not UTF-8; rename it")
-    if rate is not None:
-        raise InputError(f"--rate is asked of cameras and folders of images; {path} has a rate of its own")
+    request.refuse_rate(str(path))
     return VideoFileSource(path, every_frame=request.every_frame, log=request.log)
 
 

@@ -27,6 +27,7 @@ def open_pipeline(request: SourceRequest) -> Source:
         InputError: its quotes are not closed, or nothing is installed that could run it.
     """
     request.refuse_size(redact_pipeline(request.camera))
+    request.refuse_rate(redact_pipeline(request.camera))
     return make_gstreamer_source(request.camera, every_frame=request.every_frame)
 
 

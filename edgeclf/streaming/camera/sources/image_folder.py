@@ -54,6 +54,7 @@ class ImageFolderSource:
         self._path, self._period, self._every_frame, self._log = path, 1 / rate, every_frame, log
         self._closed = threading.Event()
         self._files: list[Path] = []
+        self.due = 0.0
 
     def open(self) -> None:
         """List the files.
@@ -80,7 +81,7 @@ class ImageFolderSource:
             self._at += 1
             captured = time.monotonic()
             if not self._every_frame:
-                captured = self._pace.due(self._shown * self._period)
+                self.due = captured = self._pace.due(self._shown * self._period)
                 if closed.wait(max(0.0, captured - time.monotonic())):
                     raise SourceError("was closed")
             try:

@@ -16,6 +16,8 @@ from edgeclf.streaming.camera.frame import Shot
 from edgeclf.streaming.camera.source import Source, SourceError, SourceRequest, as_bgr
 
 SIZE = (640, 480)
+SILENCE_SECONDS = 3.0
+"""Without a frame, until a camera is opened anew: one whose cable slips gives none for ever, and stays taken."""
 INSTALL = (
     "run: sudo apt install python3-picamera2, and make the virtual environment with --system-site-packages "
     "(python3 -m venv --system-site-packages DIR), because pip has no wheel of libcamera"
@@ -55,6 +57,7 @@ class PicameraSource:
     def __init__(self, number: int = 0, *, size: tuple[int, int] | None = None, rate: float | None = None) -> None:
         self.name = f"picamera2:{number}" if number else "picamera2"
         self._number, self._size, self._rate = number, size or SIZE, rate
+        self._patience = max(SILENCE_SECONDS, 3 / rate if rate else 0.0)
         self._device = DeviceGuard(self._stop)
         self._camera: Any = None
 
@@ -95,7 +98,11 @@ class PicameraSource:
         with self._device.entered(), _convert_errors():
             if self._camera is None:
                 raise SourceError("is not open")
-            (pixels,), metadata = self._camera.capture_arrays(["main"])
+            try:
+                (pixels,), metadata = self._camera.capture_arrays(["main"], wait=self._patience)
+            except TimeoutError:
+                _forget_requests(self._camera)
+                raise SourceError(f"gives no frame within {self._patience:g} s; is its cable in?") from None
             captured = _read_capture_time(metadata)
         return Shot(as_bgr(pixels), captured)
 
@@ -111,6 +118,13 @@ class PicameraSource:
                     camera.stop()
                 finally:
                     camera.close()  # else libcamera refuses the next opening: the camera would still be in use
+
+
+def _forget_requests(camera: Any) -> None:
+    """Let a camera that does not respond be stopped, which would else wait for the frames that were asked of it."""
+    forget = getattr(camera, "cancel_all_and_flush", None)  # older versions have none
+    if forget is not None:
+        forget()
 
 
 def _import() -> Any:

@@ -76,6 +76,18 @@ def read_recording(folder: Path | str, *, loop_count: int = 1, flat_out: bool = 
     return ReplaySource(_Files(files), times, loop_count=loop_count, flat_out=flat_out, name=str(folder))
 
 
+def read_recording_rate(folder: Path | str) -> float | None:
+    """Read the frames a second of a recording, on average; None for everything else, and for one frame alone.
+
+    Raises:
+        InputError: it is damaged.
+    """
+    path = Path(folder)
+    times = _read_times(path)[1] if is_recording(path) else []
+    seconds = times[-1] - times[0] if times else 0.0
+    return (len(times) - 1) / seconds if seconds > 0 else None
+
+
 class _Files:
     def __init__(self, files: list[Path]) -> None:
         self._files = files

@@ -72,6 +72,7 @@ class ReplaySource:
         last = self._times[-1] if self._times else 0.0
         self._round = last + (last / (self._count - 1) if last else self._period)
         self._closed: threading.Event | None = None
+        self.due = 0.0
 
     def open(self) -> None:
         """Start at the first frame."""
@@ -94,7 +95,7 @@ class ReplaySource:
             self._at += 1
             pixels = as_bgr(self._frames[(self._at - 1) % self._count])
             return Shot(pixels, time.monotonic(), position=self._seconds(self._at - 1))
-        due = self._pace.due(self._seconds(self._at))
+        self.due = due = self._pace.due(self._seconds(self._at))
         if (waiting := due - time.monotonic()) > 0 and closed.wait(waiting):
             raise SourceError("was closed")
         now, skipped = time.monotonic(), 0

@@ -31,8 +31,9 @@ def open_address(request: SourceRequest) -> Source:
         InputError: it is no address of a stream.
     """
     camera = request.camera
-    request.refuse_size(redact_address(camera))
     parts = split_address(camera)
+    request.refuse_size(redact_address(camera))
+    request.refuse_rate(redact_address(camera))
     if parts.scheme.lower() in ("http", "https") and Path(parts.path).suffix.lower() in _VIDEO_SUFFIXES:
         return VideoFileSource(
             camera,

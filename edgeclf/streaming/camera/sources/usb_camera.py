@@ -21,6 +21,7 @@ SIZE = (640, 480)
 RATE = 30.0
 
 _NAMES = "/sys/class/video4linux/{}/name"
+_DEVICES = "/sys/class/video4linux/{}/device"
 
 
 def list_video_nodes() -> list[str]:
@@ -37,9 +38,9 @@ def describe_cameras() -> str:
     return "cameras here: " + ", ".join(_describe_node(node) for node in nodes)
 
 
-def _is_file(path: Path) -> bool:
+def _is_file_or_folder(path: Path) -> bool:
     try:
-        return path.is_file()
+        return path.is_file() or path.is_dir()
     except (OSError, ValueError):  # a name that is too long, or holds a zero byte
         return False
 
@@ -52,14 +53,20 @@ def _describe_node(node: str) -> str:
     return f"{node} ({name})"
 
 
+def is_usb(node: str) -> bool:
+    """Return whether a device hangs on USB, so that no CSI camera is behind it."""
+    return "/usb" in os.path.realpath(_DEVICES.format(os.path.basename(node)))
+
+
 def open_numbered_device(request: SourceRequest) -> Source:
     """Make the source for a number: 0 is `/dev/video0`."""
-    return UsbCameraSource(f"/dev/video{int(request.camera)}", size=request.size, rate=request.rate, log=request.log)
+    number = int(request.camera)
+    return UsbCameraSource(f"/dev/video{number}", size=request.size, rate=request.rate, log=request.log, number=number)
 
 
 def open_device(request: SourceRequest) -> Source | None:
-    """Make the source for a path below `/dev`, which need not exist now; None for a regular file."""
-    if _is_file(Path(request.camera)):
+    """Make the source for a path below `/dev`, which need not exist now; None for a regular file or a folder."""
+    if _is_file_or_folder(Path(request.camera)):
         return None
     return UsbCameraSource(request.camera, size=request.size, rate=request.rate, log=request.log)
 
@@ -75,6 +82,7 @@ class UsbCameraSource:
         size: width and height to ask for, pixels; the driver takes what is nearest. Default 640 x 480.
         rate: frames a second to ask for; default 30.
         log: gets a line where picamera2 takes over.
+        number: of the CSI camera that may be behind it.
     """
 
     endless = True
@@ -86,8 +94,9 @@ class UsbCameraSource:
         size: tuple[int, int] | None = None,
         rate: float | None = None,
         log: Callable[[str], None] = lambda line: None,
+        number: int = 0,
     ) -> None:
-        self.name = path
+        self.name, self._number = path, number
         self._size, self._rate, self._log = size or SIZE, rate or RATE, log
         self._handle: VideoHandle | None = None
         self._instead: Source | None = None
@@ -112,12 +121,13 @@ class UsbCameraSource:
         if reason is None:
             return
         self.close()
-        if not libcamera_present():
+        # a USB camera that fails is waited for, not replaced by another one
+        if is_usb(node) or not libcamera_present():
             raise SourceError(reason)
         if not picamera2_installed():
             raise InputError(f"{self.name}: {reason}; for a CSI camera {INSTALL}")
         self._log(f"{self.name}: {reason}; trying picamera2")
-        self._instead = PicameraSource(size=self._size, rate=self._rate)
+        self._instead = PicameraSource(self._number, size=self._size, rate=self._rate)
         self._instead.open()
 
     def read(self) -> Shot:
