@@ -13,10 +13,11 @@ from edgeclf.artifact.onnx_file import OnnxFile
 from edgeclf.artifact.run_folder import RunFolder
 from edgeclf.doctor.examination import Examination
 from edgeclf.doctor.findings import CHECKS, NEEDS
+from edgeclf.doctor.findings.lossy_layer import steps_of
 from edgeclf.doctor.report import DoctorReport, Finding
 from edgeclf.errors import InputError, ModelError
 from edgeclf.measure.formatting import milliseconds
-from edgeclf.measure.machine import describe_machine
+from edgeclf.measure.machine import Machine, describe_machine
 from edgeclf.measure.stopwatch import undisturbed
 from edgeclf.progress import SILENT, Progress
 
@@ -61,7 +62,8 @@ def diagnose(
     file = ModelFile.read(locate_model(model))
     if isinstance(file, OnnxFile):
         raise ModelError(f"{file.name}: --doctor examines .tflite files, got an ONNX file")
-    beside = None if baseline is None else find_float_model(baseline, _steps_of(file))
+    machine = describe_machine()  # before its own load
+    beside = None if baseline is None else find_float_model(baseline, steps_of(file))
     examination = Examination(
         file,
         threads=threads,
@@ -72,7 +74,7 @@ def diagnose(
         progress=progress,
     )
     with undisturbed():
-        return _report(examination, {name: list(check(examination)) for name, check in CHECKS.items()})
+        return _report(examination, {name: list(check(examination)) for name, check in CHECKS.items()}, machine)
 
 
 def find_float_model(given: str | Path, steps: Sequence[Any] = ()) -> ModelFile:
@@ -96,11 +98,6 @@ def find_float_model(given: str | Path, steps: Sequence[Any] = ()) -> ModelFile:
     return file
 
 
-def _steps_of(file: ModelFile) -> list[Any]:
-    """Return the steps that a model was made with; none where its file does not say."""
-    return [] if file.provenance is None else list(file.provenance.recipe.get("steps") or ())
-
-
 def _find_float_file(run: Path, steps: Sequence[Any]) -> Path:
     """Find the model of a run that is float, made with `steps`, else with the weights as they were trained.
 
@@ -111,7 +108,7 @@ def _find_float_file(run: Path, steps: Sequence[Any]) -> Path:
     for model in RunFolder(run).models():
         file = ModelFile.read(model)
         recipe: Mapping[str, Any] = {} if file.provenance is None else file.provenance.recipe
-        kind, own = str(recipe.get("name")).rpartition("-")[2], _steps_of(file)
+        kind, own = str(recipe.get("name")).rpartition("-")[2], steps_of(file)
         if kind in FLOAT_MODELS and own in ([], list(steps)):
             made.setdefault((own == list(steps), kind), model)
     found = next((made[same, name] for same in (True, False) for name in FLOAT_MODELS if (same, name) in made), None)
@@ -120,9 +117,9 @@ def _find_float_file(run: Path, steps: Sequence[Any]) -> Path:
     return found
 
 
-def _report(examination: Examination, found: Mapping[str, Sequence[Finding]]) -> DoctorReport:
+def _report(examination: Examination, found: Mapping[str, Sequence[Finding]], machine: Machine) -> DoctorReport:
     findings = [finding for several in found.values() for finding in several]
-    machine, file, images = describe_machine(), examination.file, examination.images
+    file, images = examination.file, examination.images
     spent = sum(operator.microseconds or 0.0 for operator in examination.operators)
     alone, whole = spent / 1e3, examination.whole.undisturbed(0) / 1e3
     if whole >= _LEAST_MILLISECONDS and not 1 / _FAR_APART <= alone / whole <= _FAR_APART:

@@ -65,14 +65,20 @@ def explain_difference(file: ModelFile, baseline: ModelFile) -> str:
     """Explain why a file's layers cannot be compared with those of a float model; empty: they can, by what is known."""
     if not any(len(tensor.scales) for tensor in file.graph.tensors if tensor.data is None):
         return f"{file.name} computes in float itself"
-    recipes = [{} if one.provenance is None else one.provenance.recipe for one in (file, baseline)]
-    steps = [[one.get("kind") for one in recipe.get("steps") or ()] for recipe in recipes]
-    if steps[0] != steps[1]:
-        trained = "+".join(map(str, steps[0])) or "no step"
-        return f"{file.name} was made with {trained}, which gave its layers other weights; name a float model made so"
-    if (recipes[0].get("export") or {}).get("equalization"):
+    steps = steps_of(file)
+    if steps != steps_of(baseline):
+        made = "+".join(str(one.get("kind"))[:40] for one in steps) or "no step"
+        return f"{file.name} was made with {made}, {baseline.name} otherwise, so that their layers differ"
+    export = {} if file.provenance is None else file.provenance.recipe.get("export")
+    if isinstance(export, dict) and export.get("equalization"):
         return f"{file.name} was equalized, so that its layers compute in other units"
     return ""
+
+
+def steps_of(file: ModelFile) -> list[dict[str, Any]]:
+    """Return the steps that a model was made with; none where its file does not say."""
+    found = None if file.provenance is None else file.provenance.recipe.get("steps")
+    return [one for one in found if isinstance(one, dict)] if isinstance(found, list) else []
 
 
 def decide(noise: Sequence[LayerNoise], changed: float, source: str) -> list[Finding]:
