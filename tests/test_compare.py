@@ -252,7 +252,7 @@ def test_two_model_files_are_compared_without_tensorflow(
     assert "images that neither is known to have used in training" in shown.stdout
     assert shown.stdout.count("within chance") + shown.stdout.count("beyond chance") >= 10
     page = (tmp_path / "page.html").read_text()
-    assert "classes that neither is known to have used in training</p>" in page
+    assert "that neither is known to have used in training, in 10 classes</p>" in page
     assert page.count("data:image/png") == min(24, document["flip_counts"]["lost"]) + sum(
         min(12, document["flip_counts"][kind]) for kind in ("gained", "changed")
     )

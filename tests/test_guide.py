@@ -94,6 +94,8 @@ def shorten(words: list[str]) -> list[str]:
         if "--web" in words:
             words[words.index("--web") + 1] = "0"
     extra = EXTRA.get(words[0], ())
+    if words[0] == "bench" and "+" in words[1]:
+        extra = ("--overwrite",)  # --runs is about single models
     if words[0] == "train":
         extra = next((given for option, given in TRAINED_OTHERWISE.items() if option in words), extra)
     settings = [word for option, key in SETTINGS.items() if option in words for word in ("--set", f"{key}=1")]

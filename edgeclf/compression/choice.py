@@ -12,7 +12,7 @@ from typing import Any
 from edgeclf.compression.export.tflite import TFLite
 from edgeclf.compression.exporter import EXPORTERS, known_exporters
 from edgeclf.compression.recipe import Recipe, parse_recipe
-from edgeclf.compression.step import STEPS
+from edgeclf.compression.step import STEPS, Step
 from edgeclf.errors import InputError, UnknownNameError
 from edgeclf.records import Record
 
@@ -138,9 +138,10 @@ def with_settings(recipe: Recipe, settings: Mapping[str, Any]) -> Recipe:
     return Recipe(tuple(_set(step, settings) for step in recipe.steps), _set(recipe.export, settings))
 
 
-def find_unused(recipes: Sequence[Recipe], settings: Mapping[str, Any]) -> tuple[str, ...]:
-    """Return the keys of the settings that no step or exporter of any recipe has."""
-    used = {key for recipe in recipes for part in (*recipe.steps, recipe.export) for key in _keys(type(part))}
+def find_unused(recipes: Sequence[Recipe], settings: Mapping[str, Any], steps: Sequence[Step] = ()) -> tuple[str, ...]:
+    """Return the keys of the settings that no step or exporter of any recipe has, nor one of `steps`."""
+    parts: list[Any] = [*steps, *(part for recipe in recipes for part in (*recipe.steps, recipe.export))]
+    used = {key for part in parts for key in _keys(type(part))}
     return tuple(key for key in settings if key not in used)
 
 

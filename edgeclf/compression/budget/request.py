@@ -51,8 +51,7 @@ class SearchPlan:
     def find_unused(self) -> tuple[str, ...]:
         """Return the keys of the settings that no recipe which may be tried has."""
         steps = () if self.fixed else tuple(STEPS[kind]() for kind in TRIED_STEPS)
-        tried = (*self.compress.recipes, *(Recipe((step,), self.compress.recipes[0].export) for step in steps))
-        return find_unused(tried, self.settings)
+        return find_unused(self.compress.recipes, self.settings, steps)
 
     def __post_init__(self) -> None:
         if self.compress.sensitivity:

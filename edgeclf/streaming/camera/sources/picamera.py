@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import concurrent.futures
 import contextlib
 import importlib.util
 import os
@@ -100,7 +101,7 @@ class PicameraSource:
                 raise SourceError("is not open")
             try:
                 (pixels,), metadata = self._camera.capture_arrays(["main"], wait=self._patience)
-            except TimeoutError:
+            except (TimeoutError, concurrent.futures.TimeoutError):  # two classes before Python 3.11
                 _forget_requests(self._camera)
                 raise SourceError(f"gives no frame within {self._patience:g} s; is its cable in?") from None
             captured = _read_capture_time(metadata)
