@@ -114,6 +114,10 @@ def test_what_it_grew_from_counts_as_used(run: RunFolder, digits: Digits, tmp_pa
     assert report.data.images == len(first), "what the first was not trained on"
     run.images_path.unlink()
     assert any(f"{run.path}: made began from it" in note for note in run_bench(plan).notes)
+    for weights, unknown in (("runs/gone", True), ("runs/gone/model.keras", True), ("mobilenet.tflite", False)):
+        config = {"from_run": None, "weights": weights}
+        made.write_record({"name": "made", "finished": True, "config": config, "data": {"class_names": NAMES}})
+        assert any(f"{weights}: made began from it" in note for note in run_bench(plan).notes) == unknown
 
 
 def test_a_model_is_of_its_run_wherever_it_is_named_from(

@@ -103,6 +103,7 @@ def test_train_reports_them(tmp_path: Path) -> None:
     assert report.in_training == {"validation": 0, "test": 4}
     assert any(note.startswith(said) for note in report.notes)
     assert any("Testing/ for test" in note for note in report.notes)
+    assert report.notes[-1] == "validation top-1 is measured on the images that chose the epoch, so it is optimistic"
     compressed = edgeclf.compress(tmp_path / "run", dynamic=True, speed=False)
     assert compressed.in_training == report.in_training
     assert any(note.startswith(said) for note in compressed.notes)

@@ -173,6 +173,8 @@ def test_early_stopping_ends_the_run_and_keeps_the_weights_that_it_restores(
     for one, other in zip(weights_of(tmp_path / "run"), recorder.weights[0], strict=True):
         np.testing.assert_array_equal(one, other)
     assert read_state(tmp_path / "run" / "checkpoint" / "state.npz").stopped
+    with pytest.raises(InputError, match="weight_average is judged and kept itself"):
+        train(photos, out=tmp_path / "both", callbacks=[stopping], **settings | {"weight_average": 0.9})
     assert train(photos, out=tmp_path / "run", resume=True, **settings) == report
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 from pathlib import Path
 
 import numpy as np
@@ -42,6 +43,8 @@ def test_test_photos_of_a_folder_with_splits_are_left_out(tmp_path: Path, inside
     }
     assert listing.splits == ("train", "validation")
     assert "the test split of the source is left out" in listing.notes
+    shutil.rmtree(tmp_path / "test")
+    assert "the test split of the source is left out" not in list_unlabelled(tmp_path).notes
 
 
 def test_splits_are_found_below_a_folder_that_holds_nothing_else(tmp_path: Path) -> None:

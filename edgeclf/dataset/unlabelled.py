@@ -90,7 +90,8 @@ def _list_everything(folder: Path, suffixes: Collection[str]) -> Listing:
             items.extend(_make_items(folder, tree.walk(entry, odd), role))
     splits = tuple(split for split in ("train", "validation") if split in roles.values())
     name, root = display(folder.resolve().name or "data"), str(folder.resolve())
-    return _make_listing(Listing(name, display(str(folder)), root, (), splits, items, tuple(odd)), bool(roles))
+    listing = Listing(name, display(str(folder)), root, (), splits, items, tuple(odd))
+    return _make_listing(listing, "test" in roles.values())
 
 
 def _wraps(here: Entries) -> bool:
@@ -123,8 +124,8 @@ def _forget_classes(listing: Listing) -> Listing:
     )
 
 
-def _make_listing(listing: Listing, has_splits: bool) -> Listing:
+def _make_listing(listing: Listing, has_test: bool) -> Listing:
     splits = tuple(split for split in listing.splits if split != "test")
-    note = "the test split of the source is left out" if has_splits else None
+    note = "the test split of the source is left out" if has_test else None
     notes = (*listing.notes, note) if note else listing.notes
     return dataclasses.replace(listing, class_names=(UNLABELLED,), splits=splits, notes=notes, labelled=False)

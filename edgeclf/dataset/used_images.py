@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
-from edgeclf.artifact.run_folder import RunFolder
+from edgeclf.artifact.run_folder import MODEL, RunFolder
 from edgeclf.dataset.known_images import KnownImages, read_images
 
 
@@ -73,8 +73,13 @@ def _find_starts(run: RunFolder) -> Iterator[RunFolder | str]:
             yield RunFolder(start)
         elif found := RunFolder.find(Path(start)):
             yield found
-        elif name == "from_run":
+        elif name == "from_run" or _may_be_run(Path(start)):
             yield start
+
+
+def _may_be_run(start: Path) -> bool:
+    """Return whether a path that leads nowhere may have been a run, or its network, and no file of weights."""
+    return not start.exists() and (not start.suffix or start.name == MODEL)
 
 
 def _unite(several: list[KnownImages]) -> KnownImages:

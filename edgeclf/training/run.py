@@ -31,7 +31,7 @@ from edgeclf.training.plots import plot_confusion, plot_curves, plot_mistakes
 from edgeclf.training.quick import QUICK_NOTE, train_head
 from edgeclf.training.remarks import FROZEN_KEPT, advise, describe_images, describe_network, describe_work
 from edgeclf.training.run_plan import RunPlan
-from edgeclf.training.run_record import VALIDATION_IS_OPTIMISTIC, TrainReport, count_in_training
+from edgeclf.training.run_record import TrainReport, count_in_training, describe_optimism
 from edgeclf.training.trainer import Trainer
 
 
@@ -181,7 +181,7 @@ def _finish(
     judged = metrics["test"] or metrics["validation"]
     start = inputs.start
     advice = advise(config, judged.top1, inputs.dataset, start.missed, start.instead) if judged is not None else None
-    notes = filter(None, (*report.notes, frozen, *small, gap, advice, VALIDATION_IS_OPTIMISTIC))
+    notes = filter(None, (*report.notes, frozen, *small, gap, advice, describe_optimism(inputs.dataset, config)))
     report = dataclasses.replace(report, metrics=metrics, notes=tuple(dict.fromkeys(notes)))
     unaugmented = 1 + first_unaugmented(config.epochs or 1, config.unaugmented_epochs)
     plot_curves(state.history, state.kept_epoch, unaugmented, folder.plot_path("curves"))

@@ -12,6 +12,7 @@ from edgeclf.artifact.none_class import find_none_classes
 from edgeclf.artifact.run_folder import PRETRAINING, RunFolder
 from edgeclf.atomic import check_writable
 from edgeclf.dataset.known_images import write_images
+from edgeclf.dataset.named import NAMED
 from edgeclf.dataset.types import Dataset
 from edgeclf.errors import InputError
 from edgeclf.image.shape import STRETCH, ImageSize
@@ -33,9 +34,6 @@ PACKAGES = (
     "numpy",
     "opencv-python",
     "ai-edge-litert",
-)
-VALIDATION_IS_OPTIMISTIC = (
-    "validation top-1 is measured on the images that chose the epoch, so it is optimistic; the test split is not"
 )
 
 
@@ -134,7 +132,7 @@ class RunRecord:
         self.folder.write_record(self._content(report))
 
     def _content(self, report: Record | None) -> dict[str, Any]:
-        dataset, path = self.dataset, Path(self.dataset.source)
+        dataset = self.dataset
         reported = report.to_dict() if report else {}
         return {
             "name": self.folder.path.resolve().name,
@@ -144,7 +142,7 @@ class RunRecord:
             "seed": self.config.seed,
             "data": {
                 "name": dataset.name,
-                "source": str(path.resolve()) if path.exists() else dataset.source,
+                "source": locate(dataset),
                 "fingerprint": dataset.fingerprint,
                 "split_seed": dataset.split_seed,
                 "class_names": list(self.class_names),
@@ -158,13 +156,29 @@ class RunRecord:
             "parameters": reported.get("parameters"),
             "seconds": reported.get("seconds"),
             "metrics": reported.get("metrics"),
-            "metrics_note": VALIDATION_IS_OPTIMISTIC if isinstance(report, TrainReport) else None,
+            "metrics_note": describe_optimism(dataset, self.config) if isinstance(report, TrainReport) else None,
             "kernels": name_kernels(),
             "versions": {"python": platform.python_version()} | {name: package_version(name) for name in PACKAGES},
             "report": report.to_dict() if report else None,
             "start": dict(self.start),
             "choice": self.choice.to_dict() if self.choice else None,
         } | ({PRETRAINING: self.config.method} if isinstance(self.config, PretrainConfig) else {})
+
+
+def locate(dataset: Dataset) -> str:
+    """Return what names the data from any folder: an absolute path, or the name of a named set, which has no files."""
+    path = Path(dataset.source)
+    first = next((place for split in dataset.splits.values() for place in split.paths[:1]), "")
+    named = dataset.source in NAMED and not Path(first).is_file()
+    return dataset.source if named or not path.exists() else str(path.resolve())
+
+
+def describe_optimism(dataset: Dataset, config: TrainConfig | PretrainConfig) -> str:
+    """Describe why validation figures are optimistic, and whether those on test are not."""
+    chosen = "the penalty of the classifier" if getattr(config, "quick", False) else "the epoch"
+    text = f"validation top-1 is measured on the images that chose {chosen}, so it is optimistic"
+    clean = "test" in dataset.splits and not dataset.count_in_training("test")
+    return f"{text}; the test split is not" if clean else text
 
 
 def count_in_training(dataset: Dataset) -> dict[str, int]:

@@ -12,6 +12,7 @@ import tf_keras
 
 from edgeclf.artifact.run_folder import RunFolder
 from edgeclf.dataset.types import Dataset
+from edgeclf.errors import InputError
 from edgeclf.graph.private_apis import restart_averages
 from edgeclf.measure.formatting import counted, percent
 from edgeclf.progress import Progress
@@ -113,6 +114,11 @@ class Trainer:
         given = [one for one in self.callbacks if is_keras_callback(one)]
         if not given:
             return None
+        if self.config.weight_average and any(getattr(one, "restore_best_weights", False) for one in given):
+            raise InputError(
+                "weight_average is judged and kept itself, and a callback with restore_best_weights keeps other "
+                "weights than were judged; leave one of the two out"
+            )
         return KerasCallbacks(
             given,
             epochs=self.config.epochs or 1,

@@ -29,7 +29,7 @@ from edgeclf.training.inference import predict_probabilities
 from edgeclf.training.plan import TrainPlan
 from edgeclf.training.run import train
 from edgeclf.training.run_plan import hold_run
-from edgeclf.training.run_record import VALIDATION_IS_OPTIMISTIC, TrainReport
+from edgeclf.training.run_record import TrainReport, describe_optimism
 from edgeclf.training.teacher import TeacherPredictions
 
 
@@ -141,13 +141,13 @@ def _make_report(
         difference_interval=difference_interval(lost, gained, len(together)),
         p_value=mcnemar_p(lost, gained),
         average_top1={name: float((found.argmax(1) == labels[name]).mean()) for name, found in average.items()},
-        notes=_list_notes(split, dataset, stacking),
+        notes=_list_notes(split, dataset, plan.config, stacking),
         seconds=round(time.monotonic() - plan.began, 3),
     )
 
 
-def _list_notes(split: str, dataset: Dataset, stacking: Stacking | None) -> tuple[str, ...]:
-    notes = [VALIDATION_IS_OPTIMISTIC]
+def _list_notes(split: str, dataset: Dataset, config: TrainConfig, stacking: Stacking | None) -> tuple[str, ...]:
+    notes = [describe_optimism(dataset, config)]
     if split == "validation":
         notes.append("the best member was chosen by the validation images that it is compared on")
     if stacking is not None:
