@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import json
+import shutil
 from pathlib import Path
 from typing import Any
 
@@ -294,6 +295,17 @@ def test_an_ensemble_is_trained_measured_and_teaches(tmp_path: Path, monkeypatch
     assert averaged.accuracy.top1 == pytest.approx(report.average_top1["test"])
     with pytest.raises(OutputError, match="holds an ensemble already"):
         edgeclf.train_ensemble(photos, members=2, out=out, **settings)
+    # what was trained is not mixed with what would be trained on other photos now
+    shutil.copytree(photos, tmp_path / "later" / "photos")
+    later = tmp_path / "later" / "photos"
+    (later / "dark").rename(later / "shade")
+    shutil.copytree(out, tmp_path / "later" / "both")
+    shutil.rmtree(tmp_path / "later" / "both" / "both-seed6")
+    with pytest.raises(InputError, match="the photos have changed since .*both-seed5 was trained"):
+        edgeclf.train_ensemble(
+            later, members=2, out=tmp_path / "later" / "both", seed=5, combine="stack", resume=True, **settings
+        )
+    assert not (tmp_path / "later" / "both" / "both-seed6").exists()
     # the student learns from what they predict together
     data = load_dataset(photos, image_size=16)
     config = TrainConfig(teacher=str(out), flip=False)

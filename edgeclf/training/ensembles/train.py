@@ -14,6 +14,7 @@ from edgeclf.artifact.ensemble_folder import RECORD, STACK, EnsembleRecord, Stac
 from edgeclf.artifact.run_folder import RunFolder
 from edgeclf.atomic import write_text
 from edgeclf.dataset import Dataset, load_dataset
+from edgeclf.errors import InputError
 from edgeclf.image.shape import InputShape
 from edgeclf.inference.ensemble import Probabilities, combine
 from edgeclf.json_text import write_json
@@ -48,10 +49,13 @@ def train_ensemble(plan: EnsemblePlan, progress: Progress) -> EnsembleReport:
     teachers: TeacherPredictions = {}
     for seed in plan.seeds:
         reports.append(_train_member(plan, seed, teachers, progress))
+        if plan.resume and len(reports) == 1:  # before the others are trained for hours
+            _check_photos(_load(plan, reports[0], progress), reports)
         validation = reports[0].metrics["validation"]
         if plan.combine == STACK and validation is not None:  # known before the others are trained
             check_fewest(min(one.images for one in validation.per_class.values()))
     dataset = _load(plan, reports[0], progress)
+    _check_photos(dataset, reports)
     splits = [split for split in ("validation", "test") if split in dataset.splits]
     members = [_predict(report, dataset, splits, progress) for report in reports]
     predictions = {split: np.stack([member[split] for member in members]) for split in splits}
@@ -93,6 +97,21 @@ def _load(plan: EnsemblePlan, report: TrainReport, progress: Progress) -> Datase
     shape: InputShape = config.input_shape
     seed = RunFolder(report.run).run_json["data"]["split_seed"]
     return load_dataset(plan.data, image_size=shape.size, fit=shape.fit, split_seed=seed, progress=progress)
+
+
+def _check_photos(dataset: Dataset, reports: Sequence[TrainReport]) -> None:
+    """Refuse members that were trained on other photos or classes than there are now.
+
+    Raises:
+        InputError: it is so.
+    """
+    for report in reports:
+        data = RunFolder(report.run).run_json["data"]
+        if data["fingerprint"] != dataset.fingerprint or tuple(data["class_names"]) != tuple(dataset.class_names):
+            raise InputError(
+                f"{dataset.source}: the photos have changed since {report.run} was trained, and the members of an "
+                "ensemble must have learned the same; train all of them anew with --overwrite"
+            )
 
 
 def _predict(
