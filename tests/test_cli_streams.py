@@ -6,13 +6,12 @@ import json
 import os
 import subprocess
 import sys
-import tempfile
 import time
 from pathlib import Path
 
 import pytest
 
-from edgeclf.cli import session
+from edgeclf.image import native_stderr
 
 ROOT = Path(__file__).resolve().parents[1]
 FULL = pytest.mark.skipif(not Path("/dev/full").exists(), reason="the system has no /dev/full")
@@ -59,16 +58,16 @@ def test_what_belongs_to_a_closed_stderr_does_not_go_to_stdout(tmp_path: Path) -
 def test_what_libraries_say_takes_no_more_than_a_megabyte_however_long_a_command_runs(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    monkeypatch.setattr(session, "_LOOK_SECONDS", 0.01)
+    monkeypatch.setattr(native_stderr, "LOOK_SECONDS", 0.01)
     seen = []
-    with tempfile.TemporaryFile() as chatter, session._kept_small(chatter):
+    with native_stderr.bounded_scratch_file() as chatter:
         for _ in range(40):
             os.write(chatter.fileno(), b"Corrupt JPEG data: 1 extraneous bytes\n" * 10_000)
             deadline = time.monotonic() + 10
-            while os.fstat(chatter.fileno()).st_size > session._MOST_CHATTER and time.monotonic() < deadline:
+            while os.fstat(chatter.fileno()).st_size > native_stderr.MOST_BYTES and time.monotonic() < deadline:
                 pass
             seen.append(os.fstat(chatter.fileno()).st_size)
-        assert max(seen) <= session._MOST_CHATTER
+        assert max(seen) <= native_stderr.MOST_BYTES
         os.ftruncate(chatter.fileno(), 0)
         os.write(chatter.fileno(), b"the last line\n")
         chatter.seek(0)

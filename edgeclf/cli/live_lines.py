@@ -9,6 +9,7 @@ from typing import IO, TYPE_CHECKING
 
 from edgeclf.measure.formatting import percent
 from edgeclf.printable import one_line
+from edgeclf.repeating import repeating
 from edgeclf.streaming.outputs.json_lines import has_room
 
 if TYPE_CHECKING:
@@ -67,20 +68,14 @@ def terminal_line(progress: ConsoleProgress) -> Callable[[LiveState], contextlib
 
         if state.page is not None:
             show_code(progress, state.page)
-        closing = threading.Event()
         with Live(console=console, auto_refresh=False, transient=True) as live:
 
-            def work() -> None:
-                while not closing.wait(1 / REFRESHES_A_SECOND):
-                    live.update(status_line(state, console.width), refresh=True)
+            def refresh() -> None:
+                live.update(status_line(state, console.width), refresh=True)
 
-            thread = threading.Thread(target=work, name="edgeclf terminal", daemon=True)
-            thread.start()
-            try:
+            # a terminal that takes nothing must not hold up the end
+            with repeating(refresh, 1 / REFRESHES_A_SECOND, name="terminal", longest=1.0):
                 yield
-            finally:
-                closing.set()
-                thread.join(1.0)
 
     return watch
 

@@ -8,7 +8,6 @@ import json
 import os
 import signal
 import sys
-import threading
 import traceback
 import warnings
 from collections.abc import Callable, Iterator
@@ -21,14 +20,9 @@ import typer
 from edgeclf.atomic import is_full_disk
 from edgeclf.cli.streams import STDOUT, open_lossy, was_closed
 from edgeclf.errors import EdgeclfError
-from edgeclf.image.native_stderr import scratch_file
+from edgeclf.image.native_stderr import bounded_scratch_file
 from edgeclf.json_text import write_json
 from edgeclf.printable import one_line, printable
-
-try:
-    import fcntl
-except ImportError:  # Windows
-    fcntl = None  # type: ignore[assignment]
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -36,8 +30,7 @@ if TYPE_CHECKING:
     from edgeclf.progress import Progress
 
 _FULL = "the disk is full; free some space and run the command again"
-_MOST_CHATTER, _LAST_BYTES = 1_000_000, 20_000
-_LOOK_SECONDS = 5.0
+_LAST_BYTES = 20_000
 PIPED_WIDTH = 140  # columns of a table that goes into a file or a pipe, where there is no terminal to ask
 
 
@@ -178,41 +171,12 @@ def working(session: Session) -> Iterator[Session]:
         stack.enter_context(_redirected(1, 2))
         stack.enter_context(contextlib.redirect_stdout(sys.stderr))
         if not loud:
-            chatter = stack.enter_context(scratch_file())
-            stack.enter_context(_kept_small(chatter))
+            chatter = stack.enter_context(bounded_scratch_file())
             stack.enter_context(_redirected(2, chatter.fileno()))
             stack.enter_context(warnings.catch_warnings())
             warnings.simplefilter("ignore")
             stack.push(lambda kind, error, trace: _replay(chatter, error, stderr))
         yield replace(session, stderr=stderr, stdout=stdout)
-
-
-@contextlib.contextmanager
-def _kept_small(chatter: IO[bytes]) -> Iterator[None]:
-    """Empty a file that is written through its descriptor whenever it has grown too large: a camera runs for months.
-
-    libjpeg alone says a line about each frame of some webcams.
-    """
-    if fcntl is None:
-        yield
-        return
-    descriptor, stop = chatter.fileno(), threading.Event()
-    # what is written after the file was emptied begins at its start
-    fcntl.fcntl(descriptor, fcntl.F_SETFL, fcntl.fcntl(descriptor, fcntl.F_GETFL) | os.O_APPEND)
-
-    def watch() -> None:
-        while not stop.wait(_LOOK_SECONDS):
-            with contextlib.suppress(OSError):
-                if os.fstat(descriptor).st_size > _MOST_CHATTER:
-                    os.ftruncate(descriptor, 0)
-
-    thread = threading.Thread(target=watch, name="edgeclf chatter", daemon=True)
-    thread.start()
-    try:
-        yield
-    finally:
-        stop.set()
-        thread.join()
 
 
 def _replay(chatter: IO[bytes], error: BaseException | None, stderr: IO[str]) -> None:

@@ -9,7 +9,16 @@ import threading
 from collections.abc import Iterator
 from typing import IO
 
+from edgeclf.repeating import repeating
+
+try:
+    import fcntl
+except ImportError:  # Windows
+    fcntl = None  # type: ignore[assignment]
+
 _STDERR = 2
+MOST_BYTES, LOOK_SECONDS = 1_000_000, 5.0
+"""Of a bounded file, and how often it is looked at."""
 RUNTIME_CHATTER = (b"XNNPACK delegate", b"INFO: Initialized TensorFlow Lite runtime", b"INFO: Applying ")
 """What the TFLite runtimes log when all is well."""
 
@@ -26,6 +35,29 @@ def scratch_file() -> IO[bytes]:
         return tempfile.TemporaryFile()
     except OSError:
         return open(os.devnull, "w+b")
+
+
+@contextlib.contextmanager
+def bounded_scratch_file() -> Iterator[IO[bytes]]:
+    """Open a file as `scratch_file` does, and empty it whenever it has grown too large: a camera runs for months.
+
+    libjpeg alone says a line about each frame of some webcams.
+    """
+    with scratch_file() as file:
+        descriptor = file.fileno()
+        if fcntl is None:
+            yield file
+            return
+        # what is written after the file was emptied begins at its start
+        fcntl.fcntl(descriptor, fcntl.F_SETFL, fcntl.fcntl(descriptor, fcntl.F_GETFL) | os.O_APPEND)
+
+        def empty() -> None:
+            with contextlib.suppress(OSError):
+                if os.fstat(descriptor).st_size > MOST_BYTES:
+                    os.ftruncate(descriptor, 0)
+
+        with repeating(empty, LOOK_SECONDS, name="chatter"):
+            yield file
 
 
 @contextlib.contextmanager

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import contextlib
-import threading
 from collections.abc import Iterator
 from typing import Any
+
+from edgeclf.repeating import repeating
 
 
 @contextlib.contextmanager
@@ -20,19 +21,12 @@ def beating(storage: Any, trial: int, seconds: int | None) -> Iterator[None]:
     if seconds is None:
         yield
         return
-    stop = threading.Event()
     storage.record_heartbeat(trial)
 
     def beat() -> None:
-        while not stop.wait(seconds):
-            # a database that is gone for a moment is no reason to end; without beats another worker takes over
-            with contextlib.suppress(Exception):
-                storage.record_heartbeat(trial)
+        # a database that is gone for a moment is no reason to end; without beats another worker takes over
+        with contextlib.suppress(Exception):
+            storage.record_heartbeat(trial)
 
-    thread = threading.Thread(target=beat, daemon=True)
-    thread.start()
-    try:
+    with repeating(beat, seconds, name="heartbeat"):
         yield
-    finally:
-        stop.set()
-        thread.join()
