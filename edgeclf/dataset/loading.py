@@ -90,6 +90,7 @@ def load_dataset(
         images.report,
         listing.notes,
         fit,
+        listing.root,
     )
     for name in names:
         if shared := data.describe_in_training(name):

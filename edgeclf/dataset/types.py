@@ -176,6 +176,7 @@ class Dataset:
         load: how much was read and decoded for this load.
         notes: what was recognized or completed beyond what the source states, a line each.
         fit: how pictures of another shape came to the image size.
+        root: absolute path of the source, or the name of a named set; empty: it was made in memory.
     """
 
     name: str
@@ -190,6 +191,7 @@ class Dataset:
     load: LoadReport = LoadReport()
     notes: tuple[str, ...] = ()
     fit: str = STRETCH
+    root: str = ""
 
     @property
     def shape(self) -> InputShape:

@@ -5,18 +5,17 @@ from __future__ import annotations
 import platform
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from pathlib import Path
 from typing import Any
 
 from edgeclf.artifact.none_class import find_none_classes
 from edgeclf.artifact.run_folder import PRETRAINING, RunFolder
 from edgeclf.atomic import check_writable
 from edgeclf.dataset.known_images import write_images
-from edgeclf.dataset.named import NAMED
 from edgeclf.dataset.types import Dataset
 from edgeclf.errors import InputError
 from edgeclf.image.shape import STRETCH, ImageSize
 from edgeclf.image.views import describe_views
+from edgeclf.paths import is_utf8
 from edgeclf.records import Record
 from edgeclf.training.budget.choice import NetworkChoice
 from edgeclf.training.config import TrainConfig
@@ -166,11 +165,9 @@ class RunRecord:
 
 
 def locate(dataset: Dataset) -> str:
-    """Return what names the data from any folder: an absolute path, or the name of a named set, which has no files."""
-    path = Path(dataset.source)
-    first = next((place for split in dataset.splits.values() for place in split.paths[:1]), "")
-    named = dataset.source in NAMED and not Path(first).is_file()
-    return dataset.source if named or not path.exists() else str(path.resolve())
+    """Return what names the data from any folder: an absolute path, or the name of a named set."""
+    # a path that is not UTF-8 cannot stand in a record
+    return dataset.root if dataset.root and is_utf8(dataset.root) else dataset.source
 
 
 def describe_optimism(dataset: Dataset, config: TrainConfig | PretrainConfig) -> str:
