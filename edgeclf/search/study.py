@@ -70,11 +70,14 @@ class Asked:
             score: the smaller, the better.
         """
         with quiet():
-            if self._trial.user_attrs.get(DEATHS):
-                # it was left by processes that died, and comes on: these do not add up to a trial that always kills
-                self._trial.set_user_attr(DEATHS, 0)
-            patiently(lambda: self._trial.report(score, step))
-            return bool(patiently(self._trial.should_prune))
+            return patiently(lambda: self._report(step, score))
+
+    def _report(self, step: int, score: float) -> bool:
+        if self._trial.user_attrs.get(DEATHS):
+            # it was left by processes that died, and comes on: these do not add up to a trial that always kills
+            self._trial.set_user_attr(DEATHS, 0)
+        self._trial.report(score, step)
+        return bool(self._trial.should_prune())
 
 
 Evaluate = Callable[[Asked], Evaluation]
