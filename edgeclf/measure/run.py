@@ -87,10 +87,11 @@ def run_bench(
         check_comparable(other, plan.against, files)
     load = None if plan.data is None else _loader(plan, plan.data, found, _members(ensembles), progress)
     find_engine(plan.runtime)
+    # before the ensembles work, whose load is not another program's
     if files:
-        # before the ensembles work, whose load is not another program's
         target = target or Local(find_photos(load, plan.split))
-    machine = describe_machine()
+    else:
+        machine = describe_machine()
     parts = EnsembleParts(host.open_baseline, host.stacking)
     together = tuple(measure_ensemble(one, plan, load, parts, progress) for one in ensembles)
     if files:

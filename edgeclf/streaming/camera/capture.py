@@ -157,21 +157,24 @@ class Capture:
 
     def _check_silence(self, reader: SourceReader, now: float) -> None:
         """Set the state by the time since the newest frame; give up a camera that is silent for too long."""
-        # a file shows the next frame when it is due, however long that is
-        silent = now - max(reader.last, min(now, getattr(reader.source, "due", 0.0)))
-        if self._direct is not None:
-            silent = 0.0  # whoever takes the frames reads them
+        silent = self._silence(reader, now)
         if reader.last - reader.began > 2:
             self._failures = 0
         if silent < (self._retry.stalled if self._endless else self._retry.reopen):
             self._set_state("running")
         elif silent < self._retry.reopen or not self._endless:
-            # A file whose frames are taken slowly waits itself.
-            waits = not self._endless and (self._buffer.full or len(self._buffer) > 0)
-            self._set_state(*(("running",) if waits else ("stalled", f"no frame for {silent:.0f} s")))
+            self._set_state("stalled", f"no frame for {silent:.0f} s")
         else:
             self._leave_behind(reader)
             self._lose(SourceError(f"no frame for {silent:.0f} s"), now)
+
+    def _silence(self, reader: SourceReader, now: float) -> float:
+        """Return the seconds for which a frame could have come, and did not."""
+        waits = self._direct is not None or (not self._endless and (self._buffer.full or len(self._buffer) > 0))
+        if waits:  # a file whose frames are taken slowly
+            return 0.0
+        # a file shows the next frame when it is due, however long that is
+        return now - max(reader.last, min(now, getattr(reader.source, "due", 0.0)))
 
     def _begin(self, now: float) -> None:
         self._began = now if self._began is None else self._began

@@ -6,6 +6,11 @@ import dataclasses
 from dataclasses import dataclass
 
 
+def lengthen(seconds: float, rate: float | None, *, frames: int = 3) -> float:
+    """Return seconds of waiting, or the time that so many frames take where that is longer; None: no rate is known."""
+    return seconds if rate is None else max(seconds, frames / rate)
+
+
 @dataclass(frozen=True)
 class RetryPolicy:
     """Times in seconds.
@@ -26,15 +31,12 @@ class RetryPolicy:
 
     def of_rate(self, rate: float | None) -> RetryPolicy:
         """Return the times for a camera that was asked for so many frames a second: at least three frames' time."""
-        if rate is None:
-            return self
-        least = 3 / rate
         return dataclasses.replace(
             self,
-            stalled=max(self.stalled, least),
-            reopen=max(self.reopen, 2 * least),
-            opening=max(self.opening, 2 * least),
-            first=max(self.first, least),
+            stalled=lengthen(self.stalled, rate),
+            reopen=lengthen(self.reopen, rate, frames=6),
+            opening=lengthen(self.opening, rate, frames=6),
+            first=lengthen(self.first, rate),
         )
 
     def delay(self, failures: int) -> float:

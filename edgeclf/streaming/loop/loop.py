@@ -31,7 +31,6 @@ from edgeclf.streaming.loop.tally import AgeTally, Rate
 TOP = 5
 IDLE_SECONDS = 0.1
 """How long one turn waits for a frame: the longest that a stop, or the watchdog's message, can be late."""
-"""Frames a second that smoothing assumes where frames come as fast as they are taken, and their times mean nothing."""
 NO_NUMBERS = "what it computes is NaN or infinite and counts as unknown; a wrong --normalize is a common reason"
 _PART, _REGION = "model", "region"
 _WELL_AFTER = 100  # usable results after which a model that computed NaN works again: one that alternates is no news

@@ -62,10 +62,12 @@ def make_outputs(settings: LiveSettings, classifier: Classifier, state: LiveStat
 
 def _find_rate(settings: LiveSettings) -> float | None:
     """Find the frames a second at which all frames of a file are to be recorded; None: it has no such number."""
+    if settings.rate is not None:
+        return settings.rate
     path = expand_home(settings.camera)
     found = read_recording_rate(path) if is_recording(path) else read_frame_rate(settings.camera)
     # a recording of frames that are far apart, or very close, has no rate that a film can have
-    return settings.rate or (found if found is not None and 0.1 <= found <= 240 else None)
+    return found if found is not None and 0.1 <= found <= 240 else None
 
 
 def name_files(summary: LiveSummary, outputs: Sequence[Output]) -> LiveSummary:

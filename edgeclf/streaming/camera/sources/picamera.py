@@ -14,6 +14,7 @@ from typing import Any
 from edgeclf.errors import EdgeclfError, InputError
 from edgeclf.streaming.camera.device_guard import DeviceGuard
 from edgeclf.streaming.camera.frame import Shot
+from edgeclf.streaming.camera.retry import lengthen
 from edgeclf.streaming.camera.source import Source, SourceError, SourceRequest, as_bgr
 
 SIZE = (640, 480)
@@ -58,7 +59,7 @@ class PicameraSource:
     def __init__(self, number: int = 0, *, size: tuple[int, int] | None = None, rate: float | None = None) -> None:
         self.name = f"picamera2:{number}" if number else "picamera2"
         self._number, self._size, self._rate = number, size or SIZE, rate
-        self._patience = max(SILENCE_SECONDS, 3 / rate if rate else 0.0)
+        self._patience = lengthen(SILENCE_SECONDS, rate)
         self._device = DeviceGuard(self._stop)
         self._camera: Any = None
 
