@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import os
 import resource
 import zipfile
@@ -176,3 +177,17 @@ def test_independent_scores_a_class_are_no_probabilities_of_one_choice(data: Dat
         found = {score.index: score.probability for score in Classifier(made.path).predict(image).labels}
         if made.recipe == "int8":  # training changes the scores themselves
             np.testing.assert_allclose([found[i] for i in range(3)], expected, atol=0.1)
+
+    # scores that are all near 1, of which the largest one is right: training lowers the others, and no softmax does
+    weights = model.layers[-1].get_weights()
+    model.layers[-1].set_weights([weights[0] / 5, weights[1] / 5 + 3])
+    model.save(tmp_path / "high.h5")
+    unjudged = dataclasses.replace(data, splits={"train": data.splits["train"]})  # so that the last epoch is kept
+    settings: dict[str, Any] = {"qat_distill": 0.0, "qat_learning_rate": 0.02, "qat_epochs": 20, "batch_size": 16}
+    (low,) = compress(
+        tmp_path / "high.h5", "qat-int8", data=unjudged, calibration=60, out=tmp_path / "low", **settings
+    ).models
+    scores = Classifier(low.path).predict(image).labels
+    others = [score.probability for score in scores if score.index != 0]
+    assert np.mean(np.asarray(model(image[None].astype(np.float32)))[0, 1:]) > 0.5
+    assert np.mean(others) < 0.3

@@ -1,4 +1,4 @@
-"""What a network's output is: what its last activation makes, in front of layers that only shape it."""
+"""What a network's output is: what its last activation makes, in front of layers that only shape it; and its loss."""
 
 from __future__ import annotations
 
@@ -31,9 +31,25 @@ def find_activated(model: Any) -> Any:
 
 
 def gives_probabilities(model: Any) -> bool:
-    """Return whether a network ends in a softmax."""
+    """Return whether a network ends in a softmax, or in a sigmoid a class."""
+    return _name_last(model) in ("softmax", "sigmoid")
+
+
+def loss_of(model: Any) -> Any:
+    """Return the loss of a network's outputs `float32[N, C]` against targets from 0 to 1 of the same shape.
+
+    Scores that are independent of each other, a sigmoid a class, are each compared with their target; all others with
+    what a softmax over the classes would be.
+    """
+    last = _name_last(model)
+    if last == "sigmoid":
+        return tf_keras.losses.BinaryCrossentropy()
+    return tf_keras.losses.CategoricalCrossentropy(from_logits=last != "softmax")
+
+
+def _name_last(model: Any) -> str:
     layer = find_activated(model)
-    return isinstance(layer, layers.Softmax) or name_activation(layer) == "softmax"
+    return "softmax" if isinstance(layer, layers.Softmax) else name_activation(layer)
 
 
 def name_activation(layer: Any) -> str:

@@ -16,7 +16,7 @@ from edgeclf.compression.steps.fine_tuning import FineTuning
 from edgeclf.dataset.types import Split
 from edgeclf.errors import InputError, RunFailedError
 from edgeclf.graph.float_network import FloatNetwork
-from edgeclf.graph.outputs import gives_probabilities
+from edgeclf.graph.outputs import gives_probabilities, loss_of
 from edgeclf.image.views import average_views, cut_views
 from edgeclf.progress import Progress, Task
 from edgeclf.training.augmentation import LEVELS
@@ -158,8 +158,7 @@ def fine_tune(
     tf_keras.utils.set_random_seed(data.batches.seed)
     steps = data.steps
     schedule = WarmupCosine(learning_rate, epochs * steps, min(steps, epochs * steps // 10))
-    loss = tf_keras.losses.CategoricalCrossentropy(from_logits=not gives_probabilities(data.teacher.model))
-    model.compile(tf_keras.optimizers.Adam(schedule), loss)
+    model.compile(tf_keras.optimizers.Adam(schedule), loss_of(data.teacher.model))
     score = _scorer(model, data)
     best, kept = (score(), model.get_weights()) if keep_from == 0 else (-1.0, None)
     with data.progress.task(label, epochs * steps) as task:

@@ -29,9 +29,8 @@ def score_taylor(model: Any, graph: ChannelGraph, batches: Batches) -> Scores:
         batches: labelled images; at least one batch.
     """
     import tensorflow as tf
-    import tf_keras
 
-    from edgeclf.graph.outputs import gives_probabilities
+    from edgeclf.graph.outputs import loss_of
 
     makers = dict.fromkeys(name for group in graph.groups for name in group.makers)
     watched: list[tuple[list[tuple[Any, int]], Any]] = []
@@ -44,7 +43,7 @@ def score_taylor(model: Any, graph: ChannelGraph, batches: Batches) -> Scores:
             pair = [normalization.gamma, *([normalization.beta] if normalization.center else [])]
             watched.append(([(weight, 0) for weight in pair], cuts[0].channels))
     variables = [variable for pairs, _ in watched for variable, _ in pairs]
-    loss = tf_keras.losses.CategoricalCrossentropy(from_logits=not gives_probabilities(model))
+    loss = loss_of(model)
 
     @tf.function(reduce_retracing=True)  # type: ignore[untyped-decorator]
     def gradients(images: Any, targets: Any) -> Any:
