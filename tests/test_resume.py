@@ -117,6 +117,26 @@ def test_after_a_failure_a_corrected_command_replaces_what_the_failed_one_left(t
             folder(tmp_path, request)
 
 
+def test_after_a_killed_overwrite_no_other_call_replaces_finished_models(tmp_path: Path) -> None:
+    first = folder(tmp_path, files=("int8.tflite",))
+    first.write("int8.tflite", b"model", made(tmp_path), "key")
+    first.close()
+    changed, other = {"calibration": 20}, {"calibration": 10}
+    folder(tmp_path, changed, ("int8.tflite",), overwrite=True)  # and killed before it writes
+    with pytest.raises(OutputError, match=r"net-int8\.tflite: exists; replace it with --overwrite"):
+        folder(tmp_path, other, ("int8.tflite",))
+    assert (tmp_path / "net-int8.tflite").read_bytes() == b"model"
+    again = folder(tmp_path, changed, ("int8.tflite",))
+    assert again.interrupted
+    again.write("int8.tflite", b"another", made(tmp_path), "another key")  # and killed again: that one may be corrected
+    corrected = folder(tmp_path, other, ("int8.tflite",))
+    corrected.write("int8.tflite", b"corrected", made(tmp_path), "key of the correction")
+    corrected.close()
+    with pytest.raises(OutputError, match="exists"):
+        folder(tmp_path, changed, ("int8.tflite",))
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["net-int8.json", "net-int8.tflite"]
+
+
 def test_other_calls_take_nothing_from_an_interrupted_one(tmp_path: Path) -> None:
     first = folder(tmp_path, files=("int8.tflite",))  # and killed after a training and a model
     StageCheckpoints(first.unfinished, "stage").save("pruning", [np.arange(3.0)])

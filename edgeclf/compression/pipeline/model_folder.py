@@ -21,27 +21,35 @@ from edgeclf.compression.compress_report import CompressedModel
 from edgeclf.errors import OutputError
 from edgeclf.json_text import read_json, write_json
 
-_NOTE, _WRITTEN, _UNFINISHED = "request.json", ".written", ".unfinished"
+_NOTE, _UNFINISHED = "request.json", ".unfinished"
+_WRITTEN, _REPLACED = ".written", ".replaced"
+"""Marks beside the note of a call, a file's name in front: it wrote that file; it was given leave to replace it."""
 
 
-def check_not_in_the_way(folder: Path, name: str, files: Sequence[str], overwrite: bool) -> None:
+def check_not_in_the_way(
+    folder: Path, name: str, files: Sequence[str], overwrite: bool, request: Path | None = None
+) -> None:
     """Refuse to write models where others are.
 
-    What a call left that failed or was killed is not in the way of a corrected one: it is made again.
+    What a call wrote that failed or was killed is not in the way of a corrected one: it is made again. What such a call
+    was to replace, by `--overwrite`, is in the way of all but the same one.
 
     Args:
         folder: where they go.
         name: their common prefix.
         files: names of the model files behind the prefix.
         overwrite: replace those that are there.
+        request: folder of the call itself; None: it is not known yet, and may be that of any unfinished call.
 
     Raises:
         OutputError: one of them is there already.
     """
     requests = _requests(folder, name)
+    own = requests if request is None else [request]
     for file in files:
         path = folder / f"{name}-{file}"
-        left = any((request / f"{file}{_WRITTEN}").exists() for request in requests)
+        marks = [one / f"{file}{_WRITTEN}" for one in requests] + [one / f"{file}{_REPLACED}" for one in own]
+        left = any(mark.exists() for mark in marks)
         if path.exists() and not overwrite and not left:
             raise OutputError(f"{path}: exists; replace it with --overwrite or use another --out")
 
@@ -58,9 +66,10 @@ def _requests(folder: Path, name: str) -> list[Path]:
     return []
 
 
-def _release(request: Path, mark: str) -> None:
+def _release(request: Path, file: str) -> None:
     """Take from an interrupted call the leave to replace a file, which another call writes; without any, it is gone."""
-    (request / mark).unlink(missing_ok=True)
+    for mark in (_WRITTEN, _REPLACED):
+        (request / f"{file}{mark}").unlink(missing_ok=True)
     with contextlib.suppress(OSError):
         if [path.name for path in request.iterdir()] == [_NOTE]:
             (request / _NOTE).unlink()
@@ -98,12 +107,12 @@ class ModelFolder:
                 for rest in folder.glob(f".{glob.escape(path.name)}.*.partial"):
                     rest.unlink(missing_ok=True)
         self.interrupted = self._is_same_request(text)
-        check_not_in_the_way(folder, name, files, overwrite)
+        check_not_in_the_way(folder, name, files, overwrite, self.unfinished)
         if not self.interrupted:
             write_text(self._note, text)
             for file in files:  # the same call, run again without --overwrite, may still replace these
                 if self.model_path(file).exists():
-                    write_text(self.unfinished / f"{file}{_WRITTEN}", "")
+                    write_text(self.unfinished / f"{file}{_REPLACED}", "")
 
     def model_path(self, file: str) -> Path:
         """Return where the model goes."""
@@ -145,11 +154,10 @@ class ModelFolder:
         whole = {**record, "sha256": hashlib.sha256(content).hexdigest(), "request": key}
         # the model comes last: where it is, its figures are
         write_text(self.record_path(file), write_json(whole, indent=1) + "\n")
-        mark = f"{file}{_WRITTEN}"
         for request in _requests(self.folder, self.name):
             if request != self.unfinished:
-                _release(request, mark)
-        write_text(self.unfinished / mark, "")
+                _release(request, file)
+        write_text(self.unfinished / f"{file}{_WRITTEN}", "")
         write_bytes(self.model_path(file), content)
         self._made = True
 
