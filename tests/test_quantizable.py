@@ -23,6 +23,7 @@ from edgeclf.compression.steps.prune import Prune  # noqa: E402
 from edgeclf.compression.steps.pruning import choose_layers  # noqa: E402
 from edgeclf.graph.float_network import FloatNetwork, InputSpec  # noqa: E402
 from edgeclf.graph.prepared_network import prepare_network  # noqa: E402
+from edgeclf.graph.private_apis import activation_quantizers  # noqa: E402
 from edgeclf.graph.quantizable import make_quantizable  # noqa: E402
 
 layers = tf_keras.layers
@@ -146,6 +147,25 @@ def test_activations_that_tfmot_knows_are_trained_and_converted(
 
 
 @pytest.mark.slow
+def test_the_range_of_a_layer_that_is_called_twice_holds_both_calls() -> None:
+    tf_keras.utils.set_random_seed(0)
+    inputs = layers.Input((16, 16, 3))
+    twice = layers.Conv2D(4, 1, activation="relu", name="twice", kernel_initializer="ones")
+    x = twice(layers.Conv2D(4, 3, activation="relu")(layers.Rescaling(1 / 255)(inputs)))
+    wider = layers.Conv2D(4, 1, activation="relu", kernel_initializer=tf_keras.initializers.Constant(5.0))(x)
+    second = twice(wider)
+    outputs = layers.Dense(3, activation="softmax")(layers.GlobalAveragePooling2D()(second))
+    prepared = make_quantizable(prepare(tf_keras.Model(inputs, outputs)))
+    model = insert_quantizers(prepared)
+    start_ranges(model, prepared, PIXELS)
+    (wrapper,) = (layer for layer in model.layers if layer.name == "quant_twice")
+    ((kind, quantizer),) = activation_quantizers(wrapper)
+    largest = float(np.max(tf_keras.Model(inputs, second)(PIXELS.astype(np.float32))))
+    assert kind == "post"
+    assert float(quantizer["max_var"]) == pytest.approx(largest, rel=1e-4)
+    assert largest > 10 * float(np.max(tf_keras.Model(inputs, x)(PIXELS.astype(np.float32))))
+
+
 def test_a_base_used_as_one_layer(data: Dataset, tmp_path: Path) -> None:
     """The way of Keras' transfer learning guide: augmentation, scaling, a base called as a layer, a head."""
     base = tf_keras.Sequential(

@@ -20,7 +20,8 @@ from edgeclf.artifact.model_file import ModelFile
 from edgeclf.cli.main import app
 from edgeclf.compression import Recipe, Shrink, StepContext, parse_recipe
 from edgeclf.compression.choice import Asked, choose_recipes, with_settings
-from edgeclf.compression.steps import shrinking
+from edgeclf.compression.pipeline.stage_cache import StageCheckpoints
+from edgeclf.compression.steps import latency_goal
 from edgeclf.compression.steps.criteria import CRITERIA
 from edgeclf.compression.steps.latency_goal import time_int8
 from edgeclf.compression.steps.shrink import choose_shrink
@@ -86,6 +87,7 @@ def test_the_options_stand_for_one_goal() -> None:
 
 def prepared() -> Any:
     """A network with two layers of eight channels, and one that no rule knows."""
+    tf_keras.utils.set_random_seed(0)
     inputs = layers.Input((16, 16, 3))
     x = layers.Conv2D(8, 3, strides=2, padding="same", use_bias=False, name="first")(inputs)
     x = layers.ReLU()(layers.BatchNormalization(name="first_bn")(x))
@@ -212,8 +214,30 @@ def test_no_round_on_the_way_to_a_time_goes_further_than_it(monkeypatch: pytest.
     whole = trace_channels(network.model).macs()
     goal = round(0.9 * whole)
     # what a measurement would find, without the measurement
-    monkeypatch.setattr(shrinking, "find_macs_for_latency", lambda network, graph, *rest: min(goal, graph.macs()))
+    monkeypatch.setattr(latency_goal, "find_macs_for_latency", lambda network, graph, *rest: min(goal, graph.macs()))
     context = StepContext(original=network, data=colored_squares.dataset())
     recipe = with_settings(Recipe((Shrink(target_latency=1.0),)), {"shrink_epochs": 0, "shrink_iterations": 3})
     left = trace_channels(recipe.steps[0].apply(network, context).model).macs()
     assert 0.7 * whole < left <= goal
+
+
+def test_a_killed_call_goes_on_with_the_widths_that_it_measured(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    inputs = layers.Input((16, 16, 3))
+    x = layers.Conv2D(64, 3, padding="same", activation="relu")(inputs)
+    x = layers.Dense(3, activation="softmax")(layers.GlobalAveragePooling2D()(x))
+    network = prepare_network(float_network(tf_keras.Model(inputs, x)))
+    measured = [0.7, 0.5]  # times are never twice the same
+    monkeypatch.setattr(
+        latency_goal, "find_macs_for_latency", lambda network, graph, *rest: round(measured.pop(0) * graph.macs())
+    )
+    settings = {"shrink_epochs": 0, "shrink_iterations": 1, "shrink_multiple": 1}
+    step = with_settings(Recipe((Shrink(target_latency=1.0),)), settings).steps[0]
+    left = []
+    for stage in ("stage", "stage", "stage of another network"):
+        kept = StageCheckpoints(tmp_path, stage)
+        context = StepContext(original=network, data=colored_squares.dataset(), checkpoints=kept)
+        left.append(trace_channels(step.apply(network, context).model).macs())
+    assert left[0] == left[1] > left[2]
+    assert not measured

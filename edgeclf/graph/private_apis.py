@@ -67,6 +67,11 @@ def calls_in_order(model: Any) -> Iterator[Any]:
         yield from model._nodes_by_depth[depth]
 
 
+def tensors_of(model: Any, layer: Any) -> list[tuple[Any, Any]]:
+    """List what a layer takes and what it makes in each place of a functional model where it is called."""
+    return [(node.input_tensors, node.output_tensors) for node in calls_in_order(model) if node.layer is layer]
+
+
 def is_self_contained(model: Any) -> bool:
     """Return whether the layers of a functional model are called, and their outputs read, in that model alone."""
     own = {id(node) for node in calls_in_order(model)}

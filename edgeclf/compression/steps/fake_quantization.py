@@ -6,6 +6,7 @@ calibration images, so that training begins at the accuracy of post-training qua
 
 from __future__ import annotations
 
+import itertools
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
@@ -27,6 +28,7 @@ from edgeclf.graph.private_apis import (
     is_quantize_wrapper,
     rename,
     strip_cluster_preservation,
+    tensors_of,
     weight_quantizers,
 )
 from edgeclf.graph.quantizable import NoQuantizerError, make_quantizable
@@ -131,16 +133,20 @@ def _observe(
     images: npt.NDArray[np.uint8],
     scale: np.float32,
 ) -> dict[tuple[str, str], list[float]]:
-    """Return the smallest and largest value of each watched activation, by layer and `pre` or `post` activation."""
-    inner = tf_keras.Model(model.inputs, {name: layer.input for name, (layer, _) in watched.items()})
-    outer = tf_keras.Model(model.inputs, {name: layer.output for name, (layer, _) in watched.items()})
+    """Return the smallest and largest value of each watched activation, by layer and `pre` or `post` activation.
+
+    A layer that is called several times has one range for all of its calls.
+    """
+    calls = {name: tensors_of(model, layer) for name, (layer, _) in watched.items()}
+    inner = tf_keras.Model(model.inputs, {name: [entry for entry, _ in pairs] for name, pairs in calls.items()})
+    outer = tf_keras.Model(model.inputs, {name: [result for _, result in pairs] for name, pairs in calls.items()})
     spans: dict[tuple[str, str], list[float]] = {}
     for start in range(0, len(images), 64):
         batch = images[start : start + 64].astype(np.float32) * scale
         entries, results = inner(batch, training=False), outer(batch, training=False)
         for name, (layer, pairs) in watched.items():
-            for kind, _ in pairs:
-                values = _before_activation(layer, entries[name]) if kind == "pre" else results[name]
+            for (kind, _), (entry, result) in itertools.product(pairs, zip(entries[name], results[name], strict=True)):
+                values = _before_activation(layer, entry) if kind == "pre" else result
                 low, high = float(np.min(values)), float(np.max(values))
                 span = spans.setdefault((name, kind), [low, high])
                 span[:] = [min(span[0], low), max(span[1], high)]

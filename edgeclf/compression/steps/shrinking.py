@@ -13,7 +13,7 @@ from edgeclf.compression.steps.channel_choice import Widths, choose_channels, sm
 from edgeclf.compression.steps.criteria import find_criterion
 from edgeclf.compression.steps.criteria.criterion import Batches
 from edgeclf.compression.steps.fine_tune import FineTuningData, automatic_epochs, fine_tune
-from edgeclf.compression.steps.latency_goal import find_macs_for_latency
+from edgeclf.compression.steps.latency_goal import settle_macs_for_latency
 from edgeclf.dataset.types import Split
 from edgeclf.errors import InputError
 from edgeclf.graph.channels import ChannelGraph
@@ -45,7 +45,9 @@ def shrink(network: FloatNetwork, step: Shrink, context: StepContext) -> FloatNe
         last = number == step.iterations
         scores = criterion.score(model, graph, draw_batches(data.batches.split, network, context.seed))
         if step.target_latency is not None and (number == 1 or last):
-            goal = find_macs_for_latency(network.with_model(model), graph, scores, widths, step.target_latency, context)
+            goal = settle_macs_for_latency(
+                network.with_model(model), graph, scores, widths, step.target_latency, context, round_number=number
+            )
             if number == 1 and goal >= before:
                 raise InputError(
                     f"target_latency {step.target_latency:g} ms: the network takes no longer on this machine already; "
