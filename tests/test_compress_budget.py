@@ -342,6 +342,9 @@ def test_what_cannot_work_is_refused_before_the_source_is_read(tmp_path: Path) -
         ({"max_latency": 1.0, "to": ["onnx"]}, r"onnx makes a \.onnx file, which is not timed"),
         ({"max_drop": 1.0, "to": ["onnx"]}, r"onnx makes a \.onnx file, which is not run on images"),
         ({"max_drop": 1.0, "storage": "nonsense"}, "nonsense cannot be used"),
+        ({"max_size": 50_000, "shrink_target_macs": 10**6}, "leave shrink_target_macs out"),
+        ({"max_latency": 1.0, "shrink_target_latency": 1.0}, "leave shrink_target_latency out"),
+        ({"max_drop": 1.0, "unlabelled": True}, "leave --unlabelled out"),
     ):
         with pytest.raises(InputError, match=reason):
             api.compress(tmp_path / "run", **wrong)  # type: ignore[arg-type]

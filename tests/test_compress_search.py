@@ -84,7 +84,7 @@ def test_the_first_recipe_that_holds_is_written_and_the_rest_not_made(
     other, _ = run(source, data, tmp_path / "other", max_size=50_000, unlabelled=True)
     assert (other.search.holds, other.search.test, Path(other.search.path).is_file()) == (True, None, True)
     assert {one.name for one in other.search.refused} == {"qat", "shrink"}
-    with pytest.raises(InputError, match="--max-drop needs labelled images"):
+    with pytest.raises(InputError, match="--max-drop needs labels that are the network's classes"):
         run(source, data, tmp_path / "other", max_drop=30, unlabelled=True)
     # beside a board's figures for the same file, the estimate is its time
     api.bench(model.path, out=tmp_path / "bench.json", runs=20)
@@ -121,8 +121,23 @@ def test_a_kept_candidate_with_a_time_of_another_processor_is_timed_again_and_no
     assert report.search.picked.latency_ms < 900
 
 
-def test_what_cannot_be_proven_is_not_trained_for_and_the_nearest_is_written(
+def refuse_to_look(*arguments: object) -> None:
+    raise AssertionError("the test split was looked at for nothing")
+
+
+def test_what_layers_in_float_cost_in_time_is_stated_in_a_search_too(
     source: Path, data: Dataset, tmp_path: Path
+) -> None:
+    report, _ = run(
+        source, data, tmp_path, speed=True, recipes=["int8"], max_size=100_000, float_operators=("SOFTMAX",)
+    )
+    (model,) = report.models
+    assert "the layers in float cost " in " ".join(model.notes)
+    assert "the layers in float cost " in (tmp_path / f"{Path(model.path).stem}.json").read_text(encoding="utf-8")
+
+
+def test_what_cannot_be_proven_is_not_trained_for_and_the_nearest_is_written(
+    source: Path, data: Dataset, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     report, heard = run(source, data, tmp_path, max_drop=1)
     found = report.search
@@ -135,8 +150,10 @@ def test_what_cannot_be_proven_is_not_trained_for_and_the_nearest_is_written(
     assert "--max-drop 1 cannot be promised" in warning
     # another model of that name is not replaced unless asked
     (tmp_path / "net-int8.tflite").write_bytes(b"mine")
-    with pytest.raises(OutputError, match="--overwrite"):
-        run(source, data, tmp_path, max_drop=1, judge="estimate")
+    with monkeypatch.context() as patched:
+        patched.setattr(making.CandidateMaker, "test", refuse_to_look)
+        with pytest.raises(OutputError, match="--overwrite"):
+            run(source, data, tmp_path, max_drop=1, judge="estimate")
     # without the promise it holds, and nothing is made again
     again, _ = run(source, data, tmp_path, max_drop=1, judge="estimate", overwrite=True)
     assert again.search.holds

@@ -18,6 +18,7 @@ from edgeclf.json_text import read_json
 
 pytest.importorskip("tf_keras")
 import residual_network
+from listener import Listener
 from residual_network import IMAGES
 
 WIDE = 60.0
@@ -173,3 +174,12 @@ def test_compress_lists_the_layers_and_keeps_those_in_float_that_it_is_given(tmp
     assert [op.name for op in operators].count("DEQUANTIZE") >= 1
     with pytest.raises(InputError, match="float_layers: nothing matches no layer; the nearest is"):
         colored_squares.compress(path, "int8", data=data, out=tmp_path / "other", float_layers=("nothing",))
+    heard = Listener()
+    for wrong, reason in (
+        ({"float_layers": ("nothing",)}, "matches no layer"),
+        ({"float_layers": ("*",)}, "every layer"),
+    ):
+        with pytest.raises(InputError, match=reason):
+            colored_squares.compress(path, "cluster16-int8", data=data, out=tmp_path / "n", progress=heard, **wrong)
+    assert not any("clustering" in task for task in heard.tasks), "it was trained before the names were looked at"
+    assert not (tmp_path / "n").exists()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import functools
 import platform
 from pathlib import Path
 from typing import Any
@@ -96,6 +97,12 @@ class CandidateMaker:
             if is_full_disk(error):
                 raise
             raise RefusedTrialError(one_line(error)) from error
+        if self._times and self._board is None:
+            self._meter.keep(candidate)
+            network = functools.partial(cache.apply, context.original, recipe.steps, context)
+            cost = self._meter.describe_float_layers(recipe, candidate.file, network)
+            model = dataclasses.replace(candidate.model, notes=(*candidate.model.notes, *cost))
+            candidate = dataclasses.replace(candidate, model=model)
         measured, figures = self._measure(candidate, rung, key)
         content = recipe.export.encode(candidate.file.content)
         candidate = dataclasses.replace(candidate, model=dataclasses.replace(figures, written_bytes=len(content)))
@@ -110,7 +117,7 @@ class CandidateMaker:
         compared = self._budget.max_latency is not None and self._board is None
         if not compared or before.cpu in ("", describe_machine().processor):
             return before
-        speed = self._meter.measure_file(ModelFile(kept.content, kept.file))
+        speed = self._meter.measure(ModelFile(kept.content, kept.file))
         if speed is None:
             return before
         measured = dataclasses.replace(
@@ -146,7 +153,7 @@ class CandidateMaker:
 
     def _measure(self, candidate: Candidate, rung: Rung, key: str) -> tuple[Measured, CompressedModel]:
         model = candidate.model
-        speed = self._meter.measure(candidate) if self._times and self._board is None else None
+        speed = self._meter.measure(candidate.file) if self._times and self._board is None else None
         latency, cpu = (None, "") if speed is None else (speed.median_ms, speed.cpu)
         if self._board is not None and candidate.file.is_tflite:
             latency = self._estimate(candidate.file)

@@ -28,6 +28,10 @@ if TYPE_CHECKING:
     from edgeclf.compression.compress_report import CompressReport
 
 
+_GOALS = ("shrink_target_macs", "shrink_target_latency")
+"""Settings that stand for the fraction that the search chooses."""
+
+
 @dataclass(frozen=True)
 class SearchPlan:
     """A search for the cheapest recipe that holds a budget.
@@ -57,6 +61,17 @@ class SearchPlan:
         if self.compress.sensitivity:
             raise InputError(
                 "--sensitivity measures recipes that are named, without a budget; leave one of the two out"
+            )
+        goal = next((key for key in _GOALS if self.settings.get(key) is not None), None)
+        if goal is not None and not self.fixed:
+            raise InputError(
+                f"the search for a budget chooses itself how much is shrunk; leave {goal} out, or name the recipes "
+                "that are to be tried with --recipe"
+            )
+        if self.budget.max_drop is not None and self.compress.unlabelled:
+            raise InputError(
+                "--max-drop needs labels that are the network's classes; leave --unlabelled out, or judge by size and "
+                "time alone"
             )
 
 
@@ -102,6 +117,8 @@ def run_search(plan: SearchPlan, progress: Progress) -> CompressReport:
     with _hold(plan):
         # what is written is known at the end alone; existing models are looked at then
         images = check_request(dataclasses.replace(plan.compress, overwrite=True), progress)
+        if images is None and plan.budget.max_drop is not None:
+            raise InputError("--max-drop needs labelled images to measure the drop on; name them with --data")
         with progress.task("loading TensorFlow", None):
             from edgeclf.compression.budget.search import search
 

@@ -73,8 +73,9 @@ def write_result(found: Found, maker: CandidateMaker, out: Path, *, overwrite: b
         report = dataclasses.replace(report, notes=(*report.notes, elsewhere))
     else:
         path = out / f"{context.name}-{stored.file}"
+        _check_not_in_the_way(path, stored, overwrite=overwrite)
         test = _test(maker, stored)
-        model = _write_model(path, stored, picked.candidate.key, overwrite=overwrite)
+        model = _write_model(path, stored, picked.candidate.key)
         report = dataclasses.replace(report, path=str(path), test=test)
         models = (model,)
         if model.selected_on:
@@ -129,18 +130,22 @@ def _test(maker: CandidateMaker, stored: Stored) -> TestResult | None:
     )
 
 
-def _write_model(path: Path, stored: Stored, key: str, *, overwrite: bool) -> CompressedModel:
+def _check_not_in_the_way(path: Path, stored: Stored, *, overwrite: bool) -> None:
+    """Refuse to replace another model, before the test split is looked at for nothing."""
+    if path.exists() and path.read_bytes() != stored.content and not overwrite:
+        raise OutputError(
+            f"{path}: exists, and is another model; run the same command with --overwrite (no candidate is made again) "
+            "or with another --out"
+        )
+
+
+def _write_model(path: Path, stored: Stored, key: str) -> CompressedModel:
     record: dict[str, Any] = {
         **stored.record,
         "model": {**stored.record["model"], "path": str(path)},
         "sha256": hashlib.sha256(stored.content).hexdigest(),
         "request": key,
     }
-    if path.exists() and path.read_bytes() != stored.content and not overwrite:
-        raise OutputError(
-            f"{path}: exists, and is another model; run the same command with --overwrite (no candidate is made again) "
-            "or with another --out"
-        )
     write_text(path.with_suffix(".json"), write_json(record, indent=1) + "\n")
     write_bytes(path, stored.content)
     return CompressedModel.from_dict(record["model"])

@@ -20,7 +20,6 @@ from edgeclf.compression.export.observation import FloatObservation, observe_ran
 from edgeclf.compression.export.policy import EVERYTHING, QuantizationPolicy
 from edgeclf.compression.export.range_choice import choose_ranges, clip_weights
 from edgeclf.compression.export.tflite_format import IO_TYPES, Converted, TFLiteFormat
-from edgeclf.errors import InputError
 from edgeclf.progress import SILENT, Progress
 
 if TYPE_CHECKING:
@@ -147,8 +146,6 @@ def quantize_observed(
         clip_weights(editor)
     editor.set_ranges({**chosen, editor.graph.input_indices[0]: (0.0, observed.input_max)})
     kept = policy.float_nodes(editor.graph)
-    if all(editor.graph.tensors[op.outputs[0]].name in kept for op in editor.graph.operators):
-        raise InputError("float_layers and float_operators name every layer; make a float32 model of it instead")
     return quantize(editor.pack(), kept)
 
 

@@ -34,7 +34,7 @@ class QuantizationPolicy(Record):
         """Return the names of the tensors in a float graph whose operators stay in float.
 
         Raises:
-            InputError: a pattern or an operator matches nothing in the graph.
+            InputError: a pattern or an operator matches nothing in the graph, or together they match all of it.
         """
         names = [graph.tensors[op.outputs[0]].name for op in graph.operators]
         layers = list(dict.fromkeys(map(layer_name, names)))
@@ -55,6 +55,8 @@ class QuantizationPolicy(Record):
                 known = ", ".join(sorted({op.name for op in graph.operators}))
                 raise InputError(f"float_operators: the network has no {printable(operator)}; it has {known}")
             chosen.update(found)
+        if chosen.issuperset(layers):
+            raise InputError("float_layers and float_operators name every layer; make a float32 model of it instead")
         return frozenset(name for name in names if layer_name(name) in chosen)
 
 

@@ -6,6 +6,7 @@ import dataclasses
 
 from edgeclf.artifact.model_file import ModelFile
 from edgeclf.compression.compress_report import CompressedModel, CompressReport
+from edgeclf.compression.exporter import Exporter
 from edgeclf.compression.layer_sensitivity import SENSITIVITY_FILES
 from edgeclf.compression.pipeline.context import RecipeContext
 from edgeclf.compression.pipeline.identity import describe_inputs, describe_network, describe_request
@@ -79,24 +80,38 @@ def _make(
     file, key = _file(recipe), cache.candidate_key(recipe)
     finished = folder.finished(file, key)
     if finished is not None:
-        cache.gzip_bytes[recipe.name] = finished.gzip_bytes
+        cache.gzip_bytes[recipe.digest] = finished.gzip_bytes
         if meter is None or finished.speed is not None:
             return finished
-        # the interrupted call did not time it
-        finished = dataclasses.replace(finished, speed=meter.measure_file(ModelFile.read(finished.path)))
-        folder.amend(file, finished)
-        return finished
+        # the interrupted call did not time it; what an encoding was made of is not kept, and is made again
+        if type(recipe.export).encode is Exporter.encode:
+            finished = _time(finished, ModelFile.read(finished.path), recipe, context, cache, meter)
+            folder.amend(file, finished)
+            return finished
     candidate = run_recipe(context.original, recipe, context, cache)
     content = recipe.export.encode(candidate.file.content)
-    speed, notes = None, candidate.model.notes
+    figures = dataclasses.replace(candidate.model, written_bytes=len(content))
     if meter is not None:
-        speed = meter.measure(candidate)
-        notes += meter.describe_float_layers(candidate, cache.apply(context.original, recipe.steps, context))
-    figures = dataclasses.replace(candidate.model, speed=speed, written_bytes=len(content), notes=notes)
+        meter.keep(candidate)
+        figures = _time(figures, candidate.file, recipe, context, cache, meter)
     candidate = dataclasses.replace(candidate, model=figures)
     path = str(folder.model_path(file))
     folder.write(file, content, candidate.record(path), key)
     return dataclasses.replace(candidate.model, path=path)
+
+
+def _time(
+    made: CompressedModel,
+    file: ModelFile,
+    recipe: Recipe,
+    context: RecipeContext,
+    cache: StageCache,
+    meter: SpeedMeter,
+) -> CompressedModel:
+    """Return the figures of a model with its time, and with what its layers in float cost."""
+    speed = meter.measure(file)
+    cost = meter.describe_float_layers(recipe, file, lambda: cache.apply(context.original, recipe.steps, context))
+    return dataclasses.replace(made, speed=speed, notes=(*made.notes, *cost))
 
 
 def _file(recipe: Recipe) -> str:

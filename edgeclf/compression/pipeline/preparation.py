@@ -7,9 +7,11 @@ import dataclasses
 import numpy as np
 
 from edgeclf.artifact.input_fit import resolve_fit, resolve_network_fit
+from edgeclf.artifact.tflite import parse
 from edgeclf.compression.export.calibration import CalibrationSet, compare_halves, describe_draw, draw_indices
 from edgeclf.compression.export.int8_format import observe
 from edgeclf.compression.export.observation import FloatObservation
+from edgeclf.compression.export.tflite import TFLite
 from edgeclf.compression.pipeline.budget import read_choice
 from edgeclf.compression.pipeline.chance import check_better_than_chance
 from edgeclf.compression.pipeline.class_names import settle_classes
@@ -97,7 +99,21 @@ def prepare(loaded: LoadedNetwork, plan: CompressPlan, progress: Progress, image
     context = dataclasses.replace(context, notes=notes)
     if data is not None and (plan.sensitivity or any(recipe.calibrates for recipe in plan.recipes)):
         context = draw_calibration(context, data, plan.calibration)
+        _check_layers(plan, context)
     return context
+
+
+def _check_layers(plan: CompressPlan, context: RecipeContext) -> None:
+    """Refuse names of layers that the network does not have before anything is trained.
+
+    Raises:
+        InputError: `float_layers` or `float_operators` of a recipe match nothing.
+    """
+    assert context.observed is not None
+    graph = parse(context.observed.content)
+    for recipe in plan.recipes:
+        if isinstance(recipe.export, TFLite):
+            recipe.export.policy.float_nodes(graph)
 
 
 def _chose_an_epoch(loaded: LoadedNetwork, data: Dataset | None) -> bool:

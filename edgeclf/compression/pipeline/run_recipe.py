@@ -99,7 +99,7 @@ def run_recipe(network: FloatNetwork, recipe: Recipe, context: RecipeContext, ca
         *compare_with_budget(context.choice, file),
         *_fit_notes(fit),
         # what steps remark on is counted in TFLite files alone
-        *remarks(recipe if exported.is_tflite else plain, stats, cache.gzip_bytes.get(plain.name)),
+        *remarks(recipe if exported.is_tflite else plain, stats, cache.gzip_bytes.get(plain.digest)),
     )
     model = replace(
         _figures(recipe, stats),
@@ -115,7 +115,7 @@ def run_recipe(network: FloatNetwork, recipe: Recipe, context: RecipeContext, ca
         probabilities=fit.fitted,
         **_intervals(correct, context.float_correct),
     )
-    cache.gzip_bytes[recipe.name] = stats.gzip_bytes
+    cache.gzip_bytes[recipe.digest] = stats.gzip_bytes
     return Candidate(recipe, file, model, calibration)
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 from edgeclf.artifact.model_file import ModelFile
 from edgeclf.compression.export.tflite import TFLite
@@ -31,14 +31,13 @@ class SpeedMeter:
         self._float32: ModelFile | None = None
         self._failed = False
 
-    def measure(self, candidate: Candidate) -> Speed | None:
-        """Time a model; None where it is no TFLite file, or no float32 model can be made of the network."""
+    def keep(self, candidate: Candidate) -> None:
+        """Take a candidate as the float32 model, where it is that one."""
         if self._float32 is None and not candidate.recipe.steps and candidate.recipe.export == self._export:
             self._float32 = candidate.file
-        return self.measure_file(candidate.file)
 
-    def measure_file(self, file: ModelFile) -> Speed | None:
-        """Do the same for a file that was made earlier."""
+    def measure(self, file: ModelFile) -> Speed | None:
+        """Time a model; None where it is no TFLite file, or no float32 model can be made of the network."""
         if not file.is_tflite:
             return None
         if self._float32 is None and not self._failed:
@@ -53,20 +52,23 @@ class SpeedMeter:
         with self._context.progress.task("timing beside the float32 model", None):
             return measure_speed(file, self._float32, load_before=self._context.load_before)
 
-    def describe_float_layers(self, candidate: Candidate, network: FloatNetwork) -> tuple[str, ...]:
+    def describe_float_layers(
+        self, recipe: Recipe, file: ModelFile, network: Callable[[], FloatNetwork]
+    ) -> tuple[str, ...]:
         """Time a model with layers in float beside one with all layers in int8, in turns; a note on what they cost.
 
         Args:
-            candidate: the model.
-            network: after the steps of its recipe.
+            recipe: of the model.
+            file: the model.
+            network: returns that after the steps of the recipe.
         """
-        export = candidate.recipe.export
+        export = recipe.export
         if not isinstance(export, TFLite) or not export.policy.selects:
             return ()
         # other weights and ranges take the same time, and these are made at once
-        whole = TFLite(io=export.io, bias_correction=False, rounding="nearest").export(network, self._context)
+        whole = TFLite(io=export.io, bias_correction=False, rounding="nearest").export(network(), self._context)
         with self._context.progress.task("timing the layers in float", None):
-            speed = measure_speed(candidate.file, whole, load_before=self._context.load_before)
+            speed = measure_speed(file, whole, load_before=self._context.load_before)
         mixed, integers = speed.median_ms, speed.float32_median_ms
         return (
             f"the layers in float cost {1000 * (mixed - integers):+.0f} µs an image on this machine: "

@@ -39,7 +39,7 @@ class StageCache:
         self._networks: dict[str, FloatNetwork] = {}
         self.folder = folder
         self.gzip_bytes: dict[str, int] = {}
-        """By the name of a recipe, the compressed size of its file; what remarks compare with."""
+        """By the digest of a recipe, the compressed size of its file; what remarks compare with."""
 
     def key(self, steps: Sequence[Step]) -> str:
         """Return the identity of the stage that `steps` make with the kernels of this process, in hexadecimal."""
