@@ -28,6 +28,7 @@ class Handler(http.server.BaseHTTPRequestHandler):
     def do_GET(self) -> None:
         path = self.path.partition("?")[0]
         self.server.agents.append(self.headers["User-Agent"])  # before the client can see an end
+        self.server.paths.append(self.path)
         if path == "/moved":
             self.send_response(302)
             self.send_header("Location", "/3.png")
@@ -57,7 +58,7 @@ class Handler(http.server.BaseHTTPRequestHandler):
 @pytest.fixture(scope="module")
 def server() -> Iterator[http.server.ThreadingHTTPServer]:
     made = http.server.ThreadingHTTPServer(("127.0.0.1", 0), Handler)
-    made.daemon_threads, made.agents, made.handle_error = True, [], lambda *_: None
+    made.daemon_threads, made.agents, made.paths, made.handle_error = True, [], [], lambda *_: None
     threading.Thread(target=made.serve_forever, daemon=True).start()
     yield made
     made.shutdown()
@@ -79,10 +80,12 @@ def test_an_address_is_an_image_like_any_other(
 ) -> None:
     monkeypatch.chdir(tmp_path)
     (tmp_path / "3.png").write_bytes(PNG)
-    report = edgeclf.predict(MODEL, [f"{address}/3.png", "3.png", f"{address}/moved?size=large"])
-    web, file, moved = report.predictions
-    assert (web.path, moved.path) == (f"{address}/3.png", f"{address}/moved?size=large")
-    assert web.labels == file.labels == moved.labels
+    names = [f"{address}/3.png", "3.png", f"{address}/moved?size=large", f"{address}/größe/3%20.png?wie=ä#da"]
+    report = edgeclf.predict(MODEL, names)
+    web, file, moved, foreign = report.predictions
+    assert (web.path, moved.path, foreign.path) == (names[0], names[2], names[3])
+    assert web.labels == file.labels == moved.labels == foreign.labels
+    assert "/gr%C3%B6%C3%9Fe/3%20.png?wie=%C3%A4" in server.paths
     assert edgeclf.Classifier(MODEL).predict(f"{address}/3.png", top=3).labels == web.labels[:3]
     assert set(server.agents) == {"edgeclf"}
     assert [path.name for path in tmp_path.iterdir()] == ["3.png"], "nothing is stored"

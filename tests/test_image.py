@@ -15,6 +15,7 @@ import pytest
 from PIL import Image, ImageOps
 
 from edgeclf.errors import ImageError
+from edgeclf.image import decoding
 from edgeclf.image.decoding import (
     IMAGE_SUFFIXES,
     MAX_PIXELS,
@@ -67,6 +68,7 @@ PICTURES: dict[str, tuple[bytes, str | None]] = {
     "cmyk.jpg": (_saved(PICTURE.convert("CMYK"), "JPEG"), "CMYK"),
     "alpha.png": (_saved(WITH_ALPHA, "PNG"), "alpha channel"),
     "alpha.webp": (_saved(WITH_ALPHA, "WEBP", lossless=True, exact=True), "alpha channel"),
+    "alpha.tiff": (_saved(WITH_ALPHA, "TIFF"), "alpha channel"),  # which says that colors are not multiplied with it
     "gray-alpha.png": (_saved(PICTURE.convert("LA"), "PNG"), "alpha channel"),
     "palette.png": (_saved(PICTURE.quantize(32), "PNG"), "palette"),
     "palette-clear.png": (_saved(PICTURE.quantize(32), "PNG", transparency=3), "palette"),
@@ -80,6 +82,7 @@ PICTURES: dict[str, tuple[bytes, str | None]] = {
     **{f"turned{o}.jpg": (_saved(PICTURE, "JPEG", exif=_exif(o)), f"EXIF orientation {o}") for o in range(2, 9)},
     "turned.webp": (_saved(PICTURE, "WEBP", exif=_exif(6)), "EXIF orientation 6"),
     "turned.png": (_saved(PICTURE, "PNG", exif=_exif(8)), "EXIF orientation 8"),
+    "turned-as-in-jpeg.png": (_saved(PICTURE, "PNG", exif=b"Exif\0\0" + _exif(6)), "EXIF orientation 6"),
     "turned.tif": (_saved(PICTURE, "TIFF", tiffinfo={274: 6}), "EXIF orientation 6"),
 }
 
@@ -360,6 +363,41 @@ def test_huge_pictures_are_refused_before_memory_is_taken() -> None:
     assert side * side > MAX_PIXELS
     with pytest.raises(ImageError, match="the PNG claims to have 0 x 5 pixels"):
         decode_bytes(_png_of(5, 0))
+
+
+def test_an_avif_with_an_alpha_channel_keeps_its_colors(tmp_path: Path) -> None:
+    if not _opencv_reads_avif():
+        pytest.skip("this OpenCV reads no AVIF")
+    for name, picture in (("alpha.avif", WITH_ALPHA), ("plain.avif", PICTURE)):
+        picture.save(tmp_path / name, quality=100, subsampling="4:4:4")
+        shown = np.asarray(Image.open(tmp_path / name).convert("RGB")).astype(int)
+        assert np.abs(decode(tmp_path / name) - shown).mean() < 2, name
+
+
+def test_missing_memory_is_no_fault_of_a_picture(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def lacks(*arguments: object) -> None:
+        raise MemoryError
+
+    def lacks_as_opencv(*arguments: object) -> None:
+        cv2.resize(RGB, (1 << 30, 1 << 14))  # what OpenCV raises where it has none
+
+    large = _picture(1200, 1500)
+    Image.fromarray(large).save(tmp_path / "large.jpg", exif=_exif(6))
+    (tmp_path / "small.jpg").write_bytes(PICTURES["turned6.jpg"][0])
+    for name, size in (("large.jpg", "1200 x 1500"), ("small.jpg", f"{HEIGHT} x {WIDTH}")):
+        for what in (lacks, lacks_as_opencv):
+            with monkeypatch.context() as patched:
+                patched.setattr(decoding, "turn_upright", what)
+                with pytest.raises(ImageError, match=f"^not enough memory for {size} pixels$") as raised:
+                    decode(tmp_path / name)
+            assert isinstance(raised.value.__cause__, MemoryError)
+
+
+def test_a_tiff_of_signed_numbers_is_refused() -> None:
+    stream = io.BytesIO()
+    Image.fromarray(RGB[..., 0]).save(stream, "TIFF", tiffinfo={339: 2})
+    with pytest.raises(ImageError, match="a TIFF of numbers below and above zero has no brightness of its own"):
+        decode_bytes(stream.getvalue())
 
 
 def test_a_tiff_of_floating_point_numbers_is_refused() -> None:

@@ -6,8 +6,10 @@ device can get it wrong.
 
 from __future__ import annotations
 
+import contextlib
 import importlib.util
 import os
+from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -24,10 +26,10 @@ from edgeclf.image.native_stderr import without_chatter
 from edgeclf.image.objects import load_object
 from edgeclf.image.orientation import turn_upright
 from edgeclf.image.shape import PAD_GRAY, STRETCH, InputShape
-from edgeclf.image.tiff_header import without_orientation
+from edgeclf.image.tiff_header import as_read_by_libtiff
 from edgeclf.paths import is_utf8
 
-PREPROCESSING_VERSION = 3
+PREPROCESSING_VERSION = 4
 """Incremented whenever the same file gives other pixels."""
 
 IMAGE_SUFFIXES: frozenset[str] = frozenset(suffix for suffixes in SUFFIXES.values() for suffix in suffixes)
@@ -100,38 +102,47 @@ def decode_bytes(content: bytes, header: ImageHeader | None = None) -> Image:
         ImageError: it cannot be read; the message is the reason alone.
     """
     header = header or read_header(content)
-    if header.damage == CUT_JPEG and _is_complete(content, header):
-        content += _JPEG_END
-    else:
-        _check(header)
-    if header.format == "HEIC":
-        return _decode_heic(content)
-    if header.format == "BMP" and (masked := decode_masked(content)) is not None:
-        return masked
-    if header.format == "TIFF" and header.orientation != 1:
-        content = without_orientation(content)  # which OpenCV's reader of TIFF does not ignore
-    if header.format == "GIF":
-        content += _GIF_END  # many lack it, and OpenCV insists
-    if header.format == "PNG" and header.animated:
-        content = without_animation(content)  # of which versions of OpenCV take another frame
-    return turn_upright(_decode_stored(content, header), header.orientation)
+    with _failures_named(header):
+        if header.damage == CUT_JPEG and _is_complete(content, header):
+            content += _JPEG_END
+        else:
+            _check(header)
+        if header.format == "HEIC":
+            return _decode_heic(content)
+        if header.format == "BMP" and (masked := decode_masked(content)) is not None:
+            return masked
+        if header.format == "TIFF":
+            content = as_read_by_libtiff(content)
+        if header.format == "GIF":
+            content += _GIF_END  # many lack it, and OpenCV insists
+        if header.format == "PNG" and header.animated:
+            content = without_animation(content)  # of which versions of OpenCV take another frame
+        return turn_upright(_decode_stored(content, header), header.orientation)
 
 
 def _decode_stored(content: bytes, header: ImageHeader) -> Image:
-    flags = (cv2.IMREAD_COLOR if _READ_RGB is None else _READ_RGB) | cv2.IMREAD_IGNORE_ORIENTATION
+    # of an AVIF with an alpha channel, OpenCV 5.0 returns BGR where RGB is asked for
+    read_rgb = None if header.format == "AVIF" else _READ_RGB
+    flags = (cv2.IMREAD_COLOR if read_rgb is None else read_rgb) | cv2.IMREAD_IGNORE_ORIENTATION
+    pixels = cv2.imdecode(np.frombuffer(content, np.uint8), flags)
+    if pixels is None:
+        raise ImageError(_reason(header, _UNREADABLE))
+    if read_rgb is None:
+        pixels = cv2.cvtColor(pixels, cv2.COLOR_BGR2RGB)
+    return np.asarray(pixels, np.uint8)
+
+
+@contextlib.contextmanager
+def _failures_named(header: ImageHeader) -> Iterator[None]:
+    """Raise `ImageError` for what OpenCV raises inside, and where memory runs out, as the cause shows then."""
     try:
-        pixels = cv2.imdecode(np.frombuffer(content, np.uint8), flags)
+        yield
     except cv2.error as error:
-        if error.code == cv2.Error.StsNoMem:  # not a fault of the file, as the cause shows
+        if error.code == cv2.Error.StsNoMem:  # not a fault of the file
             raise ImageError(_no_memory(header)) from MemoryError()
         raise ImageError(_reason(header, str(error.err or error))) from error
     except MemoryError as error:
         raise ImageError(_no_memory(header)) from error
-    if pixels is None:
-        raise ImageError(_reason(header, _UNREADABLE))
-    if _READ_RGB is None:
-        pixels = cv2.cvtColor(pixels, cv2.COLOR_BGR2RGB)
-    return np.asarray(pixels, np.uint8)
 
 
 def _is_complete(content: bytes, header: ImageHeader) -> bool:
@@ -248,14 +259,12 @@ def _reason(header: ImageHeader, detail: str) -> str:
 
 def _decode_large(path: Path | str, header: ImageHeader, flags: int) -> Image:
     """Decode with half the memory: `imdecode` holds two copies of a picture, this holds one."""
-    pixels = np.empty((header.height, header.width, 3), np.uint8)
-    try:
+    with _failures_named(header):
+        pixels = np.empty((header.height, header.width, 3), np.uint8)
         done = cv2.imread(os.fspath(path), pixels, flags | cv2.IMREAD_IGNORE_ORIENTATION)
-    except cv2.error as error:
-        raise ImageError(_reason(header, str(error.err or error))) from error
-    if done is None or done.shape != pixels.shape:
-        raise ImageError(_reason(header, _UNREADABLE))
-    return turn_upright(np.asarray(done, np.uint8), header.orientation)
+        if done is None or done.shape != pixels.shape:
+            raise ImageError(_reason(header, _UNREADABLE))
+        return turn_upright(np.asarray(done, np.uint8), header.orientation)
 
 
 def _no_memory(header: ImageHeader) -> str:

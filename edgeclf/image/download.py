@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import http.client
+import string
 import threading
 import time
 import urllib.error
+import urllib.parse
 import urllib.request
 from email.message import Message
 from typing import IO, Any
@@ -75,7 +77,7 @@ class _WebOnly(urllib.request.HTTPRedirectHandler):
 def _download(address: str, end: float, largest: int) -> bytes | ImageError:
     try:
         # Some servers, Wikimedia's among them, refuse requests that do not name their program.
-        request = urllib.request.Request(address, headers={"User-Agent": "edgeclf", "Accept": "image/*"})
+        request = urllib.request.Request(_encode(address), headers={"User-Agent": "edgeclf", "Accept": "image/*"})
         with urllib.request.build_opener(_WebOnly).open(request, timeout=_SILENCE) as response:
             _check_type(response.headers)
             return _read(response, end, largest)
@@ -88,6 +90,22 @@ def _download(address: str, end: float, largest: int) -> bytes | ImageError:
         reason = getattr(error, "reason", None) or error
         system = getattr(reason, "strerror", None)
         return ImageError(f"it cannot be downloaded ({_shown(system.lower() if system else reason)})")
+
+
+def _encode(address: str) -> str:
+    """Return an address in ASCII, as browsers send it: the host by IDNA, the rest in UTF-8 (RFC 3987, section 3.1)."""
+    if address.isascii():
+        return address
+    parts = urllib.parse.urlsplit(address)
+    host = parts.netloc if parts.netloc.isascii() else parts.netloc.encode("idna").decode("ascii")
+    return urllib.parse.urlunsplit(
+        parts._replace(netloc=host, path=_quote(parts.path), query=_quote(parts.query), fragment="")
+    )
+
+
+def _quote(part: str) -> str:
+    # what is encoded already stays so
+    return urllib.parse.quote(part, safe=string.punctuation)
 
 
 def _check_type(headers: Message) -> None:

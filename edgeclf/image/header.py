@@ -158,7 +158,7 @@ def _png(content: bytes) -> ImageHeader:
         if kind == b"acTL":
             animated = struct.unpack_from(">I", body, 4)[0] > 1
         if kind == b"eXIf":
-            orientation = exif_orientation(bytes(body[4:]))
+            orientation = exif_orientation(bytes(body[4:]).removeprefix(b"Exif\0\0"))
         if kind == b"tRNS" and mode == "RGB":
             mode = "RGBA"
         position = end
@@ -243,6 +243,8 @@ def _tiff(content: bytes) -> ImageHeader:
         damage = f"the file is cut: {len(content)} of at least {directory.end} bytes are there"
     elif directory.floating:
         damage = "a TIFF of floating-point numbers has no brightness of its own; save it with 8 or 16 bits"
+    elif directory.signed:
+        damage = "a TIFF of numbers below and above zero has no brightness of its own; save it with 8 or 16 bits"
     return ImageHeader(
         "TIFF", height, width, directory.mode, directory.bits, directory.orientation, directory.more, damage
     )

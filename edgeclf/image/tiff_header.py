@@ -5,7 +5,10 @@ from __future__ import annotations
 import struct
 
 _WIDTH, _HEIGHT, _BITS, _PHOTOMETRIC, _OFFSETS, _ORIENTATION, _SAMPLES, _COUNTS = 256, 257, 258, 262, 273, 274, 277, 279
-_TILE_OFFSETS, _TILE_COUNTS, _SAMPLE_FORMAT = 324, 325, 339
+_TILE_OFFSETS, _TILE_COUNTS, _EXTRA_SAMPLES, _SAMPLE_FORMAT = 324, 325, 338, 339
+_MULTIPLIED, _UNMULTIPLIED = 1, 2
+"""Alpha that colors are multiplied with already, and alpha that they are not (section 18)."""
+_SIGNED, _FLOATING = 2, 3
 _COMPRESSION, _UNCOMPRESSED = 259, 1
 _KINDS = {1: "B", 3: "H", 4: "I", 16: "Q"}
 _MOST_TAGS = 4096
@@ -74,7 +77,12 @@ class TiffDirectory:
     @property
     def floating(self) -> bool:
         """Whether samples are floating-point numbers."""
-        return self.first(_SAMPLE_FORMAT, 1) == 3
+        return self.first(_SAMPLE_FORMAT, 1) == _FLOATING
+
+    @property
+    def signed(self) -> bool:
+        """Whether samples are whole numbers below and above zero."""
+        return self.first(_SAMPLE_FORMAT, 1) == _SIGNED
 
     @property
     def mode(self) -> str:
@@ -111,23 +119,26 @@ def exif_orientation(exif: bytes) -> int:
 
     Of a block that is cut or damaged elsewhere it is read all the same: cameras and editors leave such blocks.
     """
-    found = _find_orientation(exif)
+    found = _find_first(exif, _ORIENTATION)
     return found[2] if found and 1 <= found[2] <= 8 else 1
 
 
-def without_orientation(content: bytes) -> bytes:
-    """Return a TIFF that states orientation 1, and is the same otherwise."""
-    found = _find_orientation(content)
-    if found is None:
-        return content
-    place, code, _ = found
-    changed = bytearray(content)
-    struct.pack_into(code, changed, place, 1)
-    return bytes(changed)
+def as_read_by_libtiff(content: bytes) -> bytes:
+    """Return a TIFF of which libtiff, as OpenCV calls it, gives the colors as they are stored.
+
+    It would turn the picture whatever it is asked for, so that the orientation becomes 1, and darken colors by an alpha
+    channel that they were not multiplied with, so that this becomes one that they were.
+    """
+    for tag, wrong, right in ((_ORIENTATION, range(2, 9), 1), (_EXTRA_SAMPLES, [_UNMULTIPLIED], _MULTIPLIED)):
+        found = _find_first(content, tag)
+        if found is not None and found[2] in wrong:
+            place, code, _ = found
+            content = content[:place] + struct.pack(code, right) + content[place + struct.calcsize(code) :]
+    return content
 
 
-def _find_orientation(content: bytes) -> tuple[int, str, int] | None:
-    """Find place, format and value of the first orientation in the first directory."""
+def _find_first(content: bytes, wanted: int) -> tuple[int, str, int] | None:
+    """Find place, format and value of a tag with one number in the first directory."""
     order = {b"II*\0": "<", b"MM\0*": ">", b"II+\0": "<", b"MM\0+": ">"}.get(content[:4])
     if order is None:
         return None
@@ -138,8 +149,8 @@ def _find_orientation(content: bytes) -> tuple[int, str, int] | None:
         count = struct.unpack_from(order + ("Q" if wide else "H"), content, start)[0]
         first = start + (8 if wide else 2)
         for place in range(first, first + entry * min(count, _MOST_TAGS), entry):
-            tag, kind = struct.unpack_from(order + "HH", content, place)
-            if tag == _ORIENTATION and kind in _KINDS:
+            tag, kind, number = struct.unpack_from(f"{order}HH{word}", content, place)
+            if tag == wanted and kind in _KINDS and number == 1:
                 code, at = order + _KINDS[kind], place + (12 if wide else 8)
                 return at, code, int(struct.unpack_from(code, content, at)[0])
     except (struct.error, OverflowError):
