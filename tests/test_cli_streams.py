@@ -50,6 +50,19 @@ def test_closed_streams(tmp_path: Path, line: str, code: int, stderr: str) -> No
 
 
 @pytest.mark.slow
+def test_a_report_goes_to_a_file_of_any_encoding(tmp_path: Path) -> None:
+    shown = {}
+    for encoding in ("utf-8", "latin-1", "ascii"):
+        done = shell(f"PYTHONIOENCODING={encoding} edgeclf inspect cifar10 > {encoding}.txt", tmp_path)
+        assert (done.returncode, done.stderr) == (0, "")
+        shown[encoding] = (tmp_path / f"{encoding}.txt").read_bytes().decode(encoding)
+    assert not shown["utf-8"].isascii()
+    lines = {encoding: text.splitlines() for encoding, text in shown.items()}
+    assert len(lines["utf-8"]) == len(lines["latin-1"]) == len(lines["ascii"]) > 10
+    assert lines["ascii"][0] == lines["utf-8"][0]
+
+
+@pytest.mark.slow
 def test_what_belongs_to_a_closed_stderr_does_not_go_to_stdout(tmp_path: Path) -> None:
     done = shell("edgeclf inspect nothere 2>&-; echo code $?", tmp_path)
     assert (done.stdout, done.stderr) == ("code 2\n", "")

@@ -26,6 +26,7 @@ from edgeclf.measure.compare import run_compare
 from edgeclf.measure.compare_opening import CompareParts, NetworkCosts
 from edgeclf.measure.compare_plan import ComparePlan
 from edgeclf.measure.compare_report import CompareReport
+from edgeclf.measure.compare_sides import find_sides
 from edgeclf.measure.statistics import holm, mcnemar_p
 from edgeclf.progress import SILENT, Progress
 
@@ -251,6 +252,13 @@ def test_two_model_files_are_compared_without_tensorflow(
     assert shown.exit_code == 0, shown.stderr
     assert "images that neither is known to have used in training" in shown.stdout
     assert shown.stdout.count("within chance") + shown.stdout.count("beyond chance") >= 10
+    for folder in ("old", "new"):
+        (tmp_path / folder).mkdir()
+    shutil.copy(tmp_path / "float.tflite", tmp_path / "old/model.tflite")
+    shutil.copy(tmp_path / "int3.tflite", tmp_path / "new/model.tflite")
+    for pair in (("old", "new"), ("old/model.tflite", "new/model.tflite")):
+        found = find_sides(*(str(tmp_path / one) for one in pair))
+        assert len({side.name for side in found}) == 2, "tables and notes know them by their names"
     page = (tmp_path / "page.html").read_text()
     assert "that neither is known to have used in training, in 10 classes</p>" in page
     assert page.count("data:image/png") == min(24, document["flip_counts"]["lost"]) + sum(

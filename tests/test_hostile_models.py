@@ -6,6 +6,7 @@ import io
 import itertools
 import json
 import os
+import struct
 import subprocess
 import sys
 import time
@@ -22,8 +23,9 @@ from typer.testing import CliRunner, Result
 sys.path.insert(0, str(Path(__file__).resolve().parents[1] / "tools"))
 from stranger_cases import tflite_builder as made
 
+from edgeclf.artifact.flatbuffer_reader import Reader
 from edgeclf.artifact.graph_bounds import is_predictable, largest_folded_constant, peak_bytes
-from edgeclf.artifact.inspection import inspect_file
+from edgeclf.artifact.inspection import inspect_file, weight_statistics
 from edgeclf.artifact.label_bounds import LONGEST_LABEL, MOST_CLASSES, check_labels
 from edgeclf.artifact.metadata import BUFFER_NAME as METADATA
 from edgeclf.artifact.metadata_writer import append_labels, metadata_buffer
@@ -31,7 +33,7 @@ from edgeclf.artifact.model_file import ModelFile
 from edgeclf.artifact.normalization import RAW
 from edgeclf.artifact.provenance import BUFFER_NAME, EMPTY_SEAL, seal
 from edgeclf.artifact.run_folder import RunFolder
-from edgeclf.artifact.tflite import parse
+from edgeclf.artifact.tflite import TensorInfo, parse
 from edgeclf.artifact.tflite_editor import TfliteEditor
 from edgeclf.cli.main import app
 from edgeclf.errors import DamagedModelError, InputError, ModelError, RunFailedError
@@ -126,6 +128,41 @@ def test_growth_that_only_the_run_shows_is_given_up(monkeypatch: pytest.MonkeyPa
         Classifier(grown)
     monkeypatch.setenv("EDGECLF_MODEL_MEGABYTES", "20")
     assert find_engine("litert").open(grown).run(np.zeros((1, 4, 4, 3), np.float32)).shape == (2000, 2000)
+
+
+def test_an_output_of_another_size_than_the_file_says_is_refused() -> None:
+    file = ModelFile(made.understated_model(20), "grown.tflite")
+    with pytest.raises(ModelError, match=r"^grown\.tflite: its output has 400 numbers, the file says \d+$"):
+        Classifier(file, input_range=(0, 1)).predict(PICTURE)
+
+
+def test_no_file_claims_a_hundred_thousand_parts() -> None:
+    """One table that is named again and again takes four bytes a time."""
+
+    def named(count: int) -> bytes:
+        fields = struct.pack("<HHHH", 6, 8, 4, 0)  # of both tables: one field, four bytes behind their start
+        table = 24 + 4 + 4 * count
+        places = (struct.pack("<I", table - (28 + 4 * number)) for number in range(count))
+        root = struct.pack("<iI", 16 - 8, 4) + struct.pack("<I", count) + b"".join(places)
+        return struct.pack("<I", 16) + b"TFL3" + fields + root + struct.pack("<iI", table - 8, 0)
+
+    assert len(Reader(named(90_000)).root().tables(0)) == 90_000
+    with pytest.raises(DamagedModelError, match="it claims more than 100,000 parts"):
+        Reader(named(110_000)).root().tables(0)
+
+
+def test_statistics_of_many_rows_take_no_minute() -> None:
+    random = np.random.default_rng(0)
+    for rows, columns in ((300_000, 1), (7, 1000)):
+        values = random.integers(-9, 9, (rows, columns), dtype=np.int8)
+        tensor = TensorInfo(
+            0, "w", values.shape, "int8", np.ones(1, np.float32), np.zeros(1, np.int64), 0, values.shape, False,
+            memoryview(values.tobytes()),
+        )  # fmt: skip
+        began = time.perf_counter()
+        found = weight_statistics(tensor)
+        assert time.perf_counter() - began < 1
+        assert found["distinct_weights_per_channel"] == max(len(np.unique(row)) for row in values[:2000])
 
 
 def test_limits_come_from_the_environment() -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import shutil
 import struct
 from pathlib import Path
 
@@ -10,16 +11,21 @@ import cv2
 import numpy as np
 import numpy.typing as npt
 import pytest
+import tflite_models
 
+from edgeclf.artifact.ensemble_folder import EnsembleSource
 from edgeclf.dataset import audit, list_source, load_dataset, probe
 from edgeclf.dataset.types import SPLITS
-from edgeclf.errors import DataError, ImageError, InputError
+from edgeclf.errors import DataError, ImageError, InputError, ModelError
 from edgeclf.image.decoding import decode_bytes, load_image
 from edgeclf.image.objects import draw_object
 from edgeclf.image.point_files import MAX_POINTS, SAMPLED_POINTS, name_point_format, read_points
 from edgeclf.image.shape import InputShape, count_views, views_fit
 from edgeclf.image.views import FARTHEST, MARGIN, NEAREST, average_views, cut_views, draw_frame, draw_views
 from edgeclf.image.views import list_directions as directions
+from edgeclf.inference import ensemble_classifier
+from edgeclf.inference.classifier import Classifier
+from edgeclf.inference.ensemble_classifier import EnsembleClassifier
 from edgeclf.streaming.camera.source import EndOfSourceError
 from edgeclf.streaming.camera.sources.registry import choose_source
 
@@ -242,6 +248,32 @@ def test_views_are_cut_and_averaged_by_object() -> None:
     assert cut_views(stacked, 6) is stacked
     scores = np.array([[1, 0], [0, 1], [0.5, 0.5], [0, 1], [0, 1], [0, 1]], np.float32)
     assert average_views(scores, 2).tolist() == [[0.5, 0.5], [0, 1]]
+
+
+def test_views_of_an_object_and_a_single_frame_decide_the_input_range_together() -> None:
+    classifier = Classifier(tflite_models.FOLDER / "float_0_1.tflite", fit="views6")
+    side, random = classifier.height, np.random.default_rng(0)
+    stacked, frame = (random.integers(0, 256, (count * side, side, 3), dtype=np.uint8) for count in (6, 1))
+    both = classifier.predict([stacked, frame])
+    assert len(both) == 2
+    given = Classifier(tflite_models.FOLDER / "float_0_1.tflite", fit="views6", input_range=(0, 1))
+    assert classifier.input_range is not None
+    assert [one.label for one in given.predict([stacked, frame])] == [one.label for one in both]
+
+
+def test_members_that_draw_objects_otherwise_are_no_ensemble(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Objects are drawn once for all members, and what was drawn cannot be resized."""
+    fits = {"a.tflite": "views6", "b.tflite": "views3", "c.tflite": "views6"}
+    for name in fits:
+        shutil.copy(tflite_models.FOLDER / "float_0_1.tflite", tmp_path / name)
+    # these files do not state their fit, which those of edgeclf do
+    monkeypatch.setattr(
+        ensemble_classifier, "Classifier", lambda file, **given: Classifier(file, fit=fits[file.name], **given)
+    )
+    same, other = (tuple(tmp_path / f"{name}.tflite" for name in pair) for pair in ("ac", "ab"))
+    assert EnsembleClassifier(EnsembleSource("a+c", same)).input_shape == InputShape(16, 16, "views6")
+    with pytest.raises(ModelError, match=r"takes 16x16 pixels by views6, and .*b\.tflite takes 16x16 pixels by views3"):
+        EnsembleClassifier(EnsembleSource("a+b", other))
 
 
 def test_all_views_of_an_object_are_in_one_split(tmp_path: Path) -> None:

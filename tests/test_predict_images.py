@@ -15,7 +15,7 @@ import tflite_models
 from typer.testing import CliRunner
 
 import edgeclf
-from edgeclf.errors import ImageError, InputError, OutputError
+from edgeclf.errors import ImageError, InputError, ModelError, OutputError
 from edgeclf.image.decoding import decode
 from edgeclf.image.drawing import bar_height, class_color
 from edgeclf.inference.annotated import LARGEST_SIDE, draw_prediction
@@ -69,6 +69,19 @@ def test_what_is_no_path_is_refused() -> None:
     for wrong, name in ((b"cat.png", "bytes"), ([IMAGES[0]], "ndarray"), (3, "int"), ([None], "NoneType")):
         with pytest.raises(InputError, match=f"expected the path of an image, or several, got {name}"):
             edgeclf.predict(MODEL, wrong)  # type: ignore[arg-type]
+    with pytest.raises(InputError, match="expected the path of an image, got an empty text"):
+        edgeclf.predict(MODEL, ["cat.png", ""])  # the folder that one is in is not meant
+
+
+def test_a_name_that_cannot_be_looked_up_leaves_the_others(photos: Path) -> None:
+    long = "n" * 300 + ".png"
+    report = edgeclf.predict(MODEL, ["cat.png", long])
+    assert [photo.path for photo in report.predictions] == ["cat.png"]
+    ((path, reason),) = [(one.path, one.reason) for one in report.unreadable]
+    assert path == long
+    assert "too long" in reason
+    with pytest.raises(ModelError, match="cannot be read .file name too long"):
+        edgeclf.predict("m" * 300 + ".tflite", "cat.png")
 
 
 def test_subfolders_are_searched_when_asked(photos: Path) -> None:

@@ -7,6 +7,7 @@ NAME-seed0/  NAME-seed1/ ...    run folders
 from __future__ import annotations
 
 import math
+import os
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -112,7 +113,7 @@ def check_combine(combine: str) -> str:
 
 def is_ensemble_folder(path: str | Path) -> bool:
     """Return whether `path` is a folder with the record of an ensemble."""
-    return (Path(path) / RECORD).is_file()
+    return os.path.isfile(Path(path) / RECORD)  # false, and no error, where it may not be looked at
 
 
 def find_ensemble(given: str | Path) -> EnsembleSource | None:

@@ -16,6 +16,8 @@ from edgeclf.errors import DamagedModelError
 
 DAMAGED = "the model file is cut or damaged: "
 _TEXTS = 8  # bytes of texts that may be read for each byte of the file
+_MOST_TABLES = 100_000
+"""Tables in lists that are read of a file: each takes some 40 microseconds. Large networks have a few thousand."""
 
 
 class Reader:
@@ -30,6 +32,7 @@ class Reader:
         self.content = memoryview(content)
         self._budget = len(content)
         self._text_budget = _TEXTS * len(content)
+        self._tables = 0
 
     def number(self, position: int, code: str) -> int | float:
         """Read the little-endian number with `struct` code `code` at `position`."""
@@ -58,6 +61,16 @@ class Reader:
         self._budget -= elements
         if self._budget < 0:
             raise damage_error("it claims more parts than it has bytes")
+
+    def spend_tables(self, count: int) -> None:
+        """Count tables of a list as read.
+
+        Raises:
+            DamagedModelError: the file has more of them than any network.
+        """
+        self._tables += count
+        if self._tables > _MOST_TABLES:
+            raise damage_error(f"it claims more than {_MOST_TABLES:,} parts")
 
     def spend_text(self, size: int) -> None:
         """Count a text of `size` bytes as read.
@@ -134,6 +147,7 @@ class Table:
         """Find where the tables of a vector lie in the file."""
         start, count = self._vector(slot, 4)
         self.reader.spend(count)
+        self.reader.spend_tables(count)
         places = range(start, start + 4 * count, 4)
         return [place + self.reader.integer(place, "I") for place in places]
 

@@ -188,7 +188,7 @@ def weight_statistics(tensor: TensorInfo) -> dict[str, Any]:
     return {
         "sparsity": float(np.mean(rows == zeros)),
         "distinct_weights": len(np.unique(values)),
-        "distinct_weights_per_channel": max(len(np.unique(row)) for row in rows),
+        "distinct_weights_per_channel": 1 + int((np.diff(np.sort(rows, axis=1), axis=1) != 0).sum(axis=1).max()),
     }
 
 
@@ -201,7 +201,9 @@ def _graph_facts(graph: TfliteModel) -> dict[str, Any]:
     constants = parameter_tensors(graph)
     # Tensors may share their bytes, and in a hostile file thousands do; each byte is read a few times at most.
     arrays = [np.frombuffer(constant.data, np.uint8) for constant in constants if constant.data is not None]
-    budget = _READ_AGAIN * sum({array.ctypes.data: array.size for array in arrays}.values())
+    starts = [array.ctypes.data for array in arrays]
+    ends = [start + array.size for start, array in zip(starts, arrays, strict=True)]
+    budget = _READ_AGAIN * (max(ends, default=0) - min(starts, default=0))
     tensors = []
     for constant in constants:
         budget -= constant.elements

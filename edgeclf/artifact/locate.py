@@ -31,6 +31,8 @@ def list_paths(given: Paths, what: str) -> tuple[str, ...]:
     for one in several:
         if not isinstance(one, (str, os.PathLike)):
             raise InputError(f"expected the path of {what}, or several, got {type(one).__name__}")
+        if not os.fsdecode(one):  # as of a variable of a shell that is not set; the path would be this folder
+            raise InputError(f"expected the path of {what}, got an empty text")
         found.append(os.fsdecode(one))
     return tuple(found)
 
@@ -46,6 +48,13 @@ def locate_model(name_or_path: str | Path) -> Path:
     """
     if not str(name_or_path):
         raise ModelError("expected the name or path of a model, got nothing")
+    try:
+        return _locate(name_or_path)
+    except OSError as error:  # such as a folder that may not be entered
+        raise ModelError(f"{name_or_path}: cannot be read ({(error.strerror or str(error)).lower()})") from error
+
+
+def _locate(name_or_path: str | Path) -> Path:
     path = Path(name_or_path)
     if path.is_file():
         return path

@@ -76,7 +76,7 @@ class RunFolder:
     @staticmethod
     def is_one(path: str | Path) -> bool:
         """Return whether `path` is a run folder."""
-        return (Path(path) / RECORD).is_file()
+        return os.path.isfile(Path(path) / RECORD)  # false, and no error, where it may not be looked at
 
     @classmethod
     def find(cls, path: Path) -> RunFolder | None:

@@ -241,9 +241,9 @@ class Classifier:
         """
         if self.input_range is not None and not self._is_open:
             return self.input_range
-        views = cut_views(np.stack([*images]), self.height)
-        labels = labels if labels is None else np.repeat(labels, len(views) // len(images))
-        stack = np.stack([to_gray(image) if self._shape.channels == 1 else image for image in views])
+        views = [cut_views(image[None], self.height) for image in images]  # of each as many as it has
+        labels = labels if labels is None else np.repeat(labels, [len(found) for found in views])
+        stack = np.stack([to_gray(one) if self._shape.channels == 1 else one for found in views for one in found])
         return self._take(measure_input_range(self._predict_tensors, stack, labels))
 
     def choose_over_frames(self) -> None:

@@ -11,7 +11,7 @@ from edgeclf.artifact.ensemble_folder import EnsembleSource, check_combine
 from edgeclf.artifact.locate import locate_model
 from edgeclf.artifact.model_file import ModelFile
 from edgeclf.artifact.none_class import hide_none_classes
-from edgeclf.errors import ImageError, InputError
+from edgeclf.errors import ImageError, InputError, ModelError
 from edgeclf.image.shape import InputShape
 from edgeclf.inference.classifier import Classifier
 from edgeclf.inference.ensemble import check_members, combine
@@ -84,6 +84,7 @@ class EnsembleClassifier:
         self._carry_rules = any(one is not None and one.probabilities is not None for one in made)
         names = [(str(path), member.labels) for path, member in zip(source.members, self._members, strict=True)]
         self.labels = check_members(names, source.name)
+        self._check_views(source)
         self._stacking = None if source.record is None else source.record.stacking
         if combine is not None and check_combine(combine) == "average":
             self._stacking = None
@@ -96,6 +97,17 @@ class EnsembleClassifier:
         self.label_source = self._members[0].label_source
         self.rule: UnknownRule = choose_rule(threshold, None)
         self._shown = hide_none_classes(self.labels)
+
+    def _check_views(self, source: EnsembleSource) -> None:
+        """Refuse members that draw objects otherwise: what is drawn once for all of them cannot be resized."""
+        first, *others = [member.input_shape for member in self._members]
+        for path, shape in zip(source.members[1:], others, strict=True):
+            if shape != first and (shape.views or first.views):
+                takes = [f"{one.width}x{one.height} pixels by {one.fit}" for one in (first, shape)]
+                raise ModelError(
+                    f"{source.name}: {source.members[0]} takes {takes[0]}, and {path} takes {takes[1]}; members that "
+                    "look at objects must take the same views"
+                )
 
     @property
     def notes(self) -> tuple[str, ...]:

@@ -251,7 +251,7 @@ def find_photos(
             photos.append(name)
             continue
         path = Path(name)
-        found, passed = _image_files(path, recursive, saved, suffixes) if path.is_dir() else ([path], [])
+        found, passed = _image_files(path, recursive, saved, suffixes) if os.path.isdir(path) else ([path], [])
         photos.extend(found)
         empty.extend(passed)
         if not found and not passed:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from typing import Any, NamedTuple
 
@@ -11,7 +12,7 @@ import numpy.typing as npt
 from edgeclf.artifact.fitted_probabilities import FeatureArrays, FittedProbabilities, read_arrays
 from edgeclf.artifact.inner_scores import InnerScores
 from edgeclf.artifact.model_file import ModelFile
-from edgeclf.errors import DamagedModelError, InputError
+from edgeclf.errors import DamagedModelError, InputError, ModelError
 from edgeclf.inference.engine import Session, TensorSpec, find_engine
 from edgeclf.inference.novelty import distances, fold
 from edgeclf.inference.quantization import dequantize, share_ties, to_probabilities
@@ -81,7 +82,7 @@ class ScoreReader:
             self.fitted = fitted
         self._wanted, self._scores = wanted, file.shape.scores
         self._specs = {index: _spec(file, index) for index in indices}
-        self._reals = _real_values(self.session.output)
+        self._reals, self._name = _real_values(self.session.output), file.name
 
     @property
     def is_8_bit(self) -> bool:
@@ -89,8 +90,13 @@ class ScoreReader:
         return self._reals is not None
 
     def plain_probabilities(self, raw: npt.NDArray[Any]) -> Floats:
-        """Compute what the output itself says: float32[C]."""
+        """Compute what the output itself says: float32[C].
+
+        Raises:
+            ModelError: it has another size than the file states.
+        """
         output = self.session.output
+        self._check(raw)
         if self._reals is not None:
             values = self._reals[raw.view(np.uint8)]
         else:
@@ -101,7 +107,13 @@ class ScoreReader:
         """Compute float32[C] of the image that ran last, by the fitted temperature where there is one."""
         if self.fitted is None:
             return self.plain_probabilities(raw)
+        self._check(raw)
         return calibrate(self.logits(), raw, self.fitted.temperature)
+
+    def _check(self, raw: npt.NDArray[Any]) -> None:
+        stated = math.prod(self.session.output.shape)
+        if raw.size != stated:
+            raise ModelError(f"{self._name}: its output has {raw.size:,} numbers, the file says {stated:,}")
 
     def score(self, raw: npt.NDArray[Any]) -> Scores:
         """Compute the scores of the image that ran last."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -79,6 +80,8 @@ def find_sides(first: str, second: str) -> tuple[Side, Side]:
     sides = tuple(_find(given, name) for given, name in zip((first, second), names, strict=True))
     if sides[0].path.resolve() == sides[1].path.resolve():
         raise InputError(f"{sides[0].path}: is compared with itself; expected two trainings")
+    if sides[0].name == sides[1].name:  # files of one name in two folders
+        sides = tuple(dataclasses.replace(side, name=str(side.path)) for side in sides)
     return sides[0], sides[1]
 
 
