@@ -197,6 +197,7 @@ def test_grad_cam_is_the_class_activation_map_of_a_pooled_network(tmp_path: Path
     from network_builds import float_network, images
 
     from edgeclf.graph.grad_cam import GradCam
+    from edgeclf.keras_files.explaining import NetworkExplainer
 
     layers = tf_keras.layers
     tf_keras.utils.set_random_seed(1)
@@ -218,6 +219,12 @@ def test_grad_cam_is_the_class_activation_map_of_a_pooled_network(tmp_path: Path
         layer.set_weights([np.random.default_rng(5).permutation(kernel.ravel()).reshape(kernel.shape), bias])
         changed = GradCam(float_network(model), "random.keras").explain(image, 2)[1]
         assert abs(np.corrcoef(changed.ravel(), values.ravel())[0, 1]) < 0.9
+    tf_keras.Model(inputs, layers.Dense(4, activation="sigmoid")(layers.GlobalAveragePooling2D()(maps))).save(
+        tmp_path / "independent.keras"
+    )
+    explainer = NetworkExplainer(tmp_path / "independent.keras")
+    independent = tf_keras.models.load_model(tmp_path / "independent.keras")(image[None].astype(np.float32))[0]
+    np.testing.assert_allclose(explainer.explain(image, None)[0], independent, atol=1e-6)
     flat = tf_keras.Model(inputs, layers.Softmax()(layers.Dense(4)(layers.Flatten()(maps))))
     flat.trainable = False
     _, evidence = GradCam(float_network(flat), "flat.keras").explain(image)

@@ -8,7 +8,15 @@ import pytest
 tf_keras = pytest.importorskip("tf_keras")
 graph = pytest.importorskip("edgeclf.graph.prepared_network")
 from edgeclf.artifact.normalization import RAW, Normalization  # noqa: E402
+from edgeclf.compression.steps.clustering import choose_layers as clustered  # noqa: E402
+from edgeclf.compression.steps.fake_quantization import insert_quantizers  # noqa: E402
+from edgeclf.compression.steps.prune import Prune  # noqa: E402
+from edgeclf.compression.steps.pruning import choose_layers  # noqa: E402
 from edgeclf.graph.float_network import FloatNetwork, InputSpec  # noqa: E402
+from edgeclf.graph.inner_scaling import PREPARED_SCALING, SCALING, is_input_scaling, scales_input, unfreeze  # noqa: E402
+from edgeclf.graph.last_maps import find_last_maps  # noqa: E402
+from edgeclf.graph.outputs import find_activated, gives_probabilities, loss_of, name_output  # noqa: E402
+from edgeclf.graph.trace_channels import trace_channels  # noqa: E402
 
 layers = tf_keras.layers
 PIXELS = np.random.default_rng(0).integers(0, 256, (4, 8, 8, 3), dtype=np.uint8)
@@ -59,7 +67,7 @@ def test_a_pure_scale_leaves_no_layer(factor: float) -> None:
 def test_an_offset_becomes_a_frozen_depthwise_convolution(front: object) -> None:
     model = network(front)
     prepared = prepare(model)
-    scaling = prepared.model.get_layer(graph.SCALING_LAYER)
+    scaling = prepared.model.get_layer(PREPARED_SCALING)
     assert isinstance(scaling, layers.DepthwiseConv2D)
     assert scaling.kernel_size == (1, 1)
     assert not scaling.trainable_weights
@@ -183,6 +191,86 @@ def test_per_channel_normalization_and_channel_order_become_part_of_the_network(
     expected = model(entry.astype(np.float32), training=False).numpy()
     np.testing.assert_allclose(given.on_pixels(PIXELS).numpy(), expected, atol=1e-5)
     np.testing.assert_allclose(prepared.on_pixels(PIXELS).numpy(), expected, atol=1e-5)
+
+
+def blue_first(name: str) -> object:
+    """What stands behind the input of a run that was begun from a network whose colors are the other way round."""
+    kernel = np.diag([1.0, 2.0, 3.0])[::-1].reshape(1, 1, 3, 3)
+    constant = tf_keras.initializers.Constant
+    return layers.Conv2D(3, 1, kernel_initializer=constant(kernel.tolist()), name=name, trainable=False)
+
+
+def reversal() -> object:
+    kernel = tf_keras.initializers.Constant(np.eye(3)[::-1].reshape(1, 1, 3, 3).tolist())
+    return layers.Conv2D(3, 1, use_bias=False, kernel_initializer=kernel)
+
+
+@pytest.mark.parametrize("front", [blue_first(SCALING), blue_first(PREPARED_SCALING), reversal()])
+def test_colors_are_neither_pruned_nor_clustered_shrunk_or_trained(front: object) -> None:
+    model = network(front)
+    assert is_input_scaling(front)
+    pruned, _, _ = choose_layers(model, Prune(0.8))
+    assert front.name not in pruned
+    assert len(pruned) == 2, "the other convolution, and the classifier"
+    assert front.name not in clustered(model, 4)
+    channels = trace_channels(model)
+    assert all(front.name not in group.makers for group in channels.groups)
+    unfreeze(model)
+    assert [layer.trainable for layer in model.layers if layer is not front] == [True] * (len(model.layers) - 1)
+    quantized = insert_quantizers(prepare(model))
+    assert not quantized.get_layer(f"quant_{front.name}").trainable
+    assert not is_input_scaling(layers.Conv2D(3, 1, use_bias=False))
+
+
+def test_what_stands_behind_a_reversal_of_colors_is_looked_at() -> None:
+    assert scales_input(network(reversal(), layers.Rescaling(1 / 127.5, -1)))
+    assert not scales_input(network(reversal()))
+
+
+def softmaxes(how: str) -> object:
+    inputs = layers.Input((8, 8, 3))
+    maps = layers.Conv2D(3, 3, activation=how.partition(" ")[0])(inputs)
+    if how.endswith("pooled"):
+        return tf_keras.Model(inputs, layers.GlobalAveragePooling2D()(maps))
+    pooled = layers.GlobalAveragePooling2D()(inputs)
+    kinds = ("softmax", "softmax") if how.endswith("averaged") else ("softmax", "linear")
+    return tf_keras.Model(inputs, layers.Average()([layers.Dense(3, activation=kind)(pooled) for kind in kinds]))
+
+
+@pytest.mark.parametrize(
+    ("how", "name"),
+    [
+        ("softmax pooled", "softmax"),
+        ("sigmoid pooled", "sigmoid"),
+        ("linear pooled", ""),
+        ("softmax averaged", "softmax"),
+        ("softmax mixed", ""),
+    ],
+)
+def test_averages_of_probabilities_are_probabilities(how: str, name: str) -> None:
+    model = softmaxes(how)
+    assert name_output(model) == name
+    assert gives_probabilities(model) is bool(name)
+    scores, targets = np.array([[0.7, 0.2, 0.1]], np.float32), np.array([[1.0, 0.0, 0.0]], np.float32)
+    expected = {
+        "softmax": -np.log(0.7),
+        "sigmoid": -np.log([0.7, 0.8, 0.9]).mean(),
+        "": -np.log(np.exp(0.7) / np.exp([0.7, 0.2, 0.1]).sum()),
+    }
+    assert float(loss_of(model)(targets, scores)) == pytest.approx(expected[name], rel=1e-4)
+
+
+def test_the_last_maps_of_layers_that_are_called_on_their_own_output() -> None:
+    inputs = layers.Input((16, 16, 3))
+    again, pool = layers.Conv2D(3, 3, padding="same", activation="relu"), layers.MaxPooling2D(2)
+    maps = again(pool(again(pool(inputs))))
+    model = tf_keras.Model(inputs, layers.Dense(2)(layers.GlobalAveragePooling2D()(maps)))
+    assert find_last_maps(model) is maps
+    relu = layers.ReLU()
+    both = layers.Add()([relu(layers.Conv2D(4, 1)(inputs)), relu(layers.Conv2D(4, 3, padding="same")(inputs))])
+    model = tf_keras.Model(inputs, layers.Dense(2)(layers.GlobalAveragePooling2D()(both)))
+    assert find_last_maps(model) is both
+    assert find_activated(model) is model.layers[-1]
 
 
 def test_a_copy_with_another_graph_keeps_input_classes_and_invariants() -> None:

@@ -76,6 +76,30 @@ def test_one_output_that_is_no_probability_is_refused(activation: str, tmp_path:
             load_network(tmp_path / name)
 
 
+def test_an_average_of_probabilities_is_no_log_odds(tmp_path: Path) -> None:
+    layers = tf_keras.layers
+    model = network(tf_keras, layers.Conv2D(1, 1, activation="sigmoid"), layers.GlobalAveragePooling2D())
+    model.save(tmp_path / "net.h5")
+    model.export(tmp_path / "net")
+    for name in ("net.h5", "net"):
+        with pytest.raises(ModelError, match="one output that ends in an average of probabilities; expected a sigmoid"):
+            load_network(tmp_path / name)
+
+
+def test_a_sigmoid_that_is_called_elsewhere_too_stays_there(tmp_path: Path) -> None:
+    """One activation object for gates and for the output, as helper functions share it."""
+    layers = tf_keras.layers
+    tf_keras.utils.set_random_seed(0)
+    inputs, gate = layers.Input((SIDE, SIDE, 3)), layers.Activation("sigmoid")
+    x = layers.Conv2D(8, 3, activation="relu")(layers.Rescaling(1 / 255)(inputs))
+    x = layers.Multiply()([x, gate(layers.Dense(8)(layers.GlobalAveragePooling2D(keepdims=True)(x)))])
+    model = tf_keras.Model(inputs, gate(layers.Dense(1)(layers.GlobalAveragePooling2D()(x))))
+    model.save(tmp_path / "net.h5")
+    p = np.asarray(model(PIXELS.astype(np.float32)))
+    loaded = load_network(tmp_path / "net.h5").network
+    np.testing.assert_allclose(KerasPredictor(loaded).probabilities(PIXELS), np.hstack([1 - p, p]), atol=1e-6)
+
+
 @pytest.mark.parametrize("which", ["dense", "activation", "log-odds", "cast behind it"])
 def test_files_of_keras_3_and_saved_models(which: str, tmp_path: Path) -> None:
     for framework, name in ((keras, "three.keras"), (keras, "three"), (tf_keras, "two")):

@@ -20,6 +20,8 @@ _ROUNDING = 0.01
 PASSING = ("QUANTIZE", "DEQUANTIZE", "RESHAPE", "SQUEEZE", "CAST")
 _HEADS = {"SOFTMAX": "probabilities", "LOGISTIC": "probabilities", "LOG_SOFTMAX": "log probabilities"}
 
+_AVERAGES = ("MEAN", "AVERAGE_POOL_2D")
+
 
 @dataclass(frozen=True)
 class ClassifierShape:
@@ -106,6 +108,9 @@ def _scores(model: TfliteModel, tensor: int) -> str:
         # a sigmoid, and beside it what is left to 1
         parts = [find_behind(producers, each) for each in head.inputs]
         return "probabilities" if any(part is not None and part.name == "LOGISTIC" for part in parts) else "logits"
+    if head is not None and head.name in _AVERAGES and head.inputs:
+        averaged = find_behind(producers, head.inputs[0])
+        return "probabilities" if averaged is not None and averaged.name in ("SOFTMAX", "LOGISTIC") else "logits"
     return "logits" if head is None else _HEADS.get(head.name, "logits")
 
 

@@ -70,9 +70,22 @@ class TfliteEditor:
             self._main.tensors[index].quantization = noted
 
     def set_constant(self, index: int, values: npt.NDArray[Any]) -> None:
-        """Replace the constant of tensor `index`; the values must be of its type."""
-        buffer = self._model.buffers[self._main.tensors[index].buffer]
+        """Replace the constant of tensor `index`, and of no other that has the same bytes; values are of its type."""
+        tensor = self._main.tensors[index]
+        if sum(one.buffer == tensor.buffer for graph in self._model.subgraphs for one in graph.tensors) > 1:
+            tensor.buffer = self._add_buffer(values)
+            return
+        buffer = self._model.buffers[tensor.buffer]
         buffer.data = np.frombuffer(np.ascontiguousarray(values).tobytes(), np.uint8)
+
+    def _add_buffer(self, values: npt.NDArray[Any] | None) -> int:
+        from ai_edge_litert import schema_py_generated as schema
+
+        made = schema.BufferT()
+        if values is not None:
+            made.data = np.frombuffer(np.ascontiguousarray(values).tobytes(), np.uint8)
+        self._model.buffers.append(made)
+        return len(self._model.buffers) - 1
 
     def scale_input(self, factor: float) -> bool:
         """Let the float input of an integer graph be `factor` times as large.

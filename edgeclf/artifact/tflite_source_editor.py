@@ -85,6 +85,11 @@ class SourceEditor(TfliteEditor):
             else:
                 self._main.tensors[operator.outputs[0]].buffer = self._add_buffer(values.astype("<f4"))
         self._main.operators = kept
+        read = {index for operator in kept for index in operator.inputs}
+        for tensor in self.graph.tensors:
+            if tensor.dtype == "float16" and tensor.data is not None and tensor.index not in read:
+                # it keeps its number, and nothing else
+                self._main.tensors[tensor.index].buffer, self._main.tensors[tensor.index].shape = 0, [0]
         self._remove_unused_data()
 
     def _halved_constant(self, operator: OperatorInfo) -> npt.NDArray[Any] | None:
@@ -229,15 +234,6 @@ class SourceEditor(TfliteEditor):
         made.inputs, made.outputs = np.asarray(inputs, np.int32), np.asarray([output], np.int32)
         made.builtinOptionsType, made.builtinOptions = (0, None) if options is None else (kind, options)
         self._main.operators.insert(0, made)
-
-    def _add_buffer(self, values: npt.NDArray[Any] | None) -> int:
-        from ai_edge_litert import schema_py_generated as schema
-
-        made = schema.BufferT()
-        if values is not None:
-            made.data = np.frombuffer(np.ascontiguousarray(values).tobytes(), np.uint8)
-        self._model.buffers.append(made)
-        return len(self._model.buffers) - 1
 
     def _add_tensor(self, name: str, values: Any, dtype: int, shape: Any = None) -> int:
         """Add a constant, or, with `shape` in place of `values`, a tensor that is computed."""

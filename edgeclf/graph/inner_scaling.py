@@ -1,13 +1,17 @@
-"""Finds out whether a network scales its input inside, so that it takes raw pixels."""
+"""Knows the layers that scale a network's input inside, so that it takes raw pixels."""
 
 from __future__ import annotations
 
 from typing import Any
 
+import numpy as np
+
 from edgeclf.graph.private_apis import all_layers, entering, following
 
 SCALING = "edgeclf_rescaling"
 """Name of the layer that edgeclf itself puts behind the input: a 1x1 convolution where blue comes first."""
+PREPARED_SCALING = "edgeclf_scaling"
+"""Name of the layer that `prepare_network` puts there, of what the input's quantization cannot carry."""
 _SCALING = frozenset({"Rescaling", "Normalization"})
 _ARITHMETIC = frozenset({"Add", "Subtract", "Multiply", "TrueDivide", "Divide", "Negative"})
 """Operations of Keras 3; its layers of these names are others."""
@@ -19,8 +23,21 @@ def unfreeze(model: Any) -> None:
     Networks are saved with the layers frozen that a training left as they were; pruned or shrunk, those need it most.
     """
     for layer in all_layers(model):
-        if layer.name != SCALING:
+        if not is_input_scaling(layer):
             layer.trainable = True
+
+
+def is_input_scaling(layer: Any) -> bool:
+    """Return whether a tf-keras layer only scales or reverses colors, so that it has nothing to learn or to lose."""
+    return layer.name in (SCALING, PREPARED_SCALING) or is_reversal(layer)
+
+
+def is_reversal(layer: Any) -> bool:
+    """Return whether a layer is the convolution that stands for a reversal of the colors (`standardize`)."""
+    weights = list(getattr(layer, "weights", None) or ())
+    if len(weights) != 1 or tuple(weights[0].shape) != (1, 1, 3, 3):
+        return False
+    return np.array_equal(np.asarray(weights[0])[0, 0], np.eye(3)[::-1])
 
 
 def scales_input(model: Any) -> bool:
@@ -43,6 +60,6 @@ def scales_input(model: Any) -> bool:
             return True
         if entering(layer) and scales_input(layer):
             return True
-        if not any(len(weight.shape) > 1 for weight in getattr(layer, "weights", ())):
+        if is_reversal(layer) or not any(len(weight.shape) > 1 for weight in getattr(layer, "weights", ())):
             waiting += following(layer)
     return False

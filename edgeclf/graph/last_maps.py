@@ -6,7 +6,7 @@ from typing import Any
 
 import tf_keras
 
-from edgeclf.graph.private_apis import operands, producer
+from edgeclf.graph.private_apis import call_of, calls_in_order, operands, producer
 
 layers = tf_keras.layers
 POOLING_LAYERS = (layers.AveragePooling2D, layers.GlobalAveragePooling2D, layers.GlobalMaxPooling2D)
@@ -18,11 +18,11 @@ def find_last_maps(network: tf_keras.Model) -> Any:
 
     The output where there is none. Small images leave average poolings inside the features with one place too.
     """
-    positions = {id(layer): number for number, layer in enumerate(network.layers)}
+    positions = {id(call): number for number, call in enumerate(calls_in_order(network))}
     frontier = [network.outputs[0]]
     found: dict[str, Any] = {}
     while not isinstance(producer(frontier[0]), layers.InputLayer):
-        layer, entries = producer(frontier[0]), operands(frontier[0])
+        layer, call, entries = producer(frontier[0]), call_of(frontier[0]), operands(frontier[0])
         if len(frontier) == len(entries) == 1 and entries[0].shape.rank == 4:
             places = tuple(frontier[0].shape)[1:3]
             if isinstance(layer, WHOLE_POOLING):
@@ -30,6 +30,6 @@ def find_last_maps(network: tf_keras.Model) -> Any:
             elif isinstance(layer, layers.Flatten) or (isinstance(layer, POOLING_LAYERS) and places == (1, 1)):
                 found.setdefault("other", entries[0])
         frontier += [tensor for tensor in entries if all(tensor is not known for known in frontier)]
-        frontier = [tensor for tensor in frontier if producer(tensor) is not layer]
-        frontier.sort(key=lambda tensor: -positions.get(id(producer(tensor)), -1))  # Sequential lists no input
+        frontier = [tensor for tensor in frontier if call_of(tensor) is not call]
+        frontier.sort(key=lambda tensor: -positions[id(call_of(tensor))])
     return found.get("global", found.get("other", network.outputs[0]))

@@ -21,13 +21,13 @@ from edgeclf.artifact.tflite_source_editor import SourceEditor
 from edgeclf.errors import ModelError
 from edgeclf.graph.flatten import flatten
 from edgeclf.graph.float_network import FloatNetwork
+from edgeclf.graph.inner_scaling import PREPARED_SCALING
 from edgeclf.graph.private_apis import calls_of, has_graph, is_self_contained, producer, readers
 from edgeclf.graph.reparameterize import fold_branches
 from edgeclf.graph.rewire import rewire
 from edgeclf.measure.formatting import counted
 
 layers = tf_keras.layers
-SCALING_LAYER = "edgeclf_scaling"
 SCALING_KINDS = (layers.Rescaling, layers.Normalization)
 IDLE_AT_INFERENCE = (
     *(layers.RandomBrightness, layers.RandomContrast, layers.RandomFlip, layers.RandomHeight, layers.RandomRotation),
@@ -106,10 +106,10 @@ def _scaling_layer(channel_order: str, scale: Any, offset: Any) -> tuple[Any, li
     """Make a frozen 1x1 convolution from pixels 0..1 to what the network takes, and its weights."""
     scales, offsets = np.broadcast_to(scale * 255, 3), np.broadcast_to(offset, 3)
     if channel_order == "RGB":
-        made = layers.DepthwiseConv2D(1, use_bias=True, name=SCALING_LAYER, trainable=False)
+        made = layers.DepthwiseConv2D(1, use_bias=True, name=PREPARED_SCALING, trainable=False)
         kernel = scales.reshape(1, 1, 3, 1)
     else:
-        made = layers.Conv2D(3, 1, use_bias=True, name=SCALING_LAYER, trainable=False)
+        made = layers.Conv2D(3, 1, use_bias=True, name=PREPARED_SCALING, trainable=False)
         kernel = np.diag(scales)[::-1].reshape(1, 1, 3, 3)
     return made, [weight.astype(np.float32) for weight in (kernel, offsets)]
 

@@ -33,6 +33,12 @@ def producer(tensor: Any) -> Any:
     return tensor._keras_history.layer
 
 
+def call_of(tensor: Any) -> Any:
+    """Return the call of a layer (Keras' node) that computes a symbolic tensor."""
+    history = tensor._keras_history
+    return history.layer._inbound_nodes[history.node_index]
+
+
 def readers(layer: Any) -> list[Any]:
     """List the layers that take the layer's outputs, one for each use."""
     return [node.layer for node in layer._outbound_nodes]
@@ -40,8 +46,7 @@ def readers(layer: Any) -> list[Any]:
 
 def operands(tensor: Any) -> list[Any]:
     """List the symbolic tensors that a symbolic tensor is computed from."""
-    history = tensor._keras_history
-    return list(history.layer._inbound_nodes[history.node_index].keras_inputs)
+    return list(call_of(tensor).keras_inputs)
 
 
 def following(layer: Any) -> list[Any]:

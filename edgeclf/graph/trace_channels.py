@@ -12,6 +12,7 @@ import tensorflow as tf
 from edgeclf.errors import ModelError
 from edgeclf.graph.channel_rules import RULES, UnknownUseError
 from edgeclf.graph.channels import ChannelGraph, Coupling, Cut, Ids, Product, Role, Setting, find_groups
+from edgeclf.graph.inner_scaling import is_input_scaling
 from edgeclf.graph.private_apis import calls_in_order, has_graph, producer
 
 
@@ -67,7 +68,10 @@ class _Tracer:
         reason = "shrinking knows no rule for it"
         if rule is not None and len(outputs) == 1 and None not in outputs[0].shape[1:]:
             try:
-                return [rule(_Call(self, layer, tuple(outputs[0].shape[1:])), layer, inputs)]
+                made = rule(_Call(self, layer, tuple(outputs[0].shape[1:])), layer, inputs)
+                if is_input_scaling(layer):  # colors are no channels that could go
+                    self.coupling.fix(made)
+                return [made]
             except UnknownUseError as error:
                 reason = str(error)
         self.blocked[layer.name] = f"{type(layer).__name__}: {reason}"

@@ -14,8 +14,8 @@ import tf_keras
 
 from edgeclf.errors import ModelError
 from edgeclf.graph.flatten import flatten
-from edgeclf.graph.outputs import find_activated
-from edgeclf.graph.private_apis import has_graph, producer, readers
+from edgeclf.graph.outputs import find_activated_tensor, gives_probabilities
+from edgeclf.graph.private_apis import calls_of, has_graph, operands, producer, readers
 from edgeclf.graph.rewire import rewire
 
 layers = tf_keras.layers
@@ -25,6 +25,7 @@ ASSUMED_LOGIT = (
     "its one output ends in no sigmoid: it is taken as the log-odds of the second class, as after training with "
     "BinaryCrossentropy(from_logits=True)"
 )
+AVERAGED = "an average of probabilities"
 TWO_CLASSES = "its one output is taken as the probability of the second of two classes, in sorted order"
 
 
@@ -45,11 +46,11 @@ def split_output(model: Any, name: str) -> tuple[Any, str]:
         raise ModelError(f"{name}: has one output class and no graph to give it a second; expected 2 output classes")
     flat = flatten(model)
     flat = rewire(tf_keras.Model(flat.inputs, flat.outputs))
-    last = find_activated(flat)
-    found = _activation(last)
-    check_one_output(found, name)
+    tensor = find_activated_tensor(flat.outputs[0])
+    found = _activation(producer(tensor))
+    check_one_output(AVERAGED if found == "linear" and gives_probabilities(flat) else found, name)
     note = TWO_CLASSES if found == "sigmoid" else ASSUMED_LOGIT
-    return _with_two_outputs(flat, last), note
+    return _with_two_outputs(flat, tensor), note
 
 
 def check_one_output(activation: str, name: str) -> None:
@@ -72,10 +73,15 @@ def _activation(layer: Any) -> str:
     return "linear" if weighted_sum else type(layer).__name__
 
 
-def _with_two_outputs(flat: Any, last: Any) -> Any:
+def _with_two_outputs(flat: Any, activated: Any) -> Any:
+    last = producer(activated)
     dense, removed = last, []
     if isinstance(last, layers.Activation):
-        removed, dense = [last.name], producer(last.input)
+        (before,) = operands(activated)
+        removed, dense = [last.name], producer(before)
+        if calls_of(last) > 1:  # its other calls stay
+            flat = rewire(tf_keras.Model(flat.inputs, layers.Flatten()(before)))
+            return _with_softmax(flat)
     ends = isinstance(dense, layers.Dense) and producer(flat.outputs[0]) is last
     if ends and (dense is last or (len(readers(dense)) == 1 and _activation(dense) == "linear")):
         kernel, bias = (*dense.get_weights(), np.zeros(1, np.float32))[:2]
@@ -84,7 +90,10 @@ def _with_two_outputs(flat: Any, last: Any) -> Any:
         return rewire(flat, removed=removed, replaced={dense.name: (made, [kernel * halves, bias * halves])})
     if dense is last and hasattr(last, "activation"):
         last.activation = tf_keras.activations.linear
-    plain = rewire(flat, removed=removed)
+    return _with_softmax(rewire(flat, removed=removed))
+
+
+def _with_softmax(plain: Any) -> Any:
     made = layers.Dense(2, activation="softmax", use_bias=False, name="edgeclf_two_classes")
     model = tf_keras.Model(plain.inputs, made(plain.outputs[0]), name=plain.name)
     made.set_weights([np.asarray([HALVES], np.float32)])

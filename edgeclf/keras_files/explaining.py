@@ -14,6 +14,7 @@ from edgeclf.artifact.labels import names_beside
 from edgeclf.artifact.normalization import Normalization
 from edgeclf.errors import InputError
 from edgeclf.graph.grad_cam import GradCam
+from edgeclf.graph.outputs import gives_probabilities
 from edgeclf.image.drawing import Pixels
 from edgeclf.image.shape import STRETCH
 from edgeclf.inference.explain_report import FLOAT_NETWORK, GRAD_CAM, ExplainedSource
@@ -23,7 +24,6 @@ from edgeclf.keras_files.input_range import choose_input_range, describe_own_inp
 from edgeclf.keras_files.loading import load_network
 from edgeclf.progress import SILENT, Progress
 
-_ROUNDING = 1e-3
 Floats = npt.NDArray[np.float32]
 
 
@@ -75,6 +75,7 @@ class NetworkExplainer:
         self.input_shape = loaded.network.input.shape
         check_pictures(self.input_shape, str(loaded.path))
         self._grad_cam = GradCam(loaded.network, loaded.path.name)
+        self._probabilities = gives_probabilities(loaded.network.model)
         self.source = ExplainedSource(FLOAT_NETWORK, str(loaded.path), GRAD_CAM, self._grad_cam.map_size)
 
     def prepare(self, photos: Sequence[str | Path]) -> None:
@@ -83,5 +84,4 @@ class NetworkExplainer:
     def explain(self, image: Pixels, index: int | None) -> tuple[Floats, Floats]:
         """Compute probabilities float32[C] and the map float32[h, w] of a class (None: the best)."""
         outputs, values = self._grad_cam.explain(image, index)
-        is_distribution = bool((outputs >= 0).all()) and abs(float(outputs.sum()) - 1) < _ROUNDING
-        return outputs if is_distribution else to_probabilities(outputs, "logits"), values
+        return outputs if self._probabilities else to_probabilities(outputs, "logits"), values

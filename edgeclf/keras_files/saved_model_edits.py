@@ -11,6 +11,7 @@ from typing import Any
 
 from edgeclf.errors import ModelError
 from edgeclf.graph.private_apis import function_graph
+from edgeclf.graph.two_classes import AVERAGED
 from edgeclf.keras_files.reading import READING_ERRORS
 from edgeclf.keras_files.saved_model_operators import called_functions, node_name
 
@@ -222,6 +223,9 @@ def take_sigmoid_out(stored: Any, output: str, name: str) -> str:
             _replace_reference(function, f"{node.name}:y:0", node.input[0])
             return "sigmoid"
         else:
+            before = nodes.get(node_name(node.input[0])) if node.op == "Mean" and node.input else None
+            if before is not None and before.op in ("Sigmoid", "Softmax"):
+                return AVERAGED
             return "linear" if node.op in ("BiasAdd", "MatMul", "AddV2", "Add", "Mean") else node.op
         position = int(reference.rsplit(":", 1)[1]) if ":" in reference else 0
     raise ModelError(

@@ -12,7 +12,8 @@ from edgeclf.compression.step import StepContext
 from edgeclf.compression.steps.fine_tune import FineTuningData, automatic_epochs, copy_model, fine_tune
 from edgeclf.errors import InputError
 from edgeclf.graph.float_network import FloatNetwork
-from edgeclf.graph.prepared_network import SCALING_LAYER, wrap_layers
+from edgeclf.graph.inner_scaling import is_input_scaling
+from edgeclf.graph.prepared_network import wrap_layers
 from edgeclf.graph.private_apis import sparsity_preserving_clustering
 
 if TYPE_CHECKING:
@@ -48,7 +49,7 @@ def cluster(network: FloatNetwork, step: Cluster, context: StepContext) -> Float
         learning_rate=step.training.learning_rate,
     )
     notes: tuple[str, ...] = ()
-    if any(isinstance(layer, layers.DepthwiseConv2D) and layer.name != SCALING_LAYER for layer in network.model.layers):
+    if any(isinstance(layer, layers.DepthwiseConv2D) and not is_input_scaling(layer) for layer in network.model.layers):
         notes = ("depthwise kernels are not clustered: they are few, and it costs much",)
     made = copy_model(tfmot.clustering.keras.strip_clustering(model))
     return network.with_model(made, invariants=replace(network.invariants, clusters=step.clusters), notes=notes)
@@ -67,6 +68,6 @@ def choose_layers(model: Any, clusters: int) -> frozenset[str]:
 
 
 def _clusterable(layer: Any, clusters: int) -> bool:
-    if layer.name == SCALING_LAYER or isinstance(layer, layers.DepthwiseConv2D):
+    if is_input_scaling(layer) or isinstance(layer, layers.DepthwiseConv2D):
         return False
     return isinstance(layer, (layers.Conv2D, layers.Dense)) and int(layer.kernel.shape.num_elements()) > clusters

@@ -19,7 +19,7 @@ from edgeclf.compression.step import StepContext
 from edgeclf.compression.steps.fine_tune import FineTuningData, automatic_epochs, copy_model, fine_tune
 from edgeclf.errors import InputError
 from edgeclf.graph.float_network import FloatNetwork, Invariants
-from edgeclf.graph.prepared_network import SCALING_LAYER
+from edgeclf.graph.inner_scaling import is_input_scaling
 from edgeclf.graph.private_apis import (
     activation_quantizers,
     freeze,
@@ -93,8 +93,9 @@ def insert_quantizers(network: FloatNetwork) -> Any:
             model = apply(annotated) if scheme is None else apply(annotated, scheme)
     except (ValueError, RuntimeError) as error:
         raise NoQuantizerError(f"TFMOT refuses the network: {' '.join(str(error).split())[:200]}") from error
+    scaling = {PREFIX + layer.name for layer in network.model.layers if is_input_scaling(layer)}
     for layer in model.layers:
-        if layer.name == PREFIX + SCALING_LAYER:
+        if layer.name in scaling:
             freeze(layer)
     return model
 

@@ -17,7 +17,8 @@ from edgeclf.compression.steps.fine_tune import FineTuningData, automatic_epochs
 from edgeclf.errors import InputError
 from edgeclf.graph import quantizable
 from edgeclf.graph.float_network import FloatNetwork
-from edgeclf.graph.prepared_network import SCALING_LAYER, wrap_layers
+from edgeclf.graph.inner_scaling import is_input_scaling
+from edgeclf.graph.prepared_network import wrap_layers
 from edgeclf.measure.formatting import percent
 
 if TYPE_CHECKING:
@@ -102,7 +103,7 @@ def _wrapper_settings(step: Prune, goal: float, last: int) -> dict[str, Any]:
 
 
 def _prunable(layer: Any, pattern: str | None) -> bool:
-    if layer.name == SCALING_LAYER or isinstance(layer, layers.DepthwiseConv2D):
+    if is_input_scaling(layer) or isinstance(layer, layers.DepthwiseConv2D):
         return False
     if not isinstance(layer, (layers.Conv2D, layers.Dense)):
         return False

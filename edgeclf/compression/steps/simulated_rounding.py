@@ -20,7 +20,8 @@ from edgeclf.compression.step import StepContext
 from edgeclf.compression.steps.fine_tune import FineTuningData, automatic_epochs, copy_model, fine_tune
 from edgeclf.errors import InputError
 from edgeclf.graph.float_network import FloatNetwork
-from edgeclf.graph.prepared_network import SCALING_LAYER, wrap_layers
+from edgeclf.graph.inner_scaling import PREPARED_SCALING
+from edgeclf.graph.prepared_network import wrap_layers
 from edgeclf.graph.private_apis import calls_of, readers
 
 if TYPE_CHECKING:
@@ -223,7 +224,7 @@ def _kernel_axes(layer: Any) -> tuple[str, tuple[int, ...]] | None:
 
 def _rounds_output(layer: Any) -> bool:
     """Return whether the output of a layer is a tensor of the int8 graph with a range of its own."""
-    if not isinstance(layer, _ROUNDED) or layer.name == SCALING_LAYER:
+    if not isinstance(layer, _ROUNDED) or layer.name == PREPARED_SCALING:
         return False
     reading = readers(layer)
     if len(reading) != 1 or not isinstance(layer, _FUSES):
