@@ -163,6 +163,22 @@ def test_a_keras_3_saved_model(data: Dataset, tmp_path: Path) -> None:
     assert float_operators(parse(Path(made.path).read_bytes())) == ()
 
 
+def test_a_file_that_ends_in_an_average_of_probabilities_holds_probabilities(data: Dataset, tmp_path: Path) -> None:
+    layers = tf_keras.layers
+    tf_keras.utils.set_random_seed(0)
+    inputs = layers.Input((HEIGHT, WIDTH, 3))
+    maps = layers.Conv2D(3, 3, activation="softmax", kernel_initializer="glorot_normal")(
+        layers.Rescaling(1 / 25)(inputs)
+    )
+    model = tf_keras.Model(inputs, layers.GlobalAveragePooling2D()(maps))
+    model.save(tmp_path / "pooled.h5")
+    (made,) = compress(tmp_path / "pooled.h5", "float32", out=tmp_path / "out").models
+    image = np.asarray(data.splits["validation"].images)[0]
+    found = {score.index: score.probability for score in Classifier(made.path).predict(image).labels}
+    expected = np.asarray(model(image[None].astype(np.float32)))[0]
+    np.testing.assert_allclose([found[i] for i in range(3)], expected, atol=1e-3)
+
+
 def test_independent_scores_a_class_are_no_probabilities_of_one_choice(data: Dataset, tmp_path: Path) -> None:
     model = network(tf_keras, data, "sigmoid")
     model.save(tmp_path / "several.h5")

@@ -9,10 +9,11 @@ from typing import Any
 import pytest
 from test_trust import first_version_model, saved_model
 
-from edgeclf.errors import UntrustedModelError
+from edgeclf.errors import ModelError, UntrustedModelError
 
 pytest.importorskip("tensorflow")
 from edgeclf.keras_files.loading import load_network
+from edgeclf.keras_files.saved_model_constants import check_constants
 from edgeclf.keras_files.saved_model_operators import OPERATORS, check_saved_model
 
 TOUCH_FILES = (
@@ -58,6 +59,43 @@ def test_every_file_operator_is_refused_in_every_place(stored: Any, place: str) 
         functions(changed, place)[0].node_def.add(name="harm", op=operator)
         with pytest.raises(UntrustedModelError, match=f"the operator '{operator}'"):
             check_saved_model(changed, "net")
+
+
+def test_constants_take_no_more_memory_than_the_file_holds(stored: Any) -> None:
+    import tensorflow as tf
+
+    check_constants(stored, "net")
+    for place, sizes, reason in (
+        ("node", (1 << 20, 1 << 20), r"filled with 1,099,511,627,7\d\d numbers that it does not hold"),
+        ("function", (1 << 13, 1 << 13, 2), "filled with 134,217,7"),
+        ("function", (-1, 4), r"the shape \[-1, 4\]"),
+    ):
+        changed = copy.deepcopy(stored)
+        graph = changed.meta_graphs[0].graph_def
+        nodes = graph.node if place == "node" else graph.library.function[0].node_def
+        tensor = nodes.add(name="large", op="Const").attr["value"].tensor
+        tensor.dtype = tf.float16.as_datatype_enum
+        tensor.half_val.append(1)
+        for size in sizes:
+            tensor.tensor_shape.dim.add(size=size)
+        with pytest.raises(ModelError, match=reason):
+            check_constants(changed, "net")
+
+
+def test_a_graph_that_names_what_is_not_there_is_damaged(tmp_path: Path) -> None:
+    from tensorflow.core.protobuf import saved_model_pb2
+
+    folder = saved_model(tmp_path / "net")
+    path = folder / "saved_model.pb"
+    changed = saved_model_pb2.SavedModel.FromString(path.read_bytes())
+    for function in changed.meta_graphs[0].graph_def.library.function:
+        for node in function.node_def:
+            if node.op == "Const" and node.attr["value"].tensor.tensor_content:
+                tensor = node.attr["value"].tensor
+                tensor.dtype, tensor.tensor_content = 19, b"abc"  # float16, of a length that does not fit
+    path.write_bytes(changed.SerializeToString())
+    with pytest.raises(ModelError, match="net"):
+        load_network(folder)
 
 
 def test_functions_that_functions_are_bound_to_are_checked(stored: Any) -> None:

@@ -76,12 +76,34 @@ def test_one_output_that_is_no_probability_is_refused(activation: str, tmp_path:
             load_network(tmp_path / name)
 
 
+@pytest.mark.parametrize("how", ["operation", "cast", "pooled"])
+def test_operations_of_keras_3_at_the_end(how: str, tmp_path: Path) -> None:
+    layers = keras.layers
+    keras.utils.set_random_seed(0)
+    inputs = layers.Input((SIDE, SIDE, 3))
+    x = layers.Conv2D(1 if how == "pooled" else 8, 3, strides=2)(layers.Rescaling(1 / 255)(inputs))
+    x = layers.GlobalAveragePooling2D()(x)
+    if how != "pooled":
+        x = keras.ops.sigmoid(layers.Dense(1)(x))
+    model = keras.Model(inputs, keras.ops.cast(x, "float32") if how == "cast" else x)
+    model.save(tmp_path / "net.keras")
+    found = np.asarray(model(PIXELS.astype(np.float32)))
+    p = 1 / (1 + np.exp(-found)) if how == "pooled" else found
+    loaded = load_network(tmp_path / "net.keras").network
+    np.testing.assert_allclose(KerasPredictor(loaded).probabilities(PIXELS), np.hstack([1 - p, p]), atol=1e-6)
+    assert ("log-odds" in loaded.notes[0]) is (how == "pooled")
+
+
 def test_an_average_of_probabilities_is_no_log_odds(tmp_path: Path) -> None:
     layers = tf_keras.layers
     model = network(tf_keras, layers.Conv2D(1, 1, activation="sigmoid"), layers.GlobalAveragePooling2D())
     model.save(tmp_path / "net.h5")
     model.export(tmp_path / "net")
-    for name in ("net.h5", "net"):
+    layers = keras.layers
+    network(keras, layers.Conv2D(1, 1, activation="sigmoid"), layers.GlobalAveragePooling2D()).save(
+        tmp_path / "net.keras"
+    )
+    for name in ("net.h5", "net", "net.keras"):
         with pytest.raises(ModelError, match="one output that ends in an average of probabilities; expected a sigmoid"):
             load_network(tmp_path / name)
 

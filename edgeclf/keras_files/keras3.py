@@ -6,7 +6,7 @@ from collections.abc import Callable
 from typing import Any
 
 from edgeclf.graph.private_apis import all_layers, keras3_producer
-from edgeclf.graph.two_classes import ASSUMED_LOGIT, HALVES, TWO_CLASSES, check_one_output
+from edgeclf.graph.two_classes import ASSUMED_LOGIT, AVERAGED, HALVES, TWO_CLASSES, check_one_output
 
 _HALF = ("mixed_float16", "mixed_bfloat16", "float16", "bfloat16")
 
@@ -30,34 +30,47 @@ def call_in_float32(model: Any, name: str, trust_model: bool) -> tuple[Callable[
     network = _in_float32(model, trust_model)
     if network.output_shape[-1] != 1:
         return lambda x: network(x, training=False), network, ()
-    last = _find_activated(network)
-    found = getattr(getattr(last, "activation", None), "__name__", type(last).__name__)
-    check_one_output(found, name)
-    if found == "sigmoid":
-        import keras  # noqa: TID251  # a network of Keras 3 takes activations of Keras 3 alone
+    import keras  # noqa: TID251  # a network of Keras 3 takes activations of Keras 3 alone
 
+    last, before, inside = _find_activated(network.outputs[0])
+    found = _name_activation(last)
+    if found == "GlobalAveragePooling2D":
+        averaged = _name_activation(_find_activated(before)[0])
+        found = AVERAGED if averaged in ("sigmoid", "softmax") else "linear"
+    elif found == "Sigmoid" and not inside:  # `keras.ops.sigmoid`, which has no activation that could be changed
+        network, found = keras.Model(network.inputs, before), "sigmoid"
+    elif found == "sigmoid":
         last.activation = keras.activations.linear
+    check_one_output(found, name)
     halves = tf.constant([HALVES], tf.float32)
     note = f"{name}: {TWO_CLASSES if found == 'sigmoid' else ASSUMED_LOGIT}"
     return lambda x: tf.nn.softmax(tf.matmul(network(x, training=False), halves)), network, (note,)
 
 
-def _find_activated(network: Any) -> Any:
-    """Return the layer whose activation the output has; what only casts or reshapes it behind that is passed by."""
-    tensor = network.outputs[0]
+def _find_activated(tensor: Any) -> tuple[Any, Any, bool]:
+    """Find the layer whose activation a tensor has; what only casts or reshapes it behind that is passed by.
+
+    Returns:
+        the layer, the tensor that it takes, and whether it is part of a network inside another one.
+    """
+    inside = False
     while True:
         layer, before = keras3_producer(tensor)
         if hasattr(layer, "layers"):
-            tensor = layer.outputs[0]
+            tensor, inside = layer.outputs[0], True
         elif _passes_on(layer) and before is not None:
             tensor = before
         else:
-            return layer
+            return layer, before, inside
+
+
+def _name_activation(layer: Any) -> str:
+    return str(getattr(getattr(layer, "activation", None), "__name__", type(layer).__name__))
 
 
 def _passes_on(layer: Any) -> bool:
     kind, activation = type(layer).__name__, getattr(getattr(layer, "activation", None), "__name__", "")
-    return kind in ("Dropout", "Flatten", "Reshape") or (kind == "Activation" and activation == "linear")
+    return kind in ("Dropout", "Flatten", "Reshape", "Cast") or (kind == "Activation" and activation == "linear")
 
 
 def _in_float32(model: Any, trust_model: bool) -> Any:

@@ -12,6 +12,7 @@ from edgeclf.errors import ModelError
 from edgeclf.graph.float_network import FloatNetwork, InputSpec
 from edgeclf.graph.two_classes import ASSUMED_LOGIT, HALVES, TWO_CLASSES, check_one_output
 from edgeclf.keras_files.reading import READING_ERRORS, image_classifier, reason
+from edgeclf.keras_files.saved_model_constants import check_constants
 from edgeclf.keras_files.saved_model_folder import check_folder
 from edgeclf.keras_files.saved_model_operators import check_saved_model
 
@@ -33,17 +34,8 @@ def load_saved_model(path: Path, trust_model: bool) -> FloatNetwork:
     stored = _read(path)
     if not trust_model:
         check_saved_model(stored, path.name)
-    from edgeclf.keras_files.saved_model_edits import compute_in_float32, leave_out_augmentation, training_operators
-
-    notes = []
-    if left_out := leave_out_augmentation(stored):
-        notes.append(f"{path.name}: its random changes of the images ({', '.join(left_out[:5])}) are left out")
-    if training := training_operators(stored):
-        raise ModelError(
-            f"{path.name}: was exported in training mode ({training[0]}), so that it computes otherwise than the "
-            "network did when it was validated; export the network without its augmentation, or use its .keras file"
-        )
-    edited = compute_in_float32(stored) or bool(left_out)
+    check_constants(stored, path.name)
+    edited, notes = _edit(path, stored)
     call, trackable, shapes, output = _open(path, stored if edited else None)
     height, width, classes = image_classifier(path, *shapes)
     if classes == 1:
@@ -57,6 +49,26 @@ def load_saved_model(path: Path, trust_model: bool) -> FloatNetwork:
         classes=tuple(str(i) for i in range(max(2, classes))),
         notes=tuple(notes),
     )
+
+
+def _edit(path: Path, stored: Any) -> tuple[bool, list[str]]:
+    """Leave the inference path in float32 in a stored graph; returns whether that changed it, and remarks."""
+    from edgeclf.keras_files.saved_model_edits import compute_in_float32, leave_out_augmentation, training_operators
+
+    notes = []
+    try:
+        if left_out := leave_out_augmentation(stored):
+            notes.append(f"{path.name}: its random changes of the images ({', '.join(left_out[:5])}) are left out")
+        training = training_operators(stored)
+        widened = not training and compute_in_float32(stored)
+    except READING_ERRORS as error:
+        raise ModelError(f"{path}: saved_model.pb is damaged ({reason(error)}); export the network again") from error
+    if training:
+        raise ModelError(
+            f"{path.name}: was exported in training mode ({training[0]}), so that it computes otherwise than the "
+            "network did when it was validated; export the network without its augmentation, or use its .keras file"
+        )
+    return widened or bool(left_out), notes
 
 
 def _read(path: Path) -> Any:
@@ -127,7 +139,10 @@ def _split_output(path: Path, stored: Any, output: tuple[str, str]) -> tuple[Cal
     from edgeclf.keras_files.saved_model_edits import take_sigmoid_out
 
     signature = stored.meta_graphs[0].signature_def[output[0]]
-    found = take_sigmoid_out(stored, signature.outputs[output[1]].name, path.name)
+    try:
+        found = take_sigmoid_out(stored, signature.outputs[output[1]].name, path.name)
+    except (LookupError, TypeError, AttributeError) as error:
+        raise ModelError(f"{path}: saved_model.pb is damaged ({reason(error)}); export the network again") from error
     check_one_output(found, path.name)
     inner, trackable, _, _ = _open(path, stored)
     halves = tf.constant([HALVES], tf.float32)
