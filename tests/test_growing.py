@@ -128,6 +128,22 @@ def test_only_images_that_neither_was_trained_on_are_compared(photos: Path, tmp_
     assert len(choose_unseen(split, "test", None, ("train", "validation", "test"))) == 12
 
 
+def test_photos_that_went_while_a_run_trained_move_no_others(photos: Path) -> None:
+    from edgeclf.training.growing import find_again
+
+    before = load_dataset(photos, image_size=16)
+    split = before.splits["test"]
+    gone = split.paths[2]
+    (photos / gone).unlink()
+    write_class(photos, "blue", 0, 3, 700)
+    later = load_dataset(photos, image_size=24).splits["test"]
+    rows = np.array([0, 2, 3, 5])
+    kept, places = find_again(rows, split, later)
+    assert kept.tolist() == [0, 3, 5]
+    assert [later.hashes[place] for place in places] == [split.hashes[row] for row in (0, 3, 5)]
+    assert find_again(rows, split, None)[0].tolist() == []
+
+
 def test_the_rule_of_the_split_leaves_out_what_is_on_loan(tmp_path: Path) -> None:
     # Three photos a class: each split gets one, wherever their positions are.
     few = make_data(tmp_path / "few", dict.fromkeys(CLASSES, 3))

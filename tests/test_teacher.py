@@ -163,6 +163,20 @@ def test_outputs_without_names_are_taken_in_the_order_of_the_data_or_refused() -
         record_predictions(Unnamed(1000), data, request, mirrored=False)
 
 
+def test_a_teacher_of_other_classes_predicts_no_image() -> None:
+    class Other(Unnamed):
+        labels = ("ant", "bee", "dog")
+
+        def probabilities(self, images: np.ndarray) -> np.ndarray:
+            raise AssertionError("it was asked")
+
+    request = TrainPlan("few", config=TrainConfig(teacher="runs/other"))
+    with pytest.raises(
+        InputError, match="^other knows the classes ant, bee, dog, expected those of few: ant, bee, cat"
+    ):
+        record_predictions(Other(3), few_images(), request, mirrored=False)
+
+
 def test_numbers_in_place_of_names_are_no_names() -> None:
     data = few_images()
 

@@ -14,7 +14,7 @@ import tf_keras
 
 from edgeclf.dataset import list_source, load_dataset
 from edgeclf.dataset.known_images import choose_unseen
-from edgeclf.dataset.types import Dataset
+from edgeclf.dataset.types import Dataset, Split
 from edgeclf.dataset.used_images import read_history
 from edgeclf.errors import InputError, ModelError
 from edgeclf.graph.flatten import flatten
@@ -32,6 +32,7 @@ from edgeclf.training.plan import TrainPlan
 from edgeclf.training.starting import StartingPoint
 from edgeclf.training.transfer import HEAD, TransferredNetwork, describe_resize, rebuild
 
+Rows = npt.NDArray[np.int64]
 COVERED = "network and classes"
 """What the digest of such a start covers."""
 
@@ -119,8 +120,9 @@ class GrownStart(StartingPoint):
         for split in JUDGED_SPLITS:
             if split in dataset.splits:
                 rows = choose_unseen(dataset, split, history.known, listing.splits)
+                rows, places = find_again(rows, dataset.splits[split], earlier.splits.get(split))
                 left_out[split] = len(dataset.splits[split]) - len(rows)
-                before = predict_probabilities(self._network, earlier.splits[split].images.subset(rows), progress)
+                before = predict_probabilities(self._network, earlier.splits[split].images.subset(places), progress)
                 after = predict_probabilities(network, dataset.splits[split].images.subset(rows), progress)
                 predictions = (mapping[before.argmax(1)], after.argmax(1).astype(np.int64))
                 found.append(compare_networks(dataset, split, rows, predictions, self.run.class_names))
@@ -150,6 +152,24 @@ class GrownStart(StartingPoint):
             if layer.name == SCALING:
                 layer.trainable = False  # it is a convolution where blue comes first
         return body
+
+
+def find_again(rows: Rows, split: Split, loaded: Split | None) -> tuple[Rows, Rows]:
+    """Find images of a split, by their content, where the same data were loaded once more.
+
+    Photos may have gone or come since, which moves all that follow.
+
+    Args:
+        rows: int64[n], of the split.
+        split: that they are in.
+        loaded: the same split of the later load, at any size; None: there is none any more.
+
+    Returns:
+        int64[m] each: those of the rows that are there still, and where.
+    """
+    places = {content: number for number, content in enumerate(() if loaded is None else loaded.hashes)}
+    kept = [row for row in rows.tolist() if split.hashes[row] in places]
+    return np.array(kept, np.int64), np.array([places[split.hashes[row]] for row in kept], np.int64)
 
 
 def find_grown_start(

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import zipfile
 import zlib
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -64,11 +65,7 @@ class RecordedPredictions:
         Raises:
             InputError: they are of other classes, or lack a training image.
         """
-        if sorted(self.classes) != sorted(dataset.class_names):
-            raise InputError(
-                f"{origin} knows the classes {show_names(self.classes)}, expected those of {dataset.source}: "
-                f"{show_names(dataset.class_names)}; a teacher must have learned the same classes"
-            )
+        check_classes(self.classes, dataset, origin)
         rows = {content: number for number, content in enumerate(self.contents)}
         split = dataset.splits["train"]
         missing = [path for path, content in zip(split.paths, split.hashes, strict=True) if content not in rows]
@@ -79,6 +76,24 @@ class RecordedPredictions:
             )
         columns = [self.classes.index(name) for name in dataset.class_names]
         return self.probabilities[[rows[content] for content in split.hashes]][:, columns]
+
+
+def check_classes(classes: Sequence[str], dataset: Dataset, origin: str) -> None:
+    """Refuse a teacher of other classes.
+
+    Args:
+        classes: that it knows, in any order.
+        dataset: that the student is trained on.
+        origin: the teacher, for the message.
+
+    Raises:
+        InputError: they are others.
+    """
+    if sorted(classes) != sorted(dataset.class_names):
+        raise InputError(
+            f"{origin} knows the classes {show_names(tuple(classes))}, expected those of {dataset.source}: "
+            f"{show_names(dataset.class_names)}; a teacher must have learned the same classes"
+        )
 
 
 def read_predictions(path: Path) -> RecordedPredictions:

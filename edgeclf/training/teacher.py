@@ -27,7 +27,13 @@ from edgeclf.measure.formatting import percent
 from edgeclf.training.augmentation import choose_augmentation
 from edgeclf.training.config import TrainConfig
 from edgeclf.training.plan import TrainPlan
-from edgeclf.training.recorded_predictions import RECORDED, RecordedPredictions, read_predictions, show_names
+from edgeclf.training.recorded_predictions import (
+    RECORDED,
+    RecordedPredictions,
+    check_classes,
+    read_predictions,
+    show_names,
+)
 
 _BATCH = 200
 
@@ -101,6 +107,8 @@ def record_predictions(
     split = dataset.splits["train"]
     numbered = getattr(predictor, "label_source", "") == NUMBERED
     names = () if numbered else predictor.labels
+    if names:
+        check_classes(names, dataset, Path(request.config.teacher or "").name)  # before it predicts all images
     names = names or _assume_names(predictor, dataset, request)
     # How pixels enter a file that does not state it is measured on what it sees first: images of all classes.
     spread = np.linspace(0, len(split) - 1, min(len(split), _BATCH)).astype(np.int64)
