@@ -139,7 +139,7 @@ def test_after_a_killed_overwrite_no_other_call_replaces_finished_models(tmp_pat
 
 def test_other_calls_take_nothing_from_an_interrupted_one(tmp_path: Path) -> None:
     first = folder(tmp_path, files=("int8.tflite",))  # and killed after a training and a model
-    StageCheckpoints(first.unfinished, "stage").save("pruning", [np.arange(3.0)])
+    StageCheckpoints(first.stages, "stage").save("pruning", [np.arange(3.0)])
     first.write("int8.tflite", b"model", made(tmp_path), "key")
     folder(tmp_path, {"calibration": 20}, ("float32.tflite",)).give_up()  # a call that is refused later on
     other = folder(tmp_path, {"calibration": 50}, ("float16.tflite",))
@@ -147,7 +147,7 @@ def test_other_calls_take_nothing_from_an_interrupted_one(tmp_path: Path) -> Non
     other.close()
     again = folder(tmp_path, files=("int8.tflite",))
     assert again.finished("int8.tflite", "key") is not None
-    assert StageCheckpoints(again.unfinished, "stage").load("pruning") is not None
+    assert StageCheckpoints(again.stages, "stage").load("pruning") is not None
     # a model that another call has finished meanwhile is its own
     other = folder(tmp_path, {"calibration": 40}, ("int8.tflite",))
     other.write("int8.tflite", b"another", made(tmp_path), "another key")
@@ -160,10 +160,10 @@ def test_other_calls_take_nothing_from_an_interrupted_one(tmp_path: Path) -> Non
 
 def test_a_finished_training_is_kept_after_an_error_and_removed_at_the_end(tmp_path: Path) -> None:
     first = folder(tmp_path)
-    StageCheckpoints(first.unfinished, "stage").save("pruning", [np.arange(3.0)])
+    StageCheckpoints(first.stages, "stage").save("pruning", [np.arange(3.0)])
     first.give_up()
     again = folder(tmp_path)
-    weights = StageCheckpoints(again.unfinished, "stage").load("pruning")
+    weights = StageCheckpoints(again.stages, "stage").load("pruning")
     assert weights is not None
     np.testing.assert_array_equal(weights[0], np.arange(3.0))
     again.close()
@@ -260,6 +260,28 @@ def test_an_error_in_a_call_leaves_no_note(source: Path, tmp_path: Path, monkeyp
     with pytest.raises(RunFailedError):
         api.compress(source, recipes="float32", data=colored_squares.dataset(), out=tmp_path / "out")
     assert not (tmp_path / "out").exists()
+
+
+@pytest.mark.slow
+def test_a_corrected_call_does_not_train_again(source: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """What decides a training is in its key; which formats are made of it, and whether that failed, is not."""
+    import edgeclf.compression.pipeline.run_recipe as module
+
+    def fails(*_: Any, **__: Any) -> Any:
+        raise RunFailedError("the disk is full")
+
+    keywords: dict[str, Any] = {"data": colored_squares.dataset(), "calibration": 30, "out": tmp_path, "speed": False}
+    first, other = short_recipe("prune50-int8"), short_recipe("prune50-float16")
+    with monkeypatch.context() as patched:
+        patched.setattr(module, "package", fails)
+        with pytest.raises(RunFailedError):
+            api.compress(source, recipes=first, **keywords)
+    for recipe in (other, first):
+        heard = Listener()
+        api.compress(source, recipes=recipe, progress=heard, **keywords)
+        assert "pruning to 50 %" not in heard.tasks
+    assert len(list(tmp_path.glob("net-*"))) == 4
+    assert not list(tmp_path.glob(".*"))
 
 
 @pytest.mark.slow

@@ -1,9 +1,10 @@
 """The folder that the models of one call are written to, so that a killed call can be run again without `--overwrite`.
 
-While a call works, a hidden folder beside its models holds what was asked for and the weights of finished trainings,
-each request in a folder of its own, so that another call takes nothing from an interrupted one. A model counts as
-finished only if its record names the same recipe, source, data and settings, and its bytes are those that the record
-describes: what an earlier call left there, or a record that was written just before the kill, is made again.
+While a call works, a hidden folder beside its models holds the weights of finished trainings, each under all that
+decides it (`StageCache`), so that a corrected call does not train them again. Each request has a folder of its own in
+there, with what was asked for, so that another call takes no model from an interrupted one. A model counts as finished
+only if its record names the same recipe, source, data and settings, and its bytes are those that the record describes:
+what an earlier call left there, or a record that was written just before the kill, is made again.
 """
 
 from __future__ import annotations
@@ -62,14 +63,17 @@ def is_unfinished(folder: Path, name: str) -> bool:
 def _requests(folder: Path, name: str) -> list[Path]:
     """List the folders of calls that did not come to their end, one a request."""
     with contextlib.suppress(OSError):
-        return list((folder / f".{name}{_UNFINISHED}").iterdir())
+        return [path for path in (folder / f".{name}{_UNFINISHED}").iterdir() if path.is_dir()]
     return []
 
 
 def _release(request: Path, file: str) -> None:
     """Take from an interrupted call the leave to replace a file, which another call writes; without any, it is gone."""
-    for mark in (_WRITTEN, _REPLACED):
-        (request / f"{file}{mark}").unlink(missing_ok=True)
+    marks = [mark for kind in (_WRITTEN, _REPLACED) if (mark := request / f"{file}{kind}").exists()]
+    if not marks:
+        return
+    for mark in marks:
+        mark.unlink(missing_ok=True)
     with contextlib.suppress(OSError):
         if [path.name for path in request.iterdir()] == [_NOTE]:
             (request / _NOTE).unlink()
@@ -78,6 +82,9 @@ def _release(request: Path, file: str) -> None:
 
 class ModelFolder:
     """The models of one call.
+
+    Attributes:
+        stages: folder of the weights of finished trainings, also of other calls that did not come to their end.
 
     Args:
         folder: where they go.
@@ -98,7 +105,8 @@ class ModelFolder:
         self.folder, self.name = folder, name
         text = json.dumps(request, sort_keys=True, ensure_ascii=False)
         key = hashlib.sha256(text.encode("utf-8", "surrogatepass")).hexdigest()[:16]
-        self.unfinished = folder / f".{name}{_UNFINISHED}" / key
+        self.stages = folder / f".{name}{_UNFINISHED}"
+        self.unfinished = self.stages / key
         self._note = self.unfinished / _NOTE
         self._made = False
         # temporary files of a killed call; nobody else writes under these names
@@ -107,6 +115,7 @@ class ModelFolder:
                 for rest in folder.glob(f".{glob.escape(path.name)}.*.partial"):
                     rest.unlink(missing_ok=True)
         self.interrupted = self._is_same_request(text)
+        self._trained_before = frozenset() if self.interrupted else self._trained()
         check_not_in_the_way(folder, name, files, overwrite, self.unfinished)
         if not self.interrupted:
             write_text(self._note, text)
@@ -167,23 +176,29 @@ class ModelFolder:
         write_text(path, write_json({**read_json(path), "model": made.to_dict()}, indent=1) + "\n")
 
     def close(self) -> None:
-        """Remove what was kept for a killed call: all is made."""
+        """Remove what was kept for a killed call: all is made. Trainings stay where another call did not finish."""
         if not self.unfinished.is_dir():
             return
+        if _requests(self.folder, self.name) == [self.unfinished]:
+            for path in self.stages.glob("*.npz"):
+                path.unlink(missing_ok=True)
         # the note comes last: without it, finished models would be in the way of the same call
         for path in sorted(self.unfinished.iterdir(), key=lambda path: path == self._note):
             path.unlink(missing_ok=True)
-        with contextlib.suppress(OSError):  # another call may have begun
+        with contextlib.suppress(OSError):  # another call did not finish
             self.unfinished.rmdir()
-            self.unfinished.parent.rmdir()
+            self.stages.rmdir()
 
     def give_up(self) -> None:
         """Keep what an error left, so that the same call resumes there; where nothing was made, nothing is kept."""
-        if not self._made and not any(self.unfinished.glob("*.npz")):
+        if not self._made and self._trained() <= self._trained_before:
             self.close()
             if self._is_new:
                 with contextlib.suppress(OSError):  # something else is in it
                     self.folder.rmdir()
+
+    def _trained(self) -> frozenset[str]:
+        return frozenset(path.name for path in self.stages.glob("*.npz"))
 
     def _is_same_request(self, text: str) -> bool:
         try:
