@@ -5,7 +5,7 @@
     run = edgeclf.train("photos", epochs=30)
     models = edgeclf.compress(run.run, int8=True)
     report = edgeclf.bench(run.run, data="photos")
-    print(edgeclf.Classifier(models.models[0].path).predict("cat.jpg").labels[0].label)
+    print(edgeclf.Classifier(models.models[0].path).predict("cat.jpg").label)
 
 Names are loaded at their first use (PEP 562), so that `import edgeclf` is instant, and so that the edge side never
 imports TensorFlow.

@@ -29,6 +29,7 @@ GUIDE = (
     "docs/how-to/from-other-tools.md",
     "docs/how-to/gate.md",
     "docs/scripts.md",
+    "docs/how-to/own-program.md",
 )
 """In the order in which a reader meets them: what a page makes, later ones use."""
 TESTED_ELSEWHERE = {

@@ -56,8 +56,8 @@ def bench(
         sources: `.tflite` files, zoo names, run folders (all their compressed models), ensembles (the folder of one, or
             paths with a plus sign between them: `runs/a+runs/b`); one or several.
         data: labelled images to measure accuracy on; None: no accuracy.
-        split: which of its splits; `all`: every image that no run measured was trained on, for photos that are there to
-            judge models alone.
+        split: which of its splits; `all`: every image that no run measured has used, to train or to choose its epoch,
+            for photos that are there to judge models alone.
         baseline: a `.keras` or `.h5` network, or a float `.tflite` file; None: the `model.keras` of the first run
             folder.
         threads: thread counts to time, one or several.

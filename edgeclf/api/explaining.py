@@ -53,7 +53,7 @@ def explain(
         class_name: whose evidence is shown; None: the best class of each photo.
         recursive: take the images of subfolders too.
         overwrite: write into an `out` that is not empty.
-        runtime: `litert` or `tflite-runtime`.
+        runtime: `litert`, `tflite-runtime` or `tensorflow`.
         threads: number of threads of the interpreter.
         normalize: how pixels enter a network made elsewhere, as in `predict`.
         input_range: the same as a pair.

@@ -287,7 +287,7 @@ def verify(
 
     Args:
         model: a `.tflite` file, a run folder, or the name of a zoo model.
-        runtime: `litert`, `tflite-runtime`, `tensorflow`, or `onnxruntime` for `.onnx` files.
+        runtime: `litert`, `tflite-runtime` or `tensorflow`; an ONNX file carries no samples.
         normalize: as in `predict`: refused where the samples were computed with another.
         input_range: the same as a pair.
 

@@ -34,7 +34,11 @@ OPTIONS = (
     Option(
         "data", "Labelled images to measure accuracy on. Without: no accuracy.", metavar="DATA", complete=complete_data
     ),
-    Option("split", "train, validation, test, or all: all images that no run measured was trained on.", metavar="NAME"),
+    Option(
+        "split",
+        "train, validation, test, or all: all images that no run measured has used in training.",
+        metavar="NAME",
+    ),
     Option(
         "baseline",
         "The float network to compare to, such as a float .tflite. Default: the run folder's model.keras.",

@@ -60,13 +60,13 @@ TOKEN = Option(
 OPTIONS = (
     Option(
         "camera",
-        "0, /dev/video0, a video, a folder of images, rtsp:// or http://, picamera2, a GStreamer pipeline.",
+        "0, /dev/video0, a video, a folder, rtsp:// or http://, picamera2(:1), depth:FOLDER, a GStreamer pipeline.",
         metavar="SOURCE",
         complete=complete_path,
         panel=_SOURCE,
     ),
     Option("size", "Picture size to ask of the camera.", metavar="WIDTHxHEIGHT", parse=parse_size, panel=_SOURCE),
-    Option("rate", "Frames a second to ask of the camera.", metavar="FPS", panel=_SOURCE),
+    Option("rate", "Frames a second of the camera, or images of a folder.", metavar="FPS", panel=_SOURCE),
     Option(
         "every_frame",
         "Classify every frame of a file. Default: at its own rate, newest frame only.",

@@ -252,7 +252,7 @@ MODEL = Option(
 )
 RUNTIME = Option(
     "runtime",
-    "litert, tflite-runtime or tensorflow. Results differ between runtimes.",
+    "litert, tflite-runtime, tensorflow, or onnxruntime for .onnx files. Results differ between runtimes.",
     metavar="NAME",
     complete=complete_from(_runtimes),
 )

@@ -37,7 +37,7 @@ RANGE_IMAGES = 64
 class Classifier:
     """A model file that labels images; a `Predictor`.
 
-        Classifier("cifar10").predict("cat.jpg").labels[0].label
+        Classifier("cifar10").predict("cat.jpg").label
 
     Args:
         model: a file, a run folder, a name from the zoo, or a file that is read already.

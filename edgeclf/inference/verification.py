@@ -110,7 +110,7 @@ def _read_samples(file: ModelFile) -> Samples:
     file.check()
     made = file.provenance
     if made is None or not made.samples:
-        raise ModelError(f"{file.name}: carries no samples to verify (it was not made by edgeclf compress)")
+        raise ModelError(f"{file.name}: carries no samples to verify; .tflite files of edgeclf compress do")
     samples = read_samples(made.samples)
     if samples is None:
         formula = made.samples["formula"]

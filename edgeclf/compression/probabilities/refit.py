@@ -79,8 +79,9 @@ def refit(
         progress: where bars are shown.
 
     Raises:
-        ModelError: edgeclf did not make the model, or its graph ends in no softmax.
-        DataError: there are no validation images, too few of them, or their classes are not those of the model.
+        ModelError: edgeclf did not make the model, or it names no classes.
+        DataError: there are no validation images, too few of them, their classes are not those of the model, or its
+            graph ends in nothing that probabilities can be fitted on.
         InputError: `precision` is no fraction.
         OutputError: `out` is there already, or cannot be written.
     """

@@ -72,7 +72,8 @@ class LiveSettings(Record):
     Args:
         camera: `0`, a device, a video file, a folder of images, an address, a GStreamer pipeline, or `picamera2`.
         size: width and height to ask of a camera, pixels; None: 640 x 480.
-        rate: frames a second to ask of a camera; None: as fast as it is by default.
+        rate: frames a second to ask of a camera, or images a second of a folder; None: as fast as a camera is by
+            default, an image a second.
         every_frame: classify all frames of a file instead of the newest one.
         geometry: which part of a frame is looked at, and which way up.
         smoothing: how the label follows the probabilities of the frames.
