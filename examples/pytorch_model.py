@@ -5,7 +5,8 @@ PyTorch lives in an environment of its own:
     python -m venv torch-env && torch-env/bin/pip install torch litert-torch pillow
     torch-env/bin/python examples/pytorch_model.py photos birds.tflite --size 96
 
-`photos` has the folders train/CLASS and test/CLASS; test is not looked at here. edgeclf does the rest in its own:
+`photos` has the folders train/CLASS, validation/CLASS and test/CLASS, of which the network sees train alone. edgeclf, in
+an environment of its own, fits probabilities on validation, and measures on test:
 
     edgeclf compress birds.tflite --int8 --data photos --normalize torch --out small
     edgeclf bench small/birds-int8.tflite --data photos --baseline birds.tflite --normalize torch
@@ -21,7 +22,7 @@ from pathlib import Path
 import litert_torch
 import numpy as np
 import torch
-from PIL import Image
+from PIL import Image, ImageOps
 from torch import nn
 
 MEAN, STD = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)  # what `--normalize torch` stands for
@@ -59,7 +60,7 @@ def load(folder: Path, size: int) -> tuple[torch.Tensor, torch.Tensor, list[str]
     for label, name in enumerate(names):
         for path in sorted((folder / name).iterdir()):
             # BOX averages when shrinking, as edgeclf does; pixels of another filter would be others
-            photo = Image.open(path).convert("RGB").resize((size, size), Image.Resampling.BOX)
+            photo = ImageOps.exif_transpose(Image.open(path)).convert("RGB").resize((size, size), Image.Resampling.BOX)
             images.append((np.asarray(photo, np.float32) / 255 - MEAN) / STD)
             labels.append(label)
     pixels = torch.tensor(np.stack(images), dtype=torch.float32).permute(0, 3, 1, 2).contiguous()

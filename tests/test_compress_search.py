@@ -121,6 +121,13 @@ def test_a_kept_candidate_with_a_time_of_another_processor_is_timed_again_and_no
     assert report.search.picked.latency_ms < 900
 
 
+def test_settings_that_do_not_go_with_a_step_leave_it_out(source: Path, data: Dataset, tmp_path: Path) -> None:
+    report, _ = run(source, data, tmp_path, max_size=100_000, rounding="nearest")
+    assert report.search.holds
+    (refused,) = [one for one in report.search.refused if one.name == "qat"]
+    assert "leave rounding out" in refused.reason
+
+
 def refuse_to_look(*arguments: object) -> None:
     raise AssertionError("the test split was looked at for nothing")
 

@@ -233,6 +233,19 @@ def test_the_steps_of_a_layer_are_multiplied(name: str) -> None:
     np.testing.assert_array_equal(slowed[1], plain[1])
 
 
+def test_copies_on_further_devices_take_the_same_steps() -> None:
+    """TensorFlow names the copy of a variable on the second GPU `early/replica_1:0`."""
+    first, copy, other = (
+        tf_keras.backend.variable(np.zeros(3), name=name) for name in ("early", "early/replica_1", "replica_1/late")
+    )
+    optimizer = build_optimizer(0.1, OptimizerSettings("sgd", 0.0, factors={first.name: 0.25}))
+    optimizer.build([first, copy, other])
+    optimizer.apply_gradients([(tf_keras.backend.constant([1.0, -2.0, 3.0]), one) for one in (first, copy, other)])
+    assert "/replica_1:" in copy.name
+    np.testing.assert_array_equal(first.numpy(), copy.numpy())
+    np.testing.assert_allclose(4 * first.numpy(), other.numpy(), rtol=1e-6)
+
+
 def test_averages_of_weights_follow_their_definition_and_leave_the_weights_alone() -> None:
     model = tf_keras.Sequential([layers.Dense(1, use_bias=False, input_shape=(1,)), layers.BatchNormalization()])
     model.layers[0].set_weights([np.ones((1, 1))])

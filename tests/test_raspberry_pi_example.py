@@ -338,8 +338,13 @@ def test_a_wheel_of_ones_own(tmp_path: Path) -> None:
     board = Board(tmp_path)
     wheel = tmp_path / "edgeclf-9-py3-none-any.whl"
     wheel.touch()
+    both = [f"install --upgrade {wheel}[web]", f"install --force-reinstall --no-deps {wheel}"]
     assert board.install(str(wheel)).returncode == 0
-    assert board.asked("pip") == [f"install --upgrade {wheel}[web]", f"install --force-reinstall --no-deps {wheel}"]
+    assert board.asked("pip") == both
+    # as README.md calls it, from the folder that the wheel was copied to
+    done = board.install(wheel.name, cwd=tmp_path)
+    assert done.returncode == 0, done.stderr
+    assert board.asked("pip") == 2 * both
 
 
 @pytest.mark.parametrize(

@@ -62,10 +62,10 @@ edge_packages() {
 environment() {
     folder=$1
     shift
-    wanted="$* $("$python" -V) $(cat pyproject.toml constraints.txt | cksum)"
+    wanted="$* $("$python" -V) $(cat pyproject.toml constraints*.txt | cksum)"
     [ "$(cat "$folder/.installed" 2>/dev/null)" = "$wanted" ] && return 0
     say "installing into $folder: $*"
-    [ -x "$folder/bin/python" ] || quietly "$python" -m venv "$folder"
+    [ "$("$folder/bin/python" -V 2>/dev/null)" = "$("$python" -V)" ] || quietly "$python" -m venv --clear "$folder"
     rm -f "$folder/.installed"
     quietly "$folder/bin/python" -m pip install --disable-pip-version-check "$@"
     printf '%s' "$wanted" >"$folder/.installed"

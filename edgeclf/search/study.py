@@ -178,7 +178,7 @@ class Study:
         with quiet():
             trial = self._study.ask()
         if self._heartbeat is not None:  # at once: one without any would run for ever if this process died here
-            self._storage.record_heartbeat(self._key(trial.number))
+            patiently(lambda: self._storage.record_heartbeat(self._key(trial.number)))
         earlier, plan = [one for one in self._trials() if one.number < trial.number], trial.user_attrs.get(PLAN)
         if plan is None:
             # another worker took the one that was waiting, or the last that may be suggested
@@ -221,7 +221,7 @@ class Study:
             import optuna
 
             with quiet():
-                optuna.storages.fail_stale_trials(self._study)
+                patiently(lambda: optuna.storages.fail_stale_trials(self._study))
 
     def _wait_again(self, number: int) -> None:
         from optuna.trial import TrialState
@@ -238,7 +238,7 @@ class Study:
         return cast(int, self._storage.get_trial_id_from_study_id_trial_number(study, number))
 
     def _trials(self) -> list[FrozenTrial]:
-        return cast("list[FrozenTrial]", self._study.get_trials(deepcopy=False))
+        return cast("list[FrozenTrial]", patiently(lambda: self._study.get_trials(deepcopy=False)))
 
 
 def open_study(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
@@ -119,13 +120,17 @@ def _squared_norm(layer: Any) -> float:
     return float(np.clip(np.square(kernel).sum(axis=axes).mean(), *_NORMS))
 
 
+_REPLICA = re.compile(r"/replica_\d+(?=:\d+$)")
+"""What TensorFlow adds to the name of a variable for its copies on further devices."""
+
+
 class _Steps:
     """Multiplies the steps of an optimizer of tf-keras, and leaves the averages of weights where they are."""
 
     factors: Mapping[str, float] = {}
 
     def update_step(self, gradient: Any, variable: Any) -> None:
-        factor = self.factors.get(variable.name, 1.0)
+        factor = self.factors.get(_REPLICA.sub("", variable.name), 1.0)
         if factor == 1:
             super().update_step(gradient, variable)  # type: ignore[misc]
             return

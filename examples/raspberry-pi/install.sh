@@ -8,6 +8,7 @@
 #
 # Run it again to update: settings in /etc/edgeclf/live.env stay as they are. README.md explains each step.
 set -eu
+called_from=$PWD
 cd "$(dirname "$0")"
 
 fail() {
@@ -20,7 +21,8 @@ wheel=
 for argument in "$@"; do
     case $argument in
     --csi) csi=yes ;;
-    *.whl) wheel=$argument ;;
+    /*.whl) wheel=$argument ;;
+    *.whl) wheel=$called_from/$argument ;;
     *) fail "unknown argument $argument; usage: sudo sh install.sh [--csi] [WHEEL]" ;;
     esac
 done

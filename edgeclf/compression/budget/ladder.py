@@ -85,7 +85,7 @@ def make_ladder(means: Means, budget: Budget, plain: Measured) -> tuple[Rung, ..
         plain: the first of the bases, measured: what makes it neither smaller nor faster is left out where it
             has to be.
     """
-    needed = needed_shrink(budget, plain)
+    needed, wanted = needed_shrink(budget, plain), wanted_shrink(budget, plain)
     rungs = [Rung.of(base, means.calibration) for base in means.bases]
     as_large = needed == 0
     if as_large and budget.max_drop is not None:
@@ -94,21 +94,30 @@ def make_ladder(means: Means, budget: Budget, plain: Measured) -> tuple[Rung, ..
         return tuple(rungs)
     if as_large and budget.max_drop is not None:
         rungs += _with_steps(means, ("qat",))
-    for more in SHRINK_STEPS if needed > 0 else ():
-        fraction = min(means.most_shrunk, math.ceil(round((needed + more) / _ROUND, 6)) * _ROUND)
+    for more in SHRINK_STEPS if wanted > 0 else ():
+        fraction = min(means.most_shrunk, math.ceil(round((wanted + more) / _ROUND, 6)) * _ROUND)
         shrunk = {"shrink_fraction": round(fraction, 4)}
         rungs += _with_steps(means, ("shrink",), shrunk) + _with_steps(means, ("shrink", "qat"), shrunk)
     return tuple({str(rung.to_dict()): rung for rung in rungs}.values())
 
 
 def needed_shrink(budget: Budget, plain: Measured) -> float:
-    """Return the fraction of the network that has to go, if size and time are in proportion; 0: none."""
+    """Return the fraction of the network that has to go whatever the noise of a time is; 0: none."""
+    return _shrink(budget, plain, _TIME_NOISE)
+
+
+def wanted_shrink(budget: Budget, plain: Measured) -> float:
+    """Return the fraction of the network that has to go by what was measured, if size and time are in proportion."""
+    return _shrink(budget, plain, 1.0)
+
+
+def _shrink(budget: Budget, plain: Measured, noise: float) -> float:
     ratios = [1.0]
     if budget.max_size is not None:
         ratios.append(budget.max_size / plain.size_bytes)
     if budget.max_latency is not None and plain.latency_ms:
         ratio = budget.max_latency / plain.latency_ms
-        ratios.append(1.0 if ratio * _TIME_NOISE >= 1 else ratio)
+        ratios.append(1.0 if ratio * noise >= 1 else ratio)
     return 1 - min(ratios)
 
 
@@ -117,11 +126,11 @@ def make_space(means: Means, budget: Budget, plain: Measured) -> Space:
     if not means.may_train:
         return {}
     space: dict[str, Range] = {}
-    known, needed = setting_types(), needed_shrink(budget, plain)
-    if "shrink" in means.steps and needed > 0:
-        low = min(means.most_shrunk, max(_ROUND, needed))
+    known, wanted = setting_types(), wanted_shrink(budget, plain)
+    if "shrink" in means.steps and wanted > 0:
+        low = min(means.most_shrunk, max(_ROUND, wanted))
         space["shrink_fraction"] = Range(round(low, 4), means.most_shrunk)
-    elif needed > 0:
+    elif needed_shrink(budget, plain) > 0:
         return {}
     if "qat" in means.steps and budget.max_drop is not None and _can(means, ("qat",)):
         space["qat_epochs"] = Range(3, 30, log=True, whole=True)

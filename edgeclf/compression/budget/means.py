@@ -41,8 +41,8 @@ def find_means(
         if kind != "tf-keras" or data is None or not context.labelled:
             refused.append(Refused(name, "it needs a tf-keras network and labelled images"))
             continue
-        (step,) = with_settings(Recipe((STEPS[name](),)), plan.settings).steps
         try:
+            (step,) = with_settings(Recipe((STEPS[name](),)), plan.settings).steps
             if isinstance(step, Shrink):  # its own fraction is none that is searched for
                 most_shrunk = min(most_shrunk, step.most_fraction(context.original))
             else:
