@@ -5,8 +5,8 @@ PyTorch lives in an environment of its own:
     python -m venv torch-env && torch-env/bin/pip install torch litert-torch pillow
     torch-env/bin/python examples/pytorch_model.py photos birds.tflite --size 96
 
-`photos` has the folders train/CLASS, validation/CLASS and test/CLASS, of which the network sees train alone. edgeclf, in
-an environment of its own, fits probabilities on validation, and measures on test:
+`photos` has the folders train/CLASS, validation/CLASS and test/CLASS, of which the network sees train alone. edgeclf,
+in an environment of its own, fits probabilities on validation, and measures on test:
 
     edgeclf compress birds.tflite --int8 --data photos --normalize torch --out small
     edgeclf bench small/birds-int8.tflite --data photos --baseline birds.tflite --normalize torch

@@ -1,14 +1,15 @@
 """Decides which candidates hold a budget, so that the promise survives having looked at many of them.
 
 Each candidate that is compared with the limit of the drop is a look at the same validation images: with enough looks
-one passes by luck. The probability that a candidate passes whose true drop is the limit is therefore spent
-(Bonferroni, with unequal parts): at most 5 % over all looks, however many. The first one gets 2.5 %, which makes its
-bound the upper end of the usual 95 % interval; look number k from the second on gets 2.5 % / (k (k - 1)), which add up
-to the other 2.5 %. These are the levels at which intervals are asked for. What a candidate passes with whose true drop is
-the limit was computed exactly (`tools/benchmarks/budget_looks.py`): 2.4 to 6.0 % at the first look, and at one of ten 4.6
-to 12.7 %, the most where images are lost and none gained, which the interval of a paired difference is too narrow for. A
-candidate whose training chose its epoch by validation images counts as many looks as there were
-states to choose from. Candidates that break another limit are no looks: they could not pass.
+one passes by luck. The probability that a candidate passes whose true drop is the limit is therefore spent (Bonferroni,
+with unequal parts): 5 % over all looks, however many. The first one gets 2.5 %, which makes its bound the upper end of
+the usual 95 % interval; look number k from the second on gets 2.5 % / (k (k - 1)), which add up to the other 2.5 %. A
+candidate whose training chose its epoch by validation images counts as many looks as there were states to choose from.
+Candidates that break another limit are no looks: they could not pass.
+
+These are the levels at which intervals are asked for. What passes by luck, computed exactly
+(`tools/benchmarks/budget_looks.py`), is 2.4 to 6.0 % at the first look, and 4.6 to 12.7 % at one of ten: the most where
+images are lost and none gained, for which the interval of a paired difference is too narrow on one side.
 """
 
 from __future__ import annotations
