@@ -19,7 +19,7 @@ pytest.importorskip("optuna")
 from optuna.exceptions import StorageInternalError
 
 from edgeclf.errors import InputError, OutputError, RunFailedError
-from edgeclf.search import Asked, Choice, Evaluation, Finished, Range, RefusedTrialError, open_study
+from edgeclf.search import Asked, Choice, Evaluation, Finished, Range, RefusedTrialError, open_study, storage
 from edgeclf.search.storage import patiently, show_url
 
 SPACE = {"rate": Range(1e-4, 1.0, log=True), "epochs": Range(1, 9, whole=True), "kind": Choice(("a", "b"))}
@@ -35,6 +35,29 @@ def bowl(asked: Asked) -> Evaluation:
         return Evaluation(asked.plan["score"], {"from": "plan"})
     values = asked.suggest(SPACE)
     return Evaluation(abs(float(values["rate"]) - 0.01), values)
+
+
+def test_a_database_that_is_away_for_a_moment_is_waited_for_wherever_it_is_read(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    import optuna
+
+    study, calls = open_study("s", tmp_path / "study.journal"), []
+    study.enqueue([{"score": 3.0}])
+    read = optuna.Study.get_trials
+
+    def away(self: optuna.Study, *arguments: Any, **named: Any) -> Any:
+        calls.append(1)
+        if len(calls) % 3 == 1:
+            raise optuna.exceptions.StorageInternalError("the database restarts")
+        return read(self, *arguments, **named)
+
+    monkeypatch.setattr(optuna.Study, "get_trials", away)
+    monkeypatch.setattr(storage, "_FIRST_PAUSE", 0.0)
+    study.run(bowl, done=never)
+    assert [one.score for one in study.finished()] == [3.0]
+    assert study.keep("space", lambda: [1]) == [1]
+    assert len(calls) > 4
 
 
 def test_what_was_enqueued_comes_first_and_only_once(tmp_path: Path) -> None:

@@ -106,12 +106,12 @@ class Study:
     def keep(self, name: str, make: Callable[[], Any]) -> Any:
         """Keep what `make` returns, of JSON's own types, with the study, unless it has something of this name; returns
         what it has."""
-        if name not in self._study.user_attrs:
+        if name not in self._kept():
             made = make()
             # which may take a while: another worker may have been first
-            if name not in self._study.user_attrs:
-                self._study.set_user_attr(name, made)
-        return self._study.user_attrs[name]
+            if name not in self._kept():
+                patiently(lambda: self._study.set_user_attr(name, made))
+        return self._kept()[name]
 
     def finished(self) -> tuple[Finished, ...]:
         """Return the trials that came to their end, by number."""
@@ -236,6 +236,9 @@ class Study:
     def _key(self, number: int) -> int:
         study = self._storage.get_study_id_from_name(self._study.study_name)
         return cast(int, self._storage.get_trial_id_from_study_id_trial_number(study, number))
+
+    def _kept(self) -> dict[str, Any]:
+        return cast("dict[str, Any]", patiently(lambda: self._study.user_attrs))
 
     def _trials(self) -> list[FrozenTrial]:
         return cast("list[FrozenTrial]", patiently(lambda: self._study.get_trials(deepcopy=False)))
