@@ -231,7 +231,7 @@ def compress(
         fit_probabilities: fit a temperature, a threshold for "unknown" and a check of features on the outputs of each
             model for the validation images; they go into the file.
         precision: fraction of named photos that shall be right, at the lower end of its 95 % interval, however many
-            photos become "unknown"; None: at most one in twenty photos of known things does.
+            photos become "unknown"; None: about one in twenty photos of known things does, at most.
         progress: where bars are shown.
         settings: of the steps and exporters, such as `qat_epochs`, or `batch_size` for all steps that have it. And the
             fields of `edgeclf.compression.budget.limits.Budget`: with a limit (`max_drop` in percentage points,

@@ -35,7 +35,7 @@ def refit(
         data: labelled images with a validation split that did not train the model.
         out: the new file; None: the model itself, which `overwrite` must allow.
         precision: fraction of named images that must be right, at the lower end of its 95 % interval, however many are
-            refused; None: at most 5 % of known images are refused.
+            refused; None: about 5 % of known images are refused at most.
         overwrite: replace `out`.
         progress: where bars are shown.
 

@@ -134,8 +134,8 @@ OPTIONS = (
     ),
     Option(
         "precision",
-        "Choose that threshold such that this fraction of named photos is right. Default: it refuses at most 5 % of "
-        "known photos.",
+        "Choose that threshold such that this fraction of named photos is right. Default: it refuses about 5 % of "
+        "known photos at most.",
         metavar="FRACTION",
     ),
     Option("overwrite", "Replace existing models."),

@@ -31,7 +31,7 @@ OPTIONS = (
     Option(
         "precision",
         "Fraction of named images that must be right, however many are then called unknown. "
-        "Default: at most 5 % of known images are called unknown.",
+        "Default: about 5 % of known images at most are called unknown.",
         metavar="FRACTION",
     ),
     Option("overwrite", "Replace the file."),

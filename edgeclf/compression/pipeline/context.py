@@ -29,7 +29,7 @@ class RecipeContext(StepContext):
         choice: of the network, by a budget that the user asked for; None: there was none.
         fit_probabilities: whether temperature, threshold and feature space are fitted on validation images.
         float_batch: images that the float network is called with at once; a SavedModel may know one batch size alone.
-        precision: that the threshold is chosen for; None: it refuses at most one in twenty known photos.
+        precision: that the threshold is chosen for; None: it refuses about one in twenty known photos, at most.
         load_before: load of the machine before the recipes began to work; None: unknown.
         selected: whether some of the scored images chose the epoch of the float network that was kept.
     """

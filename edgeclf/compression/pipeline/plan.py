@@ -30,7 +30,7 @@ class CompressPlan(Record):
             None: that of the run, else `stretch`.
         fit_probabilities: fit temperature, threshold for unknown and feature space on validation images of each model.
         precision: fraction of shown images that must be right, at the lower end of its 95 % interval, however many
-            photos that refuses; None: at most one in twenty known photos is refused.
+            photos that refuses; None: about one in twenty known photos is refused, at most.
         labels: class names in the order of the outputs of a network from elsewhere; None: a list beside it, else the
             sorted names of the data's classes.
         out: folder for the models; None: the run's `compressed/`, else a folder `compressed` beside `source`.

@@ -12,7 +12,8 @@ from edgeclf.measure.calibration import most_events, upper_bound
 from edgeclf.measure.paired_interval import clopper_pearson_interval
 
 MOST_REFUSED = 0.05
-"""Fraction of known images that may be called unknown, at most, with a confidence of 95 %."""
+"""Fraction of known images that may be called unknown, at most, with a confidence of 95 %, by what images refuse of
+themselves; where probability and features both refuse, what is promised (`refused_bound`) is a little more."""
 _MARGIN = 1e-6
 _TRIALS = 20
 """Thresholds that are tried for a precision, besides the least strict one."""
@@ -49,7 +50,9 @@ def choose_thresholds(
     """Choose the strictest rule that refuses few enough known images, or one that is right often enough.
 
     Both parts of the rule refuse equally many images where they act alone, so that neither is given more weight than
-    the other by a guess at what unknown images are like.
+    the other by a guess at what unknown images are like. Where both act, the bound counts one more image as refused
+    than is: the rule is set by two of the images, and each of them takes one of the equally likely parts that n images
+    divide all others into (Wilks, 1941, and Tukey, 1947, on tolerance regions).
 
     Args:
         confidence: float64[N], probability of the best class of known images.
@@ -64,9 +67,10 @@ def choose_thresholds(
     count, notes = len(confidence), []
     if not count:
         raise ValueError("thresholds need at least one image")
+    further = 0 if distances is None else 1
     allowed = most_events(count, MOST_REFUSED)
     if allowed is None:
-        bound = upper_bound(0, count)
+        bound = upper_bound(further, count)
         notes.append(
             f"{count} validation images cannot show that at most {MOST_REFUSED:.0%} of known photos are refused: even "
             f"with none refused it may be {bound:.1%}; the threshold refuses none of them"
@@ -98,7 +102,8 @@ def choose_thresholds(
     if limit is not None:
         limit *= 1 + _MARGIN
     shown = _shown(confidence, distances, threshold, limit)
-    return Thresholds(threshold, limit, shown, upper_bound(int((~shown).sum()), count), tuple(notes), promised)
+    bound = upper_bound(min(count, int((~shown).sum()) + further), count)
+    return Thresholds(threshold, limit, shown, bound, tuple(notes), promised)
 
 
 def _just_below(threshold: float, confidence: Floats) -> float:
