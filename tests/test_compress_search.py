@@ -126,6 +126,8 @@ def test_settings_that_do_not_go_with_a_step_leave_it_out(source: Path, data: Da
     assert report.search.holds
     (refused,) = [one for one in report.search.refused if one.name == "qat"]
     assert "leave rounding out" in refused.reason
+    with pytest.raises(InputError, match="distill must be 0 to 1, got 2"):
+        run(source, data, tmp_path / "wrong", max_size=100_000, qat_distill=2)
 
 
 def refuse_to_look(*arguments: object) -> None:

@@ -129,6 +129,8 @@ def test_only_the_web_is_asked() -> None:
         assert not is_address(name)
     with pytest.raises(ImageError, match="expected an address"):
         download_image("file:///etc/passwd")
+    with pytest.raises(ImageError, match="expected a host in ASCII"):
+        download_image("http://straße.example/x.png")
     with pytest.raises(ImageError, match=r"cannot be downloaded \(connection refused\)"):
         download_image("http://127.0.0.1:1/x.png")
     assert np.array_equal(IMAGES[3][..., 0], cv2.imdecode(np.frombuffer(PNG, np.uint8), cv2.IMREAD_GRAYSCALE))

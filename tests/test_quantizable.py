@@ -146,7 +146,6 @@ def test_activations_that_tfmot_knows_are_trained_and_converted(
     assert float_operators(parse(Path(made.path).read_bytes())) == ()
 
 
-@pytest.mark.slow
 def test_the_range_of_a_layer_that_is_called_twice_holds_both_calls() -> None:
     tf_keras.utils.set_random_seed(0)
     inputs = layers.Input((16, 16, 3))
@@ -166,6 +165,7 @@ def test_the_range_of_a_layer_that_is_called_twice_holds_both_calls() -> None:
     assert largest > 10 * float(np.max(tf_keras.Model(inputs, x)(PIXELS.astype(np.float32))))
 
 
+@pytest.mark.slow
 def test_a_base_used_as_one_layer(data: Dataset, tmp_path: Path) -> None:
     """The way of Keras' transfer learning guide: augmentation, scaling, a base called as a layer, a head."""
     base = tf_keras.Sequential(

@@ -139,7 +139,7 @@ def test_after_a_killed_overwrite_no_other_call_replaces_finished_models(tmp_pat
 
 def test_other_calls_take_nothing_from_an_interrupted_one(tmp_path: Path) -> None:
     first = folder(tmp_path, files=("int8.tflite",))  # and killed after a training and a model
-    StageCheckpoints(first.stages, "stage").save("pruning", [np.arange(3.0)])
+    StageCheckpoints(first.stages, "stage", first.unfinished).save("pruning", [np.arange(3.0)])
     first.write("int8.tflite", b"model", made(tmp_path), "key")
     folder(tmp_path, {"calibration": 20}, ("float32.tflite",)).give_up()  # a call that is refused later on
     other = folder(tmp_path, {"calibration": 50}, ("float16.tflite",))
@@ -147,7 +147,7 @@ def test_other_calls_take_nothing_from_an_interrupted_one(tmp_path: Path) -> Non
     other.close()
     again = folder(tmp_path, files=("int8.tflite",))
     assert again.finished("int8.tflite", "key") is not None
-    assert StageCheckpoints(again.stages, "stage").load("pruning") is not None
+    assert StageCheckpoints(again.stages, "stage", again.unfinished).load("pruning") is not None
     # a model that another call has finished meanwhile is its own
     other = folder(tmp_path, {"calibration": 40}, ("int8.tflite",))
     other.write("int8.tflite", b"another", made(tmp_path), "another key")
@@ -160,14 +160,36 @@ def test_other_calls_take_nothing_from_an_interrupted_one(tmp_path: Path) -> Non
 
 def test_a_finished_training_is_kept_after_an_error_and_removed_at_the_end(tmp_path: Path) -> None:
     first = folder(tmp_path)
-    StageCheckpoints(first.stages, "stage").save("pruning", [np.arange(3.0)])
+    StageCheckpoints(first.stages, "stage", first.unfinished).save("pruning", [np.arange(3.0)])
     first.give_up()
     again = folder(tmp_path)
-    weights = StageCheckpoints(again.stages, "stage").load("pruning")
+    weights = StageCheckpoints(again.stages, "stage", again.unfinished).load("pruning")
     assert weights is not None
     np.testing.assert_array_equal(weights[0], np.arange(3.0))
     again.close()
     assert not list(tmp_path.iterdir())
+
+
+def test_trainings_that_no_unfinished_call_has_are_removed(tmp_path: Path) -> None:
+    killed = folder(tmp_path, files=("int8.tflite",))
+    StageCheckpoints(killed.stages, "stage", killed.unfinished).save("pruning", [np.arange(3.0)])
+    corrected = folder(tmp_path, {"calibration": 20}, ("int8.tflite",))
+    for stage in ("stage", "another"):
+        checkpoints = StageCheckpoints(corrected.stages, stage, corrected.unfinished)
+        assert (checkpoints.load("pruning") is None) is (stage == "another")
+        checkpoints.save("pruning", [np.ones(2)])
+    corrected.write("int8.tflite", b"model", made(tmp_path), "key")
+    corrected.close()
+    assert len(list(killed.stages.glob("*.npz"))) == 1, "that of the killed call"
+    again = folder(tmp_path, files=("int8.tflite",), overwrite=True)
+    again.close()
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["net-int8.json", "net-int8.tflite"]
+    # one that trained nothing yet is in nobody's way
+    folder(tmp_path, {"calibration": 5}, ("float16.tflite",))  # and killed
+    last = folder(tmp_path, {"calibration": 6}, ("float16.tflite",))
+    last.write("float16.tflite", b"model", made(tmp_path, "float16"), "key")
+    last.close()
+    assert not list(tmp_path.glob(".*"))
 
 
 def test_weights_of_another_stage_or_damaged_ones_are_not_taken(tmp_path: Path) -> None:

@@ -76,14 +76,17 @@ def test_one_output_that_is_no_probability_is_refused(activation: str, tmp_path:
             load_network(tmp_path / name)
 
 
-@pytest.mark.parametrize("how", ["operation", "cast", "pooled"])
+@pytest.mark.parametrize("how", ["operation", "cast", "pooled", "map"])
 def test_operations_of_keras_3_at_the_end(how: str, tmp_path: Path) -> None:
     layers = keras.layers
     keras.utils.set_random_seed(0)
     inputs = layers.Input((SIDE, SIDE, 3))
     x = layers.Conv2D(1 if how == "pooled" else 8, 3, strides=2)(layers.Rescaling(1 / 255)(inputs))
-    x = layers.GlobalAveragePooling2D()(x)
-    if how != "pooled":
+    if how == "map":
+        x = layers.Flatten()(keras.ops.sigmoid(layers.Conv2D(1, x.shape[1])(x)))
+    else:
+        x = layers.GlobalAveragePooling2D()(x)
+    if how in ("operation", "cast"):
         x = keras.ops.sigmoid(layers.Dense(1)(x))
     model = keras.Model(inputs, keras.ops.cast(x, "float32") if how == "cast" else x)
     model.save(tmp_path / "net.keras")
@@ -103,7 +106,10 @@ def test_an_average_of_probabilities_is_no_log_odds(tmp_path: Path) -> None:
     network(keras, layers.Conv2D(1, 1, activation="sigmoid"), layers.GlobalAveragePooling2D()).save(
         tmp_path / "net.keras"
     )
-    for name in ("net.h5", "net", "net.keras"):
+    inputs = layers.Input((SIDE, SIDE, 3))
+    maps = keras.ops.sigmoid(layers.Conv2D(1, 3)(inputs))
+    keras.Model(inputs, layers.GlobalAveragePooling2D()(maps)).save(tmp_path / "operation.keras")
+    for name in ("net.h5", "net", "net.keras", "operation.keras"):
         with pytest.raises(ModelError, match="one output that ends in an average of probabilities; expected a sigmoid"):
             load_network(tmp_path / name)
 

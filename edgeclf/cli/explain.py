@@ -8,7 +8,7 @@ from typing import Any
 from edgeclf import api
 from edgeclf.cli.commands import Command
 from edgeclf.cli.fit_options import FIT
-from edgeclf.cli.options import INPUT_RANGE, LABELS, MODEL, NORMALIZE, RUNTIME, Option, Table, complete_path
+from edgeclf.cli.options import INPUT_RANGE, LABELS, MODEL, NORMALIZE, TFLITE_RUNTIME, Option, Table, complete_path
 from edgeclf.cli.session import Outcome, Session
 
 OPTIONS = (
@@ -34,7 +34,7 @@ OPTIONS = (
     ),
     Option("recursive", "Search subfolders of folders too."),
     Option("overwrite", "Write into an --out that is not empty."),
-    RUNTIME,
+    TFLITE_RUNTIME,
     Option("threads", "Threads of the interpreter.", metavar="N", minimum=1),
     NORMALIZE,
     INPUT_RANGE,

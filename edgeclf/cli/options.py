@@ -6,7 +6,7 @@ import inspect
 import types
 import typing
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -256,6 +256,7 @@ RUNTIME = Option(
     metavar="NAME",
     complete=complete_from(_runtimes),
 )
+TFLITE_RUNTIME = replace(RUNTIME, help="litert, tflite-runtime or tensorflow. Results differ between runtimes.")
 LABELS = Option(
     "labels",
     "Class names, one a line in the order of the outputs. Default: those in the model, or labels.txt beside it.",

@@ -6,7 +6,7 @@ from typing import Any
 
 from edgeclf import api
 from edgeclf.cli.commands import Command
-from edgeclf.cli.options import INPUT_RANGE, MODEL, NORMALIZE, RUNTIME, Table
+from edgeclf.cli.options import INPUT_RANGE, MODEL, NORMALIZE, TFLITE_RUNTIME, Table
 from edgeclf.cli.session import Outcome, Session
 
 
@@ -23,6 +23,6 @@ def verify(session: Session, values: dict[str, Any]) -> Outcome:
 
 COMMAND = Command(
     verify,
-    (Table(lambda: api.verify, (MODEL, RUNTIME, NORMALIZE, INPUT_RANGE)),),
+    (Table(lambda: api.verify, (MODEL, TFLITE_RUNTIME, NORMALIZE, INPUT_RANGE)),),
     examples=("edgeclf verify cifar10", "edgeclf verify model.tflite --runtime tflite-runtime"),
 )

@@ -22,9 +22,15 @@ def unfreeze(model: Any) -> None:
 
     Networks are saved with the layers frozen that a training left as they were; pruned or shrunk, those need it most.
     """
+    model.trainable = True  # with all layers inside
+    freeze_scaling(model)
+
+
+def freeze_scaling(model: Any) -> None:
+    """Let edgeclf's own scaling, and a reversal of the colors, be as they are in training."""
     for layer in all_layers(model):
-        if not is_input_scaling(layer):
-            layer.trainable = True
+        if is_input_scaling(layer):
+            layer.trainable = False
 
 
 def is_input_scaling(layer: Any) -> bool:

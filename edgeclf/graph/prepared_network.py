@@ -21,7 +21,7 @@ from edgeclf.artifact.tflite_source_editor import SourceEditor
 from edgeclf.errors import ModelError
 from edgeclf.graph.flatten import flatten
 from edgeclf.graph.float_network import FloatNetwork
-from edgeclf.graph.inner_scaling import PREPARED_SCALING
+from edgeclf.graph.inner_scaling import PREPARED_SCALING, freeze_scaling
 from edgeclf.graph.private_apis import calls_of, has_graph, is_self_contained, producer, readers
 from edgeclf.graph.reparameterize import fold_branches
 from edgeclf.graph.rewire import rewire
@@ -59,6 +59,7 @@ def prepare_network(network: FloatNetwork) -> FloatNetwork:
     if idle or not is_self_contained(model):
         model = rewire(model, removed=idle)
     model, folded = fold_branches(model)
+    freeze_scaling(model)
     if folded:
         note = f"{counted(folded, 'block')} of parallel branches folded into one convolution each"
         network = replace(network, notes=(*network.notes, note))

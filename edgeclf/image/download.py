@@ -93,14 +93,17 @@ def _download(address: str, end: float, largest: int) -> bytes | ImageError:
 
 
 def _encode(address: str) -> str:
-    """Return an address in ASCII, as browsers send it: the host by IDNA, the rest in UTF-8 (RFC 3987, section 3.1)."""
+    """Return an address in ASCII: what stands behind the host in UTF-8 (RFC 3987, section 3.1).
+
+    Raises:
+        ImageError: its host is not in ASCII. Python's `idna` is that of 2003, and of some names makes another host.
+    """
     if address.isascii():
         return address
     parts = urllib.parse.urlsplit(address)
-    host = parts.netloc if parts.netloc.isascii() else parts.netloc.encode("idna").decode("ascii")
-    return urllib.parse.urlunsplit(
-        parts._replace(netloc=host, path=_quote(parts.path), query=_quote(parts.query), fragment="")
-    )
+    if not parts.netloc.isascii():
+        raise ImageError("expected a host in ASCII; write it as browsers show it when copied (xn--...)")
+    return urllib.parse.urlunsplit(parts._replace(path=_quote(parts.path), query=_quote(parts.query), fragment=""))
 
 
 def _quote(part: str) -> str:

@@ -24,6 +24,7 @@ from edgeclf.keras_files.input_range import choose_input_range, describe_own_inp
 from edgeclf.keras_files.loading import load_network
 from edgeclf.progress import SILENT, Progress
 
+_ROUNDING = 1e-3
 Floats = npt.NDArray[np.float32]
 
 
@@ -84,4 +85,6 @@ class NetworkExplainer:
     def explain(self, image: Pixels, index: int | None) -> tuple[Floats, Floats]:
         """Compute probabilities float32[C] and the map float32[h, w] of a class (None: the best)."""
         outputs, values = self._grad_cam.explain(image, index)
-        return outputs if self._probabilities else to_probabilities(outputs, "logits"), values
+        is_distribution = bool((outputs >= 0).all()) and abs(float(outputs.sum()) - 1) < _ROUNDING
+        known = self._probabilities or is_distribution
+        return outputs if known else to_probabilities(outputs, "logits"), values

@@ -36,9 +36,9 @@ def call_in_float32(model: Any, name: str, trust_model: bool) -> tuple[Callable[
     found = _name_activation(last)
     if found == "GlobalAveragePooling2D":
         averaged = _name_activation(_find_activated(before)[0])
-        found = AVERAGED if averaged in ("sigmoid", "softmax") else "linear"
+        found = AVERAGED if averaged.lower() in ("sigmoid", "softmax") else "linear"
     elif found == "Sigmoid" and not inside:  # `keras.ops.sigmoid`, which has no activation that could be changed
-        network, found = keras.Model(network.inputs, before), "sigmoid"
+        network, found = keras.Model(network.inputs, keras.layers.Flatten()(before)), "sigmoid"
     elif found == "sigmoid":
         last.activation = keras.activations.linear
     check_one_output(found, name)

@@ -60,7 +60,7 @@ class Asked:
         if self._sampler is not None:
             self._trial.study.sampler, self._sampler = self._sampler(), None
         with quiet():
-            return {name: part.suggest(name, self._trial) for name, part in space.items()}
+            return patiently(lambda: {name: part.suggest(name, self._trial) for name, part in space.items()})
 
     def report(self, step: int, score: float) -> bool:
         """Record an intermediate score; returns whether the trial should be given up.
@@ -198,7 +198,7 @@ class Study:
 
         outcome: dict[str, Any] = {"state": TrialState.PRUNED}
         try:
-            with beating(self._storage, self._key(trial.number), self._heartbeat):
+            with beating(self._storage, patiently(lambda: self._key(trial.number)), self._heartbeat):
                 found = evaluate(Asked(trial, sampler))
         except RefusedTrialError as error:
             kept: dict[str, Any] = {REASON: str(error), **({FREE: True} if error.free else {})}

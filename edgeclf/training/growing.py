@@ -18,7 +18,7 @@ from edgeclf.dataset.types import Dataset, Split
 from edgeclf.dataset.used_images import read_history
 from edgeclf.errors import InputError, ModelError
 from edgeclf.graph.flatten import flatten
-from edgeclf.graph.inner_scaling import SCALING, scales_input
+from edgeclf.graph.inner_scaling import freeze_scaling, scales_input
 from edgeclf.graph.private_apis import operands, producer
 from edgeclf.image.shape import STRETCH
 from edgeclf.keras_files.loading import load_float_model
@@ -120,8 +120,10 @@ class GrownStart(StartingPoint):
         for split in JUDGED_SPLITS:
             if split in dataset.splits:
                 rows = choose_unseen(dataset, split, history.known, listing.splits)
-                rows, places = find_again(rows, dataset.splits[split], earlier.splits.get(split))
                 left_out[split] = len(dataset.splits[split]) - len(rows)
+                rows, places = find_again(rows, dataset.splits[split], earlier.splits.get(split))
+                if not len(places):
+                    continue
                 before = predict_probabilities(self._network, earlier.splits[split].images.subset(places), progress)
                 after = predict_probabilities(network, dataset.splits[split].images.subset(rows), progress)
                 predictions = (mapping[before.argmax(1)], after.argmax(1).astype(np.int64))
@@ -148,9 +150,7 @@ class GrownStart(StartingPoint):
                 f"the network of {self.origin} takes images of {old} pixels only, got {settings.image_size}; leave "
                 "--image-size out"
             ) from error
-        for layer in body.layers:
-            if layer.name == SCALING:
-                layer.trainable = False  # it is a convolution where blue comes first
+        freeze_scaling(body)
         return body
 
 

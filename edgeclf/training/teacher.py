@@ -102,7 +102,7 @@ def record_predictions(
         mirrored: take the mean with what it predicts for the mirrored images.
 
     Raises:
-        InputError: it names no classes, and has another number of outputs than the data has classes.
+        InputError: it is of other classes than the data, or names none and has another number of outputs.
     """
     split = dataset.splits["train"]
     numbered = getattr(predictor, "label_source", "") == NUMBERED

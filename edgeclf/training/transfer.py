@@ -14,7 +14,7 @@ from edgeclf.artifact.normalization import RAW, Normalization
 from edgeclf.errors import InputError, ModelError
 from edgeclf.graph.batch_norm import restore_statistics
 from edgeclf.graph.flatten import flatten
-from edgeclf.graph.inner_scaling import SCALING, scales_input
+from edgeclf.graph.inner_scaling import SCALING, freeze_scaling, scales_input
 from edgeclf.graph.last_maps import POOLING_LAYERS, find_last_maps
 from edgeclf.graph.private_apis import operands, producer
 from edgeclf.image.shape import check_image_size, plain_size, show_size
@@ -93,6 +93,7 @@ def transfer(pretrained: Pretrained, settings: NetworkSettings, images: npt.NDAr
     model = tf_keras.Model(body.inputs, add_classifier(x, settings, name=HEAD))
     front = [] if scaling is None else model.get_layer(SCALING).get_weights()
     model.set_weights([*front, *base.get_weights(), *model.get_layer(HEAD).get_weights()])
+    freeze_scaling(model)
     if pretrained.folded:
         count = restore_statistics(model, images.astype(np.float32))
         restored = counted(count, "batch normalization")

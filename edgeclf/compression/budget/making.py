@@ -25,7 +25,7 @@ from edgeclf.compression.pipeline.plan import CompressPlan
 from edgeclf.compression.pipeline.preparation import draw_calibration
 from edgeclf.compression.pipeline.run_recipe import Candidate, run_recipe
 from edgeclf.compression.pipeline.scoring import score_float
-from edgeclf.compression.pipeline.speed_gain import SpeedMeter
+from edgeclf.compression.pipeline.speed_gain import FLOAT_COST, SpeedMeter
 from edgeclf.compression.pipeline.stage_cache import StageCache
 from edgeclf.compression.recipe import Recipe, describe_settings
 from edgeclf.errors import InputError, OutputError, RunFailedError, one_line
@@ -123,7 +123,9 @@ class CandidateMaker:
         measured = dataclasses.replace(
             before, latency_ms=speed.median_ms, cpu=speed.cpu, speed=speed, host=platform.node()
         )
-        record = {**kept.record, "model": {**kept.record["model"], "speed": speed.to_dict()}}
+        model = kept.record["model"]
+        notes = [note for note in model.get("notes", ()) if not note.startswith(FLOAT_COST)]  # on the other processor
+        record = {**kept.record, "model": {**model, "speed": speed.to_dict(), "notes": notes}}
         self.store.save(key, dataclasses.replace(kept, measured=measured, record=record))
         return measured
 

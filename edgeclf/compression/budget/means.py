@@ -8,7 +8,7 @@ from edgeclf.compression.budget.judging import Judge, Measured
 from edgeclf.compression.budget.ladder import MOST_SHRUNK, Means
 from edgeclf.compression.budget.report import Refused
 from edgeclf.compression.budget.request import SearchPlan
-from edgeclf.compression.choice import with_settings
+from edgeclf.compression.choice import find_unused, with_settings
 from edgeclf.compression.pipeline.context import RecipeContext
 from edgeclf.compression.recipe import Recipe
 from edgeclf.compression.sensitivity import measure_sensitivity
@@ -41,8 +41,11 @@ def find_means(
         if kind != "tf-keras" or data is None or not context.labelled:
             refused.append(Refused(name, "it needs a tf-keras network and labelled images"))
             continue
+        default = STEPS[name]()
+        own = {key: value for key, value in plan.settings.items() if not find_unused((), {key: value}, (default,))}
+        (step,) = with_settings(Recipe((default,)), own).steps
         try:
-            (step,) = with_settings(Recipe((STEPS[name](),)), plan.settings).steps
+            step.check_export(bases[0].export)
             if isinstance(step, Shrink):  # its own fraction is none that is searched for
                 most_shrunk = min(most_shrunk, step.most_fraction(context.original))
             else:

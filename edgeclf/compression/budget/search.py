@@ -42,8 +42,8 @@ from edgeclf.search.storage import show_url
 
 JUDGED_BY = (
     "the drop is judged by the upper end of its interval on validation images; each further look at them makes it "
-    "wider, so that over a whole search a model whose true drop is the limit passes by luck with a chance of about "
-    "5 %, and up to 13 % where images are lost and none are gained"
+    "wider, so that of ten whose true drop is the limit one passes by luck with a chance of about 5 %, and up to 13 % "
+    "where images are lost and none are gained"
 )
 
 

@@ -58,7 +58,7 @@ def compress(plan: CompressPlan, progress: Progress = SILENT, images: Images = N
             context = prepare(loaded, plan, progress, images)
             data = context.data
             notes = (*(data.list_notes() if data else ()), *context.notes)
-            cache = StageCache(describe_inputs(origin, plan, context), folder.stages)
+            cache = StageCache(describe_inputs(origin, plan, context), folder.stages, folder.unfinished)
             meter = SpeedMeter(context, plan.recipes) if plan.speed else None
             for recipe in plan.recipes:
                 models.append(_make(recipe, context, cache, folder, meter))

@@ -2,9 +2,9 @@
 
 While a call works, a hidden folder beside its models holds the weights of finished trainings, each under all that
 decides it (`StageCache`), so that a corrected call does not train them again. Each request has a folder of its own in
-there, with what was asked for, so that another call takes no model from an interrupted one. A model counts as finished
-only if its record names the same recipe, source, data and settings, and its bytes are those that the record describes:
-what an earlier call left there, or a record that was written just before the kill, is made again.
+there, with what was asked for and which of these trainings it has, so that another call takes no model from it. A model
+counts as finished only if its record names the same recipe, source, data and settings, and its bytes are those that the
+record describes: what an earlier call left there, or a record that was written just before the kill, is made again.
 """
 
 from __future__ import annotations
@@ -69,11 +69,8 @@ def _requests(folder: Path, name: str) -> list[Path]:
 
 def _release(request: Path, file: str) -> None:
     """Take from an interrupted call the leave to replace a file, which another call writes; without any, it is gone."""
-    marks = [mark for kind in (_WRITTEN, _REPLACED) if (mark := request / f"{file}{kind}").exists()]
-    if not marks:
-        return
-    for mark in marks:
-        mark.unlink(missing_ok=True)
+    for kind in (_WRITTEN, _REPLACED):
+        (request / f"{file}{kind}").unlink(missing_ok=True)
     with contextlib.suppress(OSError):
         if [path.name for path in request.iterdir()] == [_NOTE]:
             (request / _NOTE).unlink()
@@ -115,7 +112,6 @@ class ModelFolder:
                 for rest in folder.glob(f".{glob.escape(path.name)}.*.partial"):
                     rest.unlink(missing_ok=True)
         self.interrupted = self._is_same_request(text)
-        self._trained_before = frozenset() if self.interrupted else self._trained()
         check_not_in_the_way(folder, name, files, overwrite, self.unfinished)
         if not self.interrupted:
             write_text(self._note, text)
@@ -176,11 +172,12 @@ class ModelFolder:
         write_text(path, write_json({**read_json(path), "model": made.to_dict()}, indent=1) + "\n")
 
     def close(self) -> None:
-        """Remove what was kept for a killed call: all is made. Trainings stay where another call did not finish."""
+        """Remove what was kept for a killed call: all is made. Trainings of calls that did not finish stay."""
         if not self.unfinished.is_dir():
             return
-        if _requests(self.folder, self.name) == [self.unfinished]:
-            for path in self.stages.glob("*.npz"):
+        others = [one for one in _requests(self.folder, self.name) if one != self.unfinished]
+        for path in self.stages.glob("*.npz"):
+            if not any((one / path.name).exists() for one in others):
                 path.unlink(missing_ok=True)
         # the note comes last: without it, finished models would be in the way of the same call
         for path in sorted(self.unfinished.iterdir(), key=lambda path: path == self._note):
@@ -191,14 +188,11 @@ class ModelFolder:
 
     def give_up(self) -> None:
         """Keep what an error left, so that the same call resumes there; where nothing was made, nothing is kept."""
-        if not self._made and self._trained() <= self._trained_before:
+        if not self._made and not any(self.unfinished.glob("*.npz")):
             self.close()
             if self._is_new:
                 with contextlib.suppress(OSError):  # something else is in it
                     self.folder.rmdir()
-
-    def _trained(self) -> frozenset[str]:
-        return frozenset(path.name for path in self.stages.glob("*.npz"))
 
     def _is_same_request(self, text: str) -> bool:
         try:

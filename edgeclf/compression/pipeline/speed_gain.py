@@ -14,6 +14,9 @@ from edgeclf.graph.float_network import FloatNetwork
 from edgeclf.measure.formatting import milliseconds
 from edgeclf.measure.speed import Speed, measure_speed
 
+FLOAT_COST = "the layers in float cost"
+"""How a note on their time begins."""
+
 
 class SpeedMeter:
     """Times the models of one source; the float32 model is made once, in memory, unless a recipe makes it anyway.
@@ -66,11 +69,14 @@ class SpeedMeter:
         if not isinstance(export, TFLite) or not export.policy.selects:
             return ()
         # other weights and ranges take the same time, and these are made at once
-        whole = TFLite(io=export.io, bias_correction=False, rounding="nearest").export(network(), self._context)
+        try:
+            whole = TFLite(io=export.io, bias_correction=False, rounding="nearest").export(network(), self._context)
+        except EdgeclfError as error:  # which may be why layers stay in float
+            return (f"{FLOAT_COST} was not measured: no model with all layers in int8 can be made ({error})",)
         with self._context.progress.task("timing the layers in float", None):
             speed = measure_speed(file, whole, load_before=self._context.load_before)
         mixed, integers = speed.median_ms, speed.float32_median_ms
         return (
-            f"the layers in float cost {1000 * (mixed - integers):+.0f} µs an image on this machine: "
+            f"{FLOAT_COST} {1000 * (mixed - integers):+.0f} µs an image on this machine: "
             f"{milliseconds(mixed)}, against {milliseconds(integers)} with all layers in int8",
         )

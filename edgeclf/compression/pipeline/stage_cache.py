@@ -32,12 +32,14 @@ class StageCache:
         identity: plain values: all that decides a result beside the recipe, such as the digest of the source, the
             fingerprint of the data, the calibration draw, the seed, and the versions of packages.
         folder: where weights are kept; it is made when the first are. None: in memory alone.
+        users: folder in which an empty file of the same name stands for each that this cache made or took; None: nobody
+            asks.
     """
 
-    def __init__(self, identity: Mapping[str, Any], folder: Path | None = None) -> None:
+    def __init__(self, identity: Mapping[str, Any], folder: Path | None = None, users: Path | None = None) -> None:
         self._identity = digest_of(dict(identity))
         self._networks: dict[str, FloatNetwork] = {}
-        self.folder = folder
+        self.folder, self._users = folder, users
         self.gzip_bytes: dict[str, int] = {}
         """By the digest of a recipe, the compressed size of its file; what remarks compare with."""
 
@@ -61,7 +63,7 @@ class StageCache:
             key = self.key(steps[:count])
             if key not in self._networks:
                 folder = self.folder
-                checkpoints = None if folder is None else StageCheckpoints(folder, key)
+                checkpoints = None if folder is None else StageCheckpoints(folder, key, self._users)
                 inside = dataclasses.replace(context, checkpoints=checkpoints)
                 self._networks[key] = steps[count - 1].apply(network, inside)
             network = self._networks[key]
@@ -74,24 +76,33 @@ class StageCheckpoints:
     Args:
         folder: where they lie.
         key: of the stage.
+        users: see `StageCache`.
     """
 
-    def __init__(self, folder: Path, key: str) -> None:
-        self._folder, self._key = folder, key
+    def __init__(self, folder: Path, key: str, users: Path | None = None) -> None:
+        self._folder, self._key, self._users = folder, key, users
 
     def load(self, label: str) -> list[npt.NDArray[Any]] | None:
         """Return the weights saved under `label`; None: there are none, or the file is damaged."""
         try:
             with np.load(self._path(label), allow_pickle=False) as stored:
-                return [stored[f"weight_{number}"] for number in range(len(stored.files))]
+                found = [stored[f"weight_{number}"] for number in range(len(stored.files))]
+            self._use(label)
+            return found
         except (OSError, ValueError, LookupError, EOFError, zipfile.BadZipFile, zlib.error):
             return None
 
     def save(self, label: str, weights: Sequence[npt.NDArray[Any]]) -> None:
         """Keep `weights` under `label`, atomically."""
+        self._use(label)
         with atomic_file(self._path(label)) as stream:
             arrays: dict[str, Any] = {f"weight_{number}": weight for number, weight in enumerate(weights)}
             np.savez(stream, **arrays)
+
+    def _use(self, label: str) -> None:
+        if self._users is not None:
+            self._users.mkdir(parents=True, exist_ok=True)
+            (self._users / self._path(label).name).touch()
 
     def _path(self, label: str) -> Path:
         return self._folder / f"{self._key[:32]}-{hashlib.sha256(label.encode()).hexdigest()[:8]}.npz"

@@ -12,8 +12,8 @@ from edgeclf.measure.calibration import most_events, upper_bound
 from edgeclf.measure.paired_interval import clopper_pearson_interval
 
 MOST_REFUSED = 0.05
-"""Fraction of known images that may be called unknown, at most, with a confidence of 95 %, by what images refuse of
-themselves; where probability and features both refuse, what is promised (`refused_bound`) is a little more."""
+"""Fraction of known images that may be called unknown, at most, with a confidence of 95 %, as if one score refused
+them. Where probability and features both do, a little more is promised (`refused_bound`)."""
 _MARGIN = 1e-6
 _TRIALS = 20
 """Thresholds that are tried for a precision, besides the least strict one."""
@@ -69,13 +69,14 @@ def choose_thresholds(
         raise ValueError("thresholds need at least one image")
     further = 0 if distances is None else 1
     allowed = most_events(count, MOST_REFUSED)
-    if allowed is None:
-        bound = upper_bound(further, count)
+    bound = upper_bound(further, count)
+    if allowed is None or bound > MOST_REFUSED:
         notes.append(
             f"{count} validation images cannot show that at most {MOST_REFUSED:.0%} of known photos are refused: even "
-            f"with none refused it may be {bound:.1%}; the threshold refuses none of them"
+            f"with none refused it may be {bound:.1%}"
+            + ("; the threshold refuses none of them" if allowed is None else "")
         )
-        allowed = 0
+        allowed = allowed or 0
     by_confidence = np.sort(confidence)
     by_distance = None if distances is None else np.sort(distances)[::-1]
 
