@@ -413,8 +413,9 @@ def test_a_softmax_in_front_of_what_only_shapes_is_one(network: Any) -> None:
     for behind in (layers.Reshape((3,)), layers.Flatten(), layers.Dropout(0.5), layers.Activation("linear")):
         assert gives_probabilities(tf_keras.Model(image, behind(scores)))
     logits = network.layers[-1].input
-    for head in (layers.Dense(3), layers.Dense(3, activation="sigmoid"), layers.Reshape((8,))):
+    for head in (layers.Dense(3), layers.Dense(3, activation="tanh"), layers.Reshape((8,))):
         assert not gives_probabilities(tf_keras.Model(image, head(logits)))
+    assert gives_probabilities(tf_keras.Model(image, layers.Dense(3, activation="sigmoid")(logits)))
     assert gives_probabilities(tf_keras.Model(image, layers.Reshape((3,))(layers.Softmax()(layers.Dense(3)(logits)))))
 
 
