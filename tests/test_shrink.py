@@ -21,7 +21,7 @@ from edgeclf.cli.main import app
 from edgeclf.compression import Recipe, Shrink, StepContext, parse_recipe
 from edgeclf.compression.choice import Asked, choose_recipes, with_settings
 from edgeclf.compression.pipeline.stage_cache import StageCheckpoints
-from edgeclf.compression.steps import latency_goal
+from edgeclf.compression.steps import shrinking
 from edgeclf.compression.steps.criteria import CRITERIA
 from edgeclf.compression.steps.latency_goal import time_int8
 from edgeclf.compression.steps.shrink import choose_shrink
@@ -214,7 +214,7 @@ def test_no_round_on_the_way_to_a_time_goes_further_than_it(monkeypatch: pytest.
     whole = trace_channels(network.model).macs()
     goal = round(0.9 * whole)
     # what a measurement would find, without the measurement
-    monkeypatch.setattr(latency_goal, "find_macs_for_latency", lambda network, graph, *rest: min(goal, graph.macs()))
+    monkeypatch.setattr(shrinking, "find_macs_for_latency", lambda network, graph, *rest: min(goal, graph.macs()))
     context = StepContext(original=network, data=colored_squares.dataset())
     recipe = with_settings(Recipe((Shrink(target_latency=1.0),)), {"shrink_epochs": 0, "shrink_iterations": 3})
     left = trace_channels(recipe.steps[0].apply(network, context).model).macs()
@@ -230,7 +230,7 @@ def test_a_killed_call_goes_on_with_the_widths_that_it_measured(
     network = prepare_network(float_network(tf_keras.Model(inputs, x)))
     measured = [0.7, 0.5]  # times are never twice the same
     monkeypatch.setattr(
-        latency_goal, "find_macs_for_latency", lambda network, graph, *rest: round(measured.pop(0) * graph.macs())
+        shrinking, "find_macs_for_latency", lambda network, graph, *rest: round(measured.pop(0) * graph.macs())
     )
     settings = {"shrink_epochs": 0, "shrink_iterations": 1, "shrink_multiple": 1}
     step = with_settings(Recipe((Shrink(target_latency=1.0),)), settings).steps[0]

@@ -42,7 +42,8 @@ def find_means(
             refused.append(Refused(name, "it needs a tf-keras network and labelled images"))
             continue
         default = STEPS[name]()
-        own = {key: value for key, value in plan.settings.items() if not find_unused((), {key: value}, (default,))}
+        others = find_unused((), plan.settings, (default,))
+        own = {key: value for key, value in plan.settings.items() if key not in others}
         (step,) = with_settings(Recipe((default,)), own).steps
         try:
             step.check_export(bases[0].export)

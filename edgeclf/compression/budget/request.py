@@ -32,6 +32,9 @@ _GOALS = ("shrink_target_macs", "shrink_target_latency")
 """Settings that stand for the fraction that the search chooses."""
 
 
+LACKS_IMAGES = "--max-drop needs labelled images to measure the drop on; name them with --data"
+
+
 @dataclass(frozen=True)
 class SearchPlan:
     """A search for the cheapest recipe that holds a budget.
@@ -118,7 +121,7 @@ def run_search(plan: SearchPlan, progress: Progress) -> CompressReport:
         # what is written is known at the end alone; existing models are looked at then
         images = check_request(dataclasses.replace(plan.compress, overwrite=True), progress)
         if images is None and plan.budget.max_drop is not None:
-            raise InputError("--max-drop needs labelled images to measure the drop on; name them with --data")
+            raise InputError(LACKS_IMAGES)
         with progress.task("loading TensorFlow", None):
             from edgeclf.compression.budget.search import search
 

@@ -21,7 +21,7 @@ from edgeclf.compression.budget.looks import count_looks
 from edgeclf.compression.budget.making import CandidateMaker
 from edgeclf.compression.budget.means import find_means, find_noisy_layers
 from edgeclf.compression.budget.report import Refused
-from edgeclf.compression.budget.request import SearchPlan
+from edgeclf.compression.budget.request import LACKS_IMAGES, SearchPlan
 from edgeclf.compression.budget.writing import Found, write_result
 from edgeclf.compression.compress_report import CompressReport
 from edgeclf.compression.pipeline.context import RecipeContext
@@ -90,8 +90,8 @@ def _check_validation(context: RecipeContext, budget: Budget) -> None:
     if budget.max_drop is None:
         return
     scored = scored_split(context.data)
-    if scored is None or not context.labelled:
-        raise InputError("--max-drop needs labelled images to measure the drop on; name them with --data")
+    if scored is None:
+        raise InputError(LACKS_IMAGES)
     if scored[0] != "validation":
         raise DataError(
             "--max-drop is judged on validation images, and the data has none: expected a folder validation beside "

@@ -6,6 +6,7 @@ Untrained and trained weights take the same time, so that each candidate is expo
 from __future__ import annotations
 
 import math
+from collections.abc import Callable
 from dataclasses import replace
 from typing import Any
 
@@ -13,7 +14,7 @@ import numpy as np
 import numpy.typing as npt
 
 from edgeclf.artifact.model_file import ModelFile
-from edgeclf.compression.step import StepContext
+from edgeclf.compression.step import Checkpoints, StepContext
 from edgeclf.compression.steps.channel_choice import Widths, choose_channels, smallest_network
 from edgeclf.errors import InputError
 from edgeclf.graph.channels import ChannelGraph
@@ -30,27 +31,23 @@ IMAGES = 8
 _SECONDS, _FEWEST, _MOST = 0.5, 20, 2000
 
 
-def settle_macs_for_latency(
-    network: FloatNetwork,
-    graph: ChannelGraph,
-    scores: npt.NDArray[np.float64],
-    widths: Widths,
-    target_ms: float,
-    context: StepContext,
-    *,
-    round_number: int,
-) -> int:
-    """Do as `find_macs_for_latency`, or return what it found for the same round before the call was killed.
+def keep_goal(checkpoints: Checkpoints | None, round_number: int, most: int, find: Callable[[], int]) -> int:
+    """Return what `find` does, or what it returned for the same round before the call was killed.
 
     Times are never twice the same, and a network of other widths would have to be trained again.
+
+    Args:
+        checkpoints: of the step, where the goal is kept; None: nowhere.
+        round_number: in which channels go.
+        most: multiply-accumulates of the network; as many are no goal, and not kept.
+        find: the goal, by times of this machine.
     """
-    checkpoints, processor = context.checkpoints, describe_machine().processor
-    label = f"multiply-accumulates within {target_ms:g} ms, round {round_number}, {processor}"
+    label = f"multiply-accumulates by time, round {round_number}, {describe_machine().processor}"
     kept = None if checkpoints is None else checkpoints.load(label)
-    if kept is not None and len(kept) == 1 and kept[0].shape == () and 0 < int(kept[0]) < graph.macs():
+    if kept is not None and len(kept) == 1 and kept[0].shape == () and 0 < int(kept[0]) < most:
         return int(kept[0])
-    goal = find_macs_for_latency(network, graph, scores, widths, target_ms, context)
-    if checkpoints is not None and goal < graph.macs():
+    goal = find()
+    if checkpoints is not None and goal < most:
         checkpoints.save(label, [np.asarray(goal, np.int64)])
     return goal
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Iterator
 from typing import TYPE_CHECKING, Any
 
@@ -13,7 +14,7 @@ from edgeclf.compression.steps.channel_choice import Widths, choose_channels, sm
 from edgeclf.compression.steps.criteria import find_criterion
 from edgeclf.compression.steps.criteria.criterion import Batches
 from edgeclf.compression.steps.fine_tune import FineTuningData, automatic_epochs, fine_tune
-from edgeclf.compression.steps.latency_goal import settle_macs_for_latency
+from edgeclf.compression.steps.latency_goal import find_macs_for_latency, keep_goal
 from edgeclf.dataset.types import Split
 from edgeclf.errors import InputError
 from edgeclf.graph.channels import ChannelGraph
@@ -45,9 +46,9 @@ def shrink(network: FloatNetwork, step: Shrink, context: StepContext) -> FloatNe
         last = number == step.iterations
         scores = criterion.score(model, graph, draw_batches(data.batches.split, network, context.seed))
         if step.target_latency is not None and (number == 1 or last):
-            goal = settle_macs_for_latency(
-                network.with_model(model), graph, scores, widths, step.target_latency, context, round_number=number
-            )
+            arguments = network.with_model(model), graph, scores, widths, step.target_latency, context
+            find = functools.partial(find_macs_for_latency, *arguments)
+            goal = keep_goal(context.checkpoints, number, graph.macs(), find)
             if number == 1 and goal >= before:
                 raise InputError(
                     f"target_latency {step.target_latency:g} ms: the network takes no longer on this machine already; "
