@@ -119,8 +119,6 @@ def show(session: Session, outcome: Outcome) -> None:
     else:
         from edgeclf.cli.terminal import Terminal
 
-        with contextlib.suppress(AttributeError, ValueError):  # a stream of a caller
-            stream.reconfigure(errors="backslashreplace")  # type: ignore[attr-defined]  # where it is not UTF-8
         # what goes into a file or a pipe is complete
         terminal = Terminal(stream, said=session.said) if stream.isatty() else Terminal(stream, width=PIPED_WIDTH)
         outcome.render(terminal)

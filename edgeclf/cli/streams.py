@@ -75,6 +75,8 @@ def _open_closed() -> None:
         sys.stdin = os.fdopen(STDIN, encoding="utf-8", closefd=False)
     if sys.stdout is None:
         sys.stdout = os.fdopen(STDOUT, "w", encoding="utf-8", errors="replace", closefd=False)
+    elif isinstance(sys.stdout, io.TextIOWrapper):
+        sys.stdout.reconfigure(errors="backslashreplace")  # where it is not UTF-8, a report is escaped, and no failure
     sys.stderr = open_lossy(STDERR, closes=False)
 
 
