@@ -19,7 +19,6 @@ _ROUNDING = 0.01
 # operators that pass scores on without changing their order or meaning
 PASSING = ("QUANTIZE", "DEQUANTIZE", "RESHAPE", "SQUEEZE", "CAST")
 _HEADS = {"SOFTMAX": "probabilities", "LOGISTIC": "probabilities", "LOG_SOFTMAX": "log probabilities"}
-
 _AVERAGES = ("MEAN", "AVERAGE_POOL_2D")
 
 

@@ -31,9 +31,10 @@ def list_paths(given: Paths, what: str) -> tuple[str, ...]:
     for one in several:
         if not isinstance(one, (str, os.PathLike)):
             raise InputError(f"expected the path of {what}, or several, got {type(one).__name__}")
-        if not os.fsdecode(one):  # as of a variable of a shell that is not set; the path would be this folder
+        path = os.fsdecode(one)
+        if not path:  # as of a variable of a shell that is not set; it would stand for this folder
             raise InputError(f"expected the path of {what}, got an empty text")
-        found.append(os.fsdecode(one))
+        found.append(path)
     return tuple(found)
 
 

@@ -80,8 +80,7 @@ def _with_two_outputs(flat: Any, activated: Any) -> Any:
         (before,) = operands(activated)
         removed, dense = [last.name], producer(before)
         if calls_of(last) > 1:  # its other calls stay
-            flat = rewire(tf_keras.Model(flat.inputs, layers.Flatten()(before)))
-            return _with_softmax(flat)
+            return _with_softmax(rewire(tf_keras.Model(flat.inputs, layers.Flatten()(before))))
     ends = isinstance(dense, layers.Dense) and producer(flat.outputs[0]) is last
     if ends and (dense is last or (len(readers(dense)) == 1 and _activation(dense) == "linear")):
         kernel, bias = (*dense.get_weights(), np.zeros(1, np.float32))[:2]

@@ -62,13 +62,17 @@ def _edit(path: Path, stored: Any) -> tuple[bool, list[str]]:
         training = training_operators(stored)
         widened = not training and compute_in_float32(stored)
     except READING_ERRORS as error:
-        raise ModelError(f"{path}: saved_model.pb is damaged ({reason(error)}); export the network again") from error
+        raise _damage(path, error) from error
     if training:
         raise ModelError(
             f"{path.name}: was exported in training mode ({training[0]}), so that it computes otherwise than the "
             "network did when it was validated; export the network without its augmentation, or use its .keras file"
         )
     return widened or bool(left_out), notes
+
+
+def _damage(path: Path, error: Exception) -> ModelError:
+    return ModelError(f"{path}: saved_model.pb is damaged ({reason(error)}); export the network again")
 
 
 def _read(path: Path) -> Any:
@@ -142,7 +146,7 @@ def _split_output(path: Path, stored: Any, output: tuple[str, str]) -> tuple[Cal
     try:
         found = take_sigmoid_out(stored, signature.outputs[output[1]].name, path.name)
     except (LookupError, TypeError, AttributeError) as error:
-        raise ModelError(f"{path}: saved_model.pb is damaged ({reason(error)}); export the network again") from error
+        raise _damage(path, error) from error
     check_one_output(found, path.name)
     inner, trackable, _, _ = _open(path, stored)
     halves = tf.constant([HALVES], tf.float32)
