@@ -9,10 +9,13 @@ import pytest
 
 from edgeclf.artifact import run_folder
 from edgeclf.artifact.run_folder import RUN_FILES, RunFolder
+from edgeclf.dataset import list_source
 from edgeclf.errors import InputError, ModelError, OutputError
 from edgeclf.training.checkpoint import TrainingState, epochs_done, read_state, save_checkpoint
 from edgeclf.training.config import TrainConfig
 from edgeclf.training.earlier_run import find_earlier, resume_config
+from edgeclf.training.plan import TrainPlan
+from edgeclf.training.run_plan import hold_run
 
 
 def make(folder: Path, *names: str) -> RunFolder:
@@ -221,3 +224,10 @@ def test_runs_of_versions_without_a_fit_were_stretched(tmp_path: Path) -> None:
     assert resume_config(TrainConfig(), {"config": began}, tmp_path) == TrainConfig(epochs=3, fit="stretch")
     with pytest.raises(InputError, match="was trained with fit stretch, not crop; --resume cannot change it"):
         resume_config(TrainConfig(fit="crop"), {"config": began}, tmp_path)
+
+
+def test_a_folder_that_cannot_be_written_is_refused_before_photos_are_read() -> None:
+    place = Path("/proc/run")  # where root cannot write either
+    request = TrainPlan(list_source("digits"), TrainConfig(model="cnn", weights="none"), out=place)
+    with pytest.raises(OutputError, match="/proc/run: cannot be written"), hold_run(request):
+        pytest.fail("the run was planned")

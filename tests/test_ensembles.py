@@ -19,6 +19,7 @@ from edgeclf.artifact.ensemble_folder import EnsembleRecord, Stacking, find_ense
 from edgeclf.dataset import list_source, load_dataset
 from edgeclf.errors import DataError, InputError, ModelError, OutputError
 from edgeclf.inference.ensemble import Ensemble, combine
+from edgeclf.progress import SILENT
 
 
 class Fixed:
@@ -249,11 +250,19 @@ def test_an_ensemble_is_begun(tmp_path: Path) -> None:
     (out / "m-0" / "model.keras").write_bytes(b"hours of work")
     plan = EnsemblePlan(list_source("digits"), TrainConfig(weights="missing.h5"), 2, out, overwrite=True)
     with pytest.raises(InputError, match=r"missing\.h5"):
-        begin_ensemble(plan)
+        begin_ensemble(plan, SILENT)
+    # and so do photos that cannot be read
+    damaged = tmp_path / "photos"
+    for name in ("cats", "dogs"):
+        (damaged / name).mkdir(parents=True)
+        (damaged / name / "1.jpg").write_bytes(b"no picture")
+    unreadable = dataclasses.replace(plan, data=list_source(damaged), config=TrainConfig(weights="none", model="cnn"))
+    with pytest.raises(DataError):
+        begin_ensemble(unreadable, SILENT)
     assert find_ensemble(out) is not None
     assert (out / "m-0" / "model.keras").exists()
     # what a budget chooses is chosen once, for all members
-    begun = begin_ensemble(dataclasses.replace(plan, config=TrainConfig(weights="none", max_size=70.0)))
+    begun = begin_ensemble(dataclasses.replace(plan, config=TrainConfig(weights="none", max_size=70.0)), SILENT)
     assert begun.config.model
     assert begun.config.image_size
     assert begun.config.max_size == 70

@@ -73,7 +73,7 @@ def train_ensemble(
             listing, config, members, place, combine, resume, overwrite, trust_model, frozenset(settings)
         )
         with lock_folder(place):
-            plan = begin_ensemble(plan)
+            plan = begin_ensemble(plan, progress)
             with progress.task("loading TensorFlow", None):
                 from edgeclf.training.ensembles.train import train_ensemble as train_members
 

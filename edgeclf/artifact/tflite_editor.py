@@ -179,6 +179,21 @@ class TfliteEditor:
             taken.add(name)
             tensor.name = name
 
+    def sign(self, key: str, entry: str, result: str) -> None:
+        """Give the graph one signature, called `key`, that names its input and its first output."""
+        from ai_edge_litert import schema_py_generated as schema
+
+        made = schema.SignatureDefT()
+        made.signatureKey, made.subgraphIndex, made.inputs, made.outputs = key.encode(), 0, [], []
+        for rows, name, index in (
+            (made.inputs, entry, self._main.inputs[0]),
+            (made.outputs, result, self._main.outputs[0]),
+        ):
+            row = schema.TensorMapT()
+            row.name, row.tensorIndex = name.encode(), int(index)
+            rows.append(row)
+        self._model.signatureDefs = [made]
+
     def set_metadata(self, entries: Mapping[str, bytes], description: str) -> None:
         """Add metadata buffers by name, each in the place of one of the same name, and set the file's short text."""
         from ai_edge_litert import schema_py_generated as schema

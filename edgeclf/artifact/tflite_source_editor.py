@@ -173,21 +173,6 @@ class SourceEditor(TfliteEditor):
             for named in signature.outputs or []:
                 named.tensorIndex = made if named.tensorIndex == before else named.tensorIndex
 
-    def sign(self, key: str, entry: str, result: str) -> None:
-        """Give the graph one signature, called `key`, that names its input and its output."""
-        from ai_edge_litert import schema_py_generated as schema
-
-        made = schema.SignatureDefT()
-        made.signatureKey, made.subgraphIndex, made.inputs, made.outputs = key.encode(), 0, [], []
-        for rows, name, index in (
-            (made.inputs, entry, self._main.inputs[0]),
-            (made.outputs, result, self._main.outputs[0]),
-        ):
-            row = schema.TensorMapT()
-            row.name, row.tensorIndex = name.encode(), int(index)
-            rows.append(row)
-        self._model.signatureDefs = [made]
-
     def normalize_entry(
         self, scales: npt.NDArray[np.float64], offsets: npt.NDArray[np.float64], *, reverse: bool
     ) -> None:

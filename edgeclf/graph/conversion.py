@@ -21,10 +21,10 @@ def make_converter(function: Callable[[Any], Any], height: int, width: int, dtyp
     """
     signature = [tf.TensorSpec((1, height, width, 3), dtype, name="image")]
     concrete = tf.function(function, input_signature=signature).get_concrete_function()
-    # The converter writes a SavedModel on its way. With a network as the owner of the variables, all its layers would
-    # be traced again for that, which takes four times as long; and variables of Keras 3 would lose their values.
     owner = tf.Module()
-    owner.held = list(concrete.graph.variables)
+    owner.held = list(concrete.graph.variables)  # which the function holds weakly
     converter = tf.lite.TFLiteConverter.from_concrete_functions([concrete], owner)
+    # The way over a SavedModel takes three times as long, and makes the same operators.
+    converter.experimental_lower_to_saved_model = False
     disable_per_channel_dense(converter)
     return converter

@@ -17,6 +17,7 @@ from edgeclf.measure.formatting import percent
 from edgeclf.printable import printable
 
 BLUE, ORANGE, GREY = "#1f6feb", "#d9730d", "#6e7781"
+_DPI = 110
 _COLUMNS, _CELL, _CAPTION, _MARGIN = 6, 2.0, 0.4, 0.06
 """Of the page of mistakes; sides, heights and distances in inches."""
 
@@ -30,7 +31,9 @@ def plot_curves(history: Sequence[Mapping[str, Any]], kept_epoch: int, unaugment
         unaugmented: the first epoch with unaugmented images; drawn where it was reached after others.
         path: of the PNG.
     """
-    figure = Figure(figsize=(11, 3.6), layout="constrained")
+    figure = Figure(figsize=(11, 3.6))
+    # margins of its own: for those that fit the text, matplotlib draws everything three times
+    figure.subplots_adjust(left=0.05, right=0.985, bottom=0.145, top=0.9, wspace=0.28)
     loss, top1, rate = figure.subplots(1, 3)
     epochs = [row["epoch"] for row in history]
     kept = f"kept: epoch {kept_epoch}" if kept_epoch else "kept: frozen features"
@@ -112,6 +115,11 @@ def _plain(name: str) -> str:
 
 
 def _save(figure: Figure, path: Path) -> None:
+    figure.set_dpi(_DPI)
+    layout = figure.get_layout_engine()
+    if layout is not None:  # once: `savefig` would lay out, draw, and draw again
+        layout.execute(figure)
+        figure.set_layout_engine("none")
     buffer = io.BytesIO()
-    figure.savefig(buffer, format="png", dpi=110)
+    figure.savefig(buffer, format="png", dpi=_DPI)
     write_bytes(path, buffer.getvalue())

@@ -11,6 +11,7 @@ from typing import Any
 
 from edgeclf.artifact.folder_lock import lock_folder
 from edgeclf.artifact.run_folder import RunFolder
+from edgeclf.atomic import check_writable
 from edgeclf.dataset import probe
 from edgeclf.dataset.probing import DataProbe
 from edgeclf.errors import InputError
@@ -77,13 +78,17 @@ def hold_run(request: TrainPlan) -> Iterator[RunPlan]:
     """Plan a run as `plan_run` does, with its folder locked against other commands while the block runs.
 
     Raises:
-        InputError: the settings, the weights or the folder cannot be used, or another command works in the folder.
+        InputError: the settings or the weights cannot be used.
+        OutputError: the folder cannot be written, or another command works in it.
     """
     located = _locate_run(request)
     with contextlib.ExitStack() as stack:
         if not (request.resume and _is_finished(located.folder)):
             stack.enter_context(lock_folder(located.folder.path))
-        yield _continue_run(request, located)
+        found = _continue_run(request, located)
+        if found.report is None:
+            check_writable(found.folder.path)  # before photos are read, and a teacher predicts all of them
+        yield found
 
 
 def check_scratch_settings(config: TrainConfig) -> None:

@@ -31,6 +31,9 @@ from edgeclf.inference.litert import LITERT
 
 FLOAT_STEP = 1 / 256
 """The step of a float output in `verify`: that of the 8-bit probabilities it could have been."""
+SIGNATURE = "serving_default", "image", "output_0"
+"""Key, input and output of the signature by which programs can call the model, where the graph has none: the names that
+TensorFlow gives to one-function models."""
 
 
 def package_model(
@@ -120,6 +123,8 @@ def _assemble(
     standard = metadata_writer.metadata_buffer(name, description, shape.height, shape.width, shape.channels, given)
     buffers = {**further, sealing.BUFFER_NAME: sealing.provenance_buffer(made), metadata.BUFFER_NAME: standard}
     editor.set_metadata(buffers, description)
+    if not editor.unpacked.signatureDefs:
+        editor.sign(*SIGNATURE)
     return sealing.seal(metadata_writer.append_labels(editor.pack(), labels, sealing.EMPTY_SEAL))
 
 

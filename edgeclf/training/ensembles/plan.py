@@ -12,9 +12,10 @@ from pathlib import Path
 from edgeclf.artifact.ensemble_folder import AVERAGE, MOST_MEMBERS, RECORD, EnsembleRecord, check_combine
 from edgeclf.artifact.run_folder import RunFolder
 from edgeclf.atomic import check_writable, explained, write_text
-from edgeclf.dataset import Listing, probe
+from edgeclf.dataset import Listing, load_dataset, probe
 from edgeclf.errors import InputError, OutputError
 from edgeclf.json_text import read_json, write_json
+from edgeclf.progress import Progress
 from edgeclf.training.config import SHAPE, TrainConfig
 from edgeclf.training.plan import TrainPlan, check_continuation
 from edgeclf.training.run_plan import plan_run
@@ -82,7 +83,7 @@ def name_ensemble(data: Listing, config: TrainConfig, members: int) -> Path:
     return Path("runs") / "-".join(filter(None, (config.name or probe(data).name, config.model, f"x{members}")))
 
 
-def begin_ensemble(plan: EnsemblePlan) -> EnsemblePlan:
+def begin_ensemble(plan: EnsemblePlan, progress: Progress) -> EnsemblePlan:
     """Make the folder, or go on in it; nothing of the members is touched without `overwrite`.
 
     Returns:
@@ -91,7 +92,7 @@ def begin_ensemble(plan: EnsemblePlan) -> EnsemblePlan:
 
     Raises:
         OutputError: it holds something else, or an ensemble already.
-        InputError: the settings of the members cannot be used.
+        InputError: the settings of the members cannot be used, or the photos that are to replace an ensemble.
     """
     out = plan.out
     if out.exists() and not out.is_dir():
@@ -116,14 +117,17 @@ def begin_ensemble(plan: EnsemblePlan) -> EnsemblePlan:
     )
     found = plan_run(request)
     if content and plan.overwrite:
+        # photos that cannot be used, too
+        shape = found.config.input_shape
+        load_dataset(plan.data, image_size=shape.size, fit=shape.fit, progress=progress)
         _clear(out, plan)
     check_writable(out)
     names = tuple(plan.member_path(seed).name for seed in plan.seeds)
     record = EnsembleRecord(names, plan.data.class_names, plan.combine, finished=False)
     write_text(out / RECORD, write_json(record.to_dict()) + "\n")
     chosen = SHAPE if plan.config.weights in ("auto", "none") else ("image_size",)
-    shape = {name: getattr(found.config, name) for name in chosen} if found.choice is not None else {}
-    return dataclasses.replace(plan, config=plan.config.replace(**shape))
+    settled = {name: getattr(found.config, name) for name in chosen} if found.choice is not None else {}
+    return dataclasses.replace(plan, config=plan.config.replace(**settled))
 
 
 def _clear(out: Path, plan: EnsemblePlan) -> None:
