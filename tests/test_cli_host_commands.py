@@ -62,7 +62,7 @@ def workplace(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 def test_bench_compares_with_the_float_network(workplace: Path) -> None:
-    measured = document_of_process(
+    measured = document(
         workplace, "bench", "runs/digits", "--data", "digits", "--runs", "50", "--out", "b", "--report", "b/report.html"
     )
     (model,) = measured["models"]

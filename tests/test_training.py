@@ -15,6 +15,7 @@ from typing import Any
 import colored_squares
 import numpy as np
 import pytest
+from color_photos import hues, write_folders
 from rich.console import Console
 
 pytest.importorskip("tensorflow")
@@ -249,9 +250,10 @@ def test_the_interval_of_a_difference_is_that_of_its_paper() -> None:
 
 @pytest.mark.slow
 def test_the_example_with_own_photos_runs(
-    clothing_folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
+    photos = write_folders(tmp_path / "photos", ("red", "green", "blue"), hues(3), count=20)
     example = Path(__file__).resolve().parents[1] / "examples" / "own_photos.py"
-    monkeypatch.setattr(sys, "argv", [str(example), str(clothing_folder), str(tmp_path / "run"), "1"])
+    monkeypatch.setattr(sys, "argv", [str(example), str(photos), str(tmp_path / "run"), "1"])
     runpy.run_path(str(example), run_name="__main__")
     assert "points to float" in capsys.readouterr().out.splitlines()[-1]

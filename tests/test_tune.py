@@ -8,6 +8,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
+import colored_squares
 import numpy as np
 import pytest
 from photo_folders import write
@@ -307,12 +308,10 @@ def test_a_search_that_was_stopped_goes_on(tmp_path: Path, monkeypatch: pytest.M
 
 
 @pytest.mark.slow
-def test_of_very_few_photos_trial_0_trains_the_classifier_alone_as_train_does(
-    tmp_path: Path, shared_data: Path
-) -> None:
+def test_of_very_few_photos_trial_0_trains_the_classifier_alone_as_train_does(tmp_path: Path) -> None:
     pytest.importorskip("tensorflow")
-    weights = str(shared_data / "imagenet" / "mobilenet_v1_0.25_224_float32.tflite")
-    settings: dict[str, Any] = {"weights": weights, "image_size": 64}
+    colored_squares.network(colored_squares.dataset()).save(tmp_path / "start.keras")
+    settings: dict[str, Any] = {"weights": str(tmp_path / "start.keras"), "image_size": colored_squares.SIDE}
     photos = make_photos(tmp_path / "photos", images=12)
     report = edgeclf.tune(photos, trials=1, out=tmp_path / "search", **settings)
     (trial,) = report.trials
