@@ -15,7 +15,8 @@ from edgeclf.artifact.metadata import read_metadata
 from edgeclf.artifact.provenance import Provenance, read_provenance
 from edgeclf.artifact.tflite import parse
 from edgeclf.artifact.tflite_editor import TfliteEditor, is_plain
-from edgeclf.compression.export.model_writer import package_model
+from edgeclf.artifact.tflite_source_editor import SourceEditor
+from edgeclf.compression.export.model_writer import SIGNATURE, package_model
 from edgeclf.errors import ModelError
 
 
@@ -49,6 +50,22 @@ def test_the_graph_is_untouched(name: str) -> None:
     for image in images[:20]:
         image = image if name == "uint8" else (image ^ 128).view(np.int8)
         assert np.array_equal(_scores(flat, image[None]), _scores(content, image[None]))
+
+
+def test_a_signature_is_kept_and_made_where_there_is_none() -> None:
+    unsigned = SourceEditor(tflite_models.bare("uint8"))
+    unsigned.remove_accessories()
+    foreign = SourceEditor(unsigned.pack())
+    foreign.sign("classify", "picture", "scores")
+    for bare, (key, entry, result) in ((unsigned, SIGNATURE), (foreign, ("classify", "picture", "scores"))):
+        content = package_model(
+            bare.pack(), labels=tflite_models.DIGIT_NAMES, provenance=Provenance(), description="digits"
+        )
+        native = Interpreter(model_content=content)
+        assert native.get_signature_list() == {key: {"inputs": [entry], "outputs": [result]}}
+        image = tflite_models.digits()[0][:1]
+        (found,) = native.get_signature_runner(key)(**{entry: image}).values()
+        assert np.array_equal(found, _scores(content, image))
 
 
 def test_weights_lie_on_16_byte_boundaries() -> None:
