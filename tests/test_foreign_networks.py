@@ -13,6 +13,7 @@ import numpy as np
 import pytest
 from colored_squares import compress
 
+from edgeclf.artifact.classifier_shape import classifier_shape
 from edgeclf.artifact.tflite import parse
 from edgeclf.dataset.types import Dataset, ImageView, Split
 from edgeclf.errors import ModelError, UntrustedModelError
@@ -23,6 +24,7 @@ tf_keras = pytest.importorskip("tf_keras")
 keras = pytest.importorskip("keras", minversion="3")
 pytest.importorskip("tensorflow_model_optimization")
 from edgeclf.compression.export.graph_queries import float_operators  # noqa: E402
+from edgeclf.graph.conversion import make_converter  # noqa: E402
 from edgeclf.keras_files.loading import check_network_file, load_float_model, load_network  # noqa: E402
 from edgeclf.keras_files.predictor import KerasPredictor  # noqa: E402
 
@@ -161,6 +163,22 @@ def test_a_keras_3_saved_model(data: Dataset, tmp_path: Path) -> None:
     assert made.top1 is not None
     assert made.top1 > 0.9
     assert float_operators(parse(Path(made.path).read_bytes())) == ()
+
+
+@pytest.mark.parametrize("weights", [(0.5, 0.5), (0.25, 0.5, 0.25), (1.0, 1.0), (2.0, -1.0)])
+def test_a_file_that_ends_in_a_weighted_average_of_softmaxes_holds_probabilities(weights: tuple[float, ...]) -> None:
+    layers = tf_keras.layers
+    inputs = layers.Input((8, 8, 3))
+    features = layers.GlobalAveragePooling2D()(inputs)
+    parts = [layers.Dense(4, activation="softmax")(features) for _ in weights]
+    if len(set(weights)) == 1 and sum(weights) == 1:
+        scores = layers.Average()(parts)
+    else:
+        scores = layers.Add()([part * weight for part, weight in zip(parts, weights, strict=True)])
+    model = tf_keras.Model(inputs, scores)
+    content = bytes(make_converter(lambda image: model(image, training=False), 8, 8).convert())
+    expected = "probabilities" if sum(weights) == 1 and min(weights) > 0 else "logits"
+    assert classifier_shape(parse(content)).scores == expected
 
 
 def test_a_file_that_ends_in_an_average_of_probabilities_holds_probabilities(data: Dataset, tmp_path: Path) -> None:

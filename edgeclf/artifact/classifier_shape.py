@@ -20,6 +20,8 @@ _ROUNDING = 0.01
 PASSING = ("QUANTIZE", "DEQUANTIZE", "RESHAPE", "SQUEEZE", "CAST")
 _HEADS = {"SOFTMAX": "probabilities", "LOGISTIC": "probabilities", "LOG_SOFTMAX": "log probabilities"}
 _AVERAGES = ("MEAN", "AVERAGE_POOL_2D")
+_SUMS = ("ADD", "ADD_N", "MUL", "DIV")
+_MOST_SUMMED = 100
 
 
 @dataclass(frozen=True)
@@ -110,7 +112,51 @@ def _scores(model: TfliteModel, tensor: int) -> str:
     if head is not None and head.name in _AVERAGES and head.inputs:
         averaged = find_behind(producers, head.inputs[0])
         return "probabilities" if averaged is not None and averaged.name in ("SOFTMAX", "LOGISTIC") else "logits"
+    if head is not None and head.name in _SUMS:
+        total = _add_weights(model, producers, tensor, {})
+        return "probabilities" if total is not None and abs(total - 1) < _ROUNDING else "logits"
     return "logits" if head is None else _HEADS.get(head.name, "logits")
+
+
+def _add_weights(
+    model: TfliteModel, producers: Mapping[int, OperatorInfo], tensor: int, known: dict[int, float | None]
+) -> float | None:
+    """Add up the weights of the probabilities that a tensor is the sum of; None: it is none of such.
+
+    The average of two softmaxes is an addition and a multiplication by a half. `known` are the tensors met before; it
+    bounds how far a file made to be deep is followed.
+    """
+    if tensor in known or len(known) > _MOST_SUMMED:
+        return known.get(tensor)
+    known[tensor] = None
+    head = find_behind(producers, tensor)
+    if head is None:
+        return None
+    if head.name in ("SOFTMAX", "LOGISTIC"):
+        known[tensor] = 1.0
+    elif head.name in ("ADD", "ADD_N"):
+        parts = [_add_weights(model, producers, each, known) for each in head.inputs]
+        known[tensor] = None if None in parts else sum(part for part in parts if part is not None)
+    elif head.name in ("MUL", "DIV") and len(head.inputs) == 2:
+        term, constant = head.inputs
+        if head.name == "MUL" and model.tensors[term].data is not None:
+            term, constant = constant, term
+        factor = _read_number(model.tensors[constant])
+        scaled = None if factor is None else _add_weights(model, producers, term, known)
+        if scaled is not None and factor is not None:
+            known[tensor] = scaled * factor if head.name == "MUL" else scaled / factor
+    return known[tensor]
+
+
+def _read_number(tensor: TensorInfo) -> float | None:
+    """Return the one number that a constant holds, if it is above 0."""
+    values = tensor.values()
+    if values is None or values.size != 1 or not np.issubdtype(values.dtype, np.number):
+        return None
+    number = float(values.item())
+    if tensor.scale:
+        number = (number - tensor.zero_point) * tensor.scale
+    return number if 0 < number < np.inf else None
 
 
 def find_behind(producers: Mapping[int, OperatorInfo], tensor: int) -> OperatorInfo | None:
