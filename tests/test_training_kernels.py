@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -71,11 +72,18 @@ def test_nothing_is_changed_once_tensorflow_is_imported(monkeypatch: pytest.Monk
     assert VARIABLE not in os.environ
 
 
-@pytest.fixture
-def unfinished(tmp_path: Path) -> Path:
-    """A run that was left after its first epoch, on a machine with the same kernels."""
-    path = tmp_path / "run"
+@pytest.fixture(scope="module")
+def trained(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A run of one epoch."""
+    path = tmp_path_factory.mktemp("trained") / "run"
     api.train("digits", model="cnn", epochs=1, seed=3, out=path)
+    return path
+
+
+@pytest.fixture
+def unfinished(trained: Path, tmp_path: Path) -> Path:
+    """A run that was left after its first epoch, on a machine with the same kernels."""
+    path = shutil.copytree(trained, tmp_path / "run")
     change(path, finished=False, report=None, config=record(path)["config"] | {"epochs": 2})
     return path
 
