@@ -162,6 +162,8 @@ def test_the_watch_shows_each_reading(tmp_path: Path) -> None:
         "clock_mhz": 600.0,
         "throttled": ["soft temperature limit"],
     }
+    (root / PI_4).unlink()  # nothing is known, which is not nothing
+    wait(lambda: BoardState(82.1, 600.0, None) in state.boards)
     watch.close()
     assert "edgeclf board" not in {thread.name for thread in threading.enumerate()}
 

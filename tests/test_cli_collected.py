@@ -118,6 +118,14 @@ def test_ctrl_c_ends_the_command_with_0_and_what_is_left(seen: Path) -> None:
     assert output.splitlines()[0] == f"{seen}: 3 frames wait for a label"
 
 
+def test_a_folder_of_another_user_is_not_taken_for_an_empty_one(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(os, "access", lambda path, mode: False)  # as for a user whom the service's folder is closed to
+    with pytest.raises(InputError, match="may not be read by this user"):
+        edgeclf.collected(tmp_path)
+
+
 def test_the_model_is_no_reason_to_serve_an_unusable_folder(tmp_path: Path) -> None:
     with pytest.raises(InputError, match="no frames were collected"):
         edgeclf.collected(tmp_path, model="digits")

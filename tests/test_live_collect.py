@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import errno
 import json
 import os
 import re
@@ -27,7 +28,7 @@ from small_disk import small_file_system
 from edgeclf.dataset.auditing import audit
 from edgeclf.dataset.collected import INDEX, class_folder_name, class_name_of
 from edgeclf.dataset.loading import list_source, load_dataset
-from edgeclf.errors import DataError, InputError, OutputError, UnknownNameError
+from edgeclf.errors import DataError, InputError, OutputError, RunFailedError, UnknownNameError
 from edgeclf.inference.classifier import Classifier
 from edgeclf.streaming.collection import decisions
 from edgeclf.streaming.collection.collect import CollectionRule, Collector, encode_jpeg
@@ -318,6 +319,36 @@ def test_two_processes_do_not_collect_into_one_folder(tmp_path):
         Collector(tmp_path, Problems(), labels=LABELS)
     camera.close()
     Camera(tmp_path).close()
+
+
+def test_a_disk_without_locks_is_no_other_process(tmp_path, monkeypatch):
+    def refuse(*_):
+        raise OSError(errno.ENOLCK, "No locks available")
+
+    monkeypatch.setattr("edgeclf.streaming.collection.unsorted.fcntl.flock", refuse)
+    camera = Camera(tmp_path)
+    camera.show(bgr(1))
+    camera.close()
+    assert Collected(tmp_path, LABELS).count() == 1
+
+
+def test_a_label_that_cannot_be_written_down_leaves_no_class_without_photos(tmp_path, monkeypatch):
+    camera = Camera(tmp_path)
+    camera.show(bgr(1))
+    camera.close()
+    page = Collected(tmp_path, LABELS)
+    (waiting,) = page.pending(9)
+
+    def refuse(*_):
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    with monkeypatch.context() as full:
+        full.setattr(decisions.Journal, "add", refuse)
+        with pytest.raises(RunFailedError, match="no space left"):
+            page.label(waiting.name, "bird")
+    assert not (tmp_path / "bird").exists()
+    page.label(waiting.name, "bird")
+    assert page.class_counts() == {"bird": 1}
 
 
 def test_a_folder_that_cannot_be_made_is_told_at_once(tmp_path):

@@ -187,7 +187,7 @@ def test_the_token_becomes_a_cookie_and_leaves_the_address(guarded: WebView) -> 
     assert answer.status_code == 303
     assert answer.headers["location"] == "/?x=1"
     cookie = answer.headers["set-cookie"]
-    assert {"HttpOnly", "SameSite=Strict", "Path=/"} <= set(cookie.split("; "))
+    assert {"HttpOnly", "SameSite=Lax", "Path=/"} <= set(cookie.split("; "))
     assert TOKEN not in cookie
     pair = cookie.partition(";")[0]
     assert ask(guarded, "/api/state", headers={"Cookie": f"other=1; {pair}"}).status_code == 200

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import contextlib
+import dataclasses
 import re
 import shutil
-from collections.abc import Iterator
+import threading
+from collections.abc import Iterator, Sequence
 from typing import TYPE_CHECKING, Any
 
 import cv2
@@ -15,6 +17,7 @@ from live_shelf import Shelf
 from presence import need
 
 from edgeclf.streaming.camera.source import SourceState
+from edgeclf.streaming.collection.decisions import Decision
 from edgeclf.streaming.loop.geometry import Geometry
 from edgeclf.streaming.loop.state import BoardState, LiveState
 from edgeclf.streaming.page.server import WebView
@@ -156,7 +159,7 @@ def test_freeze_keeps_picture_and_label_until_live_again(page: Page, view: WebVi
     assert picture_number(page) == frozen
     with page.expect_download() as download:
         page.locator("#snapshot").click()
-    assert re.fullmatch(r"edgeclf-[0-9T]+-red\.jpg", download.value.suggested_filename)
+    assert re.fullmatch(r"edgeclf-\d{8}-\d{6}-\d{3}-red-90\.jpg", download.value.suggested_filename)
     kept = cv2.imread(str(download.value.path()))
     assert abs(kept[60, 80].astype(int) - COLORS["red"]).max() < 16
     page.get_by_role("button", name="Live again").click()
@@ -402,6 +405,44 @@ def test_frames_are_sorted_by_the_keyboard_alone(page: Page) -> None:
         page.keyboard.type("u1x")  # what is typed is typed
         assert cards.first.get_by_label("Another label").input_value() == "u1x"
         assert len(shelf.waiting) == 3
+    finally:
+        view.close()
+
+
+def test_neither_a_second_press_nor_a_new_frame_changes_what_is_sorted(page: Page) -> None:
+    shelf, written = new_shelf(), threading.Event()
+    label = shelf.label
+
+    def write_slowly(names: str | Sequence[str], name: str) -> Decision:
+        written.wait(30)
+        return label(names, name)
+
+    shelf.label = write_slowly  # type: ignore[method-assign]
+    view = WebView(new_state(), host="127.0.0.1", port=0, collected=shelf, camera=False)
+    view.start()
+    try:
+        page.goto(view.url)
+        cards = page.locator("#collected > li")
+        eventually(lambda: cards.count() == 3)
+        cards.first.focus()
+        page.keyboard.press("2")
+        page.keyboard.press("2")  # before the first is answered
+        written.set()
+        eventually(lambda: text(page, "#labelling-status") == "Sorted into red.")
+        eventually(lambda: page.evaluate("document.activeElement.dataset.name") == "two")
+        cards.first.get_by_role("button", name="blue").dblclick()
+        eventually(lambda: cards.count() == 1)
+        assert shelf.sorted == {"one": "red", "two": "blue"}
+        # newest first, as the server lists them; the card that is there stays where it is
+        shelf.waiting = {"newest": dataclasses.replace(shelf.waiting["three"], name="newest"), **shelf.waiting}
+        eventually(lambda: cards.count() == 2)
+        names = cards.evaluate_all("cards => cards.map((card) => card.dataset.name)")
+        assert names == ["three", "newest"]
+        other = cards.first.get_by_label("Another label")
+        assert other.get_attribute("autocapitalize") == "none"
+        other.fill("Red")  # as a phone writes it
+        page.keyboard.press("Enter")
+        eventually(lambda: shelf.sorted.get("three") == "red")
     finally:
         view.close()
 

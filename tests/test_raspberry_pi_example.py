@@ -332,6 +332,10 @@ def test_a_camera_on_the_ribbon_cable(tmp_path: Path, python: str, packages: str
     assert board.asked("python3")[0].startswith("-m venv --system-site-packages ")
     assert board.asked("pip") == [f"install --upgrade {packages}"]
     assert assignments(board.env().read_text())["EDGECLF_CAMERA"] == "picamera2"
+    # an update keeps what the camera needs
+    assert board.install().returncode == 0
+    made = [asked for asked in board.asked("python3") if asked.startswith("-m venv ")]
+    assert made == 2 * made[:1]
 
 
 def test_a_wheel_of_ones_own(tmp_path: Path) -> None:

@@ -37,6 +37,9 @@ bits=$(getconf LONG_BIT)
 root=${DESTDIR:-}
 [ -n "$root" ] || [ "$(id -u)" = 0 ] || fail "run it as root: sudo sh install.sh $*"
 
+# An update of what was installed for the ribbon cable is for it as well.
+! grep -q '^EDGECLF_CAMERA=picamera2' "$root/etc/edgeclf/live.env" 2>/dev/null || csi=yes
+
 apt-get update
 apt-get install -y --no-install-recommends python3-venv libgl1 libglib2.0-0 libxcb1 ${csi:+python3-picamera2}
 

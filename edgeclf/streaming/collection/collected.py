@@ -96,8 +96,14 @@ class Collected:
         with _explained(folder, "written"), self._journal.alone():
             waiting = self._waiting(names)
             made = _make_folder(folder)
-            keep_long_name(folder, label)
-            return self._move(waiting, folder, label, made)
+            try:
+                keep_long_name(folder, label)
+                return self._move(waiting, folder, label, made)
+            except BaseException:
+                if made:  # an empty folder would be a class without photos
+                    with contextlib.suppress(OSError):  # some are in it
+                        folder.rmdir()
+                raise
 
     def discard(self, names: str | Sequence[str]) -> Decision:
         """Move pictures into the trash; nothing that shows the same is collected again.

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import threading
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -50,6 +51,11 @@ def open_collected(folder: str | Path, model: str | Path | None) -> Collected:
     place = expand_home(folder)
     if not place.is_dir():
         raise InputError(f"{folder}: no such folder; expected one that edgeclf live --collect fills")
+    if not os.access(place, os.R_OK | os.X_OK):
+        raise InputError(
+            f"{folder}: may not be read by this user; run the command as the user that collects into it, or as one of "
+            "its group"
+        )
     if not is_unsorted(place / UNSORTED):
         hint = f"; did you mean {place.parent}?" if is_unsorted(place) else ""
         raise InputError(f"{folder}: no frames were collected into it (it has no {UNSORTED}/ of edgeclf's){hint}")

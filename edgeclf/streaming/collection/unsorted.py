@@ -48,9 +48,11 @@ class UnsortedImages:
             raise OutputError(f"--collect {folder}: cannot be written ({_reason(error)}); choose another") from error
         try:
             fcntl.flock(self._lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except OSError as error:
+        except BlockingIOError as error:
             os.close(self._lock)
             raise InputError(f"--collect {folder}: another edgeclf collects into it; choose another folder") from error
+        except OSError:
+            pass  # a file system without locks
         try:
             self._open()
         except (OSError, OutputError) as error:

@@ -56,12 +56,12 @@ class BoardState(Record):
     Attributes:
         temperature_celsius: of the processor.
         clock_mhz: of its first core.
-        throttled: what slows it down now, such as `under-voltage`; empty: nothing.
+        throttled: what slows it down now, such as `under-voltage`; empty: nothing; None: it does not say.
     """
 
     temperature_celsius: float | None
     clock_mhz: float | None
-    throttled: tuple[str, ...]
+    throttled: tuple[str, ...] | None
 
 
 class LiveState:

@@ -90,7 +90,7 @@ class Guard:
         """Put the token into a cookie, and the same page into the address bar without it."""
         rest = [(name, value) for name, value in parse_qsl(query, keep_blank_values=True) if name != "token"]
         place = "/" + ("?" + urlencode(rest, quote_via=quote) if rest else "")
-        cookie = f"{self._cookie_name}={self._access.cookie()}; Path=/; HttpOnly; SameSite=Strict"
+        cookie = f"{self._cookie_name}={self._access.cookie()}; Path=/; HttpOnly; SameSite=Lax"
         await reply(303, b"", TEXT, [(b"location", place.encode()), (b"set-cookie", cookie.encode())])
 
 

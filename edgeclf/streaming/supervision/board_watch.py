@@ -42,4 +42,4 @@ class BoardWatch:
 
 
 def _make_state(reading: BoardReading) -> BoardState:
-    return BoardState(reading.temperature_celsius, reading.clock_mhz, reading.throttled or ())
+    return BoardState(reading.temperature_celsius, reading.clock_mhz, reading.throttled)

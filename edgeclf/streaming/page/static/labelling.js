@@ -6,6 +6,9 @@ const MOST_BUTTONS = 12;
 const MOST_FOR_SELECTED = 6;
 const PERIOD = 5000; // milliseconds between two looks, since others sort too
 const UNDO_WITHOUT_ASKING = 3;
+const LONGEST_WAIT = 10000; // milliseconds for a reply, behind which the connection counts as lost
+// Phones write a capital first, and what they know better: that would be another class.
+const AS_TYPED = { autocapitalize: "none", autocorrect: "off", spellcheck: "false", autocomplete: "off" };
 const element = (id) => document.getElementById(id);
 
 const SKELETON = `
@@ -46,6 +49,9 @@ export class Labelling {
     this.timer = null;
     this.shown = "";
     this.changes = 0;
+    this.pending = new Set(); // names on their way, which nothing else may be done with
+    this.losses = 0;
+    this.looking = 0; // looks that wait for their reply
     this.working = Promise.resolve();
   }
 
@@ -61,7 +67,7 @@ export class Labelling {
     section.hidden = false;
     this.stop();
     this.refresh();
-    this.timer = setInterval(() => this.refresh(), PERIOD);
+    this.timer = setInterval(() => this.looking || this.refresh(), PERIOD);
   }
 
   stop() {
@@ -81,9 +87,10 @@ export class Labelling {
     element("select-all").addEventListener("click", () => this.select(this.images.map((image) => image.name), true));
     const form = element("selection").querySelector("form");
     const [input] = form.elements;
+    setAll(input, AS_TYPED);
     form.addEventListener("submit", (event) => {
       event.preventDefault();
-      this.send([...this.selected], "label", input.value.trim());
+      this.send([...this.selected], "label", this.known(input.value.trim()));
       input.value = "";
     });
     form.querySelector(".discard").addEventListener("click", () => this.send([...this.selected], "discard"));
@@ -91,10 +98,19 @@ export class Labelling {
   }
 
   async refresh() {
+    this.looking += 1;
+    try {
+      await this.look();
+    } finally {
+      this.looking -= 1;
+    }
+  }
+
+  async look() {
     const before = this.changes;
     let collected;
     try {
-      const response = await fetch("/api/collected");
+      const response = await fetch("/api/collected", { signal: AbortSignal.timeout(LONGEST_WAIT) });
       if (response.status === 401) location.reload();
       if (!response.ok) return;
       collected = await response.json();
@@ -126,18 +142,14 @@ export class Labelling {
     return `${count}${part}. One click sorts one into its class folder.`;
   }
 
-  // Cards that stay are not even moved, which would take the focus from them.
+  // Cards that stay are not moved, which would take the focus from them, and new ones come behind them: what a finger is
+  // about to touch must not become another frame.
   render(images) {
     const list = element("collected");
     const names = new Set(images.map((image) => image.name));
     for (const card of [...list.children]) if (!names.has(card.dataset.name)) card.remove();
     const kept = new Map([...list.children].map((card) => [card.dataset.name, card]));
-    let at = list.firstElementChild;
-    for (const image of images) {
-      const card = kept.get(image.name) || this.card(image);
-      if (card === at) at = at.nextElementSibling;
-      else list.insertBefore(card, at);
-    }
+    for (const image of images) if (!kept.has(image.name)) list.append(this.card(image));
   }
 
   card(image) {
@@ -171,7 +183,7 @@ export class Labelling {
     const scores = new Map(likely);
     const rest = this.labels.filter((label) => !scores.has(label)).slice(0, Math.max(0, MOST_BUTTONS - likely.length));
     const box = document.createElement("div");
-    box.className = "choices";
+    box.className = this.digits() ? "choices" : "choices numbered";
     box.setAttribute("role", "group");
     box.setAttribute("aria-label", "Label");
     for (const label of [...scores.keys()].slice(0, MOST_BUTTONS).concat(rest)) {
@@ -194,6 +206,7 @@ export class Labelling {
     input.placeholder = "Other …";
     input.maxLength = 1000;
     input.required = true;
+    setAll(input, AS_TYPED);
     const use = document.createElement("button");
     use.type = "submit";
     use.textContent = "Use";
@@ -204,7 +217,7 @@ export class Labelling {
     discard.addEventListener("click", () => this.send([image.name], "discard"));
     form.addEventListener("submit", (event) => {
       event.preventDefault();
-      this.send([image.name], "label", input.value.trim());
+      this.send([image.name], "label", this.known(input.value.trim()));
     });
     form.append(input, use, discard);
     return form;
@@ -238,17 +251,36 @@ export class Labelling {
     return [...new Set([...likely, ...this.labels])].slice(0, MOST_FOR_SELECTED);
   }
 
+  // The class that differs from what was typed in capitals alone, where there is one.
+  known(typed) {
+    const alike = this.labels.filter((label) => label.toLowerCase() === typed.toLowerCase());
+    return alike.length === 1 ? alike[0] : typed;
+  }
+
+  // Whether digits are names of classes: then a key is its class, and no button's number.
+  digits() {
+    return this.labels.some((label) => /^[1-9]$/.test(label));
+  }
+
   // action: "label" or "discard"
-  send(names, action, label) {
-    return this.queue(() => this.sendNow(names, action, label));
+  async send(names, action, label) {
+    const free = names.filter((name) => !this.pending.has(name));
+    if (!free.length || (action === "label" && !label)) return;
+    const { losses } = this;
+    free.forEach((name) => this.pending.add(name));
+    try {
+      // what waited for a connection that was lost is not done unseen when it is back
+      await this.queue(() => (losses === this.losses ? this.sendNow(free, action, label) : undefined));
+    } finally {
+      free.forEach((name) => this.pending.delete(name));
+    }
   }
 
   async sendNow(names, action, label) {
-    if (!names.length || (action === "label" && !label)) return;
     const gone = new Set(names);
     const cards = [...element("collected").children];
     const first = cards.findIndex((one) => gone.has(one.dataset.name));
-    const next = cards.slice(first).concat(cards.slice(0, first).reverse()).find((one) => !gone.has(one.dataset.name));
+    const next = first < 0 ? undefined : cards.slice(first).concat(cards.slice(0, first).reverse()).find((one) => !gone.has(one.dataset.name));
     const result = await this.post(`/api/collected/${action}`, action === "label" ? { names, label } : { names });
     if (!result) return;
     const count = result.names ? result.names.length : 0;
@@ -290,11 +322,13 @@ export class Labelling {
         method: "POST",
         headers: { "Content-Type": "application/json" },
         body: JSON.stringify(body),
+        signal: AbortSignal.timeout(LONGEST_WAIT),
       });
       if (response.ok) return await response.json();
       if (response.status === 404) return {};
       status((await response.json()).error);
     } catch {
+      this.losses += 1;
       status("Not done: the connection is lost.");
     }
     return null;
@@ -329,6 +363,7 @@ export class Labelling {
     const typing = event.target.matches("input:not([type=checkbox])");
     const wanted = event.key.toLowerCase();
     if (event.altKey || event.metaKey || typing || (event.ctrlKey && wanted !== "z")) return;
+    if (event.repeat && !wanted.startsWith("arrow")) return; // a key that is held is one wish
     if (wanted === "u" || (event.ctrlKey && wanted === "z")) {
       event.preventDefault();
       this.undoLast();
@@ -337,12 +372,13 @@ export class Labelling {
     const card = event.target.closest("#collected > li");
     if (!card) return;
     const { name } = card.dataset;
-    const buttons = card.querySelectorAll(".choices button");
+    const buttons = [...card.querySelectorAll(".choices button")];
+    const meant = this.digits() ? buttons.find((one) => one.dataset.label === wanted) : buttons[wanted - 1];
     const steps = { arrowleft: "previousElementSibling", arrowright: "nextElementSibling" };
     if (steps[wanted]) card[steps[wanted]]?.focus();
     else if (wanted === "x") this.select([name], !this.selected.has(name));
     else if (wanted === "delete") this.send([name], "discard");
-    else if (/^[1-9]$/.test(wanted) && buttons[wanted - 1]) buttons[wanted - 1].click();
+    else if (/^[1-9]$/.test(wanted) && meant) meant.click();
     else return;
     event.preventDefault();
   }
@@ -353,8 +389,14 @@ function labelButton(label, onClick) {
   button.type = "button";
   button.textContent = visible(label);
   button.dataset.label = label;
-  button.addEventListener("click", onClick);
+  button.addEventListener("click", (event) => {
+    if (event.detail < 2) onClick(); // the second click of a double one meets the card that came to this place
+  });
   return button;
+}
+
+function setAll(node, attributes) {
+  for (const [name, value] of Object.entries(attributes)) node.setAttribute(name, value);
 }
 
 function describe(decision) {

@@ -151,9 +151,9 @@ function showBoard(board) {
     if (has.temperature) element("temperature").textContent = `${board.temperature_celsius.toFixed(0)} °C`;
     has.clock = board.clock_mhz !== null;
     if (has.clock) element("clock").textContent = `${board.clock_mhz.toFixed(0)} MHz`;
-    has.throttled = true;
-    element("throttled").textContent = board.throttled.join(", ") || "no";
-    element("throttled").parentElement.classList.toggle("alarm", board.throttled.length > 0);
+    has.throttled = board.throttled !== null;
+    if (has.throttled) element("throttled").textContent = board.throttled.join(", ") || "no";
+    element("throttled").parentElement.classList.toggle("alarm", Boolean(board.throttled?.length));
   }
   for (const [id, shown] of Object.entries(has)) element(id).parentElement.hidden = !shown;
 }
@@ -261,10 +261,20 @@ function snapshot(event) {
   event.preventDefault();
   const link = document.createElement("a");
   link.href = URL.createObjectURL(stream.blob);
-  const moment = (now.shown ? now.shown.time : new Date().toISOString()).replace(/[^0-9T]/g, "").slice(0, 15);
-  link.download = `edgeclf-${moment}-${(now.shown ? now.shown.label : "picture").replace(/[^A-Za-z0-9]+/g, "-")}.jpg`;
+  link.download = fileName(now.shown);
   link.click();
   setTimeout(() => URL.revokeObjectURL(link.href), 10000);
+}
+
+// As the server names the newest picture: `edgeclf-20260131-142501-120-cat-93.jpg`, in local time.
+function fileName(shown) {
+  const date = shown ? new Date(shown.time) : new Date();
+  const part = (number, digits = 2) => String(number).padStart(digits, "0");
+  const day = `${date.getFullYear()}${part(date.getMonth() + 1)}${part(date.getDate())}`;
+  const time = `${part(date.getHours())}${part(date.getMinutes())}${part(date.getSeconds())}`;
+  const label = shown ? shown.label.replace(/[^A-Za-z0-9]+/g, "-").replace(/^-|-$/g, "").slice(0, 60) || "class" : "picture";
+  const percent = shown ? `-${(shown.probability * 100).toFixed(0)}` : "";
+  return `edgeclf-${day}-${time}-${part(date.getMilliseconds(), 3)}-${label}${percent}.jpg`;
 }
 
 function tick() {

@@ -26,8 +26,8 @@ export class PictureStream {
     while (!signal.aborted) {
       try {
         await this.read(signal);
-      } catch (error) {
-        if (!signal.aborted && error.message) this.onTrouble(error.message);
+      } catch {
+        // the events show that the connection is lost
       }
       await new Promise((resolve) => setTimeout(resolve, 1000));
     }
@@ -35,8 +35,9 @@ export class PictureStream {
 
   async read(signal) {
     const response = await fetch("/stream.mjpg", { signal });
-    if (response.status === 503) throw new Error("Too many viewers: the picture comes when another one leaves.");
-    if (!response.ok) throw new Error("");
+    if (response.status === 503) this.onTrouble("Too many viewers: the picture comes when another one leaves.");
+    if (!response.ok) return;
+    this.onTrouble("");
     const reader = response.body.getReader();
     let bytes = new Uint8Array(0);
     for (;;) {
@@ -50,7 +51,6 @@ export class PictureStream {
       }
       if (newest) {
         await this.show(new Blob([newest], { type: "image/jpeg" }), signal);
-        this.onTrouble("");
       }
     }
   }
