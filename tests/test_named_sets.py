@@ -7,7 +7,7 @@ import urllib.request
 import numpy as np
 import pytest
 
-from edgeclf.dataset import NAMED, load_dataset, probe
+from edgeclf.dataset import NAMED, list_source, load_dataset, probe
 from edgeclf.errors import DataError, MissingExtraError
 from edgeclf.training.run_record import locate
 
@@ -84,6 +84,7 @@ def test_a_folder_named_like_a_set_is_meant_when_it_is_a_path(tmp_path, monkeypa
     monkeypatch.chdir(tmp_path)
     assert load_dataset("./digits", image_size=8).class_names == ("cat", "dog")
     assert len(load_dataset("digits", image_size=8).class_names) == 10
+    assert any("not the folder beside it, which is ./digits" in note for note in list_source("digits").notes)
     # a run records which of the two it was
     for source, recorded in (("digits", "digits"), ("./digits", str(tmp_path / "digits"))):
         assert locate(load_dataset(source, image_size=8)) == recorded

@@ -51,6 +51,18 @@ def test_a_jpeg_with_a_cut_scan_is_cut(tmp_path: Path) -> None:
                 decode(tmp_path / "cut.jpg")
 
 
+@pytest.mark.parametrize("progressive", [False, True])
+def test_a_jpeg_that_is_cut_within_a_marker_is_cut(progressive: bool) -> None:
+    """Or whose rest is what erased flash memory holds."""
+    photo = saved("JPEG", quality=95, progressive=progressive)
+    places = [place for place in range(len(photo) // 2, len(photo) - 1000) if photo[place] == 0xFF]
+    assert places
+    for place in places[:3]:
+        for rest in (b"", b"\xff" * 500):
+            with pytest.raises(ImageError, match="the file is cut"):
+                decode_bytes(photo[: place + 1] + rest)
+
+
 def test_a_changed_byte_among_the_pixels_of_a_jpeg_hides_no_end() -> None:
     """It looks like a segment of 60 kB there."""
     photo = bytearray(saved("JPEG", quality=95))

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import os
+import shutil
 import unicodedata
 
 import numpy as np
@@ -157,6 +158,23 @@ def test_a_manifest_with_splits(tmp_path):
     assert {name: len(split) for name, split in data.splits.items()} == {"train": 6, "validation": 6}
 
 
+@pytest.mark.parametrize(("last", "splits"), [("test", ("train", "validation", "test")), ("b", ())])
+def test_a_column_of_another_title_states_splits_where_all_of_it_does(tmp_path, last, splits):
+    make_folder(tmp_path, {"cat": 3, "dog": 3})
+    parts = ("train", "val", last)
+    rows = [f"{name}/{number:03}.png,{name},{parts[number]}" for name in ("cat", "dog") for number in range(3)]
+    (tmp_path / "all.csv").write_text("\n".join(["path,label,subset", *rows]))
+    assert list_source(tmp_path / "all.csv").splits == splits
+
+
+def test_images_that_have_two_labels_are_noted(tmp_path):
+    make_folder(tmp_path, {"cat": 10, "dog": 10})
+    assert not load_dataset(tmp_path, image_size=8).list_notes()
+    shutil.copy(tmp_path / "cat" / "003.png", tmp_path / "dog" / "twin.png")
+    notes = load_dataset(tmp_path, image_size=8).list_notes()
+    assert any(note.startswith("2 files hold images that have several labels") for note in notes), notes
+
+
 @pytest.mark.parametrize("separator", [",", ";", "\t"])
 @pytest.mark.parametrize("header", [True, False])
 def test_a_manifest_without_splits_is_split_by_content(tmp_path, separator, header):
@@ -207,6 +225,8 @@ def test_a_name_that_no_file_can_have_is_unreadable(tmp_path):
         ("path,label,split\ncat/000.png,cat,tests", "line 2: split must be train, validation .* got 'tests'"),
         ("path,label,split\ncat/000.png,cat,train\ncat/001.png,cat,", "line 3: has no split, but others have"),
         ("path,label,split\ncat/000.png,cat,test\n", "no line has the split train"),
+        ("path,label\ncat/000.png,cat, black\n", "line 2: has more cells than line 1: 'black'; put a path or a label"),
+        ("cat/000.png,cat\ncat/001.png,cat,train\n", "line 2: has more cells than line 1: 'train'"),
     ],
 )
 def test_a_bad_manifest_names_the_line(tmp_path, text, message):

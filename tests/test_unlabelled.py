@@ -57,8 +57,9 @@ def test_splits_are_found_below_a_folder_that_holds_nothing_else(tmp_path: Path)
     assert "notes.txt" in str(listing.describe_passed_over())
 
 
-def test_what_train_keeps_for_validation_and_test_is_not_learned_from(tmp_path: Path) -> None:
-    make_folder(tmp_path, {"cat": 40, "dog": 30})
+@pytest.mark.parametrize("other", ["dog", "train"])
+def test_what_train_keeps_for_validation_and_test_is_not_learned_from(tmp_path: Path, other: str) -> None:
+    make_folder(tmp_path, {"cat": 40, other: 30})
     labelled = load_dataset(list_source(tmp_path), image_size=8)
     unlabelled = load_dataset(list_unlabelled(tmp_path), image_size=8)
     assert set(unlabelled.splits["train"].hashes) == set(labelled.splits["train"].hashes)

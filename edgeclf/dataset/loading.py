@@ -77,6 +77,9 @@ def load_dataset(
     if problems:
         more = f" (and {len(problems) - 1} more like it)" if len(problems) > 1 else ""
         raise DataError(f"{listing.source}: {problems[0]}{more}")
+    conflicts = _describe_conflicts(listing, readable, contents)
+    if conflicts:
+        progress.warn(conflicts)
     data = Dataset(
         listing.name,
         listing.source,
@@ -88,7 +91,7 @@ def load_dataset(
         split_seed,
         unreadable,
         images.report,
-        listing.notes,
+        (*listing.notes, *filter(None, [conflicts])),
         fit,
         listing.root,
     )
@@ -96,6 +99,22 @@ def load_dataset(
         if shared := data.describe_in_training(name):
             progress.warn(shared)
     return data
+
+
+def _describe_conflicts(listing: Listing, readable: Sequence[int], contents: Sequence[str]) -> str:
+    """Describe in a sentence which images have several labels; empty: none has."""
+    labels: dict[str, set[str]] = {}
+    for number, content in zip(readable, contents, strict=True):
+        labels.setdefault(content, set()).add(listing.items[number].label)
+    found = [(number, labels[content]) for number, content in zip(readable, contents, strict=True)]
+    found = [(number, several) for number, several in found if len(several) > 1]
+    if not found:
+        return ""
+    first, several = found[0]
+    return (
+        f"{len(found)} files hold images that have several labels, e.g. {display(listing.items[first].path)} "
+        f"({', '.join(sorted(several))}): all but one are wrong; edgeclf audit lists them"
+    )
 
 
 def _build_splits(
@@ -137,7 +156,11 @@ def list_source(source: str | Path | Listing, progress: Progress = SILENT) -> Li
 def _list_new(source: str | Path, progress: Progress) -> Listing:
     text, path = str(source), expand_home(source)
     if text in NAMED and (isinstance(source, str) or not path.exists()):
-        return list_named(text, progress)
+        listing = list_named(text, progress)
+        if not path.is_dir():
+            return listing
+        note = f"{text} is the set of this name, and not the folder beside it, which is {os.path.join(os.curdir, text)}"
+        return dataclasses.replace(listing, notes=(*listing.notes, note))
     if path.is_dir():
         return list_folder(path)
     if path.is_file():

@@ -25,6 +25,7 @@ _STATED_DELIMITER = re.compile(r"sep=([,;\t])")
 """The first line of tables that Excel saves."""
 _PATH_TITLES = ("path", "file", "filename", "image", "file_name", "filepath", "image_path", "image_id", "id")
 _LABEL_TITLES = ("label", "class")
+_SPLIT_TITLES = ("split", "subset", "set", "partition", "fold")
 
 
 def list_manifest(manifest: Path) -> Listing:
@@ -48,6 +49,11 @@ def list_manifest(manifest: Path) -> Listing:
     unsplit: list[int] = []
     paths = PathFinder(manifest.parent)
     for line, row in rows[first:]:
+        if surplus := [cell for cell in row[len(rows[0][1]) :] if cell]:
+            raise DataError(
+                f"{where}, line {line}: has more cells than line {rows[0][0]}: {', '.join(surplus)!r}; put a path or a "
+                "label that holds a comma between quotes"
+            )
         if len(row) <= max(columns["path"], columns["label"]) or not row[columns["path"]]:
             raise DataError(f"{where}, line {line}: expected a path and a label, got {', '.join(row)!r}")
         path, label = row[columns["path"]], normalize_class_name(row[columns["label"]], f"{manifest}, line {line}")
@@ -117,12 +123,21 @@ def _columns(where: str, rows: list[tuple[int, list[str]]]) -> tuple[dict[str, i
     label = next((titles.index(t) for t in _LABEL_TITLES if t in titles), None)
     if path is not None and label is not None:
         columns = {"path": path, "label": label}
-        if "split" in titles:
-            columns["split"] = titles.index("split")
+        split = next((title for title in _SPLIT_TITLES if _states_splits(title, titles, rows)), None)
+        if split is not None:
+            columns["split"] = titles.index(split)
         return columns, 1
     if len(titles) in (2, 3) and reason_to_pass_over(os.path.basename(titles[0])) is None:
         return dict(zip(("path", "label", "split"), range(len(titles)), strict=False)), 0
     raise DataError(f"{where}, line {rows[0][0]}: expected the header path,label[,split], got {','.join(rows[0][1])!r}")
+
+
+def _states_splits(title: str, titles: list[str], rows: list[tuple[int, list[str]]]) -> bool:
+    """Return whether a column states splits: by its title, or by one that is used for it and all that is in it."""
+    if title not in titles:
+        return False
+    at = titles.index(title)
+    return title == "split" or all(split_role(row[at]) is not None for _, row in rows[1:] if at < len(row))
 
 
 def _split(text: str, where: str, line: int) -> str | None:

@@ -80,8 +80,8 @@ def _list_everything(folder: Path, suffixes: Collection[str]) -> Listing:
         here = tree.entries(here.folders[0].path)
         odd.extend(here.odd)
     roles = {entry.name: role for entry in here.folders if (role := split_role(entry.name, alone=True)) is not None}
-    if "train" not in roles.values():
-        roles = {}
+    if "train" not in roles.values() or len(set(roles.values())) < 2:
+        roles = {}  # a class may have such a name, beside others
     items = _make_items(folder, here.images, "train" if roles else None)
     odd.extend(_describe_others(here))
     for entry in (*here.folders, *here.unsorted):

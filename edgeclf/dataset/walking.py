@@ -78,7 +78,12 @@ class FolderTree:
         pending = [top]
         while pending:
             current = pending.pop()
-            identity = _identify(current.path)
+            try:
+                identity = _identify(current.path)
+            except OSError as error:
+                why = (error.strerror or str(error)).lower()
+                odd.append(OddFile(display(current.path), f"cannot be read ({why}); passed over"))
+                continue
             if identity in seen or identity in above:
                 which = "that was read already" if identity in seen else "above it"
                 odd.append(OddFile(display(current.path), f"link to a folder {which}; passed over"))

@@ -26,9 +26,14 @@ _BY_DEGREES = {0: 1, 90: 6, 180: 3, 270: 8}
 
 def turn_upright(stored: npt.NDArray[np.uint8], orientation: int) -> npt.NDArray[np.uint8]:
     """Turn `uint8[H, W, 3]` by EXIF 2.3, table 6: from orientation 5 on rows and columns are exchanged."""
-    turned: npt.NDArray[Any] = cv2.transpose(stored) if orientation >= 5 else stored
+    turned: npt.NDArray[Any] = stored
+    quarters = {3: cv2.ROTATE_180, 6: cv2.ROTATE_90_CLOCKWISE, 8: cv2.ROTATE_90_COUNTERCLOCKWISE}
+    if orientation in quarters:  # with one copy, and not two
+        return np.asarray(cv2.rotate(stored, quarters[orientation]), np.uint8)
+    if orientation in (5, 7):
+        turned = cv2.transpose(stored)
     # the side on which the picture's first row and first column lie
-    flips = {2: 1, 3: -1, 4: 0, 6: 1, 7: -1, 8: 0}
+    flips = {2: 1, 4: 0, 7: -1}
     if orientation in flips:
         turned = cv2.flip(turned, flips[orientation])
     return np.asarray(turned, np.uint8)
