@@ -8,7 +8,6 @@ import sqlite3
 import threading
 from collections.abc import Mapping, Sequence
 from dataclasses import astuple, dataclass, replace
-from importlib.util import find_spec
 
 import cv2
 import numpy as np
@@ -31,9 +30,10 @@ from edgeclf.image.point_files import check_point_readers, point_reader_identity
 from edgeclf.image.shape import InputShape
 from edgeclf.image.views import VIEWS_VERSION
 from edgeclf.progress import SILENT, Progress
+from edgeclf.versions import package_version
 
-# Counts up when other facts are stored beside the images, or `read_header` finds other ones.
-_FACTS_VERSION = 1
+# Counts up when other facts are stored beside the images, or other files count as damaged.
+_FACTS_VERSION = 2
 _STORED_TOGETHER_BYTES = 32 << 20
 _STORED_TOGETHER = 8192
 _BATCH_BYTES = 2 << 20
@@ -114,7 +114,7 @@ def decoder_identity(listing: Listing) -> str:
     if listing.holds_objects:
         return f"{_FACTS_VERSION} objects {VIEWS_VERSION} {cv2.__version__} {point_reader_identity()}"
     shape = "" if listing.pixels is None else f" array {listing.pixels.shape[1:]}"
-    heic = find_spec("pillow_heif") is not None
+    heic = package_version("pillow-heif")
     return f"{_FACTS_VERSION} {PREPROCESSING_VERSION} {cv2.__version__} {heic}{shape}"
 
 
