@@ -251,14 +251,14 @@ def test_an_ensemble_is_begun(tmp_path: Path) -> None:
     plan = EnsemblePlan(list_source("digits"), TrainConfig(weights="missing.h5"), 2, out, overwrite=True)
     with pytest.raises(InputError, match=r"missing\.h5"):
         begin_ensemble(plan, SILENT)
-    # and so do photos that cannot be read
-    damaged = tmp_path / "photos"
-    for name in ("cats", "dogs"):
-        (damaged / name).mkdir(parents=True)
-        (damaged / name / "1.jpg").write_bytes(b"no picture")
-    unreadable = dataclasses.replace(plan, data=list_source(damaged), config=TrainConfig(weights="none", model="cnn"))
-    with pytest.raises(DataError):
-        begin_ensemble(unreadable, SILENT)
+    # and so do photos that cannot be used
+    few = tmp_path / "photos"
+    for shade, name in enumerate(("cats", "dogs")):
+        (few / name).mkdir(parents=True)
+        cv2.imwrite(str(few / name / "1.png"), np.full((32, 32, 3), 100 * shade, np.uint8))
+    unusable = dataclasses.replace(plan, data=list_source(few), config=TrainConfig(weights="none", model="cnn"))
+    with pytest.raises(DataError, match="has no usable image in"):
+        begin_ensemble(unusable, SILENT)
     assert find_ensemble(out) is not None
     assert (out / "m-0" / "model.keras").exists()
     # what a budget chooses is chosen once, for all members

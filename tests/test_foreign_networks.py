@@ -176,9 +176,12 @@ def test_a_file_that_ends_in_a_weighted_average_of_softmaxes_holds_probabilities
     else:
         scores = layers.Add()([part * weight for part, weight in zip(parts, weights, strict=True)])
     model = tf_keras.Model(inputs, scores)
-    content = bytes(make_converter(lambda image: model(image, training=False), 8, 8).convert())
     expected = "probabilities" if sum(weights) == 1 and min(weights) > 0 else "logits"
-    assert classifier_shape(parse(content)).scores == expected
+    for types in ([], [tf.float16]):
+        converter = make_converter(lambda image: model(image, training=False), 8, 8)
+        if types:
+            converter.optimizations, converter.target_spec.supported_types = [tf.lite.Optimize.DEFAULT], types
+        assert classifier_shape(parse(bytes(converter.convert()))).scores == expected, types
 
 
 def test_a_file_that_ends_in_an_average_of_probabilities_holds_probabilities(data: Dataset, tmp_path: Path) -> None:

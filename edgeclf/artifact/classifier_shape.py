@@ -121,7 +121,7 @@ def _scores(model: TfliteModel, tensor: int) -> str:
 def _add_weights(
     model: TfliteModel, producers: Mapping[int, OperatorInfo], tensor: int, known: dict[int, float | None]
 ) -> float | None:
-    """Add up the weights of the probabilities that a tensor is the sum of; None: it is none of such.
+    """Add up the weights of the probabilities that a tensor is the sum of; None: it is no such sum.
 
     The average of two softmaxes is an addition and a multiplication by a half. `known` are the tensors met before; it
     bounds how far a file made to be deep is followed.
@@ -139,19 +139,25 @@ def _add_weights(
         known[tensor] = None if None in parts else sum(part for part in parts if part is not None)
     elif head.name in ("MUL", "DIV") and len(head.inputs) == 2:
         term, constant = head.inputs
-        if head.name == "MUL" and model.tensors[term].data is not None:
-            term, constant = constant, term
-        factor = _read_number(model.tensors[constant])
+        factor = _read_number(model, producers, constant)
+        if factor is None and head.name == "MUL":
+            term, factor = constant, _read_number(model, producers, term)
         scaled = None if factor is None else _add_weights(model, producers, term, known)
         if scaled is not None and factor is not None:
             known[tensor] = scaled * factor if head.name == "MUL" else scaled / factor
     return known[tensor]
 
 
-def _read_number(tensor: TensorInfo) -> float | None:
-    """Return the one number that a constant holds, if it is above 0."""
+def _read_number(model: TfliteModel, producers: Mapping[int, OperatorInfo], index: int) -> float | None:
+    """Return the one number that a constant holds, also one in float16 or 8 bits, if it is above 0."""
+    maker = producers.get(index)
+    if maker is not None and maker.name == "DEQUANTIZE" and maker.inputs:
+        index = maker.inputs[0]
+    if index < 0 or model.tensors[index].elements != 1:
+        return None
+    tensor = model.tensors[index]
     values = tensor.values()
-    if values is None or values.size != 1 or not np.issubdtype(values.dtype, np.number):
+    if values is None or values.size != 1 or values.dtype.kind not in "fiu":
         return None
     number = float(values.item())
     if tensor.scale:

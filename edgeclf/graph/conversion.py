@@ -24,7 +24,7 @@ def make_converter(function: Callable[[Any], Any], height: int, width: int, dtyp
     owner = tf.Module()
     owner.held = list(concrete.graph.variables)  # which the function holds weakly
     converter = tf.lite.TFLiteConverter.from_concrete_functions([concrete], owner)
-    # The way over a SavedModel takes three times as long, and makes the same operators.
+    # The way over a SavedModel takes three times as long, and brings the same scores.
     converter.experimental_lower_to_saved_model = False
     disable_per_channel_dense(converter)
     return converter

@@ -33,7 +33,7 @@ def plot_curves(history: Sequence[Mapping[str, Any]], kept_epoch: int, unaugment
     """
     figure = Figure(figsize=(11, 3.6))
     # margins of its own: for those that fit the text, matplotlib draws everything three times
-    figure.subplots_adjust(left=0.05, right=0.985, bottom=0.145, top=0.9, wspace=0.28)
+    figure.subplots_adjust(left=0.07, right=0.985, bottom=0.145, top=0.9, wspace=0.28)
     loss, top1, rate = figure.subplots(1, 3)
     epochs = [row["epoch"] for row in history]
     kept = f"kept: epoch {kept_epoch}" if kept_epoch else "kept: frozen features"
@@ -119,7 +119,7 @@ def _save(figure: Figure, path: Path) -> None:
     layout = figure.get_layout_engine()
     if layout is not None:  # once: `savefig` would lay out, draw, and draw again
         layout.execute(figure)
-        figure.set_layout_engine("none")
+        figure.set_layout_engine(None)
     buffer = io.BytesIO()
     figure.savefig(buffer, format="png", dpi=_DPI)
     write_bytes(path, buffer.getvalue())

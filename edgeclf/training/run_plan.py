@@ -79,7 +79,7 @@ def hold_run(request: TrainPlan) -> Iterator[RunPlan]:
 
     Raises:
         InputError: the settings or the weights cannot be used.
-        OutputError: the folder cannot be written, or another command works in it.
+        OutputError: the folder holds a run already or cannot be written, or another command works in it.
     """
     located = _locate_run(request)
     with contextlib.ExitStack() as stack:

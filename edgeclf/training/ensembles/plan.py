@@ -92,7 +92,8 @@ def begin_ensemble(plan: EnsemblePlan, progress: Progress) -> EnsemblePlan:
 
     Raises:
         OutputError: it holds something else, or an ensemble already.
-        InputError: the settings of the members cannot be used, or the photos that are to replace an ensemble.
+        InputError: the settings of the members cannot be used, or, with `overwrite`, the photos cannot.
+        RunFailedError: the disk is full.
     """
     out = plan.out
     if out.exists() and not out.is_dir():
@@ -117,7 +118,7 @@ def begin_ensemble(plan: EnsemblePlan, progress: Progress) -> EnsemblePlan:
     )
     found = plan_run(request)
     if content and plan.overwrite:
-        # photos that cannot be used, too
+        # photos that cannot be used are reported before that, too
         shape = found.config.input_shape
         load_dataset(plan.data, image_size=shape.size, fit=shape.fit, progress=progress)
         _clear(out, plan)
