@@ -56,7 +56,13 @@ def run_converter(converter: Any) -> bytes:
         ModelError: the converter refuses the network.
     """
     with _refusals():
-        return bytes(converter.convert())
+        try:
+            return bytes(converter.convert())
+        except converter_error():
+            raise
+        except Exception:  # noqa: BLE001 - freezing takes less than a SavedModel does, and says so in many ways
+            converter.experimental_lower_to_saved_model = True
+            return bytes(converter.convert())
 
 
 def quantize(content: bytes, kept: frozenset[str] = frozenset()) -> bytes:
