@@ -48,7 +48,7 @@ TAKEN = {
     "DenseNet121": Family(32, 128 + 32, 7),  # six layers, a transition to 128 channels, a layer more
     "VGG16": Family(32, 512),
     "Xception": Family(71, 728, 4),  # a block of the middle, behind three of the entry
-    "InceptionV3": Family(75, 768, 5),  # a block of each kind but the last two, which widen those before
+    "InceptionV3": Family(75, 768, 5),  # blocks of both sizes that come before the last reduction
 }
 """Those that quantization-aware training takes."""
 REFUSED = {
@@ -60,7 +60,7 @@ REFUSED = {
 
 
 def standard(name: str, family: Family) -> tuple[Any, Any]:
-    """The network as keras.applications builds it, up to its last merge, and as edgeclf computes it."""
+    """The network as keras.applications builds it, up to the merge that `family` names, and as edgeclf computes it."""
     tf_keras.backend.clear_session()
     tf_keras.utils.set_random_seed(0)
     side = family.side

@@ -31,7 +31,7 @@ class ClassifierShape:
     Sizes are in pixels; `dtype`, `scale` and `zero_point` are the input's.
 
     `scores` is what the output holds: `probabilities`, `log probabilities` or `logits`, read from the graph's last
-    operator. `outputs` is the number of its values: that of the classes, or 1 for two classes, of which it is the
+    operators. `outputs` is the number of its values: that of the classes, or 1 for two classes, of which it is the
     second one's score. `channels_first`: the input is [1, channels, height, width], as PyTorch has it.
     """
 

@@ -16,6 +16,7 @@ import numpy.typing as npt
 
 from edgeclf.artifact.tflite_source_editor import SourceEditor
 from edgeclf.compression.export.calibration import spanning_images
+from edgeclf.compression.export.model_writer import SIGNATURE
 from edgeclf.compression.export.observation import Feed, pixel_feeder
 from edgeclf.compression.exporter import ExportedFile, Exporter, register_exporter
 from edgeclf.errors import InputError, ModelError, one_line
@@ -27,7 +28,7 @@ if TYPE_CHECKING:
     from edgeclf.compression.step import StepContext
     from edgeclf.graph.float_network import FloatNetwork
 
-KEY, ENTRY = "serving_default", "image"
+KEY, ENTRY, RESULT = SIGNATURE
 
 
 @register_exporter
@@ -94,7 +95,7 @@ class LiteRTQuantizer(Exporter, Record):
         images = spanning_images(context.calibration_images)
         editor = SourceEditor(float_graph(network))
         highest = network.input_max * editor.remove_input_scaling()
-        editor.sign(KEY, ENTRY, "scores")
+        editor.sign(KEY, ENTRY, RESULT)
         content = quantize(editor.pack(), images, pixel_feeder(highest))
         editor = SourceEditor(content)
         (entry,) = editor.graph.inputs
