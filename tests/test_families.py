@@ -48,7 +48,7 @@ TAKEN = {
     "DenseNet121": Family(32, 128 + 32, 7),  # six layers, a transition to 128 channels, a layer more
     "VGG16": Family(32, 512),
     "Xception": Family(71, 728, 4),  # a block of the middle, behind three of the entry
-    "InceptionV3": Family(75, 768, 5),  # blocks of both sizes that come before the last reduction
+    "InceptionV3": Family(75, 2048),  # whole: its last blocks have concatenations inside of others
 }
 """Those that quantization-aware training takes."""
 REFUSED = {

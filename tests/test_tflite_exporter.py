@@ -104,3 +104,18 @@ def test_ranges_that_were_observed_are_taken_for_the_original_alone(network: Any
     assert taken.graph.outputs[0].scale > 2 * measured.graph.outputs[0].scale
     other = exporter.export(network.with_model(network.model), known)
     assert other.content == measured.content
+
+
+def test_what_cannot_be_frozen_goes_over_a_saved_model() -> None:
+    pytest.importorskip("tensorflow")
+    from edgeclf.compression.export.converter import run_converter
+
+    class Converter:
+        experimental_lower_to_saved_model = False
+
+        def convert(self) -> bytes:
+            if not self.experimental_lower_to_saved_model:
+                raise KeyError("a function that freezing removed")
+            return b"converted"
+
+    assert run_converter(Converter()) == b"converted"
