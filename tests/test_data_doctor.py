@@ -5,6 +5,7 @@ from __future__ import annotations
 import csv
 import dataclasses
 import json
+import shutil
 from pathlib import Path
 from typing import Any
 
@@ -163,6 +164,19 @@ def test_swapped_labels_come_first_on_the_page_and_in_the_list(digits: tuple[Pat
     assert AuditReport.from_dict(json.loads(json.dumps(found))).to_dict() == found
     with pytest.raises(OutputError, match="doctor.html exists"):
         package.audit(folder, deep=True, weights=locate_model("digits"), out=page)
+
+
+def test_a_class_of_one_burst_of_photos_does_not_end_the_audit(digits: tuple[Path, set[str]], tmp_path: Path) -> None:
+    folder = tmp_path / "burst"
+    for label in ("0", "1"):
+        shutil.copytree(digits[0] / label, folder / label)
+    (folder / "burst").mkdir()
+    image = cv2.GaussianBlur(np.random.default_rng(3).integers(0, 256, (64, 64, 3), np.uint8), (0, 0), 5)
+    for number in range(6):
+        assert cv2.imwrite(str(folder / "burst" / f"{number}.png"), image + np.uint8(number))
+    found = document(tmp_path, "audit", folder, "--deep", "--weights", locate_model("digits"))
+    assert {len(group["paths"]) for group in found["near_duplicates"]} >= {6}
+    assert [note for note in found["deep"]["notes"] if note.startswith("all photos of class 'burst' look alike")]
 
 
 def test_tiny_and_stretched_photos_are_named(digits: tuple[Path, set[str]], tmp_path: Path) -> None:

@@ -103,6 +103,31 @@ def test_a_wrapper_is_looked_through_and_noted_and_what_systems_left_is_not_data
     assert (listing.describe_passed_over() or "").startswith("1 file and 2 folders passed over, e.g. ")
 
 
+def test_classes_that_differ_in_capitals_alone_are_noted(tmp_path: Path) -> None:
+    assert list_source(make(tmp_path / "a", "cat", "dog")).notes == ()
+    folder = make(tmp_path / "b", "cat", "dog")
+    if not (folder / "CAT").exists():  # of file systems that ignore capitals there is nothing to note
+        assert list_source(make(folder, "Cat")).notes == (
+            "classes 'Cat' and 'cat' differ in capitals alone; where they mean one, name them alike",
+        )
+
+
+def test_class_names_that_no_model_file_can_hold_are_refused_before_training(tmp_path: Path) -> None:
+    table = tmp_path / "photos.csv"
+    table.write_text(f"path,label\na.jpg,cat\nb.jpg,{'x' * 1001}\n")
+    with pytest.raises(
+        DataError, match=r"line 3: the class name 'x+'\.\.\. has 1,001 characters; expected at most 1,000"
+    ):
+        list_source(table)
+
+
+def test_folders_that_cannot_be_listed_count_as_folders(tmp_path: Path) -> None:
+    folder = make(tmp_path, "cat", "dog")
+    (folder / "cat" / "again").symlink_to(folder / "cat")
+    described = list_source(folder).describe_passed_over() or ""
+    assert described.startswith("1 folder passed over, e.g. ")
+
+
 def test_images_that_are_to_be_predicted_may_lie_beside_the_splits(tmp_path: Path) -> None:
     folder = make(tmp_path, *each(["seg_train/seg_train", "seg_test/seg_test"]), "seg_pred/seg_pred")
     listing = list_source(folder)

@@ -16,7 +16,7 @@ from edgeclf.dataset.folders import list_folder
 from edgeclf.dataset.manifest import list_manifest
 from edgeclf.dataset.named import NAMED, list_named
 from edgeclf.dataset.reading import SourceImages, read_images
-from edgeclf.dataset.sources import Listing, display
+from edgeclf.dataset.sources import Listing, describe_alike_names, display
 from edgeclf.dataset.splitting import OWN_FRACTIONS, SPLIT_SEED, split_by_content, split_problems, validation_fractions
 from edgeclf.dataset.types import ALL, SPLITS, Dataset, ImageView, Split, Unreadable
 from edgeclf.errors import DataError, UnknownNameError
@@ -140,7 +140,7 @@ def list_source(source: str | Path | Listing, progress: Progress = SILENT) -> Li
     """List the images of a source of any kind; a listing is returned as it is.
 
     Walk a source once, and hand the listing to `probe`, `load_dataset` and `audit`. A class that stands for none of
-    these (see `artifact.none_class`) is noted.
+    these (see `artifact.none_class`) is noted, and classes whose names differ in capitals alone.
 
     Raises:
         DataError: the path does not exist, or is neither a folder nor a CSV file.
@@ -149,8 +149,9 @@ def list_source(source: str | Path | Listing, progress: Progress = SILENT) -> Li
     if isinstance(source, Listing):
         return source
     listing = _list_new(source, progress)
-    note = describe_none_classes(listing.class_names)
-    return dataclasses.replace(listing, notes=(*listing.notes, note)) if note else listing
+    names = listing.class_names
+    notes = tuple(filter(None, [describe_none_classes(names), describe_alike_names(names)]))
+    return dataclasses.replace(listing, notes=listing.notes + notes) if notes else listing
 
 
 def _list_new(source: str | Path, progress: Progress) -> Listing:

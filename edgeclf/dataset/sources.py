@@ -13,6 +13,7 @@ from typing import NamedTuple
 import numpy as np
 import numpy.typing as npt
 
+from edgeclf.artifact.label_bounds import LONGEST_LABEL
 from edgeclf.dataset.types import OddFile
 from edgeclf.errors import DataError
 from edgeclf.image.decoding import IMAGE_SUFFIXES
@@ -26,6 +27,9 @@ _NO_FILE: FileStamp = (-1, -1, -1, -1, -1)
 _POSITIVE = (1 << 63) - 1
 # The coarsest times of a file system in use: FAT's.
 _SETTLED_NS = 2_000_000_000
+
+_ABOUT_FOLDERS = ("system folder", "folder beside", "cannot be listed", "cannot be read", "link to a folder")
+"""How reasons to pass over a folder begin."""
 
 
 class Item(NamedTuple):
@@ -121,21 +125,40 @@ class Listing:
         left = [o for o in self.odd if o.reason.endswith("; passed over") and not o.reason.startswith("hidden")]
         if not left:
             return None
-        folders = sum(o.reason.startswith(("system folder", "folder beside")) for o in left)
+        folders = sum(o.reason.startswith(_ABOUT_FOLDERS) for o in left)
         counts = ((len(left) - folders, "file"), (folders, "folder"))
         count = " and ".join(f"{number} {kind}{'s' if number > 1 else ''}" for number, kind in counts if number)
         return f"{count} passed over, e.g. {left[0].path} ({left[0].reason.removesuffix('; passed over')})"
+
+
+def describe_alike_names(class_names: Sequence[str]) -> str:
+    """Describe in a sentence the class names that differ in capitals alone; empty: none do."""
+    alike: dict[str, list[str]] = {}
+    for name in class_names:
+        alike.setdefault(name.casefold(), []).append(name)
+    found = [group for group in alike.values() if len(group) > 1]
+    if not found:
+        return ""
+    more = f" (and {len(found) - 1} more like them)" if len(found) > 1 else ""
+    names = " and ".join(map(repr, found[0]))
+    return f"classes {names} differ in capitals alone{more}; where they mean one, name them alike"
 
 
 def normalize_class_name(text: str, where: str) -> str:
     """Return a class name in its composed Unicode form, since file systems disagree about the form of equal letters.
 
     Raises:
-        DataError: it is empty, not UTF-8, or holds control characters, which a labels file could not carry.
+        DataError: it is empty, not UTF-8, longer than a model file may hold, or holds control characters, which a
+            labels file could not carry.
     """
     name = unicodedata.normalize("NFC", text)
     if not name.strip():
         raise DataError(f"{display(where)}: the class name is empty")
+    if len(name) > LONGEST_LABEL:
+        raise DataError(
+            f"{display(where)}: the class name {name[:40]!r}... has {len(name):,} characters; expected at most "
+            f"{LONGEST_LABEL:,}"
+        )
     if any(unicodedata.category(c) in ("Cc", "Cs", "Zl", "Zp") for c in name):
         raise DataError(f"{display(where)}: the class name holds a control character or bytes that are not UTF-8")
     return name

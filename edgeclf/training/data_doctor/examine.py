@@ -72,11 +72,8 @@ def examine(
     """
     if not np.isfinite(found.values).all():
         raise ModelError(f"{found.origin}: its features of these photos are not finite; give another network")
-    photos = PhotoList(found.dataset, [group.paths for group in audited.near_duplicates])
+    photos, folds = _deal(PhotoList(found.dataset, [group.paths for group in audited.near_duplicates]))
     labels, classes = photos.labels, len(photos.names)
-    folds = assign_folds(labels, photos.groups)
-    for label in find_in_one_fold(labels, folds, classes):
-        raise DataError(f"class {photos.names[label]!r} has too few different photos for --deep: expected at least 2")
     features = FrozenFeatures(reduce_features(found.values), labels, folds, classes)
     strength = features.choose_strength(progress)
     chances = features.predict_out_of_fold(strength, progress=progress)
@@ -103,9 +100,34 @@ def examine(
         class_curves=by_class,
         more_photos=words,
         seconds=0.0,
-        notes=(*found.dataset.list_notes(), *found.notes),
+        notes=(*found.dataset.list_notes(), *found.notes, *_describe_apart(photos)),
     )
     return Examination(dataclasses.replace(report, seconds=round(time.monotonic() - began, 3)), photos)
+
+
+def _deal(photos: PhotoList) -> tuple[PhotoList, npt.NDArray[np.int64]]:
+    """Deal the photos to folds, what is alike into one; classes of which all photos are alike by content alone.
+
+    Raises:
+        DataError: a class has fewer than two different photos.
+    """
+    labels, classes = photos.labels, len(photos.names)
+    folds = assign_folds(labels, photos.groups)
+    if alike := find_in_one_fold(labels, folds, classes):
+        photos = dataclasses.replace(photos, apart=frozenset(alike))
+        folds = assign_folds(labels, photos.groups)
+    for label in find_in_one_fold(labels, folds, classes):
+        raise DataError(f"class {photos.names[label]!r} has too few different photos for --deep: expected at least 2")
+    return photos, folds
+
+
+def _describe_apart(photos: PhotoList) -> list[str]:
+    """Describe the classes whose photos are judged by others that look like them, a line each."""
+    return [
+        f"all photos of class {photos.names[label]!r} look alike, so each is judged by others of its kind: its figures "
+        "are better than those of new photos would be"
+        for label in sorted(photos.apart)
+    ]
 
 
 def _doubtful(photos: PhotoList, doubts: LabelDoubts) -> tuple[DoubtfulLabel, ...]:

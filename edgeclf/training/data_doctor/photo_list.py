@@ -19,10 +19,12 @@ class PhotoList:
     Attributes:
         dataset: their source.
         alike: groups of paths that show the same thing.
+        apart: labels whose photos belong together only where their contents are equal.
     """
 
     dataset: Dataset
     alike: Sequence[Sequence[str]] = ()
+    apart: frozenset[int] = frozenset()
 
     @cached_property
     def paths(self) -> tuple[str, ...]:
@@ -58,7 +60,10 @@ class PhotoList:
             known = [content[path] for path in group if path in content]
             shared = next((first[one] for one in known if one in first), known[0] if known else "")
             first.update((one, shared) for one in known)
-        return tuple(first.get(one, one) for one in self.hashes)
+        return tuple(
+            one if label in self.apart else first.get(one, one)
+            for one, label in zip(self.hashes, self.labels.tolist(), strict=True)
+        )
 
     def image(self, number: int) -> npt.NDArray[np.uint8]:
         """Read a photo as the network sees it: uint8[H, W, 3]."""
