@@ -28,7 +28,8 @@ from edgeclf.measure.latency import Latency
 from edgeclf.measure.machine import describe_machine
 from edgeclf.measure.memory import Memory
 from edgeclf.measure.plan import BenchPlan
-from edgeclf.measure.report import BenchReport, load_report, save_report
+from edgeclf.measure.report import BenchReport
+from edgeclf.measure.report_file import load_report, save_report
 from edgeclf.measure.run import run_bench
 from edgeclf.measure.statistics import mcnemar_p, wilson_interval
 from edgeclf.measure.stopwatch import Percentiles

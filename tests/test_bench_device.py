@@ -28,8 +28,9 @@ from edgeclf.errors import InputError
 from edgeclf.measure import sustained as sustained_module
 from edgeclf.measure import target as target_module
 from edgeclf.measure.board import BoardReading, BoardReadings
-from edgeclf.measure.report import BenchReport, ReportComparison, load_report, save_report
+from edgeclf.measure.report import BenchReport, ReportComparison
 from edgeclf.measure.report_comparison import compare_reports
+from edgeclf.measure.report_file import load_report, save_report
 from edgeclf.measure.stopwatch import Percentiles
 from edgeclf.measure.sustained import measure_sustained
 
@@ -212,6 +213,33 @@ def test_a_report_of_other_models_is_refused_before_anything_is_measured(
         InputError, match=r"has none of these models \(float.tflite\); it has int8.tflite, int3.tflite:"
     ):
         api.bench([models / "float.tflite"], against=path)
+
+
+@pytest.mark.parametrize(
+    ("figures", "words"),
+    [
+        ({"latency_ms": {"median": 0.0, "p90": 0.0, "p99": 0.0}}, "expected milliseconds above 0, got 0, 0, 0"),
+        ({"latency_ms": {"median": 1e-320, "p90": 1.0, "p99": 1.0}}, "expected milliseconds above 0"),
+        ({"latency_ms": {"median": -5.0, "p90": 1.0, "p99": 1.0}}, "expected milliseconds above 0"),
+        ({"size_bytes": 10**400}, "expected bytes of a file or of memory, got 1000000"),
+        ({"peak_memory_bytes": -1}, "expected bytes of a file or of memory, got -1"),
+    ],
+)
+def test_a_report_with_impossible_figures_is_refused_before_anything_is_measured(
+    models: Path,
+    host: BenchReport,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    figures: dict[str, object],
+    words: str,
+) -> None:
+    monkeypatch.setattr("edgeclf.measure.run.bench", lambda *_, **__: pytest.fail("measured all the same"))
+    path = save_report(host, tmp_path / "bench.json")
+    values = json.loads(path.read_text())
+    values["models"][0].update(figures)
+    path.write_text(json.dumps(values))
+    with pytest.raises(InputError, match=f"bench.json: not a whole report .*{words}"):
+        api.bench([models / "int8.tflite"], against=path)
 
 
 # --sustain

@@ -13,6 +13,12 @@ from edgeclf.measure.plan import BenchPlan
 from edgeclf.measure.subjects import short_names
 
 
+def test_figures_and_page_do_not_overwrite_one_another(tmp_path: Path) -> None:
+    plan = BenchPlan(("a.tflite",), out=str(tmp_path / "r.json"), report=str(tmp_path / "." / "r.json"))
+    with pytest.raises(OutputError, match=r"r\.json: --out and --report name the same file"):
+        find_outputs(plan, [], page=True)
+
+
 def test_what_was_written_before_a_failure_is_removed(tmp_path: Path) -> None:
     plan = BenchPlan(("a.tflite",), out=str(tmp_path / "bench.json"), report=str(tmp_path / "report.html"))
     outputs = find_outputs(plan, [], page=True)

@@ -16,7 +16,8 @@ from edgeclf.dataset.probing import DataProbe
 from edgeclf.errors import InputError
 from edgeclf.keras_files.configuration import read_configuration
 from edgeclf.measure.machine import describe_machine
-from edgeclf.measure.report import BenchReport, ModelResult, save_report
+from edgeclf.measure.report import BenchReport, ModelResult
+from edgeclf.measure.report_file import save_report
 from edgeclf.measure.stopwatch import Percentiles
 from edgeclf.training.budget import planning
 from edgeclf.training.budget.candidates import Candidate

@@ -25,7 +25,7 @@ from edgeclf.measure.baseline import BaselineNetwork
 from edgeclf.measure.compare import run_compare
 from edgeclf.measure.compare_opening import CompareParts, NetworkCosts
 from edgeclf.measure.compare_plan import ComparePlan
-from edgeclf.measure.compare_report import CompareReport
+from edgeclf.measure.compare_report import CompareReport, write_int8_size
 from edgeclf.measure.compare_sides import find_sides
 from edgeclf.measure.statistics import holm, mcnemar_p
 from edgeclf.progress import SILENT, Progress
@@ -138,10 +138,17 @@ def test_figures_of_two_runs_equal_those_computed_apart(
     }
     assert (report.first.parameters, report.first.macs, report.first.int8_bytes) == (1930, 80, 2500)
     assert report.second.compressed == {"rough-int8.tflite": 3000}
+    assert write_int8_size(report.second) == "3.00 kB"
     assert report.first.notes == ("it is linear",)
     assert report.first.known_by == report.second.known_by == "record"
     assert CompareReport.from_json(report.to_json()) == report
     assert compare(*runs, weights).to_dict() | {"seconds": 0} == report.to_dict() | {"seconds": 0}
+
+
+def test_the_file_of_another_recipe_is_not_taken_for_plain_int8(runs: tuple[Path, Path], weights: Any) -> None:
+    folder = runs[1] / "compressed"
+    (folder / "rough-int8.tflite").rename(folder / "rough-shrink60-int8.tflite")
+    assert write_int8_size(compare(*runs, weights).second) == "about 2.50 kB"
 
 
 def test_images_that_one_of_them_used_are_left_out(

@@ -18,7 +18,7 @@ import edgeclf
 from edgeclf.artifact.ensemble_folder import EnsembleRecord, Stacking, find_ensemble
 from edgeclf.dataset import list_source, load_dataset
 from edgeclf.errors import DataError, InputError, ModelError, OutputError
-from edgeclf.inference.ensemble import Ensemble, combine
+from edgeclf.inference.ensemble import Ensemble, as_probabilities, combine
 from edgeclf.progress import SILENT
 
 
@@ -50,6 +50,15 @@ def test_a_network_that_ends_in_logits_counts_by_its_softmax() -> None:
     even = Fixed(("a", "b"), (8, 8), [[0.5, 0.5], [0.5, 0.5]])
     found = Ensemble([logits, even]).probabilities(IMAGES)
     assert found[0, 0] == pytest.approx((1 / (1 + np.exp(-2)) + 0.5) / 2)
+
+
+@pytest.mark.parametrize("classes", [2, 10, 100])
+def test_probabilities_of_8_bits_are_not_taken_for_logits(classes: int) -> None:
+    scores = np.random.default_rng(0).gumbel(size=(2000, classes))
+    exact = np.exp(scores) / np.exp(scores).sum(1, keepdims=True)
+    rounded = (np.round(exact * 256) / 256).astype(np.float32)
+    np.testing.assert_array_equal(as_probabilities(rounded), rounded)
+    assert not np.array_equal(as_probabilities(scores), scores)
 
 
 @pytest.mark.parametrize(

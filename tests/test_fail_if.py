@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 from pathlib import Path
 
 import cv2
@@ -18,11 +19,13 @@ from edgeclf.artifact.model_file import ModelFile
 from edgeclf.errors import InputError, UnknownNameError
 from edgeclf.measure.baseline import BaselineNetwork
 from edgeclf.measure.conditions import QUANTITIES, parse_condition
+from edgeclf.measure.gate import hold_conditions
 from edgeclf.measure.latency import Latency
 from edgeclf.measure.machine import describe_machine
 from edgeclf.measure.memory import Memory
 from edgeclf.measure.plan import BenchPlan
-from edgeclf.measure.report import BenchReport, load_report
+from edgeclf.measure.report import BenchReport
+from edgeclf.measure.report_file import load_report
 from edgeclf.measure.run import HostParts, run_bench
 from edgeclf.measure.stopwatch import Percentiles
 from edgeclf.measure.target import Measurements
@@ -201,6 +204,20 @@ def test_a_condition_names_its_model_by_the_path_too(folder: Path, digits: Digit
     place = folder / "int8.tflite"
     report = measure(folder, digits, f"{place}:size>1B", "int8.tflite:size>1B")
     assert [(one.model, one.failed) for one in report.conditions] == [("int8", True)] * 2
+
+
+def test_a_class_without_images_is_an_error_never_a_pass(folder: Path, digits: Digits) -> None:
+    report = measure(folder, digits)
+    model, limit = report.models[0].name, parse_condition("class_top1<1%")
+    (kept,) = hold_conditions(replace(report, models=report.models[:1]), [limit])
+    assert not kept.failed
+    compared = report.comparison(model)
+    assert compared is not None
+    first, *others = compared.per_class
+    emptied = replace(compared, per_class=(replace(first, images=0, top1=None), *others))
+    lacking = replace(report, models=report.models[:1], comparisons=(emptied,))
+    with pytest.raises(InputError, match=f"class_top1 of {model} was not measured for class 0, of which there are no"):
+        hold_conditions(lacking, [limit])
 
 
 def test_what_will_not_be_measured_is_refused_before_measuring(folder: Path, digits: Digits) -> None:

@@ -65,9 +65,9 @@ def describe_calibrations(report: BenchReport) -> list[str]:
 
 def _describe(machine: Machine) -> list[str]:
     facts = [*filter(None, (machine.processor, machine.os)), counted(machine.cores, "core")]
-    load = machine.load_average
-    if load is not None and load > 0.5:
-        facts.append(f"busy with other work (load {load:.1f}): latencies may be higher than on an idle machine")
+    if machine.is_busy:
+        load = f"load {machine.load_average:.1f}"
+        facts.append(f"busy with other work ({load}): latencies may be higher than on an idle machine")
     return facts
 
 
@@ -161,6 +161,8 @@ def _notes_of_models(report: BenchReport) -> dict[str, list[str]]:
         notes = found.setdefault(model.name, [])
         if not model.steady:
             notes.append("calls were still getting faster when timing began.")
+        if drift := model.describe_drift():
+            notes.append(drift)
         notes.extend(model.notes)
         if model.integrity == "unverified":
             notes.append("unverified, not made by edgeclf.")

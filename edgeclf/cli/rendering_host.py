@@ -67,7 +67,10 @@ def _end(report: TrainReport) -> str:
     took = f"{counted(report.epochs, 'epoch')} in {duration(report.seconds)} on {report.device}"
     if report.ended is None or report.elapsed_seconds is None:
         return f"{took}."
-    ended = datetime.fromisoformat(report.ended)
+    try:
+        ended = datetime.fromisoformat(report.ended)
+    except ValueError:  # run.json is a file like any other
+        return f"{took}."
     return f"{took}; ended {ended:%Y-%m-%d %H:%M:%S}, {duration(report.elapsed_seconds)} after the command began."
 
 

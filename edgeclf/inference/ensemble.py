@@ -15,6 +15,8 @@ from edgeclf.inference.quantization import to_probabilities
 
 Probabilities = npt.NDArray[np.float32]
 _SUM_TOLERANCE = 0.01
+_ROUNDING = 1 / 512
+"""Of a probability in 8 bits: half of the smallest step of outputs from 0 to 1."""
 _FLOOR = 1e-6
 """Probability below which logarithms are not taken: int8 outputs round to zero."""
 _SHOWN = 5
@@ -82,9 +84,13 @@ def check_members(members: Sequence[tuple[str, tuple[str, ...]]], ensemble: str 
 
 
 def as_probabilities(found: npt.ArrayLike) -> Probabilities:
-    """Return outputs float32[N, C] as probabilities, where a network ends in logits as their softmax."""
+    """Return outputs float32[N, C] as probabilities, where a network ends in logits as their softmax.
+
+    Probabilities of 8 bits need not add up to 1: each may be rounded by half a step.
+    """
     values = np.asarray(found, np.float32)
-    if (values < 0).any() or (abs(values.sum(1) - 1) > _SUM_TOLERANCE).any():
+    tolerance = _SUM_TOLERANCE + values.shape[1] * _ROUNDING
+    if (values < 0).any() or (values > 1 + _SUM_TOLERANCE).any() or (abs(values.sum(1) - 1) > tolerance).any():
         return to_probabilities(values, "logits")
     return values
 

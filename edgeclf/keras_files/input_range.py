@@ -63,7 +63,8 @@ def choose_input_range(
             f"{loaded.path.name} does not state which input values it expects; add --normalize NAME (caffe, torch, tf, "
             "0..1, raw, or mean/std), or --data to measure it"
         )
-    split = data.splits["train"]
+    # `bench --split all` has one split, whose images no training has seen
+    split = data.splits.get("train") or next(iter(data.splits.values()))
     rows = range_rows(len(split), LABELLED_RANGE_IMAGES)
     # a SavedModel may know one batch size alone
     predict = _predictor(loaded, 1 if loaded.kind == "SavedModel" else _BATCH)

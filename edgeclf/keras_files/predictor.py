@@ -12,6 +12,7 @@ import tensorflow as tf
 from edgeclf.dataset import ImageView
 from edgeclf.graph.float_network import FloatNetwork
 from edgeclf.image.views import average_views, cut_views
+from edgeclf.inference.predictor import check_numbers
 from edgeclf.measure.machine import describe_machine
 from edgeclf.progress import SILENT, Progress
 
@@ -78,8 +79,14 @@ class KerasPredictor:
         return average_views(np.concatenate(parts), objects)
 
     def top1(self, images: Images, progress: Progress = SILENT) -> npt.NDArray[np.int64]:
-        """Find the index of the best class of each of uint8[N, H, W, 3]: int64[N]; ties go to the lowest index."""
-        found: npt.NDArray[np.int64] = self.probabilities(images, progress).argmax(axis=-1)
+        """Find the index of the best class of each of uint8[N, H, W, 3]: int64[N]; ties go to the lowest index.
+
+        Raises:
+            RunFailedError: the network computes something that is no number.
+        """
+        scores = self.probabilities(images, progress)
+        check_numbers(scores, "float network")
+        found: npt.NDArray[np.int64] = scores.argmax(axis=-1)
         return found.astype(np.int64, copy=False)
 
     def single_call(self) -> Callable[[], object]:

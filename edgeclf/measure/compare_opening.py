@@ -137,6 +137,8 @@ def describe_side(one: OpenedSide, predictions: ModelPredictions, data: Dataset,
             macs = costs.macs if costs else None
     elif side.file is not None and side.file.is_tflite:
         parameters, macs = count_parameters(side.file.graph), count_macs(side.file.graph)
+    compressed = {path.name: path.stat().st_size for path in side.run.models()} if side.run else {}
+    plain = f"{side.run.name}-int8.tflite" if side.run else ""
     return ComparedModel(
         name=side.name,
         path=str(side.path),
@@ -149,9 +151,10 @@ def describe_side(one: OpenedSide, predictions: ModelPredictions, data: Dataset,
         macs=macs,
         size_bytes=_size(side.file, side.path),
         int8_bytes=costs.int8_bytes if costs else None,
-        compressed={path.name: path.stat().st_size for path in side.run.models()} if side.run else {},
+        compressed=compressed,
         known_by=side.known_by,
         notes=(*one.notes, *filter(None, more)),
+        plain_int8=plain if plain in compressed else "",
     )
 
 

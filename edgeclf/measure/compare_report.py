@@ -37,6 +37,7 @@ class ComparedModel(Record):
         known_by: how it is known which images it used in training: by the `record` of its run, by the `split rule` (an
             image lies in a split by its content alone), or `assumed` to be those that `data` has in training.
         notes: on how it is read.
+        plain_int8: which of `compressed` is the int8 model without further steps or settings; empty: none.
     """
 
     name: str
@@ -53,6 +54,7 @@ class ComparedModel(Record):
     compressed: dict[str, int]
     known_by: str
     notes: tuple[str, ...] = ()
+    plain_int8: str = ""
 
 
 @dataclass(frozen=True)
@@ -104,7 +106,7 @@ class CompareReport(Record):
 
 def write_int8_size(one: ComparedModel) -> str:
     """Write the size of a float network as an int8 file: that of the file which lies in its run, else an estimate."""
-    made = next((count for name, count in one.compressed.items() if name.endswith("-int8.tflite")), None)
+    made = one.compressed.get(one.plain_int8)
     if made is not None:
         return size(made)
     return size(None) if one.int8_bytes is None else f"about {size(one.int8_bytes)}"

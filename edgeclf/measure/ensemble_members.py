@@ -18,7 +18,7 @@ from edgeclf.errors import MissingExtraError, ModelError
 from edgeclf.image.shape import InputShape
 from edgeclf.inference.classifier import Classifier
 from edgeclf.inference.ensemble import Probabilities, as_probabilities, check_members
-from edgeclf.inference.predictor import Predictor
+from edgeclf.inference.predictor import Predictor, check_numbers
 from edgeclf.measure.baseline import OpenBaseline
 from edgeclf.measure.class_order import match_classes
 from edgeclf.measure.plan import BenchPlan
@@ -62,6 +62,7 @@ class OpenedMember:
                 parts.append(as_probabilities(self.predictor.probabilities(chunk)))
                 task.advance(len(chunk))
         found = np.concatenate(parts)
+        check_numbers(found, self.name)
         mapping = match_classes(self.predictor.labels, found.shape[1], data)
         if sorted(mapping) != list(range(len(data.class_names))):
             raise ModelError(

@@ -84,6 +84,11 @@ def _read(condition: Condition, model: ModelResult, comparison: Comparison | Non
     """Return what a condition is about."""
     costs = () if comparison is None else comparison.per_class
     name = condition.quantity
+    if name in ("class_drop", "class_top1") and (empty := [cost.label for cost in costs if not cost.images]):
+        raise InputError(
+            f"{OPTION} {condition.text!r}: {name} of {model.name} was not measured for "
+            f"{'class' if len(empty) == 1 else 'classes'} {', '.join(empty)}, of which there are no images"
+        )
     if name == "drop":
         return _drop(model.difference, model.difference_interval, condition.end), None
     if name == "class_drop":

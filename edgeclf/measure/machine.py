@@ -17,6 +17,9 @@ _PACKAGES = ("ai-edge-litert", "tflite-runtime", "tensorflow", "tf-keras", "nump
 # Instructions for dot products of bytes on x86 and on Arm.
 _INT8_FLAGS = ("avx2", "avx512f", "avx512_vnni", "avx_vnni", "amx_int8", "asimd", "asimddp", "i8mm", "sve")
 
+BUSY_LOAD_PER_CORE = 0.5
+"""Load average a core from which on other programs are said to run."""
+
 
 @dataclass(frozen=True)
 class Machine(Record):
@@ -38,6 +41,11 @@ class Machine(Record):
     governor: str | None
     temperature_celsius: float | None
     load_average: float | None
+
+    @property
+    def is_busy(self) -> bool:
+        """Whether other programs ran when measuring began, so that latencies may be higher than on an idle machine."""
+        return self.load_average is not None and self.load_average > BUSY_LOAD_PER_CORE * self.cores
 
     @property
     def processor(self) -> str:

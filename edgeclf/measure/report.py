@@ -1,14 +1,10 @@
-"""The report of `bench`, and the file it is kept in. Accuracies are fractions, times are milliseconds."""
+"""The report of `bench`. Accuracies are fractions, times are milliseconds."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
-from pathlib import Path
 
-from edgeclf import atomic
 from edgeclf.artifact.normalization import Normalization
-from edgeclf.errors import InputError
-from edgeclf.json_text import read_json
 from edgeclf.measure.board import BoardReading, BoardReadings
 from edgeclf.measure.calibration import CalibrationResult
 from edgeclf.measure.changes import FlipCounts
@@ -19,6 +15,9 @@ from edgeclf.measure.machine import Machine
 from edgeclf.measure.stopwatch import Percentiles
 from edgeclf.measure.sustained import Sustained
 from edgeclf.records import Record
+
+DRIFT = 0.10
+"""Spread of the medians of the rounds from which on a figure comes with a warning."""
 
 
 @dataclass(frozen=True)
@@ -120,6 +119,12 @@ class ModelResult(Record):
     normalization: Normalization | None = None
     fit: str | None = None
     calibration: CalibrationResult | None = None
+
+    def describe_drift(self) -> str:
+        """Describe in a sentence how far the rounds differ; empty where they agree."""
+        if self.spread <= DRIFT:
+            return ""
+        return f"the rounds differ by ±{100 * self.spread:.0f} %; repeat it on a quieter machine."
 
 
 @dataclass(frozen=True)
@@ -260,35 +265,3 @@ def board_readings(report: BenchReport) -> list[tuple[str, BoardReading]]:
     if board is not None:
         found.append(("after", board.after))
     return [(when, reading) for when, reading in found if reading is not None]
-
-
-def save_report(report: BenchReport, path: Path | str) -> Path:
-    """Write `report` as JSON, atomically.
-
-    Raises:
-        OutputError: the place cannot be written.
-        RunFailedError: the disk is full.
-    """
-    atomic.write_text(path, report.to_json(indent=1) + "\n")
-    return Path(path)
-
-
-def load_report(path: Path | str) -> BenchReport:
-    """Read a report that `save_report` wrote, or that `bench --json` printed.
-
-    Raises:
-        InputError: it cannot be read, or is something else.
-    """
-    expected = "expected the bench.json of `edgeclf bench --out`, or what `edgeclf bench --json` prints"
-    try:
-        values = read_json(Path(path))
-    except OSError as error:
-        raise InputError(f"{path}: {(error.strerror or str(error)).lower()}; {expected}") from error
-    except InputError as error:
-        raise InputError(f"{error}; {expected}") from error
-    if not isinstance(values, dict) or not isinstance(values.get("models"), list):
-        raise InputError(f"{path}: not a report of `edgeclf bench`; {expected}")
-    try:
-        return BenchReport.from_dict(values)
-    except (InputError, TypeError, ValueError, AttributeError, KeyError, IndexError) as error:
-        raise InputError(f"{path}: not a whole report of `edgeclf bench` ({error}); {expected}") from error

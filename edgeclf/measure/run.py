@@ -26,8 +26,9 @@ from edgeclf.measure.gate import check_conditions, hold_conditions
 from edgeclf.measure.machine import describe_machine
 from edgeclf.measure.outputs import find_outputs
 from edgeclf.measure.plan import BenchPlan
-from edgeclf.measure.report import BenchReport, ModelResult, load_report, save_report
+from edgeclf.measure.report import BenchReport, ModelResult
 from edgeclf.measure.report_comparison import check_comparable, compare_reports
+from edgeclf.measure.report_file import load_report, save_report
 from edgeclf.measure.sources import BenchSources, find_sources
 from edgeclf.measure.subjects import DatasetLoader
 from edgeclf.measure.target import Local, Target
@@ -202,4 +203,16 @@ def _baseline(
         note = f"float baseline: pictures enter it by the fit {fit}, as they enter {files[0].name}: assumed"
         network = replace(network, notes=(*network.notes, note))
     baseline = measure_baseline(network, dataset=load, split=plan.split, progress=progress)
-    return baseline, baseline.notes
+    others = [] if plan.baseline is not None else _describe_other_runs(path, found)
+    return baseline, (*baseline.notes, *others)
+
+
+def _describe_other_runs(baseline: Path, found: BenchSources) -> list[str]:
+    """Describe the runs whose models are not compared with their own network, a line each."""
+    own = baseline.resolve()
+    return [
+        f"{folder}: its models are compared with {baseline}, the network of another training: differences are not what "
+        "compression costs"
+        for folder in found.run_folders
+        if RunFolder(folder).keras_path.resolve() != own
+    ]

@@ -15,7 +15,7 @@ import numpy as np
 from edgeclf.artifact.model_file import ModelFile
 from edgeclf.inference.engine import find_engine
 from edgeclf.measure.latency import burst, warm_session
-from edgeclf.measure.machine import describe_machine
+from edgeclf.measure.machine import BUSY_LOAD_PER_CORE, describe_machine
 from edgeclf.measure.statistics import Interval
 from edgeclf.measure.stopwatch import undisturbed
 from edgeclf.records import Record
@@ -25,7 +25,6 @@ BURST_SECONDS = 0.02
 SECONDS = 3.0
 """For all rounds; slow models have fewer, but never less than `FEWEST_ROUNDS`."""
 LONGEST_WARM_UP = 0.5  # seconds
-BUSY_LOAD_PER_CORE = 0.5
 
 
 @dataclass(frozen=True)

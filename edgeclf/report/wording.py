@@ -8,8 +8,6 @@ from edgeclf.measure.changes import SIGNIFICANT, is_significant
 from edgeclf.measure.formatting import milliseconds, p_value, percent, points, ratio, size, threads
 from edgeclf.measure.report import BenchReport, ClassCost, Comparison, ModelResult
 
-BUSY_LOAD_PER_CORE = 0.5
-DRIFT = 0.10
 CLEARLY = 0.95
 """A lead of five percent: less is within what repeated measurements of one model differ by."""
 
@@ -23,18 +21,15 @@ def summary(report: BenchReport) -> list[str]:
 def list_warnings(report: BenchReport) -> list[str]:
     """List why a figure might mislead, or is missing."""
     found = [f"{note}." for note in report.notes]
-    load = report.machine.load_average
-    if load is not None and load > BUSY_LOAD_PER_CORE * report.machine.cores:
-        found.append(
-            f"Other programs were running (load {load:.2f} on {report.machine.cores} cores): on an idle machine "
-            "latencies may be lower."
-        )
+    if report.machine.is_busy:
+        load = f"load {report.machine.load_average:.2f} on {report.machine.cores} cores"
+        found.append(f"Other programs were running ({load}): on an idle machine latencies may be lower.")
     for model in report.models:
         label = f"{model.name} at {threads(model.threads)}"
         if not model.steady:
             found.append(f"{label}: calls were still getting faster when timing began.")
-        if model.spread > DRIFT:
-            found.append(f"{label}: the rounds differ by ±{100 * model.spread:.0f} %; repeat it on a quieter machine.")
+        if drift := model.describe_drift():
+            found.append(f"{label}: {drift}")
     unverified = [m.name for m in report.models if m.integrity == "unverified"]
     if unverified:
         named = ", ".join(dict.fromkeys(unverified))

@@ -10,7 +10,8 @@ from typing import Protocol
 from edgeclf.errors import InputError
 from edgeclf.measure.formatting import milliseconds
 from edgeclf.measure.machine import describe_machine
-from edgeclf.measure.report import ModelResult, load_report
+from edgeclf.measure.report import ModelResult
+from edgeclf.measure.report_file import load_report
 from edgeclf.progress import Progress
 from edgeclf.training.budget.candidates import Candidate
 from edgeclf.training.budget.choice import Timer
