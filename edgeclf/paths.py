@@ -15,7 +15,7 @@ def expand_home(path: str | Path) -> Path:
 
 
 def is_utf8(path: str | Path) -> bool:
-    """Return whether a name is UTF-8. OpenCV 5 crashes on any other, such as one in Latin-1 from an old archive."""
+    """Return whether a text is UTF-8. OpenCV 5 crashes on any other, such as one in Latin-1 from an old archive."""
     try:
         os.fspath(path).encode("utf-8")
     except UnicodeEncodeError:

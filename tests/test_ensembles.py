@@ -324,6 +324,15 @@ def test_an_ensemble_is_trained_measured_and_teaches(tmp_path: Path, monkeypatch
             later, members=2, out=tmp_path / "later" / "both", seed=5, combine="stack", resume=True, **settings
         )
     assert not (tmp_path / "later" / "both" / "both-seed6").exists()
+    kept = json.loads((tmp_path / "later" / "both" / "ensemble.json").read_text())
+    assert kept == json.loads((out / "ensemble.json").read_text()), "what cannot go on stays what it was"
+    # members that were not begun get the settings of those that were
+    shutil.rmtree(out / "both-seed6")
+    with pytest.raises(InputError, match=r"was begun with --members 2 --seed 5 --combine stack; got .* --seed 0"):
+        edgeclf.train_ensemble(photos, members=2, out=out, resume=True)
+    again = edgeclf.train_ensemble(photos, members=2, out=out, seed=5, combine="stack", resume=True)
+    assert [one.test_top1 for one in again.members] == [one.test_top1 for one in report.members]
+    assert json.loads((out / "ensemble.json").read_text()) == kept
     # the student learns from what they predict together
     data = load_dataset(photos, image_size=16)
     config = TrainConfig(teacher=str(out), flip=False)

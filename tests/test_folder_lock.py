@@ -62,6 +62,13 @@ def test_folders_that_were_made_for_the_lock_alone_go_again(tmp_path: Path) -> N
     assert sorted(path.name for path in tmp_path.rglob("*")) == ["file", "kept"]
 
 
+def test_a_folder_of_two_names_is_locked_once(tmp_path: Path) -> None:
+    (tmp_path / "trials" / "a").mkdir(parents=True)
+    (tmp_path / "best").symlink_to(tmp_path / "trials" / "a")
+    with lock_folders([tmp_path / "best", tmp_path / "trials" / "a", tmp_path / "trials" / ".." / "best"]):
+        (tmp_path / "best" / "file").touch()
+
+
 def test_a_folder_that_cannot_be_locked_is_left_to_those_who_write_there(tmp_path: Path) -> None:
     (tmp_path / "file").touch()
     with lock_folder(tmp_path / "file" / "run"):

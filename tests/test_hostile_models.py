@@ -5,6 +5,7 @@ from __future__ import annotations
 import io
 import itertools
 import json
+import math
 import os
 import struct
 import subprocess
@@ -24,7 +25,8 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[1] / "tools"))
 from stranger_cases import tflite_builder as made
 
 from edgeclf.artifact.flatbuffer_reader import Reader
-from edgeclf.artifact.graph_bounds import is_predictable, largest_folded_constant, peak_bytes
+from edgeclf.artifact.graph_bounds import _folded_size, is_predictable, largest_folded_constant, peak_bytes
+from edgeclf.artifact.inner_scores import InnerScores, find_inner_scores
 from edgeclf.artifact.inspection import inspect_file, weight_statistics
 from edgeclf.artifact.label_bounds import LONGEST_LABEL, MOST_CLASSES, check_labels
 from edgeclf.artifact.metadata import BUFFER_NAME as METADATA
@@ -33,7 +35,7 @@ from edgeclf.artifact.model_file import ModelFile
 from edgeclf.artifact.normalization import RAW
 from edgeclf.artifact.provenance import BUFFER_NAME, EMPTY_SEAL, seal
 from edgeclf.artifact.run_folder import RunFolder
-from edgeclf.artifact.tflite import TensorInfo, parse
+from edgeclf.artifact.tflite import OperatorInfo, TensorInfo, TfliteModel, parse
 from edgeclf.artifact.tflite_editor import TfliteEditor
 from edgeclf.cli.main import app
 from edgeclf.errors import DamagedModelError, InputError, ModelError, RunFailedError
@@ -382,6 +384,40 @@ def test_texts_that_are_claimed_many_times_end() -> None:
         parse(content)
 
 
+def test_a_shape_of_very_many_sizes_is_refused_before_they_are_multiplied() -> None:
+    file = made.FileBuilder()
+    graph = file.graph()
+    image, scores = graph.tensor("image", (1, 4, 4, 3)), graph.tensor("t", (2**31 - 1,) * 50_000)
+    graph.operator(made.Operators.RESHAPE, [image], [scores])
+    graph.ends([image], [scores])
+    content = file.content()
+    started = time.perf_counter()
+    with pytest.raises(DamagedModelError, match="tensor 1 has 50,000 dimensions, expected at most 16"):
+        parse(content)
+    assert time.perf_counter() - started < 1
+
+
+def test_constants_that_multiply_to_more_than_a_number_holds_are_infinitely_large() -> None:
+    operator = OperatorInfo("WHERE", (0,), (1,), {})
+    tensors = tuple(
+        TensorInfo(i, "t", (1,), "float32", np.empty(0, np.float32), np.empty(0, np.int64), 0, (1,), False)
+        for i in range(2)
+    )
+    graph = TfliteModel("", tensors, (operator,), (), (1,), {})
+    assert _folded_size(graph, operator, [1e192]) == math.inf
+
+
+def test_heads_without_inputs_have_no_inner_scores() -> None:
+    tensors = tuple(
+        TensorInfo(i, "t", shape, "float32", np.empty(0, np.float32), np.empty(0, np.int64), 0, shape, False)
+        for i, shape in enumerate(((1, 8, 8, 3), (1, 4), (1, 4)))
+    )
+    alone = TfliteModel("", tensors, (OperatorInfo("SOFTMAX", (), (2,), {}),), (0,), (2,), {})
+    assert find_inner_scores(alone) is None
+    chain = (OperatorInfo("FULLY_CONNECTED", (), (1,), {}), OperatorInfo("SOFTMAX", (1,), (2,), {}))
+    assert find_inner_scores(TfliteModel("", tensors, chain, (0,), (2,), {})) == InnerScores(1)
+
+
 def test_a_long_chain_of_operators_is_read_quickly() -> None:
     file = made.FileBuilder()
     graph = file.graph()
@@ -407,6 +443,21 @@ def test_a_failure_inside_a_watched_call_is_raised_where_it_was_called() -> None
     for _ in range(2):
         with pytest.raises(RunFailedError, match="m: one image takes more than 0.05 s"):
             slow()
+
+
+def test_a_stopwatch_times_the_call_and_not_its_watch() -> None:
+    from edgeclf.inference.watched_call import WatchedCall
+    from edgeclf.measure.latency import timed_call
+
+    def compute() -> None: ...
+
+    class Watched:
+        invoke = WatchedCall(compute, object(), "m", ModelLimits())
+
+    class Plain:
+        invoke = staticmethod(compute)
+
+    assert timed_call(Watched()) is timed_call(Plain()) is compute  # type: ignore[arg-type]
 
 
 def test_outputs_that_are_no_numbers_are_said(tmp_path: Path) -> None:

@@ -509,6 +509,8 @@ def test_addresses():
         "mqtt://pi:hunter2@[::1",
         "mqtt://pi:hunter2@bro ker",
         f"mqtt://pi:hunter2@{'a' * 64}.lan",
+        "mqtt://pi:hunter2@broker.lan/\udcff",
+        "mqtt://pi\udcff:hunter2@broker.lan/a",
     ],
 )
 def test_addresses_that_cannot_be_used_are_told_without_the_password(url, told):

@@ -154,6 +154,18 @@ def test_a_slow_reader_gets_the_newest_frame_of_a_video(tmp_path: Path) -> None:
     assert late.captured - first.captured == pytest.approx(number / 50, abs=0.005)
 
 
+def test_a_video_states_when_its_next_frame_is_due(tmp_path: Path) -> None:
+    source = choose_source(str(write_video(tmp_path / "film.mkv", counted(3), rate=20)))
+    source.open()
+    try:
+        first = source.read()
+        second = source.read()
+        assert second.captured == source.due  # type: ignore[attr-defined]
+        assert second.captured - first.captured == pytest.approx(0.05, abs=0.005)
+    finally:
+        source.close()
+
+
 def test_a_paced_read_ends_when_the_video_is_closed(tmp_path: Path) -> None:
     source = choose_source(str(write_video(tmp_path / "film.mkv", counted(5), rate=0.02)))
     source.open()

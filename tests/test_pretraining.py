@@ -20,7 +20,7 @@ import edgeclf  # noqa: E402
 from edgeclf.artifact.run_folder import RunFolder  # noqa: E402
 from edgeclf.cli.main import app  # noqa: E402
 from edgeclf.dataset import load_dataset, probe  # noqa: E402
-from edgeclf.errors import ModelError  # noqa: E402
+from edgeclf.errors import InputError, ModelError  # noqa: E402
 from edgeclf.progress import SILENT  # noqa: E402
 from edgeclf.training.augmentation import LEVELS  # noqa: E402
 from edgeclf.training.config import TrainConfig  # noqa: E402
@@ -93,6 +93,8 @@ def test_pretrain_then_train(tmp_path: Path) -> None:
     assert report["parameters"] == sum(weights.size for weights in kept(whole)) == 896 + 18_496
 
     settings = {"method": "barlow-twins", "model": "cnn", "image_size": 16, "epochs": 2, "batch_size": 8}
+    with pytest.raises(InputError, match="expected a batch size of at least 8, got 1"):
+        edgeclf.pretrain(photos, out=tmp_path / "alone", **{**settings, "batch_size": 1})
     with pytest.raises(KeyboardInterrupt):
         edgeclf.pretrain(photos, out=resumed, callbacks=[Stop()], **settings)
     again = edgeclf.pretrain(photos, out=resumed, resume=True, **settings)

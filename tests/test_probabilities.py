@@ -414,6 +414,7 @@ def test_a_record_that_does_not_go_with_its_file_is_refused(
     [
         {"temperature": 0},
         {"temperature": 1e300},
+        {"images": 10**400},
         {"threshold": 1.5},
         {"logits": "36"},
         {"notes": ["x"] * 21},

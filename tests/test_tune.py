@@ -104,6 +104,8 @@ def test_what_is_set_is_not_searched() -> None:
         choose_parts(TrainConfig(weights="net.h5"), parse_space({"model": "resnet8,cnn"}), ["pretrained"])
     with pytest.raises(InputError, match="takes SETTING=LOW..HIGH"):
         parse_pairs(["dropout"])
+    with pytest.raises(InputError, match="--space learning_rate is given twice"):
+        parse_pairs(["learning-rate=1e-4..1e-3", "learning_rate=0.1..0.5"])
 
 
 def shape(network: str, width: float | None, image_size: int) -> Candidate:

@@ -7,14 +7,13 @@ import math
 from collections.abc import Iterable, Mapping, Sequence
 
 from edgeclf.artifact.macs import count_macs
-from edgeclf.artifact.operators import OPERATORS, TYPE_BITS
+from edgeclf.artifact.operators import LARGEST_RANK, OPERATORS, TYPE_BITS
 from edgeclf.artifact.tflite import OperatorInfo, TfliteModel
 
 Shapes = Mapping[int, tuple[int, ...]]
 Step = tuple[Sequence[int], Sequence[int]]
 """The numbers of the tensors that an operator reads, and of those that it writes."""
 
-_LARGEST_RANK = 16  # dimensions; the runtimes stop at 8
 _LARGEST_UNKNOWN = 128  # bits of an element whose type has no fixed size
 _MOST_MACS = 50_000_000_000
 _MOST_VALUES = 2_000_000_000
@@ -143,7 +142,8 @@ def _folded_size(model: TfliteModel, operator: OperatorInfo, sizes: list[float])
         case (("CONCATENATION" | "PACK"), _):
             return sum(sizes)
         case (("WHERE" | "MATRIX_DIAG" | "MATRIX_SET_DIAG"), _):
-            return _LARGEST_RANK * math.prod(sizes) ** 2
+            # multiplied rather than squared: a power of large numbers is an error, their product is infinite
+            return LARGEST_RANK * math.prod(sizes) * math.prod(sizes)
     if operator.name in _SIZE_INPUT or operator.name == "RANGE":
         return math.inf
     # As large as its largest input, or, with broadcasting, as all of them multiplied.
@@ -152,7 +152,7 @@ def _folded_size(model: TfliteModel, operator: OperatorInfo, sizes: list[float])
 
 def _literal(model: TfliteModel, tensor: int) -> list[float] | None:
     """Return the values of a constant, if they are few; None: it is none, or has many."""
-    if tensor < 0 or model.tensors[tensor].elements > _LARGEST_RANK:
+    if tensor < 0 or model.tensors[tensor].elements > LARGEST_RANK:
         return None
     values = model.tensors[tensor].values()
     return None if values is None else [float(value) for value in values.reshape(-1)]

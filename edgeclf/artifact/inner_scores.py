@@ -44,7 +44,7 @@ def find_inner_scores(graph: TfliteModel) -> InnerScores | None:
     producers = {tensor: operator for operator in graph.operators for tensor in operator.outputs}
     output = graph.output_indices[0]
     head = find_behind(producers, output)
-    if head is None:
+    if head is None or not head.inputs:
         return None
     if head.name in _HEADS:
         if head.name == "LOGISTIC" and shape.outputs > 1:
@@ -57,7 +57,7 @@ def find_inner_scores(graph: TfliteModel) -> InnerScores | None:
     if not is_readable(graph, logits, shape.outputs):
         return None
     last = find_behind(producers, logits)
-    if last is None or last.name not in ("FULLY_CONNECTED", "CONV_2D"):
+    if last is None or not last.inputs or last.name not in ("FULLY_CONNECTED", "CONV_2D"):
         return InnerScores(logits)
     features = last.inputs[0]
     size = vector_size(graph.tensors[features])

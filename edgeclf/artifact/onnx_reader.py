@@ -9,6 +9,7 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from types import MappingProxyType
 
+from edgeclf.artifact.operators import LARGEST_RANK
 from edgeclf.errors import DamagedModelError, ModelError
 
 MOST_FIELDS = 1_000_000
@@ -154,6 +155,9 @@ def _value(reader: _Reader, value: memoryview) -> OnnxValue:
             dtype = ELEMENT_TYPES.get(reader.integer(tensor, 1), "")
             for sizes in reader.messages(tensor, 2):
                 shape = [_size(reader, size) for size in reader.messages(sizes, 1)]
+                if len(shape) > LARGEST_RANK:
+                    count = f"{len(shape):,} dimensions, expected at most {LARGEST_RANK}"
+                    raise DamagedModelError(f"{name!r:.60} has {count}")
     return OnnxValue(name, tuple(shape), dtype)
 
 

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from types import MappingProxyType
 
+LARGEST_RANK = 16
+"""Dimensions of a tensor; the runtimes stop at 8."""
 OPERATORS = tuple(
     """
     ADD AVERAGE_POOL_2D CONCATENATION CONV_2D DEPTHWISE_CONV_2D DEPTH_TO_SPACE DEQUANTIZE EMBEDDING_LOOKUP FLOOR

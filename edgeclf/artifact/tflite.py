@@ -18,7 +18,7 @@ import numpy.typing as npt
 from edgeclf.artifact.distant_buffers import find_distant
 from edgeclf.artifact.flatbuffer_reader import Reader, Table, damage_error
 from edgeclf.artifact.graph_calls import check_calls, read_calls
-from edgeclf.artifact.operators import CUSTOM, TENSOR_TYPES, TYPE_BITS, operator_name
+from edgeclf.artifact.operators import CUSTOM, LARGEST_RANK, TENSOR_TYPES, TYPE_BITS, operator_name
 from edgeclf.errors import ModelError
 
 IDENTIFIER = b"TFL3"
@@ -188,6 +188,8 @@ def _tensor_numbers(table: Table, slot: int, count: int, lowest: int = 0) -> tup
 
 def _tensor(index: int, table: Table, buffers: list[memoryview | None]) -> TensorInfo:
     shape = table.integers(0)
+    if len(shape) > LARGEST_RANK:  # multiplying many of them takes minutes
+        raise damage_error(f"tensor {index} has {len(shape):,} dimensions, expected at most {LARGEST_RANK}")
     if any(size < 0 for size in shape) or math.prod(shape) > _LARGEST:
         raise damage_error(f"tensor {index} has the shape {list(shape)}")
     number = table.integer(1, "b")

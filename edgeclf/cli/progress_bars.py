@@ -18,9 +18,8 @@ if TYPE_CHECKING:
     from edgeclf.progress import Task
 
 LINE_EVERY = 10.0  # seconds between two lines of one task in a log
-
-
 WIDE = 100  # columns from which on a bar is long and shows the time that has passed
+MOST_SAID = 1000
 
 
 class _Bar:
@@ -40,7 +39,7 @@ class ConsoleProgress:
 
     Attributes:
         console: for other views that rewrite lines of this terminal; logged lines then go above them.
-        said: the lines that were logged.
+        said: the lines that were logged, up to `MOST_SAID`: reports at the end do not repeat them.
     """
 
     def __init__(self, stream: IO[str], said: set[str] | None = None) -> None:
@@ -68,14 +67,18 @@ class ConsoleProgress:
                 bars.stop()
                 self._bars = None
 
+    def _remember(self, line: str) -> None:
+        if len(self.said) < MOST_SAID:  # `live` runs for months
+            self.said.add(line)
+
     def info(self, line: str) -> None:
         """Print a line above the bars."""
-        self.said.add(line)
+        self._remember(line)
         self.console.print(one_line(line), soft_wrap=True)
 
     def warn(self, line: str) -> None:
         """Print a yellow line above the bars."""
-        self.said.add(line)
+        self._remember(line)
         self.console.print(f"warning: {one_line(line)}", style="yellow", soft_wrap=True)
 
     def show(self, report: object) -> None:

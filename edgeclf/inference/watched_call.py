@@ -26,10 +26,13 @@ class WatchedCall:
         owner: the native object that it works on.
         name: of the model, in messages.
         limits: for one call.
+
+    Attributes:
+        function: what is called: for stopwatches, once a call on the same input has ended within the limits.
     """
 
     def __init__(self, function: Callable[[], object], owner: object, name: str, limits: ModelLimits) -> None:
-        self._function, self._owner, self._name, self._limits = function, owner, name, limits
+        self.function, self._owner, self._name, self._limits = function, owner, name, limits
         self._given_up: str | None = None
 
     def __call__(self) -> None:
@@ -45,7 +48,7 @@ class WatchedCall:
 
         def work() -> None:
             try:
-                self._function()
+                self.function()
             except Exception as error:  # noqa: BLE001 - raised again where it was called
                 failures.append(error)
             finally:

@@ -13,6 +13,7 @@ from edgeclf.extras import require
 from edgeclf.inference.classifier import Classifier
 from edgeclf.paths import expand_home
 from edgeclf.progress import SILENT, Progress
+from edgeclf.streaming.camera.sources.files import FILE_ADDRESS, is_file_address
 from edgeclf.streaming.camera.sources.recording import is_recording, read_recording_rate
 from edgeclf.streaming.camera.sources.video_file import read_frame_rate
 from edgeclf.streaming.loop.result import CollectedFrames, LiveSummary
@@ -64,8 +65,9 @@ def _find_rate(settings: LiveSettings) -> float | None:
     """Find the frames a second at which all frames of a file are to be recorded; None: it has no such number."""
     if settings.rate is not None:
         return settings.rate
-    path = expand_home(settings.camera)
-    found = read_recording_rate(path) if is_recording(path) else read_frame_rate(settings.camera)
+    camera = settings.camera[len(FILE_ADDRESS) :] if is_file_address(settings.camera) else settings.camera
+    path = expand_home(camera)
+    found = read_recording_rate(path) if is_recording(path) else read_frame_rate(camera)
     # a recording of frames that are far apart, or very close, has no rate that a film can have
     return found if found is not None and 0.1 <= found <= 240 else None
 

@@ -136,6 +136,19 @@ def _stay(state: LiveState, stop: threading.Event, notifier: Notifier, progress:
         notifier.beat()
 
 
+class _Remarks:
+    """What sources say, each line once in a row; a reader of the log who has left ends no run."""
+
+    def __init__(self, progress: Progress) -> None:
+        self._progress, self._last = progress, ""
+
+    def say(self, line: str) -> None:
+        if line != self._last:
+            self._last = line
+            with contextlib.suppress(OSError):
+                self._progress.info(line)
+
+
 def _open_capture(settings: LiveSettings, watcher: _SourceWatcher, progress: Progress) -> Capture:
     return Capture(
         lambda: choose_source(
@@ -143,7 +156,7 @@ def _open_capture(settings: LiveSettings, watcher: _SourceWatcher, progress: Pro
             every_frame=settings.every_frame,
             size=settings.size,
             rate=settings.rate,
-            log=progress.info,
+            log=_Remarks(progress).say,
         ),
         on_state=watcher.take,
         every_frame=settings.every_frame,

@@ -9,6 +9,7 @@ import urllib.parse
 from dataclasses import dataclass, field
 
 from edgeclf.errors import InputError
+from edgeclf.paths import is_utf8
 
 PASSWORD_VARIABLE = "EDGECLF_MQTT_PASSWORD"
 PORTS = {"mqtt": 1883, "mqtts": 8883}
@@ -74,6 +75,8 @@ def parse_mqtt_url(url: str, topic: str | None = None) -> MqttAddress:
         if parts.password:
             raise InputError("--mqtt: a password needs a user; mqtt://USER:PASSWORD@HOST")
         password = None
+    if not is_utf8((user or "") + (password or "")):
+        raise InputError(f"--mqtt: user and password must be text in UTF-8; {_HOW_TO_ESCAPE}")
     base = urllib.parse.unquote(parts.path).strip("/") or topic or default_topic()
     return MqttAddress(host, port or PORTS[parts.scheme], parts.scheme == "mqtts", check_topic(base), user, password)
 
@@ -86,6 +89,8 @@ def default_topic() -> str:
 
 def check_topic(topic: str) -> str:
     """Raise InputError where nothing can be published under `topic` (MQTT 3.1.1, section 4.7)."""
+    if not is_utf8(topic):
+        raise InputError(f"an MQTT topic must be text in UTF-8, got {topic!a}")
     if not topic or len(topic.encode()) > 200:
         raise InputError(f"an MQTT topic must have 1 to 200 bytes, got {len(topic.encode())}")
     if topic.startswith("$") or any(c in "+#" or ord(c) < 32 or ord(c) == 127 for c in topic):

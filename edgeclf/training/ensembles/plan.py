@@ -9,7 +9,14 @@ import time
 from dataclasses import dataclass
 from pathlib import Path
 
-from edgeclf.artifact.ensemble_folder import AVERAGE, MOST_MEMBERS, RECORD, EnsembleRecord, check_combine
+from edgeclf.artifact.ensemble_folder import (
+    AVERAGE,
+    MOST_MEMBERS,
+    RECORD,
+    EnsembleRecord,
+    Stacking,
+    check_combine,
+)
 from edgeclf.artifact.run_folder import RunFolder
 from edgeclf.atomic import check_writable, explained, write_text
 from edgeclf.dataset import Listing, load_dataset, probe
@@ -17,6 +24,7 @@ from edgeclf.errors import InputError, OutputError
 from edgeclf.json_text import read_json, write_json
 from edgeclf.progress import Progress
 from edgeclf.training.config import SHAPE, TrainConfig
+from edgeclf.training.earlier_run import has_finished_epoch
 from edgeclf.training.plan import TrainPlan, check_continuation
 from edgeclf.training.run_plan import plan_run
 
@@ -106,6 +114,8 @@ def begin_ensemble(plan: EnsemblePlan, progress: Progress) -> EnsemblePlan:
             f"{out}: holds an ensemble already; go on with --resume, replace it with --overwrite, or choose another "
             "--out"
         )
+    if content and plan.resume:
+        _check_resumed(plan)
     # what is wrong with the settings is reported before the folder is made, or an earlier ensemble removed
     request = TrainPlan(
         plan.data,
@@ -123,20 +133,55 @@ def begin_ensemble(plan: EnsemblePlan, progress: Progress) -> EnsemblePlan:
         load_dataset(plan.data, image_size=shape.size, fit=shape.fit, progress=progress)
         _clear(out, plan)
     check_writable(out)
-    names = tuple(plan.member_path(seed).name for seed in plan.seeds)
-    record = EnsembleRecord(names, plan.data.class_names, plan.combine, finished=False)
-    write_text(out / RECORD, write_json(record.to_dict()) + "\n")
+    if not (content and plan.resume):  # what goes on stays what it is until its members are known to fit
+        write_record(plan, finished=False)
+    first = RunFolder(plan.member_path(plan.config.seed), must_exist=False)
+    if plan.resume and has_finished_epoch(first):
+        # members that were not begun get the settings of those that were, also those that are not repeated
+        return dataclasses.replace(plan, config=found.config.replace(seed=plan.config.seed))
     chosen = SHAPE if plan.config.weights in ("auto", "none") else ("image_size",)
     settled = {name: getattr(found.config, name) for name in chosen} if found.choice is not None else {}
     return dataclasses.replace(plan, config=plan.config.replace(**settled))
 
 
-def _clear(out: Path, plan: EnsemblePlan) -> None:
-    """Remove the members of an earlier ensemble: those that its record names, and those whose places are needed."""
+def write_record(plan: EnsemblePlan, *, finished: bool, stacking: Stacking | None = None) -> None:
+    """Write what the folder holds.
+
+    Raises:
+        RunFailedError: the disk is full.
+    """
+    names = tuple(plan.member_path(seed).name for seed in plan.seeds)
+    record = EnsembleRecord(names, plan.data.class_names, plan.combine, stacking, finished)
+    write_text(plan.out / RECORD, write_json(record.to_dict()) + "\n")
+
+
+def _check_resumed(plan: EnsemblePlan) -> None:
+    """Refuse to go on with an ensemble of other members, or with another way to combine them.
+
+    Raises:
+        InputError: it is so.
+        OutputError: its record cannot be read.
+    """
+    earlier = _read_record(plan.out)
+    name, _, seed = earlier.members[0].rpartition("-seed")
+    was = f"--members {len(earlier.members)} --seed {seed} --combine {earlier.combine}"
+    now = f"--members {plan.members} --seed {plan.config.seed} --combine {plan.combine}"
+    if was != now:
+        raise InputError(f"{plan.out}: was begun with {was}; got {now}: give what it was begun with, or another --out")
+    if earlier.members[0] != plan.member_path(plan.config.seed).name:
+        raise InputError(f"{plan.out}: was called {name} when it was begun; give it that name again")
+
+
+def _read_record(out: Path) -> EnsembleRecord:
     try:
-        members = EnsembleRecord.from_dict(read_json(out / RECORD)).members
+        return EnsembleRecord.from_dict(read_json(out / RECORD))
     except InputError as error:
         raise OutputError(f"{out / RECORD}: {error}; remove the folder yourself, or choose another --out") from error
+
+
+def _clear(out: Path, plan: EnsemblePlan) -> None:
+    """Remove the members of an earlier ensemble: those that its record names, and those whose places are needed."""
+    members = _read_record(out).members
     for name in dict.fromkeys((*members, *(plan.member_path(seed).name for seed in plan.seeds))):
         if RunFolder(out / name, must_exist=False).marks():
             with explained(out / name):

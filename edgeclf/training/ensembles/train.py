@@ -5,24 +5,21 @@ from __future__ import annotations
 import gc
 import time
 from collections.abc import Sequence
-from pathlib import Path
 
 import numpy as np
 import tf_keras
 
-from edgeclf.artifact.ensemble_folder import RECORD, STACK, EnsembleRecord, Stacking
+from edgeclf.artifact.ensemble_folder import STACK, Stacking
 from edgeclf.artifact.run_folder import RunFolder
-from edgeclf.atomic import write_text
 from edgeclf.dataset import Dataset, load_dataset
 from edgeclf.errors import InputError
 from edgeclf.image.shape import InputShape
 from edgeclf.inference.ensemble import Probabilities, combine
-from edgeclf.json_text import write_json
 from edgeclf.measure.paired_interval import difference_interval
 from edgeclf.measure.statistics import discordant, mcnemar_p
 from edgeclf.progress import Progress
 from edgeclf.training.config import TrainConfig
-from edgeclf.training.ensembles.plan import EnsemblePlan
+from edgeclf.training.ensembles.plan import EnsemblePlan, write_record
 from edgeclf.training.ensembles.report import EnsembleReport, Member
 from edgeclf.training.ensembles.stacking import check_fewest, cross_fit, fit_stacking
 from edgeclf.training.evaluation import evaluate
@@ -64,9 +61,7 @@ def train_ensemble(plan: EnsemblePlan, progress: Progress) -> EnsembleReport:
         with progress.task("stacking", None):
             stacking = fit_stacking(predictions["validation"], dataset.splits["validation"].labels)
     report = _make_report(plan, reports, dataset, predictions, stacking)
-    names = tuple(Path(one.run).name for one in reports)
-    record = EnsembleRecord(names, tuple(dataset.class_names), plan.combine, stacking)
-    write_text(plan.out / RECORD, write_json(record.to_dict()) + "\n")
+    write_record(plan, finished=True, stacking=stacking)
     return report
 
 

@@ -34,6 +34,8 @@ if TYPE_CHECKING:
 
 DIMENSIONS = 256
 """Numbers of the projection, and of the hidden layer in front of it."""
+FEWEST_COMPARED = 8
+"""Images of a step; of one alone all features are its own mean, and there is nothing to learn."""
 REDUNDANCY = 0.005
 """Weight of a correlation off the diagonal; the paper's λ."""
 _CHUNK = 128
@@ -164,6 +166,11 @@ def _check_views(config: TrainConfig) -> None:
     if config.unaugmented_epochs:
         given = f"unaugmented_epochs={config.unaugmented_epochs:g}"
         raise InputError(f"barlow-twins compares two changed views of an image; leave {given} out")
+    if config.batch_size is not None and config.batch_size < FEWEST_COMPARED:
+        raise InputError(
+            f"barlow-twins compares the images of a step with one another; expected a batch size of at least "
+            f"{FEWEST_COMPARED}, got {config.batch_size}"
+        )
 
 
 BARLOW_TWINS = Method(

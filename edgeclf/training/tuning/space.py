@@ -89,6 +89,7 @@ def parse_pairs(pairs: Sequence[str]) -> dict[str, str]:
     found: dict[str, str] = {}
     for pair in pairs:
         key, separator, text = pair.partition("=")
+        key = key.strip().replace("-", "_")
         if not separator or not text.strip():
             raise InputError(f"--space takes SETTING=LOW..HIGH or SETTING=A,B,C, got {pair!r}")
         if key in found:

@@ -39,6 +39,14 @@ def open_path(request: SourceRequest) -> Source | None:
     return VideoFileSource(path, every_frame=request.every_frame, log=request.log)
 
 
+FILE_ADDRESS = "file://"
+
+
+def is_file_address(camera: str) -> bool:
+    """Return whether a camera is given as `file://PATH`."""
+    return camera[: len(FILE_ADDRESS)].lower() == FILE_ADDRESS
+
+
 def open_file_address(request: SourceRequest) -> Source:
     """Make the source for `file://PATH`.
 
@@ -46,7 +54,7 @@ def open_file_address(request: SourceRequest) -> Source:
         InputError: there is no such path, or it cannot be shown.
     """
     request.refuse_size(request.camera)
-    path = request.camera[len("file://") :]
+    path = request.camera[len(FILE_ADDRESS) :]
     source = open_path(dataclasses.replace(request, camera=path))
     if source is None:
         raise InputError(f"--camera {path!r}: no such file or folder")

@@ -67,6 +67,7 @@ class VideoFileSource:
         self._file = location if isinstance(location, Path) else None
         self._every_frame, self._log, self._settings = every_frame, log, settings
         self._handle: VideoHandle | None = None
+        self.due = 0.0
 
     def open(self) -> None:
         """Open the file and decode its first frame.
@@ -111,7 +112,7 @@ class VideoFileSource:
         if self._every_frame:
             now = time.monotonic()
             return Shot(handle.retrieve() if first is None else first, now, position=self._position)
-        due = self._pace.due(self._position)
+        self.due = due = self._pace.due(self._position)
         handle.wait_until(due)
         began, skipped = time.monotonic(), 0
         while (now := time.monotonic()) >= due + self._period and self._grabbed != self._expected:
@@ -122,6 +123,7 @@ class VideoFileSource:
             self._next(handle)
             first, skipped = None, skipped + 1
             due = self._pace.due(self._position)
+        self.due = due
         handle.wait_until(due)
         return Shot(handle.retrieve() if first is None else first, due, skipped)
 
