@@ -7,21 +7,26 @@ import threading
 import time
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
 
 import numpy as np
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
+from live_cards import write_video
 from scripted_source import ColorNames, Kept, ScriptedSource, card
 
 from edgeclf.errors import InputError, RunFailedError
+from edgeclf.progress import SilentProgress
 from edgeclf.streaming.camera.capture import Capture
 from edgeclf.streaming.camera.retry import RetryPolicy
 from edgeclf.streaming.camera.source import SourceError, SourceState
 from edgeclf.streaming.camera.sources.replay import ReplaySource
 from edgeclf.streaming.loop.geometry import Geometry
 from edgeclf.streaming.loop.loop import NO_NUMBERS, Loop
+from edgeclf.streaming.loop.opening import _find_rate
 from edgeclf.streaming.loop.result import LiveSummary
+from edgeclf.streaming.loop.run import _Remarks
 from edgeclf.streaming.loop.settings import Limits, LiveSettings, Smoothing
 from edgeclf.streaming.loop.state import LiveState
 from edgeclf.streaming.supervision.problems import Problems
@@ -130,6 +135,27 @@ def test_a_file_whose_next_frame_is_due_later_is_no_failure() -> None:
         run.finish()
     assert run.ended == "end of source"
     assert not run.told("stalled")
+
+
+def test_a_source_says_a_line_once_and_goes_on_where_nobody_reads_it() -> None:
+    said: list[str] = []
+
+    class Log(SilentProgress):
+        def info(self, line: str) -> None:
+            said.append(line)
+            if line == "unread":
+                raise BrokenPipeError
+
+    remarks = _Remarks(Log())
+    for line in ("trying picamera2", "trying picamera2", "unread", "trying picamera2"):
+        remarks.say(line)
+    assert said == ["trying picamera2", "unread", "trying picamera2"]
+
+
+@pytest.mark.parametrize("form", ["{}", "file://{}", "FILE://{}"])
+def test_a_recording_of_a_file_has_its_rate_however_it_is_named(tmp_path: Path, form: str) -> None:
+    film = write_video(tmp_path / "film.mkv", [card(0, 0, 255)] * 3, rate=10)
+    assert _find_rate(LiveSettings(camera=form.format(film))) == 10
 
 
 def test_a_frame_that_has_become_too_small_for_the_region_is_left_out() -> None:
