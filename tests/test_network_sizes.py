@@ -38,6 +38,28 @@ def test_allconv() -> None:
     assert count_macs(built("allconv")) == macs == 7_041_984
 
 
+def test_resnet9() -> None:
+    # at width 0.5; poolings halve 32 pixels behind the second, fifth and sixth convolution
+    channels, sizes = [3, 32, 64, 64, 64, 128, 256, 256, 256], [32, 32, 16, 16, 16, 8, 4, 4]
+    pairs = list(itertools.pairwise(channels))
+    parameters = sum(9 * c * f + NORMALIZATION * f for c, f in pairs) + (256 + 1) * 10
+    assert built("resnet9").count_params() == parameters == 1_648_362
+    macs = sum(9 * c * f * s * s for (c, f), s in zip(pairs, sizes, strict=True)) + 2560
+    assert count_macs(built("resnet9")) == macs == 95_259_136
+
+
+def test_resnet14_narrow() -> None:
+    stem, last = 27 * 16, 240
+    parameters, macs = stem + NORMALIZATION * 16 + last + 10, stem * 32 * 32 + last
+    for channels, filters, size in ((16, 16, 32), (16, 16, 16), (16, 24, 8)):
+        first, others = 9 * channels * filters, 3 * 9 * filters * filters  # two blocks of two convolutions
+        shortcut = channels * filters if size < 32 else 0
+        parameters += first + others + shortcut + 4 * NORMALIZATION * filters
+        macs += (first + others + shortcut) * size * size
+    narrow = built("resnet14-narrow")
+    assert (narrow.count_params(), count_macs(narrow)) == (parameters, macs) == (39_722, 13_545_712)
+
+
 def test_resnet32() -> None:
     stem, last = 27 * 16, 640
     parameters = stem + NORMALIZATION * 16 + last + 10

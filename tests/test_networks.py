@@ -94,7 +94,7 @@ def test_efficientnet_lite0() -> None:
 
 def test_a_misspelt_network_names_the_nearest() -> None:
     with pytest.raises(UnknownNameError, match="did you mean 'resnet8'"):
-        build_network("resnet9", NetworkSettings(image_size=32, classes=10))
+        build_network("resnet6", NetworkSettings(image_size=32, classes=10))
 
 
 def test_a_width_for_a_network_without_one_is_refused() -> None:
@@ -140,7 +140,15 @@ def test_the_same_seed_gives_the_same_weights_as_ever(name: str, width: float | 
 
 def test_the_command_line_offers_what_there_is(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(NETWORKS, "resnet-of-mine", NETWORKS["resnet8"])
-    assert complete_from(_networks)("resnet") == ["resnet8", "resnet20", "resnet32", "resnet50v2", "resnet-of-mine"]
+    assert complete_from(_networks)("resnet") == [
+        "resnet8",
+        "resnet9",
+        "resnet14-narrow",
+        "resnet20",
+        "resnet32",
+        "resnet50v2",
+        "resnet-of-mine",
+    ]
 
 
 def test_the_registry_is_read_without_tensorflow() -> None:

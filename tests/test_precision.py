@@ -15,14 +15,22 @@ from edgeclf.training import precision
 from edgeclf.training.config import TrainConfig
 
 AMX = frozenset({"avx512f", "amx_bf16"})
-OTHER = frozenset({"avx512f", "avx512_bf16"})
+AVX = frozenset({"avx512f", "avx512_bf16"})
+OTHER = frozenset({"avx512f", "avx512_vnni"})
 
 
 @pytest.mark.parametrize(
     ("model", "flags", "faster"),
-    [("resnet8", AMX, True), ("cnn", AMX, True), ("mobilenet-v1", AMX, False), ("resnet8", OTHER, False)],
+    [
+        ("resnet8", AMX, True),
+        ("resnet8", AVX, True),
+        ("cnn", AMX, True),
+        ("mobilenet-v1", AMX, False),
+        ("mobilenet-v1", AVX, False),
+        ("resnet8", OTHER, False),
+    ],
 )
-def test_bfloat16_is_for_plain_convolutions_on_amx(
+def test_bfloat16_is_for_plain_convolutions_on_processors_that_have_it(
     monkeypatch: pytest.MonkeyPatch, model: str, flags: frozenset[str], faster: bool
 ) -> None:
     monkeypatch.delenv("TF_ENABLE_ONEDNN_OPTS", raising=False)

@@ -181,8 +181,12 @@ def _describe_recipe(run: Path, taught: Any) -> str:
     precision = "bfloat16" if settings["mixed_precision"] else "float32"
     parts = [
         f"{settings['epochs']} epochs of SGD with Nesterov momentum in {precision}, with the kernels of "
-        f"{record['kernels']}, one cosine, label smoothing"
+        f"{record['kernels']}, one cosine"
     ]
+    if settings["label_smoothing"]:
+        parts.append("label smoothing")
+    if settings["weight_average"]:
+        parts.append("averaged weights")
     if record["start"]["origin"]:
         parts.append(f"from the weights of `{record['start']['origin']}`")
     if taught is not None:

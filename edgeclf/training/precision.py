@@ -2,7 +2,7 @@
 
 Measured with `tools/benchmarks/training_precision.py` on two cores of an Intel processor with AMX: 1.5 to 2.0 times as
 many images a second for `resnet8`, `resnet20` and `cnn`, but 0.3 to 0.6 times for the mobilenets, whose depthwise
-convolutions are slow in it. XLA makes none of them faster.
+convolutions are slow in it; and on two of an AMD processor with AVX-512 BF16: XXX. XLA makes none of them faster.
 """
 
 from __future__ import annotations
@@ -14,16 +14,17 @@ import tensorflow as tf
 from edgeclf.measure.machine import ONEDNN_VARIABLE, processor_flags
 from edgeclf.training.networks import find_network
 
+_INSTRUCTIONS = frozenset({"amx_bf16", "avx512_bf16"})
 FASTER = "activations in bfloat16, which this processor is faster at; --set mixed_precision=false for float32"
 
 
 def bfloat16_is_faster(model: str) -> bool:
     """Return whether the network `model` was measured to train faster in mixed precision on a processor like this one.
 
-    Not on a GPU, where nothing was measured, nor without oneDNN, which alone knows AMX.
+    Not on a GPU, where nothing was measured, nor without oneDNN, which alone knows these instructions.
     """
     return (
-        "amx_bf16" in processor_flags()
+        not _INSTRUCTIONS.isdisjoint(processor_flags())
         and os.environ.get(ONEDNN_VARIABLE) != "0"
         and find_network(model).bfloat16_faster
         and not tf.config.list_logical_devices("GPU")

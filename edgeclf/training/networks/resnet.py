@@ -10,12 +10,12 @@ if TYPE_CHECKING:
     from edgeclf.training.networks.building import Blocks
 
 
-def _builder(blocks_a_stage: int) -> Builder:
+def _builder(blocks_a_stage: int, filters: tuple[int, int, int] = (16, 32, 64)) -> Builder:
     def build(x: Tensor, width: float, blocks: Blocks) -> Tensor:
-        x = blocks.convolution(x, 16)
-        for filters in (16, 32, 64):
+        x = blocks.convolution(x, filters[0])
+        for stage, count in enumerate(filters):
             for block in range(blocks_a_stage):
-                x = _residual_block(x, filters, 2 if filters > 16 and block == 0 else 1, blocks)
+                x = _residual_block(x, count, 2 if stage and not block else 1, blocks)
         return blocks.layers.GlobalAveragePooling2D()(x)
 
     return build
@@ -45,4 +45,9 @@ RESNET32 = Network(
     _builder(5),
     "He et al., 2016 (arXiv:1512.03385), section 4.2",
     published=PublishedFigures(32, 460_000, classes=10),
+)
+RESNET14_NARROW = Network(
+    _builder(2, (16, 16, 24)),
+    "He et al., 2016 (arXiv:1512.03385), section 4.2, with fewer filters: for files of 50 kilobytes",
+    bfloat16_faster=True,
 )
