@@ -221,8 +221,9 @@ def test_a_report_of_other_models_is_refused_before_anything_is_measured(
         ({"latency_ms": {"median": 0.0, "p90": 0.0, "p99": 0.0}}, "expected milliseconds above 0, got 0, 0, 0"),
         ({"latency_ms": {"median": 1e-320, "p90": 1.0, "p99": 1.0}}, "expected milliseconds above 0"),
         ({"latency_ms": {"median": -5.0, "p90": 1.0, "p99": 1.0}}, "expected milliseconds above 0"),
-        ({"size_bytes": 10**400}, "expected bytes of a file or of memory, got 1000000"),
-        ({"peak_memory_bytes": -1}, "expected bytes of a file or of memory, got -1"),
+        ({"size_bytes": 10**400}, "expected bytes, parameters or MACs, got 1000000"),
+        ({"peak_memory_bytes": -1}, "expected bytes, parameters or MACs, got -1"),
+        ({"macs": -5}, "expected bytes, parameters or MACs, got -5"),
     ],
 )
 def test_a_report_with_impossible_figures_is_refused_before_anything_is_measured(

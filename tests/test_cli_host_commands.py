@@ -153,7 +153,7 @@ def _weights(path: Path) -> list[np.ndarray]:
     [
         (("train", "no-such-folder/photos"), "no-such-folder/photos"),
         (("train", "digitz"), "did you mean 'digits'?"),
-        (("train", "--model", "resnet9"), "did you mean 'resnet8'?"),
+        (("train", "--model", "resnet-8"), "did you mean 'resnet8'?"),
         (("train", "--weights", "missing.h5"), "missing.h5"),
         (("compress", "no-such-run"), "no-such-run"),
         (("bench", "no-such-model.tflite"), "no-such-model.tflite"),

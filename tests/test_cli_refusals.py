@@ -74,7 +74,7 @@ def place(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 CASES = [
-    ("train photos --model resnet9", "unknown model 'resnet9'; did you mean 'resnet8'?"),
+    ("train photos --model resnet-8", "unknown model 'resnet-8'; did you mean 'resnet8'?"),
     ("train photos --set lr=1", "unknown setting 'lr'; did you mean 'learning_rate'?"),
     ("train photos --image-size 30", "image_size must be a multiple of 8, got 30"),
     (
@@ -105,7 +105,7 @@ CASES = [
     ("pretrain photos --method simclr", "unknown method 'simclr'; known: barlow-twins, rotation"),
     ("pretrain photos --method rotation --image-size 32x16", "rotation turns images by 90 degrees and needs a square"),
     ("pretrain photos --set balance=over", "balance cannot be set for pretrain, which has no labels"),
-    ("pretrain digits --model resnet9", "unknown model 'resnet9'; did you mean 'resnet8'?"),
+    ("pretrain digits --model resnet-8", "unknown model 'resnet-8'; did you mean 'resnet8'?"),
     ("pretrain digits --out done --resume", "done is a run of edgeclf train, which edgeclf pretrain cannot continue"),
     ("train photos --out start --resume", "start is a run of edgeclf pretrain, which edgeclf train cannot continue"),
     *(

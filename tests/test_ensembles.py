@@ -333,6 +333,13 @@ def test_an_ensemble_is_trained_measured_and_teaches(tmp_path: Path, monkeypatch
     again = edgeclf.train_ensemble(photos, members=2, out=out, seed=5, combine="stack", resume=True)
     assert [one.test_top1 for one in again.members] == [one.test_top1 for one in report.members]
     assert json.loads((out / "ensemble.json").read_text()) == kept
+    # a network of a file bears its name, which is no known one
+    network = tmp_path / "my-net.keras"
+    shutil.copy(out / "both-seed5" / "model.keras", network)
+    begun: dict[str, Any] = {"members": 2, "out": tmp_path / "mine", "weights": str(network), "epochs": 1}
+    edgeclf.train_ensemble(photos, **begun)
+    shutil.rmtree(tmp_path / "mine" / "mine-seed0")
+    assert len(edgeclf.train_ensemble(photos, **begun, resume=True).members) == 2
     # the student learns from what they predict together
     data = load_dataset(photos, image_size=16)
     config = TrainConfig(teacher=str(out), flip=False)

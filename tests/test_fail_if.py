@@ -16,10 +16,12 @@ from linear_models import Digits, fit, load_digits, write_float_model, write_int
 
 import edgeclf as package
 from edgeclf.artifact.model_file import ModelFile
+from edgeclf.dataset import load_dataset
 from edgeclf.errors import InputError, UnknownNameError
 from edgeclf.measure.baseline import BaselineNetwork
+from edgeclf.measure.bench import bench
 from edgeclf.measure.conditions import QUANTITIES, parse_condition
-from edgeclf.measure.gate import hold_conditions
+from edgeclf.measure.gate import check_classes_seen
 from edgeclf.measure.latency import Latency
 from edgeclf.measure.machine import describe_machine
 from edgeclf.measure.memory import Memory
@@ -206,18 +208,22 @@ def test_a_condition_names_its_model_by_the_path_too(folder: Path, digits: Digit
     assert [(one.model, one.failed) for one in report.conditions] == [("int8", True)] * 2
 
 
-def test_a_class_without_images_is_an_error_never_a_pass(folder: Path, digits: Digits) -> None:
-    report = measure(folder, digits)
-    model, limit = report.models[0].name, parse_condition("class_top1<1%")
-    (kept,) = hold_conditions(replace(report, models=report.models[:1]), [limit])
-    assert not kept.failed
-    compared = report.comparison(model)
-    assert compared is not None
-    first, *others = compared.per_class
-    emptied = replace(compared, per_class=(replace(first, images=0, top1=None), *others))
-    lacking = replace(report, models=report.models[:1], comparisons=(emptied,))
-    with pytest.raises(InputError, match=f"class_top1 of {model} was not measured for class 0, of which there are no"):
-        hold_conditions(lacking, [limit])
+def test_a_class_without_images_is_an_error_before_anything_is_timed(folder: Path, digits: Digits) -> None:
+    data = load_dataset(folder / "photos", image_size=8)
+    seen = data.splits["test"]
+    lacking = replace(data, splits={"test": seen.subset(np.flatnonzero(seen.labels != 3))})
+    check_classes_seen([parse_condition("class_top1<1%")], data, "test")
+    check_classes_seen([parse_condition("top1<1%")], lacking, "test")
+    with pytest.raises(InputError, match="needs images of each class; the images measured hold none of class"):
+        check_classes_seen([parse_condition("class_top1<1%")], lacking, "test")
+
+    class Never:
+        def measure(self, plan: BenchPlan, files: Sequence[ModelFile], progress: Progress) -> Measurements:
+            raise AssertionError("it was timed")
+
+    plan = BenchPlan((str(folder / "int8.tflite"),), fail_if=("class_top1<1%",))
+    with pytest.raises(InputError, match="hold none of class '3'"):
+        bench(plan, [ModelFile.read(folder / "int8.tflite")], dataset=lacking, target=Never())
 
 
 def test_what_will_not_be_measured_is_refused_before_measuring(folder: Path, digits: Digits) -> None:

@@ -67,6 +67,9 @@ def test_a_folder_of_two_names_is_locked_once(tmp_path: Path) -> None:
     (tmp_path / "best").symlink_to(tmp_path / "trials" / "a")
     with lock_folders([tmp_path / "best", tmp_path / "trials" / "a", tmp_path / "trials" / ".." / "best"]):
         (tmp_path / "best" / "file").touch()
+    (tmp_path / "loop").symlink_to(tmp_path / "loop")
+    with lock_folders([tmp_path / "loop"]):  # whoever writes there says what is wrong
+        pass
 
 
 def test_a_folder_that_cannot_be_locked_is_left_to_those_who_write_there(tmp_path: Path) -> None:

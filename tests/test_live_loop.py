@@ -26,7 +26,7 @@ from edgeclf.streaming.loop.geometry import Geometry
 from edgeclf.streaming.loop.loop import NO_NUMBERS, Loop
 from edgeclf.streaming.loop.opening import _find_rate
 from edgeclf.streaming.loop.result import LiveSummary
-from edgeclf.streaming.loop.run import _Remarks
+from edgeclf.streaming.loop.run import _open_capture, _SourceWatcher
 from edgeclf.streaming.loop.settings import Limits, LiveSettings, Smoothing
 from edgeclf.streaming.loop.state import LiveState
 from edgeclf.streaming.supervision.problems import Problems
@@ -137,7 +137,7 @@ def test_a_file_whose_next_frame_is_due_later_is_no_failure() -> None:
     assert not run.told("stalled")
 
 
-def test_a_source_says_a_line_once_and_goes_on_where_nobody_reads_it() -> None:
+def test_a_source_says_a_line_once_and_goes_on_where_nobody_reads_it(monkeypatch: pytest.MonkeyPatch) -> None:
     said: list[str] = []
 
     class Log(SilentProgress):
@@ -146,9 +146,17 @@ def test_a_source_says_a_line_once_and_goes_on_where_nobody_reads_it() -> None:
             if line == "unread":
                 raise BrokenPipeError
 
-    remarks = _Remarks(Log())
-    for line in ("trying picamera2", "trying picamera2", "unread", "trying picamera2"):
-        remarks.say(line)
+    script = iter([("trying picamera2", "trying picamera2"), ("trying picamera2", "unread"), ("trying picamera2",)])
+
+    def choose(camera: str, *, log: Callable[[str], None], **settings: object) -> ReplaySource:
+        for line in next(script):
+            log(line)
+        return ReplaySource([card(0, 0, 255)], [0.0], name="one")
+
+    monkeypatch.setattr("edgeclf.streaming.loop.run.choose_source", choose)
+    capture = _open_capture(LiveSettings(), _SourceWatcher.__new__(_SourceWatcher), Log())
+    for _ in range(3):  # a camera that is away is opened again and again
+        capture._make()
     assert said == ["trying picamera2", "unread", "trying picamera2"]
 
 

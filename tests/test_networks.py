@@ -94,7 +94,7 @@ def test_efficientnet_lite0() -> None:
 
 def test_a_misspelt_network_names_the_nearest() -> None:
     with pytest.raises(UnknownNameError, match="did you mean 'resnet8'"):
-        build_network("resnet6", NetworkSettings(image_size=32, classes=10))
+        build_network("resnet-8", NetworkSettings(image_size=32, classes=10))
 
 
 def test_a_width_for_a_network_without_one_is_refused() -> None:

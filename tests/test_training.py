@@ -120,7 +120,7 @@ def test_a_misspelt_setting_names_the_nearest(tmp_path: Path) -> None:
     with pytest.raises(UnknownNameError, match="unknown setting 'epoch'; did you mean 'epochs'"):
         edgeclf.train("digits", epoch=3, out=tmp_path / "run")
     with pytest.raises(UnknownNameError, match="did you mean 'resnet8'"):
-        edgeclf.train("digits", model="resnet9", out=tmp_path / "run")
+        edgeclf.train("digits", model="resnet-8", out=tmp_path / "run")
     assert not (tmp_path / "run").exists()
 
 

@@ -4,6 +4,7 @@
     python tools/make_zoo.py digits
     python tools/make_zoo.py cifar10 --data CIFAR10_JPEG_FOLDER [--run RUN_FOLDER]
     python tools/make_zoo.py cifar10-fast --data CIFAR10_JPEG_FOLDER
+    python tools/make_zoo.py cifar10-small --data CIFAR10_JPEG_FOLDER
     python tools/make_zoo.py clothing --data CLOTHING_FOLDER --starts FOLDER_OF_TFLITE_FILES
 
 With `--run` an existing run folder is used (a finished one is not trained again, an interrupted one is resumed). A
@@ -66,6 +67,24 @@ ENTRIES = {
         CIFAR10,
         "An all-convolutional network (after Springenberg et al., 2015)",
         TrainConfig(model="allconv", epochs=130),
+        command="--data CIFAR10_JPEG_FOLDER",
+    ),
+    "cifar10-small": Entry(
+        CIFAR10,
+        "A narrow ResNet-14 (after He et al., 2016)",
+        TrainConfig(
+            model="resnet14-narrow",
+            epochs=120,
+            batch_size=128,
+            label_smoothing=0.0,
+            unaugmented_epochs=0.1,
+            weight_average=0.999,
+            teacher_weight=0.9,
+            temperature=4.0,
+        ),
+        teacher=TrainConfig(
+            model="resnet9", epochs=24, batch_size=128, label_smoothing=0.0, unaugmented_epochs=0.0, weight_decay=4e-3
+        ),
         command="--data CIFAR10_JPEG_FOLDER",
     ),
     "clothing": Entry(

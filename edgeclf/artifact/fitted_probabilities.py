@@ -176,5 +176,5 @@ def read_arrays(fitted: FittedProbabilities, graph: TfliteModel, outputs: int) -
 
 
 def _within(name: str, value: float, low: float, high: float) -> None:
-    if not low <= value <= high:  # so of what is no number, too
+    if not low <= value <= high:  # refuses NaN, too
         raise InputError(f"{name} must be between {low:g} and {high:g}, got {str(value)[:20]}")

@@ -48,7 +48,7 @@ def lock_folders(folders: Iterable[str | Path]) -> Iterator[None]:
         OutputError: another process holds one of them.
     """
     with contextlib.ExitStack() as stack:
-        for folder in {Path(one).resolve(): Path(one) for one in folders}.values():
+        for folder in {os.path.realpath(one): Path(one) for one in folders}.values():
             stack.enter_context(lock_folder(folder))
         yield
 

@@ -162,7 +162,7 @@ def _notes_of_models(report: BenchReport) -> dict[str, list[str]]:
         if not model.steady:
             notes.append("calls were still getting faster when timing began.")
         if drift := model.describe_drift():
-            notes.append(drift)
+            notes.append(f"at {threads(model.threads)} {drift}")
         notes.extend(model.notes)
         if model.integrity == "unverified":
             notes.append("unverified, not made by edgeclf.")

@@ -135,7 +135,7 @@ def describe_alike_names(class_names: Sequence[str]) -> str:
     """Describe in a sentence the class names that differ in capitals alone; empty: none do."""
     alike: dict[str, list[str]] = {}
     for name in class_names:
-        alike.setdefault(name.casefold(), []).append(name)
+        alike.setdefault(name.lower(), []).append(name)
     found = [group for group in alike.values() if len(group) > 1]
     if not found:
         return ""

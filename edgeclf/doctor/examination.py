@@ -28,7 +28,7 @@ from edgeclf.inference.limits import ModelLimits
 from edgeclf.inference.litert import LITERT
 from edgeclf.inference.tflite_session import TFLiteSession
 from edgeclf.measure.formatting import size
-from edgeclf.measure.latency import warm_session
+from edgeclf.measure.latency import timed_call, warm_session
 from edgeclf.measure.machine import usable_cores
 from edgeclf.progress import SILENT, Progress
 
@@ -206,7 +206,7 @@ class Examination:
         """Times of the whole model."""
         self.session.run(self.input_tensors[0])
         warm_session(self.session, _WARM_UP_SECONDS)
-        return time_in_turns([self.session.invoke])
+        return time_in_turns([timed_call(self.session)])
 
     def confirm(self, numbers: Sequence[int]) -> tuple[float, float]:
         """Time operators once more, and compare with the whole: an operator that was disturbed the first time is not.
@@ -265,7 +265,7 @@ class Examination:
         other = LITERT.open(variant, threads=self.threads)
         self.session.run(self.input_tensors[0])
         other.run(self.as_input_of(other, self.input_tensors[0]))
-        return time_in_turns([self.session.invoke, other.invoke]).compare(0, 1)
+        return time_in_turns([timed_call(self.session), timed_call(other)]).compare(0, 1)
 
     def as_input_of(self, session: TFLiteSession, tensor: npt.NDArray[Any]) -> npt.NDArray[Any]:
         """Turn an input of the model into that of a variant: for a float twin what the integers stand for."""
@@ -289,7 +289,7 @@ class Examination:
                 session = LITERT.open(self.file, threads=number)
                 session.run(self.input_tensors[0])
                 warm_session(session, _WARM_UP_SECONDS)
-                calls.append(session.invoke)
+                calls.append(timed_call(session))
                 task.advance()
             return ordered, time_in_turns(calls, seconds=2.0)
 

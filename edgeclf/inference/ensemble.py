@@ -17,6 +17,7 @@ Probabilities = npt.NDArray[np.float32]
 _SUM_TOLERANCE = 0.01
 _ROUNDING = 1 / 512
 """Of a probability in 8 bits: half of the smallest step of outputs from 0 to 1."""
+_LARGEST_TOLERANCE = 0.5
 _FLOOR = 1e-6
 """Probability below which logarithms are not taken: int8 outputs round to zero."""
 _SHOWN = 5
@@ -89,7 +90,7 @@ def as_probabilities(found: npt.ArrayLike) -> Probabilities:
     Probabilities of 8 bits need not add up to 1: each may be rounded by half a step.
     """
     values = np.asarray(found, np.float32)
-    tolerance = _SUM_TOLERANCE + values.shape[1] * _ROUNDING
+    tolerance = min(_SUM_TOLERANCE + values.shape[1] * _ROUNDING, _LARGEST_TOLERANCE)
     if (values < 0).any() or (values > 1 + _SUM_TOLERANCE).any() or (abs(values.sum(1) - 1) > tolerance).any():
         return to_probabilities(values, "logits")
     return values

@@ -64,7 +64,7 @@ def choose_input_range(
             "0..1, raw, or mean/std), or --data to measure it"
         )
     # `bench --split all` has one split, whose images no training has seen
-    split = data.splits.get("train") or next(iter(data.splits.values()))
+    split = data.splits["train"] if "train" in data.splits else next(iter(data.splits.values()))
     rows = range_rows(len(split), LABELLED_RANGE_IMAGES)
     # a SavedModel may know one batch size alone
     predict = _predictor(loaded, 1 if loaded.kind == "SavedModel" else _BATCH)

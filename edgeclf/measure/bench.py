@@ -17,6 +17,8 @@ from edgeclf.measure.accuracy import predict_split, takes_order_of_classes
 from edgeclf.measure.baseline import Baseline
 from edgeclf.measure.class_order import describe_assumed_order, describe_chance, match_classes
 from edgeclf.measure.comparison import ModelPredictions, Verdict, compare_models
+from edgeclf.measure.conditions import parse_conditions
+from edgeclf.measure.gate import check_classes_seen
 from edgeclf.measure.latency import Latency
 from edgeclf.measure.machine import Machine
 from edgeclf.measure.memory import Memory
@@ -63,12 +65,15 @@ def bench(
     Raises:
         DataError: a split is missing or empty, a model does not fit the data, or the baseline saw other images.
         ModelError: a model cannot be opened.
-        InputError: all models know another input than the one given.
+        InputError: all models know another input than the one given, or a condition is about classes and one of them
+            has no images.
     """
     began = time.monotonic()
     load = at_size(dataset)
     target = target or Local(find_photos(load, plan.split))
     subjects = open_subjects(files, plan, load, used=_is_used(plan, baseline))
+    if load:
+        check_classes_seen(parse_conditions(plan.fail_if), load(subjects[0].shape), plan.split)
     # Accuracy first: models that do not fit the data are refused before minutes of timing.
     predictions = _predict_all(subjects, plan, load, baseline, progress)
     verdicts: tuple[Verdict, ...] = ()

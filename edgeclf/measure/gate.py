@@ -4,13 +4,17 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 
+import numpy as np
+
 from edgeclf.artifact.model_file import ModelFile
+from edgeclf.dataset import Dataset
 from edgeclf.errors import InputError, UnknownNameError
 from edgeclf.measure.conditions import OPTION, QUANTITIES, Condition, ConditionResult
 from edgeclf.measure.report import BenchReport, ClassCost, Comparison, ModelResult
 from edgeclf.measure.statistics import Interval
-from edgeclf.measure.subjects import short_names
+from edgeclf.measure.subjects import short_names, split_of
 
+_SHOWN = 5
 Value = tuple[float | None, str | None]
 """A value, None where it was not measured, and the class that it is of, None where it is of all."""
 
@@ -42,6 +46,24 @@ def check_conditions(conditions: Sequence[Condition], files: Sequence[ModelFile]
         for name, file in concerned.items() if condition.quantity in ("macs", "parameters") else ():
             if not file.is_tflite:
                 raise InputError(f"{shown}: the {condition.quantity} of {name} are counted in .tflite files alone")
+
+
+def check_classes_seen(conditions: Sequence[Condition], dataset: Dataset, split: str) -> None:
+    """Refuse conditions about classes where a class has no images in the split.
+
+    Raises:
+        InputError: one has none.
+    """
+    counts = np.bincount(split_of(dataset, split).labels, minlength=len(dataset.class_names))
+    empty = [name for name, count in zip(dataset.class_names, counts.tolist(), strict=True) if not count]
+    for condition in conditions:
+        if condition.quantity in ("class_drop", "class_top1") and empty:
+            more = f" and {len(empty) - _SHOWN} more" if len(empty) > _SHOWN else ""
+            named = f"{'class' if len(empty) == 1 else 'classes'} {', '.join(map(repr, empty[:_SHOWN]))}{more}"
+            raise InputError(
+                f"{OPTION} {condition.text!r}: {condition.quantity} needs images of each class; the images measured "
+                f"hold none of {named}"
+            )
 
 
 def hold_conditions(report: BenchReport, conditions: Sequence[Condition]) -> tuple[ConditionResult, ...]:
@@ -84,11 +106,6 @@ def _read(condition: Condition, model: ModelResult, comparison: Comparison | Non
     """Return what a condition is about."""
     costs = () if comparison is None else comparison.per_class
     name = condition.quantity
-    if name in ("class_drop", "class_top1") and (empty := [cost.label for cost in costs if not cost.images]):
-        raise InputError(
-            f"{OPTION} {condition.text!r}: {name} of {model.name} was not measured for "
-            f"{'class' if len(empty) == 1 else 'classes'} {', '.join(empty)}, of which there are no images"
-        )
     if name == "drop":
         return _drop(model.difference, model.difference_interval, condition.end), None
     if name == "class_drop":

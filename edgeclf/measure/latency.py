@@ -49,7 +49,7 @@ class Latency(Record):
         load_ms: median milliseconds to open the file, check it and plan its memory, in a process that has the runtime
             imported and the file in the page cache.
         spread: half the range of the rounds' medians between their quartiles, relative to the median: how much the
-            machine drifted. Above about 0.05 the figures deserve a quieter machine.
+            machine drifted. Above `report.DRIFT` the figures deserve a quieter machine.
     """
 
     path: str

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import os
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -76,7 +77,7 @@ def find_outputs(plan: OutputRequest, run_folders: Sequence[Path], *, page: bool
         json = folder / _numbered("bench.json", number)
         if html is None and page:
             html = folder / _numbered("report.html", number)
-    if json is not None and html is not None and json.resolve() == html.resolve():
+    if json is not None and html is not None and os.path.realpath(json) == os.path.realpath(html):
         raise OutputError(f"{json}: --out and --report name the same file; choose another for one of them")
     for path, argument in ((json, "--out"), (html, "--report")):
         if path is None:

@@ -11,7 +11,8 @@ from edgeclf.measure.report import BenchReport, ModelResult
 
 _SHORTEST_MS, _LONGEST_MS = 1e-6, 1e9
 """Of one inference: a nanosecond, and eleven days."""
-_MOST_BYTES = 1 << 50
+_MOST = 1 << 50
+"""Bytes, parameters, or multiply-accumulates."""
 
 
 def save_report(report: BenchReport, path: Path | str) -> Path:
@@ -58,6 +59,6 @@ def _check_figures(model: ModelResult) -> None:
     times = (model.latency_ms.median, model.latency_ms.p90, model.latency_ms.p99)
     if not all(_SHORTEST_MS <= time <= _LONGEST_MS for time in times):
         raise InputError(f"{model.name}: expected milliseconds above 0, got {', '.join(f'{t:g}' for t in times)}")
-    for count in (model.size_bytes, model.gzip_bytes, model.peak_memory_bytes):
-        if count is not None and not 0 <= count < _MOST_BYTES:
-            raise InputError(f"{model.name}: expected bytes of a file or of memory, got {str(count)[:20]}")
+    for count in (model.size_bytes, model.gzip_bytes, model.peak_memory_bytes, model.parameters, model.macs):
+        if count is not None and not 0 <= count < _MOST:
+            raise InputError(f"{model.name}: expected bytes, parameters or MACs, got {str(count)[:20]}")

@@ -203,16 +203,17 @@ def _baseline(
         note = f"float baseline: pictures enter it by the fit {fit}, as they enter {files[0].name}: assumed"
         network = replace(network, notes=(*network.notes, note))
     baseline = measure_baseline(network, dataset=load, split=plan.split, progress=progress)
-    others = [] if plan.baseline is not None else _describe_other_runs(path, found)
+    others = () if plan.baseline is not None or load is None else _describe_other_runs(path, found)
     return baseline, (*baseline.notes, *others)
 
 
-def _describe_other_runs(baseline: Path, found: BenchSources) -> list[str]:
-    """Describe the runs whose models are not compared with their own network, a line each."""
-    own = baseline.resolve()
-    return [
-        f"{folder}: its models are compared with {baseline}, the network of another training: differences are not what "
-        "compression costs"
-        for folder in found.run_folders
-        if RunFolder(folder).keras_path.resolve() != own
-    ]
+def _describe_other_runs(baseline: Path, found: BenchSources) -> tuple[str, ...]:
+    """Describe in a line the runs whose models are not compared with their own network; empty: there are none."""
+    own = os.path.realpath(baseline)
+    others = [one.name for one in map(RunFolder, found.run_folders) if os.path.realpath(one.keras_path) != own]
+    if not others:
+        return ()
+    return (
+        f"models of {', '.join(others)} are compared with {baseline}, the network of another training: their "
+        "differences are not what compression costs",
+    )

@@ -14,7 +14,7 @@ import numpy as np
 
 from edgeclf.artifact.model_file import ModelFile
 from edgeclf.inference.engine import find_engine
-from edgeclf.measure.latency import burst, warm_session
+from edgeclf.measure.latency import burst, timed_call, warm_session
 from edgeclf.measure.machine import BUSY_LOAD_PER_CORE, describe_machine
 from edgeclf.measure.statistics import Interval
 from edgeclf.measure.stopwatch import undisturbed
@@ -95,7 +95,7 @@ def measure_speed(
         deadline = time.perf_counter() + SECONDS
         while len(rounds[1]) < ROUNDS and (len(rounds[1]) < FEWEST_ROUNDS or time.perf_counter() < deadline):
             for index in (0, 1) if len(rounds[1]) % 2 else (1, 0):
-                times = burst(sessions[index].invoke, calls[index])
+                times = burst(timed_call(sessions[index]), calls[index])
                 rounds[index].append(float(np.median(times)) / 1e6)
             timed += calls[0]
     ratios = [slow / fast for fast, slow in zip(*rounds, strict=True)]

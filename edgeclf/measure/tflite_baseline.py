@@ -21,7 +21,7 @@ from edgeclf.inference.litert import LITERT
 from edgeclf.inference.onnx_runtime import OnnxRuntime
 from edgeclf.measure.accuracy import Images, predict_split
 from edgeclf.measure.baseline import BaselineNetwork
-from edgeclf.measure.latency import fill_input
+from edgeclf.measure.latency import fill_input, timed_call
 from edgeclf.measure.machine import describe_machine
 from edgeclf.measure.plan import BenchPlan
 from edgeclf.measure.subjects import DatasetLoader, Subject, open_subjects
@@ -103,4 +103,4 @@ class TFLitePredictor:
         """Make a function that computes the graph of one image; for stopwatches."""
         session = find_engine(self._subject.runtime).open(self._subject.file)
         fill_input(session)
-        return session.invoke
+        return timed_call(session)

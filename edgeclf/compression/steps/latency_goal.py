@@ -21,7 +21,7 @@ from edgeclf.graph.channels import ChannelGraph
 from edgeclf.graph.float_network import FloatNetwork
 from edgeclf.graph.remove_channels import remove_channels
 from edgeclf.inference.engine import find_engine
-from edgeclf.measure.latency import burst, warm_session
+from edgeclf.measure.latency import burst, timed_call, warm_session
 from edgeclf.measure.machine import describe_machine
 from edgeclf.measure.stopwatch import percentiles, undisturbed
 
@@ -125,4 +125,4 @@ def time_int8(network: FloatNetwork, context: StepContext) -> float:
     with undisturbed():
         seconds = warm_session(session, _SECONDS)[2]
         calls = int(np.clip(_SECONDS / seconds, _FEWEST, _MOST))
-        return percentiles(burst(session.invoke, calls)).median
+        return percentiles(burst(timed_call(session), calls)).median

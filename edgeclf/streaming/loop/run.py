@@ -150,13 +150,14 @@ class _Remarks:
 
 
 def _open_capture(settings: LiveSettings, watcher: _SourceWatcher, progress: Progress) -> Capture:
+    remarks = _Remarks(progress)  # of all attempts: a camera that is away is tried again and again
     return Capture(
         lambda: choose_source(
             settings.camera,
             every_frame=settings.every_frame,
             size=settings.size,
             rate=settings.rate,
-            log=_Remarks(progress).say,
+            log=remarks.say,
         ),
         on_state=watcher.take,
         every_frame=settings.every_frame,

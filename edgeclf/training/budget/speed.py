@@ -95,7 +95,7 @@ class BoardSpeed:
             InputError: it is none, or has no model to scale from.
         """
         report = load_report(path)
-        usable = [model for model in report.models if model.macs and model.latency_ms.median > 0]
+        usable = [model for model in report.models if model.macs]
         fewest = min((model.threads for model in usable), default=1)
         models = tuple(model for model in usable if model.threads == fewest)
         if not models:

@@ -17,7 +17,7 @@ from edgeclf.graph.private_apis import converter_error
 from edgeclf.inference.engine import find_engine
 from edgeclf.keras_files.loading import load_float_model
 from edgeclf.keras_files.tflite_start import is_tflite_start, read_tflite_start
-from edgeclf.measure.latency import burst, warm_session
+from edgeclf.measure.latency import burst, timed_call, warm_session
 from edgeclf.measure.stopwatch import percentiles, undisturbed
 from edgeclf.training.budget.candidates import Candidate
 from edgeclf.training.networks import NetworkSettings, find_network
@@ -65,7 +65,7 @@ def measure_int8(candidate: Candidate, weights: str, *, trust_model: bool = Fals
     with undisturbed():
         seconds = warm_session(session, _SECONDS)[2]
         calls = int(np.clip(_SECONDS / seconds, _FEWEST, _MOST))
-        return percentiles(burst(session.invoke, calls)).median, len(content)
+        return percentiles(burst(timed_call(session), calls)).median, len(content)
 
 
 def _build(candidate: Candidate) -> Any:

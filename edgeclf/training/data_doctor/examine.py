@@ -112,10 +112,11 @@ def _deal(photos: PhotoList) -> tuple[PhotoList, npt.NDArray[np.int64]]:
         DataError: a class has fewer than two different photos.
     """
     labels, classes = photos.labels, len(photos.names)
-    folds = assign_folds(labels, photos.groups)
-    if alike := find_in_one_fold(labels, folds, classes):
+    groups = np.array(photos.groups)
+    alike = [label for label in range(classes) if len(set(groups[labels == label])) == 1]
+    if alike:
         photos = dataclasses.replace(photos, apart=frozenset(alike))
-        folds = assign_folds(labels, photos.groups)
+    folds = assign_folds(labels, photos.groups)
     for label in find_in_one_fold(labels, folds, classes):
         raise DataError(f"class {photos.names[label]!r} has too few different photos for --deep: expected at least 2")
     return photos, folds

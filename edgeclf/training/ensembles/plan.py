@@ -81,6 +81,11 @@ class EnsemblePlan:
         """Seeds of the members."""
         return range(self.config.seed, self.config.seed + self.members)
 
+    @property
+    def begun(self) -> list[int]:
+        """Seeds of the members of which an epoch is finished."""
+        return [one for one in self.seeds if has_finished_epoch(RunFolder(self.member_path(one), must_exist=False))]
+
     def member_path(self, seed: int) -> Path:
         """Return the run folder of a member."""
         return self.out / f"{self.out.resolve().name}-seed{seed}"
@@ -116,12 +121,13 @@ def begin_ensemble(plan: EnsemblePlan, progress: Progress) -> EnsemblePlan:
         )
     if content and plan.resume:
         _check_resumed(plan)
+    seed = next(iter(plan.begun), plan.config.seed)
     # what is wrong with the settings is reported before the folder is made, or an earlier ensemble removed
     request = TrainPlan(
         plan.data,
-        plan.config,
+        plan.config.replace(seed=seed),
         named=plan.named,
-        out=plan.member_path(plan.config.seed),
+        out=plan.member_path(seed),
         resume=plan.resume,
         overwrite=plan.overwrite,
         trust_model=plan.trust_model,
@@ -135,10 +141,12 @@ def begin_ensemble(plan: EnsemblePlan, progress: Progress) -> EnsemblePlan:
     check_writable(out)
     if not (content and plan.resume):  # what goes on stays what it is until its members are known to fit
         write_record(plan, finished=False)
-    first = RunFolder(plan.member_path(plan.config.seed), must_exist=False)
-    if plan.resume and has_finished_epoch(first):
+    if plan.resume and plan.begun:
         # members that were not begun get the settings of those that were, also those that are not repeated
-        return dataclasses.replace(plan, config=found.config.replace(seed=plan.config.seed))
+        config = found.config.replace(seed=plan.config.seed)
+        if config.weights not in ("auto", "none"):  # the network of a file is named after it, which is no known name
+            config = config.replace(model=plan.config.model, width=plan.config.width)
+        return dataclasses.replace(plan, config=config)
     chosen = SHAPE if plan.config.weights in ("auto", "none") else ("image_size",)
     settled = {name: getattr(found.config, name) for name in chosen} if found.choice is not None else {}
     return dataclasses.replace(plan, config=plan.config.replace(**settled))
@@ -163,7 +171,9 @@ def _check_resumed(plan: EnsemblePlan) -> None:
         OutputError: its record cannot be read.
     """
     earlier = _read_record(plan.out)
-    name, _, seed = earlier.members[0].rpartition("-seed")
+    name, mark, seed = earlier.members[0].rpartition("-seed")
+    if not mark:
+        raise OutputError(f"{plan.out / RECORD}: its members are named as edgeclf names none; choose another --out")
     was = f"--members {len(earlier.members)} --seed {seed} --combine {earlier.combine}"
     now = f"--members {plan.members} --seed {plan.config.seed} --combine {plan.combine}"
     if was != now:

@@ -44,15 +44,16 @@ def train_ensemble(plan: EnsemblePlan, progress: Progress) -> EnsembleReport:
     """
     reports: list[TrainReport] = []
     teachers: TeacherPredictions = {}
+    if plan.resume:
+        _check_begun(plan, progress)
     for seed in plan.seeds:
         reports.append(_train_member(plan, seed, teachers, progress))
-        if plan.resume and len(reports) == 1:  # before the others are trained for hours
-            _check_photos(_load(plan, reports[0], progress), reports)
         validation = reports[0].metrics["validation"]
         if plan.combine == STACK and validation is not None:  # known before the others are trained
             check_fewest(min(one.images for one in validation.per_class.values()))
-    dataset = _load(plan, reports[0], progress)
-    _check_photos(dataset, reports)
+    runs = [RunFolder(report.run) for report in reports]
+    dataset = _load(plan, runs[0], progress)
+    _check_photos(dataset, runs)
     splits = [split for split in ("validation", "test") if split in dataset.splits]
     members = [_predict(report, dataset, splits, progress) for report in reports]
     predictions = {split: np.stack([member[split] for member in members]) for split in splits}
@@ -87,24 +88,37 @@ def _train_member(plan: EnsemblePlan, seed: int, teachers: TeacherPredictions, p
         gc.collect()
 
 
-def _load(plan: EnsemblePlan, report: TrainReport, progress: Progress) -> Dataset:
-    config = TrainConfig.from_dict(RunFolder(report.run).run_json["config"])
+def _check_begun(plan: EnsemblePlan, progress: Progress) -> None:
+    """Check the members that there are before the others are trained for hours; then the ensemble is unfinished.
+
+    Raises:
+        InputError: they were trained on other photos or classes than there are now.
+    """
+    runs = [RunFolder(plan.member_path(seed)) for seed in plan.begun]
+    if runs:
+        _check_photos(_load(plan, runs[0], progress), runs)
+    if sum(run.run_json.get("finished") is True for run in runs) < plan.members:
+        write_record(plan, finished=False)
+
+
+def _load(plan: EnsemblePlan, run: RunFolder, progress: Progress) -> Dataset:
+    config = TrainConfig.from_dict(run.run_json["config"])
     shape: InputShape = config.input_shape
-    seed = RunFolder(report.run).run_json["data"]["split_seed"]
+    seed = run.run_json["data"]["split_seed"]
     return load_dataset(plan.data, image_size=shape.size, fit=shape.fit, split_seed=seed, progress=progress)
 
 
-def _check_photos(dataset: Dataset, reports: Sequence[TrainReport]) -> None:
+def _check_photos(dataset: Dataset, runs: Sequence[RunFolder]) -> None:
     """Refuse members that were trained on other photos or classes than there are now.
 
     Raises:
         InputError: it is so.
     """
-    for report in reports:
-        data = RunFolder(report.run).run_json["data"]
+    for run in runs:
+        data = run.run_json["data"]
         if data["fingerprint"] != dataset.fingerprint or tuple(data["class_names"]) != tuple(dataset.class_names):
             raise InputError(
-                f"{dataset.source}: the photos have changed since {report.run} was trained, and the members of an "
+                f"{dataset.source}: the photos have changed since {run.path} was trained, and the members of an "
                 "ensemble must have learned the same; train all of them anew with --overwrite"
             )
 

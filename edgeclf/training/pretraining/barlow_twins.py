@@ -35,7 +35,7 @@ if TYPE_CHECKING:
 DIMENSIONS = 256
 """Numbers of the projection, and of the hidden layer in front of it."""
 FEWEST_COMPARED = 8
-"""Images of a step; of one alone all features are its own mean, and there is nothing to learn."""
+"""Images of a step, whose correlations are the loss: those of very few are noise, of one alone they are zero."""
 REDUNDANCY = 0.005
 """Weight of a correlation off the diagonal; the paper's λ."""
 _CHUNK = 128

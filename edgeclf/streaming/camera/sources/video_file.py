@@ -48,6 +48,9 @@ class VideoFileSource:
         every_frame: all frames, as fast as they are taken.
         log: gets a line about a file that ends before its time.
         settings: pairs of a `CAP_PROP_` and its value, for the opening.
+
+    Attributes:
+        due: `time.monotonic()` at which the frame that is waited for is to be shown; 0 with `every_frame`.
     """
 
     endless = False
