@@ -155,7 +155,7 @@ def test_a_source_says_a_line_once_and_goes_on_where_nobody_reads_it(monkeypatch
 
     monkeypatch.setattr("edgeclf.streaming.loop.run.choose_source", choose)
     capture = _open_capture(LiveSettings(), _SourceWatcher.__new__(_SourceWatcher), Log())
-    for _ in range(3):  # a camera that is away is opened again and again
+    for _ in range(2):  # after the first attempt, which making it is; a camera that is away is opened again and again
         capture._make()
     assert said == ["trying picamera2", "unread", "trying picamera2"]
 

@@ -357,9 +357,9 @@ def comparison(names: tuple[str, ...] = ("cat", "dog")) -> CompareReport:
         400_000, 96_000, {}, "record", ("it is new",),
     )  # fmt: skip
     costs = tuple(ClassCost(name, 100, 0.8, 0.85, -0.05, (-0.09, -0.01), 0.01) for name in names)
-    flips = report(names).comparisons[0].flips
+    flips, plain = report(names).comparisons[0].flips, "b-int8.tflite"
     return CompareReport(
-        one, replace(one, name="second", top1=0.85, compressed={"b-int8.tflite": 97_993}, notes=()),
+        one, replace(one, name="second", top1=0.85, compressed={plain: 97_993}, plain_int8=plain, notes=()),
         BenchData("photos", "photos", "test", 200, names, "f00d", 1), 3, 0.05, (0.01, 0.09), 0.02, costs, flips,
         count_flips(flips), (Setting("epochs", 30, None), Setting("weights", names[1], "auto")), ("a note",), 1.0,
     )  # fmt: skip

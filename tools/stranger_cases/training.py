@@ -167,7 +167,7 @@ def refusals(folder: Path) -> Finding:
     commands = {
         "train --lr 0.1": "--learning-rate",
         "train --device 0": "CUDA_VISIBLE_DEVICES",
-        f"train {photos} --model resnet9": "did you mean 'resnet8'",
+        f"train {photos} --model resnet-8": "did you mean 'resnet8'",
         f"train {photos} --image-size 30": "multiple of 8",
         f"bench digits --data {photos} --split val": "did you mean 'validation'",
         "export digits": "did you mean 'compress'",
