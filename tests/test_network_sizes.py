@@ -19,33 +19,23 @@ NORMALIZATION = 4  # scale, offset, moving mean, moving variance a channel
 PUBLISHED = [name for name, network in NETWORKS.items() if network.published is not None]
 
 
-def test_vgg() -> None:
-    # configuration A at width 0.5; poolings halve 32 pixels behind the first, second, fourth and sixth convolution
-    channels, sizes = [3, 32, 64, 128, 128, 256, 256, 256, 256], [32, 16, 8, 8, 4, 4, 2, 2]
-    pairs = list(itertools.pairwise(channels))
-    parameters = sum(9 * c * f + NORMALIZATION * f for c, f in pairs) + (256 + 1) * 10
-    assert built("vgg").count_params() == parameters == 2_312_938
-    assert count_macs(built("vgg")) == sum(9 * c * f * s * s for (c, f), s in zip(pairs, sizes, strict=True)) + 2560
-
-
-def test_allconv() -> None:
-    # strides in the first, third and fifth convolution
-    channels, sizes = [3, 16, 32, 64, 64, 96, 96], [16, 16, 8, 8, 4, 4]
-    pairs = list(itertools.pairwise(channels))
-    parameters = sum(9 * c * f + NORMALIZATION * f for c, f in pairs) + (96 + 1) * 10
-    assert built("allconv").count_params() == parameters == 201_018
-    macs = sum(9 * c * f * s * s for (c, f), s in zip(pairs, sizes, strict=True)) + 960
-    assert count_macs(built("allconv")) == macs == 7_041_984
-
-
-def test_resnet9() -> None:
-    # at width 0.5; poolings halve 32 pixels behind the second, fifth and sixth convolution
-    channels, sizes = [3, 32, 64, 64, 64, 128, 256, 256, 256], [32, 32, 16, 16, 16, 8, 4, 4]
-    pairs = list(itertools.pairwise(channels))
-    parameters = sum(9 * c * f + NORMALIZATION * f for c, f in pairs) + (256 + 1) * 10
-    assert built("resnet9").count_params() == parameters == 1_648_362
-    macs = sum(9 * c * f * s * s for (c, f), s in zip(pairs, sizes, strict=True)) + 2560
-    assert count_macs(built("resnet9")) == macs == 95_259_136
+@pytest.mark.parametrize(
+    ("name", "channels", "sizes", "expected", "macs"),
+    [
+        # configuration A at width 0.5; poolings halve 32 pixels behind the first, second, fourth and sixth convolution
+        ("vgg", [3, 32, 64, 128, 128, 256, 256, 256, 256], [32, 16, 8, 8, 4, 4, 2, 2], 2_312_938, 38_636_032),
+        # strides in the first, third and fifth convolution
+        ("allconv", [3, 16, 32, 64, 64, 96, 96], [16, 16, 8, 8, 4, 4], 201_018, 7_041_984),
+        # at width 0.5; poolings halve 32 pixels behind the second, fifth and sixth convolution
+        ("resnet9", [3, 32, 64, 64, 64, 128, 256, 256, 256], [32, 32, 16, 16, 16, 8, 4, 4], 1_648_362, 95_259_136),
+    ],
+)
+def test_stacks_of_convolutions(name: str, channels: list[int], sizes: list[int], expected: int, macs: int) -> None:
+    pairs, last = list(itertools.pairwise(channels)), channels[-1]
+    parameters = sum(9 * c * f + NORMALIZATION * f for c, f in pairs) + (last + 1) * 10
+    assert built(name).count_params() == parameters == expected
+    counted = sum(9 * c * f * s * s for (c, f), s in zip(pairs, sizes, strict=True)) + 10 * last
+    assert count_macs(built(name)) == counted == macs
 
 
 def test_resnet14_narrow() -> None:

@@ -19,7 +19,7 @@ class WatchedCall:
     """A native function that is waited for within limits; the runtime releases the interpreter lock while it works.
 
     Native code cannot be interrupted. A call that is given up goes on in its thread until the process ends, and what
-    it works on is never freed; no other call is begun. A call costs some 50 microseconds more than without.
+    it works on is never freed; no other call is begun. A call costs 50 to 150 microseconds more than without.
 
     Args:
         function: what is called.

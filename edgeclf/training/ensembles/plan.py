@@ -121,7 +121,8 @@ def begin_ensemble(plan: EnsemblePlan, progress: Progress) -> EnsemblePlan:
         )
     if content and plan.resume:
         _check_resumed(plan)
-    seed = next(iter(plan.begun), plan.config.seed)
+    begun = plan.begun if plan.resume else []
+    seed = next(iter(begun), plan.config.seed)
     # what is wrong with the settings is reported before the folder is made, or an earlier ensemble removed
     request = TrainPlan(
         plan.data,
@@ -141,7 +142,7 @@ def begin_ensemble(plan: EnsemblePlan, progress: Progress) -> EnsemblePlan:
     check_writable(out)
     if not (content and plan.resume):  # what goes on stays what it is until its members are known to fit
         write_record(plan, finished=False)
-    if plan.resume and plan.begun:
+    if begun:
         # members that were not begun get the settings of those that were, also those that are not repeated
         config = found.config.replace(seed=plan.config.seed)
         if config.weights not in ("auto", "none"):  # the network of a file is named after it, which is no known name
