@@ -310,6 +310,31 @@ def test_the_installer_run_again_keeps_the_settings(tmp_path: Path) -> None:
     assert len(board.asked("useradd")) == 1
 
 
+@pytest.mark.parametrize(
+    ("web", "shown"),
+    [
+        ("0.0.0.0:9000", ["    http://kitchen.local:9000/?token={token}"]),
+        ('"0.0.0.0:9000"', ["    http://kitchen.local:9000/?token={token}"]),
+        (
+            "127.0.0.1:9000",
+            ["    ssh -L 9000:127.0.0.1:9000 kitchen.local", "and open http://127.0.0.1:9000/?token={token}"],
+        ),
+        (None, ["    ssh -L 8765:127.0.0.1:8765 kitchen.local", "and open http://127.0.0.1:8765/?token={token}"]),
+    ],
+    ids=["port", "quoted", "board alone", "not set"],
+)
+def test_the_installer_names_the_page_that_the_settings_ask_for(
+    tmp_path: Path, web: str | None, shown: list[str]
+) -> None:
+    board = Board(tmp_path)
+    assert board.install().returncode == 0
+    line = "" if web is None else f"EDGECLF_WEB={web}"
+    board.env().write_text(board.env().read_text().replace("EDGECLF_WEB=0.0.0.0:8765", line))
+    done = board.install()
+    token = assignments(board.env().read_text())["EDGECLF_TOKEN"]
+    assert done.stdout.splitlines()[-len(shown) :] == [one.format(token=token) for one in shown]
+
+
 def test_two_boards_have_two_tokens(tmp_path: Path) -> None:
     tokens = set()
     for name in ("one", "two"):

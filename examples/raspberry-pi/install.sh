@@ -78,5 +78,21 @@ if ! systemctl restart edgeclf-live; then
     exit 1
 fi
 
-echo "Running. The page, for a browser in the same network:"
-echo "    http://$(hostname).local:8765/?token=$(sed -n 's/^EDGECLF_TOKEN=//p' "$root/etc/edgeclf/live.env")"
+# What systemd takes of the settings: the last line of a name, without quotes.
+set_to() {
+    sed -n "s/^$1=//p" "$root/etc/edgeclf/live.env" | tail -n 1 | tr -d "\"'"
+}
+page=$(set_to EDGECLF_WEB)
+page=${page:-127.0.0.1:8765}
+port=${page##*:}
+case $page in
+127.* | localhost:* | "[::1]:"*)
+    echo "Running. Its page is for this board alone; show it on another computer with"
+    echo "    ssh -L $port:$page $(hostname).local"
+    echo "and open http://127.0.0.1:$port/?token=$(set_to EDGECLF_TOKEN)"
+    ;;
+*)
+    echo "Running. The page, for a browser in the same network:"
+    echo "    http://$(hostname).local:$port/?token=$(set_to EDGECLF_TOKEN)"
+    ;;
+esac
