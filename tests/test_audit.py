@@ -111,8 +111,8 @@ def test_findings_are_no_failure(tmp_path):
     assert report.splits["validation"].per_class == {"cat": 4, "dog": 0}
     assert report.splits["test"].images == 0
     assert report.problems == (
-        "class 'cat' has no usable image in test",
-        "class 'dog' has no usable image in validation and test",
+        "its split test has no usable image; add some, or remove the split",
+        "class 'dog' has no usable image in validation",
     )
     assert report.fingerprint is None
 

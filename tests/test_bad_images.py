@@ -139,6 +139,14 @@ def test_a_class_without_usable_image_in_a_split_is_named(tmp_path):
         load_dataset(folder, image_size=16)
 
 
+def test_a_split_without_images_is_named_once(tmp_path):
+    folder = make_splits(tmp_path, ["train", "test"], classes=("cat", "dog", "eel"))
+    shutil.rmtree(folder / "test")
+    (folder / "test").mkdir()
+    with pytest.raises(DataError, match="its split test has no usable image; add some, or remove the split$"):
+        load_dataset(folder, image_size=16)
+
+
 def test_a_class_folder_without_images_is_named(tmp_path):
     folder = make_folder(tmp_path, {"cat": 5, "dog": 5, "eel": 0})
     with pytest.raises(DataError, match="class 'eel' has no usable image"):

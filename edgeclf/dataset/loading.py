@@ -253,7 +253,10 @@ def find_split_problems(
     listing: Listing, names: Sequence[str], labels: Sequence[str], splits: Sequence[str], contents: Sequence[str]
 ) -> list[str]:
     """Return what keeps training from starting, one line each, with the number of images where that is the cause."""
-    problems = split_problems(listing.class_names, names, zip(labels, splits, strict=True))
+    empty = [name for name in names if name in listing.splits and name not in splits]
+    problems = [f"its split {name} has no usable image; add some, or remove the split" for name in empty]
+    filled = [name for name in names if name not in empty]
+    problems += split_problems(listing.class_names, filled, zip(labels, splits, strict=True))
     made = 3 if not listing.splits else 2 if "validation" not in listing.splits else 0
     if not made:
         return problems
