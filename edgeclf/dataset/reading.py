@@ -17,6 +17,7 @@ from edgeclf.dataset.cache import cache_folder, cache_limit
 from edgeclf.dataset.contents import content_hash, map_in_threads
 from edgeclf.dataset.image_store import Batch, ImageStore, StoredImages
 from edgeclf.dataset.named import remove_named
+from edgeclf.dataset.pixel_budget import PixelBudget
 from edgeclf.dataset.sources import Listing
 from edgeclf.dataset.store_index import ImageFacts
 from edgeclf.dataset.store_repair import remove_index
@@ -132,6 +133,7 @@ class _Load:
         self._view, self._shape = shape, shape.stored
         self._decoder = decoder_identity(listing)
         self._lock = threading.Lock()
+        self._budget = PixelBudget()
         # Contents that need no decoding any more: stored, known to be damaged, or in the hands of a worker.
         self._done: set[str] = set()
         self._undecoded: dict[str, str] = {}
@@ -275,9 +277,10 @@ class _Load:
                 return _Read(digest, pictures, ImageFacts(0, 0, "", None))  # it has no size in pixels
             header = read_header(content)
             stored_header = json.dumps(astuple(header))
-            image = decode_bytes(content, header)
+            with self._budget.take(header.height * header.width):
+                image = decode_bytes(content, header)
+                facts = ImageFacts(image.shape[0], image.shape[1], stored_header, None)
+                return _Read(digest, fit_image(image, self._shape), facts)
         except ImageError as error:
             transient = isinstance(error.__cause__, MemoryError)
             return _Read(digest, facts=ImageFacts(0, 0, stored_header, str(error)), storable=not transient)
-        facts = ImageFacts(image.shape[0], image.shape[1], stored_header, None)
-        return _Read(digest, fit_image(image, self._shape), facts)
