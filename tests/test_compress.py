@@ -33,7 +33,7 @@ from edgeclf.compression.pipeline.model_folder import ModelFolder  # noqa: E402
 
 pytestmark = pytest.mark.slow
 layers = tf_keras.layers
-FORMATS = ("float32", "float16", "dynamic", "int8", "int16x8")
+FORMATS = ("float32", "float16", "dynamic", "int8", "int16x8", "int4")
 TRAINED = (
     "qat-int8", "prune50-int8", "prune50-qat-int8", "prune50-float32", "prune50-float16", "prune2of4-int8",
     "cluster8-int8", "cluster8-qat-int8", "prune50-cluster8-int8", "prune50-cluster8-qat-int8",
@@ -325,7 +325,7 @@ def test_an_interrupted_call_goes_on(
 def test_bad_input_is_one_clear_line(source: Path, data: Dataset, tmp_path: Path) -> None:
     with pytest.raises(InputError, match="int8 needs training images"):
         compress(source, "int8", out=tmp_path)
-    with pytest.raises(InputError, match="--io int8 goes with int8 models, got float16"):
+    with pytest.raises(InputError, match="--io int8 goes with int8 and int4 models, got float16"):
         compress(source, "float16", io="int8", data=data, out=tmp_path)
     with pytest.raises(InputError, match="unknown io 'int9'"):
         compress(source, "int8", io="int9", data=data, out=tmp_path)

@@ -259,6 +259,13 @@ def test_the_ladder_goes_from_cheap_to_dear() -> None:
     # neither calibration nor training makes a file smaller or faster
     assert names(make_ladder(means(), Budget(max_drop=1.0, max_size=60_000), plain)) == [("int8", 500)]
     assert names(make_ladder(means(), Budget(max_latency=0.5), plain)) == [("int8", 500)]
+    # fewer bits do, where the file is too large
+    both = means(bases=(parse_recipe("int8"), parse_recipe("int4")))
+    assert names(make_ladder(both, Budget(max_size=60_000), plain))[:2] == [("int8", 500), ("int4", 500)]
+    assert names(make_ladder(both, Budget(max_drop=1.0, max_size=200_000), plain))[:2] == [
+        ("int8", 500),
+        ("int8", 2000),
+    ]
     # a few percent of time are noise
     assert len(make_ladder(means(), Budget(max_drop=1.0, max_latency=0.95), plain)) == 3
     noisy = make_ladder(means(noisy_layers=("net/a", "net/b[0]", "net/c", "net/d")), Budget(max_drop=1.0), plain)
@@ -372,8 +379,15 @@ def test_what_cannot_work_is_refused_before_the_source_is_read(tmp_path: Path) -
 
 
 def test_what_a_search_begins_with() -> None:
-    assert [recipe.name for recipe in choose_bases(Asked())] == ["int8"]
-    assert [recipe.name for recipe in choose_bases(Asked(formats=("float16", "int8")))] == ["float16", "int8"]
-    assert [recipe.name for recipe in choose_bases(Asked(recipes=["int8", "qat-int8"]))] == ["int8", "qat-int8"]
+    small = Budget(max_size=50_000)
+    for asked, budget, begun in (
+        (Asked(), Budget(max_drop=1.0), ["int8"]),
+        (Asked(), small, ["int8", "int4"]),
+        (Asked(settings={"ranges": "mse"}), small, ["int8"]),
+        (Asked(formats=("int8",)), small, ["int8"]),
+        (Asked(formats=("float16", "int8")), small, ["float16", "int8"]),
+        (Asked(recipes=["int8", "qat-int8"]), small, ["int8", "qat-int8"]),
+    ):
+        assert [recipe.name for recipe in choose_bases(asked, budget)] == begun
     with pytest.raises(InputError, match="leave --qat out"):
-        choose_bases(Asked(steps={"qat": True}))
+        choose_bases(Asked(steps={"qat": True}), small)

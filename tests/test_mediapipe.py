@@ -106,7 +106,7 @@ def test_the_same_labels_on_500_images_of_the_models_own_size(
 @pytest.mark.parametrize(
     ("name", "input_range"),
     [("uint8", None), ("uint8_to_float", None), ("float_0_255", None), ("float_-1_1", (-1.0, 1.0)),
-     ("float_0_1", (0.0, 1.0)), ("int16x8", None)],
+     ("float_0_1", (0.0, 1.0)), ("int16x8", None), ("int4", None)],
 )  # fmt: skip
 def test_every_input_and_output_type_and_any_label(
     name: str, input_range: tuple[float, float] | None, mediapipe_python: str, tmp_path: Path

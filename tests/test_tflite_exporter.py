@@ -25,7 +25,7 @@ def test_the_settings_have_a_json_round_trip_and_the_format_is_the_label() -> No
 
 
 def test_formats_say_what_they_need() -> None:
-    assert [name for name in FORMATS if TFLite(name).calibrates] == ["int8", "int16x8"]
+    assert [name for name in FORMATS if TFLite(name).calibrates] == ["int8", "int16x8", "int4"]
     assert [name for name in FORMATS if TFLite(name).carries_ranges] == ["int8"]
     assert "16 bits" in TFLite("float16").remark
     assert all(name == format.name for name, format in FORMATS.items())
@@ -36,7 +36,7 @@ def test_formats_and_types_that_do_not_go_together_are_refused() -> None:
         TFLite("int9")
     with pytest.raises(UnknownNameError, match="uint4"):
         TFLite("int8", "uint4")
-    with pytest.raises(InputError, match="--io int8 goes with int8 models, got float16; use uint8 or float32"):
+    with pytest.raises(InputError, match="--io int8 goes with int8 and int4 models, got float16; use uint8 or float32"):
         TFLite("float16", "int8")
 
 
@@ -79,7 +79,7 @@ def context(network: Any, **values: Any) -> Any:
 
 
 def test_what_a_network_or_its_context_lacks_is_named(network: Any) -> None:
-    with pytest.raises(InputError, match="int8 and int16x8 need training images"):
+    with pytest.raises(InputError, match="int8, int16x8 and int4 need training images"):
         TFLite("int8").export(network, context(network))
     trained = dataclasses.replace(network, invariants=dataclasses.replace(network.invariants, trained_ranges=True))
     with pytest.raises(InputError, match="quantization-aware training makes int8 models, got float16"):

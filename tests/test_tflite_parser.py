@@ -62,7 +62,7 @@ def test_macs_of_a_transposed_convolution() -> None:
 
 
 def test_float_and_quantized_files_count_the_same() -> None:
-    counts = {name: count_macs(parse(tflite_models.bare(name))) for name in ("float_0_255", "int8", "int16x8")}
+    counts = {name: count_macs(parse(tflite_models.bare(name))) for name in ("float_0_255", "int8", "int16x8", "int4")}
     assert set(counts.values()) == {19_584}
 
 

@@ -11,6 +11,7 @@ from typing import Any
 import cv2
 import numpy as np
 import pytest
+import tflite_models
 from presence import refuse
 
 pytestmark = pytest.mark.slow
@@ -57,3 +58,18 @@ def test_verify_names_the_runtime_whose_results_may_differ(python: str, tmp_path
     assert code == (0 if document["ok"] else 1)
     assert document["runtime"] == "tflite-runtime"
     assert run(python, tmp_path, "verify", model)[0] == 0  # the default runtime lies beside it
+
+
+def test_weights_of_four_bits_are_computed_alike(python: str, tmp_path: Path) -> None:
+    model = tmp_path / "int4.tflite"
+    model.write_bytes(tflite_models.packaged("int4"))
+    scans = np.load(TFLITE / "digits.npz")
+    files = [tmp_path / f"{number:03}.png" for number in range(20)]
+    for path, image in zip(files, scans["images"][:20], strict=True):
+        cv2.imwrite(str(path), image)
+    found = []
+    for runtime in ((), WITH):
+        code, document = run(python, tmp_path, "predict", model, *files, *runtime)
+        assert code == 0
+        found.append([one["labels"][0]["label"] for one in document["predictions"]])
+    assert sum(a == b for a, b in zip(*found, strict=True)) >= 19

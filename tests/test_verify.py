@@ -20,7 +20,7 @@ from edgeclf.inference.verification import VerifyReport, verify
 @pytest.mark.parametrize(
     ("name", "input_range"),
     [("uint8", None), ("int8", None), ("uint8_to_float", None), ("int16x8", None), ("float_0_255", None),
-     ("float_-1_1", (-1.0, 1.0)), ("gray_uint8", None)],
+     ("float_-1_1", (-1.0, 1.0)), ("gray_uint8", None), ("int4", None)],
 )  # fmt: skip
 def test_this_machine_computes_what_it_computed(
     name: str, input_range: tuple[float, float] | None, tmp_path: Path

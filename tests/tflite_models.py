@@ -11,6 +11,9 @@ import numpy as np
 import numpy.typing as npt
 
 from edgeclf.artifact.provenance import Provenance
+from edgeclf.artifact.tflite_editor import TfliteEditor
+from edgeclf.compression.export.bias_correction import real_weights
+from edgeclf.compression.export.four_bit_weights import find_narrow, narrow_layer
 from edgeclf.compression.export.model_writer import package_model
 
 FOLDER = Path(__file__).parent / "tflite"
@@ -18,8 +21,20 @@ DIGIT_NAMES = tuple(f"digit {i}" for i in range(10))
 
 
 def bare(name: str) -> bytes:
-    """A file as the converter returned it."""
+    """A file as the converter returned it; `int4` is `uint8` with weights of 4 bits."""
+    if name == "int4":
+        return _narrow(bare("uint8"))
     return (FOLDER / f"{name}.tflite").read_bytes()
+
+
+def _narrow(content: bytes) -> bytes:
+    editor = TfliteEditor(content)
+    narrow = find_narrow(editor.graph)
+    for op in editor.graph.operators:
+        if len(op.inputs) > 1 and op.inputs[1] in narrow:
+            narrow_layer(editor, op, real_weights(editor.graph.tensors[op.inputs[1]]), None)
+    editor.store_as_int4(narrow)
+    return editor.pack()
 
 
 def digits() -> tuple[npt.NDArray[np.uint8], npt.NDArray[np.int64]]:

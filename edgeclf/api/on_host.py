@@ -203,7 +203,7 @@ def compress(
         dynamic: weights in int8, activations in float.
         int16x8: weights in int8, activations in int16.
         float32: unchanged numbers.
-        to: another format by its name, or several: "onnx", or that of a plugin.
+        to: another format by its name, or several: "int4", "onnx", or that of a plugin.
         qat: quantization-aware training; implies `int8`.
         shrink: fraction of the multiply-accumulates that go, with whole filters: 0.5 leaves half of them.
         target_macs: multiply-accumulates for one image that may stay, instead of `shrink`.
@@ -260,7 +260,7 @@ def compress(
         asked = Asked(recipes, formats, steps, own, io)
         plan = CompressPlan(
             str(source),
-            choose_recipes(asked) if budget is None else choose_bases(asked),
+            choose_recipes(asked) if budget is None else choose_bases(asked, budget),
             data=str(data) if isinstance(data, Path) else data,
             calibration=calibration,
             normalization=resolve_normalization(normalize, input_range),

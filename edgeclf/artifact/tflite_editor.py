@@ -19,6 +19,8 @@ from edgeclf.artifact.tflite import IDENTIFIER, parse
 ALIGNMENT = 16
 """The data of a buffer starts at a multiple of this many bytes, as the schema's `force_align` asks for."""
 WEIGHTED = ("CONV_2D", "DEPTHWISE_CONV_2D", "FULLY_CONNECTED")
+INT4_VERSIONS = {"CONV_2D": 7, "FULLY_CONNECTED": 10}
+"""Versions of the operators that take int8 activations and int4 weights."""
 _SCALE_FREE = ("PAD", "RESHAPE")
 """Operators that pass integers on, whatever they stand for."""
 _BUFFERS = 4  # field of the schema's Model table
@@ -77,6 +79,29 @@ class TfliteEditor:
             return
         buffer = self._model.buffers[tensor.buffer]
         buffer.data = np.frombuffer(np.ascontiguousarray(values).tobytes(), np.uint8)
+
+    def set_scales(self, index: int, scales: npt.NDArray[Any]) -> None:
+        """Let the integers of a symmetric constant stand for multiples of other steps; as many as it has."""
+        self._main.tensors[index].quantization.scale = np.asarray(scales, np.float32)
+
+    def store_as_int4(self, indices: Iterable[int]) -> None:
+        """Store constants whose integers are -8 to 7 in four bits each, the first of two in the lower half of a byte.
+
+        Operators that read them need kernels of the versions that know 4-bit weights.
+        """
+        from ai_edge_litert import schema_py_generated as schema
+
+        narrow = dict.fromkeys(indices)
+        for index in narrow:
+            tensor = self._main.tensors[index]
+            values = np.frombuffer(self._model.buffers[tensor.buffer].data, np.uint8)
+            pairs = np.append(values, np.zeros(len(values) % 2, np.uint8)).reshape(-1, 2) & 0xF
+            self.set_constant(index, pairs[:, 0] | pairs[:, 1] << 4)
+            tensor.type = schema.TensorType.INT4
+        for place, op in enumerate(self.graph.operators):
+            if op.name in INT4_VERSIONS and op.inputs[1] in narrow:
+                code = self._model.operatorCodes[self._main.operators[place].opcodeIndex]
+                code.version = max(code.version, INT4_VERSIONS[op.name])
 
     def _add_buffer(self, values: npt.NDArray[Any] | None) -> int:
         from ai_edge_litert import schema_py_generated as schema

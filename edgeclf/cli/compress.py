@@ -70,7 +70,7 @@ OPTIONS = (
     Option("float32", "Unchanged numbers, for comparison.", panel=_FORMATS),
     Option(
         "to",
-        "Another format by its name, such as onnx; repeatable.",
+        "Another format by its name, such as int4 or onnx; repeatable.",
         metavar="FORMAT",
         type=list[str],
         default=UNSET,

@@ -20,6 +20,8 @@ DEFAULT_FORMATS = ("int8", "float16")
 """What is made where nothing is named; of them, those that have the type of input and output."""
 SPECIAL_FORMATS = ("int8",)
 """What is made where steps are named, and no format."""
+SMALLER_FORMATS = ("int4",)
+"""What a search for a small file may make besides."""
 DEFAULT_IO = "uint8"
 
 Given = Recipe | str | Sequence[Recipe | str] | None

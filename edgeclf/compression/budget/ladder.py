@@ -11,7 +11,7 @@ from typing import Any
 
 from edgeclf.compression.budget.judging import Measured
 from edgeclf.compression.budget.limits import Budget
-from edgeclf.compression.choice import setting_types, with_settings
+from edgeclf.compression.choice import SMALLER_FORMATS, setting_types, with_settings
 from edgeclf.compression.export.tflite import TFLite
 from edgeclf.compression.recipe import Recipe
 from edgeclf.compression.step import STEPS
@@ -86,7 +86,9 @@ def make_ladder(means: Means, budget: Budget, plain: Measured) -> tuple[Rung, ..
             has to be.
     """
     needed, wanted = needed_shrink(budget, plain), wanted_shrink(budget, plain)
-    rungs = [Rung.of(base, means.calibration) for base in means.bases]
+    fits = budget.max_size is None or plain.size_bytes <= budget.max_size
+    bases = [base for base in means.bases if not (fits and base.export.label() in SMALLER_FORMATS)]
+    rungs = [Rung.of(base, means.calibration) for base in bases]
     as_large = needed == 0
     if as_large and budget.max_drop is not None:
         rungs += _calibrated(means) + [Rung.of(recipe, means.calibration) for recipe in _selective(means)]

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 from edgeclf.artifact.folder_lock import lock_folder
 from edgeclf.compression.budget.ladder import TRIED_STEPS
 from edgeclf.compression.budget.limits import Budget
-from edgeclf.compression.choice import SPECIAL_FORMATS, Asked, choose_recipes, find_unused
+from edgeclf.compression.choice import SMALLER_FORMATS, SPECIAL_FORMATS, Asked, choose_recipes, find_unused
 from edgeclf.compression.export.tflite import TFLite
 from edgeclf.compression.pipeline.plan import CompressPlan
 from edgeclf.compression.pipeline.request import check_request, find_folder, hold_folders
@@ -78,8 +78,10 @@ class SearchPlan:
             )
 
 
-def choose_bases(asked: Asked) -> tuple[Recipe, ...]:
-    """Return the recipes that a search begins with: those named, else one a format without steps; int8 by default.
+def choose_bases(asked: Asked, budget: Budget) -> tuple[Recipe, ...]:
+    """Return the recipes that a search begins with: those named, else one a format without steps.
+
+    By default that is int8, and int4 where the size is limited.
 
     Raises:
         InputError: steps are named, which the search chooses itself.
@@ -92,6 +94,9 @@ def choose_bases(asked: Asked) -> tuple[Recipe, ...]:
         )
     if asked.recipes is None and not asked.formats:
         asked = dataclasses.replace(asked, formats=SPECIAL_FORMATS)
+        if budget.max_size is not None:
+            with contextlib.suppress(InputError):  # settings of int8 that the smaller ones do not have
+                return choose_recipes(dataclasses.replace(asked, formats=SPECIAL_FORMATS + SMALLER_FORMATS))
     return choose_recipes(asked)
 
 

@@ -12,6 +12,7 @@ the noise of rounded activations, which no weight can take back.
 
 from __future__ import annotations
 
+from collections.abc import Collection
 from typing import Any
 
 import numpy as np
@@ -20,6 +21,7 @@ import numpy.typing as npt
 from edgeclf.artifact.tflite import OperatorInfo, TensorInfo, TfliteModel, parse
 from edgeclf.artifact.tflite_editor import TfliteEditor
 from edgeclf.compression.export.bias_correction import real_weights
+from edgeclf.compression.export.four_bit_weights import narrow_layer
 from edgeclf.compression.export.graph_parts import PartwiseRun
 from edgeclf.compression.export.graph_queries import is_grouped, weighted_operators
 from edgeclf.compression.export.observation import Feed
@@ -42,7 +44,13 @@ _Array = npt.NDArray[np.float64]
 
 
 def round_adaptively(
-    quantized: bytes, float_graph: bytes, images: npt.NDArray[np.uint8], feed: Feed, progress: Progress = SILENT
+    quantized: bytes,
+    float_graph: bytes,
+    images: npt.NDArray[np.uint8],
+    feed: Feed,
+    progress: Progress = SILENT,
+    *,
+    four_bits: Collection[int] = (),
 ) -> bytes:
     """Round the weights of an int8 graph anew, in one pass over the network.
 
@@ -52,6 +60,8 @@ def round_adaptively(
         images: uint8[n, H, W, 3].
         feed: makes the int8 graph's input tensor of one image.
         progress: where the bar goes.
+        four_bits: numbers of weight tensors that get integers of -7 to 7, with steps of their own; see
+            `four_bit_weights`. They stay stored in 8 bits.
     """
     exact, editor = parse(float_graph), TfliteEditor(quantized)
     wanted = {exact.tensors[op.inputs[1]].name: exact.tensors[op.inputs[1]] for op in weighted_operators(exact)}
@@ -64,16 +74,22 @@ def round_adaptively(
         for op in operators:
             task.advance()
             weight = model.tensors[op.inputs[1]]
-            if weight.name not in wanted or is_grouped(model, op) or count_together(model, op) > MOST_WEIGHTS:
+            if weight.name not in wanted:
                 continue
             depthwise, real = op.name == "DEPTHWISE_CONV_2D", real_weights(wanted[weight.name])
-            if repeat_values(real, depthwise=depthwise):
-                continue
-            run.advance(model.operators.index(op))
-            places = draw_places(model, op, len(images), random)
-            moments = measure_moments(read_patches(model, op, run.values(op.inputs[0]), places))
-            rounded = round_weights(real, weight, moments, depthwise=depthwise)
-            editor.set_constant(weight.index, rounded)
+            moments = None
+            if not (
+                is_grouped(model, op)
+                or count_together(model, op) > MOST_WEIGHTS
+                or repeat_values(real, depthwise=depthwise)
+            ):
+                run.advance(model.operators.index(op))
+                places = draw_places(model, op, len(images), random)
+                moments = measure_moments(read_patches(model, op, run.values(op.inputs[0]), places))
+            if weight.index in four_bits:
+                narrow_layer(editor, op, real, moments)
+            elif moments is not None:
+                editor.set_constant(weight.index, round_weights(real, weight, moments, depthwise=depthwise))
     return editor.pack()
 
 

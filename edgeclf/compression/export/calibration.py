@@ -129,7 +129,7 @@ def spanning_images(images: npt.NDArray[np.uint8] | None) -> npt.NDArray[np.uint
         InputError: there are none.
     """
     if images is None or len(images) == 0:
-        raise InputError("int8 and int16x8 need training images for calibration; name them with --data")
+        raise InputError("int8, int16x8 and int4 need training images for calibration; name them with --data")
     return full_range(np.asarray(images))
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -101,7 +101,7 @@ def _int8(network: FloatNetwork, settings: TFLite, context: StepContext) -> Conv
     from edgeclf.compression.export.converter import trained_graph
 
     if network.invariants.trained_ranges:
-        return _with_io(trained_graph(network), settings.io, network.input_max)
+        return with_io(trained_graph(network), settings.io, network.input_max)
     images = spanning_images(context.calibration_images)
     observed = context.observed if network is context.original else None
     if observed is None or observed.equalized != settings.equalization:
@@ -115,8 +115,8 @@ def _int8(network: FloatNetwork, settings: TFLite, context: StepContext) -> Conv
     if settings.rounding == "adaptive" and not kept:
         quantized = round_observed(quantized, observed, images, context.progress)
     if settings.bias_correction:
-        quantized = _with_corrected_biases(quantized, observed, images, context.progress)
-    return _with_io(quantized, settings.io, observed.input_max)
+        quantized = correct_observed(quantized, observed, images, context.progress)
+    return with_io(quantized, settings.io, observed.input_max)
 
 
 def quantize_observed(
@@ -150,22 +150,29 @@ def quantize_observed(
 
 
 def round_observed(
-    quantized: bytes, observed: FloatObservation, images: npt.NDArray[np.uint8], progress: Progress = SILENT
+    quantized: bytes,
+    observed: FloatObservation,
+    images: npt.NDArray[np.uint8],
+    progress: Progress = SILENT,
+    *,
+    four_bits: Collection[int] = (),
 ) -> bytes:
     """Round the weights of what `quantize_observed` returned by some of the calibration images (`round_adaptively`)."""
     part = images[correction_rows(parse(observed.content), len(images), ROUNDING_IMAGES)]
-    return round_adaptively(quantized, observed.content, part, pixel_feeder(observed.input_max), progress)
+    feed = pixel_feeder(observed.input_max)
+    return round_adaptively(quantized, observed.content, part, feed, progress, four_bits=four_bits)
 
 
-def _with_corrected_biases(
+def correct_observed(
     quantized: bytes, observed: FloatObservation, images: npt.NDArray[np.uint8], progress: Progress
 ) -> bytes:
+    """Correct the biases of what `quantize_observed` returned by the calibration images (`correct_biases`)."""
     part = images[correction_rows(parse(observed.content), len(images))]
     feed = pixel_feeder(observed.input_max)
     return correct_biases(quantized, observed.content, observed.patches, part, feed, progress)
 
 
-def _with_io(quantized: bytes, io: str, input_max: float) -> Converted:
+def with_io(quantized: bytes, io: str, input_max: float) -> Converted:
     """Give an integer graph with float input and output those of type `io`."""
     from edgeclf.compression.export.converter import change_io
 

@@ -63,7 +63,7 @@ class TFLite(Exporter, Record):
         if self.io not in IO_TYPES:
             raise UnknownNameError("io", self.io, IO_TYPES)
         if self.io not in FORMATS[self.format].io:
-            able = ", ".join(name for name, format in FORMATS.items() if self.io in format.io)
+            able = " and ".join(name for name, format in FORMATS.items() if self.io in format.io)
             others = " or ".join(FORMATS[self.format].io)
             raise InputError(f"--io {self.io} goes with {able} models, got {self.format}; use {others}")
         for name, value, known in (("ranges", self.ranges, RANGES), ("rounding", self.rounding, ROUNDINGS)):

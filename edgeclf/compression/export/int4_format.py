@@ -1,0 +1,51 @@
+"""Converts to the TFLite format with int4 weights and int8 activations."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from edgeclf.artifact.tflite import parse
+from edgeclf.artifact.tflite_editor import TfliteEditor
+from edgeclf.compression.export.calibration import spanning_images
+from edgeclf.compression.export.four_bit_weights import find_narrow
+from edgeclf.compression.export.int8_format import correct_observed, observe, quantize_observed, round_observed, with_io
+from edgeclf.compression.export.tflite_format import IO_TYPES, Converted, TFLiteFormat
+from edgeclf.errors import InputError
+
+if TYPE_CHECKING:
+    from edgeclf.compression.export.tflite import TFLite
+    from edgeclf.compression.step import StepContext
+    from edgeclf.graph.float_network import FloatNetwork
+
+
+def _int4(network: FloatNetwork, settings: TFLite, context: StepContext) -> Converted:
+    images = spanning_images(context.calibration_images)
+    observed = context.observed if network is context.original else None
+    if observed is None or observed.equalized:
+        observed = observe(network, images, context.progress)
+    quantized = quantize_observed(observed)
+    graph = parse(quantized)
+    narrow = find_narrow(graph)
+    if not narrow:
+        raise InputError(
+            "int4 stores the weights of convolutions and dense layers between the first and the last in four bits, and "
+            "the network has none; make an int8 model of it"
+        )
+    quantized = round_observed(quantized, observed, images, context.progress, four_bits=narrow)
+    quantized = correct_observed(quantized, observed, images, context.progress)
+    converted = with_io(quantized, settings.io, observed.input_max)
+    # Packed at the end: what is above computes, and changes, weights of 8 bits.
+    editor, names = TfliteEditor(converted.content), {graph.tensors[index].name for index in narrow}
+    editor.store_as_int4(tensor.index for tensor in editor.graph.tensors if tensor.name in names)
+    return converted._replace(content=editor.pack())
+
+
+INT4 = TFLiteFormat(
+    "int4",
+    _int4,
+    io=IO_TYPES,
+    calibrates=True,
+    integer=True,
+    takes_graphs=True,
+    remark="weights between the first and the last layer are stored in 4 bits, depthwise ones in 8; activations take 8",
+)
