@@ -36,6 +36,7 @@ _SETTINGS: dict[str, tuple[str, ...]] = {
     "float16": ("fp16", "half", "f16"),
     "float32": ("fp32", "f32"),
     "int8": ("quantize", "quant", "ptq", "full_integer", "i8"),
+    "int4": ("i4", "w4a8", "four_bits"),
     "qat": ("quantization_aware", "quantization_aware_training"),
     "max_drop": ("max_accuracy_drop", "accuracy_drop", "max_loss", "tolerance"),
     "trials": ("n_trials", "num_trials", "max_trials"),

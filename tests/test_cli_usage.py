@@ -53,7 +53,7 @@ def test_help_shows_flags_as_flags_and_whole_sentences(command: str, monkeypatch
 
 
 def test_help_of_train_lists_the_networks() -> None:
-    assert "cnn, allconv, resnet8, resnet9, resnet14-narrow, resnet20" in " ".join(
+    assert "cnn, allconv, resnet8, resnet9, resnet8-narrow, resnet20" in " ".join(
         run("train", "--help").stdout.replace("│", " ").split()
     )
 
@@ -78,7 +78,7 @@ def test_help_of_each_command_has_its_options_and_an_example(command: str) -> No
         ("pretrain", "--method --model --width --image-size --epochs --seed --out --resume --overwrite --set"),
         (
             "compress",
-            "--int8 --float16 --dynamic --int16x8 --qat --prune --cluster --data --calibration --io --out "
+            "--int8 --int4 --float16 --dynamic --int16x8 --qat --prune --cluster --data --calibration --io --out "
             "--input-range --trust-model --overwrite --seed",
         ),
         ("bench", "--data --split --baseline --threads --runtime --runs --report --out --overwrite --input-range"),

@@ -266,6 +266,10 @@ def test_the_ladder_goes_from_cheap_to_dear() -> None:
         ("int8", 500),
         ("int8", 2000),
     ]
+    # what was named is tried in any case, and keeps no layers in float
+    asked = means(bases=(parse_recipe("int4"),), named=True, may_train=False, noisy_layers=("net/a",))
+    assert names(make_ladder(asked, Budget(max_size=200_000), plain)) == [("int4", 500)]
+    assert names(make_ladder(asked, Budget(max_drop=1.0), plain)) == [("int4", 500), ("int4", 2000)]
     # a few percent of time are noise
     assert len(make_ladder(means(), Budget(max_drop=1.0, max_latency=0.95), plain)) == 3
     noisy = make_ladder(means(noisy_layers=("net/a", "net/b[0]", "net/c", "net/d")), Budget(max_drop=1.0), plain)

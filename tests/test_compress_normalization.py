@@ -25,7 +25,7 @@ keras = pytest.importorskip("keras", minversion="3")
 pytest.importorskip("tensorflow_model_optimization")
 
 pytestmark = pytest.mark.slow
-FORMATS = ["float32", "float16", "dynamic", "int8", "int16x8", "int4"]
+FORMATS = ["float32", "float16", "dynamic", "int8", "int16x8"]
 TORCH_MEAN, TORCH_STD = np.array([0.485, 0.456, 0.406]), np.array([0.229, 0.224, 0.225])
 
 

@@ -71,7 +71,7 @@ def network(framework: Any, data: Dataset, activation: str = "softmax") -> Any:
 def test_a_keras_3_network_converts_after_training_alone(data: Dataset, tmp_path: Path) -> None:
     model = network(keras, data)
     model.save(tmp_path / "three.keras")
-    recipes = ["float32", "float16", "dynamic", "int8", "int16x8", "int4"]
+    recipes = ["float32", "float16", "dynamic", "int8", "int16x8"]
     report = compress(tmp_path / "three.keras", recipes, data=data, calibration=60, out=tmp_path / "out", speed=True)
     assert all(model.speed is not None for model in report.models)
     images = np.asarray(data.splits["validation"].images)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from pathlib import Path
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -23,6 +23,7 @@ from edgeclf.compression.export.four_bit_weights import LARGEST, choose_integers
 from edgeclf.compression.export.tflite import TFLite
 from edgeclf.compression.recipe import parse_recipe
 from edgeclf.errors import InputError
+from edgeclf.inference.litert import LITERT
 
 Floats = npt.NDArray[np.float64]
 
@@ -217,6 +218,90 @@ def test_settings_of_int8_and_trained_ranges_are_refused() -> None:
         parse_recipe("qat-int4")
 
 
-def test_a_file_for_microcontrollers_has_signed_input_and_output() -> None:
-    assert TFLite("int4", "int8").io == "int8"
-    assert Path(parse_recipe("int4").file_name).name == "int4"
+# Layers that need care
+
+
+def network_around(weights: npt.NDArray[np.float32], bias: npt.NDArray[np.float32], *, dense: bool = True) -> Any:
+    """A prepared network with a middle layer, dense or pointwise, of these weights: float32[12, 10], float32[10]."""
+    tf_keras = pytest.importorskip("tf_keras")
+    from edgeclf.artifact.normalization import RAW
+    from edgeclf.graph.float_network import FloatNetwork, InputSpec
+    from edgeclf.graph.prepared_network import prepare_network
+
+    tf_keras.utils.set_random_seed(0)
+    layers_of = tf_keras.layers
+    pooling = layers_of.GlobalAveragePooling2D()
+    inner = layers_of.Dense(10, activation="relu") if dense else layers_of.Conv2D(10, 1, activation="relu")
+    model = tf_keras.Sequential(
+        [layers_of.Rescaling(1 / 255, input_shape=(8, 8, 3)), layers_of.Conv2D(12, 3, strides=2, activation="relu"),
+         *((pooling, inner) if dense else (inner, pooling)), layers_of.Dense(3)]
+    )  # fmt: skip
+    inner.set_weights([weights if dense else weights[None, None], bias])
+    spec = InputSpec(8, 8, RAW)
+    return prepare_network(FloatNetwork(model, lambda x: model(x, training=False), model, spec, tuple("abc")))
+
+
+IMAGES = np.random.default_rng(3).integers(0, 256, (40, 8, 8, 3), dtype=np.uint8)
+
+
+def exported(network: Any, io: str = "uint8") -> ModelFile:
+    from edgeclf.compression.step import StepContext
+
+    file = TFLite("int4", io).export(network, StepContext(network, calibration_images=IMAGES))
+    assert isinstance(file, ModelFile)
+    return file
+
+
+@pytest.mark.parametrize("dense", [True, False], ids=["dense", "pointwise"])
+@pytest.mark.parametrize("io", ["uint8", "int8", "float32"])
+def test_a_layer_of_dead_and_tiny_channels_keeps_its_biases(io: str, dense: bool) -> None:
+    random = np.random.default_rng(0)
+    weights, bias = random.normal(size=(12, 10)).astype(np.float32), np.linspace(0.1, 1, 10, dtype=np.float32)
+    weights[:, 0] = 0  # a filter that was pruned away as a whole
+    weights[:, 1] *= 1e-12
+    network = network_around(weights, bias, dense=dense)
+    file = exported(network, io)
+    assert file.graph.inputs[0].dtype == file.graph.outputs[0].dtype == io
+    inner = [op for op in file.graph.operators if op.name in INT4_VERSIONS][1]
+    narrow, entry, stored = (file.graph.tensors[inner.inputs[i]] for i in (1, 0, 2))
+    assert narrow.dtype == "int4"
+    assert len(narrow.scales) == (1 if dense else 10)
+    values = np.asarray(stored.values(), np.float64) * entry.scale * np.asarray(narrow.scales, np.float64)
+    # bias correction moves a channel by the mean error of its weights, and these two have none
+    np.testing.assert_allclose(values[:2], bias[:2], rtol=2e-3)
+    session = LITERT.open(file)
+    dtype = np.dtype(io)
+    for image in IMAGES[:10]:
+        pixels = image[None].astype(np.int16) - (128 if io == "int8" else 0)
+        scores = session.run(np.ascontiguousarray(pixels.astype(dtype)))
+        output = file.graph.outputs[0]
+        real = (scores.astype(np.float64) - output.zero_point) * output.scale if output.scale else scores
+        expected = np.asarray(network.on_pixels(image[None]))
+        np.testing.assert_allclose(real, expected, atol=0.12 * np.abs(expected).max())
+
+
+def test_only_integers_that_fit_are_stored_in_four_bits(made: dict[str, CompressedModel]) -> None:
+    editor = TfliteEditor(ModelFile.read(made["int8"].path).content)
+    weight = next(op.inputs[1] for op in editor.graph.operators if op.name == "CONV_2D")
+    with pytest.raises(ValueError, match="expected integers of -8 to 7"):
+        editor.store_as_int4([weight])
+
+
+def test_equal_weights_stay_equal() -> None:
+    """The weights of a cluster, and the zeros of pruned ones, in a network that a step has marked."""
+    from dataclasses import replace
+
+    from edgeclf.compression.step import StepContext
+
+    random = np.random.default_rng(0)
+    clusters = np.array([-0.9, -0.4, 0.0, 0.35, 0.8], np.float32)
+    weights = clusters[random.integers(0, 5, (12, 10))]
+    network = network_around(weights, np.ones(10, np.float32))
+    network = replace(network, invariants=replace(network.invariants, nearest_rounding=True))
+    file = TFLite("int4").export(network, StepContext(network, calibration_images=IMAGES))
+    assert isinstance(file, ModelFile)
+    dense = next(op for op in file.graph.operators if op.name == "FULLY_CONNECTED")
+    values = np.asarray(file.graph.tensors[dense.inputs[1]].values())
+    for row, wanted in zip(values, weights.T, strict=True):
+        assert all(np.unique(row[wanted == cluster]).size <= 1 for cluster in clusters)
+        assert (row[wanted == 0] == 0).all()

@@ -91,3 +91,11 @@ def test_an_own_folder_of_models_goes_before_the_zoo(tmp_path: Path, monkeypatch
     (tmp_path / "digits").mkdir()
     (tmp_path / "digits" / "mine.tflite").write_bytes(tflite_models.bare("uint8"))
     assert locate_model("digits") == Path("digits/mine.tflite")
+
+
+def test_each_model_of_the_zoo_is_one_file() -> None:
+    # of two, as of another format that was made before, one would be carried in vain
+    for name in list_zoo():
+        path = locate_model(name)
+        assert [path] == list(path.parent.glob("*.tflite"))
+        assert path.stem.startswith(f"{name}-")

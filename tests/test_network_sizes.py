@@ -38,16 +38,16 @@ def test_stacks_of_convolutions(name: str, channels: list[int], sizes: list[int]
     assert count_macs(built(name)) == counted == macs
 
 
-def test_resnet14_narrow() -> None:
-    stem, last = 27 * 16, 240
+def test_resnet8_narrow() -> None:
+    stem, last = 27 * 16, 560
     parameters, macs = stem + NORMALIZATION * 16 + last + 10, stem * 32 * 32 + last
-    for channels, filters, size in ((16, 16, 32), (16, 16, 16), (16, 24, 8)):
-        first, others = 9 * channels * filters, 3 * 9 * filters * filters  # two blocks of two convolutions
+    for channels, filters, size in ((16, 16, 32), (16, 32, 16), (32, 56, 8)):
+        block = 9 * channels * filters + 9 * filters * filters
         shortcut = channels * filters if size < 32 else 0
-        parameters += first + others + shortcut + 4 * NORMALIZATION * filters
-        macs += (first + others + shortcut) * size * size
-    narrow = built("resnet14-narrow")
-    assert (narrow.count_params(), count_macs(narrow)) == (parameters, macs) == (39_722, 13_545_712)
+        parameters += block + shortcut + 2 * NORMALIZATION * filters
+        macs += (block + shortcut) * size * size
+    narrow = built("resnet8-narrow")
+    assert (narrow.count_params(), count_macs(narrow)) == (parameters, macs) == (66_986, 11_784_752)
 
 
 def test_resnet32() -> None:

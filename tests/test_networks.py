@@ -143,7 +143,7 @@ def test_the_command_line_offers_what_there_is(monkeypatch: pytest.MonkeyPatch) 
     assert complete_from(_networks)("resnet") == [
         "resnet8",
         "resnet9",
-        "resnet14-narrow",
+        "resnet8-narrow",
         "resnet20",
         "resnet32",
         "resnet50v2",

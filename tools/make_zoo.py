@@ -1,5 +1,5 @@
 #!/usr/bin/env python3
-"""Make an entry of the zoo again: train, compress to int8, measure, write the model and its card into models/NAME.
+"""Make an entry of the zoo again: train, compress, measure, write the model and its card into models/NAME.
 
     python tools/make_zoo.py digits
     python tools/make_zoo.py cifar10 --data CIFAR10_JPEG_FOLDER [--run RUN_FOLDER]
@@ -40,7 +40,9 @@ class Entry:
         data: what it is trained on.
         network: what it is.
         config: settings of the training; its `weights` are a file of the folder of starts.
-        teacher: settings of the network that it learns from beside the labels; None: of none.
+        teacher: what it learns from beside the labels: settings of a network that is trained first, or names of models
+            of the zoo with `+` between them; None: nothing.
+        format: of the file.
         command: what the command that makes it has behind the name.
         credits: of weights that others made.
     """
@@ -48,7 +50,8 @@ class Entry:
     data: str
     network: str
     config: TrainConfig
-    teacher: TrainConfig | None = None
+    teacher: TrainConfig | str | None = None
+    format: str = "int8"
     command: str = ""
     credits: str = ""
 
@@ -71,20 +74,19 @@ ENTRIES = {
     ),
     "cifar10-small": Entry(
         CIFAR10,
-        "A narrow ResNet-14 (after He et al., 2016)",
+        "A narrow ResNet-8 (after He et al., 2016)",
         TrainConfig(
-            model="resnet14-narrow",
-            epochs=120,
+            model="resnet8-narrow",
+            epochs=64,
             batch_size=128,
             label_smoothing=0.0,
             unaugmented_epochs=0.1,
             weight_average=0.999,
-            teacher_weight=0.9,
+            teacher_weight=0.5,
             temperature=4.0,
         ),
-        teacher=TrainConfig(
-            model="resnet9", epochs=24, batch_size=128, label_smoothing=0.0, unaugmented_epochs=0.0, weight_decay=4e-3
-        ),
+        teacher="cifar10+cifar10-fast",
+        format="int4",
         command="--data CIFAR10_JPEG_FOLDER",
     ),
     "clothing": Entry(
@@ -99,9 +101,9 @@ ENTRIES = {
 }
 CARD = """# {name}
 
-{network}, int8, {size} pixels, {classes} classes: {labels}.
+{network}, {format}, {size} pixels, {classes} classes: {labels}.
 
-| | float Keras | int8 file |
+| | float Keras | {format} file |
 |---|---|---|
 | top-1 on the test split ({images:,} images) | {float_top1} | {top1} (95 % interval {interval} %) |
 | difference, paired | | {difference:+.2f} points ({lower:+.2f} to {upper:+.2f}; McNemar p = {p:.2g}) |
@@ -139,19 +141,28 @@ def main() -> None:
             config = config.replace(weights=str(arguments.starts / config.weights))
         return edgeclf.train(data, config, out=out, resume=True, progress=progress)
 
-    config, taught = entry.config, None
-    if entry.teacher is not None:
+    config, teacher = entry.config, entry.teacher
+    if isinstance(teacher, TrainConfig):
         place = run.with_name(f"{run.name}-teacher")
-        taught = train(entry.teacher, place)
+        taught = train(teacher, place)
         config = config.replace(teacher=str(place))
+        top1 = percent(taught.metrics["validation"].top1)
+        teacher = f"a teacher ({taught.model}, {taught.image_size} pixels, {top1} on validation)"
+    elif teacher is not None:
+        config = config.replace(teacher=teacher)
+        teacher = f"the mean of {' and '.join(teacher.split('+'))} of this zoo"
     trained = train(config, run)
     folder = ROOT / "models" / arguments.name
-    made = edgeclf.compress(run, int8=True, data=data, out=run / "zoo", overwrite=True, progress=progress)
-    path = folder / f"{arguments.name}-int8.tflite"
+    made = edgeclf.compress(run, recipes=entry.format, data=data, out=run / "zoo", overwrite=True, progress=progress)
+    path = folder / f"{arguments.name}-{entry.format}.tflite"
     folder.mkdir(parents=True, exist_ok=True)
+    for earlier in folder.glob("*.tflite"):  # of another format
+        earlier.unlink()
     shutil.copyfile(made.models[0].path, path)
     report = edgeclf.bench(path, data=data, baseline=run / "model.keras", progress=progress)
-    card = describe(arguments.name, trained, report, edgeclf.inspect(path), recipe=_describe_recipe(run, taught))
+    card = describe(
+        arguments.name, trained, report, edgeclf.inspect(path), recipe=_describe_recipe(run, teacher, entry.format)
+    )
     (folder / "README.md").write_text(card, encoding="utf-8")
     print(card)
 
@@ -167,6 +178,7 @@ def describe(name: str, trained: Any, report: Any, details: Any, recipe: str) ->
     return CARD.format(
         name=name,
         network=entry.network,
+        format=entry.format,
         size=trained.image_size,
         classes=len(details.labels or ()),
         labels=", ".join(details.labels or ()),
@@ -194,7 +206,7 @@ def describe(name: str, trained: Any, report: Any, details: Any, recipe: str) ->
     )
 
 
-def _describe_recipe(run: Path, taught: Any) -> str:
+def _describe_recipe(run: Path, teacher: str | None, format: str) -> str:
     record = json.loads((run / "run.json").read_text(encoding="utf-8"))
     settings = record["config"]
     precision = "bfloat16" if settings["mixed_precision"] else "float32"
@@ -208,15 +220,12 @@ def _describe_recipe(run: Path, taught: Any) -> str:
         parts.append("averaged weights")
     if record["start"]["origin"]:
         parts.append(f"from the weights of `{record['start']['origin']}`")
-    if taught is not None:
-        share, top1 = percent(settings["teacher_weight"], 0), percent(taught.metrics["validation"].top1)
-        parts.append(
-            f"{share} of the loss by a teacher ({taught.model}, {taught.image_size} pixels, {top1} on validation)"
-        )
+    if teacher is not None:
+        parts.append(f"{percent(settings['teacher_weight'], 0)} of the loss by {teacher}")
     last = percent(settings["unaugmented_epochs"], 0)
     parts.append(f"augmentation `{settings['augment']}` except in the last {last} of the epochs")
     text = (
-        f"{', '.join(parts)}; then post-training int8 with up to 500 calibration images out of the training split; "
+        f"{', '.join(parts)}; then post-training {format} with up to 500 calibration images out of the training split; "
         "temperature, threshold and feature check for unknown images by the validation split."
     )
     return "\n  ".join(textwrap.wrap(text, 110))

@@ -158,6 +158,7 @@ def compress(
     *,
     recipes: str | Recipe | Sequence[str | Recipe] | None = None,
     int8: bool = False,
+    int4: bool = False,
     float16: bool = False,
     dynamic: bool = False,
     int16x8: bool = False,
@@ -199,11 +200,12 @@ def compress(
         recipes: recipes or their short names; training that they have in common is done once. None: the formats and
             steps below name them.
         int8: full integer.
+        int4: weights in int4, activations in int8.
         float16: weights in float16.
         dynamic: weights in int8, activations in float.
         int16x8: weights in int8, activations in int16.
         float32: unchanged numbers.
-        to: another format by its name, or several: "int4", "onnx", or that of a plugin.
+        to: another format by its name, or several: "onnx", or that of a plugin.
         qat: quantization-aware training; implies `int8`.
         shrink: fraction of the multiply-accumulates that go, with whole filters: 0.5 leaves half of them.
         target_macs: multiply-accumulates for one image that may stay, instead of `shrink`.
@@ -252,7 +254,7 @@ def compress(
     from edgeclf.compression.steps.shrink import choose_shrink
 
     budget, own = take_budget(settings)
-    formats = _names_of_true(float32=float32, float16=float16, dynamic=dynamic, int8=int8, int16x8=int16x8)
+    formats = _names_of_true(float32=float32, float16=float16, dynamic=dynamic, int8=int8, int4=int4, int16x8=int16x8)
     formats += check_formats((to,) if isinstance(to, str) else tuple(to))
     with extras("compress"):
         smaller = choose_shrink(shrink, target_macs, target_latency)
@@ -277,7 +279,7 @@ def compress(
             precision=precision,
         )
         if budget is not None:
-            search = SearchPlan(plan, budget, own, fixed=recipes is not None)
+            search = SearchPlan(plan, budget, own, fixed=recipes is not None, named=bool(formats))
             tried = "the recipes that are tried" if recipes is None else _name(plan.recipes)
             _warn_of_unused(search.find_unused(), tried, progress)
             return run_search(search, progress)

@@ -85,9 +85,10 @@ class TfliteEditor:
         self._main.tensors[index].quantization.scale = np.asarray(scales, np.float32)
 
     def store_as_int4(self, indices: Iterable[int]) -> None:
-        """Store constants whose integers are -8 to 7 in four bits each, the first of two in the lower half of a byte.
+        """Store constants in four bits each, the first of two in the lower half of a byte, for kernels that know them.
 
-        Operators that read them need kernels of the versions that know 4-bit weights.
+        Raises:
+            ValueError: an integer is not -8 to 7.
         """
         from ai_edge_litert import schema_py_generated as schema
 
@@ -95,6 +96,8 @@ class TfliteEditor:
         for index in narrow:
             tensor = self._main.tensors[index]
             values = np.frombuffer(self._model.buffers[tensor.buffer].data, np.uint8)
+            if (np.abs(values.view(np.int8) + 0.5) > 8).any():
+                raise ValueError(f"{tensor.name}: expected integers of -8 to 7")
             pairs = np.append(values, np.zeros(len(values) % 2, np.uint8)).reshape(-1, 2) & 0xF
             self.set_constant(index, pairs[:, 0] | pairs[:, 1] << 4)
             tensor.type = schema.TensorType.INT4

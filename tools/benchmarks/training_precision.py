@@ -30,7 +30,7 @@ NETWORKS = (
     ("cnn", 32, None),
     ("resnet8", 32, None),
     ("resnet9", 32, 0.5),
-    ("resnet14-narrow", 32, None),
+    ("resnet8-narrow", 32, None),
     ("resnet20", 32, None),
     ("resnet32", 32, None),
     ("allconv", 32, None),

@@ -64,6 +64,7 @@ class Means:
         most_shrunk: fraction of the multiply-accumulates that can go from the network, at most.
         noisy_layers: names of the layers whose rounding shows most at the network's output, worst first; empty: they
             were not measured.
+        named: whether the caller named the bases; else smaller formats among them are for files that are too large.
     """
 
     bases: tuple[Recipe, ...]
@@ -74,6 +75,7 @@ class Means:
     may_train: bool = True
     most_shrunk: float = MOST_SHRUNK
     noisy_layers: tuple[str, ...] = ()
+    named: bool = False
 
 
 def make_ladder(means: Means, budget: Budget, plain: Measured) -> tuple[Rung, ...]:
@@ -87,7 +89,8 @@ def make_ladder(means: Means, budget: Budget, plain: Measured) -> tuple[Rung, ..
     """
     needed, wanted = needed_shrink(budget, plain), wanted_shrink(budget, plain)
     fits = budget.max_size is None or plain.size_bytes <= budget.max_size
-    bases = [base for base in means.bases if not (fits and base.export.label() in SMALLER_FORMATS)]
+    needless = SMALLER_FORMATS if fits and not means.named else ()
+    bases = [base for base in means.bases if base.export.label() not in needless]
     rungs = [Rung.of(base, means.calibration) for base in bases]
     as_large = needed == 0
     if as_large and budget.max_drop is not None:
@@ -162,7 +165,7 @@ def _calibrated(means: Means) -> list[Rung]:
 def _selective(means: Means) -> list[Recipe]:
     """Return variants of the main recipe that keep the noisiest layers in float, the fewest first."""
     main = means.bases[0]
-    if not isinstance(main.export, TFLite) or not main.export.integer or main.export.policy.selects:
+    if not isinstance(main.export, TFLite) or not main.export.tunable or main.export.policy.selects:
         return []
     counts = dict.fromkeys(min(count, len(means.noisy_layers)) for count in FLOAT_LAYERS)
     names = [glob.escape(layer) for layer in means.noisy_layers]

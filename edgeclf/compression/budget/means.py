@@ -57,7 +57,7 @@ def find_means(
             usable.add(name)
     train = 0 if data is None else len(data.splits["train"])
     calibration = plan.compress.calibration
-    means = Means(bases, plan.settings, calibration, train, frozenset(usable), provable, most_shrunk)
+    means = Means(bases, plan.settings, calibration, train, frozenset(usable), provable, most_shrunk, named=plan.named)
     return means, tuple(refused)
 
 
@@ -73,7 +73,8 @@ def find_noisy_layers(plan: SearchPlan, context: RecipeContext, plain: Measured)
     """
     data = context.data
     (alone,) = Judge(plan.budget).judge([plain])
-    if data is None or plan.budget.max_drop is None or alone.holds or not plan.compress.recipes[0].calibrates:
+    tunable = getattr(plan.compress.recipes[0].export, "tunable", False)
+    if data is None or plan.budget.max_drop is None or alone.holds or not tunable:
         return ()
     train = data.splits["train"]
     rows = np.linspace(0, len(train) - 1, min(len(train), SENSITIVITY_IMAGES)).astype(np.int64)

@@ -45,6 +45,7 @@ class SearchPlan:
         budget: the limits.
         settings: of the steps and exporters, by key; what is set here is not searched for.
         fixed: whether the recipes are all that is tried, in their order.
+        named: whether the caller named recipes or formats.
 
     Raises:
         InputError: something is asked for that a search does not make.
@@ -54,6 +55,7 @@ class SearchPlan:
     budget: Budget
     settings: Mapping[str, Any]
     fixed: bool
+    named: bool = False
 
     def find_unused(self) -> tuple[str, ...]:
         """Return the keys of the settings that no recipe which may be tried has."""

@@ -51,6 +51,7 @@ def round_adaptively(
     progress: Progress = SILENT,
     *,
     four_bits: Collection[int] = (),
+    nearest: bool = False,
 ) -> bytes:
     """Round the weights of an int8 graph anew, in one pass over the network.
 
@@ -62,6 +63,7 @@ def round_adaptively(
         progress: where the bar goes.
         four_bits: numbers of weight tensors that get integers of -7 to 7, with steps of their own; see
             `four_bit_weights`. They stay stored in 8 bits.
+        nearest: all others stay as they are, and these get the nearest integers, so that equal weights stay equal.
     """
     exact, editor = parse(float_graph), TfliteEditor(quantized)
     wanted = {exact.tensors[op.inputs[1]].name: exact.tensors[op.inputs[1]] for op in weighted_operators(exact)}
@@ -78,11 +80,8 @@ def round_adaptively(
                 continue
             depthwise, real = op.name == "DEPTHWISE_CONV_2D", real_weights(wanted[weight.name])
             moments = None
-            if not (
-                is_grouped(model, op)
-                or count_together(model, op) > MOST_WEIGHTS
-                or repeat_values(real, depthwise=depthwise)
-            ):
+            unmeasured = nearest or is_grouped(model, op) or count_together(model, op) > MOST_WEIGHTS
+            if not (unmeasured or repeat_values(real, depthwise=depthwise)):
                 run.advance(model.operators.index(op))
                 places = draw_places(model, op, len(images), random)
                 moments = measure_moments(read_patches(model, op, run.values(op.inputs[0]), places))

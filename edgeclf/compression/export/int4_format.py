@@ -8,7 +8,15 @@ from edgeclf.artifact.tflite import parse
 from edgeclf.artifact.tflite_editor import TfliteEditor
 from edgeclf.compression.export.calibration import spanning_images
 from edgeclf.compression.export.four_bit_weights import find_narrow
-from edgeclf.compression.export.int8_format import correct_observed, observe, quantize_observed, round_observed, with_io
+from edgeclf.compression.export.graph_queries import weighted_operators
+from edgeclf.compression.export.int8_format import (
+    correct_observed,
+    keeps_equal_weights,
+    observe,
+    quantize_observed,
+    round_observed,
+    with_io,
+)
 from edgeclf.compression.export.tflite_format import IO_TYPES, Converted, TFLiteFormat
 from edgeclf.errors import InputError
 
@@ -24,14 +32,16 @@ def _int4(network: FloatNetwork, settings: TFLite, context: StepContext) -> Conv
     if observed is None or observed.equalized:
         observed = observe(network, images, context.progress)
     quantized = quantize_observed(observed)
-    graph = parse(quantized)
-    narrow = find_narrow(graph)
+    graph, exact = parse(quantized), parse(observed.content)
+    known = {exact.tensors[op.inputs[1]].name for op in weighted_operators(exact)}
+    narrow = frozenset(index for index in find_narrow(graph) if graph.tensors[index].name in known)
     if not narrow:
         raise InputError(
             "int4 stores the weights of convolutions and dense layers between the first and the last in four bits, and "
             "the network has none; make an int8 model of it"
         )
-    quantized = round_observed(quantized, observed, images, context.progress, four_bits=narrow)
+    nearest = keeps_equal_weights(network)
+    quantized = round_observed(quantized, observed, images, context.progress, four_bits=narrow, nearest=nearest)
     quantized = correct_observed(quantized, observed, images, context.progress)
     converted = with_io(quantized, settings.io, observed.input_max)
     # Packed at the end: what is above computes, and changes, weights of 8 bits.

@@ -110,13 +110,19 @@ def _int8(network: FloatNetwork, settings: TFLite, context: StepContext) -> Conv
     if settings.ranges == "mse":
         chosen = choose_ranges(observed.content, images, pixel_feeder(observed.input_max), context.progress)
     quantized = quantize_observed(observed, settings.policy, chosen)
-    # rounded apart, the weights of one cluster would become two values, also where a channel has few of them
-    kept = network.invariants.clusters is not None or network.invariants.nearest_rounding
-    if settings.rounding == "adaptive" and not kept:
+    if settings.rounding == "adaptive" and not keeps_equal_weights(network):
         quantized = round_observed(quantized, observed, images, context.progress)
     if settings.bias_correction:
         quantized = correct_observed(quantized, observed, images, context.progress)
     return with_io(quantized, settings.io, observed.input_max)
+
+
+def keeps_equal_weights(network: FloatNetwork) -> bool:
+    """Return whether each weight goes to the nearest integer.
+
+    Rounded apart, the weights of one cluster would become two values, also where a channel has few of them.
+    """
+    return network.invariants.clusters is not None or network.invariants.nearest_rounding
 
 
 def quantize_observed(
@@ -156,11 +162,12 @@ def round_observed(
     progress: Progress = SILENT,
     *,
     four_bits: Collection[int] = (),
+    nearest: bool = False,
 ) -> bytes:
     """Round the weights of what `quantize_observed` returned by some of the calibration images (`round_adaptively`)."""
     part = images[correction_rows(parse(observed.content), len(images), ROUNDING_IMAGES)]
     feed = pixel_feeder(observed.input_max)
-    return round_adaptively(quantized, observed.content, part, feed, progress, four_bits=four_bits)
+    return round_adaptively(quantized, observed.content, part, feed, progress, four_bits=four_bits, nearest=nearest)
 
 
 def correct_observed(
@@ -189,4 +196,13 @@ def with_io(quantized: bytes, io: str, input_max: float) -> Converted:
     return Converted(quantized, (0.0, input_max))
 
 
-INT8 = TFLiteFormat("int8", _int8, io=IO_TYPES, calibrates=True, integer=True, carries_ranges=True, takes_graphs=True)
+INT8 = TFLiteFormat(
+    "int8",
+    _int8,
+    io=IO_TYPES,
+    calibrates=True,
+    integer=True,
+    carries_ranges=True,
+    takes_graphs=True,
+    tunable=True,
+)

@@ -28,7 +28,7 @@ class TFLite(Exporter, Record):
 
     Args:
         format: one of `FORMATS`.
-        io: type of input and output: `uint8`, `int8` (int8 models only) or `float32`.
+        io: type of input and output: `uint8`, `int8` (int8 and int4 models only) or `float32`.
         bias_correction: after calibration of int8, take back the mean error that rounding left in each layer.
 
         equalization: before calibration of int8, give channels similar ranges (see `equalize`). Off, since it did not
@@ -69,13 +69,13 @@ class TFLite(Exporter, Record):
         for name, value, known in (("ranges", self.ranges, RANGES), ("rounding", self.rounding, ROUNDINGS)):
             if value not in known:
                 raise UnknownNameError(name, value, known)
-            if value != known[0] and self.format != "int8":
+            if value != known[0] and not self.tunable:
                 raise InputError(f"{name}={value} goes with int8 models, got {self.format}")
         for name, changed in (("bias_correction", not self.bias_correction), ("equalization", self.equalization)):
-            if changed and self.format != "int8":
+            if changed and not self.tunable:
                 value = str(getattr(self, name)).lower()
                 raise InputError(f"{name}={value} goes with int8 models, got {self.format}")
-        if self.policy.selects and self.format != "int8":
+        if self.policy.selects and not self.tunable:
             raise InputError(f"float_layers and float_operators go with int8 models, got {self.format}")
 
     def label(self) -> str:
@@ -106,6 +106,11 @@ class TFLite(Exporter, Record):
     def takes_graphs(self) -> bool:
         """Whether a network that came as a float TFLite graph can be exported."""
         return FORMATS[self.format].takes_graphs
+
+    @property
+    def tunable(self) -> bool:
+        """Whether ranges, rounding, bias correction and equalization can be chosen, and layers kept in float."""
+        return FORMATS[self.format].tunable
 
     @property
     def remark(self) -> str:

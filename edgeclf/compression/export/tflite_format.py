@@ -38,6 +38,7 @@ class TFLiteFormat:
         carries_ranges: whether the file can keep the ranges of quantization-aware training.
         remark: what users should know of it, but nothing on speed, which is measured; may be empty.
         takes_graphs: whether a network that came as a TFLite graph can be exported.
+        tunable: whether ranges, rounding, bias correction and equalization can be chosen, and layers kept in float.
     """
 
     name: str
@@ -48,3 +49,4 @@ class TFLiteFormat:
     carries_ranges: bool = False
     remark: str = ""
     takes_graphs: bool = False
+    tunable: bool = False
