@@ -193,7 +193,7 @@ def test_a_size_out_of_reach_ends_with_the_smallest_network_that_can_be_made(dat
     report, _ = run(tmp_path / "net.keras", data, tmp_path / "out", max_size=2_000, shrink_epochs=1, trials=5)
     found = report.search
     # 8 of 32 channels stay: (8 x 8 x 27 x 8 + 4 x 4 x 72 x 8 + 8 x 3) of (8 x 8 x 27 x 32 + 4 x 4 x 288 x 32 + 32 x 3)
-    assert [one.candidate.name for one in found.candidates] == ["int8", "shrink88-int8", "shrink88-qat-int8"]
+    assert [one.candidate.name for one in found.candidates] == ["int8", "int4", "shrink88-int8", "shrink88-qat-int8"]
     assert (found.refused, found.suggested) == ((), 0)
     assert found.candidates[found.nearest[0]].size_bytes == min(one.size_bytes for one in found.candidates)
 
