@@ -39,7 +39,7 @@ def test_the_example_with_own_photos_explains_itself() -> None:
 
 def test_the_table_of_the_zoo_agrees_with_the_cards() -> None:
     rows = re.findall(r"^\| `([\w-]+)`, .*\|$", README, flags=re.MULTILINE)
-    assert sorted(rows) == sorted(path.parent.name for path in (ROOT / "models").glob("*/*-int8.tflite"))
+    assert sorted(rows) == sorted(path.parent.name for path in (ROOT / "models").glob("*/*.tflite"))
     for name in rows:
         (line,) = (line for line in README.splitlines() if line.startswith(f"| `{name}`"))
         _, images, float_top1, top1, difference, size, latency = (cell.strip() for cell in line.split("|")[1:-1])

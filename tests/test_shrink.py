@@ -185,13 +185,14 @@ def test_a_smaller_network_goes_through_the_pipeline_to_int8(tmp_path: Path) -> 
 @pytest.mark.alone
 def test_a_time_is_reached_as_measured() -> None:
     inputs = layers.Input((16, 16, 3))
-    x = layers.Conv2D(64, 3, padding="same", activation="relu")(inputs)
-    x = layers.Conv2D(64, 3, padding="same", activation="relu")(x)
+    # large enough that channels decide about the time where a processor has matrix instructions
+    x = layers.Conv2D(256, 3, padding="same", activation="relu")(inputs)
+    x = layers.Conv2D(256, 3, padding="same", activation="relu")(x)
     x = layers.Dense(3, activation="softmax")(layers.GlobalAveragePooling2D()(x))
     network, data = prepare_network(float_network(tf_keras.Model(inputs, x))), colored_squares.dataset()
     context = StepContext(original=network, data=data)
     whole = time_int8(network, context)
-    coarse = {"shrink_epochs": 0, "shrink_iterations": 1, "shrink_multiple": 32, "shrink_minimum": 32}
+    coarse = {"shrink_epochs": 0, "shrink_iterations": 1, "shrink_multiple": 128, "shrink_minimum": 128}
     recipe = with_settings(Recipe((Shrink(target_latency=0.7 * whole),)), coarse)
     made = recipe.steps[0].apply(network, context)
     # one of the two layers, or both, have half of their channels
