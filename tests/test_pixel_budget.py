@@ -33,7 +33,12 @@ class Counted:
             self.now -= pixels
 
 
-def test_no_more_pixels_at_once_than_there_are():
+@pytest.mark.parametrize(
+    ("pictures", "least", "most"),
+    [([40, 30, 70, 10, 100, 1], 40, 100), ([150, 50], 150, 150)],
+    ids=["within", "one that is larger is decoded alone"],
+)
+def test_no_more_pixels_at_once_than_there_are(pictures: list[int], least: int, most: int):
     budget, counted = PixelBudget(100), Counted()
 
     def decode(pixels: int) -> None:
@@ -41,8 +46,8 @@ def test_no_more_pixels_at_once_than_there_are():
             pass
 
     with ThreadPoolExecutor(8) as pool:
-        list(pool.map(decode, [40, 30, 70, 10, 100, 1] * 10))
-    assert 40 <= counted.most <= 100
+        list(pool.map(decode, pictures * 10))
+    assert least <= counted.most <= most
 
 
 def test_what_fits_is_decoded_at_once():
@@ -54,18 +59,6 @@ def test_what_fits_is_decoded_at_once():
 
     with ThreadPoolExecutor(2) as pool:
         list(pool.map(decode, [60, 40]))
-
-
-def test_a_picture_larger_than_the_budget_is_decoded_alone():
-    budget, counted = PixelBudget(100), Counted()
-
-    def decode(pixels: int) -> None:
-        with budget.take(pixels), counted.decode(pixels):
-            pass
-
-    with ThreadPoolExecutor(4) as pool:
-        list(pool.map(decode, [150, 50] * 10))
-    assert counted.most == 150
 
 
 def test_a_failure_gives_its_pixels_back():

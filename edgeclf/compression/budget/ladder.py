@@ -162,10 +162,16 @@ def _calibrated(means: Means) -> list[Rung]:
     return [Rung.of(means.bases[0], more)]
 
 
+def can_keep_float(recipe: Recipe) -> bool:
+    """Return whether layers of a recipe's models can be kept in float, and none are named that do."""
+    export = recipe.export
+    return isinstance(export, TFLite) and export.tunable and not export.policy.selects
+
+
 def _selective(means: Means) -> list[Recipe]:
     """Return variants of the main recipe that keep the noisiest layers in float, the fewest first."""
     main = means.bases[0]
-    if not isinstance(main.export, TFLite) or not main.export.tunable or main.export.policy.selects:
+    if not can_keep_float(main):
         return []
     counts = dict.fromkeys(min(count, len(means.noisy_layers)) for count in FLOAT_LAYERS)
     names = [glob.escape(layer) for layer in means.noisy_layers]

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 
 from edgeclf.compression.budget.judging import Judge, Measured
-from edgeclf.compression.budget.ladder import MOST_SHRUNK, Means
+from edgeclf.compression.budget.ladder import MOST_SHRUNK, Means, can_keep_float
 from edgeclf.compression.budget.report import Refused
 from edgeclf.compression.budget.request import SearchPlan
 from edgeclf.compression.choice import find_unused, with_settings
@@ -73,8 +73,7 @@ def find_noisy_layers(plan: SearchPlan, context: RecipeContext, plain: Measured)
     """
     data = context.data
     (alone,) = Judge(plan.budget).judge([plain])
-    tunable = getattr(plan.compress.recipes[0].export, "tunable", False)
-    if data is None or plan.budget.max_drop is None or alone.holds or not tunable:
+    if data is None or plan.budget.max_drop is None or alone.holds or not can_keep_float(plan.compress.recipes[0]):
         return ()
     train = data.splits["train"]
     rows = np.linspace(0, len(train) - 1, min(len(train), SENSITIVITY_IMAGES)).astype(np.int64)

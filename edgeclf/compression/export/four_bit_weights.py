@@ -40,7 +40,7 @@ def find_narrow(graph: TfliteModel) -> frozenset[int]:
     """Find the weights of an int8 graph that four bits suffice for, by number of their tensor.
 
     Those of convolutions and dense layers, but for the first, which sees the picture, and the last, which computes the
-    scores: they are few and matter most (Choi et al., 2018, arXiv:1805.06085, section 4). Depthwise convolutions have
+    scores: they are few and matter most (Choi et al., 2018, arXiv:1805.06085). Depthwise convolutions have
     nine weights a channel, too few for their errors to cancel.
     """
     layers = [op for op in graph.operators if op.name in INT4_VERSIONS and graph.tensors[op.inputs[1]].data is not None]

@@ -11,8 +11,8 @@ from edgeclf.compression.export.four_bit_weights import find_narrow
 from edgeclf.compression.export.graph_queries import weighted_operators
 from edgeclf.compression.export.int8_format import (
     correct_observed,
+    find_observation,
     keeps_equal_weights,
-    observe,
     quantize_observed,
     round_observed,
     with_io,
@@ -28,9 +28,7 @@ if TYPE_CHECKING:
 
 def _int4(network: FloatNetwork, settings: TFLite, context: StepContext) -> Converted:
     images = spanning_images(context.calibration_images)
-    observed = context.observed if network is context.original else None
-    if observed is None or observed.equalized:
-        observed = observe(network, images, context.progress)
+    observed = find_observation(network, settings, context, images)
     quantized = quantize_observed(observed)
     graph, exact = parse(quantized), parse(observed.content)
     known = {exact.tensors[op.inputs[1]].name for op in weighted_operators(exact)}

@@ -73,6 +73,16 @@ def observe(
     return FloatObservation(content, highest, ranges, patches, equalized)
 
 
+def find_observation(
+    network: FloatNetwork, settings: TFLite, context: StepContext, images: npt.NDArray[np.uint8]
+) -> FloatObservation:
+    """Return what `observe` found of a network: what the recipes share where it is the original, else observed now."""
+    observed = context.observed if network is context.original else None
+    if observed is None or observed.equalized != settings.equalization:
+        observed = observe(network, images, context.progress, equalized=settings.equalization)
+    return observed
+
+
 def correction_rows(graph: TfliteModel, images: int, most: int | None = None) -> npt.NDArray[np.int64]:
     """Choose which of the calibration images bias correction looks at, evenly spaced: int64[m].
 
@@ -103,9 +113,7 @@ def _int8(network: FloatNetwork, settings: TFLite, context: StepContext) -> Conv
     if network.invariants.trained_ranges:
         return with_io(trained_graph(network), settings.io, network.input_max)
     images = spanning_images(context.calibration_images)
-    observed = context.observed if network is context.original else None
-    if observed is None or observed.equalized != settings.equalization:
-        observed = observe(network, images, context.progress, equalized=settings.equalization)
+    observed = find_observation(network, settings, context, images)
     chosen = None
     if settings.ranges == "mse":
         chosen = choose_ranges(observed.content, images, pixel_feeder(observed.input_max), context.progress)
