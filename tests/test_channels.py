@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 tf_keras = pytest.importorskip("tf_keras")
 from network_builds import count_macs  # noqa: E402
 
-from edgeclf.compression.steps.channel_choice import Widths, choose_channels, smallest_network  # noqa: E402
+from edgeclf.compression.steps.channel_choice import Goals, Widths, choose_channels, smallest_network  # noqa: E402
 from edgeclf.graph.channels import ChannelGraph  # noqa: E402
 from edgeclf.graph.remove_channels import remove_channels  # noqa: E402
 from edgeclf.graph.trace_channels import trace_channels  # noqa: E402
@@ -192,7 +192,7 @@ def test_the_choice_reaches_the_goal_in_steps_and_takes_what_scores_least() -> N
     random = np.random.default_rng(0)
     scores = random.uniform(0.5, 1, graph.count)
     widths = Widths(2, 1)
-    kept = choose_channels(graph, scores, graph.macs() // 2, widths)
+    kept = choose_channels(graph, scores, Goals(graph.macs() // 2), widths)
     assert 0.25 * graph.macs() < graph.macs(kept) <= graph.macs() // 2
     for group in graph.groups:
         inside = kept[group.channels]
@@ -201,5 +201,5 @@ def test_the_choice_reaches_the_goal_in_steps_and_takes_what_scores_least() -> N
             assert scores[group.channels[~inside]].max() < scores[group.channels[inside]].min()
     least = smallest_network(graph, widths)
     assert all(least[group.channels].sum() == 1 for group in graph.groups)
-    assert graph.macs(choose_channels(graph, scores, 0, widths)) == graph.macs(least)
+    assert graph.macs(choose_channels(graph, scores, Goals(0), widths)) == graph.macs(least)
     assert [Widths(8, 4).next_below(count) for count in (17, 16, 8, 5, 4, 3)] == [16, 8, 4, 4, None, None]

@@ -322,6 +322,19 @@ def test_a_network_is_shrunk_as_far_as_size_and_time_need(monkeypatch: pytest.Mo
     assert make_space(given, budget, plain)["shrink_fraction"] == Choice((0.45,))
 
 
+def test_a_network_that_is_only_too_large_is_shrunk_to_the_size() -> None:
+    able, plain = means(steps=frozenset({"qat", "shrink"})), candidate()  # 100 kB, 1 ms
+    budget = Budget(max_drop=1.0, max_size=62_000, max_latency=1.0)
+    ladder = ["int8", "shrinkto62kb-int8", "shrinkto62kb-qat-int8"]
+    assert [name for name, _ in names(make_ladder(able, budget, plain))] == ladder
+    space = make_space(able, budget, plain)
+    assert space["shrink_target_size"] == Choice((62_000,))
+    assert "qat_epochs" in space
+    assert not make_space(able, Budget(max_size=62_000), plain), "nothing is left to choose"
+    given = dataclasses.replace(able, settings={"shrink_fraction": 0.45})
+    assert names(make_ladder(given, budget, plain))[1][0] == "shrink45-int8"
+
+
 def test_a_time_that_is_missed_by_little_is_searched_for_too(monkeypatch: pytest.MonkeyPatch) -> None:
     """It may be noise of the measurement, and a network that is hardly smaller holds it."""
     monkeypatch.setitem(STEPS, "shrink", _Shrink)

@@ -22,10 +22,12 @@ from edgeclf.compression import Recipe, Shrink, StepContext, parse_recipe
 from edgeclf.compression.choice import Asked, choose_recipes, with_settings
 from edgeclf.compression.pipeline.stage_cache import StageCheckpoints
 from edgeclf.compression.steps import latency_goal, shrinking
+from edgeclf.compression.steps.candidate import export_candidate
 from edgeclf.compression.steps.criteria import CRITERIA
 from edgeclf.compression.steps.latency_goal import time_int8
 from edgeclf.compression.steps.shrink import choose_shrink
 from edgeclf.compression.steps.shrinking import draw_batches
+from edgeclf.compression.steps.size_goal import packed_bytes
 from edgeclf.errors import InputError, UnknownNameError
 from edgeclf.graph.float_network import FloatNetwork
 from edgeclf.graph.prepared_network import prepare_network
@@ -46,7 +48,16 @@ FINE: dict[str, Any] = {
 
 
 @pytest.mark.parametrize(
-    "name", ["shrink50-int8", "shrink12.5-qat-int8", "shrinkto6200000-int8", "shrink2.5ms-float16"]
+    "name",
+    [
+        *("shrink50-int8", "shrink12.5-qat-int8", "shrinkto6200000-int8", "shrink2.5ms-float16"),
+        *(
+            "shrinkto100kb-int8",
+            "shrinkto47.784kb-int8",
+            "shrinkto1234567.891kb-int8",
+            "shrinkto6200000and100.5kb-int8",
+        ),
+    ],
 )
 def test_a_name_stands_for_a_recipe_and_back(name: str) -> None:
     recipe = parse_recipe(name)
@@ -229,6 +240,48 @@ def test_a_candidate_is_timed_on_this_machine() -> None:
         times.append(time_int8(network, StepContext(original=network, data=colored_squares.dataset())))
     # 67,000 times the work, whatever the processor and its other load
     assert 0 < 2 * times[0] < times[1] < 10_000
+
+
+def test_a_file_size_is_reached(tmp_path: Path) -> None:
+    model, data = two_layers(64), colored_squares.dataset()
+    model.compile("adam", "sparse_categorical_crossentropy")
+    tf_keras.utils.set_random_seed(0)
+    model.fit(np.asarray(data.splits["train"].images), data.splits["train"].labels, epochs=4, verbose=0)
+    model.save(tmp_path / "net.keras")
+    network = prepare_network(float_network(model))
+    # 8 bits a weight, and what the file has beside them
+    weights = 27 * 64 + 9 * 64 * 64 + 3 * 64
+    packed = packed_bytes(colored_squares.NAMES)
+    whole = packed + len(export_candidate(network, StepContext(original=network)))
+    assert packed + weights < whole < packed + weights + 8_000
+    settings = {"shrink_epochs": 0, "shrink_multiple": 4}
+    asked = whole - weights // 2
+    report = colored_squares.compress(
+        tmp_path / "net.keras",
+        [with_settings(Recipe((Shrink(target_size=asked),)), settings)],
+        data=data,
+        calibration=20,
+        out=tmp_path,
+    )
+    (made,) = report.models
+    assert made.recipe == f"shrinkto{asked / 1000:g}kb-int8"
+    # what is written last has no more than what was set aside for it
+    assert 0.9 * asked - 1_500 < made.size_bytes <= asked
+    context = StepContext(original=network, data=data)
+    both = Shrink(target_macs=trace_channels(network.model).macs() // 5, target_size=asked)
+    both = with_settings(Recipe((both,)), settings).steps[0]
+    left = trace_channels(both.apply(network, context).model)
+    assert left.macs() <= trace_channels(network.model).macs() // 5
+    for goal, refused in (
+        (1001, r"target_size 1\.00 kB: the file of the smallest network with 8 channels a layer has about 1\d"),
+        (10**9, r"target_size 1\.00 GB: the int8 model is no larger already; ask for less"),
+    ):
+        with pytest.raises(InputError, match=refused):
+            Shrink(target_size=goal).apply(network, context)
+    with pytest.raises(InputError, match="a fraction, target_latency, or target_macs and target_size"):
+        Shrink(target_latency=1.0, target_size=10_000)
+    with pytest.raises(InputError, match=r"target_size must be at least 1,000 bytes, got 999"):
+        Shrink(target_size=999)
 
 
 def test_no_round_on_the_way_to_a_time_goes_further_than_it(monkeypatch: pytest.MonkeyPatch) -> None:

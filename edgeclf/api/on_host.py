@@ -168,6 +168,7 @@ def compress(
     shrink: float | None = None,
     target_macs: int | None = None,
     target_latency: float | None = None,
+    target_size: int | None = None,
     prune: float | str | None = None,
     cluster: int | None = None,
     data: str | Path | Dataset | None = None,
@@ -195,10 +196,8 @@ def compress(
         edgeclf.compress("runs/photos", max_drop=1.0, max_size=100_000)  # searches for the recipe
 
     Args:
-        source: a run folder, a `.keras` or `.h5` file, a SavedModel, a float `.tflite` file (of which formats alone are
-            made: its network cannot be trained).
-        recipes: recipes or their short names; training that they have in common is done once. None: the formats and
-            steps below name them.
+        source: a run folder, a `.keras` or `.h5` file, a SavedModel, a float `.tflite` file (it cannot be trained).
+        recipes: recipes or their names; training in common is done once. None: the formats and steps below name them.
         int8: full integer.
         int4: weights in int4, activations in int8.
         float16: weights in float16.
@@ -210,6 +209,7 @@ def compress(
         shrink: fraction of the multiply-accumulates that go, with whole filters: 0.5 leaves half of them.
         target_macs: multiply-accumulates for one image that may stay, instead of `shrink`.
         target_latency: milliseconds that the int8 model may take on this machine with one thread, instead of `shrink`.
+        target_size: bytes that the file of the int8 model may have, instead of `shrink`, or beside `target_macs`.
         prune: fraction of zeros among the weights, or `2:4`.
         cluster: number of distinct weights a tensor.
         data: for calibration and training; None: the run's own.
@@ -257,7 +257,7 @@ def compress(
     formats = _names_of_true(float32=float32, float16=float16, dynamic=dynamic, int8=int8, int4=int4, int16x8=int16x8)
     formats += check_formats((to,) if isinstance(to, str) else tuple(to))
     with extras("compress"):
-        smaller = choose_shrink(shrink, target_macs, target_latency)
+        smaller = choose_shrink(shrink, target_macs, target_latency, target_size)
         steps = {"shrink": smaller, "qat": qat, "prune": prune, "cluster": cluster}
         asked = Asked(recipes, formats, steps, own, io)
         plan = CompressPlan(

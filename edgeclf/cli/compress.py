@@ -92,6 +92,14 @@ OPTIONS = (
         metavar="MS",
         panel=_STEPS,
     ),
+    Option(
+        "target_size",
+        "Shrink until the int8 model's file is no larger, such as 500KB; goes with --target-macs.",
+        metavar="SIZE",
+        type=str,
+        parse=parse_unit_bytes,
+        panel=_STEPS,
+    ),
     Option("prune", "Fraction of zero weights: 0.5, or 2:4.", metavar="FRACTION", panel=_STEPS),
     Option("cluster", "Distinct weights a tensor, such as 16.", metavar="N", panel=_STEPS),
     Option(

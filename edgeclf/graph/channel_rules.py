@@ -46,8 +46,8 @@ class Trace(Protocol):
         """Note that a number in the layer's configuration is the count of these channels."""
         ...
 
-    def multiply(self, factor: int, takes: Ids, makes: Ids) -> None:
-        """Note multiply-accumulates."""
+    def multiply(self, positions: int, places: int, takes: Ids, makes: Ids) -> None:
+        """Note multiply-accumulates: positions in the output, each with so many places of a kernel."""
         ...
 
     def join(self, first: Ids, second: Ids) -> None:
@@ -93,7 +93,7 @@ def _convolution(trace: Trace, layer: Any, inputs: Sequence[Ids]) -> Ids:
     if layer.use_bias:
         trace.cut(1, 0, "makes", made)
     trace.set("filters", made)
-    trace.multiply(math.prod((*trace.output_shape[:-1], *layer.kernel_size)), x, made)
+    trace.multiply(math.prod(trace.output_shape[:-1]), math.prod(layer.kernel_size), x, made)
     return _end(trace, layer, made)
 
 
@@ -104,7 +104,7 @@ def _depthwise(trace: Trace, layer: Any, inputs: Sequence[Ids]) -> Ids:
     trace.cut(0, 2, "keeps", x)
     if layer.use_bias:
         trace.cut(1, 0, "keeps", made)
-    trace.multiply(math.prod((*trace.output_shape[:-1], *layer.kernel_size)), _NONE, made)
+    trace.multiply(math.prod(trace.output_shape[:-1]), math.prod(layer.kernel_size), _NONE, made)
     return _end(trace, layer, made)
 
 
@@ -119,8 +119,8 @@ def _separable(trace: Trace, layer: Any, inputs: Sequence[Ids]) -> Ids:
         trace.cut(2, 0, "makes", made)
     trace.set("filters", made)
     positions = math.prod(trace.output_shape[:-1])
-    trace.multiply(positions * math.prod(layer.kernel_size), _NONE, between)
-    trace.multiply(positions, between, made)
+    trace.multiply(positions, math.prod(layer.kernel_size), _NONE, between)
+    trace.multiply(positions, 1, between, made)
     return _end(trace, layer, made)
 
 
@@ -132,7 +132,7 @@ def _dense(trace: Trace, layer: Any, inputs: Sequence[Ids]) -> Ids:
     if layer.use_bias:
         trace.cut(1, 0, "makes", made)
     trace.set("units", made)
-    trace.multiply(math.prod(trace.output_shape[:-1]), x, made)
+    trace.multiply(math.prod(trace.output_shape[:-1]), 1, x, made)
     return _end(trace, layer, made)
 
 

@@ -57,17 +57,19 @@ class Setting:
 
 @dataclass(frozen=True)
 class Product:
-    """The multiply-accumulates of one call of a layer: `factor` times the channels taken times the channels made.
+    """What one call of a layer multiplies: `factor` times the channels taken times the channels made.
 
     Attributes:
         layer: its name.
-        factor: positions in the output times places in a kernel.
+        factor: positions in the output times places in a kernel, for multiply-accumulates.
+        places: in a kernel, for weights; 0: another call counts them already.
         takes: int64[n]; empty: each channel is computed from itself alone (depthwise), so that it counts as one.
         makes: int64[m].
     """
 
     layer: str
     factor: int
+    places: int
     takes: Ids
     makes: Ids
 
@@ -118,11 +120,22 @@ class ChannelGraph:
         Args:
             kept: bool[count], the channels that stay; None: all.
         """
+        return self._count([product.factor for product in self.products], kept)
+
+    def weights(self, kept: npt.NDArray[np.bool_] | None = None) -> int:
+        """Count the weights that are multiplied, of convolutions and dense layers, without biases.
+
+        Args:
+            kept: bool[count], the channels that stay; None: all.
+        """
+        return self._count([product.places for product in self.products], kept)
+
+    def _count(self, factors: list[int], kept: npt.NDArray[np.bool_] | None) -> int:
         kept = self.everything if kept is None else kept
         total = 0
-        for product in self.products:
+        for product, factor in zip(self.products, factors, strict=True):
             taken = int(kept[product.takes].sum()) if product.takes.size else 1
-            total += product.factor * taken * int(kept[product.makes].sum())
+            total += factor * taken * int(kept[product.makes].sum())
         return total
 
     def cuts_of(self, layer: str, role: Role) -> list[Cut]:

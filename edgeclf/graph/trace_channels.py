@@ -99,6 +99,7 @@ class _Call:
 
     def __init__(self, tracer: _Tracer, layer: Any, output_shape: tuple[int, ...]) -> None:
         self._tracer, self._layer, self._output_shape = tracer, layer, output_shape
+        self._first = all(product.layer != layer.name for product in tracer.products)
 
     @property
     def output_shape(self) -> tuple[int, ...]:
@@ -122,8 +123,9 @@ class _Call:
         if known.channels is not channels:
             self._tracer.coupling.join(known.channels, channels)
 
-    def multiply(self, factor: int, takes: Ids, makes: Ids) -> None:
-        self._tracer.products.append(Product(self._layer.name, factor, takes, makes))
+    def multiply(self, positions: int, places: int, takes: Ids, makes: Ids) -> None:
+        kept_once = places if self._first else 0
+        self._tracer.products.append(Product(self._layer.name, positions * places, kept_once, takes, makes))
 
     def join(self, first: Ids, second: Ids) -> None:
         self._tracer.coupling.join(first, second)

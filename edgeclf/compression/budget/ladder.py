@@ -99,9 +99,7 @@ def make_ladder(means: Means, budget: Budget, plain: Measured) -> tuple[Rung, ..
         return tuple(rungs)
     if as_large and budget.max_drop is not None:
         rungs += _with_steps(means, ("qat",))
-    for more in SHRINK_STEPS if wanted > 0 else ():
-        fraction = min(means.most_shrunk, math.ceil(round((wanted + more) / _ROUND, 6)) * _ROUND)
-        shrunk = {"shrink_fraction": round(fraction, 4)}
+    for shrunk in _list_shrunk(means, budget, plain) if wanted > 0 else ():
         rungs += _with_steps(means, ("shrink",), shrunk) + _with_steps(means, ("shrink", "qat"), shrunk)
     return tuple({str(rung.to_dict()): rung for rung in rungs}.values())
 
@@ -126,22 +124,41 @@ def _shrink(budget: Budget, plain: Measured, noise: float) -> float:
     return 1 - min(ratios)
 
 
+def _list_shrunk(means: Means, budget: Budget, plain: Measured) -> list[dict[str, float]]:
+    """List how far the rungs shrink: to the size where that alone is exceeded, else by more and more."""
+    if _shrinks_to_size(means, budget, plain):
+        return [{"shrink_target_size": budget.max_size or 0}]
+    wanted = wanted_shrink(budget, plain)
+    fractions = [math.ceil(round((wanted + more) / _ROUND, 6)) * _ROUND for more in SHRINK_STEPS]
+    return [{"shrink_fraction": round(min(means.most_shrunk, fraction), 4)} for fraction in fractions]
+
+
+def _shrinks_to_size(means: Means, budget: Budget, plain: Measured) -> bool:
+    """Return whether the file's size is all that shrinking is for, and nothing else was given for it."""
+    fast = budget.max_latency is None or not plain.latency_ms or plain.latency_ms <= budget.max_latency
+    free = _find_given(means.settings, "shrink_fraction") is None and "shrink_target_size" in setting_types()
+    return fast and free and budget.max_size is not None and plain.size_bytes > budget.max_size
+
+
 def make_space(means: Means, budget: Budget, plain: Measured) -> Space:
     """Return what the search beyond the ladder chooses from: settings by key; empty: there is nothing to choose."""
     if not means.may_train:
         return {}
-    space: dict[str, Range] = {}
+    space: dict[str, Range | Choice] = {}
     known, wanted = setting_types(), wanted_shrink(budget, plain)
     if "shrink" in means.steps and wanted > 0:
         low = min(means.most_shrunk, max(_ROUND, wanted))
-        space["shrink_fraction"] = Range(round(low, 4), means.most_shrunk)
+        if _shrinks_to_size(means, budget, plain):
+            space["shrink_target_size"] = Choice((budget.max_size or 0,))
+        else:
+            space["shrink_fraction"] = Range(round(low, 4), means.most_shrunk)
     elif needed_shrink(budget, plain) > 0:
         return {}
     if "qat" in means.steps and budget.max_drop is not None and _can(means, ("qat",)):
         space["qat_epochs"] = Range(3, 30, log=True, whole=True)
         space["qat_learning_rate"] = Range(5e-5, 2e-3, log=True)
         space["qat_distill"] = Range(0.0, 1.0)
-    if all(part.low == part.high for part in space.values()):
+    if all(isinstance(part, Choice) or part.low == part.high for part in space.values()):
         return {}
     given = {key: Choice((value,)) for key in space if (value := _find_given(means.settings, key)) is not None}
     # what is given is no choice, but belongs to the recipes

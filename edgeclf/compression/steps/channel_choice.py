@@ -36,33 +36,59 @@ class Widths:
         return min(count, self.minimum)
 
 
+@dataclass(frozen=True)
+class Goals:
+    """What may stay of a network; None: no limit.
+
+    Args:
+        macs: multiply-accumulates for one image.
+        weights: of convolutions and dense layers, without biases.
+    """
+
+    macs: int | None = None
+    weights: int | None = None
+
+    def on_the_way(self, before: Goals, part: float) -> Goals:
+        """Return what stays after a part of the way, of which equal parts leave equal fractions.
+
+        Args:
+            before: what the whole network has.
+            part: of the way, up to 1.
+        """
+        return Goals(_between(before.macs, self.macs, part), _between(before.weights, self.weights, part))
+
+
+def count_goals(graph: ChannelGraph, kept: npt.NDArray[np.bool_] | None = None) -> Goals:
+    """Count what a network has, or what stays of it."""
+    return Goals(graph.macs(kept), graph.weights(kept))
+
+
 def choose_channels(
-    graph: ChannelGraph, scores: npt.NDArray[np.float64], target_macs: int, widths: Widths
+    graph: ChannelGraph, scores: npt.NDArray[np.float64], goals: Goals, widths: Widths
 ) -> npt.NDArray[np.bool_]:
-    """Choose channels until at most `target_macs` multiply-accumulates remain, or nothing more can go.
+    """Choose channels until no more than `goals` remains, or nothing more can go.
 
     Each step takes one group to its next smaller width: the group that loses the smallest fraction of the scores that
-    it still has, for each multiply-accumulate saved; it counts once for each layer that makes its channels. So the
-    fractions that layers keep are balanced, whatever unit a criterion has, and a layer that has lost much already is
-    spared (a greedy search for the largest product of these fractions over all layers; a heuristic).
+    it still has, for what it saves of that by which goals are exceeded; it counts once for each layer that makes its
+    channels. So the fractions that layers keep are balanced, whatever unit a criterion has, and a layer that has lost
+    much already is spared (a greedy search for the largest product of these fractions over all layers; a heuristic).
 
     Args:
         graph: channels of the network.
         scores: float64[graph.count], at least 0.
-        target_macs: for one image.
+        goals: what may stay.
         widths: that groups may have.
 
     Returns:
         bool[graph.count], the channels that stay.
     """
-    costs = _Costs(graph)
+    limits = _limits(graph, goals)
     orders = [group.channels[np.argsort(scores[group.channels], kind="stable")] for group in graph.groups]
     remaining = [np.append(np.cumsum(scores[order][::-1])[::-1], 0.0) + _TINY for order in orders]
     counts = np.array([len(order) for order in orders], np.int64)
-    macs = costs.macs(counts)
-    while macs > target_macs:
+    while exceeded := [(costs, costs.total(counts) - most) for costs, most in limits if costs.total(counts) > most]:
         below = np.array([widths.next_below(int(count)) or count for count in counts], np.int64)
-        saved = costs.saved(counts, below)
+        saved = np.sum([np.minimum(costs.saved(counts, below) / more, 1.0) for costs, more in exceeded], axis=0)
         if not (saved > 0).any():
             break
         losses = np.array(
@@ -72,10 +98,9 @@ def choose_channels(
             ]
         )
         with np.errstate(divide="ignore", invalid="ignore"):
-            prices = np.where(saved > 0, losses / np.minimum(saved, macs - target_macs), np.inf)
+            prices = np.where(saved > 0, losses / saved, np.inf)
         place = int(np.argmin(prices))
         counts[place] = below[place]
-        macs = costs.macs(counts)
     kept = graph.everything
     for order, count in zip(orders, counts, strict=True):
         kept[order[: len(order) - count]] = False
@@ -96,15 +121,28 @@ def describe_widths(graph: ChannelGraph, kept: npt.NDArray[np.bool_]) -> tuple[t
     return tuple((group, count) for group, count in counts if count < len(group.channels))
 
 
-class _Costs:
-    """Multiply-accumulates as a function of the number of channels that each group keeps."""
+def _between(before: int | None, after: int | None, part: float) -> int | None:
+    if after is None or not before:
+        return after
+    return after if part == 1 else round(before * (after / before) ** part)
 
-    def __init__(self, graph: ChannelGraph) -> None:
+
+def _limits(graph: ChannelGraph, goals: Goals) -> list[tuple[_Costs, int]]:
+    """Return what each goal counts, and how much of it may stay."""
+    factors = {"macs": [one.factor for one in graph.products], "weights": [one.places for one in graph.products]}
+    given = {name: getattr(goals, name) for name in factors}
+    return [(_Costs(graph, factors[name]), most) for name, most in given.items() if most is not None]
+
+
+class _Costs:
+    """Products of channels as a function of the number of channels that each group keeps."""
+
+    def __init__(self, graph: ChannelGraph, factors: list[int]) -> None:
         owner = np.full(graph.count, len(graph.groups))
         for place, group in enumerate(graph.groups):
             owner[group.channels] = place
         self._sizes = np.array([len(group.channels) for group in graph.groups], np.float64)
-        self._factors = np.array([product.factor for product in graph.products], np.float64)
+        self._factors = np.array(factors, np.float64)
         self._takes = self._tabulate([owner[product.takes] for product in graph.products])
         self._makes = self._tabulate([owner[product.makes] for product in graph.products])
         alone = [not product.takes.size for product in graph.products]
@@ -117,7 +155,7 @@ class _Costs:
         rows[:, :-1] /= self._sizes
         return rows
 
-    def macs(self, counts: npt.NDArray[np.int64]) -> int:
+    def total(self, counts: npt.NDArray[np.int64]) -> int:
         """Count with `counts` channels in the groups."""
         given = np.append(counts, 1).astype(np.float64)
         return round(float(self._factors @ ((self._takes @ given) * (self._makes @ given))))

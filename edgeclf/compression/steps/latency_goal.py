@@ -1,21 +1,17 @@
-"""Finds how many multiply-accumulates may stay so that the int8 model is as fast as asked for on this machine.
-
-Untrained and trained weights take the same time, so that each candidate is exported and timed without fine-tuning.
-"""
+"""Finds how many multiply-accumulates may stay so that the int8 model is as fast as asked for on this machine."""
 
 from __future__ import annotations
 
 import math
 from collections.abc import Callable
-from dataclasses import replace
-from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
 from edgeclf.artifact.model_file import ModelFile
 from edgeclf.compression.step import Checkpoints, StepContext
-from edgeclf.compression.steps.channel_choice import Widths, choose_channels, smallest_network
+from edgeclf.compression.steps.candidate import export_candidate
+from edgeclf.compression.steps.channel_choice import Goals, Widths, choose_channels, smallest_network
 from edgeclf.errors import InputError
 from edgeclf.graph.channels import ChannelGraph
 from edgeclf.graph.float_network import FloatNetwork
@@ -27,7 +23,6 @@ from edgeclf.measure.stopwatch import percentiles, undisturbed
 
 CANDIDATES = 6
 """Networks that are timed between the whole one and the smallest one; each halves the rest of the search."""
-IMAGES = 8
 _SECONDS, _FEWEST, _MOST = 0.5, 20, 2000
 
 
@@ -90,7 +85,7 @@ def find_macs_for_latency(
         if time_with(graph.everything) <= target_ms:
             return high
         task.advance(1)
-        fastest = time_with(choose_channels(graph, scores, low, widths))
+        fastest = time_with(choose_channels(graph, scores, Goals(low), widths))
         if fastest > target_ms:
             raise InputError(
                 f"target_latency {target_ms:g} ms: the smallest network with {widths.minimum} channels a layer takes "
@@ -99,7 +94,7 @@ def find_macs_for_latency(
         task.advance(1)
         for _ in range(CANDIDATES):
             middle = round(math.sqrt(low * high))
-            kept = choose_channels(graph, scores, middle, widths)
+            kept = choose_channels(graph, scores, Goals(middle), widths)
             if time_with(kept) <= target_ms:
                 low = max(low, graph.macs(kept))
             else:
@@ -112,16 +107,8 @@ def find_macs_for_latency(
 
 def time_int8(network: FloatNetwork, context: StepContext) -> float:
     """Export a network to int8 and time it with one thread, about a second: median milliseconds."""
-    from edgeclf.compression.export.tflite import TFLite
-
-    height, width = network.input.height, network.input.width
-    images = np.random.default_rng(0).integers(0, 256, (IMAGES, height, width, 3), dtype=np.uint8)
-    given = context.calibration_images
-    images = images if given is None else given[:IMAGES]
-    inside: Any = replace(context, calibration_images=images, observed=None)
-    # other weights take the same time, and those of the nearest integers are made at once
-    exported = TFLite("int8", bias_correction=False, rounding="nearest").export(network, inside)
-    session = find_engine("litert").open(ModelFile(exported.content, "candidate.tflite"), threads=1)
+    content = export_candidate(network, context)
+    session = find_engine("litert").open(ModelFile(content, "candidate.tflite"), threads=1)
     with undisturbed():
         seconds = warm_session(session, _SECONDS)[2]
         calls = int(np.clip(_SECONDS / seconds, _FEWEST, _MOST))

@@ -10,6 +10,7 @@ from __future__ import annotations
 import math
 import re
 from dataclasses import dataclass, replace
+from decimal import Decimal
 from typing import Any, ClassVar
 
 from edgeclf.compression.step import Step, StepContext
@@ -21,12 +22,18 @@ from edgeclf.records import Record
 
 TRAINING = FineTuning(learning_rate=1e-3)
 DEFAULT_FRACTION = 0.5
-_LABEL = re.compile(r"shrink(?:(?P<percent>\d+(?:\.\d+)?)|to(?P<macs>\d+)|(?P<ms>\d+(?:\.\d+)?)ms)")
+SMALLEST = 1000
+"""Bytes of a file that can be asked for; a model has more, whatever is removed."""
+_NUMBER = r"\d+(?:\.\d+)?"
+_LABEL = re.compile(
+    rf"shrink(?:(?P<percent>{_NUMBER})|(?P<ms>{_NUMBER})ms|to(?P<macs>\d+)(?:and(?P<also>{_NUMBER})kb)?"
+    rf"|to(?P<kb>{_NUMBER})kb)"
+)
 
 
 @dataclass(frozen=True)
 class Shrink(Step, Record):
-    """Remove whole channels until a goal is reached: a fraction of the work, a number of MACs, or a time.
+    """Remove whole channels until a goal is reached: a fraction of the work, a number of MACs, a file size, or a time.
 
     Args:
         fraction: of the multiply-accumulates that go, above 0 and below 1: 0.5 removes half of them, 0.75 leaves a
@@ -34,6 +41,8 @@ class Shrink(Step, Record):
         target_macs: multiply-accumulates for one image that may stay, instead of `fraction`.
         target_latency: milliseconds that the median prediction of the int8 model may take on this machine with one
             thread, instead of `fraction`; it is measured while channels are chosen.
+        target_size: bytes that the file of the int8 model may have, instead of `fraction`, or beside `target_macs`;
+            candidates are exported while channels are chosen.
         criterion: how channels are scored: `taylor`, `l1` or `batch-norm` (see `criteria`).
         iterations: rounds in which channels go; each is followed by training.
         multiple: of channels that a layer keeps; 1: any number. Layers that have another number, and lose nothing,
@@ -50,6 +59,7 @@ class Shrink(Step, Record):
     fraction: float = DEFAULT_FRACTION
     target_macs: int | None = None
     target_latency: float | None = None
+    target_size: int | None = None
     criterion: str = "taylor"
     iterations: int = 3
     multiple: int = 16
@@ -66,13 +76,17 @@ class Shrink(Step, Record):
                 "shrink must be between 0 and 1 (the fraction of multiply-accumulates that go), got "
                 f"{self.fraction:g}; name what may stay with --target-macs"
             )
-        given = [self.fraction != DEFAULT_FRACTION, self.target_macs is not None, self.target_latency is not None]
-        if sum(given) > 1:
-            raise InputError("shrink takes one goal: a fraction, target_macs or target_latency; leave the others out")
+        counted = self.target_macs is not None or self.target_size is not None
+        if sum([self.fraction != DEFAULT_FRACTION, counted, self.target_latency is not None]) > 1:
+            raise InputError(
+                "shrink takes one goal: a fraction, target_latency, or target_macs and target_size; leave out the rest"
+            )
         if self.target_macs is not None and self.target_macs < 1:
             raise InputError(f"target_macs must be at least 1 multiply-accumulate, got {self.target_macs}")
         if self.target_latency is not None and not 0.001 <= self.target_latency <= 1e6:
             raise InputError(f"target_latency must be 0.001 milliseconds or more, got {self.target_latency:g}")
+        if self.target_size is not None and self.target_size < SMALLEST:
+            raise InputError(f"target_size must be at least {SMALLEST:,} bytes, got {self.target_size:,}")
         for name in ("iterations", "multiple", "minimum"):
             if getattr(self, name) < 1:
                 raise InputError(f"{name} of shrink must be at least 1, got {getattr(self, name)}")
@@ -86,7 +100,9 @@ class Shrink(Step, Record):
         """
         from edgeclf.compression.steps.shrinking import count_least_macs, trace_shrinkable
 
-        graph = trace_shrinkable(network.model, replace(self, fraction=0.01, target_macs=None, target_latency=None))
+        graph = trace_shrinkable(
+            network.model, replace(self, fraction=0.01, target_macs=None, target_latency=None, target_size=None)
+        )
         return math.floor(100 * (1 - count_least_macs(graph, self) / graph.macs())) / 100
 
     def count_networks(self, epochs: int) -> int:
@@ -94,9 +110,12 @@ class Shrink(Step, Record):
         return epochs + self.iterations
 
     def label(self) -> str:
-        """Return `shrink50`, `shrinkto6200000` or `shrink2.5ms`."""
+        """Return `shrink50`, `shrinkto6200000`, `shrinkto100kb`, `shrinkto6200000and100kb` or `shrink2.5ms`."""
+        kilobytes = None if self.target_size is None else f"{Decimal(self.target_size) / 1000:f}kb"
         if self.target_macs is not None:
-            return f"shrinkto{self.target_macs}"
+            return f"shrinkto{self.target_macs}" + (f"and{kilobytes}" if kilobytes else "")
+        if kilobytes:
+            return f"shrinkto{kilobytes}"
         return f"shrink{100 * self.fraction:g}" if self.target_latency is None else f"shrink{self.target_latency:g}ms"
 
     @classmethod
@@ -107,7 +126,13 @@ class Shrink(Step, Record):
             return None
         if found["percent"]:
             return cls(float(found["percent"]) / 100)
-        return cls(target_macs=int(found["macs"])) if found["macs"] else cls(target_latency=float(found["ms"]))
+        if found["ms"]:
+            return cls(target_latency=float(found["ms"]))
+        kilobytes = found["kb"] or found["also"]
+        return cls(
+            target_macs=int(found["macs"]) if found["macs"] else None,
+            target_size=int(1000 * Decimal(kilobytes)) if kilobytes else None,
+        )
 
     @classmethod
     def from_option(cls, value: Any) -> Shrink:
@@ -137,19 +162,29 @@ class Shrink(Step, Record):
 
 
 def choose_shrink(
-    fraction: float | str | None = None, target_macs: int | None = None, target_latency: float | None = None
+    fraction: float | str | None = None,
+    target_macs: int | None = None,
+    target_latency: float | None = None,
+    target_size: int | None = None,
 ) -> Shrink | None:
-    """Return the step that the three options stand for, of which one at most may be given; None: none is.
+    """Return the step that the options stand for: one of them, or multiply-accumulates and a size; None: none is given.
 
     Raises:
-        InputError: a value does not fit, or two are given.
+        InputError: a value does not fit, or two are given that do not go together.
     """
-    given = {"--shrink": fraction, "--target-macs": target_macs, "--target-latency": target_latency}
+    given = {
+        "--shrink": fraction,
+        "--target-macs": target_macs,
+        "--target-latency": target_latency,
+        "--target-size": target_size,
+    }
     named = [name for name, value in given.items() if value is not None]
     if not named:
         return None
-    if len(named) > 1:
-        raise InputError(f"{' and '.join(named)} are goals of the same step; give one of them")
+    if len(named) > 1 and named != ["--target-macs", "--target-size"]:
+        raise InputError(
+            f"{' and '.join(named)} are goals of the same step; give one of them, or --target-macs and --target-size"
+        )
     if fraction is not None:
         return Shrink.from_option(fraction)
-    return Shrink(target_macs=target_macs, target_latency=target_latency)
+    return Shrink(target_macs=target_macs, target_latency=target_latency, target_size=target_size)

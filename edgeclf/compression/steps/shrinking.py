@@ -4,24 +4,26 @@ from __future__ import annotations
 
 import functools
 from collections.abc import Iterator
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import numpy.typing as npt
 
 from edgeclf.compression.step import StepContext
-from edgeclf.compression.steps.channel_choice import Widths, choose_channels, smallest_network
+from edgeclf.compression.steps.channel_choice import Goals, Widths, choose_channels, count_goals, smallest_network
 from edgeclf.compression.steps.criteria import find_criterion
 from edgeclf.compression.steps.criteria.criterion import Batches
 from edgeclf.compression.steps.fine_tune import FineTuningData, automatic_epochs, fine_tune
 from edgeclf.compression.steps.latency_goal import find_macs_for_latency, keep_goal
+from edgeclf.compression.steps.size_goal import find_weights_for_size
 from edgeclf.dataset.types import Split
 from edgeclf.errors import InputError
 from edgeclf.graph.channels import ChannelGraph
 from edgeclf.graph.float_network import FloatNetwork
 from edgeclf.graph.remove_channels import remove_channels
 from edgeclf.graph.trace_channels import trace_channels
-from edgeclf.measure.formatting import percent
+from edgeclf.measure.formatting import percent, size
 
 if TYPE_CHECKING:
     from edgeclf.compression.steps.shrink import Shrink
@@ -38,42 +40,68 @@ def shrink(network: FloatNetwork, step: Shrink, context: StepContext) -> FloatNe
     """
     data = FineTuningData.from_context(step.training, context)
     model, graph = network.model, trace_shrinkable(network.model, step)
-    before, parameters = graph.macs(), network.model.count_params()
+    whole, before, parameters = graph.macs(), count_goals(graph), network.model.count_params()
     widths, criterion = Widths(step.multiple, step.minimum), find_criterion(step.criterion)
     epochs = automatic_epochs(step.training.epochs, data.steps, step.target_steps)
-    goal = step.target_macs or before - round(step.fraction * before)
+    goals = count_asked(graph, step)
     for number in range(1, step.iterations + 1):
         last = number == step.iterations
         scores = criterion.score(model, graph, draw_batches(data.batches.split, network, context.seed))
-        if step.target_latency is not None and (number == 1 or last):
-            arguments = network.with_model(model), graph, scores, widths, step.target_latency, context
-            find = functools.partial(find_macs_for_latency, *arguments)
-            goal = keep_goal(context.checkpoints, number, graph.macs(), find)
-            if number == 1 and goal >= before:
-                raise InputError(
-                    f"target_latency {step.target_latency:g} ms: the network takes no longer on this machine already; "
-                    "ask for less, or compress it without shrink"
-                )
-        # the same fraction in each round
-        target = goal if last else round(before * (goal / before) ** (number / step.iterations))
-        kept = choose_channels(graph, scores, target, widths)
+        if number == 1 or last:
+            goals = _find_goals(goals, step, number, (network.with_model(model), graph, scores, widths), context)
+        kept = choose_channels(graph, scores, goals.on_the_way(before, number / step.iterations), widths)
         if kept.all() and not last:
             continue
         model = remove_channels(model, graph, kept)
         fine_tune(
             model,
             data,
-            label=f"shrinking to {percent(graph.macs(kept) / before, 0)} ({number} of {step.iterations})",
+            label=f"shrinking to {percent(graph.macs(kept) / whole, 0)} ({number} of {step.iterations})",
             epochs=_epochs_of_round(epochs, number, step.iterations),
             learning_rate=step.training.learning_rate,
         )
         graph = trace_channels(model)
     after = graph.macs()
     note = (
-        f"shrunk from {before:,} to {after:,} multiply-accumulates ({percent(1 - after / before, 1)} less) and from "
+        f"shrunk from {whole:,} to {after:,} multiply-accumulates ({percent(1 - after / whole, 1)} less) and from "
         f"{parameters:,} to {model.count_params():,} parameters"
     )
     return network.with_model(model, notes=(note,))
+
+
+def count_asked(graph: ChannelGraph, step: Shrink) -> Goals:
+    """Return what of the goal is known before anything is measured."""
+    if step.target_size is not None or step.target_latency is not None:
+        return Goals(step.target_macs)
+    whole = graph.macs()
+    return Goals(step.target_macs or whole - round(step.fraction * whole))
+
+
+def _find_goals(
+    goals: Goals,
+    step: Shrink,
+    number: int,
+    found: tuple[FloatNetwork, ChannelGraph, npt.NDArray[np.float64], Widths],
+    context: StepContext,
+) -> Goals:
+    """Return the goals of a time or a size, as candidates of this round have them.
+
+    Raises:
+        InputError: the goal cannot be reached, or is held already.
+    """
+    graph, held = found[1], None
+    if step.target_latency is not None:
+        find = functools.partial(find_macs_for_latency, *found, step.target_latency, context)
+        goals = replace(goals, macs=keep_goal(context.checkpoints, number, graph.macs(), find))
+        if goals.macs == graph.macs():
+            held = f"target_latency {step.target_latency:g} ms: the network takes no longer on this machine already"
+    if step.target_size is not None:
+        goals = replace(goals, weights=find_weights_for_size(*found, goals, step.target_size, context))
+        if goals.weights == graph.weights() and goals.macs is None:
+            held = f"target_size {size(step.target_size)}: the int8 model is no larger already"
+    if held is not None and number == 1:
+        raise InputError(f"{held}; ask for less, or compress it without shrink")
+    return goals
 
 
 def trace_shrinkable(model: Any, step: Shrink) -> ChannelGraph:
@@ -91,14 +119,13 @@ def trace_shrinkable(model: Any, step: Shrink) -> ChannelGraph:
     criterion = find_criterion(step.criterion)
     if criterion.require is not None:
         criterion.require(model, graph)
-    whole, least = graph.macs(), count_least_macs(graph, step)
-    if step.target_latency is not None:
+    whole, least, goal = graph.macs(), count_least_macs(graph, step), count_asked(graph, step).macs
+    if goal is None:
         return graph
     if step.target_macs is not None and step.target_macs >= whole:
         raise InputError(
             f"target_macs {step.target_macs:,}: the network has {whole:,} multiply-accumulates already; ask for less"
         )
-    goal = step.target_macs or whole - round(step.fraction * whole)
     if goal < least:
         because = f"; {listed} keep what they touch" if keeping else ""
         raise InputError(
