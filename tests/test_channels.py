@@ -202,4 +202,34 @@ def test_the_choice_reaches_the_goal_in_steps_and_takes_what_scores_least() -> N
     least = smallest_network(graph, widths)
     assert all(least[group.channels].sum() == 1 for group in graph.groups)
     assert graph.macs(choose_channels(graph, scores, Goals(0), widths)) == graph.macs(least)
+    assert (choose_channels(graph, scores, Goals(weights=graph.weights(least)), widths) == least).mean() > 0.5
     assert [Widths(8, 4).next_below(count) for count in (17, 16, 8, 5, 4, 3)] == [16, 8, 4, 4, None, None]
+
+
+@settings(max_examples=20, deadline=None)
+@given(
+    blocks=st.lists(st.tuples(st.integers(0, len(BLOCKS) - 1), st.integers(2, 6)), min_size=1, max_size=3),
+    seed=st.integers(0, 99),
+    part=st.floats(0.3, 0.9),
+    by_weights=st.booleans(),
+)
+def test_nothing_goes_that_the_goals_would_leave(
+    blocks: list[tuple[int, int]], seed: int, part: float, by_weights: bool
+) -> None:
+    graph = trace_channels(build(blocks, True))
+    scores, widths = np.random.default_rng(seed).uniform(0.01, 1, graph.count), Widths(1, 1)
+    goals = Goals(round(part * graph.macs()), round(part * graph.weights()) if by_weights else None)
+    kept = choose_channels(graph, scores, goals, widths)
+
+    def holds(mask: Any) -> bool:
+        return graph.macs(mask) <= (goals.macs or 0) and (goals.weights is None or graph.weights(mask) <= goals.weights)
+
+    if not holds(smallest_network(graph, widths)):
+        return
+    assert holds(kept)
+    for group in graph.groups:
+        gone = group.channels[~kept[group.channels]]
+        if len(gone):
+            wider = kept.copy()
+            wider[gone[np.argmax(scores[gone])]] = True
+            assert not holds(wider), "a channel could have stayed"

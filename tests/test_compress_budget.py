@@ -341,7 +341,7 @@ def test_a_time_that_is_missed_by_little_is_searched_for_too(monkeypatch: pytest
     able, plain = means(steps=frozenset({"qat", "shrink"})), candidate()  # 1 ms
     alone = Budget(max_latency=0.95)
     shrunk = [name for name, _ in names(make_ladder(able, alone, plain)) if name.startswith("shrink")]
-    assert shrunk[:3] == ["shrink5-int8", "shrink5-qat-int8", "shrink15-int8"]
+    assert shrunk == ["shrink5-int8", "shrink15-int8", "shrink25-int8"], "training with rounding makes none faster"
     assert make_space(able, alone, plain)["shrink_fraction"].low == pytest.approx(0.05)  # type: ignore[union-attr]
     both = [name for name, _ in names(make_ladder(able, Budget(max_drop=1.0, max_latency=0.95), plain))]
     assert both[0] == "int8"

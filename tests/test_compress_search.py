@@ -121,6 +121,22 @@ def test_a_kept_candidate_with_a_time_of_another_processor_is_timed_again_and_no
     assert report.search.picked.latency_ms < 900
 
 
+def test_a_kept_candidate_without_a_time_is_timed_and_not_made(
+    source: Path, data: Dataset, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    report, _ = run(source, data, tmp_path, max_size=50_000)
+    api.bench(report.models[0].path, out=tmp_path / "bench.json", runs=20)
+    monkeypatch.setattr(making, "run_recipe", lambda *_: pytest.fail("a candidate was made again"))
+    board, _ = run(source, data, tmp_path, max_latency=1e6, board=str(tmp_path / "bench.json"), overwrite=True)
+    reported = json.loads((tmp_path / "bench.json").read_text())["models"][0]["latency_ms"]["median"]
+    assert board.search.picked.latency_ms == pytest.approx(reported)
+    timed, _ = run(source, data, tmp_path, max_latency=1e6, overwrite=True)
+    assert timed.search.picked.latency_ms != board.search.picked.latency_ms
+    assert timed.search.picked.candidate.cpu == describe_machine().processor
+    again, _ = run(source, data, tmp_path, max_latency=2e6, overwrite=True)
+    assert again.search.picked.latency_ms == timed.search.picked.latency_ms, "once is enough"
+
+
 def test_settings_that_do_not_go_with_a_step_leave_it_out(source: Path, data: Dataset, tmp_path: Path) -> None:
     report, _ = run(source, data, tmp_path, max_size=100_000, rounding="nearest")
     assert report.search.holds
@@ -193,7 +209,7 @@ def test_a_size_out_of_reach_ends_with_the_smallest_network_that_can_be_made(dat
     report, _ = run(tmp_path / "net.keras", data, tmp_path / "out", max_size=2_000, shrink_epochs=1, trials=5)
     found = report.search
     # 8 of 32 channels stay: (8 x 8 x 27 x 8 + 4 x 4 x 72 x 8 + 8 x 3) of (8 x 8 x 27 x 32 + 4 x 4 x 288 x 32 + 32 x 3)
-    assert [one.candidate.name for one in found.candidates] == ["int8", "int4", "shrink88-int8", "shrink88-qat-int8"]
+    assert [one.candidate.name for one in found.candidates] == ["int8", "int4", "shrink88-int8"]
     assert (found.refused, found.suggested) == ((), 0)
     assert found.candidates[found.nearest[0]].size_bytes == min(one.size_bytes for one in found.candidates)
 

@@ -85,7 +85,7 @@ def test_it_stops_when_done(tmp_path: Path) -> None:
     study.enqueue([{"score": float(score)} for score in range(5)])
     study.run(bowl, done=lambda finished: any(one.score == 2 for one in finished))
     assert [one.score for one in study.finished()] == [0, 1, 2]
-    study.run(bowl, done=never, seconds=0)
+    assert not study.run(bowl, done=never, seconds=0), "the time was over before the end"
     assert len(study.finished()) == 3
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import re
 from pathlib import Path
 from typing import Any
@@ -24,6 +25,7 @@ from edgeclf.compression.pipeline.stage_cache import StageCheckpoints
 from edgeclf.compression.steps import latency_goal, shrinking
 from edgeclf.compression.steps.candidate import export_candidate
 from edgeclf.compression.steps.criteria import CRITERIA
+from edgeclf.compression.steps.fine_tune import FineTuningData, automatic_batch, fine_tune, recent_statistics
 from edgeclf.compression.steps.latency_goal import time_int8
 from edgeclf.compression.steps.shrink import choose_shrink
 from edgeclf.compression.steps.shrinking import draw_batches
@@ -78,13 +80,17 @@ def test_the_options_stand_for_one_goal() -> None:
     assert choose_shrink("0.75") == Shrink(0.75)
     assert choose_shrink(target_macs=1000) == Shrink(target_macs=1000)
     assert choose_shrink(target_latency=0.5) == Shrink(target_latency=0.5)
+    assert choose_shrink(target_macs=9, target_size=10_000) == Shrink(target_macs=9, target_size=10_000)
     for options, words in [
         (["--shrink", "0.5", "--target-macs", "9"], "--shrink and --target-macs are goals of the same step"),
         (
             ["--shrink", "1.5"],
             r"shrink must be between 0 and 1 \(the fraction of multiply-accumulates that go\), got 1.5",
         ),
-        (["--target-latency", "0"], "target_latency must be 0.001 milliseconds or more, got 0"),
+        (["--target-latency", "0ms"], "--target-latency must be above 0 and finite, got '0ms'"),
+        (["--target-latency", "0.5us"], "target_latency must be 0.001 milliseconds or more, got 0.0005"),
+        (["--target-size", "100"], "--target-size takes a size with its unit, such as 300KB or 95568B, got '100'"),
+        (["--target-latency", "5ms", "--target-size", "9KB"], "--target-latency and --target-size are goals of the"),
         (["--shrink", "0.5", "--set", "shrink_criterion=taylr"], "unknown criterion of shrink 'taylr'.*'taylor'"),
         (["--shrink", "0.5", "--set", "shrink_multiple=0"], "multiple of shrink must be at least 1, got 0"),
     ]:
@@ -134,6 +140,62 @@ def test_a_network_is_refused_before_anything_is_trained() -> None:
     )
     with pytest.raises(InputError, match="batch-norm needs a batch normalization with a scale behind bare"):
         Shrink(criterion="batch-norm", minimum=2).check(prepare_network(float_network(bare)))
+
+
+def test_no_batch_of_few_images_decides_what_a_channel_is_worth() -> None:
+    data = dataclasses.replace(colored_squares.dataset(), splits={"train": colored_squares.split(43, 0)})
+    drawn = [len(labels) for _, labels in draw_batches(data.splits["train"], prepared(), 0)]
+    assert drawn == [43, 43, 43], "of 129 images, not 64, 64 and 1"
+
+
+@pytest.mark.parametrize(("epochs", "rounds"), [(0, 3), (1, 1), (2, 2), (3, 2), (4, 3), (30, 3)])
+def test_each_round_is_followed_by_training(epochs: int, rounds: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    trained: list[int] = []
+    monkeypatch.setattr(shrinking, "fine_tune", lambda *_, epochs, **__: trained.append(epochs))
+    network = prepare_network(float_network(two_layers(64)))
+    settings = {"shrink_epochs": epochs, "shrink_multiple": 1}
+    step = with_settings(Recipe((Shrink(0.6),)), settings).steps[0]
+    step.apply(network, StepContext(original=network, data=colored_squares.dataset()))
+    assert len(trained) == rounds
+    assert sum(trained) == epochs
+    assert trained[-1] >= epochs / 2
+    assert min(trained) > 0 or epochs == 0
+    # what is skipped, since the first round went far enough already, leaves its training to the last one
+    trained.clear()
+    step = with_settings(Recipe((Shrink(0.05),)), settings | {"shrink_multiple": 32}).steps[0]
+    step.apply(network, StepContext(original=network, data=colored_squares.dataset()))
+    assert sum(trained) == epochs
+
+
+def test_few_images_make_small_batches_and_recent_statistics() -> None:
+    # 30 epochs of 64,000 images make 6000 steps of 320, so 128 are enough; of 10,000 they make 2,343 of 128
+    assert [automatic_batch(images, 6000) for images in (64_000, 25_600, 25_599, 12_800, 12_799, 100)] == [
+        *(128, 128, 64, 64, 32, 32)
+    ]
+    assert automatic_batch(2_560, 600) == 128
+    context = StepContext(original=prepared(), data=colored_squares.dataset())
+    assert FineTuningData.from_step(Shrink(), context).batches.batch_size == 32
+    named = with_settings(Recipe((Shrink(),)), {"shrink_batch_size": 100}).steps[0]
+    assert FineTuningData.from_step(named, context).batches.batch_size == 100
+    model = prepared().model
+    layer = model.get_layer("first_bn")
+    layer.momentum = 0.999
+    with recent_statistics(model, 200):
+        assert layer.momentum == pytest.approx(0.95)
+    assert layer.momentum == 0.999
+    with recent_statistics(model, 20):
+        assert layer.momentum == 0.9, "two steps would be too few"
+    layer.momentum = 0.8
+    with recent_statistics(model, 20):
+        assert layer.momentum == 0.8
+    # and they are those of the images that it was trained on
+    layer.momentum = 0.999
+    mean, gamma = np.full(8, 1e6), layer.get_weights()[0]
+    layer.set_weights([gamma, layer.get_weights()[1], mean, np.ones(8)])
+    fine_tune(model, FineTuningData.from_step(Shrink(), context), label="short", epochs=10, learning_rate=1e-6)
+    # 40 steps of which each leaves 90 % of the mean before it, not 99.9 %
+    assert (np.abs(layer.get_weights()[2]) < 1e5).all()
+    assert layer.momentum == 0.999
 
 
 def test_each_criterion_misses_a_silent_channel_least_and_follows_its_paper() -> None:

@@ -76,7 +76,7 @@ class CompressKeywords(TypedDict, total=False):
     shrink_minimum: int
     shrink_learning_rate: float
     shrink_epochs: int | None
-    shrink_batch_size: int
+    shrink_batch_size: int | None
     shrink_distill: float
     shrink_augment: str
     shrink_unaugmented_epochs: float
@@ -86,8 +86,8 @@ class CompressKeywords(TypedDict, total=False):
     learning_rate: float
     prune_epochs: int | None
     epochs: int | None
-    prune_batch_size: int
-    batch_size: int
+    prune_batch_size: int | None
+    batch_size: int | None
     prune_distill: float
     distill: float
     prune_augment: str
@@ -97,13 +97,13 @@ class CompressKeywords(TypedDict, total=False):
     cluster_clusters: int
     cluster_learning_rate: float
     cluster_epochs: int | None
-    cluster_batch_size: int
+    cluster_batch_size: int | None
     cluster_distill: float
     cluster_augment: str
     cluster_unaugmented_epochs: float
     qat_learning_rate: float
     qat_epochs: int | None
-    qat_batch_size: int
+    qat_batch_size: int | None
     qat_distill: float
     qat_augment: str
     qat_unaugmented_epochs: float

@@ -88,8 +88,10 @@ OPTIONS = (
     Option("target_macs", "Shrink to so many multiply-accumulates.", metavar="N", minimum=1, panel=_STEPS),
     Option(
         "target_latency",
-        "Shrink until the int8 model takes so long on this machine, one thread.",
-        metavar="MS",
+        "Shrink until the int8 model takes so long on this machine, one thread, such as 5ms.",
+        metavar="TIME",
+        type=str,
+        parse=parse_milliseconds,
         panel=_STEPS,
     ),
     Option(

@@ -135,7 +135,7 @@ class Study:
         done: Callable[[Sequence[Finished]], bool],
         suggestions: int = 0,
         seconds: float | None = None,
-    ) -> None:
+    ) -> bool:
         """Evaluate trials until `done`, or until nothing is left to do.
 
         A worker that finds nothing to do, while others work on a shared study, waits for what they find: if one of them
@@ -147,9 +147,14 @@ class Study:
             done: asked before each trial whether what is finished suffices.
             suggestions: trials in the whole study, of all workers, that the sampler may suggest.
             seconds: after which no other trial begins; None: no limit.
+
+        Returns:
+            whether it came to its end before `seconds` were over.
         """
         deadline = None if seconds is None else time.monotonic() + seconds
-        while not done(self.finished()) and (deadline is None or time.monotonic() < deadline):
+        while not done(self.finished()):
+            if deadline is not None and time.monotonic() >= deadline:
+                return False
             self._revive()
             waiting = any(trial.state.name == "WAITING" for trial in self._trials())
             left = suggestions - sum(map(is_suggested, self._trials()))
@@ -158,7 +163,8 @@ class Study:
             elif self.running():
                 time.sleep(min((self._heartbeat or 1) / 2, LONGEST_WAIT))
             else:
-                return
+                break
+        return True
 
     def retry_unfinished(self) -> None:
         """Let trials be tried again that a process left which is not there any more; they keep their place.

@@ -61,6 +61,7 @@ class Finished:
         reason: of another one.
         reported: intermediate scores by step.
         free: whether nothing was tried in it (see `Evaluation` and `RefusedTrialError`).
+        ended: when, in seconds since 1970 by the clock of the machine that evaluated it.
     """
 
     number: int
@@ -72,6 +73,7 @@ class Finished:
     reason: str = ""
     reported: Mapping[int, float] = field(default_factory=dict)
     free: bool = False
+    ended: float = 0.0
 
 
 def read_finished(trial: FrozenTrial) -> Finished | None:
@@ -93,6 +95,7 @@ def read_finished(trial: FrozenTrial) -> Finished | None:
         reason="" if state in ("complete", "pruned") else reason,
         reported=dict(trial.intermediate_values),
         free=bool(trial.user_attrs.get(FREE)),
+        ended=0.0 if trial.datetime_complete is None else trial.datetime_complete.timestamp(),
     )
 
 

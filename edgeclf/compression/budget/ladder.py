@@ -28,7 +28,7 @@ FLOAT_LAYERS = (1, 3)
 TRIED_STEPS = ("shrink", "qat")
 MOST_SHRUNK = 0.95
 _ROUND = 0.05
-_TIME_NOISE = 1.1
+TIME_NOISE = 1.1
 """Times are taken to break their limit for good where they do so by more than this factor."""
 
 
@@ -100,13 +100,15 @@ def make_ladder(means: Means, budget: Budget, plain: Measured) -> tuple[Rung, ..
     if as_large and budget.max_drop is not None:
         rungs += _with_steps(means, ("qat",))
     for shrunk in _list_shrunk(means, budget, plain) if wanted > 0 else ():
-        rungs += _with_steps(means, ("shrink",), shrunk) + _with_steps(means, ("shrink", "qat"), shrunk)
+        rungs += _with_steps(means, ("shrink",), shrunk)
+        # rounding that was trained with changes neither size nor time
+        rungs += _with_steps(means, ("shrink", "qat"), shrunk) if budget.max_drop is not None else []
     return tuple({str(rung.to_dict()): rung for rung in rungs}.values())
 
 
 def needed_shrink(budget: Budget, plain: Measured) -> float:
     """Return the fraction of the network that has to go whatever the noise of a time is; 0: none."""
-    return _shrink(budget, plain, _TIME_NOISE)
+    return _shrink(budget, plain, TIME_NOISE)
 
 
 def wanted_shrink(budget: Budget, plain: Measured) -> float:
@@ -134,10 +136,11 @@ def _list_shrunk(means: Means, budget: Budget, plain: Measured) -> list[dict[str
 
 
 def _shrinks_to_size(means: Means, budget: Budget, plain: Measured) -> bool:
-    """Return whether the file's size is all that shrinking is for, and nothing else was given for it."""
+    """Return whether the file's size is all that shrinking is for, nothing else was given, and it seems in reach."""
     fast = budget.max_latency is None or not plain.latency_ms or plain.latency_ms <= budget.max_latency
     free = _find_given(means.settings, "shrink_fraction") is None and "shrink_target_size" in setting_types()
-    return fast and free and budget.max_size is not None and plain.size_bytes > budget.max_size
+    near = 0 < wanted_shrink(budget, plain) <= means.most_shrunk
+    return fast and free and near and budget.max_size is not None and plain.size_bytes > budget.max_size
 
 
 def make_space(means: Means, budget: Budget, plain: Measured) -> Space:

@@ -21,6 +21,6 @@ def count_looks(recipe: Recipe, context: StepContext) -> int:
     for step in recipe.steps:
         training = getattr(step, "training", None)
         if step.trains and training is not None:
-            steps = FineTuningData.from_context(training, context).steps
+            steps = FineTuningData.from_step(step, context).steps
             looks += step.count_networks(automatic_epochs(training.epochs, steps, step.target_steps))
     return max(1, looks)

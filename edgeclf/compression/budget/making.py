@@ -63,6 +63,11 @@ class CandidateMaker:
         return self._contexts[self._plan.calibration]
 
     @property
+    def board_models(self) -> list[dict[str, Any]] | None:
+        """What times are estimated from, JSON's own types; None: nothing is."""
+        return None if self._board is None else [model.to_dict() for model in self._board.models]
+
+    @property
     def latency_from(self) -> str:
         """What times are from, in words; empty: they are not measured."""
         if self._board is not None:
@@ -81,8 +86,8 @@ class CandidateMaker:
         """
         key = self._key(rung)
         kept = self.store.load(key)
-        if kept is not None and (kept.measured.timed or not self._times):
-            return self._time_here(key, kept)
+        if kept is not None:
+            return self._time_again(key, kept)
         recipe, context = Recipe.from_dict(rung.recipe), self._context(rung.calibration)
         cache = StageCache(self._identity(rung.calibration), self.store.stages)
         try:
@@ -111,17 +116,25 @@ class CandidateMaker:
         self.store.save(key, Stored(measured, content, file, candidate.record("")))
         return measured
 
-    def _time_here(self, key: str, kept: Stored) -> Measured:
-        """Return the figures of a kept candidate; where a limit needs its time, that is one of this processor."""
-        before = kept.measured
-        compared = self._budget.max_latency is not None and self._board is None
-        if not compared or before.cpu in ("", describe_machine().processor):
+    def _time_again(self, key: str, kept: Stored) -> Measured:
+        """Return the figures of a kept candidate, with the time that this search needs: the board's, or this machine's.
+
+        A time that this processor has taken is kept, so that a search that was killed goes on as it would have.
+        """
+        before, file = kept.measured, ModelFile(kept.content, kept.file)
+        if self._board is not None:
+            estimate = self._estimate(file) if file.is_tflite else None
+            return dataclasses.replace(before, latency_ms=estimate, cpu="", speed=None)
+        if before.speed is None and before.latency_ms is not None:  # that was a board's
+            before = dataclasses.replace(before, latency_ms=None, timed=False)
+        compared = self._budget.max_latency is not None and before.cpu not in ("", describe_machine().processor)
+        if not compared and (before.timed or not self._times):
             return before
-        speed = self._meter.measure(ModelFile(kept.content, kept.file))
+        speed = self._meter.measure(file)
         if speed is None:
             return before
         measured = dataclasses.replace(
-            before, latency_ms=speed.median_ms, cpu=speed.cpu, speed=speed, host=platform.node()
+            before, latency_ms=speed.median_ms, cpu=speed.cpu, speed=speed, host=platform.node(), timed=True
         )
         model = kept.record["model"]
         notes = [note for note in model.get("notes", ()) if not note.startswith(FLOAT_COST)]  # on the other processor
@@ -211,6 +224,4 @@ class CandidateMaker:
         # the draw itself need not be made to know the key: the plan decides it
         plan = dataclasses.replace(self._plan, calibration=rung.calibration)
         identity = describe_inputs(self._origin, plan, self.context)
-        if self._budget.board is not None:
-            identity["board"] = self._board and [model.to_dict() for model in self._board.models]
         return StageCache(identity).candidate_key(Recipe.from_dict(rung.recipe))

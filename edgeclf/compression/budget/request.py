@@ -17,6 +17,7 @@ from edgeclf.compression.pipeline.plan import CompressPlan
 from edgeclf.compression.pipeline.request import check_request, find_folder, hold_folders
 from edgeclf.compression.recipe import Recipe
 from edgeclf.compression.step import STEPS
+from edgeclf.compression.steps.shrink import Shrink
 from edgeclf.errors import InputError
 from edgeclf.extras import require
 from edgeclf.keras_files.loading import locate_network
@@ -73,6 +74,10 @@ class SearchPlan:
                 f"the search for a budget chooses itself how much is shrunk; leave {goal} out, or name the recipes "
                 "that are to be tried with --recipe"
             )
+        if self.fixed and self.budget.trials not in (0, Budget.trials):
+            raise InputError(
+                f"--trials {self.budget.trials}: only the recipes that are named are tried; leave one of the two out"
+            )
         if self.budget.max_drop is not None and self.compress.unlabelled:
             raise InputError(
                 "--max-drop needs labels that are the network's classes; leave --unlabelled out, or judge by size and "
@@ -90,8 +95,10 @@ def choose_bases(asked: Asked, budget: Budget) -> tuple[Recipe, ...]:
     """
     named = next((kind for kind, value in asked.steps.items() if value is not None and value is not False), None)
     if named is not None:
+        step = asked.steps[named]
+        option = f"--{named}" if not isinstance(step, Shrink) else step.options
         raise InputError(
-            f"the search for a budget chooses the steps itself; leave --{named} out, or name the recipes that are to "
+            f"the search for a budget chooses the steps itself; leave {option} out, or name the recipes that are to "
             "be tried with --recipe"
         )
     if asked.recipes is None and not asked.formats:

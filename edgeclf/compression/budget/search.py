@@ -8,14 +8,14 @@ from __future__ import annotations
 
 import dataclasses
 import time
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 from edgeclf.atomic import check_writable
 from edgeclf.compression.budget.frontier import pick
 from edgeclf.compression.budget.judging import Judge, Judged, Measured, images_to_prove
-from edgeclf.compression.budget.ladder import Rung, make_ladder, make_space, recipe_of
+from edgeclf.compression.budget.ladder import TIME_NOISE, Rung, make_ladder, make_space, recipe_of
 from edgeclf.compression.budget.limits import LIMITS, Budget
 from edgeclf.compression.budget.looks import count_looks
 from edgeclf.compression.budget.making import CandidateMaker
@@ -73,7 +73,7 @@ def search(plan: SearchPlan, progress: Progress = SILENT, images: Images = None)
         maker = CandidateMaker(origin, compress, context, plan.budget, folder / identity[:16])
         work = _Work(plan, loaded, context, maker, progress)
         study = _open(work, folder, identity)
-        work.run(study)
+        ended = work.run(study)
         storage = None if plan.budget.storage is None else show_url(plan.budget.storage)
         found = Found(
             budget=dataclasses.replace(plan.budget, storage=storage),
@@ -81,6 +81,7 @@ def search(plan: SearchPlan, progress: Progress = SILENT, images: Images = None)
             refused=(*work.refused, *_refused(study.finished())),
             suggested=sum(1 for one in study.finished() if one.plan is None and one.record is not None),
             provable_drop=work.provable_drop,
+            ended=ended,
             notes=(JUDGED_BY,) if plan.budget.max_drop is not None and plan.budget.judge == "interval" else (),
         )
         return write_result(found, maker, out, overwrite=compress.overwrite, began=began)
@@ -103,7 +104,10 @@ def _open(work: _Work, folder: Path, identity: str) -> Study:
     budget, plan = work.plan.budget, work.plan.compress
     asked = {
         "identity": identity,
-        "limits": [getattr(budget, name) for name in (*LIMITS, "judge", "board")],
+        "limits": [getattr(budget, name) for name in (*LIMITS, "judge")],
+        # what is in the report: another one of the same name has other times
+        "board": work.maker.board_models,
+        "named": work.plan.named,
         "recipes": [recipe.to_dict() for recipe in plan.recipes],
         "settings": dict(work.plan.settings),
         "fixed": work.plan.fixed,
@@ -134,8 +138,8 @@ class _Work:
         correct = self.context.float_correct
         return None if correct is None or self.budget.max_drop is None else len(correct)
 
-    def run(self, study: Study) -> None:
-        """Try recipes until one holds the budget, or there are no more."""
+    def run(self, study: Study) -> bool:
+        """Try recipes until one holds the budget, or there are no more; returns False where the hours ended before."""
         provable = self._check_provable()
         bases = self.plan.compress.recipes
         means, refused = find_means(self.plan, self.context, kind=self.loaded.kind, provable=provable)
@@ -157,6 +161,7 @@ class _Work:
 
         def evaluate(asked: Asked) -> Evaluation:
             rung = recipe_of(asked.suggest(space), means) if asked.plan is None else Rung.from_dict(dict(asked.plan))
+            self._check_shape(rung, study.finished())
             self._check_look(rung, study.finished())
             measured = self.maker.make(rung)
             self._check_processor(study, measured)
@@ -164,7 +169,7 @@ class _Work:
             self._log(alone)
             return Evaluation(alone.worst, measured.to_dict())
 
-        study.run(
+        return study.run(
             evaluate,
             done=lambda finished: pick(self.judge(finished)) is not None,
             suggestions=self.budget.trials if space else 0,
@@ -199,6 +204,21 @@ class _Work:
             "pictures that were never seen"
         )
         return False
+
+    def _check_shape(self, rung: Rung, finished: Sequence[Finished]) -> None:
+        """Refuse a recipe before it is trained if a network of the same widths is too large or too slow already."""
+        recipe = Recipe.from_dict(rung.recipe)
+        if not any(step.kind == "shrink" for step in recipe.steps):
+            return
+        shape = _shape_of(rung.recipe)
+        for one in Judge(self.budget).judge(_measured(finished)):
+            found, limit = one.candidate, self.budget.max_latency
+            slow = limit is not None and found.latency_ms is not None and found.latency_ms > TIME_NOISE * limit
+            if ("max_size" in one.breaks or slow) and _shape_of(found.recipe) == shape:
+                raise RefusedTrialError(
+                    f"{recipe.name}: {found.name}, whose layers are as wide, is too {'slow' if slow else 'large'}",
+                    free=True,
+                )
 
     def _check_look(self, rung: Rung, finished: Sequence[Finished]) -> None:
         """Refuse a recipe before it is trained if no result of it could be proven any more."""
@@ -237,8 +257,16 @@ class _Work:
         self.progress.info(f"{found.label}: {', '.join(parts)}")
 
 
+def _shape_of(recipe: Mapping[str, Any]) -> dict[str, Any]:
+    """Return what decides about size and time of a recipe's file, of its plain values: not how it was trained."""
+    steps = [{key: value for key, value in step.items() if key != "training"} for step in recipe["steps"]]
+    return {**recipe, "steps": [step for step in steps if step["kind"] != "qat"]}
+
+
 def _measured(finished: Sequence[Finished]) -> list[Measured]:
-    return [Measured.from_dict(dict(one.record)) for one in finished if one.record is not None]
+    """Return the candidates in the order in which they were finished: what was judged is not judged anew by others."""
+    ordered = sorted(finished, key=lambda one: (one.ended, one.number))
+    return [Measured.from_dict(dict(one.record)) for one in ordered if one.record is not None]
 
 
 def _refused(finished: Sequence[Finished]) -> tuple[Refused, ...]:

@@ -66,7 +66,7 @@ class CandidateStore:
         write_text(self._record(key), write_json(values) + "\n")
 
     def remove_stages(self) -> None:
-        """Remove the weights of finished trainings, which only a search that was killed needs."""
+        """Remove the weights of finished trainings, which only a search that goes on needs."""
         shutil.rmtree(self.stages, ignore_errors=True)
 
     def _model(self, key: str) -> Path:

@@ -34,13 +34,14 @@ from edgeclf.training.run_record import count_in_training
 
 @dataclass(frozen=True)
 class Found:
-    """What a search has found; see `SearchReport`."""
+    """What a search has found; see `SearchReport`. `ended`: nothing was left to try, or one holds the budget."""
 
     budget: Budget
     judged: tuple[Judged, ...]
     refused: tuple[Refused, ...]
     suggested: int
     provable_drop: float | None
+    ended: bool
     notes: tuple[str, ...]
 
 
@@ -82,7 +83,8 @@ def write_result(found: Found, maker: CandidateMaker, out: Path, *, overwrite: b
             notes += (SELECTED,)
     report = dataclasses.replace(report, seconds=round(time.monotonic() - began, 1))
     write_text(out / f"{context.name}-search.json", report.to_json(indent=1) + "\n")
-    maker.store.remove_stages()
+    if found.ended:
+        maker.store.remove_stages()
     return CompressReport(models, notes, count_in_training(data) if data else {}, search=report)
 
 

@@ -28,7 +28,7 @@ def cluster(network: FloatNetwork, step: Cluster, context: StepContext) -> Float
     Raises:
         InputError: there is nothing to cluster.
     """
-    data = FineTuningData.from_context(step.training, context)
+    data = FineTuningData.from_step(step, context)
     names = choose_layers(network.model, step.clusters)
     settings: dict[str, Any] = {
         "number_of_clusters": step.clusters,

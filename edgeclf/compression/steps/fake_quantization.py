@@ -46,7 +46,7 @@ def train_quantized(network: FloatNetwork, step: QuantizeAware, context: StepCon
         InputError: there are no images.
         NoQuantizerError: a layer cannot be quantized.
     """
-    data = FineTuningData.from_context(step.training, context)
+    data = FineTuningData.from_step(step, context)
     if context.calibration_images is None:
         raise InputError("quantization-aware training needs calibration images; name them with --data")
     network = make_quantizable(network)

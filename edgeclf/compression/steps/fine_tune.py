@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import contextlib
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -27,6 +28,9 @@ from edgeclf.training.schedule import WarmupCosine
 VALIDATION_IMAGES = 2000
 """At most so many validation images choose the best epoch."""
 FEWEST_EPOCHS, MOST_EPOCHS = 3, 30
+SHORTEST_MOMENTUM = 0.9
+BATCHES = 128, 64, 32
+"""Images a step that are chosen from where the settings leave that open."""
 
 
 @dataclass(frozen=True)
@@ -52,12 +56,17 @@ class FineTuningData:
     checkpoints: Checkpoints | None = None
 
     @classmethod
-    def from_context(cls, training: FineTuning, context: StepContext) -> FineTuningData:
+    def from_step(cls, step: Any, context: StepContext) -> FineTuningData:
         """Prepare the images of a training.
+
+        Args:
+            step: its `training` has the settings.
+            context: has the images.
 
         Raises:
             InputError: there are no images.
         """
+        training: FineTuning = step.training
         data = context.data
         if data is None:
             raise InputError("fine-tuning needs training images; name them with --data")
@@ -65,7 +74,7 @@ class FineTuningData:
         batches = TrainingBatches(
             split=data.splits["train"],
             classes=len(data.class_names),
-            batch_size=training.batch_size,
+            batch_size=training.batch_size or automatic_batch(len(data.splits["train"]), step.target_steps),
             recipe=replace(augmentation, flip=augmentation.flip and context.flip),
             balance=context.balance,
             seed=context.seed,
@@ -107,6 +116,14 @@ class FineTuningData:
     def _teach(self, pixels: Any) -> Any:
         predictions = self.teacher.on_pixels(pixels)
         return predictions if gives_probabilities(self.teacher.model) else tf.nn.softmax(predictions)
+
+
+def automatic_batch(images: int, target_steps: int) -> int:
+    """Return the images a step: the most of `BATCHES` of which `MOST_EPOCHS` epochs make `target_steps` steps.
+
+    With few photos it is steps that a short training lacks.
+    """
+    return next((size for size in BATCHES if MOST_EPOCHS * images >= target_steps * size), BATCHES[-1])
 
 
 def automatic_epochs(epochs: int | None, steps: int, target_steps: int) -> int:
@@ -158,10 +175,10 @@ def fine_tune(
     tf_keras.utils.set_random_seed(data.batches.seed)
     steps = data.steps
     schedule = WarmupCosine(learning_rate, epochs * steps, min(steps, epochs * steps // 10))
-    model.compile(tf_keras.optimizers.Adam(schedule), loss_of(data.teacher.model))
     score = _scorer(model, data)
     best, kept = (score(), model.get_weights()) if keep_from == 0 else (-1.0, None)
-    with data.progress.task(label, epochs * steps) as task:
+    with data.progress.task(label, epochs * steps) as task, recent_statistics(model, epochs * steps):
+        model.compile(tf_keras.optimizers.Adam(schedule), loss_of(data.teacher.model))
         reporter = _Reporter(task)
         for epoch in range(epochs):
             model.fit(
@@ -185,6 +202,28 @@ def fine_tune(
         model.set_weights(kept)
     if data.checkpoints is not None:
         data.checkpoints.save(label, model.get_weights())
+
+
+@contextlib.contextmanager
+def recent_statistics(model: Any, steps: int) -> Iterator[None]:
+    """Let the statistics of batch normalizations cover no more than a tenth of a training of `steps` steps.
+
+    Those of keras.applications cover a hundred or a thousand (a momentum of 0.99 or 0.999), of which a short training
+    leaves most as they were before channels went. The momenta are put back at the end.
+    """
+    most = max(SHORTEST_MOMENTUM, 1 - 10 / max(1, steps))
+    before = [
+        (layer, layer.momentum)
+        for layer in model.submodules
+        if isinstance(layer, tf_keras.layers.BatchNormalization) and layer.momentum > most
+    ]
+    for layer, _ in before:
+        layer.momentum = most
+    try:
+        yield
+    finally:
+        for layer, momentum in before:
+            layer.momentum = momentum
 
 
 def _restore(model: Any, checkpoints: Checkpoints | None, label: str) -> bool:

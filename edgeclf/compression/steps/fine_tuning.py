@@ -16,7 +16,7 @@ class FineTuning(Record):
     Args:
         learning_rate: peak of the cosine for Adam.
         epochs: passes over the training split; None: chosen by its size.
-        batch_size: images a step.
+        batch_size: images a step; None: as many as leave enough steps (see `fine_tune.automatic_batch`).
         distill: fraction of the float network's own probabilities in the training targets (Hinton et al., 2015,
             arXiv:1503.02531); 0: labels alone.
         augment: level of the augmentation.
@@ -29,7 +29,7 @@ class FineTuning(Record):
 
     learning_rate: float = 2e-4
     epochs: int | None = None
-    batch_size: int = 128
+    batch_size: int | None = 128
     distill: float = 0.7
     augment: str = "light"
     unaugmented_epochs: float = 0.4
@@ -39,7 +39,7 @@ class FineTuning(Record):
             raise InputError(f"learning_rate must be above 0 and at most 1, got {self.learning_rate:g}")
         if self.epochs is not None and self.epochs < 0:
             raise InputError(f"epochs must be at least 0, got {self.epochs}")
-        if self.batch_size < 1:
+        if self.batch_size is not None and self.batch_size < 1:
             raise InputError(f"batch_size must be at least 1, got {self.batch_size}")
         for name in ("distill", "unaugmented_epochs"):
             if not 0 <= getattr(self, name) <= 1:

@@ -66,7 +66,8 @@ def find_macs_for_latency(
         context: for the export.
 
     Returns:
-        the most multiply-accumulates found within `target_ms`; those of `network` itself where it is.
+        the goal by which `choose_channels` finds the largest network within `target_ms`; the multiply-accumulates of
+        `network` itself where it is.
 
     Raises:
         InputError: the smallest network takes longer.
@@ -81,6 +82,7 @@ def find_macs_for_latency(
         return times[key]
 
     low, high = graph.macs(smallest_network(graph, widths)), graph.macs()
+    goal = low
     with context.progress.task("searching a width by time", CANDIDATES + 2) as task:
         if time_with(graph.everything) <= target_ms:
             return high
@@ -96,13 +98,14 @@ def find_macs_for_latency(
             middle = round(math.sqrt(low * high))
             kept = choose_channels(graph, scores, Goals(middle), widths)
             if time_with(kept) <= target_ms:
-                low = max(low, graph.macs(kept))
+                # not what it has: by that goal other channels might be chosen, which nobody has timed
+                low, goal = max(low, graph.macs(kept)), middle
             else:
                 high = min(middle, graph.macs(kept))
             task.advance(1)
             if high - low < 0.01 * high:
                 break
-    return low
+    return goal
 
 
 def time_int8(network: FloatNetwork, context: StepContext) -> float:

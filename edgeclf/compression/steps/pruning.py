@@ -36,7 +36,7 @@ def prune(network: FloatNetwork, step: Prune, context: StepContext) -> FloatNetw
     Raises:
         InputError: the network cannot be pruned so far.
     """
-    data = FineTuningData.from_context(step.training, context)
+    data = FineTuningData.from_step(step, context)
     chosen, goal, notes = choose_layers(network.model, step)
     epochs = automatic_epochs(step.training.epochs, data.steps, step.target_steps)
     last = max(1, int(RISING * epochs * data.steps))

@@ -20,7 +20,7 @@ from edgeclf.errors import InputError
 from edgeclf.graph.float_network import FloatNetwork
 from edgeclf.records import Record
 
-TRAINING = FineTuning(learning_rate=1e-3)
+TRAINING = FineTuning(learning_rate=1e-3, batch_size=None)
 DEFAULT_FRACTION = 0.5
 SMALLEST = 1000
 """Bytes of a file that can be asked for; a model has more, whatever is removed."""
@@ -44,7 +44,7 @@ class Shrink(Step, Record):
         target_size: bytes that the file of the int8 model may have, instead of `fraction`, or beside `target_macs`;
             candidates are exported while channels are chosen.
         criterion: how channels are scored: `taylor`, `l1` or `batch-norm` (see `criteria`).
-        iterations: rounds in which channels go; each is followed by training.
+        iterations: rounds in which channels go; each is followed by training, so that few epochs have fewer rounds.
         multiple: of channels that a layer keeps; 1: any number. Layers that have another number, and lose nothing,
             keep it. Its default is what int8 kernels were measured to like on one x86 processor with AVX-512
             (`tools/benchmarks/channel_multiples.py` measures others).
@@ -91,6 +91,16 @@ class Shrink(Step, Record):
             if getattr(self, name) < 1:
                 raise InputError(f"{name} of shrink must be at least 1, got {getattr(self, name)}")
         find_criterion(self.criterion)
+
+    @property
+    def options(self) -> str:
+        """The options of the command that stand for the goal."""
+        named = {
+            "--target-macs": self.target_macs,
+            "--target-size": self.target_size,
+            "--target-latency": self.target_latency,
+        }
+        return " and ".join(name for name, value in named.items() if value is not None) or "--shrink"
 
     def most_fraction(self, network: FloatNetwork) -> float:
         """Return the largest fraction that can go from a network, in whole hundredths.

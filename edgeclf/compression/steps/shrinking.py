@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import functools
+import math
 from collections.abc import Iterator
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
@@ -38,28 +39,30 @@ def shrink(network: FloatNetwork, step: Shrink, context: StepContext) -> FloatNe
     Raises:
         InputError: there are no images, or the goal cannot be reached, or is a time that the network holds already.
     """
-    data = FineTuningData.from_context(step.training, context)
+    data = FineTuningData.from_step(step, context)
     model, graph = network.model, trace_shrinkable(network.model, step)
     whole, before, parameters = graph.macs(), count_goals(graph), network.model.count_params()
     widths, criterion = Widths(step.multiple, step.minimum), find_criterion(step.criterion)
     epochs = automatic_epochs(step.training.epochs, data.steps, step.target_steps)
-    goals = count_asked(graph, step)
-    for number in range(1, step.iterations + 1):
-        last = number == step.iterations
+    goals, rounds, left = count_asked(graph, step), count_rounds(epochs, step.iterations), epochs
+    for number in range(1, rounds + 1):
+        last = number == rounds
         scores = criterion.score(model, graph, draw_batches(data.batches.split, network, context.seed))
         if number == 1 or last:
             goals = _find_goals(goals, step, number, (network.with_model(model), graph, scores, widths), context)
-        kept = choose_channels(graph, scores, goals.on_the_way(before, number / step.iterations), widths)
+        kept = choose_channels(graph, scores, goals.on_the_way(before, number / rounds), widths)
         if kept.all() and not last:
             continue
         model = remove_channels(model, graph, kept)
         fine_tune(
             model,
             data,
-            label=f"shrinking to {percent(graph.macs(kept) / whole, 0)} ({number} of {step.iterations})",
-            epochs=_epochs_of_round(epochs, number, step.iterations),
+            label=f"shrinking to {percent(graph.macs(kept) / whole, 0)} ({number} of {rounds})",
+            # half of them for the last round, the rest equally over those before; one that is skipped leaves its own
+            epochs=left if last else epochs // (2 * (rounds - 1)),
             learning_rate=step.training.learning_rate,
         )
+        left -= 0 if last else epochs // (2 * (rounds - 1))
         graph = trace_channels(model)
     after = graph.macs()
     note = (
@@ -157,12 +160,11 @@ def _batches(
     split: Split, network: FloatNetwork, chosen: npt.NDArray[np.int64]
 ) -> Iterator[tuple[npt.NDArray[np.float32], npt.NDArray[np.float32]]]:
     scale, one_hot = np.float32(network.input_max / 255), np.eye(len(network.classes), dtype=np.float32)
-    for start in range(0, len(chosen), SCORED_BATCH):
-        part = np.sort(chosen[start : start + SCORED_BATCH])
+    # of nearly equal size: a criterion averages over batches, and a last one of a single image would decide
+    for part in map(np.sort, np.array_split(chosen, math.ceil(len(chosen) / SCORED_BATCH))):
         yield np.asarray(split.images[part]).astype(np.float32) * scale, one_hot[split.labels[part]]
 
 
-def _epochs_of_round(epochs: int, number: int, rounds: int) -> int:
-    """Divide the epochs: half of them for the last round, the rest equally over those before."""
-    between = epochs // (2 * (rounds - 1)) if rounds > 1 else 0
-    return between if number < rounds else epochs - between * (rounds - 1)
+def count_rounds(epochs: int, most: int) -> int:
+    """Return the rounds in which channels go: `most`, or fewer where a round would have no epoch of training."""
+    return most if epochs == 0 else max(1, min(most, 1 + epochs // 2))

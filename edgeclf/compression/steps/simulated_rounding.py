@@ -56,7 +56,7 @@ def train_rounded(network: FloatNetwork, step: QuantizeAware, context: StepConte
     Raises:
         InputError: there are no images.
     """
-    data = FineTuningData.from_context(step.training, context)
+    data = FineTuningData.from_step(step, context)
     if context.calibration_images is None:
         raise InputError("quantization-aware training needs calibration images; name them with --data")
     copy, trained = copy_model(network.model), copy_model(network.model)

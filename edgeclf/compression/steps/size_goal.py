@@ -57,7 +57,8 @@ def find_weights_for_size(
         context: for the export.
 
     Returns:
-        the most weights found whose file has at most `target_bytes`; those of `network` itself where it has.
+        the goal by which `choose_channels` finds the largest network whose file has at most `target_bytes`; the weights
+        of `network` itself where it has.
 
     Raises:
         InputError: the file of the smallest network has more.
@@ -79,7 +80,8 @@ def find_weights_for_size(
             return graph.weights()
         task.advance(1)
         least = smallest_network(graph, widths)
-        low, less = graph.weights(least), count_bytes(least)
+        goal = low = graph.weights(least)
+        less = count_bytes(least)
         if less > target_bytes:
             raise InputError(
                 f"target_size {size(target_bytes)}: the file of the smallest network with {widths.minimum} channels a "
@@ -88,8 +90,9 @@ def find_weights_for_size(
         task.advance(1)
         for _ in range(CANDIDATES):
             # a little below the line, so that what is found rather fits
-            middle = low + (high - low) * (target_bytes * (1 - _NEAR / 2) - less) / (more - less)
-            kept = choose(max(low, round(middle)))
+            asked = target_bytes * (1 - _NEAR / 2)
+            middle = max(low, round(low + (high - low) * (asked - less) / (more - less)))
+            kept = choose(middle)
             found, weights = count_bytes(kept), graph.weights(kept)
             task.advance(1)
             if found > target_bytes:
@@ -97,7 +100,8 @@ def find_weights_for_size(
             elif weights <= low:
                 break
             else:
-                low, less = weights, found
+                # not what it has: by that goal other channels might be chosen
+                low, less, goal = weights, found, middle
             if less >= target_bytes * (1 - _NEAR):
                 break
-    return low
+    return goal

@@ -1,0 +1,83 @@
+"""Which trials of a search are tried, in which order they count, and which study they belong to."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
+
+import pytest
+
+pytest.importorskip("optuna")
+pytest.importorskip("tensorflow_model_optimization")
+from edgeclf.compression.budget import search
+from edgeclf.compression.budget.judging import Judge, Measured
+from edgeclf.compression.budget.ladder import Rung
+from edgeclf.compression.budget.limits import Budget
+from edgeclf.compression.recipe import parse_recipe
+from edgeclf.search import Finished, RefusedTrialError
+
+
+def candidate(name: str = "int8", **figures: Any) -> Measured:
+    values = {"size_bytes": 100_000, "latency_ms": 1.0, "images": 5000, "lost": 40, "gained": 20} | figures
+    return Measured(parse_recipe(name).to_dict(), name, "d", 500, **values)
+
+
+def finished(number: int, measured: Measured, ended: float = 0.0) -> Finished:
+    return Finished(number, "complete", None, {}, score=1.0, record=measured.to_dict(), ended=ended)
+
+
+def test_what_is_too_large_is_not_trained_again_with_rounding() -> None:
+    def refused(name: str, *before: Measured, **limits: Any) -> str:
+        plan = SimpleNamespace(budget=Budget(**limits))
+        work = search._Work(plan, None, None, None, None)  # type: ignore[arg-type]
+        rung = Rung.of(parse_recipe(name), 500)
+        reason = ""
+        try:
+            work._check_shape(rung, [finished(number, one) for number, one in enumerate(before)])
+        except RefusedTrialError as error:
+            reason = str(error) if error.free else "costs a suggestion"
+        return reason
+
+    large, slow = candidate("shrink40-int8", size_bytes=70_000), candidate("shrink40-int8", latency_ms=0.9)
+    reason = "shrink40-qat-int8: shrink40-int8, whose layers are as wide, is too large"
+    assert refused("shrink40-qat-int8", large, max_drop=9, max_size=62_000) == reason
+    assert refused("shrink40-qat-int8", slow, max_drop=9, max_latency=0.5) == reason.replace("large", "slow")
+    # what may be noise, another width, another format, and what is lost by rounding alone are tried
+    assert not refused("shrink40-qat-int8", slow, max_drop=9, max_latency=0.85)
+    assert not refused("shrink50-qat-int8", large, max_drop=9, max_size=62_000)
+    assert not refused("shrink40-float16", large, max_drop=9, max_size=62_000)
+    assert not refused("qat-int8", candidate("int8"), max_drop=9, max_size=62_000)
+    worse = candidate("shrink40-int8", size_bytes=50_000, lost=900)
+    assert not refused("shrink40-qat-int8", worse, max_drop=9, max_size=62_000)
+
+
+def test_looks_are_counted_in_the_order_in_which_trainings_ended() -> None:
+    """A slower one that began before must not change what was concluded of a faster one."""
+    fast, slow = candidate("shrink50-int8", looks=33), candidate("shrink40-int8", looks=33)
+    ordered = search._measured([finished(0, slow, ended=20.0), finished(1, fast, ended=10.0)])
+    assert [one.name for one in ordered] == ["shrink50-int8", "shrink40-int8"]
+    budget = Budget(max_drop=9)
+    alone = Judge(budget).judge(search._measured([finished(1, fast, ended=10.0)]))
+    assert Judge(budget).judge(ordered)[0] == alone[0]
+
+
+def test_another_question_is_another_study(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(search, "open_study", lambda name, *_, **__: name)
+
+    def name_of(*, named: bool = False, board: Any = None, **limits: Any) -> Any:
+        compress = SimpleNamespace(recipes=(parse_recipe("int8"),), seed=0)
+        plan = SimpleNamespace(budget=Budget(**limits), compress=compress, settings={}, fixed=False, named=named)
+        work = SimpleNamespace(plan=plan, loaded=SimpleNamespace(name="n"), maker=SimpleNamespace(board_models=board))
+        return search._open(work, tmp_path, "identity")  # type: ignore[arg-type]
+
+    same = name_of(max_drop=1.0)
+    assert name_of(max_drop=1.0, trials=3) == same
+    others = [
+        name_of(max_drop=2.0),
+        name_of(max_drop=1.0, named=True),
+        name_of(max_drop=1.0, board=[{"macs": 1}]),
+        # the same file, written anew
+        name_of(max_drop=1.0, board=[{"macs": 2}]),
+    ]
+    assert len({same, *others}) == 5
