@@ -16,13 +16,16 @@ import tf_keras
 from network_builds import float_network
 from typer.testing import CliRunner
 
+import edgeclf
 from edgeclf.artifact.macs import count_macs, parameter_tensors
 from edgeclf.artifact.model_file import ModelFile
 from edgeclf.cli.main import app
 from edgeclf.compression import Recipe, Shrink, StepContext, parse_recipe
 from edgeclf.compression.choice import Asked, choose_recipes, with_settings
+from edgeclf.compression.pipeline import budget as pipeline_budget
 from edgeclf.compression.pipeline.stage_cache import StageCheckpoints
 from edgeclf.compression.steps import latency_goal, shrinking
+from edgeclf.compression.steps import shrink as shrink_step
 from edgeclf.compression.steps.candidate import export_candidate
 from edgeclf.compression.steps.criteria import CRITERIA
 from edgeclf.compression.steps.fine_tune import FineTuningData, automatic_batch, fine_tune, recent_statistics
@@ -35,6 +38,7 @@ from edgeclf.graph.float_network import FloatNetwork
 from edgeclf.graph.prepared_network import prepare_network
 from edgeclf.graph.trace_channels import trace_channels
 from edgeclf.inference.classifier import Classifier
+from edgeclf.training.budget.limits import Limits
 
 layers = tf_keras.layers
 FINE: dict[str, Any] = {
@@ -54,6 +58,8 @@ FINE: dict[str, Any] = {
     [
         *("shrink50-int8", "shrink12.5-qat-int8", "shrinkto6200000-int8", "shrink2.5ms-float16"),
         *(
+            "shrinktozero2-int8",
+            "shrinktomcu-qat-int8",
             "shrinkto100kb-int8",
             "shrinkto47.784kb-int8",
             "shrinkto1234567.891kb-int8",
@@ -89,6 +95,8 @@ def test_the_options_stand_for_one_goal() -> None:
         ),
         (["--target-latency", "0ms"], "--target-latency must be above 0 and finite, got '0ms'"),
         (["--target-latency", "0.5us"], "target_latency must be 0.001 milliseconds or more, got 0.0005"),
+        (["--for", "zero"], "unknown board 'zero'.*'zero2'"),
+        (["--for", "zero2", "--shrink", "0.5"], "--shrink and --for are goals of the same step"),
         (["--target-size", "100"], "--target-size takes a size with its unit, such as 300KB or 95568B, got '100'"),
         (["--target-latency", "5ms", "--target-size", "9KB"], "--target-latency and --target-size are goals of the"),
         (["--shrink", "0.5", "--set", "shrink_criterion=taylr"], "unknown criterion of shrink 'taylr'.*'taylor'"),
@@ -340,10 +348,38 @@ def test_a_file_size_is_reached(tmp_path: Path) -> None:
     ):
         with pytest.raises(InputError, match=refused):
             Shrink(target_size=goal).apply(network, context)
-    with pytest.raises(InputError, match="a fraction, target_latency, or target_macs and target_size"):
+    with pytest.raises(InputError, match="a fraction, target_latency, a board, or target_macs and target_size"):
         Shrink(target_latency=1.0, target_size=10_000)
     with pytest.raises(InputError, match=r"target_size must be at least 1,000 bytes, got 999"):
         Shrink(target_size=999)
+
+
+def test_a_board_gets_a_network_within_its_budget(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    model, data = two_layers(32), colored_squares.dataset()
+    colored_squares.trained(model, data).save(tmp_path / "net.keras")
+    # 16x16 pixels; patches of 27 and 9 * 32 values, and the head
+    macs, weights = 256 * 32 * (27 + 9 * 32) + 3 * 32, 32 * (27 + 9 * 32) + 3 * 32
+    small = {"shrink_epochs": 0, "shrink_multiple": 1, "shrink_minimum": 4, "calibration": 20, "data": data}
+
+    def compress(limits: Limits, out: str) -> Any:
+        monkeypatch.setattr(shrink_step, "find_board", lambda name: limits)
+        monkeypatch.setattr(pipeline_budget, "find_board", lambda name: limits)
+        keywords = {"target_board": "zero2", "speed": False, **small}
+        return edgeclf.compress(tmp_path / "net.keras", out=tmp_path / out, **keywords).models[0]
+
+    fits = compress(Limits(macs, 40_000), "fits")
+    assert fits.recipe == "shrinktozero2-int8"
+    assert count_macs(ModelFile.read(fits.path).graph) == macs
+    assert "not shrunk: it is within the budget of zero2 already" in fits.notes
+    for out, limits in (("fast", Limits(macs // 3, 40_000)), ("small", Limits(macs, fits.size_bytes - weights // 2))):
+        made = compress(limits, out)
+        assert count_macs(ModelFile.read(made.path).graph) <= (limits.macs or 0) * (1 if out == "fast" else 0.8)
+        assert made.size_bytes <= (limits.size_bytes or 0)
+        assert any(note.startswith("within the budget of zero2, a heuristic: ") for note in made.notes)
+    over = compress(Limits(macs // 3, 40_000, ram_bytes=2_000), "over")
+    assert any(
+        re.match(r"over the budget of zero2, a heuristic: .* of RAM of at most 2.00 kB of RAM", n) for n in over.notes
+    )
 
 
 def test_no_round_on_the_way_to_a_time_goes_further_than_it(monkeypatch: pytest.MonkeyPatch) -> None:

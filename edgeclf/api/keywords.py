@@ -70,6 +70,7 @@ class CompressKeywords(TypedDict, total=False):
     shrink_target_macs: int | None
     shrink_target_latency: float | None
     shrink_target_size: int | None
+    shrink_board: str | None
     shrink_criterion: str
     shrink_iterations: int
     shrink_multiple: int

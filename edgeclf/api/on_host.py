@@ -169,6 +169,7 @@ def compress(
     target_macs: int | None = None,
     target_latency: float | None = None,
     target_size: int | None = None,
+    target_board: str | None = None,
     prune: float | str | None = None,
     cluster: int | None = None,
     data: str | Path | Dataset | None = None,
@@ -210,20 +211,19 @@ def compress(
         target_macs: multiply-accumulates for one image that may stay, instead of `shrink`.
         target_latency: milliseconds that the int8 model may take on this machine with one thread, instead of `shrink`.
         target_size: bytes that the file of the int8 model may have, instead of `shrink`, or beside `target_macs`.
+        target_board: a board of `edgeclf train --for`, whose multiply-accumulates and file size are such goals.
         prune: fraction of zeros among the weights, or `2:4`.
         cluster: number of distinct weights a tensor.
         data: for calibration and training; None: the run's own.
         calibration: number of training images that set quantization ranges.
         io: type of input and output of int8 models: `uint8`, `int8` or `float32`.
-        normalize: how pixels enter a network made elsewhere: "caffe", "torch", "tf", "0..1", "raw", mean and std; it
-            becomes part of every file, which takes raw RGB.
+        normalize: how pixels enter a network made elsewhere ("caffe", "torch", "tf", "0..1", "raw", mean and std).
         input_range: the same as a pair, such as (-1, 1).
         labels: class names in the order of the outputs of a network from elsewhere, or a file with one a line; None:
             those of `labels.txt` beside it, else the sorted names of the data's classes.
         unlabelled: the classes of `data` are none of the network's, as where a public ImageNet network is calibrated on
             photos of your own: top-1 is not measured, but how often a model agrees with the float network.
-        fit: how pictures of another shape come to the input of a network made elsewhere: "stretch" (None), "crop" or
-            "pad"; it becomes part of every file. A run knows its own.
+        fit: how other shapes come to the input of a network made elsewhere: "stretch" (None), "crop" or "pad".
         out: folder for the models; None: the run's `compressed/`, else a folder `compressed` beside `source`.
         trust_model: load a file even if that runs code from it.
         overwrite: replace existing models.
@@ -257,7 +257,7 @@ def compress(
     formats = _names_of_true(float32=float32, float16=float16, dynamic=dynamic, int8=int8, int4=int4, int16x8=int16x8)
     formats += check_formats((to,) if isinstance(to, str) else tuple(to))
     with extras("compress"):
-        smaller = choose_shrink(shrink, target_macs, target_latency, target_size)
+        smaller = choose_shrink(shrink, target_macs, target_latency, target_size, target_board)
         steps = {"shrink": smaller, "qat": qat, "prune": prune, "cluster": cluster}
         asked = Asked(recipes, formats, steps, own, io)
         plan = CompressPlan(

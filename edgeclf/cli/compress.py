@@ -41,6 +41,12 @@ def _formats() -> Iterable[str]:
     return known_exporters()
 
 
+def _boards() -> Iterable[str]:
+    from edgeclf.training.budget.limits import BOARDS
+
+    return BOARDS
+
+
 def _settings() -> type:
     from edgeclf.compression.choice import settings_record
 
@@ -101,6 +107,14 @@ OPTIONS = (
         type=str,
         parse=parse_unit_bytes,
         panel=_STEPS,
+    ),
+    Option(
+        "target_board",
+        "Shrink as far as a board needs that edgeclf train --for knows, in multiply-accumulates and file size.",
+        metavar="BOARD",
+        complete=complete_from(_boards),
+        panel=_STEPS,
+        flag="--for",
     ),
     Option("prune", "Fraction of zero weights: 0.5, or 2:4.", metavar="FRACTION", panel=_STEPS),
     Option("cluster", "Distinct weights a tensor, such as 16.", metavar="N", panel=_STEPS),

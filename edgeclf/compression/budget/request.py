@@ -29,7 +29,7 @@ if TYPE_CHECKING:
     from edgeclf.compression.compress_report import CompressReport
 
 
-_GOALS = ("shrink_target_macs", "shrink_target_latency", "shrink_target_size")
+_GOALS = ("shrink_target_macs", "shrink_target_latency", "shrink_target_size", "shrink_board")
 """Settings that stand for the fraction that the search chooses."""
 
 

@@ -96,7 +96,7 @@ def run_recipe(network: FloatNetwork, recipe: Recipe, context: RecipeContext, ca
         *agreed,
         *exported.notes,
         *(calibration.findings if calibration else ()),
-        *compare_with_budget(context.choice, file),
+        *compare_with_budget(context.choice, recipe, file),
         *_fit_notes(fit),
         # what steps remark on is counted in TFLite files alone
         *remarks(recipe if exported.is_tflite else plain, stats, cache.gzip_bytes.get(plain.digest)),

@@ -49,6 +49,11 @@ class Goals:
     macs: int | None = None
     weights: int | None = None
 
+    def exceeded_by(self, counted: Goals) -> bool:
+        """Return whether a network that has `counted` has more than may stay."""
+        pairs = (self.macs, counted.macs), (self.weights, counted.weights)
+        return any(most is not None and count is not None and count > most for most, count in pairs)
+
     def on_the_way(self, before: Goals, part: float) -> Goals:
         """Return what stays after a part of the way, of which equal parts leave equal fractions.
 

@@ -19,6 +19,7 @@ from edgeclf.compression.steps.fine_tuning import FineTuning
 from edgeclf.errors import InputError
 from edgeclf.graph.float_network import FloatNetwork
 from edgeclf.records import Record
+from edgeclf.training.budget.limits import BOARDS, find_board
 
 TRAINING = FineTuning(learning_rate=1e-3, batch_size=None)
 DEFAULT_FRACTION = 0.5
@@ -27,7 +28,7 @@ SMALLEST = 1000
 _NUMBER = r"\d+(?:\.\d+)?"
 _LABEL = re.compile(
     rf"shrink(?:(?P<percent>{_NUMBER})|(?P<ms>{_NUMBER})ms|to(?P<macs>\d+)(?:and(?P<also>{_NUMBER})kb)?"
-    rf"|to(?P<kb>{_NUMBER})kb)"
+    rf"|to(?P<kb>{_NUMBER})kb|to(?P<board>{'|'.join(BOARDS)}))"
 )
 
 
@@ -43,6 +44,8 @@ class Shrink(Step, Record):
             thread, instead of `fraction`; it is measured while channels are chosen.
         target_size: bytes that the file of the int8 model may have, instead of `fraction`, or beside `target_macs`;
             candidates are exported while channels are chosen.
+        board: whose limits of multiply-accumulates and file size are the goals, as far as the network exceeds them (a
+            heuristic, see `edgeclf.training.budget.limits`).
         criterion: how channels are scored: `taylor`, `l1` or `batch-norm` (see `criteria`).
         iterations: rounds in which channels go; each is followed by training, so that few epochs have fewer rounds.
         multiple: of channels that a layer keeps; 1: any number. Layers that have another number, and lose nothing,
@@ -53,13 +56,14 @@ class Shrink(Step, Record):
 
     Raises:
         InputError: a value is out of range, or two goals are given.
-        UnknownNameError: there is no such criterion.
+        UnknownNameError: there is no such criterion, or no such board.
     """
 
     fraction: float = DEFAULT_FRACTION
     target_macs: int | None = None
     target_latency: float | None = None
     target_size: int | None = None
+    board: str | None = None
     criterion: str = "taylor"
     iterations: int = 3
     multiple: int = 16
@@ -76,10 +80,16 @@ class Shrink(Step, Record):
                 "shrink must be between 0 and 1 (the fraction of multiply-accumulates that go), got "
                 f"{self.fraction:g}; name what may stay with --target-macs"
             )
+        if self.board is not None:
+            limits = find_board(self.board)
+            for name, most in (("target_macs", limits.macs), ("target_size", limits.size_bytes)):
+                if getattr(self, name) is None:
+                    object.__setattr__(self, name, most)
         counted = self.target_macs is not None or self.target_size is not None
         if sum([self.fraction != DEFAULT_FRACTION, counted, self.target_latency is not None]) > 1:
             raise InputError(
-                "shrink takes one goal: a fraction, target_latency, or target_macs and target_size; leave out the rest"
+                "shrink takes one goal: a fraction, target_latency, a board, or target_macs and target_size; leave out "
+                "the rest"
             )
         if self.target_macs is not None and self.target_macs < 1:
             raise InputError(f"target_macs must be at least 1 multiply-accumulate, got {self.target_macs}")
@@ -95,6 +105,8 @@ class Shrink(Step, Record):
     @property
     def options(self) -> str:
         """The options of the command that stand for the goal."""
+        if self.board is not None:
+            return "--for"
         named = {
             "--target-macs": self.target_macs,
             "--target-size": self.target_size,
@@ -111,7 +123,8 @@ class Shrink(Step, Record):
         from edgeclf.compression.steps.shrinking import count_least_macs, trace_shrinkable
 
         graph = trace_shrinkable(
-            network.model, replace(self, fraction=0.01, target_macs=None, target_latency=None, target_size=None)
+            network.model,
+            replace(self, fraction=0.01, target_macs=None, target_latency=None, target_size=None, board=None),
         )
         return math.floor(100 * (1 - count_least_macs(graph, self) / graph.macs())) / 100
 
@@ -120,7 +133,9 @@ class Shrink(Step, Record):
         return epochs + self.iterations
 
     def label(self) -> str:
-        """Return `shrink50`, `shrinkto6200000`, `shrinkto100kb`, `shrinkto6200000and100kb` or `shrink2.5ms`."""
+        """Return `shrink50`, `shrinkto6200000and100kb`, `shrinkto100kb`, `shrink2.5ms` or `shrinktopi4`."""
+        if self.board is not None:
+            return f"shrinkto{self.board}"
         kilobytes = None if self.target_size is None else f"{Decimal(self.target_size) / 1000:f}kb"
         if self.target_macs is not None:
             return f"shrinkto{self.target_macs}" + (f"and{kilobytes}" if kilobytes else "")
@@ -136,6 +151,8 @@ class Shrink(Step, Record):
             return None
         if found["percent"]:
             return cls(float(found["percent"]) / 100)
+        if found["board"]:
+            return cls(board=found["board"])
         if found["ms"]:
             return cls(target_latency=float(found["ms"]))
         kilobytes = found["kb"] or found["also"]
@@ -176,6 +193,7 @@ def choose_shrink(
     target_macs: int | None = None,
     target_latency: float | None = None,
     target_size: int | None = None,
+    board: str | None = None,
 ) -> Shrink | None:
     """Return the step that the options stand for: one of them, or multiply-accumulates and a size; None: none is given.
 
@@ -187,6 +205,7 @@ def choose_shrink(
         "--target-macs": target_macs,
         "--target-latency": target_latency,
         "--target-size": target_size,
+        "--for": board,
     }
     named = [name for name, value in given.items() if value is not None]
     if not named:
@@ -197,4 +216,4 @@ def choose_shrink(
         )
     if fraction is not None:
         return Shrink.from_option(fraction)
-    return Shrink(target_macs=target_macs, target_latency=target_latency, target_size=target_size)
+    return Shrink(target_macs=target_macs, target_latency=target_latency, target_size=target_size, board=board)

@@ -34,10 +34,10 @@ SCORED_IMAGES, SCORED_BATCH = 1024, 64
 
 
 def shrink(network: FloatNetwork, step: Shrink, context: StepContext) -> FloatNetwork:
-    """Return a smaller copy of `network`.
+    """Return a smaller copy of `network`; itself where it is for a board that can carry it.
 
     Raises:
-        InputError: there are no images, or the goal cannot be reached, or is a time that the network holds already.
+        InputError: there are no images, or the goal cannot be reached, or is a time or size that the network holds.
     """
     data = FineTuningData.from_step(step, context)
     model, graph = network.model, trace_shrinkable(network.model, step)
@@ -50,6 +50,8 @@ def shrink(network: FloatNetwork, step: Shrink, context: StepContext) -> FloatNe
         scores = criterion.score(model, graph, draw_batches(data.batches.split, network, context.seed))
         if number == 1 or last:
             goals = _find_goals(goals, step, number, (network.with_model(model), graph, scores, widths), context)
+            if number == 1 and not goals.exceeded_by(before):
+                return _keep(network, step)
         kept = choose_channels(graph, scores, goals.on_the_way(before, number / rounds), widths)
         if kept.all() and not last:
             continue
@@ -74,9 +76,11 @@ def shrink(network: FloatNetwork, step: Shrink, context: StepContext) -> FloatNe
 
 def count_asked(graph: ChannelGraph, step: Shrink) -> Goals:
     """Return what of the goal is known before anything is measured."""
+    whole = graph.macs()
+    if step.board is not None:
+        return Goals(step.target_macs if step.target_macs is not None and step.target_macs < whole else None)
     if step.target_size is not None or step.target_latency is not None:
         return Goals(step.target_macs)
-    whole = graph.macs()
     return Goals(step.target_macs or whole - round(step.fraction * whole))
 
 
@@ -90,21 +94,28 @@ def _find_goals(
     """Return the goals of a time or a size, as candidates of this round have them.
 
     Raises:
-        InputError: the goal cannot be reached, or is held already.
+        InputError: the goal cannot be reached.
     """
-    graph, held = found[1], None
     if step.target_latency is not None:
         find = functools.partial(find_macs_for_latency, *found, step.target_latency, context)
-        goals = replace(goals, macs=keep_goal(context.checkpoints, number, graph.macs(), find))
-        if goals.macs == graph.macs():
-            held = f"target_latency {step.target_latency:g} ms: the network takes no longer on this machine already"
+        goals = replace(goals, macs=keep_goal(context.checkpoints, number, found[1].macs(), find))
     if step.target_size is not None:
         goals = replace(goals, weights=find_weights_for_size(*found, goals, step.target_size, context))
-        if goals.weights == graph.weights() and goals.macs is None:
-            held = f"target_size {size(step.target_size)}: the int8 model is no larger already"
-    if held is not None and number == 1:
-        raise InputError(f"{held}; ask for less, or compress it without shrink")
     return goals
+
+
+def _keep(network: FloatNetwork, step: Shrink) -> FloatNetwork:
+    """Return a network that a board can carry as it is.
+
+    Raises:
+        InputError: it holds another goal already.
+    """
+    if step.board is not None:
+        return replace(network, notes=(*network.notes, f"not shrunk: it is within the budget of {step.board} already"))
+    held = f"target_size {size(step.target_size)}: the int8 model is no larger already"
+    if step.target_latency is not None:
+        held = f"target_latency {step.target_latency:g} ms: the network takes no longer on this machine already"
+    raise InputError(f"{held}; ask for less, or compress it without shrink")
 
 
 def trace_shrinkable(model: Any, step: Shrink) -> ChannelGraph:
