@@ -202,7 +202,8 @@ def test_the_choice_reaches_the_goal_in_steps_and_takes_what_scores_least() -> N
     least = smallest_network(graph, widths)
     assert all(least[group.channels].sum() == 1 for group in graph.groups)
     assert graph.macs(choose_channels(graph, scores, Goals(0), widths)) == graph.macs(least)
-    assert (choose_channels(graph, scores, Goals(weights=graph.weights(least)), widths) == least).mean() > 0.5
+    few = choose_channels(graph, scores, Goals(weights=graph.weights(least)), widths)
+    assert graph.weights(few) == graph.weights(least)
     assert [Widths(8, 4).next_below(count) for count in (17, 16, 8, 5, 4, 3)] == [16, 8, 4, 4, None, None]
 
 

@@ -15,7 +15,7 @@ from edgeclf.compression.budget.judging import Judge, Measured
 from edgeclf.compression.budget.ladder import Rung
 from edgeclf.compression.budget.limits import Budget
 from edgeclf.compression.recipe import parse_recipe
-from edgeclf.search import Finished, RefusedTrialError
+from edgeclf.search import Asked, Evaluation, Finished, Range, RefusedTrialError, open_study
 
 
 def candidate(name: str = "int8", **figures: Any) -> Measured:
@@ -36,7 +36,7 @@ def test_what_is_too_large_is_not_trained_again_with_rounding() -> None:
         try:
             work._check_shape(rung, [finished(number, one) for number, one in enumerate(before)])
         except RefusedTrialError as error:
-            reason = str(error) if error.free else "costs a suggestion"
+            reason = str(error)
         return reason
 
     large, slow = candidate("shrink40-int8", size_bytes=70_000), candidate("shrink40-int8", latency_ms=0.9)
@@ -50,6 +50,20 @@ def test_what_is_too_large_is_not_trained_again_with_rounding() -> None:
     assert not refused("qat-int8", candidate("int8"), max_drop=9, max_size=62_000)
     worse = candidate("shrink40-int8", size_bytes=50_000, lost=900)
     assert not refused("shrink40-qat-int8", worse, max_drop=9, max_size=62_000)
+
+
+def test_a_search_ends_where_each_suggestion_has_a_shape_that_is_too_large(tmp_path: Path) -> None:
+    large = candidate("shrink40-int8", size_bytes=70_000)
+    plan = SimpleNamespace(budget=Budget(max_drop=9, max_size=62_000))
+    work, study = search._Work(plan, None, None, None, None), open_study("s", tmp_path / "study.journal")  # type: ignore[arg-type]
+
+    def evaluate(asked: Asked) -> Evaluation:
+        asked.suggest({"qat_distill": Range(0.0, 1.0)})
+        work._check_shape(Rung.of(parse_recipe("shrink40-qat-int8"), 500), [finished(0, large)])
+        return Evaluation(0.0, {})
+
+    assert study.run(evaluate, done=lambda _: False, suggestions=3, seconds=60)
+    assert [one.state for one in study.finished()] == ["refused"] * 3
 
 
 def test_looks_are_counted_in_the_order_in_which_trainings_ended() -> None:

@@ -47,6 +47,10 @@ def _boards() -> Iterable[str]:
     return BOARDS
 
 
+def _describe_boards() -> str:
+    return f"Shrink until multiply-accumulates and int8 file fit a board: {', '.join(_boards())}."
+
+
 def _settings() -> type:
     from edgeclf.compression.choice import settings_record
 
@@ -110,7 +114,7 @@ OPTIONS = (
     ),
     Option(
         "target_board",
-        "Shrink as far as a board needs that edgeclf train --for knows, in multiply-accumulates and file size.",
+        _describe_boards,
         metavar="BOARD",
         complete=complete_from(_boards),
         panel=_STEPS,

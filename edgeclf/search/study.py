@@ -18,6 +18,7 @@ from edgeclf.search.space import Space, Value
 from edgeclf.search.storage import HEARTBEAT_SECONDS, MOST_RETRIES, open_storage, patiently
 from edgeclf.search.trials import (
     DEATHS,
+    ENDED,
     FREE,
     PLAN,
     REASON,
@@ -219,6 +220,7 @@ class Study:
             outcome = outcome if found.pruned else {"values": found.score}
             kept = {RECORD: dict(found.record), **({FREE: True} if found.free else {})}
         with contextlib.suppress(UpdateFinishedTrialError):
+            kept[ENDED] = time.time()
             patiently(lambda: [trial.set_user_attr(name, value) for name, value in kept.items()])
             patiently(lambda: self._study.tell(trial, **outcome))
 

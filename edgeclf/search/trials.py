@@ -12,7 +12,7 @@ from edgeclf.search.space import Value
 if TYPE_CHECKING:
     from optuna.trial import FrozenTrial
 
-PLAN, RECORD, REASON, SPARE, DEATHS, FREE = "plan", "record", "reason", "spare", "deaths", "free"
+PLAN, RECORD, REASON, SPARE, DEATHS, FREE, ENDED = "plan", "record", "reason", "spare", "deaths", "free", "ended"
 """Keys of what is kept with a trial."""
 State = Literal["complete", "pruned", "refused", "lost"]
 
@@ -95,7 +95,8 @@ def read_finished(trial: FrozenTrial) -> Finished | None:
         reason="" if state in ("complete", "pruned") else reason,
         reported=dict(trial.intermediate_values),
         free=bool(trial.user_attrs.get(FREE)),
-        ended=0.0 if trial.datetime_complete is None else trial.datetime_complete.timestamp(),
+        # not what Optuna has, which is in the time zone of whoever wrote it
+        ended=float(trial.user_attrs.get(ENDED, 0.0)),
     )
 
 

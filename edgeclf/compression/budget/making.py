@@ -19,6 +19,7 @@ from edgeclf.compression.budget.limits import Budget
 from edgeclf.compression.budget.looks import count_looks
 from edgeclf.compression.budget.store import CandidateStore, Stored
 from edgeclf.compression.compress_report import CompressedModel
+from edgeclf.compression.exporter import Exporter
 from edgeclf.compression.pipeline.context import RecipeContext
 from edgeclf.compression.pipeline.identity import describe_inputs
 from edgeclf.compression.pipeline.plan import CompressPlan
@@ -86,9 +87,10 @@ class CandidateMaker:
         """
         key = self._key(rung)
         kept = self.store.load(key)
-        if kept is not None:
-            return self._time_again(key, kept)
         recipe, context = Recipe.from_dict(rung.recipe), self._context(rung.calibration)
+        timed = None if kept is None else self._time_again(key, kept, recipe)
+        if timed is not None:
+            return timed
         cache = StageCache(self._identity(rung.calibration), self.store.stages)
         try:
             for step in recipe.steps:
@@ -116,12 +118,15 @@ class CandidateMaker:
         self.store.save(key, Stored(measured, content, file, candidate.record("")))
         return measured
 
-    def _time_again(self, key: str, kept: Stored) -> Measured:
+    def _time_again(self, key: str, kept: Stored, recipe: Recipe) -> Measured | None:
         """Return the figures of a kept candidate, with the time that this search needs: the board's, or this machine's.
 
-        A time that this processor has taken is kept, so that a search that was killed goes on as it would have.
+        A time that this processor has taken is kept, so that a search that was killed goes on as it would have. None:
+        what an encoding was made of is not kept, and must be made again to be timed.
         """
         before, file = kept.measured, ModelFile(kept.content, kept.file)
+        if type(recipe.export).encode is not Exporter.encode:
+            return before if before.timed or not self._times else None
         if self._board is not None:
             estimate = self._estimate(file) if file.is_tflite else None
             return dataclasses.replace(before, latency_ms=estimate, cpu="", speed=None)

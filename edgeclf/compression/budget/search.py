@@ -216,8 +216,7 @@ class _Work:
             slow = limit is not None and found.latency_ms is not None and found.latency_ms > TIME_NOISE * limit
             if ("max_size" in one.breaks or slow) and _shape_of(found.recipe) == shape:
                 raise RefusedTrialError(
-                    f"{recipe.name}: {found.name}, whose layers are as wide, is too {'slow' if slow else 'large'}",
-                    free=True,
+                    f"{recipe.name}: {found.name}, whose layers are as wide, is too {'slow' if slow else 'large'}"
                 )
 
     def _check_look(self, rung: Rung, finished: Sequence[Finished]) -> None:

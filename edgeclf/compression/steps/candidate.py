@@ -10,6 +10,7 @@ from typing import Any
 
 import numpy as np
 
+from edgeclf.compression.exporter import ExportedFile
 from edgeclf.compression.step import StepContext
 from edgeclf.graph.float_network import FloatNetwork
 
@@ -17,7 +18,7 @@ IMAGES = 8
 """That set the ranges."""
 
 
-def export_candidate(network: FloatNetwork, context: StepContext) -> bytes:
+def export_candidate(network: FloatNetwork, context: StepContext) -> ExportedFile:
     """Return the int8 model of a network, without labels and provenance.
 
     Args:
@@ -32,5 +33,4 @@ def export_candidate(network: FloatNetwork, context: StepContext) -> bytes:
     images = images if given is None else given[:IMAGES]
     inside: Any = replace(context, calibration_images=images, observed=None)
     # weights of the nearest integers are made at once
-    content: bytes = TFLite("int8", bias_correction=False, rounding="nearest").export(network, inside).content
-    return content
+    return TFLite("int8", bias_correction=False, rounding="nearest").export(network, inside)

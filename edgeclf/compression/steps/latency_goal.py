@@ -83,7 +83,7 @@ def find_macs_for_latency(
 
     low, high = graph.macs(smallest_network(graph, widths)), graph.macs()
     goal = low
-    with context.progress.task("searching a width by time", CANDIDATES + 2) as task:
+    with context.progress.task("searching for the widths by time", CANDIDATES + 2) as task:
         if time_with(graph.everything) <= target_ms:
             return high
         task.advance(1)
@@ -110,7 +110,7 @@ def find_macs_for_latency(
 
 def time_int8(network: FloatNetwork, context: StepContext) -> float:
     """Export a network to int8 and time it with one thread, about a second: median milliseconds."""
-    content = export_candidate(network, context)
+    content = export_candidate(network, context).content
     session = find_engine("litert").open(ModelFile(content, "candidate.tflite"), threads=1)
     with undisturbed():
         seconds = warm_session(session, _SECONDS)[2]

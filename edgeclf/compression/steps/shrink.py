@@ -13,6 +13,7 @@ from dataclasses import dataclass, replace
 from decimal import Decimal
 from typing import Any, ClassVar
 
+from edgeclf.compression.export.model_file_stats import ModelFileStats
 from edgeclf.compression.step import Step, StepContext
 from edgeclf.compression.steps.criteria import find_criterion
 from edgeclf.compression.steps.fine_tuning import FineTuning
@@ -81,12 +82,10 @@ class Shrink(Step, Record):
                 f"{self.fraction:g}; name what may stay with --target-macs"
             )
         if self.board is not None:
-            limits = find_board(self.board)
-            for name, most in (("target_macs", limits.macs), ("target_size", limits.size_bytes)):
-                if getattr(self, name) is None:
-                    object.__setattr__(self, name, most)
+            find_board(self.board)
         counted = self.target_macs is not None or self.target_size is not None
-        if sum([self.fraction != DEFAULT_FRACTION, counted, self.target_latency is not None]) > 1:
+        others = self.target_latency is not None, self.board is not None
+        if sum([self.fraction != DEFAULT_FRACTION, counted, *others]) > 1:
             raise InputError(
                 "shrink takes one goal: a fraction, target_latency, a board, or target_macs and target_size; leave out "
                 "the rest"
@@ -101,6 +100,20 @@ class Shrink(Step, Record):
             if getattr(self, name) < 1:
                 raise InputError(f"{name} of shrink must be at least 1, got {getattr(self, name)}")
         find_criterion(self.criterion)
+
+    @property
+    def most_macs(self) -> int | None:
+        """Multiply-accumulates that may stay, by number or by the board; None: no such goal."""
+        return self.target_macs if self.board is None else find_board(self.board).macs
+
+    @property
+    def most_bytes(self) -> int | None:
+        """Bytes that the file of the int8 model may have, by number or by the board; None: no such goal."""
+        return self.target_size if self.board is None else find_board(self.board).size_bytes
+
+    def count_rounds(self, epochs: int) -> int:
+        """Return the rounds in which channels go: fewer than `iterations` where one would have no epoch of training."""
+        return self.iterations if epochs == 0 else max(1, min(self.iterations, 1 + epochs // 2))
 
     @property
     def options(self) -> str:
@@ -130,7 +143,7 @@ class Shrink(Step, Record):
 
     def count_networks(self, epochs: int) -> int:
         """Return as many as the epochs of all rounds, and the state before each round."""
-        return epochs + self.iterations
+        return epochs + self.count_rounds(epochs)
 
     def label(self) -> str:
         """Return `shrink50`, `shrinkto6200000and100kb`, `shrinkto100kb`, `shrink2.5ms` or `shrinktopi4`."""
@@ -148,6 +161,12 @@ class Shrink(Step, Record):
         """Return the step that a part of a recipe's name stands for."""
         found = _LABEL.fullmatch(part)
         if found is None:
+            if part.startswith("shrinkto"):
+                boards = ", ".join(f"shrinkto{board}" for board in BOARDS)
+                raise InputError(
+                    f"{part}: expected shrinkto and multiply-accumulates, a size, both or a board: shrinkto6200000, "
+                    f"shrinkto100kb, shrinkto6200000and100kb, {boards}"
+                )
             return None
         if found["percent"]:
             return cls(float(found["percent"]) / 100)
@@ -176,10 +195,19 @@ class Shrink(Step, Record):
             ) from None
 
     def check(self, network: FloatNetwork) -> None:
-        """Refuse a network that has no channels to remove, or not enough of them; a time is measured in `apply`."""
+        """Refuse a network that has no channels to remove, or not enough of them; size and time are for `apply`."""
         from edgeclf.compression.steps.shrinking import trace_shrinkable
+        from edgeclf.graph.trace_channels import trace_channels
 
-        trace_shrinkable(network.model, self)
+        if self.board is None or trace_channels(network.model).macs() > (self.most_macs or 0):
+            trace_shrinkable(network.model, self)
+
+    def remarks(self, stats: ModelFileStats, sizes: str) -> tuple[str, ...]:
+        """Return that the file is larger than asked for, as one of another format than int8 is."""
+        most = self.most_bytes
+        if most is None or stats.size_bytes <= most:
+            return ()
+        return (f"larger than the {most:,} bytes asked for, which an int8 file of this network keeps to: {sizes}",)
 
     def apply(self, network: FloatNetwork, context: StepContext) -> FloatNetwork:
         """Return a smaller copy."""

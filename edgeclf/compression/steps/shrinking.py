@@ -17,7 +17,7 @@ from edgeclf.compression.steps.criteria import find_criterion
 from edgeclf.compression.steps.criteria.criterion import Batches
 from edgeclf.compression.steps.fine_tune import FineTuningData, automatic_epochs, fine_tune
 from edgeclf.compression.steps.latency_goal import find_macs_for_latency, keep_goal
-from edgeclf.compression.steps.size_goal import find_weights_for_size
+from edgeclf.compression.steps.size_goal import count_file_bytes, find_weights_for_size
 from edgeclf.dataset.types import Split
 from edgeclf.errors import InputError
 from edgeclf.graph.channels import ChannelGraph
@@ -39,19 +39,19 @@ def shrink(network: FloatNetwork, step: Shrink, context: StepContext) -> FloatNe
     Raises:
         InputError: there are no images, or the goal cannot be reached, or is a time or size that the network holds.
     """
+    if _is_within_board(network, step, context):
+        return replace(network, notes=(*network.notes, f"not shrunk: it is within the budget of {step.board} already"))
     data = FineTuningData.from_step(step, context)
     model, graph = network.model, trace_shrinkable(network.model, step)
     whole, before, parameters = graph.macs(), count_goals(graph), network.model.count_params()
     widths, criterion = Widths(step.multiple, step.minimum), find_criterion(step.criterion)
     epochs = automatic_epochs(step.training.epochs, data.steps, step.target_steps)
-    goals, rounds, left = count_asked(graph, step), count_rounds(epochs, step.iterations), epochs
+    goals, rounds, left = count_asked(graph, step), step.count_rounds(epochs), epochs
     for number in range(1, rounds + 1):
         last = number == rounds
         scores = criterion.score(model, graph, draw_batches(data.batches.split, network, context.seed))
         if number == 1 or last:
             goals = _find_goals(goals, step, number, (network.with_model(model), graph, scores, widths), context)
-            if number == 1 and not goals.exceeded_by(before):
-                return _keep(network, step)
         kept = choose_channels(graph, scores, goals.on_the_way(before, number / rounds), widths)
         if kept.all() and not last:
             continue
@@ -75,12 +75,12 @@ def shrink(network: FloatNetwork, step: Shrink, context: StepContext) -> FloatNe
 
 
 def count_asked(graph: ChannelGraph, step: Shrink) -> Goals:
-    """Return what of the goal is known before anything is measured."""
+    """Return what of the goal is known before anything is measured; of two goals one may be held already."""
     whole = graph.macs()
-    if step.board is not None:
-        return Goals(step.target_macs if step.target_macs is not None and step.target_macs < whole else None)
-    if step.target_size is not None or step.target_latency is not None:
-        return Goals(step.target_macs)
+    if step.most_macs is not None and step.most_bytes is not None:
+        return Goals(step.most_macs if step.most_macs < whole else None)
+    if step.most_bytes is not None or step.target_latency is not None:
+        return Goals()
     return Goals(step.target_macs or whole - round(step.fraction * whole))
 
 
@@ -94,28 +94,26 @@ def _find_goals(
     """Return the goals of a time or a size, as candidates of this round have them.
 
     Raises:
-        InputError: the goal cannot be reached.
+        InputError: the goal cannot be reached, or is held already.
     """
+    graph, held = found[1], ""
     if step.target_latency is not None:
         find = functools.partial(find_macs_for_latency, *found, step.target_latency, context)
-        goals = replace(goals, macs=keep_goal(context.checkpoints, number, found[1].macs(), find))
-    if step.target_size is not None:
-        goals = replace(goals, weights=find_weights_for_size(*found, goals, step.target_size, context))
+        goals = replace(goals, macs=keep_goal(context.checkpoints, number, graph.macs(), find))
+        held = f"target_latency {step.target_latency:g} ms: the network takes no longer on this machine"
+    if step.most_bytes is not None:
+        goals = replace(goals, weights=find_weights_for_size(*found, goals, step.most_bytes, context))
+        held = f"target_size {size(step.most_bytes)}: the int8 model is no larger"
+    if held and number == 1 and not goals.exceeded_by(count_goals(graph)):
+        raise InputError(f"{held} already; ask for less, or compress it without shrink")
     return goals
 
 
-def _keep(network: FloatNetwork, step: Shrink) -> FloatNetwork:
-    """Return a network that a board can carry as it is.
-
-    Raises:
-        InputError: it holds another goal already.
-    """
-    if step.board is not None:
-        return replace(network, notes=(*network.notes, f"not shrunk: it is within the budget of {step.board} already"))
-    held = f"target_size {size(step.target_size)}: the int8 model is no larger already"
-    if step.target_latency is not None:
-        held = f"target_latency {step.target_latency:g} ms: the network takes no longer on this machine already"
-    raise InputError(f"{held}; ask for less, or compress it without shrink")
+def _is_within_board(network: FloatNetwork, step: Shrink, context: StepContext) -> bool:
+    """Return whether a board can carry a network as it is, whatever can be removed from it."""
+    if step.board is None or trace_channels(network.model).macs() > (step.most_macs or 0):
+        return False
+    return count_file_bytes(network, context) <= (step.most_bytes or 0)
 
 
 def trace_shrinkable(model: Any, step: Shrink) -> ChannelGraph:
@@ -136,7 +134,7 @@ def trace_shrinkable(model: Any, step: Shrink) -> ChannelGraph:
     whole, least, goal = graph.macs(), count_least_macs(graph, step), count_asked(graph, step).macs
     if goal is None:
         return graph
-    if step.target_macs is not None and step.target_macs >= whole:
+    if step.board is None and step.target_macs is not None and step.target_macs >= whole:
         raise InputError(
             f"target_macs {step.target_macs:,}: the network has {whole:,} multiply-accumulates already; ask for less"
         )
@@ -144,8 +142,9 @@ def trace_shrinkable(model: Any, step: Shrink) -> ChannelGraph:
         because = f"; {listed} keep what they touch" if keeping else ""
         raise InputError(
             f"{step.label()} leaves {goal:,} of {whole:,} multiply-accumulates, but {least:,} "
-            f"({percent(least / whole, 1)}) stay where each layer keeps {step.minimum} channels{because}; ask for "
-            "less, or lower --set shrink_minimum"
+            f"({percent(least / whole, 1)}) stay where each layer keeps {step.minimum} channels{because}; "
+            + ("take a larger board" if step.board else "ask for less")
+            + ", or lower --set shrink_minimum"
         )
     return graph
 
@@ -174,8 +173,3 @@ def _batches(
     # of nearly equal size: a criterion averages over batches, and a last one of a single image would decide
     for part in map(np.sort, np.array_split(chosen, math.ceil(len(chosen) / SCORED_BATCH))):
         yield np.asarray(split.images[part]).astype(np.float32) * scale, one_hot[split.labels[part]]
-
-
-def count_rounds(epochs: int, most: int) -> int:
-    """Return the rounds in which channels go: `most`, or fewer where a round would have no epoch of training."""
-    return most if epochs == 0 else max(1, min(most, 1 + epochs // 2))
