@@ -36,7 +36,7 @@ from edgeclf.compression.budget.judging import (
 from edgeclf.compression.budget.ladder import Means, make_ladder, make_space, needed_shrink, recipe_of
 from edgeclf.compression.budget.limits import Budget, take_budget
 from edgeclf.compression.budget.request import choose_bases
-from edgeclf.compression.choice import Asked
+from edgeclf.compression.choice import Asked, with_settings
 from edgeclf.compression.recipe import Recipe, parse_recipe
 from edgeclf.compression.step import STEPS, Step
 from edgeclf.compression.steps.fine_tuning import FineTuning
@@ -333,6 +333,10 @@ def test_a_network_that_is_only_too_large_is_shrunk_to_the_size() -> None:
     assert not make_space(able, Budget(max_size=62_000), plain), "nothing is left to choose"
     given = dataclasses.replace(able, settings={"shrink_fraction": 0.45})
     assert names(make_ladder(given, budget, plain))[1][0] == "shrink45-int8"
+    # the step counts the bytes of int8 models, and of no others
+    for base in (parse_recipe("float16"), with_settings(parse_recipe("int8"), {"float_layers": ["conv*"]})):
+        others = dataclasses.replace(able, bases=(base,))
+        assert names(make_ladder(others, Budget(max_size=62_000), plain))[1][0].startswith("shrink40-")
 
 
 def test_a_time_that_is_missed_by_little_is_searched_for_too(monkeypatch: pytest.MonkeyPatch) -> None:

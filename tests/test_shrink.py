@@ -352,6 +352,10 @@ def test_a_file_size_is_reached(tmp_path: Path) -> None:
     both = with_settings(Recipe((both,)), settings).steps[0]
     left = trace_channels(both.apply(network, context).model)
     assert left.macs() <= trace_channels(network.model).macs() // 5
+    both = Shrink(target_macs=10**9, target_size=asked)
+    both.check(network)
+    both = with_settings(Recipe((both,)), settings).steps[0]
+    assert count_file_bytes(both.apply(network, context), context) <= asked, "one of the two is held already"
     for goal, refused in (
         (1001, r"target_size 1\.00 kB: the file of the smallest network with 8 channels a layer has about \d"),
         (10**9, r"target_size 1\.00 GB: the int8 model is no larger already; ask for less"),
@@ -386,6 +390,13 @@ def test_a_board_gets_a_network_within_its_budget(tmp_path: Path, monkeypatch: p
         assert count_macs(ModelFile.read(made.path).graph) <= (limits.macs or 0) * (1 if out == "fast" else 0.8)
         assert made.size_bytes <= (limits.size_bytes or 0)
         assert any(note.startswith("within the budget of zero2, a heuristic: ") for note in made.notes)
+    # what cannot be shrunk need not be, and a network that is small enough needs no images
+    inputs = layers.Input((8, 8, 3))
+    fixed = prepare_network(float_network(tf_keras.Model(inputs, layers.Dense(3)(layers.Flatten()(inputs)))))
+    Shrink(board="zero2").check(fixed)
+    same = Shrink(board="zero2").apply(fixed, StepContext(original=fixed))
+    assert same.model is fixed.model
+    assert same.notes[-1] == "not shrunk: it is within the budget of zero2 already"
     over = compress(Limits(macs // 3, 40_000, ram_bytes=2_000), "over")
     assert any(
         re.match(r"over the budget of zero2, a heuristic: .* of RAM of at most 2.00 kB of RAM", n) for n in over.notes
