@@ -223,6 +223,7 @@ COMMAND = Command(
         "edgeclf compress runs/photos --int8 --float16",
         "edgeclf compress runs/photos --qat --prune 0.5",
         "edgeclf compress runs/photos --shrink 0.5",
+        "edgeclf compress runs/photos --for zero2",
         "edgeclf compress runs/photos --recipe int8 --recipe prune50-qat-int8",
         "edgeclf compress runs/photos --max-drop 1.0 --max-size 100KB --max-latency 5ms",
         "edgeclf compress network.h5 --int8 --data photos --out models",
