@@ -157,10 +157,17 @@ def digest_of(values: Any) -> str:
 
 
 def _parse_step(part: str) -> Step:
+    wrong: InputError | None = None
     for kind in STEPS.values():
-        step: Step | None = kind.parse(part)
-        if step is not None:
-            return step
+        try:
+            step: Step | None = kind.parse(part)
+        except InputError as error:  # a value that is out of range; another step may know the name
+            wrong = wrong or error
+        else:
+            if step is not None:
+                return step
+    if wrong is not None:
+        raise wrong
     raise UnknownNameError("step of a recipe", part, [kind().label() for kind in STEPS.values()])
 
 

@@ -126,7 +126,9 @@ class CandidateMaker:
         """
         before, file = kept.measured, ModelFile(kept.content, kept.file)
         if type(recipe.export).encode is not Exporter.encode:
-            return before if before.timed or not self._times else None
+            here = self._board is None and before.speed is not None and before.cpu == describe_machine().processor
+            untimed = before.timed and before.latency_ms is None  # nor can it be
+            return before if here or untimed or not self._times else None
         if self._board is not None:
             estimate = self._estimate(file) if file.is_tflite else None
             return dataclasses.replace(before, latency_ms=estimate, cpu="", speed=None)

@@ -205,9 +205,9 @@ class Shrink(Step, Record):
     def remarks(self, stats: ModelFileStats, sizes: str) -> tuple[str, ...]:
         """Return that the file is larger than asked for, as one of another format than int8 is."""
         most = self.most_bytes
-        if most is None or stats.size_bytes <= most:
+        if most is None or stats.size_bytes <= most or self.board is not None:  # which is compared as a whole
             return ()
-        return (f"larger than the {most:,} bytes asked for, which an int8 file of this network keeps to: {sizes}",)
+        return (f"larger than the {most:,} bytes asked for, which are counted for plain int8: {sizes}",)
 
     def apply(self, network: FloatNetwork, context: StepContext) -> FloatNetwork:
         """Return a smaller copy."""
