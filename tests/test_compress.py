@@ -489,3 +489,22 @@ def test_what_a_step_refuses_is_refused_before_any_training(source: Path, data: 
     with pytest.raises(InputError, match="no weight tensor of more than 256 values"):
         compress(tmp_path / "small.keras", recipes, data=data, out=tmp_path / "out", progress=heard)
     assert not [task for task in heard.tasks if task.startswith("pruning")]
+
+
+def test_a_network_that_takes_the_rows_of_a_picture_as_a_batch_becomes_int8(tmp_path: Path) -> None:
+    tf_keras = pytest.importorskip("tf_keras")
+    layers, data = tf_keras.layers, colored_squares.dataset()
+    x = inputs = layers.Input((16, 16, 3))
+    x = layers.Rescaling(1 / 255)(x)
+    # a bias that is not zero: layers that share one of zeros are not rounded adaptively
+    x = layers.Conv1D(8, 3, padding="same", activation="relu", bias_initializer="ones")(x)
+    outputs = layers.Dense(3, activation="softmax")(layers.GlobalAveragePooling2D()(x))
+    colored_squares.trained(tf_keras.Model(inputs, outputs), data).save(tmp_path / "net.keras")
+    report = colored_squares.compress(
+        tmp_path / "net.keras", ["int8"], data=data, calibration=20, normalize="raw", out=tmp_path
+    )
+    (made,) = report.models
+    assert made.top1 > 0.9
+    graph = parse(Path(made.path).read_bytes())
+    convolutions = [op for op in graph.operators if op.name == "CONV_2D"]
+    assert [graph.tensors[op.outputs[0]].shape[0] for op in convolutions] == [16]

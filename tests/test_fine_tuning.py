@@ -180,6 +180,10 @@ def test_settings_follow_the_size_of_the_network_and_the_number_of_photos() -> N
     narrow = complete_fine_tuning(TrainConfig(), many, parameters=200_000, macs=13e6, folded=True)
     wide = complete_fine_tuning(TrainConfig(), many, parameters=2_300_000, macs=150e6, folded=True)
     assert complete_fine_tuning(TrainConfig(), many, parameters=9, macs=None, folded=False).norm_rates is True
+    adam = TrainConfig(optimizer="adam")
+    assert complete_fine_tuning(adam, many, parameters=9, macs=None, folded=False).norm_rates is False
+    with pytest.raises(InputError, match="norm_rates is for optimizer=sgd, got adam"):
+        complete_fine_tuning(adam.replace(norm_rates=True), many, parameters=9, macs=None, folded=False)
     assert wide.learning_rate == pytest.approx(0.003)
     assert (narrow.learning_rate or 0) > 0.01
     assert (narrow.epochs or 0) > (wide.epochs or 0) >= 6
@@ -212,6 +216,9 @@ def test_of_very_few_photos_the_classifier_alone_is_trained_unless_a_setting_is_
         assert chosen(few, **{name: value}).quick is False
     named = frozenset({"label_smoothing", "seed"})
     assert complete_fine_tuning(TrainConfig(), few, parameters=9, macs=9, folded=True, named=named).quick is False
+    # of 10,300 images 300 are trained on, which have 7 batches an epoch and not 225
+    own = dataclasses.replace(probe_of(10_300, 2), in_train=300)
+    assert (chosen(own, quick=False).epochs or 0) > 3 * (chosen(probe_of(10_300, 2), quick=False).epochs or 0)
     # of 400 images, 20 are trained on: the others are for judging
     assert chosen(dataclasses.replace(probe_of(400, 2), in_train=20)).quick
     assert not chosen(probe_of(400, 2)).quick

@@ -185,7 +185,9 @@ def test_the_latest_epoch_is_kept_that_validation_cannot_distinguish_from_the_be
 
 def test_chance_is_one_standard_error_of_the_best() -> None:
     assert within_chance(0.8, 400) == pytest.approx(0.8 - 0.02)  # sqrt(0.8 * 0.2 / 400) = 0.4 / 20
-    assert within_chance(1.0, 400) == 1.0  # none can be better, and none worse is as good
+    # 402 of 404: sqrt(402/404 * 2/404 / 404) = 0.0035; of nine, 11 of 13: sqrt(11/13 * 2/13 / 13) = 0.1001
+    assert within_chance(1.0, 400) == pytest.approx(1 - 0.003492, abs=1e-6)
+    assert within_chance(1.0, 9) == pytest.approx(1 - 0.100068, abs=1e-6)
     assert within_chance(-1.0, 400) == -1.0  # before the first epoch: whatever comes is kept
 
 

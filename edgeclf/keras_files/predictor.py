@@ -11,6 +11,7 @@ import tensorflow as tf
 
 from edgeclf.dataset import ImageView
 from edgeclf.graph.float_network import FloatNetwork
+from edgeclf.image.batches import bounded_batch
 from edgeclf.image.views import average_views, cut_views
 from edgeclf.inference.predictor import check_numbers
 from edgeclf.measure.machine import describe_machine
@@ -29,7 +30,7 @@ class KerasPredictor:
     Args:
         network: with its input scaling.
         labels: class names in the order of the outputs; None: those of `network`.
-        batch_size: images a call; 1 for a SavedModel that was exported for one image.
+        batch_size: images a call, fewer where they are large; 1 for a SavedModel that was exported for one image.
 
     Attributes:
         labels: class names in the order of the outputs.
@@ -46,7 +47,7 @@ class KerasPredictor:
         on_gpu = self._place.startswith("/GPU")
         self.threads: int | None = None if on_gpu else _threads()
         self.parameters: int | None = _parameters(network)
-        self._batch_size = batch_size
+        self._batch_size = bounded_batch(batch_size, *self.size)
         self._classes = len(network.classes)
         self._step: Any = tf.function(network.on_pixels, reduce_retracing=True)
 

@@ -58,8 +58,12 @@ def complete(config: TrainConfig, probe: DataProbe, *, pretrained: bool) -> Trai
 
 
 def estimate_training_images(probe: DataProbe) -> int:
-    """Return how many images are trained on where edgeclf splits them; with splits of their own there may be more."""
-    return max(1, round(probe.images * 0.7))
+    """Return how many images are trained on where edgeclf splits them; with splits of their own there may be more.
+
+    Fewer only where a split `train` has fewer, as beside a large test split.
+    """
+    split = round(probe.images * 0.7)
+    return max(1, min(split, probe.in_train or split))
 
 
 def automatic_networks(config: TrainConfig, probe: DataProbe) -> tuple[Choice, ...]:

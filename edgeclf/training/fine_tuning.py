@@ -68,7 +68,7 @@ def complete_fine_tuning(
         named: settings that the user gave one by one, also as what is their default.
 
     Raises:
-        InputError: a setting has no effect beside `quick`.
+        InputError: a setting has no effect beside `quick`, or does not go with the optimizer.
     """
     if config.quick:
         _check_quick(named)
@@ -76,7 +76,11 @@ def complete_fine_tuning(
     batch = config.batch_size or 32
     steps = min(max(_STEPS * _STEPS_MACS / (macs or _STEPS_MACS), _FEWEST_STEPS), _MOST_STEPS)
     epochs = config.epochs or round(min(max(steps / max(1, images // batch), _FEWEST_EPOCHS), _MOST_EPOCHS))
-    by_norm = (not folded) if config.norm_rates is None else config.norm_rates
+    # a step of Adam does not grow with the gradient, which is what rates by the norm are for
+    by_gradient = config.optimizer in (None, "sgd")
+    if config.norm_rates and not by_gradient:
+        raise InputError(f"norm_rates is for optimizer=sgd, got {config.optimizer}; leave one of the two out")
+    by_norm = (not folded and by_gradient) if config.norm_rates is None else config.norm_rates
     rate = _RATE_BY_NORM if by_norm else _RATE * (_RATE_PARAMETERS / max(1, parameters)) ** 0.8
     rate = min(max(rate, _LOWEST_RATE), _HIGHEST_RATE) * math.sqrt(batch / 32)
     open_enough = config.list_given(named) <= {*FROZEN_SETTINGS}

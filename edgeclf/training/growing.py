@@ -189,7 +189,9 @@ def find_grown_start(
     path = parent.folder.path
     network = flatten(load_float_model(path, trust_model=trust_model))
     size = _check_network(network, parent)
-    start = GrownStart(network, parent.folder.name, str(parent.config["model"]), size, parent=parent)
+    # what its first training chose: kernels whose batch normalizations were folded keep their scales
+    folded = parent.config.get("norm_rates") is False
+    start = GrownStart(network, parent.folder.name, str(parent.config["model"]), size, folded=folded, parent=parent)
     if earlier is not None and not start.is_start_of(earlier):
         raise InputError(
             f"the run began from {earlier.get('origin') or 'scratch'}, and its network or classes in {path} have "

@@ -8,9 +8,10 @@ import tensorflow as tf
 import tf_keras
 
 from edgeclf.dataset.types import ImageView
+from edgeclf.image.batches import bounded_batch
 from edgeclf.image.views import average_views, cut_views
 from edgeclf.progress import SILENT, Progress
-from edgeclf.training.pipeline import evaluation_batches
+from edgeclf.training.pipeline import EVALUATION_BATCH, evaluation_batches
 
 
 def predict_probabilities(
@@ -33,7 +34,8 @@ def predict_probabilities(
         model._edgeclf_inference = step
     parts = []
     with progress.task("evaluating (images)", len(images)) as task:
-        for batch in evaluation_batches(images):
+        at_once = bounded_batch(EVALUATION_BATCH, images.shape[1], images.shape[2])
+        for batch in evaluation_batches(images, at_once):
             views = cut_views(batch.numpy(), height)
             parts.append(average_views(np.asarray(step(views), np.float32), len(batch)))
             task.advance(len(parts[-1]))

@@ -37,8 +37,9 @@ DAMPING = 0.01
 """Added to the second moments, relative to their mean, and more where there are fewer patches than weights: few patches
 must not make weights wander."""
 MOST_SWEEPS = 20
-MOSTLY_DISTINCT = 0.9
-"""Of trained weights, as float32, hardly two of a channel are equal by chance."""
+MOSTLY_DISTINCT, MOST_CLUSTERS = 0.9, 256
+"""Of trained weights, as float32, hardly two of a channel are equal by chance; rounded to float16, one in five of 4,608
+is, but they have far more values than clusters."""
 _LEAST, _LARGEST = -127, 127
 _Array = npt.NDArray[np.float64]
 
@@ -80,7 +81,9 @@ def round_adaptively(
                 continue
             depthwise, real = op.name == "DEPTHWISE_CONV_2D", real_weights(wanted[weight.name])
             moments = None
-            unmeasured = nearest or is_grouped(model, op) or count_together(model, op) > MOST_WEIGHTS
+            # rows or tiles of a picture as a batch of their own have patches that are not read here
+            tiled = op.name != "FULLY_CONNECTED" and model.tensors[op.outputs[0]].shape[0] != 1
+            unmeasured = nearest or tiled or is_grouped(model, op) or count_together(model, op) > MOST_WEIGHTS
             if not (unmeasured or repeat_values(real, depthwise=depthwise)):
                 run.advance(model.operators.index(op))
                 places = draw_places(model, op, len(images), random)
@@ -100,8 +103,8 @@ def repeat_values(weights: _Array, *, depthwise: bool) -> bool:
         depthwise: whether the last axis holds the output channels, not the first.
     """
     rows = (np.moveaxis(weights, -1, 0) if depthwise else weights).reshape(weights.shape[-1 if depthwise else 0], -1)
-    distinct = sum(np.unique(row[row != 0]).size for row in rows)
-    return bool(distinct < MOSTLY_DISTINCT * np.count_nonzero(rows))
+    distinct = [np.unique(row[row != 0]).size for row in rows]
+    return bool(sum(distinct) < MOSTLY_DISTINCT * np.count_nonzero(rows) and max(distinct) <= MOST_CLUSTERS)
 
 
 def count_together(model: TfliteModel, op: OperatorInfo) -> int:

@@ -164,7 +164,8 @@ def mean_patch(model: TfliteModel, op: OperatorInfo, values: npt.NDArray[Any]) -
     Args:
         model: the graph.
         op: one of its convolutions or dense layers.
-        values: real values of its input, `[1, H, W, C]`; their mean over images gives the mean patch.
+        values: real values of its input, `[N, H, W, C]`, that the mean patch is of; N is 1, but where a network
+            takes rows or tiles of a picture as a batch.
 
     Returns:
         float64[kh, kw, C] for a convolution, float64[C] for a dense layer.
@@ -176,7 +177,7 @@ def mean_patch(model: TfliteModel, op: OperatorInfo, values: npt.NDArray[Any]) -
     _, rows, columns, _ = output.shape
     down, right = op.options["stride_h"], op.options["stride_w"]
     step_down, step_right = op.options["dilation_h"], op.options["dilation_w"]
-    image = values[0]
+    image = values[0] if len(values) == 1 else values.mean(axis=0)
     over = max((rows - 1) * down + (tall - 1) * step_down + 1 - image.shape[0], 0)
     across = max((columns - 1) * right + (wide - 1) * step_right + 1 - image.shape[1], 0)
     if over or across:

@@ -18,6 +18,7 @@ from edgeclf.dataset.types import Split
 from edgeclf.errors import InputError, RunFailedError
 from edgeclf.graph.float_network import FloatNetwork
 from edgeclf.graph.outputs import gives_probabilities, loss_of
+from edgeclf.image.batches import bounded_batch
 from edgeclf.image.views import average_views, cut_views
 from edgeclf.progress import Progress, Task
 from edgeclf.training.augmentation import LEVELS
@@ -27,6 +28,7 @@ from edgeclf.training.schedule import WarmupCosine
 
 VALIDATION_IMAGES = 2000
 """At most so many validation images choose the best epoch."""
+SCORED_BATCH = 200
 FEWEST_EPOCHS, MOST_EPOCHS = 3, 30
 SHORTEST_MOMENTUM = 0.9
 BATCHES = 128, 64, 32
@@ -239,13 +241,13 @@ def _scorer(model: Any, data: FineTuningData) -> Callable[[], float]:
     if split is None or len(split) == 0:
         return lambda: 0.0
     chosen = np.linspace(0, len(split) - 1, min(len(split), VALIDATION_IMAGES)).astype(np.int64)
-    scale = data.input_scale
+    scale, at_once = data.input_scale, bounded_batch(SCORED_BATCH, *split.images.shape[1:3])
     predict: Any = tf.function(lambda x: model(x, training=False), reduce_retracing=True)
 
     def score() -> float:
         correct = 0
-        for start in range(0, len(chosen), 200):
-            part = chosen[start : start + 200]
+        for start in range(0, len(chosen), at_once):
+            part = chosen[start : start + at_once]
             views = cut_views(split.images[part], model.input_shape[1])
             predictions = average_views(predict(tf.constant(views.astype(np.float32) * scale)).numpy(), len(part))
             correct += int((np.argmax(predictions, axis=1) == split.labels[part]).sum())
