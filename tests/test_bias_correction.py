@@ -7,13 +7,19 @@ from typing import Any
 import numpy as np
 import pytest
 
-from edgeclf.artifact.tflite import parse
+from edgeclf.artifact.tflite import TfliteModel, parse
 from edgeclf.artifact.tflite_editor import TfliteEditor
 from edgeclf.compression.export.graph_queries import weighted_operators
 
 pytest.importorskip("tf_keras")
 import residual_network
+import tf_keras
+from network_builds import float_network
 from residual_network import IMAGES
+
+from edgeclf.compression import StepContext
+from edgeclf.compression.export.tflite import TFLite
+from edgeclf.graph.prepared_network import prepare_network
 
 
 @pytest.fixture(scope="module")
@@ -112,3 +118,29 @@ def test_a_grouped_convolution_is_exported() -> None:
     session = LITERT.open(made)
     found = np.concatenate([session.run(image[None].astype(np.float32)) for image in IMAGES])
     np.testing.assert_allclose(found, network.on_pixels(IMAGES), atol=0.03)
+
+
+def test_layers_without_a_bias_of_their_own_are_rounded_and_corrected_too() -> None:
+    """As the growth convolutions of a DenseNet, which share zeros, and a dense layer that has none at all."""
+    layers = tf_keras.layers
+    tf_keras.utils.set_random_seed(0)
+    x = inputs = layers.Input((8, 8, 3))
+    for _ in range(3):
+        x = layers.Concatenate()([x, layers.Conv2D(6, 3, padding="same", use_bias=False, activation="relu")(x)])
+    outputs = layers.Dense(4, use_bias=False)(layers.GlobalAveragePooling2D()(x))
+    network = prepare_network(float_network(tf_keras.Model(inputs, outputs)))
+    images = np.random.default_rng(0).integers(0, 256, (40, 8, 8, 3), np.uint8)
+    context = StepContext(original=network, calibration_images=images)
+
+    def export(**settings: Any) -> TfliteModel:
+        return parse(TFLite("int8", **settings).export(network, context).content)
+
+    plain, rounded = export(rounding="nearest", bias_correction=False), export(bias_correction=False)
+    pairs = list(zip(weighted_operators(plain), weighted_operators(rounded), strict=True))
+    assert [op.name for op, _ in pairs] == ["CONV_2D"] * 3 + ["FULLY_CONNECTED"]
+    for op, other in pairs:
+        before, after = plain.tensors[op.inputs[1]].values(), rounded.tensors[other.inputs[1]].values()
+        assert (np.asarray(before) != np.asarray(after)).any(), "the nearest integers stayed"
+    corrected = export(rounding="nearest")
+    for op in weighted_operators(corrected)[:3]:
+        assert np.any(corrected.tensors[op.inputs[2]].values()), "a bias of zeros takes the mean error back"

@@ -17,7 +17,7 @@ import numpy.typing as npt
 
 from edgeclf.artifact.tflite import OperatorInfo, TfliteModel
 from edgeclf.artifact.tflite_editor import INT4_VERSIONS, TfliteEditor
-from edgeclf.compression.export.graph_queries import is_grouped, weighted_operators
+from edgeclf.compression.export.graph_queries import has_own_bias, is_grouped, weighted_operators
 
 LARGEST = 7
 """-8 is left out: weights are symmetric."""
@@ -46,15 +46,11 @@ def find_narrow(graph: TfliteModel) -> frozenset[int]:
     layers = [op for op in graph.operators if op.name in INT4_VERSIONS and graph.tensors[op.inputs[1]].data is not None]
     # a scaling of the picture's channels may stand in front, as a depthwise convolution or a pointwise one
     able = [*itertools.dropwhile(lambda op: graph.tensors[op.outputs[0]].shape[-1] <= _CHANNELS, layers)]
-    with_bias = {op.inputs[1] for op in weighted_operators(graph)}
-    readers = [index for op in graph.operators for index in op.inputs]
+    with_bias = {op.inputs[1] for op in weighted_operators(graph) if has_own_bias(graph, op)}
     return frozenset(
         op.inputs[1]
         for op in able[1:-1]
-        if op.inputs[1] in with_bias
-        and graph.tensors[op.inputs[1]].dtype == "int8"
-        and not is_grouped(graph, op)
-        and readers.count(op.inputs[1]) == 1
+        if op.inputs[1] in with_bias and graph.tensors[op.inputs[1]].dtype == "int8" and not is_grouped(graph, op)
     )
 
 

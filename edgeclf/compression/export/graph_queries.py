@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import numpy as np
+from collections import Counter
 
 from edgeclf.artifact.tflite import OperatorInfo, TensorInfo, TfliteModel
 from edgeclf.artifact.tflite_editor import WEIGHTED
@@ -34,21 +34,20 @@ def float_operators(model: TfliteModel) -> tuple[str, ...]:
 
 
 def weighted_operators(model: TfliteModel) -> list[OperatorInfo]:
-    """List convolutions and dense layers with constant weights and an unshared bias, in the order of computation."""
-    biases = [op.inputs[2] for op in model.operators if op.name in WEIGHTED and len(op.inputs) > 2]
-    places: dict[int, int] = {}
-    for index in set(biases):
-        if index >= 0 and model.tensors[index].data is not None:
-            place = _address(model.tensors[index])
-            places[place] = places.get(place, 0) + 1
-    kept = []
-    for op in model.operators:
-        if op.name not in WEIGHTED or len(op.inputs) < 3 or op.inputs[2] < 0 or biases.count(op.inputs[2]) > 1:
-            continue
-        weight, bias = model.tensors[op.inputs[1]], model.tensors[op.inputs[2]]
-        if weight.data is not None and bias.data is not None and places[_address(bias)] == 1:
-            kept.append(op)
-    return kept
+    """List convolutions and dense layers with constant weights that no other operator reads, in the order of
+    computation; some have no bias, or one of zeros that they share."""
+    readers = _count_readers(model)
+    return [
+        op
+        for op in model.operators
+        if op.name in WEIGHTED and model.tensors[op.inputs[1]].data is not None and readers[op.inputs[1]] == 1
+    ]
+
+
+def has_own_bias(model: TfliteModel, op: OperatorInfo) -> bool:
+    """Return whether an operator has a constant bias that no other one reads."""
+    bias = op.inputs[2] if len(op.inputs) > 2 else -1
+    return bias >= 0 and model.tensors[bias].data is not None and _count_readers(model)[bias] == 1
 
 
 def is_grouped(model: TfliteModel, op: OperatorInfo) -> bool:
@@ -56,7 +55,6 @@ def is_grouped(model: TfliteModel, op: OperatorInfo) -> bool:
     return op.name == "CONV_2D" and model.tensors[op.inputs[1]].shape[-1] != model.tensors[op.inputs[0]].shape[-1]
 
 
-def _address(tensor: TensorInfo) -> int:
-    """Return where a constant lies in memory; tensors may share a buffer."""
-    assert tensor.data is not None
-    return int(np.frombuffer(tensor.data, np.uint8).ctypes.data)
+def _count_readers(model: TfliteModel) -> Counter[int]:
+    """Count how often each tensor is an input of an operator."""
+    return Counter(index for op in model.operators for index in op.inputs)
