@@ -207,6 +207,17 @@ def test_a_stage_is_known_by_all_that_decides_it() -> None:
     prune, qat = parse_recipe("prune50-qat-int8").steps
     cache, same = (StageCache({"source": "a", "seed": 0}) for _ in range(2))
     other = StageCache({"source": "a", "seed": 1})
+    # what is fitted on the outputs, and what converts, does not change what was trained
+    fitted, unfitted, converted = (
+        StageCache(
+            {"source": "a", "settings": {"seed": 0, "probabilities": one, "versions": {"numpy": "2", "onnx": two}}}
+        )
+        for one, two in (([True, None], "1"), ([True, 0.95], "1"), ([True, None], "2"))
+    )
+    assert fitted.key(()) == unfitted.key(()) == converted.key(())
+    assert len({one.candidate_key(Recipe()) for one in (fitted, unfitted, converted)}) == 3
+    trained_otherwise = StageCache({"source": "a", "settings": {"seed": 0, "versions": {"numpy": "3"}}})
+    assert trained_otherwise.key(()) != fitted.key(())
     assert cache.key([prune]) == same.key([prune])
     assert len({cache.key([prune]), cache.key([qat]), cache.key([prune, qat]), other.key([prune])}) == 4
     assert cache.key([prune]) != cache.key(short_recipe("prune50-int8").steps)

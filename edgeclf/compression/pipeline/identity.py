@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -93,3 +94,12 @@ def describe_inputs(source: dict[str, Any], plan: CompressPlan, context: RecipeC
         "balance": context.balance,
         "flip": context.flip,
     }
+
+
+def describe_training(inputs: Mapping[str, Any]) -> dict[str, Any]:
+    """Return of `describe_inputs` what decides a trained stage: not what is done to the file that is made of it."""
+    settings = dict(inputs.get("settings", {}))
+    settings.pop("probabilities", None)
+    versions = settings.get("versions", {})
+    settings["versions"] = {name: version for name, version in versions.items() if name not in _CONVERTERS}
+    return {**inputs, "settings": settings}

@@ -19,6 +19,7 @@ import numpy as np
 import numpy.typing as npt
 
 from edgeclf.atomic import atomic_file
+from edgeclf.compression.pipeline.identity import describe_training
 from edgeclf.compression.recipe import Recipe, digest_of, steps_to_list
 from edgeclf.compression.step import Step, StepContext
 from edgeclf.graph.float_network import FloatNetwork
@@ -37,7 +38,7 @@ class StageCache:
     """
 
     def __init__(self, identity: Mapping[str, Any], folder: Path | None = None, users: Path | None = None) -> None:
-        self._identity = digest_of(dict(identity))
+        self._identity, self._trained = digest_of(dict(identity)), digest_of(describe_training(identity))
         self._networks: dict[str, FloatNetwork] = {}
         self.folder, self._users = folder, users
         self.gzip_bytes: dict[str, int] = {}
@@ -45,7 +46,7 @@ class StageCache:
 
     def key(self, steps: Sequence[Step]) -> str:
         """Return the identity of the stage that `steps` make with the kernels of this process, in hexadecimal."""
-        return digest_of([self._identity, name_kernels(), steps_to_list(steps)])
+        return digest_of([self._trained, name_kernels(), steps_to_list(steps)])
 
     def candidate_key(self, recipe: Recipe) -> str:
         """Return the identity of what a recipe makes, in hexadecimal."""
