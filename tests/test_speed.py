@@ -59,7 +59,7 @@ def test_nothing_that_users_read_about_formats_and_steps_claims_a_speed() -> Non
     from edgeclf.compression.recipe import parse_recipe
 
     counted = ModelFileStats(1000, 700, 0.4, 300, 200, (), ("SOFTMAX",), groups=10, groups_off_pattern=2)
-    said = [option.help for option in OPTIONS if option.name != "speed"]
+    said = [one.help() if callable(one.help) else one.help for one in OPTIONS if one.name != "speed"]
     for name in known_exporters():
         said += remarks(parse_recipe(name), counted)
     for name in ("prune50-int8", "prune2of4-int8", "cluster16-int8", "qat-int8", "prune50-cluster16-qat-int8"):
