@@ -115,3 +115,19 @@ def test_a_log_whose_reader_left_ends_no_work(tmp_path: Path) -> None:
     assert json.loads(done.stdout.splitlines()[-1])["summary"]["frames_classified"] == 10
     audited = shell("mkdir a b; edgeclf audit . 2> >(true); echo code $?", tmp_path)
     assert audited.stdout == "code 2\n"
+
+
+@pytest.mark.parametrize(("code", "loaded", "ended"), [(130, True, ""), (130, False, "ended\n"), (0, True, "ended\n")])
+def test_an_interrupted_call_does_not_wait_for_tensorflows_threads(code: int, loaded: bool, ended: str) -> None:
+    """Those that wait for Python while the interpreter ends abort the process, which then has another exit code."""
+    program = f"""
+import atexit, sys, types
+from edgeclf.cli import main
+if {loaded}:
+    sys.modules["tensorflow"] = types.ModuleType("tensorflow")
+main.run_with_streams = lambda work: {code}
+atexit.register(print, "ended")
+sys.exit(main.main())
+"""
+    done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=False)
+    assert (done.returncode, done.stdout) == (code, ended), done.stderr

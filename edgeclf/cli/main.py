@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import dataclasses
 import difflib
+import os
 import sys
 from collections.abc import Sequence
 from typing import Any
@@ -46,6 +47,10 @@ COMMANDS: dict[str, Command] = {
 }
 
 
+INTERRUPTED = 130
+"""Exit code after Ctrl-C: 128 and the number of the signal."""
+
+
 class OneLineGroup(TyperGroup):
     """The commands; usage errors are one line, with the nearest known name, instead of a box of six."""
 
@@ -68,7 +73,7 @@ class OneLineGroup(TyperGroup):
         except _ClickException as error:
             code = fail(session, _usage(error, arguments), 2)
         except (typer.Abort, KeyboardInterrupt):
-            code = fail(session, "interrupted", 130)
+            code = fail(session, "interrupted", INTERRUPTED)
         if not standalone:
             return code
         sys.exit(code if isinstance(code, int) else 0)
@@ -174,4 +179,9 @@ def main() -> int:
         code = typer.main.get_command(app).main(prog_name="edgeclf", standalone_mode=False)
         return code if isinstance(code, int) else 0
 
-    return run_with_streams(work)
+    code = run_with_streams(work)
+    if code == INTERRUPTED and "tensorflow" in sys.modules:
+        # TensorFlow's threads that wait for Python would abort the process while the interpreter ends: the end, now
+        sys.stderr.flush()
+        os._exit(code)
+    return code
