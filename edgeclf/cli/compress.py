@@ -19,6 +19,7 @@ from edgeclf.cli.options import (
     complete_data,
     complete_from,
     complete_path,
+    list_boards,
 )
 from edgeclf.cli.session import Outcome, Session
 from edgeclf.cli.values import parse_milliseconds, parse_settings, parse_unit_bytes
@@ -41,14 +42,8 @@ def _formats() -> Iterable[str]:
     return known_exporters()
 
 
-def _boards() -> Iterable[str]:
-    from edgeclf.training.budget.limits import BOARDS
-
-    return BOARDS
-
-
 def _describe_boards() -> str:
-    return f"Shrink until multiply-accumulates and int8 file fit a board: {', '.join(_boards())}."
+    return f"Shrink until multiply-accumulates and int8 file fit a board: {', '.join(list_boards())}."
 
 
 def _settings() -> type:
@@ -116,7 +111,7 @@ OPTIONS = (
         "target_board",
         _describe_boards,
         metavar="BOARD",
-        complete=complete_from(_boards),
+        complete=complete_from(list_boards),
         panel=_STEPS,
         flag="--for",
     ),

@@ -198,6 +198,13 @@ def complete_from(names: Callable[[], Iterable[str]]) -> Callable[[str], list[st
     return complete
 
 
+def list_boards() -> Iterable[str]:
+    """Return the names of the boards whose budgets are known."""
+    from edgeclf.training.budget.limits import BOARDS
+
+    return BOARDS
+
+
 def complete_model(context: typer.Context, arguments: list[str], incomplete: str) -> list[str]:
     """Complete to zoo names, files and folders."""
     from edgeclf.artifact.locate import list_zoo

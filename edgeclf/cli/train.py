@@ -8,7 +8,7 @@ from typing import Any
 from edgeclf import api
 from edgeclf.cli.commands import Command
 from edgeclf.cli.fit_options import IMAGE_SIZE, TRAINED_FIT, VIEWS
-from edgeclf.cli.options import UNSET, Option, Table, complete_data, complete_from, complete_path
+from edgeclf.cli.options import UNSET, Option, Table, complete_data, complete_from, complete_path, list_boards
 from edgeclf.cli.session import Outcome, Session
 from edgeclf.cli.values import parse_settings
 from edgeclf.errors import InputError
@@ -39,12 +39,6 @@ def _balance_modes() -> Iterable[str]:
     from edgeclf.training.config import BALANCE_MODES
 
     return BALANCE_MODES
-
-
-def _boards() -> Iterable[str]:
-    from edgeclf.training.budget.limits import BOARDS
-
-    return BOARDS
 
 
 def _describe_boards() -> str:
@@ -82,7 +76,9 @@ CONFIG = (
     IMAGE_SIZE,
     TRAINED_FIT,
     VIEWS,
-    Option("board", _describe_boards, metavar="BOARD", default=UNSET, complete=complete_from(_boards), flag="--for"),
+    Option(
+        "board", _describe_boards, metavar="BOARD", default=UNSET, complete=complete_from(list_boards), flag="--for"
+    ),
     Option(
         "max_latency",
         "Choose a network whose int8 model takes at most so long for an image on one thread: measured on this machine, "

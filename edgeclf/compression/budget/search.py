@@ -161,8 +161,9 @@ class _Work:
 
         def evaluate(asked: Asked) -> Evaluation:
             rung = recipe_of(asked.suggest(space), means) if asked.plan is None else Rung.from_dict(dict(asked.plan))
-            self._check_shape(rung, study.finished())
-            self._check_look(rung, study.finished())
+            finished = study.finished()
+            self._check_shape(rung, finished)
+            self._check_look(rung, finished)
             measured = self.maker.make(rung)
             self._check_processor(study, measured)
             (alone,) = Judge(self.budget).judge([measured])
@@ -210,13 +211,13 @@ class _Work:
         recipe = Recipe.from_dict(rung.recipe)
         if not any(step.kind == "shrink" for step in recipe.steps):
             return
-        shape = _shape_of(rung.recipe)
-        for one in Judge(self.budget).judge(_measured(finished)):
-            found, limit = one.candidate, self.budget.max_latency
+        shape, most, limit = _shape_of(rung.recipe), self.budget.max_size, self.budget.max_latency
+        for found in _measured(finished):
+            large = most is not None and found.size_bytes > most
             slow = limit is not None and found.latency_ms is not None and found.latency_ms > TIME_NOISE * limit
-            if ("max_size" in one.breaks or slow) and _shape_of(found.recipe) == shape:
+            if (large or slow) and _shape_of(found.recipe) == shape:
                 raise RefusedTrialError(
-                    f"{recipe.name}: {found.name}, whose layers are as wide, is too {'slow' if slow else 'large'}"
+                    f"{recipe.name}: {found.name}, whose layers are as wide, is too {'large' if large else 'slow'}"
                 )
 
     def _check_look(self, rung: Rung, finished: Sequence[Finished]) -> None:

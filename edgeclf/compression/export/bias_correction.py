@@ -15,7 +15,7 @@ import numpy.typing as npt
 from edgeclf.artifact.tflite import OperatorInfo, TensorInfo, parse
 from edgeclf.artifact.tflite_editor import TfliteEditor
 from edgeclf.compression.export.graph_parts import PartwiseRun
-from edgeclf.compression.export.graph_queries import has_own_bias, weighted_operators
+from edgeclf.compression.export.graph_queries import corrected_operators, weighted_operators
 from edgeclf.compression.export.observation import Feed, mean_patch
 from edgeclf.progress import SILENT, Progress
 
@@ -44,8 +44,7 @@ def correct_biases(
     model = editor.graph
     run = PartwiseRun(editor, np.stack([feed(image) for image in images]))
     # layers that a policy keeps in float have nothing to take back
-    in_integers = [op for op in weighted_operators(model) if model.tensors[op.inputs[1]].dtype == "int8"]
-    operators = [op for op in in_integers if has_own_bias(model, op)]
+    operators = [op for op in corrected_operators(model) if model.tensors[op.inputs[1]].dtype == "int8"]
     with progress.task("correcting biases", len(operators)) as task:
         for op in operators:
             task.advance()

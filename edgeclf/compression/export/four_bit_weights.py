@@ -17,7 +17,7 @@ import numpy.typing as npt
 
 from edgeclf.artifact.tflite import OperatorInfo, TfliteModel
 from edgeclf.artifact.tflite_editor import INT4_VERSIONS, TfliteEditor
-from edgeclf.compression.export.graph_queries import has_own_bias, is_grouped, weighted_operators
+from edgeclf.compression.export.graph_queries import corrected_operators, is_grouped
 
 LARGEST = 7
 """-8 is left out: weights are symmetric."""
@@ -46,7 +46,7 @@ def find_narrow(graph: TfliteModel) -> frozenset[int]:
     layers = [op for op in graph.operators if op.name in INT4_VERSIONS and graph.tensors[op.inputs[1]].data is not None]
     # a scaling of the picture's channels may stand in front, as a depthwise convolution or a pointwise one
     able = [*itertools.dropwhile(lambda op: graph.tensors[op.outputs[0]].shape[-1] <= _CHANNELS, layers)]
-    with_bias = {op.inputs[1] for op in weighted_operators(graph) if has_own_bias(graph, op)}
+    with_bias = {op.inputs[1] for op in corrected_operators(graph)}
     return frozenset(
         op.inputs[1]
         for op in able[1:-1]

@@ -44,10 +44,11 @@ def weighted_operators(model: TfliteModel) -> list[OperatorInfo]:
     ]
 
 
-def has_own_bias(model: TfliteModel, op: OperatorInfo) -> bool:
-    """Return whether an operator has a constant bias that no other one reads."""
-    bias = op.inputs[2] if len(op.inputs) > 2 else -1
-    return bias >= 0 and model.tensors[bias].data is not None and _count_readers(model)[bias] == 1
+def corrected_operators(model: TfliteModel) -> list[OperatorInfo]:
+    """List those of `weighted_operators` that have a constant bias which no other operator reads."""
+    readers = _count_readers(model)
+    biased = [op for op in weighted_operators(model) if len(op.inputs) > 2 and op.inputs[2] >= 0]
+    return [op for op in biased if model.tensors[op.inputs[2]].data is not None and readers[op.inputs[2]] == 1]
 
 
 def is_grouped(model: TfliteModel, op: OperatorInfo) -> bool:

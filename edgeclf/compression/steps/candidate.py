@@ -10,7 +10,6 @@ from typing import Any
 
 import numpy as np
 
-from edgeclf.compression.exporter import ExportedFile
 from edgeclf.compression.step import StepContext
 from edgeclf.graph.float_network import FloatNetwork
 
@@ -18,7 +17,7 @@ IMAGES = 8
 """That set the ranges."""
 
 
-def export_candidate(network: FloatNetwork, context: StepContext) -> ExportedFile:
+def export_candidate(network: FloatNetwork, context: StepContext) -> bytes:
     """Return the int8 model of a network, without labels and provenance.
 
     Args:
@@ -33,4 +32,5 @@ def export_candidate(network: FloatNetwork, context: StepContext) -> ExportedFil
     images = images if given is None else given[:IMAGES]
     inside: Any = replace(context, calibration_images=images, observed=None)
     # weights of the nearest integers are made at once
-    return TFLite("int8", bias_correction=False, rounding="nearest").export(network, inside)
+    content: bytes = TFLite("int8", bias_correction=False, rounding="nearest").export(network, inside).content
+    return content

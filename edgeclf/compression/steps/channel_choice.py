@@ -64,9 +64,9 @@ class Goals:
         return Goals(_between(before.macs, self.macs, part), _between(before.weights, self.weights, part))
 
 
-def count_goals(graph: ChannelGraph, kept: npt.NDArray[np.bool_] | None = None) -> Goals:
-    """Count what a network has, or what stays of it."""
-    return Goals(graph.macs(kept), graph.weights(kept))
+def count_goals(graph: ChannelGraph) -> Goals:
+    """Count what a whole network has."""
+    return Goals(graph.macs(), graph.weights())
 
 
 def choose_channels(

@@ -23,6 +23,7 @@ from edgeclf.image.views import average_views, cut_views
 from edgeclf.progress import Progress, Task
 from edgeclf.training.augmentation import LEVELS
 from edgeclf.training.curriculum import augmentation_at
+from edgeclf.training.fine_tuning import BATCH_NORM_MOMENTUM
 from edgeclf.training.pipeline import TrainingBatches
 from edgeclf.training.schedule import WarmupCosine
 
@@ -30,7 +31,6 @@ VALIDATION_IMAGES = 2000
 """At most so many validation images choose the best epoch."""
 SCORED_BATCH = 200
 FEWEST_EPOCHS, MOST_EPOCHS = 3, 30
-SHORTEST_MOMENTUM = 0.9
 BATCHES = 128, 64, 32
 """Images a step that are chosen from where the settings leave that open."""
 
@@ -213,7 +213,7 @@ def recent_statistics(model: Any, steps: int) -> Iterator[None]:
     Those of keras.applications cover a hundred or a thousand (a momentum of 0.99 or 0.999), of which a short training
     leaves most as they were before channels went. The momenta are put back at the end.
     """
-    most = max(SHORTEST_MOMENTUM, 1 - 10 / max(1, steps))
+    most = max(BATCH_NORM_MOMENTUM, 1 - 10 / max(1, steps))
     before = [
         (layer, layer.momentum)
         for layer in model.submodules

@@ -110,7 +110,7 @@ def find_macs_for_latency(
 
 def time_int8(network: FloatNetwork, context: StepContext) -> float:
     """Export a network to int8 and time it with one thread, about a second: median milliseconds."""
-    content = export_candidate(network, context).content
+    content = export_candidate(network, context)
     session = find_engine("litert").open(ModelFile(content, "candidate.tflite"), threads=1)
     with undisturbed():
         seconds = warm_session(session, _SECONDS)[2]

@@ -33,7 +33,7 @@ def count_file_bytes(network: FloatNetwork, context: StepContext) -> int:
     features = 2 * dimensions * (centers + DIRECTIONS)
     # names are in the file twice, with what separates them
     names = 2 * sum(len(name.encode()) + 4 for name in classes)
-    return len(export_candidate(network, context).content) + PROVENANCE + names + features
+    return len(export_candidate(network, context)) + PROVENANCE + names + features
 
 
 def find_weights_for_size(
