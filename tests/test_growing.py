@@ -279,6 +279,9 @@ def test_all_of_the_network_and_the_rows_of_known_classes_are_kept(first_run: Pa
     assert parent is not None
     start, data = find_grown_start(parent, trust_model=False), load_dataset(grown_photos, image_size=16)
     assert data.class_names == ("blue", "cyan", "none", "red")
+    # rates by the norm of the filters are no more for it than they were for a run whose weights had been folded
+    folded = dataclasses.replace(parent, config={**parent.config, "norm_rates": False})
+    assert [find_grown_start(one, trust_model=False).folded for one in (parent, folded)] == [False, True]
     made = start.transfer(NetworkSettings(16, 4, dropout=0.2), data).network
     images = data.splits["validation"].images[:].astype(np.float32)
     before, after = start.network.predict(images, verbose=0), made.predict(images, verbose=0)[:, [0, 2, 3]]
