@@ -16,15 +16,13 @@ system_packages libegl1 libgles2
 # What the live tests are tried with: a browser, a display in memory, a broker, pipelines, systemd. Without, they skip.
 system_packages chromium xvfb xdotool mosquitto gstreamer1.0-tools gstreamer1.0-plugins-base gstreamer1.0-plugins-good \
     python3-gi gir1.2-gst-rtsp-server-1.0 systemd openssl shellcheck || [ "$(id -u)" != 0 ]
-environment .venv -c constraints.txt -e '.[train,web,mqtt,dev,heic,imagenet,onnx,docs,litert-quantizer,3d]'
-bin=.venv/bin
 
 # A device's environment: the wheel as users get it, and nothing of the host side. The older runtime wants older packages
 # around it. An independent client of the emitted models pins what edgeclf does not, so it lives apart.
 more_environments() {
-    quietly "$bin/python" -m pip wheel --disable-pip-version-check --no-deps --wheel-dir "$wheel" .
     # shellcheck disable=SC2046 # a list of names
     environment .venv-edge -c constraints.txt $(edge_packages)
+    quietly .venv-edge/bin/python -m pip wheel --disable-pip-version-check --no-deps --wheel-dir "$wheel" .
     quietly .venv-edge/bin/python -m pip install --disable-pip-version-check -c constraints.txt --force-reinstall --no-deps \
         "$wheel"/edgeclf-*.whl
     .venv-edge/bin/python -m pip check >&2
@@ -41,9 +39,12 @@ making=
 if [ -z "$fast" ]; then
     wheel=$(mktemp -d)
     trap 'kill $making 2>/dev/null || :; rm -rf "$wheel"' EXIT
-    more_environments & # beside mypy, which has one core only
+    more_environments & # beside the large one: an installation has one core only
     making=$!
 fi
+
+environment .venv -c constraints.txt -e '.[train,web,mqtt,dev,heic,imagenet,onnx,docs,litert-quantizer,3d]'
+bin=.venv/bin
 
 say "style, types, layers"
 "$bin/ruff" check --quiet .

@@ -67,6 +67,7 @@ environment() {
     say "installing into $folder: $*"
     [ "$("$folder/bin/python" -V 2>/dev/null)" = "$("$python" -V)" ] || quietly "$python" -m venv --clear "$folder"
     rm -f "$folder/.installed"
-    quietly "$folder/bin/python" -m pip install --disable-pip-version-check "$@"
+    # compiled when first imported: most of TensorFlow's modules never are
+    quietly "$folder/bin/python" -m pip install --disable-pip-version-check --no-compile "$@"
     printf '%s' "$wanted" >"$folder/.installed"
 }
