@@ -213,17 +213,19 @@ def test_the_choice_reaches_the_goal_in_steps_and_takes_what_scores_least() -> N
     seed=st.integers(0, 99),
     part=st.floats(0.3, 0.9),
     by_weights=st.booleans(),
+    by_largest=st.booleans(),
 )
 def test_nothing_goes_that_the_goals_would_leave(
-    blocks: list[tuple[int, int]], seed: int, part: float, by_weights: bool
+    blocks: list[tuple[int, int]], seed: int, part: float, by_weights: bool, by_largest: bool
 ) -> None:
     graph = trace_channels(build(blocks, True))
     scores, widths = np.random.default_rng(seed).uniform(0.01, 1, graph.count), Widths(1, 1)
-    goals = Goals(round(part * graph.macs()), round(part * graph.weights()) if by_weights else None)
+    weights, largest = round(part * graph.weights()), round(part * graph.largest())
+    goals = Goals(round(part * graph.macs()), weights if by_weights else None, largest if by_largest else None)
     kept = choose_channels(graph, scores, goals, widths)
 
     def holds(mask: Any) -> bool:
-        return graph.macs(mask) <= (goals.macs or 0) and (goals.weights is None or graph.weights(mask) <= goals.weights)
+        return not goals.exceeded_by(Goals(graph.macs(mask), graph.weights(mask), graph.largest(mask)))
 
     if not holds(smallest_network(graph, widths)):
         return

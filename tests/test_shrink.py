@@ -17,6 +17,7 @@ from network_builds import float_network
 from typer.testing import CliRunner
 
 import edgeclf
+from edgeclf.artifact.graph_bounds import peak_bytes
 from edgeclf.artifact.macs import count_macs, parameter_tensors
 from edgeclf.artifact.model_file import ModelFile
 from edgeclf.cli.main import app
@@ -368,6 +369,10 @@ def test_a_file_size_is_reached(tmp_path: Path) -> None:
         Shrink(target_size=999)
 
 
+def ram_of(made: Any) -> int:
+    return peak_bytes(ModelFile.read(made.path).graph, {})
+
+
 def test_a_board_gets_a_network_within_its_budget(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     data = colored_squares.dataset()
     train_two_layers(32, data).save(tmp_path / "net.keras")
@@ -397,10 +402,16 @@ def test_a_board_gets_a_network_within_its_budget(tmp_path: Path, monkeypatch: p
     same = Shrink(board="zero2").apply(fixed, StepContext(original=fixed))
     assert same.model is fixed.model
     assert same.notes[-1] == "not shrunk: it is within the budget of zero2 already"
-    over = compress(Limits(macs // 3, 40_000, ram_bytes=2_000), "over")
-    assert any(
-        re.match(r"over the budget of zero2, a heuristic: .* of RAM of at most 2.00 kB of RAM", n) for n in over.notes
-    )
+    # 16x16 places: 32 channels of each of two layers, of which one reads the other; 3 colors and their 8-bit copy
+    assert ram_of(fits) == 256 * (32 + 32)
+    for out, ram in (("memory", 256 * 40), ("less", 256 * 18)):
+        made = compress(Limits(macs, 40_000, ram_bytes=ram), out)
+        assert 0.8 * ram < ram_of(made) <= ram
+        assert any(note.startswith("within the budget of zero2, a heuristic: ") for note in made.notes)
+    with pytest.raises(
+        InputError, match=r"with 4 channels a layer needs 2\.05 kB of RAM .*, of at most 2\.00 kB; train"
+    ):
+        compress(Limits(macs, 40_000, ram_bytes=2_000), "over")
 
 
 def test_no_round_on_the_way_to_a_time_goes_further_than_it(monkeypatch: pytest.MonkeyPatch) -> None:

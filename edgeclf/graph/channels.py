@@ -61,6 +61,7 @@ class Product:
 
     Attributes:
         layer: its name.
+        positions: in the output.
         factor: positions in the output times places in a kernel, for multiply-accumulates.
         places: in a kernel, for weights; 0: another call counts them already.
         takes: int64[n]; empty: each channel is computed from itself alone (depthwise), so that it counts as one.
@@ -68,6 +69,7 @@ class Product:
     """
 
     layer: str
+    positions: int
     factor: int
     places: int
     takes: Ids
@@ -129,6 +131,15 @@ class ChannelGraph:
             kept: bool[count], the channels that stay; None: all.
         """
         return self._count([product.places for product in self.products], kept)
+
+    def largest(self, kept: npt.NDArray[np.bool_] | None = None) -> int:
+        """Count the values of the largest tensor that a layer with products makes for one image.
+
+        Args:
+            kept: bool[count], the channels that stay; None: all.
+        """
+        kept = self.everything if kept is None else kept
+        return max((one.positions * int(kept[one.makes].sum()) for one in self.products), default=0)
 
     def _count(self, factors: list[int], kept: npt.NDArray[np.bool_] | None) -> int:
         kept = self.everything if kept is None else kept

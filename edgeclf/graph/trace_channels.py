@@ -125,7 +125,7 @@ class _Call:
 
     def multiply(self, positions: int, places: int, takes: Ids, makes: Ids) -> None:
         kept_once = places if self._first else 0
-        self._tracer.products.append(Product(self._layer.name, positions * places, kept_once, takes, makes))
+        self._tracer.products.append(Product(self._layer.name, positions, positions * places, kept_once, takes, makes))
 
     def join(self, first: Ids, second: Ids) -> None:
         self._tracer.coupling.join(first, second)

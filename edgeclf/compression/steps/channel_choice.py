@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from typing import Protocol
 
 import numpy as np
 import numpy.typing as npt
@@ -44,14 +45,16 @@ class Goals:
     Args:
         macs: multiply-accumulates for one image.
         weights: of convolutions and dense layers, without biases.
+        largest: values of the largest tensor that a layer makes for one image.
     """
 
     macs: int | None = None
     weights: int | None = None
+    largest: int | None = None
 
     def exceeded_by(self, counted: Goals) -> bool:
         """Return whether a network that has `counted` has more than may stay."""
-        pairs = (self.macs, counted.macs), (self.weights, counted.weights)
+        pairs = (self.macs, counted.macs), (self.weights, counted.weights), (self.largest, counted.largest)
         return any(most is not None and count is not None and count > most for most, count in pairs)
 
     def on_the_way(self, before: Goals, part: float) -> Goals:
@@ -61,12 +64,16 @@ class Goals:
             before: what the whole network has.
             part: of the way, up to 1.
         """
-        return Goals(_between(before.macs, self.macs, part), _between(before.weights, self.weights, part))
+        return Goals(
+            _between(before.macs, self.macs, part),
+            _between(before.weights, self.weights, part),
+            _between(before.largest, self.largest, part),
+        )
 
 
 def count_goals(graph: ChannelGraph) -> Goals:
     """Count what a whole network has."""
-    return Goals(graph.macs(), graph.weights())
+    return Goals(graph.macs(), graph.weights(), graph.largest())
 
 
 def choose_channels(
@@ -120,7 +127,7 @@ def choose_channels(
 def _give_back(
     counts: npt.NDArray[np.int64],
     before: list[list[int]],
-    limits: list[tuple[_Costs, int]],
+    limits: list[tuple[_Counted, int]],
     loss: Callable[[int, int, int], float],
 ) -> None:
     """Widen groups again as far as the limits allow, those first that gain most by it.
@@ -169,33 +176,76 @@ def _between(before: int | None, after: int | None, part: float) -> int | None:
     return after if part == 1 else round(before * (after / before) ** part)
 
 
-def _limits(graph: ChannelGraph, goals: Goals) -> list[tuple[_Costs, int]]:
-    """Return what each goal counts, and how much of it may stay."""
+class _Counted(Protocol):
+    """What a goal limits, as a function of the number of channels that each group keeps."""
+
+    def total(self, counts: npt.NDArray[np.int64]) -> int:
+        """Count with `counts` channels in the groups."""
+
+    def saved(self, counts: npt.NDArray[np.int64], below: npt.NDArray[np.int64]) -> npt.NDArray[np.float64]:
+        """Count what each group alone saves by having `below` in place of `counts` channels: float64[groups]."""
+
+
+def _limits(graph: ChannelGraph, goals: Goals) -> list[tuple[_Counted, int]]:
+    """Return what each goal counts, and how much of it may stay; each tensor that may be too large has its own."""
+    takes = _tabulate(graph, [product.takes for product in graph.products])
+    makes = _tabulate(graph, [product.makes for product in graph.products])
+    takes[[not product.takes.size for product in graph.products], -1] = 1.0
     factors = {"macs": [one.factor for one in graph.products], "weights": [one.places for one in graph.products]}
     given = {name: getattr(goals, name) for name in factors}
-    return [(_Costs(graph, factors[name]), most) for name, most in given.items() if most is not None]
+    limits: list[tuple[_Counted, int]] = [
+        (_Costs(takes, makes, np.array(factors[name], np.float64)), most)
+        for name, most in given.items()
+        if most is not None
+    ]
+    if goals.largest is not None:
+        limits += [
+            (_Tensor(product.positions * row), goals.largest)
+            for product, row in zip(graph.products, makes, strict=True)
+            if product.positions * len(product.makes) > goals.largest
+        ]
+    return limits
+
+
+def _tabulate(graph: ChannelGraph, places: list[npt.NDArray[np.int64]]) -> npt.NDArray[np.float64]:
+    """Return how many places each channel of a group has in each product; in the last column those that stay.
+
+    Args:
+        graph: channels of the network.
+        places: of each product, the channels there.
+    """
+    owner = np.full(graph.count, len(graph.groups))
+    for place, group in enumerate(graph.groups):
+        owner[group.channels] = place
+    width = len(graph.groups) + 1
+    rows = np.array([np.bincount(owner[one], minlength=width) for one in places], np.float64).reshape(-1, width)
+    rows[:, :-1] /= np.array([len(group.channels) for group in graph.groups], np.float64)
+    return rows
+
+
+class _Tensor:
+    """Values of one tensor as a function of the number of channels that each group keeps."""
+
+    def __init__(self, values: npt.NDArray[np.float64]) -> None:
+        self._values = values
+
+    def total(self, counts: npt.NDArray[np.int64]) -> int:
+        """Count with `counts` channels in the groups."""
+        return round(float(self._values @ np.append(counts, 1)))
+
+    def saved(self, counts: npt.NDArray[np.int64], below: npt.NDArray[np.int64]) -> npt.NDArray[np.float64]:
+        """Count what each group alone saves by having `below` in place of `counts` channels: float64[groups]."""
+        found: npt.NDArray[np.float64] = self._values[:-1] * (counts - below)
+        return found
 
 
 class _Costs:
     """Products of channels as a function of the number of channels that each group keeps."""
 
-    def __init__(self, graph: ChannelGraph, factors: list[int]) -> None:
-        owner = np.full(graph.count, len(graph.groups))
-        for place, group in enumerate(graph.groups):
-            owner[group.channels] = place
-        self._sizes = np.array([len(group.channels) for group in graph.groups], np.float64)
-        self._factors = np.array(factors, np.float64)
-        self._takes = self._tabulate([owner[product.takes] for product in graph.products])
-        self._makes = self._tabulate([owner[product.makes] for product in graph.products])
-        alone = [not product.takes.size for product in graph.products]
-        self._takes[alone, -1] = 1.0
-
-    def _tabulate(self, owners: list[npt.NDArray[np.int64]]) -> npt.NDArray[np.float64]:
-        """Return how many places each channel of a group has in each product; in the last column those that stay."""
-        rows = np.array([np.bincount(one, minlength=len(self._sizes) + 1) for one in owners], np.float64)
-        rows = rows.reshape(len(owners), len(self._sizes) + 1)
-        rows[:, :-1] /= self._sizes
-        return rows
+    def __init__(
+        self, takes: npt.NDArray[np.float64], makes: npt.NDArray[np.float64], factors: npt.NDArray[np.float64]
+    ) -> None:
+        self._takes, self._makes, self._factors = takes, makes, factors
 
     def total(self, counts: npt.NDArray[np.int64]) -> int:
         """Count with `counts` channels in the groups."""

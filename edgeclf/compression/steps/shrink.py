@@ -45,8 +45,8 @@ class Shrink(Step, Record):
             thread, instead of `fraction`; it is measured while channels are chosen.
         target_size: bytes that the file of the int8 model may have, instead of `fraction`, or beside `target_macs`;
             candidates are exported while channels are chosen.
-        board: whose limits of multiply-accumulates and file size are the goals, as far as the network exceeds them (a
-            heuristic, see `edgeclf.training.budget.limits`).
+        board: whose limits of multiply-accumulates, file size and memory are the goals, as far as the network exceeds
+            them (a heuristic, see `edgeclf.training.budget.limits`).
         criterion: how channels are scored: `taylor`, `l1` or `batch-norm` (see `criteria`).
         iterations: rounds in which channels go; each is followed by training, so that few epochs have fewer rounds.
         multiple: of channels that a layer keeps; 1: any number. Layers that have another number, and lose nothing,
@@ -110,6 +110,11 @@ class Shrink(Step, Record):
     def most_bytes(self) -> int | None:
         """Bytes that the file of the int8 model may have, by number or by the board; None: no such goal."""
         return self.target_size if self.board is None else find_board(self.board).size_bytes
+
+    @property
+    def most_ram(self) -> int | None:
+        """Bytes of the tensors that are alive at the same time in the int8 model, by the board; None: no such goal."""
+        return None if self.board is None else find_board(self.board).ram_bytes
 
     def count_rounds(self, epochs: int) -> int:
         """Return the rounds in which channels go: fewer than `iterations` where one would have no epoch of training."""

@@ -17,6 +17,7 @@ from edgeclf.compression.steps.criteria import find_criterion
 from edgeclf.compression.steps.criteria.criterion import Batches
 from edgeclf.compression.steps.fine_tune import FineTuningData, automatic_epochs, fine_tune
 from edgeclf.compression.steps.latency_goal import find_macs_for_latency, keep_goal
+from edgeclf.compression.steps.memory_goal import count_activation_bytes, find_largest_for_memory
 from edgeclf.compression.steps.size_goal import count_file_bytes, find_weights_for_size
 from edgeclf.dataset.types import Split
 from edgeclf.errors import InputError
@@ -84,11 +85,15 @@ def count_asked(graph: ChannelGraph, step: Shrink) -> Goals:
     return Goals(step.target_macs or whole - round(step.fraction * whole))
 
 
+_Found = tuple[FloatNetwork, ChannelGraph, npt.NDArray[np.float64], Widths]
+"""A network, its channels, their scores, and the widths that layers may have."""
+
+
 def _find_goals(
     goals: Goals,
     step: Shrink,
     number: int,
-    found: tuple[FloatNetwork, ChannelGraph, npt.NDArray[np.float64], Widths],
+    found: _Found,
     context: StepContext,
 ) -> Goals:
     """Return the goals of a time or a size, as candidates of this round have them.
@@ -97,21 +102,38 @@ def _find_goals(
         InputError: the goal cannot be reached, or is held already.
     """
     graph, held = found[1], ""
+    goals = Goals(goals.macs)
     if step.target_latency is not None:
         find = functools.partial(find_macs_for_latency, *found, step.target_latency, context)
         goals = replace(goals, macs=keep_goal(context.checkpoints, number, graph.macs(), find))
         held = f"target_latency {step.target_latency:g} ms: the network takes no longer on this machine"
+    goals = _fit_memory(goals, step, found, context)
     if step.most_bytes is not None:
         goals = replace(goals, weights=find_weights_for_size(*found, goals, step.most_bytes, context))
+        # by the size other channels go
+        goals = _fit_memory(goals, step, found, context)
         held = f"target_size {size(step.most_bytes)}: the int8 model is no larger"
     if held and number == 1 and not goals.exceeded_by(count_goals(graph)):
         raise InputError(f"{held} already; ask for less, or compress it without shrink")
     return goals
 
 
+def _fit_memory(goals: Goals, step: Shrink, found: _Found, context: StepContext) -> Goals:
+    """Return goals by which the network fits the memory of the board as well.
+
+    Raises:
+        InputError: no network does.
+    """
+    if step.most_ram is None:
+        return goals
+    return replace(goals, largest=find_largest_for_memory(*found, goals, step.most_ram, context))
+
+
 def _is_within_board(network: FloatNetwork, step: Shrink, context: StepContext) -> bool:
     """Return whether a board can carry a network as it is, whatever can be removed from it."""
     if step.board is None or trace_channels(network.model).macs() > (step.most_macs or 0):
+        return False
+    if step.most_ram is not None and count_activation_bytes(network, context) > step.most_ram:
         return False
     return count_file_bytes(network, context) <= (step.most_bytes or 0)
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 import numpy.typing as npt
 
@@ -72,7 +74,7 @@ def find_weights_for_size(
         return count_file_bytes(network.with_model(remove_channels(network.model, graph, kept)), context)
 
     def choose(weights: int) -> npt.NDArray[np.bool_]:
-        return choose_channels(graph, scores, Goals(goals.macs, weights), widths)
+        return choose_channels(graph, scores, replace(goals, weights=weights), widths)
 
     with context.progress.task("searching for the widths by size", CANDIDATES + 2) as task:
         whole = choose(graph.weights())
