@@ -150,6 +150,19 @@ def test_without_a_command_help_goes_to_stderr() -> None:
         ("train --set momentum=high", "edgeclf: --set momentum must be a number, got 'high'"),
         ("train --image-size 30", "edgeclf: image_size must be a multiple of 8, got 30"),
         ("train --augment strnog", "edgeclf: unknown augment 'strnog'; did you mean 'strong'?"),
+        ("train digits --set temperature=4", "edgeclf: temperature 4.0 has no effect without --teacher; leave it out"),
+        (
+            "train digits --set optimizer=adam --set momentum=0.8",
+            "edgeclf: momentum 0.8 has no effect with the optimizer adam",
+        ),
+        (
+            "train digits --set head_first=true --weights none",
+            "edgeclf: head_first True has no effect with --weights no",
+        ),
+        (
+            "train digits --epochs 2 --set warmup_epochs=2",
+            "edgeclf: warmup_epochs must be fewer than epochs, got 2 of 2",
+        ),
         ("predict m.tflite a.jpg --input-range 1", "edgeclf: --input-range takes LO,HI such as 0,1 or -1,1, got '1'"),
         ("predict m.tflite a.jpg --input-range 1,-1", "edgeclf: --input-range: LO must be below HI, got '1,-1'"),
         ("bench m.tflite --threads 0", "edgeclf: --threads takes positive whole numbers such as 1 or 1,2,4, got '0'"),

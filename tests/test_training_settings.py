@@ -26,7 +26,7 @@ from edgeclf.training.augmentation import LEVELS
 from edgeclf.training.config import TrainConfig
 from edgeclf.training.epoch_choice import within_chance
 from edgeclf.training.networks import NETWORKS, Network
-from edgeclf.training.optimizers import OptimizerSettings, build_optimizer
+from edgeclf.training.optimizers import OptimizerSettings, average_weights, build_optimizer
 from edgeclf.training.pipeline import TrainingBatches
 from edgeclf.training.schedule import WarmupCosine
 
@@ -134,6 +134,26 @@ def test_weight_decay_shrinks_kernels_alone(name: str) -> None:
     # The first step is at the peak of the cosine: 1 - 0.5 * 0.1.
     np.testing.assert_allclose(np.asarray(kernel), 0.95, rtol=1e-6)
     np.testing.assert_array_equal(np.asarray(bias), 1)
+
+
+@pytest.mark.parametrize("name", ["sgd", "adam", "adamw"])
+def test_an_average_holds_the_weights_of_the_steps_that_there_were(name: str) -> None:
+    inputs = tf_keras.layers.Input((1,))
+    network = tf_keras.Model(inputs, tf_keras.layers.Dense(1, use_bias=False)(inputs))
+    (weight,) = network.trainable_variables
+    weight.assign([[5.0]])
+    decay = 0.4
+    network.compile(build_optimizer(WarmupCosine(0.1, 100), OptimizerSettings(name, 0.9, average=decay)))
+    network.optimizer.build([weight])
+    expected = 5.0
+    for step in range(12):
+        network.optimizer.apply_gradients([(tf_keras.backend.ones((1, 1)), weight)])
+        # after one step a tenth is the average's, and never more than the decay
+        share = min(decay, (1 + step) / (10 + step))
+        expected = share * expected + (1 - share) * float(weight.numpy()[0, 0])
+    np.testing.assert_allclose(average_weights(network)[0], expected, rtol=1e-5)
+    assert float(weight.numpy()[0, 0]) < expected < 5
+    assert network.optimizer.get_config()["ema_momentum"] == decay
 
 
 @pytest.mark.slow

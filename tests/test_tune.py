@@ -100,6 +100,8 @@ def test_what_is_set_is_not_searched() -> None:
         choose_parts(TrainConfig(dropout=0.2), parse_space({"dropout": "0.1,0.3"}), ["scratch"])
     with pytest.raises(InputError, match="has no effect with --quick"):
         choose_parts(TrainConfig(quick=True), parse_space({"dropout": "0.1,0.3"}), ["quick"])
+    with pytest.raises(InputError, match="--space temperature has no effect without --teacher"):
+        choose_parts(TrainConfig(), parse_space({"temperature": "1,2"}), ("scratch",))
     with pytest.raises(InputError, match="--space model has no effect with --weights net.h5, which is one network"):
         choose_parts(TrainConfig(weights="net.h5"), parse_space({"model": "resnet8,cnn"}), ["pretrained"])
     with pytest.raises(InputError, match="takes SETTING=LOW..HIGH"):

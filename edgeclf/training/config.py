@@ -73,7 +73,8 @@ class TrainConfig(Record):
             `optimizers.layer_factors`), for pretrained networks.
         batch_norm_momentum: of the running statistics of batch normalization, a step; networks of keras.applications
             come with 0.99 or 0.999, whose statistics lag behind the weights in a training of a few hundred steps.
-        weight_average: decay a step of a moving average of the weights, which is validated and kept; 0: none.
+        weight_average: decay a step of a moving average of the weights, which is validated and kept, less in the first
+            steps (see `optimizers`); 0: none.
         quick: fit the classifier on frozen features, and train nothing else; None: where photos are very few and all
             else is left open (see `fine_tuning`).
         teacher: what is learned from beside the labels: a run folder, a `.keras`, `.h5` or `.tflite` file of a network

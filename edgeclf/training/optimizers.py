@@ -125,9 +125,12 @@ _REPLICA = re.compile(r"/replica_\d+(?=:\d+$)")
 
 
 class _Steps:
-    """Multiplies the steps of an optimizer of tf-keras, and leaves the averages of weights where they are."""
+    """Multiplies the steps of an optimizer of tf-keras, averages weights from the first step on, and leaves the
+    averages where they are."""
 
     factors: Mapping[str, float] = {}
+    ema_momentum: Any
+    iterations: Any
 
     def update_step(self, gradient: Any, variable: Any) -> None:
         factor = self.factors.get(_REPLICA.sub("", variable.name), 1.0)
@@ -137,6 +140,16 @@ class _Steps:
         before = tf.identity(variable)
         super().update_step(gradient, variable)  # type: ignore[misc]
         variable.assign(before + factor * (variable - before))
+
+    def _update_model_variables_moving_average(self, var_list: Sequence[Any]) -> None:
+        """Average no more steps than there were: with the whole decay the first weights would stay for long."""
+        whole, steps = self.ema_momentum, tf.cast(self.iterations, tf.float32)
+        # as in tf.train.ExponentialMovingAverage
+        self.ema_momentum = tf.minimum(whole, (1 + steps) / (10 + steps))
+        try:
+            super()._update_model_variables_moving_average(var_list)  # type: ignore[misc]
+        finally:
+            self.ema_momentum = whole
 
     def finalize_variable_values(self, var_list: Sequence[Any]) -> None:
         """Do nothing: `fit`, of which there is one an epoch, would put the averages in place of the weights."""

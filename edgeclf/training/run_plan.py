@@ -26,6 +26,7 @@ from edgeclf.training.checkpoint import read_state
 from edgeclf.training.config import TrainConfig
 from edgeclf.training.defaults import complete
 from edgeclf.training.earlier_run import find_earlier, resume_config
+from edgeclf.training.idle_settings import check_idle
 from edgeclf.training.networks import NETWORKS, check_network, find_network, has_weights
 from edgeclf.training.parent_run import ParentRun, check_folder, find_parent
 from edgeclf.training.plan import TrainPlan
@@ -144,6 +145,8 @@ def _continue_run(request: TrainPlan, plan: RunPlan) -> RunPlan:
     if found.report is None:
         if earlier is not None:
             read_state(folder.checkpoint_path)
+        if earlier is None:
+            check_idle(config, given)
         found = _take_over(found, given, trust_model=request.trust_model)
         if earlier is None and found.parent is not None:
             _log_settings(config, found.config, f"{found.parent.folder.path} hands its settings on", request)

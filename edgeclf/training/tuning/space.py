@@ -12,6 +12,7 @@ from edgeclf.records import Record
 from edgeclf.search import Choice, Range
 from edgeclf.search.space import Value
 from edgeclf.training.config import AUGMENT_LEVELS, QUICK, SHAPE, TrainConfig
+from edgeclf.training.idle_settings import ADAPTIVE, describe_idle
 from edgeclf.training.networks import find_network
 
 Part = Choice | Range
@@ -52,7 +53,6 @@ ADDED = (
 )  # fmt: skip
 """Settings that are searched only where the user names values."""
 LOGARITHMIC = ("learning_rate", "weight_decay", "l1", "l2", "first_layer_rate")
-ADAPTIVE = ("adam", "adamw")
 ADAPTIVE_FACTOR = 1 / 50
 """Learning rates of `adam` and `adamw` against those of `sgd`, as in the defaults."""
 _MOST_VALUES = 100
@@ -122,6 +122,8 @@ def choose_parts(
             )
         if config.quick and name not in QUICK:
             raise InputError(f"--space {name} has no effect with --quick, which can search {', '.join(QUICK)}")
+        if reason := describe_idle(name, config):
+            raise InputError(f"--space {name} has no effect {reason}")
     adaptive = _is_adaptive(config, narrowed, kept)
     parts: dict[str, Part] = {}
     for dimension in DIMENSIONS:

@@ -1,0 +1,43 @@
+"""Finds settings that would have no effect beside the others, so that nobody believes to have measured what they do."""
+
+from __future__ import annotations
+
+from collections.abc import Collection
+
+from edgeclf.errors import InputError
+from edgeclf.training.config import TrainConfig
+
+ADAPTIVE = ("adam", "adamw")
+"""Optimizers that scale each step by the gradients before."""
+
+
+def check_idle(config: TrainConfig, given: Collection[str]) -> None:
+    """Refuse settings that have no effect, and a warm-up that lasts as long as the training.
+
+    Args:
+        config: settings of the user.
+        given: of them, those that the user gave.
+
+    Raises:
+        InputError: there are such settings.
+    """
+    for name in sorted(given):
+        if reason := describe_idle(name, config):
+            raise InputError(f"{name} {getattr(config, name)} has no effect {reason}; leave it out, or change that")
+    epochs, warmup = config.epochs, config.warmup_epochs
+    if epochs is not None and warmup is not None and warmup >= epochs and "warmup_epochs" in given:
+        raise InputError(
+            f"warmup_epochs must be fewer than epochs, got {warmup:g} of {epochs}: the learning rate would never reach "
+            "its peak"
+        )
+
+
+def describe_idle(name: str, config: TrainConfig) -> str | None:
+    """Say beside which other setting one has no effect, whatever its value; None: it has one, or that is not known."""
+    if name in ("teacher_weight", "temperature") and config.teacher is None:
+        return "without --teacher"
+    if name == "momentum" and config.optimizer in ADAPTIVE:
+        return f"with the optimizer {config.optimizer}"
+    if name == "head_first" and config.weights == "none":
+        return "with --weights none, which has no features to fit it on"
+    return None
