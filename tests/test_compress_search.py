@@ -28,6 +28,7 @@ pytest.importorskip("optuna")
 pytest.importorskip("tensorflow_model_optimization")
 from edgeclf.compression import CompressReport, Recipe
 from edgeclf.compression.budget import making
+from edgeclf.compression.pipeline import preparation
 
 pytestmark = pytest.mark.slow
 
@@ -130,11 +131,19 @@ def test_a_kept_candidate_without_a_time_is_timed_and_not_made(
     board, _ = run(source, data, tmp_path, max_latency=1e6, board=str(tmp_path / "bench.json"), overwrite=True)
     reported = json.loads((tmp_path / "bench.json").read_text())["models"][0]["latency_ms"]["median"]
     assert board.search.picked.latency_ms == pytest.approx(reported)
+    monkeypatch.setattr(preparation, "load_average", lambda: 99.0)
     timed, _ = run(source, data, tmp_path, max_latency=1e6, overwrite=True)
     assert timed.search.picked.latency_ms != board.search.picked.latency_ms
     assert timed.search.picked.candidate.cpu == describe_machine().processor
     again, _ = run(source, data, tmp_path, max_latency=2e6, overwrite=True)
     assert again.search.picked.latency_ms == timed.search.picked.latency_ms, "once is enough"
+    monkeypatch.setattr(preparation, "load_average", lambda: 0.0)
+    untimed, _ = run(source, data, tmp_path, max_size=60_000, overwrite=True)
+    assert untimed.search.picked.latency_ms == timed.search.picked.latency_ms, "no limit needs its time"
+    calm, _ = run(source, data, tmp_path, max_latency=3e6, overwrite=True)
+    assert calm.search.picked.latency_ms != timed.search.picked.latency_ms, "other programs ran beside it"
+    kept, _ = run(source, data, tmp_path, max_latency=4e6, overwrite=True)
+    assert kept.search.picked.latency_ms == calm.search.picked.latency_ms
 
 
 def test_settings_that_do_not_go_with_a_step_leave_it_out(source: Path, data: Dataset, tmp_path: Path) -> None:

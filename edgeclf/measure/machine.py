@@ -45,12 +45,17 @@ class Machine(Record):
     @property
     def is_busy(self) -> bool:
         """Whether other programs ran when measuring began, so that latencies may be higher than on an idle machine."""
-        return self.load_average is not None and self.load_average > BUSY_LOAD_PER_CORE * self.cores
+        return is_busy_at(self.load_average, self.cores)
 
     @property
     def processor(self) -> str:
         """The processor with its instructions for int8, without which two of one name may differ several times."""
         return f"{self.cpu} with {', '.join(self.cpu_flags)}" if self.cpu_flags else self.cpu
+
+
+def is_busy_at(load_average: float | None, cores: int) -> bool:
+    """Return whether other programs run at a load of `cores`; no where the load is not known."""
+    return load_average is not None and load_average > BUSY_LOAD_PER_CORE * cores
 
 
 def describe_machine() -> Machine:

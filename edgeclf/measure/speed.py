@@ -15,7 +15,7 @@ import numpy as np
 from edgeclf.artifact.model_file import ModelFile
 from edgeclf.inference.engine import find_engine
 from edgeclf.measure.latency import burst, timed_call, warm_session
-from edgeclf.measure.machine import BUSY_LOAD_PER_CORE, describe_machine
+from edgeclf.measure.machine import describe_machine, is_busy_at
 from edgeclf.measure.statistics import Interval
 from edgeclf.measure.stopwatch import undisturbed
 from edgeclf.records import Record
@@ -60,7 +60,7 @@ class Speed(Record):
     @property
     def was_busy(self) -> bool:
         """Whether other programs ran at the same time, so that the figures are less certain than they look."""
-        return self.load_average is not None and self.load_average > BUSY_LOAD_PER_CORE * self.cores
+        return is_busy_at(self.load_average, self.cores)
 
 
 def measure_speed(

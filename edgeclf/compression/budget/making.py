@@ -121,8 +121,9 @@ class CandidateMaker:
     def _time_again(self, key: str, kept: Stored, recipe: Recipe) -> Measured | None:
         """Return the figures of a kept candidate, with the time that this search needs: the board's, or this machine's.
 
-        A time that this processor has taken is kept, so that a search that was killed goes on as it would have. None:
-        what an encoding was made of is not kept, and must be made again to be timed.
+        A time that this processor has taken is kept, so that a search that was killed goes on as it would have, unless
+        other programs ran then and none runs now. None: what an encoding was made of is not kept, and must be made
+        again to be timed.
         """
         before, file = kept.measured, ModelFile(kept.content, kept.file)
         if type(recipe.export).encode is not Exporter.encode:
@@ -135,7 +136,8 @@ class CandidateMaker:
         if before.speed is None and before.latency_ms is not None:  # that was a board's
             before = dataclasses.replace(before, latency_ms=None, timed=False)
         compared = self._budget.max_latency is not None and before.cpu not in ("", describe_machine().processor)
-        if not compared and (before.timed or not self._times):
+        disturbed = before.speed is not None and before.speed.was_busy and not self._meter.is_disturbed
+        if not compared and not (disturbed and self._times) and (before.timed or not self._times):
             return before
         speed = self._meter.measure(file)
         if speed is None:

@@ -12,6 +12,7 @@ from edgeclf.compression.recipe import Recipe
 from edgeclf.errors import EdgeclfError
 from edgeclf.graph.float_network import FloatNetwork
 from edgeclf.measure.formatting import milliseconds
+from edgeclf.measure.machine import is_busy_at, usable_cores
 from edgeclf.measure.speed import Speed, measure_speed
 
 FLOAT_COST = "the layers in float cost"
@@ -33,6 +34,11 @@ class SpeedMeter:
         self._export = TFLite("float32", io=io)
         self._float32: ModelFile | None = None
         self._failed = False
+
+    @property
+    def is_disturbed(self) -> bool:
+        """Whether other programs ran on this machine before the recipes began to work."""
+        return is_busy_at(self._context.load_before, usable_cores())
 
     def keep(self, candidate: Candidate) -> None:
         """Take a candidate as the float32 model, where it is that one."""
