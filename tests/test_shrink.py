@@ -27,13 +27,16 @@ from edgeclf.compression.pipeline import budget as pipeline_budget
 from edgeclf.compression.pipeline.stage_cache import StageCheckpoints
 from edgeclf.compression.steps import latency_goal, shrinking
 from edgeclf.compression.steps import shrink as shrink_step
+from edgeclf.compression.steps.channel_choice import Goals, Widths, choose_channels
 from edgeclf.compression.steps.criteria import CRITERIA
 from edgeclf.compression.steps.fine_tune import FineTuningData, automatic_batch, fine_tune, recent_statistics
 from edgeclf.compression.steps.latency_goal import time_int8
+from edgeclf.compression.steps.product_times import spread_times, time_products, with_times
 from edgeclf.compression.steps.shrink import choose_shrink
 from edgeclf.compression.steps.shrinking import draw_batches
 from edgeclf.compression.steps.size_goal import LESS, count_file_bytes
 from edgeclf.dataset.types import Dataset
+from edgeclf.doctor.report import OperatorTime
 from edgeclf.errors import InputError, UnknownNameError
 from edgeclf.graph.float_network import FloatNetwork
 from edgeclf.graph.prepared_network import prepare_network
@@ -295,6 +298,7 @@ def test_a_time_is_reached_as_measured(monkeypatch: pytest.MonkeyPatch) -> None:
         return timed[-1]
 
     # a processor of which every multiply-accumulate takes as long; times of this one differ from run to run
+    monkeypatch.setattr(shrinking, "time_products", lambda network, graph, context: np.ones(len(graph.products)))
     monkeypatch.setattr(latency_goal, "time_int8", a_millisecond_for_a_million)
     whole = a_millisecond_for_a_million(network, context)
     # 16x16 pixels; patches of 27 and 9 * 64 values, and the head
@@ -320,7 +324,12 @@ def test_a_candidate_is_timed_on_this_machine() -> None:
     times = []
     for filters in (1, 512):
         network = prepare_network(float_network(two_layers(filters)))
-        times.append(time_int8(network, StepContext(original=network, data=colored_squares.dataset())))
+        context = StepContext(original=network, data=colored_squares.dataset())
+        times.append(time_int8(network, context))
+        graph = trace_channels(network.model)
+        found = time_products(network, graph, context)
+        assert found.shape == (len(graph.products),)
+        assert np.all(found > 0)
     # 67,000 times the work, whatever the processor and its other load
     assert 0 < 2 * times[0] < times[1] < 10_000
 
@@ -419,11 +428,16 @@ def test_no_round_on_the_way_to_a_time_goes_further_than_it(monkeypatch: pytest.
     whole = trace_channels(network.model).macs()
     goal = round(0.9 * whole)
     # what a measurement would find, without the measurement
-    monkeypatch.setattr(shrinking, "find_macs_for_latency", lambda network, graph, *rest: min(goal, graph.macs()))
+    monkeypatch.setattr(shrinking, "find_time_for_latency", lambda network, graph, *rest: min(goal, graph.macs()))
+    rates = [1.0, 1.0]  # of the first round and of the last: where other programs end, times do not choose more
+    monkeypatch.setattr(
+        shrinking, "time_products", lambda network, graph, context: np.full(len(graph.products), rates.pop(0))
+    )
     context = StepContext(original=network, data=colored_squares.dataset())
     recipe = with_settings(Recipe((Shrink(target_latency=1.0),)), {"shrink_epochs": 0, "shrink_iterations": 3})
     left = trace_channels(recipe.steps[0].apply(network, context).model).macs()
     assert 0.7 * whole < left <= goal
+    assert not rates, "the round between has the times of the first"
 
 
 def test_a_killed_call_goes_on_with_the_widths_that_it_measured(
@@ -433,9 +447,12 @@ def test_a_killed_call_goes_on_with_the_widths_that_it_measured(
     x = layers.Conv2D(64, 3, padding="same", activation="relu")(inputs)
     x = layers.Dense(3, activation="softmax")(layers.GlobalAveragePooling2D()(x))
     network = prepare_network(float_network(tf_keras.Model(inputs, x)))
-    measured = [0.7, 0.5]  # times are never twice the same
+    measured, rates = [0.7, 0.5], [2.0, 3.0]  # times are never twice the same
     monkeypatch.setattr(
-        shrinking, "find_macs_for_latency", lambda network, graph, *rest: round(measured.pop(0) * graph.macs())
+        shrinking, "find_time_for_latency", lambda network, graph, *rest: round(measured.pop(0) * graph.nanoseconds())
+    )
+    monkeypatch.setattr(
+        shrinking, "time_products", lambda network, graph, context: np.full(len(graph.products), rates.pop(0))
     )
     settings = {"shrink_epochs": 0, "shrink_iterations": 1, "shrink_multiple": 1}
     step = with_settings(Recipe((Shrink(target_latency=1.0),)), settings).steps[0]
@@ -446,3 +463,47 @@ def test_a_killed_call_goes_on_with_the_widths_that_it_measured(
         left.append(trace_channels(step.apply(network, context).model).macs())
     assert left[0] == left[1] > left[2]
     assert not measured
+    assert not rates
+
+
+def test_channels_go_where_the_processor_takes_long() -> None:
+    inputs = layers.Input((16, 16, 3))
+    x = layers.Conv2D(32, 3, padding="same", activation="relu", name="first")(inputs)
+    x = layers.DepthwiseConv2D(3, padding="same", name="depthwise")(x)
+    x = layers.Conv2D(32, 3, padding="same", activation="relu", name="last")(x)
+    graph = trace_channels(tf_keras.Model(inputs, layers.Dense(3)(layers.GlobalAveragePooling2D()(x))))
+    # 256 places; patches of 27 values, of 9, of 9 * 32, and the head
+    macs = {"first": 256 * 27 * 32, "depthwise": 256 * 9 * 32, "last": 256 * 9 * 32 * 32, "dense": 3 * 32}
+    assert [one.macs for one in graph.products] == list(macs.values())
+
+    def operator(name: str, layer: str, microseconds: float | None) -> OperatorTime:
+        return OperatorTime(0, name, "", "int8", True, macs[layer], microseconds)
+
+    operators = (
+        operator("CONV_2D", "first", 100.0),
+        operator("DEPTHWISE_CONV_2D", "depthwise", 800.0),
+        operator("CONV_2D", "last", 100.0),
+        operator("ADD", "first", 700.0),
+        operator("FULLY_CONNECTED", "dense", None),
+    )
+    times = spread_times(graph, operators)
+    both = macs["first"] + macs["last"]
+    np.testing.assert_allclose(
+        times, [1e5 / macs["first"], 8e5 / macs["depthwise"], 1e5 / macs["last"], 2e5 / both], rtol=1e-9
+    )
+    timed = with_times(graph, times)
+    assert timed.nanoseconds() == pytest.approx(1e6, rel=1e-3)
+    np.testing.assert_array_equal(spread_times(graph, operators[3:]), 1)
+
+    def widths_where(slow: str) -> dict[str, int]:
+        """Channels that are left at half of the time, most of which one layer takes."""
+        rates = np.array([100 * graph.macs() / one.macs if one.layer == slow else 1.0 for one in graph.products])
+        slowed = with_times(graph, rates)
+        goal = round(0.5 * slowed.nanoseconds())
+        kept = choose_channels(slowed, np.ones(graph.count), Goals(nanoseconds=goal), Widths(4, 4))
+        assert 0.3 * slowed.nanoseconds() < slowed.nanoseconds(kept) <= goal
+        return {group.makers[0]: int(kept[group.channels].sum()) for group in graph.groups}
+
+    # half of the slow layer, and what is least missed for the little that the others take
+    assert widths_where("depthwise") == {"first": 16, "last": 28}
+    assert widths_where("dense") == {"first": 28, "last": 16}

@@ -8,7 +8,7 @@ additions of parts need no rules of their own. Works on NumPy arrays, and import
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Literal
 
@@ -66,6 +66,7 @@ class Product:
         places: in a kernel, for weights; 0: another call counts them already.
         takes: int64[n]; empty: each channel is computed from itself alone (depthwise), so that it counts as one.
         makes: int64[m].
+        nanoseconds: that each of the multiply-accumulates takes on a machine; 0: not measured.
     """
 
     layer: str
@@ -74,6 +75,12 @@ class Product:
     places: int
     takes: Ids
     makes: Ids
+    nanoseconds: float = 0.0
+
+    @property
+    def macs(self) -> int:
+        """Multiply-accumulates of the whole product."""
+        return self.factor * max(1, len(self.takes)) * len(self.makes)
 
 
 @dataclass(frozen=True)
@@ -122,7 +129,15 @@ class ChannelGraph:
         Args:
             kept: bool[count], the channels that stay; None: all.
         """
-        return self._count([product.factor for product in self.products], kept)
+        return round(self._count([product.factor for product in self.products], kept))
+
+    def nanoseconds(self, kept: npt.NDArray[np.bool_] | None = None) -> int:
+        """Estimate the nanoseconds that the products take for one image, from those of each of them.
+
+        Args:
+            kept: bool[count], the channels that stay; None: all.
+        """
+        return round(self._count([one.factor * one.nanoseconds for one in self.products], kept))
 
     def weights(self, kept: npt.NDArray[np.bool_] | None = None) -> int:
         """Count the weights that are multiplied, of convolutions and dense layers, without biases.
@@ -130,7 +145,7 @@ class ChannelGraph:
         Args:
             kept: bool[count], the channels that stay; None: all.
         """
-        return self._count([product.places for product in self.products], kept)
+        return round(self._count([product.places for product in self.products], kept))
 
     def largest(self, kept: npt.NDArray[np.bool_] | None = None) -> int:
         """Count the values of the largest tensor that a layer with products makes for one image.
@@ -141,9 +156,9 @@ class ChannelGraph:
         kept = self.everything if kept is None else kept
         return max((one.positions * int(kept[one.makes].sum()) for one in self.products), default=0)
 
-    def _count(self, factors: list[int], kept: npt.NDArray[np.bool_] | None) -> int:
+    def _count(self, factors: Sequence[float], kept: npt.NDArray[np.bool_] | None) -> float:
         kept = self.everything if kept is None else kept
-        total = 0
+        total: float = 0
         for product, factor in zip(self.products, factors, strict=True):
             taken = int(kept[product.takes].sum()) if product.takes.size else 1
             total += factor * taken * int(kept[product.makes].sum())

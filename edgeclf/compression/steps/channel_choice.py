@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from typing import Protocol
 
 import numpy as np
@@ -46,15 +46,17 @@ class Goals:
         macs: multiply-accumulates for one image.
         weights: of convolutions and dense layers, without biases.
         largest: values of the largest tensor that a layer makes for one image.
+        nanoseconds: of the products, as they were timed (see `product_times`).
     """
 
     macs: int | None = None
     weights: int | None = None
     largest: int | None = None
+    nanoseconds: int | None = None
 
     def exceeded_by(self, counted: Goals) -> bool:
         """Return whether a network that has `counted` has more than may stay."""
-        pairs = (self.macs, counted.macs), (self.weights, counted.weights), (self.largest, counted.largest)
+        pairs = [(getattr(self, one.name), getattr(counted, one.name)) for one in fields(self)]
         return any(most is not None and count is not None and count > most for most, count in pairs)
 
     def on_the_way(self, before: Goals, part: float) -> Goals:
@@ -65,15 +67,13 @@ class Goals:
             part: of the way, up to 1.
         """
         return Goals(
-            _between(before.macs, self.macs, part),
-            _between(before.weights, self.weights, part),
-            _between(before.largest, self.largest, part),
+            **{one.name: _between(getattr(before, one.name), getattr(self, one.name), part) for one in fields(self)}
         )
 
 
 def count_goals(graph: ChannelGraph) -> Goals:
     """Count what a whole network has."""
-    return Goals(graph.macs(), graph.weights(), graph.largest())
+    return Goals(graph.macs(), graph.weights(), graph.largest(), graph.nanoseconds())
 
 
 def choose_channels(
@@ -191,7 +191,11 @@ def _limits(graph: ChannelGraph, goals: Goals) -> list[tuple[_Counted, int]]:
     takes = _tabulate(graph, [product.takes for product in graph.products])
     makes = _tabulate(graph, [product.makes for product in graph.products])
     takes[[not product.takes.size for product in graph.products], -1] = 1.0
-    factors = {"macs": [one.factor for one in graph.products], "weights": [one.places for one in graph.products]}
+    factors: dict[str, list[float]] = {
+        "macs": [one.factor for one in graph.products],
+        "weights": [one.places for one in graph.products],
+        "nanoseconds": [one.factor * one.nanoseconds for one in graph.products],
+    }
     given = {name: getattr(goals, name) for name in factors}
     limits: list[tuple[_Counted, int]] = [
         (_Costs(takes, makes, np.array(factors[name], np.float64)), most)

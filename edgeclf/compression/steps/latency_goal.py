@@ -1,4 +1,4 @@
-"""Finds how many multiply-accumulates may stay so that the int8 model is as fast as asked for on this machine."""
+"""Finds how much of the time of the layers may stay so that the int8 model is as fast as asked for on this machine."""
 
 from __future__ import annotations
 
@@ -26,18 +26,39 @@ CANDIDATES = 6
 _SECONDS, _FEWEST, _MOST = 0.5, 20, 2000
 
 
-def keep_goal(checkpoints: Checkpoints | None, round_number: int, most: int, find: Callable[[], int]) -> int:
+def keep_times(
+    checkpoints: Checkpoints | None, round_number: int, count: int, find: Callable[[], npt.NDArray[np.float64]]
+) -> npt.NDArray[np.float64]:
     """Return what `find` does, or what it returned for the same round before the call was killed.
 
     Times are never twice the same, and a network of other widths would have to be trained again.
 
     Args:
+        checkpoints: of the step, where the times are kept; None: nowhere.
+        round_number: in which channels go.
+        count: of the times.
+        find: the times, by this machine: float64[count].
+    """
+    label = f"times of products, round {round_number}, {describe_machine().processor}"
+    kept = None if checkpoints is None else checkpoints.load(label)
+    if kept is not None and len(kept) == 1 and kept[0].shape == (count,) and np.all(kept[0] > 0):
+        return np.asarray(kept[0], np.float64)
+    found = find()
+    if checkpoints is not None:
+        checkpoints.save(label, [found])
+    return found
+
+
+def keep_goal(checkpoints: Checkpoints | None, round_number: int, most: int, find: Callable[[], int]) -> int:
+    """Return what `find` does, or what it returned for the same round before the call was killed.
+
+    Args:
         checkpoints: of the step, where the goal is kept; None: nowhere.
         round_number: in which channels go.
-        most: multiply-accumulates of the network; as many are no goal, and not kept.
+        most: nanoseconds of the products of the network; as many are no goal, and not kept.
         find: the goal, by times of this machine.
     """
-    label = f"multiply-accumulates by time, round {round_number}, {describe_machine().processor}"
+    label = f"nanoseconds of products, round {round_number}, {describe_machine().processor}"
     kept = None if checkpoints is None else checkpoints.load(label)
     if kept is not None and len(kept) == 1 and kept[0].shape == () and 0 < int(kept[0]) < most:
         return int(kept[0])
@@ -47,7 +68,7 @@ def keep_goal(checkpoints: Checkpoints | None, round_number: int, most: int, fin
     return goal
 
 
-def find_macs_for_latency(
+def find_time_for_latency(
     network: FloatNetwork,
     graph: ChannelGraph,
     scores: npt.NDArray[np.float64],
@@ -55,18 +76,20 @@ def find_macs_for_latency(
     target_ms: float,
     context: StepContext,
 ) -> int:
-    """Bisect the multiply-accumulates between those of the whole network and of the smallest one.
+    """Bisect the time of the products between that of the whole network and of the smallest one.
+
+    The time of the products says how channels are chosen; that of the whole model is measured for each candidate.
 
     Args:
         network: whose channels go.
-        graph: its channels.
+        graph: its channels, with the times of its products.
         scores: float64[graph.count], by which they go.
         widths: that layers may have.
         target_ms: median milliseconds of the int8 model, one thread.
         context: for the export.
 
     Returns:
-        the goal by which `choose_channels` finds the largest network within `target_ms`; the multiply-accumulates of
+        the goal, nanoseconds, by which `choose_channels` finds the slowest network within `target_ms`; that of
         `network` itself where it is.
 
     Raises:
@@ -81,13 +104,13 @@ def find_macs_for_latency(
             times[key] = time_int8(network.with_model(remove_channels(network.model, graph, kept)), context)
         return times[key]
 
-    low, high = graph.macs(smallest_network(graph, widths)), graph.macs()
+    low, high = graph.nanoseconds(smallest_network(graph, widths)), graph.nanoseconds()
     goal = low
     with context.progress.task("searching for the widths by time", CANDIDATES + 2) as task:
         if time_with(graph.everything) <= target_ms:
             return high
         task.advance(1)
-        fastest = time_with(choose_channels(graph, scores, Goals(low), widths))
+        fastest = time_with(choose_channels(graph, scores, Goals(nanoseconds=low), widths))
         if fastest > target_ms:
             raise InputError(
                 f"target_latency {target_ms:g} ms: the smallest network with {widths.minimum} channels a layer takes "
@@ -96,12 +119,12 @@ def find_macs_for_latency(
         task.advance(1)
         for _ in range(CANDIDATES):
             middle = round(math.sqrt(low * high))
-            kept = choose_channels(graph, scores, Goals(middle), widths)
+            kept = choose_channels(graph, scores, Goals(nanoseconds=middle), widths)
             if time_with(kept) <= target_ms:
                 # not what it has: by that goal other channels might be chosen, which nobody has timed
-                low, goal = max(low, graph.macs(kept)), middle
+                low, goal = max(low, graph.nanoseconds(kept)), middle
             else:
-                high = min(middle, graph.macs(kept))
+                high = min(middle, graph.nanoseconds(kept))
             task.advance(1)
             if high - low < 0.01 * high:
                 break

@@ -16,8 +16,9 @@ from edgeclf.compression.steps.channel_choice import Goals, Widths, choose_chann
 from edgeclf.compression.steps.criteria import find_criterion
 from edgeclf.compression.steps.criteria.criterion import Batches
 from edgeclf.compression.steps.fine_tune import FineTuningData, automatic_epochs, fine_tune
-from edgeclf.compression.steps.latency_goal import find_macs_for_latency, keep_goal
+from edgeclf.compression.steps.latency_goal import find_time_for_latency, keep_goal, keep_times
 from edgeclf.compression.steps.memory_goal import count_activation_bytes, find_largest_for_memory
+from edgeclf.compression.steps.product_times import time_products, with_times
 from edgeclf.compression.steps.size_goal import count_file_bytes, find_weights_for_size
 from edgeclf.dataset.types import Split
 from edgeclf.errors import InputError
@@ -44,12 +45,17 @@ def shrink(network: FloatNetwork, step: Shrink, context: StepContext) -> FloatNe
         return replace(network, notes=(*network.notes, f"not shrunk: it is within the budget of {step.board} already"))
     data = FineTuningData.from_step(step, context)
     model, graph = network.model, trace_shrinkable(network.model, step)
-    whole, before, parameters = graph.macs(), count_goals(graph), network.model.count_params()
+    whole, parameters = graph.macs(), network.model.count_params()
     widths, criterion = Widths(step.multiple, step.minimum), find_criterion(step.criterion)
     epochs = automatic_epochs(step.training.epochs, data.steps, step.target_steps)
-    goals, rounds, left = count_asked(graph, step), step.count_rounds(epochs), epochs
+    goals, rounds, left, before, times = count_asked(graph, step), step.count_rounds(epochs), epochs, Goals(), None
     for number in range(1, rounds + 1):
         last = number == rounds
+        if step.target_latency is not None:
+            # those on the way have the times of the first, by which the goal was found
+            times = _time(network.with_model(model), graph, number, context) if number == 1 or last else times
+            graph = graph if times is None else with_times(graph, times)
+        before = count_goals(graph) if number == 1 else before
         scores = criterion.score(model, graph, draw_batches(data.batches.split, network, context.seed))
         if number == 1 or last:
             goals = _find_goals(goals, step, number, (network.with_model(model), graph, scores, widths), context)
@@ -104,8 +110,8 @@ def _find_goals(
     graph, held = found[1], ""
     goals = Goals(goals.macs)
     if step.target_latency is not None:
-        find = functools.partial(find_macs_for_latency, *found, step.target_latency, context)
-        goals = replace(goals, macs=keep_goal(context.checkpoints, number, graph.macs(), find))
+        find = functools.partial(find_time_for_latency, *found, step.target_latency, context)
+        goals = replace(goals, nanoseconds=keep_goal(context.checkpoints, number, graph.nanoseconds(), find))
         held = f"target_latency {step.target_latency:g} ms: the network takes no longer on this machine"
     goals = _fit_memory(goals, step, found, context)
     if step.most_bytes is not None:
@@ -116,6 +122,12 @@ def _find_goals(
     if held and number == 1 and not goals.exceeded_by(count_goals(graph)):
         raise InputError(f"{held} already; ask for less, or compress it without shrink")
     return goals
+
+
+def _time(network: FloatNetwork, graph: ChannelGraph, number: int, context: StepContext) -> npt.NDArray[np.float64]:
+    """Time the products on this machine, or return what a call that was killed has timed: float64[products]."""
+    find = functools.partial(time_products, network, graph, context)
+    return keep_times(context.checkpoints, number, len(graph.products), find)
 
 
 def _fit_memory(goals: Goals, step: Shrink, found: _Found, context: StepContext) -> Goals:
