@@ -18,7 +18,9 @@ import edgeclf
 from edgeclf.artifact.ensemble_folder import EnsembleRecord, Stacking, find_ensemble
 from edgeclf.dataset import list_source, load_dataset
 from edgeclf.errors import DataError, InputError, ModelError, OutputError
-from edgeclf.inference.ensemble import Ensemble, as_probabilities, combine
+from edgeclf.inference.classifier import Classifier
+from edgeclf.inference.ensemble import Ensemble, as_probabilities, combine, predict_probabilities
+from edgeclf.measure import ensemble
 from edgeclf.progress import SILENT
 
 
@@ -59,6 +61,22 @@ def test_probabilities_of_8_bits_are_not_taken_for_logits(classes: int) -> None:
     rounded = (np.round(exact * 256) / 256).astype(np.float32)
     np.testing.assert_array_equal(as_probabilities(rounded), rounded)
     assert not np.array_equal(as_probabilities(scores), scores)
+
+
+class FixedClassifier(Classifier):
+    """A classifier of a model file whose probabilities are given, in place of those of a graph."""
+
+    def __init__(self, rows: list[list[float]]) -> None:
+        self.rows = rows
+
+    def probabilities(self, images: Any) -> Any:
+        return np.array(self.rows, np.float32)
+
+
+def test_what_a_model_file_gives_is_never_made_into_probabilities_again() -> None:
+    # one output a class, each with a sigmoid; and many classes whose 8-bit probabilities all round to nothing
+    for rows in ([[0.1, 0.98, 0.1]], [[0.0] * 1000]):
+        np.testing.assert_array_equal(predict_probabilities(FixedClassifier(rows), IMAGES), np.array(rows, np.float32))
 
 
 @pytest.mark.parametrize(
@@ -303,11 +321,15 @@ def test_an_ensemble_is_trained_measured_and_teaches(tmp_path: Path, monkeypatch
     assert test is not None
     assert report.difference == pytest.approx(test.top1 - (best.test_top1 or 0))
     # bench measures the same networks on the same images, from other code
+    called: list[Any] = []
+    stopwatch = ensemble.call_latency
+    monkeypatch.setattr(ensemble, "call_latency", lambda call: (called.append(call()), stopwatch(call))[1])
     measured = edgeclf.bench(str(out), data=photos).ensembles[0]
     assert measured.combine == "stack"
     assert measured.accuracy is not None
     assert measured.accuracy.top1 == pytest.approx(test.top1)
     assert [one.top1 for one in measured.members] == [one.test_top1 for one in report.members]
+    assert [np.shape(one) for one in called] == [(1, 2)] * 2, "the time is that of predictions"
     averaged = edgeclf.bench("+".join(one.run for one in report.members), data=photos).ensembles[0]
     assert averaged.accuracy is not None
     assert averaged.accuracy.top1 == pytest.approx(report.average_top1["test"])

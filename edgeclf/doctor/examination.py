@@ -96,15 +96,6 @@ class Examination:
                 yield image
                 task.advance()
 
-    def differs(self, own: npt.NDArray[Any], real: npt.NDArray[Any]) -> bool:
-        """Return whether the model's output means another class than a float model's for the same image."""
-        if len(own) == 1:
-            output = self.session.output
-            probability = (float(own[0]) - output.zero_point) * (output.scale or 1.0)
-            return (probability > 0.5) != (float(real[0]) > 0.5)
-        # equal integers of a coarse output are no difference
-        return bool(own[int(np.argmax(real))] < own.max())
-
     @property
     def source(self) -> str:
         """What `compress` and `train` are called with: the run folder that the file lies in, else `RUN`."""

@@ -185,20 +185,19 @@ class Classifier:
         return self._reader.session.run(self._shape.arrange(tensor)).reshape(-1)
 
     def top1(self, images: Images) -> npt.NDArray[np.int64]:
-        """Find the best class of each of uint8[N, height, width, 3]: int64[N]; ties go to the lowest index.
-
-        Raises:
-            RunFailedError: what the model computes for one of them is NaN or infinite.
-        """
+        """Find the best class of each image, int64[N], as `top1_with_confidence` does."""
         return self.top1_with_confidence(images)[0]
 
     def top1_with_confidence(
-        self, images: Images
+        self, images: Images, first: int = 0
     ) -> tuple[npt.NDArray[np.int64], npt.NDArray[np.float32], npt.NDArray[np.float32]]:
-        """Find the best class of each image as `top1` does, its probability as `predict` shows it, and plain.
+        """Find the best class of uint8[N, height, width, 3], counted from `first` in messages; ties go to the lowest.
 
         Returns:
-            int64[N]; float32[N]; float32[N], that of the model's own output, before what was fitted.
+            int64[N]; float32[N], as `predict` shows it; float32[N], of the output itself, before what was fitted.
+
+        Raises:
+            RunFailedError: what the model computes for one of them is NaN or infinite.
         """
         self._ensure_input_range(images)
         found, shown = np.empty(len(images), np.int64), np.empty(len(images), np.float32)
@@ -206,7 +205,7 @@ class Classifier:
         for position, image in enumerate(images):
             scores = self._compute(image)
             if not self._reader.is_8_bit and not np.isfinite(scores.shown).all():
-                raise RunFailedError(f"{self.path.name}, image {position}: {_NO_NUMBERS}")
+                raise RunFailedError(f"{self.path.name}, image {first + position}: {_NO_NUMBERS}")
             found[position] = best = np.argmax(scores.ranking)
             shown[position], plain[position] = scores.shown[best], self._reader.unfitted(scores)[best]
         return found, shown, plain

@@ -10,6 +10,7 @@ import numpy.typing as npt
 from edgeclf.artifact.ensemble_folder import Stacking
 from edgeclf.errors import ModelError
 from edgeclf.image.decoding import resize
+from edgeclf.inference.classifier import Classifier
 from edgeclf.inference.predictor import Predictor
 from edgeclf.inference.quantization import to_probabilities
 
@@ -49,7 +50,7 @@ class Ensemble:
 
     def probabilities(self, images: npt.NDArray[np.uint8]) -> Probabilities:
         """Compute the combined probabilities float32[N, C] of raw RGB images uint8[N, H, W, 3] of this size."""
-        found = [as_probabilities(member.probabilities(self._resize(images, member.size))) for member in self._members]
+        found = [predict_probabilities(member, self._resize(images, member.size)) for member in self._members]
         return combine(np.stack(found), self._stacking)
 
     def _resize(self, images: npt.NDArray[np.uint8], size: tuple[int, int]) -> npt.NDArray[np.uint8]:
@@ -82,6 +83,15 @@ def check_members(members: Sequence[tuple[str, tuple[str, ...]]], ensemble: str 
             "an ensemble must have learned the same classes in the same order"
         )
     return names
+
+
+def predict_probabilities(predictor: Predictor, images: npt.NDArray[np.uint8]) -> Probabilities:
+    """Compute the probabilities float32[N, C] of uint8[N, H, W, 3], where a network ends in logits by their softmax.
+
+    A classifier of a model file knows from its graph what it ends in.
+    """
+    found = predictor.probabilities(images)
+    return found if isinstance(predictor, Classifier) else as_probabilities(found)
 
 
 def as_probabilities(found: npt.ArrayLike) -> Probabilities:

@@ -131,9 +131,18 @@ def _pixel_table(file: ModelFile) -> npt.NDArray[Any]:
     return pixel_table(shape.dtype, shape.scale, shape.zero_point, given)
 
 
+def even_score(scores: str) -> float:
+    """Return the single score at which both classes are as likely.
+
+    Args:
+        scores: what the network ends in, as in `ClassifierShape`.
+    """
+    return {"probabilities": 0.5, "log probabilities": math.log(0.5)}.get(scores, 0.0)
+
+
 def _find_even(scores: str, output: TensorSpec) -> float:
     """Return the raw output of a single score at which both classes are as likely."""
-    real = {"probabilities": 0.5, "log probabilities": math.log(0.5)}.get(scores, 0.0)
+    real = even_score(scores)
     return real / output.scale + output.zero_point if output.scale else real
 
 

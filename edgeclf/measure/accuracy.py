@@ -87,7 +87,7 @@ def predict_split(
         try:
             chunk = np.ascontiguousarray(images[start : start + _CHUNK])
             part = slice(start, start + len(chunk))
-            found.indices[part], found.shown[part], found.plain[part] = classifier.top1_with_confidence(chunk)
+            found.indices[part], found.shown[part], found.plain[part] = classifier.top1_with_confidence(chunk, start)
             return len(chunk)
         finally:
             idle.put(classifier)

@@ -173,6 +173,7 @@ def _describe(member: OpenedMember, right: BoolArray | None, progress: Progress)
         top1=None if right is None else float(right.mean()),
         top1_interval=None if right is None else wilson_interval(int(right.sum()), len(right)),
         latency_ms=latency.median,
+        fit=member.shape.fit,
     )
 
 

@@ -59,9 +59,11 @@ class OpenedMember:
         with progress.task(f"{self.name}: {len(images):,} images", len(images)) as task:
             for start in range(0, len(images), _CHUNK):
                 chunk = np.ascontiguousarray(images[start : start + _CHUNK])
-                parts.append(as_probabilities(self.predictor.probabilities(chunk)))
+                parts.append(self.predictor.probabilities(chunk))
                 task.advance(len(chunk))
         found = np.concatenate(parts)
+        # of a model file the graph says what it ends in; of a network all its outputs do, not those of a few images
+        found = as_probabilities(found) if self.kind == NETWORK else found
         check_numbers(found, self.name)
         mapping = match_classes(self.predictor.labels, found.shape[1], data)
         if sorted(mapping) != list(range(len(data.class_names))):
@@ -136,7 +138,7 @@ def _open_network(
     predictor = network.predictor
     notes = tuple(f"{name}: {note.removeprefix('float baseline: ')}" for note in network.notes)
     shape = InputShape(*predictor.size, network.fit)
-    return OpenedMember(name, str(path), NETWORK, shape, predictor, predictor.single_call, notes)
+    return OpenedMember(name, str(path), NETWORK, shape, predictor, predictor.single_call(), notes)
 
 
 def _check_splits(source: EnsembleSource) -> None:

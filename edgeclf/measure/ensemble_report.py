@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from edgeclf.image.shape import STRETCH
 from edgeclf.records import Record
 
 
@@ -19,6 +20,7 @@ class MemberResult(Record):
         top1: fraction; None without data.
         top1_interval: 95 % Wilson interval.
         latency_ms: median of one image.
+        fit: how pictures of another shape come to its input.
     """
 
     name: str
@@ -28,6 +30,7 @@ class MemberResult(Record):
     top1: float | None
     top1_interval: tuple[float, float] | None
     latency_ms: float
+    fit: str = STRETCH
 
 
 @dataclass(frozen=True)

@@ -100,7 +100,8 @@ def run_bench(
         notes = (*_own_data(plan, found), *notes)
         report = bench(plan, files, dataset=load, baseline=baseline, target=target, notes=notes, progress=progress)
     else:
-        data = None if load is None else load(InputShape(*together[0].members[0].input_size))
+        first = together[0].members[0]
+        data = None if load is None else load(InputShape(*first.input_size, first.fit))
         report = report_without_models(plan, data, machine, began)
     report = replace(report, ensembles=together)
     if other is not None and plan.against is not None:

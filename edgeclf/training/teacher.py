@@ -20,7 +20,7 @@ from edgeclf.dataset import load_dataset
 from edgeclf.dataset.types import Dataset, ImageView
 from edgeclf.errors import InputError, ModelError
 from edgeclf.image.shape import InputShape
-from edgeclf.inference.ensemble import Ensemble, as_probabilities
+from edgeclf.inference.ensemble import Ensemble, predict_probabilities
 from edgeclf.inference.predictor import Predictor
 from edgeclf.measure.class_order import assumed_order
 from edgeclf.measure.formatting import percent
@@ -211,4 +211,4 @@ def _open(path: str, dataset: Dataset, request: TrainPlan) -> tuple[Predictor, s
 
 
 def _predict(predictor: Predictor, images: ImageView | npt.NDArray[np.uint8]) -> npt.NDArray[np.float32]:
-    return as_probabilities(predictor.probabilities(np.asarray(images)))
+    return predict_probabilities(predictor, np.asarray(images))

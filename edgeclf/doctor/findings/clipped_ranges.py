@@ -9,6 +9,7 @@ import numpy as np
 
 from edgeclf.artifact.graph_cuts import GraphCutter
 from edgeclf.artifact.tflite import TensorInfo, TfliteModel
+from edgeclf.doctor.agreement import means_another_class
 from edgeclf.doctor.examination import Examination
 from edgeclf.doctor.report import Finding
 from edgeclf.inference.litert import LITERT
@@ -89,7 +90,7 @@ def count_changed(examination: Examination) -> tuple[float, int]:
     for tensor in examination.in_time(tensors, "comparing with the float twin", len(tensors)):
         seen += 1
         real = other.run(examination.as_input_of(other, tensor)).reshape(-1)
-        different += examination.differs(examination.session.run(tensor).reshape(-1), real)
+        different += means_another_class(examination, examination.session.run(tensor).reshape(-1), real)
     return different / seen, seen
 
 
