@@ -166,11 +166,35 @@ def test_near_chance_is_a_warning_with_the_remedy(tmp_path: Path) -> None:
 def test_chance_is_decided_by_the_binomial_distribution() -> None:
     labels = np.repeat(np.arange(4), 25)
     # P(X >= 33) = 0.0446 and P(X >= 32) = 0.0693 for 100 trials of 1/4
-    assert could_be_chance(32, labels, 4)
-    assert not could_be_chance(33, labels, 4)
-    assert could_be_chance(90, np.repeat([0, 1], [90, 10]), 2), "always the most frequent class"
-    assert not could_be_chance(9_000, np.repeat(np.arange(10), 6_000), 10), "of 60,000, without overflow"
-    assert could_be_chance(0, np.zeros(0, np.int64), 3)
+    eights, many = np.arange(100) % 25 < 8, np.repeat(np.arange(10), 6_000)
+    assert could_be_chance(eights, labels, 4)
+    assert not could_be_chance(eights | (np.arange(100) == 99), labels, 4)
+    assert could_be_chance(np.repeat([True, False], [90, 10]), np.repeat([0, 1], [90, 10]), 2), "the most frequent one"
+    assert not could_be_chance(np.arange(60_000) % 6_000 < 900, many, 10), "of 60,000, without overflow"
+    assert could_be_chance(np.zeros(0, np.bool_), np.zeros(0, np.int64), 3)
+
+
+@pytest.mark.parametrize(
+    ("sizes", "recall", "chance"),
+    [((950, 50), 0.9, False), ((900, 100), 0.85, False), ((588, 12), 0.95, False), ((950, 50), 0.5, True)],
+)
+def test_rare_classes_that_are_recognized_are_no_chance(sizes: tuple[int, int], recall: float, chance: bool) -> None:
+    labels = np.repeat([0, 1], sizes)
+    correct = np.concatenate([np.arange(size) < round(recall * size) for size in sizes])
+    assert correct.mean() < max(sizes) / sum(sizes), "less often right than always naming the most frequent class"
+    assert could_be_chance(correct, labels, 2) == chance
+    assert bool(describe_chance(np.where(correct, labels, 1 - labels), labels, 2, assumed=False)) == chance
+
+
+def test_guesses_of_uneven_classes_are_seldom_taken_for_more() -> None:
+    random = np.random.default_rng(0)
+    taken = 0
+    for _ in range(400):
+        labels = np.repeat([0, 1, 2], [160, 30, 10])
+        guesses = random.choice(3, 200, p=random.dirichlet([1, 1, 1]))
+        taken += not could_be_chance(guesses == labels, labels, 3)
+    # 5 and 1 % of the two tests, of 400
+    assert taken <= 30
 
 
 @pytest.mark.parametrize("head", ["sigmoid", "logit"])
@@ -227,7 +251,7 @@ def test_one_output_is_benched_and_predicted(tmp_path: Path) -> None:
 
 def test_few_images_that_are_right_raise_no_doubt() -> None:
     labels = np.array([0, 1, 2, 3])
-    assert could_be_chance(2, labels, 4)
+    assert could_be_chance(np.array([True, True, False, False]), labels, 4)
     assert describe_chance(labels, labels, 4, assumed=True) == ""
     assert describe_chance(labels, np.array([0, 1]).repeat(2), 2, assumed=False).startswith("only 1 of 4 images")
     own = describe_chance(labels, np.array([0, 1]).repeat(2), 2, assumed=False, own=True)

@@ -184,6 +184,32 @@ def test_a_promised_precision_raises_the_threshold_or_is_said_to_be_out_of_reach
     assert (strict.promised, plain.promised, impossible.promised) == (True, False, False)
 
 
+@settings(max_examples=40, deadline=None)
+@given(st.integers(0, 1000), st.booleans(), st.sampled_from([None, 0.9]))
+def test_what_shows_none_of_the_classes_is_no_known_image_and_names_nothing(
+    seed: int, with_features: bool, precision: float | None
+) -> None:
+    random = np.random.default_rng(seed)
+    known, named = np.arange(900) < 400, random.random(900) < 0.95
+    named[~known] = random.random(500) < 0.1
+    confidence = random.uniform(0.3, 1, 900)
+    far = random.exponential(1, 900) if with_features else None
+    right = known & (random.random(900) < 0.98)
+    right[~known] = ~named[~known]
+    chosen = choose_thresholds(confidence, far, right, precision, known=known, named=named)
+    assert not chosen.shown[~named].any(), "what is taken for none of the classes is not named"
+    refused = int((~chosen.shown[known]).sum())
+    assert refused >= int((~named[known]).sum())
+    assert chosen.refused_bound == upper_bound(min(400, refused + with_features), 400)
+    # many images that show none of the classes are named after one: these count as wrong
+    assert right[chosen.shown].mean() > 0.9 or not chosen.promised
+    alone = choose_thresholds(confidence[known], None if far is None else far[known], right[known], precision)
+    if precision is None:
+        allowed = most_events(400, 0.05) or 0
+        assert refused <= max(allowed, int((~named[known]).sum()))
+        assert chosen.threshold <= alone.threshold
+
+
 def test_a_few_wrong_images_among_the_surest_do_not_take_the_promise_away() -> None:
     random = np.random.default_rng(1)
     confidence = np.sort(random.uniform(0.3, 1, 800))[::-1]

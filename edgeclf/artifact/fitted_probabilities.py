@@ -83,11 +83,11 @@ class FittedProbabilities(Record):
         equal_mass_error_before: the same of the model's own output.
         nll: mean negative log-likelihood of the right classes by the fitted probabilities, in nats.
         nll_before: the same at temperature 1.
-        shown: images of `split` that were not refused.
+        shown: images of `split` whose class is named: neither refused, nor taken for none of the classes.
         precision: fraction of them whose class is right; None: all were refused.
         precision_interval: its 95 % interval (Wilson), whose lower end is what is promised; at most the precision
             that was asked for, where one was.
-        refused: fraction of the images of `split` that the rule calls unknown.
+        refused: fraction of the images of `split` called unknown, without those that show none of the classes.
         refused_bound: at most so many known images are refused, with a confidence of 95 % (Clopper-Pearson).
         features: the check in feature space; None: there is none.
         notes: what cannot be promised and why, one line each.

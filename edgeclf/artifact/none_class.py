@@ -20,6 +20,12 @@ def find_none_classes(labels: Sequence[str]) -> tuple[str, ...]:
     return () if set(found) == set(labels) else found
 
 
+def none_indices(labels: Sequence[str]) -> tuple[int, ...]:
+    """Return the places of the classes that stand for none of these."""
+    found = find_none_classes(labels)
+    return tuple(place for place, label in enumerate(labels) if label in found)
+
+
 def hide_none_classes(labels: Sequence[str]) -> tuple[str, ...]:
     """Return what is shown for each class: its name, or `unknown` where it stands for none of these."""
     hidden = set(find_none_classes(labels))

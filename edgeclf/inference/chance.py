@@ -8,18 +8,40 @@ import numpy as np
 import numpy.typing as npt
 
 LEVEL = 0.05
+_RECALL_Z = 2.33
+"""One-sided, 1 %: of what is looked at where the first test finds nothing."""
 
 
-def could_be_chance(right: int, labels: npt.NDArray[np.int64], classes: int) -> bool:
-    """Return whether guessing, or always naming the most frequent class, is right as often in 1 of 20 cases.
+def could_be_chance(correct: npt.NDArray[np.bool_], labels: npt.NDArray[np.int64], classes: int) -> bool:
+    """Return whether predictions could be those of somebody who does not look at the images.
+
+    Guessing, or always naming the most frequent class, would be right as often in 1 of 20 cases; and, for classes of
+    very different sizes, the fractions of each class that are right add up to no more than those of somebody who names
+    classes at random, however often each of them: 1 in the mean.
 
     Args:
-        right: number of right predictions.
+        correct: bool[N], which predictions are right.
         labels: int64[N], the true ones; -1 where the model has no output for it.
         classes: that the model distinguishes.
     """
     count, chance = len(labels), chance_level(labels, classes)
-    return count == 0 or chance >= 1 or _upper_tail(right, count, chance) > LEVEL
+    if count == 0 or chance >= 1:
+        return True
+    return _upper_tail(int(correct.sum()), count, chance) > LEVEL and not _finds_classes(correct, labels)
+
+
+def _finds_classes(correct: npt.NDArray[np.bool_], labels: npt.NDArray[np.int64]) -> bool:
+    """Return whether the recalls of the classes add up to surely more than 1 (a normal approximation)."""
+    known = labels >= 0
+    sizes = np.bincount(labels[known])
+    hits = np.bincount(labels[known], weights=correct[known], minlength=len(sizes))[sizes > 0]
+    recalls, sizes = hits / sizes[sizes > 0], sizes[sizes > 0]
+    total = float(recalls.sum())
+    if total <= 1:
+        return False
+    # how often each class would be named at random, where the recalls are in this proportion
+    named = recalls / total
+    return total - 1 > _RECALL_Z * math.sqrt(float((named * (1 - named) / sizes).sum()))
 
 
 def chance_level(labels: npt.NDArray[np.int64], classes: int) -> float:

@@ -103,11 +103,11 @@ def measure_input_range(
     if labels is None:
         return chosen
     right = {name: predictions.argmax(axis=1) == labels for name, predictions in found.items()}
-    most, classes = max(int(hits.sum()) for hits in right.values()), next(iter(found.values())).shape[1]
-    if could_be_chance(most, labels, classes):
+    best, classes = max(right.values(), key=lambda hits: int(hits.sum())), next(iter(found.values())).shape[1]
+    if could_be_chance(best, labels, classes):
         doubt = (
-            f"at best {most} of {len(labels)} labels are right, which could be chance: the network may number its "
-            "classes in another order than these photos (--labels FILE names them)"
+            f"at best {int(best.sum())} of {len(labels)} labels are right, which could be chance: the network may "
+            "number its classes in another order than these photos (--labels FILE names them)"
         )
         return dataclasses.replace(chosen, doubt=doubt)
     return _choose_by_labels(candidates, right, Information(found))

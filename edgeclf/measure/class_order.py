@@ -73,10 +73,11 @@ def describe_chance(
         entered: how pixels entered it, where that is known.
         own: whether edgeclf made it, so that pixels and classes cannot be mistaken.
     """
-    count, right = len(labels), int((predictions == labels).sum())
+    correct = predictions == labels
+    count, right = len(labels), int(correct.sum())
     guessed = chance_level(labels, classes)
     # A few images can all be right and yet too few to exclude chance: that is no reason to doubt the order.
-    if right / max(1, count) >= (1 + guessed) / 2 or not could_be_chance(right, labels, classes):
+    if right / max(1, count) >= (1 + guessed) / 2 or not could_be_chance(correct, labels, classes):
         return ""
     how = f" (now {entered.normalization.text}, {entered.source})" if entered is not None else ""
     line = f"only {right:,} of {count:,} images are right, which could be chance: "

@@ -40,10 +40,10 @@ def check_better_than_chance(loaded: LoadedNetwork, context: RecipeContext) -> t
             chance to perfect.
     """
     scored, data = scored_split(context.data), context.data
-    if scored is None or context.float_top1 is None or data is None:
+    if scored is None or context.float_correct is None or data is None:
         return ()
     split, classes = scored[0], len(context.original.classes)
-    counted = _Counted(scored[1].labels, round(context.float_top1 * len(scored[1])), classes)
+    counted = _Counted(scored[1].labels, context.float_correct, classes)
     if not counted.could_be_chance:
         return ()
     if counted.too_few and "train" in data.splits:
@@ -51,7 +51,7 @@ def check_better_than_chance(loaded: LoadedNetwork, context: RecipeContext) -> t
         if not counted.could_be_chance:
             return ()
     name = loaded.path.name if loaded.run is None else loaded.run.path.name
-    count, right = len(counted.labels), counted.right
+    count, right = len(counted.labels), int(counted.correct.sum())
     shown = f"{name}: {right} of {count} {split} labels are right ({right / count:.1%}; chance: {counted.chance:.1%})"
     if counted.too_few:
         return _warn(context, f"{shown}: too few images to see whether the network knows these classes")
@@ -68,10 +68,10 @@ def check_better_than_chance(loaded: LoadedNetwork, context: RecipeContext) -> t
 
 @dataclass(frozen=True)
 class _Counted:
-    """Right predictions among labelled images of so many classes."""
+    """Which predictions are right, bool[N], of labelled images, int64[N], of so many classes."""
 
     labels: npt.NDArray[np.int64]
-    right: int
+    correct: npt.NDArray[np.bool_]
     classes: int
 
     @property
@@ -80,12 +80,13 @@ class _Counted:
 
     @property
     def could_be_chance(self) -> bool:
-        return could_be_chance(self.right, self.labels, self.classes)
+        return could_be_chance(self.correct, self.labels, self.classes)
 
     @property
     def too_few(self) -> bool:
-        """Whether a useful network could be right as rarely as this."""
-        return wilson_interval(self.right, len(self.labels), _Z_999)[1] >= self.chance + _USEFUL * (1 - self.chance)
+        """Whether a useful network could be right as rarely as this; images of one class show nothing."""
+        highest = wilson_interval(int(self.correct.sum()), len(self.labels), _Z_999)[1]
+        return self.chance >= 1 or highest >= self.chance + _USEFUL * (1 - self.chance)
 
 
 def _with_training_images(counted: _Counted, context: RecipeContext, data: Dataset) -> _Counted:
@@ -96,7 +97,7 @@ def _with_training_images(counted: _Counted, context: RecipeContext, data: Datas
     predictor = KerasPredictor(context.original, batch_size=context.float_batch)
     hits = predictor.top1(np.asarray(train.images[rows])) == train.labels[rows]
     labels = np.concatenate([counted.labels, train.labels[rows]])
-    return _Counted(labels, counted.right + int(hits.sum()), counted.classes)
+    return _Counted(labels, np.concatenate([counted.correct, hits]), counted.classes)
 
 
 def _warn(context: RecipeContext, line: str) -> tuple[str, ...]:

@@ -10,6 +10,7 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
+from edgeclf.artifact.none_class import none_indices
 from edgeclf.compression.exporter import ExportedFile
 from edgeclf.compression.pipeline.context import RecipeContext
 from edgeclf.compression.probabilities.fit import Fit, fit_probabilities
@@ -95,7 +96,7 @@ def fit_exported(exported: ExportedFile, scored: Scored | None, context: RecipeC
         return Fit(None, note="" if context.precision is None else lacks)
     if split[0] != "validation":
         return Fit(None, note="probabilities are not fitted: there are no validation images")
-    labels, train = split[1].labels, context.data.splits.get("train")
+    labels, train, none = split[1].labels, context.data.splits.get("train"), none_indices(context.original.classes)
     return fit_probabilities(
-        exported, scored.reader, scored.outputs, labels, train, context.precision, context.progress
+        exported, scored.reader, scored.outputs, labels, train, context.precision, context.progress, none
     )

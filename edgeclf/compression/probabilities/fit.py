@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -58,6 +59,7 @@ def fit_probabilities(
     train: Split | None,
     precision: float | None = None,
     progress: Progress = SILENT,
+    none: Sequence[int] = (),
 ) -> Fit:
     """Fit temperature, feature space and thresholds for a model.
 
@@ -69,17 +71,17 @@ def fit_probabilities(
         train: images whose features are known; None: there is no check of features.
         precision: see `choose_thresholds`.
         progress: where a bar is shown.
+        none: classes that stand for none of these, which are shown as unknown: their images are no known ones, and
+            nothing is named after them.
     """
     inner = reader.inner
     if inner is None or outputs.logits is None:
         return _without_logits(file, of_views=inner is not None)
-    if len(labels) < LEAST_IMAGES:
-        return Fit(
-            None, note=f"probabilities are not fitted: expected {LEAST_IMAGES} validation images, got {len(labels)}"
-        )
-    logits, right = outputs.logits, outputs.raw.argmax(axis=1) == labels
-    if outputs.raw.shape[1] == 1:
-        right = outputs.plain.argmax(axis=1) == labels
+    is_known = ~np.isin(labels, none)
+    if (count := int(is_known.sum())) < LEAST_IMAGES:
+        return Fit(None, note=f"probabilities are not fitted: expected {LEAST_IMAGES} validation images, got {count}")
+    best = (outputs.raw if outputs.raw.shape[1] > 1 else outputs.plain).argmax(axis=1)
+    logits, right = outputs.logits, best == labels
     temperature = fit_temperature(logits, labels)
     confidence = calibrate(logits, outputs.raw, temperature).max(axis=1)
     arrays = None
@@ -90,9 +92,10 @@ def fit_probabilities(
         if arrays is not None:
             far = distances(fold(outputs.features, arrays.centers.shape[1]), arrays)
     wide = None if far is None else np.maximum(far, _LEAST_DISTANCE).astype(np.float64)
-    chosen = choose_thresholds(confidence.astype(np.float64), wide, right, precision)
-    shown = int(chosen.shown.sum())
-    correct = int(right[chosen.shown].sum())
+    chosen = choose_thresholds(
+        confidence.astype(np.float64), wide, right, precision, known=is_known, named=~np.isin(best, none)
+    )
+    shown, correct = int(chosen.shown.sum()), int(right[chosen.shown].sum())
     space = None
     if arrays is not None and outputs.features is not None and inner.features is not None and chosen.limit is not None:
         space = FeatureSpace(
@@ -113,7 +116,7 @@ def fit_probabilities(
         shown=shown,
         precision=correct / shown if shown else None,
         precision_interval=_interval(correct, shown, precision if chosen.promised else None) if shown else None,
-        refused=1 - shown / len(labels),
+        refused=1 - float(chosen.shown[is_known].mean()),
         refused_bound=chosen.refused_bound,
         features=space,
         notes=chosen.notes,

@@ -16,7 +16,7 @@ from edgeclf.artifact.fitted_probabilities import FittedProbabilities
 from edgeclf.artifact.input_fit import own_fit
 from edgeclf.artifact.locate import locate_model
 from edgeclf.artifact.model_file import ModelFile
-from edgeclf.artifact.none_class import find_none_classes
+from edgeclf.artifact.none_class import find_none_classes, none_indices
 from edgeclf.artifact.provenance import Provenance
 from edgeclf.atomic import write_bytes, write_text
 from edgeclf.compression.export.model_writer import replace_probabilities
@@ -118,7 +118,7 @@ def refit(
     train = data.splits.get("train")
     known = None if train is None else dataclasses.replace(train, labels=_in_order(train, order))
     labels = _in_order(split, order)
-    fit_ = fit_probabilities(file, reader, outputs, labels, known, precision, progress)
+    fit_ = fit_probabilities(file, reader, outputs, labels, known, precision, progress, none_indices(names))
     if fit_.fitted is None:
         raise DataError(f"{file.name}: {fit_.note}")
     correct = int((outputs.plain.argmax(axis=1) == labels).sum())

@@ -30,7 +30,7 @@ class Thresholds:
     Attributes:
         threshold: least probability of the best class.
         limit: largest distance; None: distances are not used.
-        shown: bool[N], known images that are not refused.
+        shown: bool[N], images whose class is named: neither refused, nor taken for none of the classes.
         refused_bound: at most so many known images are refused, with a confidence of 95 %.
         notes: what cannot be promised, one line each.
         promised: the precision that was asked for is reached.
@@ -45,7 +45,13 @@ class Thresholds:
 
 
 def choose_thresholds(
-    confidence: Floats, distances: Floats | None, correct: npt.NDArray[np.bool_], precision: float | None = None
+    confidence: Floats,
+    distances: Floats | None,
+    correct: npt.NDArray[np.bool_],
+    precision: float | None = None,
+    *,
+    known: npt.NDArray[np.bool_] | None = None,
+    named: npt.NDArray[np.bool_] | None = None,
 ) -> Thresholds:
     """Choose the strictest rule that refuses few enough known images, or one that is right often enough.
 
@@ -55,16 +61,21 @@ def choose_thresholds(
     divide all others into (Wilks, 1941, and Tukey, 1947, on tolerance regions).
 
     Args:
-        confidence: float64[N], probability of the best class of known images.
+        confidence: float64[N], probability of the best class of images.
         distances: float64[N] of their features; None: there is no check of features.
         correct: bool[N], whether the best class is right.
         precision: fraction of shown images that must be right, at the lower end of a 95 % interval (Clopper-Pearson),
             however many are refused; None: as many are refused as `MOST_REFUSED` allows.
+        known: bool[N], images that show one of the classes, and not what stands for none of them; None: all do.
+        named: bool[N], images whose best class is not what stands for none of them, so that it would be named; None:
+            all are.
 
     Raises:
-        ValueError: there are no images.
+        ValueError: there are no known images.
     """
-    count, notes = len(confidence), []
+    everything = np.ones(len(confidence), np.bool_)
+    known, named = everything if known is None else known, everything if named is None else named
+    count, notes = int(known.sum()), []
     if not count:
         raise ValueError("thresholds need at least one image")
     further = 0 if distances is None else 1
@@ -77,8 +88,8 @@ def choose_thresholds(
             + ("; the threshold refuses none of them" if allowed is None else "")
         )
         allowed = allowed or 0
-    by_confidence = np.sort(confidence)
-    by_distance = None if distances is None else np.sort(distances)[::-1]
+    by_confidence = np.sort(confidence[known])
+    by_distance = None if distances is None else np.sort(distances[known])[::-1]
 
     def rule(rank: int) -> tuple[float, float | None]:
         return float(by_confidence[rank]), None if by_distance is None else float(by_distance[rank])
@@ -86,14 +97,13 @@ def choose_thresholds(
     low, high = 0, allowed + 1
     while high - low > 1:
         middle = (low + high) // 2
-        kept = _shown(confidence, distances, *rule(min(middle, count - 1)))
-        low, high = (middle, high) if int((~kept).sum()) <= allowed else (low, middle)
+        kept = _shown(confidence, distances, *rule(min(middle, count - 1))) & named
+        low, high = (middle, high) if int((~kept[known]).sum()) <= allowed else (low, middle)
     threshold, limit = rule(min(low, count - 1))
     promised = False
     if precision is not None:
-        threshold, promised = _raise_threshold(
-            threshold, confidence, _shown(confidence, distances, 0, limit), correct, precision
-        )
+        near = _shown(confidence, distances, 0, limit) & named
+        threshold, promised = _raise_threshold(threshold, confidence, near, correct, precision)
         if not promised:
             notes.append(
                 f"none of the thresholds that were tried shows with a confidence of 95 % that {precision:.1%} of the "
@@ -102,8 +112,8 @@ def choose_thresholds(
     threshold = _just_below(threshold, confidence)
     if limit is not None:
         limit *= 1 + _MARGIN
-    shown = _shown(confidence, distances, threshold, limit)
-    bound = upper_bound(min(count, int((~shown).sum()) + further), count)
+    shown = _shown(confidence, distances, threshold, limit) & named
+    bound = upper_bound(min(count, int((~shown[known]).sum()) + further), count)
     return Thresholds(threshold, limit, shown, bound, tuple(notes), promised)
 
 
