@@ -24,6 +24,7 @@ from rich.console import Console
 from edgeclf import api
 from edgeclf.artifact.model_file import ModelFile
 from edgeclf.cli.rendering_bench import render_bench
+from edgeclf.cli.rendering_device import device_remarks
 from edgeclf.errors import InputError
 from edgeclf.measure import sustained as sustained_module
 from edgeclf.measure import target as target_module
@@ -391,6 +392,17 @@ def test_sensors_are_read_before_and_after(device: BenchReport) -> None:
     assert ["after", "82.1", "°C", "600", "MHz", *slowed.split()] in rows
 
 
+def test_what_slowed_the_board_down_between_two_looks_is_said(device: BenchReport) -> None:
+    assert BoardReadings(COOL, HOT).slowed_by == ("soft temperature limit", "throttled")
+    # a weak supply, which has recovered at the second look; and what happened before the first one
+    between = replace(COOL, throttled_since_start=("under-voltage",))
+    assert BoardReadings(COOL, between).slowed_by == ("under-voltage",)
+    assert BoardReadings(between, between).slowed_by == ()
+    line = "The board was slowed down while it was measured: under-voltage; latencies may be higher."
+    assert line in device_remarks(replace(device, board=BoardReadings(COOL, between)))
+    assert line not in device_remarks(replace(device, board=BoardReadings(COOL, COOL)))
+
+
 def test_real_models_are_kept_running(device: BenchReport) -> None:
     assert device.sustained is not None
     assert 1.8 <= device.sustained.seconds < 60
@@ -438,7 +450,7 @@ def test_the_page_has_all_of_it(device: BenchReport) -> None:
         "82.1 °C",
         "600 MHz",
         "soft temperature limit",
-        "The board was slowed down while it was measured: soft temperature limit, under-voltage.",
+        "The board was slowed down while it was measured: soft temperature limit, throttled, under-voltage.",
         f"float: not in {device.against.path}.",
         "of 10 min.",
     ):

@@ -21,7 +21,7 @@ LABELS, FIT = "labels", "fit"
 """Properties that edgeclf writes: class names, one a line in output order; how pictures come to the input."""
 _HEADS = {"Softmax": "SOFTMAX", "Sigmoid": "LOGISTIC", "LogSoftmax": "LOG_SOFTMAX"}
 _PASSING = (
-    "Identity", "Cast", "Reshape", "Squeeze", "Unsqueeze", "Flatten", "QuantizeLinear", "DequantizeLinear",
+    "Identity", "Cast", "Reshape", "Squeeze", "Unsqueeze", "Flatten", "QuantizeLinear", "DequantizeLinear", "Clip",
 )  # fmt: skip
 """Nodes that leave what scores mean as it is; see `classifier_shape.PASSING`."""
 
@@ -102,13 +102,25 @@ class OnnxFile(ModelFile):
 
 
 def _find_head(makers: Mapping[str, OnnxNode], value: str) -> str:
-    """Return the kind of node that makes a value, behind those that pass values on; empty: none does."""
+    """Return the kind of node that makes a value, behind those that pass values on; empty: none does.
+
+    The mean of networks that all end in the same kind ends in it.
+    """
+    node = _find_maker(makers, value)
+    if node is not None and node.kind == "Mean":
+        averaged = {"" if one is None else one.kind for one in (_find_maker(makers, name) for name in node.inputs)}
+        return averaged.pop() if len(averaged) == 1 and averaged <= {"Softmax", "Sigmoid"} else node.kind
+    return "" if node is None else node.kind
+
+
+def _find_maker(makers: Mapping[str, OnnxNode], value: str) -> OnnxNode | None:
+    """Return the node that makes a value, behind those that pass values on; None: none does."""
     for _ in range(len(makers)):  # a damaged file may go round in a circle
         node = makers.get(value)
         if node is None or node.kind not in _PASSING or not node.inputs:
-            return "" if node is None else node.kind
+            return node
         value = node.inputs[0]
-    return ""
+    return None
 
 
 def _tensor(index: int, value: OnnxValue) -> TensorInfo:

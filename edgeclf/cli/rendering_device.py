@@ -106,6 +106,9 @@ def print_sustained(console: Console, sustained: Sustained) -> None:
 def device_remarks(report: BenchReport) -> list[str]:
     """List warnings that these tables do not show."""
     remarks: list[str] = []
+    if report.board is not None and report.board.slowed_by:
+        slowed = throttling(report.board.slowed_by)
+        remarks.append(f"The board was slowed down while it was measured: {slowed}; latencies may be higher.")
     if report.against is not None:
         for pair in report.against.models:
             remarks.extend(f"{pair.name}: {note}." for note in pair.notes)

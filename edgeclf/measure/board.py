@@ -50,6 +50,13 @@ class BoardReadings(Record):
     before: BoardReading
     after: BoardReading
 
+    @property
+    def slowed_by(self) -> tuple[str, ...]:
+        """What slowed the board down at either look, or at any time between the two."""
+        known = self.before.throttled_since_start
+        between = [flag for flag in self.after.throttled_since_start or () if known is not None and flag not in known]
+        return tuple(dict.fromkeys([*(self.before.throttled or ()), *(self.after.throttled or ()), *between]))
+
 
 def read_board(root: Path | str = "/") -> BoardReading:
     """Read the sensors; never fails, and takes less than a millisecond where no program must be started.

@@ -16,6 +16,8 @@ def device_warnings(report: BenchReport) -> list[str]:
     """List why a figure of a device might mislead."""
     found = []
     slowed_by = dict.fromkeys(flag for _, reading in board_readings(report) for flag in reading.throttled or ())
+    if report.board is not None:
+        slowed_by.update(dict.fromkeys(report.board.slowed_by))
     if report.sustained is not None:
         slowed_by.update(dict.fromkeys(report.sustained.throttled))
     if slowed_by:
