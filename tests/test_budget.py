@@ -29,6 +29,7 @@ from edgeclf.training.budget.planning import choose_network
 from edgeclf.training.budget.speed import BoardSpeed, estimate_latency
 from edgeclf.training.budget.tflite_counting import count_tflite
 from edgeclf.training.config import TrainConfig
+from edgeclf.training.networks import find_network
 
 ROOT = Path(__file__).resolve().parents[1]
 PHOTOS = DataProbe("photos", tuple("abcdefghij"), 3000, {}, 400, 300)
@@ -294,3 +295,28 @@ def test_a_boards_report_is_scaled_by_macs(tmp_path: Path, online: None) -> None
     assert choice.chosen.breaks == ("latency_ms",)
     assert "an estimate" in choice.latency_from
     assert "ms of at most 5 ms" in heard.lines[0], "which limit it breaks, and by how much"
+
+
+def test_a_width_leaves_out_networks_that_have_none(offline: list[str]) -> None:
+    for asked in ({"weights": "none", "width": 0.5, "max_size": 300.0}, {"width": 0.3, "board": "mcu"}):
+        name, width, _ = chosen(**asked)
+        network = find_network(name or "")
+        assert network.default_width is not None
+        assert (width or network.default_width) == asked["width"]
+
+
+@pytest.mark.parametrize(("side", "taken"), [(150, 152), (100, 96), (50, 48)])
+def test_a_file_whose_side_is_no_multiple_of_8_takes_the_nearest(side: int, taken: int, tmp_path: Path) -> None:
+    tf_keras = pytest.importorskip("tf_keras")
+    image = tf_keras.layers.Input((side, side, 3))
+    x = tf_keras.layers.Conv2D(4, 3, padding="same")(image)
+    x = tf_keras.layers.GlobalAveragePooling2D()(x)
+    tf_keras.Model(image, tf_keras.layers.Dense(3)(x)).save(tmp_path / "net.keras")
+    assert chosen(weights=str(tmp_path / "net.keras"), board="pi5")[2] == taken
+
+
+def test_a_size_that_no_pretrained_network_takes_is_refused_with_its_neighbours(online: None) -> None:
+    with pytest.raises(InputError, match=r"image_size 200: .* multiples of 32; take 192 or 224, or name a network"):
+        chosen(board="pi5", image_size=200)
+    # an icon is trained from scratch
+    assert chosen(ICONS, board="pi5", image_size=40)[2] == 40

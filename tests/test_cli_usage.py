@@ -163,6 +163,10 @@ def test_without_a_command_help_goes_to_stderr() -> None:
             "train digits --epochs 2 --set warmup_epochs=2",
             "edgeclf: warmup_epochs must be fewer than epochs, got 2 of 2",
         ),
+        (
+            "train digits --quick --set dropout=0.5",
+            "edgeclf: quick fits the classifier alone, where dropout would",
+        ),
         ("predict m.tflite a.jpg --input-range 1", "edgeclf: --input-range takes LO,HI such as 0,1 or -1,1, got '1'"),
         ("predict m.tflite a.jpg --input-range 1,-1", "edgeclf: --input-range: LO must be below HI, got '1,-1'"),
         ("bench m.tflite --threads 0", "edgeclf: --threads takes positive whole numbers such as 1 or 1,2,4, got '0'"),

@@ -31,9 +31,11 @@ from edgeclf.dataset.known_images import (
 from edgeclf.dataset.splitting import position
 from edgeclf.errors import InputError, ModelError
 from edgeclf.measure.paired_interval import difference_interval
+from edgeclf.training import growing
 from edgeclf.training.config import TrainConfig
 from edgeclf.training.growth import GrowthReport, compare_networks, find_growth
 from edgeclf.training.parent_run import ParentRun, choose_source, find_parent
+from edgeclf.training.run_record import describe_optimism
 
 CLASSES = ("blue", "none", "red")
 COLORS = hues(6)
@@ -205,6 +207,7 @@ def test_what_cannot_be_grown_is_refused_in_one_line(photos: Path, tmp_path: Pat
         ({"width": 0.5}, "width is None in"),
         ({"l2": 0.1}, "l2 is 0.0 in"),
         ({"progressive": True}, "progressive is for training from scratch only"),
+        ({"board": "mcu", "max_size": 50.0}, "--for and --max-size would choose a network, and --from keeps that of"),
         ({"image_size": 32}, "takes images of 16 pixels only, got 32; leave --image-size out"),
     ],
 )
@@ -332,6 +335,10 @@ def test_a_run_grows_and_both_networks_are_compared(first_run: Path, grown_photo
     assert "or this network was trained on" not in shown.output
     # where the test photos were among those of the earlier run, the test figure is no honest one
     whole = GrowthReport.from_dict(growth)
+    data = load_dataset(grown_photos, image_size=16)
+    assert describe_optimism(data, TrainConfig(), whole).endswith("; the test split is not")
+    seen = dataclasses.replace(whole, left_out={"test": 1, "validation": 0})
+    assert describe_optimism(data, TrainConfig(), seen).endswith("so it is optimistic")
     assert whole.left_out == {"test": 0, "validation": 0}
     console = Console(file=io.StringIO(), width=200)
     render_growth(console, dataclasses.replace(whole, comparisons=whole.comparisons[1:], left_out={"test": 24}))
@@ -341,6 +348,27 @@ def test_a_run_grows_and_both_networks_are_compared(first_run: Path, grown_photo
 
 
 @pytest.mark.slow
+def test_a_run_that_cannot_be_compared_with_the_earlier_one_is_finished(
+    first_run: Path, grown_photos: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def damaged(folder: object) -> None:
+        raise InputError("images.csv: line 3 is no line of it")
+
+    monkeypatch.setattr(growing, "read_history", damaged)
+    out = tmp_path / "run"
+    done = CliRunner().invoke(
+        app, ["train", *map(str, (grown_photos, "--from", first_run, "--out", out, "--epochs", 1, "--json"))]
+    )
+    assert done.exit_code == 0, done.output
+    assert "images.csv: line 3 is no line of it" in done.stderr
+    growth = json.loads(done.stdout)["growth"]
+    assert (growth["classes_added"], growth["comparisons"]) == (["cyan"], [])
+    assert json.loads((out / "run.json").read_text())["finished"]
+    assert "lies in the folder of this run" in refuse(
+        grown_photos, "--weights", out / "model.keras", "--out", out, "--overwrite"
+    )
+
+
 def test_an_interrupted_run_that_grew_is_resumed(first_run: Path, grown_photos: Path, tmp_path: Path) -> None:
     import tf_keras
 

@@ -167,6 +167,16 @@ def test_a_column_of_another_title_states_splits_where_all_of_it_does(tmp_path, 
     assert list_source(tmp_path / "all.csv").splits == splits
 
 
+def test_a_line_without_a_split_does_not_hide_those_of_all_others(tmp_path):
+    make_folder(tmp_path, {"cat": 12, "dog": 12})
+    names = [f"{name}/{number:03}.png" for name in ("cat", "dog") for number in range(12)]
+    rows = [f"{name},{name[:3]},{'test' if place % 3 == 0 else 'train'}" for place, name in enumerate(names)]
+    rows[5] = f"{names[5]},{names[5][:3]},tset"
+    (tmp_path / "all.csv").write_text("\n".join(["path,label,subset", *rows]))
+    with pytest.raises(DataError, match=r"line 7: split must be train, validation .* or test, got 'tset'"):
+        list_source(tmp_path / "all.csv")
+
+
 def test_images_that_have_two_labels_are_noted(tmp_path):
     make_folder(tmp_path, {"cat": 10, "dog": 10})
     assert not load_dataset(tmp_path, image_size=8).list_notes()

@@ -15,8 +15,9 @@ from edgeclf.dataset.probing import DataProbe
 from edgeclf.errors import InputError
 from edgeclf.training.budget.cost import UncountableError
 from edgeclf.training.budget.counting import count_configuration
-from edgeclf.training.config import QUICK, TrainConfig
+from edgeclf.training.config import TrainConfig
 from edgeclf.training.defaults import estimate_training_images
+from edgeclf.training.idle_settings import FROZEN_SETTINGS, check_quick
 from edgeclf.training.networks.sizes import SMALL_IMAGES
 from edgeclf.training.transfer import Pretrained, features_of
 
@@ -27,8 +28,6 @@ FEW_IMAGES = 100
 14 to 27 points over a classifier that is drawn at random, with 240 it lost one."""
 FROZEN_IMAGES = 20
 """Training images a class below which nothing but the classifier is trained. With 10 a class it was 3 points better."""
-FROZEN_SETTINGS = (*QUICK, "weights", "board", "max_latency", "max_size", "seed", "name")
-"""Settings that count where nothing but the classifier is trained. Who gives another wants all layers trained."""
 FROZEN_FRACTION, FROZEN_MACS = 0.25, 100e6
 """Of the convolutions, the first ones, that are not trained where an image costs so many multiply-accumulates. An
 epoch of MobileNetV2 at 160 pixels took 70 % of the time, with a validation loss of 0.2995 instead of 0.3095 (one
@@ -71,7 +70,7 @@ def complete_fine_tuning(
         InputError: a setting has no effect beside `quick`, or does not go with the optimizer.
     """
     if config.quick:
-        _check_quick(named)
+        check_quick(named)
     images = estimate_training_images(probe)
     batch = config.batch_size or 32
     steps = min(max(_STEPS * _STEPS_MACS / (macs or _STEPS_MACS), _FEWEST_STEPS), _MOST_STEPS)
@@ -100,19 +99,6 @@ def complete_fine_tuning(
         "learning_rate": rate if config.optimizer in (None, "sgd") else None,
     }
     return config.replace(**{name: value for name, value in settings.items() if getattr(config, name) is None})
-
-
-def _check_quick(named: frozenset[str]) -> None:
-    """Refuse settings that the user gave and that have no effect where nothing but the classifier is trained.
-
-    Raises:
-        InputError: there is one.
-    """
-    if unused := sorted(named - {*FROZEN_SETTINGS, "quick", "epochs", "from_run"}):
-        raise InputError(
-            f"quick fits the classifier alone, where {', '.join(unused)} would have no effect; leave "
-            f"{'it' if len(unused) == 1 else 'them'} or --quick out"
-        )
 
 
 def _images_a_class(probe: DataProbe) -> float:

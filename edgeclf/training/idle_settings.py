@@ -5,8 +5,10 @@ from __future__ import annotations
 from collections.abc import Collection
 
 from edgeclf.errors import InputError
-from edgeclf.training.config import TrainConfig
+from edgeclf.training.config import QUICK, TrainConfig
 
+FROZEN_SETTINGS = (*QUICK, "weights", "board", "max_latency", "max_size", "seed", "name")
+"""Settings that count where nothing but the classifier is trained. Who gives another wants all layers trained."""
 ADAPTIVE = ("adam", "adamw")
 """Optimizers that scale each step by the gradients before."""
 
@@ -29,6 +31,19 @@ def check_idle(config: TrainConfig, given: Collection[str]) -> None:
         raise InputError(
             f"warmup_epochs must be fewer than epochs, got {warmup:g} of {epochs}: the learning rate would never reach "
             "its peak"
+        )
+
+
+def check_quick(named: frozenset[str]) -> None:
+    """Refuse settings that the user gave and that have no effect where nothing but the classifier is trained.
+
+    Raises:
+        InputError: there is one.
+    """
+    if unused := sorted(named - {*FROZEN_SETTINGS, "quick", "epochs", "from_run"}):
+        raise InputError(
+            f"quick fits the classifier alone, where {', '.join(unused)} would have no effect; leave "
+            f"{'it' if len(unused) == 1 else 'them'} or --quick out"
         )
 
 

@@ -72,6 +72,12 @@ class ParentRun:
                     f"{name} is {kept[name]} in {self.folder.path}, and the network that --from starts from stays what "
                     f"it is, got {given[name]}; leave it out, or train without --from"
                 )
+        limits = {"--for": config.board, "--max-latency": config.max_latency, "--max-size": config.max_size}
+        if asked := [option for option, value in limits.items() if value is not None]:
+            raise InputError(
+                f"{' and '.join(asked)} would choose a network, and --from keeps that of {self.folder.path}; leave "
+                f"{'it' if len(asked) == 1 else 'them'} out, or train without --from"
+            )
         if config.progressive:
             raise InputError("progressive is for training from scratch only; leave it out, or train without --from")
         size = self.config.get("image_size")

@@ -12,7 +12,7 @@ import tf_keras
 
 from edgeclf.artifact.run_folder import RunFolder
 from edgeclf.dataset.types import Dataset
-from edgeclf.errors import RunFailedError
+from edgeclf.errors import EdgeclfError, RunFailedError
 from edgeclf.image.shape import plain_size
 from edgeclf.image.views import average_views
 from edgeclf.measure.formatting import counted, percent
@@ -22,6 +22,7 @@ from edgeclf.training.curriculum import first_unaugmented
 from edgeclf.training.distribution import Devices, choose_devices, synchronize_normalization
 from edgeclf.training.evaluation import SplitMetrics, evaluate, few_images_note, generalization_note
 from edgeclf.training.growing import GrownStart
+from edgeclf.training.growth import GrowthReport
 from edgeclf.training.inference import predict_probabilities
 from edgeclf.training.inputs import TrainingInputs, agree_on_run, load_inputs
 from edgeclf.training.networks import NetworkSettings
@@ -181,21 +182,29 @@ def _finish(
     judged = metrics["test"] or metrics["validation"]
     start = inputs.start
     advice = advise(config, judged.top1, inputs.dataset, start.missed, start.instead) if judged is not None else None
-    notes = filter(None, (*report.notes, frozen, *small, gap, advice, describe_optimism(inputs.dataset, config)))
+    growth = _compare_growth(start, model, inputs.dataset, request) if isinstance(start, GrownStart) else None
+    optimism = describe_optimism(inputs.dataset, config, growth)
+    notes = filter(None, (*report.notes, frozen, *small, gap, advice, optimism))
     report = dataclasses.replace(report, metrics=metrics, notes=tuple(dict.fromkeys(notes)))
     unaugmented = 1 + first_unaugmented(config.epochs or 1, config.unaugmented_epochs)
     plot_curves(state.history, state.kept_epoch, unaugmented, folder.plot_path("curves"))
     report = dataclasses.replace(
         report,
-        growth=start.compare(model, inputs.dataset, request) if isinstance(start, GrownStart) else None,
-    )
-    report = dataclasses.replace(
-        report,
+        growth=growth,
         elapsed_seconds=round(time.monotonic() - request.began, 3),
         ended=datetime.now().astimezone().isoformat(timespec="seconds"),
     )
     inputs.record.finish(report)
     return report
+
+
+def _compare_growth(start: GrownStart, model: tf_keras.Model, dataset: Dataset, request: TrainPlan) -> GrowthReport:
+    """Compare with the earlier network; where that fails the run is finished all the same, and says what is new."""
+    try:
+        return start.compare(model, dataset, request)
+    except EdgeclfError as error:
+        request.progress.warn(f"not compared with {start.run.folder.path}: {error}")
+        return start.find_growth(dataset)
 
 
 def _evaluate(

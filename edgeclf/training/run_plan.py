@@ -26,7 +26,7 @@ from edgeclf.training.checkpoint import read_state
 from edgeclf.training.config import TrainConfig
 from edgeclf.training.defaults import complete
 from edgeclf.training.earlier_run import find_earlier, resume_config
-from edgeclf.training.idle_settings import check_idle
+from edgeclf.training.idle_settings import check_idle, check_quick
 from edgeclf.training.networks import NETWORKS, check_network, find_network, has_weights
 from edgeclf.training.parent_run import ParentRun, check_folder, find_parent
 from edgeclf.training.plan import TrainPlan
@@ -147,6 +147,8 @@ def _continue_run(request: TrainPlan, plan: RunPlan) -> RunPlan:
             read_state(folder.checkpoint_path)
         if earlier is None:
             check_idle(config, given)
+            if config.quick:
+                check_quick(given)
         found = _take_over(found, given, trust_model=request.trust_model)
         if earlier is None and found.parent is not None:
             _log_settings(config, found.config, f"{found.parent.folder.path} hands its settings on", request)
@@ -219,6 +221,7 @@ def _check_settings(plan: RunPlan, *, trust_model: bool) -> None:
     if plan.parent is not None:
         return
     if config.weights not in ("auto", "none"):
+        _check_own_weights(Path(config.weights), plan.folder.path)
         check_scratch_settings(config)
         if config.width is not None and config.model is None:
             raise InputError(
@@ -239,6 +242,16 @@ def _check_settings(plan: RunPlan, *, trust_model: bool) -> None:
     check_network(chosen.model or "", config.width, chosen.image_size)
     if config.progressive and not network.any_size:
         raise InputError(f"progressive needs a network for images of any size; {chosen.model} is built for one size")
+
+
+def _check_own_weights(weights: Path, folder: Path) -> None:
+    """Refuse to begin a run in the folder of the weights that it starts from, which are removed there first.
+
+    Raises:
+        InputError: they lie in it.
+    """
+    if folder.resolve() in (weights.resolve(), *weights.resolve().parents):
+        raise InputError(f"--weights {weights} lies in the folder of this run, {folder}; choose another --out")
 
 
 def _is_finished(folder: RunFolder) -> bool:

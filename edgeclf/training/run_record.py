@@ -155,7 +155,9 @@ class RunRecord:
             "parameters": reported.get("parameters"),
             "seconds": reported.get("seconds"),
             "metrics": reported.get("metrics"),
-            "metrics_note": describe_optimism(dataset, self.config) if isinstance(report, TrainReport) else None,
+            "metrics_note": (
+                describe_optimism(dataset, self.config, report.growth) if isinstance(report, TrainReport) else None
+            ),
             "kernels": name_kernels(),
             "versions": {"python": platform.python_version()} | {name: package_version(name) for name in PACKAGES},
             "report": report.to_dict() if report else None,
@@ -170,11 +172,21 @@ def locate(dataset: Dataset) -> str:
     return dataset.root if dataset.root and is_utf8(dataset.root) else dataset.source
 
 
-def describe_optimism(dataset: Dataset, config: TrainConfig | PretrainConfig) -> str:
-    """Describe why validation figures are optimistic, and whether those on test are not."""
+def describe_optimism(
+    dataset: Dataset, config: TrainConfig | PretrainConfig, growth: GrowthReport | None = None
+) -> str:
+    """Describe why validation figures are optimistic, and whether those on test are not.
+
+    Args:
+        dataset: that was trained on.
+        config: of the training.
+        growth: what a run that grew from another one found, which may have trained on test images; None: it did not.
+    """
     chosen = "the penalty of the classifier" if getattr(config, "quick", False) else "the epoch"
     text = f"validation top-1 is measured on the images that chose {chosen}, so it is optimistic"
-    clean = "test" in dataset.splits and not dataset.count_in_training("test")
+    seen = dataset.count_in_training("test") if "test" in dataset.splits else 0
+    earlier = growth.left_out.get("test", 0) if growth is not None else 0
+    clean = "test" in dataset.splits and not seen and not earlier
     return f"{text}; the test split is not" if clean else text
 
 

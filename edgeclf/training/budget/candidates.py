@@ -165,7 +165,7 @@ def list_scratch(request: Request, default: str) -> list[Offer]:
     """
     found = []
     for name, network in request.networks.items():
-        if request.model not in (None, name):
+        if request.model not in (None, name) or (request.width is not None and network.default_width is None):
             continue
         widths = [request.width or network.default_width]
         if network.default_width is not None and request.width is None:
@@ -195,6 +195,8 @@ def list_of_file(request: Request, name: str, count: CountAtSize, own_side: int 
     Raises:
         UncountableError: it has a layer that is not known here.
     """
+    # as training takes it, whose inputs are multiples of 8
+    own_side = None if own_side is None else max(8, 8 * round(own_side / 8))
     largest = min(own_side or request.largest_side, request.largest_side)
     sides = {side for side in range(64, largest + 1, 32)} | ({own_side} if own_side and own_side <= largest else set())
     if request.image_size is not None:

@@ -6,25 +6,15 @@ import dataclasses
 import functools
 import os
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
 from pathlib import Path
 
-from edgeclf.artifact.model_file import ModelFile
 from edgeclf.dataset.probing import DataProbe
 from edgeclf.errors import InputError
-from edgeclf.keras_files.configuration import read_configuration
-from edgeclf.keras_files.loading import locate_float_file
-from edgeclf.keras_files.tflite_start import is_tflite_start
 from edgeclf.progress import Progress, show
+from edgeclf.training.budget.asked import Budget
 from edgeclf.training.budget.candidates import (
     Candidate,
     Offer,
-    Request,
-    StartOption,
-    list_of_file,
-    list_scratch,
-    list_started,
-    square_side,
 )
 from edgeclf.training.budget.choice import (
     RANKING,
@@ -34,45 +24,21 @@ from edgeclf.training.budget.choice import (
     describe_choice,
     take_anyway,
 )
-from edgeclf.training.budget.cost import UncountableError
-from edgeclf.training.budget.counting import CountAtSize, count_configuration, own_size
 from edgeclf.training.budget.limits import (
     BOARDS,
     DEFAULT_BOARD,
     HEURISTIC,
     LARGEST_SIDE,
     LARGEST_SIDES,
-    Limits,
     find_limits,
 )
+from edgeclf.training.budget.offers import list_offers, smaller_side
 from edgeclf.training.budget.speed import BoardSpeed, MeasuredHere, Speed
-from edgeclf.training.budget.tflite_counting import count_tflite
 from edgeclf.training.config import TrainConfig
-from edgeclf.training.defaults import automatic_networks
 from edgeclf.training.downloads import fetch_weights
-from edgeclf.training.networks import NETWORKS, check_network, has_weights
+from edgeclf.training.networks import NETWORKS, has_weights
 from edgeclf.training.networks.sizes import SMALL_IMAGES
 from edgeclf.training.starts import KerasDownload
-from edgeclf.training.starts.start import Availability
-
-
-@dataclass(frozen=True)
-class Budget:
-    """What was asked for.
-
-    Args:
-        limits: that hold.
-        text: in words.
-        asked: whether the user asked for it; else photos get the default, which refuses nothing.
-        largest_side: of the input that is chosen by itself, pixels.
-        speed: how milliseconds are found; None: latency is no limit.
-    """
-
-    limits: Limits
-    text: str
-    asked: bool
-    largest_side: int
-    speed: Speed | None = None
 
 
 def choose_network(
@@ -175,74 +141,12 @@ def chooses_by_default(config: TrainConfig, probe: DataProbe) -> bool:
         probe: number and size of the images.
     """
     # With frozen features the images keep the size that these know: nothing is trained that a smaller one would save.
-    if config.quick or config.weights == "none" or _side(probe) <= SMALL_IMAGES:
+    if config.quick or config.weights == "none" or smaller_side(probe) <= SMALL_IMAGES:
         return False
     if config.weights != "auto":
         return config.image_size is None
     network = NETWORKS.get(config.model or "")
     return config.model is None or (network is not None and has_weights(network, config.width))
-
-
-def _side(probe: DataProbe) -> int:
-    return min(probe.median_height, probe.median_width)
-
-
-def list_offers(
-    config: TrainConfig, probe: DataProbe, budget: Budget, *, trust_model: bool, offline: bool = False
-) -> list[Offer]:
-    """List candidates with their starts, `offline` local ones; none where the default budget has nothing to choose."""
-    given = square_side(config.image_size)
-    request = Request(len(probe.classes), _side(probe), budget.largest_side, config.model, config.width, given)
-    if config.weights not in ("auto", "none"):
-        return _list_of_file(config, request, budget, trust_model=trust_model)
-    if config.model is not None:
-        check_network(config.model, config.width, config.image_size)
-    small = request.side <= SMALL_IMAGES
-    if config.weights == "auto" and not (small and config.model is None):
-        started = list_started(request, [option for option in _start_options() if option.is_local or not offline])
-        if started:
-            return started
-    if not budget.asked:
-        return []
-    default = automatic_networks(config.replace(weights="none"), probe)[0].model
-    return list_scratch(request, default)
-
-
-def _start_options() -> list[StartOption]:
-    found = []
-    for name, network in NETWORKS.items():
-        for start in network.starts:
-            where = start.availability()
-            if where in (Availability.LOCAL, Availability.DOWNLOAD):
-                local = where is Availability.LOCAL
-                found.append(
-                    StartOption(name, start.width, start.rows, start.imagenet_top1, start.origin, local, start)
-                )
-    return found
-
-
-def _list_of_file(config: TrainConfig, request: Request, budget: Budget, *, trust_model: bool) -> list[Offer]:
-    path = Path(config.weights)
-    name = config.model or path.absolute().stem.replace("_", "-")
-    try:
-        count, (height, width) = _read_file(path, request.classes, trust_model=trust_model)
-        if height == width or budget.asked:
-            return list_of_file(request, name, count, height if height == width else None, path.name)
-    except UncountableError as error:
-        if budget.asked:
-            raise InputError(
-                f"{path.name}: what it costs cannot be counted ({error}); leave --for, --max-size and --max-latency "
-                "out, and give --image-size"
-            ) from error
-    return []  # it keeps its size
-
-
-def _read_file(path: Path, classes: int, *, trust_model: bool) -> tuple[CountAtSize, tuple[int | None, int | None]]:
-    """Read what a file costs at a size, and the height and width of its input; None: any."""
-    if is_tflite_start(path):
-        return count_tflite(file := ModelFile.read(path), classes), (file.shape.height, file.shape.width)
-    config = read_configuration(locate_float_file(path, trust_model=trust_model))[1]
-    return count_configuration(config, classes), own_size(config) or (None, None)
 
 
 def _choose_available(

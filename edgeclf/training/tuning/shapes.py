@@ -16,10 +16,12 @@ from edgeclf.records import Record
 from edgeclf.search import Asked, Choice, Range
 from edgeclf.search.sampling import grid_points
 from edgeclf.search.space import Value
+from edgeclf.training.budget.asked import Budget
 from edgeclf.training.budget.candidates import SCRATCH, Candidate, square_side
 from edgeclf.training.budget.cost import UncountableError
 from edgeclf.training.budget.counting import network_cost
-from edgeclf.training.budget.planning import Budget, find_budget, list_offers
+from edgeclf.training.budget.offers import list_offers
+from edgeclf.training.budget.planning import find_budget
 from edgeclf.training.budget.speed import BoardSpeed
 from edgeclf.training.config import SHAPE, TrainConfig
 from edgeclf.training.defaults import complete
