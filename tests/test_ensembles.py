@@ -5,6 +5,7 @@ from __future__ import annotations
 import dataclasses
 import json
 import shutil
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -333,6 +334,21 @@ def test_an_ensemble_is_trained_measured_and_teaches(tmp_path: Path, monkeypatch
     averaged = edgeclf.bench("+".join(one.run for one in report.members), data=photos).ensembles[0]
     assert averaged.accuracy is not None
     assert averaged.accuracy.top1 == pytest.approx(report.average_top1["test"])
+    # model files are combined by the same stacking, before their temperatures: bench measures what predict shows
+    for one in report.members:
+        edgeclf.compress(one.run, int8=True, data=photos, calibration=20, speed=False)
+    split = load_dataset(photos, image_size=16).splits["test"]
+    shown = edgeclf.predict(str(out), list(split.paths)).predictions
+    right = [one.label == ("dark", "light")[label] for one, label in zip(shown, split.labels, strict=True)]
+    with monkeypatch.context() as patch:
+        patch.setitem(sys.modules, "sklearn", None)
+        of_files = edgeclf.bench(str(out), data=photos).ensembles[0]
+    assert [one.kind for one in of_files.members] == ["model"] * 2
+    assert of_files.accuracy is not None
+    assert of_files.accuracy.top1 == pytest.approx(np.mean(right))
+    assert any("validation images, by the float networks" in note for note in of_files.notes)
+    for one in report.members:
+        shutil.rmtree(Path(one.run) / "compressed")
     with pytest.raises(OutputError, match="holds an ensemble already"):
         edgeclf.train_ensemble(photos, members=2, out=out, **settings)
     # what was trained is not mixed with what would be trained on other photos now

@@ -210,15 +210,16 @@ class Classifier:
             shown[position], plain[position] = scores.shown[best], self._reader.unfitted(scores)[best]
         return found, shown, plain
 
-    def probabilities(self, images: Images) -> npt.NDArray[np.float32]:
-        """Compute the probabilities float32[N, C] of uint8[N, height, width, 3]."""
+    def probabilities(self, images: Images, *, tempered: bool = True) -> npt.NDArray[np.float32]:
+        """Compute the probabilities float32[N, C] of uint8[N, height, width, 3]; not `tempered`: at temperature 1."""
         self._ensure_input_range(images)
-        found = [self.scores(image) for image in images]
+        found = [self.scores(image, tempered=tempered) for image in images]
         return np.stack(found) if found else np.empty((0, self.class_count), np.float32)
 
-    def scores(self, image: Images) -> npt.NDArray[np.float32]:
+    def scores(self, image: Images, *, tempered: bool = True) -> npt.NDArray[np.float32]:
         """Compute the probabilities float32[C] of one uint8[height, width, 3], or their mean over several views."""
-        return self._compute(image).shown
+        found = self._compute(image)
+        return found.shown if tempered else self._reader.untempered(found)
 
     def novelty(self) -> float | None:
         """Return how far the features of the image that was classified last lie from known ones, 1 at the limit.

@@ -141,7 +141,9 @@ class EnsembleClassifier:
         Raises:
             ImageError: what a model computes for it is NaN or infinite.
         """
-        found = [member.scores(load_pixels(image, member.input_shape)) for member in self._members]
+        # a stacking was fitted on what networks compute, before any temperature
+        tempered = self._stacking is None
+        found = [member.scores(load_pixels(image, member.input_shape), tempered=tempered) for member in self._members]
         scores = combine(np.stack(found)[:, None], self._stacking)[0]
         if not np.isfinite(scores).all():
             raise ImageError("what a member computes for it is NaN or infinite")

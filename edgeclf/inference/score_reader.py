@@ -127,6 +127,12 @@ class ScoreReader:
             return scores.shown
         return self.plain_probabilities(scores.raw)
 
+    def untempered(self, scores: Scores) -> Floats:
+        """Compute the probabilities float32[C] at temperature 1, of the image that ran last."""
+        if self.fitted is None or scores.raw is None:
+            return scores.shown
+        return calibrate(self.logits(), scores.raw, 1.0)
+
     def logits(self) -> Floats:
         """Read the logits of the image that ran last: float32[outputs]."""
         assert self._wanted is not None

@@ -87,7 +87,7 @@ def measure_ensemble(
         MissingExtraError: a part of the host side is not installed.
     """
     way = plan.combine or (AVERAGE if source.record is None else source.record.combine)
-    members = open_members(source, plan, load, host.open_network, progress)
+    members = open_members(source, plan, load, host.open_network, progress, tempered=way != STACK)
     notes = [note for member in members for note in member.notes]
     if len({member.shape for member in members}) > 1:
         notes.append("each member sees the photos at its own input size")
@@ -142,10 +142,11 @@ def _stack(
 ) -> tuple[Probabilities, int, str]:
     """Combine by a stacking that was not fitted on what it predicts; returns how many images it was fitted on."""
     recorded = None if source.record is None else source.record.stacking
-    floats = all(member.kind == NETWORK for member in predictions.members)
-    if recorded is not None and split != VALIDATION and floats:
+    if recorded is not None and split != VALIDATION:
         stacked = combine(predictions.of(split), recorded)
-        return stacked, recorded.images, f"the recorded stacking was fitted on {recorded.images:,} validation images"
+        floats = all(member.kind == NETWORK for member in predictions.members)
+        remark = f"the recorded stacking was fitted on {recorded.images:,} validation images"
+        return stacked, recorded.images, remark + ("" if floats else ", by the float networks")
     if parts is None:
         raise MissingExtraError("--combine stack", "train", "sklearn")
     if not predictions.has(VALIDATION):

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
+import numpy.typing as npt
 
 from edgeclf.artifact.ensemble_folder import EnsembleSource
 from edgeclf.artifact.input_fit import find_fit_refusal
@@ -39,7 +41,8 @@ class OpenedMember:
         path: of its model file or its network.
         kind: `model` or `network`.
         shape: of its input.
-        predictor: gives its outputs.
+        predictor: gives its class names.
+        probabilities: computes its outputs float32[N, C] for uint8[N, H, W, 3].
         single_call: classifies one image; for stopwatches.
         notes: remarks on how it is read.
     """
@@ -49,6 +52,7 @@ class OpenedMember:
     kind: str
     shape: InputShape
     predictor: Predictor
+    probabilities: Callable[[npt.NDArray[np.uint8]], Probabilities]
     single_call: Callable[[], object]
     notes: tuple[str, ...]
 
@@ -59,7 +63,7 @@ class OpenedMember:
         with progress.task(f"{self.name}: {len(images):,} images", len(images)) as task:
             for start in range(0, len(images), _CHUNK):
                 chunk = np.ascontiguousarray(images[start : start + _CHUNK])
-                parts.append(self.predictor.probabilities(chunk))
+                parts.append(self.probabilities(chunk))
                 task.advance(len(chunk))
         found = np.concatenate(parts)
         # of a model file the graph says what it ends in; of a network all its outputs do, not those of a few images
@@ -80,8 +84,18 @@ def open_members(
     load: DatasetLoader | None,
     open_network: OpenBaseline | None,
     progress: Progress,
+    *,
+    tempered: bool = True,
 ) -> tuple[OpenedMember, ...]:
     """Open the members of an ensemble, which agree on their classes and on how photos were split.
+
+    Args:
+        source: names them.
+        plan: of the measurement.
+        load: the data; None: there are none.
+        open_network: opens a float network; None where TensorFlow is not installed.
+        progress: where bars go.
+        tempered: whether probabilities of model files are by their fitted temperatures, which a stacking knows not of.
 
     Raises:
         ModelError: a member is missing, or the members do not agree.
@@ -91,7 +105,7 @@ def open_members(
     opened = []
     for path, name in zip(source.members, _short_names(source), strict=True):
         if compressed:
-            opened.append(_open_model(path, name, plan, load))
+            opened.append(_open_model(path, name, plan, load, tempered=tempered))
         elif open_network is None:
             raise MissingExtraError(f"the float network of {path}", "train", "tensorflow")
         else:
@@ -113,7 +127,7 @@ def _short_names(source: EnsembleSource) -> list[str]:
     return names if len(set(names)) == len(names) else [str(path) for path in source.members]
 
 
-def _open_model(path: Path, name: str, plan: BenchPlan, load: DatasetLoader | None) -> OpenedMember:
+def _open_model(path: Path, name: str, plan: BenchPlan, load: DatasetLoader | None, *, tempered: bool) -> OpenedMember:
     file = ModelFile.read(locate_model(path))
     found = open_subject(file, name, plan, load)
     fit = None if find_fit_refusal(file, plan.fit) else plan.fit
@@ -122,7 +136,14 @@ def _open_model(path: Path, name: str, plan: BenchPlan, load: DatasetLoader | No
     pixels = np.random.default_rng(0).integers(0, 256, (*classifier.size, 3)).astype(np.uint8)
     notes = tuple(f"{name}: {note}" for note in found.notes)
     return OpenedMember(
-        name, str(file.path or path), MODEL, classifier.input_shape, classifier, lambda: classifier.raw(pixels), notes
+        name,
+        str(file.path or path),
+        MODEL,
+        classifier.input_shape,
+        classifier,
+        functools.partial(classifier.probabilities, tempered=tempered),
+        lambda: classifier.raw(pixels),
+        notes,
     )
 
 
@@ -138,7 +159,9 @@ def _open_network(
     predictor = network.predictor
     notes = tuple(f"{name}: {note.removeprefix('float baseline: ')}" for note in network.notes)
     shape = InputShape(*predictor.size, network.fit)
-    return OpenedMember(name, str(path), NETWORK, shape, predictor, predictor.single_call(), notes)
+    return OpenedMember(
+        name, str(path), NETWORK, shape, predictor, predictor.probabilities, predictor.single_call(), notes
+    )
 
 
 def _check_splits(source: EnsembleSource) -> None:
