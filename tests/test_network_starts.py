@@ -10,9 +10,10 @@ from network_builds import images  # noqa: E402
 
 from edgeclf.errors import InputError  # noqa: E402
 from edgeclf.graph.standard_layers import standardize  # noqa: E402
+from edgeclf.training.architecture import check_architecture  # noqa: E402
 from edgeclf.training.networks import NetworkSettings  # noqa: E402
 from edgeclf.training.networks.building import build_network  # noqa: E402
-from edgeclf.training.transfer import Pretrained, check_architecture, transfer  # noqa: E402
+from edgeclf.training.transfer import Pretrained, transfer  # noqa: E402
 
 
 def test_weights_of_keras_applications_are_those_of_a_mobilenet_v3() -> None:

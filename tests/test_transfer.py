@@ -11,16 +11,17 @@ pytest.importorskip("tensorflow")
 
 import tf_keras
 
-from edgeclf.artifact.normalization import NORMALIZATIONS
+from edgeclf.artifact.normalization import NORMALIZATIONS, RAW
 from edgeclf.dataset import load_dataset
 from edgeclf.errors import InputError
 from edgeclf.graph.flatten import flatten
 from edgeclf.image.decoding import resize
 from edgeclf.training import input_range
+from edgeclf.training.architecture import check_architecture
 from edgeclf.training.input_range import estimate_input_range
 from edgeclf.training.networks import NetworkSettings
 from edgeclf.training.networks.building import build_network
-from edgeclf.training.transfer import Pretrained, check_architecture, transfer
+from edgeclf.training.transfer import Pretrained, transfer
 
 
 @pytest.fixture(scope="module")
@@ -82,6 +83,24 @@ def test_channel_order_mean_and_std_are_estimated_and_put_inside(name: str) -> N
     for model in (made.network, again):
         inside = tf_keras.Model(model.input, next(one for one in model.layers if "batch_norm" in one.name).output)
         np.testing.assert_allclose(inside(images.astype(np.float32)), features(entering.astype(np.float32)), atol=1e-3)
+
+
+def test_layers_that_change_images_in_training_are_left_out() -> None:
+    layers = tf_keras.layers
+    inputs = tf_keras.Input((16, 16, 3))
+    x = layers.RandomRotation(0.1, name="turned")(layers.RandomFlip(name="flipped")(inputs))
+    x = layers.GaussianNoise(0.5, name="noisy")(layers.Conv2D(4, 3, name="kept")(x))
+    network = tf_keras.Model(inputs, layers.Dense(2)(layers.GlobalAveragePooling2D()(x)))
+    images = np.random.default_rng(0).integers(0, 256, (8, 16, 16, 3), dtype=np.uint8)
+    made = transfer(Pretrained(network, "net.h5", input_range=RAW), NetworkSettings(16, classes=2), images)
+    names = {layer.name for layer in made.network.layers}
+    assert "kept" in names
+    assert names.isdisjoint({"turned", "flipped", "noisy"})
+    assert "net.h5 changes its input in training (flipped, turned, noisy): left out, --augment does so" in made.notes
+    kernel = [one.get_layer("kept").get_weights()[0] for one in (network, made.network)]
+    np.testing.assert_array_equal(*kernel)
+    floats = images.astype(np.float32)
+    np.testing.assert_array_equal(made.network(floats, training=True), made.network(floats, training=False))
 
 
 def test_the_images_of_the_estimate_are_resized_like_all_others(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -22,6 +22,7 @@ from edgeclf.image.shape import ImageSize, check_image_size, plain_size
 from edgeclf.keras_files.loading import load_float_model
 from edgeclf.keras_files.tflite_start import is_tflite_start, read_tflite_start
 from edgeclf.progress import Progress
+from edgeclf.training.architecture import check_architecture
 from edgeclf.training.choosing import starts_to_try
 from edgeclf.training.config import TrainConfig
 from edgeclf.training.defaults import automatic_networks, complete
@@ -30,7 +31,7 @@ from edgeclf.training.networks.sizes import SMALL_IMAGES
 from edgeclf.training.remarks import name_commands
 from edgeclf.training.run_plan import check_scratch_settings, file_model
 from edgeclf.training.starts import KerasDownload, ShippedBackbone, Start, available_starts
-from edgeclf.training.transfer import Pretrained, TransferredNetwork, check_architecture, features_of, transfer
+from edgeclf.training.transfer import Pretrained, TransferredNetwork, features_of, transfer
 
 IMAGENET, BACKBONE = KerasDownload.origin, ShippedBackbone.origin
 SCRATCH = "scratch"

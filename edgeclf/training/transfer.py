@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from dataclasses import dataclass
 from typing import Any
 
@@ -16,20 +15,19 @@ from edgeclf.graph.batch_norm import restore_statistics
 from edgeclf.graph.flatten import flatten
 from edgeclf.graph.inner_scaling import SCALING, freeze_scaling, scales_input
 from edgeclf.graph.last_maps import POOLING_LAYERS, find_last_maps
+from edgeclf.graph.prepared_network import IDLE_AT_INFERENCE
 from edgeclf.graph.private_apis import operands, producer
+from edgeclf.graph.rewire import rewire
 from edgeclf.image.shape import check_image_size, plain_size, show_size
 from edgeclf.inference.input_range import InputRange
 from edgeclf.inference.range_measurement import CANDIDATES
 from edgeclf.measure.formatting import counted
 from edgeclf.training.input_range import ASSUMED, estimate_input_range
-from edgeclf.training.networks import NETWORKS, NetworkSettings
-from edgeclf.training.networks.building import add_classifier, build_network
+from edgeclf.training.networks import NetworkSettings
+from edgeclf.training.networks.building import add_classifier
 
 layers = tf_keras.layers
 HEAD, POOLING = "edgeclf_head", "edgeclf_pooling"
-USUAL_WIDTHS = (0.1, 0.15, 0.25, 0.3, 0.35, 0.5, 0.6, 0.75, 1.0, 1.3, 1.4, 2.0)
-STEM_ROUNDING = 8
-"""Filters that rounding may add to a first convolution or take from it; of some widths it has the same number."""
 HEAD_LAYERS = (layers.Dense, layers.Dropout, layers.Flatten, layers.Reshape, layers.Softmax)
 
 
@@ -78,10 +76,12 @@ def transfer(pretrained: Pretrained, settings: NetworkSettings, images: npt.NDAr
     """
     origin, classes = pretrained.origin, settings.classes
     network = _check_classifier(pretrained)
-    base = _take_features(network, origin)
+    base = take_features(network, origin)
     notes = [f"weights from {origin}: {base.count_params():,} parameters taken over, new head for {classes} classes"]
     if network.outputs[0].shape.rank == 2 and network.outputs[0].shape[-1] != classes:
         notes.append(f"{origin} has {network.outputs[0].shape[-1]} output classes; that head was dropped")
+    if idle := _list_idle(tf_keras.Model(network.inputs, _find_features(network, origin))):
+        notes.append(f"{origin} changes its input in training ({', '.join(idle)}): left out, --augment does so")
     if frozen := sum(1 for layer in base.layers if layer.weights and not layer.trainable):
         notes.append(f"{counted(frozen, 'layer')} that {origin} keeps frozen: treated like the others")
     scaling, remark = _choose_scaling(pretrained, base, images)
@@ -120,46 +120,7 @@ def features_of(pretrained: Pretrained) -> tf_keras.Model:
     Raises:
         ModelError: the file holds no network of that kind.
     """
-    return _take_features(_check_classifier(pretrained), pretrained.origin)
-
-
-def check_architecture(network: tf_keras.Model, name: str, width: float | None, origin: str) -> None:
-    """Raise InputError where `network` is not the network `name` that the user asked for as well.
-
-    The shapes of the convolutions in front of pooling and head are compared with those of the network, built with
-    `width`, or with each usual width that could have the first convolution of `network`.
-    """
-    convolutions = (layer for layer in network.layers if isinstance(layer, layers.Conv2D) and layer.name != SCALING)
-    first = next(convolutions, None)
-    if name not in NETWORKS or first is None:
-        return
-    network = _take_features(network, origin)
-    widths = (width,) if width else _possible_widths(name, first.filters)
-    for one in widths:
-        expected = _kernels(_build_features(name, one, origin))
-        if _kernels(network) == expected:
-            return
-    text = f" of width {width:g}" if width else ""
-    remedy = "leave --model and --width out to take both from the file"
-    raise InputError(
-        f"{origin} is not a {name}{text}: expected {len(expected)} convolutions of its shapes, got "
-        f"{len(_kernels(network))} of other shapes; {remedy}{'' if width or len(widths) < 2 else ', or add --width'}"
-    )
-
-
-def _possible_widths(name: str, stem: int) -> tuple[float | None, ...]:
-    """List the usual widths, and that of the first convolution's filters: they are rounded to a multiple of 8."""
-    usual = NETWORKS[name].stem_filters
-    if not usual:
-        return (None,)
-    near = [width for width in USUAL_WIDTHS if abs(usual * width - stem) <= STEM_ROUNDING]
-    return tuple(dict.fromkeys((stem / usual, *near)))
-
-
-def _build_features(name: str, width: float | None, origin: str) -> tf_keras.Model:
-    multiple = NETWORKS[name].multiple
-    settings = NetworkSettings(multiple * math.ceil(96 / multiple), classes=2, width=width)
-    return _take_features(build_network(name, settings), origin)
+    return take_features(_check_classifier(pretrained), pretrained.origin)
 
 
 def _check_classifier(pretrained: Pretrained) -> tf_keras.Model:
@@ -206,8 +167,20 @@ def _choose_range(
     return found, "the statistics of its batch normalization fit an input of"
 
 
-def _take_features(network: tf_keras.Model, origin: str) -> tf_keras.Model:
-    return tf_keras.Model(network.inputs, _find_features(network, origin))
+def take_features(network: tf_keras.Model, origin: str) -> tf_keras.Model:
+    """Return the layers of a network before pooling and head, without those that work in training alone.
+
+    Raises:
+        ModelError: there are none.
+    """
+    base = tf_keras.Model(network.inputs, _find_features(network, origin))
+    # what changes images in training would do so on top of the augmentation, also in the epochs without it
+    idle = _list_idle(base)
+    return rewire(base, removed=idle) if idle else base
+
+
+def _list_idle(network: tf_keras.Model) -> list[str]:
+    return [layer.name for layer in network.layers if type(layer) in IDLE_AT_INFERENCE]
 
 
 def _find_features(network: tf_keras.Model, origin: str) -> Any:
@@ -288,9 +261,3 @@ def _rename(nodes: Any, old: str, new: str) -> Any:
 def _is_probability(layer: object) -> bool:
     probabilities = (tf_keras.activations.softmax, tf_keras.activations.sigmoid)
     return isinstance(layer, layers.Activation) and layer.activation in probabilities
-
-
-def _kernels(model: tf_keras.Model) -> list[tuple[int, ...]]:
-    kinds = (layers.Conv2D, layers.DepthwiseConv2D)
-    found = (layer for layer in model.layers if isinstance(layer, kinds) and layer.name != SCALING)
-    return [tuple(layer.get_weights()[0].shape) for layer in found]
