@@ -268,6 +268,8 @@ def test_folding_adds_up_with_signs_that_are_the_same_everywhere() -> None:
     by_hand = [sum(unit[i] * fold_signs(10)[i] for i in range(place, 10, 4)) for place in range(4)]
     assert fold(features, 4) == pytest.approx(by_hand, abs=1e-6)
     assert fold(np.zeros(10), 4).tolist() == [0, 0, 0, 0]
+    many = np.random.default_rng(1).normal(size=(600, 10)).astype(np.float32)
+    np.testing.assert_array_equal(fold(many, 4), np.stack([fold(one, 4) for one in many]))
 
 
 # the graph

@@ -20,6 +20,7 @@ from edgeclf.artifact.fitted_probabilities import FeatureArrays
 
 Floats = npt.NDArray[np.float32]
 _SMALLEST_LENGTH = 1e-12
+_AT_ONCE = 256
 
 
 def fold(features: npt.NDArray[Any], dimensions: int) -> Floats:
@@ -32,6 +33,10 @@ def fold(features: npt.NDArray[Any], dimensions: int) -> Floats:
     Returns:
         float32[..., dimensions].
     """
+    if np.ndim(features) == 2 and len(features) > _AT_ONCE:
+        # of tens of thousands of features a photo, the copies in float64 would take gigabytes
+        parts = range(0, len(features), _AT_ONCE)
+        return np.concatenate([fold(features[start : start + _AT_ONCE], dimensions) for start in parts])
     wide = np.asarray(features, np.float64)
     wide = wide / np.maximum(np.linalg.norm(wide, axis=-1, keepdims=True), _SMALLEST_LENGTH)
     size = wide.shape[-1]
