@@ -57,6 +57,15 @@ def test_a_class_may_be_called_train(tmp_path):
     assert load_dataset(folder, image_size=8).class_names == ("plane", "test", "train")
 
 
+def test_a_folder_among_the_classes_that_is_named_otherwise_is_noted(tmp_path):
+    make_folder(tmp_path, {"cat": 12, "dog": 12, "test": 12, "unlabeled": 12})
+    data = load_dataset(tmp_path, image_size=8)
+    assert data.class_names == ("cat", "dog", "test", "unlabeled")
+    for name in ("test", "unlabeled"):
+        assert f"{tmp_path}/{name}: is taken for a class; move it elsewhere if it is none" in data.notes
+    assert len(data.notes) == 2
+
+
 def test_two_folders_for_one_split_are_refused(tmp_path):
     folder = make_splits(tmp_path, ["train", "val", "valid"])
     with pytest.raises(DataError, match="val/ and valid/ both stand for validation; keep one"):

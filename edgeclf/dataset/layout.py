@@ -59,6 +59,7 @@ def find_layout(folder: str, tree: FolderTree) -> Layout:
         if wrapped is None:
             level.check_mixed()
             level.check_unnamed()
+            layout.notes.extend(level.doubt_classes())
             layout.class_folders = [(entry, None) for entry in here.folders]
             break
         layout.top = wrapped.path
@@ -164,6 +165,14 @@ class _Level:
                     "like splits, but their names do not state which; name them train, validation and test, or, if "
                     "they are the classes, list the images in a CSV file (path,label)"
                 )
+
+    def doubt_classes(self) -> list[str]:
+        """Describe folders of images among the classes whose names say that they are none."""
+        if any(split_role(name) == "train" for name in self._flat):
+            return []  # beside planes and ships, trains are a class
+        doubtful = [name for name in self._flat if name.lower() in SPLIT_FOLDERS or names_unlabelled(name)]
+        inside = [display(os.path.join(self.top, name)) for name in doubtful]
+        return [f"{path}: is taken for a class; move it elsewhere if it is none" for path in inside]
 
     def check_beside(self, entry: Folder, roles: Mapping[str, str]) -> None:
         """Raise DataError where a folder beside the splits is a class or another split."""
