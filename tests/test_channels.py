@@ -12,7 +12,8 @@ from hypothesis import strategies as st
 tf_keras = pytest.importorskip("tf_keras")
 from network_builds import count_macs  # noqa: E402
 
-from edgeclf.compression.steps.channel_choice import Goals, Widths, choose_channels, smallest_network  # noqa: E402
+from edgeclf.compression.steps.channel_choice import Widths, choose_channels, smallest_network  # noqa: E402
+from edgeclf.compression.steps.goals import Goals  # noqa: E402
 from edgeclf.graph.channels import ChannelGraph  # noqa: E402
 from edgeclf.graph.remove_channels import remove_channels  # noqa: E402
 from edgeclf.graph.trace_channels import trace_channels  # noqa: E402

@@ -27,9 +27,10 @@ from edgeclf.compression.pipeline import budget as pipeline_budget
 from edgeclf.compression.pipeline.stage_cache import StageCheckpoints
 from edgeclf.compression.steps import latency_goal, shrinking
 from edgeclf.compression.steps import shrink as shrink_step
-from edgeclf.compression.steps.channel_choice import Goals, Widths, choose_channels
+from edgeclf.compression.steps.channel_choice import Widths, choose_channels
 from edgeclf.compression.steps.criteria import CRITERIA
 from edgeclf.compression.steps.fine_tune import FineTuningData, automatic_batch, fine_tune, recent_statistics
+from edgeclf.compression.steps.goals import Goals
 from edgeclf.compression.steps.latency_goal import time_int8
 from edgeclf.compression.steps.product_times import spread_times, time_products, with_times
 from edgeclf.compression.steps.shrink import choose_shrink

@@ -12,7 +12,8 @@ from edgeclf.artifact.graph_bounds import peak_bytes
 from edgeclf.artifact.tflite import parse
 from edgeclf.compression.step import StepContext
 from edgeclf.compression.steps.candidate import export_candidate
-from edgeclf.compression.steps.channel_choice import Goals, Widths, choose_channels, smallest_network
+from edgeclf.compression.steps.channel_choice import Widths, choose_channels, smallest_network
+from edgeclf.compression.steps.goals import Goals
 from edgeclf.errors import InputError
 from edgeclf.graph.channels import ChannelGraph
 from edgeclf.graph.float_network import FloatNetwork

@@ -12,10 +12,11 @@ import numpy as np
 import numpy.typing as npt
 
 from edgeclf.compression.step import StepContext
-from edgeclf.compression.steps.channel_choice import Goals, Widths, choose_channels, count_goals, smallest_network
+from edgeclf.compression.steps.channel_choice import Widths, choose_channels, smallest_network
 from edgeclf.compression.steps.criteria import find_criterion
 from edgeclf.compression.steps.criteria.criterion import Batches
 from edgeclf.compression.steps.fine_tune import FineTuningData, automatic_epochs, fine_tune
+from edgeclf.compression.steps.goals import Goals, count_goals
 from edgeclf.compression.steps.latency_goal import find_time_for_latency, keep_goal, keep_times
 from edgeclf.compression.steps.memory_goal import count_activation_bytes, find_largest_for_memory
 from edgeclf.compression.steps.product_times import time_products, with_times

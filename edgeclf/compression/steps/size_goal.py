@@ -10,7 +10,8 @@ import numpy.typing as npt
 from edgeclf.compression.probabilities.feature_space import DIMENSIONS, DIRECTIONS, MOST_CENTER_VALUES
 from edgeclf.compression.step import StepContext
 from edgeclf.compression.steps.candidate import export_candidate
-from edgeclf.compression.steps.channel_choice import Goals, Widths, choose_channels, smallest_network
+from edgeclf.compression.steps.channel_choice import Widths, choose_channels, smallest_network
+from edgeclf.compression.steps.goals import Goals
 from edgeclf.errors import InputError
 from edgeclf.graph.channels import ChannelGraph
 from edgeclf.graph.float_network import FloatNetwork
