@@ -472,7 +472,8 @@ def test_channels_go_where_the_processor_takes_long() -> None:
     x = layers.Conv2D(32, 3, padding="same", activation="relu", name="first")(inputs)
     x = layers.DepthwiseConv2D(3, padding="same", name="depthwise")(x)
     x = layers.Conv2D(32, 3, padding="same", activation="relu", name="last")(x)
-    graph = trace_channels(tf_keras.Model(inputs, layers.Dense(3)(layers.GlobalAveragePooling2D()(x))))
+    x = layers.Dense(3, name="dense")(layers.GlobalAveragePooling2D()(x))
+    graph = trace_channels(tf_keras.Model(inputs, x))
     # 256 places; patches of 27 values, of 9, of 9 * 32, and the head
     macs = {"first": 256 * 27 * 32, "depthwise": 256 * 9 * 32, "last": 256 * 9 * 32 * 32, "dense": 3 * 32}
     assert [one.macs for one in graph.products] == list(macs.values())
