@@ -318,5 +318,8 @@ def test_a_file_whose_side_is_no_multiple_of_8_takes_the_nearest(side: int, take
 def test_a_size_that_no_pretrained_network_takes_is_refused_with_its_neighbours(online: None) -> None:
     with pytest.raises(InputError, match=r"image_size 200: .* multiples of 32; take 192 or 224, or name a network"):
         chosen(board="pi5", image_size=200)
+    for asked in ({"weights": "none", "board": "pi5"}, {"width": 0.3, "board": "mcu"}):
+        name = chosen(image_size=200, **asked)[0]
+        assert 200 % find_network(name or "").multiple == 0
     # an icon is trained from scratch
     assert chosen(ICONS, board="pi5", image_size=40)[2] == 40

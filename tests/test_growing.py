@@ -363,12 +363,16 @@ def test_a_run_that_cannot_be_compared_with_the_earlier_one_is_finished(
     assert "images.csv: line 3 is no line of it" in done.stderr
     growth = json.loads(done.stdout)["growth"]
     assert (growth["classes_added"], growth["comparisons"]) == (["cyan"], [])
+    notes = json.loads(done.stdout)["notes"]
+    assert any("images.csv: line 3" in note for note in notes)
+    assert not any("the test split is not" in note for note in notes), "nobody knows what the earlier run had"
     assert json.loads((out / "run.json").read_text())["finished"]
-    assert "lies in the folder of this run" in refuse(
-        grown_photos, "--weights", out / "model.keras", "--out", out, "--overwrite"
-    )
+    for weights in (out, out / "model.keras"):
+        refused = refuse(grown_photos, "--weights", weights, "--out", out, "--overwrite")
+        assert "belongs to the run that would be replaced" in refused
 
 
+@pytest.mark.slow
 def test_an_interrupted_run_that_grew_is_resumed(first_run: Path, grown_photos: Path, tmp_path: Path) -> None:
     import tf_keras
 

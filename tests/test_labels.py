@@ -186,13 +186,13 @@ def test_rare_classes_that_are_recognized_are_no_chance(sizes: tuple[int, int], 
     assert bool(describe_chance(np.where(correct, labels, 1 - labels), labels, 2, assumed=False)) == chance
 
 
-def test_guesses_of_uneven_classes_are_seldom_taken_for_more() -> None:
-    random = np.random.default_rng(0)
-    taken = 0
+@pytest.mark.parametrize("sizes", [[160, 30, 10], [500, *[1] * 49], [1] * 50, [2] * 50])
+def test_guesses_are_seldom_taken_for_more(sizes: list[int]) -> None:
+    random, taken = np.random.default_rng(0), 0
+    labels = np.repeat(np.arange(len(sizes)), sizes)
     for _ in range(400):
-        labels = np.repeat([0, 1, 2], [160, 30, 10])
-        guesses = random.choice(3, 200, p=random.dirichlet([1, 1, 1]))
-        taken += not could_be_chance(guesses == labels, labels, 3)
+        guesses = random.choice(len(sizes), len(labels), p=random.dirichlet(np.ones(len(sizes))))
+        taken += not could_be_chance(guesses == labels, labels, len(sizes))
     # 5 and 1 % of the two tests, of 400
     assert taken <= 30
 

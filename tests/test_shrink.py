@@ -27,11 +27,12 @@ from edgeclf.compression.pipeline import budget as pipeline_budget
 from edgeclf.compression.pipeline.stage_cache import StageCheckpoints
 from edgeclf.compression.steps import latency_goal, shrinking
 from edgeclf.compression.steps import shrink as shrink_step
-from edgeclf.compression.steps.channel_choice import Widths, choose_channels
+from edgeclf.compression.steps.channel_choice import Widths, choose_channels, smallest_network
 from edgeclf.compression.steps.criteria import CRITERIA
 from edgeclf.compression.steps.fine_tune import FineTuningData, automatic_batch, fine_tune, recent_statistics
 from edgeclf.compression.steps.goals import Goals
 from edgeclf.compression.steps.latency_goal import time_int8
+from edgeclf.compression.steps.memory_goal import count_activation_bytes, find_largest_for_memory
 from edgeclf.compression.steps.product_times import spread_times, time_products, with_times
 from edgeclf.compression.steps.shrink import choose_shrink
 from edgeclf.compression.steps.shrinking import draw_batches
@@ -41,6 +42,7 @@ from edgeclf.doctor.report import OperatorTime
 from edgeclf.errors import InputError, UnknownNameError
 from edgeclf.graph.float_network import FloatNetwork
 from edgeclf.graph.prepared_network import prepare_network
+from edgeclf.graph.remove_channels import remove_channels
 from edgeclf.graph.trace_channels import trace_channels
 from edgeclf.inference.classifier import Classifier
 from edgeclf.training.budget.limits import Limits
@@ -509,3 +511,26 @@ def test_channels_go_where_the_processor_takes_long() -> None:
     # half of the slow layer, and what is least missed for the little that the others take
     assert widths_where("depthwise") == {"first": 16, "last": 28}
     assert widths_where("dense") == {"first": 28, "last": 16}
+
+
+def test_the_memory_of_a_network_with_strides_is_held() -> None:
+    inputs = layers.Input((32, 32, 3))
+    x = layers.Conv2D(16, 3, padding="same", activation="relu")(inputs)
+    x = layers.Conv2D(64, 3, strides=2, padding="same", activation="relu")(x)
+    x = layers.Conv2D(64, 3, padding="same", activation="relu")(x)
+    x = layers.Dense(3, activation="softmax")(layers.GlobalAveragePooling2D()(x))
+    network = prepare_network(float_network(tf_keras.Model(inputs, x)))
+    graph, widths = trace_channels(network.model), Widths(4, 8)
+    context = StepContext(original=network, data=colored_squares.dataset())
+    least = count_activation_bytes(
+        network.with_model(remove_channels(network.model, graph, smallest_network(graph, widths))), context
+    )
+    # the stem at full size, 8 channels, beside the colors; the others have a quarter of the places, and may have more
+    assert least == 32 * 32 * (8 + 3)
+    for ram in (least + 100, 14_000, 20_000, 30_000):
+        goal = find_largest_for_memory(network, graph, np.ones(graph.count), widths, Goals(), ram, context)
+        kept = choose_channels(graph, np.ones(graph.count), Goals(largest=goal), widths)
+        smaller = network.with_model(remove_channels(network.model, graph, kept))
+        assert count_activation_bytes(smaller, context) <= ram
+    with pytest.raises(InputError, match="needs 11.3 kB of RAM for its tensors, of at most 11.0 kB"):
+        find_largest_for_memory(network, graph, np.ones(graph.count), widths, Goals(), 11_000, context)

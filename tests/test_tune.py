@@ -102,6 +102,10 @@ def test_what_is_set_is_not_searched() -> None:
         choose_parts(TrainConfig(quick=True), parse_space({"dropout": "0.1,0.3"}), ["quick"])
     with pytest.raises(InputError, match="--space temperature has no effect without --teacher"):
         choose_parts(TrainConfig(), parse_space({"temperature": "1,2"}), ("scratch",))
+    both_kinds = {"optimizer": "sgd,adam", "momentum": "0.8,0.9", "learning_rate": "0.01,0.1"}
+    assert {"optimizer", "momentum"} <= set(choose_parts(TrainConfig(), parse_space(both_kinds), ["scratch"]))
+    with pytest.raises(InputError, match="--space momentum has no effect with the optimizer adam"):
+        choose_parts(TrainConfig(), parse_space({**both_kinds, "optimizer": "adam,adamw"}), ["scratch"])
     with pytest.raises(InputError, match="--space model has no effect with --weights net.h5, which is one network"):
         choose_parts(TrainConfig(weights="net.h5"), parse_space({"model": "resnet8,cnn"}), ["pretrained"])
     with pytest.raises(InputError, match="takes SETTING=LOW..HIGH"):

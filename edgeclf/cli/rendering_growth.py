@@ -23,7 +23,8 @@ def render_growth(console: Console, growth: GrowthReport) -> None:
         learned = f"{growth.run} or this network was trained on {counted(spoiled, 'test image')}"
         show_notes(console, (f"{learned}: top-1 on the test split is better than on other photos",))
     if not growth.comparisons:
-        show_notes(console, ("no test or validation image is left that neither network was trained on",))
+        if growth.left_out:
+            show_notes(console, ("no test or validation image is left that neither network was trained on",))
         return
     comparison = growth.comparisons[0]
     columns = (

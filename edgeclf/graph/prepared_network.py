@@ -29,11 +29,12 @@ from edgeclf.measure.formatting import counted
 
 layers = tf_keras.layers
 SCALING_KINDS = (layers.Rescaling, layers.Normalization)
-IDLE_AT_INFERENCE = (
+CHANGING_IMAGES = (
     *(layers.RandomBrightness, layers.RandomContrast, layers.RandomFlip, layers.RandomHeight, layers.RandomRotation),
-    *(layers.RandomTranslation, layers.RandomWidth, layers.RandomZoom, layers.GaussianDropout, layers.GaussianNoise),
-    *(layers.AlphaDropout, layers.ActivityRegularization),
+    *(layers.RandomTranslation, layers.RandomWidth, layers.RandomZoom, layers.GaussianNoise),
 )
+"""Layers that change images in training, as augmentation does."""
+IDLE_AT_INFERENCE = (*CHANGING_IMAGES, layers.GaussianDropout, layers.AlphaDropout, layers.ActivityRegularization)
 """Layers that change their input in training alone. Dropout is none of them: fine-tuning keeps it."""
 
 

@@ -31,17 +31,20 @@ def could_be_chance(correct: npt.NDArray[np.bool_], labels: npt.NDArray[np.int64
 
 
 def _finds_classes(correct: npt.NDArray[np.bool_], labels: npt.NDArray[np.int64]) -> bool:
-    """Return whether the recalls of the classes add up to surely more than 1 (a normal approximation)."""
+    """Return whether the recalls of classes of different sizes add up to surely more than 1 (normal approximation)."""
     known = labels >= 0
     sizes = np.bincount(labels[known])
     hits = np.bincount(labels[known], weights=correct[known], minlength=len(sizes))[sizes > 0]
     recalls, sizes = hits / sizes[sizes > 0], sizes[sizes > 0]
-    total = float(recalls.sum())
-    if total <= 1:
+    # of equal sizes the recalls say no more than all predictions together
+    total, even = float(recalls.sum()), sizes.max() == sizes.min()
+    # half a prediction of the smallest class, since few of them are right or wrong in steps
+    surplus = total - 1 - 0.5 / float(sizes.min())
+    if even or surplus <= 0:
         return False
     # how often each class would be named at random, where the recalls are in this proportion
     named = recalls / total
-    return total - 1 > _RECALL_Z * math.sqrt(float((named * (1 - named) / sizes).sum()))
+    return surplus > _RECALL_Z * math.sqrt(float((named * (1 - named) / sizes).sum()))
 
 
 def chance_level(labels: npt.NDArray[np.int64], classes: int) -> float:

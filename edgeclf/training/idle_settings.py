@@ -53,6 +53,6 @@ def describe_idle(name: str, config: TrainConfig) -> str | None:
         return "without --teacher"
     if name == "momentum" and config.optimizer in ADAPTIVE:
         return f"with the optimizer {config.optimizer}"
-    if name == "head_first" and config.weights == "none":
+    if name == "head_first" and config.head_first and config.weights == "none":
         return "with --weights none, which has no features to fit it on"
     return None

@@ -182,9 +182,10 @@ def _finish(
     judged = metrics["test"] or metrics["validation"]
     start = inputs.start
     advice = advise(config, judged.top1, inputs.dataset, start.missed, start.instead) if judged is not None else None
-    growth = _compare_growth(start, model, inputs.dataset, request) if isinstance(start, GrownStart) else None
+    compared = _compare_growth(start, model, inputs.dataset, request) if isinstance(start, GrownStart) else None
+    growth, failed = compared or (None, None)
     optimism = describe_optimism(inputs.dataset, config, growth)
-    notes = filter(None, (*report.notes, frozen, *small, gap, advice, optimism))
+    notes = filter(None, (*report.notes, frozen, *small, gap, advice, optimism, failed))
     report = dataclasses.replace(report, metrics=metrics, notes=tuple(dict.fromkeys(notes)))
     unaugmented = 1 + first_unaugmented(config.epochs or 1, config.unaugmented_epochs)
     plot_curves(state.history, state.kept_epoch, unaugmented, folder.plot_path("curves"))
@@ -198,13 +199,16 @@ def _finish(
     return report
 
 
-def _compare_growth(start: GrownStart, model: tf_keras.Model, dataset: Dataset, request: TrainPlan) -> GrowthReport:
-    """Compare with the earlier network; where that fails the run is finished all the same, and says what is new."""
+def _compare_growth(
+    start: GrownStart, model: tf_keras.Model, dataset: Dataset, request: TrainPlan
+) -> tuple[GrowthReport, str | None]:
+    """Compare with the earlier network; where that fails the run is finished all the same, with what is new and why."""
     try:
-        return start.compare(model, dataset, request)
+        return start.compare(model, dataset, request), None
     except EdgeclfError as error:
-        request.progress.warn(f"not compared with {start.run.folder.path}: {error}")
-        return start.find_growth(dataset)
+        failed = f"not compared with {start.run.folder.path}: {error}"
+        request.progress.warn(failed)
+        return start.find_growth(dataset), failed
 
 
 def _evaluate(

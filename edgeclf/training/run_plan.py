@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from edgeclf.artifact.folder_lock import lock_folder
-from edgeclf.artifact.run_folder import RunFolder
+from edgeclf.artifact.run_folder import RUN_FILES, RunFolder
 from edgeclf.atomic import check_writable
 from edgeclf.dataset import probe
 from edgeclf.dataset.probing import DataProbe
@@ -221,7 +221,8 @@ def _check_settings(plan: RunPlan, *, trust_model: bool) -> None:
     if plan.parent is not None:
         return
     if config.weights not in ("auto", "none"):
-        _check_own_weights(Path(config.weights), plan.folder.path)
+        if plan.earlier is None:
+            _check_own_weights(Path(config.weights), plan.folder.path)
         check_scratch_settings(config)
         if config.width is not None and config.model is None:
             raise InputError(
@@ -245,13 +246,16 @@ def _check_settings(plan: RunPlan, *, trust_model: bool) -> None:
 
 
 def _check_own_weights(weights: Path, folder: Path) -> None:
-    """Refuse to begin a run in the folder of the weights that it starts from, which are removed there first.
+    """Refuse to begin a run where the weights that it starts from would be removed first.
 
     Raises:
-        InputError: they lie in it.
+        InputError: they are the folder, or among the files of the run in it.
     """
-    if folder.resolve() in (weights.resolve(), *weights.resolve().parents):
-        raise InputError(f"--weights {weights} lies in the folder of this run, {folder}; choose another --out")
+    given, own = weights.resolve(), folder.resolve()
+    if given == own or any(own / name in (given, *given.parents) for name in RUN_FILES):
+        raise InputError(
+            f"--weights {weights} belongs to the run that would be replaced, {folder}; choose another --out"
+        )
 
 
 def _is_finished(folder: RunFolder) -> bool:

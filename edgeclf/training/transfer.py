@@ -15,7 +15,7 @@ from edgeclf.graph.batch_norm import restore_statistics
 from edgeclf.graph.flatten import flatten
 from edgeclf.graph.inner_scaling import SCALING, freeze_scaling, scales_input
 from edgeclf.graph.last_maps import POOLING_LAYERS, find_last_maps
-from edgeclf.graph.prepared_network import IDLE_AT_INFERENCE
+from edgeclf.graph.prepared_network import CHANGING_IMAGES
 from edgeclf.graph.private_apis import operands, producer
 from edgeclf.graph.rewire import rewire
 from edgeclf.image.shape import check_image_size, plain_size, show_size
@@ -180,7 +180,7 @@ def take_features(network: tf_keras.Model, origin: str) -> tf_keras.Model:
 
 
 def _list_idle(network: tf_keras.Model) -> list[str]:
-    return [layer.name for layer in network.layers if type(layer) in IDLE_AT_INFERENCE]
+    return [layer.name for layer in network.layers if type(layer) in CHANGING_IMAGES]
 
 
 def _find_features(network: tf_keras.Model, origin: str) -> Any:

@@ -146,7 +146,9 @@ class CandidateMaker:
             before, latency_ms=speed.median_ms, cpu=speed.cpu, speed=speed, host=platform.node(), timed=True
         )
         model = kept.record["model"]
-        notes = [note for note in model.get("notes", ()) if not note.startswith(FLOAT_COST)]  # on the other processor
+        # a cost of layers in float that was measured on another processor
+        foreign = FLOAT_COST if before.cpu not in ("", speed.cpu) else None
+        notes = [note for note in model.get("notes", ()) if foreign is None or not note.startswith(foreign)]
         record = {**kept.record, "model": {**model, "speed": speed.to_dict(), "notes": notes}}
         self.store.save(key, dataclasses.replace(kept, measured=measured, record=record))
         return measured

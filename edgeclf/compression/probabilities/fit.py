@@ -79,7 +79,9 @@ def fit_probabilities(
         return _without_logits(file, of_views=inner is not None)
     is_known = ~np.isin(labels, none)
     if (count := int(is_known.sum())) < LEAST_IMAGES:
-        return Fit(None, note=f"probabilities are not fitted: expected {LEAST_IMAGES} validation images, got {count}")
+        which = " of the classes that are named" if none else ""
+        lacks = f"expected {LEAST_IMAGES} validation images{which}, got {count}"
+        return Fit(None, note=f"probabilities are not fitted: {lacks}")
     best = (outputs.raw if outputs.raw.shape[1] > 1 else outputs.plain).argmax(axis=1)
     logits, right = outputs.logits, best == labels
     temperature = fit_temperature(logits, labels)

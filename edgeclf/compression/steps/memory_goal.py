@@ -20,7 +20,7 @@ from edgeclf.graph.float_network import FloatNetwork
 from edgeclf.graph.remove_channels import remove_channels
 from edgeclf.measure.formatting import size
 
-CANDIDATES = 8
+CANDIDATES = 10
 """Networks that are exported between the largest one and the smallest one, at most."""
 _NEAR = 0.02
 
@@ -70,7 +70,8 @@ def find_largest_for_memory(
             return goals.largest
         task.advance(1)
         least, high = smallest_network(graph, widths), graph.largest(kept)
-        low = found = graph.largest(least)
+        # by a goal below all tensors every layer keeps the fewest channels
+        low = found = 1
         less = count_bytes(least)
         if less > ram_bytes:
             raise InputError(
@@ -78,10 +79,12 @@ def find_largest_for_memory(
                 f"tensors, of at most {size(ram_bytes)}; train with a smaller --image-size"
             )
         task.advance(1)
-        for _ in range(CANDIDATES):
-            if high - low <= _NEAR * high:
+        first = graph.largest(least)
+        for number in range(CANDIDATES):
+            if high - low <= max(1, _NEAR * high):
                 break
-            middle = round(math.sqrt(low * high))
+            # what the smallest network has is a goal that leaves others larger tensors than it has
+            middle = first if number == 0 and low < first < high else round(math.sqrt(low * high))
             kept = choose_channels(graph, scores, replace(goals, largest=middle), widths)
             if count_bytes(kept) <= ram_bytes:
                 # not what it has: by that goal other channels might be chosen

@@ -119,7 +119,8 @@ def _find_goals(
         goals = replace(goals, weights=find_weights_for_size(*found, goals, step.most_bytes, context))
         # by the size other channels go
         goals = _fit_memory(goals, step, found, context)
-        held = f"target_size {size(step.most_bytes)}: the int8 model is no larger"
+        # what a board can carry was passed on before
+        held = "" if step.board else f"target_size {size(step.most_bytes)}: the int8 model is no larger"
     if held and number == 1 and not goals.exceeded_by(count_goals(graph)):
         raise InputError(f"{held} already; ask for less, or compress it without shrink")
     return goals

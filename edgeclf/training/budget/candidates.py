@@ -172,7 +172,7 @@ def list_scratch(request: Request, default: str) -> list[Offer]:
             widths += [width for width in (0.35, 0.5, 0.75, 1.0, 0.15, 0.1) if width != network.default_width]
         side = network.default_size(request.side)
         sides = [request.image_size] if request.image_size else _halved(side, network.multiple)
-        for size in sides:
+        for size in (one for one in sides if one % network.multiple == 0 and one >= network.smallest):
             for width in widths:
                 preferred = name == (request.model or default) and width == widths[0] and size == sides[0]
                 made = _make(request, name, width, size, SCRATCH, 0.0)

@@ -6,6 +6,7 @@ import types
 import typing
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 from edgeclf.errors import InputError, UnknownNameError
 from edgeclf.records import Record
@@ -122,7 +123,10 @@ def choose_parts(
             )
         if config.quick and name not in QUICK:
             raise InputError(f"--space {name} has no effect with --quick, which can search {', '.join(QUICK)}")
-        if reason := describe_idle(name, config):
+        optimizers = _list_optimizers(config, narrowed)
+        # of several, one beside which it has an effect is enough
+        usable = next((one for one in optimizers if one not in ADAPTIVE), optimizers[0])
+        if reason := describe_idle(name, config.replace(optimizer=usable)):
             raise InputError(f"--space {name} has no effect {reason}")
     adaptive = _is_adaptive(config, narrowed, kept)
     parts: dict[str, Part] = {}
@@ -137,15 +141,18 @@ def choose_parts(
     return {**parts, **{name: part for name, part in narrowed.items() if name not in SHAPE}}
 
 
+def _list_optimizers(config: TrainConfig, narrowed: Mapping[str, Part]) -> tuple[Any, ...]:
+    searched = narrowed.get("optimizer")
+    return searched.values if isinstance(searched, Choice) else (config.optimizer,)
+
+
 def _is_adaptive(config: TrainConfig, narrowed: Mapping[str, Part], kept: frozenset[str]) -> bool:
     """Return whether the learning rates that are tried are those of `adam` and `adamw`.
 
     Raises:
         InputError: optimizers of both kinds are searched, with the same learning rates.
     """
-    searched = narrowed.get("optimizer")
-    optimizers = searched.values if isinstance(searched, Choice) else (config.optimizer,)
-    found = {optimizer in ADAPTIVE for optimizer in optimizers}
+    found = {optimizer in ADAPTIVE for optimizer in _list_optimizers(config, narrowed)}
     if len(found) > 1 and "learning_rate" not in kept and "learning_rate" not in narrowed:
         raise InputError(
             f"--space optimizer has sgd beside {' or '.join(ADAPTIVE)}, whose learning rates differ "

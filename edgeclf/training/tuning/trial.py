@@ -22,6 +22,7 @@ from edgeclf.training.callbacks import Metrics
 from edgeclf.training.config import SHAPE, TrainConfig
 from edgeclf.training.divergence import DivergedError
 from edgeclf.training.head import FeatureCache
+from edgeclf.training.idle_settings import describe_idle
 from edgeclf.training.kernels import fits_kernels
 from edgeclf.training.plan import TrainPlan
 from edgeclf.training.run import train
@@ -42,6 +43,8 @@ def make_config(plan: TunePlan, values: Values, shape: Candidate | None) -> Trai
     """
     chosen = {name: value for name, value in values.items() if name in plan.config.to_dict() and name not in SHAPE}
     config = plan.config.replace(**chosen)
+    # what has no effect beside the rest of this trial, such as the momentum of Adam
+    config = config.replace(**{name: getattr(plan.config, name) for name in chosen if describe_idle(name, config)})
     if shape is None:
         return config
     # the shape holds the limits already
