@@ -100,15 +100,7 @@ def fit_probabilities(
     shown, correct = int(chosen.shown.sum()), int(right[chosen.shown].sum())
     space = None
     if arrays is not None and outputs.features is not None and inner.features is not None and chosen.limit is not None:
-        space = FeatureSpace(
-            tensor=inner.features,
-            size=outputs.features.shape[1],
-            dimensions=arrays.centers.shape[1],
-            centers=len(arrays.centers),
-            directions=len(arrays.directions),
-            limit=chosen.limit,
-            images=len(known),
-        )
+        space = _describe_space(inner.features, outputs.features, arrays, chosen.limit, len(known))
     fitted = FittedProbabilities(
         logits=inner.logits,
         temperature=temperature,
@@ -126,6 +118,18 @@ def fit_probabilities(
         nll_before=mean_nll(logits, labels, 1.0),
     )
     return Fit(dataclasses.replace(fitted, **_errors(outputs, labels, right)), None if space is None else arrays)
+
+
+def _describe_space(tensor: int, features: Floats, arrays: FeatureArrays, limit: float, images: int) -> FeatureSpace:
+    return FeatureSpace(
+        tensor=tensor,
+        size=features.shape[1],
+        dimensions=arrays.centers.shape[1],
+        centers=len(arrays.centers),
+        directions=len(arrays.directions),
+        limit=limit,
+        images=images,
+    )
 
 
 def _interval(correct: int, shown: int, promised: float | None) -> tuple[float, float]:
