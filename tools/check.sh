@@ -5,6 +5,9 @@ set -eu
 cd "$(dirname "$0")/.."
 . tools/environment.sh
 
+# The tests start hundreds of processes: each would compile edgeclf's modules anew.
+unset PYTHONDONTWRITEBYTECODE
+
 fast=
 if [ "${1:-}" = --fast ]; then
     fast=yes

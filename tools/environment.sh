@@ -67,7 +67,6 @@ environment() {
     say "installing into $folder: $*"
     [ "$("$folder/bin/python" -V 2>/dev/null)" = "$("$python" -V)" ] || quietly "$python" -m venv --clear "$folder"
     rm -f "$folder/.installed"
-    # compiled when first imported: most of TensorFlow's modules never are
-    quietly "$folder/bin/python" -m pip install --disable-pip-version-check --no-compile "$@"
+    quietly "$folder/bin/python" -m pip install --disable-pip-version-check "$@"
     printf '%s' "$wanted" >"$folder/.installed"
 }
