@@ -78,11 +78,6 @@ def classifier_shape(model: TfliteModel) -> ClassifierShape:
         raise ModelError(f"{refusal} an input of {', '.join(INPUT_TYPES)}, got {image.dtype}")
     if scores.dtype not in OUTPUT_TYPES:
         raise ModelError(f"{refusal} an output of {', '.join(OUTPUT_TYPES)}, got {scores.dtype}")
-    if scores.dtype != "float32" and not scores.scale:
-        raise ModelError(
-            f"{refusal} an output that says what its {scores.dtype} numbers stand for, got one without a scale; export "
-            "the model with an output of float32"
-        )
     count = scores.elements
     if count != 1 and (len(scores.shape) < 2 or count != scores.shape[-1]):
         raise ModelError(f"{refusal} an output of shape [1, classes], got {_shown(scores)}")

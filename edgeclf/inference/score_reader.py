@@ -80,6 +80,12 @@ class ScoreReader:
         else:
             self.session = self._inner = engine.open(file, threads=threads, also_read=indices)
             self.fitted = fitted
+        if self.session.output.dtype != "float32" and not self.session.output.scale:
+            raise ModelError(
+                f"{file.name}: not an image classifier: expected an output that says what its "
+                f"{self.session.output.dtype} numbers stand for, got one without a scale; export the model with an "
+                "output of float32"
+            )
         self._wanted, self._scores = wanted, file.shape.scores
         self._specs = {index: _spec(file, index) for index in indices}
         self._reals, self._name = _real_values(self.session.output), file.name
