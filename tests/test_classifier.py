@@ -11,7 +11,6 @@ import cv2
 import numpy as np
 import pytest
 import tflite_models
-from ai_edge_litert import schema_py_generated as schema
 from ai_edge_litert.interpreter import Interpreter
 
 from edgeclf.artifact.class_names import UNNAMED
@@ -19,7 +18,7 @@ from edgeclf.artifact.metadata import BUFFER_NAME
 from edgeclf.artifact.metadata_writer import metadata_buffer
 from edgeclf.artifact.model_file import ModelFile
 from edgeclf.artifact.normalization import Normalization
-from edgeclf.artifact.tflite_editor import TfliteEditor, pack_model
+from edgeclf.artifact.tflite_editor import TfliteEditor
 from edgeclf.errors import DamagedModelError, ImageError, InputError, MissingExtraError, ModelError, UnknownNameError
 from edgeclf.inference.classifier import Classifier, Prediction
 from edgeclf.inference.engine import ENGINES, DeferredEngine, Session, find_engine
@@ -251,16 +250,6 @@ def test_a_list_of_labels_of_another_length_is_not_used_but_noted(tmp_path: Path
 def test_what_is_no_image_classifier_is_refused(name: str, message: str) -> None:
     with pytest.raises(ModelError, match=rf"^{name}\.tflite: not an image classifier: {message}$"):
         Classifier(_file(name))
-
-
-def test_numbers_that_stand_for_nothing_are_no_probabilities(tmp_path: Path) -> None:
-    model = schema.ModelT.InitFromPackedBuf(tflite_models.bare("uint8"), 0)
-    graph = model.subgraphs[0]
-    graph.tensors[graph.outputs[0]].quantization = None
-    path = tmp_path / "bare.tflite"
-    path.write_bytes(pack_model(model, 1 << 16))
-    with pytest.raises(ModelError, match="an output that says what its uint8 numbers stand for, got one without a"):
-        Classifier(path)
 
 
 def test_a_damaged_file_never_reaches_the_runtime(packaged_file: Path) -> None:

@@ -190,6 +190,17 @@ def test_what_passes_scores_on_does_not_make_logits_of_them(file: Path, tmp_path
     np.testing.assert_array_equal(passing.probabilities(images), expected)
 
 
+def test_integers_that_stand_for_nothing_are_no_probabilities(file: Path, tmp_path: Path) -> None:
+    model = onnx.load(file)
+    scores = model.graph.output[0].name
+    model.graph.node.append(onnx.helper.make_node("Cast", [scores], ["integers"], to=onnx.TensorProto.UINT8))
+    model.graph.output[0].name = "integers"
+    model.graph.output[0].type.tensor_type.elem_type = onnx.TensorProto.UINT8
+    onnx.save(model, tmp_path / "integers.onnx")
+    with pytest.raises(ModelError, match="an output that says what its uint8 numbers stand for, got one without a"):
+        Classifier(tmp_path / "integers.onnx", runtime="onnxruntime", threads=1, normalize="raw", labels=DIGIT_NAMES)
+
+
 def refuse(path: Path) -> str:
     """The message with which a file is refused, or with which it fails; empty where it runs."""
     try:
