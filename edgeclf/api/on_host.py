@@ -211,7 +211,7 @@ def compress(
         target_macs: multiply-accumulates for one image that may stay, instead of `shrink`.
         target_latency: milliseconds that the int8 model may take on this machine with one thread, instead of `shrink`.
         target_size: bytes that the file of the int8 model may have, instead of `shrink`, or beside `target_macs`.
-        target_board: a board of `edgeclf train --for`, whose multiply-accumulates and file size are the goals.
+        target_board: a board of `edgeclf train --for`, whose limits (work, file, memory) are the goals.
         prune: fraction of zeros among the weights, or `2:4`.
         cluster: number of distinct weights a tensor.
         data: for calibration and training; None: the run's own.

@@ -43,7 +43,7 @@ def _formats() -> Iterable[str]:
 
 
 def _describe_boards() -> str:
-    return f"Shrink until multiply-accumulates and int8 file fit a board: {', '.join(list_boards())}."
+    return f"Shrink until multiply-accumulates, int8 file and memory fit a board: {', '.join(list_boards())}."
 
 
 def _settings() -> type:

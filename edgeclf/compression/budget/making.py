@@ -146,9 +146,9 @@ class CandidateMaker:
             before, latency_ms=speed.median_ms, cpu=speed.cpu, speed=speed, host=platform.node(), timed=True
         )
         model = kept.record["model"]
-        # a cost of layers in float that was measured on another processor
-        foreign = FLOAT_COST if before.cpu not in ("", speed.cpu) else None
-        notes = [note for note in model.get("notes", ()) if foreign is None or not note.startswith(foreign)]
+        notes = list(model.get("notes", ()))
+        if before.cpu not in ("", speed.cpu):  # where the cost of layers in float was another
+            notes = [note for note in notes if not note.startswith(FLOAT_COST)]
         record = {**kept.record, "model": {**model, "speed": speed.to_dict(), "notes": notes}}
         self.store.save(key, dataclasses.replace(kept, measured=measured, record=record))
         return measured

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -27,46 +28,32 @@ CANDIDATES = 6
 _SECONDS, _FEWEST, _MOST = 0.5, 20, 2000
 
 
-def keep_times(
-    checkpoints: Checkpoints | None, round_number: int, count: int, find: Callable[[], npt.NDArray[np.float64]]
-) -> npt.NDArray[np.float64]:
+def keep_measured(
+    checkpoints: Checkpoints | None,
+    what: str,
+    round_number: int,
+    is_usable: Callable[[npt.NDArray[Any]], bool],
+    find: Callable[[], npt.NDArray[Any]],
+) -> npt.NDArray[Any]:
     """Return what `find` does, or what it returned for the same round before the call was killed.
 
     Times are never twice the same, and a network of other widths would have to be trained again.
 
     Args:
-        checkpoints: of the step, where the times are kept; None: nowhere.
+        checkpoints: of the step, where it is kept; None: nowhere.
+        what: it is.
         round_number: in which channels go.
-        count: of the times.
-        find: the times, by this machine: float64[count].
+        is_usable: whether it is taken, and kept.
+        find: it, by times of this machine.
     """
-    label = f"times of products, round {round_number}, {describe_machine().processor}"
+    label = f"{what}, round {round_number}, {describe_machine().processor}"
     kept = None if checkpoints is None else checkpoints.load(label)
-    if kept is not None and len(kept) == 1 and kept[0].shape == (count,) and np.all(kept[0] > 0):
-        return np.asarray(kept[0], np.float64)
+    if kept is not None and len(kept) == 1 and is_usable(kept[0]):
+        return kept[0]
     found = find()
-    if checkpoints is not None:
+    if checkpoints is not None and is_usable(found):
         checkpoints.save(label, [found])
     return found
-
-
-def keep_goal(checkpoints: Checkpoints | None, round_number: int, most: int, find: Callable[[], int]) -> int:
-    """Return what `find` does, or what it returned for the same round before the call was killed.
-
-    Args:
-        checkpoints: of the step, where the goal is kept; None: nowhere.
-        round_number: in which channels go.
-        most: nanoseconds of the products of the network; as many are no goal, and not kept.
-        find: the goal, by times of this machine.
-    """
-    label = f"nanoseconds of products, round {round_number}, {describe_machine().processor}"
-    kept = None if checkpoints is None else checkpoints.load(label)
-    if kept is not None and len(kept) == 1 and kept[0].shape == () and 0 < int(kept[0]) < most:
-        return int(kept[0])
-    goal = find()
-    if checkpoints is not None and goal < most:
-        checkpoints.save(label, [np.asarray(goal, np.int64)])
-    return goal
 
 
 def find_time_for_latency(

@@ -17,7 +17,7 @@ from edgeclf.compression.steps.criteria import find_criterion
 from edgeclf.compression.steps.criteria.criterion import Batches
 from edgeclf.compression.steps.fine_tune import FineTuningData, automatic_epochs, fine_tune
 from edgeclf.compression.steps.goals import Goals, count_goals
-from edgeclf.compression.steps.latency_goal import find_time_for_latency, keep_goal, keep_times
+from edgeclf.compression.steps.latency_goal import find_time_for_latency, keep_measured
 from edgeclf.compression.steps.memory_goal import count_activation_bytes, find_largest_for_memory
 from edgeclf.compression.steps.product_times import time_products, with_times
 from edgeclf.compression.steps.size_goal import count_file_bytes, find_weights_for_size
@@ -111,8 +111,16 @@ def _find_goals(
     graph, held = found[1], ""
     goals = Goals(goals.macs)
     if step.target_latency is not None:
-        find = functools.partial(find_time_for_latency, *found, step.target_latency, context)
-        goals = replace(goals, nanoseconds=keep_goal(context.checkpoints, number, graph.nanoseconds(), find))
+        target_ms, most = step.target_latency, graph.nanoseconds()
+        kept = keep_measured(
+            context.checkpoints,
+            "nanoseconds of products",
+            number,
+            # as many as the network has are no goal
+            lambda goal: goal.shape == () and 0 < int(goal) < most,
+            lambda: np.asarray(find_time_for_latency(*found, target_ms, context), np.int64),
+        )
+        goals = replace(goals, nanoseconds=int(kept))
         held = f"target_latency {step.target_latency:g} ms: the network takes no longer on this machine"
     goals = _fit_memory(goals, step, found, context)
     if step.most_bytes is not None:
@@ -128,8 +136,13 @@ def _find_goals(
 
 def _time(network: FloatNetwork, graph: ChannelGraph, number: int, context: StepContext) -> npt.NDArray[np.float64]:
     """Time the products on this machine, or return what a call that was killed has timed: float64[products]."""
-    find = functools.partial(time_products, network, graph, context)
-    return keep_times(context.checkpoints, number, len(graph.products), find)
+    return keep_measured(
+        context.checkpoints,
+        "times of products",
+        number,
+        lambda times: times.shape == (len(graph.products),) and bool(np.all(times > 0)),
+        functools.partial(time_products, network, graph, context),
+    )
 
 
 def _fit_memory(goals: Goals, step: Shrink, found: _Found, context: StepContext) -> Goals:
