@@ -34,6 +34,7 @@ from edgeclf.compression.steps.goals import Goals
 from edgeclf.compression.steps.latency_goal import time_int8
 from edgeclf.compression.steps.memory_goal import count_activation_bytes, find_largest_for_memory
 from edgeclf.compression.steps.product_times import spread_times, time_products, with_times
+from edgeclf.compression.steps.scored_network import ScoredNetwork
 from edgeclf.compression.steps.shrink import choose_shrink
 from edgeclf.compression.steps.shrinking import draw_batches
 from edgeclf.compression.steps.size_goal import LESS, count_file_bytes
@@ -431,7 +432,7 @@ def test_no_round_on_the_way_to_a_time_goes_further_than_it(monkeypatch: pytest.
     whole = trace_channels(network.model).macs()
     goal = round(0.9 * whole)
     # what a measurement would find, without the measurement
-    monkeypatch.setattr(shrinking, "find_time_for_latency", lambda network, graph, *rest: min(goal, graph.macs()))
+    monkeypatch.setattr(shrinking, "find_time_for_latency", lambda scored, *rest: min(goal, scored.graph.macs()))
     rates = [1.0, 1.0]  # of the first round and of the last: where other programs end, times do not choose more
     monkeypatch.setattr(
         shrinking, "time_products", lambda network, graph, context: np.full(len(graph.products), rates.pop(0))
@@ -452,7 +453,7 @@ def test_a_killed_call_goes_on_with_the_widths_that_it_measured(
     network = prepare_network(float_network(tf_keras.Model(inputs, x)))
     measured, rates = [0.7, 0.5], [2.0, 3.0]  # times are never twice the same
     monkeypatch.setattr(
-        shrinking, "find_time_for_latency", lambda network, graph, *rest: round(measured.pop(0) * graph.nanoseconds())
+        shrinking, "find_time_for_latency", lambda scored, *rest: round(measured.pop(0) * scored.graph.nanoseconds())
     )
     monkeypatch.setattr(
         shrinking, "time_products", lambda network, graph, context: np.full(len(graph.products), rates.pop(0))
@@ -521,6 +522,7 @@ def test_the_memory_of_a_network_with_strides_is_held() -> None:
     x = layers.Dense(3, activation="softmax")(layers.GlobalAveragePooling2D()(x))
     network = prepare_network(float_network(tf_keras.Model(inputs, x)))
     graph, widths = trace_channels(network.model), Widths(4, 8)
+    scored = ScoredNetwork(network, graph, np.ones(graph.count), widths)
     context = StepContext(original=network, data=colored_squares.dataset())
     least = count_activation_bytes(
         network.with_model(remove_channels(network.model, graph, smallest_network(graph, widths))), context
@@ -528,9 +530,11 @@ def test_the_memory_of_a_network_with_strides_is_held() -> None:
     # the stem at full size, 8 channels, beside the colors; the others have a quarter of the places, and may have more
     assert least == 32 * 32 * (8 + 3)
     for ram in (least + 100, 14_000, 20_000, 30_000):
-        goal = find_largest_for_memory(network, graph, np.ones(graph.count), widths, Goals(), ram, context)
+        goal = find_largest_for_memory(
+            ScoredNetwork(network, graph, np.ones(graph.count), widths), Goals(), ram, context
+        )
         kept = choose_channels(graph, np.ones(graph.count), Goals(largest=goal), widths)
         smaller = network.with_model(remove_channels(network.model, graph, kept))
         assert count_activation_bytes(smaller, context) <= ram
     with pytest.raises(InputError, match="needs 11.3 kB of RAM for its tensors, of at most 11.0 kB"):
-        find_largest_for_memory(network, graph, np.ones(graph.count), widths, Goals(), 11_000, context)
+        find_largest_for_memory(scored, Goals(), 11_000, context)

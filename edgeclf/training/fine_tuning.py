@@ -17,7 +17,7 @@ from edgeclf.training.budget.cost import UncountableError
 from edgeclf.training.budget.counting import count_configuration
 from edgeclf.training.config import TrainConfig
 from edgeclf.training.defaults import estimate_training_images
-from edgeclf.training.idle_settings import FROZEN_SETTINGS, check_quick
+from edgeclf.training.idle_settings import FROZEN_SETTINGS
 from edgeclf.training.networks.sizes import SMALL_IMAGES
 from edgeclf.training.transfer import Pretrained, features_of
 
@@ -67,10 +67,8 @@ def complete_fine_tuning(
         named: settings that the user gave one by one, also as what is their default.
 
     Raises:
-        InputError: a setting has no effect beside `quick`, or does not go with the optimizer.
+        InputError: a setting does not go with the optimizer.
     """
-    if config.quick:
-        check_quick(named)
     images = estimate_training_images(probe)
     batch = config.batch_size or 32
     steps = min(max(_STEPS * _STEPS_MACS / (macs or _STEPS_MACS), _FEWEST_STEPS), _MOST_STEPS)

@@ -12,12 +12,10 @@ import numpy.typing as npt
 from edgeclf.artifact.model_file import ModelFile
 from edgeclf.compression.step import Checkpoints, StepContext
 from edgeclf.compression.steps.candidate import export_candidate
-from edgeclf.compression.steps.channel_choice import Widths, choose_channels, smallest_network
 from edgeclf.compression.steps.goals import Goals
+from edgeclf.compression.steps.scored_network import ScoredNetwork
 from edgeclf.errors import InputError
-from edgeclf.graph.channels import ChannelGraph
 from edgeclf.graph.float_network import FloatNetwork
-from edgeclf.graph.remove_channels import remove_channels
 from edgeclf.inference.engine import find_engine
 from edgeclf.measure.latency import burst, timed_call, warm_session
 from edgeclf.measure.machine import describe_machine
@@ -57,10 +55,7 @@ def keep_measured(
 
 
 def find_time_for_latency(
-    network: FloatNetwork,
-    graph: ChannelGraph,
-    scores: npt.NDArray[np.float64],
-    widths: Widths,
+    scored: ScoredNetwork,
     target_ms: float,
     context: StepContext,
 ) -> int:
@@ -69,16 +64,13 @@ def find_time_for_latency(
     The time of the products says how channels are chosen; that of the whole model is measured for each candidate.
 
     Args:
-        network: whose channels go.
-        graph: its channels, with the times of its products.
-        scores: float64[graph.count], by which they go.
-        widths: that layers may have.
+        scored: the network, with the times of its products.
         target_ms: median milliseconds of the int8 model, one thread.
         context: for the export.
 
     Returns:
         the goal, nanoseconds, by which `choose_channels` finds the slowest network within `target_ms`; that of
-        `network` itself where it is.
+        the whole network where it is within that.
 
     Raises:
         InputError: the smallest network takes longer.
@@ -89,30 +81,30 @@ def find_time_for_latency(
     def time_with(kept: npt.NDArray[np.bool_]) -> float:
         key = kept.tobytes()
         if key not in times:
-            times[key] = time_int8(network.with_model(remove_channels(network.model, graph, kept)), context)
+            times[key] = time_int8(scored.cut(kept), context)
         return times[key]
 
-    low, high = graph.nanoseconds(smallest_network(graph, widths)), graph.nanoseconds()
+    low, high = scored.graph.nanoseconds(scored.choose_least()), scored.graph.nanoseconds()
     goal = low
     with context.progress.task("searching for the widths by time", CANDIDATES + 2) as task:
-        if time_with(graph.everything) <= target_ms:
+        if time_with(scored.graph.everything) <= target_ms:
             return high
         task.advance(1)
-        fastest = time_with(choose_channels(graph, scores, Goals(nanoseconds=low), widths))
+        fastest = time_with(scored.choose(Goals(nanoseconds=low)))
         if fastest > target_ms:
             raise InputError(
-                f"target_latency {target_ms:g} ms: the smallest network with {widths.minimum} channels a layer takes "
-                f"{fastest:.3g} ms on this machine; ask for more, or lower --set shrink_minimum"
+                f"target_latency {target_ms:g} ms: the smallest network with {scored.widths.minimum} channels a layer "
+                f"takes {fastest:.3g} ms on this machine; ask for more, or lower --set shrink_minimum"
             )
         task.advance(1)
         for _ in range(CANDIDATES):
             middle = round(math.sqrt(low * high))
-            kept = choose_channels(graph, scores, Goals(nanoseconds=middle), widths)
+            kept = scored.choose(Goals(nanoseconds=middle))
             if time_with(kept) <= target_ms:
                 # not what it has: by that goal other channels might be chosen, which nobody has timed
-                low, goal = max(low, graph.nanoseconds(kept)), middle
+                low, goal = max(low, scored.graph.nanoseconds(kept)), middle
             else:
-                high = min(middle, graph.nanoseconds(kept))
+                high = min(middle, scored.graph.nanoseconds(kept))
             task.advance(1)
             if high - low < 0.01 * high:
                 break

@@ -12,12 +12,10 @@ from edgeclf.artifact.graph_bounds import peak_bytes
 from edgeclf.artifact.tflite import parse
 from edgeclf.compression.step import StepContext
 from edgeclf.compression.steps.candidate import export_candidate
-from edgeclf.compression.steps.channel_choice import Widths, choose_channels, smallest_network
 from edgeclf.compression.steps.goals import Goals
+from edgeclf.compression.steps.scored_network import ScoredNetwork
 from edgeclf.errors import InputError
-from edgeclf.graph.channels import ChannelGraph
 from edgeclf.graph.float_network import FloatNetwork
-from edgeclf.graph.remove_channels import remove_channels
 from edgeclf.measure.formatting import size
 
 CANDIDATES = 10
@@ -31,10 +29,7 @@ def count_activation_bytes(network: FloatNetwork, context: StepContext) -> int:
 
 
 def find_largest_for_memory(
-    network: FloatNetwork,
-    graph: ChannelGraph,
-    scores: npt.NDArray[np.float64],
-    widths: Widths,
+    scored: ScoredNetwork,
     goals: Goals,
     ram_bytes: int,
     context: StepContext,
@@ -45,10 +40,7 @@ def find_largest_for_memory(
     proportion; only where it is too much anything more is asked of the network than `goals` have.
 
     Args:
-        network: whose channels go.
-        graph: its channels.
-        scores: float64[graph.count], by which they go.
-        widths: that layers may have.
+        scored: the network.
         goals: that hold besides.
         ram_bytes: of the tensors that are alive at the same time.
         context: for the export.
@@ -62,34 +54,34 @@ def find_largest_for_memory(
     """
 
     def count_bytes(kept: npt.NDArray[np.bool_]) -> int:
-        return count_activation_bytes(network.with_model(remove_channels(network.model, graph, kept)), context)
+        return count_activation_bytes(scored.cut(kept), context)
 
     with context.progress.task("searching for the widths by memory", CANDIDATES + 2) as task:
-        kept = choose_channels(graph, scores, goals, widths)
+        kept = scored.choose(goals)
         if count_bytes(kept) <= ram_bytes:
             return goals.largest
         task.advance(1)
-        least, high = smallest_network(graph, widths), graph.largest(kept)
+        least, high = scored.choose_least(), scored.graph.largest(kept)
         # by a goal below all tensors every layer keeps the fewest channels
         low = found = 1
         less = count_bytes(least)
         if less > ram_bytes:
             raise InputError(
-                f"the smallest network with {widths.minimum} channels a layer needs {size(less)} of RAM for its "
+                f"the smallest network with {scored.widths.minimum} channels a layer needs {size(less)} of RAM for its "
                 f"tensors, of at most {size(ram_bytes)}; train with a smaller --image-size"
             )
         task.advance(1)
-        first = graph.largest(least)
+        first = scored.graph.largest(least)
         for number in range(CANDIDATES):
             if high - low <= max(1, _NEAR * high):
                 break
             # what the smallest network has is a goal that leaves others larger tensors than it has
             middle = first if number == 0 and low < first < high else round(math.sqrt(low * high))
-            kept = choose_channels(graph, scores, replace(goals, largest=middle), widths)
+            kept = scored.choose(replace(goals, largest=middle))
             if count_bytes(kept) <= ram_bytes:
                 # not what it has: by that goal other channels might be chosen
-                low, found = max(middle, graph.largest(kept)), middle
+                low, found = max(middle, scored.graph.largest(kept)), middle
             else:
-                high = min(middle, graph.largest(kept))
+                high = min(middle, scored.graph.largest(kept))
             task.advance(1)
     return found

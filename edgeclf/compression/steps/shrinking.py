@@ -20,6 +20,7 @@ from edgeclf.compression.steps.goals import Goals, count_goals
 from edgeclf.compression.steps.latency_goal import find_time_for_latency, keep_measured
 from edgeclf.compression.steps.memory_goal import count_activation_bytes, find_largest_for_memory
 from edgeclf.compression.steps.product_times import time_products, with_times
+from edgeclf.compression.steps.scored_network import ScoredNetwork
 from edgeclf.compression.steps.size_goal import count_file_bytes, find_weights_for_size
 from edgeclf.dataset.types import Split
 from edgeclf.errors import InputError
@@ -59,7 +60,8 @@ def shrink(network: FloatNetwork, step: Shrink, context: StepContext) -> FloatNe
         before = count_goals(graph) if number == 1 else before
         scores = criterion.score(model, graph, draw_batches(data.batches.split, network, context.seed))
         if number == 1 or last:
-            goals = _find_goals(goals, step, number, (network.with_model(model), graph, scores, widths), context)
+            scored = ScoredNetwork(network.with_model(model), graph, scores, widths)
+            goals = _find_goals(goals, step, number, scored, context)
         kept = choose_channels(graph, scores, goals.on_the_way(before, number / rounds), widths)
         if kept.all() and not last:
             continue
@@ -92,15 +94,11 @@ def count_asked(graph: ChannelGraph, step: Shrink) -> Goals:
     return Goals(step.target_macs or whole - round(step.fraction * whole))
 
 
-_Found = tuple[FloatNetwork, ChannelGraph, npt.NDArray[np.float64], Widths]
-"""A network, its channels, their scores, and the widths that layers may have."""
-
-
 def _find_goals(
     goals: Goals,
     step: Shrink,
     number: int,
-    found: _Found,
+    scored: ScoredNetwork,
     context: StepContext,
 ) -> Goals:
     """Return the goals of a time or a size, as candidates of this round have them.
@@ -108,7 +106,7 @@ def _find_goals(
     Raises:
         InputError: the goal cannot be reached, or is held already.
     """
-    graph, held = found[1], ""
+    graph, held = scored.graph, ""
     goals = Goals(goals.macs)
     if step.target_latency is not None:
         target_ms, most = step.target_latency, graph.nanoseconds()
@@ -118,15 +116,15 @@ def _find_goals(
             number,
             # as many as the network has are no goal
             lambda goal: goal.shape == () and 0 < int(goal) < most,
-            lambda: np.asarray(find_time_for_latency(*found, target_ms, context), np.int64),
+            lambda: np.asarray(find_time_for_latency(scored, target_ms, context), np.int64),
         )
         goals = replace(goals, nanoseconds=int(kept))
         held = f"target_latency {step.target_latency:g} ms: the network takes no longer on this machine"
-    goals = _fit_memory(goals, step, found, context)
+    goals = _fit_memory(goals, step, scored, context)
     if step.most_bytes is not None:
-        goals = replace(goals, weights=find_weights_for_size(*found, goals, step.most_bytes, context))
+        goals = replace(goals, weights=find_weights_for_size(scored, goals, step.most_bytes, context))
         # by the size other channels go
-        goals = _fit_memory(goals, step, found, context)
+        goals = _fit_memory(goals, step, scored, context)
         # what a board can carry was passed on before
         held = "" if step.board else f"target_size {size(step.most_bytes)}: the int8 model is no larger"
     if held and number == 1 and not goals.exceeded_by(count_goals(graph)):
@@ -145,7 +143,7 @@ def _time(network: FloatNetwork, graph: ChannelGraph, number: int, context: Step
     )
 
 
-def _fit_memory(goals: Goals, step: Shrink, found: _Found, context: StepContext) -> Goals:
+def _fit_memory(goals: Goals, step: Shrink, scored: ScoredNetwork, context: StepContext) -> Goals:
     """Return goals by which the network fits the memory of the board as well.
 
     Raises:
@@ -153,7 +151,7 @@ def _fit_memory(goals: Goals, step: Shrink, found: _Found, context: StepContext)
     """
     if step.most_ram is None:
         return goals
-    return replace(goals, largest=find_largest_for_memory(*found, goals, step.most_ram, context))
+    return replace(goals, largest=find_largest_for_memory(scored, goals, step.most_ram, context))
 
 
 def _is_within_board(network: FloatNetwork, step: Shrink, context: StepContext) -> bool:

@@ -10,12 +10,10 @@ import numpy.typing as npt
 from edgeclf.compression.probabilities.feature_space import DIMENSIONS, DIRECTIONS, MOST_CENTER_VALUES
 from edgeclf.compression.step import StepContext
 from edgeclf.compression.steps.candidate import export_candidate
-from edgeclf.compression.steps.channel_choice import Widths, choose_channels, smallest_network
 from edgeclf.compression.steps.goals import Goals
+from edgeclf.compression.steps.scored_network import ScoredNetwork
 from edgeclf.errors import InputError
-from edgeclf.graph.channels import ChannelGraph
 from edgeclf.graph.float_network import FloatNetwork
-from edgeclf.graph.remove_channels import remove_channels
 from edgeclf.measure.formatting import size
 
 CANDIDATES = 8
@@ -40,10 +38,7 @@ def count_file_bytes(network: FloatNetwork, context: StepContext) -> int:
 
 
 def find_weights_for_size(
-    network: FloatNetwork,
-    graph: ChannelGraph,
-    scores: npt.NDArray[np.float64],
-    widths: Widths,
+    scored: ScoredNetwork,
     goals: Goals,
     target_bytes: int,
     context: StepContext,
@@ -55,41 +50,39 @@ def find_weights_for_size(
     which was made, halfway to the next.
 
     Args:
-        network: whose channels go.
-        graph: its channels.
-        scores: float64[graph.count], by which they go.
-        widths: that layers may have.
+        scored: the network.
         goals: that hold besides.
         target_bytes: of the file.
         context: for the export.
 
     Returns:
         the goal by which `choose_channels` finds the largest network that was found within `target_bytes`; the weights
-        of `network` itself where it is.
+        of the whole network where it is.
 
     Raises:
         InputError: the file of the smallest network has more.
     """
 
     def count_bytes(kept: npt.NDArray[np.bool_]) -> int:
-        return count_file_bytes(network.with_model(remove_channels(network.model, graph, kept)), context)
+        return count_file_bytes(scored.cut(kept), context)
 
     def choose(weights: int) -> npt.NDArray[np.bool_]:
-        return choose_channels(graph, scores, replace(goals, weights=weights), widths)
+        return scored.choose(replace(goals, weights=weights))
 
     with context.progress.task("searching for the widths by size", CANDIDATES + 2) as task:
-        whole = choose(graph.weights())
-        high, more = graph.weights(whole), count_bytes(whole)
+        whole = choose(scored.graph.weights())
+        high, more = scored.graph.weights(whole), count_bytes(whole)
         if more <= target_bytes:
-            return graph.weights()
+            return scored.graph.weights()
         task.advance(1)
-        least = smallest_network(graph, widths)
-        goal = low = graph.weights(least)
+        least = scored.choose_least()
+        goal = low = scored.graph.weights(least)
         less = count_bytes(least)
         if less > target_bytes + LESS:
             raise InputError(
-                f"target_size {size(target_bytes)}: the file of the smallest network with {widths.minimum} channels a "
-                f"layer has about {size(less)}; ask for more, or lower --set shrink_minimum"
+                f"target_size {size(target_bytes)}: the file of the smallest network with "
+                f"{scored.widths.minimum} channels a layer has about {size(less)}; ask for more, or lower "
+                "--set shrink_minimum"
             )
         task.advance(1)
         middle, made = low, 0
@@ -98,7 +91,7 @@ def find_weights_for_size(
             line = round(low + (high - low) * (target_bytes * (1 - _NEAR / 2) - less) / (more - less))
             middle = line if middle < line < high else (middle + high) // 2
             kept = choose(middle)
-            weights = graph.weights(kept)
+            weights = scored.graph.weights(kept)
             if weights <= low:
                 continue
             found, made = count_bytes(kept), made + 1
