@@ -1,13 +1,14 @@
-"""A bench that failed leaves nothing that is in the way of the same command."""
+"""Where figures and page of a bench go, and what is left where one of them fails."""
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
 from edgeclf.artifact.model_file import ModelFile
-from edgeclf.errors import OutputError
+from edgeclf.errors import OutputError, RunFailedError
 from edgeclf.measure.outputs import find_outputs
 from edgeclf.measure.plan import BenchPlan
 from edgeclf.measure.subjects import short_names
@@ -19,33 +20,27 @@ def test_figures_and_page_do_not_overwrite_one_another(tmp_path: Path) -> None:
         find_outputs(plan, [], page=True)
 
 
-def test_what_was_written_before_a_failure_is_removed(tmp_path: Path) -> None:
+def test_figures_stay_where_the_page_fails(tmp_path: Path) -> None:
     plan = BenchPlan(("a.tflite",), out=str(tmp_path / "bench.json"), report=str(tmp_path / "report.html"))
     outputs = find_outputs(plan, [], page=True)
-    assert outputs.json is not None
-    assert outputs.html is not None
 
-    def write(path: Path) -> None:
+    def save(path: Path) -> None:
         path.write_text("{}")
-        raise OSError("the disk is full")
 
-    with pytest.raises(OSError, match="the disk is full"), outputs.whole(plan.overwrite):
-        write(outputs.json)
-    assert find_outputs(plan, [], page=True) == outputs
-    with outputs.whole(plan.overwrite):
-        outputs.json.write_text("{}")
+    def draw(path: Path) -> None:
+        raise ValueError("a font is missing")
+
+    with pytest.raises(
+        RunFailedError, match=r"report\.html: the page could not be written \(a font is missing\); the fi"
+    ):
+        outputs.write(save, draw)
+    assert (tmp_path / "bench.json").read_text() == "{}"
     with pytest.raises(OutputError, match=r"bench\.json exists; choose another --out, or replace it with --overwrite"):
         find_outputs(plan, [], page=True)
-
-
-def test_what_is_overwritten_is_not_removed(tmp_path: Path) -> None:
-    plan = BenchPlan(("a.tflite",), out=str(tmp_path / "bench.json"), overwrite=True)
-    outputs = find_outputs(plan, [], page=False)
-    assert outputs.json is not None
-    outputs.json.write_text("of an earlier bench")
-    with pytest.raises(OSError, match="full"), outputs.whole(plan.overwrite):
-        raise OSError("the disk is full")
-    assert outputs.json.read_text() == "of an earlier bench"
+    with pytest.raises(ValueError, match="a font is missing"):
+        replace(outputs, json=None).write(save, draw)
+    outputs.write(save, None)
+    assert not (tmp_path / "report.html").exists()
 
 
 def test_names_of_models_are_short_and_differ(tmp_path: Path) -> None:

@@ -138,6 +138,9 @@ def test_smaller_images_of_the_first_epochs_keep_the_aspect() -> None:
     sizes = [image_size_at(config, epoch) for epoch in range(20)]
     assert sizes == [(48, 80)] * 5 + [(72, 120)] * 7 + [(96, 160)] * 8
     assert {image_size_at(TrainConfig(image_size=64, epochs=4), epoch) for epoch in range(4)} == {(64, 64)}
+    for epochs, expected in ((1, [64]), (2, [32, 64]), (3, [32, 48, 64])):
+        few = TrainConfig(image_size=64, epochs=epochs, progressive=True)
+        assert [image_size_at(few, epoch)[0] for epoch in range(epochs)] == expected, "the last epoch is whole"
 
 
 def test_training_names_the_input_and_the_fit() -> None:

@@ -62,11 +62,11 @@ def run_compare(plan: ComparePlan, host: CompareParts | None = None, *, progress
     report, images = _compare(plan, opened, load, listing, host, progress)
     written = tuple(str(path) for path in (outputs.json, outputs.html) if path is not None)
     report = dataclasses.replace(report, seconds=round(time.monotonic() - began, 3), written=written)
-    with outputs.whole(plan.overwrite):
-        if outputs.json is not None:
-            save_comparison(report, outputs.json)
-        if outputs.html is not None and host.write_page is not None:
-            host.write_page(report, outputs.html, images)
+    write_page = host.write_page
+    outputs.write(
+        functools.partial(save_comparison, report),
+        None if write_page is None else lambda path: write_page(report, path, images),
+    )
     return report
 
 

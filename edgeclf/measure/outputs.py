@@ -2,16 +2,15 @@
 
 from __future__ import annotations
 
-import contextlib
 import os
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Protocol
 
 from edgeclf.artifact.run_folder import RunFolder
 from edgeclf.atomic import check_writable
-from edgeclf.errors import OutputError
+from edgeclf.errors import OutputError, RunFailedError
 
 
 class OutputRequest(Protocol):
@@ -37,16 +36,28 @@ class Outputs:
     json: Path | None
     html: Path | None
 
-    @contextlib.contextmanager
-    def whole(self, overwrite: bool) -> Iterator[None]:
-        """Remove what the block has written where it fails, so that it is not in the way of the same command."""
+    def write(self, save: Callable[[Path], object], draw: Callable[[Path], object] | None) -> None:
+        """Write the figures and then the page; figures stay where the page fails, since minutes were spent on them.
+
+        Args:
+            save: writes the figures, whole or not at all.
+            draw: writes the page, likewise; None: it cannot be written here.
+
+        Raises:
+            RunFailedError: the page failed; says where the figures are.
+        """
+        if self.json is not None:
+            save(self.json)
+        if self.html is None or draw is None:
+            return
         try:
-            yield
-        except BaseException:
-            for path in (self.json, self.html):
-                if path is not None and not overwrite:
-                    path.unlink(missing_ok=True)
-            raise
+            draw(self.html)
+        except Exception as error:
+            if self.json is None:
+                raise
+            raise RunFailedError(
+                f"{self.html}: the page could not be written ({error}); the figures are in {self.json}"
+            ) from error
 
 
 def find_outputs(plan: OutputRequest, run_folders: Sequence[Path], *, page: bool, name: str = "bench.json") -> Outputs:

@@ -109,13 +109,22 @@ def run_bench(
     report = replace(report, conditions=hold_conditions(report, conditions))
     page = outputs.html if host.write_page is not None else None
     report = replace(report, written=tuple(str(path) for path in (outputs.json, page) if path is not None))
-    with outputs.whole(plan.overwrite):
-        if outputs.json is not None:
-            save_report(report, outputs.json)
-        if outputs.html is not None and host.write_page is not None:
-            images = None if load is None else load(_shape(report.models[0])).splits[plan.split]
-            host.write_page(report, outputs.html, images)
+    outputs.write(functools.partial(save_report, report), _page_writer(plan, report, load, host))
     return report
+
+
+def _page_writer(
+    plan: BenchPlan, report: BenchReport, load: DatasetLoader | None, host: HostParts
+) -> Callable[[Path], object] | None:
+    write_page = host.write_page
+    if write_page is None:
+        return None
+
+    def write(path: Path) -> None:
+        images = None if load is None else load(_shape(report.models[0])).splits[plan.split]
+        write_page(report, path, images)
+
+    return write
 
 
 def _find_ensembles(plan: BenchPlan) -> tuple[tuple[EnsembleSource, ...], tuple[str, ...]]:

@@ -12,7 +12,7 @@ from edgeclf.artifact.model_file import ModelFile
 from edgeclf.errors import InputError
 from edgeclf.image.shape import InputShape
 from edgeclf.measure.board import BoardReading, BoardReadings, read_board
-from edgeclf.measure.latency import Latency, measure_latency, preprocessing_latency
+from edgeclf.measure.latency import Latency, check_counts, measure_latency, preprocessing_latency
 from edgeclf.measure.machine import Machine, describe_machine
 from edgeclf.measure.memory import Memory, measure_memory
 from edgeclf.measure.plan import BenchPlan
@@ -82,16 +82,18 @@ class Local:
     def measure(self, plan: BenchPlan, files: Sequence[ModelFile], progress: Progress = SILENT) -> Measurements:
         """Measure on this machine; see `Target`."""
         preprocessing = self._preprocessing([input_shape(file, plan.fit) for file in files], progress)
-        latencies = measure_latency(
-            files, threads=plan.threads, runtime=plan.runtime, runs=plan.runs, seed=plan.seed, progress=progress
-        )
-        counts = [latency.threads for latency in latencies[: len(latencies) // len(files)]]
+        check_counts(plan.threads, plan.runs)
+        counts = tuple(dict.fromkeys(plan.threads))
         at_work = [(name, file, n) for name, file in zip(short_names(files), files, strict=True) for n in counts]
+        # Before the times, which take minutes: a model whose process dies ends the command early.
         memories = []
         with progress.task("measuring memory", len(at_work)) as task:
             for name, file, threads in at_work:
                 memories.append(measure_memory(_path(file), runtime=plan.runtime, threads=threads))
                 task.advance(note=name)
+        latencies = measure_latency(
+            files, threads=counts, runtime=plan.runtime, runs=plan.runs, seed=plan.seed, progress=progress
+        )
         sustained = None
         if plan.sustain is not None:
             sustained = measure_sustained(

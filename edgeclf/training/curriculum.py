@@ -7,10 +7,14 @@ from edgeclf.training.config import TrainConfig
 
 
 def image_size_at(config: TrainConfig, epoch: int) -> tuple[int, int]:
-    """Return height and width of the images of an epoch (from 0), pixels; the aspect ratio stays, to multiples of 8."""
+    """Return height and width of the images of an epoch (from 0), pixels; the aspect ratio stays, to multiples of 8.
+
+    The last epoch has the images at their size, however few there are.
+    """
     height, width = config.input_shape.size
-    done = epoch / (config.epochs or 1)
-    if not config.progressive or done >= 0.6:
+    epochs = config.epochs or 1
+    done = epoch / epochs
+    if not config.progressive or done >= 0.6 or epoch == epochs - 1:
         return height, width
     part = 0.5 if done < 0.25 else 0.75
     return max(8, round(height * part / 8) * 8), max(8, round(width * part / 8) * 8)
