@@ -24,23 +24,26 @@ def test_figures_stay_where_the_page_fails(tmp_path: Path) -> None:
     plan = BenchPlan(("a.tflite",), out=str(tmp_path / "bench.json"), report=str(tmp_path / "report.html"))
     outputs = find_outputs(plan, [], page=True)
 
-    def save(path: Path) -> None:
-        path.write_text("{}")
+    def save(path: Path, written: tuple[str, ...]) -> None:
+        path.write_text(" ".join(Path(one).name for one in written))
 
     def draw(path: Path) -> None:
-        raise ValueError("a font is missing")
+        raise ValueError("a font\nis missing")
 
     with pytest.raises(
         RunFailedError, match=r"report\.html: the page could not be written \(a font is missing\); the fi"
     ):
         outputs.write(save, draw)
-    assert (tmp_path / "bench.json").read_text() == "{}"
+    assert (tmp_path / "bench.json").read_text() == "bench.json", "no page is claimed that is not there"
     with pytest.raises(OutputError, match=r"bench\.json exists; choose another --out, or replace it with --overwrite"):
         find_outputs(plan, [], page=True)
-    with pytest.raises(ValueError, match="a font is missing"):
+    with pytest.raises(ValueError, match="a font\nis missing"):
         replace(outputs, json=None).write(save, draw)
-    outputs.write(save, None)
+    assert outputs.write(save, None) == (str(tmp_path / "bench.json"),)
     assert not (tmp_path / "report.html").exists()
+    both = outputs.write(save, lambda path: path.write_text("drawn"))
+    assert both == (str(tmp_path / "bench.json"), str(tmp_path / "report.html"))
+    assert (tmp_path / "bench.json").read_text() == "bench.json report.html"
 
 
 def test_names_of_models_are_short_and_differ(tmp_path: Path) -> None:

@@ -388,7 +388,7 @@ def test_an_ensemble_is_trained_measured_and_teaches(tmp_path: Path, monkeypatch
     found = find_ensemble(out)
     assert found is not None
     assert found.record is not None
-    np.testing.assert_allclose(targets, combine(np.stack(members), found.record.stacking), atol=1e-5)
+    np.testing.assert_allclose(targets.probabilities, combine(np.stack(members), found.record.stacking), atol=1e-5)
 
 
 def tf_predictions(run: str, images: Any) -> np.ndarray:

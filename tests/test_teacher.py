@@ -19,11 +19,14 @@ from edgeclf.dataset import load_dataset
 from edgeclf.dataset.types import Dataset, ImageView, Split
 from edgeclf.errors import InputError
 from edgeclf.progress import SilentProgress, Task
+from edgeclf.training.augmentation import choose_augmentation
 from edgeclf.training.config import TrainConfig
-from edgeclf.training.distillation import DistillationLoss, label_accuracy, soften
+from edgeclf.training.distillation import DistillationLoss, label_accuracy
+from edgeclf.training.pipeline import TrainingBatches
 from edgeclf.training.plan import TrainPlan
 from edgeclf.training.recorded_predictions import RecordedPredictions, read_predictions
-from edgeclf.training.teacher import _mirrors, check_teacher, record_predictions
+from edgeclf.training.soft_targets import FixedViews, SoftTargets, soften
+from edgeclf.training.teacher import _mirrors, check_teacher, find_soft_targets, record_predictions
 
 RANDOM = np.random.default_rng(5)
 LOGITS = RANDOM.normal(size=(7, 4)).astype(np.float32)
@@ -84,6 +87,118 @@ def test_what_is_no_record_of_probabilities_is_refused(tmp_path: Path, changes: 
     record(**changes).write(tmp_path / "t.npz")
     with pytest.raises(InputError, match=words):
         read_predictions(tmp_path / "t.npz")
+
+
+VIEWS = FixedViews(choose_augmentation("standard", flip=True), 2)
+OF_VIEWS = RANDOM.dirichlet((1, 1), (3, 2)).astype(np.float32)
+
+
+def test_predictions_for_views_are_read_as_they_were_written_and_given_to_who_wants_no_more(tmp_path: Path) -> None:
+    record(views=VIEWS, of_views=OF_VIEWS).write(tmp_path / "t.npz")
+    found = read_predictions(tmp_path / "t.npz")
+    assert found.views == VIEWS
+    np.testing.assert_array_equal(found.of_views, OF_VIEWS)
+    data = replace(few_images(), class_names=("b", "a"))
+    data.splits["train"] = replace(data.splits["train"], hashes=("x3", "x1", "x2"))
+    one = replace(VIEWS, count=1)
+    taken = found.for_training(data, "t.npz", one)
+    np.testing.assert_array_equal(taken.of_views, OF_VIEWS[[2, 0, 1], :1][:, :, [1, 0]])
+    assert (taken.views, taken.contents) == (one, ("x3", "x1", "x2"))
+    assert found.for_training(data, "t.npz").of_views is None
+    light = FixedViews(choose_augmentation("light", flip=True), 2)
+    for wanted, words in (
+        (replace(VIEWS, count=3), "3 views an image"),
+        (light, r"2 views an image \(flip True, shift"),
+    ):
+        with pytest.raises(
+            InputError, match=rf"^t.npz has predictions of 2 views .*, expected .*{words}.*teacher_views"
+        ):
+            found.for_training(data, "t.npz", wanted)
+    with pytest.raises(InputError, match="has predictions of whole images alone, expected predictions of 2 views"):
+        record().for_training(data, "t.npz", VIEWS)
+
+
+@pytest.mark.parametrize(
+    ("changes", "words"),
+    [
+        ({"of_views": np.full((3, 2, 2), 0.7, np.float32)}, "rows of numbers from 0 on that add up to 1"),
+        ({"of_views": np.full((2, 2, 2), 0.5, np.float32)}, "a number a class, view and image"),
+        ({"of_views": np.full((3, 0, 2), 0.5, np.float32)}, "a number a class, view and image"),
+        ({"of_views": np.full((3, 2), 0.5, np.float32)}, "a number a class, view and image"),
+        ({"recipe": np.array(1.0)}, "how views are drawn"),
+        ({"recipe": np.array(["{}"])}, "how views are drawn"),
+        ({"recipe": np.array("x" * 20_000)}, "at most 10,000 characters"),
+        ({"recipe": np.array([1 << 21], np.uint32).view("U1").reshape(())}, "at most 10,000 characters of text"),
+        ({"contents": np.array([1 << 21] * 3, np.uint32).view("U1")}, "names of classes or content hashes are no text"),
+        ({"classes": np.array([1 << 21] * 2, np.uint32).view("U1")}, "names of classes or content hashes are no text"),
+        ({"recipe": np.array("no JSON")}, r"^\S+changed.npz: Augmentation cannot be read: not JSON"),
+        ({"recipe": np.array('{"tilt": 3}')}, "has no field 'tilt'"),
+        ({"recipe": np.array('{"shift": "wide"}')}, "shift must be a number"),
+    ],
+)
+def test_what_is_no_record_of_views_is_refused(tmp_path: Path, changes: dict[str, object], words: str) -> None:
+    record(views=VIEWS, of_views=OF_VIEWS).write(tmp_path / "t.npz")
+    with np.load(tmp_path / "t.npz") as parts:
+        np.savez(tmp_path / "changed.npz", **{**parts, **changes})
+    with pytest.raises(InputError, match=words) as refused:
+        read_predictions(tmp_path / "changed.npz")
+    assert "\n" not in str(refused.value)
+
+
+def test_a_step_sees_the_views_that_the_teacher_has_seen() -> None:
+    """The teacher knows a view by its mean; what the student sees must be that view, in every step."""
+    images = RANDOM.integers(0, 255, (6, 8, 8, 3)).astype(np.uint8)
+    rows = np.arange(6)
+    split = Split(ImageView(images, rows), rows % 2, tuple("abcdef"), tuple("uvwxyz"))
+    recipe = replace(choose_augmentation("standard", flip=True), mixup=5.0)
+    views = FixedViews(recipe.unmixed(), 3)
+    drawn = np.stack([views.draw(images, split.hashes, np.full(6, number)) for number in range(3)], axis=1)
+    assert len(np.unique(drawn.reshape(18, -1), axis=0)) > 12, "views of an image differ"
+    np.testing.assert_array_equal(drawn[[4, 1], 2], views.draw(images[[4, 1]], ("y", "v"), np.array([2, 2])))
+    means = (drawn.mean((2, 3, 4)) / 255).astype(np.float32)
+    targets = SoftTargets(np.full((6, 2), 0.5, np.float32), split.hashes, views, np.stack([means, 1 - means], -1))
+    batches = TrainingBatches(split, 2, 6, replace(recipe, mixup=0.0), "none", 7, targets)
+    seen = set()
+    for epoch in range(8):
+        for shown, wanted, _ in batches.epoch(epoch):
+            np.testing.assert_allclose(wanted[:, 2], shown.numpy().mean((1, 2, 3)) / 255, rtol=1e-5)
+            seen |= {image.tobytes() for image in shown.numpy()}
+    assert len(seen) > 14, "all 18 views, but for chance"
+    (shown, wanted, _) = next(iter(replace(batches, recipe=recipe.flips_only()).epoch(0)))
+    np.testing.assert_array_equal(wanted[:, 2:], np.full((6, 2), 0.5))  # unaugmented images are none of the views
+    (mixed, wanted, _) = next(iter(replace(batches, recipe=recipe).epoch(0)))
+    assert not {image.tobytes() for image in mixed.numpy()} <= seen
+    # means of mixed images are mixed means: the views are mixed, and their targets with them
+    np.testing.assert_allclose(wanted[:, 2], mixed.numpy().mean((1, 2, 3)) / 255, atol=2e-3)
+
+
+def test_predictions_for_views_are_softened_as_others_are() -> None:
+    one = replace(VIEWS, count=1)
+    images, rows, random = np.zeros((2, 8, 8, 3), np.uint8), np.array([2, 0]), np.random.default_rng(0)
+    targets = SoftTargets(OF_VIEWS[:, 1], ("x", "y", "z"), one, OF_VIEWS[:, :1], temperature=3.0)
+    np.testing.assert_array_equal(
+        targets.choose(images, rows, VIEWS.recipe, random)[1], soften(OF_VIEWS[[2, 0], 0], 3.0)
+    )
+    np.testing.assert_array_equal(
+        targets.choose(images, rows, VIEWS.recipe.flips_only(), random)[1], soften(OF_VIEWS[[2, 0], 1], 3.0)
+    )
+
+
+def test_objects_have_no_views_of_their_own(tmp_path: Path) -> None:
+    data = few_images()
+    data.splits["train"] = replace(data.splits["train"], views=3)
+    config, folder = TrainConfig(teacher="digits", teacher_views=4), RunFolder(tmp_path / "run", must_exist=False)
+    with pytest.raises(InputError, match="teacher_views is for photos"):
+        find_soft_targets(config, data, TrainPlan("few", config), folder, resumes=False)
+
+
+def test_more_views_than_a_file_may_hold_are_refused_before_the_teacher_predicts_them() -> None:
+    data = few_images()
+    many = replace(VIEWS, count=10**9)
+    with pytest.raises(
+        InputError, match="teacher_views 1000000000 of 3 images and 3 classes take 36,001,000,804 bytes"
+    ):
+        record_predictions(Unnamed(3), data, TrainPlan("few"), mirrored=False, views=many)
 
 
 def test_files_that_are_no_records_are_refused_in_one_line(tmp_path: Path) -> None:
@@ -155,7 +270,7 @@ def test_outputs_without_names_are_taken_in_the_order_of_the_data_or_refused() -
     heard = Listener()
     request = TrainPlan("few", progress=heard)
     found = record_predictions(Unnamed(3), data, request, mirrored=False).for_training(data, "it")
-    np.testing.assert_array_equal(found, np.eye(3))
+    np.testing.assert_array_equal(found.probabilities, np.eye(3))
     assert heard.lines == [
         "teacher: it names no classes, so its outputs were taken for the classes of the data in the order ant, bee, cat"
     ]
@@ -221,6 +336,17 @@ def test_a_network_learns_from_a_model_file_and_from_its_recorded_predictions(tm
         edgeclf.train("digits", out=tmp_path / "first", teacher="there/is/none", resume=True, **settings)
     again = edgeclf.train("digits", out=tmp_path / "again", teacher=str(recorded), **settings)
     assert again.metrics["validation"] == first.metrics["validation"]
+    views = {**settings, "teacher_views": 3, "augment": "standard"}
+    seen = edgeclf.train("digits", out=tmp_path / "views", teacher="digits", **views)
+    assert seen.metrics["validation"] != first.metrics["validation"]
+    found = read_predictions(tmp_path / "views" / "teacher.npz")
+    assert found.of_views.shape == (len(digits.splits["train"]), 3, 10)
+    once_more = edgeclf.train("digits", out=tmp_path / "more", teacher=str(tmp_path / "views/teacher.npz"), **views)
+    assert once_more.metrics["validation"] == seen.metrics["validation"]
+    with pytest.raises(
+        InputError, match="teacher.npz has predictions of whole images alone, expected predictions of 3"
+    ):
+        edgeclf.train("digits", out=tmp_path / "other", teacher=str(recorded), **views)
     alone = edgeclf.train("digits", out=tmp_path / "alone", **settings)
     assert alone.metrics["validation"] != first.metrics["validation"]
     with pytest.raises(InputError, match=r"cifar10 knows the classes airplane, .*, expected those of digits: 0, 1"):

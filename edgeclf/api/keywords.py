@@ -48,6 +48,7 @@ class TrainKeywords(TypedDict, total=False):
     quick: bool | None
     teacher: str | None
     teacher_weight: float
+    teacher_views: int
     temperature: float
     progressive: bool
     board: str | None

@@ -6,6 +6,7 @@ import dataclasses
 import functools
 import time
 from collections.abc import Sequence
+from pathlib import Path
 
 import numpy as np
 
@@ -28,7 +29,7 @@ from edgeclf.measure.compare_plan import ComparePlan
 from edgeclf.measure.compare_report import CompareReport, save_comparison
 from edgeclf.measure.compare_sides import Side, check_classes_agree, check_photos_agree, find_sides, list_settings
 from edgeclf.measure.comparison import compare_models
-from edgeclf.measure.outputs import find_outputs
+from edgeclf.measure.outputs import Written, find_outputs
 from edgeclf.measure.report import BenchData
 from edgeclf.measure.subjects import DatasetLoader, split_of
 from edgeclf.progress import SILENT, Progress
@@ -60,14 +61,14 @@ def run_compare(plan: ComparePlan, host: CompareParts | None = None, *, progress
     opened = [open_side(side, plan, load, host, progress) for side in sides]
     check_classes_agree(sides[0].name, sides[1].name, (opened[0].labels, opened[1].labels))
     report, images = _compare(plan, opened, load, listing, host, progress)
-    written = tuple(str(path) for path in (outputs.json, outputs.html) if path is not None)
-    report = dataclasses.replace(report, seconds=round(time.monotonic() - began, 3), written=written)
+    report = dataclasses.replace(report, seconds=round(time.monotonic() - began, 3))
     write_page = host.write_page
-    outputs.write(
-        functools.partial(save_comparison, report),
-        None if write_page is None else lambda path: write_page(report, path, images),
-    )
-    return report
+
+    def save(path: Path, written: Written) -> None:
+        save_comparison(dataclasses.replace(report, written=written), path)
+
+    draw = None if write_page is None else lambda path: write_page(report, path, images)
+    return dataclasses.replace(report, written=outputs.write(save, draw))
 
 
 def _list_photos(plan: ComparePlan, sides: Sequence[Side], progress: Progress) -> Listing:

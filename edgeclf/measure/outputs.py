@@ -10,7 +10,7 @@ from typing import Protocol
 
 from edgeclf.artifact.run_folder import RunFolder
 from edgeclf.atomic import check_writable
-from edgeclf.errors import OutputError, RunFailedError
+from edgeclf.errors import OutputError, RunFailedError, one_line
 
 
 class OutputRequest(Protocol):
@@ -29,6 +29,10 @@ class OutputRequest(Protocol):
         """Replace existing output."""
 
 
+Written = tuple[str, ...]
+"""Files that were written."""
+
+
 @dataclass(frozen=True)
 class Outputs:
     """Where figures and `report.html` go; None: nowhere."""
@@ -36,28 +40,36 @@ class Outputs:
     json: Path | None
     html: Path | None
 
-    def write(self, save: Callable[[Path], object], draw: Callable[[Path], object] | None) -> None:
+    def write(self, save: Callable[[Path, Written], object], draw: Callable[[Path], object] | None) -> Written:
         """Write the figures and then the page; figures stay where the page fails, since minutes were spent on them.
 
         Args:
-            save: writes the figures, whole or not at all.
+            save: writes the figures and what has been written, whole or not at all.
             draw: writes the page, likewise; None: it cannot be written here.
+
+        Returns:
+            The files.
 
         Raises:
             RunFailedError: the page failed; says where the figures are.
         """
+        figures = () if self.json is None else (str(self.json),)
         if self.json is not None:
-            save(self.json)
+            save(self.json, figures)
         if self.html is None or draw is None:
-            return
+            return figures
         try:
             draw(self.html)
         except Exception as error:
             if self.json is None:
                 raise
             raise RunFailedError(
-                f"{self.html}: the page could not be written ({error}); the figures are in {self.json}"
+                f"{self.html}: the page could not be written ({one_line(error)}); the figures are in {self.json}, and "
+                "the same command with --overwrite measures again and writes both"
             ) from error
+        if self.json is not None:
+            save(self.json, (*figures, str(self.html)))
+        return (*figures, str(self.html))
 
 
 def find_outputs(plan: OutputRequest, run_folders: Sequence[Path], *, page: bool, name: str = "bench.json") -> Outputs:

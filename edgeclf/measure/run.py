@@ -24,7 +24,7 @@ from edgeclf.measure.conditions import parse_conditions
 from edgeclf.measure.ensemble import EnsembleParts, StackingParts, check_ensemble_plan, measure_ensemble
 from edgeclf.measure.gate import check_conditions, hold_conditions
 from edgeclf.measure.machine import describe_machine
-from edgeclf.measure.outputs import find_outputs
+from edgeclf.measure.outputs import Written, find_outputs
 from edgeclf.measure.plan import BenchPlan
 from edgeclf.measure.report import BenchReport, ModelResult
 from edgeclf.measure.report_comparison import check_comparable, compare_reports
@@ -107,10 +107,11 @@ def run_bench(
     if other is not None and plan.against is not None:
         report = replace(report, against=compare_reports(report, other, plan.against))
     report = replace(report, conditions=hold_conditions(report, conditions))
-    page = outputs.html if host.write_page is not None else None
-    report = replace(report, written=tuple(str(path) for path in (outputs.json, page) if path is not None))
-    outputs.write(functools.partial(save_report, report), _page_writer(plan, report, load, host))
-    return report
+
+    def save(path: Path, written: Written) -> None:
+        save_report(replace(report, written=written), path)
+
+    return replace(report, written=outputs.write(save, _page_writer(plan, report, load, host)))
 
 
 def _page_writer(

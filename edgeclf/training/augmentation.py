@@ -54,6 +54,14 @@ class Augmentation(Record):
         """Return what remains at the end of training: the flips, whose results are photos like any other."""
         return Augmentation(flip=self.flip)
 
+    def unmixed(self) -> Augmentation:
+        """Return what happens to an image by itself: without mixup and cutmix."""
+        return dataclasses.replace(self, mixup=0.0, cutmix=0.0)
+
+    def mixing_only(self) -> Augmentation:
+        """Return the mixing of images with each other: mixup and cutmix."""
+        return Augmentation(mixup=self.mixup, cutmix=self.cutmix)
+
 
 LEVELS: dict[str, Augmentation] = {
     "none": Augmentation(),

@@ -81,6 +81,8 @@ class TrainConfig(Record):
             that knows the same classes, an ensemble of them (its folder, or `RUN+RUN`), or the `.npz` of recorded
             predictions (see `teacher`).
         teacher_weight: fraction of the loss that is the teacher's.
+        teacher_views: what the teacher predicts of each image. 1: the image as it is; K: K augmented views as well,
+            drawn once, of which training sees one each time (see `soft_targets`).
         temperature: at which both softmaxes are compared (Hinton et al., 2015, arXiv:1503.02531).
         progressive: begin with small images: half the side in the first quarter of the epochs, three quarters until
             60 % (Howard et al., DAWNBench 2018; Tan and Le, 2021, arXiv:2104.00298). About a third less work.
@@ -126,6 +128,7 @@ class TrainConfig(Record):
     quick: bool | None = None
     teacher: str | None = None
     teacher_weight: float = 0.5
+    teacher_views: int = 1
     temperature: float = 2.0
     progressive: bool = False
     board: str | None = None
@@ -156,6 +159,9 @@ class TrainConfig(Record):
         _check_range("batch_norm_momentum", self.batch_norm_momentum, 0, 0.9999)
         _check_range("weight_average", self.weight_average, 0, 0.99999)
         _check_range("teacher_weight", self.teacher_weight, 0, 1)
+        _check_range("teacher_views", self.teacher_views, 1, 1000)
+        if type(self.teacher_views) is not int:
+            raise InputError(f"teacher_views must be a whole number, got {self.teacher_views}")
         _check_range("temperature", self.temperature, 0.5, 20)
         _check_range("max_latency", self.max_latency, 1e-3, 1e5)
         _check_range("max_size", self.max_size, 1, 1e6)

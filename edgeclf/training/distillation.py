@@ -4,21 +4,10 @@ from __future__ import annotations
 
 from typing import Any
 
-import numpy as np
-import numpy.typing as npt
 import tensorflow as tf
 import tf_keras
 
-_SMALLEST = 1e-7
-"""What a probability counts as at least, whose logarithm is taken."""
-
-
-def soften(probabilities: npt.NDArray[np.float32], temperature: float) -> npt.NDArray[np.float32]:
-    """Flatten probabilities float32[N, C] as a softmax at `temperature` does: powers of 1/temperature, normalized."""
-    logarithms = np.log(np.maximum(probabilities.astype(np.float64), _SMALLEST)) / temperature
-    powers = np.exp(logarithms - logarithms.max(axis=1, keepdims=True))
-    soft: npt.NDArray[np.float32] = (powers / powers.sum(axis=1, keepdims=True)).astype(np.float32)
-    return soft
+from edgeclf.training.soft_targets import SMALLEST_PROBABILITY
 
 
 class DistillationLoss(tf_keras.losses.Loss):  # type: ignore[misc]
@@ -42,7 +31,7 @@ class DistillationLoss(tf_keras.losses.Loss):  # type: ignore[misc]
         """Compute the loss of each image, float32[N]; `predicted` are probabilities, float32[N, C]."""
         labels, teacher = targets[:, : self._classes], targets[:, self._classes :]
         own = tf_keras.losses.categorical_crossentropy(labels, predicted, label_smoothing=self._smoothing)
-        logarithms = tf.math.log(tf.maximum(predicted, _SMALLEST)) / self._temperature
+        logarithms = tf.math.log(tf.maximum(predicted, SMALLEST_PROBABILITY)) / self._temperature
         soft = -tf.reduce_sum(teacher * tf.nn.log_softmax(logarithms), axis=-1)
         return (1 - self._weight) * own + self._weight * self._temperature**2 * soft
 

@@ -25,6 +25,7 @@ EARLIER_VERSIONS: dict[str, Any] = {
     "from_run": None,
     "teacher": None,
     "teacher_weight": 0.5,
+    "teacher_views": 1,
     "temperature": 2.0,
 }
 """What runs of earlier versions did, by the settings that they had no name for."""

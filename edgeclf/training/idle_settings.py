@@ -49,8 +49,10 @@ def check_quick(named: frozenset[str]) -> None:
 
 def describe_idle(name: str, config: TrainConfig) -> str | None:
     """Say beside which other setting one has no effect, whatever its value; None: it has one, or that is not known."""
-    if name in ("teacher_weight", "temperature") and config.teacher is None:
+    if name in ("teacher_weight", "teacher_views", "temperature") and config.teacher is None:
         return "without --teacher"
+    if name == "teacher_views" and config.augment == "none":
+        return "with --augment none, where all views are alike"
     if name == "momentum" and config.optimizer in ADAPTIVE:
         return f"with the optimizer {config.optimizer}"
     if name == "head_first" and config.head_first and config.weights == "none":

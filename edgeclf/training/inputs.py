@@ -3,10 +3,7 @@
 from __future__ import annotations
 
 import zlib
-from dataclasses import dataclass
-
-import numpy as np
-import numpy.typing as npt
+from dataclasses import dataclass, replace
 
 from edgeclf.dataset import load_dataset
 from edgeclf.dataset.splitting import SPLIT_SEED
@@ -18,7 +15,6 @@ from edgeclf.training.budget.candidates import square_side
 from edgeclf.training.checkpoint import epochs_done
 from edgeclf.training.config import TrainConfig
 from edgeclf.training.defaults import complete
-from edgeclf.training.distillation import soften
 from edgeclf.training.distribution import Devices
 from edgeclf.training.fine_tuning import complete_fine_tuning, count_features
 from edgeclf.training.growing import GrownStart, find_grown_start
@@ -33,6 +29,7 @@ from edgeclf.training.pretraining.config import PretrainConfig
 from edgeclf.training.recorded_predictions import RecordedPredictions
 from edgeclf.training.run_plan import RunPlan, plan_run
 from edgeclf.training.run_record import RunRecord
+from edgeclf.training.soft_targets import SoftTargets
 from edgeclf.training.starting import BACKBONE, StartingPoint, find_start
 from edgeclf.training.teacher import find_soft_targets
 
@@ -99,8 +96,7 @@ def load_inputs(request: TrainPlan, plan: RunPlan, devices: Devices) -> Training
         if devices.worker == 0:
             record.begin(plan.earlier)
             if targets is not None and not (plan.earlier and plan.folder.teacher_path.is_file()):
-                split = dataset.splits["train"]
-                RecordedPredictions(dataset.class_names, split.hashes, targets).write(plan.folder.teacher_path)
+                RecordedPredictions.of(dataset.class_names, targets).write(plan.folder.teacher_path)
         return TrainingInputs(config, start, dataset, objective, batches, record)
 
     return devices.run_on_all_workers(load)
@@ -210,9 +206,9 @@ def _make_batches(
     dataset: Dataset,
     recipe: Augmentation,
     objective: Objective,
-    targets: npt.NDArray[np.float32] | None,
+    targets: SoftTargets | None,
 ) -> TrainingBatches:
     train, classes = dataset.splits["train"], len(dataset.class_names)
-    soft = None if targets is None else soften(targets, config.temperature)
+    soft = None if targets is None else replace(targets, temperature=config.temperature)
     batch, views = config.batch_size or 1, objective.views
     return TrainingBatches(train, classes, batch, recipe, config.balance, config.seed, soft, views)

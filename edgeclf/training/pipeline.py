@@ -17,6 +17,7 @@ from edgeclf.dataset.types import ImageView, Split
 from edgeclf.image.shape import ImageSize, check_image_size
 from edgeclf.training.augmentation import Augmentation, Batch
 from edgeclf.training.balancing import class_weights, epoch_length, epoch_order
+from edgeclf.training.soft_targets import SoftTargets
 from edgeclf.training.views import LABELLED, Views
 
 EVALUATION_BATCH = 256
@@ -56,8 +57,8 @@ class TrainingBatches:
         recipe: the augmentation.
         balance: `none`, `weights`, `over` or `under`.
         seed: of order and augmentation.
-        soft_targets: float32[N, C], a teacher's probabilities, which become columns of the targets behind those of
-            the labels; None: there is no teacher.
+        soft_targets: a teacher's probabilities, which become columns of the targets behind those of the labels; None:
+            there is no teacher.
     """
 
     split: Split
@@ -66,7 +67,7 @@ class TrainingBatches:
     recipe: Augmentation
     balance: str
     seed: int
-    soft_targets: npt.NDArray[np.float32] | None = None
+    soft_targets: SoftTargets | None = None
     views: Views = LABELLED
 
     @property
@@ -102,12 +103,13 @@ class TrainingBatches:
             chosen = order[step * whole : (step + 1) * whole]
             labels = self.split.labels[chosen]
             targets = np.eye(self.classes, dtype=np.float32)[labels]
-            batch = Batch(
-                np.ascontiguousarray(self.split.images[chosen]),
-                targets if soft is None else np.concatenate([targets, soft[chosen]], axis=1),
-                weights[labels] if self.balance == "weights" else np.ones(len(labels), np.float32),
-            )
-            batch = self.views.draw(batch, self.recipe, np.random.default_rng([self.seed, epoch, int(step)]))
+            images, recipe = np.ascontiguousarray(self.split.images[chosen]), self.recipe
+            random = np.random.default_rng([self.seed, epoch, int(step)])
+            if soft is not None:
+                images, predicted, recipe = soft.choose(images, chosen, recipe, random)
+                targets = np.concatenate([targets, predicted], axis=1)
+            loss_weights = weights[labels] if self.balance == "weights" else np.ones(len(labels), np.float32)
+            batch = self.views.draw(Batch(images, targets, loss_weights), recipe, random)
             images = batch.images
             if images.shape[1:3] != (height, width):
                 images = np.stack([cv2.resize(i, (width, height), interpolation=cv2.INTER_AREA) for i in images])

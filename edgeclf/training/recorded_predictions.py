@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import dataclasses
+import sys
 import zipfile
 import zlib
 from collections.abc import Sequence
@@ -15,10 +17,19 @@ import numpy.typing as npt
 from edgeclf.atomic import atomic_file
 from edgeclf.dataset.types import Dataset
 from edgeclf.errors import InputError
+from edgeclf.training.augmentation import Augmentation
+from edgeclf.training.soft_targets import FixedViews, SoftTargets
 
 RECORDED = ".npz"
 _PARTS = ("classes", "contents", "probabilities")
-_MOST_BYTES = 2 * 1024**3
+_VIEWS = ("recipe", "of_views")
+"""Parts of a file that has views, too: how they are drawn (JSON), and what is predicted for them."""
+_MOST_TEXT = 10_000
+_HASH_BYTES = 4 * 64
+"""Of a content hash, as NumPy stores its 64 characters."""
+_SMALL_PARTS = 1_000_000
+"""Bytes for the rest of a file: names of classes, how views are drawn, and the headers of all parts."""
+MOST_BYTES = 2 * 1024**3
 """Of a recorded file, unpacked: 50 million images of ten classes."""
 _DAMAGE = (
     OSError, ValueError, EOFError, LookupError, MemoryError, RuntimeError, zipfile.BadZipFile, zlib.error,
@@ -35,11 +46,20 @@ class RecordedPredictions:
         classes: C names, in the order of the columns.
         contents: N content hashes.
         probabilities: float32[N, C].
+        views: of the images, that the teacher has seen, too; None: none.
+        of_views: float32[N, K, C], what it predicts for each of them; None where there are none.
     """
 
     classes: tuple[str, ...]
     contents: tuple[str, ...]
     probabilities: npt.NDArray[np.float32]
+    views: FixedViews | None = None
+    of_views: npt.NDArray[np.float32] | None = None
+
+    @classmethod
+    def of(cls, classes: tuple[str, ...], targets: SoftTargets) -> RecordedPredictions:
+        """Make a record of what a run learns from."""
+        return cls(classes, targets.contents, targets.probabilities, targets.views, targets.of_views)
 
     def write(self, path: Path) -> None:
         """Write them as `.npz`, atomically.
@@ -52,18 +72,21 @@ class RecordedPredictions:
             "contents": np.array(self.contents),
             "probabilities": self.probabilities,
         }
+        if self.views is not None:
+            parts |= {"recipe": np.array(self.views.recipe.to_json()), "of_views": self.of_views}
         with atomic_file(path) as stream:
             np.savez_compressed(stream, **parts)
 
-    def for_training(self, dataset: Dataset, origin: str) -> npt.NDArray[np.float32]:
-        """Return the probabilities of the training images, in the order of the classes of `dataset`: float32[N, C].
+    def for_training(self, dataset: Dataset, origin: str, views: FixedViews | None = None) -> SoftTargets:
+        """Return the probabilities of the training images, in the order of the classes of `dataset`.
 
         Args:
             dataset: with the split `train`.
             origin: the teacher, for messages.
+            views: that are wanted, too; of more of them the first are taken. None: none.
 
         Raises:
-            InputError: they are of other classes, or lack a training image.
+            InputError: they are of other classes, or lack a training image or the views.
         """
         check_classes(self.classes, dataset, origin)
         rows = {content: number for number, content in enumerate(self.contents)}
@@ -75,7 +98,29 @@ class RecordedPredictions:
                 f"e.g. {missing[0]}; record them anew with the photos as they are"
             )
         columns = [self.classes.index(name) for name in dataset.class_names]
-        return self.probabilities[[rows[content] for content in split.hashes]][:, columns]
+        chosen = [rows[content] for content in split.hashes]
+        targets = SoftTargets(self.probabilities[chosen][:, columns], split.hashes)
+        if views is None:
+            return targets
+        if self.views is None or self.of_views is None or not _has_views(self.views, views):
+            raise InputError(
+                f"{origin} has {_describe_views(self.views)}, expected {_describe_views(views)}; record it with the "
+                "same --augment and flip and as many teacher_views, or leave teacher_views out"
+            )
+        of_views = self.of_views[chosen][:, : views.count][:, :, columns]
+        return dataclasses.replace(targets, views=views, of_views=of_views)
+
+
+def _has_views(recorded: FixedViews, wanted: FixedViews) -> bool:
+    """Return whether views are among those that were recorded: the same recipe, and at least as many."""
+    return recorded.recipe == wanted.recipe and recorded.count >= wanted.count
+
+
+def _describe_views(views: FixedViews | None) -> str:
+    if views is None:
+        return "predictions of whole images alone"
+    changes = ", ".join(f"{name} {value}" for name, value in views.recipe.to_dict().items() if value)
+    return f"predictions of {views.count} views an image ({changes or 'unchanged'})"
 
 
 def check_classes(classes: Sequence[str], dataset: Dataset, origin: str) -> None:
@@ -96,6 +141,20 @@ def check_classes(classes: Sequence[str], dataset: Dataset, origin: str) -> None
         )
 
 
+def check_size(images: int, classes: int, views: int) -> None:
+    """Refuse more predictions than a file of them may hold.
+
+    Raises:
+        InputError: there are too many.
+    """
+    size = images * (4 * classes * (views + 1) + _HASH_BYTES) + _SMALL_PARTS
+    if size > MOST_BYTES:
+        raise InputError(
+            f"teacher_views {views} of {images:,} images and {classes:,} classes take {size:,} bytes, expected at most "
+            f"{MOST_BYTES:,}; choose fewer"
+        )
+
+
 def read_predictions(path: Path) -> RecordedPredictions:
     """Read recorded predictions.
 
@@ -105,23 +164,45 @@ def read_predictions(path: Path) -> RecordedPredictions:
     try:
         with zipfile.ZipFile(path) as archive:
             sizes = {member.filename: member.file_size for member in archive.infolist()}
-        if sorted(sizes) != sorted(f"{name}.npy" for name in _PARTS):
+        expected = (*_PARTS, *_VIEWS) if any(f"{name}.npy" in sizes for name in _VIEWS) else _PARTS
+        if sorted(sizes) != sorted(f"{name}.npy" for name in expected):
             raise InputError(
-                f"{path}: expected recorded predictions with the arrays {', '.join(_PARTS)}, got "
+                f"{path}: expected recorded predictions with the arrays {', '.join(expected)}, got "
                 f"{show_names(tuple(sizes))}"
             )
-        if sum(sizes.values()) > _MOST_BYTES:
-            raise InputError(f"{path}: unpacks to {sum(sizes.values()):,} bytes, at most {_MOST_BYTES:,} are read")
+        if sum(sizes.values()) > MOST_BYTES:
+            raise InputError(f"{path}: unpacks to {sum(sizes.values()):,} bytes, at most {MOST_BYTES:,} are read")
         with np.load(path, allow_pickle=False) as stored:
             classes, contents, probabilities = (stored[name] for name in _PARTS)
+            recipe, of_views = (stored[name] if name in expected else None for name in _VIEWS)
     except FileNotFoundError as error:
         raise InputError(f"{path}: no such file; name a teacher with --teacher") from error
     except _DAMAGE as error:
         raise InputError(f"{path}: cannot be read as recorded predictions ({error})") from error
     _check_arrays(path, classes, contents, probabilities)
-    return RecordedPredictions(
+    found = RecordedPredictions(
         tuple(map(str, classes)), tuple(map(str, contents)), np.asarray(probabilities, np.float32)
     )
+    if of_views is None:
+        return found
+    views = _read_views(path, recipe, of_views, found.probabilities)
+    return dataclasses.replace(found, views=views, of_views=np.asarray(of_views, np.float32))
+
+
+def _read_views(path: Path, recipe: Any, of_views: Any, probabilities: npt.NDArray[np.float32]) -> FixedViews:
+    """Check what was recorded of views, and return how they are drawn."""
+    images, classes = probabilities.shape
+    texts = isinstance(recipe, np.ndarray) and recipe.dtype.kind == "U" and recipe.ndim == 0
+    numbers = isinstance(of_views, np.ndarray) and of_views.dtype.kind == "f" and of_views.ndim == 3
+    if not texts or not numbers or (of_views.shape[0], of_views.shape[2]) != (images, classes) or not of_views.size:
+        raise InputError(f"{path}: expected how views are drawn, and a number a class, view and image")
+    if recipe.dtype.itemsize > 4 * _MOST_TEXT or not _is_text(recipe):
+        raise InputError(f"{path}: expected at most {_MOST_TEXT:,} characters of text on how views are drawn")
+    _check_probabilities(path, of_views)
+    try:
+        return FixedViews(Augmentation.from_json(str(recipe)), of_views.shape[1])
+    except InputError as error:
+        raise InputError(f"{path}: {error!s:.200}") from error
 
 
 def _check_arrays(path: Path, classes: Any, contents: Any, probabilities: Any) -> None:
@@ -134,11 +215,23 @@ def _check_arrays(path: Path, classes: Any, contents: Any, probabilities: Any) -
             f"{path}: expected names of the classes, content hashes and a number a class and image, got arrays of the "
             f"shapes {classes.shape}, {contents.shape} and {probabilities.shape}"
         )
+    if not _is_text(classes) or not _is_text(contents):
+        raise InputError(f"{path}: names of classes or content hashes are no text")
     if len(set(classes.tolist())) < len(classes):
         raise InputError(f"{path}: a class is named twice")
+    _check_probabilities(path, probabilities)
+
+
+def _check_probabilities(path: Path, probabilities: npt.NDArray[np.floating[Any]]) -> None:
     values = np.asarray(probabilities, np.float64)
-    if not (np.isfinite(values).all() and (values >= 0).all() and (abs(values.sum(1) - 1) < _SUM_TOLERANCE).all()):
+    if not (np.isfinite(values).all() and (values >= 0).all() and (abs(values.sum(-1) - 1) < _SUM_TOLERANCE).all()):
         raise InputError(f"{path}: expected probabilities, rows of numbers from 0 on that add up to 1")
+
+
+def _is_text(array: npt.NDArray[np.str_]) -> bool:
+    """Return whether all characters of an array are some; NumPy stores any number of 32 bits."""
+    codes = np.ascontiguousarray(array).reshape(-1).astype(array.dtype.newbyteorder("=")).view(np.uint32)
+    return bool((codes <= sys.maxunicode).all())
 
 
 def show_names(names: tuple[str, ...]) -> str:

@@ -1,12 +1,15 @@
 """What a teacher predicts for the training images: the soft targets of distillation, recorded in a file.
 
-Its views are fixed: each image as it is and, where training mirrors images, mirrored; the mean of both counts. They are
-predicted once and kept in the run folder, so that a run that goes on learns from the same ones. That file is a teacher
-itself: predictions of a network that is too slow for this machine are recorded on another one.
+Its views are fixed: each image as it is and, where training mirrors images, mirrored, of which the mean counts; and, on
+request, augmented views that the student sees as well (see `soft_targets`). They are predicted once and kept in the run
+folder, so that a run that goes on learns from the same ones. That file is a teacher itself: predictions of a network
+that is too slow for this machine are recorded on another one.
 """
 
 from __future__ import annotations
 
+import dataclasses
+from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
@@ -24,27 +27,29 @@ from edgeclf.inference.ensemble import Ensemble, predict_probabilities
 from edgeclf.inference.predictor import Predictor
 from edgeclf.measure.class_order import assumed_order
 from edgeclf.measure.formatting import percent
-from edgeclf.training.augmentation import choose_augmentation
+from edgeclf.training.augmentation import Augmentation, choose_augmentation
 from edgeclf.training.config import TrainConfig
 from edgeclf.training.plan import TrainPlan
 from edgeclf.training.recorded_predictions import (
     RECORDED,
     RecordedPredictions,
     check_classes,
+    check_size,
     read_predictions,
     show_names,
 )
+from edgeclf.training.soft_targets import FixedViews, SoftTargets
 
 _BATCH = 200
 
-TeacherPredictions = dict[tuple[str, bool], RecordedPredictions]
-"""What teachers predicted, by path and whether images were mirrored, too."""
+TeacherPredictions = dict[tuple[str, bool, FixedViews | None], RecordedPredictions]
+"""What teachers predicted, by path, whether images were mirrored, and further views."""
 
 
 def find_soft_targets(
     config: TrainConfig, dataset: Dataset, request: TrainPlan, folder: RunFolder, *, resumes: bool
-) -> npt.NDArray[np.float32] | None:
-    """Return what the teacher predicts for the training images, float32[N, C]; None: there is no teacher.
+) -> SoftTargets | None:
+    """Return what the teacher predicts for the training images; None: there is no teacher.
 
     Args:
         config: complete, with the path of the teacher.
@@ -54,23 +59,28 @@ def find_soft_targets(
         resumes: whether it is a run that goes on.
 
     Raises:
-        InputError: the teacher cannot be read, or knows other classes or images.
+        InputError: the teacher cannot be read, or knows other classes or images; or views of objects are asked for.
         ModelError: it holds no image classifier, or is an ensemble whose members do not agree.
         UntrustedModelError: its file would run foreign code.
     """
     if config.teacher is None:
         return None
+    views = _find_views(config)
+    if views is not None and dataset.splits["train"].views > 1:
+        raise InputError(
+            "teacher_views is for photos, since a teacher predicts objects from all directions at once; leave it out"
+        )
     if resumes and folder.teacher_path.is_file():
-        return read_predictions(folder.teacher_path).for_training(dataset, str(folder.teacher_path))
+        return read_predictions(folder.teacher_path).for_training(dataset, str(folder.teacher_path), views)
     given = Path(config.teacher)
     if given.suffix == RECORDED:
         recorded = read_predictions(given)
     else:
         known = {} if request.teachers is None else request.teachers
-        key = config.teacher, _mirrors(config)
+        key = config.teacher, _mirrors(config), views
         recorded = known[key] = known[key] if key in known else _let_predict(config, dataset, request)
-    targets = recorded.for_training(dataset, given.name)
-    right = float((targets.argmax(1) == dataset.splits["train"].labels).mean())
+    targets = recorded.for_training(dataset, given.name, views)
+    right = float((targets.probabilities.argmax(1) == dataset.splits["train"].labels).mean())
     request.progress.info(f"teacher: {given.name}, right on {percent(right, 1)} of the training images")
     return targets
 
@@ -82,7 +92,15 @@ def _let_predict(config: TrainConfig, dataset: Dataset, request: TrainPlan) -> R
     seen = load_dataset(
         request.data, image_size=shape.size, fit=shape.fit, split_seed=dataset.split_seed, progress=request.progress
     )
-    return record_predictions(predictor, seen, request, mirrored=_mirrors(config))
+    return record_predictions(predictor, seen, request, mirrored=_mirrors(config), views=_find_views(config))
+
+
+def _find_views(config: TrainConfig) -> FixedViews | None:
+    """Return the augmented views that the teacher sees, too; None: none, or all would be alike."""
+    if config.teacher_views == 1:
+        return None
+    recipe = choose_augmentation(config.augment, flip=bool(config.flip)).unmixed()
+    return None if recipe == Augmentation() else FixedViews(recipe, config.teacher_views)
 
 
 def _mirrors(config: TrainConfig) -> bool:
@@ -91,7 +109,7 @@ def _mirrors(config: TrainConfig) -> bool:
 
 
 def record_predictions(
-    predictor: Predictor, dataset: Dataset, request: TrainPlan, *, mirrored: bool
+    predictor: Predictor, dataset: Dataset, request: TrainPlan, *, mirrored: bool, views: FixedViews | None = None
 ) -> RecordedPredictions:
     """Let a teacher predict the training images.
 
@@ -100,9 +118,11 @@ def record_predictions(
         dataset: with the split `train`, at the teacher's size.
         request: whose progress shows the bar.
         mirrored: take the mean with what it predicts for the mirrored images.
+        views: that it predicts as well; None: none.
 
     Raises:
-        InputError: it is of other classes than the data, or names none and has another number of outputs.
+        InputError: it is of other classes than the data, or names none and has another number of outputs; or its
+            predictions for so many views would be too large a file.
     """
     split = dataset.splits["train"]
     numbered = getattr(predictor, "label_source", "") == NUMBERED
@@ -115,16 +135,31 @@ def record_predictions(
     _predict(predictor, split.images[spread])
     for note in getattr(predictor, "notes", ()):
         request.progress.info(f"teacher: {note}")
+    if views is not None:
+        check_size(len(split), len(names), views.count)
+    parts, of_views = [], []
     with request.progress.task("teacher (images)", len(split)) as task:
-        parts = []
         for start in range(0, len(split), _BATCH):
-            images = split.images[start : start + _BATCH]
+            images = np.ascontiguousarray(split.images[start : start + _BATCH])
             found = _predict(predictor, images)
             if mirrored:
                 found = (found + _predict(predictor, np.ascontiguousarray(images[:, :, ::-1]))) * np.float32(0.5)
             parts.append(found)
+            if views is not None:
+                of_views.append(_predict_views(predictor, images, split.hashes[start : start + _BATCH], views))
             task.advance(len(images))
-    return RecordedPredictions(names, split.hashes, np.concatenate(parts))
+    recorded = RecordedPredictions(names, split.hashes, np.concatenate(parts))
+    if views is None:
+        return recorded
+    return dataclasses.replace(recorded, views=views, of_views=np.concatenate(of_views))
+
+
+def _predict_views(
+    predictor: Predictor, images: npt.NDArray[np.uint8], contents: Sequence[str], views: FixedViews
+) -> npt.NDArray[np.float32]:
+    """Let a teacher predict all views of some images: float32[N, K, C]."""
+    numbers = (np.full(len(images), number) for number in range(views.count))
+    return np.stack([_predict(predictor, views.draw(images, contents, number)) for number in numbers], axis=1)
 
 
 def _assume_names(predictor: Predictor, dataset: Dataset, request: TrainPlan) -> tuple[str, ...]:

@@ -10,8 +10,8 @@ from edgeclf.training.config import TrainConfig
 from edgeclf.training.pretraining import find_method
 
 NEED_LABELS = (
-    "balance", "label_smoothing", "from_run", "head_first", "quick", "teacher", "teacher_weight", "temperature",
-    "board", "max_latency", "max_size",
+    "balance", "label_smoothing", "from_run", "head_first", "quick", "teacher", "teacher_weight", "teacher_views",
+    "temperature", "board", "max_latency", "max_size",
 )  # fmt: skip
 """Settings of a training that mean nothing here: they need labels, or a model that classifies."""
 

@@ -22,10 +22,14 @@ from edgeclf.records import Record
 from edgeclf.search.sampling import check_method
 from edgeclf.search.storage import show_url
 from edgeclf.training.config import TrainConfig
+from edgeclf.training.recorded_predictions import RECORDED
 from edgeclf.training.tuning.report import BEST, JSON_NAME, PAGE_NAME
 from edgeclf.training.tuning.shapes import SearchSpace, kinds_of, list_shapes
 from edgeclf.training.tuning.space import DIMENSIONS, Part, choose_parts
 
+_LATER = {"teacher_views": 1}
+"""Settings that searches of earlier versions do not have, and what they mean there: these go on where nothing else is
+asked for."""
 JOURNAL, IDENTITY, TRIALS = "study.journal", "study.json", "trials"
 OWN = (JOURNAL, f"{JOURNAL}.lock", JSON_NAME, PAGE_NAME, BEST, TRIALS, IDENTITY)
 """What a search writes into its folder; the record of what it is goes last."""
@@ -95,13 +99,24 @@ class TunePlan:
                 "--overwrite would leave the search in the database as it is; leave it out to go on, or begin another "
                 "search with another --seed and --out"
             )
+        teacher = self.config.teacher or ""
+        if self.config.teacher_views > 1 and teacher.endswith(RECORDED) and not self._fixes("augment"):
+            raise InputError(
+                f"{teacher} has predictions of views that one --augment made, and the search would try others; name "
+                "that one, or leave teacher_views out"
+            )
+
+    def _fixes(self, name: str) -> bool:
+        """Return whether the user gave a setting one value."""
+        return name in self.config.list_given(self.named) and name not in self.narrowed
 
     @property
     def identity(self) -> str:
         """Digest of all that decides what trials are comparable: of two searches with the same one, the second goes on
         with the first. How long is searched does not belong to it."""
+        config = self.config.to_dict()
         asked = {
-            "config": self.config.to_dict(),
+            "config": {name: value for name, value in config.items() if _LATER.get(name) != value},
             "fixed": sorted(self.config.list_given(self.named) & {one.name for one in DIMENSIONS}),
             "space": {name: part.to_dict() for name, part in sorted(self.narrowed.items())},
             "method": self.search.method,

@@ -50,7 +50,7 @@ DIMENSIONS = (
 ADDED = (
     "epochs", "batch_size", "optimizer", "momentum", "l1", "l2", "warmup_epochs", "balance", "unaugmented_epochs",
     "flip", "fit", "first_layer_rate", "frozen_fraction", "norm_rates", "head_first", "batch_norm_momentum",
-    "weight_average", "progressive", "teacher_weight", "temperature",
+    "weight_average", "progressive", "teacher_weight", "teacher_views", "temperature",
 )  # fmt: skip
 """Settings that are searched only where the user names values."""
 LOGARITHMIC = ("learning_rate", "weight_decay", "l1", "l2", "first_layer_rate")

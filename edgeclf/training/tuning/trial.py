@@ -21,6 +21,7 @@ from edgeclf.training.budget.candidates import SCRATCH, Candidate
 from edgeclf.training.callbacks import Metrics
 from edgeclf.training.config import SHAPE, TrainConfig
 from edgeclf.training.divergence import DivergedError
+from edgeclf.training.earlier_run import EARLIER_VERSIONS
 from edgeclf.training.head import FeatureCache
 from edgeclf.training.idle_settings import describe_idle
 from edgeclf.training.kernels import fits_kernels
@@ -45,6 +46,8 @@ def make_config(plan: TunePlan, values: Values, shape: Candidate | None) -> Trai
     config = plan.config.replace(**chosen)
     # what has no effect beside the rest of this trial, such as the momentum of Adam
     config = config.replace(**{name: getattr(plan.config, name) for name in chosen if describe_idle(name, config)})
+    if describe_idle("teacher_views", config):
+        config = config.replace(teacher_views=1)  # given for all trials, of which this one changes no image
     if shape is None:
         return config
     # the shape holds the limits already
@@ -192,7 +195,7 @@ def _is_of(folder: Path, config: TrainConfig) -> bool:
     record = RunFolder(folder).run_json
     if not record.get("finished") and not fits_kernels(record):
         return False
-    recorded = record.get("config", {})
+    recorded = EARLIER_VERSIONS | record.get("config", {})
     return all(recorded.get(name) == value for name, value in config.to_dict().items() if value is not None)
 
 

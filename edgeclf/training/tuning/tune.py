@@ -24,6 +24,7 @@ from edgeclf.search.sampling import choose_untried, seed_of
 from edgeclf.search.space import Value
 from edgeclf.training.budget.candidates import Candidate
 from edgeclf.training.config import TrainConfig
+from edgeclf.training.earlier_run import EARLIER_VERSIONS
 from edgeclf.training.tuning.conclusion import breaks_limits, conclude
 from edgeclf.training.tuning.plan import TuneFolder, TunePlan
 from edgeclf.training.tuning.report import JSON_NAME, Trained, Trial, TuneReport, find_best, read_trial
@@ -217,7 +218,8 @@ class _Work:
             if one.record is None or one.record.get("same_as") is not None:
                 continue
             trained = Trained.from_dict(dict(one.record))
-            same = all(trained.settings.get(name) == value for name, value in given.items())
+            settings = EARLIER_VERSIONS | dict(trained.settings)
+            same = all(settings.get(name) == value for name, value in given.items())
             if same and self._leaves_open_alike(one, config):
                 return one.number, trained, one.state == "pruned"
         return None
