@@ -10,8 +10,10 @@ from typing import Any
 import numpy as np
 import pytest
 
+from edgeclf.artifact.model_file import ModelFile
 from edgeclf.artifact.normalization import RAW, Normalization
 from edgeclf.compression.export.formats import FORMATS
+from edgeclf.compression.export.int8_format import widen_empty
 from edgeclf.compression.export.tflite import TFLite
 from edgeclf.compression.exporter import EXPORTERS, ExportedFile, register_exporter
 from edgeclf.errors import InputError, ModelError, UnknownNameError
@@ -119,3 +121,40 @@ def test_what_cannot_be_frozen_goes_over_a_saved_model() -> None:
             return b"converted"
 
     assert run_converter(Converter()) == b"converted"
+
+
+@pytest.mark.parametrize("summed", [False, True])
+def test_a_layer_that_is_always_0_leaves_an_int8_model_that_runs(summed: bool) -> None:
+    """Steps of next to nothing behind it, or beside the other summand, are refused by XNNPACK."""
+    tf_keras = pytest.importorskip("tf_keras")
+    from edgeclf.graph.float_network import FloatNetwork, InputSpec
+    from edgeclf.graph.prepared_network import prepare_network
+    from edgeclf.inference.litert import LITERT
+
+    tf_keras.utils.set_random_seed(0)
+    layers = tf_keras.layers
+    entry = tf_keras.Input((8, 8, 3))
+    x = layers.Conv2D(4, 3, padding="same", activation="relu", name="first")(layers.Rescaling(1 / 255)(entry))
+    dead = layers.DepthwiseConv2D(3, padding="same", activation="relu", name="dead")(x)
+    y = layers.Conv2D(4, 1, name="behind")(dead)
+    x = layers.Add()([x, y]) if summed else y
+    model = tf_keras.Model(entry, layers.Dense(3, name="head")(layers.GlobalAveragePooling2D()(x)))
+    kernel, bias = model.get_layer("dead").get_weights()
+    model.get_layer("dead").set_weights([100 * kernel, bias - 1e6])
+    spec = InputSpec(8, 8, RAW)
+    network = prepare_network(FloatNetwork(model, lambda x: model(x, training=False), model, spec, tuple("abc")))
+    images = np.random.default_rng(0).integers(0, 256, (8, 8, 8, 3)).astype(np.uint8)
+    made = TFLite("int8", "float32").export(network, context(network, calibration_images=images))
+    session = LITERT.open(ModelFile(made.content, "dead.tflite"))
+    for image in images:
+        tensor = image[None].astype(np.float32)
+        np.testing.assert_allclose(session.run(tensor), model(tensor), atol=0.02)
+
+
+def test_ranges_of_next_to_nothing_become_a_hundredth_of_the_widest() -> None:
+    found = widen_empty({1: (-2.0, 6.0), 2: (0.0, 0.0), 3: (0.0, 1e-8), 4: (-1e-9, 0.0), 5: (0.0, 1e-3), 6: (7.0, 7.0)})
+    assert found == {
+        1: (-2.0, 6.0), 2: (0.0, 0.08), 3: (0.0, 0.08), 4: (-0.08, 0.0), 5: (0.0, 1e-3), 6: (7.0, 7.0)
+    }  # fmt: skip
+    assert widen_empty({1: (0.0, 0.0)}) == {1: (0.0, 1.0)}
+    assert widen_empty({}) == {}

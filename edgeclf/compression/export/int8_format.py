@@ -36,6 +36,8 @@ ROUNDING_IMAGES = 64
 """Images that adaptive rounding looks at: their patches are many."""
 CORRECTION_MACS = 10**12
 """Multiply-accumulates that the correction of larger networks may take: a minute on one core."""
+_EMPTY, _EMPTY_WIDTH = 1e-7, 0.01
+"""Range of an activation that is as good as none, and the one that it gets: fractions of the widest of the graph."""
 CORRECTION_BYTES = 10**9
 """Memory for the activations of all these images between two layers."""
 
@@ -158,9 +160,27 @@ def quantize_observed(
         chosen = {int(index): (float(low), float(high)) for index, low, high in ends}
     else:
         clip_weights(editor)
+    chosen = widen_empty(chosen)
     editor.set_ranges({**chosen, editor.graph.input_indices[0]: (0.0, observed.input_max)})
     kept = policy.float_nodes(editor.graph)
     return quantize(editor.pack(), kept)
+
+
+def widen_empty(ranges: Mapping[int, tuple[float, float]]) -> dict[int, tuple[float, float]]:
+    """Give activations that are always 0, or next to it, a range of which something is left.
+
+    A layer that is dead on all calibration images would get steps of some 1e-8. XNNPACK refuses a model in which the
+    steps of a layer's input times those of its weights are 256 times those of its output or more, or those of a summand
+    below a thousandth of the sum's.
+
+    Args:
+        ranges: lowest and highest value by tensor number.
+    """
+    spreads = {index: max(high, 0.0) - min(low, 0.0) for index, (low, high) in ranges.items()}
+    largest = max(spreads.values(), default=0.0)
+    wide = _EMPTY_WIDTH * largest if largest else 1.0
+    widened = {index: (-wide, 0.0) if low < 0 else (0.0, wide) for index, (low, _) in ranges.items()}
+    return {index: widened[index] if spreads[index] <= _EMPTY * largest else found for index, found in ranges.items()}
 
 
 def round_observed(
