@@ -226,6 +226,30 @@ def test_a_search_that_fixes_a_setting_is_another_than_one_that_searches_it() ->
 
     assert identity(TrainConfig()) != identity(TrainConfig(), "balance")
     assert identity(TrainConfig(epochs=2)) == identity(TrainConfig(epochs=2), "epochs", "dropout", "seed", "momentum")
+    # a setting that came later changes nothing where it is not used: searches that were begun before go on
+    as_before = TrainConfig(teacher="digits", teacher_views=1)
+    assert identity(as_before) == identity(TrainConfig(teacher="digits"))
+    assert identity(as_before) != identity(as_before.replace(teacher_views=2))
+    of_earlier_versions = "509f3b56ce7dc9156bdfc83cac51bdd6cd9b686dc1722930c8e8e2212f89607b"
+    assert identity(TrainConfig()) == of_earlier_versions
+
+
+def test_trials_that_change_no_image_let_the_teacher_predict_no_views() -> None:
+    from edgeclf.training.tuning.trial import make_config
+
+    config = TrainConfig(teacher="digits", teacher_views=4)
+    plan = TunePlan(list_source("digits"), config, {}, Search(), Path("unused"))
+    assert make_config(plan, {"augment": "none"}, None).teacher_views == 1
+    assert make_config(plan, {"augment": "light"}, None).teacher_views == 4
+    assert make_config(plan, {"learning_rate": 0.1}, None).teacher_views == 4
+
+
+def test_a_search_over_augmentations_takes_no_recorded_views_of_one() -> None:
+    config, files = TrainConfig(teacher="seen.npz", teacher_views=4), list_source("digits")
+    with pytest.raises(InputError, match=r"seen\.npz has predictions of views that one --augment made"):
+        TunePlan(files, config, {}, Search(), Path("unused"))
+    for fine in (config.replace(augment="light"), config.replace(teacher_views=1), config.replace(teacher="digits")):
+        TunePlan(files, fine, {}, Search(), Path("unused"))
 
 
 def make_photos(folder: Path, images: int = 24) -> Path:
