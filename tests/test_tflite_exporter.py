@@ -5,6 +5,7 @@ from __future__ import annotations
 import dataclasses
 import subprocess
 import sys
+from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
@@ -13,7 +14,7 @@ import pytest
 from edgeclf.artifact.model_file import ModelFile
 from edgeclf.artifact.normalization import RAW, Normalization
 from edgeclf.compression.export.formats import FORMATS
-from edgeclf.compression.export.int8_format import widen_empty
+from edgeclf.compression.export.range_floor import raise_narrow_ranges
 from edgeclf.compression.export.tflite import TFLite
 from edgeclf.compression.exporter import EXPORTERS, ExportedFile, register_exporter
 from edgeclf.errors import InputError, ModelError, UnknownNameError
@@ -123,38 +124,109 @@ def test_what_cannot_be_frozen_goes_over_a_saved_model() -> None:
     assert run_converter(Converter()) == b"converted"
 
 
-@pytest.mark.parametrize("summed", [False, True])
-def test_a_layer_that_is_always_0_leaves_an_int8_model_that_runs(summed: bool) -> None:
-    """Steps of next to nothing behind it, or beside the other summand, are refused by XNNPACK."""
+def dead_network(reaches: float) -> tuple[Any, Any]:
+    """Make a network, prepared and as it takes pixels: a layer with large weights is 0 but for values up to `reaches`."""
     tf_keras = pytest.importorskip("tf_keras")
     from edgeclf.graph.float_network import FloatNetwork, InputSpec
     from edgeclf.graph.prepared_network import prepare_network
-    from edgeclf.inference.litert import LITERT
 
     tf_keras.utils.set_random_seed(0)
     layers = tf_keras.layers
     entry = tf_keras.Input((8, 8, 3))
     x = layers.Conv2D(4, 3, padding="same", activation="relu", name="first")(layers.Rescaling(1 / 255)(entry))
     dead = layers.DepthwiseConv2D(3, padding="same", activation="relu", name="dead")(x)
-    y = layers.Conv2D(4, 1, name="behind")(dead)
-    x = layers.Add()([x, y]) if summed else y
+    y = layers.Conv2D(4, 1, name="behind")(layers.MaxPooling2D(2)(dead))
+    x = layers.Add()([layers.AveragePooling2D(2)(x), y])
     model = tf_keras.Model(entry, layers.Dense(3, name="head")(layers.GlobalAveragePooling2D()(x)))
     kernel, bias = model.get_layer("dead").get_weights()
-    model.get_layer("dead").set_weights([100 * kernel, bias - 1e6])
+    model.get_layer("dead").set_weights([100 * kernel, bias])
+    values = tf_keras.Model(entry, dead)(IMAGES.astype(np.float32))
+    model.get_layer("dead").set_weights([100 * kernel, bias - float(np.max(values)) + reaches])
     spec = InputSpec(8, 8, RAW)
-    network = prepare_network(FloatNetwork(model, lambda x: model(x, training=False), model, spec, tuple("abc")))
-    images = np.random.default_rng(0).integers(0, 256, (8, 8, 8, 3)).astype(np.uint8)
-    made = TFLite("int8", "float32").export(network, context(network, calibration_images=images))
+    network = FloatNetwork(model, lambda x: model(x, training=False), model, spec, tuple("abc"))
+    return prepare_network(network), model
+
+
+IMAGES = np.random.default_rng(0).integers(0, 256, (8, 8, 8, 3)).astype(np.uint8)
+
+
+@pytest.mark.parametrize("reaches", [-1e6, 0.0, 1e-6, 1e-3])
+@pytest.mark.parametrize(
+    "settings", [{}, {"ranges": "mse"}, {"equalization": True}, {"format": "int4"}], ids=lambda given: str(given)
+)
+def test_a_layer_that_is_next_to_0_leaves_a_model_that_runs(reaches: float, settings: dict[str, Any]) -> None:
+    """XNNPACK refuses steps of an output that are next to nothing beside those of input and weights."""
+    from edgeclf.inference.litert import LITERT
+
+    dead, model = dead_network(reaches)
+    made = TFLite(**{"format": "int8", "io": "float32", **settings}).export(
+        dead, context(dead, calibration_images=IMAGES)
+    )
     session = LITERT.open(ModelFile(made.content, "dead.tflite"))
-    for image in images:
+    allowed = 0.2 if settings.get("format") == "int4" else 0.02
+    for image in IMAGES:
         tensor = image[None].astype(np.float32)
-        np.testing.assert_allclose(session.run(tensor), model(tensor), atol=0.02)
+        np.testing.assert_allclose(session.run(tensor), model(tensor), atol=allowed)
 
 
-def test_ranges_of_next_to_nothing_become_a_hundredth_of_the_widest() -> None:
-    found = widen_empty({1: (-2.0, 6.0), 2: (0.0, 0.0), 3: (0.0, 1e-8), 4: (-1e-9, 0.0), 5: (0.0, 1e-3), 6: (7.0, 7.0)})
-    assert found == {
-        1: (-2.0, 6.0), 2: (0.0, 0.08), 3: (0.0, 0.08), 4: (-0.08, 0.0), 5: (0.0, 1e-3), 6: (7.0, 7.0)
-    }  # fmt: skip
-    assert widen_empty({1: (0.0, 0.0)}) == {1: (0.0, 1.0)}
-    assert widen_empty({}) == {}
+def test_only_ranges_that_kernels_refuse_are_widened() -> None:
+    """By hand: an input of width 8 and weights up to 4 allow an output of 8 * 4 / (127 * 128) and more."""
+
+    def graph(*operators: tuple[str, tuple[int, ...], int]) -> Any:
+        weights = SimpleNamespace(values=lambda: np.array([1.0, -4.0], np.float32))
+        tensors = {number: SimpleNamespace(values=lambda: None) for number in range(9)} | {9: weights}
+        made = [SimpleNamespace(name=name, inputs=inputs, outputs=(output,)) for name, inputs, output in operators]
+        return SimpleNamespace(tensors=tensors, operators=made)
+
+    least = 8 * 4 / (127 * 128)
+    one = graph(("CONV_2D", (0, 9), 1))
+    for given, expected in (
+        ((0.0, 0.0), (0.0, least)),
+        ((0.0, least / 2), (0.0, least)),
+        ((-least / 8, least / 8), (-least / 2, least / 2)),
+        ((-1e-9, 0.0), (-least, 0.0)),
+        ((0.0, 2 * least), (0.0, 2 * least)),
+        ((5.0, 5.0), (5.0, 5.0)),
+    ):
+        assert raise_narrow_ranges(one, {0: (-2.0, 6.0), 1: given})[1] == pytest.approx(expected)
+    assert raise_narrow_ranges(one, {0: (-2.0, 6.0), 1: (0.0, 0.0)}, 7)[1] == pytest.approx((0.0, least * 127 / 7))
+    # a pooling has the steps of what it pools; behind a sigmoid these are 1 / 256, whatever was seen
+    pooled = graph(("CONV_2D", (0, 9), 1), ("MAX_POOL_2D", (1,), 2), ("LOGISTIC", (2,), 3), ("CONV_2D", (3, 9), 4))
+    found = raise_narrow_ranges(pooled, {0: (-2.0, 6.0), **dict.fromkeys((1, 2, 3, 4), (0.0, 0.0))})
+    assert found[2] == found[1] == pytest.approx((0.0, least))
+    assert found[3] == (0.0, 0.0)
+    assert found[4] == pytest.approx((0.0, 1 * 4 / (127 * 128)))
+    # one very wide tensor, such as what masks attention, changes no other
+    wide = graph(("CONV_2D", (0, 9), 1), ("ADD", (1, 5), 2))
+    ranges = {0: (-2.0, 6.0), 1: (-1.0, 1.0), 5: (-1e9, 0.0), 2: (-1e9, 1.0)}
+    assert raise_narrow_ranges(wide, ranges) == ranges
+
+
+def test_networks_that_compute_nan_are_refused_in_one_line() -> None:
+    network, _ = dead_network(1.0)
+    kernel, bias = network.model.get_layer("behind").get_weights()
+    network.model.get_layer("behind").set_weights([kernel * np.nan, bias])
+    with pytest.raises(ModelError, match="computes NaN or infinite values on calibration images, first in '"):
+        TFLite("int8").export(network, context(network, calibration_images=IMAGES))
+
+
+@pytest.mark.slow
+def test_quantization_aware_training_leaves_layers_that_are_0_a_range() -> None:
+    pytest.importorskip("tensorflow_model_optimization")
+    from edgeclf.compression.steps.fake_quantization import insert_quantizers, start_ranges, widen_empty_ranges
+    from edgeclf.graph.quantizable import make_quantizable
+    from edgeclf.inference.litert import LITERT
+
+    prepared, pixels = dead_network(-1e6)
+    network = make_quantizable(prepared)
+    model = insert_quantizers(network)
+    start_ranges(model, network, IMAGES)
+    trained = network.with_model(model, invariants=dataclasses.replace(network.invariants, trained_ranges=True))
+    exporter, images = TFLite("int8", "float32"), context(trained, calibration_images=IMAGES)
+    with pytest.raises(ModelError, match="failed to"):
+        LITERT.open(ModelFile(exporter.export(trained, images).content, "dead.tflite"))
+    widen_empty_ranges(model)
+    session = LITERT.open(ModelFile(exporter.export(trained, images).content, "dead.tflite"))
+    for image in IMAGES:
+        tensor = image[None].astype(np.float32)
+        np.testing.assert_allclose(session.run(tensor), pixels(tensor), atol=0.05)

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 from edgeclf.artifact.tflite import parse
 from edgeclf.artifact.tflite_editor import TfliteEditor
 from edgeclf.compression.export.calibration import spanning_images
-from edgeclf.compression.export.four_bit_weights import find_narrow
+from edgeclf.compression.export.four_bit_weights import LARGEST, find_narrow
 from edgeclf.compression.export.graph_queries import weighted_operators
 from edgeclf.compression.export.int8_format import (
     correct_observed,
@@ -29,7 +29,7 @@ if TYPE_CHECKING:
 def _int4(network: FloatNetwork, settings: TFLite, context: StepContext) -> Converted:
     images = spanning_images(context.calibration_images)
     observed = find_observation(network, settings, context, images)
-    quantized = quantize_observed(observed)
+    quantized = quantize_observed(observed, levels=LARGEST)
     graph, exact = parse(quantized), parse(observed.content)
     known = {exact.tensors[op.inputs[1]].name for op in weighted_operators(exact)}
     narrow = frozenset(index for index in find_narrow(graph) if graph.tensors[index].name in known)

@@ -19,6 +19,7 @@ from edgeclf.compression.export.graph_queries import activations, weighted_opera
 from edgeclf.compression.export.observation import FloatObservation, observe_ranges, pixel_feeder
 from edgeclf.compression.export.policy import EVERYTHING, QuantizationPolicy
 from edgeclf.compression.export.range_choice import choose_ranges, clip_weights
+from edgeclf.compression.export.range_floor import raise_narrow_ranges
 from edgeclf.compression.export.tflite_format import IO_TYPES, Converted, TFLiteFormat
 from edgeclf.progress import SILENT, Progress
 
@@ -36,8 +37,6 @@ ROUNDING_IMAGES = 64
 """Images that adaptive rounding looks at: their patches are many."""
 CORRECTION_MACS = 10**12
 """Multiply-accumulates that the correction of larger networks may take: a minute on one core."""
-_EMPTY, _EMPTY_WIDTH = 1e-7, 0.01
-"""Range of an activation that is as good as none, and the one that it gets: fractions of the widest of the graph."""
 CORRECTION_BYTES = 10**9
 """Memory for the activations of all these images between two layers."""
 
@@ -139,6 +138,7 @@ def quantize_observed(
     observed: FloatObservation,
     policy: QuantizationPolicy = EVERYTHING,
     chosen: Mapping[int, tuple[float, float]] | None = None,
+    levels: int = 127,
 ) -> bytes:
     """Quantize a float graph to int8 by the ranges of its activations, with float input and output.
 
@@ -147,6 +147,7 @@ def quantize_observed(
         policy: which layers stay in float.
         chosen: ranges by tensor number, of the least mean squared error, which weights are clipped for then as well;
             None: the extremes that were observed.
+        levels: largest integer that weights will have (see `raise_narrow_ranges`).
 
     Raises:
         InputError: the policy names layers that the graph does not have, or all that it has.
@@ -160,27 +161,10 @@ def quantize_observed(
         chosen = {int(index): (float(low), float(high)) for index, low, high in ends}
     else:
         clip_weights(editor)
-    chosen = widen_empty(chosen)
-    editor.set_ranges({**chosen, editor.graph.input_indices[0]: (0.0, observed.input_max)})
+    chosen = {**chosen, editor.graph.input_indices[0]: (0.0, observed.input_max)}
+    editor.set_ranges(raise_narrow_ranges(parse(editor.pack()), chosen, levels))
     kept = policy.float_nodes(editor.graph)
     return quantize(editor.pack(), kept)
-
-
-def widen_empty(ranges: Mapping[int, tuple[float, float]]) -> dict[int, tuple[float, float]]:
-    """Give activations that are always 0, or next to it, a range of which something is left.
-
-    A layer that is dead on all calibration images would get steps of some 1e-8. XNNPACK refuses a model in which the
-    steps of a layer's input times those of its weights are 256 times those of its output or more, or those of a summand
-    below a thousandth of the sum's.
-
-    Args:
-        ranges: lowest and highest value by tensor number.
-    """
-    spreads = {index: max(high, 0.0) - min(low, 0.0) for index, (low, high) in ranges.items()}
-    largest = max(spreads.values(), default=0.0)
-    wide = _EMPTY_WIDTH * largest if largest else 1.0
-    widened = {index: (-wide, 0.0) if low < 0 else (0.0, wide) for index, (low, _) in ranges.items()}
-    return {index: widened[index] if spreads[index] <= _EMPTY * largest else found for index, found in ranges.items()}
 
 
 def round_observed(

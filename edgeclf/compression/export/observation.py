@@ -14,6 +14,7 @@ from edgeclf.artifact.tflite import OperatorInfo, TfliteModel, parse
 from edgeclf.artifact.tflite_editor import TfliteEditor
 from edgeclf.compression.export.graph_queries import activations
 from edgeclf.compression.export.parallel import count_workers, spread
+from edgeclf.errors import ModelError
 from edgeclf.inference.litert import LITERT
 from edgeclf.progress import SILENT, Progress
 
@@ -130,6 +131,9 @@ def observe_ranges(
 
     Returns:
         the ranges, and by weight tensor number the mean patch that the operator's weights are multiplied with.
+
+    Raises:
+        ModelError: a value is NaN or infinite.
     """
     observers = [Observer(content) for _ in range(count_workers(len(images)))]
     model = observers[0].model
@@ -152,6 +156,13 @@ def observe_ranges(
 
     with progress.task("calibrating", len(images)) as task:
         spread(run, list(zip(observers, sums, strict=True)), len(images), task)
+    finite = np.isfinite(lows).all(axis=0) & np.isfinite(highs).all(axis=0)
+    if not finite.all():
+        first = tensors[int(np.argmin(finite))].name
+        raise ModelError(
+            f"the network computes NaN or infinite values on calibration images, first in {first!r:.100}: its weights "
+            "or its input range are wrong; take a network whose training did not diverge, or see --normalize"
+        )
     means = {index: np.sum([part[index] for part in sums], axis=0) / len(chosen) for index in entries}
     patches = {op.inputs[1]: mean_patch(model, op, means[op.inputs[0]]) for op in watched if entries}
     indices = np.array([t.index for t in tensors], np.int64)

@@ -77,10 +77,10 @@ class SpeedMeter:
         # other weights and ranges take the same time, and these are made at once
         try:
             whole = TFLite(io=export.io, bias_correction=False, rounding="nearest").export(network(), self._context)
+            with self._context.progress.task("timing the layers in float", None):
+                speed = measure_speed(file, whole, load_before=self._context.load_before)
         except EdgeclfError as error:  # which may be why layers stay in float
             return (f"{FLOAT_COST} was not measured: no model with all layers in int8 can be made ({error})",)
-        with self._context.progress.task("timing the layers in float", None):
-            speed = measure_speed(file, whole, load_before=self._context.load_before)
         mixed, integers = speed.median_ms, speed.float32_median_ms
         return (
             f"{FLOAT_COST} {1000 * (mixed - integers):+.0f} µs an image on this machine: "

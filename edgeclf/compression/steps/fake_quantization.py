@@ -37,6 +37,8 @@ if TYPE_CHECKING:
     from edgeclf.compression.steps.quantize_aware import QuantizeAware
 
 PREFIX = "quant_"
+_EMPTY, _EMPTY_WIDTH = 1e-5, 0.01
+"""Range of an output that is as good as none, and what is added to it, as fractions of the median range."""
 
 
 def train_quantized(network: FloatNetwork, step: QuantizeAware, context: StepContext) -> FloatNetwork:
@@ -59,6 +61,7 @@ def train_quantized(network: FloatNetwork, step: QuantizeAware, context: StepCon
         epochs=automatic_epochs(step.training.epochs, data.steps, step.target_steps),
         learning_rate=step.training.learning_rate,
     )
+    widen_empty_ranges(model)
     if network.invariants.clusters is not None:
         model = strip_cluster_preservation(model)
     _fix_input_range(model, network.input_max)
@@ -126,6 +129,20 @@ def start_ranges(model: Any, network: FloatNetwork, images: npt.NDArray[np.uint8
                 quantizer["min_var"].assign(min(low, 0.0))
                 quantizer["max_var"].assign(max(most, 0.0))
     _fix_input_range(model, high)
+
+
+def widen_empty_ranges(model: Any) -> None:
+    """Give the outputs of layers that are always 0, or next to it, a hundredth of the usual range.
+
+    Kernels refuse a model in which the steps of such outputs are next to nothing (see `export.range_floor`).
+    """
+    wrappers = [layer for layer in model.layers if is_quantize_wrapper(layer)]
+    ranges = [quantizer for wrapper in wrappers for _, quantizer in activation_quantizers(wrapper)]
+    ends = [(float(one["min_var"].numpy()), float(one["max_var"].numpy())) for one in ranges]
+    usual = float(np.median([high - low for low, high in ends])) if ends else 0.0
+    for quantizer, (low, high) in zip(ranges, ends, strict=True):
+        if high - low < _EMPTY * usual:
+            quantizer["max_var"].assign(max(high, 0.0) + _EMPTY_WIDTH * usual)
 
 
 def _observe(

@@ -18,6 +18,7 @@ from edgeclf.compression.step import StepContext
 from edgeclf.compression.steps.candidate import export_candidate
 from edgeclf.doctor.examination import Examination
 from edgeclf.doctor.report import OperatorTime
+from edgeclf.errors import ModelError
 from edgeclf.graph.channels import ChannelGraph
 from edgeclf.graph.float_network import FloatNetwork
 
@@ -38,7 +39,12 @@ def time_products(network: FloatNetwork, graph: ChannelGraph, context: StepConte
         as many; where there are none, of all of the kind, or of all. 1 everywhere where nothing could be timed.
     """
     file = ModelFile(export_candidate(network, context), "candidate.tflite")
-    return spread_times(graph, Examination(file, progress=context.progress).operators)
+    try:
+        operators = Examination(file, progress=context.progress).operators
+    except ModelError as error:
+        context.progress.info(f"layers were not timed, so channels go by multiply-accumulates: {error}")
+        operators = ()
+    return spread_times(graph, operators)
 
 
 def spread_times(graph: ChannelGraph, operators: tuple[OperatorTime, ...]) -> npt.NDArray[np.float64]:

@@ -109,7 +109,8 @@ def _ends(cutter: GraphCutter, number: int, tensor: int) -> tuple[int, ...]:
     # where the range begins at zero, a RELU may be left to the rounding
     if activation not in (_RELU, _RELU_1, _RELU6) and info.zero_point != limits.min:
         ends.append(int(limits.min))
-    if not (activation in (_RELU_1, _RELU6) or _ends_at_six(info, int(limits.max))):
+    upper = activation in (_RELU_1, _RELU6) or _ends_at_six(info, int(limits.max))
+    if not upper and info.zero_point != limits.max:  # what never is above zero
         ends.append(int(limits.max))
     return tuple(ends)
 
