@@ -125,7 +125,7 @@ def test_what_cannot_be_frozen_goes_over_a_saved_model() -> None:
 
 
 def dead_network(reaches: float) -> tuple[Any, Any]:
-    """Make a network, prepared and as it takes pixels: a layer with large weights is 0 but for values up to `reaches`."""
+    """Make a network, prepared and raw: a layer with large weights is 0 but for values up to `reaches`."""
     tf_keras = pytest.importorskip("tf_keras")
     from edgeclf.graph.float_network import FloatNetwork, InputSpec
     from edgeclf.graph.prepared_network import prepare_network
