@@ -31,7 +31,7 @@ from edgeclf.compression.steps.channel_choice import Widths, choose_channels, sm
 from edgeclf.compression.steps.criteria import CRITERIA
 from edgeclf.compression.steps.fine_tune import FineTuningData, automatic_batch, fine_tune, recent_statistics
 from edgeclf.compression.steps.goals import Goals
-from edgeclf.compression.steps.latency_goal import time_int8
+from edgeclf.compression.steps.latency_goal import CandidateTimer
 from edgeclf.compression.steps.memory_goal import count_activation_bytes, find_largest_for_memory
 from edgeclf.compression.steps.product_times import spread_times, time_products, with_times
 from edgeclf.compression.steps.scored_network import ScoredNetwork
@@ -297,14 +297,15 @@ def test_a_time_is_reached_as_measured(monkeypatch: pytest.MonkeyPatch) -> None:
     context = StepContext(original=network, data=data)
     timed: list[float] = []
 
-    def a_millisecond_for_a_million(network: FloatNetwork, context: StepContext) -> float:
+    def a_millisecond_for_a_million(self: CandidateTimer, network: FloatNetwork) -> float:
+        self.whole_ms = 1.0
         timed.append(trace_channels(network.model).macs() / 1e6)
         return timed[-1]
 
     # a processor of which every multiply-accumulate takes as long; times of this one differ from run to run
     monkeypatch.setattr(shrinking, "time_products", lambda network, graph, context: np.ones(len(graph.products)))
-    monkeypatch.setattr(latency_goal, "time_int8", a_millisecond_for_a_million)
-    whole = a_millisecond_for_a_million(network, context)
+    monkeypatch.setattr(CandidateTimer, "time", a_millisecond_for_a_million)
+    whole = CandidateTimer(context).time(network)
     # 16x16 pixels; patches of 27 and 9 * 64 values, and the head
     assert whole == (256 * (27 * 64 + 9 * 64 * 64) + 3 * 64) / 1e6
     settings = {"shrink_epochs": 0, "shrink_iterations": 1, "shrink_multiple": 4}
@@ -325,17 +326,18 @@ def test_a_time_is_reached_as_measured(monkeypatch: pytest.MonkeyPatch) -> None:
 @pytest.mark.slow
 @pytest.mark.alone
 def test_a_candidate_is_timed_on_this_machine() -> None:
-    times = []
-    for filters in (1, 512):
-        network = prepare_network(float_network(two_layers(filters)))
-        context = StepContext(original=network, data=colored_squares.dataset())
-        times.append(time_int8(network, context))
+    narrow, wide = (prepare_network(float_network(two_layers(filters))) for filters in (1, 512))
+    context = StepContext(original=wide, data=colored_squares.dataset())
+    for network in (narrow, wide):
         graph = trace_channels(network.model)
         found = time_products(network, graph, context)
         assert found.shape == (len(graph.products),)
         assert np.all(found > 0)
+    timer = CandidateTimer(context)
     # 67,000 times the work, whatever the processor and its other load
-    assert 0 < 2 * times[0] < times[1] < 10_000
+    assert 0 < timer.time(narrow) < 0.5
+    assert 0 < timer.whole_ms < 10_000
+    assert timer.time(wide) == pytest.approx(1, abs=0.5)
 
 
 def test_a_file_size_is_reached(tmp_path: Path) -> None:

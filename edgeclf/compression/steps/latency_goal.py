@@ -16,14 +16,55 @@ from edgeclf.compression.steps.goals import Goals
 from edgeclf.compression.steps.scored_network import ScoredNetwork
 from edgeclf.errors import InputError
 from edgeclf.graph.float_network import FloatNetwork
-from edgeclf.inference.engine import find_engine
+from edgeclf.inference.engine import Session, find_engine
 from edgeclf.measure.latency import burst, timed_call, warm_session
 from edgeclf.measure.machine import describe_machine
 from edgeclf.measure.stopwatch import percentiles, undisturbed
 
 CANDIDATES = 6
 """Networks that are timed between the whole one and the smallest one; each halves the rest of the search."""
-_SECONDS, _FEWEST, _MOST = 0.5, 20, 2000
+TURNS = 7
+"""In which a candidate and the whole network are timed."""
+_TURN_SECONDS, _FEWEST, _MOST = 0.15, 4, 600
+
+
+class CandidateTimer:
+    """Times candidates in turns with the whole network, since processors change their speed within a search.
+
+    On a shared machine the same int8 MobileNetV2 took 2.3 to 4 ms within hours: candidates that are timed one after the
+    other differ by when they were. The ratio of two networks does so less, and a time is that ratio of the least that
+    the whole network took.
+
+    Args:
+        context: for the export; its original is the whole network.
+
+    Attributes:
+        whole_ms: least median of a turn of the whole network so far, milliseconds.
+    """
+
+    def __init__(self, context: StepContext) -> None:
+        self._context = context
+        self._whole: Session | None = None
+        self.whole_ms = math.inf
+
+    def time(self, network: FloatNetwork) -> float:
+        """Export a network to int8 and time it with one thread, some two seconds: how often as long it takes as the
+        whole one."""
+        if self._whole is None:
+            self._whole = _open(self._context.original, self._context)
+        sessions, ratios = (_open(network, self._context), self._whole), []
+        with undisturbed():
+            calls = [int(np.clip(_TURN_SECONDS / warm_session(one)[2], _FEWEST, _MOST)) for one in sessions]
+            for _ in range(TURNS):
+                pairs = zip(sessions, calls, strict=True)
+                candidate, whole = (percentiles(burst(timed_call(one), count)).median for one, count in pairs)
+                self.whole_ms = min(self.whole_ms, whole)
+                ratios.append(candidate / whole)
+        return float(np.median(ratios))
+
+
+def _open(network: FloatNetwork, context: StepContext) -> Session:
+    return find_engine("litert").open(ModelFile(export_candidate(network, context), "candidate.tflite"), threads=1)
 
 
 def keep_measured(
@@ -58,6 +99,7 @@ def find_time_for_latency(
     scored: ScoredNetwork,
     target_ms: float,
     context: StepContext,
+    timer: CandidateTimer,
 ) -> int:
     """Bisect the time of the products between that of the whole network and of the smallest one.
 
@@ -66,7 +108,8 @@ def find_time_for_latency(
     Args:
         scored: the network, with the times of its products.
         target_ms: median milliseconds of the int8 model, one thread.
-        context: for the export.
+        context: for the progress.
+        timer: of candidates.
 
     Returns:
         the goal, nanoseconds, by which `choose_channels` finds the slowest network within `target_ms`; that of
@@ -81,8 +124,8 @@ def find_time_for_latency(
     def time_with(kept: npt.NDArray[np.bool_]) -> float:
         key = kept.tobytes()
         if key not in times:
-            times[key] = time_int8(scored.cut(kept), context)
-        return times[key]
+            times[key] = timer.time(scored.cut(kept))
+        return times[key] * timer.whole_ms
 
     low, high = scored.graph.nanoseconds(scored.choose_least()), scored.graph.nanoseconds()
     goal = low
@@ -109,13 +152,3 @@ def find_time_for_latency(
             if high - low < 0.01 * high:
                 break
     return goal
-
-
-def time_int8(network: FloatNetwork, context: StepContext) -> float:
-    """Export a network to int8 and time it with one thread, about a second: median milliseconds."""
-    content = export_candidate(network, context)
-    session = find_engine("litert").open(ModelFile(content, "candidate.tflite"), threads=1)
-    with undisturbed():
-        seconds = warm_session(session, _SECONDS)[2]
-        calls = int(np.clip(_SECONDS / seconds, _FEWEST, _MOST))
-        return percentiles(burst(timed_call(session), calls)).median

@@ -17,7 +17,7 @@ from edgeclf.compression.steps.criteria import find_criterion
 from edgeclf.compression.steps.criteria.criterion import Batches
 from edgeclf.compression.steps.fine_tune import FineTuningData, automatic_epochs, fine_tune
 from edgeclf.compression.steps.goals import Goals, count_goals
-from edgeclf.compression.steps.latency_goal import find_time_for_latency, keep_measured
+from edgeclf.compression.steps.latency_goal import CandidateTimer, find_time_for_latency, keep_measured
 from edgeclf.compression.steps.memory_goal import count_activation_bytes, find_largest_for_memory
 from edgeclf.compression.steps.product_times import time_products, with_times
 from edgeclf.compression.steps.scored_network import ScoredNetwork
@@ -49,7 +49,7 @@ def shrink(network: FloatNetwork, step: Shrink, context: StepContext) -> FloatNe
     model, graph = network.model, trace_shrinkable(network.model, step)
     whole, parameters = graph.macs(), network.model.count_params()
     widths, criterion = Widths(step.multiple, step.minimum), find_criterion(step.criterion)
-    epochs = automatic_epochs(step.training.epochs, data.steps, step.target_steps)
+    epochs, timer = automatic_epochs(step.training.epochs, data.steps, step.target_steps), CandidateTimer(context)
     goals, rounds, left, before, times = count_asked(graph, step), step.count_rounds(epochs), epochs, Goals(), None
     for number in range(1, rounds + 1):
         last = number == rounds
@@ -61,7 +61,7 @@ def shrink(network: FloatNetwork, step: Shrink, context: StepContext) -> FloatNe
         scores = criterion.score(model, graph, draw_batches(data.batches.split, network, context.seed))
         if number == 1 or last:
             scored = ScoredNetwork(network.with_model(model), graph, scores, widths)
-            goals = _find_goals(goals, step, number, scored, context)
+            goals = _find_goals(goals, step, number, scored, context, timer)
         kept = choose_channels(graph, scores, goals.on_the_way(before, number / rounds), widths)
         if kept.all() and not last:
             continue
@@ -100,6 +100,7 @@ def _find_goals(
     number: int,
     scored: ScoredNetwork,
     context: StepContext,
+    timer: CandidateTimer,
 ) -> Goals:
     """Return the goals of a time or a size, as candidates of this round have them.
 
@@ -116,7 +117,7 @@ def _find_goals(
             number,
             # as many as the network has are no goal
             lambda goal: goal.shape == () and 0 < int(goal) < most,
-            lambda: np.asarray(find_time_for_latency(scored, target_ms, context), np.int64),
+            lambda: np.asarray(find_time_for_latency(scored, target_ms, context, timer), np.int64),
         )
         goals = replace(goals, nanoseconds=int(kept))
         held = f"target_latency {step.target_latency:g} ms: the network takes no longer on this machine"
