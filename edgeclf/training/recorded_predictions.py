@@ -29,7 +29,7 @@ _HASH_BYTES = 4 * 64
 """Of a content hash, as NumPy stores its 64 characters."""
 _SMALL_PARTS = 1_000_000
 """Bytes for the rest of a file: names of classes, how views are drawn, and the headers of all parts."""
-MOST_BYTES = 2 * 1024**3
+_MOST_BYTES = 2 * 1024**3
 """Of a recorded file, unpacked: 50 million images of ten classes."""
 _DAMAGE = (
     OSError, ValueError, EOFError, LookupError, MemoryError, RuntimeError, zipfile.BadZipFile, zlib.error,
@@ -148,10 +148,10 @@ def check_size(images: int, classes: int, views: int) -> None:
         InputError: there are too many.
     """
     size = images * (4 * classes * (views + 1) + _HASH_BYTES) + _SMALL_PARTS
-    if size > MOST_BYTES:
+    if size > _MOST_BYTES:
         raise InputError(
             f"teacher_views {views} of {images:,} images and {classes:,} classes take {size:,} bytes, expected at most "
-            f"{MOST_BYTES:,}; choose fewer"
+            f"{_MOST_BYTES:,}; choose fewer"
         )
 
 
@@ -170,8 +170,8 @@ def read_predictions(path: Path) -> RecordedPredictions:
                 f"{path}: expected recorded predictions with the arrays {', '.join(expected)}, got "
                 f"{show_names(tuple(sizes))}"
             )
-        if sum(sizes.values()) > MOST_BYTES:
-            raise InputError(f"{path}: unpacks to {sum(sizes.values()):,} bytes, at most {MOST_BYTES:,} are read")
+        if sum(sizes.values()) > _MOST_BYTES:
+            raise InputError(f"{path}: unpacks to {sum(sizes.values()):,} bytes, at most {_MOST_BYTES:,} are read")
         with np.load(path, allow_pickle=False) as stored:
             classes, contents, probabilities = (stored[name] for name in _PARTS)
             recipe, of_views = (stored[name] if name in expected else None for name in _VIEWS)
