@@ -162,7 +162,7 @@ def quantize_observed(
     else:
         clip_weights(editor)
     chosen = {**chosen, editor.graph.input_indices[0]: (0.0, observed.input_max)}
-    editor.set_ranges(raise_narrow_ranges(parse(editor.pack()), chosen, levels))
+    editor.set_ranges(raise_narrow_ranges(editor.graph, chosen, levels))
     kept = policy.float_nodes(editor.graph)
     return quantize(editor.pack(), kept)
 

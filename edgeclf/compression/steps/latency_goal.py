@@ -16,16 +16,11 @@ from edgeclf.compression.steps.goals import Goals
 from edgeclf.compression.steps.scored_network import ScoredNetwork
 from edgeclf.errors import InputError
 from edgeclf.graph.float_network import FloatNetwork
-from edgeclf.inference.engine import Session, find_engine
-from edgeclf.measure.latency import burst, timed_call, warm_session
 from edgeclf.measure.machine import describe_machine
-from edgeclf.measure.stopwatch import percentiles, undisturbed
+from edgeclf.measure.speed import measure_speed
 
 CANDIDATES = 6
 """Networks that are timed between the whole one and the smallest one; each halves the rest of the search."""
-TURNS = 7
-"""In which a candidate and the whole network are timed."""
-_TURN_SECONDS, _FEWEST, _MOST = 0.15, 4, 600
 
 
 class CandidateTimer:
@@ -39,32 +34,24 @@ class CandidateTimer:
         context: for the export; its original is the whole network.
 
     Attributes:
-        whole_ms: least median of a turn of the whole network so far, milliseconds.
+        whole_ms: least median of the whole network so far, milliseconds.
     """
 
     def __init__(self, context: StepContext) -> None:
         self._context = context
-        self._whole: Session | None = None
+        self._whole: ModelFile | None = None
         self.whole_ms = math.inf
 
     def time(self, network: FloatNetwork) -> float:
-        """Export a network to int8 and time it with one thread, some two seconds: how often as long it takes as the
-        whole one."""
+        """Export a network to int8 and time it with one thread: how often as long it takes as the whole one."""
         if self._whole is None:
-            self._whole = _open(self._context.original, self._context)
-        sessions, ratios = (_open(network, self._context), self._whole), []
-        with undisturbed():
-            calls = [int(np.clip(_TURN_SECONDS / warm_session(one)[2], _FEWEST, _MOST)) for one in sessions]
-            for _ in range(TURNS):
-                pairs = zip(sessions, calls, strict=True)
-                candidate, whole = (percentiles(burst(timed_call(one), count)).median for one, count in pairs)
-                self.whole_ms = min(self.whole_ms, whole)
-                ratios.append(candidate / whole)
-        return float(np.median(ratios))
+            self._whole = self._export(self._context.original)
+        found = measure_speed(self._export(network), self._whole)
+        self.whole_ms = min(self.whole_ms, found.float32_median_ms)
+        return 1 / found.times_as_fast
 
-
-def _open(network: FloatNetwork, context: StepContext) -> Session:
-    return find_engine("litert").open(ModelFile(export_candidate(network, context), "candidate.tflite"), threads=1)
+    def _export(self, network: FloatNetwork) -> ModelFile:
+        return ModelFile(export_candidate(network, self._context), "candidate.tflite")
 
 
 def keep_measured(
