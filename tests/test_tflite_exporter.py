@@ -230,3 +230,30 @@ def test_quantization_aware_training_leaves_layers_that_are_0_a_range() -> None:
     for image in IMAGES:
         tensor = image[None].astype(np.float32)
         np.testing.assert_allclose(session.run(tensor), pixels(tensor), atol=0.05)
+
+
+def test_networks_that_compute_nan_are_refused_without_images_too() -> None:
+    from edgeclf.artifact.provenance import Provenance
+    from edgeclf.compression.export.model_writer import package_model
+
+    network, _ = dead_network(1.0)
+    kernel, bias = network.model.get_layer("behind").get_weights()
+    network.model.get_layer("behind").set_weights([kernel * np.nan, bias])
+    content = TFLite("float32").export(network, context(network)).content
+    with pytest.raises(ModelError, match="computes NaN or infinite values on drawn pictures"):
+        package_model(content, labels=tuple("abc"), provenance=Provenance(), description="broken")
+
+
+def test_a_part_of_a_graph_that_a_runtime_refuses_is_named() -> None:
+    from edgeclf.artifact.tflite_editor import TfliteEditor
+    from edgeclf.compression.export.converter import float_graph
+    from edgeclf.compression.export.graph_parts import PartwiseRun
+
+    network, _ = dead_network(1.0)
+    editor = TfliteEditor(float_graph(network))
+    convolution = editor.graph.operators[0]
+    kernel = editor.graph.tensors[convolution.inputs[1]]
+    editor.unpacked.subgraphs[0].tensors[kernel.index].shape = [4, 3, 3, 5]
+    run = PartwiseRun(editor, np.zeros((2, 1, 8, 8, 3), np.float32))
+    with pytest.raises(ModelError, match="the part of the graph that computes '.*first.*CONV_2D"):
+        run.advance(1)

@@ -3,7 +3,7 @@ quantize, prune and cluster it.
 
 A pure scale such as `Rescaling(1/255)` costs nothing in an integer graph: it is the input tensor's own quantization
 (scale 1/255, zero point 0 for uint8). A scaling with an offset becomes a frozen 1x1 depthwise convolution, which every
-tool knows.
+tool knows; int8 and int4 files carry most of these as the input's quantization, too (`export.input_offset`).
 """
 
 from __future__ import annotations

@@ -83,7 +83,8 @@ def real_weights(tensor: TensorInfo) -> npt.NDArray[np.float64]:
     if not len(tensor.scales):
         return values
     shape = [1] * values.ndim
-    shape[tensor.axis] = -1
+    if len(tensor.scales) > 1:
+        shape[tensor.axis] = -1
     scales, zeros = (np.asarray(x, np.float64) for x in (tensor.scales, tensor.zero_points))
     return (values - zeros.reshape(shape if len(zeros) > 1 else ())) * (
         scales.reshape(shape) if len(scales) > 1 else scales[0]

@@ -46,7 +46,7 @@ class PartwiseRun:
             # what computes from constants alone is computed with what reads it
             part = [number for number in range(self._place, place) if not self._cutter.is_constant(number)]
             if part:
-                self._stored |= self._compute(self._cutter.cut(part))
+                self._stored |= self._compute(self._cutter.cut(part), self._describe(part))
             self._place = place
         needed = read_later(self._graph, place)
         self._stored = {index: values for index, values in self._stored.items() if index in needed}
@@ -76,8 +76,15 @@ class PartwiseRun:
         mean = np.add.reduce(values, axis=0, dtype=np.int64 if integers else np.float64) / len(values)
         return np.asarray((mean - info.zero_point) * np.float64(info.scale) if info.scale else mean, np.float64)
 
-    def _compute(self, cut: Cut) -> dict[int, npt.NDArray[Any]]:
-        file = ModelFile(cut.content, "a part of the graph")
+    def _describe(self, part: list[int]) -> str:
+        """Name what a part of the graph computes, for the refusal of a runtime."""
+        first, last = (self._graph.operators[number] for number in (part[0], part[-1]))
+        result = self._graph.tensors[last.outputs[0]].name
+        name = last.name if len(part) == 1 else f"{first.name} to {last.name}"
+        return f"the part of the graph that computes {result!r:.100} ({name})"
+
+    def _compute(self, cut: Cut, described: str) -> dict[int, npt.NDArray[Any]]:
+        file = ModelFile(cut.content, described)
         given = [self._stored[index] for index in cut.inputs]
         tensors = [file.graph.tensors[place] for place in cut.result_places]
         made = [np.empty((self._images, *tensor.shape), tensor.dtype) for tensor in tensors]

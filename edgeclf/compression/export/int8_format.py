@@ -16,6 +16,7 @@ from edgeclf.compression.export.bias_correction import correct_biases
 from edgeclf.compression.export.calibration import spanning_images
 from edgeclf.compression.export.equalization import equalize
 from edgeclf.compression.export.graph_queries import activations, weighted_operators
+from edgeclf.compression.export.input_offset import fold_scaling, move_offset, scaled_range
 from edgeclf.compression.export.observation import FloatObservation, observe_ranges, pixel_feeder
 from edgeclf.compression.export.policy import EVERYTHING, QuantizationPolicy
 from edgeclf.compression.export.range_choice import choose_ranges, clip_weights
@@ -65,7 +66,7 @@ def observe(
     images = spanning_images(images)
     editor = TfliteEditor(float_graph(network))
     highest = network.input_max * editor.remove_input_scaling()
-    content, feed = editor.pack(), pixel_feeder(highest)
+    content, feed = move_offset(editor.pack(), highest), pixel_feeder(highest)
     if equalized:
         content = equalize(content, images, feed)
     graph = parse(content)
@@ -161,7 +162,8 @@ def quantize_observed(
         chosen = {int(index): (float(low), float(high)) for index, low, high in ends}
     else:
         clip_weights(editor)
-    chosen = {**chosen, editor.graph.input_indices[0]: (0.0, observed.input_max)}
+    (entry,), highest = editor.graph.input_indices, observed.input_max
+    chosen = {**chosen, entry: (0.0, highest), **scaled_range(editor, highest)}
     editor.set_ranges(raise_narrow_ranges(editor.graph, chosen, levels))
     kept = policy.float_nodes(editor.graph)
     return quantize(editor.pack(), kept)
@@ -195,14 +197,15 @@ def with_io(quantized: bytes, io: str, input_max: float) -> Converted:
     """Give an integer graph with float input and output those of type `io`."""
     from edgeclf.compression.export.converter import change_io
 
-    editor = SourceEditor(quantized)
     if io != "float32":
+        editor = SourceEditor(fold_scaling(quantized))
         (entry,) = editor.graph.input_indices
         if all(op.name == "QUANTIZE" for op in editor.graph.consumers(entry)):
-            return Converted(change_io(quantized, io))
+            return Converted(change_io(editor.content, io))
         # a layer in float reads the pixels: what the quantization of the input stands for is computed in front of it
         editor.convert_entry(io, input_max / 255)
         return Converted(change_io(editor.pack(), io, entry=False))
+    editor = SourceEditor(quantized)
     if editor.scale_input(255 / input_max):
         return Converted(editor.pack())
     return Converted(quantized, (0.0, input_max))

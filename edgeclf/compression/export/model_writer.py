@@ -58,7 +58,8 @@ def package_model(
         features: arrays of the feature space that `provenance.probabilities` describes.
 
     Raises:
-        ModelError: `content` is no image classifier, is packaged already, or the labels do not fit its classes.
+        ModelError: `content` is no image classifier, is packaged already, computes NaN, or the labels do not fit its
+            classes.
         RunFailedError: the finished file does not compute what `content` computes.
     """
     editor = TfliteEditor(_without_archive(content))
@@ -70,6 +71,11 @@ def package_model(
     given = None if provenance.input_range is None else Normalization.from_range(*provenance.input_range)
     images = [sample_image(i, shape.height, shape.width) for i in range(CANDIDATES)]
     outputs = _run(editor.content, shape, given, images)
+    if not np.isfinite(outputs).all():
+        raise ModelError(
+            "the network computes NaN or infinite values on drawn pictures: its weights are wrong, or its "
+            "input range; take a network whose training did not diverge, or see --normalize"
+        )
     step = 1 if np.issubdtype(outputs.dtype, np.integer) else FLOAT_STEP
     complete = dataclasses.replace(
         provenance,

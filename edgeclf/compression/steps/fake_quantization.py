@@ -19,7 +19,7 @@ from edgeclf.compression.step import StepContext
 from edgeclf.compression.steps.fine_tune import FineTuningData, automatic_epochs, copy_model, fine_tune
 from edgeclf.errors import InputError
 from edgeclf.graph.float_network import FloatNetwork, Invariants
-from edgeclf.graph.inner_scaling import is_input_scaling
+from edgeclf.graph.inner_scaling import PREPARED_SCALING, is_input_scaling, whole_steps
 from edgeclf.graph.private_apis import (
     activation_quantizers,
     freeze,
@@ -64,7 +64,7 @@ def train_quantized(network: FloatNetwork, step: QuantizeAware, context: StepCon
     widen_empty_ranges(model)
     if network.invariants.clusters is not None:
         model = strip_cluster_preservation(model)
-    _fix_input_range(model, network.input_max)
+    _fix_input_ranges(model, network.input_max)
     for layer in model.layers:
         if is_input_quantizer(layer):
             # The automatic name counts up with each network of the process, and would make each file another one. Last
@@ -128,7 +128,7 @@ def start_ranges(model: Any, network: FloatNetwork, images: npt.NDArray[np.uint8
                 low, most = spans[name, kind]
                 quantizer["min_var"].assign(min(low, 0.0))
                 quantizer["max_var"].assign(max(most, 0.0))
-    _fix_input_range(model, high)
+    _fix_input_ranges(model, high)
 
 
 def widen_empty_ranges(model: Any) -> None:
@@ -192,8 +192,24 @@ def _start_weights(wrapper: Any) -> None:
         quantizer["max_var"].assign(peak)
 
 
-def _fix_input_range(model: Any, high: float) -> None:
+def _fix_input_ranges(model: Any, high: float) -> None:
+    """Set the range of the pixels, and that behind edgeclf's own scaling, whose offset becomes whole steps of them.
+
+    So the int8 model needs no layer for the scaling (see `export.input_offset`); half a step at most is for the
+    training to level out.
+    """
     for layer in model.layers:
         if is_input_quantizer(layer):
             layer.quantizer_vars["min_var"].assign(0.0)
             layer.quantizer_vars["max_var"].assign(high)
+        elif layer.name == PREFIX + PREPARED_SCALING and isinstance(layer.layer, tf_keras.layers.DepthwiseConv2D):
+            # TFMOT puts a rounded tensor in the place of the layer's own kernel
+            ((kernel, _),), bias = weight_quantizers(layer), layer.layer.bias
+            found = whole_steps(np.asarray(kernel).reshape(-1), np.asarray(bias), high)
+            if found is None:
+                continue
+            step, zero = found
+            layer.layer.bias.assign(np.full(bias.shape, -zero * step, np.float32))
+            for _, quantizer in activation_quantizers(layer):
+                quantizer["min_var"].assign(-zero * step)
+                quantizer["max_var"].assign((255 - zero) * step)
