@@ -67,3 +67,13 @@ def test_halves_that_disagree_are_reported() -> None:
     assert (worst, where) == (3.0, "y")
     assert "disagree by a factor of 3.0" in findings[0]
     assert compare_halves(("x",), lows[:, :1], highs[:, :1])[2] == ()
+
+
+def test_one_odd_image_among_many_does_not_make_the_halves_disagree() -> None:
+    """Ranges are set without the most extreme 1 % of the images, and halves compared so."""
+    lows, highs = np.zeros((400, 1), np.float32), np.ones((400, 1), np.float32)
+    highs[7] = 50.0
+    assert compare_halves(("x",), lows, highs) == (1.0, "x", ())
+    assert compare_halves(("x",), lows[:60], highs[:60])[0] == 50.0
+    highs[1::2] = 2.0
+    assert compare_halves(("x",), lows, highs)[0] == 2.0

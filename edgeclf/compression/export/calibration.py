@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -12,6 +13,8 @@ from edgeclf.errors import InputError
 from edgeclf.records import Record
 
 FEW_IMAGES = 100
+FEWEST_FOR_EXTREMES = 100
+"""Images below whose number none is left out as extreme."""
 HALVES_AGREE = 1.5
 """Ranges of the two halves that differ by more than this factor are reported."""
 
@@ -133,10 +136,26 @@ def spanning_images(images: npt.NDArray[np.uint8] | None) -> npt.NDArray[np.uint
     return full_range(np.asarray(images))
 
 
+def ends_without_extremes(
+    lows: npt.NDArray[np.float32], highs: npt.NDArray[np.float32]
+) -> tuple[npt.NDArray[np.floating[Any]], npt.NDArray[np.floating[Any]]]:
+    """Return the lowest and highest value of each activation, [T] each, without the most extreme 1 % of the images.
+
+    A single odd image would else decide how coarse the steps of all others are.
+
+    Args:
+        lows: float32[n, T], smallest value of each image.
+        highs: float32[n, T], largest.
+    """
+    if len(lows) < FEWEST_FOR_EXTREMES:
+        return lows.min(axis=0), highs.max(axis=0)
+    return np.percentile(lows, 1, axis=0), np.percentile(highs, 99, axis=0)
+
+
 def compare_halves(
     names: Sequence[str], lows: npt.NDArray[np.float32], highs: npt.NDArray[np.float32]
 ) -> tuple[float | None, str | None, tuple[str, ...]]:
-    """Compare the activations' ranges on two disjoint halves of the calibration images.
+    """Compare the activations' ranges, without extremes, on two disjoint halves of the calibration images.
 
     Args:
         names: of the T tensors.
@@ -148,7 +167,8 @@ def compare_halves(
     """
     if len(lows) < 4 or not names:
         return None, None, ()
-    spans = [highs[part::2].max(0) - np.minimum(lows[part::2].min(0), 0) for part in (0, 1)]
+    ends = [ends_without_extremes(lows[part::2], highs[part::2]) for part in (0, 1)]
+    spans = [high - np.minimum(low, 0) for low, high in ends]
     ratio = np.maximum(spans[0], spans[1]) / np.maximum(np.minimum(spans[0], spans[1]), 1e-9)
     worst = int(np.argmax(ratio))
     findings: tuple[str, ...] = ()
