@@ -211,6 +211,32 @@ def enlarged_input() -> bytes:
     return plant.pack()
 
 
+def scaled_input() -> bytes:
+    """Behind the conversion of the pixels of the zoo's `clothing`: a depthwise convolution that changes none."""
+    plant = Plant(whole(locate_model("clothing").read_bytes()))
+    made = int(plant.graph.operators[0].outputs[0])
+    (scale,), channels = plant.graph.tensors[made].quantization.scale, 3
+
+    def constant(values: np.ndarray, kind: int, scales: Sequence[float]) -> int:
+        steps = schema.QuantizationParametersT()
+        steps.scale, steps.quantizedDimension = np.asarray(scales, np.float32), values.ndim - 1
+        steps.zeroPoint = np.zeros(channels, np.int64)
+        kept = {"shape": list(values.shape), "shapeSignature": None, "type": kind, "quantization": steps}
+        return plant.add_tensor(made, buffer=plant.add_buffer(values), **kept)
+
+    weights = np.full((1, 1, 1, channels), 127, np.int8)
+    kernel = constant(weights, schema.TensorType.INT8, [1 / 127] * channels)
+    bias = constant(np.zeros(channels, np.int32), schema.TensorType.INT32, [float(scale) / 127] * channels)
+    options = schema.DepthwiseConv2DOptionsT()
+    options.padding, options.depthMultiplier = schema.Padding.VALID, 1
+    options.strideH = options.strideW = options.dilationHFactor = options.dilationWFactor = 1
+    again = plant.add_tensor(made)
+    plant.redirect(1, made, again)
+    plant.add_operator(1, "DEPTHWISE_CONV_2D", [made, kernel, bias], again, options)
+    plant.model.operatorCodes[-1].version = 3  # int8
+    return plant.pack()
+
+
 def lossy_layer() -> bytes:
     """One layer's weights rounded to three steps; the others stay as they are."""
     plant = Plant(sound_int8())
@@ -231,6 +257,7 @@ PLANTED = {
     "outputs-that-nobody-reads": unread_outputs,
     "clipped-ranges": clipped_ranges,
     "input-larger-than-needed": enlarged_input,
+    "input-scaling-as-a-layer": scaled_input,
 }
 """By the cause that must be named; each needs the file alone. `lossy_layer`, small photos and threads need more."""
 SOUND = {

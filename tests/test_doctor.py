@@ -6,6 +6,7 @@ import dataclasses
 import io
 import re
 from pathlib import Path
+from typing import Any
 
 import cv2
 import numpy as np
@@ -32,6 +33,7 @@ from edgeclf.doctor.findings import (
     duplicate_constants,
     float_islands,
     float_weights,
+    input_scaling,
     large_input,
     outside_delegate,
     slow_kernels,
@@ -58,6 +60,7 @@ TIMED = (
     "zeros-that-no-kernel-uses",
     "int4-kernels",
     "int16-kernels",
+    "input-scaling-as-a-layer",
 )
 """Found by the time that something takes; the others by what lies in the file, or by what it computes."""
 
@@ -341,6 +344,10 @@ DECIDED: dict[str, tuple[list[Finding], list[Finding]]] = {
         # 32 pixels hold 25, and 24 are too few
         large_input.decide(160, 400.0, 3.6) + large_input.decide(32, 25.0, 5.0) + large_input.decide(22, 17.0, 5.0),
     ),
+    "input-scaling-as-a-layer": (
+        input_scaling.decide(0.08, 140.0, "RUN"),
+        input_scaling.decide(0.02, 4.0, "RUN"),
+    ),
     "clipped-ranges": (
         clipped_ranges.decide(clipped_ranges.Clipping("t", 0.2, 3, 0.1, 100), "the images", "RUN"),
         clipped_ranges.decide(clipped_ranges.Clipping("t", 0.2, 3, 0.125, 8), "the samples", "RUN"),  # one picture
@@ -433,3 +440,16 @@ def test_bad_input_is_one_line(tmp_path: Path, photos: Path) -> None:
     assert done.stderr.count("\n") == 1
     (tmp_path / "cut.tflite").write_bytes(sound_int8()[:5000])
     assert edgeclf(tmp_path, "inspect", "cut.tflite", "--doctor").exit_code == 2
+
+
+def test_only_a_scaling_that_a_quantization_can_carry_is_needless() -> None:
+    sound, planted = GraphCutter(sound_int8()), GraphCutter(PLANTED["input-scaling-as-a-layer"]())
+    assert input_scaling.find_needless(sound) is None
+    assert input_scaling.find_needless(planted) == 1
+
+    def change_first(model: Any, tensors: Any, names: Any) -> None:
+        kernel = model.subgraphs[0].tensors[int(model.subgraphs[0].operators[1].inputs[1])]
+        kernel.quantization.scale = np.array([1, 0.9, 1], np.float32) / 127
+
+    uneven = planted.cut(range(len(planted.graph.operators)), change_first).content
+    assert input_scaling.find_needless(GraphCutter(uneven)) is None

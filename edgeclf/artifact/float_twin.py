@@ -89,15 +89,10 @@ def real_values(tensor: TensorInfo) -> npt.NDArray[np.float32]:
     Raises:
         ModelError: its numbers cannot be read, or there are too many.
     """
-    values = tensor.values() if tensor.elements <= _LARGEST else None
+    values = tensor.real_values() if tensor.elements <= _LARGEST else None
     if values is None:
         raise ModelError(f"the constant {tensor.name} of {tensor.dtype} cannot be turned into float32")
-    shape = [1] * len(tensor.shape)
-    if len(tensor.scales) > 1:
-        shape[tensor.axis] = -1
-    scales = tensor.scales.astype(np.float64).reshape(shape)
-    zeros = tensor.zero_points.reshape(shape) if len(tensor.zero_points) == len(tensor.scales) else 0
-    return np.asarray((values.astype(np.float64) - zeros) * scales, np.float32).reshape(tensor.shape)
+    return values.astype(np.float32)
 
 
 def _drop_conversions(graph: Any, names: Sequence[str]) -> None:

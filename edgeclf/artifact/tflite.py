@@ -82,6 +82,20 @@ class TensorInfo:
             return None
         return np.frombuffer(self.data, np.dtype(self.dtype).newbyteorder("<")).reshape(self.shape)
 
+    def real_values(self) -> npt.NDArray[np.float64] | None:
+        """Return the constant as the real numbers that it stands for, float64 of `shape`; None as for `values`."""
+        values = self.values()
+        if values is None:
+            return None
+        real = values.astype(np.float64)
+        if not len(self.scales):
+            return real
+        shape = [1] * len(self.shape)
+        if len(self.scales) > 1:
+            shape[self.axis] = -1
+        zeros = self.zero_points.reshape(shape) if len(self.zero_points) == len(self.scales) else 0
+        return np.asarray((real - zeros) * self.scales.astype(np.float64).reshape(shape)).reshape(self.shape)
+
 
 @dataclass(frozen=True)
 class OperatorInfo:

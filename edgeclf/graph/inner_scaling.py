@@ -5,7 +5,6 @@ from __future__ import annotations
 from typing import Any
 
 import numpy as np
-import numpy.typing as npt
 
 from edgeclf.graph.private_apis import all_layers, entering, following
 
@@ -16,8 +15,6 @@ PREPARED_SCALING = "edgeclf_scaling"
 _SCALING = frozenset({"Rescaling", "Normalization"})
 _ARITHMETIC = frozenset({"Add", "Subtract", "Multiply", "TrueDivide", "Divide", "Negative"})
 """Operations of Keras 3; its layers of these names are others."""
-_EQUAL = 1e-5
-"""Relative difference between the numbers of channels that count as one."""
 
 
 def unfreeze(model: Any) -> None:
@@ -47,28 +44,6 @@ def is_reversal(layer: Any) -> bool:
     if len(weights) != 1 or tuple(weights[0].shape) != (1, 1, 3, 3):
         return False
     return np.array_equal(np.asarray(weights[0])[0, 0], np.eye(3)[::-1])
-
-
-def whole_steps(
-    scales: npt.NDArray[np.floating[Any]], offsets: npt.NDArray[np.floating[Any]], input_max: float
-) -> tuple[float, int] | None:
-    """Return the step of a pixel value behind a scaling, and the pixel value that stands nearest to 0 there.
-
-    They are the quantization of an 8-bit input that needs no such layer; its offset is then a whole number of steps.
-
-    Args:
-        scales: float[C], what each channel is multiplied by.
-        offsets: float[C], what is added to it after that.
-        input_max: what pixel value 255 is in front of the scaling.
-
-    Returns:
-        None: no pixel value stands near 0, or channels differ.
-    """
-    step, offset = float(scales[0]) * input_max / 255, float(offsets[0])
-    if step <= 0 or not (np.allclose(scales, scales[0], _EQUAL, 0) and np.allclose(offsets, offset, _EQUAL, 0)):
-        return None
-    zero = round(-offset / step)
-    return (step, zero) if 0 <= zero <= 255 else None
 
 
 def scales_input(model: Any) -> bool:

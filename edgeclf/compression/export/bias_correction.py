@@ -78,14 +78,5 @@ def response(
 
 
 def real_weights(tensor: TensorInfo) -> npt.NDArray[np.float64]:
-    """Return a constant as the real numbers that it stands for: float64 of the tensor's shape."""
-    values = np.asarray(tensor.values(), np.float64)
-    if not len(tensor.scales):
-        return values
-    shape = [1] * values.ndim
-    if len(tensor.scales) > 1:
-        shape[tensor.axis] = -1
-    scales, zeros = (np.asarray(x, np.float64) for x in (tensor.scales, tensor.zero_points))
-    return (values - zeros.reshape(shape if len(zeros) > 1 else ())) * (
-        scales.reshape(shape) if len(scales) > 1 else scales[0]
-    )
+    """Return a constant that is there as the real numbers that it stands for: float64 of the tensor's shape."""
+    return np.asarray(tensor.real_values(), np.float64)

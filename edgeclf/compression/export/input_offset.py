@@ -8,15 +8,12 @@ the int8 graph that layer returns the integers that it gets, and is left out.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-
 import numpy as np
 import numpy.typing as npt
 
+from edgeclf.artifact.entry_scaling import EntryScaling, find_entry_scaling
 from edgeclf.artifact.tflite import OperatorInfo, TfliteModel
 from edgeclf.artifact.tflite_editor import TfliteEditor
-from edgeclf.compression.export.bias_correction import real_weights
-from edgeclf.graph.inner_scaling import whole_steps
 
 Range = tuple[float, float]
 _PADDING = ("PAD", "MIRROR_PAD")
@@ -26,58 +23,6 @@ _WHOLE = 1e-3
 """Distance from a whole number of steps that counts as none."""
 _SAME_INTEGER = 0.25
 """Distance from an integer at which every way of rounding returns that integer."""
-
-
-@dataclass(frozen=True)
-class EntryScaling:
-    """The layer at the front of a graph that scales what enters.
-
-    Attributes:
-        place: number of its operator.
-        result: number of the tensor that it makes.
-        constant: number of the tensor of its offsets.
-        scales: float64[C], what each channel is multiplied by.
-        offsets: float64[C], what is added to it after that.
-        subtracts: whether the constant is what is subtracted instead.
-    """
-
-    place: int
-    result: int
-    constant: int
-    scales: npt.NDArray[np.float64]
-    offsets: npt.NDArray[np.float64]
-    subtracts: bool = False
-
-
-def find_entry_scaling(editor: TfliteEditor, entry: int) -> EntryScaling | None:
-    """Find the 1x1 depthwise convolution, or the addition or subtraction of a constant, that alone reads a tensor.
-
-    Args:
-        editor: of the graph, float or int8, without edits that moved operators.
-        entry: number of the tensor.
-
-    Returns:
-        None: there is none.
-    """
-    graph = editor.graph
-    readers = graph.consumers(entry)
-    if len(readers) != 1 or readers[0].outputs[0] in graph.output_indices:
-        return None
-    (op,), channels = readers, graph.tensors[entry].shape[-1]
-    place = graph.operators.index(op)
-    constants = [index for index in op.inputs if index >= 0 and graph.tensors[index].values() is not None]
-    if editor.fused_activation(place) != "NONE":
-        return None
-    numbers = [real_weights(graph.tensors[index]) for index in constants]
-    if op.name == "DEPTHWISE_CONV_2D" and len(numbers) == 2 and numbers[0].shape == (1, 1, 1, channels):
-        if (op.options["stride_h"], op.options["stride_w"]) != (1, 1):
-            return None
-        return EntryScaling(place, op.outputs[0], constants[1], numbers[0].reshape(-1), numbers[1])
-    subtracts = op.name == "SUB"
-    if (op.name == "ADD" or (subtracts and op.inputs[0] == entry)) and len(numbers) == 1 and numbers[0].size == 1:
-        offsets = numbers[0].reshape(-1) * (-1 if subtracts else 1)
-        return EntryScaling(place, op.outputs[0], constants[0], np.ones(1), offsets, subtracts)
-    return None
 
 
 def move_offset(content: bytes, input_max: float) -> bytes:
@@ -91,8 +36,8 @@ def move_offset(content: bytes, input_max: float) -> bytes:
         `content` itself where there is no such scaling, or something behind it has no bias to take the difference.
     """
     editor = TfliteEditor(content)
-    found = find_entry_scaling(editor, editor.graph.input_indices[0])
-    steps = None if found is None else whole_steps(found.scales, found.offsets, input_max)
+    found = _find_scaling(editor, editor.graph.input_indices[0])
+    steps = None if found is None else found.whole_steps(input_max / 255)
     if found is None or steps is None:
         return content
     whole = -steps[0] * steps[1]
@@ -115,8 +60,8 @@ def scaled_range(editor: TfliteEditor, input_max: float) -> dict[int, Range]:
         editor: of the float graph.
         input_max: what pixel value 255 is when it enters.
     """
-    found = find_entry_scaling(editor, editor.graph.input_indices[0])
-    steps = None if found is None else whole_steps(found.scales, found.offsets, input_max)
+    found = _find_scaling(editor, editor.graph.input_indices[0])
+    steps = None if found is None else found.whole_steps(input_max / 255)
     if found is None or steps is None:
         return {}
     step, zero = steps
@@ -137,7 +82,7 @@ def fold_scaling(content: bytes) -> bytes:
     if len(readers) != 1 or readers[0].name != "QUANTIZE":
         return content
     inner = graph.tensors[readers[0].outputs[0]]
-    found = find_entry_scaling(editor, inner.index)
+    found = _find_scaling(editor, inner.index)
     result = None if found is None else graph.tensors[found.result]
     if found is None or result is None or {inner.dtype, result.dtype} != {"int8"} or not (inner.scale and result.scale):
         return content
@@ -149,6 +94,11 @@ def fold_scaling(content: bytes) -> bytes:
     main.operators[graph.operators.index(readers[0])].outputs = np.asarray([found.result], np.int32)
     del main.operators[found.place]
     return editor.pack()
+
+
+def _find_scaling(editor: TfliteEditor, entry: int) -> EntryScaling | None:
+    found = find_entry_scaling(editor.graph, entry)
+    return None if found is None or editor.fused_activation(found.place) != "NONE" else found
 
 
 def _shift_biases(graph: TfliteModel, tensor: int, shift: float) -> dict[int, npt.NDArray[np.float32]] | None:

@@ -15,11 +15,12 @@ import numpy.typing as npt
 import tensorflow_model_optimization as tfmot
 import tf_keras
 
+from edgeclf.artifact.entry_scaling import whole_steps
 from edgeclf.compression.step import StepContext
 from edgeclf.compression.steps.fine_tune import FineTuningData, automatic_epochs, copy_model, fine_tune
 from edgeclf.errors import InputError
 from edgeclf.graph.float_network import FloatNetwork, Invariants
-from edgeclf.graph.inner_scaling import PREPARED_SCALING, is_input_scaling, whole_steps
+from edgeclf.graph.inner_scaling import PREPARED_SCALING, is_input_scaling
 from edgeclf.graph.private_apis import (
     activation_quantizers,
     freeze,
@@ -205,7 +206,7 @@ def _fix_input_ranges(model: Any, high: float) -> None:
         elif layer.name == PREFIX + PREPARED_SCALING and isinstance(layer.layer, tf_keras.layers.DepthwiseConv2D):
             # TFMOT puts a rounded tensor in the place of the layer's own kernel
             ((kernel, _),), bias = weight_quantizers(layer), layer.layer.bias
-            found = whole_steps(np.asarray(kernel).reshape(-1), np.asarray(bias), high)
+            found = whole_steps(np.asarray(kernel).reshape(-1), np.asarray(bias), high / 255)
             if found is None:
                 continue
             step, zero = found
