@@ -74,6 +74,7 @@ def test_one_odd_image_among_many_does_not_make_the_halves_disagree() -> None:
     lows, highs = np.zeros((400, 1), np.float32), np.ones((400, 1), np.float32)
     highs[7] = 50.0
     assert compare_halves(("x",), lows, highs) == (1.0, "x", ())
+    assert compare_halves(("x",), lows[:150], highs[:150]) == (1.0, "x", ())
     assert compare_halves(("x",), lows[:60], highs[:60])[0] == 50.0
     highs[1::2] = 2.0
     assert compare_halves(("x",), lows, highs)[0] == 2.0

@@ -453,3 +453,17 @@ def test_only_a_scaling_that_a_quantization_can_carry_is_needless() -> None:
 
     uneven = planted.cut(range(len(planted.graph.operators)), change_first).content
     assert input_scaling.find_needless(GraphCutter(uneven)) is None
+
+    def read_floats(model: Any, tensors: Any, names: Any) -> None:
+        model.subgraphs[0].tensors[int(model.subgraphs[0].inputs[0])].type = 0
+
+    def move_zero(model: Any, tensors: Any, names: Any) -> None:
+        """Let the pixels be -128..127 steps, and the scaling add 200 of them: no integer of 8 bits stands for 0."""
+        first = model.subgraphs[0].operators[1]
+        model.subgraphs[0].tensors[int(first.inputs[0])].quantization.zeroPoint = np.array([0], np.int64)
+        bias = model.subgraphs[0].tensors[int(first.inputs[2])]
+        model.buffers[bias.buffer].data = np.frombuffer(np.full(3, 200 * 127, np.int32).tobytes(), np.uint8)
+
+    for change in (read_floats, move_zero):
+        changed = planted.cut(range(len(planted.graph.operators)), change).content
+        assert input_scaling.find_needless(GraphCutter(changed)) is None

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
 import pytest
 import tf_keras
 
+from edgeclf.artifact.entry_scaling import find_shiftable, whole_steps
 from edgeclf.artifact.model_file import ModelFile
 from edgeclf.artifact.normalization import RAW, Normalization
 from edgeclf.artifact.tflite import parse
@@ -16,6 +18,7 @@ from edgeclf.compression.export.converter import change_io, float_graph
 from edgeclf.compression.export.input_offset import fold_scaling, move_offset, scaled_range
 from edgeclf.compression.export.int8_format import observe, quantize_observed
 from edgeclf.compression.step import StepContext
+from edgeclf.doctor.findings.lossy_layer import pair_layers
 from edgeclf.graph.float_network import FloatNetwork, InputSpec
 from edgeclf.graph.prepared_network import prepare_network
 from edgeclf.inference.litert import LITERT
@@ -94,7 +97,23 @@ def test_a_model_without_the_layer_computes_the_same_bits(scale: float, offset: 
     expected, found = (outputs(change_io(content, io), pixels) for content in (quantized, folded))
     np.testing.assert_array_equal(found, expected)
     shift = {"uint8": 0, "int8": -128}[io]
-    assert parse(change_io(folded, io)).inputs[0].zero_point == zero + shift
+    entry = parse(change_io(folded, io)).inputs[0]
+    assert (entry.zero_point, "scaling" in entry.name) == (zero + shift, False)
+
+
+def test_nothing_is_left_of_the_layer() -> None:
+    """Runtimes for microcontrollers refuse a tensor that nothing computes and nothing reads."""
+    for io in ("uint8", "int8"):
+        graph = parse(exported(network(rescaling(*HALF[:2])), io))
+        named = {index for op in graph.operators for index in (*op.inputs, *op.outputs)} | set(graph.input_indices)
+        assert {tensor.index for tensor in graph.tensors} <= named
+
+
+def test_the_doctor_pairs_the_layers_of_the_int8_and_the_float_file() -> None:
+    made = network(rescaling(*HALF[:2]))
+    files = [exported(made), TFLite("float32").export(made, StepContext(made)).content]
+    assert len(pair_layers(*map(parse, files))) == 3  # two convolutions and the dense layer
+    assert len(pair_layers(parse(exported(made, "float32")), parse(files[1]))) == 3
 
 
 def test_what_the_offset_is_moved_by_goes_into_the_biases() -> None:
@@ -147,6 +166,53 @@ def test_a_float_input_still_takes_raw_pixels() -> None:
     assert SCALING in [op.name for op in parse(content).operators]
     plain = made.on_pixels(IMAGES).numpy()
     np.testing.assert_allclose(outputs(content, IMAGES.astype(np.float32)), plain, atol=0.03 * float(np.ptp(plain)))
+
+
+def test_a_constant_that_others_read_keeps_its_number() -> None:
+    """The converter stores equal numbers once."""
+    plain_network = network(None)
+    call, spec = plain_network.call, InputSpec(8, 8, Normalization.from_range(0.0, 1.0))
+    given = prepared(
+        FloatNetwork(None, lambda x: call(x * 2.0 - 1.0) - 1.0, plain_network.trackable, spec, plain_network.classes)
+    )
+    before = float_graph(given)
+    assert [op.name for op in parse(before).operators].count("SUB") == 2
+    halved = observe(given, IMAGES)
+    pixels = IMAGES.astype(np.float32) / 255 * np.float32(halved.input_max)
+    np.testing.assert_allclose(outputs(halved.content, pixels), given.on_pixels(IMAGES).numpy(), atol=1e-5)
+    assert "SUB" in [op.name for op in parse(exported(given)).operators]
+
+
+def test_levelled_channels_leave_the_scaling_alone() -> None:
+    images = IMAGES.copy()
+    images[..., 2] = images[..., 2] // 3 + 100
+    made = network(rescaling(*HALF[:2]))
+    context = StepContext(made, calibration_images=images)
+    content = TFLite("int8", equalization=True).export(made, context).content
+    assert SCALING not in [op.name for op in parse(content).operators]
+
+
+def test_numbers_that_are_no_scaling_are_none() -> None:
+    one, three = np.ones(1), np.ones(3)
+    assert whole_steps(three / 127.5, -three, 1.0) == (pytest.approx(1 / 127.5), 128)
+    for scales, offsets in ((one, one * np.inf), (one * np.nan, one), (-one, one), (0 * one, one), (one * np.inf, one)):
+        assert whole_steps(scales, offsets, 1.0) is None
+    assert whole_steps(np.array([1.0, 1.0, 0.9]), -three, 1.0) is None
+    assert whole_steps(three, np.array([1.0, 1.0, 0.9]), 1.0) is None
+
+
+def test_paddings_that_lead_in_a_circle_or_are_many_end() -> None:
+    def graph(*operators: tuple[str, int, int]) -> Any:
+        made = [SimpleNamespace(name=name, inputs=(entry,), outputs=(output,)) for name, entry, output in operators]
+
+        def consumers(index: int) -> Any:
+            return [op for op in made if index in op.inputs]
+
+        return SimpleNamespace(operators=made, output_indices=(99,), consumers=consumers)
+
+    assert find_shiftable(graph(("PAD", 0, 0)), 0) is None
+    assert find_shiftable(graph(*(("PAD", place, place + 1) for place in range(20))), 0) is None
+    assert find_shiftable(graph(("PAD", 0, 1), ("SOFTMAX", 1, 2)), 0) is None
 
 
 @pytest.mark.parametrize("added", [True, False])

@@ -8,10 +8,14 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from edgeclf.artifact.tflite import TfliteModel
+from edgeclf.artifact.tflite import OperatorInfo, TfliteModel
 
+WHOLE = 1e-3
+"""Distance from a whole number of steps that counts as none."""
 _EQUAL = 1e-5
 """Relative difference between the numbers of channels that count as one."""
+_PADDING = ("PAD", "MIRROR_PAD")
+_MOST_PADDINGS = 8  # in a row
 
 
 @dataclass(frozen=True)
@@ -35,8 +39,13 @@ class EntryScaling:
     subtracts: bool = False
 
     def whole_steps(self, step: float) -> tuple[float, int] | None:
-        """Return the step of a pixel value behind the scaling, and the pixel value nearest to 0 (see `whole_steps`)."""
+        """Return the step behind the scaling, and the number of steps in front of it that stands nearest to 0 there."""
         return whole_steps(self.scales, self.offsets, step)
+
+    def is_whole(self, step: float) -> bool:
+        """Return whether the offset is a whole number of steps."""
+        found = self.whole_steps(step)
+        return found is not None and abs(float(self.offsets[0]) / found[0] + found[1]) <= WHOLE
 
 
 def find_entry_scaling(graph: TfliteModel, entry: int) -> EntryScaling | None:
@@ -70,7 +79,7 @@ def find_entry_scaling(graph: TfliteModel, entry: int) -> EntryScaling | None:
 def whole_steps(
     scales: npt.NDArray[np.floating[Any]], offsets: npt.NDArray[np.floating[Any]], step: float
 ) -> tuple[float, int] | None:
-    """Return the step of a pixel value behind a scaling, and the pixel value that stands nearest to 0 there.
+    """Return the step of a pixel value behind a scaling, and the number of steps in front that stands nearest to 0.
 
     They are the quantization of an 8-bit input that needs no such layer; its offset is then a whole number of steps.
 
@@ -80,10 +89,47 @@ def whole_steps(
         step: of a pixel value in front of the scaling.
 
     Returns:
-        None: no pixel value stands near 0, or channels differ.
+        None: it is no scaling by one positive number for all channels.
     """
-    step, offset = float(scales[0]) * step, float(offsets[0])
-    if step <= 0 or not (np.allclose(scales, scales[0], _EQUAL, 0) and np.allclose(offsets, offset, _EQUAL, 0)):
+    behind, offset = float(scales[0]) * step, float(offsets[0])
+    if not (np.isfinite(behind) and behind > 0 and np.isfinite(offsets).all()):
         return None
-    zero = round(-offset / step)
-    return (step, zero) if 0 <= zero <= 255 else None
+    if not (np.allclose(scales, scales[0], _EQUAL, 0) and np.allclose(offsets, offset, _EQUAL, 0)):
+        return None
+    return behind, round(-offset / behind)
+
+
+def find_shiftable(graph: TfliteModel, tensor: int) -> list[OperatorInfo] | None:
+    """Find the convolutions that read a tensor, through padding or not, and can take a change of it into their biases.
+
+    Args:
+        graph: float or int8.
+        tensor: its number.
+
+    Returns:
+        None: something else reads it, or a weight or bias is computed, missing or shared.
+    """
+    found: list[OperatorInfo] = []
+    waiting = [tensor]
+    for _ in range(_MOST_PADDINGS + 1):
+        if not waiting:
+            return found
+        readers = [op for index in waiting for op in graph.consumers(index)]
+        if set(waiting) & set(graph.output_indices):
+            return None
+        waiting = []
+        for op in readers:
+            if op.name in _PADDING and op.outputs:
+                waiting.append(op.outputs[0])
+            elif _has_own_bias(graph, op):
+                found.append(op)
+            else:
+                return None
+    return None
+
+
+def _has_own_bias(graph: TfliteModel, op: OperatorInfo) -> bool:
+    if op.name not in ("CONV_2D", "DEPTHWISE_CONV_2D") or len(op.inputs) < 3 or op.inputs[2] < 0:
+        return False
+    weights, bias = (graph.tensors[index] for index in op.inputs[1:3])
+    return weights.data is not None and bias.data is not None and len(graph.consumers(bias.index)) == 1

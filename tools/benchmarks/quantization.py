@@ -92,7 +92,7 @@ def method(name: str) -> Quantize:
 
 
 def predict(content: bytes, images: Any, input_max: float) -> Any:
-    """Return a model's probabilities of uint8[n, H, W, 3]: float64[n, classes]. Other inputs take 0 to `input_max`."""
+    """Return a model's probabilities of uint8[n, H, W, 3]: float64[n, classes]. Float inputs take 0 to `input_max`."""
     session = LITERT.open(ModelFile(content, "model"))
     spec, scale = session.input, np.float32(input_max / 255)
     output = session.output
@@ -100,10 +100,9 @@ def predict(content: bytes, images: Any, input_max: float) -> Any:
     def enter(image: Any) -> Any:
         if spec.dtype == "uint8":
             return image[None]
-        real = image[None].astype(np.float32) * scale
         if spec.dtype == "float32":
-            return real
-        return np.clip(np.rint(real / spec.scale) + spec.zero_point, -128, 127).astype(np.int8)
+            return image[None].astype(np.float32) * scale
+        return (image[None].astype(np.int16) - 128).astype(np.int8)
 
     found = np.stack([np.asarray(session.run(enter(image)), np.float64).ravel() for image in images])
     return (found - output.zero_point) * output.scale if output.scale else found

@@ -167,8 +167,12 @@ def compare_halves(
     """
     if len(lows) < 4 or not names:
         return None, None, ()
-    ends = [ends_without_extremes(lows[part::2], highs[part::2]) for part in (0, 1)]
-    spans = [high - np.minimum(low, 0) for low, high in ends]
+    low_end, high_end = (1, 99) if len(lows) >= FEWEST_FOR_EXTREMES else (0, 100)
+    spans = []
+    for part in (0, 1):
+        # of a half, nothing of the most extreme image may come in by interpolation
+        low = np.percentile(lows[part::2], low_end, axis=0, method="higher")
+        spans.append(np.percentile(highs[part::2], high_end, axis=0, method="lower") - np.minimum(low, 0))
     ratio = np.maximum(spans[0], spans[1]) / np.maximum(np.minimum(spans[0], spans[1]), 1e-9)
     worst = int(np.argmax(ratio))
     findings: tuple[str, ...] = ()

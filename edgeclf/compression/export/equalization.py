@@ -15,6 +15,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from edgeclf.artifact.entry_scaling import find_entry_scaling
 from edgeclf.artifact.tflite import OperatorInfo, TfliteModel
 from edgeclf.artifact.tflite_editor import WEIGHTED, TfliteEditor
 from edgeclf.compression.export.graph_queries import is_grouped
@@ -102,6 +103,10 @@ def find_groups(editor: TfliteEditor) -> list[ChannelGroup]:
         return index
 
     fixed = set(graph.input_indices) | set(graph.output_indices)
+    scaling = find_entry_scaling(graph, graph.input_indices[0])
+    if scaling is not None:
+        # whose channels an 8-bit input has one step for
+        fixed.add(scaling.result)
     for place, op in enumerate(graph.operators):
         scales = editor.fused_activation(place) in ("NONE", "RELU")
         if op.name in WEIGHTED and _has_own_weights(graph, op):

@@ -2,8 +2,9 @@
 
 `Rescaling(1 / 127.5, -1)` changes what the integer of a pixel stands for, not the integer: it is a step and a zero
 point. The float graph has it as a layer. Its offset is moved to a whole number of steps here, and the layers behind
-take the difference into their biases; where a convolution pads with zeros, up to half a step of a pixel value stays. In
-the int8 graph that layer returns the integers that it gets, and is left out.
+take the difference into their biases; where a convolution pads with zeros, up to half a step of a pixel value stays
+(also where the layer is kept in the end, as for float input). In the int8 graph that layer returns the integers that it
+gets, and is left out.
 """
 
 from __future__ import annotations
@@ -11,16 +12,14 @@ from __future__ import annotations
 import numpy as np
 import numpy.typing as npt
 
-from edgeclf.artifact.entry_scaling import EntryScaling, find_entry_scaling
+from edgeclf.artifact.entry_scaling import EntryScaling, find_entry_scaling, find_shiftable
 from edgeclf.artifact.tflite import OperatorInfo, TfliteModel
 from edgeclf.artifact.tflite_editor import TfliteEditor
+from edgeclf.artifact.unused_tensors import remove_unused_tensors
 
 Range = tuple[float, float]
-_PADDING = ("PAD", "MIRROR_PAD")
 _WEIGHT_AXES = {"CONV_2D": (1, 2, 3), "DEPTHWISE_CONV_2D": (0, 1, 2)}
 """Axes of the weights that one output channel sums over."""
-_WHOLE = 1e-3
-"""Distance from a whole number of steps that counts as none."""
 _SAME_INTEGER = 0.25
 """Distance from an integer at which every way of rounding returns that integer."""
 
@@ -37,17 +36,17 @@ def move_offset(content: bytes, input_max: float) -> bytes:
     """
     editor = TfliteEditor(content)
     found = _find_scaling(editor, editor.graph.input_indices[0])
-    steps = None if found is None else found.whole_steps(input_max / 255)
-    if found is None or steps is None:
+    steps = None if found is None else _steps_of_pixels(found, input_max)
+    if found is None or steps is None or len(editor.graph.consumers(found.constant)) > 1:
+        return content
+    shiftable = find_shiftable(editor.graph, found.result)
+    if shiftable is None:
         return content
     whole = -steps[0] * steps[1]
-    biases = _shift_biases(editor.graph, found.result, float(found.offsets[0]) - whole)
-    if biases is None:
-        return content
     shape = editor.graph.tensors[found.constant].shape
     editor.set_constant(found.constant, np.full(shape, -whole if found.subtracts else whole, "<f4"))
-    for index, values in biases.items():
-        editor.set_constant(index, values)
+    for op in shiftable:
+        editor.set_constant(op.inputs[2], _shift_bias(editor.graph, op, float(found.offsets[0]) - whole))
     return editor.pack()
 
 
@@ -61,12 +60,10 @@ def scaled_range(editor: TfliteEditor, input_max: float) -> dict[int, Range]:
         input_max: what pixel value 255 is when it enters.
     """
     found = _find_scaling(editor, editor.graph.input_indices[0])
-    steps = None if found is None else found.whole_steps(input_max / 255)
-    if found is None or steps is None:
+    steps = None if found is None else _steps_of_pixels(found, input_max)
+    if found is None or steps is None or not found.is_whole(input_max / 255):
         return {}
     step, zero = steps
-    if abs(float(found.offsets[0]) / step + zero) > _WHOLE:
-        return {}
     return {found.result: (-zero * step, (255 - zero) * step)}
 
 
@@ -92,8 +89,16 @@ def fold_scaling(content: bytes) -> bytes:
         return content
     main = editor.unpacked.subgraphs[0]
     main.operators[graph.operators.index(readers[0])].outputs = np.asarray([found.result], np.int32)
+    main.tensors[found.result].name = main.tensors[inner.index].name
     del main.operators[found.place]
+    remove_unused_tensors(editor.unpacked)
     return editor.pack()
+
+
+def _steps_of_pixels(found: EntryScaling, input_max: float) -> tuple[float, int] | None:
+    """Return the step behind a scaling, and the pixel value that stands nearest to 0 there; None: there is none."""
+    steps = found.whole_steps(input_max / 255)
+    return steps if steps is not None and 0 <= steps[1] <= 255 else None
 
 
 def _find_scaling(editor: TfliteEditor, entry: int) -> EntryScaling | None:
@@ -101,28 +106,7 @@ def _find_scaling(editor: TfliteEditor, entry: int) -> EntryScaling | None:
     return None if found is None or editor.fused_activation(found.place) != "NONE" else found
 
 
-def _shift_biases(graph: TfliteModel, tensor: int, shift: float) -> dict[int, npt.NDArray[np.float32]] | None:
-    """Add to the biases of the convolutions behind a tensor what they lose when `shift` is taken from its values.
-
-    Returns:
-        the biases by tensor number; None: something else reads the tensor, or a bias is missing or shared.
-    """
-    if tensor in graph.output_indices:
-        return None
-    changed: dict[int, npt.NDArray[np.float32]] = {}
-    for op in graph.consumers(tensor):
-        further = _shift_biases(graph, op.outputs[0], shift) if op.name in _PADDING else _shift_bias(graph, op, shift)
-        if further is None:
-            return None
-        changed |= further
-    return changed
-
-
-def _shift_bias(graph: TfliteModel, op: OperatorInfo, shift: float) -> dict[int, npt.NDArray[np.float32]] | None:
-    if op.name not in _WEIGHT_AXES or len(op.inputs) < 3 or op.inputs[2] < 0:
-        return None
-    weights, bias = (graph.tensors[index].values() for index in op.inputs[1:3])
-    if weights is None or bias is None or len(graph.consumers(op.inputs[2])) > 1:
-        return None
-    sums = weights.sum(axis=_WEIGHT_AXES[op.name], dtype=np.float64)
-    return {op.inputs[2]: (bias + shift * sums).astype("<f4")}
+def _shift_bias(graph: TfliteModel, op: OperatorInfo, shift: float) -> npt.NDArray[np.float32]:
+    """Compute a bias with what the weights lose where `shift` is taken from all that they see."""
+    weights, bias = (np.asarray(graph.tensors[index].values(), np.float64) for index in op.inputs[1:3])
+    return np.asarray(bias + shift * weights.sum(axis=_WEIGHT_AXES[op.name]), "<f4")

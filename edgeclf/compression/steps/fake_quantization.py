@@ -207,7 +207,7 @@ def _fix_input_ranges(model: Any, high: float) -> None:
             # TFMOT puts a rounded tensor in the place of the layer's own kernel
             ((kernel, _),), bias = weight_quantizers(layer), layer.layer.bias
             found = whole_steps(np.asarray(kernel).reshape(-1), np.asarray(bias), high / 255)
-            if found is None:
+            if found is None or not 0 <= found[1] <= 255:
                 continue
             step, zero = found
             layer.layer.bias.assign(np.full(bias.shape, -zero * step, np.float32))

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from edgeclf.artifact.entry_scaling import find_entry_scaling
+from edgeclf.artifact.entry_scaling import find_entry_scaling, find_shiftable
 from edgeclf.artifact.graph_cuts import GraphCutter
 from edgeclf.doctor.examination import Examination
 from edgeclf.doctor.report import Finding
@@ -34,23 +34,28 @@ def decide(fraction: float, microseconds: float, source: str) -> list[Finding]:
 
 
 def find_needless(cutter: GraphCutter) -> int | None:
-    """Return the number of the operator that scales the input of an int8 graph by one step and one zero point.
+    """Return the number of the operator that scales an 8-bit input as its quantization could.
 
     Args:
         cutter: of the graph.
 
     Returns:
-        None: there is none, or channels differ.
+        None: there is none, channels differ, or what is behind it could not take the fraction of a step that is left.
     """
     graph = cutter.graph
-    if len(graph.input_indices) != 1:
+    if len(graph.inputs) != 1 or graph.inputs[0].dtype not in ("uint8", "int8"):
         return None
     entry = graph.input_indices[0]
     readers = graph.consumers(entry)
-    if len(readers) == 1 and readers[0].name == "QUANTIZE":
+    if len(readers) == 1 and readers[0].name == "QUANTIZE" and readers[0].outputs:
         entry = readers[0].outputs[0]
     tensor = graph.tensors[entry]
     found = find_entry_scaling(graph, entry) if tensor.dtype == "int8" and tensor.scale else None
-    if found is None or cutter.fused_activation(found.place) or found.whole_steps(tensor.scale) is None:
+    steps = None if found is None else found.whole_steps(tensor.scale)
+    if found is None or steps is None or cutter.fused_activation(found.place):
+        return None
+    if not -128 <= tensor.zero_point + steps[1] <= 127:
+        return None
+    if not found.is_whole(tensor.scale) and find_shiftable(graph, found.result) is None:
         return None
     return found.place

@@ -13,6 +13,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from edgeclf.artifact.entry_scaling import find_entry_scaling
 from edgeclf.artifact.model_file import ModelFile
 from edgeclf.artifact.tflite import OperatorInfo, TensorInfo, TfliteModel
 from edgeclf.doctor.agreement import means_another_class
@@ -35,6 +36,9 @@ LEAST_CHANGED = 0.02
 MOST_CHANGED = 0.5
 """From there on the two are not the same network, or pixels enter them differently."""
 _COMPARED = ("CONV_2D", "DEPTHWISE_CONV_2D", "FULLY_CONNECTED")
+_ENTERING = ("CAST", "DEQUANTIZE", "MUL", "QUANTIZE")
+"""Operators at the front that turn pixels into the numbers of the first layer, few of them in a row."""
+_FIRST = 4
 _MOST_IMAGES = 16
 
 
@@ -103,14 +107,27 @@ Pair = tuple[int, OperatorInfo, OperatorInfo]
 
 def pair_layers(graph: TfliteModel, baseline: TfliteModel) -> list[Pair]:
     """Pair convolutions and dense layers in order; empty where the two graphs do not have the same ones."""
-    own = [(i, op) for i, op in enumerate(graph.operators) if op.name in _COMPARED]
-    other = [op for op in baseline.operators if op.name in _COMPARED]
+    own = _list_compared(graph)
+    other = [op for _, op in _list_compared(baseline)]
     shapes = [[(op.name, graph.tensors[op.outputs[0]].shape) for _, op in own]]
     shapes.append([(op.name, baseline.tensors[op.outputs[0]].shape) for op in other])
     if shapes[0] != shapes[1]:
         return []
     pairs = [(number, mine, theirs) for (number, mine), theirs in zip(own, other, strict=True)]
     return [pair for pair in pairs if graph.tensors[pair[1].outputs[0]].scale and _same_input(graph, baseline, pair)]
+
+
+def _list_compared(graph: TfliteModel) -> list[tuple[int, OperatorInfo]]:
+    """List convolutions and dense layers with their numbers, without a scaling of the input: int8 may have none."""
+    entry = graph.input_indices[0] if len(graph.input_indices) == 1 else -1
+    for _ in range(_FIRST):
+        readers = graph.consumers(entry)
+        if entry < 0 or len(readers) != 1 or readers[0].name not in _ENTERING or not readers[0].outputs:
+            break
+        entry = readers[0].outputs[0]
+    scaling = None if entry < 0 else find_entry_scaling(graph, entry)
+    passed = -1 if scaling is None else scaling.place
+    return [(i, op) for i, op in enumerate(graph.operators) if op.name in _COMPARED and i != passed]
 
 
 def choose_inputs(
