@@ -287,9 +287,9 @@ def test_a_public_imagenet_file_is_calibrated_on_photos_of_other_classes(
     for split in ("train", "test"):
         for folder in (cifar_folder / split).iterdir():
             (few / split / folder.name).mkdir(parents=True)
-            for photo in sorted(folder.iterdir())[:4]:
+            for photo in sorted(folder.iterdir())[:9]:
                 (few / split / folder.name / photo.name).symlink_to(photo)
-    given = ("--int8", "--data", few, "--calibration", "8", "--out", "made", "--no-speed")
+    given = ("--int8", "--data", few, "--calibration", "16", "--out", "made", "--no-speed")
     refused = edgeclf(tmp_path, "compress", path, *given)
     assert (refused.exit_code, refused.stderr.count("\n")) == (2, 1)
     assert "add --unlabelled to calibrate on other photos" in refused.stderr

@@ -251,12 +251,18 @@ class Examination:
         """The whole model on float32, its weights as they are rounded; None: it has none."""
         return self.changed(make_float)
 
-    def compare_with(self, variant: ModelFile) -> Ratio:
-        """Time the model beside a variant of it that takes the same input; a ratio above 1: the model is slower."""
+    def compare_with(self, variant: ModelFile, *, reopened: bool = False) -> Ratio:
+        """Time the model beside a variant of it that takes the same input; a ratio above 1: the model is slower.
+
+        Args:
+            variant: the other model.
+            reopened: open the model anew, since where its memory lies may cost time.
+        """
+        own = LITERT.open(self.file, threads=self.threads) if reopened else self.session
         other = LITERT.open(variant, threads=self.threads)
-        self.session.run(self.input_tensors[0])
+        own.run(self.input_tensors[0])
         other.run(self.as_input_of(other, self.input_tensors[0]))
-        return time_in_turns([timed_call(self.session), timed_call(other)]).compare(0, 1)
+        return time_in_turns([timed_call(own), timed_call(other)]).compare(0, 1)
 
     def as_input_of(self, session: TFLiteSession, tensor: npt.NDArray[Any]) -> npt.NDArray[Any]:
         """Turn an input of the model into that of a variant: for a float twin what the integers stand for."""

@@ -10,6 +10,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
+from edgeclf.artifact.model_file import ModelFile
 from edgeclf.artifact.tflite import TfliteModel
 from edgeclf.doctor.examination import Examination
 from edgeclf.doctor.report import Finding, OperatorTime
@@ -68,7 +69,7 @@ def find_slow_kernels(examination: Examination) -> list[Finding]:
     found = [finding for kind, slow in kinds.items() for finding in decide(kind, slow, examination.source)]
     whole = examination.float_twin if found else None
     if whole is not None:
-        return confirm(found, examination.compare_with(whole))
+        return confirm(found, _compare_whole(examination, whole))
     unmeasured = [finding for finding in found if finding.cause in DEPENDS_ON_PROCESSOR]
     if unmeasured:
         examination.notes.append(
@@ -76,6 +77,14 @@ def find_slow_kernels(examination: Examination) -> list[Finding]:
             "it can be made"
         )
     return [finding for finding in found if finding not in unmeasured]
+
+
+def _compare_whole(examination: Examination, twin: ModelFile) -> Ratio:
+    """Time the model beside its float twin; that it is slower has to show in two openings of both."""
+    first = examination.compare_with(twin)
+    if first.low <= 1:
+        return first
+    return min(first, examination.compare_with(twin, reopened=True), key=lambda ratio: ratio.low)
 
 
 def decide(kind: str, operators: Sequence[SlowOperator], source: str) -> list[Finding]:
