@@ -93,7 +93,8 @@ class TensorInfo:
         shape = [1] * len(self.shape)
         if len(self.scales) > 1:
             shape[self.axis] = -1
-        zeros = self.zero_points.reshape(shape) if len(self.zero_points) == len(self.scales) else 0
+        # one zero point, or none, stands for all scales
+        zeros = np.resize(self.zero_points if len(self.zero_points) else 0, len(self.scales)).reshape(shape)
         return np.asarray((real - zeros) * self.scales.astype(np.float64).reshape(shape)).reshape(self.shape)
 
 

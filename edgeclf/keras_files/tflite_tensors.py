@@ -133,12 +133,4 @@ def dequantize_constant(tensor: TensorInfo, values: npt.NDArray[Any]) -> npt.NDA
     """Compute the real values of a stored constant: float32 where it is quantized or float, else as it is."""
     if len(tensor.scales) == 0 or not (tensor.scales > 0).any():
         return values.astype(np.float32) if values.dtype.kind == "f" else values
-    along = [1] * len(tensor.shape)
-    if len(tensor.scales) > 1:
-        along[tensor.axis] = -1
-    zero_points = np.resize(tensor.zero_points if len(tensor.zero_points) else 0, len(tensor.scales))
-    shape = along if along else [-1]
-    real: npt.NDArray[np.float64] = (values.astype(np.float64) - zero_points.reshape(shape)) * tensor.scales.astype(
-        np.float64
-    ).reshape(shape)
-    return real.astype(np.float32)
+    return np.asarray(tensor.real_values(), np.float32)
