@@ -131,5 +131,5 @@ def find_shiftable(graph: TfliteModel, tensor: int) -> list[OperatorInfo] | None
 def _has_own_bias(graph: TfliteModel, op: OperatorInfo) -> bool:
     if op.name not in ("CONV_2D", "DEPTHWISE_CONV_2D") or len(op.inputs) < 3 or op.inputs[2] < 0:
         return False
-    weights, bias = (graph.tensors[index] for index in op.inputs[1:3])
-    return weights.data is not None and bias.data is not None and len(graph.consumers(bias.index)) == 1
+    known = all(graph.tensors[index].values() is not None for index in op.inputs[1:3])
+    return known and len(graph.consumers(op.inputs[2])) == 1
