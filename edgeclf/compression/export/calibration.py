@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -134,22 +133,6 @@ def spanning_images(images: npt.NDArray[np.uint8] | None) -> npt.NDArray[np.uint
     if images is None or len(images) == 0:
         raise InputError("int8, int16x8 and int4 need training images for calibration; name them with --data")
     return full_range(np.asarray(images))
-
-
-def ends_without_extremes(
-    lows: npt.NDArray[np.float32], highs: npt.NDArray[np.float32]
-) -> tuple[npt.NDArray[np.floating[Any]], npt.NDArray[np.floating[Any]]]:
-    """Return the lowest and highest value of each activation, [T] each, without the most extreme 1 % of the images.
-
-    A single odd image would else decide how coarse the steps of all others are.
-
-    Args:
-        lows: float32[n, T], smallest value of each image.
-        highs: float32[n, T], largest.
-    """
-    if len(lows) < FEWEST_FOR_EXTREMES:
-        return lows.min(axis=0), highs.max(axis=0)
-    return np.percentile(lows, 1, axis=0), np.percentile(highs, 99, axis=0)
 
 
 def compare_halves(

@@ -12,7 +12,7 @@ import numpy.typing as npt
 from edgeclf.artifact.model_file import ModelFile
 from edgeclf.artifact.tflite import OperatorInfo, TfliteModel, parse
 from edgeclf.artifact.tflite_editor import TfliteEditor
-from edgeclf.compression.export.calibration import ends_without_extremes
+from edgeclf.compression.export.calibration import FEWEST_FOR_EXTREMES
 from edgeclf.compression.export.graph_queries import activations
 from edgeclf.compression.export.parallel import count_workers, spread
 from edgeclf.errors import ModelError
@@ -40,8 +40,13 @@ class Ranges:
     highs: npt.NDArray[np.float32]
 
     def without_extremes(self) -> tuple[npt.NDArray[np.floating[Any]], npt.NDArray[np.floating[Any]]]:
-        """Return the lowest and highest value of each activation, [T] each (see `ends_without_extremes`)."""
-        return ends_without_extremes(self.lows, self.highs)
+        """Return the lowest and highest value of each activation, [T] each, without the most extreme 1 % of the images.
+
+        A single odd image would else decide how coarse the steps of all others are.
+        """
+        if len(self.lows) < FEWEST_FOR_EXTREMES:
+            return self.lows.min(axis=0), self.highs.max(axis=0)
+        return np.percentile(self.lows, 1, axis=0), np.percentile(self.highs, 99, axis=0)
 
 
 @dataclass(frozen=True)
