@@ -9,6 +9,7 @@ import pytest
 import tflite_models
 from ai_edge_litert.interpreter import Interpreter
 
+from edgeclf.artifact.tensor_names import shorten_names
 from edgeclf.artifact.tflite import parse
 from edgeclf.artifact.tflite_editor import TfliteEditor, is_plain
 from edgeclf.errors import ModelError
@@ -145,7 +146,7 @@ def test_constants_and_names_are_replaced() -> None:
     editor = TfliteEditor(tflite_models.bare("float_0_255"))
     (chosen,) = [t for t in editor.graph.tensors if t.data is not None and t.shape == (10,)][:1]
     editor.set_constant(chosen.index, np.arange(10, dtype=np.float32))
-    editor.shorten_names()
+    shorten_names(editor.unpacked)
     changed = parse(editor.pack())
     np.testing.assert_array_equal(changed.tensors[chosen.index].values(), np.arange(10))
     names = [tensor.name for tensor in changed.tensors]

@@ -309,6 +309,24 @@ def test_a_public_imagenet_file_is_calibrated_on_photos_of_other_classes(
         assert f"{option[0]} needs labels that are the network's classes; leave --unlabelled out" in refused.stderr
 
 
+def with_equal_names(model: Any) -> None:
+    for tensor in model.subgraphs[0].tensors:
+        tensor.name = b"" if tensor.name is None or len(tensor.shape) > 2 else b"tensor"
+
+
+def test_tensors_of_equal_name_are_not_taken_for_each_other(photos: Path, tmp_path: Path) -> None:
+    tensors, _ = measured_on(photos, "test")
+    found = []
+    for name, change in (("own", None), ("equal", with_equal_names)):
+        path = tmp_path / f"{name}.tflite"
+        path.write_bytes(bare("float_0_1") if change is None else changed("float_0_1", change))
+        given = ("--int8", "--int4", "--data", photos, "--normalize=0..1", "--out", name, "--no-speed")
+        made = document(tmp_path, "compress", path, *given)["models"]
+        found.append([run_plainly(tmp_path / model["path"], tensors) for model in made])
+    assert len(found[0]) == 2
+    np.testing.assert_array_equal(found[0], found[1])
+
+
 def with_many_names(model: Any) -> None:
     named = schema.TensorMapT()
     named.name, named.tensorIndex = "image", 0

@@ -197,16 +197,6 @@ class TfliteEditor:
         names = {value: name for name, value in vars(schema.ActivationFunctionType).items() if isinstance(value, int)}
         return str(names.get(int(number), "unknown"))
 
-    def shorten_names(self) -> None:
-        """Keep, of the names of all operators fused into one, the first as its tensor's name."""
-        taken: set[bytes] = set()
-        for tensor in self._main.tensors:
-            name = (tensor.name or b"").split(b";")[0]
-            while name in taken:
-                name += b"_"
-            taken.add(name)
-            tensor.name = name
-
     def sign(self, key: str, entry: str, result: str) -> None:
         """Give the graph one signature, called `key`, that names its input and its first output."""
         from ai_edge_litert import schema_py_generated as schema

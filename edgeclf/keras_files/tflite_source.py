@@ -17,6 +17,7 @@ from edgeclf.artifact.class_names import number_classes, own_names
 from edgeclf.artifact.custom_operators import describe_custom_operators
 from edgeclf.artifact.model_file import ModelFile
 from edgeclf.artifact.normalization import RAW
+from edgeclf.artifact.tensor_names import distinguish_names
 from edgeclf.artifact.tflite_source_editor import SourceEditor, check_unpacking, list_quantized
 from edgeclf.errors import DamagedModelError, InputError, ModelError
 from edgeclf.graph.float_network import FloatNetwork, InputSpec
@@ -88,6 +89,7 @@ def _arrange(file: ModelFile) -> bytes:
         editor.widen_constants()
         editor = SourceEditor(editor.pack())
         editor.remove_entry_operators()
+        distinguish_names(editor.unpacked)
         return editor.pack()
     except ModelError as error:
         raise type(error)(f"{file.name}: {error}") from error

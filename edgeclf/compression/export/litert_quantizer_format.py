@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, ClassVar
 import numpy as np
 import numpy.typing as npt
 
+from edgeclf.artifact.tensor_names import shorten_names
 from edgeclf.artifact.tflite_source_editor import SourceEditor
 from edgeclf.compression.export.calibration import spanning_images
 from edgeclf.compression.export.model_writer import SIGNATURE
@@ -103,7 +104,7 @@ class LiteRTQuantizer(Exporter, Record):
             editor.convert_entry(self.io, highest / 255)
         if self.io == "uint8" and editor.graph.outputs[0].dtype == "int8":
             editor.convert_int8_result()
-        editor.shorten_names()
+        shorten_names(editor.unpacked)
         return ExportedFile(editor.pack(), self.label() + self.suffix)
 
 
