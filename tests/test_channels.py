@@ -10,11 +10,15 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 tf_keras = pytest.importorskip("tf_keras")
-from network_builds import count_macs  # noqa: E402
+from network_builds import count_macs, float_network  # noqa: E402
 
+from edgeclf.artifact.macs import count_macs as file_macs  # noqa: E402
+from edgeclf.artifact.tflite import parse  # noqa: E402
+from edgeclf.compression.export.converter import float_graph  # noqa: E402
 from edgeclf.compression.steps.channel_choice import Widths, choose_channels, smallest_network  # noqa: E402
 from edgeclf.compression.steps.goals import Goals  # noqa: E402
 from edgeclf.graph.channels import ChannelGraph  # noqa: E402
+from edgeclf.graph.prepared_network import prepare_network  # noqa: E402
 from edgeclf.graph.remove_channels import remove_channels  # noqa: E402
 from edgeclf.graph.trace_channels import trace_channels  # noqa: E402
 
@@ -127,6 +131,29 @@ def count_macs_with_separable(model: Any) -> int:
         elif isinstance(layer, layers.Conv2D) and len(layer._inbound_nodes) == 2:
             total += SIDE * SIDE * layer.get_weights()[0].size
     return total
+
+
+def test_macs_of_layers_without_a_rule_are_those_of_the_file() -> None:
+    inputs = layers.Input((8, 8, 3))
+    x = layers.Conv2D(6, 1, activation="relu")(inputs)
+    x = layers.Conv2D(8, 3, padding="same", activation="relu")(x)
+    grouped = layers.Conv2D(12, 3, groups=4, padding="same", name="grouped")
+    x = layers.Conv2D(8, 1)(grouped(x))
+    x = layers.Conv2D(6, 1)(grouped(x))
+    x = layers.Conv2DTranspose(5, 3, strides=2, padding="same")(x)
+    x = layers.Reshape((64, 20))(x)
+    x = layers.Attention()([layers.Dense(7)(x), layers.Dense(9)(x), layers.Dense(7)(x)])
+    model = tf_keras.Model(inputs, layers.Dense(3)(layers.GlobalAveragePooling1D()(x)))
+    graph = trace_channels(model)
+    assert {layer.split("_")[0] for layer in graph.blocked} >= {"grouped", "conv2d", "attention"}
+    content = float_graph(prepare_network(float_network(model)))
+    own = 64 * (3 * 6 + 54 * 8) + 2 * 64 * 9 * 2 * 12 + 64 * 12 * (8 + 6)
+    own += 64 * 9 * 6 * 5 + 64 * 20 * (7 + 9 + 7) + 64 * 64 * (7 + 9) + 9 * 3
+    assert graph.macs() == own == file_macs(parse(content))
+    assert graph.weights() == 3 * 6 + 54 * 8 + 9 * 2 * 12 + 12 * (8 + 6) + 9 * 6 * 5 + 20 * (7 + 9 + 7) + 9 * 3
+    least = smallest_network(graph, Widths(4, 2))
+    smaller = remove_channels(model, graph, least)
+    assert graph.macs(least) == trace_channels(smaller).macs() < graph.macs()
 
 
 def test_parameters_and_macs_are_those_of_the_arithmetic() -> None:

@@ -92,6 +92,16 @@ def test_what_cannot_become_onnx_is_refused_in_one_line(tmp_path: Path, monkeypa
     assert [path.name for path in tmp_path.iterdir()] == ["net.tflite"]
 
 
+def test_an_operator_that_tf2onnx_leaves_as_it_is_is_named(tmp_path: Path) -> None:
+    tf_keras = pytest.importorskip("tf_keras")
+    layers = tf_keras.layers
+    stack = [layers.InputLayer((8, 8, 3)), layers.Conv2D(4, 3, activation="gelu"), layers.GlobalAveragePooling2D()]
+    tf_keras.Sequential([*stack, layers.Dense(3)]).save(tmp_path / "net.keras")
+    refused = edgeclf(tmp_path, "compress", "net.keras", "--to", "onnx", "--no-speed", "--normalize=raw")
+    assert (refused.exit_code, refused.stdout) == (2, "")
+    assert refused.stderr.splitlines()[-1].endswith("cannot convert this network: it has no way to write GELU")
+
+
 def test_a_file_that_computes_something_else_is_not_written(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     import tf2onnx
 

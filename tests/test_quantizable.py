@@ -23,7 +23,7 @@ from edgeclf.compression.steps.prune import Prune  # noqa: E402
 from edgeclf.compression.steps.pruning import choose_layers  # noqa: E402
 from edgeclf.graph.float_network import FloatNetwork, InputSpec  # noqa: E402
 from edgeclf.graph.prepared_network import prepare_network  # noqa: E402
-from edgeclf.graph.private_apis import activation_quantizers  # noqa: E402
+from edgeclf.graph.private_apis import activation_quantizers, calls_of  # noqa: E402
 from edgeclf.graph.quantizable import make_quantizable  # noqa: E402
 
 layers = tf_keras.layers
@@ -88,6 +88,7 @@ LOOSE = {
     "behind an activation": [layers.Conv2D(8, 3, activation="relu"), layers.BatchNormalization()],
     "behind a pooling": [layers.MaxPooling2D(), layers.BatchNormalization(scale=False, center=False), layers.ReLU()],
     "inner scaling": [layers.Rescaling(0.5, 0.1), layers.Conv2D(8, 3)],
+    "inner scaling of nested numbers": [layers.Rescaling([[[0.5] * 8]], [[[0.1] * 8]]), layers.Conv2D(8, 3)],
     "inner normalization": [layers.Normalization(mean=[0.1] * 8, variance=[2.0] * 8), layers.Conv2D(8, 3)],
     "fused": [layers.BatchNormalization(), layers.ReLU(), layers.DepthwiseConv2D(3), layers.BatchNormalization()],
 }
@@ -105,6 +106,55 @@ def test_loose_normalizations_and_scalings_become_convolutions(which: str) -> No
     assert (changed is prepared) == (which == "fused")
     np.testing.assert_allclose(changed.on_pixels(PIXELS).numpy(), prepared.on_pixels(PIXELS).numpy(), atol=1e-5)
     insert_quantizers(make_quantizable(prepared))
+
+
+@pytest.mark.parametrize("nested", [False, True])
+def test_a_scaling_by_channel_at_the_front_is_taken_out_however_its_numbers_are_nested(nested: bool) -> None:
+    scale = [0.01, 0.02, 0.03]
+    front = layers.Rescaling([[scale]] if nested else scale, -1.0, input_shape=(16, 16, 3))
+    model = tf_keras.Sequential([front, layers.GlobalAveragePooling2D(), layers.Dense(3)])
+    prepared = prepare(model)
+    assert front.name not in [layer.name for layer in prepared.model.layers]
+    np.testing.assert_allclose(prepared.on_pixels(PIXELS), model(PIXELS.astype(np.float32)), atol=1e-5)
+
+
+def test_a_scaling_with_a_number_for_each_place_stays_where_it_is() -> None:
+    front = layers.Rescaling(1.0, np.full((16, 16, 3), -0.5).tolist(), input_shape=(16, 16, 3))
+    model = tf_keras.Sequential([front, layers.Conv2D(4, 3), layers.GlobalAveragePooling2D(), layers.Dense(3)])
+    prepared = prepare(model)
+    assert front.name in [layer.name for layer in prepared.model.layers]
+    np.testing.assert_allclose(prepared.on_pixels(PIXELS), model(PIXELS.astype(np.float32)), rtol=1e-4)
+
+
+def test_a_separable_convolution_becomes_two_whose_ranges_start_from_the_images() -> None:
+    tf_keras.utils.set_random_seed(0)
+    inputs = layers.Input((16, 16, 3))
+    # names that TFMOT would give to the halves
+    x = layers.Conv2D(8, 3, activation="relu", name="conv2d")(layers.Rescaling(1 / 255)(inputs))
+    twice = layers.SeparableConv2D(8, 3, padding="same", depth_multiplier=2, activation="relu", name="twice")
+    x = twice(twice(x))
+    x = layers.SeparableConv2D(4, 3, strides=2, use_bias=False, name="once")(x)
+    x = layers.ReLU(name="end")(layers.BatchNormalization()(x))
+    model = tf_keras.Model(inputs, layers.Dense(3, activation="softmax")(layers.GlobalAveragePooling2D()(x)))
+    for layer in model.layers:  # far from -6..6
+        layer.set_weights([3 * weight for weight in layer.get_weights()])
+    prepared = prepare(model)
+    kinds = {layer.name: type(layer).__name__ for layer in prepared.model.layers}
+    assert (kinds["twice_depthwise"], kinds["twice"]) == (kinds["once_depthwise"], kinds["once"])
+    assert (kinds["once_depthwise"], kinds["once"]) == ("DepthwiseConv2D", "Conv2D")
+    pixels = PIXELS.astype(np.float32)
+    np.testing.assert_allclose(prepared.on_pixels(PIXELS), model(pixels), atol=1e-5)
+    quantized = insert_quantizers(make_quantizable(prepared))
+    start_ranges(quantized, prepared, PIXELS)
+    wrappers = {layer.name: layer for layer in quantized.layers}
+    for name in ("twice_depthwise", "twice", "once_depthwise", "end"):
+        (pair,) = activation_quantizers(wrappers[f"quant_{name}"])
+        layer = prepared.model.get_layer(name)
+        made = tf_keras.Model(prepared.model.inputs, [layer.get_output_at(i) for i in range(calls_of(layer))])
+        found = made(pixels / 255)
+        values = np.concatenate([np.ravel(one) for one in (found if isinstance(found, list) else [found])])
+        assert float(pair[1]["max_var"]) == pytest.approx(values.max(), rel=1e-4)
+        assert float(pair[1]["min_var"]) == pytest.approx(min(values.min(), 0.0), rel=1e-4, abs=1e-6)
 
 
 @pytest.mark.parametrize("branches", [2, 3])
@@ -189,6 +239,20 @@ def test_a_base_used_as_one_layer(data: Dataset, tmp_path: Path) -> None:
         if made.recipe.startswith("prune"):
             assert made.sparsity is not None
             assert made.sparsity >= 0.5, made.recipe
+
+
+@pytest.mark.slow
+def test_a_pruned_layer_with_fewer_weights_than_clusters_is_left_as_it_is(data: Dataset, tmp_path: Path) -> None:
+    narrow = [layers.Conv2D(2, 1, name="narrow"), layers.ReLU(), layers.Conv2D(16, 3, activation="relu")]
+    colored_squares.trained(network(*narrow), data, epochs=10).save(tmp_path / "net.keras")
+    # 16 weights, of which 4 stay, beside 8 clusters of the others
+    recipe = short_recipe("prune75-cluster8-int8")
+    (made,) = compress(tmp_path / "net.keras", recipe, data=data, calibration=60, out=tmp_path).models
+    assert made.sparsity is not None
+    assert made.sparsity >= 0.75
+    assert {row["elements"]: row["sparsity"] for row in made.tensors}[16] >= 0.75
+    assert made.distinct_weights_per_channel_max is not None
+    assert made.distinct_weights_per_channel_max <= 8
 
 
 @pytest.mark.slow

@@ -66,6 +66,27 @@ def test_a_killed_call_resumes_with_what_is_complete(tmp_path: Path) -> None:
     assert sorted(path.name for path in tmp_path.iterdir()) == ["net-int8.json", "net-int8.tflite"]
 
 
+def test_a_call_that_fails_before_it_comes_to_finished_models_leaves_them_to_the_next(tmp_path: Path) -> None:
+    folder(tmp_path).write("int8.tflite", b"model", made(tmp_path), "key")
+    folder(tmp_path).give_up()
+    again = folder(tmp_path)
+    assert again.interrupted
+    assert again.finished("int8.tflite", "key") is not None
+
+
+def test_what_a_kill_left_of_a_training_that_was_being_written_is_removed(tmp_path: Path) -> None:
+    rest = folder(tmp_path).stages / ".abc.npz.1.partial"
+    rest.write_bytes(b"half")
+    folder(tmp_path).close()
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_paths_that_are_not_utf_8_are_part_of_a_request(tmp_path: Path) -> None:
+    request = {"data": os.fsdecode(b"ph\xffotos")}
+    folder(tmp_path, request).write("int8.tflite", b"model", made(tmp_path), "key")
+    assert folder(tmp_path, request).interrupted
+
+
 def test_models_of_an_earlier_call_are_not_taken_for_finished(tmp_path: Path) -> None:
     first = folder(tmp_path)
     first.write("int8.tflite", b"model", made(tmp_path), "key")

@@ -22,6 +22,7 @@ from edgeclf.compression.steps.fine_tune import copy_model
 from edgeclf.compression.steps.fine_tuning import FineTuning
 from edgeclf.compression.steps.quantize_aware import QuantizeAware
 from edgeclf.compression.steps.simulated_rounding import Rounded, insert_rounding, round_kernel, start_ranges
+from edgeclf.graph.batch_norm import scale_and_offset
 from edgeclf.graph.float_network import FloatNetwork
 from edgeclf.graph.prepared_network import prepare_network
 from edgeclf.inference.litert import LITERT
@@ -49,6 +50,39 @@ def test_gradients_pass_the_rounding() -> None:
     with tf.GradientTape() as tape:
         total = tf.reduce_sum(round_kernel(kernel, (0, 1, 2)) * 3.0)
     np.testing.assert_array_equal(tape.gradient(total, kernel), np.full((1, 1, 2, 3), 3.0))
+
+
+@pytest.mark.parametrize("zero", [False, True])
+def test_a_dense_layer_is_rounded_with_the_normalization_behind_it(zero: bool) -> None:
+    random = np.random.default_rng(0)
+    entry = layers.Input((6,))
+    x = layers.Dense(5, name="wide")(entry)
+    model = tf_keras.Model(entry, layers.Dense(3)(layers.BatchNormalization(name="after")(x)))
+    gamma = np.array([0.01, 1, 100, -3, 0 if zero else 7], np.float32)
+    model.get_layer("after").set_weights([gamma, *random.uniform(0.5, 2, (3, 5)).astype(np.float32)])
+    kernel, _ = model.get_layer("wide").get_weights()
+    made = insert_rounding(model)
+    ones = np.eye(6, dtype=np.float32)
+    rounded = made.get_layer("rounded_wide")(ones).numpy()
+    scale = scale_and_offset(model.get_layer("after"))[0]
+    folded = rounded * scale
+    step = np.abs(kernel * scale).max() / 127
+    np.testing.assert_allclose(folded / step, np.rint(folded / step), atol=1e-3)
+    assert np.abs(folded - kernel * scale).max() <= 0.501 * step
+    assert len(np.unique(np.rint(folded[:, 0] / step))) < 3  # next to nothing of the range of all
+
+
+def test_a_transposed_convolution_is_rounded_by_filter() -> None:
+    entry = layers.Input((4, 4, 2))
+    model = tf_keras.Model(entry, layers.Conv2DTranspose(3, 2, strides=2, name="up")(entry))
+    layer = model.get_layer("up")
+    kernel = np.random.default_rng(0).normal(size=(2, 2, 3, 2)) * [[[1], [10], [100]]]
+    layer.set_weights([kernel, np.zeros(3)])
+    image = np.zeros((1, 4, 4, 2), np.float32)
+    image[0, 0, 0, 0] = 1
+    found = insert_rounding(model).get_layer("rounded_up")(image).numpy()[0, :2, :2]
+    steps = np.abs(kernel).max(axis=(0, 1, 3)) / 127
+    np.testing.assert_allclose(found / steps, np.rint(kernel[..., 0] / steps), atol=1e-3)
 
 
 def gated_network() -> FloatNetwork:

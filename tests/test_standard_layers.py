@@ -101,11 +101,12 @@ def test_all_known_functions_together() -> None:
     np.testing.assert_allclose(by_hand(made), by_hand(model), atol=2e-6)
 
 
-def test_mean_and_softmax_as_functions() -> None:
+@pytest.mark.parametrize("axes", [[1, 2], [-3, -2]])
+def test_mean_and_softmax_as_functions(axes: list[int]) -> None:
     inputs = tf_keras.Input((16, 16, 3))
     x = tf.nn.silu(layers.Conv2D(4, 3)(inputs / 255.0))
     x = tf.nn.softmax(x, axis=1)  # over the rows of an image
-    model = tf_keras.Model(inputs, tf.nn.softmax(layers.Dense(3)(tf.reduce_mean(x * x, [1, 2]))))
+    model = tf_keras.Model(inputs, tf.nn.softmax(layers.Dense(3)(tf.reduce_mean(x * x, axes))))
     made = standardize(model)
     assert [type(layer).__name__ for layer in made.layers][-3:] == ["GlobalAveragePooling2D", "Dense", "Activation"]
     np.testing.assert_allclose(by_hand(made), by_hand(model), atol=2e-6)

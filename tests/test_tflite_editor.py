@@ -69,6 +69,16 @@ def test_a_multiplication_with_a_fused_activation_stays(activation: str) -> None
     np.testing.assert_allclose(logits(bare, signed * factor), logits(content, signed), rtol=1e-5, atol=1e-4)
 
 
+def test_a_multiplication_without_options_is_taken_out() -> None:
+    content = converted(lambda x: x * 0.05)
+    (place,) = [i for i, op in enumerate(parse(content).operators) if op.name == "MUL"]
+    editor = TfliteEditor(content)
+    multiplication = editor.unpacked.subgraphs[0].operators[place]
+    multiplication.builtinOptions, multiplication.builtinOptionsType = None, 0
+    again = TfliteEditor(editor.pack())
+    assert again.remove_input_scaling() == pytest.approx(0.05)
+
+
 def test_an_int8_file_of_such_a_network_computes_what_the_network_computes() -> None:
     import tensorflow as tf
 
@@ -152,6 +162,17 @@ def test_constants_and_names_are_replaced() -> None:
     names = [tensor.name for tensor in changed.tensors]
     assert len(set(names)) == len(names)
     assert not any(";" in name for name in names)
+
+
+def test_a_file_that_would_be_too_large_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
+    import flatbuffers
+
+    content = tflite_models.bare("float_0_255")
+    monkeypatch.setattr(flatbuffers.Builder, "MAX_BUFFER_SIZE", len(content) // 2)
+    editor = TfliteEditor(content)
+    assert editor.unpacked is not None
+    with pytest.raises(ModelError, match="more than the 2 GiB"):
+        editor.pack()
 
 
 def test_what_is_no_model_is_refused() -> None:

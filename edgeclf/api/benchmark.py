@@ -164,12 +164,11 @@ def _make_maps(plan: BenchPlan, report: BenchReport) -> FlipMaps:
     """Make what draws where the float network and the models find evidence, on the images whose prediction changed."""
     from edgeclf.artifact.ensemble_folder import find_ensemble
     from edgeclf.artifact.input_fit import own_fit, run_fit
-    from edgeclf.artifact.model_file import ModelFile
+    from edgeclf.artifact.model_file import ModelFile, is_tflite_file
     from edgeclf.artifact.normalization import RAW
     from edgeclf.image.shape import STRETCH
     from edgeclf.inference.explaining import Explainer, ModelExplainer
     from edgeclf.measure.sources import find_sources
-    from edgeclf.measure.tflite_baseline import is_tflite_baseline
     from edgeclf.report.flip_maps import FLOAT_NETWORK, FlipMaps
 
     found = find_sources([name for name in plan.models if find_ensemble(name) is None]).keras_models
@@ -195,7 +194,7 @@ def _make_maps(plan: BenchPlan, report: BenchReport) -> FlipMaps:
             return explainer
         return ModelExplainer(file, normalize=found_range, threshold=0.0)
 
-    usable = baseline is not None and not is_tflite_baseline(baseline)
+    usable = baseline is not None and not is_tflite_file(baseline)
     # the page has the pictures of the first model
     shown = report.models[0].fit or STRETCH
     fits = {model.path: model.fit or STRETCH for model in report.models}

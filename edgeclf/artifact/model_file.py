@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import stat
 from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
@@ -43,9 +44,12 @@ class ModelFile:
         """
         path = Path(path)
         try:
-            size = path.stat().st_size
-            if size > LARGEST_FILE:
-                raise ModelError(f"{path}: expected a model of at most {LARGEST_FILE:,} bytes, got {size:,}")
+            status = path.stat()
+            if not stat.S_ISREG(status.st_mode):  # a pipe would be waited for, and a device has no end
+                kind = "a folder" if stat.S_ISDIR(status.st_mode) else "a pipe or a device"
+                raise ModelError(f"{path}: expected a file, got {kind}")
+            if status.st_size > LARGEST_FILE:
+                raise ModelError(f"{path}: expected a model of at most {LARGEST_FILE:,} bytes, got {status.st_size:,}")
             content = path.read_bytes()
         except OSError as error:
             raise ModelError(f"{path}: cannot be read ({(error.strerror or str(error)).lower()})") from error
@@ -177,3 +181,16 @@ class ModelFile:
     def sha256(self) -> str:
         """Hexadecimal digest of the content."""
         return hashlib.sha256(self.content).hexdigest()
+
+
+def is_tflite_file(path: Path) -> bool:
+    """Return whether a source is meant as a TFLite file, by its name or its first bytes."""
+    if path.suffix.lower() == ".tflite":
+        return True
+    try:
+        if not path.is_file():  # a pipe would be waited for
+            return False
+        with path.open("rb") as stream:
+            return stream.read(8)[4:] == IDENTIFIER
+    except OSError:
+        return False

@@ -15,6 +15,7 @@ import numpy.typing as npt
 from edgeclf.artifact.distant_buffers import find_distant, gather_buffers
 from edgeclf.artifact.flatbuffer_reader import Reader
 from edgeclf.artifact.tflite import IDENTIFIER, parse
+from edgeclf.errors import ModelError
 
 ALIGNMENT = 16
 """The data of a buffer starts at a multiple of this many bytes, as the schema's `force_align` asks for."""
@@ -174,7 +175,7 @@ class TfliteEditor:
         if number is None or number.size != 1 or number.dtype != np.float32 or number.item() <= 0:
             return 1.0
         place = self.graph.operators.index(readers[0])
-        if self._main.operators[place].builtinOptions.fusedActivationFunction:
+        if self.fused_activation(place) != "NONE":
             return 1.0
         result = readers[0].outputs[0]
         del self._main.operators[place]
@@ -245,9 +246,17 @@ def pack_model(model: Any, size: int) -> bytes:
     Args:
         model: what to write.
         size: bytes that it takes, about.
+
+    Raises:
+        ModelError: it takes more than the 2 GiB that a FlatBuffer may have.
     """
-    build = _builder(size + 65536)
-    build.Finish(model.Pack(build), file_identifier=IDENTIFIER)
+    from flatbuffers.builder import BuilderSizeError
+
+    try:
+        build = _builder(size + 65536)
+        build.Finish(model.Pack(build), file_identifier=IDENTIFIER)
+    except BuilderSizeError as error:
+        raise ModelError("the graph has more than the 2 GiB that a TFLite file can be written with") from error
     return bytes(build.Output())
 
 

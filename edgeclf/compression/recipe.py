@@ -153,7 +153,8 @@ def steps_to_list(steps: Sequence[Step]) -> list[dict[str, Any]]:
 def digest_of(values: Any) -> str:
     """Return the SHA-256 of the canonical JSON of plain values, in hexadecimal."""
     text = json.dumps(values, sort_keys=True, separators=(",", ":"), ensure_ascii=False, allow_nan=False)
-    return hashlib.sha256(text.encode()).hexdigest()
+    # paths may hold bytes that are not UTF-8
+    return hashlib.sha256(text.encode("utf-8", "surrogatepass")).hexdigest()
 
 
 def _parse_step(part: str) -> Step:

@@ -17,6 +17,7 @@ from edgeclf.artifact.tflite import OperatorInfo, TensorInfo, TfliteModel, parse
 from edgeclf.artifact.tflite_editor import WEIGHTED, TfliteEditor
 from edgeclf.compression.export.bias_correction import real_weights, response
 from edgeclf.compression.export.graph_parts import PartwiseRun
+from edgeclf.compression.export.graph_queries import computed_tensors
 from edgeclf.compression.export.observation import pixel_feeder
 from edgeclf.compression.export.policy import layer_name
 from edgeclf.compression.layer_sensitivity import LayerSensitivity
@@ -205,16 +206,17 @@ def _layers(observed: FloatObservation, quantized: TfliteModel) -> Iterator[_Lay
     twins = [op for op in quantized.operators if op.name not in ("QUANTIZE", "DEQUANTIZE")]
     if [op.name for op in twins] != [op.name for op in graph.operators]:
         raise ModelError("the int8 graph does not have the operators of the float graph; layers cannot be compared")
+    computed = computed_tensors(graph)
     for place, (op, twin) in enumerate(zip(graph.operators, twins, strict=True)):
         rounded = quantized.tensors[twin.outputs[0]]
-        if op.name in _IDLE or rounded.dtype != "int8" or not rounded.scale:
+        if op.name in _IDLE or op.outputs[0] not in computed or rounded.dtype != "int8" or not rounded.scale:
             continue
         constants: dict[int, npt.NDArray[np.float32]] = {}
         if op.name in WEIGHTED and quantized.tensors[twin.inputs[1]].data is not None:
             weights = real_weights(quantized.tensors[twin.inputs[1]])
             constants[op.inputs[1]] = weights.astype("<f4")
             patch = observed.patches.get(op.inputs[1])
-            if patch is not None:
+            if patch is not None and len(op.inputs) > 2 and op.inputs[2] >= 0:
                 lost = response(op, real_weights(graph.tensors[op.inputs[1]]) - weights, patch)
                 constants[op.inputs[2]] = (real_weights(graph.tensors[op.inputs[2]]) + lost).astype("<f4")
         yield _Layer(place, op, graph.tensors[op.outputs[0]], rounded, constants)

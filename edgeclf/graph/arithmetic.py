@@ -242,7 +242,7 @@ def _clip(call: Call) -> Replacement:
 
 
 def _mean(call: Call) -> Replacement:
-    if sorted(int(axis) for axis in np.ravel(call.keywords.get("axis") or [0])) != [1, 2]:
+    if sorted(int(axis) % 4 for axis in np.ravel(call.keywords.get("axis") or [0])) != [1, 2]:
         raise call.refusal("not over height and width")
     return Replacement(
         "GlobalAveragePooling2D", {"keepdims": bool(call.keywords.get("keepdims"))}, (_only_tensor(call),)

@@ -25,6 +25,7 @@ from edgeclf.graph.inner_scaling import PREPARED_SCALING, freeze_scaling
 from edgeclf.graph.private_apis import calls_of, has_graph, is_self_contained, producer, readers
 from edgeclf.graph.reparameterize import fold_branches
 from edgeclf.graph.rewire import rewire
+from edgeclf.graph.separable import split_separable
 from edgeclf.measure.formatting import counted
 
 layers = tf_keras.layers
@@ -59,7 +60,7 @@ def prepare_network(network: FloatNetwork) -> FloatNetwork:
     # A copy takes seconds for hundreds of layers: where nothing else reads these, the one that is returned is enough.
     if idle or not is_self_contained(model):
         model = rewire(model, removed=idle)
-    model, folded = fold_branches(model)
+    model, folded = fold_branches(split_separable(model))
     freeze_scaling(model)
     if folded:
         note = f"{counted(folded, 'block')} of parallel branches folded into one convolution each"
@@ -129,21 +130,22 @@ def _scalings(model: Any) -> list[Any]:
         reading = readers(behind)
         if len(reading) != 1 or not isinstance(reading[0], SCALING_KINDS) or calls_of(reading[0]) != 1:
             return found
-        if not _is_by_channel(reading[0]):
+        if not scales_by_channel(reading[0]):
             return found
         behind = reading[0]
         found.append(behind)
 
 
-def _is_by_channel(layer: Any) -> bool:
+def scales_by_channel(layer: Any) -> bool:
     """Return whether a scaling layer has one number, or one for each channel, and not one for each place."""
-    return not isinstance(layer, layers.Normalization) or all(size == 1 for size in np.shape(layer.mean)[:-1])
+    numbers = (layer.mean,) if isinstance(layer, layers.Normalization) else (layer.scale, layer.offset)
+    return all(size == 1 for each in numbers for size in np.shape(each)[:-1])
 
 
 def scale_and_offset(layer: Any) -> tuple[Any, Any]:
     """Return what a `Rescaling` or `Normalization` multiplies by and adds: float64 numbers, or one for each channel."""
     if isinstance(layer, layers.Rescaling):
-        scale, offset = np.array(layer.scale, np.float64), np.array(layer.offset, np.float64)
+        scale, offset = (np.ravel(np.array(part, np.float64)) for part in (layer.scale, layer.offset))
         return (scale if scale.size > 1 else scale.item()), (offset if offset.size > 1 else offset.item())
     mean, variance = (np.ravel(np.asarray(value, np.float64)) for value in (layer.mean, layer.variance))
     deviation = np.maximum(np.sqrt(variance), tf_keras.backend.epsilon())

@@ -16,7 +16,7 @@ from edgeclf.errors import ModelError
 from edgeclf.graph import batch_norm
 from edgeclf.graph.batch_norm import normalized_axes
 from edgeclf.graph.float_network import FloatNetwork
-from edgeclf.graph.prepared_network import SCALING_KINDS, scale_and_offset
+from edgeclf.graph.prepared_network import SCALING_KINDS, scale_and_offset, scales_by_channel
 from edgeclf.graph.private_apis import calls_of, default_8bit_registry, producer, quantizable_activations, readers
 from edgeclf.graph.rewire import rewire
 
@@ -51,7 +51,8 @@ def find_loose_scalings(model: Any) -> dict[str, int]:
     for layer in model.layers:
         if isinstance(layer, (layers.BatchNormalization, *SCALING_KINDS)) and layer.name not in fused:
             shape = layer.get_input_shape_at(0)
-            if len(shape) == 4 and (not hasattr(layer, "axis") or normalized_axes(layer) in ([3], [])):
+            scales = isinstance(layer, SCALING_KINDS)
+            if len(shape) == 4 and (scales_by_channel(layer) if scales else normalized_axes(layer) == [3]):
                 found[layer.name] = int(shape[3])
     return found
 
@@ -63,7 +64,7 @@ def _check(model: Any) -> None:
         if isinstance(layer, layers.InputLayer) or layer.name in fused:
             continue
         activation = _refused_activation(layer, known)
-        if not (known.supports(layer) or _separable(layer)):
+        if not (known.supports(layer) or isinstance(layer, layers.SeparableConv1D)):
             bad.append(f"{layer.name} ({type(layer).__name__})")
         elif activation is not None:
             bad.append(f"{layer.name} (activation {activation})")
@@ -87,20 +88,14 @@ def _refused_activation(layer: Any, known: Any) -> str | None:
     return None if name in quantizable_activations() else name
 
 
-def _separable(layer: Any) -> bool:
-    return isinstance(layer, (layers.SeparableConv1D, layers.SeparableConv2D))
-
-
 def _fused_normalizations(model: Any) -> set[str]:
     """Name the batch normalizations right behind a linear convolution or dense layer: TFMOT fuses them."""
-    before = (layers.Conv2D, layers.DepthwiseConv2D, layers.Dense, layers.SeparableConv2D)
+    before = (layers.Conv2D, layers.DepthwiseConv2D, layers.Dense)
     found = set()
     for layer in model.layers:
         if not isinstance(layer, layers.BatchNormalization) or calls_of(layer) != 1:
             continue
         behind = producer(layer.input)
-        if isinstance(behind, layers.Reshape) and len(readers(behind)) == 1:
-            behind = producer(behind.input)
         if (
             isinstance(behind, before)
             and not isinstance(behind, layers.Conv2DTranspose)

@@ -17,6 +17,7 @@ def rewire(
     removed: Collection[str] = (),
     replaced: Mapping[str, tuple[Any, list[Any]]] | None = None,
     substituted: Mapping[str, str] | None = None,
+    in_front: Mapping[str, tuple[Any, list[Any]]] | None = None,
     behind_input: tuple[Any, list[Any]] | None = None,
 ) -> Any:
     """Copy a functional network.
@@ -26,6 +27,7 @@ def rewire(
         removed: names of layers to leave out; each has one input and one output.
         replaced: by name, a new layer and its weights; it keeps the name and the place.
         substituted: names of further layers to leave out, each with the layer whose output takes the place of its own.
+        in_front: by name, a new layer and its weights that each call of the named one goes through first.
         behind_input: a new layer, and its weights, that all of the input goes through.
     """
     config, new_layers = model.get_config(), dict(replaced or {})
@@ -43,6 +45,11 @@ def rewire(
         nodes = _moved(layer["inbound_nodes"], moves)
         if layer["name"] in new_layers:
             layer = _described(new_layers[layer["name"]][0], layer["name"])
+        if layer["name"] in (in_front or {}):
+            front, weights = (in_front or {})[layer["name"]]
+            kept.append({**_described(front, front.name), "inbound_nodes": nodes})
+            new_layers[front.name] = (front, weights)
+            nodes = [[[front.name, number, 0, {}]] for number in range(len(nodes))]
         kept.append({**layer, "inbound_nodes": nodes})
     if behind_input is not None:
         name = behind_input[0].name

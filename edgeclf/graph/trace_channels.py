@@ -12,6 +12,7 @@ import tensorflow as tf
 from edgeclf.errors import ModelError
 from edgeclf.graph.channel_rules import RULES, UnknownUseError
 from edgeclf.graph.channels import ChannelGraph, Coupling, Cut, Ids, Product, Role, Setting, find_groups
+from edgeclf.graph.fixed_products import count_products
 from edgeclf.graph.inner_scaling import is_input_scaling
 from edgeclf.graph.private_apis import calls_in_order, has_graph, producer
 
@@ -25,7 +26,7 @@ def trace_channels(model: Any) -> ChannelGraph:
         model: flat functional tf-keras network with an input of fixed size.
 
     Raises:
-        ModelError: it has no graph, networks inside it, or an input of any size.
+        ModelError: it has no graph, or an input of any size.
     """
     if not has_graph(model):
         raise ModelError(f"a flat functional network was expected, got {type(model).__name__}")
@@ -77,7 +78,13 @@ class _Tracer:
         self.blocked[layer.name] = f"{type(layer).__name__}: {reason}"
         for channels in inputs:
             self.coupling.fix(channels)
-        return [self._make_fixed(tensor) for tensor in outputs]
+        results = [self._make_fixed(tensor) for tensor in outputs]
+        shapes = [tuple(tensor.shape[1:]) for tensor in node.keras_inputs]
+        if len(outputs) == 1 and inputs:
+            products = count_products(layer, inputs, shapes, results[0], tuple(outputs[0].shape[1:]))
+            known = any(product.layer == layer.name for product in self.products)
+            self.products += [replace(one, places=0) for one in products] if known else products
+        return results
 
     def _make_fixed(self, tensor: Any) -> Ids:
         size = tensor.shape[-1] if tensor.shape.rank else None

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from edgeclf.artifact.ensemble_folder import refuse_ensemble
-from edgeclf.artifact.model_file import ModelFile
+from edgeclf.artifact.model_file import ModelFile, is_tflite_file
 from edgeclf.artifact.normalization import RAW, Normalization
 from edgeclf.artifact.run_folder import RunFolder
 from edgeclf.errors import EdgeclfError, ModelError
@@ -19,7 +19,7 @@ from edgeclf.keras_files.bounded_variables import bounded_variables
 from edgeclf.keras_files.configuration import read_configuration
 from edgeclf.keras_files.containers import check_container
 from edgeclf.keras_files.reading import READING_ERRORS, image_classifier, reason
-from edgeclf.keras_files.tflite_source import TFLITE, arrange_source, is_tflite_file, load_tflite_source
+from edgeclf.keras_files.tflite_source import TFLITE, arrange_source, load_tflite_source
 from edgeclf.keras_files.trust import check_configuration
 
 

@@ -31,19 +31,6 @@ MOST_OPERATORS = 5000
 """EfficientNet-B7 has about 800; the runtime reads each of their results on each calibration image."""
 
 
-def is_tflite_file(path: Path) -> bool:
-    """Return whether a source is meant as a TFLite file, by its name or its first bytes."""
-    if path.suffix.lower() == ".tflite":
-        return True
-    try:
-        if not path.is_file():  # a pipe would be waited for
-            return False
-        with path.open("rb") as stream:
-            return stream.read(8)[4:] == b"TFL3"
-    except OSError:
-        return False
-
-
 def arrange_source(path: str | Path) -> tuple[ModelFile, bytes]:
     """Read a file, refuse what is no float classifier of RGB pictures, and arrange its graph; nothing is run.
 

@@ -12,6 +12,7 @@ from __future__ import annotations
 
 import io
 import math
+import stat
 from pathlib import Path
 from typing import Any
 
@@ -42,8 +43,10 @@ def read_torch_state(path: Path) -> dict[str, Array]:
         ModelError: the file cannot be read, is of another format, is damaged, or holds something else than tensors.
     """
     try:
-        size = path.stat().st_size
-        if size > LARGEST:
+        status = path.stat()
+        if not stat.S_ISREG(status.st_mode):
+            raise ModelError(f"{path.name}: expected a file, got a folder, a pipe or a device")
+        if (size := status.st_size) > LARGEST:
             raise ModelError(f"{path.name}: expected at most {LARGEST:,} bytes, got {size:,}")
         content = path.read_bytes()
     except OSError as error:

@@ -11,7 +11,7 @@ from pathlib import Path
 
 from edgeclf.artifact.ensemble_folder import EnsembleSource, find_ensemble
 from edgeclf.artifact.input_fit import own_fit, run_fit
-from edgeclf.artifact.model_file import ModelFile
+from edgeclf.artifact.model_file import ModelFile, is_tflite_file
 from edgeclf.artifact.run_folder import RunFolder
 from edgeclf.dataset import ALL, NAMED, Dataset, Split, check_classes, list_source, load_dataset
 from edgeclf.dataset.sources import display
@@ -32,7 +32,7 @@ from edgeclf.measure.report_file import load_report, save_report
 from edgeclf.measure.sources import BenchSources, find_sources
 from edgeclf.measure.subjects import DatasetLoader
 from edgeclf.measure.target import Local, Target
-from edgeclf.measure.tflite_baseline import is_tflite_baseline, open_tflite_baseline
+from edgeclf.measure.tflite_baseline import open_tflite_baseline
 from edgeclf.measure.unseen_images import UnseenImages
 from edgeclf.progress import SILENT, Progress
 
@@ -142,7 +142,7 @@ def _find_lack(plan: BenchPlan, found: BenchSources, host: HostParts) -> str:
     """Return why there will be no baseline, and what helps; empty where there will be one."""
     if plan.baseline is None and not found.keras_models:
         return "name one with --baseline"
-    if plan.baseline is not None and is_tflite_baseline(Path(plan.baseline)):
+    if plan.baseline is not None and is_tflite_file(Path(plan.baseline)):
         return ""
     return "" if host.open_baseline is not None else NO_TENSORFLOW
 
@@ -199,7 +199,7 @@ def _baseline(
     path = Path(plan.baseline) if plan.baseline is not None else next(iter(found.keras_models), None)
     if path is None:
         return None, ()
-    tflite = is_tflite_baseline(path)
+    tflite = is_tflite_file(path)
     if host.open_baseline is None and not tflite:
         return None, (f"{path}: {NOT_COMPARED}: {NO_TENSORFLOW}",)
     given = plan.fit or run_fit(path)

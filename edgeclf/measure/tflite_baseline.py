@@ -28,11 +28,6 @@ from edgeclf.measure.subjects import DatasetLoader, Subject, open_subjects
 from edgeclf.progress import SILENT, Progress
 
 
-def is_tflite_baseline(path: Path) -> bool:
-    """Return whether a baseline is a TFLite file, by its name."""
-    return path.suffix.lower() == ".tflite"
-
-
 def open_tflite_baseline(path: Path, plan: BenchPlan, data: DatasetLoader | None = None) -> BaselineNetwork:
     """Open a float TFLite file with its input scaling.
 

@@ -113,6 +113,10 @@ def find_groups(editor: TfliteEditor) -> list[ChannelGroup]:
             # a dense layer has one scale for all of its outputs: dividing them would coarsen the others
             if not scales or op.name == "FULLY_CONNECTED":
                 fixed.add(op.outputs[0])
+            # one that flattens what it takes sees each channel in many places
+            entry, kernel = (graph.tensors[index].shape for index in op.inputs[:2])
+            if op.name == "FULLY_CONNECTED" and entry[-1:] != kernel[-1:]:
+                fixed.add(op.inputs[0])
         elif op.name in _PASSING and scales and _keeps_channels(graph, op):
             for index in _computed(graph, op):
                 owner[root(index)] = root(op.outputs[0])

@@ -33,14 +33,26 @@ def float_operators(model: TfliteModel) -> tuple[str, ...]:
     return tuple(found)
 
 
+def computed_tensors(model: TfliteModel) -> frozenset[int]:
+    """Return the numbers of the tensors that depend on the input; others are computed from constants alone."""
+    found = set(model.input_indices)
+    for op in model.operators:
+        if found.intersection(op.inputs):
+            found.update(op.outputs)
+    return frozenset(found)
+
+
 def weighted_operators(model: TfliteModel) -> list[OperatorInfo]:
     """List convolutions and dense layers with constant weights that no other operator reads, in the order of
-    computation; some have no bias, or one of zeros that they share."""
-    readers = _count_readers(model)
+    computation; some have no bias, or one of zeros that they share. What they take depends on the input."""
+    readers, computed = _count_readers(model), computed_tensors(model)
     return [
         op
         for op in model.operators
-        if op.name in WEIGHTED and model.tensors[op.inputs[1]].data is not None and readers[op.inputs[1]] == 1
+        if op.name in WEIGHTED
+        and op.inputs[0] in computed
+        and model.tensors[op.inputs[1]].data is not None
+        and readers[op.inputs[1]] == 1
     ]
 
 

@@ -24,6 +24,7 @@ from edgeclf.errors import InputError, ModelError, RunFailedError
 from edgeclf.extras import require
 from edgeclf.image.native_stderr import RUNTIME_CHATTER, without_chatter
 from edgeclf.inference.litert import LITERT
+from edgeclf.printable import one_line
 from edgeclf.records import Record
 
 if TYPE_CHECKING:
@@ -36,6 +37,8 @@ MOST_DIFFERENCE = 1e-3
 """Of a probability, or of the largest logit, between the file and what it was converted from; rounding makes 1e-6."""
 PHOTOS = 16
 """Most photos that both are computed on, beside the sample pictures."""
+_LEFT = "TFL_"
+"""In front of the names of TFLite operators that tf2onnx left as they were."""
 _CHATTER = (*RUNTIME_CHATTER, b"WARNING: All log messages", b"I0000", b"W0000")
 
 
@@ -88,7 +91,7 @@ class Onnx(Exporter, Record):
         Raises:
             InputError: ranges were trained, which it cannot keep.
             MissingExtraError: tf2onnx, onnx or onnxruntime is not installed.
-            ModelError: tf2onnx has no way to write one of the operators.
+            ModelError: tf2onnx has no way to write one of the operators, or writes what onnxruntime refuses.
             RunFailedError: the file computes something else.
         """
         self.check_available()
@@ -122,6 +125,10 @@ def _convert(content: bytes) -> Any:
         except Exception as error:  # tf2onnx raises what its handlers happen to meet
             reason = " ".join(str(error).split())[:200] or type(error).__name__
             raise ModelError(f"tf2onnx cannot convert this network: {reason}") from error
+    # an operator that it does not know stays as it was, which its log alone says
+    unknown = sorted({node.op_type.removeprefix(_LEFT) for node in model.graph.node if node.op_type.startswith(_LEFT)})
+    if unknown:
+        raise ModelError(f"tf2onnx cannot convert this network: it has no way to write {', '.join(unknown[:8])}")
     return model
 
 
@@ -139,7 +146,10 @@ def _describe(model: Any, network: FloatNetwork) -> None:
             side[:] = [names.get(name, name) for name in side]
     labels = "\n".join(" ".join(name.splitlines()) for name in network.classes)
     onnx.helper.set_model_props(model, {LABELS: labels, FIT: network.input.fit})
-    onnx.checker.check_model(model)
+    try:
+        onnx.checker.check_model(model)
+    except onnx.checker.ValidationError as error:
+        raise ModelError(f"tf2onnx cannot convert this network: {one_line(str(error))[:200]}") from error
 
 
 def _images(network: FloatNetwork, context: StepContext) -> npt.NDArray[np.uint8]:
@@ -155,7 +165,10 @@ def _difference(content: bytes, plain: ExportedFile, images: npt.NDArray[np.uint
     """Compute the largest difference of an output, relative to the largest where that is above 1; NaN if one is."""
     import onnxruntime
 
-    session = onnxruntime.InferenceSession(content, providers=["CPUExecutionProvider"])
+    try:
+        session = onnxruntime.InferenceSession(content, providers=["CPUExecutionProvider"])
+    except Exception as error:  # its errors have no class in common
+        raise ModelError(f"onnxruntime refuses the ONNX file: {one_line(str(error))[:200]}") from error
     known, dtype = LITERT.open(plain), np.dtype(plain.graph.inputs[0].dtype)
     worst = 0.0
     for image in images.astype(dtype):

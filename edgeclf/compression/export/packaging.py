@@ -15,6 +15,7 @@ from edgeclf.errors import DataError, ModelError
 from edgeclf.image.decoding import PREPROCESSING_VERSION
 from edgeclf.image.shape import STRETCH, InputShape
 from edgeclf.image.views import describe_views
+from edgeclf.printable import one_line
 from edgeclf.versions import package_version
 
 RESIZE_RULE = "area when shrinking, else bilinear"
@@ -70,7 +71,7 @@ def package(
         probabilities=None if fitted is None else fitted.fitted,
     )
     arrays = None if fitted is None else fitted.arrays
-    description = f"{name} {recipe['name']}: image classifier with {len(classes)} classes, made by edgeclf"
+    description = f"{one_line(name)} {recipe['name']}: image classifier with {len(classes)} classes, made by edgeclf"
     try:
         return package_model(
             exported.content, labels=classes, provenance=made, description=description, features=arrays

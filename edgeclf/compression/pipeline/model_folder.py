@@ -100,8 +100,9 @@ class ModelFolder:
         self._is_new = not folder.exists()
         check_writable(folder)
         self.folder, self.name = folder, name
-        text = json.dumps(request, sort_keys=True, ensure_ascii=False)
-        key = hashlib.sha256(text.encode("utf-8", "surrogatepass")).hexdigest()[:16]
+        # in ASCII, since paths may hold bytes that are not UTF-8
+        text = json.dumps(request, sort_keys=True)
+        key = hashlib.sha256(text.encode()).hexdigest()[:16]
         self.stages = folder / f".{name}{_UNFINISHED}"
         self.unfinished = self.stages / key
         self._note = self.unfinished / _NOTE
@@ -111,6 +112,8 @@ class ModelFolder:
             for path in (self.model_path(file), self.record_path(file)):
                 for rest in folder.glob(f".{glob.escape(path.name)}.*.partial"):
                     rest.unlink(missing_ok=True)
+        for rest in self.stages.glob(".*.partial"):
+            rest.unlink(missing_ok=True)
         self.interrupted = self._is_same_request(text)
         check_not_in_the_way(folder, name, files, overwrite, self.unfinished)
         if not self.interrupted:
@@ -188,7 +191,8 @@ class ModelFolder:
 
     def give_up(self) -> None:
         """Keep what an error left, so that the same call resumes there; where nothing was made, nothing is kept."""
-        if not self._made and not any(self.unfinished.glob("*.npz")):
+        kept = ("*.npz", f"*{_WRITTEN}")  # also of a call that was killed, which this one did not come to
+        if not self._made and not any(path for pattern in kept for path in self.unfinished.glob(pattern)):
             self.close()
             if self._is_new:
                 with contextlib.suppress(OSError):  # something else is in it

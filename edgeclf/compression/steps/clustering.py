@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
+import numpy as np
 import tensorflow_model_optimization as tfmot
 import tf_keras
 
@@ -29,7 +30,13 @@ def cluster(network: FloatNetwork, step: Cluster, context: StepContext) -> Float
         InputError: there is nothing to cluster.
     """
     data = FineTuningData.from_step(step, context)
-    names = choose_layers(network.model, step.clusters)
+    names, copy = choose_layers(network.model, step.clusters), copy_model(network.model)
+    # pruned layers with fewer weights than clusters beside their zeros are clustered already; TFMOT refuses them
+    pruned = network.invariants.masks
+    frozen = [name for name in pruned if name not in names or _count_nonzero(copy, name) < step.clusters - 1]
+    for name in frozen:
+        copy.get_layer(name).trainable = False
+    names -= set(frozen)
     settings: dict[str, Any] = {
         "number_of_clusters": step.clusters,
         "cluster_centroids_init": tfmot.clustering.keras.CentroidInitialization.KMEANS_PLUS_PLUS,
@@ -38,9 +45,7 @@ def cluster(network: FloatNetwork, step: Cluster, context: StepContext) -> Float
     if network.invariants.sparse:
         cluster_layer = sparsity_preserving_clustering()
         settings["preserve_sparsity"] = True
-    model = wrap_layers(
-        copy_model(network.model), lambda layer: layer.name in names, lambda layer: cluster_layer(layer, **settings)
-    )
+    model = wrap_layers(copy, lambda layer: layer.name in names, lambda layer: cluster_layer(layer, **settings))
     fine_tune(
         model,
         data,
@@ -52,6 +57,8 @@ def cluster(network: FloatNetwork, step: Cluster, context: StepContext) -> Float
     if any(isinstance(layer, layers.DepthwiseConv2D) and not is_input_scaling(layer) for layer in network.model.layers):
         notes = ("depthwise kernels are not clustered: they are few, and it costs much",)
     made = copy_model(tfmot.clustering.keras.strip_clustering(model))
+    for name in frozen:
+        made.get_layer(name).trainable = True
     return network.with_model(made, invariants=replace(network.invariants, clusters=step.clusters), notes=notes)
 
 
@@ -65,6 +72,10 @@ def choose_layers(model: Any, clusters: int) -> frozenset[str]:
     if not names:
         raise InputError(f"the network has no weight tensor of more than {clusters} values that could be clustered")
     return names
+
+
+def _count_nonzero(model: Any, name: str) -> int:
+    return int(np.count_nonzero(np.asarray(model.get_layer(name).kernel)))
 
 
 def _clusterable(layer: Any, clusters: int) -> bool:

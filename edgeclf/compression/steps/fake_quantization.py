@@ -6,18 +6,19 @@ calibration images, so that training begins at the accuracy of post-training qua
 
 from __future__ import annotations
 
-import itertools
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import numpy.typing as npt
+import tensorflow as tf
 import tensorflow_model_optimization as tfmot
 import tf_keras
 
 from edgeclf.artifact.entry_scaling import whole_steps
 from edgeclf.compression.step import StepContext
 from edgeclf.compression.steps.fine_tune import FineTuningData, automatic_epochs, copy_model, fine_tune
+from edgeclf.compression.steps.quantize_aware import OBSERVED_BATCH
 from edgeclf.errors import InputError
 from edgeclf.graph.float_network import FloatNetwork, Invariants
 from edgeclf.graph.inner_scaling import PREPARED_SCALING, is_input_scaling
@@ -33,6 +34,7 @@ from edgeclf.graph.private_apis import (
     weight_quantizers,
 )
 from edgeclf.graph.quantizable import NoQuantizerError, make_quantizable
+from edgeclf.image.batches import bounded_batch
 
 if TYPE_CHECKING:
     from edgeclf.compression.steps.quantize_aware import QuantizeAware
@@ -156,19 +158,30 @@ def _observe(
 
     A layer that is called several times has one range for all of its calls.
     """
-    calls = {name: tensors_of(model, layer) for name, (layer, _) in watched.items()}
-    inner = tf_keras.Model(model.inputs, {name: [entry for entry, _ in pairs] for name, pairs in calls.items()})
-    outer = tf_keras.Model(model.inputs, {name: [result for _, result in pairs] for name, pairs in calls.items()})
+    places = [
+        (name, kind, tensor)
+        for name, (layer, pairs) in watched.items()
+        for kind in dict.fromkeys(kind for kind, _ in pairs)
+        for tensor in (call[kind != "pre"] for call in tensors_of(model, layer))
+    ]
+    reader = tf_keras.Model(model.inputs, [tensor for _, _, tensor in places])
+
+    # inside a graph, so that what was looked at is given up before the next layer computes
+    @tf.function(reduce_retracing=True)  # type: ignore[untyped-decorator]
+    def measure(batch: Any) -> Any:
+        ends = []
+        for (name, kind, _), found in zip(places, tf.nest.flatten(reader(batch, training=False)), strict=True):
+            values = _before_activation(watched[name][0], found) if kind == "pre" else found
+            ends.append((tf.reduce_min(values), tf.reduce_max(values)))
+        return ends
+
     spans: dict[tuple[str, str], list[float]] = {}
-    for start in range(0, len(images), 64):
-        batch = images[start : start + 64].astype(np.float32) * scale
-        entries, results = inner(batch, training=False), outer(batch, training=False)
-        for name, (layer, pairs) in watched.items():
-            for (kind, _), (entry, result) in itertools.product(pairs, zip(entries[name], results[name], strict=True)):
-                values = _before_activation(layer, entry) if kind == "pre" else result
-                low, high = float(np.min(values)), float(np.max(values))
-                span = spans.setdefault((name, kind), [low, high])
-                span[:] = [min(span[0], low), max(span[1], high)]
+    at_once = bounded_batch(OBSERVED_BATCH, *images.shape[1:3])
+    for start in range(0, len(images), at_once):
+        ends = measure(tf.constant(images[start : start + at_once].astype(np.float32) * scale))
+        for (name, kind, _), (low, high) in zip(places, ends, strict=True):
+            span = spans.setdefault((name, kind), [float(low), float(high)])
+            span[:] = [min(span[0], float(low)), max(span[1], float(high))]
     return spans
 
 

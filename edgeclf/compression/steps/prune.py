@@ -19,6 +19,8 @@ if TYPE_CHECKING:
 PATTERNS = {"2:4": 0.5}
 """Structured sparsity: zeros among each four neighbours, and the fraction that this makes."""
 TRAINING = FineTuning(learning_rate=1e-3)
+RISING = 0.6
+"""Fraction of the training during which sparsity rises; the rest lets the network recover."""
 _LABEL = re.compile(r"prune(?:(?P<percent>\d+(?:\.\d+)?)|(?P<zeros>\d)of(?P<of>\d))")
 
 
@@ -57,6 +59,10 @@ class Prune(Step, Record):
                 f"the pattern {self.pattern} makes a fraction of {PATTERNS[self.pattern]:g} zeros, got "
                 f"{self.fraction:g} beside it; leave one of the two out"
             )
+
+    def count_networks(self, epochs: int) -> int:
+        """Return the epochs behind the one in which sparsity stops rising: no other network has the zeros asked for."""
+        return epochs - min(epochs, int(RISING * epochs) + 1) + 1
 
     def label(self) -> str:
         """Return `prune50` or `prune2of4`."""

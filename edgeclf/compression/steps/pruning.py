@@ -14,6 +14,7 @@ import tf_keras
 
 from edgeclf.compression.step import StepContext
 from edgeclf.compression.steps.fine_tune import FineTuningData, automatic_epochs, copy_model, fine_tune
+from edgeclf.compression.steps.prune import RISING
 from edgeclf.errors import InputError
 from edgeclf.graph import quantizable
 from edgeclf.graph.float_network import FloatNetwork
@@ -25,8 +26,6 @@ if TYPE_CHECKING:
     from edgeclf.compression.steps.prune import Prune
 
 layers = tf_keras.layers
-RISING = 0.6
-"""Fraction of the training during which sparsity rises; the rest lets the network recover."""
 HIGHEST = 0.98
 
 

@@ -16,6 +16,8 @@ if TYPE_CHECKING:
     from edgeclf.compression.exporter import Exporter
 
 TRAINING = FineTuning(learning_rate=2e-4)
+OBSERVED_BATCH = 64
+"""Calibration images of usual size that ranges start from together."""
 
 
 @dataclass(frozen=True)

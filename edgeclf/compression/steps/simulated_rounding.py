@@ -3,7 +3,8 @@
 Weights and activations are rounded in the forward pass as an int8 graph rounds them; gradients pass straight through
 (Bengio et al., 2013, arXiv:1308.3432; Jacob et al., 2018, arXiv:1712.05877). Nothing of that is left in the network: it
 is calibrated like one that was never trained so. Batch normalizations are frozen, which makes a kernel's rounding
-independent of them: the factor that folding brings to an output channel changes its scale alone.
+independent of them: the factor that folding brings to an output channel changes its scale alone, and the kernel of a
+dense layer, which has one scale, is rounded with these factors.
 """
 
 from __future__ import annotations
@@ -18,11 +19,14 @@ import tf_keras
 
 from edgeclf.compression.step import StepContext
 from edgeclf.compression.steps.fine_tune import FineTuningData, automatic_epochs, copy_model, fine_tune
+from edgeclf.compression.steps.quantize_aware import OBSERVED_BATCH
 from edgeclf.errors import InputError
+from edgeclf.graph.batch_norm import scale_and_offset
 from edgeclf.graph.float_network import FloatNetwork
 from edgeclf.graph.inner_scaling import PREPARED_SCALING
 from edgeclf.graph.prepared_network import wrap_layers
 from edgeclf.graph.private_apis import calls_of, readers
+from edgeclf.image.batches import bounded_batch
 
 if TYPE_CHECKING:
     from edgeclf.compression.steps.quantize_aware import QuantizeAware
@@ -98,7 +102,13 @@ def insert_rounding(model: Any, *, zeros: bool = False, clusters: bool = False) 
     return wrap_layers(
         model,
         lambda layer: layer.name in chosen,
-        lambda layer: Rounded(layer, rounds_output=layer.name in rounded, zeros=zeros, clusters=clusters),
+        lambda layer: Rounded(
+            layer,
+            rounds_output=layer.name in rounded,
+            zeros=zeros,
+            clusters=clusters,
+            factors=_folded_factors(layer),
+        ),
     )
 
 
@@ -123,8 +133,9 @@ def start_ranges(model: Any, network: Any, images: npt.NDArray[np.uint8], scale:
 
     run = tf.function(measure, reduce_retracing=True)
     owners = [layer for layer, plain in zip(rounding, inner, strict=True) for _ in range(calls_of(plain))]
-    for start in range(0, len(images), 64):
-        spans = run(tf.constant(images[start : start + 64].astype(np.float32) * scale))
+    at_once = bounded_batch(OBSERVED_BATCH, *images.shape[1:3])
+    for start in range(0, len(images), at_once):
+        spans = run(tf.constant(images[start : start + at_once].astype(np.float32) * scale))
         for layer, (low, high) in zip(owners, spans, strict=True):
             layer.low.assign(tf.minimum(layer.low, low))
             layer.high.assign(tf.maximum(layer.high, high))
@@ -139,15 +150,23 @@ class Rounded(tf_keras.layers.Wrapper):  # type: ignore[misc]
         rounds_output: whether the output gets a range of its own; False: it is fused with what reads it.
         zeros: whether the zeros of the kernel stay zero.
         clusters: whether the kernel stays as it is.
+        factors: of a dense layer, what each column of its kernel is multiplied by before it is rounded in a file.
     """
 
     def __init__(
-        self, layer: Any, *, rounds_output: bool, zeros: bool = False, clusters: bool = False, **keywords: Any
+        self,
+        layer: Any,
+        *,
+        rounds_output: bool,
+        zeros: bool = False,
+        clusters: bool = False,
+        factors: list[float] | None = None,
+        **keywords: Any,
     ) -> None:
         keywords.setdefault("name", f"rounded_{layer.name}")
         super().__init__(layer, **keywords)
         self.rounds_output, self._zeros, self._clusters = rounds_output, zeros, clusters
-        self._axes = _kernel_axes(layer)
+        self._axes, self._factors = _kernel_axes(layer), factors
 
     def build(self, shape: Any = None) -> None:
         """Make the running range."""
@@ -180,7 +199,7 @@ class Rounded(tf_keras.layers.Wrapper):  # type: ignore[misc]
     def get_config(self) -> dict[str, Any]:
         """Return what the layer is made from."""
         kept = {"zeros": self._zeros, "clusters": self._clusters}
-        return {**super().get_config(), "rounds_output": self.rounds_output, **kept}
+        return {**super().get_config(), "rounds_output": self.rounds_output, **kept, "factors": self._factors}
 
     def clear_zeros(self, layer: Any) -> None:
         """Put the zeros that are kept into a layer that has learned the same kernel."""
@@ -198,7 +217,10 @@ class Rounded(tf_keras.layers.Wrapper):  # type: ignore[misc]
             used = tf.stop_gradient(used) + 0.0 * used
         # Keras would lose track of a variable that is set anew, so the attribute is exchanged beneath its setter.
         attributes: dict[str, Any] = self.layer.__dict__
-        attributes[name] = round_kernel(used, axes)
+        if self._factors is None:
+            attributes[name] = round_kernel(used, axes)
+        else:
+            attributes[name] = round_kernel(used * self._factors, axes) / self._factors
         try:
             return compute()
         finally:
@@ -215,11 +237,29 @@ def _kernel_axes(layer: Any) -> tuple[str, tuple[int, ...]] | None:
     """Return the name of a layer's kernel and the axes that share a scale in an int8 file; None: it has no kernel."""
     if isinstance(layer, layers.DepthwiseConv2D):
         return "depthwise_kernel", (0, 1)
-    if isinstance(layer, layers.Conv2D) and not isinstance(layer, layers.Conv2DTranspose):
+    if isinstance(layer, layers.Conv2DTranspose):
+        return "kernel", (0, 1, 3)
+    if isinstance(layer, layers.Conv2D):
         return "kernel", (0, 1, 2)
     if isinstance(layer, layers.Dense):
         return "kernel", (0, 1)
     return None
+
+
+def _folded_factors(layer: Any) -> list[float] | None:
+    """Return what a frozen batch normalization multiplies the columns of a dense layer's kernel by in the file."""
+    reading = readers(layer)
+    if not isinstance(layer, layers.Dense) or len(reading) != 1 or not _is_linear(layer):
+        return None
+    if not isinstance(reading[0], layers.BatchNormalization) or max(map(calls_of, (layer, reading[0]))) > 1:
+        return None
+    scale, _ = scale_and_offset(reading[0])
+    # a column that becomes 0 is 0 whatever its kernel
+    return [float(one) if one else 1.0 for one in np.broadcast_to(scale, layer.units)]
+
+
+def _is_linear(layer: Any) -> bool:
+    return getattr(getattr(layer, "activation", None), "__name__", "linear") == "linear"
 
 
 def _rounds_output(layer: Any) -> bool:
@@ -229,7 +269,7 @@ def _rounds_output(layer: Any) -> bool:
     reading = readers(layer)
     if len(reading) != 1 or not isinstance(layer, _FUSES):
         return True
-    linear = getattr(getattr(layer, "activation", None), "__name__", "linear") == "linear"
+    linear = _is_linear(layer)
     if isinstance(layer, _CONVOLUTIONS) and linear and isinstance(reading[0], layers.BatchNormalization):
         return False
     return not (linear and _is_clipping(reading[0]))
