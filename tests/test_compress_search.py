@@ -252,6 +252,9 @@ def test_looks_count_every_network_that_validation_images_choose_from(data: Data
     assert count_looks(parse_recipe("shrink50-int8"), context) == 33
     # sparsity rises until the end of epoch 18
     assert count_looks(parse_recipe("prune50-int8"), context) == 12
+    # of 4 epochs of 8 batches sparsity rises in three, and the last one is kept
+    four = with_settings(parse_recipe("prune50-int8"), {"prune_epochs": 4, "batch_size": 16})
+    assert count_looks(four, context) == 1
     short = with_settings(parse_recipe("shrink50-qat-int8"), {"qat_epochs": 2, "shrink_epochs": 6, "batch_size": 16})
     assert count_looks(short, context) == (6 + 3) + (2 + 1)
 

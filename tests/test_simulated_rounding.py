@@ -72,6 +72,16 @@ def test_a_dense_layer_is_rounded_with_the_normalization_behind_it(zero: bool) -
     assert len(np.unique(np.rint(folded[:, 0] / step))) < 3  # next to nothing of the range of all
 
 
+def test_a_normalization_of_another_axis_leaves_the_rounding_of_a_dense_layer_as_it_is() -> None:
+    entry = layers.Input((6, 4))
+    x = layers.BatchNormalization(axis=1)(layers.Dense(5, name="wide")(entry))
+    model = tf_keras.Model(entry, layers.Dense(3)(x))
+    kernel, _ = model.get_layer("wide").get_weights()
+    image = np.tile(np.eye(4, dtype=np.float32), (1, 2, 1))[:, :6]
+    found = insert_rounding(model).get_layer("rounded_wide")(image).numpy()[0, :4]
+    np.testing.assert_allclose(found, round_kernel(tf.constant(kernel), (0, 1)), atol=1e-6)
+
+
 def test_a_transposed_convolution_is_rounded_by_filter() -> None:
     entry = layers.Input((4, 4, 2))
     model = tf_keras.Model(entry, layers.Conv2DTranspose(3, 2, strides=2, name="up")(entry))

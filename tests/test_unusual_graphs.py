@@ -13,7 +13,6 @@ import pytest
 from command_line import document, edgeclf
 from tflite_models import DIGIT_NAMES, bare, digits, packaged
 
-from edgeclf.artifact.inner_scores import MOST_FEATURES, find_inner_scores
 from edgeclf.artifact.model_file import ModelFile
 from edgeclf.artifact.tflite import parse
 from edgeclf.artifact.tflite_editor import TfliteEditor, pack_model
@@ -28,6 +27,8 @@ from edgeclf.compression.export.equalization import equalize  # noqa: E402
 from edgeclf.compression.export.graph_queries import weighted_operators  # noqa: E402
 from edgeclf.compression.export.int8_format import observe, quantize_observed  # noqa: E402
 from edgeclf.compression.export.observation import FloatObservation, pixel_feeder  # noqa: E402
+from edgeclf.compression.exporter import ExportedFile  # noqa: E402
+from edgeclf.compression.probabilities.reading import MOST_FEATURES, ModelReader  # noqa: E402
 from edgeclf.compression.sensitivity import compare_layers  # noqa: E402
 from edgeclf.graph.float_network import FloatNetwork  # noqa: E402
 from edgeclf.graph.prepared_network import prepare_network  # noqa: E402
@@ -106,9 +107,11 @@ def test_a_dense_layer_that_flattens_maps_itself_is_not_levelled() -> None:
 @pytest.mark.parametrize("side", [8, 96])
 def test_features_of_whole_maps_are_read_where_they_are_few(side: int) -> None:
     made = network(layers.Conv2D(4, 1), layers.Flatten(), layers.Dense(3), layers.Softmax(), side=side)
-    found = find_inner_scores(parse(float_graph(made)))
-    assert found is not None
-    assert (found.features is None) == (side * side * 4 > MOST_FEATURES)
+    reader = ModelReader(ExportedFile(float_graph(made), "float32.tflite", input_range=(0.0, 255.0)))
+    assert reader.inner is not None
+    large = side * side * 4 > MOST_FEATURES
+    assert (reader.inner.features is None) == large
+    assert ("the last layer takes 36,864 numbers" in reader.left_out) == large
 
 
 def test_pipes_and_folders_are_no_model_files(tmp_path: Path) -> None:

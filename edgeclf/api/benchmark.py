@@ -85,10 +85,11 @@ def bench(
         InputError: a model, the data or an output cannot be used, or a condition is about what is not measured.
         MissingExtraError: the baseline or the report needs a package that is not installed.
     """
+    from edgeclf.artifact.model_file import is_tflite_file
     from edgeclf.artifact.normalization import resolve_normalization
 
     given = resolve_normalization(normalize, input_range)
-    if baseline is not None and Path(baseline).suffix.lower() != ".tflite":
+    if baseline is not None and not is_tflite_file(Path(baseline)):
         require("--baseline", "tensorflow", "tf_keras")
     if report is not None:
         require("--report", "matplotlib", "jinja2")

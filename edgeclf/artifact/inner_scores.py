@@ -11,9 +11,6 @@ from edgeclf.errors import ModelError
 
 NUMBERS = ("uint8", "int8", "int16", "float32")
 """Types of tensors that are read from inside a graph."""
-MOST_FEATURES = 1 << 15
-"""Numbers in a vector of features that is read: a network that flattens whole maps in front of its last layer has
-millions, of each image."""
 _HEADS = ("SOFTMAX", "LOGISTIC")
 
 
@@ -64,7 +61,7 @@ def find_inner_scores(graph: TfliteModel) -> InnerScores | None:
         return InnerScores(logits)
     features = last.inputs[0]
     size = vector_size(graph.tensors[features])
-    if size is None or size > MOST_FEATURES or not is_readable(graph, features, size):
+    if size is None or not is_readable(graph, features, size):
         return InnerScores(logits)
     return InnerScores(logits, features)
 

@@ -108,22 +108,6 @@ def _depthwise(trace: Trace, layer: Any, inputs: Sequence[Ids]) -> Ids:
     return _end(trace, layer, made)
 
 
-def _separable(trace: Trace, layer: Any, inputs: Sequence[Ids]) -> Ids:
-    _require_last(layer)
-    (x,) = inputs
-    between, made = np.repeat(x, layer.depth_multiplier), trace.make(layer.filters)
-    trace.cut(0, 2, "keeps", x)
-    trace.cut(1, 2, "takes", between)
-    trace.cut(1, 3, "makes", made)
-    if layer.use_bias:
-        trace.cut(2, 0, "makes", made)
-    trace.set("filters", made)
-    positions = math.prod(trace.output_shape[:-1])
-    trace.multiply(positions, math.prod(layer.kernel_size), _NONE, between)
-    trace.multiply(positions, 1, between, made)
-    return _end(trace, layer, made)
-
-
 def _dense(trace: Trace, layer: Any, inputs: Sequence[Ids]) -> Ids:
     (x,) = inputs
     made = trace.make(layer.units)
@@ -214,7 +198,6 @@ RULES: Mapping[type[Any], Rule] = MappingProxyType(
     {
         layers.Conv2D: _convolution,
         layers.DepthwiseConv2D: _depthwise,
-        layers.SeparableConv2D: _separable,
         layers.Dense: _dense,
         layers.BatchNormalization: _normalization,
         layers.PReLU: _parametric,

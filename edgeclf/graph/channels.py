@@ -10,6 +10,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from typing import Literal
 
 import numpy as np
@@ -148,13 +149,22 @@ class ChannelGraph:
         return round(self._count([product.places for product in self.products], kept))
 
     def largest(self, kept: npt.NDArray[np.bool_] | None = None) -> int:
-        """Count the values of the largest tensor that a layer with products makes for one image.
+        """Count the values of the largest tensor that a layer with products makes for one image and that can shrink.
 
         Args:
             kept: bool[count], the channels that stay; None: all.
         """
         kept = self.everything if kept is None else kept
-        return max((one.positions * int(kept[one.makes].sum()) for one in self.products), default=0)
+        tensors = (one for one in self.products if self.removable[one.makes].any())
+        return max((one.positions * int(kept[one.makes].sum()) for one in tensors), default=0)
+
+    @cached_property
+    def removable(self) -> npt.NDArray[np.bool_]:
+        """bool[count], the channels that can go: those of all groups."""
+        found = ~self.everything
+        for group in self.groups:
+            found[group.channels] = True
+        return found
 
     def _count(self, factors: Sequence[float], kept: npt.NDArray[np.bool_] | None) -> float:
         kept = self.everything if kept is None else kept
@@ -175,12 +185,10 @@ def check_kept(graph: ChannelGraph, kept: npt.NDArray[np.bool_]) -> None:
     Raises:
         ValueError: it is so.
     """
-    removable = np.zeros(graph.count, np.bool_)
     for group in graph.groups:
-        removable[group.channels] = True
         if not kept[group.channels].any():
             raise ValueError(f"all {len(group.channels)} channels of {group.layers[0]} would go")
-    if kept.shape != (graph.count,) or np.any(~kept & ~removable):
+    if kept.shape != (graph.count,) or np.any(~kept & ~graph.removable):
         raise ValueError("channels that cannot be removed would go")
 
 

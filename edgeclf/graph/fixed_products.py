@@ -18,7 +18,7 @@ Shape = tuple[int, ...]
 def count_products(
     layer: Any, inputs: Sequence[Ids], shapes: Sequence[Shape], result: Ids, result_shape: Shape
 ) -> list[Product]:
-    """List the products of one call of a grouped or transposed convolution, or of attention; none of other layers.
+    """List the products of one call of a convolution that has no rule, or of attention; none of other layers.
 
     Args:
         layer: with `channels_last`.
@@ -36,7 +36,7 @@ def count_products(
         places = math.prod(layer.kernel_size)
         positions, made = math.prod(result_shape[:-1]), math.prod(shapes[0][:-1])
         return [Product(layer.name, positions, made * places, places, inputs[0], result)]
-    if isinstance(layer, layers.Conv2D):
+    if isinstance(layer, (layers.Conv2D, layers.Conv1D)):
         positions, places = math.prod(result_shape[:-1]), math.prod(layer.kernel_size)
         taken = inputs[0][: len(inputs[0]) // layer.groups]
         return [Product(layer.name, positions, positions * places, places, taken, result)]

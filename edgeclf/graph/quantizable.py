@@ -64,7 +64,7 @@ def _check(model: Any) -> None:
         if isinstance(layer, layers.InputLayer) or layer.name in fused:
             continue
         activation = _refused_activation(layer, known)
-        if not (known.supports(layer) or isinstance(layer, layers.SeparableConv1D)):
+        if not known.supports(layer):
             bad.append(f"{layer.name} ({type(layer).__name__})")
         elif activation is not None:
             bad.append(f"{layer.name} (activation {activation})")

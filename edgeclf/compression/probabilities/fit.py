@@ -43,7 +43,7 @@ class Fit:
     Attributes:
         fitted: goes into the provenance; None: nothing could be fitted, and `note` has the reason.
         arrays: of its feature space.
-        note: for users; empty: there is nothing to say.
+        note: for users, also on what was not fitted; empty: there is nothing to say.
     """
 
     fitted: FittedProbabilities | None
@@ -117,7 +117,8 @@ def fit_probabilities(
         nll=mean_nll(logits, labels, temperature),
         nll_before=mean_nll(logits, labels, 1.0),
     )
-    return Fit(dataclasses.replace(fitted, **_errors(outputs, labels, right)), None if space is None else arrays)
+    fitted = dataclasses.replace(fitted, **_errors(outputs, labels, right))
+    return Fit(fitted, None if space is None else arrays, reader.left_out)
 
 
 def _describe_space(tensor: int, features: Floats, arrays: FeatureArrays, limit: float, images: int) -> FeatureSpace:

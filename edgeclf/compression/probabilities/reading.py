@@ -20,6 +20,9 @@ from edgeclf.inference.score_reader import ScoreReader
 from edgeclf.progress import SILENT, Progress
 
 Images = npt.NDArray[np.uint8] | ImageView
+MOST_FEATURES = 1 << 15
+"""Numbers in a vector of features that is read of each image: a network that flattens whole maps in front of its last
+layer has up to millions."""
 _CHUNK = 100
 
 
@@ -99,6 +102,7 @@ class ModelReader:
 
     Attributes:
         inner: the tensors that are read; None: the graph ends in no softmax.
+        left_out: why features are not read that the graph has; empty: they are, or it has none.
 
     Raises:
         ModelError: it is no image classifier.
@@ -108,7 +112,15 @@ class ModelReader:
         given = None
         if isinstance(file, ExportedFile) and file.graph.inputs[0].dtype == "float32":
             given = RAW if file.input_range is None else Normalization.from_range(*file.input_range)
-        self.inner = _find(file)
+        self.inner, self.left_out = _find(file), ""
+        if self.inner is not None and self.inner.features is not None:
+            count = file.graph.tensors[self.inner.features].elements
+            if count > MOST_FEATURES:
+                self.inner = InnerScores(self.inner.logits)
+                self.left_out = (
+                    f"things never seen are not looked for: the last layer takes {count:,} numbers, at most "
+                    f"{MOST_FEATURES:,} of each image are kept"
+                )
         self._classifier = _InnerClassifier(file, given, self.inner)
 
     def read(self, images: Images, progress: Progress = SILENT, title: str = "running the model") -> ModelOutputs:

@@ -41,7 +41,7 @@ def list_limits(graph: ChannelGraph, goals: Goals) -> list[tuple[Counted, int]]:
         limits += [
             (_Tensor(product.positions * row), goals.largest)
             for product, row in zip(graph.products, makes, strict=True)
-            if product.positions * len(product.makes) > goals.largest
+            if graph.removable[product.makes].any() and product.positions * len(product.makes) > goals.largest
         ]
     return limits
 

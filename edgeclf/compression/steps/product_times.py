@@ -23,7 +23,7 @@ from edgeclf.graph.channels import ChannelGraph
 from edgeclf.graph.float_network import FloatNetwork
 
 DEPTHWISE = "DEPTHWISE_CONV_2D"
-MULTIPLYING = ("CONV_2D", DEPTHWISE, "FULLY_CONNECTED")
+MULTIPLYING = ("CONV_2D", DEPTHWISE, "FULLY_CONNECTED", "TRANSPOSE_CONV", "BATCH_MATMUL")
 
 
 def time_products(network: FloatNetwork, graph: ChannelGraph, context: StepContext) -> npt.NDArray[np.float64]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import re
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, ClassVar
@@ -61,8 +62,8 @@ class Prune(Step, Record):
             )
 
     def count_networks(self, epochs: int) -> int:
-        """Return the epochs behind the one in which sparsity stops rising: no other network has the zeros asked for."""
-        return epochs - min(epochs, int(RISING * epochs) + 1) + 1
+        """Return the number of epochs whose weights may be kept."""
+        return epochs - first_kept(epochs) + 1
 
     def label(self) -> str:
         """Return `prune50` or `prune2of4`."""
@@ -120,3 +121,8 @@ class Prune(Step, Record):
                 f"smaller ({sizes})"
             )
         return tuple(found)
+
+
+def first_kept(epochs: int) -> int:
+    """Return the epoch behind the one in which sparsity stops rising: before it no weights have the zeros asked for."""
+    return min(epochs, math.ceil(RISING * epochs) + 1)

@@ -14,7 +14,7 @@ import tf_keras
 
 from edgeclf.compression.step import StepContext
 from edgeclf.compression.steps.fine_tune import FineTuningData, automatic_epochs, copy_model, fine_tune
-from edgeclf.compression.steps.prune import RISING
+from edgeclf.compression.steps.prune import RISING, first_kept
 from edgeclf.errors import InputError
 from edgeclf.graph import quantizable
 from edgeclf.graph.float_network import FloatNetwork
@@ -52,7 +52,7 @@ def prune(network: FloatNetwork, step: Prune, context: StepContext) -> FloatNetw
         epochs=epochs,
         learning_rate=step.training.learning_rate,
         callbacks=[tfmot.sparsity.keras.UpdatePruningStep()],
-        keep_from=min(epochs, math.ceil(last / data.steps) + 1),
+        keep_from=first_kept(epochs),
     )
     bare = tfmot.sparsity.keras.strip_pruning(model)
     for name in chosen:

@@ -44,6 +44,7 @@ _ROUNDED = (
     *(layers.Attention, layers.Softmax),
 )
 """Layers whose output is rounded. Others pass values on (reshape, pooling), or training is blind to their rounding."""
+_LEAST_FACTOR = 1e-20
 _MOMENTUM = 0.99
 """Of the running range of an activation."""
 
@@ -253,9 +254,12 @@ def _folded_factors(layer: Any) -> list[float] | None:
         return None
     if not isinstance(reading[0], layers.BatchNormalization) or max(map(calls_of, (layer, reading[0]))) > 1:
         return None
+    axes = reading[0].axis if isinstance(reading[0].axis, (list, tuple)) else [reading[0].axis]
+    if [axis % len(layer.output.shape) for axis in axes] != [len(layer.output.shape) - 1]:
+        return None
     scale, _ = scale_and_offset(reading[0])
     # a column that becomes 0 is 0 whatever its kernel
-    return [float(one) if one else 1.0 for one in np.broadcast_to(scale, layer.units)]
+    return [float(one) if abs(one) > _LEAST_FACTOR else 1.0 for one in np.broadcast_to(scale, layer.units)]
 
 
 def _is_linear(layer: Any) -> bool:
