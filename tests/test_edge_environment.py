@@ -69,7 +69,7 @@ print(*list_zoo())
     assert done.stdout.split() == sorted(p.name for p in models.iterdir() if list(p.glob("*.tflite")))
 
 
-@pytest.mark.parametrize("model", ["digits", "cifar10", "cifar10-fast", "cifar10-small", "clothing"])
+@pytest.mark.parametrize("model", ["digits", "cifar10", "cifar10-best", "cifar10-fast", "cifar10-small", "clothing"])
 def test_zoo_models_predict_inspect_verify_and_bench(edge_python: str, model: str, photo: Path, tmp_path: Path) -> None:
     predicted = document(edgeclf(edge_python, tmp_path, "predict", model, photo, "--json"))
     assert len(predicted["predictions"]) == 1  # type: ignore[arg-type]

@@ -5,10 +5,11 @@
     python tools/make_zoo.py cifar10 --data CIFAR10_JPEG_FOLDER [--run RUN_FOLDER]
     python tools/make_zoo.py cifar10-fast --data CIFAR10_JPEG_FOLDER
     python tools/make_zoo.py cifar10-small --data CIFAR10_JPEG_FOLDER
+    python tools/make_zoo.py cifar10-best --data CIFAR10_JPEG_FOLDER
     python tools/make_zoo.py clothing --data CLOTHING_FOLDER --starts FOLDER_OF_TFLITE_FILES
 
-With `--run` an existing run folder is used (a finished one is not trained again, an interrupted one is resumed). A
-teacher is trained first, into `RUN_FOLDER-teacher`.
+With `--run` an existing run folder is used (a finished one is not trained again, an interrupted one is resumed, both
+with the teacher that they began with). A teacher is trained first, into `RUN_FOLDER-teacher`.
 """
 
 from __future__ import annotations
@@ -42,6 +43,7 @@ class Entry:
         config: settings of the training; its `weights` are a file of the folder of starts.
         teacher: what it learns from beside the labels: settings of a network that is trained first, or names of models
             of the zoo with `+` between them; None: nothing.
+        beside: names of models of the zoo that teach beside a teacher that is trained, with `+` between them.
         format: of the file.
         command: what the command that makes it has behind the name.
         credits: of weights that others made.
@@ -51,6 +53,7 @@ class Entry:
     network: str
     config: TrainConfig
     teacher: TrainConfig | str | None = None
+    beside: str = ""
     format: str = "int8"
     command: str = ""
     credits: str = ""
@@ -87,6 +90,32 @@ ENTRIES = {
         ),
         teacher="cifar10+cifar10-fast",
         format="int4",
+        command="--data CIFAR10_JPEG_FOLDER",
+    ),
+    "cifar10-best": Entry(
+        CIFAR10,
+        "A ResNet-10 with narrow first layers (after He et al., 2016)",
+        TrainConfig(
+            model="resnet10",
+            epochs=250,
+            batch_size=128,
+            label_smoothing=0.0,
+            unaugmented_epochs=0.1,
+            weight_average=0.999,
+            teacher_weight=0.9,
+            teacher_views=8,
+            temperature=4.0,
+        ),
+        teacher=TrainConfig(
+            model="resnet9",
+            epochs=30,
+            batch_size=128,
+            augment="strong",
+            label_smoothing=0.0,
+            unaugmented_epochs=0.0,
+            weight_average=0.999,
+        ),
+        beside="cifar10+cifar10-fast",
         command="--data CIFAR10_JPEG_FOLDER",
     ),
     "clothing": Entry(
@@ -145,12 +174,17 @@ def main() -> None:
     if isinstance(teacher, TrainConfig):
         place = run.with_name(f"{run.name}-teacher")
         taught = train(teacher, place)
-        config = config.replace(teacher=str(place))
+        config = config.replace(teacher="+".join(filter(None, [str(place), entry.beside])))
         top1 = percent(taught.metrics["validation"].top1)
         teacher = f"a teacher ({taught.model}, {taught.image_size} pixels, {top1} on validation)"
+        if entry.beside:
+            teacher = f"the mean of {teacher} and of {_list(entry.beside)}"
     elif teacher is not None:
         config = config.replace(teacher=teacher)
-        teacher = f"the mean of {' and '.join(teacher.split('+'))} of this zoo"
+        teacher = f"the mean of {_list(teacher)}"
+    if (run / "run.json").exists():
+        began = json.loads((run / "run.json").read_text(encoding="utf-8"))["config"]["teacher"]
+        config = config.replace(teacher=began)
     trained = train(config, run)
     folder = ROOT / "models" / arguments.name
     made = edgeclf.compress(run, recipes=entry.format, data=data, out=run / "zoo", overwrite=True, progress=progress)
@@ -206,6 +240,10 @@ def describe(name: str, trained: Any, report: Any, details: Any, recipe: str) ->
     )
 
 
+def _list(names: str) -> str:
+    return f"{' and '.join(names.split('+'))} of this zoo"
+
+
 def _describe_recipe(run: Path, teacher: str | None, format: str) -> str:
     record = json.loads((run / "run.json").read_text(encoding="utf-8"))
     settings = record["config"]
@@ -221,7 +259,8 @@ def _describe_recipe(run: Path, teacher: str | None, format: str) -> str:
     if record["start"]["origin"]:
         parts.append(f"from the weights of `{record['start']['origin']}`")
     if teacher is not None:
-        parts.append(f"{percent(settings['teacher_weight'], 0)} of the loss by {teacher}")
+        views = f" on {settings['teacher_views']} views of each photo" if settings["teacher_views"] > 1 else ""
+        parts.append(f"{percent(settings['teacher_weight'], 0)} of the loss by {teacher}{views}")
     last = percent(settings["unaugmented_epochs"], 0)
     parts.append(f"augmentation `{settings['augment']}` except in the last {last} of the epochs")
     text = (
