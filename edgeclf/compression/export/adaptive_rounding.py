@@ -25,7 +25,6 @@ from edgeclf.compression.export.four_bit_weights import narrow_layer
 from edgeclf.compression.export.graph_parts import PartwiseRun
 from edgeclf.compression.export.graph_queries import is_grouped, weighted_operators
 from edgeclf.compression.export.observation import Feed
-from edgeclf.compression.export.tied_weights import find_tied
 from edgeclf.progress import SILENT, Progress
 
 FEWEST_PATCHES, MOST_PATCHES = 1_000, 10_000
@@ -70,8 +69,6 @@ def round_adaptively(
     exact, editor = parse(float_graph), TfliteEditor(quantized)
     wanted = {exact.tensors[op.inputs[1]].name: exact.tensors[op.inputs[1]] for op in weighted_operators(exact)}
     model = editor.graph
-    # what is best for one layer would part it from the others with the same weights
-    tied = set() if four_bits else {name for group in find_tied(exact) for name in group}
     run = PartwiseRun(editor, np.stack([feed(image) for image in images]))
     # layers that a policy keeps in float have nothing to round
     operators = [op for op in weighted_operators(model) if model.tensors[op.inputs[1]].dtype == "int8"]
@@ -80,7 +77,7 @@ def round_adaptively(
         for op in operators:
             task.advance()
             weight = model.tensors[op.inputs[1]]
-            if weight.name not in wanted or weight.name in tied:
+            if weight.name not in wanted:
                 continue
             depthwise, real = op.name == "DEPTHWISE_CONV_2D", real_weights(wanted[weight.name])
             moments = None

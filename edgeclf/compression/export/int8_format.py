@@ -22,7 +22,6 @@ from edgeclf.compression.export.policy import EVERYTHING, QuantizationPolicy
 from edgeclf.compression.export.range_choice import choose_ranges, clip_weights
 from edgeclf.compression.export.range_floor import raise_narrow_ranges
 from edgeclf.compression.export.tflite_format import IO_TYPES, Converted, TFLiteFormat
-from edgeclf.compression.export.tied_weights import tie_weights
 from edgeclf.progress import SILENT, Progress
 
 if TYPE_CHECKING:
@@ -120,7 +119,7 @@ def _int8(network: FloatNetwork, settings: TFLite, context: StepContext) -> Conv
     chosen = None
     if settings.ranges == "mse":
         chosen = choose_ranges(observed.content, images, pixel_feeder(observed.input_max), context.progress)
-    quantized = tie_weights(quantize_observed(observed, settings.policy, chosen), observed.content)
+    quantized = quantize_observed(observed, settings.policy, chosen)
     if settings.rounding == "adaptive" and not keeps_equal_weights(network):
         quantized = round_observed(quantized, observed, images, context.progress)
     if settings.bias_correction:

@@ -5,7 +5,6 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, ClassVar
 
-from edgeclf.artifact.shared_constants import share_constants
 from edgeclf.artifact.tensor_names import shorten_names
 from edgeclf.artifact.tflite_editor import TfliteEditor
 from edgeclf.compression.export.formats import FORMATS
@@ -146,7 +145,6 @@ class TFLite(Exporter, Record):
         converted = FORMATS[self.format].convert(network, self, context)
         editor = TfliteEditor(converted.content)
         shorten_names(editor.unpacked)
-        share_constants(editor.unpacked)
         made = ExportedFile(editor.pack(), self.format + self.suffix, input_range=converted.input_range)
         if self.policy.selects and self.io != "float32" and made.graph.outputs[0].dtype == "float32":
             made = replace(made, notes=(f"its output is float32, not {self.io}: the last layer computes in float",))
