@@ -34,7 +34,8 @@ def shell(line: str, folder: Path) -> subprocess.CompletedProcess[str]:
         (
             "edgeclf inspect nothere --json >&-",
             2,
-            "edgeclf: unknown model 'nothere'; known: cifar10, cifar10-best, cifar10-fast, cifar10-small, clothing, digits\n",
+            "edgeclf: unknown model 'nothere'; known: cifar10, cifar10-best, cifar10-fast, cifar10-small, clothing, "
+            "digits\n",
         ),
         ("edgeclf inspect digits --json 2>&- | tail -n 1 | wc -l | grep -q 1", 0, ""),
         ("edgeclf inspect digits | true", 1, ""),
