@@ -89,7 +89,12 @@ def scale_and_offset(layer: Any) -> tuple[Any, Any]:
     return scale, (np.asarray(layer.beta, np.float64) if layer.center else 0.0) - mean * scale
 
 
-def normalized_axes(layer: Any) -> list[int]:
-    """List the axes of an image tensor `[N, H, W, C]` that a layer of normalization has numbers of its own for."""
+def normalized_axes(layer: Any, rank: int = 4) -> list[int]:
+    """List the axes that a layer of normalization has numbers of its own for.
+
+    Args:
+        layer: the layer.
+        rank: of what it takes; 4 is that of images, `[N, H, W, C]`.
+    """
     axes = layer.axis if isinstance(layer.axis, (list, tuple)) else [layer.axis]
-    return [axis % 4 for axis in axes if axis is not None]
+    return [axis % rank for axis in axes if axis is not None]

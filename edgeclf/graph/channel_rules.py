@@ -14,6 +14,7 @@ from typing import Any, Protocol
 import numpy as np
 import tf_keras
 
+from edgeclf.graph.batch_norm import normalized_axes
 from edgeclf.graph.channels import Ids, Role
 
 layers = tf_keras.layers
@@ -122,8 +123,7 @@ def _dense(trace: Trace, layer: Any, inputs: Sequence[Ids]) -> Ids:
 
 def _normalization(trace: Trace, layer: Any, inputs: Sequence[Ids]) -> Ids:
     (x,) = inputs
-    axes = layer.axis if isinstance(layer.axis, (list, tuple)) else [layer.axis]
-    if [axis % (len(trace.output_shape) + 1) for axis in axes] != [len(trace.output_shape)]:
+    if normalized_axes(layer, len(trace.output_shape) + 1) != [len(trace.output_shape)]:
         raise UnknownUseError("it normalizes another axis than that of the channels")
     for weight in range(len(layer.weights)):
         trace.cut(weight, 0, "keeps", x)

@@ -31,7 +31,7 @@ def count_products(
         return []
     if any(None in shape for shape in shapes):
         return []
-    if isinstance(layer, layers.Conv2DTranspose):
+    if isinstance(layer, (layers.Conv2DTranspose, layers.Conv1DTranspose)):
         # each position of the input reaches one kernel's places
         places = math.prod(layer.kernel_size)
         positions, made = math.prod(result_shape[:-1]), math.prod(shapes[0][:-1])

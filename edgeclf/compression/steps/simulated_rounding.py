@@ -21,7 +21,7 @@ from edgeclf.compression.step import StepContext
 from edgeclf.compression.steps.fine_tune import FineTuningData, automatic_epochs, copy_model, fine_tune
 from edgeclf.compression.steps.quantize_aware import OBSERVED_BATCH
 from edgeclf.errors import InputError
-from edgeclf.graph.batch_norm import scale_and_offset
+from edgeclf.graph.batch_norm import normalized_axes, scale_and_offset
 from edgeclf.graph.float_network import FloatNetwork
 from edgeclf.graph.inner_scaling import PREPARED_SCALING
 from edgeclf.graph.prepared_network import wrap_layers
@@ -254,8 +254,8 @@ def _folded_factors(layer: Any) -> list[float] | None:
         return None
     if not isinstance(reading[0], layers.BatchNormalization) or max(map(calls_of, (layer, reading[0]))) > 1:
         return None
-    axes = reading[0].axis if isinstance(reading[0].axis, (list, tuple)) else [reading[0].axis]
-    if [axis % len(layer.output.shape) for axis in axes] != [len(layer.output.shape) - 1]:
+    rank = len(layer.output.shape)
+    if normalized_axes(reading[0], rank) != [rank - 1]:
         return None
     scale, _ = scale_and_offset(reading[0])
     # a column that becomes 0 is 0 whatever its kernel
