@@ -224,7 +224,7 @@ def test_of_very_few_photos_the_classifier_alone_is_trained_unless_a_setting_is_
     assert not chosen(probe_of(400, 2)).quick
 
 
-@pytest.mark.parametrize("name", ["sgd", "adam", "adamw"])
+@pytest.mark.parametrize("name", ["sgd", "muon", "adam", "adamw"])
 def test_the_steps_of_a_layer_are_multiplied(name: str) -> None:
     def train(factors: dict[str, float]) -> np.ndarray:
         variables = [tf_keras.backend.variable(np.zeros(3), name=one) for one in ("early", "late")]

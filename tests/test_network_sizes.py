@@ -27,7 +27,7 @@ PUBLISHED = [name for name, network in NETWORKS.items() if network.published is 
         # strides in the first, third and fifth convolution
         ("allconv", [3, 16, 32, 64, 64, 96, 96], [16, 16, 8, 8, 4, 4], 201_018, 7_041_984),
         # stride in the third and last convolution; two residual blocks of two convolutions between them
-        ("resnet10", [3, 16, 16, 32, 32, 32, 32, 32, 48, 48], [32, 32, *[16] * 6, 8], 80_410, 18_285_024),
+        ("resnet10", [3, 16, 16, 32, 32, 32, 32, 32, 48, 56], [32, 32, *[16] * 6, 8], 83_978, 18_506_288),
         # at width 0.5; poolings halve 32 pixels behind the second, fifth and sixth convolution
         ("resnet9", [3, 32, 64, 64, 64, 128, 256, 256, 256], [32, 32, 16, 16, 16, 8, 4, 4], 1_648_362, 95_259_136),
     ],

@@ -106,7 +106,7 @@ def test_what_an_epoch_draws_is_counted_right(uneven: Path) -> None:
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("optimizer", ["adamw", "sgd"])
+@pytest.mark.parametrize("optimizer", ["adamw", "muon"])
 def test_an_interrupted_run_ends_like_an_undisturbed_one(tmp_path: Path, optimizer: str) -> None:
     config = QUICK.replace(
         optimizer=optimizer, dropout=0.2, augment="strongest", weight_average=0.9, first_layer_rate=0.1
@@ -121,7 +121,7 @@ def test_an_interrupted_run_ends_like_an_undisturbed_one(tmp_path: Path, optimiz
         np.testing.assert_array_equal(undisturbed, resumed)
 
 
-@pytest.mark.parametrize("name", ["sgd", "adam", "adamw"])
+@pytest.mark.parametrize("name", ["sgd", "muon", "adam", "adamw"])
 def test_weight_decay_shrinks_kernels_alone(name: str) -> None:
     kernel, bias = (
         tf_keras.backend.variable(np.ones(2), name="kernel"),
@@ -136,7 +136,7 @@ def test_weight_decay_shrinks_kernels_alone(name: str) -> None:
     np.testing.assert_array_equal(np.asarray(bias), 1)
 
 
-@pytest.mark.parametrize("name", ["sgd", "adam", "adamw"])
+@pytest.mark.parametrize("name", ["sgd", "muon", "adam", "adamw"])
 def test_an_average_holds_the_weights_of_the_steps_that_there_were(name: str) -> None:
     inputs = tf_keras.layers.Input((1,))
     network = tf_keras.Model(inputs, tf_keras.layers.Dense(1, use_bias=False)(inputs))

@@ -62,6 +62,11 @@ class Augmentation(Record):
         """Return the mixing of images with each other: mixup and cutmix."""
         return Augmentation(mixup=self.mixup, cutmix=self.cutmix)
 
+    @property
+    def only_moves(self) -> bool:
+        """Whether images are mirrored and shifted, and nothing else happens to them."""
+        return self == Augmentation(flip=self.flip, shift=self.shift)
+
 
 LEVELS: dict[str, Augmentation] = {
     "none": Augmentation(),
@@ -110,11 +115,10 @@ def augment(batch: Batch, recipe: Augmentation, random: np.random.Generator) -> 
     """
     images, count = batch.images, len(batch.images)
     height, width = images.shape[1:3]
-    mirrored: Flags = random.random(count) < 0.5 if recipe.flip else np.zeros(count, np.bool_)
     if recipe.rotate or recipe.zoom:
-        images = _warp(images, mirrored, recipe, random)
+        images = _warp(images, _draw_mirrored(count, recipe, random), recipe, random)
     else:
-        images = _shift(images, mirrored, recipe.shift, random)
+        images = move(images, Moves.draw(count, (height, width), recipe, random))
     if recipe.brightness:
         contrast = random.uniform(1 - recipe.brightness, 1 + recipe.brightness, count)
         offset = random.uniform(-recipe.brightness, recipe.brightness, count) * 64
@@ -130,19 +134,51 @@ def augment(batch: Batch, recipe: Augmentation, random: np.random.Generator) -> 
     return _mix(batch, recipe, random) if recipe.mixup or recipe.cutmix else batch
 
 
-def _shift(images: Images, mirrored: Flags, largest: float, random: np.random.Generator) -> Images:
-    count, height, width, _ = images.shape
-    down, right = round(largest * height), round(largest * width)
-    tops, lefts = random.integers(0, 2 * down + 1, count), random.integers(0, 2 * right + 1, count)
+@dataclass(frozen=True)
+class Moves:
+    """How images are mirrored and shifted.
+
+    Args:
+        mirrored: bool[N], left to right.
+        tops: int64[N], the first row that is seen of an image that was extended by `down` rows on both sides.
+        lefts: int64[N], the first column, of one that was extended by `right`.
+        down: largest shift, pixels.
+        right: largest shift, pixels.
+    """
+
+    mirrored: Flags
+    tops: npt.NDArray[np.int64]
+    lefts: npt.NDArray[np.int64]
+    down: int
+    right: int
+
+    @classmethod
+    def draw(cls, count: int, size: tuple[int, int], recipe: Augmentation, random: np.random.Generator) -> Moves:
+        """Draw those of `count` images of `size` (height, width)."""
+        down, right = (round(recipe.shift * side) for side in size)
+        mirrored = _draw_mirrored(count, recipe, random)
+        tops, lefts = random.integers(0, 2 * down + 1, count), random.integers(0, 2 * right + 1, count)
+        return cls(mirrored, tops, lefts, down, right)
+
+
+def _draw_mirrored(count: int, recipe: Augmentation, random: np.random.Generator) -> Flags:
+    return random.random(count) < 0.5 if recipe.flip else np.zeros(count, np.bool_)
+
+
+def move(images: Images, moves: Moves) -> Images:
+    """Mirror and shift images uint8[N, H, W, 3]."""
+    height, width = images.shape[1:3]
+    down, right = moves.down, moves.right
     result = np.empty_like(images)
     # OpenCV does this without Python's lock, so that several batches are prepared at a time.
     for index, image in enumerate(images):
         if down or right:
             # Mirrored rather than black: black borders shift the statistics of batch normalization away from those of
             # images that are never shifted, which is what a network meets in use.
+            top, left = moves.tops[index], moves.lefts[index]
             padded = cv2.copyMakeBorder(image, down, down, right, right, cv2.BORDER_REFLECT_101)
-            image = padded[tops[index] : tops[index] + height, lefts[index] : lefts[index] + width]
-        if mirrored[index]:
+            image = padded[top : top + height, left : left + width]
+        if moves.mirrored[index]:
             cv2.flip(image, 1, result[index])
         else:
             result[index] = image

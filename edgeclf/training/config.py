@@ -21,7 +21,7 @@ from edgeclf.records import Record
 
 AUGMENT_LEVELS = ("none", "light", "standard", "strong", "strongest", "views")
 BALANCE_MODES = ("none", "weights", "over", "under")
-OPTIMIZERS = ("sgd", "adam", "adamw")
+OPTIMIZERS = ("sgd", "muon", "adam", "adamw")
 SHAPE = ("model", "width", "image_size")
 """Settings that make up the network's shape; their values are those for which there are weights, or that fit limits."""
 QUICK = (*SHAPE, "balance", "fit")
@@ -43,8 +43,9 @@ class TrainConfig(Record):
         epochs: passes over the training split.
         batch_size: images a step, over all replicas.
         learning_rate: peak of the schedule (linear warm-up, then half a cosine to zero; Loshchilov and Hutter, 2017).
-        optimizer: `sgd` (Nesterov momentum), `adam` or `adamw`.
-        momentum: of `sgd`.
+        optimizer: `sgd` (Nesterov momentum), `muon` (for convolutions that batch normalization follows, and `sgd` for
+            the rest; see `muon`), `adam` or `adamw`.
+        momentum: of `sgd` and `muon`.
         weight_decay: decoupled (Loshchilov and Hutter, 2019): a step takes `learning_rate * weight_decay * weight`.
         l1: L1 penalty on kernels.
         l2: L2 penalty on kernels.

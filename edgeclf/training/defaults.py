@@ -34,8 +34,8 @@ def complete(config: TrainConfig, probe: DataProbe, *, pretrained: bool) -> Trai
     enough = STEPS_PRETRAINED if pretrained else STEPS_FROM_SCRATCH
     epochs = config.epochs or (1 if config.quick else int(min(MOST_EPOCHS, max(15, enough / steps))))
     optimizer = config.optimizer or "sgd"
-    rate = {"sgd": 0.1, "adam": 2e-3, "adamw": 2e-3}[optimizer] * (batch / 128) ** 0.5
-    decay = {"sgd": 2e-3, "adam": 0.0, "adamw": 0.02}[optimizer]
+    rate = {"sgd": 0.1, "muon": 0.1, "adam": 2e-3, "adamw": 2e-3}[optimizer] * (batch / 128) ** 0.5
+    decay = {"sgd": 2e-3, "muon": 2e-3, "adam": 0.0, "adamw": 0.02}[optimizer]
     characters = probe.name in CHARACTER_SETS
     augment = "light" if characters else "standard"
     if pretrained and not small and epochs >= LONG_TRAINING:

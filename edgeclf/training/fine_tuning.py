@@ -17,7 +17,7 @@ from edgeclf.training.budget.cost import UncountableError
 from edgeclf.training.budget.counting import count_configuration
 from edgeclf.training.config import TrainConfig
 from edgeclf.training.defaults import estimate_training_images
-from edgeclf.training.idle_settings import FROZEN_SETTINGS
+from edgeclf.training.idle_settings import ADAPTIVE, FROZEN_SETTINGS
 from edgeclf.training.networks.sizes import SMALL_IMAGES
 from edgeclf.training.transfer import Pretrained, features_of
 
@@ -94,7 +94,7 @@ def complete_fine_tuning(
         "frozen_fraction": FROZEN_FRACTION if (macs or 0) >= FROZEN_MACS and not quick else 0.0,
         "norm_rates": by_norm,
         "batch_norm_momentum": BATCH_NORM_MOMENTUM,
-        "learning_rate": rate if config.optimizer in (None, "sgd") else None,
+        "learning_rate": None if config.optimizer in ADAPTIVE else rate,
     }
     return config.replace(**{name: value for name, value in settings.items() if getattr(config, name) is None})
 

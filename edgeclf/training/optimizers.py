@@ -12,6 +12,7 @@ import numpy.typing as npt
 import tensorflow as tf
 import tf_keras
 
+from edgeclf.training.muon import ANGLE, turn
 from edgeclf.training.schedule import WarmupCosine
 
 HEAD_FACTOR = 4.0
@@ -26,11 +27,12 @@ class OptimizerSettings:
     """How an optimizer is built.
 
     Args:
-        name: `sgd` (Nesterov momentum), `adam` or `adamw`.
-        momentum: of `sgd`.
+        name: `sgd` (Nesterov momentum), `muon` (see there; `sgd` for all but `turned`), `adam` or `adamw`.
+        momentum: of `sgd` and `muon`.
         weight_decay: decoupled (Loshchilov and Hutter, 2019); spares biases and the scales of batch normalization.
         average: decay a step of the moving average of the weights (Polyak and Juditsky, 1992); 0: none.
         factors: by name of a variable, what its steps are multiplied by; 1 where it is not named.
+        turned: names of the kernels that `muon` turns.
     """
 
     name: str = "sgd"
@@ -38,6 +40,7 @@ class OptimizerSettings:
     weight_decay: float = 0.0
     average: float = 0.0
     factors: Mapping[str, float] = field(default_factory=dict)
+    turned: frozenset[str] = frozenset()
 
 
 def build_optimizer(schedule: WarmupCosine | float, settings: OptimizerSettings) -> tf_keras.optimizers.Optimizer:
@@ -48,13 +51,18 @@ def build_optimizer(schedule: WarmupCosine | float, settings: OptimizerSettings)
         "use_ema": settings.average > 0,
         "ema_momentum": settings.average,
     }
+    unshrunk = ["bias", "gamma", "beta"]
     if settings.name == "sgd":
         made: Any = _SGD(schedule, momentum=settings.momentum, nesterov=True, **shared)
+    elif settings.name == "muon":
+        made = _Muon(schedule, momentum=settings.momentum, nesterov=True, **shared)
+        made.turned = settings.turned
+        unshrunk += [f"^{re.escape(name.removesuffix(':0'))}(/replica_[0-9]+)?(:|$)" for name in settings.turned]
     else:
         made = {"adam": _Adam, "adamw": _AdamW}[settings.name](schedule, **shared)
     made.factors = dict(settings.factors)
     if settings.weight_decay:
-        made.exclude_from_weight_decay(var_names=["bias", "gamma", "beta"])
+        made.exclude_from_weight_decay(var_names=unshrunk)
     return made
 
 
@@ -157,6 +165,20 @@ class _Steps:
 
 class _SGD(_Steps, tf_keras.optimizers.SGD):  # type: ignore[misc]
     pass
+
+
+class _Muon(_SGD):
+    turned: frozenset[str] = frozenset()
+
+    def update_step(self, gradient: Any, variable: Any) -> None:
+        name = _REPLICA.sub("", variable.name)
+        if name not in self.turned:
+            super().update_step(gradient, variable)
+            return
+        kept = self.momentums[self._index_dict[self._var_key(variable)]]
+        kept.assign(self.momentum * kept + gradient)
+        angle = ANGLE * self.factors.get(name, 1.0) * self.learning_rate
+        variable.assign(turn(variable, gradient + self.momentum * kept, angle))
 
 
 class _Adam(_Steps, tf_keras.optimizers.Adam):  # type: ignore[misc]

@@ -15,7 +15,7 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
-from edgeclf.training.augmentation import Augmentation, Batch, Images, augment
+from edgeclf.training.augmentation import Augmentation, Batch, Images, Moves, augment, move
 
 Floats = npt.NDArray[np.float32]
 SMALLEST_PROBABILITY = 1e-7
@@ -53,13 +53,28 @@ class FixedViews:
             contents: N content hashes.
             numbers: int64[N], which view, from 0.
         """
+        generators = (_generator(content, int(number)) for content, number in zip(contents, numbers, strict=True))
+        if self.recipe.only_moves:  # all at once, since one after the other they take as long as a small network's step
+            return move(images, self._draw_moves(images, [*generators]))
         drawn = np.empty_like(images)
         nothing = np.zeros(1, np.float32)
-        for row, (content, number) in enumerate(zip(contents, numbers, strict=True)):
-            seed = int.from_bytes(hashlib.blake2b(content.encode(), digest_size=8).digest(), "little")
-            one = Batch(images[row : row + 1], nothing, nothing)
-            drawn[row] = augment(one, self.recipe, np.random.default_rng([seed, int(number)])).images[0]
+        for row, random in enumerate(generators):
+            drawn[row] = augment(Batch(images[row : row + 1], nothing, nothing), self.recipe, random).images[0]
         return drawn
+
+    def _draw_moves(self, images: Images, generators: Sequence[np.random.Generator]) -> Moves:
+        size = images.shape[1], images.shape[2]
+        draws = [Moves.draw(1, size, self.recipe, random) for random in generators]
+        mirrored, tops, lefts = (
+            np.concatenate([getattr(one, name) for one in draws]) for name in ("mirrored", "tops", "lefts")
+        )
+        return Moves(mirrored, tops, lefts, draws[0].down, draws[0].right)
+
+
+def _generator(content: str, number: int) -> np.random.Generator:
+    """Make the generator of one view of an image, by its content hash."""
+    seed = int.from_bytes(hashlib.blake2b(content.encode(), digest_size=8).digest(), "little")
+    return np.random.default_rng([seed, number])
 
 
 @dataclass(frozen=True)

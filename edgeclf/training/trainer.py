@@ -34,6 +34,7 @@ from edgeclf.training.epoch_choice import within_chance
 from edgeclf.training.freezing import freeze_first
 from edgeclf.training.head import fit_head
 from edgeclf.training.keras_callbacks import KerasCallbacks, StepProgress
+from edgeclf.training.muon import find_turned
 from edgeclf.training.objective import Objective
 from edgeclf.training.optimizers import OptimizerSettings, average_weights, build_optimizer, layer_factors
 from edgeclf.training.pipeline import TrainingBatches, WorkerPart
@@ -154,6 +155,7 @@ class Trainer:
                 config.weight_decay or 0.0,
                 config.weight_average or 0.0,
                 layer_factors(model, config.first_layer_rate or 1.0, by_norm=config.norm_rates or False),
+                find_turned(model) if config.optimizer == "muon" else frozenset(),
             ),
         )
         loss, metric = self.objective.make_loss(), self.objective.make_metric()

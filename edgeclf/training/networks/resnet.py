@@ -27,8 +27,8 @@ def _build_resnet10(x: Tensor, width: float, blocks: Blocks) -> Tensor:
         x = blocks.convolution(x, filters, stride=stride)
     for _ in range(2):
         x = _residual_block(x, 32, 1, blocks)
-    for stride in (1, 2):
-        x = blocks.convolution(x, 48, stride=stride)
+    x = blocks.convolution(x, 48)
+    x = blocks.convolution(x, 56, stride=2)
     return blocks.layers.GlobalAveragePooling2D()(x)
 
 
