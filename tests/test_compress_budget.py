@@ -406,7 +406,9 @@ def test_what_a_search_begins_with() -> None:
         (Asked(), small, ["int8", "int4"]),
         (Asked(settings={"ranges": "mse"}), small, ["int8"]),
         (Asked(formats=("int8",)), small, ["int8"]),
-        (Asked(formats=("float16", "int8")), small, ["float16", "int8"]),
+        (Asked(formats=("float32", "float16", "int8")), small, ["int8", "float32", "float16"]),
+        (Asked(formats=("float16", "int4")), small, ["int4", "float16"]),
+        (Asked(recipes=["float16", "int8"]), small, ["float16", "int8"]),
         (Asked(recipes=["int8", "qat-int8"]), small, ["int8", "qat-int8"]),
     ):
         assert [recipe.name for recipe in choose_bases(asked, budget)] == begun

@@ -210,7 +210,7 @@ def test_a_trial_that_comes_on_is_not_given_up(tmp_path: Path) -> None:
     open_study("s", journal).enqueue([{"score": 1.0}])
     for step in range(1, 9):  # killed eight times, each time a tenth further
         study = open_study("s", journal)
-        Asked(study._study.ask(), lambda: None).report(step, 0.5)
+        Asked(study._study.ask(), lambda: None, 0).report(step, 0.5)
     study = open_study("s", journal)
     study.run(bowl, done=never)
     assert [one.state for one in study.finished()] == ["complete"]

@@ -261,7 +261,8 @@ def _describe_recipe(run: Path, teacher: str | None, format: str) -> str:
     sgd = "SGD with Nesterov momentum"
     optimizer = {"sgd": sgd, "muon": f"Muon (convolutions) and {sgd} (the rest)"}[settings["optimizer"]]
     parts = [
-        f"{settings['epochs']} epochs of {optimizer} in {precision}, with the kernels of {record['kernels']}, one cosine"
+        f"{settings['epochs']} epochs of {optimizer} in {precision}, with the kernels of {record['kernels']}, one "
+        "cosine"
     ]
     if settings["label_smoothing"]:
         parts.append("label smoothing")

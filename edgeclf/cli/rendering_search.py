@@ -69,7 +69,8 @@ def _render_choice(console: Console, report: SearchReport) -> None:
     line(console, f"Nothing holds {report.budget.text}; what bound: {bound}. The nearest misses:", "bold")
     for text in report.misses:
         line(console, text, indent="  ")
-    line(console, f"The nearest, {picked.candidate.label}, was written: it does not hold the budget.")
+    written = "was written: it" if report.path else "is not written here: it was made on another machine, and"
+    line(console, f"The nearest, {picked.candidate.label}, {written} does not hold the budget.")
 
 
 def _row(one: Judged, picked: bool, holds: bool) -> list[str]:

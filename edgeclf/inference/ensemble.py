@@ -94,13 +94,18 @@ def predict_probabilities(predictor: Predictor, images: npt.NDArray[np.uint8]) -
     return found if isinstance(predictor, Classifier) else as_probabilities(found)
 
 
+def sum_tolerance(classes: int) -> float:
+    """Return how far the sum of probabilities may be from 1, each of which may be rounded to 8 bits."""
+    return min(_SUM_TOLERANCE + classes * _ROUNDING, _LARGEST_TOLERANCE)
+
+
 def as_probabilities(found: npt.ArrayLike) -> Probabilities:
     """Return outputs float32[N, C] as probabilities, where a network ends in logits as their softmax.
 
     Probabilities of 8 bits need not add up to 1: each may be rounded by half a step.
     """
     values = np.asarray(found, np.float32)
-    tolerance = min(_SUM_TOLERANCE + values.shape[1] * _ROUNDING, _LARGEST_TOLERANCE)
+    tolerance = sum_tolerance(values.shape[1])
     if (values < 0).any() or (values > 1 + _SUM_TOLERANCE).any() or (abs(values.sum(1) - 1) > tolerance).any():
         return to_probabilities(values, "logits")
     return values

@@ -47,6 +47,7 @@ class ScoreReader:
         fitted: what was fitted when the model was made, and is used here; None: nothing was, or this engine cannot read
             tensors inside of a graph.
         notes: on what of the file is not used here, one line each.
+        shares_ties: whether classes that tie in the output have one probability (see `calibrate`); True unless set.
 
     Raises:
         ModelError: the model cannot be opened, or what was fitted does not go with its graph.
@@ -64,6 +65,7 @@ class ScoreReader:
         engine = find_engine(runtime)
         fitted = None if inner is not None else read_fitted(file)
         self.notes: tuple[str, ...] = ()
+        self.shares_ties = True
         self.fitted: FittedProbabilities | None = None
         self._inner: TFLiteSession | None = None
         self._features: FeatureArrays | None = None
@@ -114,7 +116,7 @@ class ScoreReader:
         if self.fitted is None:
             return self.plain_probabilities(raw)
         self._check(raw)
-        return calibrate(self.logits(), raw, self.fitted.temperature)
+        return calibrate(self.logits(), raw, self.fitted.temperature, shares_ties=self.shares_ties)
 
     def _check(self, raw: npt.NDArray[Any]) -> None:
         stated = math.prod(self.session.output.shape)
@@ -167,7 +169,7 @@ class ScoreReader:
         return dequantize(self._inner.read(index).reshape(-1), spec.scale, spec.zero_point)
 
 
-def calibrate(logits: Floats, raw: npt.NDArray[Any], temperature: float) -> Floats:
+def calibrate(logits: Floats, raw: npt.NDArray[Any], temperature: float, *, shares_ties: bool = True) -> Floats:
     """Compute probabilities float32[..., C] by temperature scaling, in the order of the model's own output.
 
     The output of an 8-bit model is coarser than its logits: classes that tie in it share their probability, so that the
@@ -177,9 +179,10 @@ def calibrate(logits: Floats, raw: npt.NDArray[Any], temperature: float) -> Floa
         logits: float32[..., C], or float32[..., 1]: that of the second of two classes.
         raw: the output for the same images, in any type.
         temperature: what the logits are divided by.
+        shares_ties: False: they do not share it, and the order is that of the logits.
     """
     scaled = to_probabilities(np.asarray(logits / np.float32(temperature), np.float32), "logits")
-    return share_ties(scaled, raw) if raw.shape[-1] > 1 else scaled
+    return share_ties(scaled, raw) if shares_ties and raw.shape[-1] > 1 else scaled
 
 
 def read_fitted(file: ModelFile) -> FittedProbabilities | None:

@@ -12,9 +12,9 @@ from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, cast
 
+from edgeclf.search.asked import Asked
 from edgeclf.search.heartbeat import beating
 from edgeclf.search.sampling import check_method, make_pruner, make_sampler, quiet, seed_of
-from edgeclf.search.space import Space, Value
 from edgeclf.search.storage import HEARTBEAT_SECONDS, MOST_RETRIES, open_storage, patiently
 from edgeclf.search.trials import (
     DEATHS,
@@ -40,45 +40,6 @@ LAST_STEP = 10
 
 LONGEST_WAIT = 5.0
 """Seconds after which a worker that has nothing to do looks again what the others have found."""
-
-
-class Asked:
-    """A trial that is to be evaluated.
-
-    Attributes:
-        number: of the trial.
-        plan: what was enqueued; None: values are to be suggested.
-    """
-
-    def __init__(self, trial: Any, sampler: Callable[[], Any]) -> None:
-        self.number: int = trial.number
-        self.plan: Mapping[str, Any] | None = trial.user_attrs.get(PLAN)
-        self._trial = trial
-        self._sampler: Callable[[], Any] | None = sampler
-
-    def suggest(self, space: Space) -> dict[str, Value]:
-        """Choose a value for each name, by what earlier trials have shown; may be called again for other names."""
-        if self._sampler is not None:
-            self._trial.study.sampler, self._sampler = self._sampler(), None
-        with quiet():
-            return patiently(lambda: {name: part.suggest(name, self._trial) for name, part in space.items()})
-
-    def report(self, step: int, score: float) -> bool:
-        """Record an intermediate score; returns whether the trial should be given up.
-
-        Args:
-            step: 1 to `LAST_STEP`; a step that was reported before the process died is left as it is.
-            score: the smaller, the better.
-        """
-        with quiet():
-            return patiently(lambda: self._report(step, score))
-
-    def _report(self, step: int, score: float) -> bool:
-        if self._trial.user_attrs.get(DEATHS):
-            # it was left by processes that died, and comes on: these do not add up to a trial that always kills
-            self._trial.set_user_attr(DEATHS, 0)
-        self._trial.report(score, step)
-        return bool(self._trial.should_prune())
 
 
 Evaluate = Callable[[Asked], Evaluation]
@@ -206,7 +167,7 @@ class Study:
         outcome: dict[str, Any] = {"state": TrialState.PRUNED}
         try:
             with beating(self._storage, patiently(lambda: self._key(trial.number)), self._heartbeat):
-                found = evaluate(Asked(trial, sampler))
+                found = evaluate(Asked(trial, sampler, self._first(trial.number)))
         except RefusedTrialError as error:
             kept: dict[str, Any] = {REASON: str(error), **({FREE: True} if error.free else {})}
         except UpdateFinishedTrialError:
@@ -240,6 +201,12 @@ class Study:
         from optuna.trial import TrialState
 
         self._study.tell(number, state=TrialState.FAIL)
+
+    def _first(self, number: int) -> int:
+        """Return the number of the trial that one is a retry of, which Optuna notes beside it."""
+        return int(
+            patiently(lambda: self._storage.get_trial(self._key(number))).system_attrs.get("failed_trial", number)
+        )
 
     def _key(self, number: int) -> int:
         study = self._storage.get_study_id_from_name(self._study.study_name)

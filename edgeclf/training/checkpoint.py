@@ -96,6 +96,12 @@ def _damaged(path: Path, error: BaseException) -> ModelError:
     return ModelError(f"{path}: the run cannot be resumed, {reason}; start again with --overwrite")
 
 
+def _number(name: str) -> int:
+    """Return the number behind the last underscore of an array's name; 0 where there is none."""
+    digits = name.rpartition("_")[2]
+    return int(digits) if digits.isdecimal() else 0
+
+
 def load_checkpoint(path: Path, model: tf_keras.Model) -> TrainingState:
     """Put the state in `path` into `model` and its optimizer.
 
@@ -106,7 +112,13 @@ def load_checkpoint(path: Path, model: tf_keras.Model) -> TrainingState:
         with np.load(path) as file:
             arrays = dict(file)
         state = TrainingState.from_json(bytes(arrays["state"]).decode())
-        model.set_weights([arrays[f"weight_{i}"] for i in range(len(model.get_weights()))])
+        weights = [arrays[name] for name in sorted(arrays, key=_number) if name.startswith("weight_")]
+        if [one.shape for one in weights] != [one.shape for one in model.get_weights()]:
+            raise ModelError(
+                f"{path}: the run cannot be resumed: its network has other weights than this version of edgeclf gives "
+                "it; go on with the version that began it, or start again with --overwrite"
+            )
+        model.set_weights(weights)
         model.optimizer.build(model.trainable_variables)
         variables = model.optimizer.variables
         saved = [arrays[f"optimizer_{i}"] for i in range(sum(n.startswith("optimizer_") for n in arrays))]

@@ -12,7 +12,6 @@ import math
 import tf_keras
 
 from edgeclf.dataset.probing import DataProbe
-from edgeclf.errors import InputError
 from edgeclf.training.budget.cost import UncountableError
 from edgeclf.training.budget.counting import count_configuration
 from edgeclf.training.config import TrainConfig
@@ -65,18 +64,12 @@ def complete_fine_tuning(
         macs: multiply-accumulates of one image; None: they cannot be counted.
         folded: its batch normalizations were folded into the convolutions, and put back.
         named: settings that the user gave one by one, also as what is their default.
-
-    Raises:
-        InputError: a setting does not go with the optimizer.
     """
     images = estimate_training_images(probe)
     batch = config.batch_size or 32
     steps = min(max(_STEPS * _STEPS_MACS / (macs or _STEPS_MACS), _FEWEST_STEPS), _MOST_STEPS)
     epochs = config.epochs or round(min(max(steps / max(1, images // batch), _FEWEST_EPOCHS), _MOST_EPOCHS))
-    # a step of Adam does not grow with the gradient, which is what rates by the norm are for
     by_gradient = config.optimizer in (None, "sgd")
-    if config.norm_rates and not by_gradient:
-        raise InputError(f"norm_rates is for optimizer=sgd, got {config.optimizer}; leave one of the two out")
     by_norm = (not folded and by_gradient) if config.norm_rates is None else config.norm_rates
     rate = _RATE_BY_NORM if by_norm else _RATE * (_RATE_PARAMETERS / max(1, parameters)) ** 0.8
     rate = min(max(rate, _LOWEST_RATE), _HIGHEST_RATE) * math.sqrt(batch / 32)

@@ -189,8 +189,9 @@ def find_grown_start(
     path = parent.folder.path
     network = flatten(load_float_model(path, trust_model=trust_model))
     size = _check_network(network, parent)
-    # what its first training chose: kernels whose batch normalizations were folded keep their scales
-    folded = parent.config.get("norm_rates") is False
+    # what its first training chose: kernels whose batch normalizations were folded keep their scales; for other
+    # optimizers there is no choice
+    folded = parent.config.get("norm_rates") is False and parent.config.get("optimizer") == "sgd"
     start = GrownStart(network, parent.folder.name, str(parent.config["model"]), size, folded=folded, parent=parent)
     if earlier is not None and not start.is_start_of(earlier):
         raise InputError(

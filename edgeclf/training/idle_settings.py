@@ -55,6 +55,8 @@ def describe_idle(name: str, config: TrainConfig) -> str | None:
         return "with --augment none, where all views are alike"
     if name == "momentum" and config.optimizer in ADAPTIVE:
         return f"with the optimizer {config.optimizer}"
+    if name in ("l1", "l2") and config.optimizer == "muon" and getattr(config, name):
+        return "on kernels whose norms the optimizer muon keeps, and distorts them"
     if name == "head_first" and config.head_first and config.weights == "none":
         return "with --weights none, which has no features to fit it on"
     return None

@@ -14,6 +14,7 @@ from typing import Any
 import tensorflow as tf
 import tf_keras
 
+from edgeclf.errors import InputError
 from edgeclf.graph.private_apis import readers
 
 ANGLE = 0.15
@@ -27,16 +28,26 @@ def find_turned(model: tf_keras.Model) -> frozenset[str]:
     """Name the kernels whose norm has no effect: of convolutions that batch normalization alone follows.
 
     Those of depthwise convolutions are no matrices from all inputs to all outputs, and are not among them.
+
+    Raises:
+        InputError: there are none.
     """
-    return frozenset(
+    found = frozenset(
         layer.kernel.name
         for layer in model.layers
         if type(layer) is tf_keras.layers.Conv2D
         and layer.trainable
         and layer.groups == 1
+        and layer.activation is tf_keras.activations.linear
         and (following := readers(layer))
         and all(isinstance(one, tf_keras.layers.BatchNormalization) for one in following)
     )
+    if not found:
+        raise InputError(
+            f"optimizer=muon is for convolutions that batch normalization follows, and {model.name} has none to train; "
+            "leave it out"
+        )
+    return found
 
 
 def orthogonalize(matrix: tf.Tensor) -> tf.Tensor:

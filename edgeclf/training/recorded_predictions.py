@@ -17,6 +17,7 @@ import numpy.typing as npt
 from edgeclf.atomic import atomic_file
 from edgeclf.dataset.types import Dataset
 from edgeclf.errors import InputError
+from edgeclf.inference.ensemble import sum_tolerance
 from edgeclf.training.augmentation import Augmentation
 from edgeclf.training.soft_targets import FixedViews, SoftTargets
 
@@ -35,7 +36,8 @@ _DAMAGE = (
     OSError, ValueError, EOFError, LookupError, MemoryError, RuntimeError, zipfile.BadZipFile, zlib.error,
 )  # fmt: skip
 """What reading a file raises that is cut, encrypted, compressed in another way, or larger than it has bytes for."""
-_SUM_TOLERANCE = 0.01
+_ROUNDED = 1e-4
+"""Sums that are farther from 1 than this are of probabilities that were rounded to few bits."""
 
 
 @dataclass(frozen=True)
@@ -155,6 +157,16 @@ def check_size(images: int, classes: int, views: int) -> None:
         )
 
 
+def normalize_rows(probabilities: npt.NDArray[np.float32]) -> npt.NDArray[np.float32]:
+    """Divide those probabilities float32[..., C] by their sum that rounding to 8 bits has led away from 1.
+
+    Others stay to the last bit, so that a run that goes on learns from the same numbers.
+    """
+    sums = probabilities.sum(axis=-1, keepdims=True)
+    off = (abs(sums - 1) > _ROUNDED) & (sums > 0)
+    return (probabilities / np.where(off, sums, 1)).astype(np.float32)
+
+
 def read_predictions(path: Path) -> RecordedPredictions:
     """Read recorded predictions.
 
@@ -181,12 +193,12 @@ def read_predictions(path: Path) -> RecordedPredictions:
         raise InputError(f"{path}: cannot be read as recorded predictions ({error})") from error
     _check_arrays(path, classes, contents, probabilities)
     found = RecordedPredictions(
-        tuple(map(str, classes)), tuple(map(str, contents)), np.asarray(probabilities, np.float32)
+        tuple(map(str, classes)), tuple(map(str, contents)), normalize_rows(np.asarray(probabilities, np.float32))
     )
     if of_views is None:
         return found
     views = _read_views(path, recipe, of_views, found.probabilities)
-    return dataclasses.replace(found, views=views, of_views=np.asarray(of_views, np.float32))
+    return dataclasses.replace(found, views=views, of_views=normalize_rows(np.asarray(of_views, np.float32)))
 
 
 def _read_views(path: Path, recipe: Any, of_views: Any, probabilities: npt.NDArray[np.float32]) -> FixedViews:
@@ -224,7 +236,8 @@ def _check_arrays(path: Path, classes: Any, contents: Any, probabilities: Any) -
 
 def _check_probabilities(path: Path, probabilities: npt.NDArray[np.floating[Any]]) -> None:
     values = np.asarray(probabilities, np.float64)
-    if not (np.isfinite(values).all() and (values >= 0).all() and (abs(values.sum(-1) - 1) < _SUM_TOLERANCE).all()):
+    tolerance = sum_tolerance(values.shape[-1])
+    if not (np.isfinite(values).all() and (values >= 0).all() and (abs(values.sum(-1) - 1) < tolerance).all()):
         raise InputError(f"{path}: expected probabilities, rows of numbers from 0 on that add up to 1")
 
 

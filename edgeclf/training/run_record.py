@@ -12,7 +12,7 @@ from edgeclf.artifact.run_folder import PRETRAINING, RunFolder
 from edgeclf.atomic import check_writable
 from edgeclf.dataset.known_images import write_images
 from edgeclf.dataset.types import Dataset
-from edgeclf.errors import InputError
+from edgeclf.errors import DataError
 from edgeclf.image.shape import STRETCH, ImageSize
 from edgeclf.image.views import describe_views
 from edgeclf.paths import is_utf8
@@ -112,7 +112,7 @@ class RunRecord:
             earlier: the record of the run that is resumed, which stays as it is; None: a run begins.
 
         Raises:
-            InputError: the run that is resumed had other photos.
+            DataError: the run that is resumed had other photos.
             OutputError: the folder cannot be written.
         """
         if earlier is None:
@@ -121,7 +121,7 @@ class RunRecord:
             return
         check_writable(self.folder.path)
         if earlier.get("data", {}).get("fingerprint") != self.dataset.fingerprint:
-            raise InputError(
+            raise DataError(
                 f"{self.folder.path}: the photos have changed since the run began; start again with --overwrite"
             )
         self.folder.clear(everything=False)

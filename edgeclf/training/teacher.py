@@ -35,6 +35,7 @@ from edgeclf.training.recorded_predictions import (
     RecordedPredictions,
     check_classes,
     check_size,
+    normalize_rows,
     read_predictions,
     show_names,
 )
@@ -239,11 +240,12 @@ def _open(path: str, dataset: Dataset, request: TrainPlan) -> tuple[Predictor, s
 
         opened = open_baseline(path, BenchPlan((path,), trust_model=request.trust_model), load, request.progress)
         return opened.predictor, opened.fit
-    from edgeclf.inference.classifier import Classifier
+    from edgeclf.inference.fine_classifier import FineClassifier
 
-    classifier = Classifier(path)
+    classifier = FineClassifier(path)
     return classifier, classifier.input_shape.fit
 
 
 def _predict(predictor: Predictor, images: ImageView | npt.NDArray[np.uint8]) -> npt.NDArray[np.float32]:
-    return predict_probabilities(predictor, np.asarray(images))
+    """Compute probabilities float32[N, C] that add up to 1, as those of an 8-bit output do by chance alone."""
+    return normalize_rows(predict_probabilities(predictor, np.asarray(images)))

@@ -7,7 +7,6 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from typing import Any, cast
 
-import numpy as np
 import tf_keras
 
 from edgeclf.artifact.run_folder import RunFolder
@@ -28,7 +27,7 @@ from edgeclf.training.checkpoint import TrainingState, load_checkpoint, save_che
 from edgeclf.training.config import TrainConfig
 from edgeclf.training.curriculum import augmentation_at, image_size_at
 from edgeclf.training.distribution import Devices
-from edgeclf.training.divergence import DivergedError
+from edgeclf.training.divergence import check_loss
 from edgeclf.training.dropout import reset_dropout
 from edgeclf.training.epoch_choice import within_chance
 from edgeclf.training.freezing import freeze_first
@@ -196,16 +195,13 @@ class Trainer:
         started, model, keras = time.monotonic(), session.model, session.keras
         reset_dropout(model, self.config.seed + state.epoch)
         logs = self._fit_epoch(session, state.epoch)
-        if not np.isfinite(logs["loss"]):
-            raise DivergedError(
-                f"the loss is {logs['loss']} in epoch {state.epoch + 1}; lower --learning-rate, now "
-                f"{self.config.learning_rate:g}, and run again with --overwrite"
-            )
+        check_loss(logs["loss"], state.epoch, self.config)
         # On every worker: statistics of batch normalization are the mean over all of them, which all have to ask for at
         # the same time, or the one that asks waits for ever.
         values, optimizer = model.get_weights(), [v.numpy() for v in model.optimizer.variables]
         self.plain.set_weights(average_weights(model))
         row = self._validate(state.epoch, logs, started, keras)
+        check_loss(row["validation_loss"], state.epoch, self.config, " on validation")
         state = self._choose(replace(state, parameters=int(model.count_params())), row)
         # History and logs first, the checkpoint last: all that the checkpoint counts as done is there.
         stops = [callback.on_epoch_end(state.epoch, row) for callback in session.callbacks]

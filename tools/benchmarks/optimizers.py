@@ -45,10 +45,11 @@ def main() -> None:
     path = arguments.out / "rows.jsonl"
     rows = [json.loads(line) for line in path.read_text().splitlines()] if path.exists() else []
     own = parse_settings([*filter(None, arguments.train.split(","))], TrainConfig)
+    same = {"epochs": arguments.epochs, "images": arguments.images, "judged": arguments.judged, "train": own}
     for seed in map(int, arguments.seeds.split(",")):
         for network in arguments.networks.split(","):
             for optimizer in arguments.optimizers.split(","):
-                key = {"network": network, "optimizer": optimizer, "epochs": arguments.epochs, "seed": seed, **own}
+                key = {"network": network, "optimizer": optimizer, "seed": seed, **same}
                 if any({name: row.get(name) for name in key} == key for row in rows):
                     continue
                 row = _train(arguments, key, TrainConfig(model=network, optimizer=optimizer, seed=seed, **own))
@@ -56,7 +57,7 @@ def main() -> None:
                 with path.open("a") as stream:
                     stream.write(json.dumps(row) + "\n")
                 print(json.dumps(row), flush=True)
-    _summarize(rows, arguments.epochs)
+    _summarize([row for row in rows if {name: row.get(name) for name in same} == same])
 
 
 def _train(arguments: argparse.Namespace, key: dict[str, Any], config: TrainConfig) -> dict[str, Any]:
@@ -83,16 +84,14 @@ def _link_draw(photos: Path, folder: Path, counts: tuple[int, int], seed: int) -
                 (target / path.name).symlink_to(path.resolve())
 
 
-def _summarize(rows: list[dict[str, Any]], epochs: int) -> None:
+def _summarize(rows: list[dict[str, Any]]) -> None:
     machine = describe_machine()
-    print(f"on {machine.processor}, {machine.cores} cores; {epochs} epochs")
-    here = [row for row in rows if row["epochs"] == epochs]
-    for network in dict.fromkeys(row["network"] for row in here):
+    print(f"on {machine.processor}, {machine.cores} cores")
+    for network in dict.fromkeys(row["network"] for row in rows):
         first: dict[int, float] = {}
-        for optimizer in dict.fromkeys(row["optimizer"] for row in here if row["network"] == network):
-            found = {
-                row["seed"]: row["top1"] for row in here if (row["network"], row["optimizer"]) == (network, optimizer)
-            }
+        for optimizer in dict.fromkeys(row["optimizer"] for row in rows if row["network"] == network):
+            own = [row for row in rows if (row["network"], row["optimizer"]) == (network, optimizer)]
+            found = {row["seed"]: row["top1"] for row in own}
             first = first or found
             gains = [100 * (found[seed] - first[seed]) for seed in found if seed in first]
             gain = statistics.mean(gains) if gains else float("nan")

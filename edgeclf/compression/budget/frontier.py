@@ -15,17 +15,21 @@ _SAME = 1.02
 """Times within this factor of each other are not measurably different."""
 
 
-def find_frontier(judged: Sequence[Judged]) -> tuple[Judged, ...]:
+def find_frontier(judged: Sequence[Judged], *, timed: bool = True) -> tuple[Judged, ...]:
     """Return the candidates that no other one beats in drop, size and time together, the smallest drop first.
 
     Of equal ones the first is kept. What is not known counts as infinitely bad.
+
+    Args:
+        judged: all candidates.
+        timed: False: times are of different processors, and are left out.
     """
     kept = []
     for index, one in enumerate(judged):
         rivals = ((place, other) for place, other in enumerate(judged) if place != index)
-        if not any(_beats(other, one, earlier=place < index) for place, other in rivals):
+        if not any(_beats(other, one, earlier=place < index, timed=timed) for place, other in rivals):
             kept.append(one)
-    return tuple(sorted(kept, key=_costs))
+    return tuple(sorted(kept, key=lambda one: _costs(one, timed=timed)))
 
 
 def pick(judged: Sequence[Judged]) -> Judged | None:
@@ -54,14 +58,21 @@ def find_binding(judged: Sequence[Judged], picked: Judged | None, budget: Budget
     return (max(excess, key=excess.__getitem__),) if excess else ()
 
 
-def describe_next_points(picked: Judged, frontier: Sequence[Judged]) -> tuple[str, ...]:
-    """Describe, for drop, size and time, the next better point on the frontier and what it costs, a line each."""
-    lines = []
+def describe_next_points(picked: Judged, frontier: Sequence[Judged], *, timed: bool = True) -> tuple[str, ...]:
+    """Describe, for drop, size and time, the next better point on the frontier and what it costs, a line each.
+
+    Args:
+        picked: the candidate that others are compared with.
+        frontier: of `find_frontier`.
+        timed: False: times are of different processors, and are left out.
+    """
+    lines, own = [], _costs(picked, timed=timed)
     for place, noun in enumerate(_BETTER):
-        better = [one for one in frontier if _costs(one)[place] < _costs(picked)[place] / (_SAME if place == 2 else 1)]
+        costs = {index: _costs(one, timed=timed)[place] for index, one in enumerate(frontier)}
+        better = [index for index, cost in costs.items() if cost < own[place] / (_SAME if place == 2 else 1)]
         if better:
-            next_one = max(better, key=lambda one: _costs(one)[place])
-            lines.append(f"{noun}: {next_one.candidate.label}, {_describe_change(picked, next_one)}")
+            next_one = frontier[max(better, key=lambda index: costs[index])]
+            lines.append(f"{noun}: {next_one.candidate.label}, {_describe_change(picked, next_one, timed=timed)}")
     return tuple(lines)
 
 
@@ -77,22 +88,22 @@ _BETTER = ("less drop", "smaller", "faster")
 """In the order of `_costs`."""
 
 
-def _costs(one: Judged) -> tuple[float, float, float]:
+def _costs(one: Judged, *, timed: bool) -> tuple[float, float, float]:
     return (
         math.inf if one.drop is None else one.drop,
         one.size_bytes,
-        math.inf if one.latency_ms is None else one.latency_ms,
+        math.inf if one.latency_ms is None or not timed else one.latency_ms,
     )
 
 
-def _beats(one: Judged, other: Judged, *, earlier: bool) -> bool:
-    mine, others = _costs(one), _costs(other)
+def _beats(one: Judged, other: Judged, *, earlier: bool, timed: bool) -> bool:
+    mine, others = _costs(one, timed=timed), _costs(other, timed=timed)
     if mine == others:
         return earlier
     return all(a <= b for a, b in zip(mine, others, strict=True))
 
 
-def _describe_change(old: Judged, new: Judged) -> str:
+def _describe_change(old: Judged, new: Judged, *, timed: bool) -> str:
     parts = []
     if old.drop is not None and new.drop is not None and new.drop != old.drop:
         # a difference of drops: positive is worse
@@ -100,7 +111,7 @@ def _describe_change(old: Judged, new: Judged) -> str:
     if new.size_bytes != old.size_bytes:
         sign = "+" if new.size_bytes > old.size_bytes else "−"
         parts.append(f"{sign}{size(abs(new.size_bytes - old.size_bytes))}")
-    if old.latency_ms is not None and new.latency_ms is not None and new.latency_ms != old.latency_ms:
+    if timed and old.latency_ms is not None and new.latency_ms is not None and new.latency_ms != old.latency_ms:
         sign = "+" if new.latency_ms > old.latency_ms else "−"
         parts.append(f"{sign}{milliseconds(abs(new.latency_ms - old.latency_ms))}")
     return ", ".join(parts) or "the same"

@@ -14,7 +14,7 @@ images are lost and none gained, for which the interval of a paired difference i
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -165,6 +165,11 @@ class Spending:
 
 def _spent(looks: int) -> float:
     return 0.0 if looks == 0 else ALL_LOOKS - (ALL_LOOKS - FIRST_LOOK) / looks
+
+
+def processors_of(measured: Iterable[Measured]) -> set[str]:
+    """Return the names of the processors that candidates were timed on."""
+    return {one.cpu for one in measured if one.cpu}
 
 
 class Judge:

@@ -4,16 +4,21 @@ from __future__ import annotations
 
 import dataclasses
 import functools
+import gc
 import platform
+from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
 import numpy as np
+import tensorflow as tf
+import tf_keras
 
 from edgeclf.artifact.macs import count_macs
 from edgeclf.artifact.model_file import ModelFile
 from edgeclf.atomic import is_full_disk
-from edgeclf.compression.budget.judging import Measured
+from edgeclf.compression.budget.board_models import models_of_format
+from edgeclf.compression.budget.judging import Measured, processors_of
 from edgeclf.compression.budget.ladder import Rung
 from edgeclf.compression.budget.limits import Budget
 from edgeclf.compression.budget.looks import count_looks
@@ -68,12 +73,16 @@ class CandidateMaker:
         """What times are estimated from, JSON's own types; None: nothing is."""
         return None if self._board is None else [model.to_dict() for model in self._board.models]
 
-    @property
-    def latency_from(self) -> str:
-        """What times are from, in words; empty: they are not measured."""
+    def describe_times(self, measured: Iterable[Measured]) -> str:
+        """Say in words what the times of candidates are from; empty: there are none."""
         if self._board is not None:
             return self._board.source
-        return "median of one prediction on one thread, measured on this machine" if self._times else ""
+        processors = processors_of(measured)
+        if not self._times or not processors:
+            return ""
+        where = "this machine" if processors == {describe_machine().processor} else " and ".join(sorted(processors))
+        apart = "; times of different processors are not compared" if len(processors) > 1 else ""
+        return f"median of one prediction on one thread, measured on {where}{apart}"
 
     @property
     def _times(self) -> bool:
@@ -91,7 +100,7 @@ class CandidateMaker:
         timed = None if kept is None else self._time_again(key, kept, recipe)
         if timed is not None:
             return timed
-        cache = StageCache(self._identity(rung.calibration), self.store.stages)
+        cache = StageCache(self._identity(rung.calibration), self.store.stages, self.store.users)
         try:
             for step in recipe.steps:
                 step.check(context.original)
@@ -104,6 +113,12 @@ class CandidateMaker:
             if is_full_disk(error):
                 raise
             raise RefusedTrialError(one_line(error)) from error
+        except (tf.errors.ResourceExhaustedError, MemoryError) as error:
+            if is_full_disk(error):
+                raise
+            tf_keras.backend.clear_session()
+            gc.collect()
+            raise RefusedTrialError("it does not fit into memory") from error
         if self._times and self._board is None:
             self._meter.keep(candidate)
             network = functools.partial(cache.apply, context.original, recipe.steps, context)
@@ -131,7 +146,7 @@ class CandidateMaker:
             untimed = before.timed and before.latency_ms is None  # nor can it be
             return before if here or untimed or not self._times else None
         if self._board is not None:
-            estimate = self._estimate(file) if file.is_tflite else None
+            estimate = self._estimate(recipe, file) if file.is_tflite else None
             return dataclasses.replace(before, latency_ms=estimate, cpu="", speed=None)
         if before.speed is None and before.latency_ms is not None:  # that was a board's
             before = dataclasses.replace(before, latency_ms=None, timed=False)
@@ -182,7 +197,7 @@ class CandidateMaker:
         speed = self._meter.measure(candidate.file) if self._times and self._board is None else None
         latency, cpu = (None, "") if speed is None else (speed.median_ms, speed.cpu)
         if self._board is not None and candidate.file.is_tflite:
-            latency = self._estimate(candidate.file)
+            latency = self._estimate(candidate.recipe, candidate.file)
         measured = Measured(
             recipe=rung.recipe,
             name=candidate.recipe.name,
@@ -214,10 +229,14 @@ class CandidateMaker:
         more = f"{self._count_images(candidate, asked):,} calibration images" if other else ""
         return ", ".join(filter(None, (describe_settings(candidate.recipe), more)))
 
-    def _estimate(self, file: ModelFile) -> float:
+    def _estimate(self, recipe: Recipe, file: ModelFile) -> float | None:
+        """Estimate the time of a file on the board; None: none of its report is of this format."""
         assert self._board is not None
+        alike = models_of_format(self._board.models, recipe)
+        if not alike:
+            return None
         like = networks.Candidate("", None, 0, count_macs(file.graph), 0, len(file.content), 0, "", 0.0)
-        return estimate_latency(like, self._board.models)
+        return estimate_latency(like, alike)
 
     def _context(self, calibration: int) -> RecipeContext:
         if calibration not in self._contexts:

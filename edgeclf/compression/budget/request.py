@@ -12,6 +12,7 @@ from edgeclf.artifact.folder_lock import lock_folder
 from edgeclf.compression.budget.ladder import TRIED_STEPS
 from edgeclf.compression.budget.limits import Budget
 from edgeclf.compression.choice import SMALLER_FORMATS, SPECIAL_FORMATS, Asked, choose_recipes, find_unused
+from edgeclf.compression.export.formats import FORMATS
 from edgeclf.compression.export.tflite import TFLite
 from edgeclf.compression.pipeline.plan import CompressPlan
 from edgeclf.compression.pipeline.request import check_request, find_folder, hold_folders
@@ -88,7 +89,8 @@ class SearchPlan:
 def choose_bases(asked: Asked, budget: Budget) -> tuple[Recipe, ...]:
     """Return the recipes that a search begins with: those named, else one a format without steps.
 
-    By default that is int8, and int4 where the size is limited.
+    By default that is int8, and int4 where the size is limited. Of several formats int8 leads whatever order they are
+    named in, and float ones come last: what holds first is picked.
 
     Raises:
         InputError: steps are named, which the search chooses itself.
@@ -106,7 +108,12 @@ def choose_bases(asked: Asked, budget: Budget) -> tuple[Recipe, ...]:
         if budget.max_size is not None:
             with contextlib.suppress(InputError):  # settings of int8 that the smaller ones do not have
                 return choose_recipes(dataclasses.replace(asked, formats=SPECIAL_FORMATS + SMALLER_FORMATS))
-    return choose_recipes(asked)
+    return choose_recipes(dataclasses.replace(asked, formats=tuple(sorted(asked.formats, key=_place))))
+
+
+def _place(name: str) -> tuple[bool, bool]:
+    """Return where a format comes among others: int8, other integers, the rest."""
+    return name not in SPECIAL_FORMATS, name not in FORMATS or not FORMATS[name].integer
 
 
 def run_search(plan: SearchPlan, progress: Progress) -> CompressReport:

@@ -42,6 +42,17 @@ class CandidateStore:
     def __init__(self, folder: Path) -> None:
         self.folder = folder
         self.stages = folder / "stages"
+        self._users = folder / "users"
+        self._search = "this"
+
+    @property
+    def users(self) -> Path:
+        """Where the weights are noted that this search has made or taken."""
+        return self._users / self._search
+
+    def begin(self, search: str) -> None:
+        """Note from now on what the search of this name uses, letters and digits."""
+        self._search = search
 
     def load(self, key: str) -> Stored | None:
         """Return a candidate; None: there is none, or it is damaged."""
@@ -66,8 +77,12 @@ class CandidateStore:
         write_text(self._record(key), write_json(values) + "\n")
 
     def remove_stages(self) -> None:
-        """Remove the weights of finished trainings, which only a search that goes on needs."""
-        shutil.rmtree(self.stages, ignore_errors=True)
+        """Remove the weights of finished trainings, which only a search that goes on needs, but those of others."""
+        shutil.rmtree(self.users, ignore_errors=True)
+        used = {note.name for note in self._users.glob("*/*")}
+        for path in self.stages.glob("*"):
+            if path.name not in used:
+                path.unlink(missing_ok=True)
 
     def _model(self, key: str) -> Path:
         return self.folder / f"{key[:32]}.model"

@@ -18,7 +18,7 @@ from edgeclf.compression.budget.frontier import (
     find_nearest,
     pick,
 )
-from edgeclf.compression.budget.judging import Judged
+from edgeclf.compression.budget.judging import Judged, processors_of
 from edgeclf.compression.budget.limits import Budget
 from edgeclf.compression.budget.making import CandidateMaker
 from edgeclf.compression.budget.report import Refused, SearchReport, TestResult
@@ -70,7 +70,7 @@ def write_result(found: Found, maker: CandidateMaker, out: Path, *, overwrite: b
     stored = maker.stored(picked.candidate)
     models: tuple[CompressedModel, ...] = ()
     if stored is None:
-        elsewhere = f"the model was made on {picked.candidate.host}, and is written there"
+        elsewhere = f"the model was made on {picked.candidate.host}, which writes it when its own search ends"
         report = dataclasses.replace(report, notes=(*report.notes, elsewhere))
     else:
         path = out / f"{context.name}-{stored.file}"
@@ -83,7 +83,7 @@ def write_result(found: Found, maker: CandidateMaker, out: Path, *, overwrite: b
             notes += (SELECTED,)
     report = dataclasses.replace(report, seconds=round(time.monotonic() - began, 1))
     write_text(out / f"{context.name}-search.json", report.to_json(indent=1) + "\n")
-    if found.ended:
+    if found.ended and report.holds:  # else the search may go on with other recipes, from the same trainings
         maker.store.remove_stages()
     return CompressReport(models, notes, count_in_training(data) if data else {}, search=report)
 
@@ -93,7 +93,8 @@ def _conclude(found: Found, maker: CandidateMaker, began: float) -> SearchReport
     held = pick(judged)
     nearest = () if held is not None else find_nearest(judged)
     picked = held or next(iter(nearest), None)
-    frontier = find_frontier(judged)
+    timed = len(processors_of(one.candidate for one in judged)) < 2
+    frontier = find_frontier(judged, timed=timed)
     correct = maker.context.float_correct
     return SearchReport(
         budget=budget,
@@ -105,12 +106,12 @@ def _conclude(found: Found, maker: CandidateMaker, began: float) -> SearchReport
         nearest=tuple(judged.index(one) for one in nearest),
         misses=tuple(describe_miss(one, budget) for one in nearest),
         binding=find_binding(judged, held, budget),
-        next_points=() if picked is None else describe_next_points(picked, frontier),
+        next_points=() if picked is None else describe_next_points(picked, frontier, timed=timed),
         refused=found.refused,
         suggested=found.suggested,
         validation_images=None if correct is None else len(correct),
         provable_drop=found.provable_drop,
-        latency_from=maker.latency_from,
+        latency_from=maker.describe_times(one.candidate for one in judged),
         notes=found.notes,
     )
 

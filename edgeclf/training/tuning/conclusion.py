@@ -12,7 +12,7 @@ from edgeclf.measure.formatting import counted, percent
 from edgeclf.measure.statistics import wilson_interval
 from edgeclf.search import Finished
 from edgeclf.search.sampling import choose_untried
-from edgeclf.training.tuning.plan import TunePlan, machine_name
+from edgeclf.training.tuning.plan import TunePlan
 from edgeclf.training.tuning.report import TestScore, Trial, TuneReport, find_best, find_frontier, read_trial
 from edgeclf.training.tuning.shapes import Costing, SearchSpace
 
@@ -35,7 +35,7 @@ def conclude(plan: TunePlan, space: SearchSpace, finished: Sequence[Finished], c
         looks=len(own),
         best=None if best is None else best.number,
         best_run=None if trained is None else str(plan.out / trained.run),
-        test=None if trained is None or trained.machine != machine_name() else _read_test(plan.out / trained.run),
+        test=None if trained is None or not plan.is_here(trained.machine) else _read_test(plan.out / trained.run),
         limits=costing.text,
         frontier=find_frontier(allowed) if costing.asked else (),
         costs_from=costing.source,

@@ -110,6 +110,13 @@ class TunePlan:
         """Return whether the user gave a setting one value."""
         return name in self.config.list_given(self.named) and name not in self.narrowed
 
+    def is_here(self, machine: str) -> bool:
+        """Return whether the runs of a machine lie in the folder of this one; a search by itself has no other folder.
+
+        Computers change their names: each container has its own.
+        """
+        return self.search.storage is None or machine == machine_name()
+
     @property
     def identity(self) -> str:
         """Digest of all that decides what trials are comparable: of two searches with the same one, the second goes on
@@ -222,11 +229,16 @@ class TuneFolder:
         return self.path / TRIALS / f"{name}-{number:03d}"
 
     def link_best(self, run: str, machine: str) -> str:
-        """Let `best` lead to a run folder; returns why it cannot, empty where it does."""
-        if machine != machine_name() or not (self.path / run).is_dir():
+        """Let `best` lead to a run folder, of this machine where `machine` is empty.
+
+        Returns:
+            why it cannot, empty where it does.
+        """
+        if machine not in ("", machine_name()) or not (self.path / run).is_dir():
             with contextlib.suppress(OSError):
                 (self.path / BEST).unlink(missing_ok=True)
-            return f"the best run lies on {machine}, in the folder of its search: {run}"
+            where = f"lies on {machine}, in the folder of its search" if machine else "is no longer in this folder"
+            return f"the best run {where}: {run}"
         with contextlib.suppress(OSError):
             temporary = self.path / f".{BEST}.partial"
             temporary.unlink(missing_ok=True)

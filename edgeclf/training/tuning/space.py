@@ -152,14 +152,16 @@ def _is_adaptive(config: TrainConfig, narrowed: Mapping[str, Part], kept: frozen
     Raises:
         InputError: optimizers of both kinds are searched, with the same learning rates.
     """
-    found = {optimizer in ADAPTIVE for optimizer in _list_optimizers(config, narrowed)}
+    found: dict[bool, list[str]] = {}
+    for optimizer in _list_optimizers(config, narrowed):
+        found.setdefault(optimizer in ADAPTIVE, []).append(optimizer or "sgd")
     if len(found) > 1 and "learning_rate" not in kept and "learning_rate" not in narrowed:
         raise InputError(
-            f"--space optimizer has sgd beside {' or '.join(ADAPTIVE)}, whose learning rates differ "
-            f"{1 / ADAPTIVE_FACTOR:g} times; search them one after the other, or name rates with --space "
+            f"--space optimizer has {' and '.join(found[False])} beside {' and '.join(found[True])}, whose learning "
+            f"rates differ {1 / ADAPTIVE_FACTOR:g} times; search them one after the other, or name rates with --space "
             "learning_rate=LOW..HIGH"
         )
-    return found == {True}
+    return found.keys() == {True}
 
 
 def _names() -> list[str]:

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import contextlib
 import gc
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 
 import tensorflow as tf
 import tf_keras
@@ -68,19 +69,23 @@ class Watcher:
         asked: the trial.
         folder: its run folder, which records how many epochs there are.
         prunes: whether it may be ended.
+        check: is called after the first epoch, with the record of the run.
 
     Attributes:
         pruned: whether it was.
     """
 
-    def __init__(self, asked: Asked, folder: Path, *, prunes: bool) -> None:
-        self._asked, self._folder, self._prunes = asked, folder, prunes
+    def __init__(self, asked: Asked, folder: Path, *, prunes: bool, check: Callable[[dict[str, Any]], None]) -> None:
+        self._asked, self._folder, self._prunes, self._check = asked, folder, prunes, check
         self._epochs = 0
         self.pruned = False
 
     def on_epoch_end(self, epoch: int, metrics: Metrics) -> bool | None:
         """Report an epoch where it ends a tenth of the training."""
-        self._epochs = self._epochs or int(RunFolder(self._folder).run_json["config"]["epochs"])
+        if not self._epochs:
+            record = RunFolder(self._folder).run_json
+            self._check(record)
+            self._epochs = int(record["config"]["epochs"])
         step = LAST_STEP * epoch // self._epochs
         if step == LAST_STEP * (epoch - 1) // self._epochs:
             return None
@@ -127,7 +132,9 @@ class TrialRun:
     features: FeatureCache = field(default_factory=FeatureCache)
     teachers: TeacherPredictions = field(default_factory=dict)
 
-    def train(self, asked: Asked, config: TrainConfig, folder: Path, *, defaults: bool) -> tuple[Trained, bool]:
+    def train(
+        self, asked: Asked, config: TrainConfig, folder: Path, *, defaults: bool, fingerprint: str | None = None
+    ) -> tuple[Trained, bool]:
         """Train one trial, from where it was left; returns what it came to, and whether it was given up early.
 
         Args:
@@ -136,20 +143,27 @@ class TrialRun:
             folder: its run folder.
             defaults: whether it is that of the defaults, which is never given up; where they cannot be trained, no
                 other trial can, unless other networks are named.
+            fingerprint: of the photos that the trials before have seen; None: there are none.
 
         Raises:
             RefusedTrialError: it cannot be trained so; the message says why.
+            DataError: the photos are others than those of the trials before.
             InputError: the photos or the folder cannot be used.
             RunFailedError: the disk is full.
         """
-        watcher = Watcher(asked, folder, prunes=not defaults)
+
+        def check(record: dict[str, Any]) -> None:
+            if fingerprint not in (None, record["data"]["fingerprint"]):
+                raise photos_error(self.plan)
+
+        watcher = Watcher(asked, folder, prunes=not defaults, check=check)
         # of very few photos the defaults train the classifier alone, which the other trials are an alternative to
         alone = defaults or bool(config.quick)
         request = TrainPlan(
             self.plan.data,
             config,
             out=folder,
-            resume=_is_of(folder, config),
+            resume=_is_of(folder, config, fingerprint),
             overwrite=True,
             trust_model=self.plan.trust_model,
             progress=TrialProgress(self.progress, asked.number),
@@ -185,8 +199,17 @@ def _refusing(*, strict: bool) -> Iterator[None]:
         gc.collect()
 
 
-def _is_of(folder: Path, config: TrainConfig) -> bool:
-    """Return whether the run in a folder has these settings, and can be gone on with by this process.
+def photos_error(plan: TunePlan) -> DataError:
+    """Make the error for photos that are others than those of the trials before."""
+    another = "--overwrite" if plan.search.storage is None else "another --seed and --out"
+    return DataError(
+        f"{plan.data.source}: the photos have changed since the search began, and its trials cannot be compared; bring "
+        f"them back, or begin another one with {another}"
+    )
+
+
+def _is_of(folder: Path, config: TrainConfig, fingerprint: str | None) -> bool:
+    """Return whether the run in a folder has these settings and photos, and can be gone on with by this process.
 
     One of another study, whose trials have other numbers, has not.
     """
@@ -194,6 +217,8 @@ def _is_of(folder: Path, config: TrainConfig) -> bool:
         return True
     record = RunFolder(folder).run_json
     if not record.get("finished") and not fits_kernels(record):
+        return False
+    if fingerprint not in (None, record.get("data", {}).get("fingerprint")):
         return False
     recorded = EARLIER_VERSIONS | record.get("config", {})
     return all(recorded.get(name) == value for name, value in config.to_dict().items() if value is not None)

@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import Any
 
 from edgeclf.atomic import write_text
-from edgeclf.errors import DataError, InputError, ModelError, one_line
+from edgeclf.errors import InputError, ModelError, one_line
 from edgeclf.measure.formatting import milliseconds, percent, size
 from edgeclf.measure.machine import describe_machine
 from edgeclf.progress import SILENT, Progress, Task
@@ -29,7 +29,7 @@ from edgeclf.training.tuning.conclusion import breaks_limits, conclude
 from edgeclf.training.tuning.plan import TuneFolder, TunePlan
 from edgeclf.training.tuning.report import JSON_NAME, Trained, Trial, TuneReport, find_best, read_trial
 from edgeclf.training.tuning.shapes import MOST_POINTS, Costing, SearchSpace
-from edgeclf.training.tuning.trial import TrialRun, make_config
+from edgeclf.training.tuning.trial import TrialRun, make_config, photos_error
 
 
 def tune(plan: TunePlan, folder: TuneFolder, progress: Progress = SILENT) -> TuneReport:
@@ -114,7 +114,8 @@ class _Work:
         report = conclude(plan, self.space, self.study.finished(), self.costing)
         best = report.trial(report.best)
         if best is not None and best.trained is not None:
-            problem = self.folder.link_best(best.trained.run, best.trained.machine)
+            machine = best.trained.machine
+            problem = self.folder.link_best(best.trained.run, "" if plan.is_here(machine) else machine)
             report = dataclasses.replace(report, notes=(*report.notes, *filter(None, [problem])))
         path = self.folder.path / JSON_NAME
         elapsed = round(time.monotonic() - plan.began, 3)
@@ -161,9 +162,11 @@ class _Work:
             return self._finish(repeat, asked, task, pruned=twin[2], free=self._enqueue_untried(asked, values))
         if shape is not None and self.costing.asked:
             shape = self._check_cost(shape)
-        path = self.folder.trial_path(self.plan.data.name, asked.number)
-        trained, pruned = self.trial.train(asked, config, path, defaults=defaults)
-        self._check_photos(trained)
+        path = self.folder.trial_path(self.plan.data.name, asked.first)
+        fingerprint = next(iter(self._fingerprints()), None)
+        trained, pruned = self.trial.train(asked, config, path, defaults=defaults, fingerprint=fingerprint)
+        if self._fingerprints() - {trained.fingerprint}:
+            raise photos_error(self.plan)
         if self.costing.asked:
             shape = shape or self._shape_of(trained)
         if shape is not None and shape.latency_ms is not None:
@@ -261,14 +264,9 @@ class _Work:
         except ModelError:
             return None  # what it costs is not known, and the trial counts nevertheless
 
-    def _check_photos(self, trained: Trained) -> None:
-        others = {str(one.record["fingerprint"]) for one in self.study.finished() if one.record is not None}
-        if others - {trained.fingerprint}:
-            another = "--overwrite" if self.plan.search.storage is None else "another --seed and --out"
-            raise DataError(
-                f"{self.plan.data.source}: the photos have changed since the search began, and its trials cannot be "
-                f"compared; begin another one with {another}"
-            )
+    def _fingerprints(self) -> set[str]:
+        """Return those of the photos that the finished trials have seen."""
+        return {str(one.record["fingerprint"]) for one in self.study.finished() if one.record is not None}
 
 
 def _cost_of(record: Any) -> tuple[tuple[str, float | None, Any], float | None, int | None]:
