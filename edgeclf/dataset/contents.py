@@ -8,6 +8,8 @@ from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from typing import TypeVar
 
+CONTENT_DIGITS = 16
+"""Hexadecimal digits of a content hash that are kept: among a million images two agree once in 37 million sets."""
 _BATCH = 64
 
 Given = TypeVar("Given")
@@ -43,3 +45,8 @@ def _cores() -> int:
     if hasattr(os, "sched_getaffinity"):
         return len(os.sched_getaffinity(0))
     return os.cpu_count() or 1
+
+
+def shorten(content: str) -> str:
+    """Return the digits of a content hash that identify an image."""
+    return content[:CONTENT_DIGITS]

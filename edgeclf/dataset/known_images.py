@@ -18,14 +18,13 @@ import numpy.typing as npt
 from edgeclf.artifact.label_bounds import LONGEST_LABEL
 from edgeclf.artifact.run_folder import RunFolder
 from edgeclf.atomic import write_text
+from edgeclf.dataset.contents import CONTENT_DIGITS, shorten
 from edgeclf.dataset.splitting import OWN_FRACTIONS, position, validation_fractions
 from edgeclf.dataset.types import SPLITS, Dataset
 from edgeclf.errors import InputError
 
 COLUMNS = ("split", "class", "content")
-_DIGITS = 16
-"""Hexadecimal digits of a content hash that are kept: among a million images two agree once in 37 million sets."""
-_CONTENT = re.compile(rf"[0-9a-f]{{{_DIGITS}}}")
+_CONTENT = re.compile(rf"[0-9a-f]{{{CONTENT_DIGITS}}}")
 _LARGEST = 1 << 28
 
 
@@ -46,11 +45,6 @@ class KnownImages:
     def of_split(self, split: str) -> frozenset[str]:
         """Return the contents of a split in all classes."""
         return frozenset().union(*self.contents.get(split, {}).values())
-
-
-def shorten(content: str) -> str:
-    """Return the digits of a content hash that identify an image here."""
-    return content[:_DIGITS]
 
 
 def collect_images(dataset: Dataset) -> KnownImages:
@@ -93,7 +87,7 @@ def read_images(folder: RunFolder) -> KnownImages | None:
     for number, row in enumerate(_read_rows(path), 2):
         if not _is_row(row):
             raise InputError(
-                f"{path}, line {number}: expected a split, a class and {_DIGITS} hexadecimal digits, got "
+                f"{path}, line {number}: expected a split, a class and {CONTENT_DIGITS} hexadecimal digits, got "
                 f"{','.join(row)!r:.60}; without this file, the rule of the split decides what the run trained on"
             )
         found.setdefault(row[0], {}).setdefault(row[1], set()).add(row[2])

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
+from edgeclf.dataset.contents import shorten
 from edgeclf.dataset.row_files import map_rows
 from edgeclf.image.shape import STRETCH, InputShape
 from edgeclf.records import Record
@@ -17,6 +18,8 @@ from edgeclf.records import Record
 SPLITS = ("train", "validation", "test")
 ALL = "all"
 """The only split of a data set that is loaded whole, to judge models by."""
+_USED_BEFORE = {"validation": ("train",), "test": ("train", "validation")}
+"""What training uses before it measures on a split: what it learns from, and what chooses the epoch."""
 
 
 @dataclass(frozen=True)
@@ -177,6 +180,8 @@ class Dataset:
         notes: what was recognized or completed beyond what the source states, a line each.
         fit: how pictures of another shape came to the image size.
         root: absolute path of the source, or the name of a named set; empty: it was made in memory.
+        used: contents (see `shorten`) that networks were trained on, and that chose their epochs, by the split that
+            they had there: of the networks that are measured on these data.
     """
 
     name: str
@@ -192,6 +197,7 @@ class Dataset:
     notes: tuple[str, ...] = ()
     fit: str = STRETCH
     root: str = ""
+    used: Mapping[str, frozenset[str]] = field(default_factory=dict)
 
     @property
     def shape(self) -> InputShape:
@@ -216,9 +222,10 @@ class Dataset:
 
     def count_in_training(self, split: str) -> int:
         """Count the images of `split` that training uses, too: to learn from, or, for `test`, to choose the epoch."""
-        used = {"validation": ("train",), "test": ("train", "validation")}.get(split, ())
-        contents = {content for name in used if name in self.splits for content in self.splits[name].hashes} - {""}
-        return sum(content in contents for content in self.splits[split].hashes) if split in self.splits else 0
+        names = _USED_BEFORE.get(split, ())
+        contents = {shorten(content) for name in names if name in self.splits for content in self.splits[name].hashes}
+        contents = contents.union(*(self.used.get(name, frozenset()) for name in names)) - {""}
+        return sum(shorten(one) in contents for one in self.splits[split].hashes) if split in self.splits else 0
 
     def describe_in_training(self, split: str) -> str | None:
         """Describe the images of `split` that training uses, too, as a warning; None: there are none."""
@@ -226,10 +233,10 @@ class Dataset:
         if not count:
             return None
         were, them = ("was", "it") if count == 1 else ("were", "them")
-        return (
-            f"{count} of {images} {split} images {were} seen in training, too, so accuracy on {split} is optimistic; "
-            f"edgeclf audit lists {them}"
-        )
+        seen = f"{count} of {images} {split} images {were} seen in training, too, so accuracy on {split} is optimistic"
+        # what a network has seen elsewhere is no error of these data
+        own = replace(self, used={}).count_in_training(split)
+        return f"{seen}; edgeclf audit lists {them}" if own == count else seen
 
     def list_notes(self) -> tuple[str, ...]:
         """List what training and compression say about the data, a line each: its notes, then images seen twice."""

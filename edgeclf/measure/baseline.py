@@ -18,7 +18,7 @@ from edgeclf.dataset import Dataset
 from edgeclf.image.shape import STRETCH, InputShape
 from edgeclf.inference.predictor import Predictor
 from edgeclf.measure.accuracy import Images, takes_order_of_classes
-from edgeclf.measure.class_order import describe_assumed_order, describe_chance, match_classes
+from edgeclf.measure.class_order import describe_assumed_order, describe_chance, match_classes, name_predictions
 from edgeclf.measure.plan import BenchPlan
 from edgeclf.measure.stopwatch import Percentiles, call_latency
 from edgeclf.measure.subjects import DatasetLoader, split_of
@@ -40,6 +40,7 @@ class Baseline:
         threads: that it computed with; None on a GPU.
         normalization: how pixels entered it; None: it took them raw.
         notes: on its classes, on how pixels entered it, and on an accuracy that could be chance.
+        names: N names of what it predicted, also of classes that the data do not have; None without data.
     """
 
     name: str
@@ -52,6 +53,7 @@ class Baseline:
     threads: int | None = None
     normalization: Normalization | None = None
     notes: tuple[str, ...] = ()
+    names: tuple[str, ...] | None = None
 
     def top1(self, labels: npt.NDArray[np.int64]) -> float | None:
         """Fraction of `labels` (int64[N]) that it predicted; None without predictions."""
@@ -126,13 +128,16 @@ def measure_baseline(
     predictor = network.predictor
     predictions: npt.NDArray[np.int64] | None = None
     paths: tuple[str, ...] = ()
+    names: tuple[str, ...] | None = None
     notes = network.notes
     if dataset is not None:
         data = dataset if isinstance(dataset, Dataset) else dataset(InputShape(*predictor.size, network.fit))
         images = split_of(data, split)
         count = len(predictor.labels) if network.class_count is None else network.class_count
         mapping = match_classes(predictor.labels, count, data)
-        predictions, paths = mapping[predictor.top1(images.images, progress)], images.paths
+        outputs, paths = predictor.top1(images.images, progress), images.paths
+        predictions = mapping[outputs]
+        names = name_predictions(predictions, outputs, data.class_names, predictor.labels)
         assumed = takes_order_of_classes(predictor.labels, data.class_names)
         doubt = describe_chance(
             predictions, images.labels, len(data.class_names), assumed=assumed, own=network.of_a_run
@@ -152,4 +157,5 @@ def measure_baseline(
         threads=predictor.threads,
         normalization=network.normalization,
         notes=notes,
+        names=names,
     )

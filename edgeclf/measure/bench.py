@@ -15,7 +15,7 @@ from edgeclf.errors import DataError
 from edgeclf.image.shape import InputShape
 from edgeclf.measure.accuracy import predict_split, takes_order_of_classes
 from edgeclf.measure.baseline import Baseline
-from edgeclf.measure.class_order import describe_assumed_order, describe_chance, match_classes
+from edgeclf.measure.class_order import describe_assumed_order, describe_chance, match_classes, name_predictions
 from edgeclf.measure.comparison import ModelPredictions, Verdict, compare_models
 from edgeclf.measure.conditions import parse_conditions
 from edgeclf.measure.gate import check_classes_seen
@@ -78,7 +78,9 @@ def bench(
     predictions = _predict_all(subjects, plan, load, baseline, progress)
     verdicts: tuple[Verdict, ...] = ()
     if load:
-        verdicts = compare_models(predictions, baseline.predictions if baseline else None)
+        verdicts = compare_models(
+            predictions, baseline.predictions if baseline else None, baseline.names if baseline else None
+        )
         pairs = zip(subjects, predictions, strict=True)
         subjects = [_note_classes(one, found, load(one.shape), progress) for one, found in pairs]
     measured = target.measure(plan, [subject.file for subject in subjects], progress)
@@ -182,9 +184,9 @@ def _predict(
         subject.file, split.images, runtime=plan.runtime, normalization=subject.given, progress=progress
     )
     indices = mapping[found.indices]
-    names = [data.class_names[k] if k >= 0 else subject.labels[a] for k, a in zip(indices, found.indices, strict=True)]
+    names = name_predictions(indices, found.indices, data.class_names, subject.labels)
     return ModelPredictions(
-        *(subject.name, subject.path, split, tuple(data.class_names), indices, tuple(names)),
+        *(subject.name, subject.path, split, tuple(data.class_names), indices, names),
         confidence=(found.shown, found.plain),
     )
 

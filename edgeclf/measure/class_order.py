@@ -14,6 +14,8 @@ from edgeclf.inference.input_range import InputRange
 from edgeclf.measure.accuracy import IntArray, class_indices, takes_order_of_classes
 
 _SHOWN = 4
+OTHER = "(another class)"
+"""What stands for a prediction of no class of the data whose name is not known."""
 REMEDY = "--labels FILE, one name a line in the order of its outputs,"
 
 
@@ -41,6 +43,21 @@ def match_classes(labels: Sequence[str], class_count: int, data: Dataset) -> Int
     if takes_order_of_classes(labels, data.class_names):
         return class_indices(assumed_order(data), class_count, data.class_names)
     return found
+
+
+def name_predictions(
+    indices: IntArray, outputs: IntArray, class_names: Sequence[str], labels: Sequence[str]
+) -> tuple[str, ...]:
+    """Name what was predicted for each of N images.
+
+    Args:
+        indices: int64[N], into `class_names`, -1 for a class that the data do not have.
+        outputs: int64[N], of the model, into `labels`.
+        class_names: of the data.
+        labels: of the model; none: such a class stays `OTHER`.
+    """
+    pairs = zip(indices.tolist(), outputs.tolist(), strict=True)
+    return tuple(class_names[k] if k >= 0 else labels[a] if labels else OTHER for k, a in pairs)
 
 
 def describe_assumed_order(data: Dataset) -> str:

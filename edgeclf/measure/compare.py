@@ -11,7 +11,8 @@ from pathlib import Path
 import numpy as np
 
 from edgeclf.dataset import SPLIT_SEED, Dataset, Listing, Split, check_classes, list_source, load_dataset
-from edgeclf.dataset.known_images import choose_unseen, shorten
+from edgeclf.dataset.contents import shorten
+from edgeclf.dataset.known_images import choose_unseen
 from edgeclf.errors import DataError
 from edgeclf.image.shape import InputShape
 from edgeclf.inference.engine import find_engine
@@ -117,7 +118,7 @@ def _compare(
     rows = _choose_rows(whole, plan.split, sides, listing)
     images = split_of(whole, plan.split).subset(rows)
     found = [predict_side(one, load(one.shape), plan, rows, progress) for one in opened]
-    (verdict,) = compare_models([found[1]], found[0].indices)
+    (verdict,) = compare_models([found[1]], found[0].indices, found[0].names)
     if verdict.difference is None or verdict.difference_interval is None or verdict.p_value is None:
         raise ValueError("a comparison of two has a difference")
     models = [

@@ -15,7 +15,7 @@ from edgeclf.errors import MissingExtraError
 from edgeclf.image.shape import InputShape
 from edgeclf.measure.accuracy import IntArray, predict_split, takes_order_of_classes
 from edgeclf.measure.baseline import BaselineNetwork, OpenBaseline
-from edgeclf.measure.class_order import describe_assumed_order, describe_chance, match_classes
+from edgeclf.measure.class_order import describe_assumed_order, describe_chance, match_classes, name_predictions
 from edgeclf.measure.compare_plan import ComparePlan
 from edgeclf.measure.compare_report import ComparedModel, CompareReport
 from edgeclf.measure.compare_sides import Side
@@ -117,8 +117,8 @@ def predict_side(
     else:
         outputs = one.model.predictor.top1(images.images, progress)
     indices = mapping[outputs]
-    names = [data.class_names[k] if k >= 0 else one.labels[a] for k, a in zip(indices, outputs, strict=True)]
-    return ModelPredictions(one.side.name, str(one.side.path), images, tuple(data.class_names), indices, tuple(names))
+    names = name_predictions(indices, outputs, data.class_names, one.labels)
+    return ModelPredictions(one.side.name, str(one.side.path), images, tuple(data.class_names), indices, names)
 
 
 def describe_side(one: OpenedSide, predictions: ModelPredictions, data: Dataset, host: CompareParts) -> ComparedModel:

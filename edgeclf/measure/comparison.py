@@ -11,6 +11,7 @@ import numpy.typing as npt
 from edgeclf.dataset import Split
 from edgeclf.measure.calibration import CalibrationResult, measure_calibration
 from edgeclf.measure.changes import count_flips
+from edgeclf.measure.class_order import OTHER
 from edgeclf.measure.paired_interval import difference_interval
 from edgeclf.measure.report import ClassCost, Comparison, Flip
 from edgeclf.measure.statistics import (
@@ -21,9 +22,6 @@ from edgeclf.measure.statistics import (
     paired_difference,
     wilson_interval,
 )
-
-OTHER = "(another class)"
-"""What stands for a prediction of the baseline that is none of the data's classes."""
 
 CONFUSION_CLASSES = 100
 """Classes up to which a report has a confusion matrix: that of more would be most of the file."""
@@ -84,7 +82,9 @@ class _ClassCounts:
     gained: int
 
 
-def compare_models(models: Sequence[ModelPredictions], baseline: IntArray | None) -> tuple[Verdict, ...]:
+def compare_models(
+    models: Sequence[ModelPredictions], baseline: IntArray | None, names: Sequence[str] | None = None
+) -> tuple[Verdict, ...]:
     """Score models, and compare each with the baseline on the same images.
 
     The p-values of classes are corrected over all classes of all models together: a reader looks over all of them for
@@ -94,12 +94,16 @@ def compare_models(models: Sequence[ModelPredictions], baseline: IntArray | None
         models: each with its predictions.
         baseline: int64[N], the baseline's predictions, -1 for none of the data's classes; None leaves the paired
             fields out.
+        names: the same as names, N of them; None: they are known for the data's classes alone, and changes among the
+            others are not counted.
     """
     per_class = _class_costs(models, baseline)
-    return tuple(_judge(model, baseline, costs) for model, costs in zip(models, per_class, strict=True))
+    return tuple(_judge(model, baseline, names, costs) for model, costs in zip(models, per_class, strict=True))
 
 
-def _judge(model: ModelPredictions, baseline: IntArray | None, per_class: tuple[ClassCost, ...]) -> Verdict:
+def _judge(
+    model: ModelPredictions, baseline: IntArray | None, names: Sequence[str] | None, per_class: tuple[ClassCost, ...]
+) -> Verdict:
     right = model.indices == model.split.labels
     top1, interval = float(right.mean()), wilson_interval(int(right.sum()), len(right))
     confusion = count_confusion(model)
@@ -109,7 +113,7 @@ def _judge(model: ModelPredictions, baseline: IntArray | None, per_class: tuple[
         return Verdict(top1, interval, None, None, None, alone, calibration)
     before = baseline == model.split.labels
     lost, gained = discordant(before, right)
-    flips = _flips(model, baseline)
+    flips = _flips(model, baseline, names)
     return Verdict(
         top1=top1,
         top1_interval=interval,
@@ -175,9 +179,14 @@ def _cost(counts: _ClassCounts, tested: tuple[float, float] | None) -> ClassCost
     )
 
 
-def _flips(model: ModelPredictions, baseline: IntArray) -> tuple[Flip, ...]:
+def _flips(model: ModelPredictions, baseline: IntArray, names: Sequence[str] | None) -> tuple[Flip, ...]:
     flips, class_names, split = [], model.class_names, model.split
-    for index in np.flatnonzero(model.indices != baseline):
+    before = names or [class_names[index] if index >= 0 else OTHER for index in baseline.tolist()]
+    changed = model.indices != baseline
+    if names is not None:  # which of the classes that the data do not have
+        pairs = zip(names, model.names, strict=True)
+        changed |= (baseline < 0) & np.array([a != b and OTHER not in (a, b) for a, b in pairs], bool)
+    for index in np.flatnonzero(changed):
         label = int(split.labels[index])
         kind = "lost" if baseline[index] == label else "gained" if model.indices[index] == label else "changed"
         flips.append(
@@ -185,7 +194,7 @@ def _flips(model: ModelPredictions, baseline: IntArray) -> tuple[Flip, ...]:
                 path=split.paths[int(index)],
                 index=int(index),
                 label=class_names[label],
-                baseline=class_names[int(baseline[index])] if baseline[index] >= 0 else OTHER,
+                baseline=before[int(index)],
                 model=model.names[int(index)],
                 kind=kind,
             )

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import replace
 from pathlib import Path
 
@@ -10,7 +10,7 @@ import numpy as np
 
 from edgeclf.artifact.run_folder import RunFolder
 from edgeclf.dataset import ALL, Dataset, Listing, load_dataset
-from edgeclf.dataset.known_images import shorten
+from edgeclf.dataset.contents import shorten
 from edgeclf.dataset.used_images import read_history
 from edgeclf.errors import DataError, InputError
 from edgeclf.image.shape import InputShape
@@ -19,6 +19,30 @@ from edgeclf.progress import Progress
 
 _USED = ("train", "validation")
 """What a run was trained on, and what chose its epoch."""
+
+
+def find_runs(folders: Sequence[Path], models: Sequence[Path]) -> dict[Path, RunFolder | None]:
+    """Find the runs that are measured, by the path that was given; None: a file lies in none.
+
+    Args:
+        folders: run folders.
+        models: other files; one that lies in a run folder is of that run.
+    """
+    found = {path: RunFolder(path) for path in folders} | {path: RunFolder.find(path) for path in models}
+    same: dict[Path, RunFolder] = {}
+    return {path: run and same.setdefault(run.path.resolve(), run) for path, run in found.items()}
+
+
+def read_used(runs: Iterable[RunFolder | None]) -> dict[str, frozenset[str]]:
+    """Read which images runs were trained on, and which chose their epochs: contents by the split that they had there.
+
+    Runs of earlier versions did not record them: the split of the same photos decides.
+
+    Raises:
+        InputError: a record cannot be read.
+    """
+    known = [read_history(run).known for run in dict.fromkeys(filter(None, runs))]
+    return {split: frozenset().union(*(one.of_split(split) for one in known if one is not None)) for split in _USED}
 
 
 class UnseenImages:
@@ -34,11 +58,11 @@ class UnseenImages:
     """
 
     def __init__(self, listing: Listing, folders: Sequence[Path], models: Sequence[Path]) -> None:
-        found = {path: RunFolder.find(path) for path in models}
-        runs = {run.path.resolve(): run for run in (*map(RunFolder, folders), *filter(None, found.values()))}
-        self._listing, self._runs = listing, [run.path.name for run in runs.values()]
+        found = find_runs(folders, models)
+        runs = list(dict.fromkeys(filter(None, found.values())))
+        self._listing, self._runs = listing, [run.path.name for run in runs]
         self._used, self._missing = set[str](), list[str]()
-        for run in runs.values():
+        for run in runs:
             history = read_history(run)
             if history.known is None:
                 raise InputError(

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from edgeclf.measure.comparison import OTHER
+from edgeclf.measure.class_order import OTHER
 from edgeclf.measure.report import BenchReport
 
 SHOWN_CLASSES = 25

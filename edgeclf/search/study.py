@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any, cast
 from edgeclf.search.asked import Asked
 from edgeclf.search.heartbeat import beating
 from edgeclf.search.sampling import check_method, make_pruner, make_sampler, quiet, seed_of
+from edgeclf.search.space import Value
 from edgeclf.search.storage import HEARTBEAT_SECONDS, MOST_RETRIES, open_storage, patiently
 from edgeclf.search.trials import (
     DEATHS,

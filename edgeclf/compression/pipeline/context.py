@@ -31,7 +31,8 @@ class RecipeContext(StepContext):
         float_batch: images that the float network is called with at once; a SavedModel may know one batch size alone.
         precision: that the threshold is chosen for; None: it refuses about one in twenty known photos, at most.
         load_before: load of the machine before the recipes began to work; None: unknown.
-        selected: whether some of the scored images chose the epoch of the float network that was kept.
+        selected: whether some of the scored images trained the float network, or chose the epoch that was kept.
+        doubt: note on what is fitted, where it is not known which images trained the network; else empty.
     """
 
     name: str
@@ -41,6 +42,7 @@ class RecipeContext(StepContext):
     labelled: bool = True
     float_labels: npt.NDArray[np.int64] | None = None
     selected: bool = False
+    doubt: tuple[str, ...] = ()
     class_source: str = "run"
     notes: tuple[str, ...] = ()
     choice: NetworkChoice | None = None

@@ -21,8 +21,7 @@ from edgeclf.compression.pipeline.scoring import predict_float, score_float, sco
 from edgeclf.compression.pipeline.training_data import Images, find_data
 from edgeclf.compression.recipe import digest_of, steps_to_list
 from edgeclf.dataset import Dataset
-from edgeclf.dataset.known_images import read_images, shorten
-from edgeclf.errors import InputError
+from edgeclf.dataset.contents import shorten
 from edgeclf.graph.prepared_network import prepare_network
 from edgeclf.inference.input_range import InputRange
 from edgeclf.keras_files.input_range import choose_input_range
@@ -96,7 +95,8 @@ def prepare(loaded: LoadedNetwork, plan: CompressPlan, progress: Progress, image
         *_assumptions(chosen),
         *check_better_than_chance(loaded, context),
     )
-    context = dataclasses.replace(context, notes=notes)
+    doubt = _doubt(loaded, data, labelled=not plan.unlabelled)
+    context = dataclasses.replace(context, notes=(*notes, *doubt), doubt=doubt)
     if data is not None and (plan.sensitivity or any(recipe.calibrates for recipe in plan.recipes)):
         context = draw_calibration(context, data, plan.calibration)
         _check_layers(plan, context)
@@ -121,11 +121,23 @@ def _chose_an_epoch(loaded: LoadedNetwork, data: Dataset | None) -> bool:
     scored = scored_split(data)
     if loaded.run is None or scored is None:
         return False
-    try:
-        known = read_images(loaded.run)
-    except InputError:
-        known = None
-    return known is None or not known.of_split("validation").isdisjoint(map(shorten, scored[1].hashes))
+    assert data is not None
+    known = data.used.get("validation")
+    return not known or not (known | data.used["train"]).isdisjoint(map(shorten, scored[1].hashes))
+
+
+def _doubt(loaded: LoadedNetwork, data: Dataset | None, *, labelled: bool) -> tuple[str, ...]:
+    """Return the note on figures of a network of which nobody knows which images trained it."""
+    scored = scored_split(data)
+    if data is None or scored is None or not labelled or data.used.get("train"):
+        return ()
+    own = {} if loaded.run is None else loaded.run.run_json.get("data", {})
+    if own.get("fingerprint") == data.fingerprint:
+        return ()
+    return (
+        f"it is not known which images trained the network: its figures on {scored[0]}, and what is fitted there, hold "
+        "where none of these did",
+    )
 
 
 def _unfinished(loaded: LoadedNetwork, progress: Progress) -> tuple[str, ...]:

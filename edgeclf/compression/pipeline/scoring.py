@@ -5,7 +5,7 @@ Probabilities are fitted on the same outputs, so that no image is run twice.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 import numpy.typing as npt
@@ -97,6 +97,9 @@ def fit_exported(exported: ExportedFile, scored: Scored | None, context: RecipeC
     if split[0] != "validation":
         return Fit(None, note="probabilities are not fitted: there are no validation images")
     labels, train, none = split[1].labels, context.data.splits.get("train"), none_indices(context.original.classes)
-    return fit_probabilities(
+    fit = fit_probabilities(
         exported, scored.reader, scored.outputs, labels, train, context.precision, context.progress, none
     )
+    if fit.fitted is None or not context.doubt:
+        return fit
+    return replace(fit, fitted=replace(fit.fitted, notes=(*fit.fitted.notes, *context.doubt)))

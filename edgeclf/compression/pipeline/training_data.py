@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import dataclasses
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
@@ -13,6 +14,7 @@ from edgeclf.compression.recipe import Recipe
 from edgeclf.dataset import Dataset, Listing, load_dataset
 from edgeclf.errors import DataError, InputError
 from edgeclf.keras_files.loading import LoadedNetwork
+from edgeclf.measure.unseen_images import read_used
 from edgeclf.progress import Progress
 
 Images = Dataset | Listing | None
@@ -83,7 +85,15 @@ def find_data(loaded: LoadedNetwork, plan: CompressPlan, progress: Progress, ima
         with data_of_the_run(plan.data is None):
             data = load_dataset(chosen, image_size=shape.size, fit=shape.fit, progress=progress, **settings)
     _check(loaded, data, progress, named=not plan.unlabelled)
-    return data.train_on_views()
+    return dataclasses.replace(data, used=_read_used(loaded)).train_on_views()
+
+
+def _read_used(loaded: LoadedNetwork) -> dict[str, frozenset[str]]:
+    """Read what the run has seen; nothing where it is not recorded, or the record is damaged."""
+    try:
+        return read_used([loaded.run])
+    except InputError:
+        return {}
 
 
 def _check(loaded: LoadedNetwork, data: Dataset, progress: Progress, *, named: bool) -> None:
