@@ -15,7 +15,7 @@ from edgeclf.doctor.examination import Examination
 from edgeclf.doctor.findings import CHECKS, NEEDS
 from edgeclf.doctor.findings.lossy_layer import steps_of
 from edgeclf.doctor.report import DoctorReport, Finding
-from edgeclf.errors import InputError, ModelError
+from edgeclf.errors import InputError, ModelError, RunFailedError
 from edgeclf.measure.formatting import milliseconds
 from edgeclf.measure.machine import Machine, describe_machine
 from edgeclf.measure.stopwatch import undisturbed
@@ -74,7 +74,16 @@ def diagnose(
         progress=progress,
     )
     with undisturbed():
-        return _report(examination, {name: list(check(examination)) for name, check in CHECKS.items()}, machine)
+        return _report(examination, {name: _check(name, examination) for name in CHECKS}, machine)
+
+
+def _check(name: str, examination: Examination) -> list[Finding]:
+    """Return what one check finds; where the model cannot be run for it, a note, so that the others are not lost."""
+    try:
+        return list(CHECKS[name](examination))
+    except (ModelError, RunFailedError) as error:
+        examination.skip(name, f"{name} was not looked at: {error}")
+        return []
 
 
 def find_float_model(given: str | Path, steps: Sequence[Any] = ()) -> ModelFile:

@@ -19,6 +19,7 @@ from edgeclf.artifact.model_file import ModelFile
 from edgeclf.artifact.normalization import Normalization
 from edgeclf.artifact.run_folder import RunFolder
 from edgeclf.doctor.delegation import find_delegated, is_integer
+from edgeclf.doctor.drawn_input import draw_input
 from edgeclf.doctor.images import ExaminedImages, choose_range, make_tensors, take_photos, take_samples
 from edgeclf.doctor.operator_times import Tensors, TwinTime, compare_with_twin, time_again, time_operators
 from edgeclf.doctor.report import OperatorTime, ThreadTime
@@ -121,16 +122,12 @@ class Examination:
 
     @cached_property
     def input_tensors(self) -> Sequence[npt.NDArray[Any]]:
-        """The model's input for each image; random numbers where it is no image classifier."""
+        """The model's input for each image; drawn numbers where it is no image classifier."""
         if self.images is not None:
             chosen = choose_range(self.file, self.images, self._normalization)
             self.notes.extend(chosen.range.notes)
             return make_tensors(self.file, self.images.pixels, chosen.applied)
-        given, numbers = self.session.input, np.random.default_rng(0)
-        if given.dtype == "float32":
-            return [numbers.random(given.shape, np.float32)]
-        limits = np.iinfo(np.dtype(given.dtype))
-        return [numbers.integers(max(limits.min, -128), min(limits.max, 255), given.shape).astype(given.dtype)]
+        return [draw_input(self.session.input)]
 
     def run_openly(self, file: ModelFile, tensors: Sequence[npt.NDArray[Any]]) -> Iterator[TFLiteSession]:
         """Run inputs through the plain kernels, as many as fit `_LOOK_SECONDS`; every tensor can be read each time.

@@ -267,7 +267,9 @@ def ensure_input_range(
     if classifier.input_range is not None:
         return
     readable = []
-    for photo in photos[:: max(1, len(photos) // RANGE_PHOTOS)][:RANGE_PHOTOS]:
+    most = min(len(photos), RANGE_PHOTOS)
+    # spread over all: the first ones of a sorted folder may be of one class
+    for photo in (photos[number * len(photos) // most] for number in range(most)):
         with contextlib.suppress(ImageError):
             readable.append(load_pixels(read(photo), classifier.input_shape))
     if readable:

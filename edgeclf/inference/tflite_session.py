@@ -55,7 +55,12 @@ class TFLiteSession:
         self.threads = threads
         self._set_tensor, self._get_tensor, self._tensor = native.set_tensor, native.get_tensor, native.tensor
         self._list_operators = getattr(native, "_get_ops_details", None)
-        self._dtype: np.dtype[Any] = np.dtype(self.input.dtype)
+        try:
+            self._dtype: np.dtype[Any] = np.dtype(self.input.dtype)
+        except TypeError:
+            raise ModelError(
+                f"{file.name}: its input is of the type {self.input.dtype}, and edgeclf gives numbers to a model"
+            ) from None
         self._in = int(native.get_input_details()[0]["index"])
         self._out = int(native.get_output_details()[0]["index"])
         self.invoke: Callable[[], object] = native.invoke

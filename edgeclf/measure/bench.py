@@ -13,7 +13,7 @@ from edgeclf.artifact.model_file import ModelFile
 from edgeclf.dataset import Dataset, Split
 from edgeclf.errors import DataError
 from edgeclf.image.shape import InputShape
-from edgeclf.measure.accuracy import predict_split, takes_order_of_classes
+from edgeclf.measure.accuracy import predict_split, range_rows, takes_order_of_classes
 from edgeclf.measure.baseline import Baseline
 from edgeclf.measure.class_order import describe_assumed_order, describe_chance, match_classes, name_predictions
 from edgeclf.measure.comparison import ModelPredictions, Verdict, compare_models
@@ -150,9 +150,9 @@ def find_photos(load: DatasetLoader | None, split: str) -> FindPhotos | None:
 
     def find(shape: InputShape) -> list[Path]:
         paths = split_of(load(shape), split).paths
-        step = max(1, len(paths) // PREPROCESSING_PHOTOS)
+        chosen = range_rows(len(paths), PREPROCESSING_PHOTOS).tolist() if paths else []
         # Named data sets come as arrays and have no files.
-        return [path for path in map(Path, paths[::step][:PREPROCESSING_PHOTOS]) if path.is_file()]
+        return [path for path in (Path(paths[row]) for row in chosen) if path.is_file()]
 
     return find
 

@@ -112,9 +112,9 @@ def _compare(
     progress: Progress,
 ) -> tuple[CompareReport, Split]:
     """Predict the images that are left with both, and compare; also returns these images at the second one's size."""
-    first, second = opened
-    sides = (first.side, second.side)
-    whole = load(second.shape)
+    whole = load(opened[1].shape)
+    opened = [dataclasses.replace(one, side=one.side.settle(whole, listing.splits, plan.split)) for one in opened]
+    sides = (opened[0].side, opened[1].side)
     rows = _choose_rows(whole, plan.split, sides, listing)
     images = split_of(whole, plan.split).subset(rows)
     found = [predict_side(one, load(one.shape), plan, rows, progress) for one in opened]

@@ -11,6 +11,7 @@ from typing import Any, Literal
 from edgeclf.artifact.locate import locate_model
 from edgeclf.artifact.model_file import ModelFile
 from edgeclf.artifact.run_folder import RunFolder
+from edgeclf.dataset import Dataset
 from edgeclf.dataset.known_images import KnownImages
 from edgeclf.dataset.used_images import History, read_history
 from edgeclf.errors import InputError, ModelError
@@ -34,6 +35,7 @@ class Side:
         history: which images the run had, and those that it began from.
         source: of the images that it was trained on, as recorded; empty: not recorded.
         split_seed: of their split; None: not recorded.
+        fingerprint: of these images; None: not recorded.
     """
 
     name: str
@@ -44,6 +46,19 @@ class Side:
     history: History
     source: str
     split_seed: int | None
+    fingerprint: str | None = None
+
+    def settle(self, data: Dataset, own_splits: Sequence[str], split: str) -> Side:
+        """Return the side as these images let it be known: the rule of the split is that of data without splits.
+
+        Args:
+            data: the images compared.
+            own_splits: those that their source states itself.
+            split: that is compared.
+        """
+        if self.known is not None or split not in own_splits or self.fingerprint == data.fingerprint:
+            return self
+        return dataclasses.replace(self, split_seed=None)
 
     @property
     def class_names(self) -> tuple[str, ...]:
@@ -117,6 +132,7 @@ def _side(name: str, path: Path, kind: Kind, file: ModelFile | None) -> Side:
         history=History() if run is None else read_history(run),
         source=source if isinstance(source, str) else "",
         split_seed=seed if isinstance(seed, int) else None,
+        fingerprint=str(data["fingerprint"]) if data.get("fingerprint") else None,
     )
 
 
