@@ -263,15 +263,13 @@ def find_photos(
 def ensure_input_range(
     classifier: PhotoClassifier, photos: Sequence[str | Path], read: Callable[[str | Path], Pixels]
 ) -> None:
-    """Measure the input range, unless it is known, on many photos at once: one alone decides nothing."""
+    """Measure the input range, unless it is known, on photos spread over all: one alone, or one class, decides nothing."""
     if classifier.input_range is not None:
         return
     readable = []
-    most = min(len(photos), RANGE_PHOTOS)
-    # spread over all: the first ones of a sorted folder may be of one class
-    for photo in (photos[number * len(photos) // most] for number in range(most)):
+    for number in range(most := min(len(photos), RANGE_PHOTOS)):
         with contextlib.suppress(ImageError):
-            readable.append(load_pixels(read(photo), classifier.input_shape))
+            readable.append(load_pixels(read(photos[number * len(photos) // most]), classifier.input_shape))
     if readable:
         classifier.choose_input_range(readable)
 
