@@ -263,7 +263,7 @@ def find_photos(
 def ensure_input_range(
     classifier: PhotoClassifier, photos: Sequence[str | Path], read: Callable[[str | Path], Pixels]
 ) -> None:
-    """Measure the input range, unless it is known, on photos spread over all: one alone, or one class, decides nothing."""
+    """Measure the input range, unless it is known, on photos spread over all: one alone decides nothing."""
     if classifier.input_range is not None:
         return
     readable = []
