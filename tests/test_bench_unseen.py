@@ -156,3 +156,24 @@ def test_without_data_a_run_says_where_its_own_are(run: RunFolder, tmp_path: Pat
     assert (report.data, report.notes) == (None, (note,))
     (tmp_path / "photos").rename(tmp_path / "moved")
     assert run_bench(replace(plan, overwrite=True)).notes == ()
+
+
+def test_photos_that_a_run_was_trained_on_are_counted_where_they_were_sorted_anew(
+    run: RunFolder, digits: Digits, tmp_path: Path
+) -> None:
+    used = load_dataset(tmp_path / "photos", image_size=8).splits
+    contents = {content for split in ("train", "validation") for content in used[split].hashes}
+    top = tmp_path / "sorted"
+    write_photos(top / "train", digits, range(200, 290))
+    write_photos(top / "test", digits, range(80, 160))
+    test = load_dataset(top, image_size=8).splits["test"]
+    seen = sum(content in contents for content in test.hashes)
+    assert 40 < seen < 70, "the run's test photos do not count"
+    report = run_bench(BenchPlan((str(run.path),), str(top), runs=5))
+    assert report.data is not None
+    assert report.data.in_training == seen
+    warned = f"{seen} of 80 test images were seen in training, too, so accuracy on test is optimistic"
+    assert warned in report.notes, "without audit, which does not know the run"
+    own = run_bench(BenchPlan((str(run.path),), str(tmp_path / "photos"), runs=5, out=str(tmp_path / "own")))
+    assert own.data is not None
+    assert own.data.in_training == 0

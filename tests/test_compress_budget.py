@@ -5,7 +5,8 @@ from __future__ import annotations
 import dataclasses
 import math
 from pathlib import Path
-from typing import Any, ClassVar
+from types import SimpleNamespace
+from typing import Any, ClassVar, cast
 
 import numpy as np
 import pytest
@@ -15,6 +16,7 @@ from hypothesis import strategies as st
 from edgeclf import api
 from edgeclf.api.keywords import BudgetKeywords, CompressKeywords, CompressOptions
 from edgeclf.cli.values import parse_milliseconds, parse_unit_bytes
+from edgeclf.compression.budget.board_models import models_of_format
 from edgeclf.compression.budget.frontier import (
     describe_miss,
     describe_next_points,
@@ -31,17 +33,20 @@ from edgeclf.compression.budget.judging import (
     Measured,
     Spending,
     images_to_prove,
+    processors_of,
     smallest_provable_drop,
 )
 from edgeclf.compression.budget.ladder import Means, make_ladder, make_space, needed_shrink, recipe_of
 from edgeclf.compression.budget.limits import Budget, take_budget
 from edgeclf.compression.budget.request import choose_bases
+from edgeclf.compression.budget.store import CandidateStore
 from edgeclf.compression.choice import Asked, with_settings
 from edgeclf.compression.recipe import Recipe, parse_recipe
 from edgeclf.compression.step import STEPS, Step
 from edgeclf.compression.steps.fine_tuning import FineTuning
 from edgeclf.errors import InputError, UnknownNameError
 from edgeclf.measure.paired_interval import difference_interval
+from edgeclf.measure.report import ModelResult
 from edgeclf.records import Record
 from edgeclf.search import Choice
 
@@ -414,3 +419,50 @@ def test_what_a_search_begins_with() -> None:
         assert [recipe.name for recipe in choose_bases(asked, budget)] == begun
     with pytest.raises(InputError, match="leave --qat out"):
         choose_bases(Asked(steps={"qat": True}), small)
+
+
+def test_times_of_processors_that_differ_make_no_frontier() -> None:
+    def timed(name: str, size: int, latency: float, cpu: str) -> Measured:
+        return candidate(name, size_bytes=size, latency_ms=latency, cpu=cpu)
+
+    here = [timed("int8", 100, 2.0, "A"), timed("float16", 200, 1.0, "A")]
+    apart = [here[0], dataclasses.replace(here[1], cpu="B")]
+    assert (processors_of(here), processors_of(apart)) == ({"A"}, {"A", "B"})
+    judged = Judge(Budget(max_size=5000)).judge(here)
+    assert len(find_frontier(judged)) == 2
+    (smaller,) = find_frontier(judged, timed=False)
+    assert smaller is judged[0]
+    assert describe_next_points(judged[0], judged)[-1].startswith("faster: float16")
+    assert not any(line.startswith("faster") for line in describe_next_points(judged[0], judged, timed=False))
+
+
+def test_a_boards_times_are_of_the_format_that_they_were_taken_of() -> None:
+    names = ("a/net-int8.tflite", "a/net-float16.tflite", "a/other.tflite", "a/net-int16x8-ab12cd.tflite")
+    models = [cast(ModelResult, SimpleNamespace(path=name)) for name in names]
+
+    def chosen(recipe: str, models: list[ModelResult] = models, **settings: Any) -> list[str]:
+        made = with_settings(parse_recipe(recipe), settings)
+        return [model.path for model in models_of_format(models, made)]
+
+    assert chosen("int8") == ["a/net-int8.tflite"]
+    assert chosen("qat-int8") == ["a/net-int8.tflite"]
+    assert chosen("float16") == ["a/net-float16.tflite"]
+    assert chosen("int16x8") == ["a/net-int16x8-ab12cd.tflite"]
+    assert chosen("int4") == chosen("float32") == chosen("int8", float_layers=["a"]) == []
+    assert chosen("int8", models[1:]) == ["a/other.tflite"]
+    assert chosen("int8", models[1:2]) == ["a/net-float16.tflite"], "it overestimates"
+
+
+def test_weights_that_another_search_has_noted_stay(tmp_path: Path) -> None:
+    stores = [CandidateStore(tmp_path) for _ in range(2)]
+    for store, search in zip(stores, ("one", "two"), strict=True):
+        store.begin(search)
+    for store, names in zip(stores, (("a.npz", "both.npz"), ("b.npz", "both.npz")), strict=True):
+        for place in (store.stages, store.users):
+            place.mkdir(parents=True, exist_ok=True)
+            for name in names:
+                (place / name).touch()
+    stores[0].remove_stages()
+    assert sorted(path.name for path in (tmp_path / "stages").iterdir()) == ["b.npz", "both.npz"]
+    stores[1].remove_stages()
+    assert list((tmp_path / "stages").iterdir()) == []

@@ -25,6 +25,7 @@ from edgeclf.artifact.normalization import RAW
 from edgeclf.artifact.tflite import parse
 from edgeclf.cli.rendering_doctor import render_diagnosis
 from edgeclf.doctor.diagnosis import find_float_model
+from edgeclf.doctor.drawn_input import draw_input
 from edgeclf.doctor.examination import Examination
 from edgeclf.doctor.findings import (
     CHECKS,
@@ -49,6 +50,7 @@ from edgeclf.doctor.report import DoctorReport, Finding, OperatorTime
 from edgeclf.doctor.timing import Ratio, Turns
 from edgeclf.errors import InputError, ModelError
 from edgeclf.image.shape import InputShape
+from edgeclf.inference.engine import TensorSpec
 from edgeclf.inference.litert import LITERT
 from edgeclf.measure.speed import measure_speed
 from edgeclf.measure.stopwatch import undisturbed
@@ -467,3 +469,14 @@ def test_only_a_scaling_that_a_quantization_can_carry_is_needless() -> None:
     for change in (read_floats, move_zero):
         changed = planted.cut(range(len(planted.graph.operators)), change).content
         assert input_scaling.find_needless(GraphCutter(changed)) is None
+
+
+@pytest.mark.parametrize(
+    ("dtype", "kind", "largest"),
+    [("float32", "f", 1), ("float16", "f", 1), ("uint8", "u", 255), ("int16", "i", 255), ("int32", "i", 0),
+     ("int64", "i", 0), ("bool", "b", 0)],
+)  # fmt: skip
+def test_models_of_other_things_get_numbers_that_they_can_take(dtype: str, kind: str, largest: int) -> None:
+    drawn = draw_input(TensorSpec("x", (2, 3), dtype, 0.0, 0))
+    assert (drawn.shape, drawn.dtype.name, drawn.dtype.kind) == ((2, 3), dtype, kind)
+    assert abs(drawn.astype(float)).max() <= largest

@@ -11,6 +11,7 @@ from hypothesis import strategies as st
 
 tf_keras = pytest.importorskip("tf_keras")
 import edgeclf  # noqa: E402
+from edgeclf.errors import InputError  # noqa: E402
 from edgeclf.training.config import TrainConfig  # noqa: E402
 from edgeclf.training.muon import find_turned, orthogonalize, turn  # noqa: E402
 from edgeclf.training.networks.building import build_network  # noqa: E402
@@ -103,3 +104,17 @@ def test_training_keeps_the_norms_of_what_it_turns(tmp_path: Path) -> None:
             # It begins with weights of the variance 2 / inputs (He et al., 2015), so that a filter has the squared norm
             # 2. The weights of a run are averages of the last steps, which are a little shorter.
             assert np.linalg.norm(layer.kernel.numpy()) == pytest.approx(np.sqrt(2 * layer.filters), rel=0.15)
+
+
+def test_networks_and_settings_that_it_is_not_for_are_refused(tmp_path: Path) -> None:
+    with pytest.raises(InputError, match="optimizer=muon is for convolutions that batch normalization follows"):
+        find_turned(build_network("cnn", NetworkSettings(16, classes=10)))
+    with pytest.raises(InputError, match="l2 0.001 has no effect on kernels whose norms the optimizer muon keeps"):
+        edgeclf.train("digits", optimizer="muon", l2=1e-3, out=tmp_path / "run")
+    with pytest.raises(InputError, match="norm_rates is for optimizer=sgd, got muon"):
+        TrainConfig(optimizer="muon", norm_rates=True)
+    x = inputs = layers.Input((8, 8, 3))
+    x = layers.BatchNormalization()(layers.Conv2D(4, 3, activation="tanh")(x))
+    model = tf_keras.Model(inputs, layers.Dense(2)(layers.GlobalAveragePooling2D()(x)))
+    with pytest.raises(InputError, match="has none to train"):  # the norm of its kernel counts
+        find_turned(model)

@@ -16,6 +16,7 @@ from typing import Any
 import pytest
 
 pytest.importorskip("optuna")
+import optuna
 from optuna.exceptions import StorageInternalError
 
 from edgeclf.errors import InputError, OutputError, RunFailedError
@@ -342,3 +343,21 @@ def test_four_workers_on_one_postgresql_study() -> None:
         os.chmod(folder, 0o755)
         with server.get_server(Path(folder) / "postgres", cleanup_mode="stop") as running:
             check_four_workers(running.get_uri().replace("postgresql://", "postgresql+psycopg://"))
+
+
+def test_a_retry_names_the_trial_whose_process_died(tmp_path: Path) -> None:
+    study = open_study("s", f"sqlite:///{tmp_path / 's.db'}")
+    seen = []
+
+    def evaluate(asked: Asked) -> Evaluation:
+        seen.append((asked.number, asked.first))
+        return bowl(asked)
+
+    study.enqueue([{"score": 1.0}, {"score": 2.0}])
+    study.run(evaluate, done=lambda finished: len(finished) == 1, suggestions=0)
+    assert seen == [(0, 0)]
+    lost = study._study.ask()
+    study._study.tell(lost, state=optuna.trial.TrialState.FAIL)
+    optuna.storages.RetryHeartbeatStaleTrialCallback(3)(study._study, study._study.trials[lost.number])
+    study.run(evaluate, done=never, suggestions=0)
+    assert seen[1:] == [(2, 1)]

@@ -14,10 +14,12 @@ import pytest
 from listener import Listener
 
 import edgeclf
+from edgeclf import Classifier
 from edgeclf.artifact.run_folder import RunFolder
 from edgeclf.dataset import load_dataset
 from edgeclf.dataset.types import Dataset, ImageView, Split
 from edgeclf.errors import InputError
+from edgeclf.inference.fine_classifier import FineClassifier
 from edgeclf.progress import SilentProgress, Task
 from edgeclf.training.augmentation import choose_augmentation
 from edgeclf.training.config import TrainConfig
@@ -374,3 +376,34 @@ def test_a_teacher_predicts_once_for_several_trainings(several: str, tmp_path: P
     records = [read_predictions(path) for path in sorted((tmp_path / "out").rglob("teacher.npz"))]
     assert len(records) == 2
     np.testing.assert_array_equal(records[0].probabilities, records[1].probabilities)
+
+
+def test_probabilities_of_8_bits_add_up_to_1_and_to_the_same_when_they_are_read_again(tmp_path: Path) -> None:
+    class Rounding(Unnamed):
+        """A teacher without a fitted temperature, whose 8-bit output adds up to 1 by chance alone."""
+
+        def probabilities(self, images: np.ndarray) -> np.ndarray:
+            return np.tile(np.array([[0.79, 0.15, 0.05]], np.float32), (len(images), 1))
+
+    data = few_images()
+    request = TrainPlan("photos", TrainConfig(teacher="t"), progress=SilentProgress())
+    found = record_predictions(Rounding(3), data, request, mirrored=False)
+    np.testing.assert_allclose(found.probabilities.sum(1), 1, atol=1e-6)
+    np.testing.assert_allclose(found.probabilities[:, 0], 0.79 / 0.99, rtol=1e-6)
+    found.write(tmp_path / "t.npz")
+    np.testing.assert_array_equal(read_predictions(tmp_path / "t.npz").probabilities, found.probabilities)
+    # a file that was written before sums were brought to 1
+    rounded = np.full((3, 20), 12 / 256, np.float32)
+    many = record(classes=tuple(map(str, range(20))), probabilities=rounded)
+    many.write(tmp_path / "old.npz")
+    np.testing.assert_allclose(read_predictions(tmp_path / "old.npz").probabilities, 1 / 20, rtol=1e-6)
+
+
+def test_a_student_sees_what_the_output_of_a_teacher_rounds_away() -> None:
+    images = np.asarray(load_dataset("digits", image_size=16).splits["validation"].images[np.arange(40)])
+    shared, fine = Classifier("digits"), FineClassifier("digits")
+    ties = shared.probabilities(images), fine.probabilities(images)
+    distinct = [np.mean([len(set(row)) for row in found.tolist()]) for found in ties]
+    assert distinct[0] < 8 < distinct[1]
+    np.testing.assert_array_equal(shared.top1(images), fine.top1(images))
+    np.testing.assert_allclose(*ties, atol=0.05)

@@ -431,3 +431,14 @@ def test_the_shapes_are_those_that_suit_the_images_and_hold_the_limits() -> None
     assert {one.network for one in shapes(TrainConfig(model="vgg16"), {"image_size": "32"})} == {"vgg16"}
     with pytest.raises(InputError, match="vgg16 of --space model does not fit --max-size 100"):
         shapes(TrainConfig(max_size=100.0), {"model": "vgg16,cnn,resnet8", "image_size": "32"})
+
+
+def test_a_search_by_itself_keeps_its_best_run_where_the_machine_is_renamed(tmp_path: Path) -> None:
+    plan = TunePlan(list_source("digits"), TrainConfig(), {}, Search(), tmp_path)
+    shared = dataclasses.replace(plan, search=Search(storage="sqlite:///x.db"))
+    assert plan.is_here("an earlier container")
+    assert (shared.is_here(machine_name()), shared.is_here("another")) == (True, False)
+    folder, run = TuneFolder(tmp_path), "trials/photos-003"
+    assert "is no longer in this folder: trials/photos-003" in folder.link_best(run, "")
+    folder.trial_path("photos", 3).mkdir(parents=True)
+    assert folder.link_best(run, "") == ""
