@@ -333,3 +333,21 @@ def test_a_killed_search_goes_on(digits: Path, tmp_path: Path) -> None:
     assert shown.exit_code == 1
     assert "Nothing holds 1.00 kB, 9,000 ms; what bound: --max-size." in shown.stdout
     assert "Test split, looked at for this model alone" in shown.stdout
+
+
+def test_a_recipe_that_does_not_fit_into_memory_is_refused_alone(
+    source: Path, data: Dataset, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    import tensorflow as tf
+
+    make = making.run_recipe
+
+    def run_out(network: Any, recipe: Recipe, *arguments: Any) -> Any:
+        if recipe.name == "int8":
+            raise tf.errors.ResourceExhaustedError(None, None, "OOM when allocating tensor")
+        return make(network, recipe, *arguments)
+
+    monkeypatch.setattr(making, "run_recipe", run_out)
+    report, _ = run(source, data, tmp_path, recipes=["int8", "dynamic"], max_size=50_000)
+    assert report.search.picked.candidate.name == "dynamic"
+    assert [(one.name, one.reason) for one in report.search.refused] == [("int8", "it does not fit into memory")]

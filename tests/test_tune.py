@@ -14,7 +14,7 @@ import pytest
 from photo_folders import write
 
 import edgeclf
-from edgeclf.errors import InputError, OutputError, UnknownNameError
+from edgeclf.errors import DataError, InputError, OutputError, UnknownNameError
 
 pytest.importorskip("optuna")
 from command_line import edgeclf as run_command
@@ -442,3 +442,34 @@ def test_a_search_by_itself_keeps_its_best_run_where_the_machine_is_renamed(tmp_
     assert "is no longer in this folder: trials/photos-003" in folder.link_best(run, "")
     folder.trial_path("photos", 3).mkdir(parents=True)
     assert folder.link_best(run, "") == ""
+
+
+@pytest.mark.slow
+def test_photos_that_changed_are_noticed_and_may_be_brought_back(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    pytest.importorskip("tensorflow")
+    from edgeclf.training.networks import NETWORKS, Network
+
+    tiny = Network(lambda x, width, blocks: blocks.layers.GlobalAveragePooling2D()(x), "a mean of the pixels")
+    monkeypatch.setitem(NETWORKS, "tiny", tiny)
+    photos = make_photos(tmp_path / "photos")
+
+    def tune(trials: int) -> Any:
+        settings: dict[str, Any] = {"model": "tiny", "image_size": 16, "epochs": 4}
+        space = {"learning_rate": "0.01..0.5"}
+        return edgeclf.tune(photos, trials=trials, out=tmp_path / "search", space=space, **settings)
+
+    tune(1)
+    places = sorted(place for place in photos.iterdir() if place.is_dir())
+    moved = [sorted(place.iterdir())[0] for place in places[:2]]
+    contents = [file.read_bytes() for file in moved]
+    for file, content in zip(moved, reversed(contents), strict=True):
+        file.write_bytes(content)
+    with pytest.raises(DataError, match="the photos have changed since the search began"):
+        tune(2)
+    history = (tmp_path / "search/trials/photos-001/history.csv").read_text().splitlines()
+    assert len(history) < 4, "it was noticed before the training ended"
+    for file, content in zip(moved, contents, strict=True):
+        file.write_bytes(content)
+    assert [one.state for one in tune(2).trials] == ["complete", "complete"]
