@@ -99,7 +99,7 @@ ENTRIES = {
         "A ResNet-10 with narrow first layers (after He et al., 2016)",
         TrainConfig(
             model="resnet10",
-            epochs=180,
+            epochs=90,
             batch_size=128,
             optimizer="muon",
             label_smoothing=0.0,
