@@ -462,7 +462,9 @@ def test_weights_that_another_search_has_noted_stay(tmp_path: Path) -> None:
             place.mkdir(parents=True, exist_ok=True)
             for name in names:
                 (place / name).touch()
-    stores[0].remove_stages()
+    stores[0].end(may_go_on=True)
+    assert len(list((tmp_path / "stages").iterdir())) == 3
+    stores[0].end(may_go_on=False)
     assert sorted(path.name for path in (tmp_path / "stages").iterdir()) == ["b.npz", "both.npz"]
-    stores[1].remove_stages()
+    stores[1].end(may_go_on=False)
     assert list((tmp_path / "stages").iterdir()) == []

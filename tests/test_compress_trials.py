@@ -14,6 +14,7 @@ from edgeclf.compression.budget import search
 from edgeclf.compression.budget.judging import Judge, Measured
 from edgeclf.compression.budget.ladder import Rung
 from edgeclf.compression.budget.limits import Budget
+from edgeclf.compression.budget.store import CandidateStore
 from edgeclf.compression.recipe import parse_recipe
 from edgeclf.search import Asked, Evaluation, Finished, Range, RefusedTrialError, open_study
 
@@ -82,7 +83,11 @@ def test_another_question_is_another_study(tmp_path: Path, monkeypatch: pytest.M
     def name_of(*, named: bool = False, board: Any = None, **limits: Any) -> Any:
         compress = SimpleNamespace(recipes=(parse_recipe("int8"),), seed=0)
         plan = SimpleNamespace(budget=Budget(**limits), compress=compress, settings={}, fixed=False, named=named)
-        work = SimpleNamespace(plan=plan, loaded=SimpleNamespace(name="n"), maker=SimpleNamespace(board_models=board))
+        work = SimpleNamespace(
+            plan=plan,
+            loaded=SimpleNamespace(name="n"),
+            maker=SimpleNamespace(board_models=board, store=CandidateStore(tmp_path)),
+        )
         return search._open(work, tmp_path, "identity")  # type: ignore[arg-type]
 
     same = name_of(max_drop=1.0)

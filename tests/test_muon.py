@@ -112,7 +112,7 @@ def test_networks_and_settings_that_it_is_not_for_are_refused(tmp_path: Path) ->
     with pytest.raises(InputError, match="l2 0.001 has no effect on kernels whose norms the optimizer muon keeps"):
         edgeclf.train("digits", optimizer="muon", l2=1e-3, out=tmp_path / "run")
     with pytest.raises(InputError, match="norm_rates is for optimizer=sgd, got muon"):
-        TrainConfig(optimizer="muon", norm_rates=True)
+        edgeclf.train("digits", optimizer="muon", norm_rates=True, out=tmp_path / "run")
     x = inputs = layers.Input((8, 8, 3))
     x = layers.BatchNormalization()(layers.Conv2D(4, 3, activation="tanh")(x))
     model = tf_keras.Model(inputs, layers.Dense(2)(layers.GlobalAveragePooling2D()(x)))

@@ -368,7 +368,7 @@ def test_what_was_tried_is_replaced_by_what_was_not_and_a_search_of_everything_e
     monkeypatch.setitem(NETWORKS, "tiny", tiny)
     plain, made = TrialRun.train, []
 
-    def train_once(run: TrialRun, asked: Asked, config: TrainConfig, folder: Path, *, defaults: bool) -> Any:
+    def train_once(run: TrialRun, asked: Asked, config: TrainConfig, folder: Path, *, defaults: bool, **_: Any) -> Any:
         """Train the defaults, and let the others come to the same."""
         if not made:
             made.append(plain(run, asked, config, folder, defaults=defaults)[0])

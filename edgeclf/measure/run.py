@@ -33,7 +33,7 @@ from edgeclf.measure.sources import BenchSources, find_sources
 from edgeclf.measure.subjects import DatasetLoader
 from edgeclf.measure.target import Local, Target
 from edgeclf.measure.tflite_baseline import open_tflite_baseline
-from edgeclf.measure.unseen_images import UnseenImages, find_runs, read_used
+from edgeclf.measure.unseen_images import UnseenImages, add_used, find_runs
 from edgeclf.progress import SILENT, Progress
 
 NOT_COMPARED = "not compared with"
@@ -161,14 +161,14 @@ def _loader(
     check_classes(listing)
     unseen = UnseenImages(listing, folders, files) if plan.split == ALL else None
     # what a run has seen of other data, too, as where its photos were sorted anew since
-    used = {} if plan.split == ALL else read_used(find_runs(folders, files).values())
+    runs = [] if plan.split == ALL else [*find_runs(folders, files).values()]
 
     @functools.cache
     def load(shape: InputShape) -> Dataset:
         if unseen is not None:
             return unseen.load(shape, progress)
         data = load_dataset(listing, image_size=shape.size, fit=shape.fit, split_seed=seed, progress=progress)
-        return replace(data, used=used)
+        return add_used(data, runs)
 
     return load
 

@@ -28,21 +28,27 @@ def find_runs(folders: Sequence[Path], models: Sequence[Path]) -> dict[Path, Run
         folders: run folders.
         models: other files; one that lies in a run folder is of that run.
     """
-    found = {path: RunFolder(path) for path in folders} | {path: RunFolder.find(path) for path in models}
+    found = {path: RunFolder(path) if RunFolder.is_one(path) else RunFolder.find(path) for path in (*folders, *models)}
     same: dict[Path, RunFolder] = {}
     return {path: run and same.setdefault(run.path.resolve(), run) for path, run in found.items()}
 
 
-def read_used(runs: Iterable[RunFolder | None]) -> dict[str, frozenset[str]]:
-    """Read which images runs were trained on, and which chose their epochs: contents by the split that they had there.
+def add_used(data: Dataset, runs: Iterable[RunFolder | None]) -> Dataset:
+    """Return data with what runs were trained on, and what chose their epochs, as `Dataset.used`.
 
-    Runs of earlier versions did not record them: the split of the same photos decides.
-
-    Raises:
-        InputError: a record cannot be read.
+    Runs of earlier versions did not record it: the split of the same photos decides. A record that cannot be read is
+    noted.
     """
-    known = [read_history(run).known for run in dict.fromkeys(filter(None, runs))]
-    return {split: frozenset().union(*(one.of_split(split) for one in known if one is not None)) for split in _USED}
+    used, notes = dict[str, frozenset[str]](), list(data.notes)
+    for run in dict.fromkeys(filter(None, runs)):
+        try:
+            known = read_history(run).known
+        except InputError as error:
+            notes.append(f"which images {run.path.name} was trained on is not known: {error}")
+            continue
+        if known is not None:
+            used |= {split: used.get(split, frozenset()) | known.of_split(split) for split in _USED}
+    return replace(data, used=used, notes=tuple(notes))
 
 
 class UnseenImages:

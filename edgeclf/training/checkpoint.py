@@ -126,6 +126,8 @@ def load_checkpoint(path: Path, model: tf_keras.Model) -> TrainingState:
             raise ValueError(f"{len(saved)} optimizer variables instead of {len(variables)}")
         for variable, value in zip(variables, saved, strict=True):
             variable.assign(value)
+    except ModelError:
+        raise
     except _DAMAGE as error:
         raise _damaged(path, error) from error
     return state

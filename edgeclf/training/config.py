@@ -171,9 +171,6 @@ class TrainConfig(Record):
             raise InputError(f"quick trains no epochs, got epochs {self.epochs}; leave --epochs or --quick out")
         if self.quick and self.teacher is not None:
             raise InputError("quick fits the classifier to the labels alone; leave --teacher or --quick out")
-        if self.norm_rates and self.optimizer not in (None, "sgd"):
-            # other steps do not grow with the gradient, which is what rates by the norm are for
-            raise InputError(f"norm_rates is for optimizer=sgd, got {self.optimizer}; leave one of the two out")
         for name in ("weight_decay", "l1", "l2"):
             _check_range(name, getattr(self, name), 0, 1)
 

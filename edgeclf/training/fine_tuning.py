@@ -16,7 +16,7 @@ from edgeclf.training.budget.cost import UncountableError
 from edgeclf.training.budget.counting import count_configuration
 from edgeclf.training.config import TrainConfig
 from edgeclf.training.defaults import estimate_training_images
-from edgeclf.training.idle_settings import ADAPTIVE, FROZEN_SETTINGS
+from edgeclf.training.idle_settings import ADAPTIVE, FROZEN_SETTINGS, check_norm_rates
 from edgeclf.training.networks.sizes import SMALL_IMAGES
 from edgeclf.training.transfer import Pretrained, features_of
 
@@ -64,11 +64,15 @@ def complete_fine_tuning(
         macs: multiply-accumulates of one image; None: they cannot be counted.
         folded: its batch normalizations were folded into the convolutions, and put back.
         named: settings that the user gave one by one, also as what is their default.
+
+    Raises:
+        InputError: a setting does not go with the optimizer.
     """
     images = estimate_training_images(probe)
     batch = config.batch_size or 32
     steps = min(max(_STEPS * _STEPS_MACS / (macs or _STEPS_MACS), _FEWEST_STEPS), _MOST_STEPS)
     epochs = config.epochs or round(min(max(steps / max(1, images // batch), _FEWEST_EPOCHS), _MOST_EPOCHS))
+    check_norm_rates(config)
     by_gradient = config.optimizer in (None, "sgd")
     by_norm = (not folded and by_gradient) if config.norm_rates is None else config.norm_rates
     rate = _RATE_BY_NORM if by_norm else _RATE * (_RATE_PARAMETERS / max(1, parameters)) ** 0.8

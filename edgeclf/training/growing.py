@@ -191,7 +191,9 @@ def find_grown_start(
     size = _check_network(network, parent)
     # what its first training chose: kernels whose batch normalizations were folded keep their scales; for other
     # optimizers there is no choice
-    folded = parent.config.get("norm_rates") is False and parent.config.get("optimizer") == "sgd"
+    folded = parent.config.get("norm_rates") is False and (
+        parent.config.get("optimizer") == "sgd" or _began_folded(parent)
+    )
     start = GrownStart(network, parent.folder.name, str(parent.config["model"]), size, folded=folded, parent=parent)
     if earlier is not None and not start.is_start_of(earlier):
         raise InputError(
@@ -199,6 +201,12 @@ def find_grown_start(
             "changed; bring them back, or start again with --overwrite"
         )
     return start
+
+
+def _began_folded(parent: ParentRun) -> bool:
+    """Return whether a run began from a TFLite file, where batch normalizations are folded."""
+    start = parent.folder.run_json.get("start") or {}
+    return any(str(one).endswith(".tflite") for one in (parent.config.get("weights"), start.get("origin")))
 
 
 def _check_network(network: tf_keras.Model, parent: ParentRun) -> int:

@@ -26,12 +26,23 @@ def check_idle(config: TrainConfig, given: Collection[str]) -> None:
     for name in sorted(given):
         if reason := describe_idle(name, config):
             raise InputError(f"{name} {getattr(config, name)} has no effect {reason}; leave it out, or change that")
+    check_norm_rates(config)
     epochs, warmup = config.epochs, config.warmup_epochs
     if epochs is not None and warmup is not None and warmup >= epochs and "warmup_epochs" in given:
         raise InputError(
             f"warmup_epochs must be fewer than epochs, got {warmup:g} of {epochs}: the learning rate would never reach "
             "its peak"
         )
+
+
+def check_norm_rates(config: TrainConfig) -> None:
+    """Refuse rates by the norm beside an optimizer whose steps do not grow with the gradient, which they are for.
+
+    Raises:
+        InputError: it is so.
+    """
+    if config.norm_rates and config.optimizer not in (None, "sgd"):
+        raise InputError(f"norm_rates is for optimizer=sgd, got {config.optimizer}; leave one of the two out")
 
 
 def check_quick(named: frozenset[str]) -> None:

@@ -24,6 +24,7 @@ from edgeclf.compression.budget.limits import Budget
 from edgeclf.compression.budget.looks import count_looks
 from edgeclf.compression.budget.store import CandidateStore, Stored
 from edgeclf.compression.compress_report import CompressedModel
+from edgeclf.compression.export.tflite import TFLite
 from edgeclf.compression.exporter import Exporter
 from edgeclf.compression.pipeline.context import RecipeContext
 from edgeclf.compression.pipeline.identity import describe_inputs
@@ -94,9 +95,9 @@ class CandidateMaker:
         Raises:
             RefusedTrialError: the recipe does not go with the network, or its training diverged.
         """
-        key = self._key(rung)
-        kept = self.store.load(key)
-        recipe, context = Recipe.from_dict(rung.recipe), self._context(rung.calibration)
+        key, recipe = self._key(rung), Recipe.from_dict(rung.recipe)
+        self._check_board(recipe)
+        kept, context = self.store.load(key), self._context(rung.calibration)
         timed = None if kept is None else self._time_again(key, kept, recipe)
         if timed is not None:
             return timed
@@ -228,6 +229,14 @@ class CandidateMaker:
         other = asked != self._plan.calibration
         more = f"{self._count_images(candidate, asked):,} calibration images" if other else ""
         return ", ".join(filter(None, (describe_settings(candidate.recipe), more)))
+
+    def _check_board(self, recipe: Recipe) -> None:
+        """Refuse a recipe whose time could never be estimated by the report of the board, before it is made."""
+        limit, board = self._budget.max_latency, self._board
+        if board is not None and limit is not None and not models_of_format(board.models, recipe):
+            selects = isinstance(recipe.export, TFLite) and recipe.export.policy.selects
+            kind = "model with the same layers in float" if selects else f"{recipe.export.label()} model"
+            raise RefusedTrialError(f"{recipe.name}: the report {board.path} has no {kind} to estimate its time from")
 
     def _estimate(self, recipe: Recipe, file: ModelFile) -> float | None:
         """Estimate the time of a file on the board; None: none of its report is of this format."""

@@ -82,6 +82,7 @@ def search(plan: SearchPlan, progress: Progress = SILENT, images: Images = None)
             suggested=sum(1 for one in study.finished() if one.plan is None and one.record is not None),
             provable_drop=work.provable_drop,
             ended=ended,
+            fixed=plan.fixed,
             notes=(JUDGED_BY,) if plan.budget.max_drop is not None and plan.budget.judge == "interval" else (),
         )
         return write_result(found, maker, out, overwrite=compress.overwrite, began=began)

@@ -14,6 +14,9 @@ from edgeclf.atomic import write_bytes, write_text
 from edgeclf.compression.budget.judging import Measured
 from edgeclf.json_text import read_json, write_json
 
+_ENDED = "-ended"
+"""Behind the name of a search that found nothing, and may go on with more trials."""
+
 
 @dataclass(frozen=True)
 class Stored:
@@ -76,9 +79,20 @@ class CandidateStore:
         }
         write_text(self._record(key), write_json(values) + "\n")
 
-    def remove_stages(self) -> None:
-        """Remove the weights of finished trainings, which only a search that goes on needs, but those of others."""
-        shutil.rmtree(self.users, ignore_errors=True)
+    def end(self, *, may_go_on: bool) -> None:
+        """Remove the weights of finished trainings that no search needs to go on.
+
+        Args:
+            may_go_on: those of this search stay, until a later one ends.
+        """
+        ended = self._users / f"{self._search}{_ENDED}"
+        if may_go_on:
+            shutil.rmtree(ended, ignore_errors=True)
+            if self.users.is_dir():
+                self.users.rename(ended)
+            return
+        for place in (self.users, *self._users.glob(f"*{_ENDED}")):
+            shutil.rmtree(place, ignore_errors=True)
         used = {note.name for note in self._users.glob("*/*")}
         for path in self.stages.glob("*"):
             if path.name not in used:

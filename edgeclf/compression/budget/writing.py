@@ -34,7 +34,12 @@ from edgeclf.training.run_record import count_in_training
 
 @dataclass(frozen=True)
 class Found:
-    """What a search has found; see `SearchReport`. `ended`: nothing was left to try, or one holds the budget."""
+    """What a search has found; see `SearchReport`.
+
+    Attributes:
+        ended: nothing was left to try, or one holds the budget.
+        fixed: nothing but named recipes is tried.
+    """
 
     budget: Budget
     judged: tuple[Judged, ...]
@@ -42,6 +47,7 @@ class Found:
     suggested: int
     provable_drop: float | None
     ended: bool
+    fixed: bool
     notes: tuple[str, ...]
 
 
@@ -83,8 +89,9 @@ def write_result(found: Found, maker: CandidateMaker, out: Path, *, overwrite: b
             notes += (SELECTED,)
     report = dataclasses.replace(report, seconds=round(time.monotonic() - began, 1))
     write_text(out / f"{context.name}-search.json", report.to_json(indent=1) + "\n")
-    if found.ended and report.holds:  # else the search may go on with other recipes, from the same trainings
-        maker.store.remove_stages()
+    if found.ended:
+        # one that may go on with other recipes keeps its trainings, until a later one ends
+        maker.store.end(may_go_on=not report.holds and not found.fixed)
     return CompressReport(models, notes, count_in_training(data) if data else {}, search=report)
 
 

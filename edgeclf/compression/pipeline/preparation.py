@@ -18,7 +18,8 @@ from edgeclf.compression.pipeline.class_names import settle_classes
 from edgeclf.compression.pipeline.context import RecipeContext
 from edgeclf.compression.pipeline.plan import CompressPlan
 from edgeclf.compression.pipeline.scoring import predict_float, score_float, scored_split
-from edgeclf.compression.pipeline.training_data import Images, find_data
+from edgeclf.compression.pipeline.training_data import Images, find_data, run_of
+from edgeclf.compression.probabilities.fit import UNKNOWN_TRAINING
 from edgeclf.compression.recipe import digest_of, steps_to_list
 from edgeclf.dataset import Dataset
 from edgeclf.dataset.contents import shorten
@@ -119,7 +120,7 @@ def _check_layers(plan: CompressPlan, context: RecipeContext) -> None:
 def _chose_an_epoch(loaded: LoadedNetwork, data: Dataset | None) -> bool:
     """Return whether images that are scored chose the epoch of the run, or may have."""
     scored = scored_split(data)
-    if loaded.run is None or scored is None:
+    if run_of(loaded) is None or scored is None:
         return False
     assert data is not None
     known = data.used.get("validation")
@@ -131,13 +132,11 @@ def _doubt(loaded: LoadedNetwork, data: Dataset | None, *, labelled: bool) -> tu
     scored = scored_split(data)
     if data is None or scored is None or not labelled or data.used.get("train"):
         return ()
-    own = {} if loaded.run is None else loaded.run.run_json.get("data", {})
+    run = run_of(loaded)
+    own = {} if run is None else run.run_json.get("data", {})
     if own.get("fingerprint") == data.fingerprint:
         return ()
-    return (
-        f"it is not known which images trained the network: its figures on {scored[0]}, and what is fitted there, hold "
-        "where none of these did",
-    )
+    return (f"{UNKNOWN_TRAINING}: its figures on {scored[0]}, and what is fitted there, hold where none of these did",)
 
 
 def _unfinished(loaded: LoadedNetwork, progress: Progress) -> tuple[str, ...]:

@@ -97,7 +97,7 @@ def run_recipe(network: FloatNetwork, recipe: Recipe, context: RecipeContext, ca
         *exported.notes,
         *(calibration.findings if calibration else ()),
         *compare_with_budget(context.choice, recipe, file),
-        *_fit_notes(fit),
+        *(note for note in _fit_notes(fit) if note not in context.doubt),
         # what steps remark on is counted in TFLite files alone
         *remarks(recipe if exported.is_tflite else plain, stats, cache.gzip_bytes.get(plain.digest)),
     )

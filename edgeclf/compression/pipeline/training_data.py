@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import dataclasses
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
@@ -14,7 +13,7 @@ from edgeclf.compression.recipe import Recipe
 from edgeclf.dataset import Dataset, Listing, load_dataset
 from edgeclf.errors import DataError, InputError
 from edgeclf.keras_files.loading import LoadedNetwork
-from edgeclf.measure.unseen_images import read_used
+from edgeclf.measure.unseen_images import add_used
 from edgeclf.progress import Progress
 
 Images = Dataset | Listing | None
@@ -85,15 +84,12 @@ def find_data(loaded: LoadedNetwork, plan: CompressPlan, progress: Progress, ima
         with data_of_the_run(plan.data is None):
             data = load_dataset(chosen, image_size=shape.size, fit=shape.fit, progress=progress, **settings)
     _check(loaded, data, progress, named=not plan.unlabelled)
-    return dataclasses.replace(data, used=_read_used(loaded)).train_on_views()
+    return add_used(data, [run_of(loaded)]).train_on_views()
 
 
-def _read_used(loaded: LoadedNetwork) -> dict[str, frozenset[str]]:
-    """Read what the run has seen; nothing where it is not recorded, or the record is damaged."""
-    try:
-        return read_used([loaded.run])
-    except InputError:
-        return {}
+def run_of(loaded: LoadedNetwork) -> RunFolder | None:
+    """Return the run of a network, also where its file was named; None: it is of none."""
+    return loaded.run or RunFolder.find(loaded.path)
 
 
 def _check(loaded: LoadedNetwork, data: Dataset, progress: Progress, *, named: bool) -> None:

@@ -27,6 +27,8 @@ from edgeclf.progress import SILENT, Progress
 
 LEAST_IMAGES = 20
 """Validation images below which nothing is fitted."""
+UNKNOWN_TRAINING = "it is not known which images trained the network"
+"""How a note begins that a file carries until its probabilities are fitted on other photos."""
 FEATURE_IMAGES, FEWEST_FEATURE_IMAGES = 1000, 200
 FEATURE_MACS = 200_000_000_000
 """Multiply-accumulates that may be spent on features of training images; large networks take fewer images."""

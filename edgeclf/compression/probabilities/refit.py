@@ -20,7 +20,7 @@ from edgeclf.artifact.none_class import find_none_classes, none_indices
 from edgeclf.artifact.provenance import Provenance
 from edgeclf.atomic import write_bytes, write_text
 from edgeclf.compression.export.model_writer import replace_probabilities
-from edgeclf.compression.probabilities.fit import fit_probabilities
+from edgeclf.compression.probabilities.fit import UNKNOWN_TRAINING, fit_probabilities
 from edgeclf.compression.probabilities.reading import ModelReader
 from edgeclf.dataset import Dataset, load_dataset
 from edgeclf.dataset.splitting import SPLIT_SEED
@@ -172,7 +172,8 @@ def _doubts(made: Provenance, data: Dataset, scored: tuple[int, int]) -> tuple[s
         scored: how many of its validation images are right, of how many.
     """
     if data.fingerprint == made.data.get("fingerprint"):
-        return ()
+        known = () if made.probabilities is None else made.probabilities.notes
+        return tuple(note for note in known if note.startswith(UNKNOWN_TRAINING))
     note = (
         f"fitted on {printable(data.name)}, which the model was not made with: the promise holds where none of these "
         "images trained it"
