@@ -428,12 +428,12 @@ def test_times_of_processors_that_differ_make_no_frontier() -> None:
     here = [timed("int8", 100, 2.0, "A"), timed("float16", 200, 1.0, "A")]
     apart = [here[0], dataclasses.replace(here[1], cpu="B")]
     assert (processors_of(here), processors_of(apart)) == ({"A"}, {"A", "B"})
-    judged = Judge(Budget(max_size=5000)).judge(here)
+    judged, mixed = (Judge(Budget(max_size=5000)).judge(several) for several in (here, apart))
     assert len(find_frontier(judged)) == 2
-    (smaller,) = find_frontier(judged, timed=False)
-    assert smaller is judged[0]
+    (smaller,) = find_frontier(mixed)
+    assert smaller is mixed[0]
     assert describe_next_points(judged[0], judged)[-1].startswith("faster: float16")
-    assert not any(line.startswith("faster") for line in describe_next_points(judged[0], judged, timed=False))
+    assert not any(line.startswith("faster") for line in describe_next_points(mixed[0], mixed))
 
 
 def test_a_boards_times_are_of_the_format_that_they_were_taken_of() -> None:

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import contextlib
+import hashlib
 import io
 import re
 import zipfile
@@ -21,7 +22,7 @@ from edgeclf.dataset.types import Dataset, ImageView, Split
 from edgeclf.errors import InputError
 from edgeclf.inference.fine_classifier import FineClassifier
 from edgeclf.progress import SilentProgress, Task
-from edgeclf.training.augmentation import choose_augmentation
+from edgeclf.training.augmentation import LEVELS, Batch, augment, choose_augmentation
 from edgeclf.training.config import TrainConfig
 from edgeclf.training.distillation import DistillationLoss, label_accuracy
 from edgeclf.training.pipeline import TrainingBatches
@@ -407,3 +408,19 @@ def test_a_student_sees_what_the_output_of_a_teacher_rounds_away() -> None:
     assert distinct[0] < 8 < distinct[1]
     np.testing.assert_array_equal(shared.top1(images), fine.top1(images))
     np.testing.assert_allclose(*ties, atol=0.05)
+
+
+@pytest.mark.parametrize("level", [name for name in LEVELS if name != "none"])
+def test_views_drawn_together_are_those_drawn_one_by_one(level: str) -> None:
+    images = np.random.default_rng(1).integers(0, 256, (6, 24, 16, 3)).astype(np.uint8)
+    contents, numbers = [f"c{row % 3}" for row in range(6)], np.array([0, 1, 2, 1, 0, 7])
+    views = FixedViews(choose_augmentation(level, flip=True).unmixed(), 8)
+    together = views.draw(images, contents, numbers)
+    for row, (content, number) in enumerate(zip(contents, numbers, strict=True)):
+        alone = views.draw(images[row : row + 1], [content], np.array([number]))
+        np.testing.assert_array_equal(together[row], alone[0])
+    assert not np.array_equal(together, images)
+    # drawn as other images are, by a generator of the file and the number alone
+    seed = int.from_bytes(hashlib.blake2b(b"c0", digest_size=8).digest(), "little")
+    one = Batch(images[:1], np.zeros(1, np.float32), np.zeros(1, np.float32))
+    np.testing.assert_array_equal(together[0], augment(one, views.recipe, np.random.default_rng([seed, 0])).images[0])

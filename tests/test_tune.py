@@ -288,14 +288,21 @@ def test_the_command_refuses_in_one_line_and_writes_nothing(tmp_path: Path, argu
     assert sorted(path.name for path in tmp_path.iterdir()) == ["photos"]
 
 
-@pytest.mark.slow
-def test_a_search_that_was_stopped_goes_on(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.fixture
+def tiny(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The network `tiny`, which learns from the mean of the pixels alone."""
     pytest.importorskip("tensorflow")
     from edgeclf.training.networks import NETWORKS, Network
+
+    made = Network(lambda x, width, blocks: blocks.layers.GlobalAveragePooling2D()(x), "a mean of the pixels")
+    monkeypatch.setitem(NETWORKS, "tiny", made)
+
+
+@pytest.mark.usefixtures("tiny")
+@pytest.mark.slow
+def test_a_search_that_was_stopped_goes_on(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     from edgeclf.training.tuning.trial import Watcher
 
-    tiny = Network(lambda x, width, blocks: blocks.layers.GlobalAveragePooling2D()(x), "a mean of the pixels")
-    monkeypatch.setitem(NETWORKS, "tiny", tiny)
     photos, out = make_photos(tmp_path / "photos"), tmp_path / "search"
     plain = Watcher.on_epoch_end
 
@@ -356,16 +363,13 @@ def test_of_very_few_photos_trial_0_trains_the_classifier_alone_as_train_does(tm
     assert plain.metrics["validation"].top1 == trial.trained.validation_top1
 
 
+@pytest.mark.usefixtures("tiny")
 @pytest.mark.slow
 def test_what_was_tried_is_replaced_by_what_was_not_and_a_search_of_everything_ends(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    pytest.importorskip("tensorflow")
-    from edgeclf.training.networks import NETWORKS, Network
     from edgeclf.training.tuning.trial import TrialRun
 
-    tiny = Network(lambda x, width, blocks: blocks.layers.GlobalAveragePooling2D()(x), "a mean of the pixels")
-    monkeypatch.setitem(NETWORKS, "tiny", tiny)
     plain, made = TrialRun.train, []
 
     def train_once(run: TrialRun, asked: Asked, config: TrainConfig, folder: Path, *, defaults: bool, **_: Any) -> Any:
@@ -444,15 +448,9 @@ def test_a_search_by_itself_keeps_its_best_run_where_the_machine_is_renamed(tmp_
     assert folder.link_best(run, "") == ""
 
 
+@pytest.mark.usefixtures("tiny")
 @pytest.mark.slow
-def test_photos_that_changed_are_noticed_and_may_be_brought_back(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    pytest.importorskip("tensorflow")
-    from edgeclf.training.networks import NETWORKS, Network
-
-    tiny = Network(lambda x, width, blocks: blocks.layers.GlobalAveragePooling2D()(x), "a mean of the pixels")
-    monkeypatch.setitem(NETWORKS, "tiny", tiny)
+def test_photos_that_changed_are_noticed_and_may_be_brought_back(tmp_path: Path) -> None:
     photos = make_photos(tmp_path / "photos")
 
     def tune(trials: int) -> Any:

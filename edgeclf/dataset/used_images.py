@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
 from edgeclf.artifact.run_folder import MODEL, RunFolder
 from edgeclf.dataset.known_images import KnownImages, read_images
+from edgeclf.errors import InputError
+
+USED = ("train", "validation")
+"""What a run is trained on, and what chooses its epoch."""
 
 
 @dataclass(frozen=True)
@@ -60,6 +64,26 @@ def read_history(run: RunFolder) -> History:
                 found.append(known)
             pending.extend(_find_starts(start))
     return History(own, None if own is None else _unite(found), tuple(missing))
+
+
+def read_used(runs: Iterable[RunFolder | None]) -> tuple[dict[str, frozenset[str]], tuple[str, ...]]:
+    """Read what runs were trained on, and what chose their epochs, as `Dataset.used` has it.
+
+    Runs of earlier versions did not record it: the split of the same photos decides.
+
+    Returns:
+        contents by split, and a note on each record that cannot be read.
+    """
+    used, notes = dict[str, frozenset[str]](), list[str]()
+    for run in dict.fromkeys(filter(None, runs)):
+        try:
+            known = read_history(run).known
+        except InputError as error:
+            notes.append(f"which images {run.path.name} was trained on is not known: {error}")
+            continue
+        if known is not None:
+            used |= {split: used.get(split, frozenset()) | known.of_split(split) for split in USED}
+    return used, tuple(notes)
 
 
 def _find_starts(run: RunFolder) -> Iterator[RunFolder | str]:

@@ -16,6 +16,7 @@ from edgeclf.artifact.run_folder import RunFolder
 from edgeclf.dataset import ALL, NAMED, Dataset, Split, check_classes, list_source, load_dataset
 from edgeclf.dataset.sources import display
 from edgeclf.dataset.splitting import SPLIT_SEED
+from edgeclf.dataset.used_images import read_used
 from edgeclf.image.shape import STRETCH, InputShape
 from edgeclf.inference.engine import find_engine
 from edgeclf.measure.baseline import Baseline, OpenBaseline, measure_baseline
@@ -33,7 +34,7 @@ from edgeclf.measure.sources import BenchSources, find_sources
 from edgeclf.measure.subjects import DatasetLoader
 from edgeclf.measure.target import Local, Target
 from edgeclf.measure.tflite_baseline import open_tflite_baseline
-from edgeclf.measure.unseen_images import UnseenImages, add_used, find_runs
+from edgeclf.measure.unseen_images import UnseenImages, find_runs
 from edgeclf.progress import SILENT, Progress
 
 NOT_COMPARED = "not compared with"
@@ -161,14 +162,14 @@ def _loader(
     check_classes(listing)
     unseen = UnseenImages(listing, folders, files) if plan.split == ALL else None
     # what a run has seen of other data, too, as where its photos were sorted anew since
-    runs = [] if plan.split == ALL else [*find_runs(folders, files).values()]
+    used, doubts = read_used([] if plan.split == ALL else find_runs(folders, files).values())
 
     @functools.cache
     def load(shape: InputShape) -> Dataset:
         if unseen is not None:
             return unseen.load(shape, progress)
         data = load_dataset(listing, image_size=shape.size, fit=shape.fit, split_seed=seed, progress=progress)
-        return add_used(data, runs)
+        return replace(data, used=used, notes=(*data.notes, *doubts))
 
     return load
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 
@@ -11,14 +11,11 @@ import numpy as np
 from edgeclf.artifact.run_folder import RunFolder
 from edgeclf.dataset import ALL, Dataset, Listing, load_dataset
 from edgeclf.dataset.contents import shorten
-from edgeclf.dataset.used_images import read_history
+from edgeclf.dataset.used_images import USED, read_history
 from edgeclf.errors import DataError, InputError
 from edgeclf.image.shape import InputShape
 from edgeclf.measure.formatting import counted
 from edgeclf.progress import Progress
-
-_USED = ("train", "validation")
-"""What a run was trained on, and what chose its epoch."""
 
 
 def find_runs(folders: Sequence[Path], models: Sequence[Path]) -> dict[Path, RunFolder | None]:
@@ -31,24 +28,6 @@ def find_runs(folders: Sequence[Path], models: Sequence[Path]) -> dict[Path, Run
     found = {path: RunFolder(path) if RunFolder.is_one(path) else RunFolder.find(path) for path in (*folders, *models)}
     same: dict[Path, RunFolder] = {}
     return {path: run and same.setdefault(run.path.resolve(), run) for path, run in found.items()}
-
-
-def add_used(data: Dataset, runs: Iterable[RunFolder | None]) -> Dataset:
-    """Return data with what runs were trained on, and what chose their epochs, as `Dataset.used`.
-
-    Runs of earlier versions did not record it: the split of the same photos decides. A record that cannot be read is
-    noted.
-    """
-    used, notes = dict[str, frozenset[str]](), list(data.notes)
-    for run in dict.fromkeys(filter(None, runs)):
-        try:
-            known = read_history(run).known
-        except InputError as error:
-            notes.append(f"which images {run.path.name} was trained on is not known: {error}")
-            continue
-        if known is not None:
-            used |= {split: used.get(split, frozenset()) | known.of_split(split) for split in _USED}
-    return replace(data, used=used, notes=tuple(notes))
 
 
 class UnseenImages:
@@ -75,7 +54,7 @@ class UnseenImages:
                     f"{run.path}: does not record which images it was trained on, as runs of earlier versions; measure "
                     "on the test split of its photos, without --split all"
                 )
-            self._used.update(*map(history.known.of_split, _USED))
+            self._used.update(*map(history.known.of_split, USED))
             self._missing += filter(None, [history.describe_missing(run.path.name)])
         self._unknown = sorted({path.name for path, run in found.items() if run is None})
 

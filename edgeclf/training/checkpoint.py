@@ -96,12 +96,6 @@ def _damaged(path: Path, error: BaseException) -> ModelError:
     return ModelError(f"{path}: the run cannot be resumed, {reason}; start again with --overwrite")
 
 
-def _number(name: str) -> int:
-    """Return the number behind the last underscore of an array's name; 0 where there is none."""
-    digits = name.rpartition("_")[2]
-    return int(digits) if digits.isdecimal() else 0
-
-
 def load_checkpoint(path: Path, model: tf_keras.Model) -> TrainingState:
     """Put the state in `path` into `model` and its optimizer.
 
@@ -112,7 +106,7 @@ def load_checkpoint(path: Path, model: tf_keras.Model) -> TrainingState:
         with np.load(path) as file:
             arrays = dict(file)
         state = TrainingState.from_json(bytes(arrays["state"]).decode())
-        weights = [arrays[name] for name in sorted(arrays, key=_number) if name.startswith("weight_")]
+        weights = [arrays[f"weight_{i}"] for i in range(sum(n.startswith("weight_") for n in arrays))]
         if [one.shape for one in weights] != [one.shape for one in model.get_weights()]:
             raise ModelError(
                 f"{path}: the run cannot be resumed: its network has other weights than this version of edgeclf gives "

@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 
-from edgeclf.compression.budget.judging import Judged
+from edgeclf.compression.budget.judging import Judged, processors_of
 from edgeclf.compression.budget.limits import LIMITS, Budget
 from edgeclf.measure.formatting import milliseconds, points, size
 
@@ -15,16 +15,13 @@ _SAME = 1.02
 """Times within this factor of each other are not measurably different."""
 
 
-def find_frontier(judged: Sequence[Judged], *, timed: bool = True) -> tuple[Judged, ...]:
+def find_frontier(judged: Sequence[Judged]) -> tuple[Judged, ...]:
     """Return the candidates that no other one beats in drop, size and time together, the smallest drop first.
 
-    Of equal ones the first is kept. What is not known counts as infinitely bad.
-
-    Args:
-        judged: all candidates.
-        timed: False: times are of different processors, and are left out.
+    Of equal ones the first is kept. What is not known counts as infinitely bad; times of different processors count
+    for nothing.
     """
-    kept = []
+    kept, timed = [], _have_one_processor(judged)
     for index, one in enumerate(judged):
         rivals = ((place, other) for place, other in enumerate(judged) if place != index)
         if not any(_beats(other, one, earlier=place < index, timed=timed) for place, other in rivals):
@@ -58,14 +55,9 @@ def find_binding(judged: Sequence[Judged], picked: Judged | None, budget: Budget
     return (max(excess, key=excess.__getitem__),) if excess else ()
 
 
-def describe_next_points(picked: Judged, frontier: Sequence[Judged], *, timed: bool = True) -> tuple[str, ...]:
-    """Describe, for drop, size and time, the next better point on the frontier and what it costs, a line each.
-
-    Args:
-        picked: the candidate that others are compared with.
-        frontier: of `find_frontier`.
-        timed: False: times are of different processors, and are left out.
-    """
+def describe_next_points(picked: Judged, frontier: Sequence[Judged]) -> tuple[str, ...]:
+    """Describe, for drop, size and time, the next better point on the frontier and what it costs, a line each."""
+    timed = _have_one_processor((picked, *frontier))
     lines, own = [], _costs(picked, timed=timed)
     for place, noun in enumerate(_BETTER):
         costs = {index: _costs(one, timed=timed)[place] for index, one in enumerate(frontier)}
@@ -86,6 +78,11 @@ def describe_miss(one: Judged, budget: Budget) -> str:
 
 _BETTER = ("less drop", "smaller", "faster")
 """In the order of `_costs`."""
+
+
+def _have_one_processor(judged: Sequence[Judged]) -> bool:
+    """Return whether times of candidates may be compared."""
+    return len(processors_of(one.candidate for one in judged)) < 2
 
 
 def _costs(one: Judged, *, timed: bool) -> tuple[float, float, float]:

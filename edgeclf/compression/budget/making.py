@@ -4,15 +4,12 @@ from __future__ import annotations
 
 import dataclasses
 import functools
-import gc
 import platform
 from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
 import numpy as np
-import tensorflow as tf
-import tf_keras
 
 from edgeclf.artifact.macs import count_macs
 from edgeclf.artifact.model_file import ModelFile
@@ -42,6 +39,7 @@ from edgeclf.measure.statistics import BoolArray
 from edgeclf.search import RefusedTrialError
 from edgeclf.training.budget import candidates as networks
 from edgeclf.training.budget.speed import BoardSpeed, estimate_latency
+from edgeclf.training.memory import refuse_without_memory
 
 
 class CandidateMaker:
@@ -105,7 +103,8 @@ class CandidateMaker:
         try:
             for step in recipe.steps:
                 step.check(context.original)
-            candidate = run_recipe(context.original, recipe, context, cache)
+            with refuse_without_memory():
+                candidate = run_recipe(context.original, recipe, context, cache)
         except OutputError:
             raise
         except InputError as error:
@@ -114,12 +113,6 @@ class CandidateMaker:
             if is_full_disk(error):
                 raise
             raise RefusedTrialError(one_line(error)) from error
-        except (tf.errors.ResourceExhaustedError, MemoryError) as error:
-            if is_full_disk(error):
-                raise
-            tf_keras.backend.clear_session()
-            gc.collect()
-            raise RefusedTrialError("it does not fit into memory") from error
         if self._times and self._board is None:
             self._meter.keep(candidate)
             network = functools.partial(cache.apply, context.original, recipe.steps, context)

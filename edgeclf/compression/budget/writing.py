@@ -18,7 +18,7 @@ from edgeclf.compression.budget.frontier import (
     find_nearest,
     pick,
 )
-from edgeclf.compression.budget.judging import Judged, processors_of
+from edgeclf.compression.budget.judging import Judged
 from edgeclf.compression.budget.limits import Budget
 from edgeclf.compression.budget.making import CandidateMaker
 from edgeclf.compression.budget.report import Refused, SearchReport, TestResult
@@ -100,8 +100,7 @@ def _conclude(found: Found, maker: CandidateMaker, began: float) -> SearchReport
     held = pick(judged)
     nearest = () if held is not None else find_nearest(judged)
     picked = held or next(iter(nearest), None)
-    timed = len(processors_of(one.candidate for one in judged)) < 2
-    frontier = find_frontier(judged, timed=timed)
+    frontier = find_frontier(judged)
     correct = maker.context.float_correct
     return SearchReport(
         budget=budget,
@@ -113,7 +112,7 @@ def _conclude(found: Found, maker: CandidateMaker, began: float) -> SearchReport
         nearest=tuple(judged.index(one) for one in nearest),
         misses=tuple(describe_miss(one, budget) for one in nearest),
         binding=find_binding(judged, held, budget),
-        next_points=() if picked is None else describe_next_points(picked, frontier, timed=timed),
+        next_points=() if picked is None else describe_next_points(picked, frontier),
         refused=found.refused,
         suggested=found.suggested,
         validation_images=None if correct is None else len(correct),

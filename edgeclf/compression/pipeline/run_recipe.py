@@ -97,7 +97,7 @@ def run_recipe(network: FloatNetwork, recipe: Recipe, context: RecipeContext, ca
         *exported.notes,
         *(calibration.findings if calibration else ()),
         *compare_with_budget(context.choice, recipe, file),
-        *(note for note in _fit_notes(fit) if note not in context.doubt),
+        *_fit_notes(fit),
         # what steps remark on is counted in TFLite files alone
         *remarks(recipe if exported.is_tflite else plain, stats, cache.gzip_bytes.get(plain.digest)),
     )
@@ -107,7 +107,7 @@ def run_recipe(network: FloatNetwork, recipe: Recipe, context: RecipeContext, ca
         split=split,
         selected_on=None if split is None else selected,
         float_top1=context.float_top1,
-        notes=notes,
+        notes=tuple(dict.fromkeys(notes)),  # what is fitted carries some of the source's
         seconds=round(time.monotonic() - start, 1),
         network_input=context.network_input,
         fit=context.original.input.fit,

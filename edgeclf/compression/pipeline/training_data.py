@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import dataclasses
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
@@ -11,9 +12,9 @@ from edgeclf.artifact.run_folder import RunFolder
 from edgeclf.compression.pipeline.plan import CompressPlan
 from edgeclf.compression.recipe import Recipe
 from edgeclf.dataset import Dataset, Listing, load_dataset
+from edgeclf.dataset.used_images import read_used
 from edgeclf.errors import DataError, InputError
 from edgeclf.keras_files.loading import LoadedNetwork
-from edgeclf.measure.unseen_images import add_used
 from edgeclf.progress import Progress
 
 Images = Dataset | Listing | None
@@ -84,7 +85,8 @@ def find_data(loaded: LoadedNetwork, plan: CompressPlan, progress: Progress, ima
         with data_of_the_run(plan.data is None):
             data = load_dataset(chosen, image_size=shape.size, fit=shape.fit, progress=progress, **settings)
     _check(loaded, data, progress, named=not plan.unlabelled)
-    return add_used(data, [run_of(loaded)]).train_on_views()
+    used, doubts = read_used([run_of(loaded)])
+    return dataclasses.replace(data, used=used, notes=(*data.notes, *doubts)).train_on_views()
 
 
 def run_of(loaded: LoadedNetwork) -> RunFolder | None:

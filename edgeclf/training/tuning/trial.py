@@ -9,7 +9,6 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-import tensorflow as tf
 import tf_keras
 
 from edgeclf.artifact.run_folder import RunFolder
@@ -26,6 +25,7 @@ from edgeclf.training.earlier_run import EARLIER_VERSIONS
 from edgeclf.training.head import FeatureCache
 from edgeclf.training.idle_settings import describe_idle
 from edgeclf.training.kernels import fits_kernels
+from edgeclf.training.memory import refuse_without_memory
 from edgeclf.training.plan import TrainPlan
 from edgeclf.training.run import train
 from edgeclf.training.run_plan import hold_run
@@ -182,7 +182,8 @@ class TrialRun:
 def _refusing(*, strict: bool) -> Iterator[None]:
     """Turn what is wrong with one trial alone into its refusal; with `strict`, what is wrong with its settings not."""
     try:
-        yield
+        with refuse_without_memory():
+            yield
     except (OutputError, DataError):
         raise
     except InputError as error:
@@ -191,8 +192,6 @@ def _refusing(*, strict: bool) -> Iterator[None]:
         raise RefusedTrialError(one_line(error)) from error
     except DivergedError as error:
         raise RefusedTrialError(one_line(error).partition(";")[0]) from error
-    except tf.errors.ResourceExhaustedError as error:
-        raise RefusedTrialError("it does not fit into memory") from error
     finally:
         # layers of the next trial are named as if these had not been, and their memory is free
         tf_keras.backend.clear_session()
