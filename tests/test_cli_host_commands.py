@@ -120,6 +120,30 @@ def test_resume_of_a_finished_run_prints_its_report(workplace: Path) -> None:
 
 
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+@pytest.mark.parametrize("command", [("train", "--out", "runs/digits", "--resume", *QUICK), ("inspect", "runs/digits")])
+def test_a_signal_when_all_is_done_changes_nothing(
+    workplace: Path, command: tuple[str, ...], number: signal.Signals
+) -> None:
+    # sent by the process itself where the interpreter begins to end, if it gets there
+    program = (
+        "import atexit, os, sys; from edgeclf.cli.main import run_process; "
+        f"atexit.register(os.kill, os.getpid(), {int(number)}); sys.argv[0] = 'edgeclf'; run_process()"
+    )
+    environment = {**os.environ, "PYTHONPATH": str(ROOT), "CUDA_VISIBLE_DEVICES": ""}
+    done = subprocess.run(
+        [sys.executable, "-c", program, *command, "--json"],
+        cwd=workplace,
+        env=environment,
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert done.returncode == 0, done.stderr
+    assert json.loads(done.stdout)
+    assert "Traceback" not in done.stderr
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
 def test_interrupted_training_resumes_to_the_same_weights(
     workplace: Path, tmp_path: Path, number: signal.Signals
 ) -> None:
@@ -133,7 +157,7 @@ def test_interrupted_training_resumes_to_the_same_weights(
         out, err = process.communicate(timeout=300)
         if process.returncode:
             break
-    assert process.returncode == 130
+    assert process.returncode == 130, err
     assert json.loads(out)["exit_code"] == 130
     assert "--resume" in err.splitlines()[-1]
     document(tmp_path, "train", "--out", "run", "--resume", *QUICK)

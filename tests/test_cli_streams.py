@@ -128,7 +128,7 @@ if {loaded}:
     sys.modules["tensorflow"] = types.ModuleType("tensorflow")
 main.run_with_streams = lambda work: {code}
 atexit.register(print, "ended")
-sys.exit(main.main())
+main.run_process()
 """
     done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=False)
     assert (done.returncode, done.stdout) == (code, ended), done.stderr

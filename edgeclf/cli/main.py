@@ -6,9 +6,10 @@ import contextlib
 import dataclasses
 import difflib
 import os
+import signal
 import sys
 from collections.abc import Sequence
-from typing import Any
+from typing import Any, NoReturn
 
 import typer
 from typer.core import TyperGroup
@@ -179,9 +180,20 @@ def main() -> int:
         code = typer.main.get_command(app).main(prog_name="edgeclf", standalone_mode=False)
         return code if isinstance(code, int) else 0
 
-    code = run_with_streams(work)
+    return run_with_streams(work)
+
+
+def run_process() -> NoReturn:
+    """Run the command line as this process does, and end the process with the exit code.
+
+    From here on a signal changes nothing: all is done and said, and the interpreter, which takes up to a second to end,
+    would print a traceback and leave with another code.
+    """
+    code = main()
+    for number in (signal.SIGINT, signal.SIGTERM):
+        signal.signal(number, signal.SIG_IGN)
     if code == INTERRUPTED and "tensorflow" in sys.modules:
         # TensorFlow's threads that wait for Python would abort the process while the interpreter ends: the end, now
         sys.stderr.flush()
         os._exit(code)
-    return code
+    sys.exit(code)
