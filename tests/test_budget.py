@@ -286,7 +286,7 @@ def test_a_boards_report_is_scaled_by_macs(tmp_path: Path, online: None) -> None
     assert "an estimate" in BoardSpeed.read(str(path)).source
     name, width, size = chosen(board=str(path), max_latency=27.0, model="mobilenet-v1")
     assert (name, width, size) == ("mobilenet-v1", None, 128)
-    with pytest.raises(InputError, match="add --max-latency MS"):
+    with pytest.raises(InputError, match="add --max-latency TIME"):
         chosen(board=str(path))
     given = TrainConfig().replace(board=str(path), max_latency=5.0, model="mobilenet-v1", width=0.25, image_size=128)
     heard = Heard()

@@ -40,6 +40,16 @@ def test_stacks_of_convolutions(name: str, channels: list[int], sizes: list[int]
     assert count_macs(built(name)) == counted == macs
 
 
+def test_resnet8_swish() -> None:
+    stack = [(3, 16, 32), (16, 32, 16), (32, 32, 16), (32, 32, 16), (32, 32, 16), (32, 64, 8), (64, 48, 8)]
+    parameters = sum((9 * c + NORMALIZATION) * f for c, f, _ in stack)
+    macs = sum(9 * c * f * size * size for c, f, size in stack)
+    gate, last = 2 * 16 * 48, 48 * 10
+    made = built("resnet8-swish")
+    assert made.count_params() == parameters + gate + 16 + 48 + last + 10 == 81_882
+    assert count_macs(made) == macs + gate + last == 11_651_040
+
+
 def test_resnet8_narrow() -> None:
     stem, last = 27 * 16, 560
     parameters, macs = stem + NORMALIZATION * 16 + last + 10, stem * 32 * 32 + last

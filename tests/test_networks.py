@@ -144,6 +144,7 @@ def test_the_command_line_offers_what_there_is(monkeypatch: pytest.MonkeyPatch) 
         "resnet8",
         "resnet9",
         "resnet8-narrow",
+        "resnet8-swish",
         "resnet10",
         "resnet20",
         "resnet32",

@@ -10,7 +10,7 @@ from edgeclf.cli.commands import Command
 from edgeclf.cli.fit_options import IMAGE_SIZE, TRAINED_FIT, VIEWS
 from edgeclf.cli.options import UNSET, Option, Table, complete_data, complete_from, complete_path, list_boards
 from edgeclf.cli.session import Outcome, Session
-from edgeclf.cli.values import parse_settings
+from edgeclf.cli.values import parse_kilobytes, parse_milliseconds, parse_settings
 from edgeclf.errors import InputError
 from edgeclf.plugins import find_plugins
 
@@ -81,16 +81,18 @@ CONFIG = (
     ),
     Option(
         "max_latency",
-        "Choose a network whose int8 model takes at most so long for an image on one thread: measured on this machine, "
-        "or estimated from the bench.json given with --for.",
-        metavar="MS",
+        "Choose a network whose int8 model takes at most so long for an image on one thread, such as 5ms: the median "
+        "measured on this machine, or estimated from the bench.json given with --for.",
+        metavar="TIME",
         default=UNSET,
+        parse=parse_milliseconds,
     ),
     Option(
         "max_size",
-        "Choose a network whose int8 file has at most so many kB (an estimate until it is made).",
-        metavar="KB",
+        "Choose a network whose int8 file is at most so large, such as 400KB (an estimate until it is made).",
+        metavar="SIZE",
         default=UNSET,
+        parse=parse_kilobytes,
     ),
     Option("epochs", "Passes over the training images.", metavar="N", default=UNSET),
     Option("batch_size", "Images a step.", metavar="N", default=UNSET),

@@ -99,7 +99,7 @@ COMMAND = Command(
         "edgeclf tune photos --trials 50 --hours 2",
         "edgeclf tune digits --search random --space model=resnet8,cnn",
         "edgeclf tune photos --quick --trials 20",
-        "edgeclf tune photos --max-latency 5 --space image_size=96,128 --space learning_rate=1e-3..1e-2",
+        "edgeclf tune photos --max-latency 5ms --space image_size=96,128 --space learning_rate=1e-3..1e-2",
     ),
     settings=config_record,
     trains=True,

@@ -195,6 +195,14 @@ def parse_unit_bytes(text: str, option: str) -> int:
     return parse_bytes(text, option)
 
 
+def parse_kilobytes(text: str, option: str) -> float:
+    """Parse a size such as `400KB` or `1.5MB` to kilobytes of 1000 bytes; a number alone is kilobytes."""
+    try:
+        return float(text)
+    except ValueError:
+        return parse_bytes(text, option) / 1000
+
+
 def show_bytes(size: int) -> str:
     """Write `size` as `parse_bytes` reads it, in the largest unit that divides it."""
     unit = max((unit for unit, factor in _UNITS.items() if size % factor == 0), key=_UNITS.__getitem__)

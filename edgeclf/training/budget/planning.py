@@ -101,7 +101,7 @@ def find_budget(config: TrainConfig, *, trust_model: bool = False) -> Budget:
     report = config.board if config.board is not None and config.board.endswith(".json") else None
     if report is not None and config.max_latency is None:
         raise InputError(
-            f"--for {report} says how fast a board is; add --max-latency MS, or name one of {', '.join(BOARDS)}"
+            f"--for {report} says how fast a board is; add --max-latency TIME, or name one of {', '.join(BOARDS)}"
         )
     if config.max_latency is not None and report is None and "TF_CONFIG" in os.environ:
         raise InputError(

@@ -51,7 +51,7 @@ class Blocks:
         normalize: bool = True,
         name: str | None = None,
     ) -> Tensor:
-        """Add a convolution, batch normalization and an activation (`relu`, `relu6`, `hard-swish` or None).
+        """Add a convolution, batch normalization and an activation (see `activate`).
 
         The layers are called `NAME_conv` and `NAME_bn` where a name is given.
         """
@@ -111,10 +111,27 @@ class Blocks:
         """Add min(max(x + 3, 0), 6) / 6 (Howard et al., 2019, arXiv:1905.02244, section 5.2)."""
         return self.layers.Rescaling(1 / 6)(self.layers.ReLU(6.0)(self.layers.Rescaling(1.0, 3.0)(x)))
 
+    def squeeze_and_excite(self, x: Tensor, channels: int, squeezed: int, *, hard: bool) -> Tensor:
+        """Scale each channel by what two layers make of the means of all (Hu et al., 2018, arXiv:1709.01507).
+
+        Args:
+            x: `[N, H, W, channels]`.
+            channels: of `x`.
+            squeezed: filters of the first of the two layers.
+            hard: whether the factors come from a hard sigmoid.
+        """
+        layers = self.layers
+        y = layers.GlobalAveragePooling2D(keepdims=True)(x)
+        y = layers.Conv2D(squeezed, 1, activation="relu", kernel_regularizer=self.penalty)(y)
+        y = layers.Conv2D(channels, 1, kernel_regularizer=self.penalty)(y)
+        return layers.Multiply()([x, self.hard_sigmoid(y) if hard else layers.Activation("sigmoid")(y)])
+
     def activate(self, x: Tensor, activation: str | None) -> Tensor:
-        """Add an activation: `relu`, `relu6`, `hard-swish` or None."""
+        """Add an activation: `relu`, `relu6`, `swish` (Ramachandran et al., 2017, arXiv:1710.05941), `hard-swish` or None."""
         if activation is None:
             return x
+        if activation == "swish":
+            return self.layers.Activation("swish")(x)
         if activation == "hard-swish":
             return self.layers.Multiply()([x, self.hard_sigmoid(x)])
         return self.layers.ReLU(6.0)(x) if activation == "relu6" else self.layers.ReLU()(x)

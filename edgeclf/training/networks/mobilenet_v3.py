@@ -67,16 +67,8 @@ def _inverted_residual(x: Tensor, row: _Row, channels: int, filters: int, blocks
     y = blocks.convolution(x, wide, 1, activation=activation) if expand else x
     y = blocks.depthwise(y, stride, activation, kernel)
     if squeeze:
-        y = _squeeze_and_excite(y, wide, blocks)
+        y = blocks.squeeze_and_excite(y, wide, make_divisible(wide / 4), hard=True)
     return blocks.convolution(y, filters, 1, activation=None)
-
-
-def _squeeze_and_excite(x: Tensor, channels: int, blocks: Blocks) -> Tensor:
-    layers = blocks.layers
-    y = layers.GlobalAveragePooling2D(keepdims=True)(x)
-    y = layers.Conv2D(make_divisible(channels / 4), 1, activation="relu", kernel_regularizer=blocks.penalty)(y)
-    y = layers.Conv2D(channels, 1, kernel_regularizer=blocks.penalty)(y)
-    return layers.Multiply()([x, blocks.hard_sigmoid(y)])
 
 
 MOBILENET_V3_SMALL = Network(
