@@ -118,7 +118,7 @@ def test_a_log_whose_reader_left_ends_no_work(tmp_path: Path) -> None:
     assert audited.stdout == "code 2\n"
 
 
-@pytest.mark.parametrize(("code", "loaded", "ended"), [(130, True, ""), (130, False, "ended\n"), (0, True, "ended\n")])
+@pytest.mark.parametrize(("code", "loaded", "ended"), [(130, True, ""), (130, False, ""), (0, True, "ended\n")])
 def test_an_interrupted_call_does_not_wait_for_tensorflows_threads(code: int, loaded: bool, ended: str) -> None:
     """Those that wait for Python while the interpreter ends abort the process, which then has another exit code."""
     program = f"""

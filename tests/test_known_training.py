@@ -53,6 +53,12 @@ def test_photos_that_trained_a_run_are_counted_where_they_were_sorted_anew(tmp_p
     assert 0.5 * images < report.in_training["validation"] < images, "some were test images of the run"
     assert report.models[0].selected_on
     assert any(f"of {images} validation images were seen in training, too" in note for note in report.notes)
+    # a training that starts from the run sees them through its weights
+    (anew / "validation").rename(anew / "test")
+    start = str(tmp_path / "run")
+    begun = edgeclf.train(anew, weights=start, model="cnn", image_size=16, epochs=1, out=tmp_path / "begun")
+    assert 0.5 * images < begun.in_training["test"] < images
+    assert not any("the test split is not" in note for note in begun.notes)
 
 
 def test_a_checkpoint_of_another_network_is_not_called_damaged(tmp_path: Path) -> None:

@@ -32,5 +32,5 @@ def test_a_vision_transformer_starts_at_the_size_that_it_was_trained_at() -> Non
     pretrained = Pretrained(network, "vit.keras")
     made = transfer(pretrained, NetworkSettings(16, 5), images(16)).network
     assert made(np.zeros((1, 16, 16, 3), np.float32)).shape == (1, 5)
-    with pytest.raises(InputError, match="cannot be built for an input of 32 pixels.*use --image-size 16"):
+    with pytest.raises(InputError, match="cannot be built for an input of 32×32 pixels.*use --image-size 16"):
         transfer(pretrained, NetworkSettings(32, 5), images(32))

@@ -43,6 +43,13 @@ def test_a_type_of_input_alone_makes_the_default_formats_that_have_it() -> None:
         defaults("uint9")
 
 
+def test_a_setting_makes_the_default_formats_that_take_it() -> None:
+    for settings in ({"ranges": "mse"}, {"bias_correction": False}, {"float_layers": ("conv*",)}):
+        assert [one.export.format for one in choose_recipes(Asked(settings=settings))] == ["int8"]
+    with pytest.raises(InputError, match="ranges=mse goes with int8 models, got float16"):
+        choose_recipes(Asked(formats=("float16",), settings={"ranges": "mse"}))
+
+
 def test_settings_from_python_are_checked_and_equal_ones_are_one_recipe() -> None:
     assert (
         Recipe((QuantizeAware(FineTuning(distill=1)),)).digest

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import dataclasses
 import io
 import json
 import os
 import runpy
+import shutil
 import signal
 import subprocess
 import sys
@@ -76,9 +78,13 @@ def test_the_run_folder_holds_what_the_contract_lists(digits_run: tuple[Path, Tr
 
 
 @pytest.mark.slow
-def test_a_finished_run_is_reported_again_and_never_changed(digits_run: tuple[Path, TrainReport]) -> None:
+def test_a_finished_run_is_reported_again_and_never_changed(
+    digits_run: tuple[Path, TrainReport], tmp_path: Path
+) -> None:
     folder, report = digits_run
     assert train("digits", QUICK, out=folder, resume=True) == report
+    moved = shutil.copytree(folder, tmp_path / "moved")
+    assert train("digits", QUICK, out=moved, resume=True) == dataclasses.replace(report, run=str(moved))
     with pytest.raises(OutputError, match="holds a run already"):
         train("digits", QUICK, out=folder)
     with pytest.raises(InputError, match="epochs 3, not 9; --resume cannot change it"):

@@ -126,3 +126,20 @@ def test_objects_are_listed_where_there_are_no_photos(tmp_path: Path) -> None:
 def test_two_views_that_are_the_same_teach_nothing(settings: dict[str, object]) -> None:
     with pytest.raises(InputError, match="barlow-twins compares two changed views of an image"):
         PretrainConfig(method="barlow-twins", **settings)  # type: ignore[arg-type]
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("inside", ["", "all/"])
+def test_a_folder_without_classes_calibrates(tmp_path: Path, inside: str) -> None:
+    pytest.importorskip("tensorflow")
+    import colored_squares
+
+    colored_squares.network(colored_squares.dataset()).save(tmp_path / "net.keras")
+    for number in range(12):
+        write(tmp_path / "photos" / inside / f"{number}.png", photo(number))
+    given = {"data": tmp_path / "photos", "out": tmp_path / "made", "calibration": 8}
+    with pytest.raises(DataError, match="expected"):
+        colored_squares.compress(tmp_path / "net.keras", "int8", **given)
+    (model,) = colored_squares.compress(tmp_path / "net.keras", "int8", unlabelled=True, **given).models
+    assert model.top1 is None
+    assert Path(model.path).is_file()

@@ -89,7 +89,7 @@ def train(
     """Train a float Keras network into a run folder.
 
     Args:
-        data: a folder, a manifest or a name; None: those of the run that it grows from, else the embedded `digits`.
+        data: a folder, a manifest or a name; None: those of the run that goes on or is grown from, else `digits`.
         config: how; what it leaves open is chosen by the data and the machine.
         out: the run folder; None: `runs/NAME`.
         resume: start where there is nothing, continue where there is a checkpoint, report where the run is finished.
@@ -123,7 +123,7 @@ def train(
         # Misspelt names are reported before the seconds that an import of TensorFlow takes.
         if config.model is not None:
             find_network(config.model)
-        source = choose_source(config, trust_model=trust_model) if data is None else data
+        source = choose_source(config, out if resume else None, trust_model=trust_model) if data is None else data
         listing = list_source(source, progress)
         check_classes(listing)
         plan = TrainPlan(

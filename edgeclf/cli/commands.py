@@ -29,7 +29,13 @@ def _show_version(asked: bool) -> None:
 Json = Annotated[bool, typer.Option("--json", help="Print one JSON document on stdout.", rich_help_panel=_PANEL)]
 Quiet = Annotated[bool, typer.Option("--quiet", "-q", help="No progress on stderr.", rich_help_panel=_PANEL)]
 Verbose = Annotated[
-    bool, typer.Option("--verbose", "-v", help="Let the libraries' own log lines through, and show more detail where there is more.", rich_help_panel=_PANEL)
+    bool,
+    typer.Option(
+        "--verbose",
+        "-v",
+        help="Let the libraries' own log lines through, and show more detail where there is more.",
+        rich_help_panel=_PANEL,
+    ),
 ]
 Debug = Annotated[bool, typer.Option("--debug", help="Show tracebacks.", rich_help_panel=_PANEL)]
 Version = Annotated[

@@ -180,7 +180,13 @@ BUDGET_OPTIONS = tuple(
     for option in (
         Option("max_drop", "Points of top-1 that may be lost against the float network.", metavar="POINTS", type=float),
         Option("max_size", "Largest file, such as 100KB.", metavar="SIZE", type=str, parse=parse_unit_bytes),
-        Option("max_latency", "Longest median time of a prediction on one thread, such as 5ms.", metavar="TIME", type=str, parse=parse_milliseconds),
+        Option(
+            "max_latency",
+            "Longest median time of a prediction on one thread, such as 5ms.",
+            metavar="TIME",
+            type=str,
+            parse=parse_milliseconds,
+        ),
         Option("board", "Estimate times from a report of edgeclf bench on the device.", metavar="FILE", type=str),
         Option("trials", "Recipes tried beyond the known ones. Default: 10.", metavar="N", type=int),
         Option("hours", "Begin no other recipe after so many hours.", metavar="H", type=float),

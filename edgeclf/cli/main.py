@@ -192,8 +192,9 @@ def run_process() -> NoReturn:
     code = main()
     for number in (signal.SIGINT, signal.SIGTERM):
         signal.signal(number, signal.SIG_IGN)
-    if code == INTERRUPTED and "tensorflow" in sys.modules:
-        # TensorFlow's threads that wait for Python would abort the process while the interpreter ends: the end, now
+    if code == INTERRUPTED:
+        # The interpreter would wait for threads that read photos, and those of TensorFlow that wait for Python would
+        # abort the process while it ends: the end, now.
         sys.stderr.flush()
         os._exit(code)
     sys.exit(code)

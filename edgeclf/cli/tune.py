@@ -103,5 +103,5 @@ COMMAND = Command(
     ),
     settings=config_record,
     trains=True,
-    interrupted="interrupted; finished trials are kept: the same command goes on",
+    interrupted="interrupted; finished trials are kept: the same command, without --overwrite, goes on",
 )

@@ -66,7 +66,7 @@ def choose_recipes(asked: Asked) -> tuple[Recipe, ...]:
             raise InputError(f"a recipe cannot be combined with {beside}; write it into the recipe, such as qat-int8")
         recipes = _named(asked.recipes)
     else:
-        formats = tuple(dict.fromkeys(asked.formats)) or (SPECIAL_FORMATS if named else _default_formats(asked.io))
+        formats = tuple(dict.fromkeys(asked.formats)) or (SPECIAL_FORMATS if named else _default_formats(asked))
         steps = tuple(step.from_option(named[kind]) for kind, step in STEPS.items() if kind in named)
         recipes = tuple(Recipe(steps, parse_recipe(name).export) for name in formats)
     settings = dict(asked.settings)
@@ -211,12 +211,12 @@ def _leaves(record: type[Any], inside: tuple[str, ...] = ()) -> Iterator[tuple[t
             yield (*inside, field.name), hint
 
 
-def _default_formats(io: str) -> tuple[str, ...]:
-    """List those of `DEFAULT_FORMATS` that have input and output of type `io`."""
-    found = []
+def _default_formats(asked: Asked) -> tuple[str, ...]:
+    """List those of `DEFAULT_FORMATS` that take the settings, the type of input and output among them."""
+    found, settings = [], {**asked.settings, "io": asked.io}
     for name in DEFAULT_FORMATS:
         with contextlib.suppress(InputError):
-            with_settings(parse_recipe(name), {"io": io})
+            with_settings(parse_recipe(name), settings)
             found.append(name)
-    # where none has it, the first one raises the error that names what is known
+    # where none takes them, the first one raises the error that names what is known
     return tuple(found) or DEFAULT_FORMATS[:1]

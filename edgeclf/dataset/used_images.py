@@ -72,15 +72,18 @@ def read_used(runs: Iterable[RunFolder | None]) -> tuple[dict[str, frozenset[str
     Runs of earlier versions did not record it: the split of the same photos decides.
 
     Returns:
-        contents by split, and a note on each record that cannot be read.
+        contents by split, and a note on each record that cannot be read, or run that is gone.
     """
     used, notes = dict[str, frozenset[str]](), list[str]()
     for run in dict.fromkeys(filter(None, runs)):
         try:
-            known = read_history(run).known
+            history = read_history(run)
         except InputError as error:
             notes.append(f"which images {run.path.name} was trained on is not known: {error}")
             continue
+        known = history.known
+        if remark := history.describe_missing(run.path.name):
+            notes.append(remark)
         if known is not None:
             used |= {split: used.get(split, frozenset()) | known.of_split(split) for split in USED}
     return used, tuple(notes)
@@ -89,10 +92,13 @@ def read_used(runs: Iterable[RunFolder | None]) -> tuple[dict[str, frozenset[str
 def _find_starts(run: RunFolder) -> Iterator[RunFolder | str]:
     """Find what a run began from: run folders, and the names of those that are gone."""
     config = run.run_json.get("config") or {}
+    located = (run.run_json.get("start") or {}).get("path")
     for name in ("from_run", "weights"):
         start = config.get(name)
         if not isinstance(start, str) or start in ("auto", "none"):
             continue
+        if isinstance(located, str) and Path(located).exists():
+            start = located  # as typed it may lead to another one from here
         if RunFolder.is_one(start):
             yield RunFolder(start)
         elif found := RunFolder.find(Path(start)):

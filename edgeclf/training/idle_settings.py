@@ -64,6 +64,8 @@ def describe_idle(name: str, config: TrainConfig) -> str | None:
         return "without --teacher"
     if name == "teacher_views" and config.augment == "none":
         return "with --augment none, where all views are alike"
+    if name == "teacher_views" and _unaugmented(config):
+        return f"with unaugmented_epochs {config.unaugmented_epochs:g}, where no epoch shows views"
     if name == "momentum" and config.optimizer in ADAPTIVE:
         return f"with the optimizer {config.optimizer}"
     if name in ("l1", "l2") and config.optimizer == "muon" and getattr(config, name):
@@ -71,3 +73,10 @@ def describe_idle(name: str, config: TrainConfig) -> str | None:
     if name == "head_first" and config.head_first and config.weights == "none":
         return "with --weights none, which has no features to fit it on"
     return None
+
+
+def _unaugmented(config: TrainConfig) -> bool:
+    """Return whether no epoch is augmented; where the epochs are not known yet, whether none can be."""
+    if config.epochs is None:
+        return config.unaugmented_epochs == 1
+    return round(config.unaugmented_epochs * config.epochs) >= config.epochs

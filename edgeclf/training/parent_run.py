@@ -11,6 +11,7 @@ from typing import Any
 from edgeclf.artifact.run_folder import RECORD, RunFolder
 from edgeclf.dataset.known_images import KnownImages, read_images
 from edgeclf.errors import InputError
+from edgeclf.image.shape import show_size
 from edgeclf.keras_files.loading import locate_float_file
 from edgeclf.training.config import TrainConfig
 from edgeclf.training.networks import NETWORKS
@@ -81,9 +82,10 @@ class ParentRun:
         if config.progressive:
             raise InputError("progressive is for training from scratch only; leave it out, or train without --from")
         size = self.config.get("image_size")
-        if given["image_size"] not in (None, size) and network is not None and not network.any_size:
+        if given["image_size"] not in (None, size) and size and network is not None and not network.any_size:
             raise InputError(
-                f"the network of {self.folder.path} takes images of {size} pixels only, got {config.image_size}; leave "
+                f"the network of {self.folder.path} takes images of {show_size(size)} pixels only, got "
+                f"{show_size(given['image_size'])}; leave "
                 "--image-size out"
             )
         try:
@@ -139,12 +141,25 @@ def find_parent(config: TrainConfig, *, trust_model: bool = False) -> ParentRun 
     return parent
 
 
-def choose_source(config: TrainConfig, *, trust_model: bool = False) -> str:
-    """Return what is trained on where the user names no data: what the run that `config` grows from had, else `digits`.
+def choose_source(config: TrainConfig, resumed: str | Path | None, *, trust_model: bool = False) -> str:
+    """Return what is trained on where the user names no data: what the run that is resumed, or grown from, has.
+
+    Args:
+        config: of the user.
+        resumed: folder of the run that is to go on; None: a run begins.
+        trust_model: as in `find_parent`.
+
+    Returns:
+        the source of its data; `digits` where there is no such run.
 
     Raises:
-        InputError, ModelError: as `find_parent`.
+        InputError, ModelError: as `find_parent`, or the record cannot be read.
     """
+    if resumed is not None and RunFolder.is_one(resumed):
+        record = RunFolder(resumed).run_json
+        source = (record.get("data") or {}).get("source")
+        if record.get("finished") is not True and isinstance(source, str):  # of a finished one the report is read alone
+            return source
     parent = find_parent(config, trust_model=trust_model)
     if parent is None:
         return "digits"

@@ -26,7 +26,8 @@ from edgeclf.training.checkpoint import read_state
 from edgeclf.training.config import TrainConfig
 from edgeclf.training.defaults import complete
 from edgeclf.training.earlier_run import find_earlier, resume_config
-from edgeclf.training.idle_settings import check_idle, check_quick
+from edgeclf.training.idle_settings import check_idle, check_quick, describe_idle
+from edgeclf.training.kept_sources import check_kept
 from edgeclf.training.networks import NETWORKS, check_network, find_network, has_weights
 from edgeclf.training.parent_run import ParentRun, check_folder, find_parent
 from edgeclf.training.plan import TrainPlan
@@ -56,8 +57,10 @@ class RunPlan:
 
     @property
     def report(self) -> dict[str, Any] | None:
-        """The report of a finished run."""
-        return self.earlier["report"] if self.earlier and self.earlier.get("finished") else None
+        """The report of a finished run, which may have been moved since; None: it is not finished."""
+        if not self.earlier or not self.earlier.get("finished"):
+            return None
+        return {**self.earlier["report"], "run": str(self.folder.path)}
 
     @property
     def start(self) -> dict[str, Any] | None:
@@ -216,13 +219,18 @@ def _log_settings(typed: TrainConfig, config: TrainConfig, reason: str, request:
 def _check_settings(plan: RunPlan, *, trust_model: bool) -> None:
     """Refuse settings that do not fit the network, weights that cannot be loaded, and a teacher that is not there."""
     config = plan.config
+    if plan.earlier is None:
+        check_kept(config, plan.folder.path, RUN_FILES, "run")
+        for name in ("l1", "l2"):  # which --from may have handed on
+            if reason := describe_idle(name, config):
+                raise InputError(
+                    f"{name} {getattr(config, name):g} has no effect {reason}; set it to 0, or change that"
+                )
     if config.teacher is not None:
         check_teacher(config.teacher, plan.folder, resumes=plan.earlier is not None)
     if plan.parent is not None:
         return
     if config.weights not in ("auto", "none"):
-        if plan.earlier is None:
-            _check_own_weights(Path(config.weights), plan.folder.path)
         check_scratch_settings(config)
         if config.width is not None and config.model is None:
             raise InputError(
@@ -243,19 +251,6 @@ def _check_settings(plan: RunPlan, *, trust_model: bool) -> None:
     check_network(chosen.model or "", config.width, chosen.image_size)
     if config.progressive and not network.any_size:
         raise InputError(f"progressive needs a network for images of any size; {chosen.model} is built for one size")
-
-
-def _check_own_weights(weights: Path, folder: Path) -> None:
-    """Refuse to begin a run where the weights that it starts from would be removed first.
-
-    Raises:
-        InputError: they are the folder, or among the files of the run in it.
-    """
-    given, own = weights.resolve(), folder.resolve()
-    if given == own or any(own / name in (given, *given.parents) for name in RUN_FILES):
-        raise InputError(
-            f"--weights {weights} belongs to the run that would be replaced, {folder}; choose another --out"
-        )
 
 
 def _is_finished(folder: RunFolder) -> bool:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import platform
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Any
 
 from edgeclf.artifact.none_class import find_none_classes
@@ -82,6 +83,30 @@ class TrainReport(Record):
     growth: GrowthReport | None = None
 
 
+def check_photos(earlier: Mapping[str, Any] | None, dataset: Dataset, path: Path) -> None:
+    """Refuse to go on with a run on other photos than it began with.
+
+    Args:
+        earlier: the record of the run that is resumed; None: a run begins.
+        dataset: that was loaded.
+        path: of the run folder.
+
+    Raises:
+        DataError: they are others.
+    """
+    if earlier is None:
+        return
+    data = earlier.get("data", {})
+    if data.get("fingerprint") == dataset.fingerprint:
+        return
+    if data.get("source") not in (None, locate(dataset)):
+        raise DataError(
+            f"{path}: the run began with the photos of {data['source']}, and those of {locate(dataset)} are others; "
+            "name its own, or begin another run with another --out"
+        )
+    raise DataError(f"{path}: the photos have changed since the run began; start again with --overwrite")
+
+
 @dataclass(frozen=True)
 class RunRecord:
     """What `run.json` is written from.
@@ -112,7 +137,6 @@ class RunRecord:
             earlier: the record of the run that is resumed, which stays as it is; None: a run begins.
 
         Raises:
-            DataError: the run that is resumed had other photos.
             OutputError: the folder cannot be written.
         """
         if earlier is None:
@@ -120,10 +144,6 @@ class RunRecord:
             write_images(self.folder, self.dataset)
             return
         check_writable(self.folder.path)
-        if earlier.get("data", {}).get("fingerprint") != self.dataset.fingerprint:
-            raise DataError(
-                f"{self.folder.path}: the photos have changed since the run began; start again with --overwrite"
-            )
         self.folder.clear(everything=False)
 
     def finish(self, report: Record) -> None:
@@ -161,7 +181,7 @@ class RunRecord:
             "kernels": name_kernels(),
             "versions": {"python": platform.python_version()} | {name: package_version(name) for name in PACKAGES},
             "report": report.to_dict() if report else None,
-            "start": dict(self.start),
+            "start": {**self.start, "path": _locate_start(self.config)},
             "choice": self.choice.to_dict() if self.choice else None,
         } | ({PRETRAINING: self.config.method} if isinstance(self.config, PretrainConfig) else {})
 
@@ -170,6 +190,13 @@ def locate(dataset: Dataset) -> str:
     """Return what names the data from any folder: an absolute path, or the name of a named set."""
     # a path that is not UTF-8 cannot stand in a record
     return dataset.root if dataset.root and is_utf8(dataset.root) else dataset.source
+
+
+def _locate_start(config: TrainConfig | PretrainConfig) -> str | None:
+    """Return the absolute path of what a run starts from; None: it starts from no file or run."""
+    named = getattr(config, "from_run", None) or config.weights
+    path = str(Path(named).absolute())
+    return path if named not in ("auto", "none") and Path(path).exists() and is_utf8(path) else None
 
 
 def describe_optimism(

@@ -231,8 +231,8 @@ def rebuild(base: tf_keras.Model, settings: NetworkSettings, scaling: Normalizat
         else:
             remedy = f"use --image-size {own[0] if own[0] == own[1] else f'{own[1]}x{own[0]}'}"
         raise InputError(
-            f"the network cannot be built for an input of {settings.image_size} pixels, expected "
-            f"{own[1]}x{own[0]} as it was trained; {remedy}"
+            f"the network cannot be built for an input of {show_size(settings.image_size or 0)} pixels, expected "
+            f"{own[1]}×{own[0]} as it was trained; {remedy}"
         ) from error
 
 

@@ -115,6 +115,8 @@ def _open(work: _Work, folder: Path, identity: str) -> Study:
     }
     if budget.max_latency is not None and budget.board is None:
         asked["processor"] = describe_machine().processor  # times of different ones cannot be compared
+    if not plan.speed:
+        asked["speed"] = False  # with times it is another search, which measures them
     digest = digest_of(asked)[:16]
     work.maker.store.begin(digest)
     name = f"compress-{work.loaded.name}-{digest}"

@@ -31,6 +31,8 @@ from edgeclf.measure.paired_interval import difference_interval
 from edgeclf.measure.statistics import discordant
 from edgeclf.training.run_record import count_in_training
 
+HOURS_ENDED = "--hours ended the search, and recipes are left: the same command goes on with them"
+
 
 @dataclass(frozen=True)
 class Found:
@@ -118,7 +120,8 @@ def _conclude(found: Found, maker: CandidateMaker, began: float) -> SearchReport
         validation_images=None if correct is None else len(correct),
         provable_drop=found.provable_drop,
         latency_from=maker.describe_times(one.candidate for one in judged),
-        notes=found.notes,
+        notes=found.notes if found.ended else (*found.notes, HOURS_ENDED),
+        ended=found.ended,
     )
 
 

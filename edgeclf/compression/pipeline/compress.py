@@ -63,7 +63,7 @@ def compress(plan: CompressPlan, progress: Progress = SILENT, images: Images = N
             for recipe in plan.recipes:
                 models.append(_make(recipe, context, cache, folder, meter))
             sensitivity = measure_source(context) if plan.sensitivity else None
-    except Exception:
+    except BaseException:  # Ctrl-C, too
         folder.give_up()
         raise
     if sensitivity is not None:

@@ -15,9 +15,9 @@ from edgeclf.compression.exporter import known_exporters
 from edgeclf.compression.layer_sensitivity import SENSITIVITY_FILES
 from edgeclf.compression.pipeline.model_folder import check_not_in_the_way, is_unfinished
 from edgeclf.compression.pipeline.plan import CompressPlan
-from edgeclf.compression.pipeline.training_data import Images, choose_data, data_of_the_run
+from edgeclf.compression.pipeline.training_data import Images, choose_data, data_of_the_run, list_images
 from edgeclf.compression.recipe import Recipe
-from edgeclf.dataset import Dataset, list_source, probe
+from edgeclf.dataset import Dataset
 from edgeclf.errors import InputError, ModelError
 from edgeclf.keras_files.loading import check_network_file, locate_network
 from edgeclf.keras_files.tflite_source import TFLITE
@@ -78,9 +78,7 @@ def check_request(plan: CompressPlan, progress: Progress = SILENT) -> Images:
     if images is None or isinstance(images, Dataset):
         return images
     with data_of_the_run(plan.data is None):
-        listing = list_source(images, progress)
-        probe(listing, progress)
-    return listing
+        return list_images(images, progress, unlabelled=plan.unlabelled)
 
 
 @contextlib.contextmanager

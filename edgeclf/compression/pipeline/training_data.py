@@ -11,7 +11,7 @@ from typing import Any
 from edgeclf.artifact.run_folder import RunFolder
 from edgeclf.compression.pipeline.plan import CompressPlan
 from edgeclf.compression.recipe import Recipe
-from edgeclf.dataset import Dataset, Listing, load_dataset
+from edgeclf.dataset import Dataset, Listing, list_source, list_unlabelled, load_dataset, probe
 from edgeclf.dataset.used_images import read_used
 from edgeclf.errors import DataError, InputError
 from edgeclf.keras_files.loading import LoadedNetwork
@@ -58,6 +58,22 @@ def data_of_the_run(own: bool) -> Iterator[None]:
         raise DataError(f"the data of this run: {error}; name other data with --data") from error
 
 
+def list_images(source: str | Path | Listing, progress: Progress, *, unlabelled: bool) -> Listing:
+    """List images, and refuse what cannot be used; with `unlabelled` any folder of photos will do.
+
+    Raises:
+        DataError: the source cannot be listed, or has no images or no classes that can be learned.
+    """
+    try:
+        listing = list_source(source, progress)
+        probe(listing, progress)
+    except DataError:
+        if not unlabelled:
+            raise
+        return list_unlabelled(source, progress)
+    return listing
+
+
 def find_data(loaded: LoadedNetwork, plan: CompressPlan, progress: Progress, images: Images = None) -> Dataset | None:
     """Load the data set named by the caller, else the one that the run was trained on.
 
@@ -83,6 +99,7 @@ def find_data(loaded: LoadedNetwork, plan: CompressPlan, progress: Progress, ima
         settings: dict[str, Any] = {} if seed is None else {"split_seed": int(seed)}
         shape = loaded.network.input.shape
         with data_of_the_run(plan.data is None):
+            chosen = list_images(chosen, progress, unlabelled=plan.unlabelled)
             data = load_dataset(chosen, image_size=shape.size, fit=shape.fit, progress=progress, **settings)
     _check(loaded, data, progress, named=not plan.unlabelled)
     used, doubts = read_used([run_of(loaded)])

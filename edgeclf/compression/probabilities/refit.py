@@ -18,7 +18,7 @@ from edgeclf.artifact.locate import locate_model
 from edgeclf.artifact.model_file import ModelFile
 from edgeclf.artifact.none_class import find_none_classes, none_indices
 from edgeclf.artifact.provenance import Provenance
-from edgeclf.atomic import write_bytes, write_text
+from edgeclf.atomic import check_writable, write_bytes, write_text
 from edgeclf.compression.export.model_writer import replace_probabilities
 from edgeclf.compression.probabilities.fit import UNKNOWN_TRAINING, fit_probabilities
 from edgeclf.compression.probabilities.reading import ModelReader
@@ -97,6 +97,7 @@ def refit(
         raise OutputError(f"{path} would be replaced; name another file with --out, or add --overwrite")
     if path.is_dir() or (path.exists() and not overwrite):
         raise OutputError(f"{path} exists; name another file with --out, or replace it with --overwrite")
+    check_writable(path.parent)
     file = ModelFile.read(place)
     names = own_names(file)[0]
     if file.integrity != "verified" or file.provenance is None:

@@ -106,7 +106,9 @@ class BoardSpeed:
     def source(self) -> str:
         """The board, and how."""
         names = ", ".join(dict.fromkeys(model.name for model in self.models))
-        return f"an estimate: MACs times the time of {names} on {self.cpu} ({self.path})"
+        threads = self.models[0].threads
+        beside = "" if threads == 1 else f" with {threads} threads, which has no times of one"
+        return f"an estimate: MACs times the time of {names} on {self.cpu}{beside} ({self.path})"
 
     def timer(self, progress: Progress) -> Timer:
         """Return a function that scales the most similar model of the report."""

@@ -25,6 +25,7 @@ from edgeclf.json_text import read_json, write_json
 from edgeclf.progress import Progress
 from edgeclf.training.config import SHAPE, TrainConfig
 from edgeclf.training.earlier_run import has_finished_epoch
+from edgeclf.training.kept_sources import check_kept
 from edgeclf.training.plan import TrainPlan, check_continuation
 from edgeclf.training.run_plan import plan_run
 
@@ -135,6 +136,7 @@ def begin_ensemble(plan: EnsemblePlan, progress: Progress) -> EnsemblePlan:
     )
     found = plan_run(request)
     if content and plan.overwrite:
+        check_kept(plan.config, out, _doomed(out, plan), "ensemble")
         # photos that cannot be used are reported before that, too
         shape = found.config.input_shape
         load_dataset(plan.data, image_size=shape.size, fit=shape.fit, progress=progress)
@@ -191,9 +193,13 @@ def _read_record(out: Path) -> EnsembleRecord:
 
 
 def _clear(out: Path, plan: EnsemblePlan) -> None:
-    """Remove the members of an earlier ensemble: those that its record names, and those whose places are needed."""
-    members = _read_record(out).members
-    for name in dict.fromkeys((*members, *(plan.member_path(seed).name for seed in plan.seeds))):
+    """Remove the members of an earlier ensemble."""
+    for name in _doomed(out, plan):
         if RunFolder(out / name, must_exist=False).marks():
             with explained(out / name):
                 shutil.rmtree(out / name)
+
+
+def _doomed(out: Path, plan: EnsemblePlan) -> tuple[str, ...]:
+    """List the members that go: those that an earlier ensemble names, and those whose places are needed."""
+    return tuple(dict.fromkeys((*_read_record(out).members, *(plan.member_path(seed).name for seed in plan.seeds))))

@@ -127,7 +127,7 @@ class Blocks:
         return layers.Multiply()([x, self.hard_sigmoid(y) if hard else layers.Activation("sigmoid")(y)])
 
     def activate(self, x: Tensor, activation: str | None) -> Tensor:
-        """Add an activation: `relu`, `relu6`, `swish` (Ramachandran et al., 2017, arXiv:1710.05941), `hard-swish` or None."""
+        """Add an activation: `relu`, `relu6`, `swish` (Ramachandran et al., 2017), `hard-swish` or None."""
         if activation is None:
             return x
         if activation == "swish":

@@ -33,7 +33,7 @@ def _build_resnet10(x: Tensor, width: float, blocks: Blocks) -> Tensor:
 
 
 def _build_resnet8_swish(x: Tensor, width: float, blocks: Blocks) -> Tensor:
-    """Build one layer at full size, four at half and two at a quarter, with swish, and squeeze-and-excite at the end."""
+    """Build one layer at full size, four at half and two at a quarter, with swish and squeeze-and-excite."""
     for filters, stride in ((16, 1), (32, 2)):
         x = blocks.convolution(x, filters, stride=stride, activation="swish")
     x = _residual_block(x, 32, 1, blocks, "swish")

@@ -19,17 +19,19 @@ from edgeclf.dataset import Listing, probe
 from edgeclf.errors import InputError, OutputError
 from edgeclf.json_text import read_json, write_json
 from edgeclf.records import Record
+from edgeclf.search import Choice
 from edgeclf.search.sampling import check_method
 from edgeclf.search.storage import show_url
 from edgeclf.training.config import TrainConfig
+from edgeclf.training.kept_sources import check_kept
 from edgeclf.training.recorded_predictions import RECORDED
 from edgeclf.training.tuning.report import BEST, JSON_NAME, PAGE_NAME
 from edgeclf.training.tuning.shapes import SearchSpace, kinds_of, list_shapes
 from edgeclf.training.tuning.space import DIMENSIONS, Part, choose_parts
 
 _LATER = {"teacher_views": 1}
-"""Settings that searches of earlier versions do not have, and what they mean there: these go on where nothing else is
-asked for."""
+"""Settings that came after others, and what their absence means: a search that was begun before them goes on where
+nothing else is asked for. Those whose absence means None need no line here."""
 JOURNAL, IDENTITY, TRIALS = "study.journal", "study.json", "trials"
 OWN = (JOURNAL, f"{JOURNAL}.lock", JSON_NAME, PAGE_NAME, BEST, TRIALS, IDENTITY)
 """What a search writes into its folder; the record of what it is goes last."""
@@ -108,7 +110,10 @@ class TunePlan:
 
     def _fixes(self, name: str) -> bool:
         """Return whether the user gave a setting one value."""
-        return name in self.config.list_given(self.named) and name not in self.narrowed
+        part = self.narrowed.get(name)
+        if part is not None:
+            return isinstance(part, Choice) and len(part.values) == 1
+        return name in self.config.list_given(self.named)
 
     def is_here(self, machine: str) -> bool:
         """Return whether the runs of a machine lie in the folder of this one; a search by itself has no other folder.
@@ -213,6 +218,7 @@ class TuneFolder:
                 "choose another --out, or replace it with --overwrite"
             )
         if own is not None and plan.overwrite:
+            check_kept(plan.config, path, OWN, "search")
             self._clear()
         check_writable(path)
         storage = None if plan.search.storage is None else show_url(plan.search.storage)

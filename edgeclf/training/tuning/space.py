@@ -126,7 +126,7 @@ def choose_parts(
         optimizers = _list_optimizers(config, narrowed)
         # of several, one beside which it has an effect is enough
         usable = next((one for one in optimizers if one not in ADAPTIVE), optimizers[0])
-        if reason := describe_idle(name, config.replace(optimizer=usable)):
+        if reason := _describe_idle(name, narrowed[name], config.replace(optimizer=usable)):
             raise InputError(f"--space {name} has no effect {reason}")
     adaptive = _is_adaptive(config, narrowed, kept)
     parts: dict[str, Part] = {}
@@ -139,6 +139,19 @@ def choose_parts(
         if declared:
             parts[dimension.name] = _span(declared)
     return {**parts, **{name: part for name, part in narrowed.items() if name not in SHAPE}}
+
+
+def _describe_idle(name: str, part: Part, config: TrainConfig) -> str | None:
+    """Say beside which other setting none of the values that are searched has an effect; None: one has."""
+    values = part.values if isinstance(part, Choice) else (part.low, part.high)
+    default = getattr(type(config)(), name)
+    # beside its default a setting has no effect in any case
+    reasons = [
+        describe_idle(name, config if name == "optimizer" else config.replace(**{name: value}))
+        for value in values
+        if value != default
+    ]
+    return reasons[0] if reasons and all(reasons) else None
 
 
 def _list_optimizers(config: TrainConfig, narrowed: Mapping[str, Part]) -> tuple[Any, ...]:
