@@ -278,7 +278,7 @@ def make_photos(folder: Path, images: int = 24) -> Path:
         (["--out", "photos"], "holds other files"),
         (["--set", "from_run=x"], "tune trains networks anew"),
         (["--set", "optimizer=muon", "--space", "l2=1e-5..1e-3"], "--space l2 has no effect on kernels whose norms"),
-        (["--weights", "none", "--space", "head_first=0.5,1"], "--space head_first has no effect with --weights none"),
+        (["--weights", "none", "--space", "head_first=true"], "--space head_first has no effect with --weights none"),
     ],
 )
 def test_the_command_refuses_in_one_line_and_writes_nothing(tmp_path: Path, arguments: list[str], words: str) -> None:
