@@ -83,7 +83,8 @@ def run_recipe(network: FloatNetwork, recipe: Recipe, context: RecipeContext, ca
         agreement, agreed, correct = float(correct.mean()), _describe_agreement(correct), None
     top1 = None if correct is None else float(correct.mean())
     split = None if scored is None or top1 is None else scored[0]
-    selected = split == "validation" and (context.selected or recipe.trains)
+    trained = recipe.trains and made.model is not network.model  # what a board carries already stays as it is
+    selected = split == "validation" and (context.selected or trained)
     metrics = _metrics(split, top1, context, selected)
     content, fit = exported.content, fit_exported(exported, outputs, context)
     if exported.is_tflite:
