@@ -304,6 +304,21 @@ def test_overwriting_with_another_calibration_survives_a_kill(
 
 
 @pytest.mark.slow
+def test_ctrl_c_before_anything_is_made_leaves_nothing(
+    source: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    import edgeclf.compression.pipeline.run_recipe as module
+
+    def interrupt(*_: Any, **__: Any) -> Any:
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(module, "package", interrupt)
+    with pytest.raises(KeyboardInterrupt):
+        api.compress(source, recipes="int8", data=colored_squares.dataset(), calibration=20, out=tmp_path / "out")
+    assert not (tmp_path / "out").exists()
+
+
+@pytest.mark.slow
 def test_an_error_in_a_call_leaves_no_note(source: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     import edgeclf.compression.pipeline.run_recipe as module
 

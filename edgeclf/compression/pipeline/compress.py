@@ -46,7 +46,7 @@ def compress(plan: CompressPlan, progress: Progress = SILENT, images: Images = N
     folder = ModelFolder(
         find_folder(plan, loaded.path, loaded.run), loaded.name, request, files, overwrite=plan.overwrite
     )
-    models: list[CompressedModel] = []
+    made: dict[str, CompressedModel] = {}
     notes: tuple[str, ...] = ()
     data: Dataset | None = None
     try:
@@ -60,18 +60,19 @@ def compress(plan: CompressPlan, progress: Progress = SILENT, images: Images = N
             notes = (*(data.list_notes() if data else ()), *context.notes)
             cache = StageCache(describe_inputs(origin, plan, context), folder.stages, folder.unfinished)
             meter = SpeedMeter(context, plan.recipes) if plan.speed else None
-            for recipe in plan.recipes:
-                models.append(_make(recipe, context, cache, folder, meter))
+            for recipe in sorted(plan.recipes, key=lambda one: bool(one.steps)):  # plain ones, which others come beside
+                made[recipe.digest] = _make(recipe, context, cache, folder, meter)
             sensitivity = measure_source(context) if plan.sensitivity else None
-    except BaseException:  # Ctrl-C, too
-        folder.give_up()
+    except BaseException as error:  # Ctrl-C, too
+        folder.give_up(interrupted=not isinstance(error, Exception))
         raise
     if sensitivity is not None:
         sensitivity = write_sensitivity(sensitivity, folder.folder, loaded.name)
     folder.close()
+    models = tuple(made[recipe.digest] for recipe in plan.recipes)
     if any(model.selected_on for model in models):
         notes += (SELECTED,)
-    return CompressReport(tuple(models), notes, count_in_training(data) if data else {}, sensitivity)
+    return CompressReport(models, notes, count_in_training(data) if data else {}, sensitivity)
 
 
 def _make(

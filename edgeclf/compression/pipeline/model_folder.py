@@ -189,9 +189,15 @@ class ModelFolder:
             self.unfinished.rmdir()
             self.stages.rmdir()
 
-    def give_up(self) -> None:
-        """Keep what an error left, so that the same call resumes there; where nothing was made, nothing is kept."""
-        kept = ("*.npz", f"*{_WRITTEN}")  # also of a call that was killed, which this one did not come to
+    def give_up(self, *, interrupted: bool = False) -> None:
+        """Keep what an error left, so that the same call resumes there; where nothing was made, nothing is kept.
+
+        Args:
+            interrupted: by Ctrl-C, behind which the same call keeps the leave to replace what `--overwrite` named.
+        """
+        kept = ["*.npz", f"*{_WRITTEN}"]  # also of a call that was killed, which this one did not come to
+        if interrupted:
+            kept.append(f"*{_REPLACED}")
         if not self._made and not any(path for pattern in kept for path in self.unfinished.glob(pattern)):
             self.close()
             if self._is_new:
