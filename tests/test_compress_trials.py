@@ -80,8 +80,8 @@ def test_looks_are_counted_in_the_order_in_which_trainings_ended() -> None:
 def test_another_question_is_another_study(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(search, "open_study", lambda name, *_, **__: name)
 
-    def name_of(*, named: bool = False, board: Any = None, **limits: Any) -> Any:
-        compress = SimpleNamespace(recipes=(parse_recipe("int8"),), seed=0)
+    def name_of(*, named: bool = False, board: Any = None, speed: bool = True, **limits: Any) -> Any:
+        compress = SimpleNamespace(recipes=(parse_recipe("int8"),), seed=0, speed=speed)
         plan = SimpleNamespace(budget=Budget(**limits), compress=compress, settings={}, fixed=False, named=named)
         work = SimpleNamespace(
             plan=plan,
@@ -98,5 +98,6 @@ def test_another_question_is_another_study(tmp_path: Path, monkeypatch: pytest.M
         name_of(max_drop=1.0, board=[{"macs": 1}]),
         # the same file, written anew
         name_of(max_drop=1.0, board=[{"macs": 2}]),
+        name_of(max_drop=1.0, speed=False),
     ]
-    assert len({same, *others}) == 5
+    assert len({same, *others}) == 6

@@ -208,7 +208,7 @@ def test_what_cannot_be_grown_is_refused_in_one_line(photos: Path, tmp_path: Pat
         ({"l2": 0.1}, "l2 is 0.0 in"),
         ({"progressive": True}, "progressive is for training from scratch only"),
         ({"board": "mcu", "max_size": 50.0}, "--for and --max-size would choose a network, and --from keeps that of"),
-        ({"image_size": 32}, "takes images of 16×16 pixels only, got 32×32; leave --image-size out"),
+        ({"image_size": 32}, "takes images of 16×16 pixels only, got 32×32 pixels; leave --image-size out"),
     ],
 )
 def test_settings_of_another_network_are_refused(tmp_path: Path, changes: dict[str, Any], message: str) -> None:

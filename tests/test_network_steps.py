@@ -30,13 +30,14 @@ from edgeclf.training.networks import NETWORKS, NetworkSettings, vit
 from edgeclf.training.networks.building import build_network
 
 REFUSED_BY_TFMOT = {
+    "resnet8-swish": r"\(Multiply\)",
     "mobilenet-v3-small": r"\(Multiply\)",
     "mobilenet-v3-large": r"\(Multiply\)",
     "efficientnet-v2-b0": r"\(Multiply\)",
     "vit": r"\(LayerNormalization\), attention\w* \(Attention\)",
 }
 """By network, the layers that TFMOT cannot train with rounding in the loop; edgeclf's own rounding takes them."""
-NEW_KINDS = ("inception", "mobilenet-v3-small", "qarepvgg", "vit")
+NEW_KINDS = ("resnet8-swish", "inception", "mobilenet-v3-small", "qarepvgg", "vit")
 """Networks of other layers than those whose conversion other tests look at: `cnn`, `resnet8`, the older mobilenets."""
 
 

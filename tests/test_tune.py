@@ -234,6 +234,28 @@ def test_a_search_that_fixes_a_setting_is_another_than_one_that_searches_it() ->
     assert identity(TrainConfig()) == of_earlier_versions
 
 
+@pytest.mark.parametrize(
+    ("config", "space", "words"),
+    [
+        (TrainConfig(teacher="digits"), ["teacher_views=2..8"], None),
+        (TrainConfig(), ["optimizer=muon,sgd", "l2=1e-5..1e-3"], None),
+        (TrainConfig(), ["optimizer=sgd,muon", "l2=1e-5..1e-3"], None),
+        (TrainConfig(optimizer="muon"), ["l2=0,1e-3"], "on kernels whose norms"),
+        (TrainConfig(), ["temperature=2"], "without --teacher"),
+        (TrainConfig(optimizer="adam"), ["momentum=0.9"], "with the optimizer adam"),
+    ],
+)
+def test_a_part_of_which_no_value_has_an_effect_is_refused(
+    config: TrainConfig, space: list[str], words: str | None
+) -> None:
+    parts = parse_space(parse_pairs(space))
+    if words is None:
+        assert set(parts) <= set(choose_parts(config, parts, ["scratch"]))
+        return
+    with pytest.raises(InputError, match=words):
+        choose_parts(config, parts, ["scratch"])
+
+
 def test_trials_that_change_no_image_let_the_teacher_predict_no_views() -> None:
     from edgeclf.training.tuning.trial import make_config
 
@@ -241,6 +263,7 @@ def test_trials_that_change_no_image_let_the_teacher_predict_no_views() -> None:
     plan = TunePlan(list_source("digits"), config, {}, Search(), Path("unused"))
     assert make_config(plan, {"augment": "none"}, None).teacher_views == 1
     assert make_config(plan, {"augment": "light"}, None).teacher_views == 4
+    assert make_config(plan, {"unaugmented_epochs": 1.0}, None).teacher_views == 1
     assert make_config(plan, {"learning_rate": 0.1}, None).teacher_views == 4
 
 

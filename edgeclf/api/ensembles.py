@@ -59,13 +59,16 @@ def train_ensemble(
     from edgeclf.artifact.folder_lock import lock_folder
     from edgeclf.dataset import check_classes, list_source
     from edgeclf.training.config import TrainConfig
-    from edgeclf.training.ensembles.plan import EnsemblePlan, begin_ensemble, name_ensemble
+    from edgeclf.training.ensembles.plan import EnsemblePlan, begin_ensemble, find_members, name_ensemble
     from edgeclf.training.networks import find_network
+    from edgeclf.training.parent_run import recorded_source
 
     with extras("train"):
         config = (config or TrainConfig()).replace(**settings)
         if config.model is not None:
             find_network(config.model)
+        if data is None and resume and out is not None:
+            data = next(filter(None, map(recorded_source, find_members(Path(out)))), None)
         listing = list_source("digits" if data is None else data, progress)
         check_classes(listing)
         place = name_ensemble(listing, config, members) if out is None else Path(out)

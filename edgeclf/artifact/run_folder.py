@@ -89,6 +89,11 @@ class RunFolder:
                         return folder
         return None
 
+    @classmethod
+    def locate(cls, path: str | Path) -> RunFolder | None:
+        """Return the run that is meant by its folder, or by a network or model in it; None: it is of none."""
+        return cls(Path(path)) if cls.is_one(path) else cls.find(Path(path))
+
     @property
     def run_json(self) -> dict[str, Any]:
         """The content of `run.json`, as read first or written last through this object.

@@ -138,7 +138,10 @@ OPTIONS = (
         help="Class names of a network from elsewhere, one a line in the order of its outputs. Default: labels.txt "
         "beside it, else the sorted classes of the data.",
     ),
-    Option("unlabelled", "Calibrate on photos of other classes than the network's; nothing is scored."),
+    Option(
+        "unlabelled",
+        "Calibrate on photos of other classes than the network's, or without class folders; nothing is scored.",
+    ),
     FIT,
     Option("out", "Where NAME-<recipe>.tflite go. Default: the run's compressed/.", metavar="DIR"),
     Option("trust_model", "Load a file that runs code of its own, such as a Lambda."),

@@ -184,14 +184,13 @@ def main() -> int:
 
 
 def run_process() -> NoReturn:
-    """Run the command line as this process does, and end the process with the exit code.
-
-    From here on a signal changes nothing: all is done and said, and the interpreter, which takes up to a second to end,
-    would print a traceback and leave with another code.
-    """
+    """Run the command line as this process does, and end the process with the exit code."""
     code = main()
-    for number in (signal.SIGINT, signal.SIGTERM):
-        signal.signal(number, signal.SIG_IGN)
+    # A signal changes nothing any more: all is done and said, and the interpreter, which takes up to a second to end,
+    # would print a traceback and leave with another code.
+    for name in ("SIGINT", "SIGTERM", "SIGHUP"):
+        if hasattr(signal, name):
+            signal.signal(getattr(signal, name), signal.SIG_IGN)
     if code == INTERRUPTED:
         # The interpreter would wait for threads that read photos, and those of TensorFlow that wait for Python would
         # abort the process while it ends: the end, now.

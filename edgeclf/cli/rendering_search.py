@@ -66,11 +66,8 @@ def _render_choice(console: Console, report: SearchReport) -> None:
         for text in report.next_points or (_FIRST,):
             line(console, f"Next point, {text}.")
         return
-    line(
-        console,
-        f"Nothing {'' if report.ended else 'yet '}holds {report.budget.text}; what bound: {bound}. The nearest misses:",
-        "bold",
-    )
+    nothing = "Nothing" if report.exhausted else "Nothing yet"
+    line(console, f"{nothing} holds {report.budget.text}; what bound: {bound}. The nearest misses:", "bold")
     for text in report.misses:
         line(console, text, indent="  ")
     written = "was written: it" if report.path else "is not written here: it was made on another machine, and"

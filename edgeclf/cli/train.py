@@ -54,7 +54,8 @@ def _describe_boards() -> str:
 DATA = Option(
     "data",
     "A folder of class folders, one with train/ validation/ test/, a CSV manifest, or a name. "
-    "Default: what the run of --resume or --from had, else digits, which needs no download.",
+    "Default: what the run of --from, or with --resume the unfinished one in --out, had, else digits, which needs no "
+    "download.",
     metavar="DATA",
     complete=complete_data,
     argument=True,

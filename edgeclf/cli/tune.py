@@ -78,8 +78,8 @@ def tune(session: Session, values: dict[str, Any]) -> Outcome:
     """Search for learning rate, augmentation, regularization, network, width and input size.
 
     Each trial is a run folder; the best by validation is FOLDER/best, ready for compress. The first trial has the
-    defaults. The same command goes on after Ctrl-C or a crash. With --for, --max-latency or --max-size only networks
-    that hold it are tried, and the frontier is printed.
+    defaults. The same command, without --overwrite, goes on after Ctrl-C or a crash. With --for, --max-latency or
+    --max-size only networks that hold it are tried, and the frontier is printed.
     """
     from edgeclf.cli.rendering_tune import render_tune
 

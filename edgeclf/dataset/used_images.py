@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from edgeclf.artifact.run_folder import MODEL, RunFolder
 from edgeclf.dataset.known_images import KnownImages, read_images
+from edgeclf.dataset.types import Dataset
 from edgeclf.errors import InputError
 
 USED = ("train", "validation")
@@ -66,6 +67,12 @@ def read_history(run: RunFolder) -> History:
     return History(own, None if own is None else _unite(found), tuple(missing))
 
 
+def add_used(dataset: Dataset, runs: Iterable[RunFolder | None]) -> Dataset:
+    """Return a data set with what runs were trained on, and with notes on what of it is not known."""
+    used, notes = read_used(runs)
+    return replace(dataset, used=used, notes=(*dataset.notes, *notes))
+
+
 def read_used(runs: Iterable[RunFolder | None]) -> tuple[dict[str, frozenset[str]], tuple[str, ...]]:
     """Read what runs were trained on, and what chose their epochs, as `Dataset.used` has it.
 
@@ -92,16 +99,15 @@ def read_used(runs: Iterable[RunFolder | None]) -> tuple[dict[str, frozenset[str
 def _find_starts(run: RunFolder) -> Iterator[RunFolder | str]:
     """Find what a run began from: run folders, and the names of those that are gone."""
     config = run.run_json.get("config") or {}
-    located = (run.run_json.get("start") or {}).get("path")
+    began = run.run_json.get("start")
+    located = began.get("path") if isinstance(began, dict) else None
     for name in ("from_run", "weights"):
         start = config.get(name)
         if not isinstance(start, str) or start in ("auto", "none"):
             continue
         if isinstance(located, str) and Path(located).exists():
             start = located  # as typed it may lead to another one from here
-        if RunFolder.is_one(start):
-            yield RunFolder(start)
-        elif found := RunFolder.find(Path(start)):
+        if found := RunFolder.locate(start):
             yield found
         elif name == "from_run" or _may_be_run(Path(start)):
             yield start

@@ -158,6 +158,11 @@ def show_size(image_size: ImageSize) -> str:
     return f"{width}×{height}"
 
 
+def describe_size(image_size: ImageSize | None) -> str:
+    """Write a size with its unit: `160×96 pixels`, or `any size`."""
+    return "any size" if image_size is None else f"{show_size(image_size)} pixels"
+
+
 def _is_whole(side: Any) -> bool:
     # NumPy's whole numbers have an index, too; true and false do, but are none
     return hasattr(side, "__index__") and not isinstance(side, bool)

@@ -25,7 +25,7 @@ def find_runs(folders: Sequence[Path], models: Sequence[Path]) -> dict[Path, Run
         folders: run folders.
         models: other files; one that lies in a run folder is of that run.
     """
-    found = {path: RunFolder(path) if RunFolder.is_one(path) else RunFolder.find(path) for path in (*folders, *models)}
+    found = {path: RunFolder.locate(path) for path in (*folders, *models)}
     same: dict[Path, RunFolder] = {}
     return {path: run and same.setdefault(run.path.resolve(), run) for path, run in found.items()}
 

@@ -20,7 +20,7 @@ from edgeclf.errors import InputError, ModelError
 from edgeclf.graph.flatten import flatten
 from edgeclf.graph.inner_scaling import freeze_scaling, scales_input
 from edgeclf.graph.private_apis import operands, producer
-from edgeclf.image.shape import STRETCH, show_size
+from edgeclf.image.shape import STRETCH, describe_size
 from edgeclf.keras_files.loading import load_float_model
 from edgeclf.measure.formatting import counted
 from edgeclf.training.growth import JUDGED_SPLITS, GrowthReport, compare_networks, find_growth
@@ -147,8 +147,8 @@ class GrownStart(StartingPoint):
         except ValueError as error:
             _, height, width, _ = self._network.inputs[0].shape
             raise InputError(
-                f"the network of {self.origin} takes images of {show_size((height, width))} pixels only, got "
-                f"{show_size(settings.image_size or 0)}; leave --image-size out"
+                f"the network of {self.origin} takes images of {width}×{height} pixels only, got "
+                f"{describe_size(settings.image_size)}; leave --image-size out"
             ) from error
         freeze_scaling(body)
         return body

@@ -59,7 +59,7 @@ def check_quick(named: frozenset[str]) -> None:
 
 
 def describe_idle(name: str, config: TrainConfig) -> str | None:
-    """Say beside which other setting one has no effect, whatever its value; None: it has one, or that is not known."""
+    """Say beside which other setting one has no effect with its value; None: it has one, or that is not known."""
     if name in ("teacher_weight", "teacher_views", "temperature") and config.teacher is None:
         return "without --teacher"
     if name == "teacher_views" and config.augment == "none":

@@ -4,13 +4,12 @@ from __future__ import annotations
 
 import zlib
 from dataclasses import dataclass, replace
-from pathlib import Path
 
 from edgeclf.artifact.run_folder import RunFolder
 from edgeclf.dataset import load_dataset
 from edgeclf.dataset.splitting import SPLIT_SEED
 from edgeclf.dataset.types import Dataset
-from edgeclf.dataset.used_images import read_used
+from edgeclf.dataset.used_images import add_used
 from edgeclf.errors import InputError
 from edgeclf.measure.formatting import counted
 from edgeclf.training.augmentation import Augmentation, choose_augmentation
@@ -87,7 +86,8 @@ def load_inputs(request: TrainPlan, plan: RunPlan, devices: Devices) -> Training
         shape, progress = config.input_shape, request.progress
         dataset = load_dataset(request.data, image_size=shape.size, fit=shape.fit, split_seed=seed, progress=progress)
         check_photos(plan.earlier, dataset, plan.folder.path)
-        dataset = _add_used(dataset.train_on_views(), plan)
+        weights = RunFolder.locate(plan.config.weights)  # that of --from finds out itself what is new to it
+        dataset = add_used(dataset.train_on_views(), [weights])
         if isinstance(start, GrownStart):
             for line in start.find_growth(dataset).describe():
                 request.progress.info(line)
@@ -104,17 +104,6 @@ def load_inputs(request: TrainPlan, plan: RunPlan, devices: Devices) -> Training
         return TrainingInputs(config, start, dataset, objective, batches, record)
 
     return devices.run_on_all_workers(load)
-
-
-def _add_used(dataset: Dataset, plan: RunPlan) -> Dataset:
-    """Return the data with what the run has used that the weights are of: it may have been trained on test photos.
-
-    What a run has used that is grown from is left out of the comparison instead, and counted there.
-    """
-    weights = plan.config.weights
-    run = None if plan.parent is not None or weights in ("auto", "none") else RunFolder.find(Path(weights))
-    used, notes = read_used([run])
-    return replace(dataset, used=used, notes=(*dataset.notes, *notes))
 
 
 def _check_quick(start: StartingPoint, devices: Devices) -> None:

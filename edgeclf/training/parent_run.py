@@ -82,7 +82,7 @@ class ParentRun:
         if config.progressive:
             raise InputError("progressive is for training from scratch only; leave it out, or train without --from")
         size = self.config.get("image_size")
-        if given["image_size"] not in (None, size) and size and network is not None and not network.any_size:
+        if size and given["image_size"] not in (None, size) and network is not None and not network.any_size:
             raise InputError(
                 f"the network of {self.folder.path} takes images of {show_size(size)} pixels only, got "
                 f"{show_size(given['image_size'])}; leave "
@@ -141,7 +141,7 @@ def find_parent(config: TrainConfig, *, trust_model: bool = False) -> ParentRun 
     return parent
 
 
-def choose_source(config: TrainConfig, resumed: str | Path | None, *, trust_model: bool = False) -> str:
+def choose_source(config: TrainConfig, resumed: str | Path | None = None, *, trust_model: bool = False) -> str:
     """Return what is trained on where the user names no data: what the run that is resumed, or grown from, has.
 
     Args:
@@ -156,9 +156,9 @@ def choose_source(config: TrainConfig, resumed: str | Path | None, *, trust_mode
         InputError, ModelError: as `find_parent`, or the record cannot be read.
     """
     if resumed is not None and RunFolder.is_one(resumed):
-        record = RunFolder(resumed).run_json
-        source = (record.get("data") or {}).get("source")
-        if record.get("finished") is not True and isinstance(source, str):  # of a finished one the report is read alone
+        folder = RunFolder(resumed)
+        source = recorded_source(folder)
+        if folder.run_json.get("finished") is not True and source:  # of a finished one the report alone is read
             return source
     parent = find_parent(config, trust_model=trust_model)
     if parent is None:
@@ -166,6 +166,13 @@ def choose_source(config: TrainConfig, resumed: str | Path | None, *, trust_mode
     if not parent.source:
         raise InputError(f"{parent.folder.path}: did not record its data; name them: edgeclf train DATA --from RUN")
     return parent.source
+
+
+def recorded_source(folder: RunFolder) -> str | None:
+    """Return what a run recorded of where its data lie; None: nothing."""
+    data = folder.run_json.get("data")
+    source = data.get("source") if isinstance(data, dict) else None
+    return source if isinstance(source, str) and source else None
 
 
 def check_folder(parent: ParentRun, folder: RunFolder) -> None:

@@ -200,7 +200,15 @@ def _take_over(plan: RunPlan, given: frozenset[str], *, trust_model: bool) -> Ru
         return plan
     check_folder(parent, plan.folder)
     parent.check_classes(plan.probe.classes, plan.probe.name)
-    config = plan.config if plan.earlier is not None else parent.complete_config(plan.config, given)
+    config = plan.config
+    if plan.earlier is None:
+        config = parent.complete_config(config, given)
+        for name in ("l1", "l2"):
+            if reason := describe_idle(name, config):
+                raise InputError(
+                    f"{parent.folder.path} was trained with {name} {getattr(config, name):g}, which has no effect "
+                    f"{reason}; leave the optimizer out, or train without --from"
+                )
     return dataclasses.replace(plan, config=config, parent=parent)
 
 
@@ -221,11 +229,6 @@ def _check_settings(plan: RunPlan, *, trust_model: bool) -> None:
     config = plan.config
     if plan.earlier is None:
         check_kept(config, plan.folder.path, RUN_FILES, "run")
-        for name in ("l1", "l2"):  # which --from may have handed on
-            if reason := describe_idle(name, config):
-                raise InputError(
-                    f"{name} {getattr(config, name):g} has no effect {reason}; set it to 0, or change that"
-                )
     if config.teacher is not None:
         check_teacher(config.teacher, plan.folder, resumes=plan.earlier is not None)
     if plan.parent is not None:

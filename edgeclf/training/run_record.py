@@ -192,11 +192,13 @@ def locate(dataset: Dataset) -> str:
     return dataset.root if dataset.root and is_utf8(dataset.root) else dataset.source
 
 
-def _locate_start(config: TrainConfig | PretrainConfig) -> str | None:
-    """Return the absolute path of what a run starts from; None: it starts from no file or run."""
-    named = getattr(config, "from_run", None) or config.weights
-    path = str(Path(named).absolute())
-    return path if named not in ("auto", "none") and Path(path).exists() and is_utf8(path) else None
+def _locate_start(config: TrainConfig) -> str | None:
+    """Return the absolute path of what a run starts from, not that of a link; None: it starts from no file or run."""
+    named = config.from_run or config.weights
+    if named in ("auto", "none"):
+        return None
+    path = Path(named).resolve()
+    return str(path) if path.exists() and is_utf8(str(path)) else None
 
 
 def describe_optimism(

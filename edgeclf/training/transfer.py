@@ -18,7 +18,7 @@ from edgeclf.graph.last_maps import POOLING_LAYERS, find_last_maps
 from edgeclf.graph.prepared_network import CHANGING_IMAGES
 from edgeclf.graph.private_apis import operands, producer
 from edgeclf.graph.rewire import rewire
-from edgeclf.image.shape import check_image_size, plain_size, show_size
+from edgeclf.image.shape import check_image_size, describe_size, plain_size, show_size
 from edgeclf.inference.input_range import InputRange
 from edgeclf.inference.range_measurement import CANDIDATES
 from edgeclf.measure.formatting import counted
@@ -231,7 +231,7 @@ def rebuild(base: tf_keras.Model, settings: NetworkSettings, scaling: Normalizat
         else:
             remedy = f"use --image-size {own[0] if own[0] == own[1] else f'{own[1]}x{own[0]}'}"
         raise InputError(
-            f"the network cannot be built for an input of {show_size(settings.image_size or 0)} pixels, expected "
+            f"the network cannot be built for an input of {describe_size(settings.image_size)}, expected "
             f"{own[1]}×{own[0]} as it was trained; {remedy}"
         ) from error
 

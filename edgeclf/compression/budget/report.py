@@ -58,7 +58,7 @@ class SearchReport(Record):
         test: of the written model; None: there is no test split with labels of the network's classes.
         latency_from: what times are from.
         seconds: that the search took, in this process.
-        ended: nothing was left to try, or one holds the budget; else its hours were over before.
+        exhausted: nothing was left to try, or one holds the budget; else its hours were over before.
         notes: what to know of it, a line each.
     """
 
@@ -79,5 +79,5 @@ class SearchReport(Record):
     test: TestResult | None = None
     latency_from: str = ""
     seconds: float = 0.0
-    ended: bool = True
+    exhausted: bool = True
     notes: tuple[str, ...] = ()

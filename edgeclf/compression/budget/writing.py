@@ -104,6 +104,7 @@ def _conclude(found: Found, maker: CandidateMaker, began: float) -> SearchReport
     picked = held or next(iter(nearest), None)
     frontier = find_frontier(judged)
     correct = maker.context.float_correct
+    exhausted = found.ended or held is not None
     return SearchReport(
         budget=budget,
         holds=held is not None,
@@ -120,8 +121,8 @@ def _conclude(found: Found, maker: CandidateMaker, began: float) -> SearchReport
         validation_images=None if correct is None else len(correct),
         provable_drop=found.provable_drop,
         latency_from=maker.describe_times(one.candidate for one in judged),
-        notes=found.notes if found.ended else (*found.notes, HOURS_ENDED),
-        ended=found.ended,
+        notes=found.notes if exhausted else (*found.notes, HOURS_ENDED),
+        exhausted=exhausted,
     )
 
 

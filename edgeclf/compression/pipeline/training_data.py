@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import dataclasses
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
@@ -12,7 +11,7 @@ from edgeclf.artifact.run_folder import RunFolder
 from edgeclf.compression.pipeline.plan import CompressPlan
 from edgeclf.compression.recipe import Recipe
 from edgeclf.dataset import Dataset, Listing, list_source, list_unlabelled, load_dataset, probe
-from edgeclf.dataset.used_images import read_used
+from edgeclf.dataset.used_images import add_used
 from edgeclf.errors import DataError, InputError
 from edgeclf.keras_files.loading import LoadedNetwork
 from edgeclf.progress import Progress
@@ -99,11 +98,20 @@ def find_data(loaded: LoadedNetwork, plan: CompressPlan, progress: Progress, ima
         settings: dict[str, Any] = {} if seed is None else {"split_seed": int(seed)}
         shape = loaded.network.input.shape
         with data_of_the_run(plan.data is None):
-            chosen = list_images(chosen, progress, unlabelled=plan.unlabelled)
-            data = load_dataset(chosen, image_size=shape.size, fit=shape.fit, progress=progress, **settings)
+            if not isinstance(chosen, Listing):
+                chosen = list_images(chosen, progress, unlabelled=plan.unlabelled)
+            data = _load(chosen, plan, image_size=shape.size, fit=shape.fit, progress=progress, **settings)
     _check(loaded, data, progress, named=not plan.unlabelled)
-    used, doubts = read_used([run_of(loaded)])
-    return dataclasses.replace(data, used=used, notes=(*data.notes, *doubts)).train_on_views()
+    return add_used(data, [run_of(loaded)]).train_on_views()
+
+
+def _load(listing: Listing, plan: CompressPlan, **settings: Any) -> Dataset:
+    try:
+        return load_dataset(listing, **settings)
+    except DataError:
+        if not plan.unlabelled or not listing.labelled:
+            raise
+    return load_dataset(list_unlabelled(listing), **settings)  # a class without usable images is none here
 
 
 def run_of(loaded: LoadedNetwork) -> RunFolder | None:

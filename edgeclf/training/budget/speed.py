@@ -107,7 +107,7 @@ class BoardSpeed:
         """The board, and how."""
         names = ", ".join(dict.fromkeys(model.name for model in self.models))
         threads = self.models[0].threads
-        beside = "" if threads == 1 else f" with {threads} threads, which has no times of one"
+        beside = "" if threads == 1 else f" with {threads} threads, since it was measured with no fewer"
         return f"an estimate: MACs times the time of {names} on {self.cpu}{beside} ({self.path})"
 
     def timer(self, progress: Progress) -> Timer:

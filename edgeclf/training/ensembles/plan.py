@@ -6,6 +6,7 @@ import dataclasses
 import os
 import shutil
 import time
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -16,6 +17,7 @@ from edgeclf.artifact.ensemble_folder import (
     EnsembleRecord,
     Stacking,
     check_combine,
+    is_ensemble_folder,
 )
 from edgeclf.artifact.run_folder import RunFolder
 from edgeclf.atomic import check_writable, explained, write_text
@@ -97,6 +99,13 @@ def name_ensemble(data: Listing, config: TrainConfig, members: int) -> Path:
     return Path("runs") / "-".join(filter(None, (config.name or probe(data).name, config.model, f"x{members}")))
 
 
+def find_members(out: Path) -> list[RunFolder]:
+    """List the members of an ensemble that were begun, finished or not, by their names; without one, none."""
+    if not is_ensemble_folder(out):
+        return []
+    return [RunFolder(path) for path in sorted(out.iterdir()) if RunFolder.is_one(path)]
+
+
 def begin_ensemble(plan: EnsemblePlan, progress: Progress) -> EnsemblePlan:
     """Make the folder, or go on in it; nothing of the members is touched without `overwrite`.
 
@@ -136,11 +145,12 @@ def begin_ensemble(plan: EnsemblePlan, progress: Progress) -> EnsemblePlan:
     )
     found = plan_run(request)
     if content and plan.overwrite:
-        check_kept(plan.config, out, _doomed(out, plan), "ensemble")
+        replaced = _list_replaced(out, plan)
+        check_kept(plan.config, out, replaced, "ensemble")
         # photos that cannot be used are reported before that, too
         shape = found.config.input_shape
         load_dataset(plan.data, image_size=shape.size, fit=shape.fit, progress=progress)
-        _clear(out, plan)
+        _clear(out, replaced)
     check_writable(out)
     if not (content and plan.resume):  # what goes on stays what it is until its members are known to fit
         write_record(plan, finished=False)
@@ -192,14 +202,14 @@ def _read_record(out: Path) -> EnsembleRecord:
         raise OutputError(f"{out / RECORD}: {error}; remove the folder yourself, or choose another --out") from error
 
 
-def _clear(out: Path, plan: EnsemblePlan) -> None:
+def _clear(out: Path, members: Sequence[str]) -> None:
     """Remove the members of an earlier ensemble."""
-    for name in _doomed(out, plan):
+    for name in members:
         if RunFolder(out / name, must_exist=False).marks():
             with explained(out / name):
                 shutil.rmtree(out / name)
 
 
-def _doomed(out: Path, plan: EnsemblePlan) -> tuple[str, ...]:
+def _list_replaced(out: Path, plan: EnsemblePlan) -> tuple[str, ...]:
     """List the members that go: those that an earlier ensemble names, and those whose places are needed."""
     return tuple(dict.fromkeys((*_read_record(out).members, *(plan.member_path(seed).name for seed in plan.seeds))))

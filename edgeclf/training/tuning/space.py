@@ -123,10 +123,7 @@ def choose_parts(
             )
         if config.quick and name not in QUICK:
             raise InputError(f"--space {name} has no effect with --quick, which can search {', '.join(QUICK)}")
-        optimizers = _list_optimizers(config, narrowed)
-        # of several, one beside which it has an effect is enough
-        usable = next((one for one in optimizers if one not in ADAPTIVE), optimizers[0])
-        if reason := _describe_idle(name, narrowed[name], config.replace(optimizer=usable)):
+        if reason := _describe_idle_part(name, narrowed[name], config, _list_optimizers(config, narrowed)):
             raise InputError(f"--space {name} has no effect {reason}")
     adaptive = _is_adaptive(config, narrowed, kept)
     parts: dict[str, Part] = {}
@@ -141,17 +138,18 @@ def choose_parts(
     return {**parts, **{name: part for name, part in narrowed.items() if name not in SHAPE}}
 
 
-def _describe_idle(name: str, part: Part, config: TrainConfig) -> str | None:
-    """Say beside which other setting none of the values that are searched has an effect; None: one has."""
+def _describe_idle_part(name: str, part: Part, config: TrainConfig, optimizers: Sequence[Any]) -> str | None:
+    """Say beside which other setting no value that is searched has an effect, with any optimizer; None: one has."""
     values = part.values if isinstance(part, Choice) else (part.low, part.high)
-    default = getattr(type(config)(), name)
-    # beside its default a setting has no effect in any case
+    default, whole = getattr(type(config)(), name), _kind(name) is int
+    # beside its default, which is none, a setting has no effect in any case
+    searched: list[Any] = [int(value) if whole else value for value in values if value != default] or [default]
     reasons = [
-        describe_idle(name, config if name == "optimizer" else config.replace(**{name: value}))
-        for value in values
-        if value != default
+        describe_idle(name, config.replace(**{"optimizer": optimizer, name: value}))
+        for optimizer in optimizers
+        for value in searched
     ]
-    return reasons[0] if reasons and all(reasons) else None
+    return reasons[0] if all(reasons) else None
 
 
 def _list_optimizers(config: TrainConfig, narrowed: Mapping[str, Part]) -> tuple[Any, ...]:

@@ -47,7 +47,7 @@ def make_config(plan: TunePlan, values: Values, shape: Candidate | None) -> Trai
     config = plan.config.replace(**chosen)
     # what has no effect beside the rest of this trial, such as the momentum of Adam
     config = config.replace(**{name: getattr(plan.config, name) for name in chosen if describe_idle(name, config)})
-    if config.augment == "none":
+    if config.teacher is not None and describe_idle("teacher_views", config):
         config = config.replace(teacher_views=1)  # given for all trials, of which this one changes no image
     if shape is None:
         return config
