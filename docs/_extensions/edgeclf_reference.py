@@ -2,7 +2,7 @@
 
 A page holds a comment such as `<!-- edgeclf: commands -->`, a line for those who read it unbuilt, and `<!-- end -->`;
 Markdown comes in their place. What it is made of is what `edgeclf --help` and `import edgeclf` show, so that it cannot
-say anything else.
+say anything else. Short tables stand in the page itself, and are compared.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ import edgeclf
 from edgeclf.cli.main import COMMANDS, app
 from edgeclf.measure.conditions import ENDS, QUANTITIES
 
-_MARK = re.compile(r"^<!-- edgeclf: ([a-z ]+) -->\n.+\n<!-- end -->$", re.MULTILINE)
+_MARK = re.compile(r"^<!-- edgeclf: ([a-z ]+) -->\n((?:.+\n)+)<!-- end -->$", re.MULTILINE)
 _SPECIAL = re.compile(r"([\\`*_{}\[\]<>#|~$])")
 _CODE = re.compile(r"`([^`]+)`|((?<![\w-])--[a-z][a-z0-9-]*)")
 _ARGUMENTS, _OWN, _EVERY = "Arguments", "Options", "Every command"
@@ -249,9 +249,19 @@ PARTS: dict[str, Callable[[], str]] = {
 }
 
 
+STANDS_IN_PAGE = ("quantities", "boards")
+
+
 def fill_in(app: Any, name: str, source: list[str]) -> None:
-    """Put what a page asks for in the place of its comments; an unknown name is an error."""
-    source[0] = _MARK.sub(lambda found: PARTS[found[1]](), source[0])
+    """Put what a page asks for in the place of its comments; an unknown name, or another table there, is an error."""
+
+    def make(found: re.Match[str]) -> str:
+        made = PARTS[found[1]]()
+        if found[1] in STANDS_IN_PAGE and found[2].rstrip("\n") != made:
+            raise ValueError(f"{name}: the table of {found[1]} is not what the code has, which is\n{made}")
+        return made
+
+    source[0] = _MARK.sub(make, source[0])
     if "<!-- edgeclf:" in source[0]:
         raise ValueError(f"{name}: a comment that is to be filled in has no line below it, or no <!-- end -->")
 
