@@ -43,8 +43,6 @@ class Entry:
         config: settings of the training; its `weights` are a file of the folder of starts.
         teacher: what it learns from beside the labels: settings of a network that is trained first, or names of models
             of the zoo with `+` between them; None: nothing.
-        beside: names of models of the zoo that teach beside a teacher that is trained, with `+` between them.
-        teacher_format: of the file that a teacher that is trained predicts with; empty: the float network predicts.
         format: of the file.
         command: what the command that makes it has behind the name.
         credits: of weights that others made.
@@ -54,8 +52,6 @@ class Entry:
     network: str
     config: TrainConfig
     teacher: TrainConfig | str | None = None
-    beside: str = ""
-    teacher_format: str = ""
     format: str = "int8"
     command: str = ""
     credits: str = ""
@@ -96,10 +92,10 @@ ENTRIES = {
     ),
     "cifar10-best": Entry(
         CIFAR10,
-        "A ResNet-10 with narrow first layers (after He et al., 2016)",
+        "A ResNet-8 with swish and squeeze-and-excite (after He et al., 2016; Ramachandran et al., 2017; Hu et al., 2018)",
         TrainConfig(
-            model="resnet10",
-            epochs=90,
+            model="resnet8-swish",
+            epochs=150,
             batch_size=128,
             optimizer="muon",
             label_smoothing=0.0,
@@ -109,17 +105,7 @@ ENTRIES = {
             teacher_views=24,
             temperature=4.0,
         ),
-        teacher=TrainConfig(
-            model="resnet9",
-            epochs=30,
-            batch_size=128,
-            augment="strong",
-            label_smoothing=0.0,
-            unaugmented_epochs=0.0,
-            weight_average=0.999,
-        ),
-        beside="cifar10+cifar10-fast",
-        teacher_format="int8",  # five times as fast
+        teacher="cifar10+cifar10-fast",
         command="--data CIFAR10_JPEG_FOLDER",
     ),
     "clothing": Entry(
@@ -178,17 +164,9 @@ def main() -> None:
     if isinstance(teacher, TrainConfig):
         place = run.with_name(f"{run.name}-teacher")
         taught = train(teacher, place)
-        predicting = place
-        if entry.teacher_format:
-            predicting = place / "compressed" / f"{place.name}-{entry.teacher_format}.tflite"
-            if not predicting.exists():
-                edgeclf.compress(place, recipes=entry.teacher_format, data=data, progress=progress)
-        config = config.replace(teacher="+".join(filter(None, [str(predicting), entry.beside])))
+        config = config.replace(teacher=str(place))
         top1 = percent(taught.metrics["validation"].top1)
-        form = f" in {entry.teacher_format}" if entry.teacher_format else ""
-        teacher = f"a teacher ({taught.model}{form}, {taught.image_size} pixels, {top1} on validation)"
-        if entry.beside:
-            teacher = f"the mean of {teacher} and of {_list(entry.beside)}"
+        teacher = f"a teacher ({taught.model}, {taught.image_size} pixels, {top1} on validation)"
     elif teacher is not None:
         config = config.replace(teacher=teacher)
         teacher = f"the mean of {_list(teacher)}"
