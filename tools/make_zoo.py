@@ -92,7 +92,7 @@ ENTRIES = {
     ),
     "cifar10-best": Entry(
         CIFAR10,
-        "A ResNet-8 with swish and squeeze-and-excite (after He et al., 2016; Ramachandran et al., 2017; Hu et al., 2018)",
+        "A ResNet-8 with swish and squeeze-and-excite (He et al., 2016; Ramachandran et al., 2017; Hu et al., 2018)",
         TrainConfig(
             model="resnet8-swish",
             epochs=150,
