@@ -73,6 +73,11 @@ def add_used(dataset: Dataset, runs: Iterable[RunFolder | None]) -> Dataset:
     return replace(dataset, used=used, notes=(*dataset.notes, *notes))
 
 
+def run_of_weights(weights: str) -> RunFolder | None:
+    """Return the run that `--weights` names, by its folder or a file in it; None: no run, or no weights of a file."""
+    return None if weights in ("auto", "none") else RunFolder.locate(weights)
+
+
 def read_used(runs: Iterable[RunFolder | None]) -> tuple[dict[str, frozenset[str]], tuple[str, ...]]:
     """Read what runs were trained on, and what chose their epochs, as `Dataset.used` has it.
 

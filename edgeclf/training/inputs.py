@@ -5,11 +5,10 @@ from __future__ import annotations
 import zlib
 from dataclasses import dataclass, replace
 
-from edgeclf.artifact.run_folder import RunFolder
 from edgeclf.dataset import load_dataset
 from edgeclf.dataset.splitting import SPLIT_SEED
 from edgeclf.dataset.types import Dataset
-from edgeclf.dataset.used_images import add_used
+from edgeclf.dataset.used_images import add_used, run_of_weights
 from edgeclf.errors import InputError
 from edgeclf.measure.formatting import counted
 from edgeclf.training.augmentation import Augmentation, choose_augmentation
@@ -86,8 +85,8 @@ def load_inputs(request: TrainPlan, plan: RunPlan, devices: Devices) -> Training
         shape, progress = config.input_shape, request.progress
         dataset = load_dataset(request.data, image_size=shape.size, fit=shape.fit, split_seed=seed, progress=progress)
         check_photos(plan.earlier, dataset, plan.folder.path)
-        weights = RunFolder.locate(plan.config.weights)  # that of --from finds out itself what is new to it
-        dataset = add_used(dataset.train_on_views(), [weights])
+        # the run of --from finds out itself what is new to it
+        dataset = add_used(dataset.train_on_views(), [run_of_weights(plan.config.weights)])
         if isinstance(start, GrownStart):
             for line in start.find_growth(dataset).describe():
                 request.progress.info(line)

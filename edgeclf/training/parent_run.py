@@ -11,7 +11,7 @@ from typing import Any
 from edgeclf.artifact.run_folder import RECORD, RunFolder
 from edgeclf.dataset.known_images import KnownImages, read_images
 from edgeclf.errors import InputError
-from edgeclf.image.shape import show_size
+from edgeclf.image.shape import describe_size, show_size
 from edgeclf.keras_files.loading import locate_float_file
 from edgeclf.training.config import TrainConfig
 from edgeclf.training.networks import NETWORKS
@@ -85,7 +85,7 @@ class ParentRun:
         if size and given["image_size"] not in (None, size) and network is not None and not network.any_size:
             raise InputError(
                 f"the network of {self.folder.path} takes images of {show_size(size)} pixels only, got "
-                f"{show_size(given['image_size'])}; leave "
+                f"{describe_size(given['image_size'])}; leave "
                 "--image-size out"
             )
         try:
