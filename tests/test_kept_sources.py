@@ -35,7 +35,6 @@ def write_run(folder: Path, **record: Any) -> Path:
         ({"teacher": "run"}, "--teacher"),
         ({"teacher": "run/compressed/run-int8.tflite"}, "--teacher"),
         ({"teacher": "other+run"}, "--teacher"),
-        ({"from_run": "run"}, "--from"),
     ],
 )
 def test_what_a_training_needs_is_not_replaced(
@@ -97,6 +96,17 @@ def test_a_run_that_goes_on_has_the_photos_that_it_began_with(tmp_path: Path) ->
     assert choose_source(TrainConfig(), None) == "digits"
     done = write_run(tmp_path / "done", data={"source": "/photos"})
     assert choose_source(TrainConfig(), done) == "digits", "its report is read, and no photo"
+
+
+def test_an_ensemble_that_goes_on_has_the_photos_that_it_began_with(tmp_path: Path) -> None:
+    pytest.importorskip("sklearn")
+    import edgeclf
+
+    out = tmp_path / "e"
+    write_run(out / "e-seed0", finished=False, data={"source": str(tmp_path / "gone")})
+    (out / RECORD).write_text(json.dumps({"members": ["e-seed0", "e-seed1"], "class_names": ["a", "b"]}))
+    with pytest.raises(DataError, match="gone"):
+        edgeclf.train_ensemble(members=2, model="cnn", out=out, resume=True)
 
 
 def test_other_photos_are_named_before_anything_is_computed() -> None:

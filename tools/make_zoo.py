@@ -95,6 +95,7 @@ ENTRIES = {
         "A ResNet-8 with swish and squeeze-and-excite (He et al., 2016; Ramachandran et al., 2017; Hu et al., 2018)",
         TrainConfig(
             model="resnet8-swish",
+            mixed_precision=True,
             epochs=150,
             batch_size=128,
             optimizer="muon",

@@ -42,7 +42,8 @@ def tune(
 
         edgeclf.tune("photos", trials=20, space={"image_size": [96, 128], "learning_rate": "1e-3..1e-2"})
 
-    The same call goes on with a search that was stopped or killed. The first trial is the training by the defaults.
+    The same call, without `overwrite`, goes on with a search that was stopped or killed. The first trial is the
+    training by the defaults.
 
     Args:
         data: a folder, a manifest or a name; None: the embedded `digits`.

@@ -6,6 +6,7 @@ from collections.abc import Collection
 
 from edgeclf.errors import InputError
 from edgeclf.training.config import QUICK, TrainConfig
+from edgeclf.training.curriculum import first_unaugmented
 
 FROZEN_SETTINGS = (*QUICK, "weights", "board", "max_latency", "max_size", "seed", "name")
 """Settings that count where nothing but the classifier is trained. Who gives another wants all layers trained."""
@@ -79,4 +80,4 @@ def _unaugmented(config: TrainConfig) -> bool:
     """Return whether no epoch is augmented; where the epochs are not known yet, whether none can be."""
     if config.epochs is None:
         return config.unaugmented_epochs == 1
-    return round(config.unaugmented_epochs * config.epochs) >= config.epochs
+    return first_unaugmented(config.epochs, config.unaugmented_epochs) == 0

@@ -11,7 +11,7 @@ from edgeclf.training.config import TrainConfig
 
 
 def check_kept(config: TrainConfig, folder: Path, names: Collection[str], what: str) -> None:
-    """Refuse to replace something that holds the weights, the teacher or the run that the training needs.
+    """Refuse to replace something that holds the weights or the teacher that the training needs.
 
     Args:
         config: of the training.
@@ -34,8 +34,6 @@ def check_kept(config: TrainConfig, folder: Path, names: Collection[str], what: 
 def _find_sources(config: TrainConfig) -> Iterator[tuple[str, Path]]:
     if config.weights not in ("auto", "none"):
         yield "--weights", Path(config.weights)
-    if config.from_run is not None:
-        yield "--from", Path(config.from_run)
     if config.teacher is None:
         return
     ensemble = find_ensemble(config.teacher)

@@ -3,7 +3,7 @@
 Measured with `tools/benchmarks/training_precision.py`. On two cores of an Intel processor with AMX 1.5 to 2.0 times as
 many images a second for `resnet8`, `resnet20` and `cnn`, but 0.3 to 0.6 times for the mobilenets, whose depthwise
 convolutions are slow in it; XLA made none of them faster there. On two of an AMD processor with AVX-512 BF16 1.2 times
-(`resnet8`), 1.3 (`resnet20`), 1.8 (`resnet9`) and 2.1 (`cnn`), and 0.4 to 1.0 (mobilenets).
+(`resnet8`), 1.3 (`resnet20`), 1.8 (`resnet9`) and 2.1 (`cnn`), 1.0 (`resnet8-swish`), and 0.4 to 1.0 (mobilenets).
 """
 
 from __future__ import annotations

@@ -31,6 +31,7 @@ NETWORKS = (
     ("resnet8", 32, None),
     ("resnet9", 32, 0.5),
     ("resnet8-narrow", 32, None),
+    ("resnet8-swish", 32, None),
     ("resnet10", 32, None),
     ("resnet20", 32, None),
     ("resnet32", 32, None),

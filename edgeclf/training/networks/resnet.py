@@ -78,7 +78,6 @@ RESNET8_SWISH = Network(
     "after He et al., 2016 (arXiv:1512.03385), with swish (Ramachandran et al., 2017, arXiv:1710.05941) and "
     "squeeze-and-excite (Hu et al., 2018, arXiv:1709.01507): about as many weights as ResNet-8, fewer of them at full "
     "size",
-    bfloat16_faster=True,
 )
 RESNET10 = Network(
     _build_resnet10,
