@@ -266,6 +266,23 @@ def test_two_model_files_are_compared_without_tensorflow(
     for pair in (("old", "new"), ("old/model.tflite", "new/model.tflite")):
         found = find_sides(*(str(tmp_path / one) for one in pair))
         assert len({side.name for side in found}) == 2, "tables and notes know them by their names"
+    shutil.copy(next((Path(__file__).parents[1] / "models" / "digits").glob("*.tflite")), tmp_path / "digits.tflite")
+    fitted = edgeclf(
+        tmp_path,
+        "compare",
+        "float.tflite",
+        "digits.tflite",
+        "--data",
+        photos,
+        "--normalize",
+        "raw",
+        "--fit",
+        "pad",
+        "--json",
+        "--quiet",
+    )
+    notes = json.loads(fitted.stdout)["second"]["notes"]
+    assert any(note.startswith("the fit pad was not applied to it: it knows how") for note in notes)
     page = (tmp_path / "page.html").read_text()
     assert "that neither is known to have used in training, in 10 classes</p>" in page
     assert page.count("data:image/png") == min(24, document["flip_counts"]["lost"]) + sum(

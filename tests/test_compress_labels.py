@@ -13,6 +13,7 @@ from color_photos import hues, write_folders
 import edgeclf
 from edgeclf.artifact.model_file import ModelFile
 from edgeclf.errors import DataError, InputError
+from edgeclf.measure.compare_sides import find_sides
 
 pytestmark = pytest.mark.slow
 
@@ -67,6 +68,8 @@ def test_names_given_number_the_data_as_the_network_does(data: Path, tmp_path: P
     assert (report.models[0].float_top1, report.models[0].top1) == (1.0, 1.0)
     assert all(note.startswith("it is not known which images trained the network") for note in report.notes)
     assert (file.metadata.labels, source_of(file)) == (REVERSED, "given")
+    # nobody knows what trained it: the photos in its record chose no more than its ranges
+    assert [side.known_by for side in find_sides(str(file.path), "digits")] == ["assumed", "split rule"]
     (tmp_path / "names.txt").rename(tmp_path / "labels.txt")
     report, file = compress(network, data=data)
     assert (report.models[0].top1, source_of(file)) == (1.0, "beside")

@@ -414,6 +414,12 @@ def test_the_command_prints_findings_and_their_commands(tmp_path: Path) -> None:
     assert "int16-kernels" in shown
     assert "operators on int16" in shown
     assert "    edgeclf compress RUN --int8\n" in shown
+    # in a run folder the file would be in the way of what the command makes
+    (tmp_path / "my run" / "compressed").mkdir(parents=True)
+    (tmp_path / "my run" / "run.json").write_text("{}")
+    of_run = path.rename(tmp_path / "my run" / "compressed" / path.name)
+    (finding,) = document(tmp_path, "inspect", of_run, "--doctor")["findings"]
+    assert finding["command"] == f"edgeclf compress '{tmp_path / 'my run'}' --out NEW --int8"
     sound = dataclasses.replace(DoctorReport.from_dict(report), findings=())
     render_diagnosis(Console(file=screen, width=120), sound, verbose=True)
     assert "Nothing found, without photos (--data)." in screen.getvalue()
@@ -434,7 +440,7 @@ def test_bad_input_is_one_line(tmp_path: Path, photos: Path) -> None:
         package.diagnose(path, fit="pad")
     with pytest.raises(InputError, match="threads must be from 1 to 256, got 300"):
         package.diagnose(path, threads=300)
-    with pytest.raises(ModelError, match="expected a float model, got one whose activations are quantized"):
+    with pytest.raises(ModelError, match="expected a float model, got one that is quantized"):
         package.diagnose(path, data=photos, baseline=path)
     (tmp_path / "empty").mkdir()
     done = edgeclf(tmp_path, "inspect", path, "--doctor", "--data", "empty")

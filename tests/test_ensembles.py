@@ -7,6 +7,7 @@ import json
 import shutil
 import sys
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import cv2
@@ -96,6 +97,19 @@ def test_a_stacking_weighs_members() -> None:
     np.testing.assert_allclose(combine(probabilities, second_alone), [[0.2, 0.8]], atol=1e-6)
     with pytest.raises(InputError, match="2 rows of 6 coefficients"):
         second_alone.check(3, 2)
+
+
+def test_a_recorded_stacking_meets_the_classes_in_its_own_order() -> None:
+    probabilities = np.array([[[0.9, 0.1]], [[0.2, 0.8]]], np.float32)
+    # the first member's `cat` decides, whose column is the second one in the order of the data
+    first_cat = Stacking(((5, 0, 0, 0), (0, 0, 0, 0)), (0.0, 0.0), 10)
+    record = EnsembleRecord(("m-0", "m-1"), ("cat", "dog"), "stack", first_cat)
+    data = SimpleNamespace(class_names=("Dog", "cat"))
+    members = [SimpleNamespace(shape=None)]
+    predictions = ensemble._Predictions(members, lambda shape: data, SILENT, {"test": probabilities})  # type: ignore[arg-type, return-value]
+    found = predictions.stacked("test", record, first_cat)
+    np.testing.assert_allclose(found[:, ::-1], combine(probabilities[:, :, ::-1], first_cat), atol=1e-6)
+    assert found[0].argmax() == 0
 
 
 def make_predictions(images: int = 60) -> tuple[np.ndarray, np.ndarray]:
@@ -247,6 +261,8 @@ def test_files_of_other_programs_take_the_labels_that_are_given(tmp_path: Path) 
     assert named.accuracy.top1 > 0.8 > 0.3 > unnamed.accuracy.top1
     assert not any("names no classes" in note for note in named.notes)
     assert sum("names no classes, so its outputs were taken" in note for note in unnamed.notes) == 2
+    with pytest.raises(DataError, match="--split all measures; take --split test, or --combine average"):
+        edgeclf.bench(both, **{**keywords, "split": "all"}, combine="stack")
     # what is said of the data is said of an ensemble, too
     (tmp_path / "wrapping").mkdir()
     (tmp_path / "photos").rename(tmp_path / "wrapping" / "photos")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 from collections.abc import Callable, Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -16,6 +17,7 @@ from linear_models import Digits, fit, load_digits, write_float_model, write_int
 
 import edgeclf as package
 from edgeclf.artifact.model_file import ModelFile
+from edgeclf.artifact.run_folder import RunFolder
 from edgeclf.dataset import load_dataset
 from edgeclf.errors import InputError, UnknownNameError
 from edgeclf.measure.baseline import BaselineNetwork
@@ -244,6 +246,30 @@ def test_what_will_not_be_measured_is_refused_before_measuring(folder: Path, dig
             run_bench(plan, target=Never())
     with pytest.raises(UnknownNameError):
         run_bench(BenchPlan(models, fail_if=("int9:latency>5",)), target=Never())
+
+
+def test_a_drop_against_the_network_of_another_run_is_refused(folder: Path, digits: Digits, tmp_path: Path) -> None:
+    for name in ("a", "b"):
+        run = RunFolder(tmp_path / name, must_exist=False)
+        run.begin([str(label) for label in range(10)], {})
+        run.keras_path.touch()
+        run.compressed_path.mkdir()
+        shutil.copyfile(folder / "int8.tflite", run.compressed_path / f"{name}-int8.tflite")
+    ridge = BaselineNetwork(Ridge(digits), "ridge", class_count=10)
+    host, photos = HostParts(open_baseline=lambda *_: ridge), str(folder / "photos")
+
+    def hold(*models: str, conditions: tuple[str, ...], baseline: str | None = None) -> BenchReport:
+        named = tuple(str(tmp_path / model) for model in models)
+        return run_bench(BenchPlan(named, data=photos, baseline=baseline, fail_if=conditions), host, target=Timed())
+
+    for other in ("b", "b/compressed/b-int8.tflite"):
+        with pytest.raises(InputError, match="b-int8 is of the run .*b, and .*a/model.keras is the network of another"):
+            hold("a", other, conditions=("drop>1",))
+        report = hold("a", other, conditions=("a-int8:drop>100", "latency>10s"))
+        assert not report.failed_conditions
+        assert any("models of b are compared with" in note for note in report.notes)
+    named = hold("a", "b", conditions=("drop>100",), baseline=str(tmp_path / "a" / "model.keras"))
+    assert len(named.conditions) == 2
 
 
 def test_the_command_exits_with_1_writes_the_report_and_names_what_failed(folder: Path, tmp_path: Path) -> None:

@@ -65,7 +65,9 @@ def test_what_compress_fits_goes_into_the_file_and_can_be_left_out(network: Path
     assert any("--precision has no effect: probabilities are fitted on labelled" in note for note in alone.notes)
 
 
-def test_refit_says_what_speaks_against_its_promise_and_wants_all_classes(network: Path, tmp_path: Path) -> None:
+def test_refit_says_what_speaks_against_its_promise_and_wants_all_classes(
+    network: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     data = dataset()
     (made,) = compress(network, ["int8"], data=data, out=tmp_path / "a").models
     assert made.probabilities is not None
@@ -92,6 +94,10 @@ def test_refit_says_what_speaks_against_its_promise_and_wants_all_classes(networ
     assert record["sha256"] == hashlib.sha256(Path(made.path).read_bytes()).hexdigest()
     assert record["model"]["size_bytes"] == again.size_bytes
     assert FittedProbabilities.from_dict(record["model"]["probabilities"]) == again.probabilities
+    with pytest.raises(OutputError, match="digits is a model of the zoo, which stays as it is"):
+        edgeclf.refit("digits", data, overwrite=True)
+    (tmp_path / "digits").mkdir()  # photos, beside which the name still means the model of the zoo
+    monkeypatch.chdir(tmp_path)
     with pytest.raises(OutputError, match="digits is a model of the zoo, which stays as it is"):
         edgeclf.refit("digits", data, overwrite=True)
 

@@ -53,6 +53,7 @@ def test_no_number_is_written_with_an_exponent() -> None:
     assert formatting.ratio(12_345.6) == "12,346"
     assert formatting.p_value(1e-9) == "< 0.0001"
     assert formatting.p_value(0.0123) == "0.012"
+    assert [formatting.p_value(p) for p in (0.0498, 0.05, 0.0502)] == ["0.0498", "0.0500", "0.0502"]
 
 
 def test_durations() -> None:

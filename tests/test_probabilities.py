@@ -256,6 +256,12 @@ def test_distances_are_those_of_mahalanobis() -> None:
     expected = rest * np.einsum("ncd,de,nce->nc", wide, axes @ np.diag(1 / variances) @ axes.T, wide).min(1)
     assert distances(folded[:50], arrays) == pytest.approx(expected, rel=0.02, abs=2e-4)
     assert describe_features(features[:6], labels[:6], 3) is None, "too few images"
+    wider = describe_features(features, np.where(labels == 2, 3, labels), 4, none=(2,))
+    assert wider is not None
+    assert np.array_equal(wider.centers, arrays.centers), "a class none may have no images"
+    lacking = describe_features(features, np.where(labels == 2, 3, labels), 4)
+    assert lacking is not None
+    assert lacking.centers.shape == (1, 8), "the place of a class is not known"
 
 
 def test_folding_adds_up_with_signs_that_are_the_same_everywhere() -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -11,6 +12,7 @@ from edgeclf.artifact.model_file import ModelFile
 from edgeclf.artifact.normalization import Normalization
 from edgeclf.artifact.onnx_file import OnnxFile
 from edgeclf.artifact.run_folder import RunFolder
+from edgeclf.artifact.tflite_source_editor import list_quantized
 from edgeclf.doctor.examination import Examination
 from edgeclf.doctor.findings import CHECKS, NEEDS
 from edgeclf.doctor.findings.lossy_layer import steps_of
@@ -102,8 +104,8 @@ def find_float_model(given: str | Path, steps: Sequence[Any] = ()) -> ModelFile:
     file = ModelFile.read(locate_model(path))
     if isinstance(file, OnnxFile):
         raise ModelError(f"{path}: expected a float .tflite model, got an ONNX file")
-    if any(len(tensor.scales) for tensor in file.graph.tensors if tensor.data is None):
-        raise ModelError(f"{path}: expected a float model, got one whose activations are quantized")
+    if list_quantized(file.graph):
+        raise ModelError(f"{path}: expected a float model, got one that is quantized")
     return file
 
 
@@ -122,7 +124,7 @@ def _find_float_file(run: Path, steps: Sequence[Any]) -> Path:
             made.setdefault((own == list(steps), kind), model)
     found = next((made[same, name] for same in (True, False) for name in FLOAT_MODELS if (same, name) in made), None)
     if found is None:
-        raise ModelError(f"{run}: no float model in it; run: edgeclf compress {run} --float32")
+        raise ModelError(f"{run}: no float model in it; run: edgeclf compress {shlex.quote(str(run))} --float32")
     return found
 
 

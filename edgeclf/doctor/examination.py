@@ -99,9 +99,10 @@ class Examination:
 
     @property
     def source(self) -> str:
-        """What `compress` and `train` are called with: the run folder that the file lies in, else `RUN`."""
+        """What `compress` is called with: the run folder that the file lies in, and a folder beside it; else `RUN`."""
         folder = None if self.file.path is None else self.file.path.resolve().parent.parent
-        return shlex.quote(str(folder)) if folder is not None and RunFolder.is_one(folder) else "RUN"
+        # in its own folder the file would be in the way of what is made with its name
+        return f"{shlex.quote(str(folder))} --out NEW" if folder is not None and RunFolder.is_one(folder) else "RUN"
 
     @property
     def model(self) -> str:

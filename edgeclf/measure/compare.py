@@ -13,7 +13,7 @@ import numpy as np
 from edgeclf.dataset import SPLIT_SEED, Dataset, Listing, Split, check_classes, list_source, load_dataset
 from edgeclf.dataset.contents import shorten
 from edgeclf.dataset.known_images import choose_unseen
-from edgeclf.errors import DataError
+from edgeclf.errors import DataError, InputError
 from edgeclf.image.shape import InputShape
 from edgeclf.inference.engine import find_engine
 from edgeclf.measure.accuracy import IntArray
@@ -88,7 +88,7 @@ def _list_photos(plan: ComparePlan, sides: Sequence[Side], progress: Progress) -
     for side in recorded:
         try:
             return list_source(side.source, progress)
-        except DataError as error:
+        except InputError as error:  # also where the record is of an earlier version
             missing = error
     raise DataError(f"the photos of {recorded[-1].name} are missing ({missing}); name where they are now with --data")
 

@@ -2,12 +2,10 @@
 
 from __future__ import annotations
 
-import dataclasses
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
-from edgeclf.artifact.input_fit import find_fit_refusal
 from edgeclf.artifact.macs import count_macs, count_parameters
 from edgeclf.artifact.model_file import ModelFile
 from edgeclf.dataset import Dataset, Split
@@ -22,7 +20,7 @@ from edgeclf.measure.compare_sides import Side
 from edgeclf.measure.comparison import ModelPredictions
 from edgeclf.measure.plan import BenchPlan
 from edgeclf.measure.statistics import wilson_interval
-from edgeclf.measure.subjects import DatasetLoader, Subject, open_subjects, split_of
+from edgeclf.measure.subjects import DatasetLoader, Subject, open_subject, split_of
 from edgeclf.progress import Progress
 
 
@@ -76,7 +74,6 @@ def open_side(side: Side, plan: ComparePlan, load: DatasetLoader, host: CompareP
     """Open one of the two, and measure how pixels enter it where its file does not state it.
 
     Raises:
-        InputError: it knows another normalization or fit than the one given.
         ModelError: it is no image classifier.
     """
     request = BenchPlan(
@@ -94,9 +91,7 @@ def open_side(side: Side, plan: ComparePlan, load: DatasetLoader, host: CompareP
         notes = tuple(note.removeprefix("float baseline: ") for note in network.notes)
         shape, count = InputShape(*network.predictor.size, network.fit), network.class_count
         return OpenedSide(side, shape, labels, len(labels) if count is None else count, notes, network)
-    if find_fit_refusal(side.file, plan.fit):
-        request = dataclasses.replace(request, fit=None)
-    (one,) = open_subjects([side.file], request, load, used=True)
+    one = open_subject(side.file, side.name, request, load)
     return OpenedSide(side, one.shape, one.labels, one.class_count, one.notes, one)
 
 

@@ -122,7 +122,10 @@ def _side(name: str, path: Path, kind: Kind, file: ModelFile | None) -> Side:
     run = RunFolder.find(path)
     made = file.provenance if file is not None else None
     data: Mapping[str, Any] = (run.run_json.get("data") or {}) if run is not None else made.data if made else {}
-    source, seed = data.get("source"), data.get("split_seed")
+    source = data.get("source")
+    # the photos that a network from elsewhere was calibrated with say nothing of those that trained it
+    trained_on = run is not None or data.get("class_source") == "run"
+    seed = data.get("split_seed") if trained_on else None
     return Side(
         name=name,
         path=path,

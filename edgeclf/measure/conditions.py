@@ -62,7 +62,7 @@ class Quantity:
         meaning: in words.
         needs_data: it is there only where labelled images were predicted.
         needs_baseline: it is there only where a float baseline predicted them too.
-        has_ends: it has a 95 % interval, whose ends can be asked for.
+        has_ends: it has a 95 % interval, whose ends can be asked for; those of classes hold for all of them at once.
         at_threads: it is measured at each thread count.
     """
 

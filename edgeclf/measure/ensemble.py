@@ -7,10 +7,11 @@ from dataclasses import dataclass, field
 
 import numpy as np
 
-from edgeclf.artifact.ensemble_folder import AVERAGE, STACK, EnsembleSource, Stacking
+from edgeclf.artifact.ensemble_folder import AVERAGE, STACK, EnsembleRecord, EnsembleSource, Stacking
+from edgeclf.dataset import ALL
 from edgeclf.errors import DataError, InputError, MissingExtraError
 from edgeclf.inference.ensemble import Probabilities, combine
-from edgeclf.measure.accuracy import IntArray, takes_order_of_classes
+from edgeclf.measure.accuracy import IntArray, class_indices, takes_order_of_classes
 from edgeclf.measure.baseline import OpenBaseline
 from edgeclf.measure.class_order import describe_assumed_order
 from edgeclf.measure.conditions import OPTION, parse_conditions
@@ -69,6 +70,13 @@ class _Predictions:
 
     def labels(self, split: str) -> IntArray:
         return split_of(self.load(self.members[0].shape), split).labels
+
+    def stacked(self, split: str, record: EnsembleRecord, stacking: Stacking) -> Probabilities:
+        """Combine by the stacking of a record, whose classes may stand in another order: float32[N, C] as `of` has."""
+        found = self.of(split)
+        names = self.load(self.members[0].shape).class_names
+        order = class_indices(record.class_names, len(record.class_names), names)
+        return combine(found[:, :, order], stacking)[:, np.argsort(order)]
 
     def right(self, split: str) -> BoolArray:
         """Return which predictions are right: bool[M, N]."""
@@ -142,13 +150,18 @@ def _stack(
 ) -> tuple[Probabilities, int, str]:
     """Combine by a stacking that was not fitted on what it predicts; returns how many images it was fitted on."""
     recorded = None if source.record is None else source.record.stacking
-    if recorded is not None and split != VALIDATION:
-        stacked = combine(predictions.of(split), recorded)
+    if source.record is not None and recorded is not None and split != VALIDATION:
+        stacked = predictions.stacked(split, source.record, recorded)
         floats = all(member.kind == NETWORK for member in predictions.members)
         remark = f"the recorded stacking was fitted on {recorded.images:,} validation images"
         return stacked, recorded.images, remark + ("" if floats else ", by the float networks")
     if parts is None:
         raise MissingExtraError("--combine stack", "train", "sklearn")
+    if split == ALL:
+        raise DataError(
+            "--combine stack is fitted on the validation images that --split all measures; take --split test, or "
+            "--combine average"
+        )
     if not predictions.has(VALIDATION):
         raise DataError(
             "--combine stack is fitted on validation images, and the data have none; add a folder validation beside "

@@ -19,10 +19,12 @@ from edgeclf.dataset import Dataset
 from edgeclf.errors import MissingExtraError, ModelError
 from edgeclf.image.shape import InputShape
 from edgeclf.inference.classifier import Classifier
+from edgeclf.inference.engine import find_engine
 from edgeclf.inference.ensemble import Probabilities, as_probabilities, check_members
 from edgeclf.inference.predictor import Predictor, check_numbers
 from edgeclf.measure.baseline import OpenBaseline
 from edgeclf.measure.class_order import match_classes
+from edgeclf.measure.latency import fill_input, timed_call
 from edgeclf.measure.plan import BenchPlan
 from edgeclf.measure.subjects import DatasetLoader, choose_labels, open_subject, split_of
 from edgeclf.progress import Progress
@@ -133,7 +135,8 @@ def _open_model(path: Path, name: str, plan: BenchPlan, load: DatasetLoader | No
     fit = None if find_fit_refusal(file, plan.fit) else plan.fit
     labels = choose_labels(file, plan)
     classifier = Classifier(file, runtime=plan.runtime, normalize=found.given, labels=labels, fit=fit, threshold=0)
-    pixels = np.random.default_rng(0).integers(0, 256, (*classifier.size, 3)).astype(np.uint8)
+    session = find_engine(plan.runtime).open(file)
+    fill_input(session)
     notes = tuple(f"{name}: {note}" for note in found.notes)
     return OpenedMember(
         name,
@@ -142,7 +145,7 @@ def _open_model(path: Path, name: str, plan: BenchPlan, load: DatasetLoader | No
         classifier.input_shape,
         classifier,
         functools.partial(classifier.probabilities, tempered=tempered),
-        lambda: classifier.raw(pixels),
+        timed_call(session),
         notes,
     )
 

@@ -73,10 +73,14 @@ def counted(count: int, noun: str, plural: str = "") -> str:
 
 
 def p_value(p: float | None) -> str:
-    """Write a p-value with two significant digits; below a ten-thousandth only that it is below."""
+    """Write a p-value with two significant digits, and more around 0.05; below a ten-thousandth only that it is."""
     if p is None:
         return MISSING
-    return "< 0.0001" if p < 0.0001 else f"{p:.2g}"
+    if p < 0.0001:
+        return "< 0.0001"
+    if 0.0495 < p < 0.0505:  # what is below 0.05 stands beside an interval that excludes zero
+        return f"{p:.4f}"
+    return f"{p:.2g}"
 
 
 def ratio(value: float, digits: int = 3) -> str:
@@ -112,9 +116,10 @@ def duration(seconds: float) -> str:
 
 
 def _rounded(value: float, digits: int = 3) -> str:
-    """Write `value` with `digits` significant digits, zeros at the end included, and never with an exponent."""
+    """Write `value` with `digits` significant digits, zeros at the end included; from 0.0001 on without an exponent."""
     return f"{value:#.{digits}g}".rstrip(".") if value < 10**digits - 0.5 else f"{value:,.0f}"
 
 
 def _billions(count: int) -> str:
-    return f"{count / 1e9:.3g} G"
+    billions = count / 1e9
+    return f"{billions:.3g} G" if billions < 999.5 else f"{billions:,.0f} G"

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from pathlib import Path
 
 import numpy as np
 
@@ -11,6 +12,7 @@ from edgeclf.dataset import Dataset
 from edgeclf.errors import InputError, UnknownNameError
 from edgeclf.measure.conditions import OPTION, QUANTITIES, Condition, ConditionResult
 from edgeclf.measure.report import BenchReport, ClassCost, Comparison, ModelResult
+from edgeclf.measure.sources import find_other_run
 from edgeclf.measure.statistics import Interval
 from edgeclf.measure.subjects import short_names, split_of
 
@@ -39,13 +41,36 @@ def check_conditions(conditions: Sequence[Condition], files: Sequence[ModelFile]
             raise InputError(f"{shown}: {condition.quantity} needs labelled images; name them with --data")
         if quantity.needs_baseline and lack:
             raise InputError(f"{shown}: {condition.quantity} needs a float baseline; {lack}")
-        places = {name: str(file.path or file.name) for name, file in names.items()}
-        concerned = {name: file for name, file in names.items() if _is_about(condition, name, places[name])}
+        concerned = _concerned(condition, names)
         if not concerned:
             raise UnknownNameError(f"model in {OPTION}", condition.model or "", names)
         for name, file in concerned.items() if condition.quantity in ("macs", "parameters") else ():
             if not file.is_tflite:
                 raise InputError(f"{shown}: the {condition.quantity} of {name} are counted in .tflite files alone")
+
+
+def check_own_baseline(conditions: Sequence[Condition], files: Sequence[ModelFile], baseline: Path) -> None:
+    """Refuse conditions on what compression cost a model of one run where the baseline is the network of another.
+
+    Args:
+        conditions: that the report is held against.
+        files: the models.
+        baseline: the network that was taken, since none was named.
+
+    Raises:
+        InputError: a model that a condition is about is of another run.
+    """
+    names = dict(zip(short_names(files), files, strict=True))
+    for condition in conditions:
+        if not QUANTITIES[condition.quantity].needs_baseline:
+            continue
+        for name, file in _concerned(condition, names).items():
+            run = None if file.path is None else find_other_run(file.path, baseline)
+            if run is not None:
+                raise InputError(
+                    f"{OPTION} {condition.text!r}: {name} is of the run {run.path}, and {baseline} is the network of "
+                    "another; measure one run at a time, or name the network with --baseline"
+                )
 
 
 def check_classes_seen(conditions: Sequence[Condition], dataset: Dataset, split: str) -> None:
@@ -81,6 +106,11 @@ def _models(condition: Condition, report: BenchReport) -> Iterator[ModelResult]:
         if _is_about(condition, model.name, model.path) and (timed or model.name not in seen):
             seen.add(model.name)
             yield model
+
+
+def _concerned(condition: Condition, names: Mapping[str, ModelFile]) -> dict[str, ModelFile]:
+    """Return the models, by name, that a condition is about."""
+    return {name: file for name, file in names.items() if _is_about(condition, name, str(file.path or file.name))}
 
 
 def _is_about(condition: Condition, name: str, path: str) -> bool:

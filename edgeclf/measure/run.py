@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import functools
 import os
+import shlex
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
@@ -23,14 +24,14 @@ from edgeclf.measure.baseline import Baseline, OpenBaseline, measure_baseline
 from edgeclf.measure.bench import bench, find_photos, report_without_models
 from edgeclf.measure.conditions import parse_conditions
 from edgeclf.measure.ensemble import EnsembleParts, StackingParts, check_ensemble_plan, measure_ensemble
-from edgeclf.measure.gate import check_conditions, hold_conditions
+from edgeclf.measure.gate import check_conditions, check_own_baseline, hold_conditions
 from edgeclf.measure.machine import describe_machine
 from edgeclf.measure.outputs import Written, find_outputs
 from edgeclf.measure.plan import BenchPlan
 from edgeclf.measure.report import BenchReport, ModelResult
 from edgeclf.measure.report_comparison import check_comparable, compare_reports
 from edgeclf.measure.report_file import load_report, save_report
-from edgeclf.measure.sources import BenchSources, find_sources
+from edgeclf.measure.sources import BenchSources, find_other_run, find_sources
 from edgeclf.measure.subjects import DatasetLoader
 from edgeclf.measure.target import Local, Target
 from edgeclf.measure.tflite_baseline import open_tflite_baseline
@@ -83,6 +84,8 @@ def run_bench(
     outputs = find_outputs(plan, found.run_folders, page=host.write_page is not None)
     files = [ModelFile.read(path) for path in found.models]
     check_conditions(conditions, files, plan.data, _find_lack(plan, found, host))
+    if plan.baseline is None and found.keras_models:
+        check_own_baseline(conditions, files, found.keras_models[0])
     other = None
     if plan.against is not None:
         other = load_report(plan.against)
@@ -185,7 +188,8 @@ def _own_data(plan: BenchPlan, found: BenchSources) -> tuple[str, ...]:
         return ()
     if source not in NAMED and not os.path.exists(source):
         return ()
-    return (f"{run.path.name} was trained on {display(source)}: --data {display(source)} measures its test split",)
+    named = display(source)
+    return (f"{run.path.name} was trained on {named}: --data {shlex.quote(named)} measures its test split",)
 
 
 def _shape(result: ModelResult) -> InputShape:
@@ -218,14 +222,14 @@ def _baseline(
         note = f"float baseline: pictures enter it by the fit {fit}, as they enter {files[0].name}: assumed"
         network = replace(network, notes=(*network.notes, note))
     baseline = measure_baseline(network, dataset=load, split=plan.split, progress=progress)
-    others = () if plan.baseline is not None or load is None else _describe_other_runs(path, found)
+    others = () if plan.baseline is not None or load is None else _describe_other_runs(path, found.models)
     return baseline, (*baseline.notes, *others)
 
 
-def _describe_other_runs(baseline: Path, found: BenchSources) -> tuple[str, ...]:
+def _describe_other_runs(baseline: Path, models: Sequence[Path]) -> tuple[str, ...]:
     """Describe in a line the runs whose models are not compared with their own network; empty: there are none."""
-    own = os.path.realpath(baseline)
-    others = [one.name for one in map(RunFolder, found.run_folders) if os.path.realpath(one.keras_path) != own]
+    runs = [run for run in (find_other_run(model, baseline) for model in models) if run is not None]
+    others = dict.fromkeys(run.name for run in runs)
     if not others:
         return ()
     return (

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import shlex
 from dataclasses import dataclass
 from pathlib import Path
@@ -55,3 +56,9 @@ def find_sources(sources: Paths) -> BenchSources:
             keras_models.append(folder.keras_path)
     unique = {path.resolve(): path for path in models}
     return BenchSources(tuple(unique.values()), tuple(keras_models), tuple(folders))
+
+
+def find_other_run(model: Path, network: Path) -> RunFolder | None:
+    """Return the run that a model is of, where its network is not `network`; None: it is of none, or of that."""
+    run = RunFolder.find(model)
+    return run if run is not None and os.path.realpath(run.keras_path) != os.path.realpath(network) else None

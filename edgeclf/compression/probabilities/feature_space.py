@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import numpy as np
 import numpy.typing as npt
 
@@ -18,7 +20,7 @@ LEAST_IMAGES_A_CLASS = 3
 
 
 def describe_features(
-    features: npt.NDArray[np.float32], labels: npt.NDArray[np.int64], classes: int
+    features: npt.NDArray[np.float32], labels: npt.NDArray[np.int64], classes: int, none: Sequence[int] = ()
 ) -> FeatureArrays | None:
     """Compute class means and the directions of the largest shared variance, as a file keeps them.
 
@@ -26,16 +28,18 @@ def describe_features(
         features: float32[N, D] of training images.
         labels: int64[N].
         classes: number of classes.
+        none: classes that stand for none of the others, which may have no images.
 
     Returns:
         the arrays, rounded to float16; None: there are too few images, or their features do not vary.
     """
-    counts = np.bincount(labels, minlength=classes)
+    present, rows, counts = np.unique(labels, return_inverse=True, return_counts=True)
     folded = fold(features, min(DIMENSIONS, features.shape[1])).astype(np.float64)
     dimensions = folded.shape[1]
-    if classes * dimensions <= MOST_CENTER_VALUES and counts.min() >= LEAST_IMAGES_A_CLASS:
-        centers = np.stack([folded[labels == index].mean(axis=0) for index in range(classes)])
-        offsets = folded - centers[labels]
+    complete = len(present) > 0 and {*present.tolist(), *none} >= set(range(classes))
+    if complete and classes * dimensions <= MOST_CENTER_VALUES and counts.min() >= LEAST_IMAGES_A_CLASS:
+        centers = np.stack([folded[labels == label].mean(axis=0) for label in present])
+        offsets = folded - centers[rows]
     else:
         centers = folded.mean(axis=0, keepdims=True)
         offsets = folded - centers

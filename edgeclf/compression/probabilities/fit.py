@@ -92,7 +92,7 @@ def fit_probabilities(
     far: npt.NDArray[np.float32] | None = None
     if train is not None and inner.features is not None and outputs.features is not None:
         read, known = _read_features(file, reader, train, progress)
-        arrays = describe_features(read, known, outputs.plain.shape[1])
+        arrays = describe_features(read, known, outputs.plain.shape[1], none)
         if arrays is not None:
             far = distances(fold(outputs.features, arrays.centers.shape[1]), arrays)
     wide = None if far is None else np.maximum(far, _LEAST_DISTANCE).astype(np.float64)

@@ -89,7 +89,8 @@ def refit(
         raise InputError(f"precision must be a fraction between 0 and 1, such as 0.95, got {precision:g}")
     place = locate_model(model)
     path = place if out is None else Path(out)
-    if out is None and not Path(model).exists():
+    named = Path(model)
+    if out is None and place != named and not place.is_relative_to(named):  # a folder may have the name of a model
         raise OutputError(
             f"{model} is a model of the zoo, which stays as it is; name a file for the new one with --out"
         )
@@ -124,7 +125,8 @@ def refit(
         raise DataError(f"{file.name}: {fit_.note}")
     correct = int((outputs.plain.argmax(axis=1) == labels).sum())
     notes = _doubts(file.provenance, data, (correct, len(outputs.plain)))
-    fitted = dataclasses.replace(fit_.fitted, notes=(*fit_.fitted.notes, *notes))
+    unfitted = (fit_.note,) if fit_.note else ()
+    fitted = dataclasses.replace(fit_.fitted, notes=(*fit_.fitted.notes, *unfitted, *notes))
     content = replace_probabilities(file, fitted, fit_.arrays, names)
     write_bytes(path, content)
     _update_record(path, file.content, content, fitted)
