@@ -252,7 +252,7 @@ def test_a_plan_survives_json_and_refuses_what_cannot_be() -> None:
     )
     assert BenchPlan.from_json(plan.to_json()) == plan
     for settings, message in (
-        ({"threads": (0,)}, "threads must be at least 1, got 0"),
+        ({"threads": (0,)}, "threads must be from 1 to 256, got 0"),
         ({"runs": 0}, "runs must be at least 1, got 0"),
         ({"sustain": -1.0}, "sustain must be above 0 minutes, got -1"),
     ):

@@ -285,8 +285,9 @@ def test_a_session_names_what_it_expects() -> None:
 def test_unknown_runtimes_and_thread_counts_are_refused() -> None:
     with pytest.raises(UnknownNameError, match="unknown runtime 'lite-rt'; did you mean 'litert'"):
         _open(_file("uint8"), runtime="lite-rt")
-    with pytest.raises(InputError, match="threads must be at least 1, got 0"):
-        _open(_file("uint8"), threads=0)
+    for count in (0, 257, 99_999_999_999):
+        with pytest.raises(InputError, match=f"threads must be from 1 to 256, got {count}"):
+            _open(_file("uint8"), threads=count)
 
 
 def test_a_runtime_that_is_not_there_comes_with_its_install_command(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -15,6 +15,8 @@ import tflite_models
 from typer.testing import CliRunner
 
 import edgeclf
+from edgeclf.artifact.locate import locate_model
+from edgeclf.artifact.model_file import ModelFile
 from edgeclf.cli.main import app
 from edgeclf.errors import ImageError
 from edgeclf.image.download import download_image, is_address
@@ -102,6 +104,24 @@ def test_each_is_downloaded_once_although_the_input_range_is_measured_first(
     assert f"downloading {address}/3.png" in result.stderr
     assert f"{address}/missing: the server returns 404" in result.stderr
     assert "\x1b" not in result.stderr
+
+
+def test_explain_downloads_each_once_and_says_so(
+    address: str, server: http.server.ThreadingHTTPServer, tmp_path: Path
+) -> None:
+    pytest.importorskip("flatbuffers")
+    from edgeclf.artifact.graph_cuts import GraphCutter
+
+    file = ModelFile.read(locate_model("digits"))
+    model = tmp_path / "bare.tflite"  # whose input range is measured on the photos
+    model.write_bytes(GraphCutter(file.content).cut(range(len(file.graph.operators))).content)
+    before = len(server.agents)
+    photos = [f"{address}/3.png", f"{address}/missing"]
+    result = CliRunner().invoke(app, ["explain", str(model), *photos, "--out", str(tmp_path / "why")])
+    assert result.exit_code == 0, result.stderr
+    assert len(server.agents) - before == 2
+    assert [f"downloading {photo}" in result.stderr for photo in photos] == [True, True]
+    assert f"{address}/missing: the server returns 404" in result.stderr
 
 
 @pytest.mark.parametrize(

@@ -3,6 +3,11 @@
 from __future__ import annotations
 
 import dataclasses
+import json
+import os
+import shutil
+import subprocess
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -191,6 +196,66 @@ def test_explain_refuses_before_it_writes(photos: Path, tmp_path: Path) -> None:
     assert (done.exit_code, done.stderr.count("\n"), out.exists()) == (2, 1, False)
 
 
+def test_the_page_of_explain_needs_no_package_that_draws(photos: Path, tmp_path: Path) -> None:
+    pytest.importorskip("jinja2")
+    program = (
+        "import sys\n"
+        "sys.modules['matplotlib'] = None\n"
+        "from edgeclf import api\n"
+        "print(api.explain('digits', sys.argv[1], out=sys.argv[2]).page)\n"
+    )
+    out = tmp_path / "why"
+    environment = {**os.environ, "PYTHONPATH": str(Path(__file__).resolve().parents[1])}
+    done = subprocess.run(
+        [sys.executable, "-c", program, photos, out], env=environment, capture_output=True, text=True, check=False
+    )
+    assert done.stdout == f"{out / 'index.html'}\n", done.stderr
+
+
+def test_an_empty_text_is_neither_a_model_nor_a_folder(
+    photos: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    shutil.copy(locate_model("digits"), tmp_path)
+    monkeypatch.chdir(tmp_path)
+    with pytest.raises(ModelError, match="expected the name or path of a model, got nothing"):
+        api.explain("", photos)
+    with pytest.raises(InputError, match=r"expected the path of a folder \(--out\), got an empty text"):
+        api.explain("digits", photos, out="", overwrite=True)
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["digits-int8.tflite", "photos"]
+
+
+def test_options_that_a_model_has_no_use_for_are_refused(photos: Path, tmp_path: Path) -> None:
+    out = tmp_path / "why"
+    refused = r"^\S+: has no float network, and --trust-model is for these; leave it out$"
+    with pytest.raises(InputError, match=refused):
+        api.explain("digits", photos, out=out, trust_model=True)
+    run = make_run(tmp_path, fit="stretch")
+    for path in (run, run / "model.keras"):
+        for option in ({"runtime": "tflite-runtime"}, {"threads": 2}):
+            with pytest.raises(InputError, match=r"^\S+: has no model file, and --runtime and --threads are for these"):
+                api.explain(path, photos, out=out, **option)
+    assert not out.exists()
+
+
+def test_another_fit_than_that_of_the_run_is_refused(photos: Path, tmp_path: Path) -> None:
+    pytest.importorskip("tensorflow")
+    run = make_run(tmp_path, fit="crop")
+    for path in (run, run / "model.keras"):
+        with pytest.raises(InputError, match="the run was trained with the fit crop, got pad; leave --fit out"):
+            api.explain(path, photos, out=tmp_path / "why", fit="pad")
+        with pytest.raises(UnknownNameError, match="'nonsense'"):
+            api.explain(path, photos, out=tmp_path / "why", fit="nonsense")
+
+
+def make_run(folder: Path, fit: str) -> Path:
+    """A run folder whose network is an empty file."""
+    run = folder / "run"
+    run.mkdir()
+    (run / "run.json").write_text(json.dumps({"name": "run", "data": {"class_names": ["a"]}, "config": {"fit": fit}}))
+    (run / "model.keras").touch()
+    return run
+
+
 @pytest.mark.slow
 def test_grad_cam_is_the_class_activation_map_of_a_pooled_network(tmp_path: Path) -> None:
     tf_keras = pytest.importorskip("tf_keras")
@@ -222,7 +287,10 @@ def test_grad_cam_is_the_class_activation_map_of_a_pooled_network(tmp_path: Path
     tf_keras.Model(inputs, layers.Dense(4, activation="sigmoid")(layers.GlobalAveragePooling2D()(maps))).save(
         tmp_path / "independent.keras"
     )
-    explainer = NetworkExplainer(tmp_path / "independent.keras")
+    with pytest.raises(UnknownNameError, match="'nonsense'"):
+        NetworkExplainer(tmp_path / "independent.keras", fit="nonsense")
+    explainer = NetworkExplainer(tmp_path / "independent.keras", fit="crop")
+    assert explainer.input_shape.fit == "crop"
     independent = tf_keras.models.load_model(tmp_path / "independent.keras")(image[None].astype(np.float32))[0]
     np.testing.assert_allclose(explainer.explain(image, None)[0], independent, atol=1e-6)
     flat = tf_keras.Model(inputs, layers.Softmax()(layers.Dense(4)(layers.Flatten()(maps))))

@@ -33,7 +33,7 @@ from edgeclf.artifact.metadata import BUFFER_NAME as METADATA
 from edgeclf.artifact.metadata_writer import append_labels, metadata_buffer
 from edgeclf.artifact.model_file import ModelFile
 from edgeclf.artifact.normalization import RAW
-from edgeclf.artifact.provenance import BUFFER_NAME, EMPTY_SEAL, seal
+from edgeclf.artifact.provenance import BUFFER_NAME, EMPTY_SEAL, LARGEST, read_provenance, seal
 from edgeclf.artifact.run_folder import RunFolder
 from edgeclf.artifact.tflite import OperatorInfo, TensorInfo, TfliteModel, parse
 from edgeclf.artifact.tflite_editor import TfliteEditor
@@ -494,6 +494,13 @@ def test_bytes_that_many_tensors_share_are_not_counted_again_and_again() -> None
     rows = inspect_file(ModelFile(content, "shared.tflite")).tensors
     assert len(rows) == 400
     assert sum(row["sparsity"] is not None for row in rows) == 8
+
+
+def test_a_provenance_of_many_megabytes_is_refused_before_it_is_parsed() -> None:
+    allowed, larger = (b'{"more": "' + b"x" * (LARGEST + more) + b'"}' for more in (-1000, 0))
+    assert read_provenance(made.sealed_model(provenance=allowed)) is not None
+    with pytest.raises(DamagedModelError, match="its provenance has 17,825,.* bytes, expected at most 17,825,792"):
+        read_provenance(made.sealed_model(provenance=larger))
 
 
 def test_what_is_no_regular_file_is_not_opened(tmp_path: Path) -> None:

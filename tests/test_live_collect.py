@@ -112,6 +112,24 @@ def test_what_the_model_is_unsure_of_is_kept_with_its_scores(tmp_path):
     assert sorted(p.name for p in (tmp_path / "unsorted").iterdir() if p.suffix != ".jpg") == [".lock", INDEX]
 
 
+def test_frames_that_the_model_computes_no_numbers_for_are_not_kept(tmp_path):
+    camera = Camera(tmp_path, rule={"random_fraction": 1.0}, seed=0)
+    camera.show(bgr(1), 0.95)
+    for number in range(2, 5):
+        camera.show(bgr(number), 0.0, label="unknown", others={name: 0.0 for name in LABELS})
+    camera.show(bgr(5), 0.95)
+    camera.close()
+    assert reasons(tmp_path) == ["random", "random"], "nor does the label change between the others"
+    assert Collected(tmp_path, LABELS).labels() == list(LABELS)
+
+
+def test_an_empty_text_is_no_folder(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    with pytest.raises(InputError, match=r"expected the path of a folder \(--collect\), got an empty text"):
+        Collector("", Problems([].append), labels=LABELS)
+    assert not list(tmp_path.iterdir())
+
+
 def test_scores_are_those_of_the_frame_where_the_smoothed_ones_lag_behind(tmp_path):
     camera = Camera(tmp_path)
     camera.show(bgr(1), 0.9)

@@ -113,6 +113,14 @@ def test_every_frame_of_a_file_is_classified_in_order() -> None:
     assert run.states[-1].status == "ended"
 
 
+def test_frames_that_are_read_ahead_when_a_limit_ends_it_are_not_left_out() -> None:
+    script, network = pictures(200), ColorNames(0.05)
+    with Run(lambda: ScriptedSource(script, endless=False), network, every_frame=True, limits=Limits(frames=3)) as run:
+        summary = run.finish()
+    assert script.__length_hint__() < 195, "more frames were read than classified"
+    assert (summary.frames_captured, summary.frames_classified, summary.frames_dropped) == (3, 3, 0)
+
+
 def test_the_first_frame_is_tried_for_from_the_first_attempt_on() -> None:
     script = iter(["open fails", "frame", "frame"])
     capture = Capture(lambda: ScriptedSource(script), retry=dataclasses.replace(QUICK, first=0.2))

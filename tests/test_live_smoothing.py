@@ -58,6 +58,18 @@ def test_a_frame_of_no_numbers_is_unknown_at_any_threshold() -> None:
     assert smoother.update(nothing, 0.2)[0] is None
 
 
+def test_one_glare_does_not_stay_in_the_mean_be_it_the_first_frame() -> None:
+    smoother = Smoother(Smoothing(seconds=0.3))
+    smoother.update(scores(0.9), 0.0, 1e6)
+    assert smoother.novelty == 10
+    smoother.update(scores(0.9), 1.0, 0.5)
+    # by hand: 0.5 and what is left of 9.5 after 1 s
+    assert smoother.novelty == pytest.approx(0.5 + 9.5 * math.exp(-1 / 0.3))
+    each = Smoother(Smoothing(seconds=0))
+    each.update(scores(0.9), 0.0, 1e6)
+    assert each.novelty == 1e6
+
+
 def test_below_the_threshold_the_scene_is_unknown() -> None:
     smoother = Smoother(Smoothing(seconds=0, threshold=0.7))
     named, probability = smoother.update(scores(0.6), 0.0)

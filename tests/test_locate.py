@@ -8,7 +8,8 @@ from pathlib import Path
 import pytest
 import tflite_models
 
-from edgeclf.artifact import locate
+from edgeclf.artifact import zoo
+from edgeclf.artifact.ensemble_folder import find_ensemble
 from edgeclf.artifact.locate import choose_model, list_zoo, locate_model
 from edgeclf.artifact.run_folder import RunFolder
 from edgeclf.errors import InputError, ModelError, UnknownNameError
@@ -65,24 +66,48 @@ def test_broken_run_folders_are_refused(run_folder: Path, tmp_path: Path) -> Non
 
 def test_a_missing_file_and_an_unknown_name_differ(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     package = tmp_path / "checkout" / "edgeclf" / "artifact"
-    zoo = tmp_path / "checkout" / "models" / "cifar10"
-    zoo.mkdir(parents=True)
-    (zoo / "cifar10-int8.tflite").write_bytes(tflite_models.bare("uint8"))
-    monkeypatch.setattr(locate, "__file__", str(package / "locate.py"))
+    folder = tmp_path / "checkout" / "models" / "cifar10"
+    folder.mkdir(parents=True)
+    (folder / "cifar10-int8.tflite").write_bytes(tflite_models.bare("uint8"))
+    monkeypatch.setattr(zoo, "__file__", str(package / "zoo.py"))
     assert list_zoo() == ["cifar10"]
-    assert locate_model("cifar10") == zoo / "cifar10-int8.tflite"
+    assert locate_model("cifar10") == folder / "cifar10-int8.tflite"
     with pytest.raises(UnknownNameError, match="unknown model 'cifar'; did you mean 'cifar10'"):
         locate_model("cifar")
     with pytest.raises(ModelError, match=r"gone/model\.tflite: no such file"):
         locate_model("gone/model.tflite")
 
 
+def test_a_mistyped_path_with_a_plus_sign_is_no_ensemble(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    for name in ("c++", "a+b", "a", "runs/a"):
+        (tmp_path / name).mkdir(parents=True)
+    missing = ["c++/modle.tflite", "a+b/model.tflite", "d+e/model.tflite", "c+.tflite", "c++.tflite", "runs/b+a"]
+    for name in (*missing, *(tmp_path / one for one in missing)):
+        with pytest.raises(ModelError, match=r"^\S+: no such file$"):
+            locate_model(name)
+    for name in ("c++/modle.tflite", "a+b/model.tflite", "runs/b+a"):
+        assert find_ensemble(name) is None
+    # members that can be meant are members
+    assert find_ensemble("runs/a+digits") is not None
+    for name in ("runs/a+digits", "digits+cifar10", "runs/a+runs/b"):
+        with pytest.raises(ModelError, match="is an ensemble of 2"):
+            locate_model(name)
+
+
+def test_no_name_stands_for_no_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "ensemble.json").write_text('{"members": ["a", "b"], "class_names": ["x", "y"]}')
+    assert find_ensemble(".") is not None
+    assert find_ensemble("") is None
+
+
 def test_the_zoo_in_a_wheel_comes_first(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     inside = tmp_path / "site-packages" / "edgeclf" / "zoo" / "digits"
     inside.mkdir(parents=True)
     (inside / "digits-int8.tflite").write_bytes(tflite_models.bare("uint8"))
-    place = tmp_path / "site-packages" / "edgeclf" / "artifact" / "locate.py"
-    monkeypatch.setattr(locate, "__file__", str(place))
+    place = tmp_path / "site-packages" / "edgeclf" / "artifact" / "zoo.py"
+    monkeypatch.setattr(zoo, "__file__", str(place))
     assert locate_model("digits") == inside / "digits-int8.tflite"
 
 

@@ -15,6 +15,7 @@ import tflite_models
 from typer.testing import CliRunner
 
 import edgeclf
+from edgeclf.artifact.locate import locate_model
 from edgeclf.errors import ImageError, InputError, ModelError, OutputError
 from edgeclf.image.decoding import decode
 from edgeclf.image.drawing import bar_height, class_color
@@ -168,6 +169,32 @@ def test_annotated_copies_are_saved(photos: Path) -> None:
         edgeclf.predict(MODEL, "cat.png", save="cat.png")
     with pytest.raises(OutputError, match=r"cat\.png/out: .*choose another place with --save"):
         edgeclf.predict(MODEL, "cat.png", save="cat.png/out")
+
+
+def test_a_folder_for_copies_has_a_name_and_overwrite_has_a_folder(photos: Path) -> None:
+    before = sorted(photos.iterdir())
+    with pytest.raises(InputError, match=r"expected the path of a folder \(--save\), got an empty text"):
+        edgeclf.predict(MODEL, "cat.png", save="", overwrite=True)
+    with pytest.raises(InputError, match="--overwrite is for annotated copies: give --save FOLDER as well"):
+        edgeclf.predict(MODEL, "cat.png", overwrite=True)
+    assert sorted(photos.iterdir()) == before
+
+
+@pytest.mark.parametrize("model", [str(MODEL), "digits+digits-copy"])
+@pytest.mark.parametrize("top", [0, -1])
+def test_at_least_one_label_is_returned(photos: Path, model: str, top: int) -> None:
+    (photos / "digits-copy").mkdir()
+    (photos / "digits-copy" / "int8.tflite").write_bytes(locate_model("digits").read_bytes())
+    with pytest.raises(InputError, match=f"top must be 1 or more, got {top}"):
+        edgeclf.predict(model, "cat.png", top=top)
+
+
+def test_threads_that_no_machine_has_are_one_line(photos: Path) -> None:
+    from edgeclf.cli.main import app
+
+    result = CliRunner().invoke(app, ["predict", str(MODEL), "cat.png", "--threads", "99999999999"])
+    assert (result.exit_code, result.stderr.count("\n")) == (2, 1)
+    assert "threads must be from 1 to 256, got 99999999999" in result.stderr
 
 
 def test_a_linked_folder_is_named_and_not_followed(photos: Path) -> None:

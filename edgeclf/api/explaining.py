@@ -21,6 +21,7 @@ PAGE = "index.html"
 NO_PAGE = 'no page was written: jinja2 is not installed; run: pip install "edgeclf[train]"'
 NO_FLOAT = 'Grad-CAM of the float network was left out: TensorFlow is not installed; run: pip install "edgeclf[train]"'
 _FLOAT_FILES = (".keras", ".h5", ".hdf5")
+_RUNTIME, _THREADS = "litert", 1
 
 
 @with_plugins
@@ -32,8 +33,8 @@ def explain(
     class_name: str | None = None,
     recursive: bool = False,
     overwrite: bool = False,
-    runtime: str = "litert",
-    threads: int = 1,
+    runtime: str = _RUNTIME,
+    threads: int = _THREADS,
     normalize: str | Normalization | None = None,
     input_range: tuple[float, float] | None = None,
     labels: GivenLabels | None = None,
@@ -53,8 +54,8 @@ def explain(
         class_name: whose evidence is shown; None: the best class of each photo.
         recursive: take the images of subfolders too.
         overwrite: write into an `out` that is not empty.
-        runtime: `litert`, `tflite-runtime` or `tensorflow`.
-        threads: number of threads of the interpreter.
+        runtime: of a model file: `litert`, `tflite-runtime` or `tensorflow`.
+        threads: number of threads of its interpreter.
         normalize: how pixels enter a network made elsewhere, as in `predict`.
         input_range: the same as a pair.
         labels: class names in the order of the outputs, as in `predict`.
@@ -64,20 +65,21 @@ def explain(
 
     Raises:
         ModelError: a file cannot be used, or its head is not pooling and one fully connected layer.
-        InputError: no photo can be read, or the output cannot be used.
+        InputError: no photo can be read, the output cannot be used, or an option has no effect on such a model.
         UnknownNameError: there is no such class.
         MissingExtraError: a float network needs TensorFlow, which is not installed.
     """
-    from edgeclf.artifact.locate import list_paths
+    from edgeclf.artifact.locate import check_named, check_path, list_paths
     from edgeclf.artifact.normalization import resolve_normalization
     from edgeclf.artifact.run_folder import RunFolder
     from edgeclf.inference.explained_folder import ExplainedFolder
     from edgeclf.inference.explaining import ExplainPlan, explain_photos
 
-    path = Path(model)
+    path = check_named(model)
     if out is None:
         out = RunFolder(path).explained_path if RunFolder.is_one(path) else "explained"
-    plan = ExplainPlan(list_paths(photos, "a photo"), Path(out), class_name, recursive, overwrite)
+    chosen = Path(check_path(out, "a folder (--out)"))
+    plan = ExplainPlan(list_paths(photos, "a photo"), chosen, class_name, recursive, overwrite)
     request = _Request(path, runtime, threads, resolve_normalization(normalize, input_range), labels, fit, trust_model)
     with extras("explain"):
         folder = ExplainedFolder(plan.out, overwrite=overwrite)
@@ -108,17 +110,16 @@ def _open(request: _Request, progress: Progress) -> tuple[list[Explainer], tuple
     """Open the model file, the float network, or both; and note what was left out."""
     from edgeclf.artifact.locate import locate_model
     from edgeclf.artifact.run_folder import RunFolder
-    from edgeclf.errors import ModelError
+    from edgeclf.errors import InputError, ModelError
 
     path = request.path
-    if path.suffix.lower() in _FLOAT_FILES:
+    is_network = path.suffix.lower() in _FLOAT_FILES
+    run = RunFolder(path) if not is_network and RunFolder.is_one(path) else None
+    if is_network or (run is not None and not run.models()):
+        if (request.runtime, request.threads) != (_RUNTIME, _THREADS):
+            raise InputError(f"{path}: has no model file, and --runtime and --threads are for these; leave them out")
         return [_open_network(request, progress)], ()
-    if not RunFolder.is_one(path):
-        return [_open_file(locate_model(path), request)], ()
-    run = RunFolder(path)
-    has_network = run.keras_path.is_file()
-    if not run.models():
-        return [_open_network(request, progress)], ()
+    has_network = run is not None and run.keras_path.is_file()
     notes: list[str] = []
     opened: list[Explainer] = []
     try:
@@ -127,6 +128,8 @@ def _open(request: _Request, progress: Progress) -> tuple[list[Explainer], tuple
         if not has_network or not installed("tensorflow"):
             raise
         notes.append(str(error))
+    if request.trust_model and not has_network:
+        raise InputError(f"{path}: has no float network, and --trust-model is for these; leave it out")
     if has_network and installed("tensorflow"):
         opened.append(_open_network(request, progress))
     elif has_network:
@@ -150,9 +153,11 @@ def _open_file(path: Path, request: _Request) -> Explainer:
 
 
 def _open_network(request: _Request, progress: Progress) -> Explainer:
+    from edgeclf.artifact.input_fit import resolve_network_fit
     from edgeclf.keras_files.loading import check_network_file
 
     require("explain", "tensorflow", "tf_keras")
+    resolve_network_fit(request.path, request.fit)
     check_network_file(request.path, trust_model=request.trust_model)
     with progress.task("loading TensorFlow", None):
         from edgeclf.keras_files.explaining import NetworkExplainer

@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from edgeclf.artifact.label_bounds import check_labels
+from edgeclf.artifact.zoo import zoo_folders
 from edgeclf.errors import InputError, ModelError, UnknownNameError
 from edgeclf.json_text import read_json
 from edgeclf.records import Record
@@ -119,19 +120,19 @@ def is_ensemble_folder(path: str | Path) -> bool:
 def find_ensemble(given: str | Path) -> EnsembleSource | None:
     """Return the ensemble that is meant; None: `given` is one model.
 
-    What exists under a name with a plus sign is that file or folder.
+    What exists under a name with a plus sign is that file or folder, and a mistyped path in a folder that exists is
+    one path, too.
 
     Raises:
         ModelError: the record cannot be read, or a member is an ensemble, is named twice or is missing.
     """
-    path = Path(given)
-    if is_ensemble_folder(path):
+    path, text = Path(given), str(given)
+    if text and is_ensemble_folder(path):
         record = _read(path)
         return EnsembleSource(path.resolve().name, tuple(path / name for name in record.members), record)
-    text = str(given)
-    if "+" not in text or path.exists():
+    parts = _split(text)
+    if len(parts) < 2 or path.exists() or _is_mistyped_path(path, parts[0]):
         return None
-    parts = [part.strip() for part in text.split("+")]
     if not all(parts):
         raise ModelError(f"{text}: expected RUN+RUN, with a run folder or a model on both sides of each plus sign")
     if len(parts) > MOST_MEMBERS:
@@ -151,12 +152,29 @@ def refuse_ensemble(given: str | Path) -> None:
     Raises:
         ModelError: `given` is one.
     """
+    parts = _split(str(given))
+    if len(parts) > 1 and not is_ensemble_folder(given) and not any(map(_may_be_member, parts)):
+        return  # a mistyped path, which no message about ensembles helps to find
     found = find_ensemble(given)
     if found is not None:
         raise ModelError(
             f"{given}: is an ensemble of {len(found.members)}, and one network is needed here; name one member, such "
             f"as {found.members[0]}, or train one network from all: edgeclf train DATA --teacher {given}"
         )
+
+
+def _split(text: str) -> list[str]:
+    return [part.strip() for part in text.split("+")]
+
+
+def _may_be_member(part: str) -> bool:
+    return os.path.exists(part) or part in zoo_folders()
+
+
+def _is_mistyped_path(path: Path, first: str) -> bool:
+    """Return whether a name with plus signs is one path: its folder exists, with a plus sign or without that member."""
+    folder = path.parent
+    return folder != Path() and os.path.isdir(folder) and ("+" in str(folder) or not os.path.exists(first))
 
 
 def _read(path: Path) -> EnsembleRecord:

@@ -10,6 +10,7 @@ from pathlib import Path
 
 from edgeclf.artifact.ensemble_folder import refuse_ensemble
 from edgeclf.artifact.run_folder import RunFolder
+from edgeclf.artifact.zoo import list_models, zoo_folders
 from edgeclf.errors import InputError, ModelError, UnknownNameError
 
 Paths = str | os.PathLike[str] | Iterable[str | os.PathLike[str]]
@@ -31,11 +32,24 @@ def list_paths(given: Paths, what: str) -> tuple[str, ...]:
     for one in several:
         if not isinstance(one, (str, os.PathLike)):
             raise InputError(f"expected the path of {what}, or several, got {type(one).__name__}")
-        path = os.fsdecode(one)
-        if not path:  # as of a variable of a shell that is not set; it would stand for this folder
-            raise InputError(f"expected the path of {what}, got an empty text")
-        found.append(path)
+        found.append(check_path(one, what))
     return tuple(found)
+
+
+def check_path(given: str | os.PathLike[str], what: str) -> str:
+    """Return a path as text; an empty one, as of a shell's variable that is not set, would stand for this folder.
+
+    Args:
+        given: by the user.
+        what: it stands for, such as `an image`, for the message.
+
+    Raises:
+        InputError: it is empty.
+    """
+    path = os.fsdecode(given)
+    if not path:
+        raise InputError(f"expected the path of {what}, got an empty text")
+    return path
 
 
 def locate_model(name_or_path: str | Path) -> Path:
@@ -47,12 +61,22 @@ def locate_model(name_or_path: str | Path) -> Path:
         ModelError: there is no such file, no model in the folder, or it is an ensemble.
         UnknownNameError: it looks like a name and is none in the zoo.
     """
-    if not str(name_or_path):
-        raise ModelError("expected the name or path of a model, got nothing")
+    check_named(name_or_path)
     try:
         return _locate(name_or_path)
     except OSError as error:  # such as a folder that may not be entered
         raise ModelError(f"{name_or_path}: cannot be read ({(error.strerror or str(error)).lower()})") from error
+
+
+def check_named(name_or_path: str | Path) -> Path:
+    """Return the name or path of a model as a path; an empty text would stand for what lies in this folder.
+
+    Raises:
+        ModelError: it is empty.
+    """
+    if not str(name_or_path):
+        raise ModelError("expected the name or path of a model, got nothing")
+    return Path(name_or_path)
 
 
 def _locate(name_or_path: str | Path) -> Path:
@@ -66,9 +90,9 @@ def _locate(name_or_path: str | Path) -> Path:
     models = folder_models(path) if path.is_dir() else []
     if models:
         return choose_model(models)
-    zoo = _zoo_folders()
+    zoo = zoo_folders()
     if name in zoo:
-        return choose_model(_files(zoo[name]))
+        return choose_model(list_models(zoo[name]))
     if path.is_dir():
         step = f"; run: edgeclf compress {shlex.quote(str(path))}" if RunFolder.is_one(path) else ""
         raise ModelError(f"{path}: no .tflite file in this folder{step}")
@@ -81,7 +105,7 @@ def folder_models(folder: Path) -> list[Path]:
     """List the models of a run folder, or those that lie directly in a folder, sorted by name."""
     if RunFolder.is_one(folder):
         return RunFolder(folder).models()
-    return _files(folder)
+    return list_models(folder)
 
 
 def choose_model(models: list[Path]) -> Path:
@@ -100,19 +124,4 @@ def choose_model(models: list[Path]) -> Path:
 
 def list_zoo() -> list[str]:
     """List the names of the models that come with edgeclf, sorted."""
-    return sorted(_zoo_folders())
-
-
-def _zoo_folders() -> dict[str, Path]:
-    package = Path(__file__).resolve().parents[1]
-    # the wheel carries the checkout's models/ as edgeclf/zoo/
-    for root in (package / "zoo", package.parent / "models"):
-        if root.is_dir():
-            folders = {folder.name: folder for folder in root.iterdir() if folder.is_dir() and _files(folder)}
-            if folders:
-                return folders
-    return {}
-
-
-def _files(folder: Path) -> list[Path]:
-    return sorted(path for path in folder.glob("*.tflite") if path.is_file())
+    return sorted(zoo_folders())

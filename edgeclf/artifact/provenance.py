@@ -14,7 +14,7 @@ from typing import Any, Literal
 
 from edgeclf.artifact.fitted_probabilities import FittedProbabilities
 from edgeclf.artifact.flatbuffer_reader import damage_error
-from edgeclf.artifact.label_bounds import check_labels
+from edgeclf.artifact.label_bounds import LARGEST_LIST, check_labels
 from edgeclf.artifact.normalization import Normalization
 from edgeclf.artifact.samples import read_samples
 from edgeclf.artifact.tflite import TfliteModel, parse
@@ -25,6 +25,9 @@ from edgeclf.records import Record
 BUFFER_NAME = "EDGECLF_PROVENANCE"
 MARK = b"edgeclf-sha256:"
 EMPTY_SEAL = MARK + b"0" * 64
+LARGEST = LARGEST_LIST + (1 << 20)
+"""Bytes of the JSON buffer: as many class names as a file may have, and 1 MB for all else, which takes some kB. Parsed
+JSON can take thirty times its bytes of memory: 0.5 GB, below what a model may take by default."""
 
 Integrity = Literal["verified", "unverified", "damaged"]
 
@@ -120,11 +123,13 @@ def read_provenance(content: bytes, model: TfliteModel | None = None) -> Provena
     """Read how a file was made; None where edgeclf did not write it.
 
     Raises:
-        ModelError: `content` is no TFLite file, or its provenance is damaged.
+        ModelError: `content` is no TFLite file, or its provenance is damaged or too large.
     """
     buffer = (model or parse(content)).metadata.get(BUFFER_NAME)
     if buffer is None:
         return None
+    if len(buffer) > LARGEST:
+        raise damage_error(f"its provenance has {len(buffer):,} bytes, expected at most {LARGEST:,}")
     try:
         values = parse_json(buffer, "the JSON")
         if not isinstance(values, dict):

@@ -18,6 +18,7 @@ from edgeclf.doctor.findings import CHECKS, NEEDS
 from edgeclf.doctor.findings.lossy_layer import steps_of
 from edgeclf.doctor.report import DoctorReport, Finding
 from edgeclf.errors import InputError, ModelError, RunFailedError
+from edgeclf.inference.engine import check_threads
 from edgeclf.measure.formatting import milliseconds
 from edgeclf.measure.machine import Machine, describe_machine
 from edgeclf.measure.stopwatch import undisturbed
@@ -26,7 +27,6 @@ from edgeclf.progress import SILENT, Progress
 FLOAT_MODELS = ("float32", "float16")
 """Recipes whose models are float: what a run folder is looked into for as the baseline."""
 _GRAVEST = ("high", "medium", "low")
-_MOST_THREADS = 256
 _FAR_APART, _LEAST_MILLISECONDS = 2.0, 0.05
 
 
@@ -55,8 +55,7 @@ def diagnose(
         ModelError: the model cannot be run, or `baseline` is no float model.
         InputError: `threads` is not between 1 and 256, or `baseline` comes without `data`.
     """
-    if not 1 <= threads <= _MOST_THREADS:
-        raise InputError(f"threads must be from 1 to {_MOST_THREADS}, got {threads}")
+    check_threads(threads)
     if baseline is not None and data is None:
         raise InputError("--baseline is compared layer by layer on images; give some with --data")
     if fit is not None and data is None:

@@ -10,6 +10,7 @@ from pathlib import Path
 import cv2
 import numpy as np
 
+from edgeclf.artifact.locate import check_path
 from edgeclf.artifact.none_class import UNKNOWN
 from edgeclf.atomic import check_writable, write_bytes
 from edgeclf.errors import OutputError
@@ -58,10 +59,11 @@ class AnnotatedFolder:
 
     Raises:
         OutputError: it holds something already, or cannot be written.
+        InputError: it is an empty text.
     """
 
     def __init__(self, folder: str | Path, *, overwrite: bool = False) -> None:
-        self.folder = Path(folder)
+        self.folder = Path(check_path(folder, "a folder (--save)"))
         if self.folder.exists() and not self.folder.is_dir():
             raise OutputError(f"{folder} is a file; --save takes a folder")
         if self.folder.is_dir() and any(self.folder.iterdir()) and not overwrite:

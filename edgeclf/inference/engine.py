@@ -10,9 +10,12 @@ from typing import Any, Protocol
 import numpy.typing as npt
 
 from edgeclf.artifact.model_file import ModelFile
-from edgeclf.errors import UnknownNameError
+from edgeclf.errors import InputError, UnknownNameError
 from edgeclf.extras import ENGINE_MODULES, extras
 from edgeclf.plugins import load_plugins
+
+MOST_THREADS = 256
+"""Of an interpreter; far more than a board has cores. What no 32-bit number holds ends in a dump of the runtime's."""
 
 
 @dataclass(frozen=True)
@@ -74,7 +77,7 @@ class Engine(Protocol):
         Raises:
             DamagedModelError: the file is not what was written.
             ModelError: it is no TFLite file, or the runtime refuses it.
-            InputError: `threads` is below 1, or the runtime cannot be used here.
+            InputError: `threads` is not from 1 to 256, or the runtime cannot be used here.
         """
         ...
 
@@ -110,6 +113,16 @@ class DeferredEngine:
 
 ENGINES: dict[str, Engine] = {name: DeferredEngine(name, module) for name, module in ENGINE_MODULES.items()}
 """By name. The edge side adds its own when `edgeclf.inference` is imported; plugins may add more."""
+
+
+def check_threads(threads: int) -> None:
+    """Refuse a number of threads that no interpreter is given.
+
+    Raises:
+        InputError: it is not from 1 to 256.
+    """
+    if not 1 <= threads <= MOST_THREADS:
+        raise InputError(f"threads must be from 1 to {MOST_THREADS}, got {threads}")
 
 
 def find_engine(name: str) -> Engine:

@@ -17,7 +17,7 @@ from edgeclf.inference.classifier import Classifier
 from edgeclf.inference.ensemble import check_members, combine
 from edgeclf.inference.images import load_pixels
 from edgeclf.inference.input_range import InputRange
-from edgeclf.inference.prediction import LabelScore, Prediction, UnknownRule, choose_rule
+from edgeclf.inference.prediction import LabelScore, Prediction, UnknownRule, check_top, choose_rule
 
 ALWAYS_NAMED = (
     "the members' own thresholds and checks of features are for each alone: together they always name a class; "
@@ -140,6 +140,7 @@ class EnsembleClassifier:
 
         Raises:
             ImageError: what a model computes for it is NaN or infinite.
+            InputError: `top` is below 1.
         """
         # a stacking was fitted on what networks compute, before any temperature
         tempered = self._stacking is None
@@ -150,5 +151,5 @@ class EnsembleClassifier:
         order = np.argsort(-scores, kind="stable")
         best = int(order[0])
         label = "unknown" if self.rule.refuses(float(scores[best]), None) else self._shown[best]
-        shown = tuple(LabelScore(self._shown[i], int(i), float(scores[i])) for i in order[:top])
+        shown = tuple(LabelScore(self._shown[i], int(i), float(scores[i])) for i in order[: check_top(top)])
         return Prediction(shown, label)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import statistics
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Protocol
@@ -28,11 +28,12 @@ from edgeclf.inference.explain_report import (
     ExplainReport,
 )
 from edgeclf.inference.explained_folder import ExplainedFolder
-from edgeclf.inference.images import decode_any
+from edgeclf.inference.photo_reader import PhotoReader
 from edgeclf.inference.photos import UnreadablePhoto, ensure_input_range, find_photos
 from edgeclf.progress import SILENT, Progress
 
 Floats = npt.NDArray[np.float32]
+ReadPhoto = Callable[[str | Path], Pixels]
 
 SHOWN_PHOTOS, SHOWN_SIDE = 100, 320
 """Photos of the page, and their longer side in pixels."""
@@ -58,8 +59,8 @@ class Explainer(Protocol):
         """Warnings about how it is read, a line each."""
         ...
 
-    def prepare(self, photos: Sequence[str | Path]) -> None:
-        """Look at the photos before the first is explained."""
+    def prepare(self, photos: Sequence[str | Path], read: ReadPhoto) -> None:
+        """Look at the photos, which `read` decodes, before the first is explained."""
         ...
 
     def explain(self, image: Pixels, index: int | None) -> tuple[Floats, Floats]:
@@ -96,9 +97,9 @@ class ModelExplainer:
         """Whether it is given, or stated by the file, how pixels enter the network."""
         return self._classifier.input_range is not None
 
-    def prepare(self, photos: Sequence[str | Path]) -> None:
+    def prepare(self, photos: Sequence[str | Path], read: ReadPhoto) -> None:
         """Measure on the photos how pixels enter the network, unless that is known."""
-        ensure_input_range(self._classifier, photos, decode_any)
+        ensure_input_range(self._classifier, photos, read)
 
     def explain(self, image: Pixels, index: int | None) -> tuple[Floats, Floats]:
         """Compute probabilities float32[C] and the map float32[h, w] of a class (None: the best)."""
@@ -166,14 +167,15 @@ def explain_photos(
     for explainer in explainers:
         _find_class(explainer, plan.class_name)
     photos, unreadable = find_photos(plan.photos, plan.recursive, folder.path if folder.path.is_dir() else None)
+    reader = PhotoReader(progress, explainers[0].input_shape)
     for explainer in explainers:
-        explainer.prepare(photos)
+        explainer.prepare(photos, reader.read_ahead)
     explained: list[ExplainedPhoto] = []
     pictures: dict[str, Pixels] = {}
     with progress.task("explaining", len(photos)) as task:
         for photo in photos:
             try:
-                pixels = _as_rgb(decode_any(photo if isinstance(photo, str) else str(photo)))
+                pixels = _as_rgb(reader.read(photo))
                 explained.append(_explain(str(photo), pixels, plan.class_name, folder, explainers))
             except ImageError as error:
                 unreadable.append(UnreadablePhoto(str(photo), str(error)))

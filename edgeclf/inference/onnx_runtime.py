@@ -14,7 +14,7 @@ from edgeclf.artifact.model_file import ModelFile
 from edgeclf.artifact.onnx_file import OnnxFile
 from edgeclf.errors import InputError, MissingExtraError, ModelError, RunFailedError
 from edgeclf.extras import installed
-from edgeclf.inference.engine import TensorSpec
+from edgeclf.inference.engine import TensorSpec, check_threads
 from edgeclf.inference.limits import ModelLimits
 from edgeclf.inference.watched_call import WatchedCall
 
@@ -88,10 +88,9 @@ class OnnxRuntime:
         Raises:
             DamagedModelError: it is cut, or no ONNX file.
             ModelError: the runtime refuses it, or it needs more memory than allowed.
-            InputError: it is a TFLite file, `threads` is below 1, or the package is not installed.
+            InputError: it is a TFLite file, `threads` is not from 1 to 256, or the package is not installed.
         """
-        if threads < 1:
-            raise InputError(f"threads must be at least 1, got {threads}")
+        check_threads(threads)
         if not isinstance(file, OnnxFile):
             raise InputError(f"{file.name}: onnxruntime runs .onnx files; leave --runtime out")
         file.check()

@@ -10,24 +10,22 @@ from pathlib import Path
 from typing import Protocol
 
 from edgeclf.artifact.locate import Paths, list_paths
-from edgeclf.errors import ImageError
-from edgeclf.image.decoding import IMAGE_SUFFIXES, decode, decode_bytes
-from edgeclf.image.download import download_image, is_address
+from edgeclf.errors import ImageError, InputError
+from edgeclf.image.decoding import IMAGE_SUFFIXES
+from edgeclf.image.download import is_address
 from edgeclf.image.drawing import Pixels
 from edgeclf.image.folder_names import is_data_folder
-from edgeclf.image.objects import draw_object, load_object
 from edgeclf.image.point_files import OBJECT_SUFFIXES
 from edgeclf.image.shape import InputShape
 from edgeclf.inference.annotated import AnnotatedFolder
 from edgeclf.inference.images import load_pixels
 from edgeclf.inference.input_range import InputRange
+from edgeclf.inference.photo_reader import PhotoReader
 from edgeclf.inference.prediction import LabelScore, Prediction, UnknownRule
 from edgeclf.progress import SILENT, Progress
 from edgeclf.records import Record
 
 RANGE_PHOTOS = 32
-_HELD_BYTES = 256 << 20
-"""Of downloads that are kept in memory from the measurement of the input range to the prediction."""
 
 
 class PhotoClassifier(Protocol):
@@ -159,8 +157,10 @@ def predict_photos(
         progress: where a bar is shown.
 
     Raises:
-        InputError: something in `paths` is no path, or `save` cannot be used.
+        InputError: something in `paths` is no path, `save` cannot be used, or `overwrite` is given without it.
     """
+    if overwrite and save is None:
+        raise InputError("--overwrite is for annotated copies: give --save FOLDER as well")
     names = list_paths(paths, "an image")
     saving = None if save is None else AnnotatedFolder(save, overwrite=overwrite)
     predictions: list[PhotoLabels] = []
@@ -169,12 +169,12 @@ def predict_photos(
     photos, unreadable = find_photos(names, recursive, saved_to, suffixes)
     if saving is not None:
         saving.spare(photos)
-    downloads = _Downloads(progress, classifier.input_shape)
-    ensure_input_range(classifier, photos, downloads.read_ahead)
+    reader = PhotoReader(progress, classifier.input_shape)
+    ensure_input_range(classifier, photos, reader.read_ahead)
     with progress.task("predicting", len(photos)) as task:
         for photo in photos:
             try:
-                pixels = downloads.read(photo)
+                pixels = reader.read(photo)
                 prediction = classifier.predict(pixels, top=top)
             except ImageError as error:
                 unreadable.append(UnreadablePhoto(str(photo), str(error)))
@@ -194,50 +194,6 @@ def predict_photos(
         classifier.input_shape.fit,
         classifier.rule.threshold,
     )
-
-
-class _Downloads:
-    """Reads files and addresses; what was downloaded ahead is kept in memory until it is read."""
-
-    def __init__(self, progress: Progress, shape: InputShape) -> None:
-        self._progress, self._shape = progress, shape
-        self._held: dict[str, bytes | ImageError] = {}
-
-    def read_ahead(self, photo: str | Path) -> Pixels:
-        """Decode an image that will be read again."""
-        if isinstance(photo, Path):
-            return self._open(photo)
-        if photo not in self._held:
-            if sum(len(content) for content in self._held.values() if isinstance(content, bytes)) > _HELD_BYTES:
-                raise ImageError("left for later")
-            self._held[photo] = self._download(photo)
-        return self._decode(self._held[photo])
-
-    def read(self, photo: str | Path) -> Pixels:
-        """Decode an image.
-
-        Raises:
-            ImageError: it cannot be read; the message is the reason alone.
-        """
-        if isinstance(photo, Path):
-            return self._open(photo)
-        content = self._held.pop(photo) if photo in self._held else self._download(photo)
-        return self._decode(content)
-
-    def _open(self, photo: Path) -> Pixels:
-        return load_object(photo, self._shape) if self._shape.views else decode(photo)
-
-    def _decode(self, content: bytes | ImageError) -> Pixels:
-        if isinstance(content, ImageError):
-            raise content
-        return draw_object(content, self._shape) if self._shape.views else decode_bytes(content)
-
-    def _download(self, address: str) -> bytes | ImageError:
-        self._progress.info(f"downloading {address}")
-        try:
-            return download_image(address)
-        except ImageError as error:
-            return error
 
 
 def find_photos(

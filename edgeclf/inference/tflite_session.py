@@ -18,7 +18,7 @@ from edgeclf.artifact.onnx_file import OnnxFile
 from edgeclf.artifact.tflite import TensorInfo, TfliteModel
 from edgeclf.errors import InputError, ModelError, RunFailedError
 from edgeclf.image.native_stderr import RUNTIME_CHATTER, without_chatter
-from edgeclf.inference.engine import TensorSpec
+from edgeclf.inference.engine import TensorSpec, check_threads
 from edgeclf.inference.limits import ModelLimits
 from edgeclf.inference.watched_call import WatchedCall
 
@@ -168,7 +168,7 @@ class TFLiteEngine(ABC):
 
         Args:
             file: the model.
-            threads: number of threads, at least 1.
+            threads: number of threads, 1 to 256.
             preserve_all_tensors: keep what is inside the graph readable with `TFLiteSession.read`.
             use_default_delegates: False: the plain kernels; a delegate keeps what it computes to itself.
             also_read: numbers of computed tensors of fixed size that stay readable with `TFLiteSession.read`, at the
@@ -177,10 +177,9 @@ class TFLiteEngine(ABC):
         Raises:
             DamagedModelError: the file is not what was written.
             ModelError: it is no TFLite file, the runtime refuses it, or it needs more memory than allowed.
-            InputError: `threads` is below 1, or the runtime cannot be used here.
+            InputError: `threads` is not from 1 to 256, or the runtime cannot be used here.
         """
-        if threads < 1:
-            raise InputError(f"threads must be at least 1, got {threads}")
+        check_threads(threads)
         file.check()
         if isinstance(file, OnnxFile):
             raise InputError(f"{file.name}: {self.name} runs .tflite files; run it with --runtime onnxruntime")

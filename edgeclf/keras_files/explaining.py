@@ -9,16 +9,15 @@ import numpy as np
 import numpy.typing as npt
 
 from edgeclf.artifact.class_names import GivenLabels, read_given
-from edgeclf.artifact.input_fit import run_fit
+from edgeclf.artifact.input_fit import resolve_network_fit
 from edgeclf.artifact.labels import names_beside
 from edgeclf.artifact.normalization import Normalization
 from edgeclf.errors import InputError
 from edgeclf.graph.grad_cam import GradCam
 from edgeclf.graph.outputs import gives_probabilities
 from edgeclf.image.drawing import Pixels
-from edgeclf.image.shape import STRETCH
 from edgeclf.inference.explain_report import FLOAT_NETWORK, GRAD_CAM, ExplainedSource
-from edgeclf.inference.explaining import check_pictures
+from edgeclf.inference.explaining import ReadPhoto, check_pictures
 from edgeclf.inference.quantization import to_probabilities
 from edgeclf.keras_files.input_range import choose_input_range, describe_own_input
 from edgeclf.keras_files.loading import load_network
@@ -35,13 +34,13 @@ class NetworkExplainer:
         path: a run folder, a `.keras` or `.h5` file.
         normalization: how pixels enter a network from elsewhere; None: the network knows it.
         labels: class names in the order of the outputs; None: those of the run, or of `labels.txt` beside it.
-        fit: how pictures of another shape come to its input, unless the run knows it; None: stretched.
+        fit: how pictures of another shape come to its input; None: by its run, else stretched.
         trust_model: load it even if that runs code from its file.
         progress: where is logged how pixels enter a network from elsewhere.
 
     Raises:
         ModelError: there is nothing to load, Grad-CAM needs another network, or it sees objects.
-        InputError: nothing states how pixels enter the network, or the labels do not fit.
+        InputError: nothing states how pixels enter the network, its run has another fit, or the labels do not fit.
         UntrustedModelError: the file would run foreign code.
     """
 
@@ -56,7 +55,7 @@ class NetworkExplainer:
         progress: Progress = SILENT,
     ) -> None:
         loaded = load_network(path, trust_model=trust_model)
-        loaded = loaded.with_fit(run_fit(loaded.path) or fit or STRETCH)
+        loaded = loaded.with_fit(resolve_network_fit(loaded.path, fit))
         notes = list(loaded.network.notes)
         if normalization is None and not describe_own_input(loaded):
             raise InputError(
@@ -79,7 +78,7 @@ class NetworkExplainer:
         self._probabilities = gives_probabilities(loaded.network.model)
         self.source = ExplainedSource(FLOAT_NETWORK, str(loaded.path), GRAD_CAM, self._grad_cam.map_size)
 
-    def prepare(self, photos: Sequence[str | Path]) -> None:
+    def prepare(self, photos: Sequence[str | Path], read: ReadPhoto) -> None:
         """Do nothing: how pixels enter the network is known."""
 
     def explain(self, image: Pixels, index: int | None) -> tuple[Floats, Floats]:

@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from edgeclf.artifact.ensemble_folder import refuse_ensemble
+from edgeclf.artifact.locate import check_named
 from edgeclf.artifact.model_file import ModelFile, is_tflite_file
 from edgeclf.artifact.normalization import RAW, Normalization
 from edgeclf.artifact.run_folder import RunFolder
@@ -76,7 +77,7 @@ def locate_network(given: str | Path) -> tuple[Path, RunFolder | None]:
 
 def _locate_classifier(given: str | Path) -> tuple[Path, RunFolder | None]:
     """Find a network as `locate_network` does, and refuse one without classes, its file alone too."""
-    path = Path(given)
+    path = check_named(given)
     folder = path if RunFolder.is_one(path) else path.parent
     if RunFolder.is_one(folder) and path in (folder, RunFolder(folder).keras_path):
         RunFolder(folder).check_classes()

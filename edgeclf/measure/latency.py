@@ -24,7 +24,7 @@ from edgeclf.artifact.model_file import ModelFile
 from edgeclf.errors import InputError
 from edgeclf.image.decoding import load_image
 from edgeclf.image.shape import STRETCH
-from edgeclf.inference.engine import Session, find_engine
+from edgeclf.inference.engine import Session, check_threads, find_engine
 from edgeclf.inference.watched_call import WatchedCall
 from edgeclf.measure.stopwatch import WARM_UP_SECONDS, Percentiles, percentiles, time_calls, undisturbed, warm_up
 from edgeclf.progress import SILENT, Progress
@@ -113,11 +113,13 @@ def measure_latency(
 
 
 def check_counts(threads: Sequence[int], runs: int | None) -> None:
-    """Raise InputError where a thread count or the number of timed calls is below 1."""
+    """Raise InputError where the number of timed calls is below 1, or a thread count is none."""
     if runs is not None and runs < 1:
         raise InputError(f"runs must be at least 1, got {runs}")
-    if not threads or min(threads) < 1:
-        raise InputError(f"threads must be at least 1, got {', '.join(map(str, threads)) or 'none'}")
+    if not threads:
+        raise InputError("expected a number of threads, got none")
+    for count in threads:
+        check_threads(count)
 
 
 def preprocessing_latency(

@@ -13,7 +13,7 @@ from edgeclf.measure.report import Comparison
 from edgeclf.printable import printable
 from edgeclf.report.class_rows import make_class_rows
 from edgeclf.report.gallery import make_gallery
-from edgeclf.report.html import make_environment
+from edgeclf.report.templating import make_environment
 from edgeclf.report.wording import class_sentence
 
 

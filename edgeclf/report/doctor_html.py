@@ -14,7 +14,7 @@ from edgeclf.dataset.auditing import AuditReport
 from edgeclf.printable import printable
 from edgeclf.report.curve_plot import draw_curve
 from edgeclf.report.gallery import data_uri, photo_uri
-from edgeclf.report.html import make_environment
+from edgeclf.report.templating import make_environment
 
 if TYPE_CHECKING:
     from edgeclf.training.data_doctor.examine import Examination

@@ -10,7 +10,7 @@ from edgeclf import atomic
 from edgeclf.inference.explaining import Explanations
 from edgeclf.printable import printable
 from edgeclf.report.gallery import photo_uri
-from edgeclf.report.html import make_environment
+from edgeclf.report.templating import make_environment
 
 
 @dataclass(frozen=True)

@@ -4,12 +4,10 @@ from __future__ import annotations
 
 from pathlib import Path
 
-import jinja2
 from markupsafe import Markup
 
 from edgeclf import atomic
 from edgeclf.dataset import Split
-from edgeclf.measure import formatting
 from edgeclf.measure.conditions import parse_condition, write_value
 from edgeclf.measure.report import BenchReport, board_readings
 from edgeclf.printable import printable
@@ -18,6 +16,7 @@ from edgeclf.report.class_rows import make_class_rows
 from edgeclf.report.confusion import make_matrices
 from edgeclf.report.flip_maps import FlipMaps
 from edgeclf.report.gallery import make_gallery
+from edgeclf.report.templating import make_environment
 
 
 def write_report(
@@ -80,33 +79,3 @@ def render_report(report: BenchReport, *, images: Split | None = None, maps: Fli
         )
     )
     return printable(page, keep="\n")
-
-
-def make_environment() -> jinja2.Environment:
-    """Make the templates' environment: everything is escaped, and numbers are written as in the terminal."""
-    environment = jinja2.Environment(
-        loader=jinja2.PackageLoader("edgeclf.report"),
-        autoescape=True,
-        undefined=jinja2.StrictUndefined,
-        trim_blocks=True,
-        lstrip_blocks=True,
-    )
-    writers = (
-        formatting.percent,
-        formatting.points,
-        formatting.interval,
-        formatting.size,
-        formatting.milliseconds,
-        formatting.number,
-        formatting.counted,
-        formatting.exact,
-        formatting.p_value,
-        formatting.ratio,
-        formatting.threads,
-        formatting.celsius,
-        formatting.duration,
-        formatting.megahertz,
-        formatting.throttling,
-    )
-    environment.filters.update({write.__name__: write for write in writers})
-    return environment

@@ -11,7 +11,7 @@ from typing import Any
 
 from edgeclf import atomic
 from edgeclf.printable import printable
-from edgeclf.report.html import make_environment
+from edgeclf.report.templating import make_environment
 from edgeclf.search.view import ViewedTrial, make_view
 from edgeclf.training.tuning.report import Trial, TuneReport
 from edgeclf.training.tuning.wording import describe_network, describe_part, describe_state, describe_values, summarize

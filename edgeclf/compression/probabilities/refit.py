@@ -88,16 +88,7 @@ def refit(
     if precision is not None and not 0 < precision < 1:
         raise InputError(f"precision must be a fraction between 0 and 1, such as 0.95, got {precision:g}")
     place = locate_model(model)
-    path = place if out is None else Path(out)
-    named = Path(model)
-    if out is None and place != named and not place.is_relative_to(named):  # a folder may have the name of a model
-        raise OutputError(
-            f"{model} is a model of the zoo, which stays as it is; name a file for the new one with --out"
-        )
-    if out is None and not overwrite:
-        raise OutputError(f"{path} would be replaced; name another file with --out, or add --overwrite")
-    if path.is_dir() or (path.exists() and not overwrite):
-        raise OutputError(f"{path} exists; name another file with --out, or replace it with --overwrite")
+    path = _choose_path(Path(model), place, out, overwrite=overwrite)
     check_writable(path.parent)
     file = ModelFile.read(place)
     names = own_names(file)[0]
@@ -138,6 +129,20 @@ def refit(
         probabilities=fitted,
         before=file.provenance.probabilities,
     )
+
+
+def _choose_path(model: Path, place: Path, out: str | Path | None, *, overwrite: bool) -> Path:
+    """Return where the new file goes: to `out`, or in the place of the model, which is no model of the zoo."""
+    path = place if out is None else Path(out)
+    if out is None and place != model and not place.is_relative_to(model):  # a folder may have the name of a model
+        raise OutputError(
+            f"{model} is a model of the zoo, which stays as it is; name a file for the new one with --out"
+        )
+    if out is None and not overwrite:
+        raise OutputError(f"{path} would be replaced; name another file with --out, or add --overwrite")
+    if path.is_dir() or (path.exists() and not overwrite):
+        raise OutputError(f"{path} exists; name another file with --out, or replace it with --overwrite")
+    return path
 
 
 def _update_record(path: Path, before: bytes, content: bytes, fitted: FittedProbabilities) -> None:

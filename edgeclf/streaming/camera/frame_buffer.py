@@ -86,5 +86,7 @@ class FrameBuffer:
             self.change.notify_all()
 
     def clear(self) -> None:
-        """Drop the frames that wait."""
+        """Drop the frames that wait; where all are kept they were only read ahead, and count as never captured."""
         self._frames.clear()
+        if self._keep_all:
+            self.captured = self.taken

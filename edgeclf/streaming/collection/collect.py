@@ -13,6 +13,7 @@ from pathlib import Path
 import cv2
 import numpy as np
 
+from edgeclf.artifact.locate import check_path
 from edgeclf.artifact.none_class import UNKNOWN, find_none_classes
 from edgeclf.dataset.near_duplicates import GLIMPSE_SIDE, glimpse, unmoved
 from edgeclf.errors import InputError, RunFailedError, one_line
@@ -83,7 +84,7 @@ class Collector:
         kept: how many frames this run has kept.
 
     Raises:
-        InputError: another process collects into `folder`, or the quota is below 1 byte.
+        InputError: another process collects into `folder`, it is an empty text, or the quota is below 1 byte.
         OutputError: `folder` cannot be written.
     """
 
@@ -109,7 +110,7 @@ class Collector:
         self._next_look = self._next_random = float("-inf")
         self._offered = self._done = 0
         self._recent: deque[float] = deque(maxlen=_AT_ONCE_AN_HOUR)
-        self.folder, self.kept = expand_home(folder), 0
+        self.folder, self.kept = expand_home(check_path(folder, "a folder (--collect)")), 0
         self._images = UnsortedImages(self.folder, quota_bytes)
         known = [view for entry in self._images.newest() if (view := _read_glimpse(entry)) is not None]
         self._seen = deque(known, maxlen=REMEMBERED)
@@ -117,6 +118,8 @@ class Collector:
 
     def take(self, result: Result, picture: Picture) -> None:
         """Offer a result that is worth keeping to the thread that saves; takes a microsecond where it is not."""
+        if not result.raw_probability > 0:  # the model computed no numbers for it, and no class can be suggested
+            return
         captured = self._seconds(picture)
         reason = self._reason(result, captured)
         self._raw_label = result.raw_label

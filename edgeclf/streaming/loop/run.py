@@ -96,6 +96,8 @@ def run_live(
         watcher.state = state
         with_window = settings.window and window_possible(stop)
         serve_page(settings, state, closing, progress, only_view=not (with_window or lines is not None))
+        if settings.heatmap and not (with_window or state.page or settings.record or outputs):
+            raise InputError("--heatmap draws over the window, the page and the recording: give --web or --record")
         board = BoardWatch(state)
         closing.add(board.close, stays=True)
         board.start()

@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from edgeclf.artifact.normalization import Normalization
 from edgeclf.errors import InputError
 from edgeclf.image.shape import check_fit
+from edgeclf.inference.engine import check_threads
 from edgeclf.records import Record
 from edgeclf.streaming.loop.geometry import Geometry
 
@@ -98,7 +99,7 @@ class LiveSettings(Record):
         mqtt: `mqtt://HOST[:PORT][/TOPIC]` of a broker to publish to; None: none.
 
     Raises:
-        InputError: a value is out of range.
+        InputError: a value is out of range, or has no effect without another one.
     """
 
     camera: str = "0"
@@ -138,11 +139,15 @@ class LiveSettings(Record):
             raise InputError(f"rate must be between 0 and 1000 frames a second, got {self.rate:g}")
         if self.size is not None and not all(1 <= side <= 16_384 for side in self.size):
             raise InputError(f"size must be WIDTHxHEIGHT in pixels, got {self.size[0]}x{self.size[1]}")
-        if self.threads is not None and self.threads < 1:
-            raise InputError(f"threads must be at least 1, got {self.threads}")
+        if self.threads is not None:
+            check_threads(self.threads)
         if self.fit is not None:
             check_fit(self.fit)
         if self.collect_quota < 1:
             raise InputError(f"collect_quota must be at least 1 byte, got {self.collect_quota}")
         if self.token is not None and self.web is None:
             raise InputError("a token is for the page: give --web [HOST:]PORT as well")
+        if self.overwrite and self.record is None:
+            raise InputError("--overwrite is for a recording: give --record FILE as well")
+        if self.collect_quota != COLLECT_QUOTA_BYTES and self.collect is None:
+            raise InputError("--collect-quota is for collected frames: give --collect DIR as well")

@@ -58,7 +58,7 @@ class Smoother:
             weight = -math.expm1(-max(0.0, at - self._at) / seconds)
             self.scores = self.scores + weight * (scores - self.scores)
         if novelty is not None:
-            counted = novelty if weight == 1 else min(novelty, _FARTHEST)
+            counted = novelty if seconds == 0 else min(novelty, _FARTHEST)
             self.novelty = counted if self.novelty is None else self.novelty + weight * (counted - self.novelty)
         self._at = at
         best = int(self.scores.argmax())
