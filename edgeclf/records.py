@@ -53,6 +53,18 @@ class Record:
         """
         return write_json(self.to_dict(), indent=indent)
 
+    def check_types(self) -> None:
+        """Refuse fields that are not of their types, before `__post_init__` compares them.
+
+        Raises:
+            InputError: one is not; the message has its path.
+        """
+        for name, hint in _fields_of(typing.cast(Any, type(self)))[0].items():
+            try:
+                _typed(_plain(getattr(self, name)), hint)
+            except _Mismatch as error:
+                raise _Mismatch(type(self).__name__, f".{name}{error.place}", error.problem) from None
+
     @classmethod
     def from_dict(cls: type[Self], values: dict[str, Any]) -> Self:
         """Make the record that `to_dict` describes.

@@ -18,6 +18,7 @@ from network_builds import float_network
 from residual_network import IMAGES
 
 from edgeclf.compression import StepContext
+from edgeclf.compression.export.policy import QuantizationPolicy
 from edgeclf.compression.export.tflite import TFLite
 from edgeclf.graph.prepared_network import prepare_network
 
@@ -144,3 +145,30 @@ def test_layers_without_a_bias_of_their_own_are_rounded_and_corrected_too() -> N
     corrected = export(rounding="nearest")
     for op in weighted_operators(corrected)[:3]:
         assert np.any(corrected.tensors[op.inputs[2]].values()), "a bias of zeros takes the mean error back"
+
+
+def test_layers_in_float_take_four_bytes_a_value_and_leave_fewer_images(
+    network: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from edgeclf.compression.export import int8_format
+    from edgeclf.compression.export.observation import observe_ranges, pixel_feeder
+
+    seen: list[tuple[Any, Any]] = []
+
+    def spy(content: bytes, exact: bytes, patches: Any, images: Any, *others: Any) -> bytes:
+        seen.append((patches, images))
+        return content
+
+    # the largest tensor is the picture of 16x16x3, the largest that a layer in float computes has 8x8x8
+    monkeypatch.setattr(int8_format, "CORRECTION_BYTES", 3 * 16 * 16 * 3 * len(IMAGES))
+    monkeypatch.setattr(int8_format, "correct_biases", spy)
+    context, observed = StepContext(network, calibration_images=IMAGES), int8_format.observe(network, IMAGES)
+    for policy in (QuantizationPolicy(), QuantizationPolicy(float_layers=("*depthwise*",))):
+        TFLite(io="float32", policy=policy).export(network, context)
+    (whole, every), (part, fewer) = seen
+    assert (len(every), len(fewer)) == (24, 24 * (16 * 16 * 3) // (4 * 8 * 8 * 8)) == (24, 9)
+    graph, feed = parse(observed.content), pixel_feeder(observed.input_max)
+    for patches, images in ((whole, IMAGES), (part, fewer)):
+        _, mean = observe_ranges(observed.content, images, feed, range(len(images)), weighted_operators(graph))
+        for index, patch in mean.items():
+            np.testing.assert_allclose(patches[index], patch, rtol=1e-6)

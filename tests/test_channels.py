@@ -217,6 +217,24 @@ def test_what_a_layer_without_a_rule_touches_stays() -> None:
         remove_channels(tf_keras.Model(inputs, outputs), graph, ~graph.everything | kept[::-1])
 
 
+def test_dropout_with_noise_of_so_many_channels_keeps_them() -> None:
+    inputs = layers.Input((8, 8, 3))
+    x = layers.Conv2D(8, 3, name="free", activation="relu")(inputs)
+    x = layers.Dropout(0.5, noise_shape=(None, 1, 1, None))(x)
+    x = layers.Dropout(0.5, noise_shape=(None, 6, 6, 1))(x)
+    x = layers.Conv2D(8, 3, name="kept", activation="relu")(x)
+    x = layers.Dropout(0.5, noise_shape=(None, 1, 1, 8), name="fixed")(x)
+    outputs = layers.Dense(3, activation="softmax")(layers.GlobalAveragePooling2D()(x))
+    model = tf_keras.Model(inputs, outputs)
+    graph = trace_channels(model)
+    assert graph.blocked == {"fixed": "Dropout: its noise_shape fixes the number of channels"}
+    assert [group.makers for group in graph.groups] == [("free",)]
+    kept = graph.everything
+    kept[graph.groups[0].channels[2:]] = False
+    made = remove_channels(model, graph, kept)
+    assert made(np.zeros((2, 8, 8, 3), np.float32), training=True).shape == (2, 3)
+
+
 def test_the_choice_reaches_the_goal_in_steps_and_takes_what_scores_least() -> None:
     model = build([(0, 5), (1, 5)], True)
     graph = trace_channels(model)

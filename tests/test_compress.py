@@ -304,22 +304,33 @@ def test_an_interrupted_call_goes_on(
 ) -> None:
     import edgeclf.compression.pipeline.model_folder as module
 
-    real = module.write_bytes
+    real = module.atomic_file
 
-    def dies(path: Path, content: bytes) -> None:
+    def dies(path: Path) -> Any:
         if "float16" in path.name:
             raise KeyboardInterrupt
-        real(path, content)
+        return real(path)
 
-    monkeypatch.setattr(module, "write_bytes", dies)
+    monkeypatch.setattr(module, "atomic_file", dies)
     with pytest.raises(KeyboardInterrupt):
         compress(source, ["float32", "float16"], data=data, out=tmp_path)
-    monkeypatch.setattr(module, "write_bytes", real)
+    monkeypatch.setattr(module, "atomic_file", real)
     stamp = (tmp_path / "net-float32.tflite").stat().st_mtime_ns
     report = compress(source, ["float32", "float16"], data=data, out=tmp_path)
     assert [made.recipe for made in report.models] == ["float32", "float16"]
     assert (tmp_path / "net-float32.tflite").stat().st_mtime_ns == stamp
     assert not list(tmp_path.glob(".*"))
+
+
+def test_calibration_images_that_no_format_takes_are_warned_of(source: Path, data: Dataset, tmp_path: Path) -> None:
+    heard = Listener()
+    compress(source, ["float32", "float16"], data=data, calibration=20, out=tmp_path / "both", progress=heard)
+    line = "--calibration 20 has no effect: no format of float32, float16 takes ranges from images"
+    assert line in heard.warned
+    heard = Listener()
+    compress(source, "float16", data=data, out=tmp_path / "default", progress=heard)
+    compress(source, ["float16", "int8"], data=data, calibration=20, out=tmp_path / "int8", progress=heard)
+    assert not any("--calibration" in line for line in heard.warned)
 
 
 def test_bad_input_is_one_clear_line(source: Path, data: Dataset, tmp_path: Path) -> None:
@@ -335,6 +346,31 @@ def test_bad_input_is_one_clear_line(source: Path, data: Dataset, tmp_path: Path
     with pytest.raises(DataError, match="2 classes, but the network has 3 output classes"):
         compress(source, "int8", data=few, out=tmp_path)
     assert not list(tmp_path.glob("*.tflite"))
+
+
+def test_what_was_applied_stands_beside_the_recipe(made: Made) -> None:
+    trained = ("trained", "nearest", False)
+    for name, expected in (
+        ("int8", ("extremes", "adaptive", True)),
+        ("int4", ("extremes", "adaptive", True)),
+        ("cluster8-int8", ("extremes", "nearest", True)),
+        ("qat-int8", trained),
+        ("cluster8-qat-int8", trained),
+        ("float16", None),
+    ):
+        path = Path(made.models[name].path)
+        applied = json.loads(path.with_suffix(".json").read_text(encoding="utf-8"))["applied"]
+        made_by = read_provenance(path.read_bytes())
+        assert made_by is not None
+        assert made_by.recipe["applied"] == applied
+        keys = "ranges", "rounding", "bias_correction"
+        assert applied == {} if expected is None else tuple(applied[key] for key in keys) == expected
+
+
+def test_a_setting_that_training_leaves_without_effect_is_noted(source: Path, data: Dataset, tmp_path: Path) -> None:
+    recipe = with_settings(short_recipe("qat-int8"), {"bias_correction": False})
+    (model,) = compress(source, recipe, data=data, calibration=30, out=tmp_path).models
+    assert "bias_correction=false has no effect: biases stay as training left them" in model.notes
 
 
 def test_top1_on_images_that_chose_the_epoch_is_marked(made: Made, source: Path, data: Dataset, tmp_path: Path) -> None:

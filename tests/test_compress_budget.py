@@ -399,6 +399,7 @@ def test_what_cannot_work_is_refused_before_the_source_is_read(tmp_path: Path) -
         ({"max_size": 50_000, "shrink_target_macs": 10**6}, "leave shrink_target_macs out"),
         ({"max_latency": 1.0, "shrink_target_latency": 1.0}, "leave shrink_target_latency out"),
         ({"max_drop": 1.0, "unlabelled": True}, "leave --unlabelled out"),
+        ({"max_size": 50_000, "judge": "estimate"}, "--max-drop, which is not given; add it or leave --judge out"),
     ):
         with pytest.raises(InputError, match=reason):
             api.compress(tmp_path / "run", **wrong)  # type: ignore[arg-type]

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import dataclasses
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 
 import pytest
+from listener import Listener
 
 pytest.importorskip("optuna")
 pytest.importorskip("tensorflow_model_optimization")
@@ -16,6 +18,7 @@ from edgeclf.compression.budget.ladder import Rung
 from edgeclf.compression.budget.limits import Budget
 from edgeclf.compression.budget.store import CandidateStore
 from edgeclf.compression.recipe import parse_recipe
+from edgeclf.measure.paired_interval import difference_interval
 from edgeclf.search import Asked, Evaluation, Finished, Range, RefusedTrialError, open_study
 
 
@@ -75,6 +78,49 @@ def test_looks_are_counted_in_the_order_in_which_trainings_ended() -> None:
     budget = Budget(max_drop=9)
     alone = Judge(budget).judge(search._measured([finished(1, fast, ended=10.0)]))
     assert Judge(budget).judge(ordered)[0] == alone[0]
+
+
+def test_clocks_that_differ_do_not_change_which_look_a_candidate_was() -> None:
+    first, second, third = (candidate(name) for name in ("int8", "float16", "dynamic"))
+
+    def names(*trials: Finished) -> list[str]:
+        return [one.name for one in search._measured(trials)]
+
+    late = dataclasses.replace(finished(0, first, ended=500.0), before=0)
+    early = dataclasses.replace(finished(1, second, ended=100.0), before=1)
+    assert names(late, early) == ["int8", "float16"]
+    # two that ended at the same moment, and one of an earlier version
+    together = [dataclasses.replace(one, before=1) for one in (late, early)]
+    assert names(*reversed(together)) == ["int8", "float16"]
+    assert names(*together, finished(2, third, ended=900.0)) == ["dynamic", "int8", "float16"]
+
+
+def test_trials_know_how_many_ended_before_them(tmp_path: Path) -> None:
+    study = open_study("s", tmp_path / "study.journal")
+    study.enqueue([{"score": score} for score in range(3)])
+
+    def evaluate(asked: Asked) -> Evaluation:
+        if asked.number == 0:  # meanwhile another worker evaluates the others
+            study.run(evaluate, done=lambda finished: len(finished) == 2)
+        return Evaluation(1.0, {})
+
+    study.run(evaluate, done=lambda _: False)
+    assert [one.number for one in sorted(study.finished(), key=lambda one: one.order)] == [1, 2, 0]
+    assert [one.before for one in study.finished()] == [2, 0, 1]
+
+
+def test_the_bound_that_is_logged_is_the_one_that_judges() -> None:
+    found, heard = candidate(lost=30, gained=20), Listener()
+    plan = SimpleNamespace(budget=Budget(max_drop=1.0))
+    work = search._Work(plan, None, None, None, heard)  # type: ignore[arg-type]
+    work._log(found, [])
+    work._log(found, [finished(0, candidate(looks=9))])
+    # nine looks have spent 0.05 - 0.025 / 9, and the tenth spends 0.025 / (10 * 9)
+    bounds = [-100 * difference_interval(30, 20, 5000, 2 * level)[0] for level in (0.025, 0.025 / 90)]
+    assert heard.lines == [f"int8: drop 0.20 points (at most {bound:.2f}), 100 kB, 1 ms" for bound in bounds]
+    work.plan = SimpleNamespace(budget=Budget(max_drop=1.0, judge="estimate"))  # type: ignore[assignment]
+    work._log(found, [])
+    assert heard.lines[-1] == "int8: drop 0.20 points, 100 kB, 1 ms"
 
 
 def test_another_question_is_another_study(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -15,6 +15,7 @@ from edgeclf.compression.budget.limits import Budget
 from edgeclf.compression.budget.request import SearchPlan
 from edgeclf.compression.choice import Asked, choose_recipes, find_unused, setting_types
 from edgeclf.compression.pipeline.plan import CompressPlan
+from edgeclf.compression.recipe import describe_settings
 from edgeclf.compression.step import STEPS, Step
 from edgeclf.errors import InputError, UnknownNameError
 from edgeclf.records import Record
@@ -76,6 +77,12 @@ def test_the_digest_covers_every_setting_and_tells_files_apart() -> None:
     assert Recipe((Prune(1 / 3),)).file_name.startswith("prune33.3333-int8-")
 
 
+def test_a_small_fraction_has_a_label_and_no_name_that_could_be_mistaken() -> None:
+    recipe = Recipe((Prune(0.005),))
+    assert recipe.file_name == f"prune0.5-int8-{recipe.digest[:6]}"
+    assert "fraction=0.005" in describe_settings(recipe)
+
+
 def test_two_of_four_is_half_and_nothing_else() -> None:
     assert Prune(pattern="2:4").fraction == 0.5
     with pytest.raises(InputError, match=r"2:4 makes a fraction of 0\.5 zeros, got 0\.8"):
@@ -90,6 +97,12 @@ def test_two_of_four_is_half_and_nothing_else() -> None:
         ("qat-prune50-int8", "prune50 cannot come after qat; put prune50 first"),
         ("cluster16-prune50-int8", "prune50 cannot come after cluster16; put prune50 first"),
         ("qat-float16", "quantization-aware training makes int8 models, got float16"),
+        (
+            "prune0.5-int8",
+            r"prune0\.5: .* is a percentage of at least 1, got 0\.5; write prune50 for a fraction of 0\.5",
+        ),
+        ("shrink0.5-int8", r"shrink0\.5: .* is a percentage of at least 1, got 0\.5; write shrink50 for"),
+        ("prune0-int8", "prune must be between 0 and 1"),
         ("prune50", "names no format at its end; write prune50-int8"),
         ("int8-qat", "names the format int8 before its end; steps come first, the format last"),
     ],
@@ -145,7 +158,14 @@ def test_a_setting_that_no_recipe_has_is_warned_of() -> None:
     command = ["compress", "nowhere", "--recipe", "int8", "--set", "qat_epochs=7"]
     result = CliRunner().invoke(app, command, prog_name="edgeclf")
     assert result.exit_code == 2
-    assert "the setting qat_epochs has no effect: no step or format of int8 has it" in result.stderr
+    assert "the setting qat_epochs has no effect: no step or format of int8 uses it" in result.stderr
+
+
+def test_a_setting_that_a_step_decides_is_warned_of_where_no_other_recipe_follows_it() -> None:
+    settings = {"rounding": "adaptive", "bias_correction": True}
+    assert find_unused(choose_recipes(Asked("cluster16-int8", settings=settings)), settings) == ("rounding",)
+    assert find_unused(choose_recipes(Asked("qat-int8", settings=settings)), settings) == ("rounding",)
+    assert find_unused(choose_recipes(Asked(["cluster16-int8", "int8"], settings=settings)), settings) == ()
 
 
 def test_what_an_option_sets_is_not_set_again() -> None:

@@ -3,12 +3,23 @@
 from __future__ import annotations
 
 import dataclasses
+import re
 from typing import Any, ClassVar
 
 import pytest
 
 from edgeclf.artifact.normalization import resolve_normalization
-from edgeclf.compression import FineTuning, Prune, QuantizeAware, Recipe, TFLite, register_exporter, register_step
+from edgeclf.compression import (
+    Cluster,
+    FineTuning,
+    Prune,
+    QuantizeAware,
+    Recipe,
+    Shrink,
+    TFLite,
+    register_exporter,
+    register_step,
+)
 from edgeclf.compression.choice import Asked, choose_recipes
 from edgeclf.compression.exporter import EXPORTERS
 from edgeclf.compression.step import STEPS, Step
@@ -48,6 +59,22 @@ def test_a_setting_makes_the_default_formats_that_take_it() -> None:
         assert [one.export.format for one in choose_recipes(Asked(settings=settings))] == ["int8"]
     with pytest.raises(InputError, match="ranges=mse goes with int8 models, got float16"):
         choose_recipes(Asked(formats=("float16",), settings={"ranges": "mse"}))
+
+
+@pytest.mark.parametrize(
+    ("make", "words"),
+    [
+        (lambda: Prune("2:4"), "Prune.fraction must be a number, got the text '2:4'"),
+        (lambda: Cluster("16"), "Cluster.clusters must be a whole number, got the text '16'"),
+        (lambda: Shrink("0.5"), "Shrink.fraction must be a number, got the text '0.5'"),
+        (lambda: FineTuning(epochs="5"), "FineTuning.epochs must be a whole number or null, got the text '5'"),
+        (lambda: Prune(training=3), "Prune.training must be an object, got the number 3"),
+        (lambda: TFLite(["int8"]), "TFLite.format must be a text, got a list"),
+    ],
+)
+def test_a_value_of_another_type_is_one_clear_line(make: Any, words: str) -> None:
+    with pytest.raises(InputError, match=f"^{re.escape(words)}$"):
+        make()
 
 
 def test_settings_from_python_are_checked_and_equal_ones_are_one_recipe() -> None:

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import dataclasses
+import errno
 import json
 import os
+import shutil
 import signal
 import subprocess
 import sys
@@ -22,6 +24,7 @@ from edgeclf.artifact.normalization import RAW
 from edgeclf.artifact.provenance import read_provenance
 from edgeclf.compression import CompressedModel, Exporter, Recipe, StepContext, parse_recipe
 from edgeclf.compression.exporter import ExportedFile
+from edgeclf.compression.pipeline import model_folder
 from edgeclf.compression.pipeline.context import RecipeContext
 from edgeclf.compression.pipeline.model_folder import ModelFolder
 from edgeclf.compression.pipeline.run_recipe import run_recipe
@@ -177,6 +180,81 @@ def test_other_calls_take_nothing_from_an_interrupted_one(tmp_path: Path) -> Non
         folder(tmp_path, files=("int8.tflite",))
     folder(tmp_path, files=("int8.tflite",), overwrite=True).close()
     assert sorted(path.suffix for path in tmp_path.iterdir()) == [".json", ".json", ".tflite", ".tflite"]
+
+
+def test_a_disk_that_is_full_leaves_the_model_and_the_figures_that_were_there(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    first = folder(tmp_path, files=("int8.tflite",))
+    first.write("int8.tflite", b"model", made(tmp_path), "key")
+    first.close()
+    record = (tmp_path / "net-int8.json").read_text()
+    second = folder(tmp_path, {"calibration": 20}, ("int8.tflite",), overwrite=True)
+    real = os.fsync
+
+    def full(descriptor: int) -> None:
+        if os.fstat(descriptor).st_size > 4000:
+            raise OSError(errno.ENOSPC, "No space left on device")
+        real(descriptor)
+
+    monkeypatch.setattr(os, "fsync", full)
+    with pytest.raises(RunFailedError, match=r"net-int8\.tflite: the disk is full"):
+        second.write("int8.tflite", bytes(5000), made(tmp_path), "another key")
+    assert (tmp_path / "net-int8.tflite").read_bytes() == b"model"
+    assert (tmp_path / "net-int8.json").read_text() == record
+    second.give_up()
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["net-int8.json", "net-int8.tflite"]
+
+
+def test_a_call_that_is_killed_while_it_takes_over_a_model_leaves_it_in_the_way_of_none(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    folder(tmp_path, files=("int8.tflite",)).write("int8.tflite", b"model", made(tmp_path), "key")  # and killed
+    corrected, real = folder(tmp_path, {"calibration": 20}, ("int8.tflite",)), model_folder._release
+
+    def killed(request: Path, file: str) -> None:
+        real(request, file)
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(model_folder, "_release", killed)
+    with pytest.raises(KeyboardInterrupt):
+        corrected.write("int8.tflite", b"another", made(tmp_path), "another key")
+    monkeypatch.undo()
+    for calibration in (30, 20, 10):
+        folder(tmp_path, {"calibration": calibration}, ("int8.tflite",))
+
+
+def test_a_kill_at_the_very_end_leaves_a_call_that_is_finished(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    first, real = folder(tmp_path, files=("int8.tflite",)), Path.unlink
+    first.write("int8.tflite", b"model", made(tmp_path), "key")
+
+    def killed(path: Path, *values: Any, **named: Any) -> None:
+        if path.is_file():
+            real(path, missing_ok=True)
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(Path, "unlink", killed)
+    monkeypatch.setattr(shutil, "rmtree", lambda path, **_: killed(next(path.iterdir())))
+    with pytest.raises(KeyboardInterrupt):
+        first.close()
+    monkeypatch.undo()
+    with pytest.raises(OutputError, match="exists"):
+        folder(tmp_path, files=("int8.tflite",))
+    folder(tmp_path, {"calibration": 20}, ("float16.tflite",)).close()
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["net-int8.json", "net-int8.tflite"]
+
+
+def test_a_list_of_layers_is_replaced_by_the_call_that_was_to_replace_it_alone(tmp_path: Path) -> None:
+    models, both = ("int8.tflite",), ("int8.tflite", "sensitivity.json")
+    (tmp_path / "net-sensitivity.json").write_text("of a finished call")
+    folder(tmp_path, files=models).write("int8.tflite", b"model", made(tmp_path), "key")  # and killed
+    with pytest.raises(OutputError, match=r"net-sensitivity\.json: exists; replace it with --overwrite"):
+        folder(tmp_path, files=both)
+    folder(tmp_path, files=both, overwrite=True).give_up(interrupted=True)
+    again = folder(tmp_path, files=both)
+    again.claim("sensitivity.json")
+    (tmp_path / "net-sensitivity.json").write_text("of this one")  # and killed
+    folder(tmp_path, {"calibration": 20}, both)
 
 
 def test_a_finished_training_is_kept_after_an_error_and_removed_at_the_end(tmp_path: Path) -> None:

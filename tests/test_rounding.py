@@ -13,7 +13,7 @@ import tflite_models
 
 from edgeclf.artifact.tflite import TensorInfo, parse
 from edgeclf.artifact.tflite_editor import TfliteEditor
-from edgeclf.compression.export import adaptive_rounding
+from edgeclf.compression.export import adaptive_rounding, observation, parallel
 from edgeclf.compression.export.adaptive_rounding import (
     draw_places,
     measure_moments,
@@ -23,13 +23,14 @@ from edgeclf.compression.export.adaptive_rounding import (
 )
 from edgeclf.compression.export.bias_correction import real_weights
 from edgeclf.compression.export.graph_parts import PartwiseRun
-from edgeclf.compression.export.graph_queries import weighted_operators
-from edgeclf.compression.export.observation import observe_ranges, pixel_feeder
+from edgeclf.compression.export.graph_queries import activations, weighted_operators
+from edgeclf.compression.export.observation import Observer, observe_ranges, pixel_feeder
 from edgeclf.compression.export.parallel import spread
 from edgeclf.compression.export.policy import QuantizationPolicy
 from edgeclf.compression.export.range_choice import best_range, choose_ranges, clip_weights
 from edgeclf.compression.export.tflite import TFLite
 from edgeclf.compression.recipe import Recipe
+from edgeclf.compression.steps.cluster import Cluster
 from edgeclf.compression.steps.quantize_aware import QuantizeAware
 from edgeclf.errors import InputError, UnknownNameError
 from edgeclf.inference.litert import LITERT
@@ -160,6 +161,35 @@ def test_the_range_of_least_error_leaves_an_odd_value_out_and_a_uniform_one_whol
     assert best_range(uniform, 0.0, 1.0) == (0.0, 1.0)
 
 
+def test_fewer_threads_observe_a_graph_whose_activations_would_fill_the_memory(monkeypatch: pytest.MonkeyPatch) -> None:
+    images, graph = tflite_models.digits()[0][:9], parse(FLOAT)
+    monkeypatch.setattr(parallel, "usable_cores", lambda: 8)
+    opened: list[bytes] = []
+
+    def open_one(content: bytes) -> Observer:
+        opened.append(content)
+        return Observer(content)
+
+    monkeypatch.setattr(observation, "Observer", open_one)
+    watched = weighted_operators(graph)
+    each = sum(4 * tensor.elements for tensor in activations(graph))
+    summed = sum(8 * graph.tensors[index].elements for index in {op.inputs[0] for op in watched})
+    results = []
+    for budget, workers in ((10**9, 8), (3 * (each + summed), 3), (1, 1)):
+        monkeypatch.setattr(observation, "OBSERVED_BYTES", budget)
+        opened.clear()
+        results.append(observe_ranges(FLOAT, images, pixel_feeder(1.0), range(9), watched))
+        assert len(opened) == workers
+    for seen, patches in results[1:]:
+        np.testing.assert_array_equal(seen.lows, results[0][0].lows)
+        for index, patch in patches.items():
+            np.testing.assert_allclose(patch, results[0][1][index])
+    monkeypatch.setattr(observation, "OBSERVED_BYTES", 3 * each)
+    opened.clear()
+    choose_ranges(FLOAT, images, pixel_feeder(1.0))
+    assert len(opened) == 3
+
+
 def test_ranges_of_a_graph_lie_within_what_was_seen_and_weights_are_clipped_by_channel() -> None:
     images = tflite_models.digits()[0][:8]
     chosen = choose_ranges(FLOAT, images, pixel_feeder(1.0))
@@ -191,7 +221,11 @@ def test_settings_are_checked() -> None:
         Recipe((QuantizeAware(),), TFLite(equalization=True))
     with pytest.raises(InputError, match="makes int8 of all layers; leave float_layers out, or --qat"):
         Recipe((QuantizeAware(),), TFLite(policy=QuantizationPolicy(float_operators=("SOFTMAX",))))
+    with pytest.raises(InputError, match="makes clustered weights different; leave equalization out, or --cluster"):
+        Recipe((Cluster(),), TFLite(equalization=True))
     assert Recipe((QuantizeAware(),), TFLite()).name == "qat-int8"
+    # where TFMOT has no rule for a layer, biases are corrected after such a training
+    assert Recipe((QuantizeAware(),), TFLite(bias_correction=False)).export == TFLite(bias_correction=False)
 
 
 def test_a_network_is_exported_with_both(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -219,6 +253,14 @@ def test_a_network_is_exported_with_both(monkeypatch: pytest.MonkeyPatch) -> Non
     context = StepContext(trained, calibration_images=residual_network.IMAGES)
     kept = TFLite(bias_correction=False).export(trained, context)
     assert kept.content == nearest.content
+    assert kept.applied == nearest.applied
+    assert nearest.applied == {
+        "ranges": "extremes",
+        "rounding": "nearest",
+        "bias_correction": False,
+        "equalization": False,
+    }
+    assert TFLite("float16").export(network, context).applied == {}
 
     monkeypatch.setattr(adaptive_rounding, "MOST_WEIGHTS", 8)
     small = TFLite(bias_correction=False).export(network, context).graph

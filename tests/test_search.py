@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+import contextlib
 import math
 import os
 import signal
+import sqlite3
 import subprocess
 import sys
 import tempfile
 import textwrap
+import time
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -258,9 +261,46 @@ def test_places_that_cannot_be_used(tmp_path: Path) -> None:
         open_study("s", "postgresql+psycopg://me:secret@localhost:1/studies")
     assert "secret" not in str(caught.value)
     assert show_url("postgresql+psycopg://me:secret@host/a?password=secret") == "postgresql+psycopg://me@host/a"
+    assert show_url("postgresql+psycopg://me:sec?ret@host/a") == "postgresql+psycopg://..."
     (tmp_path / "file").write_text("")
     with pytest.raises(OutputError):
         open_study("s", tmp_path / "file" / "study.journal")
+
+
+@pytest.mark.parametrize("place", ["me:sec{ret}@localhost:1", "me:sec@ret@localhost:1", "me:secret@localhost:543x"])
+def test_a_url_that_cannot_be_read_is_not_shown(place: str) -> None:
+    with pytest.raises(
+        InputError, match=r"whose port is a number; in a password each of @ .* percent-encoded"
+    ) as caught:
+        open_study("s", f"postgresql+psycopg://{place}/studies")
+    assert "sec" not in str(caught.value)
+    assert "543x" not in str(caught.value)
+    assert caught.value.__suppress_context__
+
+
+def test_a_database_of_an_older_optuna_is_named_with_what_to_do(tmp_path: Path) -> None:
+    url = f"sqlite:///{tmp_path / 's.db'}"
+    open_study("s", url)
+    with contextlib.closing(sqlite3.connect(tmp_path / "s.db")) as database, database:
+        database.execute("UPDATE alembic_version SET version_num = 'v3.0.0.a'")
+    with pytest.raises(InputError, match=r"the database sqlite:.*s\.db cannot be used: .*`\$ optuna storage upgrade"):
+        open_study("s", url)
+
+
+def test_all_workers_that_begin_at_once_open_an_empty_database(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    tables, pauses = optuna.storages._rdb.models.BaseModel.metadata, []
+    create = tables.create_all
+
+    def create_after_another_worker(engine: Any) -> None:
+        """Make the tables that were missing a moment ago, and are there now."""
+        monkeypatch.setattr(tables, "create_all", create)
+        create(engine)
+        create(engine, checkfirst=False)
+
+    monkeypatch.setattr(time, "sleep", pauses.append)
+    monkeypatch.setattr(tables, "create_all", create_after_another_worker)
+    assert open_study("s", f"sqlite:///{tmp_path / 's.db'}").finished() == ()
+    assert len(pauses) == 1
 
 
 @pytest.mark.parametrize(

@@ -132,8 +132,15 @@ def test_the_noisiest_layers_are_shown_first_and_the_report_is_written_whole(tmp
 
 
 @pytest.mark.slow
-def test_compress_lists_the_layers_and_keeps_those_in_float_that_it_is_given(tmp_path: Path) -> None:
+def test_compress_lists_the_layers_and_keeps_those_in_float_that_it_is_given(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     import colored_squares
+
+    from edgeclf.compression.pipeline.model_folder import ModelFolder
+
+    def interrupt(*_: Any) -> None:
+        raise KeyboardInterrupt
 
     data = colored_squares.dataset()
     path = tmp_path / "network.h5"
@@ -149,15 +156,18 @@ def test_compress_lists_the_layers_and_keeps_those_in_float_that_it_is_given(tmp
     assert Path(found.path) == tmp_path / "out" / "network-sensitivity.json"
     assert Path(found.plot).is_file()
 
-    # what a killed call left is no leave to replace the list of another one
+    # what a killed call left, of the same recipe even, is no leave to replace the list of another one
+    with monkeypatch.context() as patched:
+        patched.setattr(ModelFolder, "close", interrupt)
+        with pytest.raises(KeyboardInterrupt):
+            colored_squares.compress(path, "float32", data=data, out=tmp_path / "out")
     unfinished = tmp_path / "out" / ".network.unfinished"
-    (unfinished / "0123456789abcdef").mkdir(parents=True)
-    (unfinished / "0123456789abcdef" / "request.json").write_text("of another call")
-    before = Path(found.path).read_bytes()
+    left, before = list(unfinished.iterdir()), Path(found.path).read_bytes()
+    assert len(left) == 1
     with pytest.raises(OutputError, match=r"network-sensitivity\.json: exists; replace it with --overwrite"):
         colored_squares.compress(path, "float32", data=data, out=tmp_path / "out", sensitivity=True)
     assert Path(found.path).read_bytes() == before
-    assert [path.name for path in unfinished.iterdir()] == ["0123456789abcdef"]
+    assert list(unfinished.iterdir()) == left
 
     chosen = found.ranked()[0].layer
     mixed = colored_squares.compress(

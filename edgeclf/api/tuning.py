@@ -70,10 +70,12 @@ def tune(
     """
     require("tune", *HOST, "optuna", "jinja2")
     from edgeclf.artifact.folder_lock import lock_folder
+    from edgeclf.artifact.run_folder import RunFolder
     from edgeclf.dataset import check_classes, list_source
     from edgeclf.search.storage import open_storage
     from edgeclf.training.config import TrainConfig
     from edgeclf.training.networks import find_network
+    from edgeclf.training.teacher import check_teacher
     from edgeclf.training.tuning.plan import Search, TuneFolder, TunePlan, check_config
     from edgeclf.training.tuning.report import PAGE_NAME
     from edgeclf.training.tuning.space import parse_space
@@ -89,6 +91,8 @@ def tune(
         check_classes(listing)
         place = Path("runs") / f"{listing.name}-tune" if out is None else Path(out)
         plan = TunePlan(listing, config, narrowed, asked, place, overwrite, trust_model, frozenset(settings))
+        if config.teacher is not None:
+            check_teacher(config.teacher, RunFolder(place, must_exist=False), resumes=False)
         if storage is not None:
             open_storage(storage)
         folder = TuneFolder(place)

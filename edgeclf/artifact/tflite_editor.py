@@ -123,8 +123,8 @@ class TfliteEditor:
         rounded.
 
         Returns:
-            False, with nothing changed, where something other than a convolution or a dense layer reads the input;
-            padding and reshaping in between pass the integers on.
+            False, with nothing changed, where something other than a convolution or a dense layer reads the input, or
+            another layer reads the weights as well; padding and reshaping in between pass the integers on.
         """
         (entry,) = self.graph.input_indices
         inner, readers = entry, self.graph.consumers(entry)
@@ -149,6 +149,8 @@ class TfliteEditor:
         changes = {tensor: factor}
         for op in readers:
             if op.name in WEIGHTED and len(self.graph.tensors[op.inputs[1]].scales):
+                if len(self.graph.consumers(op.inputs[1])) != 1:
+                    return None
                 changes[op.inputs[1]] = 1 / factor
                 continue
             further = self._scales_behind(op.outputs[0], factor) if op.name in _SCALE_FREE else None

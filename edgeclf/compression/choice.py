@@ -141,9 +141,12 @@ def with_settings(recipe: Recipe, settings: Mapping[str, Any]) -> Recipe:
 
 
 def find_unused(recipes: Sequence[Recipe], settings: Mapping[str, Any], steps: Sequence[Step] = ()) -> tuple[str, ...]:
-    """Return the keys of the settings that no step or exporter of any recipe has, nor one of `steps`."""
-    parts: list[Any] = [*steps, *(part for recipe in recipes for part in (*recipe.steps, recipe.export))]
-    used = {key for part in parts for key in _keys(type(part))}
+    """Return the keys of the settings that no step or exporter of any recipe has and follows, nor one of `steps`."""
+    every = [*steps, *(step for recipe in recipes for step in recipe.steps)]
+    used = {key for step in every for key in _keys(type(step))}
+    for recipe in recipes:
+        decided = {key for step in recipe.steps for key in step.decides}
+        used |= _keys(type(recipe.export)).keys() - decided
     return tuple(key for key in settings if key not in used)
 
 

@@ -20,10 +20,13 @@ class ExportedFile(ModelFile):
     Args:
         input_range: what pixel values 0 and 255 must become before they enter a float input; None: they enter raw.
         notes: what users should know about this file, a line each.
+        applied: what became of settings that a format or a network may leave without effect, JSON's own types by name:
+            the rounding of weights, say, which clustered ones take no part in; None: all that the exporter was set to.
     """
 
     input_range: tuple[float, float] | None = None
     notes: tuple[str, ...] = ()
+    applied: Mapping[str, Any] | None = None
 
 
 class Exporter(Protocol):

@@ -76,6 +76,7 @@ class Step(Protocol):
         target_steps: batches that its training takes where its settings leave the epochs open.
         after: kinds of the steps that may stand before it in a recipe.
         before: kinds of the steps that may stand behind it; a pair is allowed if either of the two allows it.
+        decides: settings of exporters that have no effect beside it.
     """
 
     kind: ClassVar[str]
@@ -83,6 +84,7 @@ class Step(Protocol):
     target_steps: ClassVar[int] = 1000
     after: ClassVar[frozenset[str]] = frozenset()
     before: ClassVar[frozenset[str]] = frozenset()
+    decides: ClassVar[frozenset[str]] = frozenset()
 
     def count_networks(self, epochs: int) -> int:
         """Return from how many networks the validation images choose one: after each epoch, and before the first."""
@@ -142,6 +144,26 @@ class Step(Protocol):
             sizes: the file's sizes in words.
         """
         return ()
+
+
+def read_percent(part: str, kind: str, digits: str) -> float:
+    """Return the fraction that the number in a part of a recipe's name stands for: 0.5 for 50.
+
+    Args:
+        part: such as `prune50`.
+        kind: of the step.
+        digits: the number, in percent.
+
+    Raises:
+        InputError: it is between 0 and 1, and so a fraction where a percentage is expected.
+    """
+    number = float(digits)
+    if 0 < number < 1:
+        example = f"write {kind}50 for a fraction of 0.5"
+        raise InputError(
+            f"{part}: the number in a recipe's name is a percentage of at least 1, got {digits}; {example}"
+        )
+    return number / 100
 
 
 STEPS: dict[str, type[Any]] = {}

@@ -153,6 +153,12 @@ def _pass(trace: Trace, layer: Any, inputs: Sequence[Ids]) -> Ids:
     return inputs[0]
 
 
+def _dropout(trace: Trace, layer: Any, inputs: Sequence[Ids]) -> Ids:
+    if layer.noise_shape is not None and layer.noise_shape[-1] not in (None, 1):
+        raise UnknownUseError("its noise_shape fixes the number of channels")
+    return inputs[0]
+
+
 def _flatten(trace: Trace, layer: Any, inputs: Sequence[Ids]) -> Ids:
     _require_last(layer)
     return np.tile(inputs[0], trace.output_shape[-1] // len(inputs[0]))
@@ -191,7 +197,7 @@ def _concatenate(trace: Trace, layer: Any, inputs: Sequence[Ids]) -> Ids:
 _PASSING = (
     *(layers.MaxPooling2D, layers.AveragePooling2D, layers.GlobalAveragePooling2D, layers.GlobalMaxPooling2D),
     *(layers.GlobalAveragePooling1D, layers.ZeroPadding2D, layers.Cropping2D, layers.UpSampling2D, layers.Resizing),
-    *(layers.Dropout, layers.SpatialDropout2D, layers.GaussianNoise, layers.GaussianDropout),
+    *(layers.SpatialDropout2D, layers.GaussianNoise, layers.GaussianDropout),
     *(layers.ReLU, layers.LeakyReLU, layers.ELU, layers.ThresholdedReLU, layers.ActivityRegularization),
 )
 RULES: Mapping[type[Any], Rule] = MappingProxyType(
@@ -203,6 +209,7 @@ RULES: Mapping[type[Any], Rule] = MappingProxyType(
         layers.PReLU: _parametric,
         layers.Rescaling: _rescaling,
         layers.Activation: _activation,
+        layers.Dropout: _dropout,
         layers.Flatten: _flatten,
         layers.Reshape: _reshape,
         layers.Concatenate: _concatenate,

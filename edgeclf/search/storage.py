@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import random
 import time
 import warnings
 from collections.abc import Callable
@@ -23,6 +24,8 @@ LARGEST_JOURNAL = 1 << 28
 PATIENCE_SECONDS = 60.0
 """For a database that does not respond, before a worker ends."""
 _FIRST_PAUSE = 0.1
+_MOST_TRIES, _LONGEST_PAUSE = 5, 0.4
+"""Of opening a database whose tables another worker makes, and seconds between two of them."""
 T = TypeVar("T")
 _DAMAGE = (ValueError, LookupError, TypeError, AttributeError, AssertionError, RecursionError)
 """What reading a journal raises that is damaged."""
@@ -41,7 +44,7 @@ def open_storage(place: str | Path, heartbeat: int = HEARTBEAT_SECONDS) -> Any:
 
     Raises:
         InputError: the file is damaged or too large; the URL is none, its driver is not installed, or the database
-            cannot be reached.
+            cannot be reached, or was made by another version of Optuna.
         OutputError: the file cannot be written.
     """
     if isinstance(place, Path):
@@ -85,17 +88,23 @@ def _cut_unfinished_line(path: Path) -> None:
 def _open_database(url: str, heartbeat: int) -> Any:
     from optuna.exceptions import StorageInternalError
     from optuna.storages import RDBStorage, RetryHeartbeatStaleTrialCallback
+    from sqlalchemy import make_url
     from sqlalchemy.exc import SQLAlchemyError
+
+    def connect() -> Any:
+        if "@" in (make_url(url).host or ""):
+            raise ValueError("a part of the password was taken for the host")
+        return RDBStorage(
+            url,
+            heartbeat_interval=heartbeat,
+            grace_period=GRACE_HEARTBEATS * heartbeat,
+            heartbeat_stale_trial_callback=RetryHeartbeatStaleTrialCallback(MOST_RETRIES),
+        )
 
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # heartbeats are called experimental
         try:
-            return RDBStorage(
-                url,
-                heartbeat_interval=heartbeat,
-                grace_period=GRACE_HEARTBEATS * heartbeat,
-                heartbeat_stale_trial_callback=RetryHeartbeatStaleTrialCallback(MOST_RETRIES),
-            )
+            return _create_tables(connect)
         except ImportError as error:
             raise InputError(
                 f"the database {show_url(url)} needs a driver that is not installed ({one_line(error)}); "
@@ -107,6 +116,39 @@ def _open_database(url: str, heartbeat: int) -> Any:
                 f"the database {show_url(url)} cannot be used: {str(error).splitlines()[0]}; expected a URL such as "
                 "postgresql+psycopg://user@host/studies"
             ) from error
+        except RuntimeError as error:  # its tables are those of another version of Optuna
+            raise InputError(f"the database {show_url(url)} cannot be used: {one_line(error)}") from error
+        except (ValueError, LookupError):
+            # neither the message nor the URL is shown: both may have a part of the password
+            raise InputError(
+                "the URL of the database cannot be read: expected one such as "
+                "postgresql+psycopg://user:password@host:5432/studies, whose port is a number; in a password each of "
+                "@ : / ? # % { } must be percent-encoded, such as %40 for @"
+            ) from None
+
+
+def _create_tables(connect: Callable[[], T]) -> T:
+    """Open a database, again where its tables are made by another worker at the same moment.
+
+    Optuna looks which tables there are and makes the others: of workers that begin at once on an empty database, all
+    but one fail, and find the tables the next time.
+
+    Args:
+        connect: opens it.
+    """
+    from optuna.exceptions import StorageInternalError
+    from sqlalchemy.exc import DBAPIError
+
+    for _ in range(_MOST_TRIES - 1):
+        try:
+            return connect()
+        except DBAPIError as error:
+            if error.statement is None:  # it was not reached at all
+                raise
+        except StorageInternalError:
+            pass
+        time.sleep(random.uniform(0, _LONGEST_PAUSE))
+    return connect()
 
 
 def patiently(call: Callable[[], T], seconds: float = PATIENCE_SECONDS) -> T:
@@ -137,6 +179,9 @@ def patiently(call: Callable[[], T], seconds: float = PATIENCE_SECONDS) -> T:
 
 def show_url(url: str) -> str:
     """Return a URL of a database without its password, for messages and reports."""
-    head, separator, rest = url.partition("?")[0].partition("://")
-    user, at, host = rest.rpartition("@")
+    head, separator, rest = url.partition("://")
+    place, _, query = rest.partition("?")
+    if "@" in query and "@" not in place:  # the «?» may belong to the password
+        return f"{head}{separator}..."
+    user, at, host = place.rpartition("@")
     return f"{head}{separator}{user.partition(':')[0]}{at}{host}"

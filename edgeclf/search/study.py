@@ -18,6 +18,7 @@ from edgeclf.search.sampling import check_method, make_pruner, make_sampler, qui
 from edgeclf.search.space import Value
 from edgeclf.search.storage import HEARTBEAT_SECONDS, MOST_RETRIES, open_storage, patiently
 from edgeclf.search.trials import (
+    BEFORE,
     DEATHS,
     ENDED,
     FREE,
@@ -182,7 +183,7 @@ class Study:
             outcome = outcome if found.pruned else {"values": found.score}
             kept = {RECORD: dict(found.record), **({FREE: True} if found.free else {})}
         with contextlib.suppress(UpdateFinishedTrialError):
-            kept[ENDED] = time.time()
+            kept[ENDED], kept[BEFORE] = time.time(), sum(one.state.is_finished() for one in self._trials())
             patiently(lambda: [trial.set_user_attr(name, value) for name, value in kept.items()])
             patiently(lambda: self._study.tell(trial, **outcome))
 

@@ -13,6 +13,7 @@ if TYPE_CHECKING:
     from optuna.trial import FrozenTrial
 
 PLAN, RECORD, REASON, SPARE, DEATHS, FREE, ENDED = "plan", "record", "reason", "spare", "deaths", "free", "ended"
+BEFORE = "before"
 """Keys of what is kept with a trial."""
 State = Literal["complete", "pruned", "refused", "lost"]
 
@@ -62,6 +63,7 @@ class Finished:
         reported: intermediate scores by step.
         free: whether nothing was tried in it (see `Evaluation` and `RefusedTrialError`).
         ended: when, in seconds since 1970 by the clock of the machine that evaluated it.
+        before: how many trials had come to their end then; None: an earlier version evaluated it.
     """
 
     number: int
@@ -74,6 +76,12 @@ class Finished:
     reported: Mapping[int, float] = field(default_factory=dict)
     free: bool = False
     ended: float = 0.0
+    before: int | None = None
+
+    @property
+    def order(self) -> tuple[bool, float, int]:
+        """Sorts trials as they came to their end; those of earlier versions come first, by clocks, which may differ."""
+        return self.before is not None, self.ended if self.before is None else self.before, self.number
 
 
 def read_finished(trial: FrozenTrial) -> Finished | None:
@@ -97,6 +105,7 @@ def read_finished(trial: FrozenTrial) -> Finished | None:
         free=bool(trial.user_attrs.get(FREE)),
         # not what Optuna has, which is in the time zone of whoever wrote it
         ended=float(trial.user_attrs.get(ENDED, 0.0)),
+        before=trial.user_attrs.get(BEFORE),
     )
 
 

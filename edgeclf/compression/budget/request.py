@@ -79,6 +79,11 @@ class SearchPlan:
             raise InputError(
                 f"--trials {self.budget.trials}: only the recipes that are named are tried; leave one of the two out"
             )
+        if self.budget.max_drop is None and self.budget.judge != Budget.judge:
+            raise InputError(
+                f"--judge {self.budget.judge} is how a drop is compared with --max-drop, which is not given; add it "
+                "or leave --judge out"
+            )
         if self.budget.max_drop is not None and self.compress.unlabelled:
             raise InputError(
                 "--max-drop needs labels that are the network's classes; leave --unlabelled out, or judge by size and "

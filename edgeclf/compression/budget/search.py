@@ -170,8 +170,8 @@ class _Work:
             self._check_shape(rung, finished)
             self._check_look(rung, finished)
             measured = self.maker.make(rung)
+            self._log(measured, study.finished())
             (alone,) = Judge(self.budget).judge([measured])
-            self._log(alone)
             return Evaluation(alone.worst, measured.to_dict())
 
         return study.run(
@@ -239,10 +239,15 @@ class _Work:
                 f"{100 * least:.2f} points at best"
             )
 
-    def _log(self, one: Judged) -> None:
-        found, parts = one.candidate, []
-        if one.drop is not None and one.drop_interval is not None:
-            parts.append(f"drop {100 * one.drop:.2f} points (at most {100 * one.drop_interval[1]:.2f})")
+    def _log(self, found: Measured, finished: Sequence[Finished]) -> None:
+        """Log what a candidate costs, with the bound of its drop that is compared after the looks before."""
+        judge, parts = Judge(self.budget), []
+        judge.judge(_measured(finished))
+        (one,) = judge.judge([found])
+        if one.drop is not None:
+            parts.append(f"drop {100 * one.drop:.2f} points")
+            if one.drop_bound is not None and one.drop_bound != one.drop:
+                parts[-1] += f" (at most {100 * one.drop_bound:.2f})"
         parts.append(size(found.size_bytes))
         if found.latency_ms is not None:
             parts.append(milliseconds(found.latency_ms))
@@ -257,7 +262,7 @@ def _shape_of(recipe: Mapping[str, Any]) -> dict[str, Any]:
 
 def _measured(finished: Sequence[Finished]) -> list[Measured]:
     """Return the candidates in the order in which they were finished: what was judged is not judged anew by others."""
-    ordered = sorted(finished, key=lambda one: (one.ended, one.number))
+    ordered = sorted(finished, key=lambda one: one.order)
     return [Measured.from_dict(dict(one.record)) for one in ordered if one.record is not None]
 
 

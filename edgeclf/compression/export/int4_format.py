@@ -11,6 +11,7 @@ from edgeclf.compression.export.four_bit_weights import LARGEST, find_narrow
 from edgeclf.compression.export.graph_queries import weighted_operators
 from edgeclf.compression.export.int8_format import (
     correct_observed,
+    describe_applied,
     find_observation,
     keeps_equal_weights,
     quantize_observed,
@@ -45,7 +46,7 @@ def _int4(network: FloatNetwork, settings: TFLite, context: StepContext) -> Conv
     # Packed at the end: what is above computes, and changes, weights of 8 bits.
     editor, names = TfliteEditor(converted.content), {graph.tensors[index].name for index in narrow}
     editor.store_as_int4(tensor.index for tensor in editor.graph.tensors if tensor.name in names)
-    return converted._replace(content=editor.pack())
+    return converted._replace(content=editor.pack(), applied=describe_applied(settings, nearest))
 
 
 INT4 = TFLiteFormat(

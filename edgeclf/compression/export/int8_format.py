@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Collection, Mapping
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -40,6 +40,7 @@ CORRECTION_MACS = 10**12
 """Multiply-accumulates that the correction of larger networks may take: a minute on one core."""
 CORRECTION_BYTES = 10**9
 """Memory for the activations of all these images between two layers."""
+_FLOAT_BYTES = 4
 
 
 def observe(
@@ -85,15 +86,22 @@ def find_observation(
     return observed
 
 
-def correction_rows(graph: TfliteModel, images: int, most: int | None = None) -> npt.NDArray[np.int64]:
+def correction_rows(
+    graph: TfliteModel, images: int, most: int | None = None, quantized: TfliteModel | None = None
+) -> npt.NDArray[np.int64]:
     """Choose which of the calibration images bias correction looks at, evenly spaced: int64[m].
 
     Args:
         graph: of the float network.
         images: number of calibration images.
         most: of them.
+        quantized: the int8 graph made of it, some of whose layers may compute in float; None: none does.
     """
     largest = max((tensor.elements for tensor in activations(graph)), default=1)
+    if quantized is not None:
+        edges = {*quantized.input_indices, *quantized.output_indices}
+        inner = (tensor for tensor in activations(quantized) if tensor.index not in edges)
+        largest = max([largest, *(_FLOAT_BYTES * tensor.elements for tensor in inner)])
     count = min(images if most is None else min(images, most), correction_images(count_macs(graph), largest))
     return np.linspace(0, images - 1, count).astype(np.int64)
 
@@ -103,7 +111,7 @@ def correction_images(macs: int, largest: int) -> int:
 
     Args:
         macs: multiply-accumulates for one image.
-        largest: elements of the largest activation, a byte each; a layer's input and output and a shortcut are held.
+        largest: bytes of the largest activation; a layer's input and output and a shortcut are held.
     """
     affordable = max(FEWEST_CORRECTION_IMAGES, min(CORRECTION_IMAGES, CORRECTION_MACS // max(1, macs)))
     return max(1, min(affordable, CORRECTION_BYTES // max(1, 3 * largest)))
@@ -113,18 +121,32 @@ def _int8(network: FloatNetwork, settings: TFLite, context: StepContext) -> Conv
     from edgeclf.compression.export.converter import trained_graph
 
     if network.invariants.trained_ranges:
-        return with_io(trained_graph(network), settings.io, network.input_max)
+        made = with_io(trained_graph(network), settings.io, network.input_max)
+        return made._replace(
+            applied={"ranges": "trained", "rounding": "nearest", "bias_correction": False, "equalization": False}
+        )
     images = spanning_images(context.calibration_images)
     observed = find_observation(network, settings, context, images)
     chosen = None
     if settings.ranges == "mse":
         chosen = choose_ranges(observed.content, images, pixel_feeder(observed.input_max), context.progress)
     quantized = quantize_observed(observed, settings.policy, chosen)
-    if settings.rounding == "adaptive" and not keeps_equal_weights(network):
+    nearest = settings.rounding == "nearest" or keeps_equal_weights(network)
+    if not nearest:
         quantized = round_observed(quantized, observed, images, context.progress)
     if settings.bias_correction:
         quantized = correct_observed(quantized, observed, images, context.progress)
-    return with_io(quantized, settings.io, observed.input_max)
+    return with_io(quantized, settings.io, observed.input_max)._replace(applied=describe_applied(settings, nearest))
+
+
+def describe_applied(settings: TFLite, nearest: bool) -> dict[str, Any]:
+    """Describe what was applied to a graph that was calibrated: of the settings, all but the rounding as they are."""
+    return {
+        "ranges": settings.ranges,
+        "rounding": "nearest" if nearest else "adaptive",
+        "bias_correction": settings.bias_correction,
+        "equalization": settings.equalization,
+    }
 
 
 def keeps_equal_weights(network: FloatNetwork) -> bool:
@@ -179,7 +201,7 @@ def round_observed(
     nearest: bool = False,
 ) -> bytes:
     """Round the weights of what `quantize_observed` returned by some of the calibration images (`round_adaptively`)."""
-    part = images[correction_rows(parse(observed.content), len(images), ROUNDING_IMAGES)]
+    part = images[correction_rows(parse(observed.content), len(images), ROUNDING_IMAGES, parse(quantized))]
     feed = pixel_feeder(observed.input_max)
     return round_adaptively(quantized, observed.content, part, feed, progress, four_bits=four_bits, nearest=nearest)
 
@@ -188,9 +210,12 @@ def correct_observed(
     quantized: bytes, observed: FloatObservation, images: npt.NDArray[np.uint8], progress: Progress
 ) -> bytes:
     """Correct the biases of what `quantize_observed` returned by the calibration images (`correct_biases`)."""
-    part = images[correction_rows(parse(observed.content), len(images))]
-    feed = pixel_feeder(observed.input_max)
-    return correct_biases(quantized, observed.content, observed.patches, part, feed, progress)
+    graph, feed, patches = parse(observed.content), pixel_feeder(observed.input_max), observed.patches
+    rows = correction_rows(graph, len(images), quantized=parse(quantized))
+    part = images[rows]
+    if len(rows) < len(correction_rows(graph, len(images))):  # the patches are of more images
+        _, patches = observe_ranges(observed.content, part, feed, range(len(rows)), weighted_operators(graph), progress)
+    return correct_biases(quantized, observed.content, patches, part, feed, progress)
 
 
 def with_io(quantized: bytes, io: str, input_max: float) -> Converted:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -19,6 +19,8 @@ from edgeclf.errors import ModelError
 from edgeclf.inference.litert import LITERT
 from edgeclf.progress import SILENT, Progress
 
+OBSERVED_BYTES = 10**9
+"""Memory for what the observers of all threads keep readable, and for the sums beside them."""
 Feed = Callable[[npt.NDArray[np.uint8]], npt.NDArray[np.float32]]
 """Makes the input tensor of one image."""
 
@@ -104,6 +106,21 @@ class Observer:
         return np.asarray(centred * np.float32(info.scale), np.float32)
 
 
+def open_observers(content: bytes, images: int, averaged: Collection[int] = ()) -> list[Observer]:
+    """Open an observer for each thread, of which there are fewer where they would keep more than `OBSERVED_BYTES`.
+
+    Args:
+        content: a float graph.
+        images: number of images that it will run on.
+        averaged: numbers of the tensors that each thread sums up in float64.
+    """
+    model = parse(content)
+    kept = 4 * sum(tensor.elements for tensor in activations(model))
+    summed = 8 * sum(model.tensors[index].elements for index in averaged)
+    affordable = max(1, OBSERVED_BYTES // max(1, kept + summed))
+    return [Observer(content) for _ in range(min(count_workers(images), affordable))]
+
+
 def pixel_feeder(input_max: float) -> Feed:
     """Return a function that scales an image to 0..`input_max`: uint8[H, W, 3] to float32[1, H, W, 3]."""
     scale = np.float32(input_max / 255)
@@ -118,7 +135,7 @@ def observe_ranges(
     watched: Sequence[OperatorInfo] = (),
     progress: Progress = SILENT,
 ) -> tuple[Ranges, dict[int, npt.NDArray[np.float64]]]:
-    """Run a float graph on the calibration images, on all cores.
+    """Run a float graph on the calibration images, on all cores that its activations leave memory for.
 
     Args:
         content: the graph.
@@ -134,12 +151,12 @@ def observe_ranges(
     Raises:
         ModelError: a value is NaN or infinite.
     """
-    observers = [Observer(content) for _ in range(count_workers(len(images)))]
+    entries = list(dict.fromkeys(op.inputs[0] for op in watched)) if averaged else []
+    observers = open_observers(content, len(images), entries)
     model = observers[0].model
     tensors = activations(model)
     lows = np.empty((len(images), len(tensors)), np.float32)
     highs = np.empty_like(lows)
-    entries = list(dict.fromkeys(op.inputs[0] for op in watched)) if averaged else []
     sums = [{index: np.zeros(model.tensors[index].shape) for index in entries} for _ in observers]
     chosen = frozenset(averaged)
 

@@ -12,8 +12,8 @@ import numpy.typing as npt
 from edgeclf.artifact.tflite import TfliteModel
 from edgeclf.artifact.tflite_editor import WEIGHTED, TfliteEditor
 from edgeclf.compression.export.graph_queries import activations
-from edgeclf.compression.export.observation import Feed, Observer
-from edgeclf.compression.export.parallel import count_workers, spread
+from edgeclf.compression.export.observation import Feed, Observer, open_observers
+from edgeclf.compression.export.parallel import spread
 from edgeclf.progress import SILENT, Progress
 
 LOOKED_AT = 64
@@ -38,7 +38,7 @@ def choose_ranges(
         progress: where the bar goes.
     """
     rows = np.linspace(0, len(images) - 1, min(len(images), LOOKED_AT)).astype(np.int64)
-    observers = [Observer(content) for _ in range(count_workers(len(rows)))]
+    observers = open_observers(content, len(rows))
     tensors = activations(observers[0].model)
     random = np.random.default_rng(0)
     places = [random.choice(tensor.elements, min(SAMPLES, tensor.elements), replace=False) for tensor in tensors]

@@ -59,6 +59,7 @@ class TFLite(Exporter, Record):
     policy: QuantizationPolicy = EVERYTHING
 
     def __post_init__(self) -> None:
+        self.check_types()
         if self.format not in FORMATS:
             raise UnknownNameError("format", self.format, FORMATS)
         if self.io not in IO_TYPES:
@@ -145,7 +146,11 @@ class TFLite(Exporter, Record):
         converted = FORMATS[self.format].convert(network, self, context)
         editor = TfliteEditor(converted.content)
         shorten_names(editor.unpacked)
-        made = ExportedFile(editor.pack(), self.format + self.suffix, input_range=converted.input_range)
+        applied = converted.applied or {}  # other formats have no such settings
+        name = self.format + self.suffix
+        made = ExportedFile(editor.pack(), name, input_range=converted.input_range, applied=applied)
+        if network.invariants.trained_ranges and not self.bias_correction:
+            made = replace(made, notes=("bias_correction=false has no effect: biases stay as training left them",))
         if self.policy.selects and self.io != "float32" and made.graph.outputs[0].dtype == "float32":
             made = replace(made, notes=(f"its output is float32, not {self.io}: the last layer computes in float",))
         return made

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 if TYPE_CHECKING:
     from edgeclf.compression.export.tflite import TFLite
@@ -19,10 +19,12 @@ class Converted(NamedTuple):
     """A bare graph.
 
     `input_range` is what pixel values 0 and 255 must become before they enter a float input; None: they enter raw.
+    `applied` is what became of the settings that a network may leave without effect (see `ExportedFile`).
     """
 
     content: bytes
     input_range: tuple[float, float] | None = None
+    applied: Mapping[str, Any] | None = None
 
 
 @dataclass(frozen=True)

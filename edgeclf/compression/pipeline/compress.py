@@ -10,10 +10,10 @@ from edgeclf.compression.exporter import Exporter
 from edgeclf.compression.layer_sensitivity import SENSITIVITY_FILES
 from edgeclf.compression.pipeline.context import RecipeContext
 from edgeclf.compression.pipeline.identity import describe_inputs, describe_network, describe_request
-from edgeclf.compression.pipeline.model_folder import ModelFolder, check_not_in_the_way
+from edgeclf.compression.pipeline.model_folder import ModelFolder
 from edgeclf.compression.pipeline.plan import CompressPlan
 from edgeclf.compression.pipeline.preparation import prepare
-from edgeclf.compression.pipeline.request import check_kind, find_folder
+from edgeclf.compression.pipeline.request import check_kind, find_folder, list_files
 from edgeclf.compression.pipeline.run_recipe import SELECTED, run_recipe
 from edgeclf.compression.pipeline.sensitivity import measure_source, write_sensitivity
 from edgeclf.compression.pipeline.speed_gain import SpeedMeter
@@ -41,18 +41,18 @@ def compress(plan: CompressPlan, progress: Progress = SILENT, images: Images = N
     """
     loaded = load_network(plan.source, trust_model=plan.trust_model)
     check_kind(loaded.kind, loaded.path.name, plan.recipes)
-    origin, files = describe_network(loaded), [_file(recipe) for recipe in plan.recipes]
-    request = describe_request(origin, plan)
+    origin = describe_network(loaded)
     folder = ModelFolder(
-        find_folder(plan, loaded.path, loaded.run), loaded.name, request, files, overwrite=plan.overwrite
+        find_folder(plan, loaded.path, loaded.run),
+        loaded.name,
+        describe_request(origin, plan),
+        list_files(plan),
+        overwrite=plan.overwrite,
     )
     made: dict[str, CompressedModel] = {}
     notes: tuple[str, ...] = ()
     data: Dataset | None = None
     try:
-        if plan.sensitivity:  # which an unfinished call of another kind did not write
-            replaces = plan.overwrite or folder.interrupted
-            check_not_in_the_way(folder.folder, loaded.name, SENSITIVITY_FILES, replaces)
         # layers with code of their own are copied with the network
         with safe_mode(not plan.trust_model):
             context = prepare(loaded, plan, progress, images)
@@ -67,6 +67,8 @@ def compress(plan: CompressPlan, progress: Progress = SILENT, images: Images = N
         folder.give_up(interrupted=not isinstance(error, Exception))
         raise
     if sensitivity is not None:
+        for file in SENSITIVITY_FILES:
+            folder.claim(file)
         sensitivity = write_sensitivity(sensitivity, folder.folder, loaded.name)
     folder.close()
     models = tuple(made[recipe.digest] for recipe in plan.recipes)

@@ -13,16 +13,20 @@ import contextlib
 import glob
 import hashlib
 import json
+import os
+import shutil
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
+from typing import IO, Any
 
-from edgeclf.atomic import check_writable, write_bytes, write_text
+from edgeclf.atomic import atomic_file, check_writable, explained, write_text
 from edgeclf.compression.compress_report import CompressedModel
 from edgeclf.errors import OutputError
 from edgeclf.json_text import read_json, write_json
 
 _NOTE, _UNFINISHED = "request.json", ".unfinished"
+_CLOSED = ".closed"
+"""Behind the name of a call's folder, and a dot in front: the call came to its end, and the folder is being removed."""
 _WRITTEN, _REPLACED = ".written", ".replaced"
 """Marks beside the note of a call, a file's name in front: it wrote that file; it was given leave to replace it."""
 
@@ -38,7 +42,7 @@ def check_not_in_the_way(
     Args:
         folder: where they go.
         name: their common prefix.
-        files: names of the model files behind the prefix.
+        files: names behind the prefix, such as `int8.tflite`.
         overwrite: replace those that are there.
         request: folder of the call itself; None: it is not known yet, and may be that of any unfinished call.
 
@@ -55,15 +59,11 @@ def check_not_in_the_way(
             raise OutputError(f"{path}: exists; replace it with --overwrite or use another --out")
 
 
-def is_unfinished(folder: Path, name: str) -> bool:
-    """Return whether a call that was killed, or that failed, left what it was asked for."""
-    return any((request / _NOTE).is_file() for request in _requests(folder, name))
-
-
 def _requests(folder: Path, name: str) -> list[Path]:
     """List the folders of calls that did not come to their end, one a request."""
     with contextlib.suppress(OSError):
-        return [path for path in (folder / f".{name}{_UNFINISHED}").iterdir() if path.is_dir()]
+        found = (folder / f".{name}{_UNFINISHED}").iterdir()
+        return [path for path in found if path.suffix != _CLOSED and path.is_dir()]
     return []
 
 
@@ -77,6 +77,13 @@ def _release(request: Path, file: str) -> None:
             request.rmdir()
 
 
+def _fill(stream: IO[bytes], content: bytes) -> None:
+    """Write a file's content down to the disk; its name comes later."""
+    stream.write(content)
+    stream.flush()
+    os.fsync(stream.fileno())
+
+
 class ModelFolder:
     """The models of one call.
 
@@ -87,7 +94,7 @@ class ModelFolder:
         folder: where they go.
         name: their common prefix.
         request: plain values: everything that decides what they are.
-        files: names of the model files behind the prefix, such as `int8.tflite`.
+        files: names behind the prefix of all that the call writes, such as `int8.tflite`.
         overwrite: replace those that are there.
 
     Raises:
@@ -114,10 +121,13 @@ class ModelFolder:
                     rest.unlink(missing_ok=True)
         for rest in self.stages.glob(".*.partial"):
             rest.unlink(missing_ok=True)
+        for closed in self.stages.glob(f".*{_CLOSED}"):
+            shutil.rmtree(closed, ignore_errors=True)
         self.interrupted = self._is_same_request(text)
         check_not_in_the_way(folder, name, files, overwrite, self.unfinished)
         if not self.interrupted:
             write_text(self._note, text)
+        if overwrite or not self.interrupted:
             for file in files:  # the same call, run again without --overwrite, may still replace these
                 if self.model_path(file).exists():
                     write_text(self.unfinished / f"{file}{_REPLACED}", "")
@@ -160,14 +170,22 @@ class ModelFolder:
             key: identity of the recipe, the source, the data and the settings.
         """
         whole = {**record, "sha256": hashlib.sha256(content).hexdigest(), "request": key}
-        # the model comes last: where it is, its figures are
-        write_text(self.record_path(file), write_json(whole, indent=1) + "\n")
+        # both are on the disk, which may be full, before they replace what is there: figures first, so that where a
+        # model is, its figures are
+        with atomic_file(self.model_path(file)) as model:
+            _fill(model, content)
+            with atomic_file(self.record_path(file)) as figures:
+                _fill(figures, (write_json(whole, indent=1) + "\n").encode())
+                self.claim(file)
+        self._made = True
+
+    def claim(self, file: str) -> None:
+        """Mark a file as one that this call is about to write, whichever call had the leave to before."""
+        # the own mark comes first: a file without any would be in the way of the same call
+        write_text(self.unfinished / f"{file}{_WRITTEN}", "")
         for request in _requests(self.folder, self.name):
             if request != self.unfinished:
                 _release(request, file)
-        write_text(self.unfinished / f"{file}{_WRITTEN}", "")
-        write_bytes(self.model_path(file), content)
-        self._made = True
 
     def amend(self, file: str, made: CompressedModel) -> None:
         """Write the figures of a finished model anew, beside what else its record holds."""
@@ -182,11 +200,12 @@ class ModelFolder:
         for path in self.stages.glob("*.npz"):
             if not any((one / path.name).exists() for one in others):
                 path.unlink(missing_ok=True)
-        # the note comes last: without it, finished models would be in the way of the same call
-        for path in sorted(self.unfinished.iterdir(), key=lambda path: path == self._note):
-            path.unlink(missing_ok=True)
+        # at once: with a part of its marks, finished models would be in the way of the same call
+        closed = self.stages / f".{self.unfinished.name}{_CLOSED}"
+        with explained(self.stages):
+            os.replace(self.unfinished, closed)
+        shutil.rmtree(closed, ignore_errors=True)
         with contextlib.suppress(OSError):  # another call did not finish
-            self.unfinished.rmdir()
             self.stages.rmdir()
 
     def give_up(self, *, interrupted: bool = False) -> None:

@@ -13,7 +13,7 @@ from edgeclf.artifact.model_file import ModelFile
 from edgeclf.artifact.run_folder import RunFolder
 from edgeclf.compression.exporter import known_exporters
 from edgeclf.compression.layer_sensitivity import SENSITIVITY_FILES
-from edgeclf.compression.pipeline.model_folder import check_not_in_the_way, is_unfinished
+from edgeclf.compression.pipeline.model_folder import check_not_in_the_way
 from edgeclf.compression.pipeline.plan import CompressPlan
 from edgeclf.compression.pipeline.training_data import Images, choose_data, data_of_the_run, list_images
 from edgeclf.compression.recipe import Recipe
@@ -36,6 +36,7 @@ def run_recipes(plan: CompressPlan, progress: Progress = SILENT) -> CompressRepo
     """
     with hold_folders(plan):
         images = check_request(plan, progress)
+        _warn_of_unused(plan, progress)
         with progress.task("loading TensorFlow", None):
             from edgeclf.compression.pipeline.compress import compress
 
@@ -65,13 +66,10 @@ def check_request(plan: CompressPlan, progress: Progress = SILENT) -> Images:
     check_kind(kind, path.name, plan.recipes)
     for recipe in plan.recipes:
         recipe.export.check_available()
-    files = [recipe.file_name + recipe.export.suffix for recipe in plan.recipes]
     name = run.name if run is not None else path.resolve().name if path.is_dir() else path.stem
     folder = find_folder(plan, path, run)
-    check_not_in_the_way(folder, name, files, plan.overwrite)
-    if plan.sensitivity:
-        # Whether an unfinished call is the same one, `ModelFolder` sees when the network is loaded.
-        check_not_in_the_way(folder, name, SENSITIVITY_FILES, plan.overwrite or is_unfinished(folder, name))
+    # whether an unfinished call is the same one, `ModelFolder` sees when the network is loaded
+    check_not_in_the_way(folder, name, list_files(plan), plan.overwrite)
     images = choose_data(run, path.name, plan.data, plan.recipes)
     if images is None and plan.sensitivity:
         raise InputError(f"--sensitivity needs images with labels, and {path.name} names none; add --data PHOTOS")
@@ -79,6 +77,15 @@ def check_request(plan: CompressPlan, progress: Progress = SILENT) -> Images:
         return images
     with data_of_the_run(plan.data is None):
         return list_images(images, progress, unlabelled=plan.unlabelled)
+
+
+def _warn_of_unused(plan: CompressPlan, progress: Progress) -> None:
+    """Warn of a number of calibration images where none are drawn."""
+    if plan.sensitivity or any(recipe.calibrates for recipe in plan.recipes):
+        return
+    if plan.calibration != CompressPlan.calibration:
+        names = ", ".join(recipe.name for recipe in plan.recipes)
+        progress.warn(f"--calibration {plan.calibration} has no effect: no format of {names} takes ranges from images")
 
 
 @contextlib.contextmanager
@@ -112,6 +119,12 @@ def find_folder(plan: CompressPlan, path: Path, run: RunFolder | None) -> Path:
         return run.compressed_path
     place = path if path.name not in ("", "..") else path.resolve()  # beside a folder, not inside it
     return place.parent / "compressed"
+
+
+def list_files(plan: CompressPlan) -> list[str]:
+    """List the files of a call, without the name of the source in front: its models, and what layers lose in 8 bits."""
+    models = [recipe.file_name + recipe.export.suffix for recipe in plan.recipes]
+    return [*models, *(SENSITIVITY_FILES if plan.sensitivity else ())]
 
 
 def check_kind(kind: str, name: str, recipes: Sequence[Recipe]) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -38,12 +39,14 @@ class Candidate:
         file: with labels, provenance and samples; it was not written yet.
         model: its figures; `path` is empty until the file is written.
         calibration: the draw that set its ranges; None: nothing was calibrated.
+        applied: what became of the exporter's settings (see `ExportedFile`).
     """
 
     recipe: Recipe
     file: ModelFile
     model: CompressedModel
     calibration: CalibrationSet | None = None
+    applied: Mapping[str, Any] | None = None
 
     def record(self, path: str) -> dict[str, Any]:
         """Return what is written beside the file, JSON's own types.
@@ -54,6 +57,7 @@ class Candidate:
         return {
             "model": replace(self.model, path=path).to_dict(),
             "recipe": self.recipe.to_dict(),
+            "applied": None if self.applied is None else dict(self.applied),
             "calibration": None if self.calibration is None else self.calibration.to_dict(),
         }
 
@@ -117,7 +121,7 @@ def run_recipe(network: FloatNetwork, recipe: Recipe, context: RecipeContext, ca
         **_intervals(correct, context.float_correct),
     )
     cache.gzip_bytes[recipe.digest] = stats.gzip_bytes
-    return Candidate(recipe, file, model, calibration)
+    return Candidate(recipe, file, model, calibration, exported.applied)
 
 
 def _describe_agreement(same: BoolArray) -> tuple[str, ...]:
@@ -184,6 +188,8 @@ def _package(
         "network_input": context.network_input.to_dict(),
         **recipe.to_dict(),
     }
+    if exported.applied is not None:
+        described["applied"] = dict(exported.applied)
     return package(
         exported,
         name=context.name,

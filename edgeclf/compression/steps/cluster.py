@@ -14,6 +14,7 @@ from edgeclf.records import Record
 
 if TYPE_CHECKING:
     from edgeclf.compression.export.model_file_stats import ModelFileStats
+    from edgeclf.compression.exporter import Exporter
 
 TRAINING = FineTuning(learning_rate=2e-4)
 
@@ -36,8 +37,10 @@ class Cluster(Step, Record):
     kind: ClassVar[str] = "cluster"
     target_steps: ClassVar[int] = 600
     after: ClassVar[frozenset[str]] = frozenset({"prune"})
+    decides: ClassVar[frozenset[str]] = frozenset({"rounding"})
 
     def __post_init__(self) -> None:
+        self.check_types()
         if not 3 <= self.clusters <= 256:
             raise InputError(f"cluster must be 3 to 256 distinct weights, got {self.clusters}")
 
@@ -61,6 +64,14 @@ class Cluster(Step, Record):
         if number is None or isinstance(value, bool) or number != float(value):
             raise InputError(f"cluster must be a whole number of distinct weights such as 16, got {value!r}")
         return cls(number)
+
+    def check_export(self, export: Exporter) -> None:
+        """Refuse a setting that gives each channel a factor of its own, by which equal weights become different."""
+        if getattr(export, "equalization", False):
+            raise InputError(
+                "equalization multiplies channels by factors of their own, which makes clustered weights different; "
+                "leave equalization out, or --cluster"
+            )
 
     def check(self, network: FloatNetwork) -> None:
         """Refuse a network in which there is nothing to cluster."""

@@ -72,11 +72,12 @@ class FineTuningData:
         data = context.data
         if data is None:
             raise InputError("fine-tuning needs training images; name them with --data")
-        augmentation = LEVELS[training.augment]
+        augmentation, train = LEVELS[training.augment], data.splits["train"]
+        automatic = bounded_batch(automatic_batch(len(train), step.target_steps), *train.images.shape[1:3])
         batches = TrainingBatches(
-            split=data.splits["train"],
+            split=train,
             classes=len(data.class_names),
-            batch_size=training.batch_size or automatic_batch(len(data.splits["train"]), step.target_steps),
+            batch_size=training.batch_size or automatic,
             recipe=replace(augmentation, flip=augmentation.flip and context.flip),
             balance=context.balance,
             seed=context.seed,
@@ -123,7 +124,7 @@ class FineTuningData:
 def automatic_batch(images: int, target_steps: int) -> int:
     """Return the images a step: the most of `BATCHES` of which `MOST_EPOCHS` epochs make `target_steps` steps.
 
-    With few photos it is steps that a short training lacks.
+    With few photos it is steps that a short training lacks. Of large ones fewer are taken (`bounded_batch`).
     """
     return next((size for size in BATCHES if MOST_EPOCHS * images >= target_steps * size), BATCHES[-1])
 

@@ -16,7 +16,7 @@ class FineTuning(Record):
     Args:
         learning_rate: peak of the cosine for Adam.
         epochs: passes over the training split; None: chosen by its size.
-        batch_size: images a step; None: as many as leave enough steps (see `fine_tune.automatic_batch`).
+        batch_size: images a step; None: by their number and size (see `fine_tune.automatic_batch`).
         distill: fraction of the float network's own probabilities in the training targets (Hinton et al., 2015,
             arXiv:1503.02531); 0: labels alone.
         augment: level of the augmentation.
@@ -29,12 +29,13 @@ class FineTuning(Record):
 
     learning_rate: float = 2e-4
     epochs: int | None = None
-    batch_size: int | None = 128
+    batch_size: int | None = None
     distill: float = 0.7
     augment: str = "light"
     unaugmented_epochs: float = 0.4
 
     def __post_init__(self) -> None:
+        self.check_types()
         if not 0 < self.learning_rate <= 1:
             raise InputError(f"learning_rate must be above 0 and at most 1, got {self.learning_rate:g}")
         if self.epochs is not None and self.epochs < 0:

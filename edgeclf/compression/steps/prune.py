@@ -7,7 +7,7 @@ import re
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, ClassVar
 
-from edgeclf.compression.step import Step, StepContext
+from edgeclf.compression.step import Step, StepContext, read_percent
 from edgeclf.compression.steps.fine_tuning import FineTuning
 from edgeclf.errors import InputError, UnknownNameError
 from edgeclf.graph.float_network import FloatNetwork
@@ -49,6 +49,7 @@ class Prune(Step, Record):
     target_steps: ClassVar[int] = 1800
 
     def __post_init__(self) -> None:
+        self.check_types()
         if not 0 < self.fraction < 1:
             raise InputError(f"prune must be between 0 and 1 (the fraction of zeros) or 2:4, got {self.fraction:g}")
         if self.pattern is None:
@@ -76,7 +77,7 @@ class Prune(Step, Record):
         if found is None:
             return None
         if found["percent"]:
-            return cls(float(found["percent"]) / 100)
+            return cls(read_percent(part, cls.kind, found["percent"]))
         return cls(pattern=f"{found['zeros']}:{found['of']}")
 
     @classmethod

@@ -33,6 +33,7 @@ class QuantizeAware(Step, Record):
     kind: ClassVar[str] = "qat"
     target_steps: ClassVar[int] = 1000
     after: ClassVar[frozenset[str]] = frozenset({"prune", "cluster"})
+    decides: ClassVar[frozenset[str]] = frozenset({"ranges", "rounding", "equalization"})
 
     def label(self) -> str:
         """Return `qat`."""

@@ -14,7 +14,7 @@ from decimal import Decimal
 from typing import Any, ClassVar
 
 from edgeclf.compression.export.model_file_stats import ModelFileStats
-from edgeclf.compression.step import Step, StepContext
+from edgeclf.compression.step import Step, StepContext, read_percent
 from edgeclf.compression.steps.criteria import find_criterion
 from edgeclf.compression.steps.fine_tuning import FineTuning
 from edgeclf.errors import InputError
@@ -22,7 +22,7 @@ from edgeclf.graph.float_network import FloatNetwork
 from edgeclf.records import Record
 from edgeclf.training.budget.limits import BOARDS, find_board
 
-TRAINING = FineTuning(learning_rate=1e-3, batch_size=None)
+TRAINING = FineTuning(learning_rate=1e-3)
 DEFAULT_FRACTION = 0.5
 SMALLEST = 1000
 """Bytes of a file that can be asked for; a model has more, whatever is removed."""
@@ -76,6 +76,7 @@ class Shrink(Step, Record):
     before: ClassVar[frozenset[str]] = frozenset({"prune", "cluster", "qat"})
 
     def __post_init__(self) -> None:
+        self.check_types()
         if not 0 < self.fraction < 1:
             raise InputError(
                 "shrink must be between 0 and 1 (the fraction of multiply-accumulates that go), got "
@@ -174,7 +175,7 @@ class Shrink(Step, Record):
                 )
             return None
         if found["percent"]:
-            return cls(float(found["percent"]) / 100)
+            return cls(read_percent(part, cls.kind, found["percent"]))
         if found["board"]:
             return cls(board=found["board"])
         if found["ms"]:

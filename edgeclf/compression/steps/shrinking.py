@@ -28,13 +28,14 @@ from edgeclf.graph.channels import ChannelGraph
 from edgeclf.graph.float_network import FloatNetwork
 from edgeclf.graph.remove_channels import remove_channels
 from edgeclf.graph.trace_channels import trace_channels
+from edgeclf.image.batches import bounded_batch
 from edgeclf.measure.formatting import percent, size
 
 if TYPE_CHECKING:
     from edgeclf.compression.steps.shrink import Shrink
 
 SCORED_IMAGES, SCORED_BATCH = 1024, 64
-"""Training images that a criterion looks at, at most, and how many of them at once."""
+"""Training images that a criterion looks at, at most, and how many of usual size at once."""
 
 
 def shrink(network: FloatNetwork, step: Shrink, context: StepContext) -> FloatNetwork:
@@ -217,7 +218,8 @@ def draw_batches(split: Split, network: FloatNetwork, seed: int) -> Batches:
 def _batches(
     split: Split, network: FloatNetwork, chosen: npt.NDArray[np.int64]
 ) -> Iterator[tuple[npt.NDArray[np.float32], npt.NDArray[np.float32]]]:
+    at_once = bounded_batch(SCORED_BATCH, *split.images.shape[1:3])
     scale, one_hot = np.float32(network.input_max / 255), np.eye(len(network.classes), dtype=np.float32)
     # of nearly equal size: a criterion averages over batches, and a last one of a single image would decide
-    for part in map(np.sort, np.array_split(chosen, math.ceil(len(chosen) / SCORED_BATCH))):
+    for part in map(np.sort, np.array_split(chosen, math.ceil(len(chosen) / at_once))):
         yield np.asarray(split.images[part]).astype(np.float32) * scale, one_hot[split.labels[part]]

@@ -11,7 +11,6 @@ from dataclasses import dataclass
 from edgeclf.artifact.normalization import Normalization
 from edgeclf.errors import InputError
 from edgeclf.image.shape import check_fit
-from edgeclf.inference.engine import check_threads
 from edgeclf.records import Record
 from edgeclf.streaming.loop.geometry import Geometry
 
@@ -139,8 +138,8 @@ class LiveSettings(Record):
             raise InputError(f"rate must be between 0 and 1000 frames a second, got {self.rate:g}")
         if self.size is not None and not all(1 <= side <= 16_384 for side in self.size):
             raise InputError(f"size must be WIDTHxHEIGHT in pixels, got {self.size[0]}x{self.size[1]}")
-        if self.threads is not None:
-            check_threads(self.threads)
+        if self.threads is not None and self.threads < 1:
+            raise InputError(f"threads must be at least 1, got {self.threads}")
         if self.fit is not None:
             check_fit(self.fit)
         if self.collect_quota < 1:

@@ -35,7 +35,7 @@ def conclude(plan: TunePlan, space: SearchSpace, finished: Sequence[Finished], c
         looks=len(own),
         best=None if best is None else best.number,
         best_run=None if trained is None else str(plan.out / trained.run),
-        test=None if trained is None or not plan.is_here(trained.machine) else _read_test(plan.out / trained.run),
+        test=None if trained is None or not plan.is_here(trained) else _read_test(plan.out / trained.run),
         limits=costing.text,
         frontier=find_frontier(allowed) if costing.asked else (),
         costs_from=costing.source,

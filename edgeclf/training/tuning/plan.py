@@ -14,6 +14,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from edgeclf.artifact.run_folder import RunFolder
 from edgeclf.atomic import check_writable, explained, write_text
 from edgeclf.dataset import Listing, probe
 from edgeclf.errors import InputError, OutputError
@@ -25,7 +26,7 @@ from edgeclf.search.storage import show_url
 from edgeclf.training.config import TrainConfig
 from edgeclf.training.kept_sources import check_kept
 from edgeclf.training.recorded_predictions import RECORDED
-from edgeclf.training.tuning.report import BEST, JSON_NAME, PAGE_NAME
+from edgeclf.training.tuning.report import BEST, JSON_NAME, PAGE_NAME, Trained
 from edgeclf.training.tuning.shapes import SearchSpace, kinds_of, list_shapes
 from edgeclf.training.tuning.space import DIMENSIONS, Part, choose_parts
 
@@ -115,12 +116,15 @@ class TunePlan:
             return isinstance(part, Choice) and len(part.values) == 1
         return name in self.config.list_given(self.named)
 
-    def is_here(self, machine: str) -> bool:
-        """Return whether the runs of a machine lie in the folder of this one; a search by itself has no other folder.
+    def is_here(self, found: Trained) -> bool:
+        """Return whether the run of a trial lies in this folder; a search by itself has no other one.
 
-        Computers change their names: each container has its own.
+        Computers change their names: each container has its own. Several workers on one computer have a folder each,
+        and in that of another one the trial may be half trained.
         """
-        return self.search.storage is None or machine == machine_name()
+        if self.search.storage is None:
+            return True
+        return found.machine == machine_name() and _came_to(self.out / found.run, found.validation_top1)
 
     @property
     def identity(self) -> str:
@@ -144,14 +148,17 @@ class TunePlan:
         """Name of the study in its storage."""
         return f"tune-{self.data.name}-{self.identity[:16]}"
 
-    def find_space(self) -> SearchSpace:
+    def find_space(self, *, offline: bool = False) -> SearchSpace:
         """Find what is searched: the shapes that fit, and the settings that are open.
+
+        Args:
+            offline: no weights are downloaded.
 
         Raises:
             InputError: no network fits what was asked for, or nothing is left to search.
         """
         seen, config = probe(self.data), self.config
-        shapes = list_shapes(config, seen, self.narrowed, trust_model=self.trust_model)
+        shapes = list_shapes(config, seen, self.narrowed, trust_model=self.trust_model, offline=offline)
         kinds = kinds_of(shapes)
         if config.quick:
             shapes, kinds = tuple(one for one in shapes if kinds_of([one]) == ("pretrained",)), ("quick",)
@@ -234,16 +241,20 @@ class TuneFolder:
         """Return the run folder of a trial."""
         return self.path / TRIALS / f"{name}-{number:03d}"
 
-    def link_best(self, run: str, machine: str) -> str:
-        """Let `best` lead to a run folder, of this machine where `machine` is empty.
+    def link_best(self, run: str, machine: str = "") -> str:
+        """Let `best` lead to a run folder.
+
+        Args:
+            run: the folder, relative to this one.
+            machine: that has it in the folder of another worker; empty: it lies in this one.
 
         Returns:
             why it cannot, empty where it does.
         """
-        if machine not in ("", machine_name()) or not (self.path / run).is_dir():
+        if machine or not (self.path / run).is_dir():
             with contextlib.suppress(OSError):
                 (self.path / BEST).unlink(missing_ok=True)
-            where = f"lies on {machine}, in the folder of its search" if machine else "is no longer in this folder"
+            where = f"lies on {machine}, in the folder of its worker" if machine else "is no longer in this folder"
             return f"the best run {where}: {run}"
         with contextlib.suppress(OSError):
             temporary = self.path / f".{BEST}.partial"
@@ -272,6 +283,16 @@ class TuneFolder:
                     shutil.rmtree(path)
                 else:
                     path.unlink(missing_ok=True)
+
+
+def _came_to(run: Path, top1: float) -> bool:
+    """Return whether a run is finished, with this top-1 on validation."""
+    try:
+        record = RunFolder(run).run_json
+    except InputError:
+        return False
+    validation = (record.get("metrics") or {}).get("validation") or {}
+    return record.get("finished") is True and validation.get("top1") == top1
 
 
 def machine_name() -> str:

@@ -112,7 +112,7 @@ def _values(shapes: Sequence[Candidate], field: str) -> tuple[Value, ...]:
 
 
 def list_shapes(
-    config: TrainConfig, probe: DataProbe, narrowed: Mapping[str, Part], *, trust_model: bool
+    config: TrainConfig, probe: DataProbe, narrowed: Mapping[str, Part], *, trust_model: bool, offline: bool = False
 ) -> tuple[Candidate, ...]:
     """List the shapes that are searched: those that `train` would choose among, within the limits.
 
@@ -121,6 +121,7 @@ def list_shapes(
         probe: number and size of the images.
         narrowed: what the user gave for parts of the shape.
         trust_model: a file may be loaded even if that runs code from it.
+        offline: no weights are downloaded.
 
     Raises:
         InputError: no network fits what was asked for.
@@ -130,7 +131,7 @@ def list_shapes(
     refusal: InputError | None = None
     for given in _combinations(config, narrowed):
         try:
-            for one in _list_candidates(given, probe, budget, trust_model=trust_model):
+            for one in _list_candidates(given, probe, budget, trust_model=trust_model, offline=offline):
                 found.setdefault(one.key, one)
         except InputError as error:
             refusal = error
@@ -195,11 +196,13 @@ def _combinations(config: TrainConfig, narrowed: Mapping[str, Part]) -> Iterator
         yield config.replace(model=model, width=None if fixed else width, image_size=image_size)
 
 
-def _list_candidates(config: TrainConfig, probe: DataProbe, budget: Budget, *, trust_model: bool) -> list[Candidate]:
+def _list_candidates(
+    config: TrainConfig, probe: DataProbe, budget: Budget, *, trust_model: bool, offline: bool
+) -> list[Candidate]:
     asked = dataclasses.replace(budget, asked=True)
     # networks whose weights are on this machine; where there are none from ImageNet, those to be downloaded as well
     offers = list_offers(config, probe, asked, trust_model=trust_model, offline=True)
-    if not any(offer.candidate.worth > 0 for offer in offers):
+    if not offline and not any(offer.candidate.worth > 0 for offer in offers):
         offers = list_offers(config, probe, asked, trust_model=trust_model)
     return [offer.candidate for offer in offers]
 

@@ -12,7 +12,7 @@ from typing import Any
 import tf_keras
 
 from edgeclf.artifact.run_folder import RunFolder
-from edgeclf.errors import DataError, InputError, OutputError, one_line
+from edgeclf.errors import DataError, InputError, OutputError, UntrustedModelError, one_line
 from edgeclf.measure.machine import describe_machine
 from edgeclf.progress import Progress, Task
 from edgeclf.search import Asked, RefusedTrialError
@@ -33,6 +33,7 @@ from edgeclf.training.run_record import TrainReport
 from edgeclf.training.teacher import TeacherPredictions
 from edgeclf.training.tuning.plan import TunePlan, machine_name
 from edgeclf.training.tuning.report import Trained
+from edgeclf.training.tuning.sources import MissingWeightsError, bring_weights, check_sources, starts_from
 
 Values = dict[str, bool | int | float | str]
 
@@ -133,7 +134,14 @@ class TrialRun:
     teachers: TeacherPredictions = field(default_factory=dict)
 
     def train(
-        self, asked: Asked, config: TrainConfig, folder: Path, *, defaults: bool, fingerprint: str | None = None
+        self,
+        asked: Asked,
+        config: TrainConfig,
+        folder: Path,
+        *,
+        defaults: bool,
+        fingerprint: str | None = None,
+        start: str | None = None,
     ) -> tuple[Trained, bool]:
         """Train one trial, from where it was left; returns what it came to, and whether it was given up early.
 
@@ -144,17 +152,21 @@ class TrialRun:
             defaults: whether it is that of the defaults, which is never given up; where they cannot be trained, no
                 other trial can, unless other networks are named.
             fingerprint: of the photos that the trials before have seen; None: there are none.
+            start: name of the weights that its network starts from on all machines; None: of those that are found.
 
         Raises:
             RefusedTrialError: it cannot be trained so; the message says why.
             DataError: the photos are others than those of the trials before.
-            InputError: the photos or the folder cannot be used.
+            MissingWeightsError: the weights of that name cannot be had.
+            InputError: the photos, the folder, or what all trials learn or start from cannot be used.
             RunFailedError: the disk is full.
         """
 
         def check(record: dict[str, Any]) -> None:
             if fingerprint not in (None, record["data"]["fingerprint"]):
                 raise photos_error(self.plan)
+            if start is not None and not starts_from(record, start):
+                raise MissingWeightsError(config, start)
 
         watcher = Watcher(asked, folder, prunes=not defaults, check=check)
         # of very few photos the defaults train the classifier alone, which the other trials are an alternative to
@@ -163,7 +175,7 @@ class TrialRun:
             self.plan.data,
             config,
             out=folder,
-            resume=_is_of(folder, config, fingerprint),
+            resume=_is_of(folder, config, fingerprint, start),
             overwrite=True,
             trust_model=self.plan.trust_model,
             progress=TrialProgress(self.progress, asked.number),
@@ -173,8 +185,12 @@ class TrialRun:
             features=self.features,
             teachers=self.teachers,
         )
+        check_sources(request, folder)
+        if start is not None:
+            bring_weights(config, start, self.progress)
         with _refusing(strict=defaults and "model" not in self.plan.narrowed), hold_run(request) as run:
             report = train(request, run)
+        check(RunFolder(folder).run_json)  # the classifier alone is trained in no epoch that a watcher sees
         return _describe(report, RunFolder(folder), pruned=watcher.pruned)
 
 
@@ -184,7 +200,7 @@ def _refusing(*, strict: bool) -> Iterator[None]:
     try:
         with refuse_without_memory():
             yield
-    except (OutputError, DataError):
+    except (OutputError, DataError, UntrustedModelError, MissingWeightsError):
         raise
     except InputError as error:
         if strict:
@@ -207,8 +223,8 @@ def photos_error(plan: TunePlan) -> DataError:
     )
 
 
-def _is_of(folder: Path, config: TrainConfig, fingerprint: str | None) -> bool:
-    """Return whether the run in a folder has these settings and photos, and can be gone on with by this process.
+def _is_of(folder: Path, config: TrainConfig, fingerprint: str | None, start: str | None) -> bool:
+    """Return whether the run in a folder has these settings, photos and start, and can be gone on with by this process.
 
     One of another study, whose trials have other numbers, has not.
     """
@@ -218,6 +234,8 @@ def _is_of(folder: Path, config: TrainConfig, fingerprint: str | None) -> bool:
     if not record.get("finished") and not fits_kernels(record):
         return False
     if fingerprint not in (None, record.get("data", {}).get("fingerprint")):
+        return False
+    if start is not None and not starts_from(record, start):
         return False
     recorded = EARLIER_VERSIONS | record.get("config", {})
     return all(recorded.get(name) == value for name, value in config.to_dict().items() if value is not None)

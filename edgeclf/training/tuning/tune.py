@@ -29,6 +29,7 @@ from edgeclf.training.tuning.conclusion import breaks_limits, conclude
 from edgeclf.training.tuning.plan import TuneFolder, TunePlan
 from edgeclf.training.tuning.report import JSON_NAME, Trained, Trial, TuneReport, find_best, read_trial
 from edgeclf.training.tuning.shapes import MOST_POINTS, Costing, SearchSpace
+from edgeclf.training.tuning.sources import reach_weights
 from edgeclf.training.tuning.trial import TrialRun, make_config, photos_error
 
 
@@ -47,14 +48,20 @@ def tune(plan: TunePlan, folder: TuneFolder, progress: Progress = SILENT) -> Tun
     place: str | Path = plan.search.storage or folder.journal
     method, pruner = plan.search.method, "none" if plan.config.quick else plan.search.pruner
     study = open_study(plan.study_name, place, seed=plan.config.seed, method=method, pruner=pruner)
-    work = _Work(plan, folder, study, _recall_space(plan, study), progress)
+    work = _Work(plan, folder, study, _recall_space(plan, study, progress), progress)
     work.run()
     return work.conclude()
 
 
-def _recall_space(plan: TunePlan, study: Study) -> SearchSpace:
+def _recall_space(plan: TunePlan, study: Study, progress: Progress) -> SearchSpace:
     """Return what the study has searched so far, which other weights on this machine do not change."""
-    return SearchSpace.from_dict(study.keep("space", lambda: plan.find_space().to_dict()))
+
+    def find() -> dict[str, Any]:
+        space = plan.find_space()
+        reached = plan.config.weights != "auto" or reach_weights(plan.config, space.shapes, progress)
+        return (space if reached else plan.find_space(offline=True)).to_dict()
+
+    return SearchSpace.from_dict(study.keep("space", find))
 
 
 @dataclass
@@ -114,8 +121,8 @@ class _Work:
         report = conclude(plan, self.space, self.study.finished(), self.costing)
         best = report.trial(report.best)
         if best is not None and best.trained is not None:
-            machine = best.trained.machine
-            problem = self.folder.link_best(best.trained.run, "" if plan.is_here(machine) else machine)
+            elsewhere = "" if plan.is_here(best.trained) else best.trained.machine
+            problem = self.folder.link_best(best.trained.run, elsewhere)
             report = dataclasses.replace(report, notes=(*report.notes, *filter(None, [problem])))
         path = self.folder.path / JSON_NAME
         elapsed = round(time.monotonic() - plan.began, 3)
@@ -164,7 +171,8 @@ class _Work:
             shape = self._check_cost(shape)
         path = self.folder.trial_path(self.plan.data.name, asked.first)
         fingerprint = next(iter(self._fingerprints()), None)
-        trained, pruned = self.trial.train(asked, config, path, defaults=defaults, fingerprint=fingerprint)
+        start = shape.start if shape is not None and config.weights == "auto" else None
+        trained, pruned = self.trial.train(asked, config, path, defaults=defaults, fingerprint=fingerprint, start=start)
         if self._fingerprints() - {trained.fingerprint}:
             raise photos_error(self.plan)
         if self.costing.asked:

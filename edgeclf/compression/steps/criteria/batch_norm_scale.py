@@ -10,7 +10,7 @@ from edgeclf.compression.steps.criteria.criterion import (
     Batches,
     Criterion,
     Scores,
-    normalization_behind,
+    scaled_normalization_behind,
     sum_over_places,
 )
 from edgeclf.errors import InputError
@@ -30,7 +30,7 @@ def score_scale(model: Any, graph: ChannelGraph, batches: Batches) -> Scores:
     """
     scores = np.zeros(graph.count)
     for name in dict.fromkeys(name for group in graph.groups for name in group.makers):
-        normalization = normalization_behind(model, name)
+        normalization = scaled_normalization_behind(model, name)
         if normalization is None:
             continue
         scales = np.abs(np.asarray(normalization.gamma, np.float64))
@@ -46,7 +46,7 @@ def require_scales(model: Any, graph: ChannelGraph) -> None:
         InputError: there are such; the layer that makes them is named.
     """
     for group in graph.groups:
-        if all(normalization_behind(model, name) is None for name in group.makers):
+        if all(scaled_normalization_behind(model, name) is None for name in group.makers):
             raise InputError(
                 f"the criterion batch-norm needs a batch normalization with a scale behind {group.makers[0]}, which "
                 "has none; choose another one, such as --set shrink_criterion=taylor"

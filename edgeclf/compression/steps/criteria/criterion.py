@@ -37,7 +37,7 @@ class Criterion:
 
 
 def normalization_behind(model: Any, name: str) -> Any:
-    """Return the batch normalization that alone reads what the layer `name` makes, and has a scale; None: none does."""
+    """Return the batch normalization that alone reads what the layer `name` makes; None: none does."""
     import tf_keras
 
     from edgeclf.graph.private_apis import calls_of, readers
@@ -46,7 +46,13 @@ def normalization_behind(model: Any, name: str) -> Any:
     reading = readers(layer)
     if calls_of(layer) != 1 or len(reading) != 1 or type(reading[0]) is not tf_keras.layers.BatchNormalization:
         return None
-    return reading[0] if reading[0].scale and calls_of(reading[0]) == 1 else None
+    return reading[0] if calls_of(reading[0]) == 1 else None
+
+
+def scaled_normalization_behind(model: Any, name: str) -> Any:
+    """Return the batch normalization of `normalization_behind` that has a scale; None: none has."""
+    normalization = normalization_behind(model, name)
+    return normalization if normalization is not None and normalization.scale else None
 
 
 def sum_over_places(graph: ChannelGraph, channels: npt.NDArray[np.int64], values: Any) -> Scores:

@@ -21,7 +21,9 @@ def score_taylor(model: Any, graph: ChannelGraph, batches: Batches) -> Scores:
 
     For each layer that makes the channel this is (sum of weight x gradient)^2 over scale and offset of the batch
     normalization behind it, or over its own kernel and bias where there is none (section 3.2 of the paper); the
-    layers that make one channel, as at a residual addition, are added up.
+    layers that make one channel, as at a residual addition, are added up. A batch normalization without a scale adds
+    (offset - mean / standard deviation) x gradient of the offset to what kernel and bias give; where it has no offset
+    either, there is no such gradient, and what its mean takes away is not counted.
 
     Args:
         model: the network in inference mode: its running statistics stay.
@@ -33,16 +35,8 @@ def score_taylor(model: Any, graph: ChannelGraph, batches: Batches) -> Scores:
     from edgeclf.graph.outputs import loss_of
 
     makers = dict.fromkeys(name for group in graph.groups for name in group.makers)
-    watched: list[tuple[list[tuple[Any, int]], Any]] = []
-    for name in makers:
-        cuts, normalization = graph.cuts_of(name, "makes"), normalization_behind(model, name)
-        layer = model.get_layer(name)
-        if normalization is None:
-            watched.append(([(layer.weights[cut.weight], cut.axis) for cut in cuts], cuts[0].channels))
-        else:
-            pair = [normalization.gamma, *([normalization.beta] if normalization.center else [])]
-            watched.append(([(weight, 0) for weight in pair], cuts[0].channels))
-    variables = [variable for pairs, _ in watched for variable, _ in pairs]
+    watched = [(_list_terms(model, graph, name), graph.cuts_of(name, "makes")[0].channels) for name in makers]
+    variables = [variable for terms, _ in watched for variable, _, _ in terms]
     loss = loss_of(model)
 
     @tf.function(reduce_retracing=True)  # type: ignore[untyped-decorator]
@@ -55,16 +49,36 @@ def score_taylor(model: Any, graph: ChannelGraph, batches: Batches) -> Scores:
     scores, count = np.zeros(graph.count), 0
     for images, targets in batches:
         slopes = iter(gradients(images, targets))
-        for pairs, channels in watched:
-            change = sum(_by_place(variable, next(slopes), axis) for variable, axis in pairs)
+        for terms, channels in watched:
+            change = sum(_by_place(factor, next(slopes), axis) for _, factor, axis in terms)
             scores += sum_over_places(graph, channels, np.square(change))
         count += 1
     return scores / max(count, 1)
 
 
-def _by_place(variable: Any, slope: Any, axis: int) -> Any:
+def _list_terms(model: Any, graph: ChannelGraph, name: str) -> list[tuple[Any, Any, int]]:
+    """List what the channels that a layer makes are sums of: a variable, what its gradient is multiplied with, and
+    the axis of the channels."""
+    normalization, weights = normalization_behind(model, name), model.get_layer(name).weights
+    offset = [] if normalization is None or not normalization.center else [normalization.beta]
+    if normalization is not None and normalization.scale:
+        return [(variable, variable, 0) for variable in (normalization.gamma, *offset)]
+    own = [(weights[cut.weight], weights[cut.weight], cut.axis) for cut in graph.cuts_of(name, "makes")]
+    return own + [(beta, _shift(normalization), 0) for beta in offset]
+
+
+def _shift(normalization: Any) -> Any:
+    """Return what a batch normalization without a scale adds to each channel: float64[n]."""
+    mean, variance, offset = (
+        np.asarray(values, np.float64)
+        for values in (normalization.moving_mean, normalization.moving_variance, normalization.beta)
+    )
+    return offset - mean / np.sqrt(variance + normalization.epsilon)
+
+
+def _by_place(factor: Any, slope: Any, axis: int) -> Any:
     """Sum weight times gradient over all axes but one: float64[n]."""
-    product = np.asarray(variable, np.float64) * np.asarray(slope, np.float64)
+    product = np.asarray(factor, np.float64) * np.asarray(slope, np.float64)
     return np.moveaxis(product, axis, 0).reshape(product.shape[axis], -1).sum(1)
 
 
