@@ -418,8 +418,7 @@ def test_the_command_prints_findings_and_their_commands(tmp_path: Path) -> None:
     (tmp_path / "my run" / "compressed").mkdir(parents=True)
     (tmp_path / "my run" / "run.json").write_text("{}")
     of_run = path.rename(tmp_path / "my run" / "compressed" / path.name)
-    (finding,) = document(tmp_path, "inspect", of_run, "--doctor")["findings"]
-    assert finding["command"] == f"edgeclf compress '{tmp_path / 'my run'}' --out NEW --int8"
+    assert Examination(ModelFile.read(of_run)).source == f"'{tmp_path / 'my run'}' --out NEW"
     sound = dataclasses.replace(DoctorReport.from_dict(report), findings=())
     render_diagnosis(Console(file=screen, width=120), sound, verbose=True)
     assert "Nothing found, without photos (--data)." in screen.getvalue()
