@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import dataclasses
+
 import numpy as np
 import pytest
 from hypothesis import given, settings
@@ -14,6 +16,7 @@ from edgeclf.training.augmentation import LEVELS, Augmentation, Batch, augment
 from edgeclf.training.balancing import class_weights, epoch_order
 from edgeclf.training.curriculum import augmentation_at
 from edgeclf.training.pipeline import TrainingBatches, evaluation_batches
+from edgeclf.training.soft_targets import SoftTargets
 
 
 def batch(count: int = 6, side: int = 16) -> Batch:
@@ -105,31 +108,43 @@ BLACK_AND_WHITE = Batch(
 )
 
 
+EQUAL = dataclasses.replace(BLACK_AND_WHITE, weights=np.ones(2, np.float32))
+
+
 def test_cutmix_targets_are_the_fractions_of_the_area() -> None:
     for seed in range(20):
-        made = augment(BLACK_AND_WHITE, Augmentation(cutmix=1.0), np.random.default_rng(seed))
+        made = augment(EQUAL, Augmentation(cutmix=1.0), np.random.default_rng(seed))
         white = (made.images == 255).all(3).mean((1, 2))
         np.testing.assert_allclose(made.targets[:, 1], white, atol=1e-6)
 
 
 @pytest.mark.parametrize("recipe", [Augmentation(mixup=1.0), Augmentation(cutmix=1.0)])
-def test_weights_of_the_loss_are_mixed_like_the_targets(recipe: Augmentation) -> None:
+def test_targets_are_mixed_with_the_weights_of_their_classes(recipe: Augmentation) -> None:
     mixed = 0
     for seed in range(20):
-        made = augment(BLACK_AND_WHITE, recipe, np.random.default_rng(seed))
-        np.testing.assert_allclose(made.weights, made.targets @ np.array([1, 5]), rtol=1e-5)
+        made, equal = (augment(one, recipe, np.random.default_rng(seed)) for one in (BLACK_AND_WHITE, EQUAL))
+        # what an image adds to the loss for each class is the fraction of it that is seen, times the class's weight
+        np.testing.assert_allclose(made.weights[:, None] * made.targets, equal.targets * [1, 5], rtol=1e-5)
+        np.testing.assert_allclose(made.targets.sum(1), 1, rtol=1e-5)
         mixed += int((np.abs(made.weights - BLACK_AND_WHITE.weights) > 0.1).any())
     assert mixed > 3
 
 
-def test_class_weights_reach_the_mixed_batch() -> None:
-    pixels = np.zeros((32, 8, 8, 3), np.uint8)
-    labels = np.array([0] * 24 + [1] * 8)
-    split = Split(ImageView(pixels, np.arange(32)), labels, ("",) * 32, ("",) * 32)
-    batches = TrainingBatches(split, 2, 16, Augmentation(mixup=1.0), "weights", 0)
+@pytest.mark.parametrize("recipe", [Augmentation(mixup=1.0), Augmentation(cutmix=1.0)])
+@pytest.mark.parametrize("teacher", [False, True])
+def test_class_weights_balance_mixed_batches(recipe: Augmentation, teacher: bool) -> None:
+    labels = np.array([0] * 90 + [1] * 10)
+    split = Split(ImageView(np.zeros((100, 8, 8, 3), np.uint8), np.arange(100)), labels, ("",) * 100, ("",) * 100)
+    # a teacher that predicts the labels is mixed as they are
+    soft = SoftTargets(np.eye(2, dtype=np.float32)[labels], ("",) * 100) if teacher else None
+    batches = TrainingBatches(split, 2, 50, recipe, "weights", 0, soft)
+    shares = np.zeros(4 if teacher else 2)
+    for epoch in range(4):
+        for _, targets, weights in batches.epoch(epoch):
+            shares += np.asarray(weights) @ np.asarray(targets)
     per_class = class_weights(labels, 2)
-    for _, targets, weights in batches.epoch(0):
-        np.testing.assert_allclose(weights, np.asarray(targets) @ per_class, rtol=1e-5)
+    assert (90 * per_class[0], 10 * per_class[1]) == pytest.approx((50, 50))
+    np.testing.assert_allclose(shares, 200, rtol=1e-4)
 
 
 def test_class_weights_make_every_class_count_the_same() -> None:

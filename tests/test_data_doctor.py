@@ -21,7 +21,9 @@ pytest.importorskip("sklearn")
 
 import edgeclf as package
 from edgeclf.artifact.locate import locate_model
+from edgeclf.artifact.run_folder import RunFolder
 from edgeclf.dataset.auditing import AuditReport
+from edgeclf.dataset.contents import content_hash, shorten
 from edgeclf.dataset.deep_audit import LearningCurve
 from edgeclf.errors import InputError, ModelError, OutputError
 from edgeclf.training.data_doctor.examine import describe_learning
@@ -166,6 +168,47 @@ def test_swapped_labels_come_first_on_the_page_and_in_the_list(digits: tuple[Pat
         package.audit(folder, deep=True, weights=locate_model("digits"), out=page)
 
 
+def _make_run(folder: Path, photos: list[Path]) -> RunFolder:
+    """Write a run with a model of digits, and the record of the photos that it was trained on; none: no record."""
+    run = RunFolder(folder, must_exist=False)
+    run.compressed_path.mkdir(parents=True)
+    shutil.copy(locate_model("digits"), run.compressed_path / "digits.tflite")
+    run.write_record({"config": {}})
+    rows = [f"train,{path.parent.name},{shorten(content_hash(path.read_bytes()))}" for path in photos]
+    if rows:
+        run.images_path.write_text("\n".join(["split,class,content", *rows]) + "\n")
+    return run
+
+
+def test_photos_that_the_network_was_trained_on_are_named_and_more_photos_are_not_judged(
+    digits: tuple[Path, set[str]], tmp_path: Path
+) -> None:
+    photos = sorted(digits[0].glob("*/*.png"))
+    run = _make_run(tmp_path / "run", photos[:150])
+    found = document(tmp_path, "audit", digits[0], "--deep", "--weights", run.compressed_path / "digits.tflite")
+    (note,) = [one for one in found["deep"]["notes"] if "was trained on" in one]
+    assert "was trained on 150 of these 200 photos: labels that it learned look right" in note
+    assert (found["deep"]["curve"], found["deep"]["class_curves"]) == (None, [])
+    assert "whether more photos would help does not show" in found["deep"]["more_photos"]
+
+
+@pytest.mark.parametrize("recorded", [True, False])
+def test_a_network_of_other_photos_judges_these_and_one_of_unknown_photos_says_so(
+    digits: tuple[Path, set[str]], tmp_path: Path, recorded: bool
+) -> None:
+    other = tmp_path / "0" / "other.png"
+    other.parent.mkdir()
+    other.write_bytes(b"another photo")
+    run = _make_run(tmp_path / "run", [other] if recorded else [])
+    deep = package.audit(digits[0], deep=True, weights=run.compressed_path / "digits.tflite").deep
+    assert deep is not None
+    assert deep.curve is not None
+    said = [note for note in deep.notes if "was trained on" in note]
+    assert [note.split("; ")[0] for note in said] == (
+        [] if recorded else [f"which photos {deep.features_of} was trained on is not known"]
+    )
+
+
 def test_a_class_of_one_burst_of_photos_does_not_end_the_audit(digits: tuple[Path, set[str]], tmp_path: Path) -> None:
     folder = tmp_path / "burst"
     for label in ("0", "1"):
@@ -219,11 +262,10 @@ def test_features_that_are_not_finite_are_refused(
 
 def test_what_deep_cannot_take_is_refused_in_a_line(digits: tuple[Path, set[str]], tmp_path: Path) -> None:
     folder, _ = digits
-    done = edgeclf(tmp_path, "audit", folder, "--weights", locate_model("digits"))
-    assert (done.exit_code, done.stderr) == (
-        2,
-        "edgeclf: --weights is for --deep: give --deep as well, or leave it out\n",
-    )
+    for option, *value in (("--weights", locate_model("digits")), ("--overwrite",), ("--trust-model",)):
+        done = edgeclf(tmp_path, "audit", folder, option, *value)
+        line = f"edgeclf: {option} is for --deep: give --deep as well, or leave it out\n"
+        assert (done.exit_code, done.stderr) == (2, line)
     with pytest.raises(ModelError, match="four_channels.tflite: not an image classifier"):
         package.audit(folder, deep=True, weights=TFLITE / "four_channels.tflite")
     linear = write_color_model(tmp_path / "linear.tflite", hues(3))

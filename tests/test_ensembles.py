@@ -412,3 +412,13 @@ def tf_predictions(run: str, images: Any) -> np.ndarray:
 
     model = tf_keras.models.load_model(Path(run) / "model.keras", compile=False)
     return np.asarray(model.predict(np.asarray(images), verbose=0), np.float32)
+
+
+def test_the_seeds_of_all_members_are_checked_before_the_first_is_trained(tmp_path: Path) -> None:
+    from edgeclf.training.config import TrainConfig
+    from edgeclf.training.ensembles.plan import EnsemblePlan
+
+    config = TrainConfig(seed=2**31 - 1)
+    with pytest.raises(InputError, match="^--members trains with the seeds 2147483647 to 2147483648, which must be at"):
+        EnsemblePlan(list_source("digits"), config, 2, tmp_path / "out")
+    assert EnsemblePlan(list_source("digits"), config.replace(seed=2**31 - 3), 3, tmp_path / "out").seeds[-1] < 2**31

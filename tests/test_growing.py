@@ -19,6 +19,7 @@ from typer.testing import CliRunner
 from edgeclf.artifact.run_folder import RunFolder
 from edgeclf.cli.main import app
 from edgeclf.cli.rendering_growth import render_growth
+from edgeclf.cli.rendering_host import render_training
 from edgeclf.dataset import load_dataset
 from edgeclf.dataset.known_images import (
     KnownImages,
@@ -345,6 +346,28 @@ def test_a_run_grows_and_both_networks_are_compared(first_run: Path, grown_photo
     printed = console.file.getvalue()
     assert "or this network was trained on 24 test images" in printed
     assert "no test image is left; the validation images above" in printed
+
+
+@pytest.mark.slow
+def test_test_images_that_the_earlier_run_learned_from_are_counted_and_said_once(
+    first_run: Path, tmp_path: Path
+) -> None:
+    from edgeclf import train
+
+    earlier, photos = tmp_path / "earlier", first_run.parent / "photos"
+    shutil.copytree(first_run, earlier)
+    data = load_dataset(photos, image_size=16)
+    swapped = {**data.splits, "train": data.splits["test"], "test": data.splits["train"]}
+    write_images(RunFolder(earlier), dataclasses.replace(data, splits=swapped))
+    report = train(photos, from_run=str(earlier), epochs=1, out=tmp_path / "run")
+    tested = len(data.splits["test"])
+    assert report.in_training == {"validation": 0, "test": tested}
+    assert json.loads((tmp_path / "run" / "run.json").read_text())["data"]["in_training"] == report.in_training
+    console = Console(file=io.StringIO(), width=200)
+    render_training(console, report)
+    printed = console.file.getvalue()
+    assert printed.count(f"{tested} of {tested} test images were seen in training, too") == 1
+    assert "or this network was trained on" not in printed
 
 
 @pytest.mark.slow

@@ -7,9 +7,12 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from photo_folders import make_folder
+from test_objects import write_balls
 
 from edgeclf.artifact.ensemble_folder import RECORD
-from edgeclf.dataset import list_source
+from edgeclf.artifact.run_folder import RunFolder
+from edgeclf.dataset import list_source, load_dataset
 from edgeclf.errors import DataError, InputError
 from edgeclf.progress import SILENT
 from edgeclf.training.config import TrainConfig
@@ -123,6 +126,34 @@ def test_other_photos_are_named_before_anything_is_computed() -> None:
     same = {"data": {"fingerprint": "0", "source": data.root or data.source}}
     with pytest.raises(DataError, match="the photos have changed since the run began"):
         check_photos(same, data, Path("run"))
+
+
+def test_the_same_photos_in_another_order_are_no_run_that_goes_on(tmp_path: Path) -> None:
+    pytest.importorskip("tensorflow")
+    from edgeclf.training.run_record import RunRecord, check_photos
+
+    photos = make_folder(tmp_path / "photos", {"cat": 12, "dog": 12})
+    began = load_dataset(photos, image_size=8)
+    RunRecord(RunFolder(tmp_path / "run", must_exist=False), TrainConfig(), began, {}).begin(None)
+    record = RunFolder(tmp_path / "run").run_json
+    check_photos(record, load_dataset(photos, image_size=16), tmp_path / "run")
+    first = Path(began.splits["train"].paths[0])
+    first.rename(first.with_name(f"zz{first.suffix}"))
+    now = load_dataset(photos, image_size=8)
+    assert now.fingerprint == began.fingerprint
+    with pytest.raises(DataError, match="the photos are those that the run began with, in another order: files were"):
+        check_photos(record, now, tmp_path / "run")
+    del record["data"]["order"]  # as earlier versions recorded it
+    check_photos(record, now, tmp_path / "run")
+
+
+def test_the_order_of_objects_is_that_of_their_views(tmp_path: Path) -> None:
+    pytest.importorskip("tensorflow")
+    from edgeclf.training.run_record import digest_order
+
+    data = load_dataset(write_balls(tmp_path / "balls", 8), image_size=8, fit="views2")
+    assert data.train_on_views().splits["train"].views == 2
+    assert digest_order(data) == digest_order(data.train_on_views())
 
 
 @pytest.mark.parametrize(

@@ -98,6 +98,20 @@ def test_a_training_image_is_lent_where_an_earlier_split_had_lent_before():
     assert split_by_content(["a"] * 4, [*contents, added]) == ["validation", "test", "test", "train"]
 
 
+def test_a_training_image_is_lent_where_a_class_was_smaller_than_the_splits_are_many():
+    first, second = (f"{number:032x}" for number in (0, 1))
+    assert [natural(content) for content in (first, second)] == ["train", "train"]
+    assert split_by_content(["a"], [first]) == split_by_content(["a"], [second]) == ["train"]
+    assert sorted(split_by_content(["a"] * 2, [first, second])) == ["train", "validation"]
+
+
+def test_a_class_is_cut_anew_where_one_of_its_images_comes_to_be_of_another_class():
+    numbers = [number for number in range(100) if natural(f"{number:032x}") == "test"][:3]
+    contents = sorted((f"{number:032x}" for number in numbers), key=position)
+    assert split_by_content(["a"] * 3, contents) == ["test", "validation", "train"]
+    assert split_by_content(["a"] * 3 + ["b"], [*contents, contents[2]]) == ["validation", "train", "test", "test"]
+
+
 def test_the_fractions_are_met_on_many_images():
     contents = [f"{number:032x}" for number in range(20_000)]
     counts = Counter(split_by_content(["a"] * len(contents), contents))

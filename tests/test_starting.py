@@ -133,6 +133,9 @@ def test_the_download_is_announced_verified_and_cached(
     made = found.transfer(NetworkSettings(64, classes=2), dataset)
     assert made.network.output_shape == (None, 2)
     assert any("it was trained with an input of -1..1" in note for note in made.notes)
+    # these weights were trained at 128 pixels, and built for the longer side
+    wide = found.transfer(NetworkSettings((64, 48), classes=2), load_dataset(photos, image_size=(64, 48)))
+    assert not any("was trained at" in note for note in wide.notes)
 
 
 @pytest.mark.usefixtures("own_cache")
@@ -204,6 +207,9 @@ def test_without_a_download_the_shipped_backbone_is_taken(photos: Path) -> None:
     made = found.transfer(NetworkSettings(64, classes=2), dataset)
     assert made.network.input_shape == (None, 64, 64, 3)
     assert made.network.output_shape == (None, 2)
+    assert not any("was trained at" in note for note in made.notes)
+    wide = found.transfer(NetworkSettings((64, 96), classes=2), load_dataset(photos, image_size=(64, 96)))
+    assert "edgeclf's backbone was trained at 64×64 pixels and is used at 96×64" in wide.notes
 
 
 @pytest.mark.usefixtures("own_cache", "server")

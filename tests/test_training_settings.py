@@ -21,11 +21,14 @@ import edgeclf
 from edgeclf import train
 from edgeclf.dataset import load_dataset
 from edgeclf.errors import InputError
+from edgeclf.graph.private_apis import random_generator
 from edgeclf.progress import SILENT, Task
 from edgeclf.training.augmentation import LEVELS
 from edgeclf.training.config import TrainConfig
 from edgeclf.training.epoch_choice import within_chance
-from edgeclf.training.networks import NETWORKS, Network
+from edgeclf.training.idle_settings import check_idle
+from edgeclf.training.networks import NETWORKS, Network, NetworkSettings
+from edgeclf.training.networks.building import build_network
 from edgeclf.training.optimizers import OptimizerSettings, average_weights, build_optimizer
 from edgeclf.training.pipeline import TrainingBatches
 from edgeclf.training.schedule import WarmupCosine
@@ -119,6 +122,34 @@ def test_an_interrupted_run_ends_like_an_undisturbed_one(tmp_path: Path, optimiz
     train("digits", config, out=tmp_path / "run", resume=True)
     for undisturbed, resumed in zip(weights_of(tmp_path / "calm"), weights_of(tmp_path / "run"), strict=True):
         np.testing.assert_array_equal(undisturbed, resumed)
+
+
+def drop_inside(x: Any, width: float, blocks: Any) -> Any:
+    """A network that leaves out parts of its features, such as a plugin's."""
+    return blocks.layers.Dropout(0.5)(tiny(blocks.layers.SpatialDropout2D(0.3)(x), width, blocks))
+
+
+@pytest.mark.slow
+def test_a_network_with_dropout_inside_draws_the_same_masks_after_an_interruption(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setitem(NETWORKS, "tiny", Network(drop_inside, "a test"))
+    train("digits", QUICK, out=tmp_path / "calm")
+    with pytest.raises(KeyboardInterrupt):
+        train("digits", QUICK, out=tmp_path / "run", progress=InterruptedIn(1797 * 7 // 10 // 128 + 3))
+    train("digits", QUICK, out=tmp_path / "run", resume=True)
+    for undisturbed, resumed in zip(weights_of(tmp_path / "calm"), weights_of(tmp_path / "run"), strict=True):
+        np.testing.assert_array_equal(undisturbed, resumed)
+
+
+def test_every_dropout_of_a_network_from_scratch_can_be_reset(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(NETWORKS, "tiny", Network(drop_inside, "a test"))
+    for name, side in (("tiny", 8), ("efficientnet-v2-b0", 32)):
+        network = build_network(name, NetworkSettings(image_size=side, classes=2, dropout=0.2))
+        layers = [one for one in network.layers if isinstance(one, tf_keras.layers.Dropout)]
+        assert len(layers) > 2
+        assert all(random_generator(one) is not None for one in layers)
+    assert not tf_keras.backend.experimental.is_tf_random_generator_enabled(), "of others, nothing changes"
 
 
 @pytest.mark.parametrize("name", ["sgd", "muon", "adam", "adamw"])
@@ -266,3 +297,44 @@ def test_a_subset_of_a_view_reads_nothing_until_asked() -> None:
     assert subset.shape == (3, 8, 8, 3)
     np.testing.assert_array_equal(np.asarray(subset), images[rows])
     np.testing.assert_array_equal(subset[1:], images[rows[1:]])
+
+
+@pytest.mark.parametrize(
+    ("settings", "line"),
+    [
+        ({"warmup_epochs": 200}, r"^warmup_epochs must be fewer than epochs, got 200 of \d+: the learning rate would"),
+        ({"head_first": True}, "^head_first fits the classifier on the features of a pretrained network, and there is"),
+        ({"frozen_fraction": 0.5}, "^frozen_fraction keeps the first layers of a pretrained network as they are, and"),
+        (
+            {"augment": "none", "flip": True},
+            "^flip True has no effect with --augment none, which changes no image; lea",
+        ),
+    ],
+)
+def test_settings_without_effect_beside_those_that_are_chosen_are_refused(
+    tmp_path: Path, settings: dict[str, Any], line: str
+) -> None:
+    with pytest.raises(InputError, match=line):
+        train("digits", model="tiny", out=tmp_path / "run", **settings)
+    assert not (tmp_path / "run" / "run.json").exists()
+
+
+@pytest.mark.parametrize(
+    ("settings", "line"),
+    [
+        ({"momentum": 0.8}, "^momentum 0.8 has no effect with the optimizer adam; leave it out"),
+        ({"norm_rates": True}, "^norm_rates is for optimizer=sgd, got adam; leave one of the two out"),
+    ],
+)
+def test_pretraining_refuses_settings_without_effect_beside_its_optimizer(
+    tmp_path: Path, settings: dict[str, Any], line: str
+) -> None:
+    with pytest.raises(InputError, match=line):
+        edgeclf.pretrain("digits", method="barlow-twins", model="tiny", out=tmp_path / "run", **settings)
+
+
+def test_a_recorded_configuration_whose_flips_have_no_effect_may_be_repeated() -> None:
+    recorded = QUICK.replace(augment="none", flip=True)
+    check_idle(recorded, recorded.list_given(), named=())
+    with pytest.raises(InputError, match="^flip True has no effect"):
+        check_idle(recorded, recorded.list_given(), named=("flip",))

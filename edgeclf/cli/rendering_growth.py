@@ -15,11 +15,17 @@ if TYPE_CHECKING:
     from edgeclf.training.growth import GrowthComparison, GrowthReport, PairedTop1
 
 
-def render_growth(console: Console, growth: GrowthReport) -> None:
-    """Print what is new, and both networks class by class, on the test split where it has images that neither saw."""
+def render_growth(console: Console, growth: GrowthReport, *, noted: bool = False) -> None:
+    """Print what is new, and both networks class by class, on the test split where it has images that neither saw.
+
+    Args:
+        console: to print on.
+        growth: what is shown.
+        noted: the report has a note on test images that were seen in training, which is not repeated.
+    """
     show_notes(console, growth.describe())
     spoiled = growth.left_out.get("test", 0)
-    if spoiled:
+    if spoiled and not noted:
         learned = f"{growth.run} or this network was trained on {counted(spoiled, 'test image')}"
         show_notes(console, (f"{learned}: top-1 on the test split is better than on other photos",))
     if not growth.comparisons:

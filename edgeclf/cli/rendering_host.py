@@ -50,7 +50,7 @@ def render_training(console: Console, report: TrainReport) -> None:
         rows.append([split, exact(figures.images), *top1, *others])
     print_table(console, head, columns, rows)
     if report.growth is not None:
-        render_growth(console, report.growth)
+        render_growth(console, report.growth, noted=bool(report.in_training.get("test")))
     show_notes(console, report.notes)
     folder = Path(report.run)
     line(console, f"Plots: {folder / 'plots'}")

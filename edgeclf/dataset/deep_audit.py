@@ -141,7 +141,8 @@ class DeepAudit(Record):
         costly: photos that cost most loss, the worst first.
         odd_shapes: photos that are tiny or stretched, by a rule of thumb.
         neighbours: classes that are taken for each other, the most alike first.
-        curve: of all photos of the splits train and validation; None: there are too few for one.
+        curve: of all photos of the splits train and validation; None: there are too few for one, or the network was
+            trained on some of them.
         class_curves: of each class, those that gain most first.
         more_photos: what the curves say in words.
         seconds: that all of it took.

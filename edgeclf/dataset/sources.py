@@ -65,7 +65,6 @@ class Listing:
         pixels: `uint8[N, h, w]` or `uint8[N, h, w, 3]` of a named set, in the order of `items`; None for files.
         contents: content hashes of a named set, in the order of `items`.
         labelled: the classes are those of the images; False: there is one, which stands for none (see `unlabelled`).
-        labelled: the classes are those of the images; False: there is one, which stands for none (see `unlabelled`).
         prefetched: content of small files that `probe` read, by number of the item; the load that follows takes it.
         listed_at: nanoseconds; no file was read before.
         unsorted: warning about collected images without a class; empty where there are none.

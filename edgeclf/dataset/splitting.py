@@ -45,10 +45,11 @@ def split_by_content(
     leave a split empty is moved by as little as fills it: the lowest positions of the next split are lent. Hence:
 
     - equal contents are in one split, also across classes;
-    - adding images moves no image that stands where its position puts it; one on loan can only go back there. The one
-      exception: where a class was so small that an earlier split lent to a later one, the images that are added may
-      lend a training image to validation instead. No rule that sees the contents alone can avoid this for every order
-      in which images come;
+    - adding images moves no image that stands where its position puts it, and one on loan only back there, in classes
+      that had as many different images as there are splits that no other class has. The exceptions: where an earlier
+      split lent to a later one, a training image may be lent to validation instead; and where an image comes to be of
+      several classes, cuts of each of them move. No rule that sees the contents alone can avoid all of this for every
+      order in which images come;
     - each class has an image in each split, if it has as many different images as there are splits that no other class
       has too. With fewer, the later splits (`train` last) are served first.
 

@@ -1,4 +1,4 @@
-"""Which images a run has used in training, and those that it began from before it."""
+"""Which images a run has used in training, and before it those that it began from, and its teachers."""
 
 from __future__ import annotations
 
@@ -6,7 +6,9 @@ from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, replace
 from pathlib import Path
 
+from edgeclf.artifact.ensemble_folder import find_ensemble
 from edgeclf.artifact.run_folder import MODEL, RunFolder
+from edgeclf.artifact.zoo import zoo_folders
 from edgeclf.dataset.known_images import KnownImages, read_images
 from edgeclf.dataset.types import Dataset
 from edgeclf.errors import InputError
@@ -17,12 +19,12 @@ USED = ("train", "validation")
 
 @dataclass(frozen=True)
 class History:
-    """Which images a run has used, with those of the runs that it began from.
+    """Which images a run has used, with those of the runs that it began from, and of its teachers.
 
     Attributes:
         own: those of the run itself; None: it recorded none.
         known: of all of them together; None: the run itself recorded none.
-        missing: runs that it began from, and that are not there any more or recorded no images.
+        missing: runs that it began or learned from, and that are not there any more or recorded no images.
     """
 
     own: KnownImages | None = None
@@ -38,13 +40,13 @@ class History:
         if not self.missing:
             return ""
         return (
-            f"{', '.join(self.missing)}: {name} began from it, and which images it used is not known any more; "
-            "accuracy is optimistic where they are among these"
+            f"{', '.join(self.missing)}: {name} began from it or learned from it, and which images it used is not "
+            "known any more; accuracy is optimistic where they are among these"
         )
 
 
 def read_history(run: RunFolder) -> History:
-    """Read which images a run has used, and those that it began from, as they still lie where it recorded them.
+    """Read which images a run has used, and those that it began and learned from, as they lie where it recorded them.
 
     Raises:
         InputError: a record of images cannot be read.
@@ -78,6 +80,16 @@ def run_of_weights(weights: str) -> RunFolder | None:
     return None if weights in ("auto", "none") else RunFolder.locate(weights)
 
 
+def runs_of_teacher(teacher: str | None) -> tuple[RunFolder, ...]:
+    """Return the runs that `--teacher` names, those of the members of an ensemble; without a teacher, none.
+
+    Raises:
+        ModelError: a record cannot be read, or the ensemble is none.
+    """
+    found = () if teacher is None else _find_members(teacher)
+    return tuple(run for _, run in found if run is not None)
+
+
 def read_used(runs: Iterable[RunFolder | None]) -> tuple[dict[str, frozenset[str]], tuple[str, ...]]:
     """Read what runs were trained on, and what chose their epochs, as `Dataset.used` has it.
 
@@ -102,7 +114,7 @@ def read_used(runs: Iterable[RunFolder | None]) -> tuple[dict[str, frozenset[str
 
 
 def _find_starts(run: RunFolder) -> Iterator[RunFolder | str]:
-    """Find what a run began from: run folders, and the names of those that are gone."""
+    """Find what a run began from, and its teachers: run folders, and the names of those that are gone."""
     config = run.run_json.get("config") or {}
     began = run.run_json.get("start")
     located = began.get("path") if isinstance(began, dict) else None
@@ -116,6 +128,23 @@ def _find_starts(run: RunFolder) -> Iterator[RunFolder | str]:
             yield found
         elif name == "from_run" or _may_be_run(Path(start)):
             yield start
+    if isinstance(config.get("teacher"), str):
+        for member, found in _find_members(config["teacher"]):
+            if found is not None:
+                yield found
+            elif _may_be_run(Path(member)) and member not in zoo_folders():
+                yield member
+
+
+def _find_members(teacher: str) -> list[tuple[str, RunFolder | None]]:
+    """Find the runs of the members of a teacher, or of the only one, by name; models of the zoo and files are of none.
+
+    Raises:
+        ModelError: a record cannot be read, or the ensemble is none.
+    """
+    source = find_ensemble(teacher)
+    names = [teacher] if source is None else [str(member) for member in source.members]
+    return [(name, RunFolder.locate(name)) for name in names]
 
 
 def _may_be_run(start: Path) -> bool:

@@ -219,7 +219,7 @@ def _change_colors(images: Images, recipe: Augmentation, random: np.random.Gener
 
 
 def _mix(batch: Batch, recipe: Augmentation, random: np.random.Generator) -> Batch:
-    """Mix each image with another one, and their targets and weights in the same proportion."""
+    """Mix each image with another one, and their weighted targets in the same proportion."""
     images = batch.images
     count, height, width, _ = images.shape
     partner = random.permutation(count)
@@ -239,4 +239,8 @@ def _mix(batch: Batch, recipe: Augmentation, random: np.random.Generator) -> Bat
     def combine(values: Floats) -> Floats:
         return (keep * values + (1 - keep) * values[partner]).astype(np.float32)
 
-    return Batch(mixed, combine(batch.targets), combine(batch.weights))
+    weights = combine(batch.weights)
+    if np.ptp(batch.weights) == 0:
+        return Batch(mixed, combine(batch.targets), weights)
+    # A weight belongs to its class. Weights that multiply mixed targets would lend that of a rare class to its partner.
+    return Batch(mixed, combine(batch.targets * batch.weights[:, None]) / weights[:, None], weights)

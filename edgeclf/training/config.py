@@ -22,6 +22,7 @@ from edgeclf.records import Record
 AUGMENT_LEVELS = ("none", "light", "standard", "strong", "strongest", "views")
 BALANCE_MODES = ("none", "weights", "over", "under")
 OPTIMIZERS = ("sgd", "muon", "adam", "adamw")
+LARGEST_SEED = 2**31 - 1
 SHAPE = ("model", "width", "image_size")
 """Settings that make up the network's shape; their values are those for which there are weights, or that fit limits."""
 QUICK = (*SHAPE, "balance", "fit")
@@ -212,8 +213,8 @@ class TrainConfig(Record):
 
 def check_seed(seed: int) -> None:
     """Raise InputError where TensorFlow or NumPy would not take a seed."""
-    if not 0 <= seed < 2**31:
-        raise InputError(f"seed must be between 0 and {2**31 - 1}, got {seed}")
+    if not 0 <= seed <= LARGEST_SEED:
+        raise InputError(f"seed must be between 0 and {LARGEST_SEED}, got {seed}")
 
 
 def _check_choice(name: str, value: str | None, choices: tuple[str, ...]) -> None:

@@ -104,9 +104,8 @@ class GrownStart(StartingPoint):
             dataset: that it was trained on.
             request: the call; its data are loaded again where the earlier network takes images of another size.
         """
+        # what of its history is not known any more is noted with the images (see `used_images.add_used`)
         history, progress = read_history(self.run.folder), request.progress
-        if remark := history.describe_missing(self.run.folder.path.name):
-            progress.warn(remark)
         listing = list_source(request.data)
         size = self._network.inputs[0].shape[1:3]
         earlier = dataset

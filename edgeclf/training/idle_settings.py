@@ -14,17 +14,20 @@ ADAPTIVE = ("adam", "adamw")
 """Optimizers that scale each step by the gradients before."""
 
 
-def check_idle(config: TrainConfig, given: Collection[str]) -> None:
+def check_idle(config: TrainConfig, given: Collection[str], named: Collection[str]) -> None:
     """Refuse settings that have no effect, and a warm-up that lasts as long as the training.
 
     Args:
-        config: settings of the user.
+        config: settings of the user, or the complete ones.
         given: of them, those that the user gave.
+        named: of these, those that the user gave one by one.
 
     Raises:
         InputError: there are such settings.
     """
     for name in sorted(given):
+        if name == "flip" and name not in named:
+            continue  # a run records the flips that it chose, even where no image is changed, and may be repeated so
         if reason := describe_idle(name, config):
             raise InputError(f"{name} {getattr(config, name)} has no effect {reason}; leave it out, or change that")
     check_norm_rates(config)
@@ -71,6 +74,8 @@ def describe_idle(name: str, config: TrainConfig) -> str | None:
         return f"with the optimizer {config.optimizer}"
     if name in ("l1", "l2") and config.optimizer == "muon" and getattr(config, name):
         return "on kernels whose norms the optimizer muon keeps, and distorts them"
+    if name == "flip" and config.flip and config.augment == "none":
+        return "with --augment none, which changes no image"
     if name == "head_first" and config.head_first and config.weights == "none":
         return "with --weights none, which has no features to fit it on"
     return None

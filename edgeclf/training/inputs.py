@@ -8,7 +8,7 @@ from dataclasses import dataclass, replace
 from edgeclf.dataset import load_dataset
 from edgeclf.dataset.splitting import SPLIT_SEED
 from edgeclf.dataset.types import Dataset
-from edgeclf.dataset.used_images import add_used, run_of_weights
+from edgeclf.dataset.used_images import add_used, run_of_weights, runs_of_teacher
 from edgeclf.errors import InputError
 from edgeclf.measure.formatting import counted
 from edgeclf.training.augmentation import Augmentation, choose_augmentation
@@ -19,6 +19,7 @@ from edgeclf.training.defaults import complete
 from edgeclf.training.distribution import Devices
 from edgeclf.training.fine_tuning import complete_fine_tuning, count_features
 from edgeclf.training.growing import GrownStart, find_grown_start
+from edgeclf.training.idle_settings import check_idle
 from edgeclf.training.kernels import check_kernels
 from edgeclf.training.networks import find_network
 from edgeclf.training.objective import Classification, Objective
@@ -79,14 +80,15 @@ def load_inputs(request: TrainPlan, plan: RunPlan, devices: Devices) -> Training
         start = _find_start(request, plan)
         if plan.config.quick:
             _check_quick(start, devices)
-        _check_frozen(plan.config, start)
+        _check_pretrained(plan, start)
         config = _complete_config(plan, start, devices, request)
         seed = SPLIT_SEED if plan.parent is None else plan.parent.split_seed
         shape, progress = config.input_shape, request.progress
         dataset = load_dataset(request.data, image_size=shape.size, fit=shape.fit, split_seed=seed, progress=progress)
         check_photos(plan.earlier, dataset, plan.folder.path)
-        # the run of --from finds out itself what is new to it
-        dataset = add_used(dataset.train_on_views(), [run_of_weights(plan.config.weights)])
+        runs = [run_of_weights(plan.config.weights), *runs_of_teacher(plan.config.teacher)]
+        runs += [] if plan.parent is None else [plan.parent.folder]
+        dataset = add_used(dataset.train_on_views(), runs)
         if isinstance(start, GrownStart):
             for line in start.find_growth(dataset).describe():
                 request.progress.info(line)
@@ -115,11 +117,18 @@ def _check_quick(start: StartingPoint, devices: Devices) -> None:
         )
 
 
-def _check_frozen(config: TrainConfig, start: StartingPoint) -> None:
-    if config.frozen_fraction and start.network is None:
+def _check_pretrained(plan: RunPlan, start: StartingPoint) -> None:
+    """Refuse settings that are for pretrained networks, where there is none."""
+    if start.network is not None:
+        return
+    does = ""
+    if plan.config.frozen_fraction:
+        does = "frozen_fraction keeps the first layers of a pretrained network as they are"
+    elif plan.config.head_first and plan.earlier is None:  # earlier versions began such runs
+        does = "head_first fits the classifier on the features of a pretrained network"
+    if does:
         raise InputError(
-            "frozen_fraction keeps the first layers of a pretrained network as they are, and there is none to start "
-            "from; name one with --weights FILE, or leave the setting out"
+            f"{does}, and there is none to start from; name one with --weights FILE, or leave the setting out"
         )
 
 
@@ -173,6 +182,9 @@ def _complete_config(plan: RunPlan, start: StartingPoint, devices: Devices, requ
     if config.progressive and not find_network(config.model or "").any_size:
         raise InputError(f"progressive needs a network for images of any size; {config.model} is built for one size")
     _check_batch_size(config.batch_size or 1, devices)
+    if plan.earlier is None:
+        # once more, beside what was chosen; what an earlier version began goes on
+        check_idle(config, request.config.list_given(request.named), request.named)
     return config
 
 

@@ -8,7 +8,7 @@ They are called as a single `fit` over all epochs would call them, on the networ
 - Where training ends with other weights than it had learned last, or a callback has `restore_best_weights`, the weights
   that the callbacks leave are kept; else validation chooses the epoch, as in every run.
 - `BackupAndRestore` is left out: the run folder holds the state, and `resume=True` continues it. The other callbacks
-  begin anew in a run that is resumed.
+  begin anew in a run that is resumed; a rate that one had set holds, also where the run goes on without callbacks.
 """
 
 from __future__ import annotations

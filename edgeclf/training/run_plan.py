@@ -149,7 +149,7 @@ def _continue_run(request: TrainPlan, plan: RunPlan) -> RunPlan:
         if earlier is not None:
             read_state(folder.checkpoint_path)
         if earlier is None:
-            check_idle(config, given)
+            check_idle(config, given, request.named)
             if config.quick:
                 check_quick(given)
         found = _take_over(found, given, trust_model=request.trust_model)

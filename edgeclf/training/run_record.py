@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import platform
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -35,6 +36,9 @@ PACKAGES = (
     "opencv-python",
     "ai-edge-litert",
 )
+
+ORDER = "order"
+"""Key of the record of the data that holds in which order the training images are drawn from."""
 
 
 @dataclass(frozen=True)
@@ -84,7 +88,7 @@ class TrainReport(Record):
 
 
 def check_photos(earlier: Mapping[str, Any] | None, dataset: Dataset, path: Path) -> None:
-    """Refuse to go on with a run on other photos than it began with.
+    """Refuse to go on with a run on other photos than it began with, or on the same in another order.
 
     Args:
         earlier: the record of the run that is resumed; None: a run begins.
@@ -92,13 +96,18 @@ def check_photos(earlier: Mapping[str, Any] | None, dataset: Dataset, path: Path
         path: of the run folder.
 
     Raises:
-        DataError: they are others.
+        DataError: they are others, or come in another order, which another training would follow from.
     """
     if earlier is None:
         return
     data = earlier.get("data", {})
     if data.get("fingerprint") == dataset.fingerprint:
-        return
+        if data.get(ORDER) in (None, digest_order(dataset)):  # None: an earlier version began it
+            return
+        raise DataError(
+            f"{path}: the photos are those that the run began with, in another order: files were renamed, or rows of "
+            "the manifest moved; undo that, or start again with --overwrite"
+        )
     if data.get("source") not in (None, locate(dataset)):
         raise DataError(
             f"{path}: the run began with the photos of {data['source']}, and those of {locate(dataset)} are others; "
@@ -163,6 +172,7 @@ class RunRecord:
                 "name": dataset.name,
                 "source": locate(dataset),
                 "fingerprint": dataset.fingerprint,
+                ORDER: digest_order(dataset),
                 "split_seed": dataset.split_seed,
                 "class_names": list(self.class_names),
                 "none_classes": list(find_none_classes(self.class_names)),
@@ -184,6 +194,17 @@ class RunRecord:
             "start": {**self.start, "path": _locate_start(self.config)},
             "choice": self.choice.to_dict() if self.choice else None,
         } | ({PRETRAINING: self.config.method} if isinstance(self.config, PretrainConfig) else {})
+
+
+def digest_order(dataset: Dataset) -> str:
+    """Return 32 hexadecimal digits over contents and labels of the training images in their order, which steps draw by.
+
+    The same whether views of objects are images of their own or not.
+    """
+    train, digest = dataset.splits["train"], hashlib.blake2b(digest_size=16)
+    for content, label in zip(train.hashes[:: train.views], train.labels[:: train.views].tolist(), strict=True):
+        digest.update(f"{content} {label}\n".encode())
+    return digest.hexdigest()
 
 
 def locate(dataset: Dataset) -> str:

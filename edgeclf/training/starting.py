@@ -63,6 +63,7 @@ class StartingPoint:
         instead: what starts photos from pretrained weights, where the network has none; empty: nothing was passed over.
         width: width multiplier that the weights belong to; None: as configured.
         self_supervised: they were learned without labels.
+        built_anew: it was built at another side than it was trained at (see `transfer`).
     """
 
     network: tf_keras.Model | None
@@ -76,6 +77,7 @@ class StartingPoint:
     instead: str = ""
     width: float | None = None
     self_supervised: bool = False
+    built_anew: bool = False
 
     def adapt_config(self, config: TrainConfig) -> TrainConfig:
         """Return `config` with name, width and input size of the pretrained network where the user left them open."""
@@ -121,7 +123,7 @@ class StartingPoint:
         train = dataset.splits["train"]
         # Spread over the split, whose images lie class by class.
         sample = np.unique(np.linspace(0, len(train) - 1, _NORMALIZED_ON if self.folded else _MEASURED_ON).astype(int))
-        pretrained = Pretrained(self.network, self.origin, self.input_range, self.folded)
+        pretrained = Pretrained(self.network, self.origin, self.input_range, self.folded, self.built_anew)
         return transfer(pretrained, settings, train.images[sample])
 
 
@@ -236,7 +238,11 @@ def _available_weights(
         width = None if start.width == NETWORKS[name].default_width else start.width
         notes = () if start.imagenet_top1 else (BACKBONE_NOTE,)
         known = start.input_range
-        return StartingPoint(network, start.origin, name, size, notes, known, missed=missed, width=width), missed
+        anew = network.inputs[0].shape[1] != start.rows
+        found = StartingPoint(
+            network, start.origin, name, size, notes, known, missed=missed, width=width, built_anew=anew
+        )
+        return found, missed
     return None, missed
 
 

@@ -23,7 +23,7 @@ from edgeclf.training.callbacks import (
     TrainingCallback,
     is_keras_callback,
 )
-from edgeclf.training.checkpoint import TrainingState, load_checkpoint, save_checkpoint
+from edgeclf.training.checkpoint import TrainingState, load_checkpoint, read_state, save_checkpoint
 from edgeclf.training.config import TrainConfig
 from edgeclf.training.curriculum import augmentation_at, image_size_at
 from edgeclf.training.distribution import Devices
@@ -112,7 +112,9 @@ class Trainer:
 
     def _keras_callbacks(self) -> KerasCallbacks | None:
         given = [one for one in self.callbacks if is_keras_callback(one)]
-        if not given:
+        checkpoint = self.folder.checkpoint_path
+        held = read_state(checkpoint).callback_rate if checkpoint.is_file() else None
+        if not given and held is None:  # a rate that a callback set holds in a run that goes on without it, too
             return None
         if self.config.weight_average and any(getattr(one, "restore_best_weights", False) for one in given):
             raise InputError(

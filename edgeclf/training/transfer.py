@@ -41,12 +41,14 @@ class Pretrained:
         input_range: how pixels enter it, or a key of `CANDIDATES` of `edgeclf.inference.range_measurement`; None:
             estimated.
         folded: its batch normalizations were folded and put back, and need statistics of the images.
+        built_anew: it was built at another side than it was trained at, which its input does not show.
     """
 
     network: tf_keras.Model
     origin: str
     input_range: str | Normalization | None = None
     folded: bool = False
+    built_anew: bool = False
 
 
 @dataclass(frozen=True)
@@ -101,7 +103,8 @@ def transfer(pretrained: Pretrained, settings: NetworkSettings, images: npt.NDAr
             f"{origin} has its batch normalizations folded: {restored} put back, with statistics of "
             f"{counted(len(images), 'training image')}"
         )
-    return TransferredNetwork(model, (*notes, *describe_resize(network, settings, origin)))
+    resized = () if pretrained.built_anew else describe_resize(network, settings, origin)
+    return TransferredNetwork(model, (*notes, *resized))
 
 
 def describe_resize(network: tf_keras.Model, settings: NetworkSettings, origin: str) -> tuple[str, ...]:

@@ -84,7 +84,9 @@ def examine(
         # Heads that have not learned the doubtful labels judge once more.
         doubts = doubt_labels(features.predict_out_of_fold(strength, kept, progress), labels)
     best = chances.argmax(axis=1)
-    curve, by_class, words = _learning(photos, features, strength, progress)
+    unknown = f"whether more photos would help does not show: {found.origin} was trained on some of these"
+    # errors of features that know the labels are no errors of new photos
+    curve, by_class, words = (None, (), unknown) if found.learned else _learning(photos, features, strength, progress)
     report = DeepAudit(
         features_of=found.origin,
         feature_size=int(found.values.shape[1]),

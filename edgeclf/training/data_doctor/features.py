@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -11,6 +12,8 @@ import numpy.typing as npt
 from edgeclf.artifact.model_file import ModelFile
 from edgeclf.artifact.normalization import Normalization
 from edgeclf.dataset import Dataset, Listing, load_dataset
+from edgeclf.dataset.contents import shorten
+from edgeclf.dataset.used_images import read_used, run_of_weights
 from edgeclf.inference.feature_reader import FeatureClassifier, read_features
 from edgeclf.inference.input_range import resolve_input_range
 from edgeclf.keras_files.tflite_start import check_tflite_start, find_normalization, is_tflite_start
@@ -28,12 +31,14 @@ class PhotoFeatures:
         values: float32[N, D], split after split in the order of the data set.
         origin: name of the network.
         notes: what was assumed, a line each.
+        learned: how many of the photos the network was trained on with their labels, or chose its epoch by.
     """
 
     dataset: Dataset
     values: Floats
     origin: str
     notes: tuple[str, ...] = ()
+    learned: int = 0
 
 
 @dataclass(frozen=True)
@@ -92,7 +97,13 @@ def extract_features(
         with progress.task("loading TensorFlow", None):
             from edgeclf.training.data_doctor.network_features import extract_network_features
 
-        return extract_network_features(listing, weights, trust_model=trust_model, progress=progress)
+        found = extract_network_features(listing, weights, trust_model=trust_model, progress=progress)
+    else:
+        found = _read_model_features(listing, source, progress)
+    return found if weights is None else _count_learned(found, weights)
+
+
+def _read_model_features(listing: Listing, source: FeatureSource, progress: Progress) -> PhotoFeatures:
     shape = FeatureClassifier(source.file, source.normalization).input_shape
     dataset = load_dataset(listing, image_size=shape.size, fit=shape.fit, progress=progress)
     parts = []
@@ -100,3 +111,21 @@ def extract_features(
         for split in dataset.splits.values():
             parts.append(read_features(source.file, split.images, source.normalization, task.advance))
     return PhotoFeatures(dataset, np.concatenate(parts), source.file.name, source.notes)
+
+
+def _count_learned(found: PhotoFeatures, weights: str | Path) -> PhotoFeatures:
+    """Return the features with the number of photos whose labels their network knows, and with what that means."""
+    run = run_of_weights(str(weights))
+    if run is None or run.is_pretraining:  # which has seen no labels
+        return found
+    used, notes = read_used([run])
+    contents = frozenset[str]().union(*used.values())
+    hashes = [one for split in found.dataset.splits.values() for one in split.hashes]
+    learned = sum(shorten(one) in contents for one in hashes)
+    meaning = "labels that it learned look right even where they are wrong, and the share of right ones is too high"
+    if learned:
+        seen = f"{found.origin} was trained on {learned:,} of these {len(hashes):,} photos"
+        notes += (f"{seen}: {meaning}; look through a network that was not",)
+    elif not used and not notes:
+        notes = (f"which photos {found.origin} was trained on is not known; if it was on these, {meaning}",)
+    return dataclasses.replace(found, notes=(*found.notes, *notes), learned=learned)

@@ -25,7 +25,7 @@ from edgeclf.dataset import Listing, load_dataset, probe
 from edgeclf.errors import InputError, OutputError
 from edgeclf.json_text import read_json, write_json
 from edgeclf.progress import Progress
-from edgeclf.training.config import SHAPE, TrainConfig
+from edgeclf.training.config import LARGEST_SEED, SHAPE, TrainConfig
 from edgeclf.training.earlier_run import has_finished_epoch
 from edgeclf.training.kept_sources import check_kept
 from edgeclf.training.plan import TrainPlan, check_continuation
@@ -49,8 +49,8 @@ class EnsemblePlan:
         began: seconds of `time.monotonic`.
 
     Raises:
-        InputError: there are too few or too many members, or they would not differ; or an earlier ensemble is to be
-            both continued and replaced.
+        InputError: there are too few or too many members, they would not differ, or have seeds that are too large; or
+            an earlier ensemble is to be both continued and replaced.
     """
 
     data: Listing
@@ -69,6 +69,11 @@ class EnsemblePlan:
         check_continuation(resume=self.resume, overwrite=self.overwrite)
         if not 2 <= self.members <= MOST_MEMBERS:
             raise InputError(f"--members must be between 2 and {MOST_MEMBERS}, got {self.members}")
+        if self.seeds[-1] > LARGEST_SEED:
+            raise InputError(
+                f"--members trains with the seeds {self.seeds[0]} to {self.seeds[-1]}, which must be at most "
+                f"{LARGEST_SEED}; choose a lower --seed"
+            )
         if self.config.quick:
             raise InputError(
                 "--members trains networks with other seeds, and --quick fits the same classifier with each; leave one "

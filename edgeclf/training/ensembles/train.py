@@ -12,7 +12,7 @@ import tf_keras
 from edgeclf.artifact.ensemble_folder import STACK, Stacking
 from edgeclf.artifact.run_folder import RunFolder
 from edgeclf.dataset import Dataset, load_dataset
-from edgeclf.dataset.used_images import add_used, run_of_weights
+from edgeclf.dataset.used_images import add_used, run_of_weights, runs_of_teacher
 from edgeclf.errors import InputError
 from edgeclf.image.shape import InputShape
 from edgeclf.inference.ensemble import Probabilities, combine
@@ -107,7 +107,7 @@ def _load(plan: EnsemblePlan, run: RunFolder, progress: Progress) -> Dataset:
     shape: InputShape = config.input_shape
     seed = run.run_json["data"]["split_seed"]
     dataset = load_dataset(plan.data, image_size=shape.size, fit=shape.fit, split_seed=seed, progress=progress)
-    return add_used(dataset, [run_of_weights(config.weights)])
+    return add_used(dataset, [run_of_weights(config.weights), *runs_of_teacher(config.teacher)])
 
 
 def _check_photos(dataset: Dataset, runs: Sequence[RunFolder]) -> None:

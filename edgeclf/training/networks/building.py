@@ -7,6 +7,8 @@ Convolutions that batch normalization follows carry no bias, which the normaliza
 
 from __future__ import annotations
 
+import contextlib
+from collections.abc import Iterator
 from typing import TYPE_CHECKING, Any
 
 from edgeclf.training.networks import check_network, find_network
@@ -17,7 +19,7 @@ if TYPE_CHECKING:
 
 
 class Blocks:
-    """What the networks are made of; all kernels carry the same penalty.
+    """What the networks are made of; all kernels carry the same penalty, but for those of depthwise convolutions.
 
     Args:
         settings: of the network that is built.
@@ -154,9 +156,24 @@ def build_network(name: str, settings: NetworkSettings) -> tf_keras.Model:
     blocks = Blocks(settings)
     inputs = tf_keras.Input((*settings.input_size, 3))
     x = blocks.layers.Rescaling(*settings.rescaling)(inputs)
-    x = network.build(x, width or network.default_width or 1.0, blocks)
+    with _resettable_masks():
+        x = network.build(x, width or network.default_width or 1.0, blocks)
     outputs = add_classifier(x, settings, penalty=blocks.penalty)
     return tf_keras.Model(inputs, outputs, name=name.replace("-", "_"))
+
+
+@contextlib.contextmanager
+def _resettable_masks() -> Iterator[None]:
+    """Give each `Dropout` that is made inside a generator of its own, which `dropout.reset_dropout` can reset."""
+    from tf_keras.backend import experimental
+
+    before = experimental.is_tf_random_generator_enabled()
+    experimental.enable_tf_random_generator()
+    try:
+        yield
+    finally:
+        if not before:
+            experimental.disable_tf_random_generator()
 
 
 def add_classifier(x: Tensor, settings: NetworkSettings, *, name: str | None = None, penalty: object = None) -> Tensor:
