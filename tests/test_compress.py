@@ -284,10 +284,12 @@ def test_written_characters_are_not_mirrored(
 
 
 def test_photos_of_a_run_without_augmentation_are_not_mirrored(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    run, settings = tmp_path / "run", {"augment": "none", "flip": True}
-    api.train("digits", out=run, model="resnet8", image_size=8, epochs=2, batch_size=256, **settings)
+    run = RunFolder(tmp_path / "run", must_exist=False)
+    api.train("digits", out=run.path, model="resnet8", image_size=8, epochs=2, batch_size=256, augment="none")
+    # as photos of objects would have it
+    run.write_record({**run.run_json, "config": {**run.run_json["config"], "flip": True}})
     seen = watch_mirroring(monkeypatch)
-    compress(run, short_recipe("qat-int8"), calibration=30)
+    compress(run.path, short_recipe("qat-int8"), calibration=30)
     assert set(seen) == {False}
 
 

@@ -74,7 +74,7 @@ EXTRA = {
     "train": SMALL,
     "pretrain": SMALL,
     "bench": ("--runs", "50", "--overwrite"),
-    "live": ("--no-window", "--overwrite", "--no-stay"),
+    "live": ("--no-window", "--no-stay"),
     "collected": ("--json",),  # counts, and serves no page that somebody would have to end
 }
 TRAINED_OTHERWISE = {"--quick": (), "--from": ("--epochs", "1")}
@@ -96,6 +96,8 @@ def shorten(words: list[str]) -> list[str]:
     extra = EXTRA.get(words[0], ())
     if words[0] == "bench" and "+" in words[1]:
         extra = ("--overwrite",)  # --runs is about single models
+    if words[0] == "live" and "--record" in words:
+        extra = (*extra, "--overwrite")  # two pages record the same
     if words[0] == "train":
         extra = next((given for option, given in TRAINED_OTHERWISE.items() if option in words), extra)
     settings = [word for option, key in SETTINGS.items() if option in words for word in ("--set", f"{key}=1")]
