@@ -85,9 +85,18 @@ def test_percentiles_are_in_milliseconds() -> None:
     assert (figures.median, figures.p90, figures.p99) == (50.0, 90.0, 99.0)
 
 
-@pytest.mark.parametrize(("threads", "runs"), [((0,), 5), ((), 5), ((1,), 0)])
-def test_impossible_counts_are_refused(models: tuple[Path, Path], threads: tuple[int, ...], runs: int) -> None:
-    with pytest.raises(InputError, match="must be at least 1"):
+@pytest.mark.parametrize(
+    ("threads", "runs", "words"),
+    [
+        ((0,), 5, "threads must be from 1 to 256, got 0"),
+        ((), 5, "expected a number of threads, got none"),
+        ((1,), 0, "runs must be at least 1, got 0"),
+    ],
+)
+def test_impossible_counts_are_refused(
+    models: tuple[Path, Path], threads: tuple[int, ...], runs: int, words: str
+) -> None:
+    with pytest.raises(InputError, match=words):
         measure_latency(files(models), threads=threads, runs=runs)
 
 
