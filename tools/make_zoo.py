@@ -123,7 +123,7 @@ ENTRIES = {
             weight_average=0.999,
         ),
         beside="cifar10+cifar10-fast",
-        teacher_format="int8",  # five times as fast
+        teacher_format="int8",
         command="--data CIFAR10_JPEG_FOLDER",
     ),
     "clothing": Entry(

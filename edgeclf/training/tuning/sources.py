@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import contextlib
 from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
@@ -71,12 +70,7 @@ def bring_weights(config: TrainConfig, start: str, progress: Progress) -> None:
     Raises:
         MissingWeightsError: they cannot be had.
     """
-    found = _find_weights(config, start)
-    if isinstance(found, KerasDownload):
-        there = fetch_weights(found.url, found.path, found.checksum, progress)
-    else:
-        there = found is not None and found.is_local
-    if not there:
+    if not _is_there(_find_weights(config, start), progress):
         raise MissingWeightsError(config, start)
 
 
@@ -92,11 +86,15 @@ def reach_weights(config: TrainConfig, shapes: Iterable[Candidate], progress: Pr
         own = config.replace(model=shape.network, width=shape.width, image_size=shape.image_size)
         found = _find_weights(own, shape.start)
         if found is not None and not found.is_local:
-            with contextlib.suppress(MissingWeightsError):
-                bring_weights(own, shape.start, progress)
-                return True
-            return False
+            return _is_there(found, progress)
     return True
+
+
+def _is_there(found: Start | None, progress: Progress) -> bool:
+    """Return whether weights are on this machine, by a download where they come so."""
+    if isinstance(found, KerasDownload):
+        return fetch_weights(found.url, found.path, found.checksum, progress)
+    return found is not None and found.is_local
 
 
 def starts_from(record: Mapping[str, Any], start: str) -> bool:
