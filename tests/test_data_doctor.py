@@ -266,6 +266,8 @@ def test_what_deep_cannot_take_is_refused_in_a_line(digits: tuple[Path, set[str]
         done = edgeclf(tmp_path, "audit", folder, option, *value)
         line = f"edgeclf: {option} is for --deep: give --deep as well, or leave it out\n"
         assert (done.exit_code, done.stderr) == (2, line)
+    with pytest.raises(InputError, match="^--overwrite is for --deep"):
+        package.audit(folder, overwrite=True)
     with pytest.raises(ModelError, match="four_channels.tflite: not an image classifier"):
         package.audit(folder, deep=True, weights=TFLITE / "four_channels.tflite")
     linear = write_color_model(tmp_path / "linear.tflite", hues(3))

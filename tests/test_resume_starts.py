@@ -112,7 +112,7 @@ def test_with_the_first_layers_frozen(photos: Path, tmp_path: Path) -> None:
     # ResNet-8 has nine convolutions, each with the four vectors of its batch normalization: four of them are frozen.
     assert same[: same.index(False)] == [True] * (4 * 5), same
     assert not any(same[same.index(False) :])
-    with pytest.raises(InputError, match="frozen_fraction keeps the first layers of a pretrained network"):
+    with pytest.raises(InputError, match="frozen_fraction 0.5 has no effect from scratch"):
         train(photos, out=tmp_path / "scratch", weights="none", frozen_fraction=0.5)
     assert not (tmp_path / "scratch").exists()
 

@@ -156,7 +156,10 @@ def test_metrics_agree_with_arithmetic_by_hand() -> None:
 
 
 def test_overfitting_is_named() -> None:
-    assert "overfitting" in generalization_note(0.99, 0.70, (1000, 500))
+    overfitting = generalization_note(0.99, 0.70, (1000, 500), augment="standard")
+    assert overfitting.endswith("overfitting; more photos or stronger --augment or pretrained --weights help")
+    best = generalization_note(0.99, 0.70, (1000, 500), augment="strongest", pretrained=True)
+    assert best.endswith("overfitting; more photos help")
     assert "underfitting" in generalization_note(0.40, 0.39, (1000, 500))
     assert "healthy" in generalization_note(0.90, 0.88, (1000, 500))
     assert "healthy" in generalization_note(0.90, 0.81, (10**6, 10**6))

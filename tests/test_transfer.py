@@ -34,7 +34,7 @@ def test_head_and_scaling_are_replaced_and_features_kept(person_network: tf_kera
     made = transfer(Pretrained(person_network, "vww_96.h5"), NetworkSettings(96, classes=10, dropout=0.1), images)
     assert made.network.output_shape == (None, 10)
     assert "the statistics of its batch normalization fit an input of 0..1" in " ".join(made.notes)
-    assert "has 2 output classes; that head was dropped" in " ".join(made.notes)
+    assert "head of vww_96.h5 dropped: it has 2 output classes" in " ".join(made.notes)
     old = tf_keras.Model(person_network.input, person_network.layers[-4].output)
     new = tf_keras.Model(made.network.input, made.network.layers[-4].output)
     batch = images[:4].astype(np.float32)

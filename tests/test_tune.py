@@ -272,6 +272,20 @@ def test_trials_that_change_no_image_let_the_teacher_predict_no_views() -> None:
     assert make_config(plan, {"learning_rate": 0.1}, None).teacher_views == 4
 
 
+def test_trials_from_scratch_leave_out_what_is_for_pretrained_layers() -> None:
+    from edgeclf.training.tuning.trial import make_config
+
+    given = parse_space({"head_first": "true,false", "frozen_fraction": "0.1,0.3"})
+    with pytest.raises(InputError, match="--space (head_first|frozen_fraction) has no effect from scratch"):
+        choose_parts(TrainConfig(), given, ["scratch"])
+    assert given.keys() <= choose_parts(TrainConfig(), given, ["scratch", "pretrained"]).keys()
+    plan = TunePlan(list_source("digits"), TrainConfig(), given, Search(), Path("unused"))
+    values: Any = {"head_first": True, "frozen_fraction": 0.3}
+    for start, kept in (("scratch", (None, None)), ("imagenet", (True, 0.3))):
+        config = make_config(plan, values, Candidate("mobilenet-v1", 0.25, 96, 10**7, 10**5, 10**5, 10**5, start, 0.5))
+        assert (config.head_first, config.frozen_fraction) == kept
+
+
 def test_a_search_over_augmentations_takes_no_recorded_views_of_one() -> None:
     config, files = TrainConfig(teacher="seen.npz", teacher_views=4), list_source("digits")
     with pytest.raises(InputError, match=r"seen\.npz has predictions of views that one --augment made"):
@@ -307,7 +321,7 @@ def make_photos(folder: Path, images: int = 24) -> Path:
         (["--set", "from_run=x"], "tune trains networks anew"),
         (["--teacher", "gone.keras", "--storage", "sqlite:///x.db"], "--teacher gone.keras: expected a run folder"),
         (["--set", "optimizer=muon", "--space", "l2=1e-5..1e-3"], "--space l2 has no effect on kernels whose norms"),
-        (["--weights", "none", "--space", "head_first=true"], "--space head_first has no effect with --weights none"),
+        (["--weights", "none", "--space", "head_first=true"], "--space head_first has no effect from scratch"),
     ],
 )
 def test_the_command_refuses_in_one_line_and_writes_nothing(tmp_path: Path, arguments: list[str], words: str) -> None:

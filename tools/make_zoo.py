@@ -26,7 +26,7 @@ from typing import Any
 import edgeclf
 from edgeclf.artifact.run_folder import RunFolder
 from edgeclf.cli.progress_bars import LineProgress
-from edgeclf.measure.formatting import interval, percent
+from edgeclf.measure.formatting import counted, interval, percent
 from edgeclf.training.config import TrainConfig
 
 ROOT = Path(__file__).resolve().parents[1]
@@ -241,11 +241,13 @@ def describe(name: str, trained: Any, report: Any, details: Any, recipe: str) ->
         p=model.p_value,
         calibration=calibration,
         bytes=model.size_bytes,
-        float_latency="" if latency is None else f"{1000 * latency.median:.0f} µs, {report.baseline.threads} threads",
+        float_latency=""
+        if latency is None
+        else f"{1000 * latency.median:.0f} µs, {counted(report.baseline.threads, 'thread')}",
         latency=1000 * model.latency_ms.median,
         macs=model.macs,
         parameters=model.parameters,
-        machine=f"{report.machine.processor}, {report.machine.cores} cores",
+        machine=f"{report.machine.processor}, {counted(report.machine.cores, 'core')}",
         runtime=model.runtime,
         data=entry.data,
         fingerprint=details.provenance["data"]["fingerprint"],

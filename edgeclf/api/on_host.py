@@ -66,8 +66,8 @@ def audit(
         from edgeclf.api.data_doctor import DeepPlan, audit_deeply
 
         return audit_deeply(DeepPlan(data, weights, out, overwrite=overwrite, trust_model=trust_model), progress)
-    for name, given in {"weights": weights, "out": out}.items():
-        if given is not None:
+    for name, given in {"weights": weights, "out": out, "overwrite": overwrite, "trust-model": trust_model}.items():
+        if given not in (None, False):
             raise InputError(f"--{name} is for --deep: give --deep as well, or leave it out")
     with extras("audit"):
         return audit_data(data, progress=progress)

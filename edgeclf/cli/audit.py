@@ -8,7 +8,6 @@ from edgeclf import api
 from edgeclf.cli.commands import Command
 from edgeclf.cli.options import Option, Table, complete_data, complete_path
 from edgeclf.cli.session import Outcome, Session
-from edgeclf.errors import InputError
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -50,9 +49,6 @@ def audit(session: Session, values: dict[str, Any]) -> Outcome:
     from edgeclf.cli.rendering import render_audit
     from edgeclf.cli.rendering_deep_audit import render_deep_audit
 
-    for name, option in (("overwrite", "--overwrite"), ("trust_model", "--trust-model")):
-        if values.get(name) and not values.get("deep"):
-            raise InputError(f"{option} is for --deep: give --deep as well, or leave it out")
     report = api.audit(**values, progress=session.progress())
 
     def render(console: Console) -> None:

@@ -78,7 +78,9 @@ def evaluate(probabilities: Probabilities, labels: Labels, class_names: tuple[st
     )
 
 
-def generalization_note(train_top1: float, validation_top1: float, images: tuple[int, int]) -> str:
+def generalization_note(
+    train_top1: float, validation_top1: float, images: tuple[int, int], *, augment: str = "", pretrained: bool = False
+) -> str:
     """Describe the gap between training and validation top-1 in one sentence: overfitting, underfitting or healthy.
 
     Where the images are few, or a large gap could be chance, nothing is decided.
@@ -87,6 +89,8 @@ def generalization_note(train_top1: float, validation_top1: float, images: tuple
         train_top1: fraction.
         validation_top1: fraction.
         images: numbers of training and of validation images that they were measured on.
+        augment: level that it was trained with.
+        pretrained: whether it started from pretrained weights.
     """
     gap = train_top1 - validation_top1
     low, high = independent_difference_interval(train_top1, images[0], validation_top1, images[1])
@@ -98,7 +102,10 @@ def generalization_note(train_top1: float, validation_top1: float, images: tuple
             f"{points(high, 0)} (95 %): too few to tell whether the network overfits"
         )
     if gap > OVERFITTING_GAP:
-        return f"{text}. The network is overfitting; more photos, stronger --augment or pretrained --weights help"
+        remedies = ["more photos"]
+        remedies += [] if augment == "strongest" else ["stronger --augment"]
+        remedies += [] if pretrained else ["pretrained --weights"]
+        return f"{text}. The network is overfitting; {' or '.join(remedies)} help"
     if train_top1 < 0.6 and gap < OVERFITTING_GAP / 2:
         return f"{text}. The network is underfitting; more --epochs, a larger --model or weaker --augment help"
     return f"{text}, which is healthy"

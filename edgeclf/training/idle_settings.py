@@ -76,8 +76,8 @@ def describe_idle(name: str, config: TrainConfig) -> str | None:
         return "on kernels whose norms the optimizer muon keeps, and distorts them"
     if name == "flip" and config.flip and config.augment == "none":
         return "with --augment none, which changes no image"
-    if name == "head_first" and config.head_first and config.weights == "none":
-        return "with --weights none, which has no features to fit it on"
+    if name in ("head_first", "frozen_fraction") and getattr(config, name) and config.weights == "none":
+        return "from scratch, where no layers are pretrained"
     return None
 
 

@@ -178,7 +178,7 @@ def _finish(
     metrics = _evaluate(model, inputs.dataset, folder, progress)
     frozen = None if state.kept_epoch else FROZEN_KEPT.format(rate=config.learning_rate)
     small = [few_images_note(split, figures) for split, figures in metrics.items() if figures is not None]
-    gap = QUICK_NOTE if config.quick else _compare_with_training(model, inputs.dataset, metrics, progress)
+    gap = QUICK_NOTE if config.quick else _compare_with_training(model, inputs, metrics, progress)
     judged = metrics["test"] or metrics["validation"]
     start = inputs.start
     advice = advise(config, judged.top1, inputs.dataset, start.missed, start.instead) if judged is not None else None
@@ -231,10 +231,10 @@ def _evaluate(
 
 
 def _compare_with_training(
-    model: tf_keras.Model, dataset: Dataset, metrics: dict[str, SplitMetrics | None], progress: Progress
+    model: tf_keras.Model, inputs: TrainingInputs, metrics: dict[str, SplitMetrics | None], progress: Progress
 ) -> str:
     """Return a sentence on the gap between training and validation top-1."""
-    training = dataset.splits["train"]
+    training = inputs.dataset.splits["train"]
     # Views of an object count together, as they do in validation.
     views = training.views
     sample = np.linspace(0, training.objects - 1, min(training.objects, 5000 // views)).astype(np.int64) * views
@@ -243,7 +243,13 @@ def _compare_with_training(
     train_top1 = float((predictions.argmax(1) == training.labels[sample]).mean())
     validation = metrics["validation"]
     images = (len(sample), validation.images if validation else 0)
-    return generalization_note(train_top1, validation.top1 if validation else 0.0, images)
+    return generalization_note(
+        train_top1,
+        validation.top1 if validation else 0.0,
+        images,
+        augment=inputs.config.augment or "",
+        pretrained=bool(inputs.start.origin),
+    )
 
 
 def _one_line(error: tf.errors.OpError) -> str:

@@ -79,9 +79,9 @@ def transfer(pretrained: Pretrained, settings: NetworkSettings, images: npt.NDAr
     origin, classes = pretrained.origin, settings.classes
     network = _check_classifier(pretrained)
     base = take_features(network, origin)
-    notes = [f"weights from {origin}: {base.count_params():,} parameters taken over, new head for {classes} classes"]
+    notes = [f"start from {origin}: {base.count_params():,} parameters taken over, new head for {classes} classes"]
     if network.outputs[0].shape.rank == 2 and network.outputs[0].shape[-1] != classes:
-        notes.append(f"{origin} has {network.outputs[0].shape[-1]} output classes; that head was dropped")
+        notes.append(f"head of {origin} dropped: it has {network.outputs[0].shape[-1]} output classes")
     if idle := _list_idle(tf_keras.Model(network.inputs, _find_features(network, origin))):
         notes.append(f"{origin} changes its input in training ({', '.join(idle)}): left out, --augment does so")
     if frozen := sum(1 for layer in base.layers if layer.weights and not layer.trainable):

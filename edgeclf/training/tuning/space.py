@@ -123,7 +123,9 @@ def choose_parts(
             )
         if config.quick and name not in QUICK:
             raise InputError(f"--space {name} has no effect with --quick, which can search {', '.join(QUICK)}")
-        if reason := _describe_idle_part(name, narrowed[name], config, _list_optimizers(config, narrowed)):
+        # a network that nothing is known to start from begins as it would with --weights none
+        base = config.replace(weights="none") if tuple(kinds) == ("scratch",) else config
+        if reason := _describe_idle_part(name, narrowed[name], base, _list_optimizers(config, narrowed)):
             raise InputError(f"--space {name} has no effect {reason}")
     adaptive = _is_adaptive(config, narrowed, kept)
     parts: dict[str, Part] = {}

@@ -46,12 +46,16 @@ def make_config(plan: TunePlan, values: Values, shape: Candidate | None) -> Trai
     """
     chosen = {name: value for name, value in values.items() if name in plan.config.to_dict() and name not in SHAPE}
     config = plan.config.replace(**chosen)
+    if shape is not None:
+        config = _with_shape(config, plan, shape)
     # what has no effect beside the rest of this trial, such as the momentum of Adam
     config = config.replace(**{name: getattr(plan.config, name) for name in chosen if describe_idle(name, config)})
     if config.teacher is not None and describe_idle("teacher_views", config):
         config = config.replace(teacher_views=1)  # given for all trials, of which this one changes no image
-    if shape is None:
-        return config
+    return config
+
+
+def _with_shape(config: TrainConfig, plan: TunePlan, shape: Candidate) -> TrainConfig:
     # the shape holds the limits already
     config = config.replace(board=None, max_latency=None, max_size=None)
     if config.weights in ("auto", "none"):
