@@ -21,12 +21,16 @@ def main(photos: Path, run: Path, epochs: int | None = None) -> None:
 
     trained = edgeclf.train(photos, out=run, resume=True, **({"epochs": epochs} if epochs else {}))
     made = edgeclf.compress(trained.run, int8=True, overwrite=True)
-    report = edgeclf.bench([model.path for model in made.models], data=photos, baseline=run / "model.keras")
+    split = "test" if "test" in seen.splits else "validation"
+    report = edgeclf.bench(
+        [model.path for model in made.models], data=photos, split=split, baseline=run / "model.keras"
+    )
     for model in report.models:
         low, high = model.difference_interval
         print(
-            f"{Path(model.path).name}: top-1 {model.top1:.1%}, {100 * model.difference:+.1f} points to float "
-            f"({100 * low:+.1f} to {100 * high:+.1f}), {model.size_bytes / 1000:.0f} kB, "
+            f"{Path(model.path).name}: top-1 {model.top1:.1%} of the {split} photos, "
+            f"{100 * model.difference:+.1f} points to float ({100 * low:+.1f} to {100 * high:+.1f}), "
+            f"{model.size_bytes / 1000:.0f} kB, "
             f"{model.latency_ms.median:.2f} ms"
         )
 

@@ -239,6 +239,15 @@ def test_a_model_that_names_no_classes_says_so_even_where_numbers_are_the_classe
         assert [note.partition(",")[0] for note in model.notes] == ["it names no classes"]
 
 
+def test_data_without_test_photos_say_what_they_have(folder: Path, dataset: Dataset) -> None:
+    splits = {"train": dataset.splits["test"], "validation": dataset.splits["test"]}
+    without = dataclasses.replace(dataset, splits=splits)
+    said = "there are no test photos, only train and validation; --split validation measures on the photos that chose"
+    with pytest.raises(DataError, match=said):
+        bench([folder / "int8.tflite"], dataset=without, runs=5)
+    assert bench([folder / "int8.tflite"], dataset=without, split="validation", runs=5).models[0].top1 is not None
+
+
 def test_a_missing_split_and_no_model_are_refused(folder: Path, dataset: Dataset) -> None:
     with pytest.raises(UnknownNameError, match="unknown split 'tset'; did you mean 'test'"):
         bench([folder / "int8.tflite"], dataset=dataset, split="tset", runs=5)

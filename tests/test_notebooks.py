@@ -51,6 +51,8 @@ def kernel(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Any]:
     manager = pytest.importorskip("jupyter_client").KernelManager(kernel_name="python3")
     folder = tmp_path_factory.mktemp("notebooks")
     draw_photos(folder / "photos")
+    photo = next((folder / "photos").glob("*/0.jpg"))
+    photo.with_name("cut.jpg").write_bytes(photo.read_bytes()[:200])
     environment = {**os.environ, "CUDA_VISIBLE_DEVICES": "", "PYTHONPATH": str(FOLDER.parents[1])}
     manager.start_kernel(cwd=str(folder), env=environment)
     yield manager

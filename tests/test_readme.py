@@ -23,6 +23,12 @@ def test_scripts_that_readme_names_exist_and_parse() -> None:
         subprocess.run(["sh", "-n", str(ROOT / script)], check=True)
 
 
+def test_a_step_that_fails_without_a_word_is_named() -> None:
+    script = "set -eu; . tools/environment.sh; quietly sh -c 'exit 3'"
+    done = subprocess.run(["sh", "-c", script], cwd=ROOT, capture_output=True, text=True, check=False)
+    assert (done.returncode, done.stderr) == (3, "failed: sh -c exit 3\n")
+
+
 def test_the_wheel_has_the_version_of_the_package() -> None:
     for name in ("docs/install.md", "docs/tutorial.md", "examples/raspberry-pi/README.md"):
         wheels = set(re.findall(r"edgeclf-[^\s\"\[]+\.whl", (ROOT / name).read_text(encoding="utf-8")))

@@ -17,7 +17,7 @@ quietly() {
         rm -f "$log"
     else
         status=$?
-        grep -v 'is ignored' "$log" >&2
+        grep -v 'is ignored' "$log" >&2 || : # a command may have printed nothing
         rm -f "$log"
         echo "failed: $*" >&2
         return "$status"

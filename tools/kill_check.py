@@ -14,6 +14,7 @@ of JSON; exit code 1 where something was wrong.
 from __future__ import annotations
 
 import argparse
+import atexit
 import itertools
 import json
 import os
@@ -87,6 +88,7 @@ def main() -> int:
     parser.add_argument("--seed", type=int, default=0)
     arguments = parser.parse_args()
     draw, root, wrong = random.Random(arguments.seed), Path(tempfile.mkdtemp()), []
+    atexit.register(shutil.rmtree, root, ignore_errors=True)
     calm = root / "calm"
     steps = {
         "train": lambda folder: [*TRAIN, str(folder)],

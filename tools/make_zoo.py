@@ -16,7 +16,6 @@ from __future__ import annotations
 
 import argparse
 import json
-import shutil
 import sys
 import textwrap
 from dataclasses import dataclass
@@ -24,6 +23,7 @@ from pathlib import Path
 from typing import Any
 
 import edgeclf
+from edgeclf import atomic
 from edgeclf.artifact.run_folder import RunFolder
 from edgeclf.cli.progress_bars import LineProgress
 from edgeclf.measure.formatting import counted, interval, percent
@@ -199,20 +199,23 @@ def main() -> None:
         teacher = f"the mean of {_list(teacher)}"
     if (run / "run.json").exists():
         began = json.loads((run / "run.json").read_text(encoding="utf-8"))["config"]["teacher"]
+        if _names_of(began) != _names_of(config.teacher):
+            parser.error(f"{run} learned from {began}, and {arguments.name} from {config.teacher}: name another --run")
         config = config.replace(teacher=began)
     trained = train(config, run)
     folder = ROOT / "models" / arguments.name
     made = edgeclf.compress(run, recipes=entry.format, data=data, out=run / "zoo", overwrite=True, progress=progress)
+    new = Path(made.models[0].path)
+    report = edgeclf.bench(new, data=data, baseline=run / "model.keras", progress=progress)
+    card = describe(
+        arguments.name, trained, report, edgeclf.inspect(new), recipe=_describe_recipe(run, teacher, entry.format)
+    )
     path = folder / f"{arguments.name}-{entry.format}.tflite"
     folder.mkdir(parents=True, exist_ok=True)
-    for earlier in folder.glob("*.tflite"):  # of another format
+    atomic.write_bytes(path, new.read_bytes())
+    atomic.write_text(folder / "README.md", card)
+    for earlier in set(folder.glob("*.tflite")) - {path}:  # of another format
         earlier.unlink()
-    shutil.copyfile(made.models[0].path, path)
-    report = edgeclf.bench(path, data=data, baseline=run / "model.keras", progress=progress)
-    card = describe(
-        arguments.name, trained, report, edgeclf.inspect(path), recipe=_describe_recipe(run, teacher, entry.format)
-    )
-    (folder / "README.md").write_text(card, encoding="utf-8")
     print(card)
 
 
@@ -255,6 +258,11 @@ def describe(name: str, trained: Any, report: Any, details: Any, recipe: str) ->
         command=" ".join(filter(None, ["python tools/make_zoo.py", name, entry.command])),
         credits=entry.credits,
     )
+
+
+def _names_of(teacher: str | None) -> list[str]:
+    """Return what a teacher's parts are called, wherever their folders lie."""
+    return [Path(part).name for part in (teacher or "").split("+")]
 
 
 def _list(names: str) -> str:

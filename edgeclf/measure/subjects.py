@@ -15,6 +15,7 @@ from edgeclf.artifact.input_fit import find_fit_refusal, resolve_fit
 from edgeclf.artifact.model_file import ModelFile
 from edgeclf.artifact.normalization import Normalization
 from edgeclf.dataset import Dataset, Split
+from edgeclf.dataset.types import SPLITS
 from edgeclf.errors import DataError, InputError, UnknownNameError
 from edgeclf.image.shape import STRETCH, InputShape
 from edgeclf.inference.classifier import Classifier
@@ -233,9 +234,13 @@ def split_of(data: Dataset, split: str) -> Split:
     """Find the split of that name.
 
     Raises:
-        UnknownNameError: there is none.
-        DataError: it is empty.
+        UnknownNameError: there is no such split.
+        DataError: the data have no photos for it.
     """
+    if split in SPLITS and split not in data.splits:
+        others = [name for name in SPLITS if name in data.splits and name != "train"]
+        instead = "; --split validation measures on the photos that chose the epoch" if "validation" in others else ""
+        raise DataError(f"{data.source}: there are no {split} photos, only {' and '.join(data.splits)}{instead}")
     if split not in data.splits:
         raise UnknownNameError("split", split, data.splits)
     found = data.splits[split]

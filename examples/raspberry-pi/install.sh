@@ -1,10 +1,10 @@
 #!/bin/sh
 # Make a 64-bit Raspberry Pi OS (Bookworm or Trixie) label what its camera sees, from the start of the board on.
 #
-#     sudo sh install.sh [--csi] [WHEEL]
+#     sudo sh install.sh [--csi] WHEEL
 #
 # --csi   for a camera on the ribbon cable: installs picamera2, and lets the virtual environment see it.
-# WHEEL   an edgeclf-*.whl to install; without one, the newest release is.
+# WHEEL   the edgeclf-*.whl to install (README.md, step 3); no package index has edgeclf yet.
 #
 # Run it again to update: settings in /etc/edgeclf/live.env stay as they are. README.md explains each step.
 set -eu
@@ -23,7 +23,7 @@ for argument in "$@"; do
     --csi) csi=yes ;;
     /*.whl) wheel=$argument ;;
     *.whl) wheel=$called_from/$argument ;;
-    *) fail "unknown argument $argument; usage: sudo sh install.sh [--csi] [WHEEL]" ;;
+    *) fail "unknown argument $argument; usage: sudo sh install.sh [--csi] WHEEL" ;;
     esac
 done
 [ -z "$wheel" ] || [ -f "$wheel" ] || fail "$wheel: no such file"
@@ -33,6 +33,8 @@ machine=$(uname -m)
 bits=$(getconf LONG_BIT)
 [ "$machine $bits" = "aarch64 64" ] ||
     fail "this is a $bits-bit system on $machine; edgeclf needs a 64-bit Raspberry Pi OS: write one to the card (README.md, step 1)"
+# Of a package index the name might one day be somebody else's, whose code would run as root.
+[ -n "$wheel" ] || fail "name the wheel to install: sudo sh install.sh [--csi] edgeclf-VERSION-py3-none-any.whl (README.md, step 3)"
 # DESTDIR, for packagers and tests: where files go instead of /.
 root=${DESTDIR:-}
 [ -n "$root" ] || [ "$(id -u)" = 0 ] || fail "run it as root: sudo sh install.sh $*"
@@ -47,7 +49,7 @@ id edgeclf >/dev/null 2>&1 ||
     useradd --system --user-group --groups video --home-dir /var/lib/edgeclf --shell /usr/sbin/nologin edgeclf
 
 python3 -m venv ${csi:+--system-site-packages} "$root/opt/edgeclf"
-set -- "${wheel:-edgeclf}[web]"
+set -- "${wheel}[web]"
 version=$(python3 -c 'import sys; print("%d.%d" % sys.version_info[:2])')
 if [ -n "$csi" ] && [ "$version" = 3.11 ]; then
     # Bookworm's picamera2 is made for numpy 1, which OpenCV from 4.12 on does not take.
@@ -55,7 +57,7 @@ if [ -n "$csi" ] && [ "$version" = 3.11 ]; then
 fi
 "$root/opt/edgeclf/bin/pip" install --upgrade "$@"
 # Another build of the same version counts as installed already.
-[ -z "$wheel" ] || "$root/opt/edgeclf/bin/pip" install --force-reinstall --no-deps "$wheel"
+"$root/opt/edgeclf/bin/pip" install --force-reinstall --no-deps "$wheel"
 
 install -d -m 755 "$root/etc/edgeclf" "$root/etc/systemd/system"
 if [ ! -e "$root/etc/edgeclf/live.env" ]; then

@@ -2,7 +2,7 @@
 """What ten photos a class are worth: sets drawn from a larger one, each variant of the settings trained on each.
 
     python tools/benchmarks/few_photos.py PHOTOS --out rows.jsonl --variant ours:weights=FILE.tflite \\
-        --variant frozen:weights=FILE.tflite,quick=true [--classes 5] [--photos 10] [--draws 10]
+        --variant frozen:weights=FILE.tflite,quick=true [--classes 5] [--photos-a-class 10] [--draws 10]
 
 PHOTOS holds train/ and test/ with class folders. Each draw takes classes and their training photos by its own seed; all
 test photos of these classes judge. Prints a line of JSON a run, then mean and standard deviation over the draws; a run
@@ -37,11 +37,15 @@ def main() -> None:
     parser.add_argument("--draws", type=int, default=10)
     arguments = parser.parse_args()
     rows = [json.loads(line) for line in arguments.out.read_text().splitlines()] if arguments.out.exists() else []
+    sets = {"photos": str(arguments.photos.resolve()), "count": arguments.photos_a_class, "of": arguments.classes}
+    asked = dict(variant.partition(":")[::2] for variant in arguments.variant)
+    # those of other photos or settings are other results, whatever their variant is called
+    rows = [row for row in rows if row.get("sets") == sets and row.get("settings") == asked.get(row["variant"])]
     known = {(row["variant"], row["draw"]) for row in rows}
     for draw in range(arguments.draws):
         with tempfile.TemporaryDirectory() as folder:
             names = _draw(arguments.photos, Path(folder) / "set", arguments.classes, arguments.photos_a_class, draw)
-            for name, _, text in (variant.partition(":") for variant in arguments.variant):
+            for name, text in asked.items():
                 if (name, draw) in known:
                     continue
                 config = TrainConfig(**parse_settings([*filter(None, text.split(","))], TrainConfig))
@@ -50,14 +54,14 @@ def main() -> None:
                 test = report.metrics["test"]
                 assert test is not None
                 seconds = round(time.monotonic() - began, 1)
-                row = {"variant": name, "draw": draw, "classes": names, "test": round(test.top1, 4), "seconds": seconds}
+                row = {"variant": name, "settings": text, "sets": sets, "draw": draw, "classes": names}
+                row |= {"test": round(test.top1, 4), "seconds": seconds}
                 rows.append(row)
                 with arguments.out.open("a") as stream:
                     stream.write(json.dumps(row) + "\n")
                 print(json.dumps(row), flush=True)
     print(f"on {describe_machine().processor}")
-    for variant in arguments.variant:
-        name = variant.partition(":")[0]
+    for name in asked:
         found: list[float] = [row["test"] for row in rows if row["variant"] == name]
         seconds = statistics.mean(row["seconds"] for row in rows if row["variant"] == name)
         spread = statistics.stdev(found) if len(found) > 1 else float("nan")

@@ -1,7 +1,7 @@
 #!/usr/bin/env python3
 """Whether `.tflite` files keep their function when they are read as a start, and what they are worth beside scratch.
 
-    python tools/benchmarks/tflite_starts.py PHOTOS FILE.tflite... [--photos 50] [--train --image-size 128 --epochs 8]
+    python tools/benchmarks/tflite_starts.py PHOTOS FILE.tflite... [--count 50] [--train --image-size 128 --epochs 8]
 
 For each file: the largest and the mean difference between the probabilities that the file's runtime and the network
 read from it give for the same photos, how many of their labels agree, and the same after batch normalizations got

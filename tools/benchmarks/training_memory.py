@@ -79,9 +79,11 @@ def main() -> None:
             augment="standard",
             weights="none",
         )
-        report = train(folder / "photos", config, out=folder / "run")
-        done.set()
-        watcher.join()
+        try:
+            report = train(folder / "photos", config, out=folder / "run")
+        finally:
+            done.set()
+            watcher.join()
     finally:
         shutil.rmtree(folder)
     above = peak - before

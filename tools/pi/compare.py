@@ -229,9 +229,10 @@ def main() -> int:
     parser.add_argument("--pi", nargs="+", choices=("4", "5"), default=("4", "5"), help="boards")
     parser.add_argument("--frames", type=int, default=200, metavar="N", help="pictures, and frames of the video")
     parser.add_argument("--images", type=Path, metavar="FOLDER", help="photos to take instead of drawing pictures")
+    parser.add_argument("--from", type=Path, default=Path(), dest="called_from", help="where --images is relative to")
     given = parser.parse_args()
     work = given.work.resolve()
-    write_frames(work / "frames", given.frames, given.images)
+    write_frames(work / "frames", given.frames, given.images and given.called_from / given.images)
     for video in VIDEOS:
         write_video(work / video, work / "frames", "MJPG" if video.endswith(".avi") else "FFV1")
     (work / "pixels.py").write_bytes((HERE / "pixels.py").read_bytes())
@@ -256,13 +257,6 @@ def _sentence(pi: str, model: dict[str, Any]) -> str:
         ),
     ]
     return f"Raspberry Pi {pi}, {model['model']}: {'; '.join(parts)}; {'good' if model['ok'] else 'NOT GOOD'}"
-
-
-def _live_sentence(name: str, live: dict[str, Any]) -> str:
-    line = f"{name}: {live['labels_different']} of {live['frames']} labels differ"
-    if live["frames_with_other_pixels"]:
-        line += f" ({live['frames_with_other_pixels']} decoded by up to {live['largest_pixel_difference']} otherwise)"
-    return line
 
 
 if __name__ == "__main__":

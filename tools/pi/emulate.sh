@@ -15,6 +15,7 @@
 # Needs qemu-user-static and debootstrap, and proot where the kernel has no binfmt_misc in namespaces (before 6.7): installed when
 # run as root, named otherwise. Nothing else needs root. Linux on x86-64.
 set -eu
+called_from=$PWD
 cd "$(dirname "$0")/../.."
 . tools/environment.sh
 
@@ -102,5 +103,5 @@ quietly sh tools/pi/board.sh /board/edge/bin/pip check
 say "comparing the board with this machine"
 status=0
 # shellcheck disable=SC2086 # a list of numbers
-"$host" tools/pi/compare.py --work "$WORK" --pi $boards "$@" || status=$?
+"$host" tools/pi/compare.py --work "$WORK" --pi $boards --from "$called_from" "$@" || status=$?
 exit "$status"
