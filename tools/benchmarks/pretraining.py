@@ -55,10 +55,13 @@ def main() -> None:
     methods = arguments.method or ["barlow-twins", "rotation"]
     starts = {name: _pretrain(arguments.photos, name, arguments.pretrain, own, arguments.out) for name in methods}
     path = arguments.out / "rows.jsonl"
+    asked = {"photos": str(arguments.photos.resolve()), "judge": str(judging.resolve()), "train": arguments.train}
     rows = [json.loads(line) for line in path.read_text().splitlines()] if path.exists() else []
+    rows = [row for row in rows if row.get("asked") == asked]
     for seed in map(int, arguments.seeds.split(",")):
         for fraction in map(float, arguments.fractions.split(",")):
             for row in _train_all((arguments.photos / "train", judging), (fraction, seed), starts, own, rows):
+                row["asked"] = asked
                 rows.append(row)
                 with path.open("a") as stream:
                     stream.write(json.dumps(row) + "\n")
