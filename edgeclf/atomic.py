@@ -6,6 +6,7 @@ import contextlib
 import errno
 import os
 import tempfile
+import threading
 from collections.abc import Iterator
 from pathlib import Path
 from typing import IO, Any
@@ -15,6 +16,8 @@ from edgeclf.errors import EdgeclfError, OutputError, RunFailedError
 _FULL = (errno.ENOSPC, errno.EDQUOT)
 _FULL_WORDS = (*(os.strerror(number).lower() for number in _FULL), "disk is full")
 _LONGEST_CHAIN = 10
+_STATUS = Path("/proc/self/status")
+_TOGGLING = threading.Lock()
 
 
 @contextlib.contextmanager
@@ -109,6 +112,12 @@ def is_full_disk(error: BaseException) -> bool:
 
 
 def _umask() -> int:
-    current = os.umask(0)
-    os.umask(current)
+    """Read the umask, without changing it where the system allows that: it is one for all threads."""
+    with contextlib.suppress(OSError, ValueError), _STATUS.open("rb") as status:
+        for line in status:
+            if line.startswith(b"Umask:"):
+                return int(line.removeprefix(b"Umask:"), 8)
+    with _TOGGLING:
+        current = os.umask(0o077)  # a file that another thread makes meanwhile is too private, not too public
+        os.umask(current)
     return current

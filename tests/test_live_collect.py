@@ -565,6 +565,32 @@ def test_sorting_and_deleting_are_undone_in_any_order_and_after_a_restart(page, 
         page.undo(deleted.id)
 
 
+@pytest.mark.parametrize("moved", [0, 1])
+@pytest.mark.parametrize("label", ["cat", None])
+def test_what_did_not_move_was_not_decided(page, tmp_path, monkeypatch, label, moved):
+    names = [image.name for image in page.pending(2)]
+    calls, rename = [], os.rename
+
+    def fail(source, target):
+        calls.append(source)
+        if len(calls) > moved:
+            raise OSError(errno.EXDEV, "Invalid cross-device link")
+        rename(source, target)
+
+    with monkeypatch.context() as apart:
+        apart.setattr(os, "rename", fail)
+        with pytest.raises(RunFailedError, match="invalid cross-device link"):
+            page.discard(names) if label is None else page.label(names, label)
+    assert (tmp_path / "cat").exists() == (label is not None and moved > 0)
+    for reader in (page, Collected(tmp_path, LABELS)):
+        assert [(one.label, [image.name for image in one.images]) for one in reader.decisions(9)] == [
+            (label, names[:1])
+        ] * moved
+    for decision in page.decisions(9):
+        assert page.undo(decision.id) == Undone(1, 0)
+    assert (page.count(), page.decisions(9), (tmp_path / "cat").exists()) == (4, [], False)
+
+
 def test_a_folder_that_was_there_stays_and_what_others_moved_is_counted(page, tmp_path):
     (tmp_path / "cat").mkdir()
     first, second = files(tmp_path)[:2]

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import contextlib
 import io
 import json
 import os
 import threading
 import time
+from collections.abc import Iterator
 from pathlib import Path
 
 import cv2
@@ -26,6 +28,7 @@ from edgeclf.streaming.loop.geometry import Geometry
 from edgeclf.streaming.loop.notes import MOST_LOGGED, NoteWatch
 from edgeclf.streaming.loop.result import LiveSummary
 from edgeclf.streaming.loop.settings import Limits
+from edgeclf.streaming.loop.state import LiveState
 from edgeclf.streaming.outputs.json_lines import JsonLines
 from edgeclf.streaming.supervision.problems import Problems
 
@@ -140,6 +143,23 @@ def test_without_stay_the_end_of_a_video_is_the_end(tmp_path: Path) -> None:
     video = str(tmp_path / "seen.avi")
     summary = edgeclf.live("digits", camera=video, every_frame=True, window=False, web=0, at_end=early.append)
     assert (summary.ended, summary.recording, summary.collected, early) == ("end of source", None, None, [])
+
+
+def test_a_page_that_nobody_asked_for_is_served_only_where_its_address_is_logged(tmp_path: Path) -> None:
+    write_video(tmp_path / "seen.avi", (3,), 2)
+    pages: list[str | None] = []
+
+    @contextlib.contextmanager
+    def look(state: LiveState) -> Iterator[None]:
+        pages.append(state.page)
+        yield
+
+    log, video = Log(), str(tmp_path / "seen.avi")
+    for more in ({}, {"web": 0}, {"progress": log}):
+        edgeclf.live("digits", camera=video, every_frame=True, window=False, outputs=[Kept()], watch=look, **more)
+    assert pages[0] is None
+    assert pages[1] is not None
+    assert pages[2] == log.page()
 
 
 class Deciding:

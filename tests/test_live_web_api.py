@@ -8,6 +8,7 @@ import json
 import threading
 import time
 from collections.abc import Iterator
+from concurrent.futures import Executor, ThreadPoolExecutor
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -22,6 +23,7 @@ from edgeclf.streaming.camera.source import SourceState
 from edgeclf.streaming.loop.geometry import Geometry
 from edgeclf.streaming.loop.state import BoardState, LiveState
 from edgeclf.streaming.page import events as events_module
+from edgeclf.streaming.page.encoder import PictureEncoder
 from edgeclf.streaming.page.events import EventWriter
 from edgeclf.streaming.page.server import WebView
 
@@ -275,6 +277,31 @@ def test_wide_pictures_are_scaled_down_in_the_stream_and_whole_in_a_snapshot(
     assert pixels_of(jpeg).shape == (360, 1280, 3)
     snapshot = client.get("/snapshot.jpg")
     assert pixels_of(snapshot.content).shape == (1080, 3840, 3)
+
+
+def test_snapshots_asked_for_at_once_are_one(state: LiveState, monkeypatch: pytest.MonkeyPatch) -> None:
+    gate, encoded, original = threading.Event(), [], cv2.imencode
+
+    def counted(*given: object) -> object:
+        assert gate.wait(20)
+        encoded.append(1)
+        return original(*given)  # type: ignore[call-overload]
+
+    async def ask_often(executor: Executor) -> list[Any]:
+        encoder = PictureEncoder(state, executor, 640)
+        asking = [asyncio.create_task(encoder.snapshot()) for _ in range(50)]
+        await asyncio.sleep(0)
+        asking[0].cancel()  # who asked first leaves
+        gate.set()
+        return await asyncio.gather(*asking, return_exceptions=True)
+
+    monkeypatch.setattr(cv2, "imencode", counted)
+    publish(state, "red", 0)
+    with ThreadPoolExecutor(1) as executor:
+        first, *others = asyncio.run(ask_often(executor))
+    assert isinstance(first, asyncio.CancelledError)
+    assert len(set(others)) == len(encoded) == 1
+    assert pixels_of(others[0].jpeg).shape == (240, 320, 3)
 
 
 def test_a_snapshot_is_a_file_whose_name_says_what_it_shows(state: LiveState, client: httpx.Client) -> None:

@@ -116,6 +116,44 @@ def test_a_body_in_pieces_is_bounded_in_size_and_time(client: httpx.Client, shel
         assert b"HTTP/1.1 408" in connection.recv(1000)
 
 
+def test_a_full_disk_is_a_problem_until_sorting_works_again(shelf: Shelf) -> None:
+    state = new_state()
+    view = WebView(state, host="127.0.0.1", port=0, collected=shelf, camera=False)
+    view.start()
+    try:
+        for failure, line in (
+            (RunFailedError("photos: the disk is full"), "photos: the disk is full"),
+            (OSError(5, "Input/output error"), "input/output error"),
+        ):
+            shelf.failure = failure
+            assert ask(view, "/api/collected/third/label", "POST", json={"label": "red"}).status_code == 500
+            shelf.failure = None
+            assert ask(view, "/api/collected").status_code == 200  # the page goes on asking
+            assert ask(view, "/api/collected/third/label", "POST", json={"label": ""}).status_code == 400
+            assert state.problems.now() == {"web page sorting": line}
+            body = {"names": list(shelf.waiting)[:1], "label": "red"}
+            assert ask(view, "/api/collected/label", "POST", json=body).status_code == 200
+            assert state.problems.now() == {}
+    finally:
+        view.close()
+
+
+def test_a_request_that_failed_is_a_problem_until_the_next_one(shelf: Shelf) -> None:
+    state = new_state()
+    view = WebView(state, host="127.0.0.1", port=0, collected=shelf)
+    view.start()
+    try:
+        shelf.failure = KeyError("nobody thought of it")
+        assert ask(view, "/api/collected/third.jpg").status_code == 500
+        assert "nobody thought of it" in state.problems.now()["web page requests"]
+        assert ask(view, "/api/collected/.index.jpg").status_code == 404  # did not work either
+        assert list(state.problems.now()) == ["web page requests"]
+        assert ask(view, "/api/state").status_code == 200
+        assert state.problems.now() == {}
+    finally:
+        view.close()
+
+
 def test_a_full_disk_is_told_in_one_line(client: httpx.Client, shelf: Shelf) -> None:
     shelf.failure = RunFailedError("photos: the disk is full")
     answer = client.post("/api/collected/third/label", json={"label": "red"})

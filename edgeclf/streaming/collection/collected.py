@@ -89,7 +89,7 @@ class Collected:
         Raises:
             UnknownNameError: none of them waits for a label.
             InputError: no folder can have that class name.
-            RunFailedError: they cannot be moved.
+            RunFailedError: they cannot be moved; those that were before the failure can be brought back.
         """
         wanted = class_folder_name(label)
         folder = self._folder / self._class_folders().get(label, wanted)
@@ -152,8 +152,8 @@ class Collected:
         return Undone(restored, gone)
 
     def _move(self, names: Sequence[str], folder: Path, label: str | None, made: bool) -> Decision:
-        """Write down a decision, and carry it out."""
-        moves, taken = [], set[Path]()
+        """Write down a decision, and carry it out; where that fails, what is written down becomes what did move."""
+        moves, moved, taken = [], [], set[Path]()
         for name in names:
             place = find_free_path(folder, name, taken)
             taken.add(place)
@@ -164,6 +164,10 @@ class Collected:
             for move in moves:
                 with contextlib.suppress(FileNotFoundError):  # the quota took it at this moment
                     os.rename(self._unsorted / f"{move.name}.jpg", self._folder / move.place)
+                    moved.append(move)
+        except OSError:
+            self._journal.correct(decision, moved)
+            raise
         finally:
             sync_folder(folder)
             sync_folder(self._unsorted)

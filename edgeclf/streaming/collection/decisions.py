@@ -1,13 +1,15 @@
 """Remember how collected images were sorted, so that it can be undone, also after a restart and by another process.
 
 Each decision is a line of `unsorted/decisions.jsonl`, written before anything moves: after a power cut some images may
-still be where they were, and undoing the decision finds all of them. Deleted images wait in `unsorted/.trash`, which is
+still be where they were, and undoing the decision finds all of them. Where a move fails, a further line of the same
+identity replaces it by what did move, or takes it back. Deleted images wait in `unsorted/.trash`, which is
 bounded: the ones deleted first are gone for good.
 """
 
 from __future__ import annotations
 
 import contextlib
+import dataclasses
 import datetime
 import fcntl
 import json
@@ -100,6 +102,14 @@ class Journal:
     def add(self, decision: Decision) -> None:
         """Write down a decision, before it is carried out."""
         self._append(decision.to_json())
+
+    def correct(self, decision: Decision, moved: Sequence[Move]) -> None:
+        """Write down that only `moved` was carried out of a decision, before something failed."""
+        with contextlib.suppress(OSError):  # a full disk: the first failure counts, and undoing finds what moved
+            if moved:
+                self.add(dataclasses.replace(decision, images=tuple(moved)))
+            else:
+                self.drop(decision.id)
 
     def drop(self, identity: str) -> None:
         """Write down that a decision was undone, or came to nothing."""

@@ -108,7 +108,7 @@ def _find_files(outputs: Sequence[Output]) -> tuple[str | None, CollectedFrames 
 def serve_page(
     settings: LiveSettings, state: LiveState, closing: Closing, progress: Progress, *, only_view: bool
 ) -> None:
-    """Serve the page where it is asked for, or where it is the only view.
+    """Serve the page where it is asked for, or where it is the only view and its address is logged.
 
     Raises:
         InputError: the address cannot be served, or a generated token would be shown nowhere.
@@ -116,7 +116,7 @@ def serve_page(
         RunFailedError: the port that was asked for is taken.
     """
     requested = settings.web is not None
-    if not (requested or only_view):
+    if not (requested or (only_view and progress is not SILENT)):  # never a server that nobody knows of
         return
     try:
         require("--web" if requested else "the page", "starlette", "uvicorn")

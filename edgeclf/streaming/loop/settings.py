@@ -85,7 +85,8 @@ class LiveSettings(Record):
             `labels.txt` beside it.
         fit: how pictures of another shape come to the input of a model whose file does not state it: `stretch` (None),
             `crop` or `pad`.
-        web: `[HOST:]PORT` of the page; None: only where there is no window and nothing else to look at.
+        web: `[HOST:]PORT` of the page; None: one for this machine alone, only where there is no window, no JSON lines
+            are written, and its address is logged: none with `--quiet`, nor from Python without a `progress`.
         token: required from viewers on other machines; None: generated, and logged.
         stay: keep the page up when a file or a folder has ended, until the run is stopped or `limits.seconds` are over.
         window: open a window where there is a display.

@@ -8,13 +8,14 @@ from concurrent.futures import Executor
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from edgeclf.errors import EdgeclfError, one_line
+from edgeclf.errors import EdgeclfError, InputError, one_line
 from edgeclf.extras import extras
 from edgeclf.streaming.collection.images import CollectedImages
 from edgeclf.streaming.loop.state import LiveState
 from edgeclf.streaming.page.access import Access
 from edgeclf.streaming.page.encoder import BOUNDARY, PART, PictureEncoder
 from edgeclf.streaming.page.events import RETRY, EventWriter
+from edgeclf.streaming.page.failures import FailureWatch, begin_failure
 from edgeclf.streaming.page.feed import Feed
 from edgeclf.streaming.page.guard import Guard
 from edgeclf.streaming.page.health import find_failure
@@ -78,7 +79,8 @@ class PageApplication:
             self._events.update, 1 / limits.events_per_second, POLL_SECONDS, self._report_to(f"{PART} events")
         )
         self._picture_slots, self._event_slots = Slots(limits.streams), Slots(limits.streams)
-        self.asgi = Guard(self._starlette(camera), access, cookie_name, limits, (PAGE / "token.html").read_bytes())
+        watched = FailureWatch(self._starlette(camera), state.problems)
+        self.asgi = Guard(watched, access, cookie_name, limits, (PAGE / "token.html").read_bytes())
 
     def _report_to(self, part: str) -> Callable[[Exception | None], None]:
         """Return what reports the failures of a feed as a problem of `part`."""
@@ -103,7 +105,7 @@ class PageApplication:
         routes += self._camera_routes() if camera else [Route("/healthz", self._well)]
         routes += self._sorting.routes()
         handlers: dict[Any, Any] = {
-            EdgeclfError: respond_to_error,
+            EdgeclfError: self._refused,
             ClientDisconnect: respond_to_leaving,
             500: self._failed,
         }
@@ -168,9 +170,15 @@ class PageApplication:
     async def _whole_state(self, request: Request) -> Response:
         return json_reply(self._events.document())
 
+    async def _refused(self, request: Request, error: Exception) -> Response:
+        """Respond to bad input, or to work that cannot be finished, as on a full disk, which is a problem too."""
+        if not isinstance(error, InputError):
+            begin_failure(self._state.problems, request.method, error)
+        return await respond_to_error(request, error)
+
     async def _failed(self, request: Request, error: Exception) -> Response:
-        """Respond to an unexpected error, or a full disk, and report it as a problem, since the loop goes on."""
-        self._state.problems.begin(PART, one_line(error))
+        """Respond to an unexpected error, and report it as a problem, since the loop goes on."""
+        begin_failure(self._state.problems, request.method, error)
         return json_reply({"error": one_line(error)}, 500)
 
 

@@ -42,6 +42,7 @@ class PictureEncoder:
         self._state, self._executor, self._width = state, executor, width
         self._sequence = 0
         self._snapshot: tuple[float, PictureFile] | None = None
+        self._pending: asyncio.Task[PictureFile | None] | None = None
 
     async def part(self) -> bytes | None:
         """Return the newest picture as a part of a multipart stream; None where there is no new one.
@@ -67,13 +68,22 @@ class PictureEncoder:
         shown = self._state.latest()
         if shown is None:
             return None
-        now = time.monotonic()
-        if self._snapshot is None or now - self._snapshot[0] > SNAPSHOT_SECONDS:
+        if self._snapshot is not None and time.monotonic() - self._snapshot[0] <= SNAPSHOT_SECONDS:
+            return self._snapshot[1]
+        if self._pending is None:
+            self._pending = asyncio.create_task(self._make_snapshot(shown))
+        return await asyncio.shield(self._pending)  # others wait for it too: it goes on where one of them leaves
+
+    async def _make_snapshot(self, shown: Snapshot) -> PictureFile | None:
+        began = time.monotonic()
+        try:
             jpeg = await self._encoded(shown, SNAPSHOT_QUALITY, None)
             if jpeg is None:
                 return None
-            self._snapshot = now, PictureFile(jpeg, file_name(shown))
-        return self._snapshot[1]
+            self._snapshot = began, PictureFile(jpeg, file_name(shown))
+            return self._snapshot[1]
+        finally:
+            self._pending = None
 
     async def _encoded(self, shown: Snapshot, quality: int, width: int | None) -> bytes | None:
         loop = asyncio.get_running_loop()

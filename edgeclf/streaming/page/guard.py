@@ -3,14 +3,11 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Awaitable, Callable
 from urllib.parse import parse_qsl, quote, urlencode
 
 from edgeclf.streaming.page.access import LOOPBACK_NAMES, Access, is_own_request
 from edgeclf.streaming.page.limits import Limits
-from edgeclf.streaming.page.stream import Message, Receive, Scope, Send
-
-Application = Callable[[Scope, Receive, Send], Awaitable[None]]
+from edgeclf.streaming.page.stream import Application, Message, Receive, Scope, Send
 
 HEADERS = (
     (

@@ -27,7 +27,7 @@ class BodyError(InputError):
 
 
 async def respond_to_error(request: Request, error: Exception) -> Response:
-    """Respond to bad input: 404 where a name is unknown, else 400."""
+    """Respond to bad input: 404 where a name is unknown, else 400; 500 where it is no fault of who asked."""
     status = 404 if isinstance(error, (UnknownNameError, UnknownPathError)) else 400
     if isinstance(error, BodyError):
         status = error.status

@@ -17,7 +17,7 @@ from edgeclf.streaming.loop.state import LiveState
 from edgeclf.streaming.page.access import Access
 from edgeclf.streaming.page.address import BACKLOG, listen, reachable_host, resolve
 from edgeclf.streaming.page.app import PageApplication
-from edgeclf.streaming.page.encoder import PART
+from edgeclf.streaming.page.failures import REQUESTS
 from edgeclf.streaming.page.limits import Limits, make_bounded_protocol
 
 START_SECONDS = 60.0
@@ -178,4 +178,4 @@ class WebView:
     def _report(self, loop: asyncio.AbstractEventLoop, context: dict[str, Any]) -> None:
         error = context.get("exception")
         if not isinstance(error, ConnectionError):
-            self._state.problems.begin(PART, one_line(error) if error else str(context.get("message")))
+            self._state.problems.begin(REQUESTS, one_line(error) if error else str(context.get("message")))
