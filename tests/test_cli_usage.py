@@ -157,7 +157,7 @@ def test_without_a_command_help_goes_to_stderr() -> None:
         ),
         (
             "train digits --set head_first=true --weights none",
-            "edgeclf: head_first True has no effect with --weights no",
+            "edgeclf: head_first True has no effect from scratch (as w",
         ),
         (
             "train digits --epochs 2 --set warmup_epochs=2",

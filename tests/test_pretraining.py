@@ -112,7 +112,7 @@ def test_pretrain_then_train(tmp_path: Path) -> None:
     trained = edgeclf.train(photos, weights=str(whole), epochs=1, batch_size=8, out=tmp_path / "run")
     assert trained.model == "cnn"
     assert trained.image_size == 16
-    assert any(note.startswith("weights from whole: ") for note in trained.notes)
+    assert any(note.startswith("start from whole: ") for note in trained.notes)
     models = edgeclf.compress(trained.run, int8=True, speed=False).models
     assert Path(models[0].path).is_file()
 

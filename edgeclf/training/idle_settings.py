@@ -77,7 +77,7 @@ def describe_idle(name: str, config: TrainConfig) -> str | None:
     if name == "flip" and config.flip and config.augment == "none":
         return "with --augment none, which changes no image"
     if name in ("head_first", "frozen_fraction") and getattr(config, name) and config.weights == "none":
-        return "from scratch, where no layers are pretrained"
+        return "from scratch (as with --weights none), where no layers are pretrained"
     return None
 
 
