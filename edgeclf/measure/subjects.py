@@ -238,9 +238,8 @@ def split_of(data: Dataset, split: str) -> Split:
         DataError: the data have no photos for it.
     """
     if split in SPLITS and split not in data.splits:
-        others = [name for name in SPLITS if name in data.splits and name != "train"]
-        instead = "; --split validation measures on the photos that chose the epoch" if "validation" in others else ""
-        raise DataError(f"{data.source}: there are no {split} photos, only {' and '.join(data.splits)}{instead}")
+        hint = "; --split validation measures on the photos that chose the epoch" if "validation" in data.splits else ""
+        raise DataError(f"{data.source}: there are no {split} photos, only {' and '.join(data.splits)}{hint}")
     if split not in data.splits:
         raise UnknownNameError("split", split, data.splits)
     found = data.splits[split]

@@ -26,7 +26,6 @@ for argument in "$@"; do
     *) fail "unknown argument $argument; usage: sudo sh install.sh [--csi] WHEEL" ;;
     esac
 done
-[ -z "$wheel" ] || [ -f "$wheel" ] || fail "$wheel: no such file"
 
 # A 32-bit system may run on a 64-bit kernel; Python's packages are those of the system.
 machine=$(uname -m)
@@ -35,6 +34,7 @@ bits=$(getconf LONG_BIT)
     fail "this is a $bits-bit system on $machine; edgeclf needs a 64-bit Raspberry Pi OS: write one to the card (README.md, step 1)"
 # Of a package index the name might one day be somebody else's, whose code would run as root.
 [ -n "$wheel" ] || fail "name the wheel to install: sudo sh install.sh [--csi] edgeclf-VERSION-py3-none-any.whl (README.md, step 3)"
+[ -f "$wheel" ] || fail "$wheel: no such file"
 # DESTDIR, for packagers and tests: where files go instead of /.
 root=${DESTDIR:-}
 [ -n "$root" ] || [ "$(id -u)" = 0 ] || fail "run it as root: sudo sh install.sh $*"
