@@ -116,6 +116,17 @@ def test_a_score_within_one_step_is_explained(compare: ModuleType, said: Said) -
         assert explained(compare, said, {"frame": 2, "here": here, "board": board}) == why
 
 
+def test_scores_within_the_steps_that_a_file_accepts_are_explained(compare: ModuleType, said: Said) -> None:
+    label, probability = said.predicted[2][0]
+    here = {"best": label, "probability": probability}
+    for steps, why in ((6, "6 steps of the output, which the file accepts"), (7, None)):
+        board = {"best": label, "probability": probability - steps / 256, "label": "unknown"}
+        entry = {"frame": 2, "here": here, "board": board}
+        assert compare._explain(entry, said.network, said.pixels[2], said.pixels[2], 6.0) == why
+        # this machine's own values are held to one step
+        assert compare._explain({**entry, "here": board}, said.network, said.pixels[2], said.pixels[2], 6.0) is None
+
+
 def test_frames_that_were_not_classified_are_an_error(compare: ModuleType, said: Said) -> None:
     less = {number: result for number, result in said.live.items() if number != 3}
     with pytest.raises(SystemExit, match="other frames"):

@@ -340,7 +340,7 @@ def test_an_engine_in_a_module_is_imported_at_its_first_use(tmp_path: Path, monk
 
 def test_what_is_inside_a_graph_can_be_read() -> None:
     file = ModelFile.read(_file("float_0_1"))
-    session = LITERT.open(file, preserve_all_tensors=True, use_default_delegates=False)
+    session = LITERT.open(file, preserve_all_tensors=True, kernels="plain")
     result = session.run(IMAGES[:1].astype(np.float32) / 255)
     last = file.graph.producer(file.graph.output_indices[0])
     assert last is not None

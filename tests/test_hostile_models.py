@@ -296,7 +296,7 @@ ODD = [
     samples(step=0), samples(step=-1), samples(step="1"), samples(expected=3), samples(expected=[3]),
     samples(expected=[{}]), samples(index=-1), samples(index=2**70), samples(index="0"), samples(classes=[]),
     samples(classes=[0, 0]), samples(classes=[0, 1, 2]), samples(classes=[-1, 0]), samples(values=[1]),
-    samples(values=[1, None]),
+    samples(values=[1, None]), samples(accepted_steps=0.5), samples(accepted_steps=65), samples(accepted_steps="2"),
 ]  # fmt: skip
 
 

@@ -2,18 +2,28 @@
 
 from __future__ import annotations
 
+import copy
+import dataclasses
 import hashlib
 import json
+from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
 import tflite_models
 
-from edgeclf.artifact.provenance import EMPTY_SEAL, MARK, seal
-from edgeclf.artifact.samples import sample_image
+from edgeclf.artifact.metadata_writer import append_labels
+from edgeclf.artifact.model_file import ModelFile
+from edgeclf.artifact.provenance import BUFFER_NAME, EMPTY_SEAL, MARK, provenance_buffer, seal
+from edgeclf.artifact.samples import CANDIDATES, sample_image
 from edgeclf.artifact.tflite import parse
+from edgeclf.artifact.tflite_editor import TfliteEditor
+from edgeclf.compression.export.kernel_differences import accepted_steps, has_plain_sums
 from edgeclf.errors import DamagedModelError, ModelError
+from edgeclf.inference.litert import LITERT
+from edgeclf.inference.tflite_session import Kernels
 from edgeclf.inference.verification import VerifyReport, verify
 
 
@@ -53,6 +63,84 @@ def test_another_computation_is_noticed(tmp_path: Path) -> None:
     assert not report.ok
     assert report.labels_equal < report.samples
     assert report.largest_difference > 1
+
+
+def _with_samples(content: bytes, change: Callable[[dict[str, Any]], None]) -> ModelFile:
+    """The same file with samples that `change` has changed, sealed anew."""
+    made = ModelFile(content, "a").provenance
+    assert made is not None
+    samples = copy.deepcopy(made.samples)
+    change(samples)
+    editor = TfliteEditor(content[: content.rindex(b"PK\x03\x04")])
+    editor.set_metadata({BUFFER_NAME: provenance_buffer(dataclasses.replace(made, samples=samples))}, "digits")
+    return ModelFile(seal(append_labels(editor.pack(), tflite_models.DIGIT_NAMES, EMPTY_SEAL)), "changed.tflite")
+
+
+@pytest.mark.parametrize(("steps", "accepted", "ok"), [(2, 1, False), (2, 2, True), (5, 4, False), (5, 5, True)])
+def test_values_may_differ_by_the_steps_that_the_file_accepts(steps: int, accepted: float, ok: bool) -> None:
+    def change(samples: dict[str, Any]) -> None:
+        values = samples["expected"][0]["values"]
+        values[-1] += steps
+        samples["accepted_steps"] = accepted
+
+    report = verify(_with_samples(tflite_models.packaged("uint8"), change))
+    assert (report.ok, report.largest_difference, report.accepted_steps) == (ok, steps, accepted)
+    assert report.labels_equal == 8
+
+
+def test_a_label_may_be_another_where_two_classes_are_as_close_as_the_file_accepts() -> None:
+    content = tflite_models.packaged("uint8")
+    session = LITERT.open(ModelFile(content, "model"))
+    outputs = np.stack([session.run(sample_image(i, 16, 16)[None])[0] for i in range(CANDIDATES)]).astype(int)
+    ranked = np.sort(outputs, axis=1)
+    leads = ranked[:, -1] - ranked[:, -2]
+    index = int(np.where(leads >= 2, leads, 256).argmin())
+    lead, (second, first) = int(leads[index]), np.argsort(outputs[index])[-2:].tolist()
+    for accepted, equal in ((lead, 8), (lead - 1, 7)):
+
+        def change(samples: dict[str, Any], accepted: int = accepted) -> None:
+            swapped = {"index": index, "classes": [second, first], "values": outputs[index][[first, second]].tolist()}
+            samples["expected"][0] = swapped
+            samples["accepted_steps"] = accepted
+
+        report = verify(_with_samples(content, change))
+        assert (report.labels_equal, report.ok) == (equal, equal == 8)
+
+
+@pytest.mark.parametrize(
+    ("name", "plain"), [("uint8", False), ("int16x8", False), ("float_0_255", False), ("int4", True)]
+)
+def test_files_accept_more_where_plain_kernels_compute_sums(name: str, plain: bool) -> None:
+    file = ModelFile(tflite_models.packaged(name), name)
+    made = file.provenance
+    assert made is not None
+    assert has_plain_sums(file) is plain
+    shape = file.shape
+    images = np.stack([sample_image(i, shape.height, shape.width) for i in range(CANDIDATES)])
+    if name == "uint8":  # its kernels differ as well; the fast ones round alike on all processors
+        assert _largest_difference(file, images) > 1
+    if plain:
+        assert made.samples["accepted_steps"] == min(64, max(1, 2 * _largest_difference(file, images))) > 1
+    else:
+        assert "accepted_steps" not in made.samples
+
+
+def _largest_difference(file: ModelFile, images: Any) -> float:
+    kernels: tuple[Kernels, ...] = ("fast", "reference")
+    fast, reference = (
+        np.stack([session.run(image[None]) for image in images]).astype(int)
+        for session in (LITERT.open(file, kernels=name) for name in kernels)
+    )
+    return float(np.abs(fast - reference).max())
+
+
+@pytest.mark.parametrize(
+    ("difference", "step", "expected"), [(0, 1, 1), (0.4, 1, 1), (1, 1, 2), (3, 1, 6), (0.01, 1 / 256, 6), (99, 1, 64)]
+)
+def test_accepted_steps_are_twice_the_difference_of_the_kernels(difference: float, step: float, expected: int) -> None:
+    outputs = np.array([[9.0, 100.0], [50.0, 20.0]])
+    references = outputs + np.array([[0, 0], [0, -difference]])
+    assert accepted_steps(outputs, references, step) == expected
 
 
 def test_a_value_two_steps_away_is_noticed(tmp_path: Path) -> None:

@@ -20,6 +20,8 @@ CANDIDATES = 48
 MOST_SAMPLES = 8
 VALUES = 12
 """How many of a sample's values are kept: the highest ones."""
+MOST_ACCEPTED = 64
+"""Steps by which a value may differ at most, of 256."""
 _LARGEST_INDEX, _MOST_EXPECTED = 1 << 20, 1000
 
 
@@ -46,11 +48,13 @@ class Samples(Record):
         formula: name of the formula that makes their pixels.
         step: the output's quantization step in raw units.
         expected: by sample; there may be none.
+        accepted_steps: by how many steps a value may differ elsewhere.
     """
 
     formula: str
     step: float
     expected: tuple[ExpectedOutput, ...]
+    accepted_steps: float = 1.0
 
 
 def read_samples(values: dict[str, Any]) -> Samples | None:
@@ -65,6 +69,9 @@ def read_samples(values: dict[str, Any]) -> Samples | None:
     samples = Samples.from_dict(values)
     if not (math.isfinite(samples.step) and samples.step > 0):
         raise InputError(f"the step of the samples must be above 0, got {samples.step:g}")
+    if not 1 <= samples.accepted_steps <= MOST_ACCEPTED:
+        wide = f"{samples.accepted_steps:g}"
+        raise InputError(f"the accepted steps of the samples must be from 1 to {MOST_ACCEPTED}, got {wide}")
     if len(samples.expected) > _MOST_EXPECTED:
         raise InputError(f"expected at most {_MOST_EXPECTED} samples, got {len(samples.expected)}")
     for one in samples.expected:
@@ -99,7 +106,7 @@ def _scatter(index: int, a: npt.NDArray[np.int64] | int, b: npt.NDArray[np.int64
     return np.asarray(product >> np.uint64(16), np.int64)
 
 
-def choose_samples(outputs: npt.NDArray[Any], step: float) -> dict[str, Any]:
+def choose_samples(outputs: npt.NDArray[Any], step: float, accepted_steps: float = 1) -> dict[str, Any]:
     """Choose what `verify` compares with: the samples with the largest margins, each class once if possible.
 
     A margin of one step may change its sign between two processors without anything being wrong; a large one may not.
@@ -107,6 +114,7 @@ def choose_samples(outputs: npt.NDArray[Any], step: float) -> dict[str, Any]:
     Args:
         outputs: raw output of samples 0 to N-1, [N, C]; of a network with one output [N, 1].
         step: the output's quantization step in raw units (1 for integers).
+        accepted_steps: by how many steps a value may differ elsewhere, 1 to `MOST_ACCEPTED`.
     """
     wide = outputs.astype(np.float64)
     order = np.argsort(-wide, axis=1, kind="stable")
@@ -138,4 +146,5 @@ def choose_samples(outputs: npt.NDArray[Any], step: float) -> dict[str, Any]:
             }
             for i in sorted(chosen)
         ],
+        **({"accepted_steps": accepted_steps} if accepted_steps > 1 else {}),
     }

@@ -232,4 +232,7 @@ def render_verification(console: Console, report: VerifyReport) -> None:
     line(console, f"{report.labels_equal} of {report.samples} samples have the same label.")
     steps = f", at most {report.largest_difference:.3g} steps apart" if report.values_different else ""
     line(console, f"{report.values_different} of {report.values} output values differ{steps}.")
+    if report.accepted_steps > 1:
+        why = "the runtime's plain kernels compute some of its sums, and round otherwise on other processors"
+        line(console, f"This file accepts {report.accepted_steps:g} steps: {why}.")
     line(console, f"Runtime: {report.runtime} {report.runtime_version} (runtimes differ among themselves).")

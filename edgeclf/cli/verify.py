@@ -13,7 +13,8 @@ from edgeclf.cli.session import Outcome, Session
 def verify(session: Session, values: dict[str, Any]) -> Outcome:
     """Check that this device computes what the host computed, on samples inside the model.
 
-    The exit code is 0 when all labels are equal and all values within one step, else 1.
+    The exit code is 0 when all labels are equal and all values within the steps that the file accepts (one for most),
+    else 1.
     """
     from edgeclf.cli.rendering import render_verification
 

@@ -18,13 +18,13 @@ from edgeclf.artifact.graph_cuts import Change, GraphCutter
 from edgeclf.artifact.model_file import ModelFile
 from edgeclf.artifact.normalization import Normalization
 from edgeclf.artifact.run_folder import RunFolder
-from edgeclf.doctor.delegation import find_delegated, is_integer
 from edgeclf.doctor.drawn_input import draw_input
 from edgeclf.doctor.images import ExaminedImages, choose_range, make_tensors, take_photos, take_samples
 from edgeclf.doctor.operator_times import Tensors, TwinTime, compare_with_twin, time_again, time_operators
 from edgeclf.doctor.report import OperatorTime, ThreadTime
 from edgeclf.doctor.timing import Ratio, Turns, time_in_turns
 from edgeclf.errors import ModelError, RunFailedError
+from edgeclf.inference.delegation import find_delegated, is_integer
 from edgeclf.inference.limits import ModelLimits
 from edgeclf.inference.litert import LITERT
 from edgeclf.inference.tflite_session import TFLiteSession
@@ -146,7 +146,7 @@ class Examination:
         ends = time.perf_counter() + _LOOK_SECONDS
         with self._progress.task(f"running {file.name}", len(tensors)) as task:
             try:
-                session = LITERT.open(file, preserve_all_tensors=True, use_default_delegates=False)
+                session = LITERT.open(file, preserve_all_tensors=True, kernels="plain")
                 for tensor in tensors:
                     session.run(tensor)
                     yield session

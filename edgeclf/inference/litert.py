@@ -24,4 +24,4 @@ class LiteRT(TFLiteEngine):
 
 
 LITERT = LiteRT()
-"""The engine; it may be opened with `preserve_all_tensors` and without delegates, which others do not offer."""
+"""The engine; it may be opened with `preserve_all_tensors` and other kernels, which others do not offer."""

@@ -5,7 +5,7 @@ from __future__ import annotations
 import importlib.metadata
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Mapping, Sequence
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 import numpy.typing as npt
@@ -24,6 +24,11 @@ from edgeclf.inference.watched_call import WatchedCall
 
 PlannedOperator = tuple[str, tuple[int, ...], tuple[int, ...]]
 """Name, numbers of the tensors that it reads, and of those that it writes."""
+Kernels = Literal["fast", "plain", "reference"]
+"""Which of the runtime's kernels compute: those of its delegate (XNNPACK) and, for what it leaves, the plain ones; the
+plain ones alone; or the slow ones that the others are checked against, which compute the same everywhere."""
+_RESOLVERS = {"plain": "BUILTIN_WITHOUT_DEFAULT_DELEGATES", "reference": "BUILTIN_REF"}
+"""The names of the kernels in the runtime's Python interface, but for the default ones."""
 
 
 class TFLiteSession:
@@ -161,7 +166,7 @@ class TFLiteEngine(ABC):
         *,
         threads: int = 1,
         preserve_all_tensors: bool = False,
-        use_default_delegates: bool = True,
+        kernels: Kernels = "fast",
         also_read: Sequence[int] = (),
     ) -> TFLiteSession:
         """Check the file's integrity, and make it ready to run.
@@ -170,7 +175,7 @@ class TFLiteEngine(ABC):
             file: the model.
             threads: number of threads, 1 to 256.
             preserve_all_tensors: keep what is inside the graph readable with `TFLiteSession.read`.
-            use_default_delegates: False: the plain kernels; a delegate keeps what it computes to itself.
+            kernels: which compute; the fast ones keep to themselves what lies between two of theirs.
             also_read: numbers of computed tensors of fixed size that stay readable with `TFLiteSession.read`, at the
                 cost of their copy: the runtime gets a copy of the file in which they are outputs.
 
@@ -194,9 +199,8 @@ class TFLiteEngine(ABC):
         settings: dict[str, Any] = {}
         if preserve_all_tensors:
             settings["experimental_preserve_all_tensors"] = True
-        if not use_default_delegates:
-            plain = module.OpResolverType.BUILTIN_WITHOUT_DEFAULT_DELEGATES
-            settings["experimental_op_resolver_type"] = plain
+        if kernels != "fast":
+            settings["experimental_op_resolver_type"] = getattr(module.OpResolverType, _RESOLVERS[kernels])
         further = [tensor for tensor in also_read if tensor not in graph.output_indices]
         content = with_outputs(file.content, further) if further else file.content
         try:

@@ -26,8 +26,10 @@ from edgeclf.artifact.pixels import apply_table, pixel_table
 from edgeclf.artifact.provenance import Provenance
 from edgeclf.artifact.samples import CANDIDATES, choose_samples, sample_image
 from edgeclf.artifact.tflite_editor import TfliteEditor
+from edgeclf.compression.export.kernel_differences import accepted_steps, has_plain_sums
 from edgeclf.errors import ModelError, RunFailedError
 from edgeclf.inference.litert import LITERT
+from edgeclf.inference.tflite_session import Kernels
 
 FLOAT_STEP = 1 / 256
 """The step of a float output in `verify`: that of the 8-bit probabilities it could have been."""
@@ -77,9 +79,13 @@ def package_model(
             "input range; take a network whose training did not diverge, or see --normalize"
         )
     step = 1 if np.issubdtype(outputs.dtype, np.integer) else FLOAT_STEP
+    accepted = 1.0
+    if has_plain_sums(ModelFile(editor.content, "the model")):
+        references = _run(editor.content, shape, given, images, "reference")
+        accepted = accepted_steps(outputs, references, step)
     complete = dataclasses.replace(
         provenance,
-        samples=provenance.samples or choose_samples(outputs, step),
+        samples=provenance.samples or choose_samples(outputs, step, accepted),
         macs=provenance.macs or count_macs(model),
         parameters=provenance.parameters or count_parameters(model),
     )
@@ -156,9 +162,13 @@ def _without_archive(content: bytes) -> bytes:
 
 
 def _run(
-    content: bytes, shape: ClassifierShape, given: Normalization | None, images: list[npt.NDArray[np.uint8]]
+    content: bytes,
+    shape: ClassifierShape,
+    given: Normalization | None,
+    images: list[npt.NDArray[np.uint8]],
+    kernels: Kernels = "fast",
 ) -> npt.NDArray[Any]:
-    session = LITERT.open(ModelFile(content, "the model"))
+    session = LITERT.open(ModelFile(content, "the model"), kernels=kernels)
     table = pixel_table(shape.dtype, shape.scale, shape.zero_point, given if shape.dtype == "float32" else None)
     tensors = (apply_table(table, image[..., : shape.channels])[None] for image in images)
     return np.stack([session.run(tensor).reshape(-1) for tensor in tensors])
