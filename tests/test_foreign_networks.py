@@ -16,7 +16,7 @@ from colored_squares import compress
 from edgeclf.artifact.classifier_shape import classifier_shape
 from edgeclf.artifact.tflite import parse
 from edgeclf.dataset.types import Dataset, ImageView, Split
-from edgeclf.errors import ModelError, UntrustedModelError
+from edgeclf.errors import ModelError, RunFailedError, UntrustedModelError
 from edgeclf.inference.classifier import Classifier
 
 tf = pytest.importorskip("tensorflow")
@@ -86,6 +86,22 @@ def test_a_keras_3_network_converts_after_training_alone(data: Dataset, tmp_path
     assert int8.inputs[0].shape == (1, HEIGHT, WIDTH, 3)
     with pytest.raises(ModelError, match="three.keras is a Keras 3 network; qat-int8 needs a tf-keras"):
         compress(tmp_path / "three.keras", "qat-int8", data=data, out=tmp_path / "out")
+
+
+def test_a_format_that_the_runtime_cannot_compute_is_named(data: Dataset, tmp_path: Path) -> None:
+    keras.utils.set_random_seed(0)
+    x = inputs = keras.layers.Input((HEIGHT, WIDTH, 3))
+    x = keras.layers.Conv2D(8, 3, strides=3)(keras.layers.Rescaling(1 / 255)(x))
+    x = keras.layers.Flatten()(keras.layers.ReLU()(keras.layers.LayerNormalization()(x)))
+    model = keras.Model(inputs, keras.layers.Dense(3, activation="softmax")(x))
+    model.compile(keras.optimizers.Adam(0.01), "sparse_categorical_crossentropy")
+    train = data.splits["train"]
+    model.fit(np.asarray(train.images, np.float32), train.labels, epochs=12, batch_size=16, verbose=0)
+    model.save(tmp_path / "norm.keras")
+    out = tmp_path / "out"
+    with pytest.raises(RunFailedError, match=r"^int16x8\.tflite: litert failed .*; take another format for .*$"):
+        compress(tmp_path / "norm.keras", ["int8", "int16x8"], data=data, calibration=60, out=out)
+    assert [path.name for path in out.glob("*.tflite")] == ["norm-int8.tflite"]
 
 
 @pytest.mark.parametrize(("dtype", "policy"), [("float32", "float32"), ("uint8", "float32"), (None, "mixed_float16")])

@@ -70,14 +70,19 @@ def score_exported(exported: ExportedFile, context: RecipeContext) -> Scored | N
     images, or the file is no TFLite file, which nothing here runs.
 
     Raises:
-        RunFailedError: what it computes for an image is NaN or infinite.
+        RunFailedError: the runtime fails, or what the model computes for an image is NaN or infinite.
     """
     scored = scored_split(context.data)
     if scored is None or not exported.is_tflite:
         return None
     name, split = scored
     reader = ModelReader(exported)
-    outputs = reader.read(split.images, context.progress, f"top-1 on {name}")
+    try:
+        outputs = reader.read(split.images, context.progress, f"top-1 on {name}")
+    except RunFailedError as error:
+        # The runtime finds out only here: layer normalization in int16x8, for one, has no kernels.
+        why = str(error).rstrip(".")
+        raise RunFailedError(f"{exported.name}: {why}; take another format for this network") from error
     if not np.isfinite(outputs.plain).all():
         raise RunFailedError(f"{exported.name}: what the model computes is NaN or infinite")
     ranked = outputs.raw if outputs.raw.shape[1] > 1 else outputs.plain
