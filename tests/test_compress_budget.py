@@ -207,7 +207,7 @@ def test_the_frontier_is_not_dominated_and_the_pick_holds_all_limits(tried: list
     picked = pick(judged)
     if picked is None:
         assert all(one.breaks and one.worst > 1 for one in judged)
-        assert [one.worst for one in find_nearest(judged)] == sorted(one.worst for one in judged)[:3]
+        assert [one.worst for one in find_nearest(judged, budget)] == sorted(one.worst for one in judged)[:3]
         return
     assert picked.worst <= 1
     assert picked.size_bytes <= (budget.max_size or math.inf)
@@ -216,6 +216,17 @@ def test_the_frontier_is_not_dominated_and_the_pick_holds_all_limits(tried: list
     assert picked.drop_bound <= (budget.max_drop or 0) / 100
     assert not any(one.holds for one in judged[: judged.index(picked)])
     assert find_binding(judged, picked, budget)
+
+
+def test_of_equal_misses_the_one_that_breaks_fewer_limits_is_nearer() -> None:
+    budget = Budget(max_drop=1.0, max_size=100_000)
+    both = candidate("int8", size_bytes=150_000, lost=60, gained=20)
+    size_alone = candidate("dynamic", size_bytes=150_000, lost=1, gained=1)
+    less = candidate("float16", size_bytes=150_000, lost=57, gained=20)
+    judged = Judge(budget).judge([both, less, size_alone])
+    assert len({one.worst for one in judged}) == 1
+    assert [len(one.breaks) for one in judged] == [2, 2, 1]
+    assert [one.candidate for one in find_nearest(judged, budget)] == [size_alone, less, both]
 
 
 def test_what_bound_and_what_the_next_point_costs() -> None:

@@ -27,7 +27,7 @@ from edgeclf.measure.machine import describe_machine
 pytest.importorskip("optuna")
 pytest.importorskip("tensorflow_model_optimization")
 from edgeclf.compression import CompressReport, Recipe
-from edgeclf.compression.budget import making
+from edgeclf.compression.budget import making, means
 from edgeclf.compression.pipeline import preparation
 
 pytestmark = pytest.mark.slow
@@ -97,6 +97,27 @@ def test_the_first_recipe_that_holds_is_written_and_the_rest_not_made(
     assert on_board.search.picked.latency_ms == pytest.approx(reported)
     assert on_board.search.latency_from.startswith("an estimate: MACs times the time of")
     assert on_board.search.picked.candidate.cpu == ""
+
+
+def test_reports_of_other_searches_stay_and_layers_are_measured_where_it_helps(
+    source: Path, data: Dataset, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    run(source, data, tmp_path, max_size=50_000)
+    first = (tmp_path / "net-search.json").read_bytes()
+    run(source, data, tmp_path, max_size=60_000)
+    assert (tmp_path / "net-search.json").read_bytes() == first
+    (second,) = tmp_path.glob("net-search-*.json")
+    assert json.loads(second.read_text())["budget"]["max_size"] == 60_000
+    kept = second.read_bytes()
+    run(source, data, tmp_path, max_size=50_000)
+    assert sorted(tmp_path.glob("net-search*.json")) == sorted([tmp_path / "net-search.json", second])
+    assert second.read_bytes() == kept
+    run(source, data, tmp_path, max_size=70_000, overwrite=True)
+    assert json.loads((tmp_path / "net-search.json").read_text())["budget"]["max_size"] == 70_000
+    # the drop holds, the size does not: no layer is kept in float for that
+    monkeypatch.setattr(means, "measure_sensitivity", lambda *_, **__: pytest.fail("layers were measured"))
+    small, _ = run(source, data, tmp_path / "small", max_drop=99, max_size=2000, hours=1e-6)
+    assert not small.search.holds
 
 
 def test_a_kept_candidate_with_a_time_of_another_processor_is_timed_again_and_not_made(

@@ -321,6 +321,24 @@ def test_a_smaller_network_goes_through_the_pipeline_to_int8(tmp_path: Path) -> 
         assert Classifier(made.path).probabilities(np.asarray(data.splits["validation"].images)).shape == (30, 3)
         # no filter, bias or classifier has the eight channels of the float network any more
         assert not any(8 in tensor.shape for tensor in parameter_tensors(graph))
+        assert not any("were to go" in note for note in made.notes)
+
+
+@pytest.mark.slow
+def test_that_clearly_more_went_than_was_asked_for_is_noted(tmp_path: Path) -> None:
+    data = colored_squares.dataset()
+    colored_squares.network(data).save(tmp_path / "net.keras")
+    coarse = {"shrink_epochs": 0, "shrink_multiple": 4, "shrink_minimum": 4}
+    recipe = with_settings(parse_recipe("shrink10-int8"), coarse)
+    (made,) = colored_squares.compress(tmp_path / "net.keras", recipe, data=data, calibration=20, out=tmp_path).models
+    # four of eight filters go: half of the first layer and half of the second, or half of the second alone
+    whole, least = 64 * (27 * 8 + 72 * 8) + 8 * 3, 64 * 36 * 8
+    gone = whole - count_macs(ModelFile.read(made.path).graph)
+    assert gone >= min(least, 64 * 72 * 4)
+    assert (
+        f"{100 * gone / whole:.1f} % of the multiply-accumulates went where 10.0 % were to go: layers keep multiples "
+        "of 4 channels, or 4; a smaller --set shrink_multiple comes closer"
+    ) in made.notes
 
 
 def two_layers(filters: int) -> tf_keras.Model:

@@ -34,9 +34,17 @@ def pick(judged: Sequence[Judged]) -> Judged | None:
     return next((one for one in judged if one.holds), None)
 
 
-def find_nearest(judged: Sequence[Judged]) -> tuple[Judged, ...]:
-    """Return the candidates that break their worst limit by the least, the nearest first."""
-    return tuple(sorted((one for one in judged if not one.holds), key=lambda one: one.worst))[:NEAREST]
+def find_nearest(judged: Sequence[Judged], budget: Budget) -> tuple[Judged, ...]:
+    """Return the candidates that break their worst limit by the least, the nearest first.
+
+    Of those that break it as much, the ones that break fewer limits come first, then those that break all by less.
+    """
+
+    def distance(one: Judged) -> tuple[float, int, float]:
+        over = sum(max(0.0, ratio - 1) for ratio in budget.excess(one).values())
+        return one.worst, len(one.breaks), over
+
+    return tuple(sorted((one for one in judged if not one.holds), key=distance))[:NEAREST]
 
 
 def find_binding(judged: Sequence[Judged], picked: Judged | None, budget: Budget) -> tuple[str, ...]:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 
 from edgeclf.compression.budget.judging import Judge, Measured
-from edgeclf.compression.budget.ladder import MOST_SHRUNK, Means, can_keep_float
+from edgeclf.compression.budget.ladder import MOST_SHRUNK, Means, can_keep_float, needed_shrink
 from edgeclf.compression.budget.report import Refused
 from edgeclf.compression.budget.request import SearchPlan
 from edgeclf.compression.choice import find_unused, with_settings
@@ -73,7 +73,9 @@ def find_noisy_layers(plan: SearchPlan, context: RecipeContext, plain: Measured)
     """
     data = context.data
     (alone,) = Judge(plan.budget).judge([plain])
-    if data is None or plan.budget.max_drop is None or alone.holds or not can_keep_float(plan.compress.recipes[0]):
+    # nothing is kept in float of a network that is too large or too slow as it is
+    lossy = "max_drop" in alone.breaks and needed_shrink(plan.budget, plain) == 0
+    if data is None or not lossy or not can_keep_float(plan.compress.recipes[0]):
         return ()
     train = data.splits["train"]
     rows = np.linspace(0, len(train) - 1, min(len(train), SENSITIVITY_IMAGES)).astype(np.int64)

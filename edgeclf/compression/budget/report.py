@@ -58,6 +58,7 @@ class SearchReport(Record):
         test: of the written model; None: there is no test split with labels of the network's classes.
         latency_from: what times are from.
         seconds: that the search took, in this process.
+        search: digest of what was searched for: the limits, the network, its data, and the settings.
         exhausted: nothing was left to try, or one holds the budget; else its hours were over before.
         notes: what to know of it, a line each.
     """
@@ -79,5 +80,6 @@ class SearchReport(Record):
     test: TestResult | None = None
     latency_from: str = ""
     seconds: float = 0.0
+    search: str = ""
     exhausted: bool = True
     notes: tuple[str, ...] = ()

@@ -43,7 +43,8 @@ from edgeclf.search.storage import show_url
 JUDGED_BY = (
     "the drop is judged by the upper end of its interval on validation images; each further look at them makes it "
     "wider, so that of ten whose true drop is the limit one passes by luck with a chance of about 5 %, and up to 13 % "
-    "where images are lost and none are gained"
+    "where images are lost and none are gained. Searches with other limits look at the same images, and are counted by "
+    "themselves"
 )
 
 
@@ -72,10 +73,11 @@ def search(plan: SearchPlan, progress: Progress = SILENT, images: Images = None)
         folder = out / f".{loaded.name}.search"
         maker = CandidateMaker(origin, compress, context, plan.budget, folder / identity[:16])
         work = _Work(plan, loaded, context, maker, progress)
-        study = _open(work, folder, identity)
+        study, asked = _open(work, folder, identity)
         ended = work.run(study)
         storage = None if plan.budget.storage is None else show_url(plan.budget.storage)
         found = Found(
+            search=asked,
             budget=dataclasses.replace(plan.budget, storage=storage),
             judged=work.judge(study.finished()),
             refused=(*work.refused, *_refused(study.finished())),
@@ -101,7 +103,8 @@ def _check_validation(context: RecipeContext, budget: Budget) -> None:
         )
 
 
-def _open(work: _Work, folder: Path, identity: str) -> Study:
+def _open(work: _Work, folder: Path, identity: str) -> tuple[Study, str]:
+    """Open the study of a search; returns the digest of what is searched for, too."""
     budget, plan = work.plan.budget, work.plan.compress
     asked = {
         "identity": identity,
@@ -120,7 +123,7 @@ def _open(work: _Work, folder: Path, identity: str) -> Study:
     digest = digest_of(asked)[:16]
     work.maker.store.begin(digest)
     name = f"compress-{work.loaded.name}-{digest}"
-    return open_study(name, budget.storage or folder / "study.journal", seed=plan.seed)
+    return open_study(name, budget.storage or folder / "study.journal", seed=plan.seed), digest
 
 
 @dataclasses.dataclass

@@ -26,7 +26,7 @@ from edgeclf.compression.budget.store import Stored
 from edgeclf.compression.compress_report import CompressedModel, CompressReport
 from edgeclf.compression.pipeline.run_recipe import SELECTED
 from edgeclf.errors import InputError, OutputError
-from edgeclf.json_text import write_json
+from edgeclf.json_text import read_json, write_json
 from edgeclf.measure.paired_interval import difference_interval
 from edgeclf.measure.statistics import discordant
 from edgeclf.training.run_record import count_in_training
@@ -39,10 +39,12 @@ class Found:
     """What a search has found; see `SearchReport`.
 
     Attributes:
+        search: digest of what was searched for.
         ended: nothing was left to try, or one holds the budget.
         fixed: nothing but named recipes is tried.
     """
 
+    search: str
     budget: Budget
     judged: tuple[Judged, ...]
     refused: tuple[Refused, ...]
@@ -90,7 +92,7 @@ def write_result(found: Found, maker: CandidateMaker, out: Path, *, overwrite: b
         if model.selected_on:
             notes += (SELECTED,)
     report = dataclasses.replace(report, seconds=round(time.monotonic() - began, 1))
-    write_text(out / f"{context.name}-search.json", report.to_json(indent=1) + "\n")
+    write_text(_report_path(out, context.name, found.search, overwrite=overwrite), report.to_json(indent=1) + "\n")
     if found.ended:
         # one that may go on with other recipes keeps its trainings, until a later one ends
         maker.store.end(may_go_on=not report.holds and not found.fixed)
@@ -100,13 +102,14 @@ def write_result(found: Found, maker: CandidateMaker, out: Path, *, overwrite: b
 def _conclude(found: Found, maker: CandidateMaker, began: float) -> SearchReport:
     judged, budget = found.judged, found.budget
     held = pick(judged)
-    nearest = () if held is not None else find_nearest(judged)
+    nearest = () if held is not None else find_nearest(judged, budget)
     picked = held or next(iter(nearest), None)
     frontier = find_frontier(judged)
     correct = maker.context.float_correct
     exhausted = found.ended or held is not None
     return SearchReport(
         budget=budget,
+        search=found.search,
         holds=held is not None,
         picked=picked,
         path="",
@@ -124,6 +127,16 @@ def _conclude(found: Found, maker: CandidateMaker, began: float) -> SearchReport
         notes=found.notes if exhausted else (*found.notes, HOURS_ENDED),
         exhausted=exhausted,
     )
+
+
+def _report_path(out: Path, name: str, search: str, *, overwrite: bool) -> Path:
+    """Return where a search's report goes: where another search's lies already, beside it under a name of its own."""
+    path = out / f"{name}-search.json"
+    try:
+        others = not overwrite and path.exists() and read_json(path).get("search") != search
+    except (OSError, ValueError, AttributeError):  # not readable as a report, so it is none of this search
+        others = True
+    return out / f"{name}-search-{search[:6]}.json" if others else path
 
 
 def _test(maker: CandidateMaker, stored: Stored) -> TestResult | None:

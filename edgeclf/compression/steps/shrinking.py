@@ -36,6 +36,8 @@ if TYPE_CHECKING:
 
 SCORED_IMAGES, SCORED_BATCH = 1024, 64
 """Training images that a criterion looks at, at most, and how many of usual size at once."""
+NOTED_OVERSHOOT = 1.25
+"""Times what was asked for, from which on users read that more went."""
 
 
 def shrink(network: FloatNetwork, step: Shrink, context: StepContext) -> FloatNetwork:
@@ -82,7 +84,18 @@ def shrink(network: FloatNetwork, step: Shrink, context: StepContext) -> FloatNe
         f"shrunk from {whole:,} to {after:,} multiply-accumulates ({percent(1 - after / whole, 1)} less) and from "
         f"{parameters:,} to {model.count_params():,} parameters"
     )
-    return network.with_model(model, notes=(note,))
+    return network.with_model(model, notes=(note, *_overshoot(step, goals, whole, after)))
+
+
+def _overshoot(step: Shrink, goals: Goals, whole: int, after: int) -> tuple[str, ...]:
+    """Return a note that clearly more went than was asked for, as where few layers could give a small fraction."""
+    alone = goals == Goals(goals.macs)  # of several goals another one may take more
+    if goals.macs is None or not alone or whole - after <= NOTED_OVERSHOOT * (whole - goals.macs):
+        return ()
+    gone, asked = (percent(1 - left / whole, 1) for left in (after, goals.macs))
+    finer = "; a smaller --set shrink_multiple comes closer" if step.multiple > 1 else ""
+    widths = f"multiples of {step.multiple} channels, or {step.minimum}"
+    return (f"{gone} of the multiply-accumulates went where {asked} were to go: layers keep {widths}{finer}",)
 
 
 def count_asked(graph: ChannelGraph, step: Shrink) -> Goals:
