@@ -108,7 +108,7 @@ def compare(first: Path, second: Path, weights: dict[str, Weights], **settings: 
         name = path.parent.name.partition("-")[0]
         return BaselineNetwork(Linear(weights[name]), name, class_count=10, notes=("float baseline: it is linear",))
 
-    host = CompareParts(open_network, lambda path, side: NetworkCosts(10 * side, 2500))
+    host = CompareParts(open_network, lambda path, size: NetworkCosts(10 * size[0], 2500))
     return run_compare(ComparePlan(str(first), str(second), **settings), host)
 
 
@@ -324,3 +324,19 @@ def test_two_keras_networks_are_compared_with_their_macs(
     file = package.compare(tmp_path / "alone.keras", tmp_path / "rough" / "model.keras", data=photos)
     assert (file.first.kind, file.first.known_by, file.second.known_by) == ("network", "assumed", "record")
     assert file.difference == report.difference
+
+
+def test_a_network_that_takes_rectangles_is_compared_with_its_macs(photos: Path, tmp_path: Path) -> None:
+    tf_keras = pytest.importorskip("tf_keras")
+    layers = tf_keras.layers
+    for name in ("first", "second"):
+        inputs = layers.Input((8, 12, 3))
+        x = layers.Conv2D(4, 3, strides=2, padding="same")(layers.Rescaling(1 / 255)(inputs))
+        tf_keras.Model(inputs, layers.Dense(10, activation="softmax")(layers.Flatten()(x))).save(
+            tmp_path / f"{name}.keras"
+        )
+    (tmp_path / "labels.txt").write_text("\n".join(NAMES))
+    report = package.compare(tmp_path / "first.keras", tmp_path / "second.keras", data=photos)
+    # 4 x 6 places of 27 values for 4 filters, and a dense layer on them all
+    assert report.first.macs == report.second.macs == 24 * 27 * 4 + 24 * 4 * 10
+    assert report.first.input_size == (8, 12)

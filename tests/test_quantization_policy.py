@@ -10,7 +10,7 @@ import tflite_models
 
 from edgeclf.artifact.tflite import parse
 from edgeclf.compression.choice import Asked, choose_recipes
-from edgeclf.compression.export.policy import QuantizationPolicy, layer_name
+from edgeclf.compression.export.policy import INT8_BY_THEMSELVES, QuantizationPolicy, layer_name
 from edgeclf.compression.export.tflite import TFLite
 from edgeclf.compression.recipe import Recipe
 from edgeclf.errors import InputError
@@ -55,7 +55,8 @@ def test_a_selective_recipe_has_a_file_name_of_its_own_and_a_json_round_trip() -
         TFLite("float16", policy=QuantizationPolicy(("a",)))
 
 
-def test_a_layer_in_float_computes_with_its_float_weights() -> None:
+@pytest.mark.parametrize("ranges", ["extremes", "mse"])
+def test_a_layer_in_float_computes_with_its_float_weights(ranges: str) -> None:
     pytest.importorskip("tf_keras")
     import residual_network
 
@@ -63,7 +64,7 @@ def test_a_layer_in_float_computes_with_its_float_weights() -> None:
 
     network: Any = residual_network.build()
     context = StepContext(network, calibration_images=residual_network.IMAGES)
-    mixed = TFLite(policy=QuantizationPolicy(("*/depthwise/*",))).export(network, context).graph
+    mixed = TFLite(ranges=ranges, policy=QuantizationPolicy(("*/depthwise/*",))).export(network, context).graph
     (kept,) = [op for op in mixed.operators if op.name == "DEPTHWISE_CONV_2D"]
     weights = mixed.tensors[kept.inputs[1]].values()
     assert weights is not None
@@ -71,6 +72,43 @@ def test_a_layer_in_float_computes_with_its_float_weights() -> None:
     assert weights.reshape(expected.shape) == pytest.approx(expected)
     assert [mixed.tensors[op.inputs[1]].dtype for op in mixed.operators if op.name == "CONV_2D"] == ["int8"] * 3
     assert mixed.inputs[0].dtype == "uint8"
+
+
+@pytest.mark.slow
+def test_operators_that_the_quantizer_never_keeps_in_float_are_refused() -> None:
+    tf_keras = pytest.importorskip("tf_keras")
+    from edgeclf.artifact.normalization import RAW
+    from edgeclf.compression.export.int8_format import observe, quantize_observed
+    from edgeclf.graph.float_network import FloatNetwork, InputSpec
+    from edgeclf.graph.prepared_network import prepare_network
+
+    layers = tf_keras.layers
+    tf_keras.utils.set_random_seed(0)
+    inputs = layers.Input((16, 16, 3))
+    x = layers.MaxPool2D()(layers.Conv2D(8, 3, activation="relu", name="first")(inputs))
+    x = layers.AveragePooling2D()(layers.Conv2DTranspose(8, 3, name="wider")(x))
+    x = layers.Dense(3)(layers.Flatten()(x))
+    model = tf_keras.Model(inputs, layers.Softmax()(x))
+    spec = InputSpec(16, 16, RAW)
+    network = prepare_network(FloatNetwork(model, lambda x: model(x, training=False), model, spec, tuple("abc")))
+    observed = observe(network, np.random.default_rng(0).integers(0, 256, (8, 16, 16, 3), np.uint8))
+    graph = parse(observed.content)
+    for operator in sorted({op.name for op in graph.operators}):
+        policy = QuantizationPolicy(float_operators=(operator,))
+        if operator in INT8_BY_THEMSELVES:
+            with pytest.raises(
+                InputError, match=f"float_operators: {operator} has no effect: .* int8 of {operator} all the same"
+            ):
+                quantize_observed(observed, policy)
+        else:
+            kept = {layer_name(name) for name in policy.float_nodes(graph)}
+            tensors = parse(quantize_observed(observed, policy)).tensors
+            assert kept <= {layer_name(tensor.name) for tensor in tensors if tensor.dtype == "float32"}
+    assert {"TRANSPOSE_CONV", "MAX_POOL_2D", "AVERAGE_POOL_2D"} == set(INT8_BY_THEMSELVES)
+    with pytest.raises(InputError, match=r"float_layers: \*/MaxPool\* has no effect"):
+        quantize_observed(observed, QuantizationPolicy(("*/MatMul*", "*/MaxPool*")))
+    # a pool stays in float behind a layer that does
+    quantize_observed(observed, QuantizationPolicy(("*/first/*", "*/MaxPool*")))
 
 
 def test_the_layer_that_reads_the_pixels_computes_in_float_on_what_their_quantization_stands_for() -> None:

@@ -58,6 +58,48 @@ def test_errors_of_inputs_that_go_together_cancel() -> None:
     assert sorted((rounded - [3, 5]).ravel()) == [0, 1]
 
 
+def test_moments_are_about_zero_where_no_bias_takes_means_back() -> None:
+    patches = (3 + RANDOM.normal(size=(500, 2))).astype(np.float32)
+    plain, centred = measure_moments(patches, centred=False)[0], measure_moments(patches)[0]
+    mean = patches.astype(np.float64).mean(axis=0)
+    assert plain[0, 1] == pytest.approx(centred[0, 1] + mean[0] * mean[1], rel=1e-3)
+    # one up and one down: the sum of errors counts, however little the inputs go together
+    weights = np.array([[3.45, 5.45]])
+    apart = round_weights(weights, tensor([1.0]), centred[None], depthwise=False)
+    together = round_weights(weights, tensor([1.0]), plain[None], depthwise=False)
+    assert apart.tolist() == [[3, 5]]
+    assert sorted((together - [3, 5]).ravel()) == [0, 1]
+
+
+def test_without_bias_correction_rounding_keeps_the_means_of_outputs() -> None:
+    pytest.importorskip("tf_keras")
+    import residual_network
+
+    from edgeclf.compression.export.int8_format import observe, quantize_observed, round_observed
+
+    network: Any = residual_network.build()
+    observed = observe(network, residual_network.IMAGES)
+    plain, images = quantize_observed(observed), residual_network.IMAGES
+    feed, exact = pixel_feeder(observed.input_max), Observer(observed.content)
+    errors = []
+    for corrected in (True, False):
+        rounded = Observer(round_observed(plain, observed, images, corrected=corrected))
+        total = 0.0
+        for op in weighted_operators(exact.model):
+            name = exact.model.tensors[op.outputs[0]].name
+            (index,) = [tensor.index for tensor in rounded.model.tensors if tensor.name == name]
+            means = []
+            for observer, place in ((exact, op.outputs[0]), (rounded, index)):
+                values = []
+                for image in images:
+                    observer.run(feed(image))
+                    values.append(observer.real(place))
+                means.append(np.mean(values, axis=(0, 1)).reshape(-1, values[0].shape[-1]).mean(axis=0))
+            total += float(np.abs(means[0] - means[1]).sum())
+        errors.append(total)
+    assert errors[1] < errors[0]
+
+
 def test_weights_are_rounded_no_worse_than_to_the_nearest_and_mostly_as_well_as_by_trying_all() -> None:
     best_found = 0
     for _ in range(10):

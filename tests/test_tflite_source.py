@@ -18,15 +18,16 @@ from command_line import document, edgeclf
 from tflite_models import DIGIT_NAMES, FOLDER, bare, digits
 
 from edgeclf import api
+from edgeclf.artifact.macs import count_macs
 from edgeclf.artifact.metadata_writer import append_labels, metadata_buffer
 from edgeclf.artifact.model_file import ModelFile
 from edgeclf.artifact.normalization import NORMALIZATIONS, Normalization
 from edgeclf.artifact.tflite_editor import TfliteEditor
 from edgeclf.artifact.tflite_source_editor import SourceEditor
 from edgeclf.dataset import list_source, load_dataset
-from edgeclf.errors import DamagedModelError, EdgeclfError
+from edgeclf.errors import DamagedModelError, EdgeclfError, ModelError
 from edgeclf.inference.classifier import Classifier
-from edgeclf.keras_files.tflite_source import arrange_source
+from edgeclf.keras_files.tflite_source import arrange_source, load_tflite_source
 
 ROOT = Path(__file__).resolve().parents[1]
 Images = np.ndarray[Any, np.dtype[np.uint8]]
@@ -134,6 +135,63 @@ def test_a_file_of_edgeclfs_own_and_one_with_16_bit_weights_are_sources(
         found = Classifier(again.path).probabilities(images)
         assert np.abs(found - expected).max() <= 0.05
         assert (found.argmax(axis=1) == expected.argmax(axis=1)).mean() >= 0.97
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("rows", [False, True], ids=["maps", "rows"])
+def test_a_graph_that_computes_shapes_is_quantized_as_one_for_one_picture(
+    rows: bool, photos: Path, tmp_path: Path
+) -> None:
+    """Converters leave the batch open: a dense layer on maps or rows then computes shapes when it runs."""
+    import tensorflow as tf
+    import tf_keras
+    from tf_keras import layers
+
+    tf_keras.utils.set_random_seed(0)
+    inputs = layers.Input((16, 16, 3))
+    x = layers.Conv2D(8, 3, padding="same", activation="relu")(inputs)
+    x = layers.Dense(12, activation="relu")(layers.Reshape((32, 64))(x) if rows else x)
+    network = tf_keras.Model(inputs, layers.Dense(10, activation="softmax")(layers.Flatten()(x)))
+    images, labels = measured_on(photos, "train")
+    network.compile(tf_keras.optimizers.Adam(0.01), "sparse_categorical_crossentropy")
+    network.fit(images / np.float32(255), labels, epochs=12, batch_size=16, verbose=0)
+    (tmp_path / "open.tflite").write_bytes(tf.lite.TFLiteConverter.from_keras_model(network).convert())
+    one = tf.function(network).get_concrete_function(tf.TensorSpec((1, 16, 16, 3), tf.float32))
+    converter = tf.lite.TFLiteConverter.from_concrete_functions([one], network)
+    (tmp_path / "fixed.tflite").write_bytes(converter.convert())
+    assert "SHAPE" in {op.name for op in ModelFile.read(tmp_path / "open.tflite").graph.operators}
+    found = {}
+    for name in ("open", "fixed"):
+        settings = {"normalize": "0..1", "data": photos, "speed": False}
+        report = api.compress(tmp_path / f"{name}.tflite", float32=True, int8=True, **settings)
+        found[name] = {model.recipe: model for model in report.models}
+    for recipe, tolerance in (("float32", 1e-5), ("int8", 0.1)):
+        files = [ModelFile.read(found[name][recipe].path) for name in found]
+        # a convolution of 3x3 on 3 channels, a dense layer on all of its numbers, and the last one
+        dense = 16 * 16 * 8 * 12
+        assert [count_macs(file.graph) for file in files] == [
+            256 * 27 * 8 + dense + dense // (64 if rows else 8) * 10
+        ] * 2
+        assert not {"SHAPE", "PACK", "GATHER"} & {op.name for op in files[0].graph.operators}
+        outputs = [Classifier(file.path).probabilities(measured_on(photos, "test")[0]) for file in files]
+        assert np.abs(outputs[0] - outputs[1]).max() <= tolerance
+        assert found["open"][recipe].top1 == pytest.approx(found["fixed"][recipe].top1, abs=0.05)
+    assert found["open"]["int8"].float_top1 > 0.8
+
+
+@pytest.mark.slow
+def test_a_graph_whose_shapes_depend_on_the_picture_is_refused(tmp_path: Path) -> None:
+    import tensorflow as tf
+
+    @tf.function(input_signature=[tf.TensorSpec((None, 16, 16, 3), tf.float32)])
+    def network(images: Any) -> Any:
+        bright = tf.gather_nd(images, tf.where(images > 0.5))
+        return tf.nn.softmax(tf.reshape(tf.reduce_sum(bright) * tf.range(3, dtype=tf.float32), (1, 3)))
+
+    converter = tf.lite.TFLiteConverter.from_concrete_functions([network.get_concrete_function()])
+    (tmp_path / "bright.tflite").write_bytes(converter.convert())
+    with pytest.raises(ModelError, match=r"^bright\.tflite: shapes inside its graph depend on the picture"):
+        load_tflite_source(tmp_path / "bright.tflite")
 
 
 @pytest.mark.parametrize("name", ["torch", "caffe", "-1..1"])

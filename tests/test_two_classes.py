@@ -128,6 +128,25 @@ def test_a_sigmoid_that_is_called_elsewhere_too_stays_there(tmp_path: Path) -> N
     np.testing.assert_allclose(KerasPredictor(loaded).probabilities(PIXELS), np.hstack([1 - p, p]), atol=1e-6)
 
 
+@pytest.mark.parametrize("activation", ["sigmoid", "linear"])
+@pytest.mark.parametrize("kind", ["dense", "map"])
+def test_a_last_layer_that_is_called_elsewhere_too_stays_there(kind: str, activation: str, tmp_path: Path) -> None:
+    """A layer that scores a picture, and its own places for the attention in front of that."""
+    layers = tf_keras.layers
+    tf_keras.utils.set_random_seed(0)
+    inputs = layers.Input((SIDE, SIDE, 3))
+    x = layers.Conv2D(8, 3, activation="relu")(layers.Rescaling(1 / 255)(inputs))
+    shared = layers.Dense(1, activation=activation) if kind == "dense" else layers.Conv2D(1, 1, activation=activation)
+    pooled = layers.GlobalAveragePooling2D(keepdims=kind == "map")(layers.Multiply()([x, shared(x)]))
+    outputs = shared(pooled) if kind == "dense" else layers.Flatten()(shared(pooled))
+    model = tf_keras.Model(inputs, outputs)
+    model.save(tmp_path / "net.h5")
+    found = np.asarray(model(PIXELS.astype(np.float32)))
+    p = found if activation == "sigmoid" else 1 / (1 + np.exp(-found))
+    loaded = load_network(tmp_path / "net.h5").network
+    np.testing.assert_allclose(KerasPredictor(loaded).probabilities(PIXELS), np.hstack([1 - p, p]), atol=1e-6)
+
+
 @pytest.mark.parametrize("which", ["dense", "activation", "log-odds", "cast behind it"])
 def test_files_of_keras_3_and_saved_models(which: str, tmp_path: Path) -> None:
     for framework, name in ((keras, "three.keras"), (keras, "three"), (tf_keras, "two")):

@@ -95,17 +95,17 @@ def compare(
         return run_compare(plan, host, progress=progress)
 
 
-def _count_costs(path: Path, side: int) -> NetworkCosts | None:
+def _count_costs(path: Path, size: tuple[int, int]) -> NetworkCosts | None:
     from edgeclf.errors import InputError
     from edgeclf.keras_files.configuration import read_configuration
     from edgeclf.measure.compare_opening import NetworkCosts
     from edgeclf.training.budget.cost import UncountableError
-    from edgeclf.training.budget.counting import count_configuration
+    from edgeclf.training.budget.counting import count_network
 
     if not path.is_file():
         return None
     try:
-        cost = count_configuration(read_configuration(path)[1])(side)
+        cost = count_network(read_configuration(path)[1], *size)
     except (UncountableError, InputError):
         return None
     return NetworkCosts(cost.macs, cost.size_bytes)

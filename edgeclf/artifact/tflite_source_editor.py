@@ -5,7 +5,7 @@ Host side, as `tflite_editor`.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Collection, Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -74,6 +74,28 @@ class SourceEditor(TfliteEditor):
             return reader
         order = self.graph.tensors[reader.inputs[1]].values() if reader.name == "TRANSPOSE" else None
         return reader if order is not None and tuple(order.tolist()) == CHANNELS_LAST else None
+
+    def fix_shapes(
+        self,
+        shapes: Mapping[int, tuple[int, ...]],
+        values: Mapping[int, npt.NDArray[Any]],
+        places: Collection[int],
+    ) -> None:
+        """Give tensors the shapes that they have, and make constants of what the operators at some places compute.
+
+        Args:
+            shapes: of what is computed, by tensor number.
+            values: of the tensors that the operators make.
+            places: of the operators, which go.
+        """
+        for index, shape in shapes.items():
+            self._main.tensors[index].shape = np.asarray(shape, np.int32)
+        for tensor in self._main.tensors:
+            tensor.shapeSignature = None
+        for index, constant in values.items():
+            self._main.tensors[index].buffer = self._add_buffer(constant)
+        operators = enumerate(self._main.operators)
+        self._main.operators = [operator for place, operator in operators if place not in places]
 
     def widen_constants(self) -> None:
         """Store float16 constants, which a DEQUANTIZE widens, as the float32 that they become."""

@@ -81,7 +81,13 @@ def _with_two_outputs(flat: Any, activated: Any) -> Any:
         removed, dense = [last.name], producer(before)
         if calls_of(last) > 1:  # its other calls stay
             return _with_softmax(rewire(tf_keras.Model(flat.inputs, layers.Flatten()(before))))
-    ends = isinstance(dense, layers.Dense) and producer(flat.outputs[0]) is last
+    if dense is last and calls_of(last) > 1:  # its other calls stay, and its weights are theirs
+        (before,) = operands(activated)
+        alone = type(last).from_config({**last.get_config(), "name": f"{last.name}_logit", "activation": "linear"})
+        logit = layers.Flatten()(alone(before))
+        alone.set_weights(last.get_weights())
+        return _with_softmax(rewire(tf_keras.Model(flat.inputs, logit)))
+    ends = isinstance(dense, layers.Dense) and calls_of(dense) == 1 and producer(flat.outputs[0]) is last
     if ends and (dense is last or (len(readers(dense)) == 1 and _activation(dense) == "linear")):
         kernel, bias = (*dense.get_weights(), np.zeros(1, np.float32))[:2]
         made = layers.Dense(2, activation="softmax")

@@ -23,6 +23,7 @@ from edgeclf.errors import DamagedModelError, InputError, ModelError
 from edgeclf.graph.float_network import FloatNetwork, InputSpec
 from edgeclf.inference.limits import ModelLimits
 from edgeclf.inference.litert import LITERT
+from edgeclf.keras_files.fixed_shapes import fix_shapes
 from edgeclf.keras_files.reading import reason
 
 TFLITE = "TFLite"
@@ -112,9 +113,11 @@ def load_tflite_source(path: Path) -> tuple[ModelFile, FloatNetwork, str]:
         nothing where it names none, or not as many as it has.
 
     Raises:
-        ModelError, InputError: see `arrange_source`.
+        ModelError, InputError: see `arrange_source`, and `fix_shapes` of graphs with an open batch.
+        RunFailedError: the runtime fails.
     """
     file, content = arrange_source(path)
+    content = fix_shapes(ModelFile(content, file.name))
     shape, (names, origin) = file.shape, own_names(file)
     if names is None or len(names) != shape.classes:
         names, origin = number_classes(shape.classes), ""

@@ -38,12 +38,12 @@ class CompareParts:
 
     Attributes:
         open_network: opens a float network; None where TensorFlow is not installed.
-        count_costs: counts those of a float network, for the side of its input; it returns None where it cannot.
+        count_costs: counts those of a float network, for the size of its input; it returns None where it cannot.
         write_page: writes the HTML page, with the images compared; None where its packages are not installed.
     """
 
     open_network: OpenBaseline | None = None
-    count_costs: Callable[[Path, int], NetworkCosts | None] | None = None
+    count_costs: Callable[[Path, tuple[int, int]], NetworkCosts | None] | None = None
     write_page: Callable[[CompareReport, Path, Split], object] | None = None
 
 
@@ -127,8 +127,8 @@ def describe_side(one: OpenedSide, predictions: ModelPredictions, data: Dataset,
     costs, parameters, macs = None, None, None
     if isinstance(one.model, BaselineNetwork):
         parameters = one.model.predictor.parameters
-        if host.count_costs is not None and one.shape.height == one.shape.width:
-            costs = host.count_costs(side.path, one.shape.height)
+        if host.count_costs is not None:
+            costs = host.count_costs(side.path, one.shape.size)
             macs = costs.macs if costs else None
     elif side.file is not None and side.file.is_tflite:
         parameters, macs = count_parameters(side.file.graph), count_macs(side.file.graph)

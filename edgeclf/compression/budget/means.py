@@ -9,6 +9,7 @@ from edgeclf.compression.budget.ladder import MOST_SHRUNK, Means, can_keep_float
 from edgeclf.compression.budget.report import Refused
 from edgeclf.compression.budget.request import SearchPlan
 from edgeclf.compression.choice import find_unused, with_settings
+from edgeclf.compression.export.policy import INT8_BY_THEMSELVES
 from edgeclf.compression.pipeline.context import RecipeContext
 from edgeclf.compression.recipe import Recipe
 from edgeclf.compression.sensitivity import measure_sensitivity
@@ -91,4 +92,5 @@ def find_noisy_layers(plan: SearchPlan, context: RecipeContext, plain: Measured)
     except ModelError as error:
         context.progress.info(f"no layer is kept in float: {one_line(error)}")
         return ()
-    return tuple(layer.layer for layer in sorted(layers, key=lambda layer: layer.output_db))
+    able = [layer for layer in layers if layer.operator not in INT8_BY_THEMSELVES]
+    return tuple(layer.layer for layer in sorted(able, key=lambda layer: layer.output_db))

@@ -23,7 +23,7 @@ from edgeclf.artifact.tflite_editor import TfliteEditor
 from edgeclf.compression.export.bias_correction import real_weights
 from edgeclf.compression.export.four_bit_weights import narrow_layer
 from edgeclf.compression.export.graph_parts import PartwiseRun
-from edgeclf.compression.export.graph_queries import is_grouped, weighted_operators
+from edgeclf.compression.export.graph_queries import corrected_operators, is_grouped, weighted_operators
 from edgeclf.compression.export.observation import Feed
 from edgeclf.progress import SILENT, Progress
 
@@ -53,6 +53,7 @@ def round_adaptively(
     *,
     four_bits: Collection[int] = (),
     nearest: bool = False,
+    corrected: bool = True,
 ) -> bytes:
     """Round the weights of an int8 graph anew, in one pass over the network.
 
@@ -65,6 +66,7 @@ def round_adaptively(
         four_bits: numbers of weight tensors that get integers of -7 to 7, with steps of their own; see
             `four_bit_weights`. They stay stored in 8 bits.
         nearest: all others stay as they are, and these get the nearest integers, so that equal weights stay equal.
+        corrected: biases will be corrected for what the rounding does to means, where layers have them.
     """
     exact, editor = parse(float_graph), TfliteEditor(quantized)
     wanted = {exact.tensors[op.inputs[1]].name: exact.tensors[op.inputs[1]] for op in weighted_operators(exact)}
@@ -72,6 +74,7 @@ def round_adaptively(
     run = PartwiseRun(editor, np.stack([feed(image) for image in images]))
     # layers that a policy keeps in float have nothing to round
     operators = [op for op in weighted_operators(model) if model.tensors[op.inputs[1]].dtype == "int8"]
+    biased = {op.outputs[0] for op in corrected_operators(model)} if corrected else set[int]()
     random = np.random.default_rng(0)
     with progress.task("rounding weights", len(operators)) as task:
         for op in operators:
@@ -87,7 +90,8 @@ def round_adaptively(
             if not (unmeasured or repeat_values(real, depthwise=depthwise)):
                 run.advance(model.operators.index(op))
                 places = draw_places(model, op, len(images), random)
-                moments = measure_moments(read_patches(model, op, run.values(op.inputs[0]), places))
+                patches = read_patches(model, op, run.values(op.inputs[0]), places)
+                moments = measure_moments(patches, centred=op.outputs[0] in biased)
             if weight.index in four_bits:
                 narrow_layer(editor, op, real, moments)
             elif moments is not None:
@@ -164,18 +168,19 @@ def read_patches(
     return patches if op.name == "DEPTHWISE_CONV_2D" else patches.reshape(len(patches), -1)
 
 
-def measure_moments(patches: npt.NDArray[np.float32]) -> _Array:
-    """Compute second moments of patches about their means, which bias correction takes back: float64[G, K, K].
+def measure_moments(patches: npt.NDArray[np.float32], *, centred: bool = True) -> _Array:
+    """Compute second moments of patches: float64[G, K, K].
 
     Args:
         patches: float32[n, K], of which one group is made, or float32[n, K, C] with a group a channel.
+        centred: about their means, which bias correction takes back; False: about zero.
     """
-    centred = patches - patches.mean(axis=0)
-    if centred.ndim == 2:
-        moments = np.asarray(centred.T @ centred, np.float64)[None] / len(centred)
+    offsets = patches - patches.mean(axis=0) if centred else patches
+    if offsets.ndim == 2:
+        moments = np.asarray(offsets.T @ offsets, np.float64)[None] / len(offsets)
     else:
-        rows = np.ascontiguousarray(centred.transpose(2, 1, 0))
-        moments = np.asarray(rows @ rows.transpose(0, 2, 1), np.float64) / len(centred)
+        rows = np.ascontiguousarray(offsets.transpose(2, 1, 0))
+        moments = np.asarray(rows @ rows.transpose(0, 2, 1), np.float64) / len(offsets)
     diagonals = np.einsum("gkk->gk", moments)  # a view
     diagonals += DAMPING * max(1.0, moments.shape[-1] / len(patches)) * diagonals.mean(axis=1, keepdims=True)
     return np.asarray(moments, np.float64)

@@ -133,7 +133,8 @@ def _int8(network: FloatNetwork, settings: TFLite, context: StepContext) -> Conv
     quantized = quantize_observed(observed, settings.policy, chosen)
     nearest = settings.rounding == "nearest" or keeps_equal_weights(network)
     if not nearest:
-        quantized = round_observed(quantized, observed, images, context.progress)
+        corrected = settings.bias_correction
+        quantized = round_observed(quantized, observed, images, context.progress, corrected=corrected)
     if settings.bias_correction:
         quantized = correct_observed(quantized, observed, images, context.progress)
     return with_io(quantized, settings.io, observed.input_max)._replace(applied=describe_applied(settings, nearest))
@@ -173,22 +174,25 @@ def quantize_observed(
         levels: largest integer that weights will have (see `raise_narrow_ranges`).
 
     Raises:
-        InputError: the policy names layers that the graph does not have, or all that it has.
+        InputError: the policy names layers that the graph does not have, all that it has, or such that the quantizer
+            makes int8 of.
         ModelError: the quantizer refuses the graph.
     """
     from edgeclf.compression.export.converter import quantize
 
     editor, ranges = TfliteEditor(observed.content), observed.ranges
+    kept = policy.float_nodes(editor.graph)
     if chosen is None:
         ends = zip(ranges.indices, *ranges.without_extremes(), strict=True)
         chosen = {int(index): (float(low), float(high)) for index, low, high in ends}
     else:
-        clip_weights(editor)
+        clip_weights(editor, kept)
     (entry,), highest = editor.graph.input_indices, observed.input_max
     chosen = {**chosen, entry: (0.0, highest), **scaled_range(editor, highest)}
     editor.set_ranges(raise_narrow_ranges(editor.graph, chosen, levels))
-    kept = policy.float_nodes(editor.graph)
-    return quantize(editor.pack(), kept)
+    quantized = quantize(editor.pack(), kept)
+    policy.check_kept(editor.graph, parse(quantized))
+    return quantized
 
 
 def round_observed(
@@ -199,11 +203,21 @@ def round_observed(
     *,
     four_bits: Collection[int] = (),
     nearest: bool = False,
+    corrected: bool = True,
 ) -> bytes:
     """Round the weights of what `quantize_observed` returned by some of the calibration images (`round_adaptively`)."""
     part = images[correction_rows(parse(observed.content), len(images), ROUNDING_IMAGES, parse(quantized))]
     feed = pixel_feeder(observed.input_max)
-    return round_adaptively(quantized, observed.content, part, feed, progress, four_bits=four_bits, nearest=nearest)
+    return round_adaptively(
+        quantized,
+        observed.content,
+        part,
+        feed,
+        progress,
+        four_bits=four_bits,
+        nearest=nearest,
+        corrected=corrected,
+    )
 
 
 def correct_observed(

@@ -11,6 +11,10 @@ from edgeclf.errors import InputError
 from edgeclf.printable import printable
 from edgeclf.records import Record
 
+INT8_BY_THEMSELVES = ("AVERAGE_POOL_2D", "MAX_POOL_2D", "TRANSPOSE_CONV")
+"""Operators that the quantizer makes int8 of where they alone are named (TensorFlow 2.21); pools stay in float where
+what they read does."""
+
 
 @dataclass(frozen=True)
 class QuantizationPolicy(Record):
@@ -36,9 +40,37 @@ class QuantizationPolicy(Record):
         Raises:
             InputError: a pattern or an operator matches nothing in the graph, or together they match all of it.
         """
-        names = [graph.tensors[op.outputs[0]].name for op in graph.operators]
+        names, chosen = _output_names(graph), set[str]()
+        chosen.update(*self._matches(graph).values())
+        if chosen.issuperset(map(layer_name, names)):
+            raise InputError("float_layers and float_operators name every layer; make a float32 model of it instead")
+        return frozenset(name for name in names if layer_name(name) in chosen)
+
+    def check_kept(self, graph: TfliteModel, quantized: TfliteModel) -> None:
+        """Refuse a pattern or an operator of whose layers none stayed in float, as with `INT8_BY_THEMSELVES`.
+
+        Args:
+            graph: the float graph.
+            quantized: what was made of it.
+
+        Raises:
+            InputError: there is one.
+        """
+        kept = {layer_name(tensor.name) for tensor in quantized.tensors if tensor.dtype == "float32"}
+        made = dict(zip(map(layer_name, _output_names(graph)), (op.name for op in graph.operators), strict=True))
+        for (setting, text), layers in self._matches(graph).items():
+            if kept.isdisjoint(layers):
+                operators = " and ".join(sorted({made[layer] for layer in layers}))
+                raise InputError(
+                    f"{setting}: {printable(text)} has no effect: TensorFlow's quantizer made int8 of {operators} all "
+                    "the same; leave it out"
+                )
+
+    def _matches(self, graph: TfliteModel) -> dict[tuple[str, str], list[str]]:
+        """Return the layers by the setting, and the pattern or operator, that names them."""
+        names = _output_names(graph)
         layers = list(dict.fromkeys(map(layer_name, names)))
-        chosen: set[str] = set()
+        matches: dict[tuple[str, str], list[str]] = {}
         for pattern in self.float_layers:
             found = fnmatch.filter(layers, pattern)
             if not found:
@@ -47,21 +79,24 @@ class QuantizationPolicy(Record):
                     f"float_layers: {printable(pattern)} matches no layer; the nearest is {printable(nearest[0])}, and "
                     "--sensitivity lists all of them"
                 )
-            chosen.update(found)
+            matches["float_layers", pattern] = found
         for operator in self.float_operators:
             pairs = zip(names, graph.operators, strict=True)
             found = [layer_name(name) for name, op in pairs if op.name == operator.upper()]
             if not found:
                 known = ", ".join(sorted({op.name for op in graph.operators}))
                 raise InputError(f"float_operators: the network has no {printable(operator)}; it has {known}")
-            chosen.update(found)
-        if chosen.issuperset(layers):
-            raise InputError("float_layers and float_operators name every layer; make a float32 model of it instead")
-        return frozenset(name for name in names if layer_name(name) in chosen)
+            matches["float_operators", operator] = found
+        return matches
 
 
 EVERYTHING = QuantizationPolicy()
 """All layers compute in int8."""
+
+
+def _output_names(graph: TfliteModel) -> list[str]:
+    """Return the name of the first output of each operator."""
+    return [graph.tensors[op.outputs[0]].name for op in graph.operators]
 
 
 def layer_name(tensor: str) -> str:

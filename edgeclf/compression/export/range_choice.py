@@ -6,6 +6,8 @@ inwards on samples of the values that were seen; for weights the largest magnitu
 
 from __future__ import annotations
 
+from collections.abc import Collection
+
 import numpy as np
 import numpy.typing as npt
 
@@ -82,13 +84,17 @@ def best_range(values: npt.NDArray[np.float32], low: float, high: float) -> tupl
     return min([best, *((best[0], high * part) for part in FRACTIONS)], key=error)
 
 
-def clip_weights(editor: TfliteEditor) -> None:
+def clip_weights(editor: TfliteEditor, kept: Collection[str] = ()) -> None:
     """Clip the weights of a float graph where 255 steps between the ends leave less error than between the extremes.
 
     Convolutions have one scale an output channel, dense layers a single one.
+
+    Args:
+        editor: of the graph.
+        kept: names of the tensors whose operators stay in float, with the weights that they have.
     """
     graph = editor.graph
-    for index, axis in _weights(graph).items():
+    for index, axis in _weights(graph, kept).items():
         weights = np.asarray(graph.tensors[index].values(), np.float64)
         others = None if axis is None else tuple(i for i in range(weights.ndim) if i != axis)
         peaks = np.maximum(np.abs(weights).max(axis=others, keepdims=True), 1e-30)
@@ -101,11 +107,13 @@ def clip_weights(editor: TfliteEditor) -> None:
         editor.set_constant(index, np.clip(weights, -ends, ends).astype("<f4"))
 
 
-def _weights(graph: TfliteModel) -> dict[int, int | None]:
+def _weights(graph: TfliteModel, kept: Collection[str]) -> dict[int, int | None]:
     """Return by number of weight tensor the axis of its scales; None: it has a single one."""
     axes = {"CONV_2D": 0, "DEPTHWISE_CONV_2D": 3, "FULLY_CONNECTED": None}
     return {
         op.inputs[1]: axes[op.name]
         for op in graph.operators
-        if op.name in WEIGHTED and graph.tensors[op.inputs[1]].values() is not None
+        if op.name in WEIGHTED
+        and graph.tensors[op.outputs[0]].name not in kept
+        and graph.tensors[op.inputs[1]].values() is not None
     }

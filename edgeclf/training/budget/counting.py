@@ -102,25 +102,44 @@ def count_configuration(config: Mapping[str, Any], classes: int | None = None) -
     Raises:
         UncountableError: it is no such network.
     """
-    inner: Any = config.get("config", config)
-    if isinstance(inner, list):  # an old Sequential
-        inner = {"layers": inner}
-    layers = inner.get("layers") if isinstance(inner, Mapping) else None
-    if not isinstance(layers, list) or not 0 < len(layers) <= _MOST_LAYERS:
-        raise UncountableError("a network that is neither functional nor sequential")
-    calls = _chain(layers) if "output_layers" not in inner else [_call(layer) for layer in layers]
+    calls = _read_calls(config)
     cut = None if classes is None else _find_features(calls, own_side(config) or _NATIVE)
     if cut is not None:
         calls = calls[: 1 + [name for name, *_ in calls].index(cut)]
 
     def count(image_size: int) -> Cost:
         ledger = CostLedger()
-        known = _count_calls(ledger, calls, image_size)
+        known = _count_calls(ledger, calls, image_size, image_size)
         if cut is None or classes is None:
             return ledger.cost_of(known[calls[-1][0]])
         return ledger.cost_of(add_classifier(ledger, known[cut], classes))
 
     return count
+
+
+def count_network(config: Mapping[str, Any], height: int, width: int) -> Cost:
+    """Count a functional or sequential Keras network, with the head that it has, at one size of its input.
+
+    Args:
+        config: as for `count_configuration`.
+        height: of the input, pixels.
+        width: of the input, pixels.
+
+    Raises:
+        UncountableError: it is no such network, or has a layer that is not known here.
+    """
+    ledger, calls = CostLedger(), _read_calls(config)
+    return ledger.cost_of(_count_calls(ledger, calls, height, width)[calls[-1][0]])
+
+
+def _read_calls(config: Mapping[str, Any]) -> list[_Call]:
+    inner: Any = config.get("config", config)
+    if isinstance(inner, list):  # an old Sequential
+        inner = {"layers": inner}
+    layers = inner.get("layers") if isinstance(inner, Mapping) else None
+    if not isinstance(layers, list) or not 0 < len(layers) <= _MOST_LAYERS:
+        raise UncountableError("a network that is neither functional nor sequential")
+    return _chain(layers) if "output_layers" not in inner else [_call(layer) for layer in layers]
 
 
 _Call = tuple[str, str, Mapping[str, Any], Sequence[str]]
@@ -148,11 +167,11 @@ def _chain(layers: Sequence[Any]) -> list[_Call]:
     ]
 
 
-def _count_calls(ledger: CostLedger, calls: Sequence[_Call], image_size: int) -> dict[str, Traced]:
+def _count_calls(ledger: CostLedger, calls: Sequence[_Call], height: int, width: int) -> dict[str, Traced]:
     known: dict[str, Traced] = {}
     for name, kind, options, reads in calls:
         if kind == "InputLayer":
-            known[name] = ledger.input(image_size, image_size)
+            known[name] = ledger.input(height, width)
             continue
         if not reads or any(one not in known for one in reads):
             raise UncountableError(f"the layer {name!r}, whose inputs are not layers before it")
@@ -168,7 +187,7 @@ def _count_calls(ledger: CostLedger, calls: Sequence[_Call], image_size: int) ->
 
 def _find_features(calls: Sequence[_Call], side: int) -> str:
     """Find the last layer with maps of more than one place: behind it are pooling and head, which are replaced."""
-    known = _count_calls(CostLedger(), calls, side)
+    known = _count_calls(CostLedger(), calls, side, side)
     found = [name for name, x in known.items() if x.rank == 3 and x.sizes[0] > 1]
     if not found:
         raise UncountableError("a network without maps")
