@@ -61,6 +61,27 @@ def test_macs_of_a_transposed_convolution() -> None:
     assert count_macs(parse(tflite_models.bare("upsampling"))) == transposed + dense
 
 
+@pytest.mark.parametrize("quantized", [False, True], ids=["float", "int8"])
+def test_macs_of_dense_layers_on_maps_where_the_batch_is_open(quantized: bool) -> None:
+    tf, tf_keras = pytest.importorskip("tensorflow"), pytest.importorskip("tf_keras")
+    layers = tf_keras.layers
+    inputs = layers.Input((16, 16, 3))
+    x = layers.Dense(5)(layers.Conv2D(8, 3, padding="same", activation="relu")(inputs))
+    x = layers.Dense(12, activation="relu")(x)
+    model = tf_keras.Model(inputs, layers.Dense(10)(layers.Flatten()(x)))
+    converter = tf.lite.TFLiteConverter.from_keras_model(model)
+    if quantized:
+        images = np.random.default_rng(0).random((4, 1, 16, 16, 3), np.float32)
+        converter.optimizations = [tf.lite.Optimize.DEFAULT]
+        converter.representative_dataset = lambda: ([image] for image in images)
+    graph = parse(bytes(converter.convert()))
+    (places,) = {tensor.shape for tensor in graph.tensors if tensor.signature == (-1, -1)}
+    assert places == (1, 1)  # the file states one place where there are 256
+    first = 16 * 16 * 8 * (3 * 3 * 3)
+    dense = 16 * 16 * 5 * 8 + 16 * 16 * 12 * 5 + (16 * 16 * 12) * 10
+    assert count_macs(graph) == first + dense == 111_616
+
+
 def test_float_and_quantized_files_count_the_same() -> None:
     counts = {name: count_macs(parse(tflite_models.bare(name))) for name in ("float_0_255", "int8", "int16x8", "int4")}
     assert set(counts.values()) == {19_584}

@@ -39,7 +39,8 @@ def operator_macs(model: TfliteModel, operator: OperatorInfo) -> int:
         case "DEPTHWISE_CONV_2D", (_, height, width, _):
             return result * height * width
         case "FULLY_CONNECTED", (*_, inner):
-            return result * int(inner)
+            # with an open batch a dense layer on maps states one row; a RESHAPE back to maps states them all
+            return max(result, model.reshaped.get(operator.outputs[0], 0)) * int(inner)
         case "BATCH_MATMUL", _:
             left = _tensor(model, operator, 0)
             return result * left.shape[-1] if left is not None and left.shape else 0

@@ -10,6 +10,7 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from functools import cached_property
 from typing import Any
 
 import numpy as np
@@ -123,6 +124,16 @@ class TfliteModel:
     output_indices: tuple[int, ...]
     metadata: Mapping[str, bytes] = field(repr=False)
     subgraphs: int = 1
+
+    @cached_property
+    def reshaped(self) -> Mapping[int, int]:
+        """Number of values of the largest result of a RESHAPE, by the tensor that it reads."""
+        found: dict[int, int] = {}
+        for operator in self.operators:
+            if operator.name == "RESHAPE" and operator.inputs and operator.outputs:
+                index, made = operator.inputs[0], self.tensors[operator.outputs[0]].elements
+                found[index] = max(found.get(index, 0), made)
+        return found
 
     @property
     def inputs(self) -> tuple[TensorInfo, ...]:

@@ -11,9 +11,21 @@ from edgeclf.errors import InputError
 from edgeclf.printable import printable
 from edgeclf.records import Record
 
-INT8_BY_THEMSELVES = ("AVERAGE_POOL_2D", "MAX_POOL_2D", "TRANSPOSE_CONV")
-"""Operators that the quantizer makes int8 of where they alone are named (TensorFlow 2.21); pools stay in float where
-what they read does."""
+INT8_BY_THEMSELVES = (
+    "AVERAGE_POOL_2D",
+    "MAX_POOL_2D",
+    "REDUCE_MAX",
+    "REDUCE_MIN",
+    "RESIZE_NEAREST_NEIGHBOR",
+    "SLICE",
+    "SPLIT",
+    "SPLIT_V",
+    "STRIDED_SLICE",
+    "TRANSPOSE_CONV",
+    "UNPACK",
+)
+"""Operators that the quantizer makes int8 of where they alone are named (TensorFlow 2.21). Those with one
+result, but for the transposed convolution, have the scale of what they read, and stay in float where that does."""
 
 
 @dataclass(frozen=True)
