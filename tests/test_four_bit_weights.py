@@ -11,13 +11,14 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 import edgeclf
-from edgeclf.artifact.float_twin import make_float, widen_int4
+from edgeclf.artifact.float_twin import make_float
 from edgeclf.artifact.graph_cuts import GraphCutter
 from edgeclf.artifact.locate import locate_model
 from edgeclf.artifact.macs import count_macs
 from edgeclf.artifact.model_file import ModelFile
 from edgeclf.artifact.tflite import TensorInfo, parse
 from edgeclf.artifact.tflite_editor import INT4_VERSIONS, WEIGHTED, TfliteEditor
+from edgeclf.artifact.wide_weights import with_int8_weights
 from edgeclf.compression.compress_report import CompressedModel
 from edgeclf.compression.export.four_bit_weights import LARGEST, choose_integers, find_narrow
 from edgeclf.compression.export.tflite import TFLite
@@ -138,8 +139,7 @@ def test_the_runtime_computes_the_same_from_packed_and_unpacked_weights(made: di
     from ai_edge_litert.interpreter import Interpreter, OpResolverType
 
     content = ModelFile.read(made["int4"].path).content
-    cutter = GraphCutter(content)
-    unpacked = cutter.cut(range(len(cutter.graph.operators)), widen_int4).content
+    unpacked = with_int8_weights(content, parse(content))
 
     def compute(model: bytes, image: npt.NDArray[np.uint8]) -> npt.NDArray[np.uint8]:
         # without XNNPACK, which takes 8-bit weights alone, and rounds some sums to the other side

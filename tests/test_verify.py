@@ -108,7 +108,8 @@ def test_a_label_may_be_another_where_two_classes_are_as_close_as_the_file_accep
 
 
 @pytest.mark.parametrize(
-    ("name", "plain"), [("uint8", False), ("int16x8", False), ("float_0_255", False), ("int4", True)]
+    ("name", "plain"),
+    [("uint8", False), ("int16x8", False), ("float_0_255", False), ("int4", False), ("int4_shared", True)],
 )
 def test_files_accept_more_where_plain_kernels_compute_sums(name: str, plain: bool) -> None:
     file = ModelFile(tflite_models.packaged(name), name)

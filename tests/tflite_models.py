@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 from collections.abc import Mapping
 from pathlib import Path
 from types import MappingProxyType
@@ -21,9 +22,14 @@ DIGIT_NAMES = tuple(f"digit {i}" for i in range(10))
 
 
 def bare(name: str) -> bytes:
-    """A file as the converter returned it; `int4` is `uint8` with weights of 4 bits."""
+    """A file as the converter returned it; `int4` is `uint8` with weights of 4 bits.
+
+    In `int4_shared` another tensor has the same bytes as each of these, so that they stay in 4 bits.
+    """
     if name == "int4":
         return _narrow(bare("uint8"))
+    if name == "int4_shared":
+        return _share(bare("int4"))
     return (FOLDER / f"{name}.tflite").read_bytes()
 
 
@@ -34,6 +40,16 @@ def _narrow(content: bytes) -> bytes:
         if len(op.inputs) > 1 and op.inputs[1] in narrow:
             narrow_layer(editor, op, real_weights(editor.graph.tensors[op.inputs[1]]), None)
     editor.store_as_int4(narrow)
+    return editor.pack()
+
+
+def _share(content: bytes) -> bytes:
+    editor = TfliteEditor(content)
+    (graph,) = editor.unpacked.subgraphs
+    for tensor in [tensor for tensor in editor.graph.tensors if tensor.dtype == "int4"]:
+        twin = copy.copy(graph.tensors[tensor.index])
+        twin.name = f"twin of {tensor.name}"
+        graph.tensors.append(twin)
     return editor.pack()
 
 

@@ -1,7 +1,7 @@
 """Turns a quantized graph into its float twin: the same operators on float32, constants as what they stand for.
 
 The float twin has the rounding of the weights and not that of the activations. It is for measuring: what integers gain
-in time, and what ranges of activations cost. Of int4 weights there is a twin in int8 as well.
+in time, and what ranges of activations cost.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ HAS_TWIN = frozenset(
     """.split()  # noqa: SIM905
 )
 """Operators that the runtimes have for integers and for float32, with the same options."""
-_FLOAT32, _INT8 = 0, 9  # of the schema's TensorType
+_FLOAT32 = 0  # of the schema's TensorType
 _LARGEST = 1 << 28  # elements of a constant that is turned into float
 
 
@@ -55,25 +55,6 @@ def make_float(model: Any, tensors: Sequence[TensorInfo], names: Sequence[str]) 
             model.buffers.append(buffer)
     _drop_unused(model)
     _drop_conversions(graph, names)
-
-
-def widen_int4(model: Any, tensors: Sequence[TensorInfo], names: Sequence[str]) -> None:
-    """Store the int4 constants of an unpacked model as int8, with the same numbers and scales (see `make_float`).
-
-    Raises:
-        ModelError: a constant has too many elements.
-    """
-    for new, info in zip(model.subgraphs[0].tensors, tensors, strict=True):
-        if info.dtype != "int4" or info.data is None:
-            continue
-        values = info.values() if info.elements <= _LARGEST else None
-        if values is None:
-            raise ModelError(f"the constant {info.name} of {info.dtype} cannot be turned into int8")
-        buffer = copy.copy(model.buffers[new.buffer])
-        buffer.data = np.frombuffer(np.ascontiguousarray(values, np.int8).tobytes(), np.uint8)
-        new.type, new.buffer = _INT8, len(model.buffers)
-        model.buffers.append(buffer)
-    _drop_unused(model)
 
 
 def _drop_unused(model: Any) -> None:

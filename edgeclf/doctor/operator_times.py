@@ -17,7 +17,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from edgeclf.artifact.float_twin import make_float, widen_int4
+from edgeclf.artifact.float_twin import make_float
 from edgeclf.artifact.graph_cuts import Cut, GraphCutter
 from edgeclf.artifact.macs import operator_macs
 from edgeclf.artifact.model_file import ModelFile
@@ -37,7 +37,7 @@ _MOST_AGAIN = 40  # operators that are timed a second time
 
 @dataclass(frozen=True)
 class TwinTime:
-    """An operator beside its twin: microseconds each, and how many times as long the operator takes."""
+    """An operator beside its float twin: microseconds each, and how many times as long the operator takes."""
 
     microseconds: float
     twin_microseconds: float
@@ -87,18 +87,11 @@ def time_again(cutter: GraphCutter, numbers: Sequence[int], tensors: Tensors, th
 def compare_with_twin(
     cutter: GraphCutter, number: int, tensors: Tensors, threads: int, seconds: float
 ) -> TwinTime | None:
-    """Time an operator and its twin in turns; None: there is no twin, or it cannot be timed.
-
-    The twin is the same in float32; of an operator with int4 weights it is the same with int8 weights.
-    """
-    tensors_read = [cutter.graph.tensors[t] for t in cutter.graph.operators[number].inputs if t >= 0]
-    widen = any(tensor.dtype == "int4" for tensor in tensors_read)
+    """Time an operator and its float twin in turns; None: there is no twin, or it cannot be timed."""
     try:
         calls = [
             open_cut(cutter.cut([number]), tensors, threads),
-            open_cut(cutter.cut([number], widen_int4), tensors, threads)
-            if widen
-            else open_cut(cutter.cut([number], make_float), tensors, threads, cutter),
+            open_cut(cutter.cut([number], make_float), tensors, threads, cutter),
         ]
     except ModelError:
         return None

@@ -16,6 +16,7 @@ from edgeclf.artifact.graph_bounds import is_predictable
 from edgeclf.artifact.model_file import ModelFile
 from edgeclf.artifact.onnx_file import OnnxFile
 from edgeclf.artifact.tflite import TensorInfo, TfliteModel
+from edgeclf.artifact.wide_weights import with_int8_weights
 from edgeclf.errors import InputError, ModelError, RunFailedError
 from edgeclf.image.native_stderr import RUNTIME_CHATTER, without_chatter
 from edgeclf.inference.engine import TensorSpec, check_threads
@@ -168,8 +169,11 @@ class TFLiteEngine(ABC):
         preserve_all_tensors: bool = False,
         kernels: Kernels = "fast",
         also_read: Sequence[int] = (),
+        as_stored: bool = False,
     ) -> TFLiteSession:
         """Check the file's integrity, and make it ready to run.
+
+        The runtime gets 4-bit weights of int8 layers in eight bits, for which it has fast kernels.
 
         Args:
             file: the model.
@@ -178,6 +182,7 @@ class TFLiteEngine(ABC):
             kernels: which compute; the fast ones keep to themselves what lies between two of theirs.
             also_read: numbers of computed tensors of fixed size that stay readable with `TFLiteSession.read`, at the
                 cost of their copy: the runtime gets a copy of the file in which they are outputs.
+            as_stored: give it 4-bit weights as they are, as other programs do.
 
         Raises:
             DamagedModelError: the file is not what was written.
@@ -202,7 +207,8 @@ class TFLiteEngine(ABC):
         if kernels != "fast":
             settings["experimental_op_resolver_type"] = getattr(module.OpResolverType, _RESOLVERS[kernels])
         further = [tensor for tensor in also_read if tensor not in graph.output_indices]
-        content = with_outputs(file.content, further) if further else file.content
+        content = file.content if as_stored else with_int8_weights(file.content, graph)
+        content = with_outputs(content, further) if further else content
         try:
             with without_chatter(*RUNTIME_CHATTER):
                 native = module.Interpreter(model_content=content, num_threads=threads, **settings)

@@ -14,6 +14,7 @@ from edgeclf.doctor.findings.clipped_ranges import find_clipped_ranges
 from edgeclf.doctor.findings.duplicate_constants import find_duplicate_constants
 from edgeclf.doctor.findings.float_islands import find_float_islands
 from edgeclf.doctor.findings.float_weights import find_float_weights
+from edgeclf.doctor.findings.four_bit_weights import find_slow_four_bits
 from edgeclf.doctor.findings.input_scaling import find_input_scaling
 from edgeclf.doctor.findings.large_input import find_large_input
 from edgeclf.doctor.findings.lossy_layer import CHECK as LOSSY_LAYER
@@ -42,6 +43,7 @@ CHECKS: Mapping[str, Check] = MappingProxyType(
         "outputs that nobody reads": find_unread_outputs,
         "a layer that scales the input": find_input_scaling,
         "kernels slower than float": find_slow_kernels,
+        "kernels for 4-bit weights": find_slow_four_bits,
         "zeros that no kernel uses": find_unused_zeros,
         "thread count": find_thread_count,
         "input larger than needed": find_large_input,

@@ -1,8 +1,8 @@
 """Integer kernels that are slower on this processor than the same operators in float32.
 
-Each operator that takes a noticeable part of the time is measured in turns with its float twin, one with int4 weights
-with the same in int8. int16 activations and int4 weights have few fast kernels; what int8 costs, above all in depthwise
-convolutions, depends on the processor. Where float is what mends it, the whole model must be faster in float, too.
+Each operator that takes a noticeable part of the time is measured in turns with its float twin. int16 activations have
+few fast kernels; what int8 costs, above all in depthwise convolutions, depends on the processor. Where float is what
+mends it, the whole model must be faster in float, too.
 """
 
 from __future__ import annotations
@@ -25,17 +25,14 @@ LEAST_MICROSECONDS = 20.0
 """That the twins must save: of a model of a few microseconds nobody needs to know."""
 _CALLED = {
     "int16-kernels": "operators on int16",
-    "int4-kernels": "operators with int4 weights",
     "slow-depthwise-int8": "depthwise convolutions in int8",
-    "slow-dynamic-range": "operators in float with int8 weights (dynamic range)",
+    "slow-dynamic-range": "operators in float with integer weights (dynamic range)",
     "slow-int8": "operators in int8",
 }
 DEPENDS_ON_PROCESSOR = frozenset({"slow-depthwise-int8", "slow-dynamic-range", "slow-int8"})
 """Causes that a sound model has on processors without fast kernels for them; float is what mends them."""
-_TWIN = {"int4-kernels": "int8"}
 _MENDING = {
     "int16-kernels": "--int8",
-    "int4-kernels": "--int8",
     "slow-depthwise-int8": "--int8 --float16 --speed",
     "slow-dynamic-range": "--int8 --float16 --speed",
     "slow-int8": "--int8 --float16 --speed",
@@ -97,8 +94,7 @@ def decide(kind: str, operators: Sequence[SlowOperator], source: str) -> list[Fi
     times = sum(op.fraction for op in slow) / sum(op.fraction / op.ratio for op in slow)
     sentence = (
         f"{counted(len(slow), 'operator')} ({_CALLED[kind]}) {'takes' if len(slow) == 1 else 'take'} "
-        f"{percent(taken, 0)} of the time, {times:.2g} times as long as the same in {_TWIN.get(kind, 'float32')} on "
-        "this processor."
+        f"{percent(taken, 0)} of the time, {times:.2g} times as long as the same in float32 on this processor."
     )
     return [Finding.rated(kind, "time", saved, sentence, f"edgeclf compress {source} {_MENDING[kind]}")]
 
@@ -117,8 +113,6 @@ def name_kind(graph: TfliteModel, operator: OperatorTime) -> str:
     """Name the kind of kernel that an operator on integers needs."""
     tensors = [graph.tensors[t] for t in graph.operators[operator.number].inputs if t >= 0]
     computed = [tensor for tensor in tensors if tensor.data is None]
-    if any(tensor.dtype == "int4" for tensor in tensors):
-        return "int4-kernels"
     if any(tensor.dtype == "int16" for tensor in computed):
         return "int16-kernels"
     if computed and computed[0].dtype == "float32":
@@ -128,4 +122,4 @@ def name_kind(graph: TfliteModel, operator: OperatorTime) -> str:
 
 def has_own_cause(graph: TfliteModel, operator: OperatorTime) -> bool:
     """Return whether an operator outside of the delegate is named for its type instead."""
-    return name_kind(graph, operator) in ("int4-kernels", "int16-kernels")
+    return name_kind(graph, operator) == "int16-kernels"
