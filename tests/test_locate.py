@@ -86,8 +86,11 @@ def test_a_mistyped_path_with_a_plus_sign_is_no_ensemble(tmp_path: Path, monkeyp
     for name in (*missing, *(tmp_path / one for one in missing)):
         with pytest.raises(ModelError, match=r"^\S+: no such file$"):
             locate_model(name)
-    for name in ("c++/modle.tflite", "a+b/model.tflite", "runs/b+a"):
+    for name in ("c++/modle.tflite", "a+b/model.tflite", "runs/b+a", "gone/c++/model.tflite"):
         assert find_ensemble(name) is None
+    for name in ("digits+", "+runs/a", "gone+", "digits++cifar10"):
+        with pytest.raises(ModelError, match="on both sides of each plus sign"):
+            find_ensemble(name)
     # members that can be meant are members
     assert find_ensemble("runs/a+digits") is not None
     for name in ("runs/a+digits", "digits+cifar10", "runs/a+runs/b"):

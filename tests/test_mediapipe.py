@@ -122,7 +122,8 @@ def test_every_input_and_output_type_and_any_label(
     for path, (label, index, score, _) in zip(files, _answers(mediapipe_python, model, files), strict=True):
         best = classifier.predict(path).labels[0]
         assert (best.label, best.index) == (label, index)
-        assert best.probability == pytest.approx(score, abs=1e-5)
+        # its kernels for 4-bit weights round otherwise than those that edgeclf has compute them
+        assert best.probability == pytest.approx(score, abs=4 / 256 if name == "int4" else 1e-5)
 
 
 @pytest.fixture(scope="module")

@@ -134,6 +134,8 @@ def find_ensemble(given: str | Path) -> EnsembleSource | None:
     if len(parts) < 2 or path.exists() or _is_mistyped_path(path, parts[0]):
         return None
     if not all(parts):
+        if "" in parts[1:-1] and not any(_may_be_member(part) for part in parts if part):
+            return None  # a path such as c++/model.tflite in a folder that is missing
         raise ModelError(f"{text}: expected RUN+RUN, with a run folder or a model on both sides of each plus sign")
     if len(parts) > MOST_MEMBERS:
         raise ModelError(f"an ensemble has at most {MOST_MEMBERS} members, got {len(parts)}")
