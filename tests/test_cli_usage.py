@@ -53,7 +53,7 @@ def test_help_shows_flags_as_flags_and_whole_sentences(command: str, monkeypatch
 
 
 def test_help_of_train_lists_the_networks() -> None:
-    assert "cnn, allconv, resnet8, resnet9, resnet8-narrow, resnet8-swish, resnet10, resnet20" in " ".join(
+    assert "cnn, allconv, resnet8, resnet9, resnet8-swish, resnet10, resnet20" in " ".join(
         run("train", "--help").stdout.replace("│", " ").split()
     )
 

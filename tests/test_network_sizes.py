@@ -40,26 +40,18 @@ def test_stacks_of_convolutions(name: str, channels: list[int], sizes: list[int]
     assert count_macs(built(name)) == counted == macs
 
 
-def test_resnet8_swish() -> None:
-    stack = [(3, 16, 32), (16, 32, 16), (32, 32, 16), (32, 32, 16), (32, 32, 16), (32, 64, 8), (64, 48, 8)]
+@pytest.mark.parametrize(
+    ("width", "half", "quarter", "end", "expected"),
+    [(None, 32, 64, 48, (81_882, 11_651_040)), (0.875, 28, 56, 44, (64_750, 9_217_848))],
+)
+def test_resnet8_swish(width: float | None, half: int, quarter: int, end: int, expected: tuple[int, int]) -> None:
+    stack = [(3, 16, 32), (16, half, 16), *[(half, half, 16)] * 3, (half, quarter, 8), (quarter, end, 8)]
     parameters = sum((9 * c + NORMALIZATION) * f for c, f, _ in stack)
     macs = sum(9 * c * f * size * size for c, f, size in stack)
-    gate, last = 2 * 16 * 48, 48 * 10
-    made = built("resnet8-swish")
-    assert made.count_params() == parameters + gate + 16 + 48 + last + 10 == 81_882
-    assert count_macs(made) == macs + gate + last == 11_651_040
-
-
-def test_resnet8_narrow() -> None:
-    stem, last = 27 * 16, 560
-    parameters, macs = stem + NORMALIZATION * 16 + last + 10, stem * 32 * 32 + last
-    for channels, filters, size in ((16, 16, 32), (16, 32, 16), (32, 56, 8)):
-        block = 9 * channels * filters + 9 * filters * filters
-        shortcut = channels * filters if size < 32 else 0
-        parameters += block + shortcut + 2 * NORMALIZATION * filters
-        macs += (block + shortcut) * size * size
-    narrow = built("resnet8-narrow")
-    assert (narrow.count_params(), count_macs(narrow)) == (parameters, macs) == (66_986, 11_784_752)
+    gate, last = 2 * 16 * end, end * 10
+    made = build_network("resnet8-swish", NetworkSettings(32, 10, width))
+    assert made.count_params() == parameters + gate + 16 + end + last + 10 == expected[0]
+    assert count_macs(made) == macs + gate + last == expected[1]
 
 
 def test_resnet32() -> None:

@@ -143,7 +143,6 @@ def test_the_command_line_offers_what_there_is(monkeypatch: pytest.MonkeyPatch) 
     assert complete_from(_networks)("resnet") == [
         "resnet8",
         "resnet9",
-        "resnet8-narrow",
         "resnet8-swish",
         "resnet10",
         "resnet20",

@@ -31,6 +31,7 @@ from edgeclf.training.config import TrainConfig
 
 ROOT = Path(__file__).resolve().parents[1]
 RESNET8 = "ResNet-8 (He et al., 2016, in the form of MLPerf Tiny)"
+SWISH = "A ResNet-8 with swish and squeeze-and-excite (He et al., 2016; Ramachandran et al., 2017; Hu et al., 2018)"
 CIFAR10 = "CIFAR-10 (Krizhevsky, 2009), re-coded as JPEG files of 32x32 pixels, which costs some accuracy"
 
 
@@ -80,24 +81,28 @@ ENTRIES = {
     ),
     "cifar10-small": Entry(
         CIFAR10,
-        "A narrow ResNet-8 (after He et al., 2016)",
+        SWISH.replace("A ResNet-8", "A narrow ResNet-8"),
         TrainConfig(
-            model="resnet8-narrow",
-            epochs=64,
+            model="resnet8-swish",
+            width=0.875,
+            mixed_precision=True,
+            epochs=100,
             batch_size=128,
+            optimizer="muon",
             label_smoothing=0.0,
             unaugmented_epochs=0.1,
             weight_average=0.999,
-            teacher_weight=0.5,
+            teacher_weight=0.9,
+            teacher_views=16,
             temperature=4.0,
         ),
-        teacher="cifar10+cifar10-fast",
+        teacher="cifar10-best+cifar10+cifar10-fast",
         format="int4",
         command="--data CIFAR10_JPEG_FOLDER",
     ),
     "cifar10-best": Entry(
         CIFAR10,
-        "A ResNet-8 with swish and squeeze-and-excite (He et al., 2016; Ramachandran et al., 2017; Hu et al., 2018)",
+        SWISH,
         TrainConfig(
             model="resnet8-swish",
             mixed_precision=True,
@@ -266,7 +271,8 @@ def _names_of(teacher: str | None) -> list[str]:
 
 
 def _list(names: str) -> str:
-    return f"{' and '.join(names.split('+'))} of this zoo"
+    *first, last = names.split("+")
+    return f"{', '.join(first)} and {last} of this zoo" if first else f"{last} of this zoo"
 
 
 def _describe_recipe(run: Path, teacher: str | None, format: str) -> str:

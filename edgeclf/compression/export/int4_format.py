@@ -56,6 +56,6 @@ INT4 = TFLiteFormat(
     calibrates=True,
     integer=True,
     takes_graphs=True,
-    remark="weights between the first and the last layer are stored in 4 bits, depthwise ones in 8; activations take 8; "
-    "edgeclf unpacks such weights when it opens a file, other programs may be slower (inspect --doctor)",
+    remark="weights between the first and the last layer are stored in 4 bits, depthwise ones in 8; activations take "
+    "8; edgeclf unpacks such weights when it opens a file, other programs may be slower (inspect --doctor)",
 )

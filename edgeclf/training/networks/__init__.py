@@ -19,7 +19,7 @@ from edgeclf.training.networks.mobilenet_v2 import MOBILENET_V2
 from edgeclf.training.networks.mobilenet_v3 import MOBILENET_V3_LARGE, MOBILENET_V3_SMALL
 from edgeclf.training.networks.network import Network, NetworkSettings, PublishedFigures
 from edgeclf.training.networks.repvgg import QAREPVGG, REPVGG
-from edgeclf.training.networks.resnet import RESNET8, RESNET8_NARROW, RESNET8_SWISH, RESNET10, RESNET20, RESNET32
+from edgeclf.training.networks.resnet import RESNET8, RESNET8_SWISH, RESNET10, RESNET20, RESNET32
 from edgeclf.training.networks.resnet9 import RESNET9
 from edgeclf.training.networks.resnet50_v2 import RESNET50_V2
 from edgeclf.training.networks.vgg import VGG
@@ -40,7 +40,6 @@ NETWORKS: dict[str, Network] = {
     "allconv": ALLCONV,
     "resnet8": RESNET8,
     "resnet9": RESNET9,
-    "resnet8-narrow": RESNET8_NARROW,
     "resnet8-swish": RESNET8_SWISH,
     "resnet10": RESNET10,
     "resnet20": RESNET20,

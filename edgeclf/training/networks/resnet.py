@@ -10,10 +10,10 @@ if TYPE_CHECKING:
     from edgeclf.training.networks.building import Blocks
 
 
-def _builder(blocks_a_stage: int, filters: tuple[int, int, int] = (16, 32, 64)) -> Builder:
+def _builder(blocks_a_stage: int) -> Builder:
     def build(x: Tensor, width: float, blocks: Blocks) -> Tensor:
-        x = blocks.convolution(x, filters[0])
-        for stage, count in enumerate(filters):
+        x = blocks.convolution(x, 16)
+        for stage, count in enumerate((16, 32, 64)):
             for block in range(blocks_a_stage):
                 x = _residual_block(x, count, 2 if stage and not block else 1, blocks)
         return blocks.layers.GlobalAveragePooling2D()(x)
@@ -34,12 +34,13 @@ def _build_resnet10(x: Tensor, width: float, blocks: Blocks) -> Tensor:
 
 def _build_resnet8_swish(x: Tensor, width: float, blocks: Blocks) -> Tensor:
     """Build one layer at full size, four at half and two at a quarter, with swish and squeeze-and-excite."""
-    for filters, stride in ((16, 1), (32, 2)):
+    half, quarter, last = (4 * int(filters * width / 4 + 0.5) for filters in (32, 64, 48))
+    for filters, stride in ((16, 1), (half, 2)):
         x = blocks.convolution(x, filters, stride=stride, activation="swish")
-    x = _residual_block(x, 32, 1, blocks, "swish")
-    for filters, stride in ((32, 1), (64, 2), (48, 1)):
+    x = _residual_block(x, half, 1, blocks, "swish")
+    for filters, stride in ((half, 1), (quarter, 2), (last, 1)):
         x = blocks.convolution(x, filters, stride=stride, activation="swish")
-    x = blocks.squeeze_and_excite(x, 48, 16, hard=False)
+    x = blocks.squeeze_and_excite(x, last, 16, hard=False)
     return blocks.layers.GlobalAveragePooling2D()(x)
 
 
@@ -68,16 +69,12 @@ RESNET32 = Network(
     "He et al., 2016 (arXiv:1512.03385), section 4.2",
     published=PublishedFigures(32, 460_000, classes=10),
 )
-RESNET8_NARROW = Network(
-    _builder(1, (16, 32, 56)),
-    "He et al., 2016 (arXiv:1512.03385), with fewer filters: for files of 50 kilobytes in int4",
-    bfloat16_faster=True,
-)
 RESNET8_SWISH = Network(
     _build_resnet8_swish,
     "after He et al., 2016 (arXiv:1512.03385), with swish (Ramachandran et al., 2017, arXiv:1710.05941) and "
     "squeeze-and-excite (Hu et al., 2018, arXiv:1709.01507): about as many weights as ResNet-8, fewer of them at full "
     "size",
+    default_width=1.0,
 )
 RESNET10 = Network(
     _build_resnet10,
