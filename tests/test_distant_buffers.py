@@ -3,9 +3,7 @@
 from __future__ import annotations
 
 import io
-import struct
 import zipfile
-from typing import Any
 
 import numpy as np
 import pytest
@@ -17,29 +15,11 @@ from edgeclf.artifact.distant_buffers import gather_buffers
 from edgeclf.artifact.graph_cuts import GraphCutter
 from edgeclf.artifact.model_file import ModelFile
 from edgeclf.artifact.tflite import parse
-from edgeclf.artifact.tflite_editor import TfliteEditor, pack_model
+from edgeclf.artifact.tflite_editor import TfliteEditor
 from edgeclf.doctor.findings.bloat import _bytes_beside
 from edgeclf.errors import ModelError
 
 IMAGES, _ = tflite_models.digits()
-OFFSET, SIZE = 6, 8  # places in the vtable of the schema's Buffer
-
-
-def distant(content: bytes) -> bytes:
-    """The same model with the data of all buffers behind the FlatBuffer."""
-    model = schema.ModelT.InitFromPackedBuf(content, 0)
-    data = {i: bytes(b.data) for i, b in enumerate(model.buffers) if b.data is not None and len(b.data)}
-    for number in data:
-        buffer = model.buffers[number]
-        buffer.data, buffer.offset, buffer.size = None, 1, 1  # so that both fields are written
-    made = bytearray(pack_model(model, len(content)))
-    for number, values in data.items():
-        made += bytes(-len(made) % 16)
-        table: Any = schema.Model.GetRootAs(made, 0).Buffers(number)._tab
-        for field, value in ((OFFSET, len(made)), (SIZE, len(values))):
-            struct.pack_into("<Q", made, table.Pos + table.Offset(field), value)
-        made += values
-    return bytes(made)
 
 
 def outputs(content: bytes) -> list[np.ndarray]:
@@ -57,7 +37,7 @@ def outputs(content: bytes) -> list[np.ndarray]:
 @pytest.mark.parametrize("name", ["int8", "float_0_255"])
 def test_an_edited_file_is_in_one_piece_and_computes_the_same(name: str) -> None:
     plain = tflite_models.bare(name)
-    content = distant(plain)
+    content = tflite_models.distant(plain)
     assert [t.data is not None for t in parse(content).tensors] == [t.data is not None for t in parse(plain).tensors]
     edited = TfliteEditor(content).pack()
     assert all(buffer.offset == 0 for buffer in schema.ModelT.InitFromPackedBuf(edited, 0).buffers)
@@ -68,14 +48,14 @@ def test_an_edited_file_is_in_one_piece_and_computes_the_same(name: str) -> None
 
 def test_its_operators_are_cut_out() -> None:
     plain = tflite_models.bare("int8")
-    parts = [GraphCutter(content).cut([1]).content for content in (plain, distant(plain))]
+    parts = [GraphCutter(content).cut([1]).content for content in (plain, tflite_models.distant(plain))]
     assert parts[0] == parts[1]
     assert parse(parts[0]).operators
 
 
 def test_its_weights_are_not_taken_for_metadata() -> None:
     plain = tflite_models.bare("int8")
-    beside = [_bytes_beside(ModelFile(content, "a")) for content in (plain, distant(plain))]
+    beside = [_bytes_beside(ModelFile(content, "a")) for content in (plain, tflite_models.distant(plain))]
     assert beside[1] <= beside[0]
 
 
@@ -91,7 +71,7 @@ def test_tables_of_the_graph_are_not_taken_for_metadata() -> None:
 
 
 def test_a_buffer_outside_of_the_file_is_damage() -> None:
-    content = distant(tflite_models.bare("int8"))
+    content = tflite_models.distant(tflite_models.bare("int8"))
     with pytest.raises(ModelError, match="damaged"):
         TfliteEditor(content[:-20])
     model = schema.ModelT.InitFromPackedBuf(content, 0)

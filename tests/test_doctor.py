@@ -262,7 +262,7 @@ def test_operators_are_timed_alone_in_proportion_to_their_work(tmp_path: Path) -
     """Of a ResNet-8 the convolutions have nearly all of the multiply-accumulates, and take most of the time."""
     examination = Examination(ModelFile(sound_int8(), "int8"))
     with undisturbed():
-        found = time_operators(examination.cutter, examination.tensors, examination.delegated, 1, SILENT)
+        found = time_operators(examination.cutter, examination.tensors, examination.delegated, LITERT.open, SILENT)
     assert [operator.number for operator in found] == list(range(17))
     assert sum(operator.fraction or 0 for operator in found) == pytest.approx(1, abs=0.01)
     assert sum(operator.fraction or 0 for operator in found if operator.name == "CONV_2D") > 0.5
@@ -278,6 +278,15 @@ def test_an_operator_cut_out_computes_what_it_computes_in_the_model() -> None:
         made = session.run(examination.tensors[entry])
         expected = examination.tensors[operator.outputs[0]]
         assert np.abs(made.astype(np.int64) - expected.astype(np.int64)).max() <= 1, operator.name
+
+
+def test_operators_alone_have_their_weights_as_the_whole_model_has() -> None:
+    for name, as_stored in (("int4", False), ("int4_shared", True)):
+        examination = Examination(ModelFile(tflite_models.bare(name), name))
+        narrow = {tensor.index for tensor in examination.graph.tensors if tensor.dtype == "int4"}
+        (number,) = (n for n, op in enumerate(examination.graph.operators) if narrow & set(op.inputs))
+        session = examination.open(ModelFile(examination.cutter.cut([number]).content, "cut"))
+        assert session.as_stored is examination.session.as_stored is as_stored
 
 
 def test_the_float_twin_computes_nearly_the_same() -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import copy
+import struct
 from collections.abc import Callable
 from typing import Any
 
@@ -13,21 +14,20 @@ import tflite_models
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from edgeclf.artifact.flatbuffer_reader import Reader
 from edgeclf.artifact.model_file import ModelFile
 from edgeclf.artifact.tflite import parse
 from edgeclf.artifact.tflite_editor import TfliteEditor
 from edgeclf.artifact.wide_weights import find_int4_weights, with_int8_weights
-from edgeclf.errors import DamagedModelError
+from edgeclf.errors import DamagedModelError, ModelError
 from edgeclf.inference.delegation import find_delegated
 from edgeclf.inference.litert import LITERT
+
+BUFFERS = 4  # field of the schema's Model table
 
 
 def widened(content: bytes) -> bytes:
     return with_int8_weights(content, parse(content))
-
-
-def dtypes(content: bytes) -> dict[str, str]:
-    return {tensor.name: tensor.dtype for tensor in parse(content).tensors}
 
 
 def test_the_integers_and_scales_are_the_same() -> None:
@@ -96,7 +96,8 @@ def test_what_is_not_read_as_weights_of_int8_layers_alone_stays(change: Callable
 
 def test_weights_that_share_their_bytes_stay() -> None:
     content = tflite_models.bare("int4_shared")
-    assert dtypes(widened(content)) == dtypes(content)
+    assert widened(content) is content
+    assert LITERT.open(ModelFile(content, "shared")).as_stored
     editor = TfliteEditor(tflite_models.bare("int4"))
     first, *others = find_int4_weights(editor.graph)
     other = copy.copy(editor.unpacked.subgraphs[0])
@@ -106,18 +107,94 @@ def test_weights_that_share_their_bytes_stay() -> None:
     assert [wide.tensors[index].dtype for index in (first, *others)] == ["int4", *["int8"] * len(others)]
 
 
-def test_layers_that_share_their_weights_both_get_them() -> None:
-    def share(graph: Any, weights: list[int]) -> None:
-        place = {tuple(graph.tensors[index].shape): index for index in weights}
-        for index in weights:  # equal shapes only
-            graph.tensors[index].buffer = graph.tensors[place[tuple(graph.tensors[index].shape)]].buffer
+def test_weights_whose_table_another_buffer_number_stands_for_stay() -> None:
+    editor = TfliteEditor(tflite_models.bare("int4"))
+    first, *others = find_int4_weights(editor.graph)
+    model = editor.unpacked
+    twin = copy.copy(model.subgraphs[0].tensors[first])
+    twin.buffer = len(model.buffers)
+    model.subgraphs[0].tensors.append(twin)
+    model.buffers.append(copy.copy(model.buffers[model.subgraphs[0].tensors[first].buffer]))
+    content = bytearray(editor.pack())
+    places = Reader(bytes(content)).root().table_positions(BUFFERS)
+    mine, its = model.subgraphs[0].tensors[first].buffer, twin.buffer
+    # offsets point forward: the earlier entry of the list gets the later table
+    entry, target = (mine, its) if places[its] > places[mine] else (its, mine)
+    start = places[entry] - int.from_bytes(offset_bytes(bytes(content), entry), "little")
+    struct.pack_into("<I", content, start, places[target] - start)
+    wide = parse(widened(bytes(content)))
+    assert [wide.tensors[index].dtype for index in (first, *others)] == ["int4", *["int8"] * len(others)]
+    assert wide.tensors[-1].dtype == "int4"
 
-    content = edited(share)
+
+def offset_bytes(content: bytes, number: int) -> bytes:
+    """The entry of a buffer in the list of buffers, which is the distance to its table."""
+    root = Reader(content).root()
+    place = root.field(BUFFERS, 4)
+    assert place is not None
+    start = place + int.from_bytes(content[place : place + 4], "little") + 4 + 4 * number
+    return content[start : start + 4]
+
+
+def test_layers_that_share_their_weights_get_one_copy() -> None:
+    layers = 40
+
+    def repeat(graph: Any, weights: list[int]) -> None:
+        (reader,) = (op for op in graph.operators if weights[0] in op.inputs)
+        for number in range(layers):
+            again = copy.copy(reader)
+            for places in ("inputs", "outputs"):
+                setattr(again, places, np.array(getattr(again, places)))
+            made = []
+            for index in (weights[0], reader.outputs[0]):
+                twin = copy.copy(graph.tensors[index])
+                twin.name = f"twin {number} of {index}"
+                graph.tensors.append(twin)
+                made.append(len(graph.tensors) - 1)
+            again.inputs[1], again.outputs[0] = made
+            graph.operators.append(again)
+
+    content = edited(repeat)
     weights = find_int4_weights(parse(content))
+    unlike = find_int4_weights(parse(tflite_models.bare("int4")))
+    assert len(weights) == len(unlike) + layers
     stored, wide = parse(content), parse(widened(content))
     for index in weights:
         assert wide.tensors[index].dtype == "int8"
         np.testing.assert_array_equal(stored.tensors[index].values(), wide.tensors[index].values())
+    added = sum(stored.tensors[index].elements for index in unlike)
+    assert len(widened(content)) - len(content) <= added + 20 * len(unlike)
+
+
+def test_weights_behind_the_flatbuffer_get_eight_bits_too() -> None:
+    content = tflite_models.distant(tflite_models.bare("int4"))
+    stored, wide = parse(content), parse(widened(content))
+    weights = find_int4_weights(stored)
+    assert weights
+    for index in weights:
+        assert wide.tensors[index].dtype == "int8"
+        np.testing.assert_array_equal(stored.tensors[index].values(), wide.tensors[index].values())
+    image = tflite_models.digits()[0][:1]
+    sessions = [LITERT.open(ModelFile(one, "a")) for one in (content, tflite_models.bare("int4"))]
+    assert not sessions[0].as_stored
+    np.testing.assert_array_equal(*(session.run(image) for session in sessions))
+
+
+def test_what_the_fast_kernels_refuse_is_computed_as_it_is_stored() -> None:
+    def shrink_step(graph: Any, weights: list[int]) -> None:
+        (reader,) = (op for op in graph.operators if weights[0] in op.inputs)
+        steps = graph.tensors[reader.outputs[0]].quantization
+        steps.scale = np.asarray(steps.scale, np.float32) * np.float32(1e-4)
+
+    file = ModelFile(edited(shrink_step), "small step")
+    image = tflite_models.digits()[0][:1]
+    for asked in ({}, {"threads": 2}, {"also_read": [file.graph.operators[1].outputs[0]]}):
+        session = LITERT.open(file, **asked)
+        assert session.as_stored
+        np.testing.assert_array_equal(session.run(image), LITERT.open(file, as_stored=True).run(image))
+    broken = ModelFile(edited(lambda graph, weights: setattr(graph.tensors[weights[0]], "quantization", None)), "none")
+    with pytest.raises(ModelError, match="none: litert refuses it"):
+        LITERT.open(broken)
 
 
 def test_the_fast_kernels_compute_all_sums_and_the_labels_are_those_of_other_programs() -> None:

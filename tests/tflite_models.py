@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+import struct
 from collections.abc import Mapping
 from pathlib import Path
 from types import MappingProxyType
@@ -10,14 +11,16 @@ from typing import Any
 
 import numpy as np
 import numpy.typing as npt
+from ai_edge_litert import schema_py_generated as schema
 
 from edgeclf.artifact.provenance import Provenance
-from edgeclf.artifact.tflite_editor import TfliteEditor
+from edgeclf.artifact.tflite_editor import TfliteEditor, pack_model
 from edgeclf.compression.export.bias_correction import real_weights
 from edgeclf.compression.export.four_bit_weights import find_narrow, narrow_layer
 from edgeclf.compression.export.model_writer import package_model
 
 FOLDER = Path(__file__).parent / "tflite"
+_OFFSET, _SIZE = 6, 8  # places in the vtable of the schema's Buffer
 DIGIT_NAMES = tuple(f"digit {i}" for i in range(10))
 
 
@@ -51,6 +54,23 @@ def _share(content: bytes) -> bytes:
         twin.name = f"twin of {tensor.name}"
         graph.tensors.append(twin)
     return editor.pack()
+
+
+def distant(content: bytes) -> bytes:
+    """The same model with the data of all buffers behind the FlatBuffer."""
+    model = schema.ModelT.InitFromPackedBuf(content, 0)
+    data = {i: bytes(b.data) for i, b in enumerate(model.buffers) if b.data is not None and len(b.data)}
+    for number in data:
+        buffer = model.buffers[number]
+        buffer.data, buffer.offset, buffer.size = None, 1, 1  # so that both fields are written
+    made = bytearray(pack_model(model, len(content)))
+    for number, values in data.items():
+        made += bytes(-len(made) % 16)
+        table: Any = schema.Model.GetRootAs(made, 0).Buffers(number)._tab
+        for field, value in ((_OFFSET, len(made)), (_SIZE, len(values))):
+            struct.pack_into("<Q", made, table.Pos + table.Offset(field), value)
+        made += values
+    return bytes(made)
 
 
 def digits() -> tuple[npt.NDArray[np.uint8], npt.NDArray[np.int64]]:

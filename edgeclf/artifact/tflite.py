@@ -24,6 +24,8 @@ from edgeclf.errors import ModelError
 
 IDENTIFIER = b"TFL3"
 _LARGEST = 2**31
+_PAIRS = np.stack([np.arange(256) << 4, np.arange(256) & 0xF0], axis=-1).astype(np.uint8).view(np.int8) >> 4
+"""The two integers of a byte, the one in its lower half first: int8[256, 2]."""
 _SMALLEST_SCALE = 1e-30  # the runtime divides scales by each other; a quotient beyond float32 ends the process
 
 # where the numbers of an operator's options lie: name -> (slot, struct code, default)
@@ -77,8 +79,7 @@ class TensorInfo:
             return None
         raw = np.frombuffer(self.data, np.uint8)
         if self.dtype == "int4":
-            pairs = np.stack([raw << 4, raw & 0xF0], axis=-1).reshape(-1).view(np.int8)
-            return np.asarray(pairs >> 4)[: self.elements].reshape(self.shape)
+            return _PAIRS[raw].reshape(-1)[: self.elements].reshape(self.shape)
         if TYPE_BITS.get(self.dtype) is None or self.dtype in ("bfloat16", "int2", "uint4"):
             return None
         return np.frombuffer(self.data, np.dtype(self.dtype).newbyteorder("<")).reshape(self.shape)

@@ -11,6 +11,7 @@ from collections.abc import Sequence
 
 import numpy as np
 
+from edgeclf.artifact.distant_buffers import find_distant
 from edgeclf.artifact.flatbuffer_reader import Reader, Table
 from edgeclf.artifact.operators import TENSOR_TYPES
 from edgeclf.artifact.tflite import TfliteModel
@@ -18,7 +19,8 @@ from edgeclf.artifact.tflite import TfliteModel
 READERS = ("CONV_2D", "DEPTHWISE_CONV_2D", "FULLY_CONNECTED")
 """Operators whose second input is weights, which their kernels take in eight bits as well."""
 _SUBGRAPHS, _BUFFERS, _TENSORS = 2, 4, 0  # fields of the schema's Model and SubGraph tables
-_TYPE, _BUFFER, _DATA = 1, 2, 0  # of its Tensor and Buffer tables
+_TYPE, _BUFFER = 1, 2  # of its Tensor table
+_DATA, _DISTANT = 0, (1, 2)  # of its Buffer table: the data, or where they lie in the file and how many bytes they are
 _INT8 = next(number for number, name in TENSOR_TYPES.items() if name == "int8")
 _ALIGNMENT, _LENGTH = 16, 4
 _LARGEST = 1 << 31  # bytes of a FlatBuffer
@@ -33,19 +35,16 @@ def find_int4_weights(graph: TfliteModel) -> tuple[int, ...]:
                 entry = graph.tensors[operator.inputs[0]].dtype if operator.inputs[0] >= 0 else ""
                 readers.setdefault(tensor, []).append(operator.name in READERS and place == 1 and entry == "int8")
     ends = {*graph.input_indices, *graph.output_indices}
-    return tuple(
-        tensor
-        for tensor, fitting in sorted(readers.items())
-        if all(fitting) and tensor not in ends and graph.tensors[tensor].values() is not None
-    )
+    constants = (t.index for t in graph.tensors if t.data is not None and not t.sparse and t.index not in ends)
+    return tuple(tensor for tensor in constants if all(readers.get(tensor, [False])))
 
 
 def with_int8_weights(content: bytes, graph: TfliteModel) -> bytes:
     """Return a copy of a TFLite file in which 4-bit weights of int8 layers take eight bits; or the file, without such.
 
     The wider weights stand behind everything else, and the tables of their buffers are pointed at them: nothing moves.
-    Weights that share a buffer with something else stay as they are, and so do those behind the FlatBuffer, and all
-    where the copy would be larger than a FlatBuffer may be.
+    Weights that share a buffer with something else stay as they are, and all do where the copy would be larger than a
+    FlatBuffer may be. Each byte of the file is copied once and unpacked once at most.
 
     Args:
         content: the whole file, checked already; its seal does not fit the copy.
@@ -57,31 +56,62 @@ def with_int8_weights(content: bytes, graph: TfliteModel) -> bytes:
     wanted = set(find_int4_weights(graph))
     if not wanted:
         return content
-    if len(content) + sum(graph.tensors[tensor].elements + _ALIGNMENT for tensor in wanted) >= _LARGEST:
-        return content
     root = Reader(content).root()
     buffers, graphs = root.tables(_BUFFERS), [table.tables(_TENSORS) for table in root.tables(_SUBGRAPHS)]
-    kept = {table.integer(_BUFFER, "I") for table in _others(graphs, wanted)}
-    copy = bytearray(content)
-    for tensor in sorted(wanted):
-        table, values = graphs[0][tensor], graph.tensors[tensor].values()
-        number, kind = table.integer(_BUFFER, "I"), table.field(_TYPE, 1)
-        pointer = buffers[number].field(_DATA, 4)
-        if number in kept or values is None or kind is None or pointer is None:
+    groups = _group_by_buffer(buffers, graphs, wanted).values()
+    # tensors of different shapes share their bytes where they have as many elements, and are left alone elsewhere
+    shared = [tensors for tensors in groups if len({graph.tensors[tensor].elements for tensor in tensors}) == 1]
+    if (
+        len(content) + sum(2 * len(graph.tensors[tensors[0]].data or b"") + _ALIGNMENT for tensors in shared)
+        >= _LARGEST
+    ):
+        return content
+    copy, widened = bytearray(content), False
+    for tensors in shared:
+        buffer, values = buffers[graphs[0][tensors[0]].integer(_BUFFER, "I")], graph.tensors[tensors[0]].values()
+        kinds = [graphs[0][tensor].field(_TYPE, 1) for tensor in tensors]
+        if values is None or None in kinds:
             continue
         # the length stands before the data, which are aligned
         copy += bytes(-(len(copy) + _LENGTH) % _ALIGNMENT)
-        struct.pack_into("<I", copy, pointer, len(copy) - pointer)
-        copy[kind] = _INT8
+        if not _point(copy, buffer, len(copy), values.size):
+            continue
         copy += struct.pack("<I", values.size) + np.ascontiguousarray(values, np.int8).tobytes()
-    return bytes(copy)
+        for kind in kinds:
+            copy[kind or 0] = _INT8
+        widened = True
+    return bytes(copy) if widened else content
 
 
-def _others(graphs: Sequence[Sequence[Table]], wanted: set[int]) -> list[Table]:
-    """List the tensors of all graphs but the wanted ones of the first."""
-    return [
-        table
-        for place, tensors in enumerate(graphs)
-        for number, table in enumerate(tensors)
-        if place or number not in wanted
-    ]
+def _group_by_buffer(
+    buffers: Sequence[Table], graphs: Sequence[Sequence[Table]], wanted: set[int]
+) -> dict[int, list[int]]:
+    """Group wanted tensors of the first graph by where their buffer's table lies, without those that others have too.
+
+    Several numbers of buffers may stand for one table.
+    """
+    groups: dict[int, list[int]] = {}
+    others: set[int] = set()
+    for place, tensors in enumerate(graphs):
+        for number, table in enumerate(tensors):
+            position = buffers[table.integer(_BUFFER, "I")].position
+            if place or number not in wanted:
+                others.add(position)
+            else:
+                groups.setdefault(position, []).append(number)
+    return {position: numbers for position, numbers in groups.items() if position not in others}
+
+
+def _point(copy: bytearray, buffer: Table, start: int, size: int) -> bool:
+    """Point the table of a buffer at data of `size` bytes whose length stands at `start`; False: it cannot be."""
+    pointer = buffer.field(_DATA, 4)
+    if find_distant(buffer) is None:
+        if pointer is not None:
+            struct.pack_into("<I", copy, pointer, start - pointer)
+        return pointer is not None
+    places = [buffer.field(slot, 8) for slot in _DISTANT]
+    if None in places:
+        return False
+    for place, value in zip(places, (start + _LENGTH, size), strict=True):
+        struct.pack_into("<Q", copy, place or 0, value)
+    return True

@@ -82,6 +82,10 @@ class Examination:
         self.session: TFLiteSession = LITERT.open(file, threads=threads)
         self.graph, self.cutter = file.graph, GraphCutter(file.content)
 
+    def open(self, file: ModelFile) -> TFLiteSession:
+        """Open a file as the model was: as many threads, and 4-bit weights as they are where those of the model are."""
+        return LITERT.open(file, threads=self.threads, as_stored=self.session.as_stored)
+
     def skip(self, check: str, why: str) -> None:
         """Note that a check could not be made, and why."""
         self.skipped.add(check)
@@ -184,7 +188,7 @@ class Examination:
     @cached_property
     def operators(self) -> tuple[OperatorTime, ...]:
         """What each operator takes, in isolation."""
-        found = time_operators(self.cutter, self.tensors, self.delegated, self.threads, self._progress)
+        found = time_operators(self.cutter, self.tensors, self.delegated, self.open, self._progress)
         untimed = sum(operator.microseconds is None for operator in found)
         if untimed:
             self.notes.append(f"{untimed} of {len(found)} operators were not timed (no time left, or they need others)")
@@ -205,7 +209,7 @@ class Examination:
         """
         chosen = [operator for operator in self.operators if operator.number in numbers]
         first = {operator.number: operator.microseconds or 0.0 for operator in chosen}
-        again = time_again(self.cutter, list(first), self.tensors, self.threads)
+        again = time_again(self.cutter, list(first), self.tensors, self.open)
         spent = sum(min(first[number], again.get(number, first[number])) for number in first)
         total = sum(operator.microseconds or 0.0 for operator in self.operators)
         longest = max(total, self.whole.undisturbed(0))
@@ -228,7 +232,7 @@ class Examination:
                 if time.perf_counter() > ends:
                     self.notes.append("not every operator was compared with its float twin: no time left")
                     break
-                twin = compare_with_twin(self.cutter, numbers[0], self.tensors, self.threads, _ONE_TWIN_SECONDS)
+                twin = compare_with_twin(self.cutter, numbers[0], self.tensors, self.open, _ONE_TWIN_SECONDS)
                 if twin is not None:
                     found |= dict.fromkeys(numbers, twin)
                 task.advance()

@@ -10,7 +10,7 @@ are in the cache. The sum stands beside the time of the whole, so that one sees 
 from __future__ import annotations
 
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -24,11 +24,13 @@ from edgeclf.artifact.model_file import ModelFile
 from edgeclf.doctor.report import OperatorTime
 from edgeclf.doctor.timing import Call, Ratio, time_in_turns
 from edgeclf.errors import ModelError
-from edgeclf.inference.litert import LITERT
+from edgeclf.inference.tflite_session import TFLiteSession
 from edgeclf.progress import Progress
 
 Tensors = Mapping[int, npt.NDArray[Any]]
 """Values of a graph's tensors by their number."""
+Opener = Callable[[ModelFile], TFLiteSession]
+"""Opens a file as the examined model was."""
 SECONDS = 8.0
 """For all operators; those with the most work come first, and what is left has no time."""
 _ROUNDS = 3
@@ -45,7 +47,7 @@ class TwinTime:
 
 
 def time_operators(
-    cutter: GraphCutter, tensors: Tensors, delegated: frozenset[int], threads: int, progress: Progress
+    cutter: GraphCutter, tensors: Tensors, delegated: frozenset[int], opens: Opener, progress: Progress
 ) -> tuple[OperatorTime, ...]:
     """Time every operator of a graph in isolation.
 
@@ -53,7 +55,7 @@ def time_operators(
         cutter: of the model.
         tensors: what it computes for an image.
         delegated: the operators that a delegate computes.
-        threads: of the interpreter.
+        opens: opens a file as the whole model was.
         progress: where the bar goes.
     """
     graph = cutter.graph
@@ -65,11 +67,11 @@ def time_operators(
     found: dict[int, float] = {}
     deadline = time.perf_counter() + SECONDS
     with progress.task("timing operators", len(order)) as task:
-        empty = _time_empty(threads)
+        empty = _time_empty(opens)
         for numbers in order:
             if time.perf_counter() > deadline:
                 break
-            spent = _time_alone(cutter, numbers[0], tensors, threads)
+            spent = _time_alone(cutter, numbers[0], tensors, opens)
             if spent is not None:
                 found |= dict.fromkeys(numbers, max(spent - empty, 0.0))
             task.advance()
@@ -77,21 +79,21 @@ def time_operators(
     return tuple(_describe(cutter, number, number in delegated, found.get(number), total) for number in counted)
 
 
-def time_again(cutter: GraphCutter, numbers: Sequence[int], tensors: Tensors, threads: int) -> dict[int, float]:
+def time_again(cutter: GraphCutter, numbers: Sequence[int], tensors: Tensors, opens: Opener) -> dict[int, float]:
     """Time a few operators once more; microseconds by number, without those that cannot be timed alone."""
-    empty = _time_empty(threads)
-    times = {number: _time_alone(cutter, number, tensors, threads) for number in numbers[:_MOST_AGAIN]}
+    empty = _time_empty(opens)
+    times = {number: _time_alone(cutter, number, tensors, opens) for number in numbers[:_MOST_AGAIN]}
     return {number: max(spent - empty, 0.0) for number, spent in times.items() if spent is not None}
 
 
 def compare_with_twin(
-    cutter: GraphCutter, number: int, tensors: Tensors, threads: int, seconds: float
+    cutter: GraphCutter, number: int, tensors: Tensors, opens: Opener, seconds: float
 ) -> TwinTime | None:
     """Time an operator and its float twin in turns; None: there is no twin, or it cannot be timed."""
     try:
         calls = [
-            open_cut(cutter.cut([number]), tensors, threads),
-            open_cut(cutter.cut([number], make_float), tensors, threads, cutter),
+            open_cut(cutter.cut([number]), tensors, opens),
+            open_cut(cutter.cut([number], make_float), tensors, opens, cutter),
         ]
     except ModelError:
         return None
@@ -99,13 +101,13 @@ def compare_with_twin(
     return TwinTime(turns.undisturbed(0), turns.undisturbed(1), turns.compare(0, 1))
 
 
-def open_cut(cut: Cut, tensors: Tensors, threads: int, real: GraphCutter | None = None) -> Call:
+def open_cut(cut: Cut, tensors: Tensors, opens: Opener, real: GraphCutter | None = None) -> Call:
     """Open a cut with its inputs in place; returns its invoke.
 
     Args:
         cut: the file.
         tensors: by number in the whole graph.
-        threads: of the interpreter.
+        opens: opens a file as the whole model was.
         real: of a float twin, the cutter that it was made with: integers enter as the numbers that they stand for.
 
     Raises:
@@ -117,7 +119,7 @@ def open_cut(cut: Cut, tensors: Tensors, threads: int, real: GraphCutter | None 
         # what a file says of the tensors between its operators need not be true
         if values is None or values.shape != file.graph.tensors[place].shape:
             raise ModelError("what an operator gets is not known, or is not of the shape that the file has")
-    session = LITERT.open(file, threads=threads)
+    session = opens(file)
     try:
         for place, values in zip(cut.places, given, strict=True):
             session.write(place, np.asarray(values))
@@ -134,18 +136,18 @@ def _enter(tensors: Tensors, tensor: int, real: GraphCutter | None) -> npt.NDArr
     return np.asarray((values.astype(np.float32) - info.zero_point) * info.scale, np.float32)
 
 
-def _time_alone(cutter: GraphCutter, number: int, tensors: Tensors, threads: int) -> float | None:
+def _time_alone(cutter: GraphCutter, number: int, tensors: Tensors, opens: Opener) -> float | None:
     try:
-        call = open_cut(cutter.cut([number]), tensors, threads)
+        call = open_cut(cutter.cut([number]), tensors, opens)
     except ModelError:
         return None
     return time_in_turns([call], rounds=_ROUNDS).undisturbed(0)
 
 
-def _time_empty(threads: int) -> float:
+def _time_empty(opens: Opener) -> float:
     """Time a graph that copies one number: what calling the interpreter takes."""
     content = _copy_of_one_number()
-    call = open_cut(Cut(content, (0,), (1,), (0,)), {0: np.zeros((1, 1), np.float32)}, threads)
+    call = open_cut(Cut(content, (0,), (1,), (0,)), {0: np.zeros((1, 1), np.float32)}, opens)
     return time_in_turns([call], rounds=_ROUNDS).undisturbed(0)
 
 

@@ -42,6 +42,7 @@ class TFLiteSession:
         engine_version: of its package.
         threads: number of threads.
         limits: of a graph that need not end soon; None: it does.
+        as_stored: the interpreter has all weights as they are in the file.
     """
 
     def __init__(
@@ -53,12 +54,14 @@ class TFLiteSession:
         engine_version: str,
         threads: int,
         limits: ModelLimits | None = None,
+        as_stored: bool = True,
     ) -> None:
         self.input = _spec(file.graph.inputs[0])
         self.output = _spec(file.graph.outputs[0])
         self.engine = engine
         self.engine_version = engine_version
         self.threads = threads
+        self.as_stored = as_stored
         self._set_tensor, self._get_tensor, self._tensor = native.set_tensor, native.get_tensor, native.tensor
         self._list_operators = getattr(native, "_get_ops_details", None)
         try:
@@ -173,7 +176,7 @@ class TFLiteEngine(ABC):
     ) -> TFLiteSession:
         """Check the file's integrity, and make it ready to run.
 
-        The runtime gets 4-bit weights of int8 layers in eight bits, for which it has fast kernels.
+        The runtime gets 4-bit weights of int8 layers in eight bits, for which it has fast kernels, if it takes these.
 
         Args:
             file: the model.
@@ -208,15 +211,22 @@ class TFLiteEngine(ABC):
             settings["experimental_op_resolver_type"] = getattr(module.OpResolverType, _RESOLVERS[kernels])
         further = [tensor for tensor in also_read if tensor not in graph.output_indices]
         content = file.content if as_stored else with_int8_weights(file.content, graph)
-        content = with_outputs(content, further) if further else content
         try:
-            with without_chatter(*RUNTIME_CHATTER):
-                native = module.Interpreter(model_content=content, num_threads=threads, **settings)
-                native.allocate_tensors()
+            native = _make_interpreter(module, content, further, num_threads=threads, **settings)
         except (RuntimeError, ValueError) as error:
-            raise ModelError(
-                f"{file.name}: {self.name} refuses it: {_first_line(error)}{describe_custom_operators(file)}"
-            ) from error
+            if content is file.content:
+                raise ModelError(
+                    f"{file.name}: {self.name} refuses it: {_first_line(error)}{describe_custom_operators(file)}"
+                ) from error
+            # the fast kernels refuse some scales that the plain ones, which take 4-bit weights, compute with
+            return self.open(
+                file,
+                threads=threads,
+                preserve_all_tensors=preserve_all_tensors,
+                kernels=kernels,
+                also_read=also_read,
+                as_stored=True,
+            )
         # What the file says of shapes need not be true; the runtime computes them, and has touched no memory yet.
         differing = _differing_shapes(native, graph)
         if not differing.keys().isdisjoint(also_read):
@@ -230,7 +240,16 @@ class TFLiteEngine(ABC):
             engine_version=importlib.metadata.version(self.distribution),
             threads=threads,
             limits=None if is_predictable(graph) and not differing else limits,
+            as_stored=content is file.content,
         )
+
+
+def _make_interpreter(module: Any, content: bytes, further: Sequence[int], **settings: Any) -> Any:
+    """Make an interpreter of the file's bytes, with further outputs, and allocate its tensors."""
+    with without_chatter(*RUNTIME_CHATTER):
+        native = module.Interpreter(model_content=with_outputs(content, further) if further else content, **settings)
+        native.allocate_tensors()
+    return native
 
 
 def _differing_shapes(native: Any, graph: TfliteModel) -> dict[int, tuple[int, ...]]:

@@ -6,7 +6,6 @@ costs nothing in its own commands.
 
 from __future__ import annotations
 
-from edgeclf.artifact.wide_weights import find_int4_weights
 from edgeclf.doctor.examination import Examination
 from edgeclf.doctor.report import Finding
 from edgeclf.doctor.timing import Turns, time_in_turns
@@ -21,7 +20,7 @@ LEAST_MICROSECONDS = 20.0
 
 def find_slow_four_bits(examination: Examination) -> list[Finding]:
     """Time the model with its 4-bit weights as they are, beside the same in eight bits."""
-    if not find_int4_weights(examination.graph):
+    if examination.session.as_stored:
         return []
     stored = LITERT.open(examination.file, threads=examination.threads, as_stored=True)
     for session in (stored, examination.session):

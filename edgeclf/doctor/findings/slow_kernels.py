@@ -122,4 +122,7 @@ def name_kind(graph: TfliteModel, operator: OperatorTime) -> str:
 
 def has_own_cause(graph: TfliteModel, operator: OperatorTime) -> bool:
     """Return whether an operator outside of the delegate is named for its type instead."""
-    return name_kind(graph, operator) == "int16-kernels"
+    kind = name_kind(graph, operator)
+    tensors = [graph.tensors[t] for t in graph.operators[operator.number].inputs if t >= 0]
+    four_bits = any(tensor.dtype == "int4" for tensor in tensors)
+    return kind == "int16-kernels" or (kind == "slow-dynamic-range" and four_bits)
