@@ -9,6 +9,7 @@ from __future__ import annotations
 from edgeclf.doctor.examination import Examination
 from edgeclf.doctor.report import Finding
 from edgeclf.doctor.timing import Turns, time_in_turns
+from edgeclf.errors import ModelError
 from edgeclf.inference.litert import LITERT
 from edgeclf.measure.latency import timed_call
 
@@ -22,7 +23,11 @@ def find_slow_four_bits(examination: Examination) -> list[Finding]:
     """Time the model with its 4-bit weights as they are, beside the same in eight bits."""
     if examination.session.as_stored:
         return []
-    stored = LITERT.open(examination.file, threads=examination.threads, as_stored=True)
+    try:
+        stored = LITERT.open(examination.file, threads=examination.threads, as_stored=True)
+    except ModelError as error:
+        examination.notes.append(f"other programs may not run it: {error}")
+        return []
     for session in (stored, examination.session):
         session.run(examination.input_tensors[0])
     return decide(time_in_turns([timed_call(stored), timed_call(examination.session)]), examination.source)
