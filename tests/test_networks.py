@@ -100,6 +100,8 @@ def test_a_misspelt_network_names_the_nearest() -> None:
 def test_a_width_for_a_network_without_one_is_refused() -> None:
     with pytest.raises(InputError, match="resnet8 has no width multiplier"):
         build_network("resnet8", NetworkSettings(image_size=32, classes=10, width=0.5))
+    with pytest.raises(InputError, match=r"resnet8-swish takes a width of at least 0\.5, got --width 0\.25"):
+        build_network("resnet8-swish", NetworkSettings(image_size=32, classes=10, width=0.25))
 
 
 def test_an_image_size_that_does_not_fit_is_refused() -> None:

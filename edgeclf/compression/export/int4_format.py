@@ -57,5 +57,5 @@ INT4 = TFLiteFormat(
     integer=True,
     takes_graphs=True,
     remark="weights between the first and the last layer are stored in 4 bits, depthwise ones in 8; activations take "
-    "8; edgeclf unpacks such weights when it opens a file, other programs may be slower (inspect --doctor)",
+    "8; edgeclf unpacks such weights when it opens a file, and inspect --doctor measures programs that do not",
 )

@@ -169,7 +169,8 @@ def list_scratch(request: Request, default: str) -> list[Offer]:
             continue
         widths = [request.width or network.default_width]
         if network.default_width is not None and request.width is None:
-            widths += [width for width in (0.35, 0.5, 0.75, 1.0, 0.15, 0.1) if width != network.default_width]
+            further = (width for width in (0.35, 0.5, 0.75, 1.0, 0.15, 0.1) if width >= network.smallest_width)
+            widths += [width for width in further if width != network.default_width]
         side = network.default_size(request.side)
         sides = [request.image_size] if request.image_size else _halved(side, network.multiple)
         for size in (one for one in sides if one % network.multiple == 0 and one >= network.smallest):

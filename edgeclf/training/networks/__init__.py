@@ -82,12 +82,14 @@ def check_network(name: str, width: float | None, image_size: ImageSize | None) 
 
     Raises:
         UnknownNameError: no such network.
-        InputError: the network has no width multiplier, or the image size does not fit.
+        InputError: the network has no width multiplier, or none so small, or the image size does not fit.
     """
     network = find_network(name)
     if width is not None and network.default_width is None:
         wide = ", ".join(n for n, e in NETWORKS.items() if e.default_width is not None)
         raise InputError(f"{name} has no width multiplier, got --width {width:g}; those that have one: {wide}")
+    if width is not None and width < network.smallest_width:
+        raise InputError(f"{name} takes a width of at least {network.smallest_width:g}, got --width {width:g}")
     if image_size is None:
         return
     sides, shown = check_image_size(image_size), str(image_size)

@@ -49,6 +49,7 @@ class Network:
         build: adds the layers between the scaled input and the features that the classifier takes.
         paper: where it comes from.
         default_width: width multiplier when none is given; None: the network has no width multiplier.
+        smallest_width: width multiplier that it makes sense from.
         stem_filters: filters of the first convolution at width 1, by which the width of a file is recognized; None: the
             network has no width multiplier, or one that leaves the first convolution as it is.
         multiple: the side of the input must be a multiple of this, pixels.
@@ -66,6 +67,7 @@ class Network:
     build: Builder
     paper: str
     default_width: float | None = None
+    smallest_width: float = 0.0
     stem_filters: int | None = None
     multiple: int = 8
     smallest: int = 8

@@ -75,6 +75,7 @@ RESNET8_SWISH = Network(
     "squeeze-and-excite (Hu et al., 2018, arXiv:1709.01507): about as many weights as ResNet-8, fewer of them at full "
     "size",
     default_width=1.0,
+    smallest_width=0.5,
 )
 RESNET10 = Network(
     _build_resnet10,
