@@ -83,7 +83,7 @@ def test_random_weights_change_the_map(digits: ModelFile, scans: np.ndarray) -> 
     """The check of Adebayo et al., 2018: a map that stays where weights are random shows the image, not the network."""
     pytest.importorskip("flatbuffers")
     from edgeclf.artifact.graph_cuts import GraphCutter
-    from edgeclf.artifact.tflite_editor import WEIGHTED
+    from edgeclf.artifact.operators import WEIGHTED
 
     operators = digits.graph.operators
     weights = [operator.inputs[1] for operator in operators if operator.name in WEIGHTED]

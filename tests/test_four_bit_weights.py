@@ -16,8 +16,9 @@ from edgeclf.artifact.graph_cuts import GraphCutter
 from edgeclf.artifact.locate import locate_model
 from edgeclf.artifact.macs import count_macs
 from edgeclf.artifact.model_file import ModelFile
+from edgeclf.artifact.operators import WEIGHTED
 from edgeclf.artifact.tflite import TensorInfo, parse
-from edgeclf.artifact.tflite_editor import INT4_VERSIONS, WEIGHTED, TfliteEditor
+from edgeclf.artifact.tflite_editor import INT4_VERSIONS, TfliteEditor
 from edgeclf.artifact.wide_weights import with_int8_weights
 from edgeclf.compression.compress_report import CompressedModel
 from edgeclf.compression.export.four_bit_weights import LARGEST, choose_integers, find_narrow

@@ -31,7 +31,7 @@ from edgeclf.training.config import TrainConfig
 
 ROOT = Path(__file__).resolve().parents[1]
 RESNET8 = "ResNet-8 (He et al., 2016, in the form of MLPerf Tiny)"
-SWISH = "A ResNet-8 with swish and squeeze-and-excite (He et al., 2016; Ramachandran et al., 2017; Hu et al., 2018)"
+SWISH = "ResNet-8 with swish and squeeze-and-excite (He et al., 2016; Ramachandran et al., 2017; Hu et al., 2018)"
 CIFAR10 = "CIFAR-10 (Krizhevsky, 2009), re-coded as JPEG files of 32x32 pixels, which costs some accuracy"
 
 
@@ -81,7 +81,7 @@ ENTRIES = {
     ),
     "cifar10-small": Entry(
         CIFAR10,
-        SWISH.replace("A ResNet-8", "A narrow ResNet-8"),
+        f"A narrow {SWISH}",
         TrainConfig(
             model="resnet8-swish",
             width=0.875,
@@ -102,7 +102,7 @@ ENTRIES = {
     ),
     "cifar10-best": Entry(
         CIFAR10,
-        SWISH,
+        f"A {SWISH}",
         TrainConfig(
             model="resnet8-swish",
             mixed_precision=True,

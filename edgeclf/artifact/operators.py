@@ -6,6 +6,8 @@ from types import MappingProxyType
 
 LARGEST_RANK = 16
 """Dimensions of a tensor; the runtimes stop at 8."""
+WEIGHTED = ("CONV_2D", "DEPTHWISE_CONV_2D", "FULLY_CONNECTED")
+"""Operators whose second input is weights."""
 OPERATORS = tuple(
     """
     ADD AVERAGE_POOL_2D CONCATENATION CONV_2D DEPTHWISE_CONV_2D DEPTH_TO_SPACE DEQUANTIZE EMBEDDING_LOOKUP FLOOR

@@ -14,12 +14,12 @@ import numpy.typing as npt
 
 from edgeclf.artifact.distant_buffers import find_distant, gather_buffers
 from edgeclf.artifact.flatbuffer_reader import Reader
+from edgeclf.artifact.operators import WEIGHTED
 from edgeclf.artifact.tflite import IDENTIFIER, parse
 from edgeclf.errors import ModelError
 
 ALIGNMENT = 16
 """The data of a buffer starts at a multiple of this many bytes, as the schema's `force_align` asks for."""
-WEIGHTED = ("CONV_2D", "DEPTHWISE_CONV_2D", "FULLY_CONNECTED")
 INT4_VERSIONS = {"CONV_2D": 7, "FULLY_CONNECTED": 10}
 """Versions of the operators that take int8 activations and int4 weights."""
 _SCALE_FREE = ("PAD", "RESHAPE")

@@ -13,11 +13,9 @@ import numpy as np
 
 from edgeclf.artifact.distant_buffers import find_distant
 from edgeclf.artifact.flatbuffer_reader import Reader, Table
-from edgeclf.artifact.operators import TENSOR_TYPES
+from edgeclf.artifact.operators import TENSOR_TYPES, WEIGHTED
 from edgeclf.artifact.tflite import TfliteModel
 
-READERS = ("CONV_2D", "DEPTHWISE_CONV_2D", "FULLY_CONNECTED")
-"""Operators whose second input is weights, which their kernels take in eight bits as well."""
 _SUBGRAPHS, _BUFFERS, _TENSORS = 2, 4, 0  # fields of the schema's Model and SubGraph tables
 _TYPE, _BUFFER = 1, 2  # of its Tensor table
 _DATA, _DISTANT = 0, (1, 2)  # of its Buffer table: the data, or where they lie in the file and how many bytes they are
@@ -33,7 +31,7 @@ def find_int4_weights(graph: TfliteModel) -> tuple[int, ...]:
         for place, tensor in enumerate(operator.inputs):
             if tensor >= 0 and graph.tensors[tensor].dtype == "int4":
                 entry = graph.tensors[operator.inputs[0]].dtype if operator.inputs[0] >= 0 else ""
-                readers.setdefault(tensor, []).append(operator.name in READERS and place == 1 and entry == "int8")
+                readers.setdefault(tensor, []).append(operator.name in WEIGHTED and place == 1 and entry == "int8")
     ends = {*graph.input_indices, *graph.output_indices}
     constants = (t.index for t in graph.tensors if t.data is not None and not t.sparse and t.index not in ends)
     return tuple(tensor for tensor in constants if all(readers.get(tensor, [False])))
@@ -69,8 +67,8 @@ def with_int8_weights(content: bytes, graph: TfliteModel) -> bytes:
     copy, widened = bytearray(content), False
     for tensors in shared:
         buffer, values = buffers[graphs[0][tensors[0]].integer(_BUFFER, "I")], graph.tensors[tensors[0]].values()
-        kinds = [graphs[0][tensor].field(_TYPE, 1) for tensor in tensors]
-        if values is None or None in kinds:
+        kinds = [place for tensor in tensors if (place := graphs[0][tensor].field(_TYPE, 1)) is not None]
+        if values is None or len(kinds) < len(tensors):
             continue
         # the length stands before the data, which are aligned
         copy += bytes(-(len(copy) + _LENGTH) % _ALIGNMENT)
@@ -78,7 +76,7 @@ def with_int8_weights(content: bytes, graph: TfliteModel) -> bytes:
             continue
         copy += struct.pack("<I", values.size) + np.ascontiguousarray(values, np.int8).tobytes()
         for kind in kinds:
-            copy[kind or 0] = _INT8
+            copy[kind] = _INT8
         widened = True
     return bytes(copy) if widened else content
 
@@ -109,9 +107,9 @@ def _point(copy: bytearray, buffer: Table, start: int, size: int) -> bool:
         if pointer is not None:
             struct.pack_into("<I", copy, pointer, start - pointer)
         return pointer is not None
-    places = [buffer.field(slot, 8) for slot in _DISTANT]
-    if None in places:
+    places = [place for slot in _DISTANT if (place := buffer.field(slot, 8)) is not None]
+    if len(places) < len(_DISTANT):
         return False
     for place, value in zip(places, (start + _LENGTH, size), strict=True):
-        struct.pack_into("<Q", copy, place or 0, value)
+        struct.pack_into("<Q", copy, place, value)
     return True

@@ -13,8 +13,9 @@ import numpy as np
 import numpy.typing as npt
 
 from edgeclf.artifact.macs import operator_macs
+from edgeclf.artifact.operators import WEIGHTED
 from edgeclf.artifact.tflite import OperatorInfo, TensorInfo, TfliteModel, parse
-from edgeclf.artifact.tflite_editor import WEIGHTED, TfliteEditor
+from edgeclf.artifact.tflite_editor import TfliteEditor
 from edgeclf.compression.export.bias_correction import real_weights, response
 from edgeclf.compression.export.graph_parts import PartwiseRun
 from edgeclf.compression.export.graph_queries import computed_tensors

@@ -16,8 +16,9 @@ import numpy as np
 import numpy.typing as npt
 
 from edgeclf.artifact.entry_scaling import find_entry_scaling
+from edgeclf.artifact.operators import WEIGHTED
 from edgeclf.artifact.tflite import OperatorInfo, TfliteModel
-from edgeclf.artifact.tflite_editor import WEIGHTED, TfliteEditor
+from edgeclf.artifact.tflite_editor import TfliteEditor
 from edgeclf.compression.export.graph_queries import is_grouped
 from edgeclf.compression.export.observation import Feed, Observer
 

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from collections import Counter
 
+from edgeclf.artifact.operators import WEIGHTED
 from edgeclf.artifact.tflite import OperatorInfo, TensorInfo, TfliteModel
-from edgeclf.artifact.tflite_editor import WEIGHTED
 
 _EDGES = ("QUANTIZE", "DEQUANTIZE", "CAST")
 _FLOATS = ("float32", "float16")

@@ -11,8 +11,9 @@ from collections.abc import Collection
 import numpy as np
 import numpy.typing as npt
 
+from edgeclf.artifact.operators import WEIGHTED
 from edgeclf.artifact.tflite import TfliteModel
-from edgeclf.artifact.tflite_editor import WEIGHTED, TfliteEditor
+from edgeclf.artifact.tflite_editor import TfliteEditor
 from edgeclf.compression.export.graph_queries import activations
 from edgeclf.compression.export.observation import Feed, Observer, open_observers
 from edgeclf.compression.export.parallel import spread

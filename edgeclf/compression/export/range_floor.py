@@ -11,8 +11,8 @@ from collections.abc import Mapping
 
 import numpy as np
 
+from edgeclf.artifact.operators import WEIGHTED
 from edgeclf.artifact.tflite import OperatorInfo, TfliteModel
-from edgeclf.artifact.tflite_editor import WEIGHTED
 
 Range = tuple[float, float]
 MOST = 128

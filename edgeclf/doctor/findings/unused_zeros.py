@@ -9,6 +9,7 @@ import numpy as np
 import numpy.typing as npt
 
 from edgeclf.artifact.compressed_size import gzip_size
+from edgeclf.artifact.operators import WEIGHTED
 from edgeclf.artifact.tflite import TensorInfo, TfliteModel
 from edgeclf.doctor.examination import Examination
 from edgeclf.doctor.report import Finding
@@ -20,7 +21,6 @@ LEAST_ZEROS = 0.30
 """Of all weights: rounding alone makes a few percent zero, and no usual training without pruning a third."""
 STILL_PAYS = 1.10
 """Times as long without zeros: from there on kernels do use them."""
-_WEIGHTED = ("CONV_2D", "DEPTHWISE_CONV_2D", "FULLY_CONNECTED")
 
 
 def find_unused_zeros(examination: Examination) -> list[Finding]:
@@ -65,7 +65,7 @@ def fill_zeros(model: Any, tensors: Sequence[TensorInfo], names: Sequence[str]) 
     """Put another number in the place of each zero of the weights of an unpacked model (see `graph_cuts.Change`)."""
     graph = model.subgraphs[0]
     for operator, name in zip(graph.operators, names, strict=True):
-        if name not in _WEIGHTED:
+        if name not in WEIGHTED:
             continue
         info = tensors[int(operator.inputs[1])]
         values = info.values()
@@ -82,7 +82,7 @@ def fill_zeros(model: Any, tensors: Sequence[TensorInfo], names: Sequence[str]) 
 
 
 def _has_weights(operator: Any) -> bool:
-    return operator.name in _WEIGHTED and len(operator.inputs) > 1 and operator.inputs[1] >= 0
+    return operator.name in WEIGHTED and len(operator.inputs) > 1 and operator.inputs[1] >= 0
 
 
 def _zero(tensor: TensorInfo) -> npt.NDArray[Any]:
